@@ -1,0 +1,75 @@
+package problem
+
+// Code is the machine-readable word of an error. The set is closed: Codes
+// lists all of it.
+type Code string
+
+// The codes of the wire contract.
+const (
+	CodeInvalidJSON          Code = "invalid_json"
+	CodeMissingAuthorization Code = "missing_authorization"
+	CodeInvalidToken         Code = "invalid_token"
+	CodePermissionDenied     Code = "permission_denied"
+	CodeNotFound             Code = "not_found"
+	CodeMethodNotAllowed     Code = "method_not_allowed"
+	CodeRequestTimeout       Code = "request_timeout"
+	CodeConflict             Code = "conflict"
+	CodeColumnTypeLocked     Code = "column_type_locked"
+	CodeExportNotReady       Code = "export_not_ready"
+	CodeExportFailed         Code = "export_failed"
+	CodeExportExpired        Code = "export_expired"
+	CodeBodyTooLarge         Code = "body_too_large"
+	CodeUnsupportedMediaType Code = "unsupported_media_type"
+	CodeValidationFailed     Code = "validation_failed"
+	CodeQueryTimeout         Code = "query_timeout"
+	CodeRateLimited          Code = "rate_limited"
+	CodeInternal             Code = "internal_error"
+	CodeBusy                 Code = "busy"
+	CodeProjectDamaged       Code = "project_damaged"
+	CodeStorageFull          Code = "storage_full"
+)
+
+// Meaning is one row of the table of codes: the HTTP status it is answered
+// with and when it is used.
+type Meaning struct {
+	Code   Code
+	Status int
+	When   string
+}
+
+// Codes is the table from code to status and meaning, the only place where
+// either is written. docs/errors.md is generated from it.
+var Codes = [...]Meaning{
+	{CodeInvalidJSON, 400, "The body is not JSON, or its text is not valid UTF-8."},
+	{CodeMissingAuthorization, 401, "The request carries no Bearer token."},
+	{CodeInvalidToken, 401, "The token is unknown, expired, revoked, inactive or malformed, belongs to another project, or the project does not exist. These cases cannot be told apart."},
+	{CodePermissionDenied, 403, "The credential is valid here but may not do this."},
+	{CodeNotFound, 404, "There is no such route, table, column, record, index, token or export; the artifact has vanished; or its manifest is no longer kept."},
+	{CodeMethodNotAllowed, 405, "The route exists, but not with this method. The Allow header lists those it has."},
+	{CodeRequestTimeout, 408, "The body came too slowly."},
+	{CodeConflict, 409, "A name or a unique value is taken, a foreign key is in the way, or the same request is still running."},
+	{CodeColumnTypeLocked, 409, "The type of a column with saved values cannot be changed."},
+	{CodeExportNotReady, 409, "The export to download is still pending or running."},
+	{CodeExportFailed, 409, "The export failed or was cancelled."},
+	{CodeExportExpired, 410, "The export file has expired."},
+	{CodeBodyTooLarge, 413, "The body is above the limit of this route."},
+	{CodeUnsupportedMediaType, 415, "The Content-Type of the body is not one that this route reads."},
+	{CodeValidationFailed, 422, "A path, query or body field is wrong. The details list every field at once."},
+	{CodeQueryTimeout, 422, "The statement ran longer than allowed."},
+	{CodeRateLimited, 429, "Too many requests. Retry-After says when to come back."},
+	{CodeInternal, 500, "A fault of the server. The cause is in its log under the request id."},
+	{CodeBusy, 503, "The server or the project is too busy now. Retry-After says when to come back."},
+	{CodeProjectDamaged, 503, "The project's database cannot be read. Other projects are not affected."},
+	{CodeStorageFull, 507, "The disk is full. Nothing was written."},
+}
+
+// Status returns the HTTP status of the code: 500 for one that is not in the
+// table.
+func (c Code) Status() int {
+	for _, m := range Codes {
+		if m.Code == c {
+			return m.Status
+		}
+	}
+	return 500
+}

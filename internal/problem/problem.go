@@ -1,0 +1,142 @@
+// Package problem holds the one kind of error that a client of the server ever
+// sees: a code from a closed table, a sentence for a person, and the fields at
+// fault. Every other error is internal: it is logged, and the client is told
+// only that something went wrong.
+package problem
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Error is a failure that the client may see, word for word.
+type Error struct {
+	Code       Code
+	Message    string
+	Details    []Detail
+	RetryAfter time.Duration // zero: no Retry-After header
+	cause      error
+}
+
+// Detail names one field at fault and says what is wrong with it. Field is a
+// path such as "columns[2].column_name", "limit" or "filters.status".
+type Detail struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+// New returns an error with the given code and message.
+func New(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Invalid returns a validation_failed error about one field.
+func Invalid(field, format string, args ...any) *Error {
+	var f Faults
+	f.Add(field, format, args...)
+	return f.Err().(*Error)
+}
+
+// NotFound returns a not_found error for a thing of the given kind.
+func NotFound(kind, name string) *Error {
+	return New(CodeNotFound, "%s %q was not found.", kind, name)
+}
+
+// Error makes *Error an error. The text is for logs and the command line.
+func (e *Error) Error() string {
+	s := string(e.Code) + ": " + e.Message
+	for _, d := range e.Details {
+		s += fmt.Sprintf(" [%s: %s]", d.Field, d.Message)
+	}
+	if e.cause != nil {
+		s += " (" + e.cause.Error() + ")"
+	}
+	return s
+}
+
+// Unwrap returns the cause, which only logs show.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Because attaches the cause for the log and returns e.
+func (e *Error) Because(cause error) *Error {
+	e.cause = cause
+	return e
+}
+
+// With adds a detail and returns e.
+func (e *Error) With(field, format string, args ...any) *Error {
+	e.Details = append(e.Details, Detail{field, fmt.Sprintf(format, args...)})
+	return e
+}
+
+// Retry sets how long the client should wait before it tries again.
+func (e *Error) Retry(after time.Duration) *Error {
+	e.RetryAfter = after
+	return e
+}
+
+// From returns the problem inside err. An error that holds none becomes
+// internal_error with a fixed text, and err as its cause.
+func From(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return New(CodeInternal, "Something went wrong on the server. The log has the details under this request id.").Because(err)
+}
+
+// Is reports whether err holds a problem with the given code.
+func Is(err error, code Code) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == code
+}
+
+// Faults collects everything that is wrong with one input, so that a client
+// learns all of it at once. The zero value is ready to use.
+type Faults struct {
+	details []Detail
+}
+
+// Add notes one fault.
+func (f *Faults) Add(field, format string, args ...any) {
+	f.details = append(f.details, Detail{field, fmt.Sprintf(format, args...)})
+}
+
+// Merge takes over the details of err under a path prefix when err is a
+// validation_failed problem, and reports whether it was. A nil error counts as
+// merged.
+func (f *Faults) Merge(prefix string, err error) bool {
+	if err == nil {
+		return true
+	}
+	var e *Error
+	if !errors.As(err, &e) || e.Code != CodeValidationFailed {
+		return false
+	}
+	for _, d := range e.Details {
+		f.details = append(f.details, Detail{join(prefix, d.Field), d.Message})
+	}
+	return true
+}
+
+// Err returns a validation_failed error with every fault, or nil without one.
+func (f *Faults) Err() error {
+	switch len(f.details) {
+	case 0:
+		return nil
+	case 1:
+		return &Error{Code: CodeValidationFailed, Message: fmt.Sprintf("%s: %s", f.details[0].Field, f.details[0].Message), Details: f.details}
+	}
+	return &Error{Code: CodeValidationFailed, Message: fmt.Sprintf("%d fields are not valid.", len(f.details)), Details: f.details}
+}
+
+func join(prefix, field string) string {
+	switch {
+	case prefix == "":
+		return field
+	case field == "", field[0] == '[':
+		return prefix + field
+	}
+	return prefix + "." + field
+}

@@ -1,0 +1,117 @@
+package sqlite
+
+import "math"
+
+// Kind is the storage class of one value.
+type Kind uint8
+
+// SQLite's five storage classes.
+const (
+	Null Kind = iota
+	Integer
+	Real
+	Text
+	Blob
+)
+
+// Batch holds rows as SQLite gave them, without boxing: one Cell per value and
+// one arena for the bytes of all texts and blobs. A batch is filled by
+// Stmt.Fill, handed to an encoder, and used again.
+type Batch struct {
+	Columns int    // cells per row; 0 only for a batch never filled
+	Rows    int    // rows held
+	cells   []Cell // Rows × Columns
+	arena   []byte
+}
+
+// Cell is one value of a batch. Its bytes live in the batch's arena.
+type Cell struct {
+	Kind Kind
+	size uint32 // bytes of a text or blob
+	bits uint64 // integer, bits of a real, or offset into the arena
+}
+
+// Int returns the value of an Integer cell.
+func (c Cell) Int() int64 { return int64(c.bits) }
+
+// Float returns the value of a Real cell.
+func (c Cell) Float() float64 { return math.Float64frombits(c.bits) }
+
+// Row returns the cells of row i, 0 ≤ i < b.Rows.
+func (b *Batch) Row(i int) []Cell {
+	return b.cells[i*b.Columns : (i+1)*b.Columns : (i+1)*b.Columns]
+}
+
+// Bytes returns the bytes of a Text or Blob cell of this batch. They are valid
+// until the batch is reset.
+func (b *Batch) Bytes(c Cell) []byte {
+	return b.arena[c.bits : c.bits+uint64(c.size) : c.bits+uint64(c.size)]
+}
+
+// Size returns the bytes held in texts and blobs, a measure for when a batch
+// is full.
+func (b *Batch) Size() int { return len(b.arena) }
+
+// Reset empties the batch for rows of the given number of columns and keeps
+// its memory, unless an outsized value has made it grow beyond reason.
+func (b *Batch) Reset(columns int) {
+	const keep = 4 << 20
+	if cap(b.arena) > keep {
+		b.arena = nil
+	}
+	b.Columns, b.Rows, b.cells, b.arena = columns, 0, b.cells[:0], b.arena[:0]
+}
+
+// Append adds one row of values, as many as the batch has columns. It is how
+// tests and readers of other formats fill a batch; SQLite rows come by
+// Stmt.Fill.
+func (b *Batch) Append(row ...Value) {
+	for _, v := range row {
+		c := Cell{Kind: v.Kind}
+		switch v.Kind {
+		case Integer:
+			c.bits = uint64(v.Int)
+		case Real:
+			c.bits = math.Float64bits(v.Float)
+		case Text, Blob:
+			c.bits, c.size = uint64(len(b.arena)), uint32(len(v.Bytes))
+			b.arena = append(b.arena, v.Bytes...)
+		}
+		b.cells = append(b.cells, c)
+	}
+	b.Rows++
+}
+
+// Value returns a cell as a Value. Its bytes are those of the arena, not a
+// copy.
+func (b *Batch) Value(c Cell) Value {
+	switch c.Kind {
+	case Integer:
+		return Value{Kind: Integer, Int: c.Int()}
+	case Real:
+		return Value{Kind: Real, Float: c.Float()}
+	case Text, Blob:
+		return Value{Kind: c.Kind, Bytes: b.Bytes(c)}
+	}
+	return Value{}
+}
+
+// Value is one SQLite value. The zero Value is NULL.
+type Value struct {
+	Kind  Kind
+	Int   int64
+	Float float64
+	Bytes []byte // of a text or blob
+}
+
+// IntValue returns an INTEGER value.
+func IntValue(i int64) Value { return Value{Kind: Integer, Int: i} }
+
+// FloatValue returns a REAL value.
+func FloatValue(f float64) Value { return Value{Kind: Real, Float: f} }
+
+// TextValue returns a TEXT value.
+func TextValue(s string) Value { return Value{Kind: Text, Bytes: []byte(s)} }
+
+// BlobValue returns a BLOB value; b is kept, not copied.
+func BlobValue(b []byte) Value { return Value{Kind: Blob, Bytes: b} }
