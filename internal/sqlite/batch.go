@@ -1,6 +1,9 @@
 package sqlite
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Kind is the storage class of one value.
 type Kind uint8
@@ -62,6 +65,16 @@ func (b *Batch) Reset(columns int) {
 	b.Columns, b.Rows, b.cells, b.arena = columns, 0, b.cells[:0], b.arena[:0]
 }
 
+// grow lengthens the arena by n bytes.
+func (b *Batch) grow(n int) {
+	if free := cap(b.arena) - len(b.arena); free < n {
+		b.arena = slices.Grow(b.arena, n)
+	}
+	b.arena = b.arena[:len(b.arena)+n]
+}
+
+func realCell(f float64) Cell { return Cell{Kind: Real, bits: math.Float64bits(f)} }
+
 // Append adds one row of values, as many as the batch has columns. It is how
 // tests and readers of other formats fill a batch; SQLite rows come by
 // Stmt.Fill.
@@ -72,7 +85,7 @@ func (b *Batch) Append(row ...Value) {
 		case Integer:
 			c.bits = uint64(v.Int)
 		case Real:
-			c.bits = math.Float64bits(v.Float)
+			c = realCell(v.Float)
 		case Text, Blob:
 			c.bits, c.size = uint64(len(b.arena)), uint32(len(v.Bytes))
 			b.arena = append(b.arena, v.Bytes...)

@@ -1,0 +1,178 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	zs "zombiezen.com/go/sqlite"
+)
+
+// Conn is one connection. It belongs to one goroutine at a time.
+type Conn struct {
+	c     *zs.Conn
+	idle  map[string]idleStmt // prepared statements not in use, by SQL text
+	clock uint64              // counts uses, to find the statement unused for longest
+}
+
+type idleStmt struct {
+	stmt *zs.Stmt
+	used uint64
+}
+
+// maxIdleStmts bounds the prepared statements kept per connection: SQL made
+// from filters has no end of variants.
+const maxIdleStmts = 64
+
+// busyTimeout is how long a connection waits for a lock. Inside one process
+// the writer is handed around by DB, so only a stranger holds locks for long.
+const busyTimeout = 5 * time.Second
+
+// pragmas are set on every connection. Each runs alone: inside a transaction
+// or savepoint several of them do nothing without a word.
+var pragmas = [...]string{
+	"PRAGMA foreign_keys = ON",
+	"PRAGMA trusted_schema = OFF",
+	"PRAGMA cell_size_check = ON",
+	"PRAGMA recursive_triggers = OFF",
+	"PRAGMA mmap_size = 0",
+}
+
+// openConn opens path and sets the pragmas. flags must say read-only or
+// read-write.
+func openConn(path string, flags zs.OpenFlags, extra ...string) (*Conn, error) {
+	c, err := zs.OpenConn(path, flags)
+	if err != nil {
+		return nil, err
+	}
+	conn := &Conn{c: c, idle: map[string]idleStmt{}}
+	// First of all: without it, a wait for a lock has no end.
+	c.SetBusyTimeout(busyTimeout)
+	if err := conn.configure(extra); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (c *Conn) configure(extra []string) error {
+	if err := c.c.SetDefensive(true); err != nil {
+		return err
+	}
+	for _, list := range [][]string{pragmas[:], extra} {
+		for _, pragma := range list {
+			if err := c.Exec(pragma); err != nil {
+				return fmt.Errorf("%s: %w", pragma, err)
+			}
+		}
+	}
+	return nil
+}
+
+// OpenFile opens a file that others own for reading only, trusting nothing in
+// it: its views, triggers and functions never run by themselves. The caller
+// closes the connection.
+func OpenFile(path string) (*Conn, error) {
+	return openConn(path, zs.OpenReadOnly, "PRAGMA query_only = ON")
+}
+
+// Close closes the connection and its statements.
+func (c *Conn) Close() error {
+	for _, idle := range c.idle {
+		idle.stmt.Finalize()
+	}
+	c.idle = nil
+	return c.c.Close()
+}
+
+// bound makes ctx able to interrupt what runs on the connection until the
+// returned function is called.
+func (c *Conn) bound(ctx context.Context) (release func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	c.c.SetInterrupt(ctx.Done())
+	return func() { c.c.SetInterrupt(nil) }
+}
+
+// Exec runs one statement to its end and drops any rows.
+func (c *Conn) Exec(query string, args ...any) error {
+	return c.Query(query, args, nil)
+}
+
+// Query runs one statement and calls row for each row, when row is not nil.
+// An error of row ends the statement and is returned as it is.
+func (c *Conn) Query(query string, args []any, row func(*Stmt) error) error {
+	s, err := c.Prepare(query)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	s.Bind(args...)
+	for {
+		more, err := s.Step()
+		if err != nil || !more {
+			return err
+		}
+		if row == nil {
+			continue
+		}
+		if err := row(s); err != nil {
+			return err
+		}
+	}
+}
+
+// Int runs a statement that gives one integer and returns it: 0 when there is
+// no row or the value is NULL.
+func (c *Conn) Int(query string, args ...any) (n int64, err error) {
+	err = c.Query(query, args, func(s *Stmt) error {
+		n = s.Int(0)
+		return nil
+	})
+	return n, err
+}
+
+// Text runs a statement that gives one text and returns it: "" when there is
+// no row or the value is NULL.
+func (c *Conn) Text(query string, args ...any) (text string, err error) {
+	err = c.Query(query, args, func(s *Stmt) error {
+		text = s.Text(0)
+		return nil
+	})
+	return text, err
+}
+
+// Changes returns how many rows the last INSERT, UPDATE or DELETE changed.
+func (c *Conn) Changes() int64 { return int64(c.c.Changes()) }
+
+// LastInsertRowID returns the rowid of the last inserted row.
+func (c *Conn) LastInsertRowID() int64 { return c.c.LastInsertRowID() }
+
+// inTransaction reports whether a transaction is open. Some failures end one
+// without being asked.
+func (c *Conn) inTransaction() bool { return !c.c.AutocommitEnabled() }
+
+// transaction runs fn between begin and COMMIT, and rolls back when either
+// fails or panics.
+func (c *Conn) transaction(begin string, fn func() error) error {
+	if err := c.Exec(begin); err != nil {
+		return err
+	}
+	defer c.rollback() // does nothing after a commit
+	if err := fn(); err != nil {
+		return err
+	}
+	return c.Exec("COMMIT")
+}
+
+// rollback ends an open transaction without its changes. The interrupt of a
+// cancelled context would stop ROLLBACK itself, so it is taken off first.
+func (c *Conn) rollback() {
+	if !c.inTransaction() {
+		return
+	}
+	c.c.SetInterrupt(nil)
+	// It can only fail when the transaction is gone already.
+	_ = c.Exec("ROLLBACK")
+}

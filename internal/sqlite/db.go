@@ -1,0 +1,278 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	zs "zombiezen.com/go/sqlite"
+)
+
+// Schema says what a database of ours looks like: whose it is and how it came
+// to its present form.
+type Schema struct {
+	ApplicationID int32    // PRAGMA application_id, tells our files from others
+	Migrations    []string // one or more statements each; user_version counts those applied
+}
+
+// Options say how a database is opened.
+type Options struct {
+	Schema  Schema
+	Readers int // most read connections at once, besides snapshots; 0 means 4
+	// Relaxed trades the last moments before a power cut for speed
+	// (synchronous=NORMAL). Nothing is lost when only the process dies.
+	Relaxed bool
+	// BeforeCommit runs in every write transaction, just before it commits.
+	BeforeCommit func(*Conn) error
+}
+
+// DB is one database file: a single writer and several readers.
+type DB struct {
+	path    string
+	options Options
+	writer  chan *Conn // holds the writer while nobody writes
+	readers chan *Conn // holds idle readers and nil for those not opened yet
+	guarded chan *Conn // the same, for SQL from strangers
+	group   group
+	closed  chan struct{}
+}
+
+// ErrClosed is returned by a DB that has been closed.
+var ErrClosed = errors.New("the database is closed")
+
+// Open opens the database file, creates it when missing, and brings it to the
+// newest form of its schema.
+func Open(path string, options Options) (*DB, error) {
+	synchronous := "PRAGMA synchronous = FULL"
+	if options.Relaxed {
+		synchronous = "PRAGMA synchronous = NORMAL"
+	}
+	if options.Readers == 0 {
+		options.Readers = 4
+	}
+	writer, err := openConn(path, zs.OpenReadWrite|zs.OpenCreate, "PRAGMA journal_mode = WAL", synchronous)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := migrate(writer, options.Schema); err != nil {
+		writer.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db := &DB{
+		path:    path,
+		options: options,
+		writer:  make(chan *Conn, 1),
+		readers: make(chan *Conn, options.Readers),
+		guarded: make(chan *Conn, maxGuarded),
+		closed:  make(chan struct{}),
+	}
+	db.writer <- writer
+	for _, pool := range []chan *Conn{db.readers, db.guarded} {
+		for range cap(pool) {
+			pool <- nil
+		}
+	}
+	return db, nil
+}
+
+// ErrForeign is returned by Open for a file that belongs to another program or
+// to a newer version of this one.
+var ErrForeign = errors.New("not a database of this version of ZangTable")
+
+func migrate(c *Conn, schema Schema) error {
+	id, err := c.Int("PRAGMA application_id")
+	if err != nil {
+		return err
+	}
+	version, err := c.Int("PRAGMA user_version")
+	if err != nil {
+		return err
+	}
+	if id != int64(schema.ApplicationID) && (id != 0 || version != 0) {
+		return fmt.Errorf("%w: its application id is %d", ErrForeign, id)
+	}
+	if version > int64(len(schema.Migrations)) {
+		return fmt.Errorf("%w: its format %d is newer than %d, please update the program", ErrForeign, version, len(schema.Migrations))
+	}
+	for i := int(version); i < len(schema.Migrations); i++ {
+		if err := c.transaction("BEGIN IMMEDIATE", func() error { return applyMigration(c, schema, i) }); err != nil {
+			return fmt.Errorf("bring to format %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func applyMigration(c *Conn, schema Schema, i int) error {
+	if err := c.Script(schema.Migrations[i]); err != nil {
+		return err
+	}
+	if err := c.Exec(fmt.Sprintf("PRAGMA application_id = %d", schema.ApplicationID)); err != nil {
+		return err
+	}
+	return c.Exec(fmt.Sprintf("PRAGMA user_version = %d", i+1))
+}
+
+// Script runs statements one after the other, in no transaction of its own.
+func (c *Conn) Script(script string) error {
+	for script != "" {
+		s, trailing, err := c.c.PrepareTransient(script)
+		if err != nil {
+			return err
+		}
+		// Text without a statement, such as a last comment, compiles to nothing.
+		_, err = s.Step()
+		if finalizeErr := s.Finalize(); err == nil {
+			err = finalizeErr
+		}
+		if err != nil {
+			return err
+		}
+		script = script[len(script)-trailing:]
+	}
+	return nil
+}
+
+// Path returns the path of the database file.
+func (db *DB) Path() string { return db.path }
+
+// Close waits for running reads and writes, checkpoints, and closes every
+// connection. Snapshots are closed by their owners, before.
+func (db *DB) Close() error {
+	close(db.closed)
+	var errs []error
+	for _, pool := range []chan *Conn{db.readers, db.guarded} {
+		for range cap(pool) {
+			if c := <-pool; c != nil {
+				errs = append(errs, c.Close())
+			}
+		}
+	}
+	// The last connection to close checkpoints and removes the log.
+	errs = append(errs, (<-db.writer).Close())
+	return errors.Join(errs...)
+}
+
+// Read runs fn in a read transaction: fn sees one state of the database. The
+// end of ctx interrupts it.
+func (db *DB) Read(ctx context.Context, fn func(*Conn) error) error {
+	c, err := db.lease(ctx, db.readers)
+	if err != nil {
+		return err
+	}
+	defer func() { db.readers <- c }()
+	defer c.bound(ctx)()
+	return c.transaction("BEGIN", func() error { return fn(c) })
+}
+
+// lease takes a connection from a pool of readers and opens it when needed.
+func (db *DB) lease(ctx context.Context, pool chan *Conn) (*Conn, error) {
+	select {
+	case <-db.closed:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case c := <-pool:
+		if c != nil {
+			return c, nil
+		}
+		c, err := db.openReader()
+		if err != nil {
+			pool <- nil
+		}
+		return c, err
+	}
+}
+
+func (db *DB) openReader() (*Conn, error) {
+	c, err := openConn(db.path, zs.OpenReadOnly, "PRAGMA query_only = ON")
+	if err != nil {
+		return nil, fmt.Errorf("open %s for reading: %w", db.path, err)
+	}
+	return c, nil
+}
+
+func (db *DB) leaseWriter(ctx context.Context) (*Conn, error) {
+	select {
+	case <-db.closed:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case c := <-db.writer:
+		return c, nil
+	}
+}
+
+// Exclusive runs fn in a write transaction of its own, for schema changes and
+// large bodies. The end of ctx interrupts it and nothing is changed.
+func (db *DB) Exclusive(ctx context.Context, fn func(*Conn) error) error {
+	c, err := db.leaseWriter(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { db.writer <- c }()
+	defer c.bound(ctx)()
+	return db.commit(c, fn)
+}
+
+// Restructure is Exclusive for the rebuild of tables: foreign keys are not
+// enforced meanwhile, and checked as a whole before the commit.
+func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) error {
+	c, err := db.leaseWriter(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { db.writer <- c }()
+	// Inside a transaction this pragma is ignored.
+	if err := c.Exec("PRAGMA foreign_keys = OFF"); err != nil {
+		return err
+	}
+	defer c.Exec("PRAGMA foreign_keys = ON")
+	defer c.bound(ctx)()
+	return db.commit(c, func(c *Conn) error {
+		if err := fn(c); err != nil {
+			return err
+		}
+		return c.checkForeignKeys()
+	})
+}
+
+func (c *Conn) checkForeignKeys() error {
+	return c.Query("PRAGMA foreign_key_check", nil, func(s *Stmt) error {
+		return &BrokenReference{Table: s.Text(0), Parent: s.Text(2)}
+	})
+}
+
+// BrokenReference is returned by Restructure when a row of Table refers to a
+// row of Parent that does not exist.
+type BrokenReference struct{ Table, Parent string }
+
+func (e *BrokenReference) Error() string {
+	return fmt.Sprintf("a row of %s refers to a row of %s that does not exist", e.Table, e.Parent)
+}
+
+// commit runs fn in a write transaction.
+func (db *DB) commit(c *Conn, fn func(*Conn) error) error {
+	return c.transaction("BEGIN IMMEDIATE", func() error {
+		if err := fn(c); err != nil {
+			return err
+		}
+		return db.beforeCommit(c)
+	})
+}
+
+func (db *DB) beforeCommit(c *Conn) error {
+	if db.options.BeforeCommit == nil {
+		return nil
+	}
+	return db.options.BeforeCommit(c)
+}
+
+// Checkpoint moves the whole write-ahead log into the database file.
+func (db *DB) Checkpoint(ctx context.Context) error {
+	c, err := db.leaseWriter(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { db.writer <- c }()
+	return c.Exec("PRAGMA wal_checkpoint(TRUNCATE)")
+}

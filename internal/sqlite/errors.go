@@ -1,0 +1,111 @@
+package sqlite
+
+import (
+	"errors"
+	"strings"
+
+	zs "zombiezen.com/go/sqlite"
+)
+
+// Fault is the kind of an SQLite failure, taken from its result code.
+type Fault int
+
+// The kinds of failure that callers tell apart. Other is every further one,
+// and every error that does not come from SQLite.
+const (
+	Other Fault = iota
+	Unique
+	NotNull
+	ForeignKey
+	Check
+	DataType // a value does not fit the type of a STRICT column
+	TooBig
+	Full        // the disk is full
+	Damaged     // the file is not a database, or not a sound one
+	Busy        // another connection holds the lock
+	Interrupted // by context or deadline
+	Denied      // by the authorizer
+	BadSQL      // the statement does not compile
+	IO
+)
+
+// FaultOf returns the kind of the SQLite failure in err.
+func FaultOf(err error) Fault {
+	if err == nil {
+		return Other
+	}
+	switch code := zs.ErrCode(err); code {
+	case zs.ResultConstraintUnique, zs.ResultConstraintPrimaryKey, zs.ResultConstraintRowID:
+		return Unique
+	case zs.ResultConstraintNotNull:
+		return NotNull
+	case zs.ResultConstraintForeignKey, zs.ResultConstraintTrigger:
+		// RESTRICT actions report SQLITE_CONSTRAINT_TRIGGER.
+		return ForeignKey
+	case zs.ResultConstraintCheck:
+		return Check
+	case zs.ResultCode(constraintDataType):
+		return DataType
+	default:
+		return primaryFault(code.ToPrimary())
+	}
+}
+
+// constraintDataType is SQLITE_CONSTRAINT_DATATYPE, which the driver does not
+// name.
+const constraintDataType = 19 | 12<<8
+
+func primaryFault(code zs.ResultCode) Fault {
+	switch code {
+	case zs.ResultTooBig:
+		return TooBig
+	case zs.ResultFull:
+		return Full
+	case zs.ResultCorrupt, zs.ResultNotADB:
+		return Damaged
+	case zs.ResultBusy, zs.ResultLocked:
+		return Busy
+	case zs.ResultInterrupt:
+		return Interrupted
+	case zs.ResultAuth:
+		return Denied
+	case zs.ResultIOErr, zs.ResultCantOpen, zs.ResultReadOnly:
+		return IO
+	case zs.ResultError:
+		return BadSQL
+	}
+	return Other
+}
+
+// Message returns SQLite's own words for the failure in err, without the
+// driver's prefixes, such as `no such column: nmae`.
+func Message(err error) string {
+	var text string
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		text = e.Error()
+	}
+	return strings.TrimPrefix(text, "sqlite: ")
+}
+
+// ConstraintColumns returns the names of the columns that a Unique, NotNull or
+// DataType failure is about. SQLite tells them only in the text of its
+// message; the kind of the failure is never decided by that text.
+func ConstraintColumns(err error) []string {
+	message := Message(err)
+	var list string
+	switch FaultOf(err) {
+	case Unique, NotNull:
+		_, list, _ = strings.Cut(message, "failed: ")
+	case DataType:
+		_, list, _ = strings.Cut(message, " column ")
+	}
+	// "(2067)" or the like may follow the names.
+	list, _, _ = strings.Cut(list, " (")
+	var columns []string
+	for _, name := range strings.Split(list, ", ") {
+		if _, column, ok := strings.Cut(name, "."); ok {
+			columns = append(columns, column)
+		}
+	}
+	return columns
+}

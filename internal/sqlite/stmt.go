@@ -1,0 +1,241 @@
+package sqlite
+
+import (
+	"fmt"
+	"strings"
+	"unsafe"
+
+	zs "zombiezen.com/go/sqlite"
+)
+
+// Stmt is one prepared statement in use. Close hands it back to its
+// connection.
+type Stmt struct {
+	conn  *Conn
+	s     *zs.Stmt
+	query string
+	err   error // of Bind, reported by Step
+}
+
+// Prepare compiles one statement, or takes one prepared before. Text after the
+// first statement is refused.
+func (c *Conn) Prepare(query string) (*Stmt, error) {
+	if idle, ok := c.idle[query]; ok {
+		delete(c.idle, query)
+		return &Stmt{conn: c, s: idle.stmt, query: query}, nil
+	}
+	if strings.IndexByte(query, 0) >= 0 {
+		return nil, fmt.Errorf("prepare: the statement holds a NUL character")
+	}
+	s, trailing, err := c.c.PrepareTransient(query)
+	if err != nil {
+		return nil, err
+	}
+	if rest := query[len(query)-trailing:]; strings.TrimSpace(rest) != "" {
+		s.Finalize()
+		return nil, ErrTrailing
+	}
+	return &Stmt{conn: c, s: s, query: query}, nil
+}
+
+// ErrTrailing is returned by Prepare when something follows the first
+// statement.
+var ErrTrailing = fmt.Errorf("only one statement is allowed")
+
+// Close resets the statement and keeps it for the next Prepare of the same
+// text.
+func (s *Stmt) Close() {
+	if s.s == nil {
+		return
+	}
+	c, stmt := s.conn, s.s
+	s.s = nil
+	_, taken := c.idle[s.query]
+	// Reset repeats the failure of the last step, which the caller has seen.
+	_ = stmt.Reset()
+	if taken || c.idle == nil || stmt.ClearBindings() != nil {
+		stmt.Finalize()
+		return
+	}
+	if len(c.idle) >= maxIdleStmts {
+		c.dropOldest()
+	}
+	c.clock++
+	c.idle[s.query] = idleStmt{stmt, c.clock}
+}
+
+func (c *Conn) dropOldest() {
+	var oldest string
+	age := c.clock + 1
+	for query, idle := range c.idle {
+		if idle.used < age {
+			oldest, age = query, idle.used
+		}
+	}
+	c.idle[oldest].stmt.Finalize()
+	delete(c.idle, oldest)
+}
+
+// Reset makes the statement ready to run again with new values.
+func (s *Stmt) Reset() error { return s.s.Reset() }
+
+// Bind sets the parameters in order. It takes nil, bool, int, int64, float64,
+// string, []byte (a BLOB) and Value; a fault shows in the next Step.
+func (s *Stmt) Bind(args ...any) {
+	for i, arg := range args {
+		if !s.bindOne(i+1, arg) {
+			s.err = fmt.Errorf("bind parameter %d: a %T cannot be stored", i+1, arg)
+		}
+	}
+}
+
+func (s *Stmt) bindOne(i int, arg any) bool {
+	switch v := arg.(type) {
+	case nil:
+		s.s.BindNull(i)
+	case bool:
+		s.s.BindBool(i, v)
+	case int:
+		s.s.BindInt64(i, int64(v))
+	case int64:
+		s.s.BindInt64(i, v)
+	case float64:
+		s.s.BindFloat(i, v)
+	case string:
+		s.s.BindText(i, v)
+	case []byte:
+		s.s.BindBytes(i, v)
+	case Value:
+		s.BindValue(i, v)
+	default:
+		return false
+	}
+	return true
+}
+
+// BindValue sets parameter i, counted from 1.
+func (s *Stmt) BindValue(i int, v Value) {
+	switch v.Kind {
+	case Integer:
+		s.s.BindInt64(i, v.Int)
+	case Real:
+		s.s.BindFloat(i, v.Float)
+	case Text:
+		// The driver copies the text before it returns.
+		s.s.BindText(i, unsafe.String(unsafe.SliceData(v.Bytes), len(v.Bytes)))
+	case Blob:
+		s.s.BindBytes(i, v.Bytes)
+	default:
+		s.s.BindNull(i)
+	}
+}
+
+// BindNamed sets the parameter with the given name, such as ":id", and reports
+// whether the statement has it.
+func (s *Stmt) BindNamed(name string, v Value) bool {
+	for i := 1; i <= s.s.BindParamCount(); i++ {
+		if s.s.BindParamName(i) == name {
+			s.BindValue(i, v)
+			return true
+		}
+	}
+	return false
+}
+
+// Parameters returns how many parameters the statement has.
+func (s *Stmt) Parameters() int { return s.s.BindParamCount() }
+
+// ParameterName returns the name of parameter i, counted from 1, with its
+// sign, or "" when it has none.
+func (s *Stmt) ParameterName(i int) string { return s.s.BindParamName(i) }
+
+// Step goes to the next row and reports whether there is one.
+func (s *Stmt) Step() (bool, error) {
+	if s.err != nil {
+		return false, s.err
+	}
+	return s.s.Step()
+}
+
+// Columns returns the number of columns of a row.
+func (s *Stmt) Columns() int { return s.s.ColumnCount() }
+
+// ColumnName returns the name of column i. Of several columns with the same
+// name only the last has it; it is "" for the others.
+func (s *Stmt) ColumnName(i int) string { return s.s.ColumnName(i) }
+
+// Int returns column i of the row as an integer, 0 for NULL.
+func (s *Stmt) Int(i int) int64 { return s.s.ColumnInt64(i) }
+
+// Text returns column i of the row as a string, "" for NULL.
+func (s *Stmt) Text(i int) string { return s.s.ColumnText(i) }
+
+// IsNull reports whether column i of the row is NULL.
+func (s *Stmt) IsNull(i int) bool { return s.s.ColumnIsNull(i) }
+
+// TextOrNil returns column i of the row, nil for NULL.
+func (s *Stmt) TextOrNil(i int) *string {
+	if s.s.ColumnIsNull(i) {
+		return nil
+	}
+	text := s.s.ColumnText(i)
+	return &text
+}
+
+// Value returns column i of the row with bytes of its own.
+func (s *Stmt) Value(i int) Value {
+	switch s.s.ColumnType(i) {
+	case zs.TypeInteger:
+		return IntValue(s.s.ColumnInt64(i))
+	case zs.TypeFloat:
+		return FloatValue(s.s.ColumnFloat(i))
+	case zs.TypeText:
+		return TextValue(s.s.ColumnText(i))
+	case zs.TypeBlob:
+		b := make([]byte, s.s.ColumnLen(i))
+		s.s.ColumnBytes(i, b)
+		return BlobValue(b)
+	}
+	return Value{}
+}
+
+// Fill steps through the statement and appends its rows to b, which must have
+// been reset to the statement's number of columns, until b holds maxRows rows
+// or maxBytes bytes. It reports whether there may be more rows.
+func (s *Stmt) Fill(b *Batch, maxRows, maxBytes int) (more bool, err error) {
+	for b.Rows < maxRows && len(b.arena) < maxBytes {
+		if more, err = s.Step(); err != nil || !more {
+			return false, err
+		}
+		s.appendRow(b)
+	}
+	return true, nil
+}
+
+func (s *Stmt) appendRow(b *Batch) {
+	for i := range b.Columns {
+		var c Cell
+		switch s.s.ColumnType(i) {
+		case zs.TypeInteger:
+			c = Cell{Kind: Integer, bits: uint64(s.s.ColumnInt64(i))}
+		case zs.TypeFloat:
+			c = realCell(s.s.ColumnFloat(i))
+		case zs.TypeText:
+			c = s.appendBytes(b, i, Text)
+		case zs.TypeBlob:
+			c = s.appendBytes(b, i, Blob)
+		}
+		b.cells = append(b.cells, c)
+	}
+	b.Rows++
+}
+
+// appendBytes copies column i into the arena. Asking for the text first would
+// convert nothing here, as the type is known: length and bytes suffice.
+func (s *Stmt) appendBytes(b *Batch, i int, kind Kind) Cell {
+	n := s.s.ColumnLen(i)
+	at := len(b.arena)
+	b.grow(n)
+	s.s.ColumnBytes(i, b.arena[at:])
+	return Cell{Kind: kind, bits: uint64(at), size: uint32(n)}
+}
