@@ -1,0 +1,51 @@
+package format
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// sampleBatch is 4,096 rows of 12 columns as a business table has them.
+func sampleBatch() ([]Column, *sqlite.Batch) {
+	var b sqlite.Batch
+	names := columns("id", "name", "email", "city", "note", "owner_id", "amount", "rate", "active", "created_at", "updated_at", "token")
+	b.Reset(len(names))
+	for i := range int64(4096) {
+		note := sqlite.TextValue(fmt.Sprintf("Called on day %d; will send the offer, then wait.", i))
+		switch i % 16 {
+		case 0:
+			note = sqlite.TextValue("Said \"maybe\"\nand hung up")
+		case 1, 2, 3:
+			note = sqlite.Value{}
+		case 4:
+			note = sqlite.TextValue("Grüße aus Köln, schön war's")
+		}
+		b.Append(
+			sqlite.IntValue(i), sqlite.TextValue(fmt.Sprintf("Ada Lovelace %d", i)), sqlite.TextValue(fmt.Sprintf("ada%d@example.com", i)),
+			sqlite.TextValue("London"), note, sqlite.IntValue(i*7919%100000), sqlite.FloatValue(float64(i*37)/100), sqlite.FloatValue(1/float64(i+3)),
+			sqlite.IntValue(i%2), sqlite.TextValue("2026-06-02T01:23:45Z"), sqlite.TextValue("2026-06-02 01:23:45"), sqlite.BlobValue([]byte{byte(i), 1, 2, 3, 4, 5, 6, 7}),
+		)
+	}
+	return names, &b
+}
+
+func benchmarkEncoder(b *testing.B, e Encoder, rows *sqlite.Batch) {
+	dst := e.Rows(nil, rows, true)
+	b.SetBytes(int64(len(dst)))
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = e.Rows(dst[:0], rows, true)
+	}
+}
+
+func BenchmarkCSV(b *testing.B) {
+	columns, rows := sampleBatch()
+	benchmarkEncoder(b, NewCSV(columns, DefaultDialect()), rows)
+}
+
+func BenchmarkJSON(b *testing.B) {
+	columns, rows := sampleBatch()
+	benchmarkEncoder(b, NewJSON(columns, JSONOptions{}), rows)
+}

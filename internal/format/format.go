@@ -1,0 +1,72 @@
+// Package format knows the files that tables go out as and come in from: one
+// source file per file format, its writer beside its reader. Writers are
+// encoders that append the rows of a sqlite.Batch to a byte slice; they keep no
+// state between rows, so that several of them can encode ranges of one table at
+// the same time and their pieces can be put together in order. The package
+// knows nothing of projects, exports or HTTP.
+//
+// # The CSV form
+//
+// UTF-8 without BOM, a header row, commas, RFC 4180 quoting only where it is
+// needed, LF line ends. Each value on the left is written as on the right:
+//
+//	NULL                      (nothing)
+//	''                        ""
+//	'plain'                   plain
+//	'a,b'                     "a,b"
+//	'say "hi"'                "say ""hi"""
+//	'two' LF 'lines'          "two
+//	                          lines"
+//	' padded '                " padded "
+//	42                        42
+//	9223372036854775807       9223372036854775807
+//	1.0                       1.0
+//	0.1                       0.1
+//	1e21                      1e+21
+//	-0.0                      -0.0
+//	±infinity                 Infinity, -Infinity
+//	x'00ff'                   AP8=
+//	x''                       ""
+//
+// So NULL and the empty text differ, by their quotes, and in a table of one
+// column an empty line is a row whose value is NULL. A real always shows that
+// it is one, and reads back as the same 64 bits. Text is written byte for byte,
+// also where it is not valid UTF-8. Quotes also guard what some readers would
+// take for something else: spaces at either end, a BOM at the start of a row,
+// and the end mark \. alone on a line.
+//
+// # The JSON form
+//
+// An array of one object per row, one row per line, keys in the order of the
+// columns:
+//
+//	[
+//	{"id":1,"name":"Ada","score":1.0,"photo":"AP8=","note":null},
+//	{"id":2,"name":"Zoë","score":0.5,"photo":null,"note":""}
+//	]
+//
+// Integers keep all 64 bits. What JSON cannot hold is replaced and counted:
+// bytes that are not UTF-8 become U+FFFD, infinities become null.
+package format
+
+import "github.com/zangtable/zangtable/internal/sqlite"
+
+// Column is what an encoder knows of a column.
+type Column struct {
+	Name string
+	Type string // INTEGER, REAL, TEXT, BLOB, ANY; empty for a query's result
+}
+
+// Encoder turns batches of rows into the bytes of one file: Head, then Rows
+// once per batch, then Tail. Each method appends to dst and returns it. Rows
+// may be called by several goroutines at once, as long as their pieces are put
+// together in order and only the piece that holds the first row is told so.
+type Encoder interface {
+	// Head appends what stands before the first row.
+	Head(dst []byte) []byte
+	// Rows appends the rows of b; first says that no row was written before.
+	Rows(dst []byte, b *sqlite.Batch, first bool) []byte
+	// Tail appends what stands after the last row; some says that at least one
+	// row was written.
+	Tail(dst []byte, some bool) []byte
+}

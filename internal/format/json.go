@@ -1,0 +1,248 @@
+package format
+
+import (
+	"math"
+	"strconv"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// JSONOptions says how values are written as JSON. The zero value writes every
+// integer as a number.
+type JSONOptions struct {
+	IntegersAsStrings bool // integers that a float64 may not hold, beyond ±(2^53-1), become strings
+}
+
+const maxSafeInteger = 1<<53 - 1
+
+// JSON encodes rows as an array of objects, in the form that the package
+// comment shows. It is an Encoder.
+type JSON struct {
+	options  JSONOptions
+	keys     [][]byte // per column: `{"id":`, then `,"name":`
+	replaced atomic.Int64
+}
+
+// NewJSON returns an encoder for rows of the given columns.
+func NewJSON(columns []Column, o JSONOptions) *JSON {
+	j := &JSON{options: o, keys: make([][]byte, len(columns))}
+	for i, column := range columns {
+		key := []byte{','}
+		if i == 0 {
+			key[0] = '{'
+		}
+		j.keys[i] = append(AppendString(key, column.Name), ':')
+	}
+	return j
+}
+
+// Replaced returns how many values JSON could not hold so far: infinities,
+// written as null, and texts with invalid UTF-8, written with U+FFFD.
+func (j *JSON) Replaced() int64 { return j.replaced.Load() }
+
+// Head opens the array.
+func (j *JSON) Head(dst []byte) []byte { return append(dst, '[') }
+
+// Rows appends one object per row, each on its own line.
+func (j *JSON) Rows(dst []byte, b *sqlite.Batch, first bool) []byte {
+	for i := range b.Rows {
+		if !first || i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = j.AppendRow(append(dst, '\n'), b, b.Row(i))
+	}
+	return dst
+}
+
+// Tail closes the array and ends the line.
+func (j *JSON) Tail(dst []byte, some bool) []byte {
+	if some {
+		dst = append(dst, '\n')
+	}
+	return append(dst, "]\n"...)
+}
+
+// AppendRow appends one row, the cells of b in the order of the encoder's
+// columns, as an object.
+func (j *JSON) AppendRow(dst []byte, b *sqlite.Batch, row []sqlite.Cell) []byte {
+	replaced := 0
+	for i, cell := range row {
+		var r int
+		dst, r = appendValue(append(dst, j.keys[i]...), b, cell, j.options)
+		replaced += r
+	}
+	if replaced > 0 {
+		j.replaced.Add(int64(replaced))
+	}
+	return append(dst, '}')
+}
+
+// AppendValue appends a cell of b as a JSON value. A blob becomes a base64
+// string; what JSON cannot hold is replaced as JSON.Replaced describes.
+func AppendValue(dst []byte, b *sqlite.Batch, c sqlite.Cell, o JSONOptions) []byte {
+	dst, _ = appendValue(dst, b, c, o)
+	return dst
+}
+
+// appendValue returns 1 besides if the value had to be replaced.
+func appendValue(dst []byte, b *sqlite.Batch, c sqlite.Cell, o JSONOptions) ([]byte, int) {
+	switch c.Kind {
+	case sqlite.Integer:
+		i := c.Int()
+		if o.IntegersAsStrings && (i > maxSafeInteger || i < -maxSafeInteger) {
+			dst = strconv.AppendInt(append(dst, '"'), i, 10)
+			return append(dst, '"'), 0
+		}
+		return strconv.AppendInt(dst, i, 10), 0
+	case sqlite.Real:
+		f := c.Float()
+		if math.IsInf(f, 0) {
+			return append(dst, "null"...), 1
+		}
+		return appendReal(dst, f), 0
+	case sqlite.Text:
+		return appendString(dst, b.Bytes(c))
+	case sqlite.Blob:
+		dst = appendBase64(append(dst, '"'), b.Bytes(c))
+		return append(dst, '"'), 0
+	}
+	return append(dst, "null"...), 0
+}
+
+// AppendString appends s as a JSON string. Each byte that is not part of valid
+// UTF-8 becomes U+FFFD. Nothing is escaped that need not be.
+func AppendString[S string | []byte](dst []byte, s S) []byte {
+	dst, _ = appendString(dst, []byte(s))
+	return dst
+}
+
+func appendString(dst, s []byte) ([]byte, int) {
+	dst = append(dst, '"')
+	n := plainPrefix(s)
+	dst = append(dst, s[:n]...)
+	if n == len(s) {
+		return append(dst, '"'), 0
+	}
+	s = s[n:]
+	valid := utf8.Valid(s)
+	if valid {
+		dst = appendEscaped(dst, s)
+	} else {
+		dst = appendRepaired(dst, s)
+	}
+	dst = append(dst, '"')
+	if valid {
+		return dst, 0
+	}
+	return dst, 1
+}
+
+// plainPrefix returns how many bytes at the start of s are ASCII that a JSON
+// string holds as it is, found in steps of eight.
+func plainPrefix(s []byte) int {
+	n := 0
+	for ; len(s)-n >= 8; n += 8 {
+		x := word(s[n:])
+		if x&highs|(x-every(' '))&^x&highs|zeros(x^every('"'))|zeros(x^every('\\')) != 0 {
+			break
+		}
+	}
+	for n < len(s) && s[n] < utf8.RuneSelf && !mustEscape(s[n]) {
+		n++
+	}
+	return n
+}
+
+func mustEscape(c byte) bool { return c < ' ' || c == '"' || c == '\\' }
+
+// appendEscaped appends valid UTF-8.
+func appendEscaped(dst, s []byte) []byte {
+	start := 0
+	for i, c := range s {
+		if mustEscape(c) {
+			dst = appendEscape(append(dst, s[start:i]...), c)
+			start = i + 1
+		}
+	}
+	return append(dst, s[start:]...)
+}
+
+// appendRepaired appends s with U+FFFD for each byte that is not valid UTF-8.
+func appendRepaired(dst, s []byte) []byte {
+	for len(s) > 0 {
+		r, size := utf8.DecodeRune(s)
+		if r == utf8.RuneError && size == 1 {
+			dst = append(dst, "\ufffd"...)
+		} else {
+			dst = appendEscaped(dst, s[:size])
+		}
+		s = s[size:]
+	}
+	return dst
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	const hex = "0123456789abcdef"
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, `\n`...)
+	case '\r':
+		return append(dst, `\r`...)
+	case '\t':
+		return append(dst, `\t`...)
+	case '\b':
+		return append(dst, `\b`...)
+	case '\f':
+		return append(dst, `\f`...)
+	}
+	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+}
+
+// JSONDatabase writes the frame of a database in one JSON file, around tables
+// that follow one another:
+//
+//	{"project":…,"exported_at":…,"snapshot":…,"tables":{
+//	"contacts":{"columns":[…],"rows":[
+//	{…}
+//	]
+//	}
+//	}}
+//
+// The calls are Head, then for each table OpenTable, the Head, Rows and Tail of
+// a JSON encoder, CloseTable, and at last Tail. Each method appends to dst and
+// returns it.
+type JSONDatabase struct {
+	tables int
+}
+
+// Head opens the file. The time is written in UTC, in seconds; snapshot is a
+// JSON value.
+func (d *JSONDatabase) Head(dst []byte, project string, exportedAt time.Time, snapshot []byte) []byte {
+	dst = AppendString(append(dst, `{"project":`...), project)
+	dst = append(dst, `,"exported_at":`...)
+	dst = AppendString(dst, exportedAt.UTC().Format(time.RFC3339))
+	dst = append(append(dst, `,"snapshot":`...), snapshot...)
+	return append(dst, `,"tables":{`...)
+}
+
+// OpenTable opens a table up to the value of its rows; columns is a JSON array.
+func (d *JSONDatabase) OpenTable(dst []byte, name string, columns []byte) []byte {
+	if d.tables > 0 {
+		dst = append(dst, ',')
+	}
+	d.tables++
+	dst = AppendString(append(dst, '\n'), name)
+	dst = append(append(dst, `:{"columns":`...), columns...)
+	return append(dst, `,"rows":`...)
+}
+
+// CloseTable closes what OpenTable opened.
+func (d *JSONDatabase) CloseTable(dst []byte) []byte { return append(dst, '}') }
+
+// Tail closes the file.
+func (d *JSONDatabase) Tail(dst []byte) []byte { return append(dst, "\n}}\n"...) }
