@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	zs "zombiezen.com/go/sqlite"
 )
@@ -35,6 +36,7 @@ type DB struct {
 	guarded chan *Conn // the same, for SQL from strangers
 	group   group
 	closed  chan struct{}
+	closing sync.Once
 }
 
 // ErrClosed is returned by a DB that has been closed.
@@ -50,11 +52,11 @@ func Open(path string, options Options) (*DB, error) {
 	if options.Readers == 0 {
 		options.Readers = 4
 	}
-	writer, err := openConn(path, zs.OpenReadWrite|zs.OpenCreate, "PRAGMA journal_mode = WAL", synchronous)
+	writer, err := openConn(path, zs.OpenReadWrite|zs.OpenCreate)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := migrate(writer, options.Schema); err != nil {
+	if err := writer.adopt(options.Schema, "PRAGMA journal_mode = WAL", synchronous); err != nil {
 		writer.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -79,21 +81,45 @@ func Open(path string, options Options) (*DB, error) {
 // to a newer version of this one.
 var ErrForeign = errors.New("not a database of this version of ZangTable")
 
-func migrate(c *Conn, schema Schema) error {
+// adopt makes sure that the database is ours or empty before it sets the first
+// pragma that changes the file, and brings it to the newest form.
+func (c *Conn) adopt(schema Schema, pragmas ...string) error {
+	version, err := c.identify(schema)
+	if err != nil {
+		return err
+	}
+	for _, pragma := range pragmas {
+		if err := c.Exec(pragma); err != nil {
+			return fmt.Errorf("%s: %w", pragma, err)
+		}
+	}
+	return migrate(c, schema, version)
+}
+
+// identify returns how many migrations the database has seen, and refuses one
+// that is not ours.
+func (c *Conn) identify(schema Schema) (version int64, err error) {
 	id, err := c.Int("PRAGMA application_id")
 	if err != nil {
-		return err
+		return 0, err
 	}
-	version, err := c.Int("PRAGMA user_version")
+	if version, err = c.Int("PRAGMA user_version"); err != nil {
+		return 0, err
+	}
+	objects, err := c.Int("SELECT count(*) FROM sqlite_schema")
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if id != int64(schema.ApplicationID) && (id != 0 || version != 0) {
-		return fmt.Errorf("%w: its application id is %d", ErrForeign, id)
+	if isNew := id == 0 && version == 0 && objects == 0; id != int64(schema.ApplicationID) && !isNew {
+		return 0, fmt.Errorf("%w: its application id is %d", ErrForeign, id)
 	}
 	if version > int64(len(schema.Migrations)) {
-		return fmt.Errorf("%w: its format %d is newer than %d, please update the program", ErrForeign, version, len(schema.Migrations))
+		return 0, fmt.Errorf("%w: its format %d is newer than %d, please update the program", ErrForeign, version, len(schema.Migrations))
 	}
+	return version, nil
+}
+
+func migrate(c *Conn, schema Schema, version int64) error {
 	for i := int(version); i < len(schema.Migrations); i++ {
 		if err := c.transaction("BEGIN IMMEDIATE", func() error { return applyMigration(c, schema, i) }); err != nil {
 			return fmt.Errorf("bring to format %d: %w", i+1, err)
@@ -114,13 +140,14 @@ func applyMigration(c *Conn, schema Schema, i int) error {
 
 // Script runs statements one after the other, in no transaction of its own.
 func (c *Conn) Script(script string) error {
-	for script != "" {
+	for script = skipBlank(script); script != ""; script = skipBlank(script) {
 		s, trailing, err := c.c.PrepareTransient(script)
 		if err != nil {
 			return err
 		}
-		// Text without a statement, such as a last comment, compiles to nothing.
-		_, err = s.Step()
+		for more := true; more && err == nil; {
+			more, err = s.Step()
+		}
 		if finalizeErr := s.Finalize(); err == nil {
 			err = finalizeErr
 		}
@@ -136,8 +163,15 @@ func (c *Conn) Script(script string) error {
 func (db *DB) Path() string { return db.path }
 
 // Close waits for running reads and writes, checkpoints, and closes every
-// connection. Snapshots are closed by their owners, before.
+// connection. Snapshots are closed by their owners, before. A second Close
+// answers ErrClosed.
 func (db *DB) Close() error {
+	err := ErrClosed
+	db.closing.Do(func() { err = db.close() })
+	return err
+}
+
+func (db *DB) close() error {
 	close(db.closed)
 	var errs []error
 	for _, pool := range []chan *Conn{db.readers, db.guarded} {

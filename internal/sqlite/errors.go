@@ -24,14 +24,14 @@ const (
 	Damaged     // the file is not a database, or not a sound one
 	Busy        // another connection holds the lock
 	Interrupted // by context or deadline
-	Denied      // by the authorizer
+	Denied      // by the authorizer; a function it refuses is BadSQL
 	BadSQL      // the statement does not compile
 	IO
 )
 
 // FaultOf returns the kind of the SQLite failure in err.
 func FaultOf(err error) Fault {
-	if err == nil {
+	if !fromSQLite(err) {
 		return Other
 	}
 	switch code := zs.ErrCode(err); code {
@@ -49,6 +49,14 @@ func FaultOf(err error) Fault {
 	default:
 		return primaryFault(code.ToPrimary())
 	}
+}
+
+// fromSQLite reports whether err holds a failure of SQLite. The driver gives
+// every other error the code of bad SQL; its own are told by their code or, for
+// that one code, by their As method.
+func fromSQLite(err error) bool {
+	var own interface{ As(any) bool }
+	return err != nil && (zs.ErrCode(err) != zs.ResultError || errors.As(err, &own))
 }
 
 // constraintDataType is SQLITE_CONSTRAINT_DATATYPE, which the driver does not
@@ -78,29 +86,33 @@ func primaryFault(code zs.ResultCode) Fault {
 }
 
 // Message returns SQLite's own words for the failure in err, without the
-// driver's prefixes, such as `no such column: nmae`.
+// driver's prefixes, such as `no such column: nmae`; for an error that is not
+// SQLite's, its text.
 func Message(err error) string {
-	var text string
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		text = e.Error()
+	var detailed interface {
+		error
+		As(any) bool
 	}
-	return strings.TrimPrefix(text, "sqlite: ")
+	switch {
+	case errors.As(err, &detailed):
+		return strings.TrimPrefix(detailed.Error(), zs.ErrCode(detailed).Message()+": ")
+	case fromSQLite(err):
+		return zs.ErrCode(err).Message()
+	}
+	return err.Error()
 }
 
 // ConstraintColumns returns the names of the columns that a Unique, NotNull or
 // DataType failure is about. SQLite tells them only in the text of its
 // message; the kind of the failure is never decided by that text.
 func ConstraintColumns(err error) []string {
-	message := Message(err)
 	var list string
 	switch FaultOf(err) {
 	case Unique, NotNull:
-		_, list, _ = strings.Cut(message, "failed: ")
+		_, list, _ = strings.Cut(Message(err), "failed: ")
 	case DataType:
-		_, list, _ = strings.Cut(message, " column ")
+		_, list, _ = strings.Cut(Message(err), " column ")
 	}
-	// "(2067)" or the like may follow the names.
-	list, _, _ = strings.Cut(list, " (")
 	var columns []string
 	for _, name := range strings.Split(list, ", ") {
 		if _, column, ok := strings.Cut(name, "."); ok {

@@ -37,8 +37,7 @@ func (db *DB) Write(ctx context.Context, fn func(*Conn) error) error {
 		select {
 		case <-m.done:
 		case c := <-db.writer:
-			db.commitGroup(c, db.group.take())
-			db.writer <- c
+			db.commitWaiting(c)
 		case <-ctx.Done():
 			return db.abandon(m, ctx.Err())
 		case <-db.closed:
@@ -80,6 +79,12 @@ func (g *group) take() []*member {
 	return members
 }
 
+// commitWaiting commits for those who wait and hands the writer back.
+func (db *DB) commitWaiting(c *Conn) {
+	defer func() { db.writer <- c }()
+	db.commitGroup(c, db.group.take())
+}
+
 // abandon takes m out of the queue and returns why. A write that has begun is
 // waited for: its answer must be the truth.
 func (db *DB) abandon(m *member, why error) error {
@@ -115,7 +120,7 @@ var errGroupLost = errors.New("the shared transaction was rolled back")
 func (db *DB) commitTogether(c *Conn, members []*member) bool {
 	err := db.commit(c, func(c *Conn) error {
 		for _, m := range members {
-			if m.err = c.savepoint(m.run); !c.inTransaction() {
+			if m.err = c.Savepoint(func() error { return m.run(c) }); !c.inTransaction() {
 				return errGroupLost
 			}
 		}
@@ -141,18 +146,24 @@ func (m *member) run(c *Conn) (err error) {
 	return m.fn(c)
 }
 
-// savepoint runs fn inside the open transaction and takes back its changes when
+// Savepoint runs fn inside the open transaction and takes back its changes when
 // it fails.
-func (c *Conn) savepoint(fn func(*Conn) error) error {
+func (c *Conn) Savepoint(fn func() error) error {
 	if err := c.Exec("SAVEPOINT member"); err != nil {
 		return err
 	}
-	err := fn(c)
-	if err != nil && c.inTransaction() {
-		err = errors.Join(err, c.Exec("ROLLBACK TO member"))
+	err := fn()
+	if err == nil {
+		return c.Exec("RELEASE member")
 	}
-	if c.inTransaction() {
-		err = errors.Join(err, c.Exec("RELEASE member"))
+	if !c.inTransaction() {
+		return err
+	}
+	// The error of fn goes back as it is, so that callers may compare it.
+	for _, undo := range [...]string{"ROLLBACK TO member", "RELEASE member"} {
+		if undoErr := c.Exec(undo); undoErr != nil {
+			return errors.Join(err, undoErr)
+		}
 	}
 	return err
 }

@@ -35,7 +35,7 @@ var guardLimits = [...]struct {
 
 // ReadGuarded runs fn in a read transaction for SQL from a stranger. Every
 // statement that fn prepares may only SELECT from tables for which permitted,
-// called with the name in lower case, answers true; anything else does not
+// called with the name folded as SQLite does (A to Z in lower case), answers true; anything else does not
 // compile. Memory is bounded by limits and time by ctx.
 func (db *DB) ReadGuarded(ctx context.Context, permitted func(table string) bool, fn func(*Conn) error) error {
 	c, err := db.lease(ctx, db.guarded)
@@ -63,21 +63,33 @@ func (db *DB) ReadGuarded(ctx context.Context, permitted func(table string) bool
 	return fn(c)
 }
 
-// objectNames returns the folded names of everything in the schema and of
-// every virtual table module.
+// objectNames returns the folded names of every virtual table module, as
+// false, and of everything in the schema, as true.
 func (c *Conn) objectNames() (map[string]bool, error) {
 	names := map[string]bool{}
-	err := c.Query("SELECT lower(name) FROM sqlite_schema UNION SELECT lower(name) FROM pragma_module_list", nil, func(s *Stmt) error {
-		names[s.Text(0)] = true
+	err := c.Query("SELECT name, 0 FROM pragma_module_list UNION ALL SELECT name, 1 FROM sqlite_schema", nil, func(s *Stmt) error {
+		names[fold(s.Text(0))] = s.Int(1) == 1
 		return nil
 	})
 	return names, err
 }
 
+// fold puts the letters A to Z in lower case: SQLite takes no other letters for
+// the same.
+func fold(name string) string {
+	folded := []byte(name)
+	for i, b := range folded {
+		if 'A' <= b && b <= 'Z' {
+			folded[i] = b + 'a' - 'A'
+		}
+	}
+	return string(folded)
+}
+
 // guard is the allow-list for SQL from strangers.
 type guard struct {
 	permitted func(table string) bool
-	objects   map[string]bool // folded names of the schema's objects and of modules
+	objects   map[string]bool // see objectNames
 }
 
 // Authorize is called by SQLite for everything a statement does while it is
@@ -90,7 +102,7 @@ func (g guard) Authorize(action zs.Action) zs.AuthResult {
 	case zs.OpFunction:
 		ok = !forbiddenFunction(functionName(action))
 	case zs.OpRead:
-		ok = g.mayRead(strings.ToLower(action.Table()), action.Column())
+		ok = g.mayRead(fold(action.Table()), action.Column())
 	}
 	if ok {
 		return zs.AuthResultOK
@@ -103,15 +115,16 @@ func (g guard) Authorize(action zs.Action) zs.AuthResult {
 // expressions alike. A common table expression passes when nothing real bears
 // its name.
 func (g guard) mayRead(table, column string) bool {
-	if table == "json_each" || table == "json_tree" {
-		return true
-	}
-	reserved := strings.HasPrefix(table, "sqlite_") || strings.HasPrefix(table, "pragma_") || strings.HasPrefix(table, "_")
+	inSchema, known := g.objects[table]
 	switch {
-	case reserved:
+	case strings.HasPrefix(table, "sqlite_"), strings.HasPrefix(table, "pragma_"), strings.HasPrefix(table, "_"):
 		return false
-	case g.objects[table]:
+	case inSchema:
 		return g.permitted(table)
+	case table == "json_each", table == "json_tree":
+		return true
+	case known:
+		return false
 	}
 	return column == ""
 }

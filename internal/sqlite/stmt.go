@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unsafe"
@@ -17,21 +18,25 @@ type Stmt struct {
 	err   error // of Bind, reported by Step
 }
 
-// Prepare compiles one statement, or takes one prepared before. Text after the
-// first statement is refused.
+// Prepare compiles one statement, or takes one prepared before. A statement
+// after the first is refused, and so is text without any.
 func (c *Conn) Prepare(query string) (*Stmt, error) {
 	if idle, ok := c.idle[query]; ok {
 		delete(c.idle, query)
 		return &Stmt{conn: c, s: idle.stmt, query: query}, nil
 	}
 	if strings.IndexByte(query, 0) >= 0 {
-		return nil, fmt.Errorf("prepare: the statement holds a NUL character")
+		return nil, errors.New("prepare: the statement holds a NUL character")
 	}
-	s, trailing, err := c.c.PrepareTransient(query)
+	text := skipBlank(query)
+	if text == "" {
+		return nil, ErrNoStatement
+	}
+	s, trailing, err := c.c.PrepareTransient(text)
 	if err != nil {
 		return nil, err
 	}
-	if rest := query[len(query)-trailing:]; strings.TrimSpace(rest) != "" {
+	if skipBlank(text[len(text)-trailing:]) != "" {
 		s.Finalize()
 		return nil, ErrTrailing
 	}
@@ -40,7 +45,28 @@ func (c *Conn) Prepare(query string) (*Stmt, error) {
 
 // ErrTrailing is returned by Prepare when something follows the first
 // statement.
-var ErrTrailing = fmt.Errorf("only one statement is allowed")
+var ErrTrailing = errors.New("only one statement is allowed")
+
+// ErrNoStatement is returned by Prepare for text that holds no statement, such
+// as a comment. SQLite compiles it to a null pointer, which the driver does
+// not survive.
+var ErrNoStatement = errors.New("there is no statement")
+
+// skipBlank returns sql without the white space, comments and semicolons at
+// its beginning: "" when SQLite would find no statement in it.
+func skipBlank(sql string) string {
+	for {
+		sql = strings.TrimLeft(sql, " \t\n\f\r;\ufeff")
+		switch {
+		case strings.HasPrefix(sql, "--"):
+			_, sql, _ = strings.Cut(sql, "\n")
+		case strings.HasPrefix(sql, "/*") && len(sql) > 2:
+			_, sql, _ = strings.Cut(sql[2:], "*/")
+		default:
+			return sql
+		}
+	}
+}
 
 // Close resets the statement and keeps it for the next Prepare of the same
 // text.

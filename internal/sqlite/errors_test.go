@@ -1,0 +1,127 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	zs "zombiezen.com/go/sqlite"
+)
+
+func TestFaults(t *testing.T) {
+	db := open(t, Options{})
+	script(t, db, `CREATE TABLE p (a INTEGER, b TEXT NOT NULL, n INTEGER CHECK (n > 0), PRIMARY KEY (a, b)) STRICT;
+		CREATE TABLE k (id INTEGER PRIMARY KEY, "odd name" TEXT UNIQUE) STRICT;
+		CREATE TABLE l (v TEXT) STRICT; INSERT INTO l VALUES ('taken');
+		CREATE TABLE c (k INTEGER REFERENCES k (id)) STRICT;
+		CREATE TABLE r (k INTEGER REFERENCES k (id) ON DELETE RESTRICT) STRICT;
+		CREATE UNIQUE INDEX lower_v ON l (lower(v));
+		INSERT INTO p VALUES (1, 'x', 1); INSERT INTO k VALUES (1, 'taken'); INSERT INTO r VALUES (1);`)
+	tests := []struct {
+		sql     string
+		fault   Fault
+		columns []string
+		message string
+	}{
+		{"INSERT INTO p VALUES (1, 'x', 2)", Unique, []string{"a", "b"}, "UNIQUE constraint failed: p.a, p.b"},
+		{"INSERT INTO k VALUES (1, 'free')", Unique, []string{"id"}, "UNIQUE constraint failed: k.id"},
+		{"INSERT INTO k VALUES (2, 'taken')", Unique, []string{"odd name"}, "UNIQUE constraint failed: k.odd name"},
+		{"INSERT INTO l VALUES ('TAKEN')", Unique, nil, "UNIQUE constraint failed: index 'lower_v'"},
+		{"INSERT INTO p VALUES (2, NULL, 2)", NotNull, []string{"b"}, "NOT NULL constraint failed: p.b"},
+		{"INSERT INTO p VALUES (2, 'y', 0)", Check, nil, "CHECK constraint failed: n > 0"},
+		{"INSERT INTO p VALUES ('one', 'y', 1)", DataType, []string{"a"}, "cannot store TEXT value in INTEGER column p.a"},
+		{"INSERT INTO k VALUES (3, x'00')", DataType, []string{"odd name"}, "cannot store BLOB value in TEXT column k.odd name"},
+		{"INSERT INTO c VALUES (9)", ForeignKey, nil, "FOREIGN KEY constraint failed"},
+		{"DELETE FROM k WHERE id = 1", ForeignKey, nil, "FOREIGN KEY constraint failed"},
+		{"SELECT nmae FROM k", BadSQL, nil, "no such column: nmae"},
+		{"SELECT * FROM nowhere", BadSQL, nil, "no such table: nowhere"},
+		{"SELEC 1", BadSQL, nil, `near "SELEC": syntax error`},
+		{"SELECT length(zeroblob(2000000000))", TooBig, nil, ""},
+	}
+	for _, test := range tests {
+		for kind, write := range map[string]func(func(*Conn) error) error{
+			"alone":    func(fn func(*Conn) error) error { return db.Exclusive(t.Context(), fn) },
+			"in group": func(fn func(*Conn) error) error { return together(t, db, fn, func(*Conn) error { return nil })[0] },
+			"wrapped": func(fn func(*Conn) error) error {
+				return fmt.Errorf("insert row: %w", db.Exclusive(t.Context(), fn))
+			},
+		} {
+			err := write(func(c *Conn) error { return c.Exec(test.sql) })
+			if got := FaultOf(err); got != test.fault {
+				t.Errorf("%s, %s: fault %d (%v), want %d", test.sql, kind, got, err, test.fault)
+			}
+			if got := ConstraintColumns(err); !slices.Equal(got, test.columns) {
+				t.Errorf("%s, %s: columns %q, want %q", test.sql, kind, got, test.columns)
+			}
+			if got := Message(err); test.message != "" && got != test.message {
+				t.Errorf("%s, %s: message %q, want %q", test.sql, kind, got, test.message)
+			}
+		}
+	}
+}
+
+func TestOtherErrorsAreNoFaults(t *testing.T) {
+	for _, err := range []error{nil, io.EOF, context.Canceled, ErrClosed, ErrTrailing, ErrNoStatement, errors.Join(io.EOF, io.EOF), &BrokenReference{"a", "b"}} {
+		if got := FaultOf(err); got != Other {
+			t.Errorf("%v is fault %d", err, got)
+		}
+		if got := ConstraintColumns(err); got != nil {
+			t.Errorf("%v has columns %q", err, got)
+		}
+	}
+}
+
+func TestDamagedBusyAndUnreachableFiles(t *testing.T) {
+	read := func(path string) error {
+		c, err := OpenFile(path)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Int("SELECT count(*) FROM sqlite_schema")
+		return err
+	}
+	folder := t.TempDir()
+	text := filepath.Join(folder, "text.db")
+	if err := os.WriteFile(text, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(text, append([]byte("hello, world, no database here"), make([]byte, 4096)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]Fault{
+		text:                                Damaged,
+		filepath.Join(folder, "missing.db"): IO,
+		folder:                              IO,
+	} {
+		if err := read(path); FaultOf(err) != want {
+			t.Errorf("%s: fault %d (%v), want %d", filepath.Base(path), FaultOf(err), err, want)
+		}
+	}
+
+	db := open(t, Options{})
+	stranger, err := openConn(db.Path(), zs.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	stranger.c.SetBusyTimeout(0)
+	err = db.Exclusive(t.Context(), func(*Conn) error { return stranger.Exec("BEGIN IMMEDIATE") })
+	if FaultOf(err) != Busy {
+		t.Errorf("a second writer: %v", err)
+	}
+	err = db.Exclusive(t.Context(), func(c *Conn) error {
+		if err := c.Exec("PRAGMA max_page_count = 1"); err != nil {
+			return err
+		}
+		return c.Exec("INSERT INTO item (name) VALUES (printf('%.*c', 100000, 'x'))")
+	})
+	if FaultOf(err) != Full {
+		t.Errorf("a full file: %v", err)
+	}
+}
