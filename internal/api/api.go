@@ -1,0 +1,208 @@
+// Package api is the HTTP contract: the list of routes, their inputs and
+// outputs, the envelope around every answer, and the OpenAPI document. It owns
+// everything that is true of HTTP (headers, statuses, limits, deadlines,
+// decoding, downloads) and refuses to know how anything is stored: a handler
+// is a plain function of a context, a workspace and an input.
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// Config is what the API needs from outside.
+type Config struct {
+	// Authenticate returns what the secret of a token opens in the project with
+	// the given slug, or an invalid_token problem. The slug is as sent; it is
+	// empty on the one route that names no project in its path.
+	Authenticate func(ctx context.Context, slug, secret string) (*Workspace, error)
+
+	// Join groups the call with others, by the operation headers as sent (at
+	// least one is not empty). Its failure is logged and changes nothing else.
+	// A nil Join groups nothing.
+	Join func(ctx context.Context, ws *Workspace, key, runID string) (*Operation, error)
+
+	Log    *slog.Logger
+	Now    func() time.Time // the clock of request ids and of generated_at
+	Random io.Reader        // the random part of request ids
+
+	// BodyTimeout is how long a client may take for each 64 KiB of a body; 10
+	// seconds when zero.
+	BodyTimeout time.Duration
+
+	Version string // of the server, for the OpenAPI document
+}
+
+// New returns the handler of the whole API. It answers every path that it is
+// given, unknown ones included, in the envelope.
+func New(config Config) http.Handler {
+	return newEdge(config, routes())
+}
+
+// edge holds the matched routes and what every call shares.
+type edge struct {
+	Config
+	mux     *http.ServeMux
+	buffers sync.Pool
+}
+
+func newEdge(config Config, list []*endpoint) *edge {
+	e := &edge{Config: config, mux: http.NewServeMux()}
+	e.BodyTimeout = cmp.Or(config.BodyTimeout, 10*time.Second)
+	for _, ep := range withDocument(config.Version, list) {
+		e.mux.Handle(ep.method+" "+ep.path, ep)
+	}
+	return e
+}
+
+// call is one request on its way through the edge.
+type call struct {
+	*edge
+	w         http.ResponseWriter
+	r         *http.Request
+	ep        *endpoint // nil when nothing matched
+	id        string
+	operation *Operation
+	streaming bool // a download has begun: the answer can only be cut off
+}
+
+// ServeHTTP is the life of a request.
+func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{edge: e, w: w, r: r, id: e.newID("req_")}
+	w.Header().Set("X-Request-Id", c.id)
+	defer c.rescue()
+	c.guardBody()
+	out, err := c.run()
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.answer(out)
+}
+
+func (c *call) run() (any, error) {
+	if err := c.match(); err != nil {
+		return nil, err
+	}
+	ws, err := c.authenticate()
+	if err != nil {
+		return nil, err
+	}
+	c.join(ws)
+	if !c.ep.access.permits(ws) {
+		return nil, problem.New(problem.CodePermissionDenied, "This token may not do this: the call needs the scope %s.", c.ep.access.scope)
+	}
+	return c.ep.handle(c, ws)
+}
+
+// match finds the endpoint. The mux only matches: its own answers, the
+// redirects to cleaned paths included, would not be in the envelope.
+func (c *call) match() error {
+	handler, _ := c.mux.Handler(c.r)
+	if ep, ok := handler.(*endpoint); ok {
+		c.ep = ep
+		return nil
+	}
+	if allowed := c.allowed(); len(allowed) > 0 {
+		list := strings.Join(allowed, ", ")
+		c.w.Header().Set("Allow", list)
+		return problem.New(problem.CodeMethodNotAllowed, "This route does not have the method %s, but %s.", c.r.Method, list)
+	}
+	return problem.New(problem.CodeNotFound, "There is no route %s.", c.r.URL.Path)
+}
+
+func (c *call) allowed() []string {
+	var allowed []string
+	probe := c.r.WithContext(c.r.Context())
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		probe.Method = method
+		if handler, _ := c.mux.Handler(probe); isEndpoint(handler) {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
+}
+
+func isEndpoint(h http.Handler) bool {
+	_, ok := h.(*endpoint)
+	return ok
+}
+
+// authenticate runs before anything of the request is decoded, so that a
+// client without a token learns nothing but that.
+func (c *call) authenticate() (*Workspace, error) {
+	if c.ep.access.open {
+		return nil, nil
+	}
+	scheme, secret, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
+	secret = strings.TrimSpace(secret)
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return nil, problem.New(problem.CodeMissingAuthorization, "The request needs the header Authorization: Bearer <token>.")
+	}
+	slug, err := c.ep.segment(c.r, "project")
+	if err != nil {
+		return nil, problem.New(problem.CodeInvalidToken, "The token is not valid for this project.")
+	}
+	return c.Authenticate(c.r.Context(), slug, secret)
+}
+
+func (c *call) join(ws *Workspace) {
+	key, runID := c.r.Header.Get("X-Operation-Key"), c.r.Header.Get("X-Operation-Run-Id")
+	if ws == nil || c.Join == nil || key == "" && runID == "" {
+		return
+	}
+	operation, err := c.Join(c.r.Context(), ws, key, runID)
+	if err != nil {
+		c.Log.Error("join operation", "request_id", c.id, "error", err)
+		return
+	}
+	c.operation = operation
+}
+
+// fail answers with a problem. Nobody reads the answer of a client that has
+// gone, and its leaving is not a fault of the server.
+func (c *call) fail(err error) {
+	if c.r.Context().Err() != nil && !isProblem(err) {
+		c.Log.Info("client gone", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path)
+		return
+	}
+	p := problem.From(err)
+	if p.Code.Status() >= 500 {
+		c.Log.Error("request failed", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path, "code", p.Code, "error", err)
+	}
+	c.writeProblem(p, p.Code.Status())
+}
+
+func isProblem(err error) bool {
+	var p *problem.Error
+	return errors.As(err, &p)
+}
+
+// rescue turns a panic into internal_error. An answer that is already under
+// way is cut off instead, so that the client sees it is not whole.
+func (c *call) rescue() {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler {
+		panic(cause)
+	}
+	c.Log.Error("panic", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	if c.streaming {
+		panic(http.ErrAbortHandler)
+	}
+	p := problem.From(fmt.Errorf("panic: %v", cause))
+	c.writeProblem(p, p.Code.Status())
+}

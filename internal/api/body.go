@@ -1,0 +1,148 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+const (
+	maxDepth  = 64       // of arrays and objects inside each other
+	paceBytes = 64 << 10 // what one BodyTimeout buys
+)
+
+// guardBody sets a first deadline even for bodies that nobody will read: the
+// server drains those before it takes the next request of the connection.
+func (c *call) guardBody() {
+	if c.r.ContentLength != 0 {
+		c.setDeadline(time.Now().Add(c.BodyTimeout)) // a socket's deadline is in real time
+	}
+}
+
+// setDeadline does nothing where there is no socket below.
+func (c *call) setDeadline(at time.Time) {
+	_ = http.NewResponseController(c.w).SetReadDeadline(at)
+}
+
+// body reads a request's body within its limits of size, time and nesting.
+// The first limit that is crossed stays in err: it explains the failure better
+// than what a decoder makes of it.
+type body struct {
+	call    *call
+	r       io.Reader
+	started time.Time
+	read    int64
+	nesting nesting
+	err     error
+}
+
+// openBody checks what can be known before reading.
+func (c *call) openBody() (*body, error) {
+	limit := c.ep.bodyLimit
+	if c.r.ContentLength > limit {
+		return nil, tooLarge(limit)
+	}
+	if c.r.ContentLength != 0 && !isJSON(c.r.Header.Get("Content-Type")) {
+		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
+	}
+	return &body{call: c, r: http.MaxBytesReader(c.w, c.r.Body, limit), started: time.Now()}, nil
+}
+
+func tooLarge(limit int64) error {
+	return problem.New(problem.CodeBodyTooLarge, "The body is larger than the %d MiB that this route takes.", limit>>20)
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	media, params, err := mime.ParseMediaType(contentType)
+	charset := params["charset"]
+	return err == nil && media == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
+}
+
+// Read lets the deadline roll: each 64 KiB buy another BodyTimeout, so that a
+// large body may take long but a trickle may not.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	pace := b.call.BodyTimeout * time.Duration(1+b.read/paceBytes)
+	b.call.setDeadline(b.started.Add(pace))
+	n, err := b.r.Read(p)
+	b.read += int64(n)
+	if b.nesting.scan(p[:n]) > maxDepth {
+		b.err = problem.New(problem.CodeInvalidJSON, "The body nests arrays and objects deeper than %d.", maxDepth)
+		return 0, b.err
+	}
+	switch {
+	case err == io.EOF:
+		b.call.setDeadline(time.Time{})
+	case err != nil:
+		b.err = readFailure(err)
+	}
+	return n, err
+}
+
+func readFailure(err error) error {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return tooLarge(large.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return problem.New(problem.CodeRequestTimeout, "The body came too slowly.")
+	}
+	// The connection broke. The code is for the journal; nobody reads it.
+	return problem.New(problem.CodeInvalidJSON, "The body ended early.").Because(fmt.Errorf("read body: %w", err))
+}
+
+// explain turns the failure of decoding this body into a problem.
+func (b *body) explain(err error) error {
+	var syntax *jsontext.SyntacticError
+	switch {
+	case b.err != nil:
+		return b.err
+	case errors.As(err, &syntax):
+		return problem.New(problem.CodeInvalidJSON, "The body is not valid JSON: %s.", strings.TrimPrefix(syntax.Error(), "jsontext: "))
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return problem.New(problem.CodeInvalidJSON, "The body is not valid JSON: it ends early.")
+	}
+	return err
+}
+
+// nesting counts how deep arrays and objects stand inside each other, across
+// pieces of one text. The decoder's own bound is 10,000.
+type nesting struct {
+	depth, deepest    int
+	inString, escaped bool
+}
+
+// scan reads on and returns the greatest depth so far.
+func (n *nesting) scan(text []byte) int {
+	for _, b := range text {
+		switch {
+		case n.escaped:
+			n.escaped = false
+		case n.inString:
+			n.escaped = b == '\\'
+			n.inString = b != '"'
+		case b == '"':
+			n.inString = true
+		case b == '{' || b == '[':
+			n.depth++
+			n.deepest = max(n.deepest, n.depth)
+		case b == '}' || b == ']':
+			n.depth--
+		}
+	}
+	return n.deepest
+}

@@ -1,0 +1,486 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"encoding"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// A plan says how to read a request into the input of an endpoint, with the
+// schemas that the OpenAPI document publishes: what is described is what is
+// checked. Plans are made once, at start-up.
+type plan struct {
+	registry huma.Registry
+	params   []*param
+	query    []string // names of the query parameters
+	body     *shape   // nil: bodies are not looked at
+	bodyAt   []int    // index of the field Body; nil: the body has no fields
+}
+
+// param is a field that comes from the path, the query or a header.
+type param struct {
+	*field
+	in string
+}
+
+// field is one named member of an input.
+type field struct {
+	name     string
+	aliases  []string
+	index    []int
+	required bool
+	standard reflect.Value // the default; not valid without one
+	shape    *shape
+}
+
+// shape is how one Go type reads JSON.
+type shape struct {
+	kind   reflect.Kind
+	schema *huma.Schema
+	fields []*field
+	byName map[string]*field
+	elem   *shape // of slices, maps and Optional
+	own    own
+}
+
+// own says that a type decodes itself.
+type own int
+
+const (
+	ownNot      own = iota
+	ownValue        // UnmarshalJSON, given one whole value
+	ownStream       // UnmarshalJSONFrom, given the decoder; bodies only
+	ownText         // UnmarshalText; parameters only
+	ownOptional     // Optional
+)
+
+type (
+	valueDecoder  interface{ UnmarshalJSON([]byte) error }
+	streamDecoder interface {
+		UnmarshalJSONFrom(*jsontext.Decoder) error
+	}
+	optional interface {
+		slot(null bool) reflect.Value
+	}
+)
+
+// decode reads path, query, headers and body, and reports everything that is
+// wrong with any of them in one problem.
+func (c *call) decode(in reflect.Value) error {
+	var faults problem.Faults
+	query := c.readQuery(&faults)
+	for _, p := range c.ep.plan.params {
+		c.readParam(p, query, in.FieldByIndex(p.index), &faults)
+	}
+	if c.ep.plan.body != nil {
+		if err := c.readBody(in, &faults); err != nil {
+			return err
+		}
+	}
+	return faults.Err()
+}
+
+func (c *call) readQuery(faults *problem.Faults) url.Values {
+	query, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		faults.Add("query", "the query string is not well formed")
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(c.ep.plan.query, name) {
+			faults.Add(name, "unknown query parameter%s", suggest(name, c.ep.plan.query))
+		} else if len(query[name]) > 1 {
+			faults.Add(name, "sent %d times", len(query[name]))
+		}
+	}
+	return query
+}
+
+// readParam takes an empty value for an absent one, as forms send it, except
+// that an empty flag is false.
+func (c *call) readParam(p *param, query url.Values, v reflect.Value, faults *problem.Faults) {
+	text, err := c.paramText(p, query)
+	if err != nil {
+		faults.Add(p.name, "not well formed")
+		return
+	}
+	if _, isFlag := v.Addr().Interface().(*Flag); text == "" && !(isFlag && query.Has(p.name)) {
+		p.absent(v, nil, faults)
+		return
+	}
+	note(faults, p.name, p.shape.parse(c.ep.plan.registry, text, v))
+}
+
+func (c *call) paramText(p *param, query url.Values) (string, error) {
+	switch {
+	case p.in == "query":
+		return query.Get(p.name), nil
+	case p.in == "header":
+		return c.r.Header.Get(p.name), nil
+	case p.shape.kind == reflect.Slice:
+		return c.ep.rawSegment(c.r, p.name), nil // a Key decodes its parts itself
+	}
+	return c.ep.segment(c.r, p.name)
+}
+
+// parse reads a value from the text of a parameter.
+func (s *shape) parse(registry huma.Registry, text string, v reflect.Value) error {
+	if t, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return t.UnmarshalText([]byte(text))
+	}
+	switch s.kind {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Int, reflect.Int64:
+		if err := setInt(v, text); err != nil {
+			return err
+		}
+	case reflect.Slice:
+		v.Set(reflect.ValueOf(strings.Split(text, ",")))
+	}
+	return s.check(registry, v)
+}
+
+// readBody decodes the body in one pass. An empty one counts as {}.
+func (c *call) readBody(in reflect.Value, faults *problem.Faults) error {
+	b, err := c.openBody()
+	if err != nil {
+		return err
+	}
+	d := &decoder{Decoder: jsontext.NewDecoder(b), registry: c.ep.plan.registry, faults: faults}
+	if d.PeekKind() == 0 && isEmpty(d, b) {
+		d.Decoder = jsontext.NewDecoder(strings.NewReader("{}"))
+	}
+	v := reflect.New(reflect.TypeFor[struct{}]()).Elem()
+	if c.ep.plan.bodyAt != nil {
+		v = in.FieldByIndex(c.ep.plan.bodyAt)
+	}
+	if err := d.decode(c.ep.plan.body, v, nil); err != nil {
+		return b.explain(err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		if err == nil {
+			err = problem.New(problem.CodeInvalidJSON, "The body is not valid JSON: something follows the value.")
+		}
+		return b.explain(err)
+	}
+	return nil
+}
+
+// isEmpty reports whether the decoder stopped because there was nothing at all.
+func isEmpty(d *decoder, b *body) bool {
+	return b.err == nil && len(bytes.TrimSpace(d.UnreadBuffer())) == 0 && d.InputOffset() == 0 && b.nesting.deepest == 0
+}
+
+// decoder reads one body. Only what ends the reading is returned as an error:
+// broken JSON, or a limit. What is wrong with a field goes to faults.
+type decoder struct {
+	*jsontext.Decoder
+	registry huma.Registry
+	faults   *problem.Faults
+}
+
+// place is where in the body a value stands.
+type place struct {
+	up    *place
+	name  string // empty for an element of an array
+	index int
+}
+
+func (p *place) String() string {
+	if p == nil {
+		return ""
+	}
+	up := p.up.String()
+	switch {
+	case p.name == "":
+		return up + "[" + strconv.Itoa(p.index) + "]"
+	case up == "":
+		return p.name
+	}
+	return up + "." + p.name
+}
+
+func (d *decoder) fault(at *place, format string, args ...any) {
+	d.faults.Add(cmp.Or(at.String(), "body"), format, args...)
+}
+
+func (d *decoder) decode(s *shape, v reflect.Value, at *place) error {
+	switch s.own {
+	case ownValue:
+		return d.decodeOwn(v, at)
+	case ownStream:
+		return d.decodeStream(v, at)
+	case ownOptional:
+		null := d.PeekKind() == jsontext.KindNull
+		v = v.Addr().Interface().(optional).slot(null)
+		if null && s.elem.own != ownValue {
+			return d.SkipValue()
+		}
+		return d.decode(s.elem, v, at)
+	}
+	switch s.kind {
+	case reflect.Struct:
+		return d.decodeObject(s, v, at)
+	case reflect.Map:
+		return d.decodeMap(s, v, at)
+	case reflect.Slice:
+		return d.decodeArray(s, v, at)
+	}
+	return d.decodeScalar(s, v, at)
+}
+
+func (d *decoder) decodeOwn(v reflect.Value, at *place) error {
+	raw, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	if _, isTime := v.Interface().(time.Time); isTime {
+		if v.Addr().Interface().(valueDecoder).UnmarshalJSON(raw) != nil {
+			d.fault(at, "expected a time such as 2026-06-02T01:23:45Z")
+		}
+		return nil
+	}
+	note(d.faults, at.String(), v.Addr().Interface().(valueDecoder).UnmarshalJSON(raw))
+	return nil
+}
+
+// decodeStream hands over the decoder. Only a validation_failed problem leaves
+// it in a state that does not matter: nothing else is read.
+func (d *decoder) decodeStream(v reflect.Value, at *place) error {
+	err := v.Addr().Interface().(streamDecoder).UnmarshalJSONFrom(d.Decoder)
+	if problem.Is(err, problem.CodeValidationFailed) {
+		note(d.faults, at.String(), err)
+		return d.faults.Err()
+	}
+	return err
+}
+
+// note adds what a type of ours says about its value.
+func note(faults *problem.Faults, at string, err error) {
+	if !faults.Merge(at, err) {
+		faults.Add(cmp.Or(at, "body"), "%s", err)
+	}
+}
+
+// opens reads the first token of an array or object, or skips the value and
+// reports it.
+func (d *decoder) opens(kind jsontext.Kind, what string, at *place) (bool, error) {
+	if d.PeekKind() != kind {
+		if err := d.SkipValue(); err != nil {
+			return false, err
+		}
+		d.fault(at, "expected %s", what)
+		return false, nil
+	}
+	_, err := d.ReadToken()
+	return err == nil, err
+}
+
+func (d *decoder) decodeObject(s *shape, v reflect.Value, at *place) error {
+	if ok, err := d.opens(jsontext.KindBeginObject, "an object", at); !ok {
+		return err
+	}
+	sent := make(map[*field]string, len(s.fields))
+	for d.PeekKind() != jsontext.KindEndObject {
+		token, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := token.String()
+		if err := d.decodeMember(s, v, &place{up: at, name: name}, sent); err != nil {
+			return err
+		}
+	}
+	for _, f := range s.fields {
+		if sent[f] == "" {
+			f.absent(v.FieldByIndex(f.index), at, d.faults)
+		}
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+// decodeMember reads the value of one member. A null is the same as nothing,
+// except for types that tell them apart.
+func (d *decoder) decodeMember(s *shape, v reflect.Value, at *place, sent map[*field]string) error {
+	f := s.byName[at.name]
+	if f == nil {
+		d.fault(at, "unknown field%s", suggest(at.name, s.names()))
+		return d.SkipValue()
+	}
+	if d.PeekKind() == jsontext.KindNull && f.shape.own == ownNot {
+		return d.SkipValue()
+	}
+	if other := sent[f]; other != "" {
+		d.fault(at, "sent as %s too, which is the same field", other)
+		return d.SkipValue()
+	}
+	sent[f] = at.name
+	return d.decode(f.shape, v.FieldByIndex(f.index), at)
+}
+
+// absent gives a field its default, or reports that it must be there.
+func (f *field) absent(v reflect.Value, at *place, faults *problem.Faults) {
+	switch {
+	case f.required:
+		faults.Add((&place{up: at, name: f.name}).String(), "required")
+	case f.standard.IsValid():
+		v.Set(f.standard)
+	}
+}
+
+func (s *shape) names() []string {
+	var names []string
+	for _, f := range s.fields {
+		names = append(append(names, f.name), f.aliases...)
+	}
+	return names
+}
+
+func (d *decoder) decodeMap(s *shape, v reflect.Value, at *place) error {
+	if ok, err := d.opens(jsontext.KindBeginObject, "an object", at); !ok {
+		return err
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for d.PeekKind() != jsontext.KindEndObject {
+		token, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := token.String()
+		elem := reflect.New(v.Type().Elem()).Elem()
+		if err := d.decode(s.elem, elem, &place{up: at, name: name}); err != nil {
+			return err
+		}
+		v.SetMapIndex(reflect.ValueOf(name), elem)
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+func (d *decoder) decodeArray(s *shape, v reflect.Value, at *place) error {
+	if ok, err := d.opens(jsontext.KindBeginArray, "an array", at); !ok {
+		return err
+	}
+	for i := 0; d.PeekKind() != jsontext.KindEndArray; i++ {
+		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+		if err := d.decode(s.elem, v.Index(i), &place{up: at, index: i}); err != nil {
+			return err
+		}
+	}
+	if least := s.schema.MinItems; least != nil && v.Len() < *least {
+		d.fault(at, "expected at least %d elements", *least)
+	}
+	if most := s.schema.MaxItems; most != nil && v.Len() > *most {
+		d.fault(at, "expected at most %d elements", *most)
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+func (d *decoder) decodeScalar(s *shape, v reflect.Value, at *place) error {
+	kind, what := jsontext.KindNumber, "an integer"
+	if s.kind == reflect.String {
+		kind, what = jsontext.KindString, "a string"
+	}
+	if d.PeekKind() != kind {
+		if err := d.SkipValue(); err != nil {
+			return err
+		}
+		d.fault(at, "expected %s", what)
+		return nil
+	}
+	token, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	if s.kind == reflect.String {
+		v.SetString(token.String())
+	} else if err := setInt(v, token.String()); err != nil {
+		d.fault(at, "%s", err)
+		return nil
+	}
+	note(d.faults, at.String(), s.check(d.registry, v))
+	return nil
+}
+
+func setInt(v reflect.Value, text string) error {
+	n, err := strconv.ParseInt(text, 10, v.Type().Bits())
+	if err != nil {
+		return fmt.Errorf("expected an integer of at most %d bits", v.Type().Bits())
+	}
+	v.SetInt(n)
+	return nil
+}
+
+// check holds a decoded value against the constraints of its schema.
+func (s *shape) check(registry huma.Registry, v reflect.Value) error {
+	value := v.Interface()
+	switch s.kind {
+	case reflect.String:
+		value = v.String()
+	case reflect.Int, reflect.Int64:
+		value = v.Int()
+	}
+	var result huma.ValidateResult
+	huma.Validate(registry, s.schema, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, value, &result)
+	var faults problem.Faults
+	for _, err := range result.Errors {
+		detail := err.(*huma.ErrorDetail)
+		faults.Add(detail.Location, "%s", detail.Message)
+	}
+	return faults.Err()
+}
+
+// suggest returns words that name the candidate nearest to a mistyped name, or
+// nothing when none is near.
+func suggest(name string, candidates []string) string {
+	best, nearest := max(1, len(name)/3)+1, ""
+	for _, candidate := range candidates {
+		if distance := editDistance(strings.ToLower(name), candidate); distance < best {
+			best, nearest = distance, candidate
+		}
+	}
+	if nearest == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", nearest)
+}
+
+// editDistance is Levenshtein's, in bytes. Long names are never near.
+func editDistance(a, b string) int {
+	if len(a) > 100 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,829 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// The routes under test have one awkward thing each.
+
+type columnIn struct {
+	Name     string `json:"column_name" alias:"name" pattern:"^[A-Za-z][A-Za-z0-9_]*$" patternDescription:"a name" maxLength:"63"`
+	Type     string `json:"column_type,omitzero" alias:"type" default:"TEXT" enum:"INTEGER,REAL,TEXT,BLOB,ANY"`
+	Nullable Flag   `json:"is_nullable,omitzero" alias:"nullable"`
+	Default  Value  `json:"default_value,omitzero" alias:"default"`
+}
+
+type createTableIn struct {
+	Body struct {
+		Name        string           `json:"table_name" maxLength:"63"`
+		DisplayName string           `json:"display_name,omitzero"`
+		Columns     []columnIn       `json:"columns,omitzero" maxItems:"3"`
+		Seed        []Values         `json:"seed,omitzero"`
+		Options     map[string]pager `json:"options,omitzero"`
+	}
+}
+
+type pager struct {
+	Limit  int64 `json:"limit,omitzero" query:"limit" minimum:"1" maximum:"500" default:"100"`
+	Offset int64 `json:"offset,omitzero" query:"offset" minimum:"0"`
+}
+
+type columnOut struct {
+	Name     string         `json:"column_name"`
+	Type     string         `json:"column_type"`
+	Nullable bool           `json:"is_nullable"`
+	Default  jsontext.Value `json:"default_value,omitzero"`
+}
+
+type tableOut struct {
+	Table   string           `json:"table_name"`
+	Columns []columnOut      `json:"columns"`
+	Limits  map[string]int64 `json:"limits,omitempty"`
+}
+
+func createTable(_ context.Context, _ *Workspace, in *createTableIn) (tableOut, error) {
+	if in.Body.Name == "taken" {
+		return tableOut{}, problem.New(problem.CodeConflict, "The table exists.").With("table_name", "taken")
+	}
+	out := tableOut{Table: in.Body.Name, Limits: map[string]int64{}}
+	for _, c := range in.Body.Columns {
+		out.Columns = append(out.Columns, columnOut{c.Name, c.Type, c.Nullable.Or(true), jsontext.Value(c.Default)})
+	}
+	for name, p := range in.Body.Options {
+		out.Limits[name] = p.Limit
+	}
+	return out, nil
+}
+
+type listIn struct {
+	Table Ref `path:"table"`
+	pager
+	Order   string   `query:"order" enum:"asc,desc" default:"asc"`
+	Columns []string `query:"columns"`
+	Count   Flag     `query:"include_count"`
+	Filters Filters  `query:"filters"`
+	Prefer  string   `header:"Prefer"`
+}
+
+type listOut struct {
+	Table   string         `json:"table"`
+	ID      int64          `json:"id,omitzero"`
+	Limit   int64          `json:"limit"`
+	Order   string         `json:"order"`
+	Columns []string       `json:"columns"`
+	Count   bool           `json:"count"`
+	Filters jsontext.Value `json:"filters,omitzero"`
+}
+
+func listRecords(_ context.Context, _ *Workspace, in *listIn) (listOut, error) {
+	id, _ := in.Table.ID()
+	return listOut{string(in.Table), id, in.Limit, in.Order, in.Columns, in.Count.Or(false), jsontext.Value(in.Filters)}, nil
+}
+
+type keyIn struct {
+	Table Ref `path:"table"`
+	ID    Key `path:"id"`
+}
+
+func getRecord(_ context.Context, _ *Workspace, in *keyIn) ([]string, error) { return in.ID, nil }
+
+type valuesIn struct{ Body Values }
+
+type valueOut struct {
+	Name  string         `json:"name"`
+	Value jsontext.Value `json:"value"`
+}
+
+func insertRecord(_ context.Context, _ *Workspace, in *valuesIn) ([]valueOut, error) {
+	var out []valueOut
+	for _, v := range in.Body {
+		out = append(out, valueOut{v.Name, jsontext.Value(v.Value)})
+	}
+	return out, nil
+}
+
+type patchIn struct {
+	Body struct {
+		Name    Optional[string] `json:"display_name,omitzero" maxLength:"5"`
+		Default Optional[Value]  `json:"default_value,omitzero"`
+		Unique  Optional[Flag]   `json:"is_unique,omitzero"`
+	}
+}
+
+type patchOut struct {
+	Name, Default, Unique string
+}
+
+func patchColumn(_ context.Context, _ *Workspace, in *patchIn) (patchOut, error) {
+	say := func(sent, null bool, value string) string {
+		switch {
+		case !sent:
+			return "absent"
+		case null:
+			return "null"
+		}
+		return value
+	}
+	b := in.Body
+	return patchOut{
+		say(b.Name.Sent, b.Name.Null, b.Name.Value),
+		say(b.Default.Sent, b.Default.Null, string(b.Default.Value)),
+		say(b.Unique.Sent, b.Unique.Null, strconv.FormatBool(b.Unique.Value.Or(false))),
+	}, nil
+}
+
+type deleteIn struct {
+	Body struct {
+		Confirm string `json:"confirm_project_slug"`
+	}
+}
+
+func deleteProject(_ context.Context, ws *Workspace, in *deleteIn) (string, error) {
+	if in.Body.Confirm != ws.Project {
+		return "", problem.Invalid("confirm_project_slug", "is not the slug")
+	}
+	return ws.Project, nil
+}
+
+// bulk counts the elements of an array without keeping them.
+type bulk struct{ n int }
+
+func (b *bulk) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != jsontext.KindBeginArray {
+		return d.SkipValue()
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	for d.PeekKind() != jsontext.KindEndArray {
+		value, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		if value.Kind() != jsontext.KindNumber {
+			return problem.Invalid("["+strconv.Itoa(b.n)+"]", "expected a number")
+		}
+		b.n++
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+type bulkIn struct{ Body bulk }
+
+func importRows(_ context.Context, _ *Workspace, in *bulkIn) (int, error) { return in.Body.n, nil }
+
+type fileIn struct {
+	Name string `path:"name"`
+}
+
+const content = "id,name\n1,Ada\n2,Grace\n"
+
+func download(dir string) func(context.Context, *Workspace, *fileIn) (*Download, error) {
+	return func(_ context.Context, _ *Workspace, in *fileIn) (*Download, error) {
+		if in.Name == "broken" {
+			return &Download{Content: brokenFile{strings.NewReader(content)}}, nil
+		}
+		f, err := os.Open(filepath.Join(dir, "artifact"))
+		if err != nil || in.Name == "gone" {
+			return nil, problem.New(problem.CodeExportExpired, "Export file has expired.")
+		}
+		return &Download{in.Name, "text/csv; charset=utf-8", sha256.Sum256([]byte(content)), clock(), f}, nil
+	}
+}
+
+// brokenFile fails when it is read, after its size was told.
+type brokenFile struct{ *strings.Reader }
+
+func (brokenFile) Read([]byte) (int, error)         { panic("the disk is on fire") }
+func (brokenFile) WriteTo(io.Writer) (int64, error) { panic("the disk is on fire") }
+
+type nothing struct{}
+
+func testRoutes(dir string) []*endpoint {
+	const p = "/projects/{project}"
+	return []*endpoint{
+		route("POST", "/bootstrap", "bootstrap", "Name no project", scope(projectAdmin), func(_ context.Context, ws *Workspace, _ *nothing) (string, error) { return ws.Project, nil }, bodyUpTo(32)),
+		route("DELETE", p, "delete-project", "Delete with a body", scope(projectAdmin), deleteProject),
+		route("POST", p+"/table", "create-table", "Create a table", scope(schemaWrite), createTable, created, fails(problem.CodeConflict)),
+		route("GET", p+"/records/{table}", "list-records", "List records", scope(recordsRead), listRecords),
+		route("GET", p+"/records/{table}/{id}", "get-record", "Get a record", scope(recordsRead), getRecord),
+		route("POST", p+"/records/{table}", "create-record", "Create a record", scope(recordsWrite), insertRecord),
+		route("PATCH", p+"/column", "patch-column", "Patch a column", scope(schemaWrite), patchColumn),
+		route("POST", p+"/bulk", "import-rows", "Stream a body", anyToken(), importRows),
+		route("POST", p+"/export", "create-export", "Answer later", anyToken(), func(context.Context, *Workspace, *nothing) (Answer[string], error) {
+			return Answer[string]{"pending", http.StatusAccepted, "/exports/1"}, nil
+		}, created),
+		route("GET", p+"/export/download/{name}", "download", "Download", scope(exportsRead), download(dir), fails(problem.CodeExportExpired)),
+		route("GET", p+"/panic", "panic", "Panic", anyToken(), func(context.Context, *Workspace, *nothing) (string, error) { panic("at the disco") }),
+		route("GET", p+"/fault", "fault", "Fail inside", anyToken(), func(context.Context, *Workspace, *nothing) (string, error) {
+			return "", errors.New("secret path /var/lib")
+		}),
+		route("GET", p+"/busy", "busy", "Be busy", anyToken(), func(context.Context, *Workspace, *nothing) (string, error) {
+			return "", problem.New(problem.CodeBusy, "Busy.").Retry(1500 * time.Millisecond)
+		}),
+		route("GET", p+"/nan", "nan", "Answer what JSON cannot say", anyToken(), func(context.Context, *Workspace, *nothing) (Answer[any], error) {
+			return Answer[any]{Data: func() {}, Location: "/nowhere"}, nil
+		}),
+	}
+}
+
+func clock() time.Time { return time.Date(2026, 6, 2, 1, 23, 45, 123456789, time.UTC) }
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = "\xab\xc1\x23\xde\xf4\x56"[i%6]
+	}
+	return len(p), nil
+}
+
+type fixture struct {
+	*httptest.Server
+	edge *edge
+	log  *bytes.Buffer
+}
+
+func start(t *testing.T) *fixture {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "artifact"), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := new(bytes.Buffer)
+	e := newEdge(Config{
+		Authenticate: func(_ context.Context, slug, secret string) (*Workspace, error) {
+			switch {
+			case secret == "good" && (slug == "shop" || slug == ""):
+				return &Workspace{"shop", []Scope{projectAdmin}}, nil
+			case secret == "weak" && slug == "shop":
+				return &Workspace{"shop", []Scope{queryRead}}, nil
+			}
+			return nil, problem.New(problem.CodeInvalidToken, "The token is not valid for this project.")
+		},
+		Join: func(_ context.Context, _ *Workspace, key, runID string) (*Operation, error) {
+			if key == "broken" {
+				return nil, errors.New("journal closed")
+			}
+			op := &Operation{RunID: runID, Status: "accepted_provided_run"}
+			if key != "" {
+				op.Key = &key
+			}
+			return op, nil
+		},
+		Log:         slog.New(slog.NewTextHandler(log, nil)),
+		Now:         clock,
+		Random:      endless{},
+		BodyTimeout: 300 * time.Millisecond,
+	}, testRoutes(dir))
+	f := &fixture{httptest.NewServer(e), e, log}
+	f.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(log, nil), slog.LevelError)
+	t.Cleanup(f.Close)
+	return f
+}
+
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a request with a good token unless headers say otherwise; headers
+// are "Name: value", and "Name:" removes one.
+func (f *fixture) ask(t *testing.T, method, path, body string, headers ...string) reply {
+	t.Helper()
+	r, err := http.NewRequest(method, f.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer good")
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ":")
+		r.Header.Set(name, strings.TrimSpace(value))
+		if value == "" {
+			r.Header.Del(name)
+		}
+	}
+	response, err := f.Client().Transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{response.StatusCode, response.Header, string(text)}
+}
+
+// failure is the error of an answer on one line.
+func (r reply) failure(t *testing.T) string {
+	t.Helper()
+	var env struct {
+		OK    *bool
+		Data  any
+		Error struct {
+			Code    string
+			Details []problem.Detail
+		}
+		RequestID string `json:"request_id"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &env); err != nil {
+		t.Fatalf("answer is not the envelope: %v\n%s", err, r.body)
+	}
+	if env.OK == nil || *env.OK || env.Data != nil || env.RequestID != r.header.Get("X-Request-Id") || r.header.Get("Content-Type") != "application/json" {
+		t.Errorf("not the envelope of a failure: %s %v", r.body, r.header)
+	}
+	text := strconv.Itoa(r.status) + " " + env.Error.Code
+	for _, d := range env.Error.Details {
+		text += " [" + d.Field + ": " + d.Message + "]"
+	}
+	return text
+}
+
+const wrapped = `{"ok":true,"data":%,"error":null,"request_id":"req_20260602T012345_123456Z_abc123def456","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`
+
+func (r reply) data(t *testing.T) string {
+	t.Helper()
+	before, after, _ := strings.Cut(wrapped, "%")
+	data, ok := strings.CutPrefix(r.body, before)
+	data, ok2 := strings.CutSuffix(data, after)
+	if !ok || !ok2 {
+		t.Fatalf("not the envelope of a success: %s", r.body)
+	}
+	return data
+}
+
+func TestExactAnswers(t *testing.T) {
+	f := start(t)
+	for _, c := range []struct{ method, path, body, header, want string }{
+		{"GET", "/projects/shop/records/3", "", "", `200 {"ok":true,"data":{"table":"3","id":3,"limit":100,"order":"asc","columns":[],"count":false},"error":null,"request_id":"req_20260602T012345_123456Z_abc123def456","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
+		{"GET", "/projects/shop/records/t", "", "X-Operation-Key: nightly <&>", `200 {"ok":true,"data":{"table":"t","limit":100,"order":"asc","columns":[],"count":false},"error":null,"request_id":"req_20260602T012345_123456Z_abc123def456","operation_key":"nightly <&>","operation_run_id":"","operation_grouping_status":"accepted_provided_run","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
+		{"DELETE", "/projects/shop", `{"confirm_project_slug":"x"}`, "X-Operation-Run-Id: oprun_1", `422 {"ok":false,"data":null,"error":{"code":"validation_failed","message":"confirm_project_slug: is not the slug","details":[{"field":"confirm_project_slug","message":"is not the slug"}]},"request_id":"req_20260602T012345_123456Z_abc123def456","operation_key":null,"operation_run_id":"oprun_1","operation_grouping_status":"accepted_provided_run","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
+		{"GET", "/projects/shop/busy", "", "X-Operation-Key: broken", `503 {"ok":false,"data":null,"error":{"code":"busy","message":"Busy."},"request_id":"req_20260602T012345_123456Z_abc123def456","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
+		{"POST", "/projects/shop/export", "", "X-A: b", `202 {"ok":true,"data":"pending","error":null,"request_id":"req_20260602T012345_123456Z_abc123def456","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
+		{"POST", "/projects/shop/table", `{"table_name":"a"}`, "X-A: b", `201 {"ok":true,"data":{"table_name":"a","columns":[]},"error":null,"request_id":"req_20260602T012345_123456Z_abc123def456","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
+	} {
+		got := f.ask(t, c.method, c.path, c.body, c.header)
+		if text := strconv.Itoa(got.status) + " " + got.body; text != c.want {
+			t.Errorf("%s %s:\n got %s\nwant %s", c.method, c.path, text, c.want)
+		}
+		if got.header.Get("X-Request-Id") != "req_20260602T012345_123456Z_abc123def456" || got.header.Get("Content-Length") != strconv.Itoa(len(got.body)) {
+			t.Errorf("%s %s: headers %v", c.method, c.path, got.header)
+		}
+	}
+	if got := f.ask(t, "POST", "/projects/shop/export", "").header.Get("Location"); got != "/exports/1" {
+		t.Errorf("Location %q", got)
+	}
+	if got := f.ask(t, "GET", "/projects/shop/busy", "").header.Get("Retry-After"); got != "2" {
+		t.Errorf("Retry-After %q", got)
+	}
+}
+
+var wildcard = regexp.MustCompile(`\{[a-z_]+\}`)
+
+// fill makes a path of the list into one that a client may send.
+func fill(path string) string {
+	return wildcard.ReplaceAllString(strings.Replace(path, "{project}", "shop", 1), "x")
+}
+
+// TestEveryRoute walks the list: what holds for one route holds for all.
+func TestEveryRoute(t *testing.T) {
+	f := start(t)
+	list := append(testRoutes(""), routes()...)
+	for _, ep := range list {
+		path := fill(ep.path)
+		t.Run(ep.method+ep.path, func(t *testing.T) {
+			// Everything else about the request is wrong too: nothing is looked at before the token.
+			for _, header := range []string{"Authorization:", "Authorization: Basic Zm9v", "Authorization: Bearer", "Authorization: Bearer  "} {
+				got := f.ask(t, ep.method, path+"?nonsense=%zz", "{", header, "Content-Type: text/plain")
+				if text := got.failure(t); text != "401 missing_authorization" || got.header.Get("WWW-Authenticate") != "Bearer" {
+					t.Errorf("%s: %s", header, text)
+				}
+			}
+			if got := f.ask(t, ep.method, path, "{", "Authorization: Bearer bad").failure(t); got != "401 invalid_token" {
+				t.Errorf("bad token: %s", got)
+			}
+			if !ep.access.open && ep.access.scope != "" && strings.Contains(path, "shop") {
+				if got := f.ask(t, ep.method, path, "{", "Authorization: Bearer weak").failure(t); got != "403 permission_denied" {
+					t.Errorf("weak token: %s", got)
+				}
+			}
+			got := f.ask(t, "PUT", path, "")
+			if text := got.failure(t); text != "405 method_not_allowed" || !strings.Contains(got.header.Get("Allow"), ep.method) {
+				t.Errorf("PUT: %s, Allow %s", text, got.header.Get("Allow"))
+			}
+			if got := f.ask(t, ep.method, path+"/no/such", "").failure(t); got != "404 not_found" {
+				t.Errorf("path below: %s", got)
+			}
+			if got := f.ask(t, ep.method, path+"?nonsense=1", "").failure(t); !strings.Contains(got, "[nonsense: unknown query parameter]") {
+				t.Errorf("unknown parameter: %s", got)
+			}
+			if ep.method != "GET" {
+				f.checkBody(t, ep, path)
+			}
+		})
+	}
+}
+
+func (f *fixture) checkBody(t *testing.T, ep *endpoint, path string) {
+	for body, want := range map[string]string{
+		`{`:                          "400 invalid_json",
+		`{"a":1,"a":2}`:              "400 invalid_json",
+		"{\"a\":\"\xff\"}":           "400 invalid_json",
+		`{"a":"\ud800"}`:             "400 invalid_json",
+		`{} {}`:                      "400 invalid_json",
+		`{}]`:                        "400 invalid_json",
+		`nonsense`:                   "400 invalid_json",
+		`{"a":` + nested(64) + `}`:   "400 invalid_json",
+		"\xef\xbb\xbf{}":             "400 invalid_json",
+		`{"a":1,"b":[1,2,{"c":tru}]`: "400 invalid_json",
+	} {
+		if got := f.ask(t, ep.method, path, body).failure(t); got != want {
+			t.Errorf("%.40q: %s, want %s", body, got, want)
+		}
+	}
+	if got := f.ask(t, ep.method, path, "a=1", "Content-Type: application/x-www-form-urlencoded").failure(t); got != "415 unsupported_media_type" {
+		t.Errorf("form: %s", got)
+	}
+	got := f.ask(t, ep.method, path, strings.Repeat(" ", int(ep.bodyLimit)+1))
+	if text := got.failure(t); text != "413 body_too_large" {
+		t.Errorf("large body: %s", text)
+	}
+}
+
+func nested(depth int) string {
+	return strings.Repeat("[", depth) + strings.Repeat("]", depth)
+}
+
+func TestNoSuchRoute(t *testing.T) {
+	f := start(t)
+	for _, path := range []string{"/", "/projects", "/projects/", "//projects/shop/busy", "/projects/shop/../shop/busy", "/projects/shop/busy/", "/projects/shop/./busy", "/projects//busy", "/%2e%2e/x"} {
+		if got := f.ask(t, "GET", path, "", "Authorization:").failure(t); got != "404 not_found" {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+	if got := f.ask(t, "PUT", "/projects/shop/records/t", "").header.Get("Allow"); got != "GET, HEAD, POST" {
+		t.Errorf("Allow %q", got)
+	}
+}
+
+func TestHead(t *testing.T) {
+	f := start(t)
+	get, head := f.ask(t, "GET", "/projects/shop/records/t", ""), f.ask(t, "HEAD", "/projects/shop/records/t", "")
+	if head.status != 200 || head.body != "" || head.header.Get("Content-Length") != get.header.Get("Content-Length") {
+		t.Errorf("%d %q %v", head.status, head.body, head.header)
+	}
+}
+
+func TestFieldFaults(t *testing.T) {
+	f := start(t)
+	for _, c := range []struct{ method, path, body, want string }{
+		{"POST", "/table", `{"tabel_name":"x","columns":[{"name":"ok"},{"column_type":"TXET","nam":1},7],"display_name":5}`,
+			`422 validation_failed [tabel_name: unknown field; did you mean "table_name"?] [columns[1].column_type: expected value to be one of "INTEGER, REAL, TEXT, BLOB, ANY"] [columns[1].nam: unknown field; did you mean "name"?] [columns[1].column_name: required] [columns[2]: expected an object] [display_name: expected a string] [table_name: required]`},
+		{"POST", "/table?x=1&limit=2", `{"table_name":null}`, `422 validation_failed [limit: unknown query parameter] [x: unknown query parameter] [table_name: required]`},
+		{"POST", "/table", ``, `422 validation_failed [table_name: required]`},
+		{"POST", "/table", ` `, `422 validation_failed [table_name: required]`},
+		{"POST", "/table", `[]`, `422 validation_failed [body: expected an object]`},
+		{"POST", "/table", `{"table_name":"t","columns":[{"name":"a b"},{"name":"a","column_name":"b"},{"name":"c"},{"name":"d"}]}`,
+			`422 validation_failed [columns[0].name: expected string to be a name] [columns[1].column_name: sent as name too, which is the same field] [columns: expected at most 3 elements]`},
+		{"POST", "/table", `{"table_name":"t","seed":[{"a":1},{"a":[],"b":{}},3]}`,
+			`422 validation_failed [seed[1].a: expected a string, number, boolean or null] [seed[1].b: expected a string, number, boolean or null] [seed[2]: expected an object]`},
+		{"POST", "/table", `{"table_name":"t","options":{"a.b":{"limit":501},"c":{"limit":1.5},"d":{"limit":99999999999999999999}}}`,
+			`422 validation_failed [options.a.b.limit: expected number <= 500] [options.c.limit: expected an integer of at most 64 bits] [options.d.limit: expected an integer of at most 64 bits]`},
+		{"GET", "/records/t?limit=0&offset=-1&order=up&filters={&colums=a&offset=1", ``,
+			`422 validation_failed [colums: unknown query parameter; did you mean "columns"?] [offset: sent 2 times] [limit: expected number >= 1] [offset: expected number >= 0] [order: expected value to be one of "asc, desc"] [filters: expected JSON: an object or an array of conditions]`},
+		{"GET", "/records/t?limit=9223372036854775808&filters=" + nested(65), ``, `422 validation_failed [limit: expected an integer of at most 64 bits] [filters: expected JSON: an object or an array of conditions]`},
+		{"GET", "/records/t?limit=%zz", ``, `422 validation_failed [query: the query string is not well formed]`},
+		{"PATCH", "/column", `{"display_name":"longer","default_value":[]}`, `422 validation_failed [display_name: expected length <= 5] [default_value: expected a string, number, boolean or null]`},
+		{"POST", "/bulk", `[1,2,"x",`, `422 validation_failed [[2]: expected a number]`},
+		{"POST", "/records/t", `[]`, `422 validation_failed [body: expected an object]`},
+		{"POST", "/table", `{"table_name":"taken"}`, `409 conflict [table_name: taken]`},
+		{"GET", "/fault", ``, `500 internal_error`},
+		{"GET", "/nan", ``, `500 internal_error`},
+		{"GET", "/panic", ``, `500 internal_error`},
+	} {
+		if got := f.ask(t, c.method, "/projects/shop"+c.path, c.body).failure(t); got != c.want {
+			t.Errorf("%s %s %s:\n got %s\nwant %s", c.method, c.path, c.body, got, c.want)
+		}
+	}
+}
+
+func TestInputs(t *testing.T) {
+	f := start(t)
+	for _, c := range []struct{ method, path, body, want string }{
+		{"POST", "/table", `{"table_name":"t","columns":[{"name":"a","type":"REAL","nullable":"off","default":9007199254740993},{"column_name":"b","column_type":null,"is_nullable":null,"default_value":null}]}`,
+			`{"table_name":"t","columns":[{"column_name":"a","column_type":"REAL","is_nullable":false,"default_value":9007199254740993},{"column_name":"b","column_type":"TEXT","is_nullable":false,"default_value":null}]}`},
+		{"POST", "/table", `{"table_name":"t","options":{"b":{},"a":{"limit":7}}}`, `{"table_name":"t","columns":[],"limits":{"a":7,"b":100}}`},
+		{"GET", "/records/t?limit=&order=&filters=&columns=a,b&include_count=yes", ``, `{"table":"t","limit":100,"order":"asc","columns":["a","b"],"count":true}`},
+		{"GET", "/records/t?filters=" + `{"n":9007199254740993}`, ``, `{"table":"t","limit":100,"order":"asc","columns":[],"count":false,"filters":{"n":9007199254740993}}`},
+		{"GET", "/records/t/a%2Cb,c%2Fd,%C3%A9", ``, `["a,b","c/d","é"]`},
+		{"POST", "/records/t", `{"z":9223372036854775807,"a":1e400,"m":"é","n":null,"b":true}`,
+			`[{"name":"z","value":9223372036854775807},{"name":"a","value":1e400},{"name":"m","value":"é"},{"name":"n","value":null},{"name":"b","value":true}]`},
+		{"POST", "/records/t", ``, `[]`},
+		{"PATCH", "/column", `{}`, `{"Name":"absent","Default":"absent","Unique":"absent"}`},
+		{"PATCH", "/column", ``, `{"Name":"absent","Default":"absent","Unique":"absent"}`},
+		{"PATCH", "/column", `{"display_name":null,"default_value":null,"is_unique":null}`, `{"Name":"null","Default":"null","Unique":"null"}`},
+		{"PATCH", "/column", `{"display_name":"","default_value":0,"is_unique":"ON"}`, `{"Name":"","Default":"0","Unique":"true"}`},
+		{"DELETE", "", `{"confirm_project_slug":"shop"}`, `"shop"`},
+		{"POST", "/bulk", `[1,2,3]`, `3`},
+	} {
+		if got := f.ask(t, c.method, "/projects/shop"+c.path, c.body).data(t); got != c.want {
+			t.Errorf("%s %s %s:\n got %s\nwant %s", c.method, c.path, c.body, got, c.want)
+		}
+	}
+	for _, contentType := range []string{"Content-Type:", "Content-Type: application/json; charset=UTF-8", "Content-Type: Application/JSON"} {
+		if got := f.ask(t, "POST", "/projects/shop/bulk", `[1]`, contentType).data(t); got != "1" {
+			t.Errorf("%s: %s", contentType, got)
+		}
+	}
+	if got := f.ask(t, "POST", "/bootstrap", "").data(t); got != `"shop"` {
+		t.Errorf("bootstrap: %s", got)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	f := start(t)
+	truthy := []string{`true`, `1`, `"1"`, `"true"`, `"yes"`, `"on"`, `"TRUE"`, `"Yes"`, `"\u006fn"`}
+	falsy := []string{`false`, `0`, `2`, `1.0`, `null`, `""`, `"no"`, `" true"`, `"y"`, `[]`, `[1]`, `{"a":1}`, `-1`, `1e0`}
+	for i, raw := range append(truthy, falsy...) {
+		want := i < len(truthy)
+		got := f.ask(t, "POST", "/projects/shop/table", `{"table_name":"t","columns":[{"name":"a","nullable":`+raw+`}]}`).data(t)
+		if strings.Contains(got, `"is_nullable":true`) != want {
+			t.Errorf("body %s: %s", raw, got)
+		}
+	}
+	for query, want := range map[string]string{"true": "true", "1": "true", "ON": "true", "": "false", "0": "false", "null": "false"} {
+		got := f.ask(t, "GET", "/projects/shop/records/t?include_count="+query, "").data(t)
+		if !strings.Contains(got, `"count":`+want) {
+			t.Errorf("query %q: %s", query, got)
+		}
+	}
+}
+
+func TestDownload(t *testing.T) {
+	f := start(t)
+	const path = "/projects/shop/export/download/Jos%C3%A9's%20%22list%22.csv"
+	whole := f.ask(t, "GET", path, "")
+	if whole.status != 200 || whole.body != content {
+		t.Fatalf("%d %q", whole.status, whole.body)
+	}
+	for name, want := range map[string]string{
+		"Content-Type":           "text/csv; charset=utf-8",
+		"Content-Length":         strconv.Itoa(len(content)),
+		"Content-Disposition":    `attachment; filename="Jos_'s _list_.csv"; filename*=UTF-8''Jos%C3%A9%27s%20%22list%22.csv`,
+		"Etag":                   `"` + hexOf(content) + `"`,
+		"X-Content-Type-Options": "nosniff",
+		"Cache-Control":          "private",
+		"Last-Modified":          "Tue, 02 Jun 2026 01:23:45 GMT",
+		"Accept-Ranges":          "bytes",
+	} {
+		if got := whole.header.Get(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	if got := whole.header.Get("Repr-Digest"); !regexp.MustCompile(`^sha-256=:[A-Za-z0-9+/]{43}=:$`).MatchString(got) {
+		t.Errorf("Repr-Digest %s", got)
+	}
+	etag := whole.header.Get("Etag")
+	for _, c := range []struct {
+		method, header string
+		status         int
+		body           string
+	}{
+		{"HEAD", "X-A: b", 200, ""},
+		{"GET", "Range: bytes=8-", 206, content[8:]},
+		{"GET", "Range: bytes=0-1", 206, content[:2]},
+		{"GET", "If-None-Match: " + etag, 304, ""},
+		{"GET", "If-Modified-Since: Tue, 02 Jun 2026 01:23:45 GMT", 304, ""},
+		{"GET", "If-Match: " + etag, 200, content},
+	} {
+		got := f.ask(t, c.method, path, "", c.header)
+		if got.status != c.status || got.body != c.body || got.header.Get("Etag") != etag {
+			t.Errorf("%s %s: %d %q %v", c.method, c.header, got.status, got.body, got.header)
+		}
+	}
+	if got := f.ask(t, "GET", path, "", "Range: bytes=2-", `If-Range: "other"`); got.status != 200 || got.body != content {
+		t.Errorf("If-Range of another file: %d %q", got.status, got.body)
+	}
+}
+
+func TestDownloadFailsInTheEnvelope(t *testing.T) {
+	f := start(t)
+	const p = "/projects/shop/export/download/"
+	if got := f.ask(t, "GET", p+"gone", "").failure(t); got != "410 export_expired" {
+		t.Error(got)
+	}
+	got := f.ask(t, "GET", p+"a.csv", "", "Range: bytes=99-")
+	if text := got.failure(t); text != "416 validation_failed [Range: the range does not lie within the file]" || got.header.Get("Content-Range") != "bytes */"+strconv.Itoa(len(content)) {
+		t.Errorf("%s %v", text, got.header)
+	}
+	if got := f.ask(t, "GET", p+"a.csv", "", `If-Match: "other"`).failure(t); got != "412 validation_failed [If-Match: the file is another one than the condition names]" {
+		t.Error(got)
+	}
+	// A download that breaks half-way is cut off, so that nobody takes it for whole.
+	response, err := f.Client().Transport.RoundTrip(f.request(t, "GET", p+"broken"))
+	if err == nil {
+		_, err = io.ReadAll(response.Body)
+	}
+	if err == nil {
+		t.Error("a broken download looks whole")
+	}
+}
+
+func (f *fixture) request(t *testing.T, method, path string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(method, f.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer good")
+	return r
+}
+
+func hexOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	const digits = "0123456789abcdef"
+	var out []byte
+	for _, b := range sum {
+		out = append(out, digits[b>>4], digits[b&15])
+	}
+	return string(out)
+}
+
+func TestCausesAreLoggedAndNeverShown(t *testing.T) {
+	f := start(t)
+	for path, cause := range map[string]string{"fault": "secret path /var/lib", "panic": "at the disco", "nan": "func()"} {
+		f.log.Reset()
+		got := f.ask(t, "GET", "/projects/shop/"+path, "")
+		if strings.Contains(got.body, cause) || got.header.Get("Location") != "" {
+			t.Errorf("%s shows %s", path, got.body)
+		}
+		log := f.log.String()
+		if !strings.Contains(log, cause) || !strings.Contains(log, "request_id="+got.header.Get("X-Request-Id")) {
+			t.Errorf("%s: log has not the cause under the request id: %s", path, log)
+		}
+		if path == "panic" && !strings.Contains(log, "edge_test.go") {
+			t.Errorf("log has no stack: %s", log)
+		}
+	}
+}
+
+// talk sends raw bytes piece by piece and returns all of the answer.
+func (f *fixture) talk(t *testing.T, pause time.Duration, pieces ...string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", f.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go func() {
+		for _, piece := range pieces {
+			if _, err := conn.Write([]byte(piece)); err != nil {
+				return
+			}
+			time.Sleep(pause)
+		}
+	}()
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	answer, err := io.ReadAll(conn)
+	if err != nil && len(answer) == 0 {
+		t.Fatal(err)
+	}
+	return string(answer)
+}
+
+const head = "POST /projects/shop/bulk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n"
+
+func TestSlowBody(t *testing.T) {
+	f := start(t)
+	for name, pieces := range map[string][]string{
+		"stalled": {head + "Content-Length: 100\r\n\r\n[1,"},
+		"trickle": append([]string{head + "Content-Length: 100\r\n\r\n[1"}, strings.Split(strings.Repeat(",1|", 30), "|")...),
+		"chunked": {head + "Transfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n"},
+	} {
+		began := time.Now()
+		answer := f.talk(t, 50*time.Millisecond, pieces...)
+		if !strings.HasPrefix(answer, "HTTP/1.1 408 ") || !strings.Contains(answer, `"request_timeout"`) || !strings.Contains(answer, "Connection: close") {
+			t.Errorf("%s: %s", name, answer)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
+	}
+}
+
+func TestLargeBodyCloses(t *testing.T) {
+	f := start(t)
+	announced := f.talk(t, 0, head+"Content-Length: 1048577\r\n\r\n")
+	crossing := f.talk(t, 0, head+"Transfer-Encoding: chunked\r\n\r\n", "100002\r\n["+strings.Repeat(" ", 1<<20)+"1\r\n")
+	for name, answer := range map[string]string{"announced": announced, "crossing": crossing} {
+		if !strings.HasPrefix(answer, "HTTP/1.1 413 ") || !strings.Contains(answer, `"body_too_large"`) || !strings.Contains(answer, "Connection: close") {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+	exact := "[" + strings.Repeat(" ", 1<<20-3) + "1]"
+	if got := f.ask(t, "POST", "/projects/shop/bulk", exact).data(t); got != "1" {
+		t.Errorf("a body of exactly the limit: %s", got)
+	}
+}
+
+func TestConnectionOutlivesASlowHandler(t *testing.T) {
+	f := start(t)
+	// The deadline of one body must not cut the next request of the connection.
+	one := head + "Content-Length: 3\r\n\r\n[1]"
+	answer := f.talk(t, 500*time.Millisecond, one, one, strings.Replace(one, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1))
+	if got := strings.Count(answer, "HTTP/1.1 200 OK"); got != 3 {
+		t.Errorf("%d answers: %s", got, answer)
+	}
+}
+
+func TestDocument(t *testing.T) {
+	f := start(t)
+	got := f.ask(t, "GET", "/openapi.json", "", "Authorization:")
+	if got.status != 200 || got.header.Get("Content-Type") != "application/json" || got.header.Get("Content-Disposition") != "" {
+		t.Fatalf("%d %v", got.status, got.header)
+	}
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct {
+			OperationID string
+			Security    []any
+			Parameters  []struct{ Name, In string }
+			Responses   map[string]struct{ Description string }
+		}
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]any
+				Required   []string
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(got.body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc.OpenAPI != "3.1.0" || strings.Contains(got.body, "$schema") {
+		t.Errorf("openapi %s", doc.OpenAPI)
+	}
+	for _, ep := range testRoutes("") {
+		op := doc.Paths[ep.path][strings.ToLower(ep.method)]
+		if op.OperationID != ep.id || len(op.Security) != 1 || op.Responses[strconv.Itoa(ep.status)].Description == "" {
+			t.Errorf("%s %s: %+v", ep.method, ep.path, op)
+		}
+		if strings.Contains(ep.path, "{project}") && (len(op.Parameters) == 0 || !strings.Contains(op.Responses["401"].Description, "invalid_token")) {
+			t.Errorf("%s %s: %+v", ep.method, ep.path, op)
+		}
+	}
+	column := doc.Components.Schemas["ColumnIn"]
+	if len(column.Required) != 0 || column.Properties["name"] == nil || column.Properties["column_name"] == nil {
+		t.Errorf("aliases: %+v", column)
+	}
+}
+
+func FuzzBody(f *testing.F) {
+	for _, seed := range []string{`{"table_name":"t","columns":[{"name":"a","default":1}],"seed":[{"a":1}],"options":{"a":{"limit":1}}}`, `[`, `{"columns":null}`, `{"seed":[[]]}`} {
+		f.Add(seed)
+	}
+	e := newEdge(Config{
+		Authenticate: func(context.Context, string, string) (*Workspace, error) {
+			return &Workspace{"shop", []Scope{projectAdmin}}, nil
+		},
+		Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{},
+	}, testRoutes(""))
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, path := range []string{"POST /projects/shop/table", "POST /projects/shop/records/t", "PATCH /projects/shop/column", "POST /projects/shop/bulk"} {
+			method, path, _ := strings.Cut(path, " ")
+			r := httptest.NewRequest(method, path, strings.NewReader(body))
+			r.Header.Set("Authorization", "Bearer good")
+			w := httptest.NewRecorder()
+			e.ServeHTTP(w, r)
+			if w.Code >= 500 {
+				t.Errorf("%s %q: %s", path, body, w.Body)
+			}
+			if w.Code < 300 && strings.TrimSpace(body) != "" && !json.Valid([]byte(body)) {
+				t.Errorf("%s took %q, which is not JSON", path, body)
+			}
+		}
+	})
+}

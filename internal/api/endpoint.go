@@ -1,0 +1,99 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// endpoint is one line of the list of routes. It is an http.Handler only so
+// that the standard mux can match it.
+type endpoint struct {
+	http.Handler
+	method, path string
+	id, summary  string
+	access       access
+	status       int
+	codes        []problem.Code // beyond those that its shape implies
+	bodyLimit    int64          // bytes
+	in, out      reflect.Type
+	plan         *plan
+	handle       func(c *call, ws *Workspace) (any, error)
+}
+
+// access is what a route asks of the caller.
+type access struct {
+	open  bool // no token at all
+	scope Scope
+}
+
+// open is the access of a route that needs no token.
+func open() access { return access{open: true} }
+
+// anyToken is the access of a route that every valid token may call.
+func anyToken() access { return access{} }
+
+// scope is the access of a route that needs one scope.
+func scope(s Scope) access { return access{scope: s} }
+
+func (a access) permits(ws *Workspace) bool {
+	return a.open || a.scope == "" || ws.Allows(a.scope)
+}
+
+// option is what a line may say beyond its usual columns.
+type option func(*endpoint)
+
+// created makes 201 the status of success.
+func created(ep *endpoint) { ep.status = http.StatusCreated }
+
+// fails names codes that the handler itself may answer with.
+func fails(codes ...problem.Code) option {
+	return func(ep *endpoint) { ep.codes = append(ep.codes, codes...) }
+}
+
+// bodyUpTo sets the limit of the body in MiB; it is 1 without.
+func bodyUpTo(mib int64) option {
+	return func(ep *endpoint) { ep.bodyLimit = mib << 20 }
+}
+
+// route makes one line of the list. In is a struct of fields tagged path,
+// query or header, and of a field Body where the route has one; Out is the
+// data of the answer, an Answer around it, or *Download.
+func route[In, Out any](method, path, id, summary string, access access, handler func(context.Context, *Workspace, *In) (Out, error), options ...option) *endpoint {
+	ep := &endpoint{
+		method: method, path: path, id: id, summary: summary, access: access,
+		status: http.StatusOK, bodyLimit: 1 << 20,
+		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
+	}
+	for _, o := range options {
+		o(ep)
+	}
+	ep.handle = func(c *call, ws *Workspace) (any, error) {
+		in := new(In)
+		if err := c.decode(reflect.ValueOf(in).Elem()); err != nil {
+			return nil, err
+		}
+		return handler(c.r.Context(), ws, in)
+	}
+	return ep
+}
+
+// rawSegment returns the part of the request's path that stands at {name}, not
+// yet decoded, and "" when the route has no such part.
+func (ep *endpoint) rawSegment(r *http.Request, name string) string {
+	parts := strings.Split(r.URL.EscapedPath(), "/")
+	for i, part := range strings.Split(ep.path, "/") {
+		if part == "{"+name+"}" && i < len(parts) {
+			return parts[i]
+		}
+	}
+	return ""
+}
+
+func (ep *endpoint) segment(r *http.Request, name string) (string, error) {
+	return url.PathUnescape(ep.rawSegment(r, name))
+}

@@ -1,0 +1,151 @@
+package api
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// Operation is how a call was grouped with others. Key is nil when the client
+// sent a run id without a key.
+type Operation struct {
+	Key    *string `json:"operation_key"`
+	RunID  string  `json:"operation_run_id"`
+	Status string  `json:"operation_grouping_status"`
+}
+
+// envelope is around every JSON answer; the order of its fields is part of the
+// contract.
+type envelope struct {
+	OK        bool   `json:"ok"`
+	Data      any    `json:"data"`
+	Error     *fault `json:"error"`
+	RequestID string `json:"request_id"`
+	*Operation
+	Meta meta `json:"meta"`
+}
+
+type meta struct {
+	GeneratedAt string `json:"generated_at"`
+}
+
+type fault struct {
+	Code    problem.Code     `json:"code"`
+	Message string           `json:"message"`
+	Details []problem.Detail `json:"details,omitempty"`
+}
+
+// Answer is the output of a handler that decides on the status or names the
+// place of what it made; other handlers return their data alone. A zero Status
+// means the one declared with the route.
+type Answer[T any] struct {
+	Data     T
+	Status   int
+	Location string
+}
+
+// answered is an Answer of any type.
+type answered interface {
+	parts() (data any, status int, location string)
+}
+
+func (a Answer[T]) parts() (data any, status int, location string) {
+	return a.Data, a.Status, a.Location
+}
+
+// newID returns an id such as req_20260602T012345_123456Z_abc123def456.
+func (e *edge) newID(prefix string) string {
+	var random [6]byte
+	if _, err := io.ReadFull(e.Random, random[:]); err != nil {
+		panic(fmt.Errorf("read random bytes: %w", err))
+	}
+	now := e.Now().UTC()
+	return fmt.Sprintf("%s%s_%06dZ_%s", prefix, now.Format("20060102T150405"), now.Nanosecond()/1000, hex.EncodeToString(random[:]))
+}
+
+// answer writes what a handler returned.
+func (c *call) answer(out any) {
+	if download, ok := out.(*Download); ok {
+		c.serveDownload(download)
+		return
+	}
+	status := c.ep.status
+	if a, ok := out.(answered); ok {
+		data, own, location := a.parts()
+		out = data
+		if own != 0 {
+			status = own
+		}
+		if location != "" {
+			c.w.Header().Set("Location", location)
+		}
+	}
+	c.write(status, envelope{OK: true, Data: out})
+}
+
+// writeProblem answers with a problem. The status is the code's own, except
+// where a standard header asks for another one.
+func (c *call) writeProblem(p *problem.Error, status int) {
+	header := c.w.Header()
+	if p.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
+	}
+	switch p.Code {
+	case problem.CodeMissingAuthorization, problem.CodeInvalidToken:
+		header.Set("WWW-Authenticate", "Bearer")
+	case problem.CodeBodyTooLarge, problem.CodeRequestTimeout:
+		// The rest of the body is not worth reading.
+		header.Set("Connection", "close")
+	}
+	c.write(status, envelope{Error: &fault{p.Code, p.Message, p.Details}})
+}
+
+// write encodes the whole answer before its first byte is sent, so that an
+// answer that cannot be encoded becomes an error and never half an answer.
+func (c *call) write(status int, env envelope) {
+	env.RequestID = c.id
+	env.Operation = c.operation
+	env.Meta.GeneratedAt = c.Now().UTC().Format(time.RFC3339)
+	buffer, ok := c.buffers.Get().(*bytes.Buffer)
+	if !ok {
+		buffer = new(bytes.Buffer)
+	}
+	defer c.release(buffer)
+	if err := json.MarshalWrite(buffer, &env, json.Deterministic(true)); err != nil {
+		buffer.Reset()
+		c.w.Header().Del("Location")
+		c.Log.Error("encode answer", "request_id", c.id, "error", err)
+		p := problem.From(err)
+		status, env.OK, env.Data, env.Error = p.Code.Status(), false, nil, &fault{p.Code, p.Message, nil}
+		// Strings and booleans of our own always encode.
+		_ = json.MarshalWrite(buffer, &env)
+	}
+	header := c.w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(buffer.Len()))
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	c.w.WriteHeader(status)
+	if c.r.Method != http.MethodHead {
+		_, _ = c.w.Write(buffer.Bytes()) // the client has gone: nobody is left to tell
+	}
+}
+
+// release keeps the buffer for the next answer, unless one large answer made
+// it too big to keep.
+func (e *edge) release(buffer *bytes.Buffer) {
+	if buffer.Cap() > 1<<20 {
+		return
+	}
+	buffer.Reset()
+	e.buffers.Put(buffer)
+}

@@ -1,0 +1,272 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+const bearer = "token" // the name of the security scheme
+
+// withDocument compiles the endpoints and adds the one that describes them all.
+func withDocument(version string, list []*endpoint) []*endpoint {
+	var text []byte
+	var digest [32]byte
+	list = append(slices.Clone(list), route("GET", "/openapi.json", "get-openapi", "Read this document", open(),
+		func(context.Context, *Workspace, *struct{}) (*Download, error) {
+			return &Download{ContentType: "application/json", SHA256: digest, Content: bytes.NewReader(text)}, nil
+		}))
+	text = describe(version, list)
+	digest = sha256.Sum256(text)
+	return list
+}
+
+// describe compiles the plan of every endpoint and returns the OpenAPI
+// document made from the same schemas.
+func describe(version string, list []*endpoint) []byte {
+	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[json.RawMessage]()) // any JSON
+	for _, ep := range list {
+		ep.plan = newPlan(registry, ep)
+	}
+	doc := &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info:    &huma.Info{Title: "ZangTable", Version: version},
+		Components: &huma.Components{
+			Schemas:         registry,
+			SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer"}},
+		},
+	}
+	for _, ep := range list {
+		doc.AddOperation(ep.operation(registry))
+	}
+	registry.Map()["Failure"] = failureSchema()
+	for _, s := range registry.Map() {
+		neverNull(s)
+	}
+	described := map[*huma.Schema]bool{}
+	for _, ep := range list {
+		describeAliases(ep.plan.body, described)
+	}
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		panic(fmt.Errorf("encode the OpenAPI document: %w", err))
+	}
+	return text
+}
+
+func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
+	op := &huma.Operation{
+		Method: ep.method, Path: ep.path, OperationID: ep.id, Summary: ep.summary,
+		Parameters: ep.parameters(), RequestBody: ep.requestBody(registry),
+		Responses: ep.failures(),
+	}
+	if !ep.access.open {
+		op.Security = []map[string][]string{{bearer: {}}}
+	}
+	if ep.access.scope != "" {
+		op.Description = fmt.Sprintf("Needs the scope `%s`.", ep.access.scope)
+	}
+	op.Responses[strconv.Itoa(ep.status)] = ep.success(registry)
+	return op
+}
+
+// parameters lists the fields of the input and the parts of the path that only
+// the edge reads.
+func (ep *endpoint) parameters() []*huma.Param {
+	var params []*huma.Param
+	declared := map[string]bool{}
+	for _, p := range ep.plan.params {
+		neverNull(p.shape.schema)
+		declared[p.name] = true
+		params = append(params, &huma.Param{Name: p.name, In: p.in, Required: p.required, Schema: p.shape.schema, Description: p.shape.schema.Description})
+	}
+	for part := range strings.SplitSeq(ep.path, "/") {
+		name := strings.Trim(part, "{}")
+		if name != part && !declared[name] {
+			params = append(params, &huma.Param{Name: name, In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
+		}
+	}
+	return params
+}
+
+func (ep *endpoint) requestBody(registry huma.Registry) *huma.RequestBody {
+	if ep.plan.bodyAt == nil {
+		return nil
+	}
+	f := ep.in.FieldByIndex(ep.plan.bodyAt)
+	schema := huma.SchemaFromField(registry, f, ep.name()+"Body")
+	return &huma.RequestBody{
+		Required: len(ep.plan.body.schema.Required) > 0,
+		Content:  map[string]*huma.MediaType{"application/json": {Schema: schema}},
+	}
+}
+
+// name is the operation id as the schemas of the document spell it.
+func (ep *endpoint) name() string {
+	var name string
+	for word := range strings.SplitSeq(ep.id, "-") {
+		name += strings.ToUpper(word[:1]) + word[1:]
+	}
+	return name
+}
+
+func (ep *endpoint) success(registry huma.Registry) *huma.Response {
+	response := &huma.Response{Description: http.StatusText(ep.status)}
+	if ep.out == reflect.TypeFor[*Download]() {
+		response.Content = map[string]*huma.MediaType{"*/*": {}}
+		return response
+	}
+	data := ep.out
+	if data.Implements(reflect.TypeFor[answered]()) {
+		f, _ := data.FieldByName("Data")
+		data = f.Type
+	}
+	response.Content = map[string]*huma.MediaType{"application/json": {
+		Schema: envelopeSchema(registry.Schema(data, true, ep.name()+"Data"), &huma.Schema{Type: "null"}),
+	}}
+	return response
+}
+
+// failures groups the codes that the endpoint may answer with by status.
+func (ep *endpoint) failures() map[string]*huma.Response {
+	responses := map[string]*huma.Response{}
+	for _, meaning := range problem.Codes {
+		if !slices.Contains(ep.allCodes(), meaning.Code) {
+			continue
+		}
+		status := strconv.Itoa(meaning.Status)
+		if responses[status] == nil {
+			responses[status] = &huma.Response{
+				Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Failure"}}},
+			}
+		}
+		response := responses[status]
+		response.Description = strings.TrimSpace(fmt.Sprintf("%s\n`%s`: %s", response.Description, meaning.Code, meaning.When))
+	}
+	return responses
+}
+
+// allCodes returns the codes of the line and those that follow from its shape.
+func (ep *endpoint) allCodes() []problem.Code {
+	codes := append(slices.Clone(ep.codes), problem.CodeValidationFailed, problem.CodeInternal)
+	if !ep.access.open {
+		codes = append(codes, problem.CodeMissingAuthorization, problem.CodeInvalidToken, problem.CodeBusy)
+	}
+	if ep.access.scope != "" {
+		codes = append(codes, problem.CodePermissionDenied)
+	}
+	if strings.Contains(ep.path, "{project}") && !ep.access.open {
+		codes = append(codes, problem.CodeProjectDamaged)
+	}
+	if strings.Count(ep.path, "{") > 1 {
+		codes = append(codes, problem.CodeNotFound)
+	}
+	if ep.plan.body != nil {
+		codes = append(codes, problem.CodeInvalidJSON, problem.CodeRequestTimeout, problem.CodeBodyTooLarge, problem.CodeUnsupportedMediaType)
+	}
+	return codes
+}
+
+// envelopeSchema describes the envelope around the given data and error.
+func envelopeSchema(data, failure *huma.Schema) *huma.Schema {
+	text := func(example string) *huma.Schema {
+		return &huma.Schema{Type: huma.TypeString, Examples: []any{example}}
+	}
+	return &huma.Schema{
+		Type: huma.TypeObject,
+		Properties: map[string]*huma.Schema{
+			"ok":                        {Type: huma.TypeBoolean},
+			"data":                      data,
+			"error":                     failure,
+			"request_id":                text("req_20260602T012345_123456Z_abc123def456"),
+			"operation_key":             {Type: huma.TypeString, Nullable: true},
+			"operation_run_id":          text("oprun_20260602T012345_123456Z_abc123def456"),
+			"operation_grouping_status": {Type: huma.TypeString},
+			"meta": {
+				Type:       huma.TypeObject,
+				Properties: map[string]*huma.Schema{"generated_at": {Type: huma.TypeString, Format: "date-time", Examples: []any{time.Unix(1780363425, 0).UTC().Format(time.RFC3339)}}},
+				Required:   []string{"generated_at"},
+			},
+		},
+		Required: []string{"ok", "data", "error", "request_id", "meta"},
+	}
+}
+
+func failureSchema() *huma.Schema {
+	var codes []any
+	for _, meaning := range problem.Codes {
+		codes = append(codes, meaning.Code)
+	}
+	text := &huma.Schema{Type: huma.TypeString}
+	return envelopeSchema(&huma.Schema{Type: "null"}, &huma.Schema{
+		Type: huma.TypeObject,
+		Properties: map[string]*huma.Schema{
+			"code":    {Type: huma.TypeString, Enum: codes},
+			"message": text,
+			"details": {Type: huma.TypeArray, Items: &huma.Schema{
+				Type:       huma.TypeObject,
+				Properties: map[string]*huma.Schema{"field": text, "message": text},
+				Required:   []string{"field", "message"},
+			}},
+		},
+		Required: []string{"code", "message"},
+	})
+}
+
+// neverNull takes back what huma says of every array: ours are never null.
+func neverNull(s *huma.Schema) {
+	if s == nil {
+		return
+	}
+	if s.Type == huma.TypeArray {
+		s.Nullable = false
+	}
+	neverNull(s.Items)
+	for _, property := range s.Properties {
+		neverNull(property)
+	}
+}
+
+// describeAliases adds the other names of fields to the schema of each object.
+func describeAliases(s *shape, described map[*huma.Schema]bool) {
+	if s == nil || s.schema == nil || described[s.schema] {
+		return
+	}
+	described[s.schema] = true
+	describeAliases(s.elem, described)
+	for _, f := range s.fields {
+		describeAliases(f.shape, described)
+		for _, alias := range f.aliases {
+			other := *s.schema.Properties[f.name]
+			other.Description = fmt.Sprintf("Another name of %s.", f.name)
+			s.schema.Properties[alias] = &other
+		}
+		if f.required && len(f.aliases) > 0 {
+			requireOneName(s.schema, f)
+		}
+	}
+}
+
+// requireOneName asks for the field under any of its names.
+func requireOneName(s *huma.Schema, f *field) {
+	s.Required = slices.DeleteFunc(s.Required, func(name string) bool { return name == f.name })
+	var names []*huma.Schema
+	for _, name := range append([]string{f.name}, f.aliases...) {
+		names = append(names, &huma.Schema{Required: []string{name}})
+	}
+	s.AllOf = append(s.AllOf, &huma.Schema{AnyOf: names})
+}

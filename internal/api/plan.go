@@ -1,0 +1,115 @@
+package api
+
+import (
+	"encoding"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// newPlan compiles the input type of an endpoint. It panics on types that the
+// decoder cannot read, when the server starts.
+func newPlan(registry huma.Registry, ep *endpoint) *plan {
+	p := &plan{registry: registry}
+	for _, f := range reflect.VisibleFields(ep.in) {
+		switch {
+		case f.Anonymous:
+		case f.Name == "Body":
+			p.body, p.bodyAt = newShape(registry, f.Type, huma.SchemaFromField(registry, f, ep.name()+"Body")), f.Index
+		default:
+			p.params = append(p.params, newParam(registry, f))
+		}
+	}
+	if p.body == nil && ep.method != http.MethodGet {
+		p.body = &shape{kind: reflect.Struct}
+	}
+	for _, param := range p.params {
+		if param.in == "query" {
+			p.query = append(p.query, param.name)
+		}
+	}
+	return p
+}
+
+func newParam(registry huma.Registry, f reflect.StructField) *param {
+	for _, in := range []string{"path", "query", "header"} {
+		if name := f.Tag.Get(in); name != "" {
+			field := newField(registry, f, name, huma.SchemaFromField(registry, f, f.Name))
+			field.required = in == "path" || f.Tag.Get("required") == "true"
+			return &param{field, in}
+		}
+	}
+	panic(fmt.Sprintf("field %s comes from nowhere: it has no tag path, query or header", f.Name))
+}
+
+func newField(registry huma.Registry, f reflect.StructField, name string, schema *huma.Schema) *field {
+	made := &field{name: name, aliases: aliasesOf(f), index: f.Index, shape: newShape(registry, f.Type, schema)}
+	if schema.Default != nil {
+		made.standard = reflect.ValueOf(schema.Default).Convert(f.Type)
+	}
+	return made
+}
+
+// aliasesOf returns the other names of a field, from its tag alias.
+func aliasesOf(f reflect.StructField) []string {
+	if tag := f.Tag.Get("alias"); tag != "" {
+		return strings.Split(tag, ",")
+	}
+	return nil
+}
+
+func newShape(registry huma.Registry, t reflect.Type, schema *huma.Schema) *shape {
+	for schema.Ref != "" {
+		schema = registry.SchemaFromRef(schema.Ref)
+	}
+	s := &shape{kind: t.Kind(), schema: schema, own: ownOf(t)}
+	switch {
+	case s.own == ownOptional:
+		value, _ := t.FieldByName("Value")
+		s.elem = newShape(registry, value.Type, schema)
+	case s.own != ownNot, s.kind == reflect.String, s.kind == reflect.Int, s.kind == reflect.Int64:
+	case s.kind == reflect.Slice:
+		s.elem = newShape(registry, t.Elem(), schema.Items)
+	case s.kind == reflect.Map:
+		s.elem = newShape(registry, t.Elem(), schema.AdditionalProperties.(*huma.Schema))
+	case s.kind == reflect.Struct:
+		s.addFields(registry, t)
+	default:
+		panic(fmt.Sprintf("inputs of type %s are not read: use string, int, int64, Flag, Optional or a type of its own", t))
+	}
+	return s
+}
+
+func ownOf(t reflect.Type) own {
+	switch reflect.New(t).Interface().(type) {
+	case optional:
+		return ownOptional
+	case streamDecoder:
+		return ownStream
+	case valueDecoder:
+		return ownValue
+	case encoding.TextUnmarshaler:
+		return ownText
+	}
+	return ownNot
+}
+
+func (s *shape) addFields(registry huma.Registry, t reflect.Type) {
+	s.byName = map[string]*field{}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || name == "" {
+			continue
+		}
+		made := newField(registry, f, name, s.schema.Properties[name])
+		made.required = slices.Contains(s.schema.Required, name)
+		s.fields = append(s.fields, made)
+		for _, n := range append([]string{name}, made.aliases...) {
+			s.byName[n] = made
+		}
+	}
+}

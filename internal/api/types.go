@@ -1,0 +1,226 @@
+package api
+
+import (
+	"errors"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// Flag is a boolean-like input. true, 1, "1", "true", "yes" and "on", in any
+// letter case, are true; everything else that is sent is false. No value is
+// ever an error.
+type Flag struct {
+	sent, on bool
+}
+
+// Or returns the flag, or the given default when it was not sent.
+func (f Flag) Or(absent bool) bool {
+	if f.sent {
+		return f.on
+	}
+	return absent
+}
+
+// UnmarshalJSON reads any JSON value.
+func (f *Flag) UnmarshalJSON(raw []byte) error {
+	value := jsontext.Value(raw)
+	if value.Kind() == jsontext.KindString {
+		text, err := jsontext.AppendUnquote(nil, raw)
+		if err != nil {
+			return err
+		}
+		return f.UnmarshalText(text)
+	}
+	*f = Flag{sent: true, on: string(raw) == "true" || string(raw) == "1"}
+	return nil
+}
+
+// UnmarshalText reads any text.
+func (f *Flag) UnmarshalText(text []byte) error {
+	switch strings.ToLower(string(text)) {
+	case "true", "1", "yes", "on":
+		*f = Flag{sent: true, on: true}
+	default:
+		*f = Flag{sent: true}
+	}
+	return nil
+}
+
+// Schema describes the values that clients are expected to send.
+func (Flag) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: `A flag: true, 1, "1", "true", "yes" and "on" (any letter case) are true, everything else is false.`,
+		AnyOf:       []*huma.Schema{{Type: huma.TypeBoolean}, {Type: huma.TypeInteger}, {Type: huma.TypeString}, {Type: "null"}},
+	}
+}
+
+// Optional is a field of a patch, where absent, null and a value are three
+// different things.
+type Optional[T any] struct {
+	Sent  bool // a value or null
+	Null  bool
+	Value T
+}
+
+func (o *Optional[T]) slot(null bool) reflect.Value {
+	o.Sent, o.Null = true, null
+	return reflect.ValueOf(&o.Value).Elem()
+}
+
+// Schema is that of the value, or null.
+func (Optional[T]) Schema(registry huma.Registry) *huma.Schema {
+	s := *registry.Schema(reflect.TypeFor[T](), true, "")
+	s.Nullable = s.Type != ""
+	return &s
+}
+
+// Ref names a table or a column by its name or its id, as paths do.
+type Ref string
+
+// ID returns the id, when the reference is one. Names begin with a letter, so
+// a reference is never both.
+func (r Ref) ID() (int64, bool) {
+	id, err := strconv.ParseInt(string(r), 10, 64)
+	return id, err == nil
+}
+
+// Key is the primary key of a record as a path names it: the parts of a
+// composite key are joined by commas, each percent-encoded.
+type Key []string
+
+// UnmarshalText reads the key as it stands in the path, still encoded.
+func (k *Key) UnmarshalText(raw []byte) error {
+	*k = nil
+	for part := range strings.SplitSeq(string(raw), ",") {
+		decoded, err := url.PathUnescape(part)
+		if err != nil {
+			return errors.New("the percent-encoding is not well formed")
+		}
+		*k = append(*k, decoded)
+	}
+	return nil
+}
+
+// Schema describes the key as text.
+func (Key) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Description: "The primary key; the parts of a composite key are joined by commas."}
+}
+
+// Value is one value of a record as it was sent: a JSON string, number,
+// boolean or null, with all its digits. It is nil when absent.
+type Value jsontext.Value
+
+// UnmarshalJSON keeps the text of a scalar and refuses arrays and objects.
+func (v *Value) UnmarshalJSON(raw []byte) error {
+	switch jsontext.Value(raw).Kind() {
+	case jsontext.KindBeginObject, jsontext.KindBeginArray:
+		return errors.New("expected a string, number, boolean or null")
+	}
+	*v = append(Value(nil), raw...)
+	return nil
+}
+
+// Schema describes a scalar.
+func (Value) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "A string, number, boolean or null.",
+		AnyOf:       []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeNumber}, {Type: huma.TypeBoolean}, {Type: "null"}},
+	}
+}
+
+// Values is an open object of column names and values, in the order sent.
+type Values []NamedValue
+
+// NamedValue is one member of Values.
+type NamedValue struct {
+	Name  string
+	Value Value
+}
+
+// UnmarshalJSON reads an object and reports each member that is not a scalar.
+func (v *Values) UnmarshalJSON(raw []byte) error {
+	*v = nil
+	if jsontext.Value(raw).Kind() != jsontext.KindBeginObject {
+		return errors.New("expected an object")
+	}
+	var faults problem.Faults
+	err := eachMember(raw, func(name string, value jsontext.Value) {
+		member := NamedValue{Name: name}
+		if err := member.Value.UnmarshalJSON(value); err != nil {
+			faults.Add(name, "%s", err)
+		}
+		*v = append(*v, member)
+	})
+	if err != nil {
+		return err
+	}
+	return faults.Err()
+}
+
+func eachMember(object []byte, do func(name string, value jsontext.Value)) error {
+	// The text was checked for duplicate names when it was first read.
+	d := jsontext.NewDecoder(strings.NewReader(string(object)), jsontext.AllowDuplicateNames(true))
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	for d.PeekKind() != jsontext.KindEndObject {
+		name, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		key := name.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		do(key, value)
+	}
+	return nil
+}
+
+// Schema describes an object with any members.
+func (Values) Schema(registry huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: Value{}.Schema(registry), Description: "Column names and values."}
+}
+
+// Filters is the JSON of a filter as it was sent, an object or an array; nil
+// when absent or null.
+type Filters jsontext.Value
+
+// UnmarshalJSON keeps the text of an object or an array.
+func (f *Filters) UnmarshalJSON(raw []byte) error {
+	switch jsontext.Value(raw).Kind() {
+	case jsontext.KindNull:
+		*f = nil
+		return nil
+	case jsontext.KindBeginObject, jsontext.KindBeginArray:
+		*f = append(Filters(nil), raw...)
+		return nil
+	}
+	return errors.New("expected an object or an array of conditions")
+}
+
+// UnmarshalText reads the JSON of a query parameter.
+func (f *Filters) UnmarshalText(text []byte) error {
+	var depth nesting
+	if !jsontext.Value(text).IsValid() || depth.scan(text) > maxDepth {
+		return errors.New("expected JSON: an object or an array of conditions")
+	}
+	return f.UnmarshalJSON([]byte(strings.TrimSpace(string(text))))
+}
+
+// Schema describes both forms of a filter.
+func (Filters) Schema(huma.Registry) *huma.Schema {
+	anything := &huma.Schema{}
+	return &huma.Schema{
+		Description: "Either an object of columns and the values that they must have, or an array of conditions {column, op, value}.",
+		AnyOf:       []*huma.Schema{{Type: huma.TypeObject, AdditionalProperties: anything}, {Type: huma.TypeArray, Items: anything}, {Type: "null"}},
+	}
+}
