@@ -1,0 +1,203 @@
+package projectdb
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// schema of the server's own tables in a project's database. _project has one
+// row: commits counts the committed write transactions, catalogue the changes
+// of tables and columns.
+var schema = sqlite.Schema{
+	ApplicationID: 0x5a547031, // "ZTp1"
+	Migrations: []string{`
+CREATE TABLE _project (
+	commits   INTEGER NOT NULL,
+	catalogue INTEGER NOT NULL
+) STRICT;
+INSERT INTO _project VALUES (0, 0);
+CREATE TABLE _tables (
+	id           INTEGER PRIMARY KEY AUTOINCREMENT,
+	table_name   TEXT NOT NULL COLLATE NOCASE UNIQUE,
+	display_name TEXT,
+	created_at   TEXT NOT NULL,
+	updated_at   TEXT NOT NULL
+) STRICT;
+CREATE TABLE _columns (
+	id          INTEGER PRIMARY KEY AUTOINCREMENT,
+	table_id    INTEGER NOT NULL REFERENCES _tables (id) ON DELETE CASCADE,
+	column_name TEXT NOT NULL COLLATE NOCASE,
+	created_at  TEXT NOT NULL,
+	updated_at  TEXT NOT NULL,
+	UNIQUE (table_id, column_name)
+) STRICT;
+`},
+}
+
+// DB is the database of one project. Its methods may be called from many
+// goroutines.
+type DB struct {
+	sql   *sqlite.DB
+	now   func() time.Time
+	known atomic.Pointer[catalogue] // the newest catalogue read
+}
+
+func openDB(path string, options DirOptions) (*DB, error) {
+	sql, err := sqlite.Open(path, sqlite.Options{
+		Schema:  schema,
+		Relaxed: options.Relaxed,
+		BeforeCommit: func(c *sqlite.Conn) error {
+			return c.Exec("UPDATE _project SET commits = commits + 1")
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &DB{sql: sql, now: options.Now}, nil
+}
+
+func (db *DB) close() error { return db.sql.Close() }
+
+// timestamp is how times are written everywhere: UTC, whole seconds.
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// read runs fn in a read transaction with the catalogue that belongs to it.
+func (db *DB) read(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
+	return explain(db.sql.Read(ctx, func(c *sqlite.Conn) error {
+		cat, err := db.catalogue(c)
+		if err != nil {
+			return err
+		}
+		return fn(c, cat)
+	}))
+}
+
+// write runs fn in a write transaction, which it may share: see sqlite.DB.Write.
+func (db *DB) write(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
+	return explain(db.sql.Write(ctx, func(c *sqlite.Conn) error {
+		cat, err := db.catalogue(c)
+		if err != nil {
+			return err
+		}
+		return fn(c, cat)
+	}))
+}
+
+// explain turns what SQLite says into what a client may see. Failures that are
+// nobody's fault outside stay as they are.
+func explain(err error) error {
+	var known *problem.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	switch sqlite.FaultOf(err) {
+	case sqlite.Unique:
+		return taken(sqlite.ConstraintColumns(err)).Because(err)
+	case sqlite.NotNull:
+		return requiredColumns(sqlite.ConstraintColumns(err))
+	case sqlite.DataType:
+		return wrongTypes(sqlite.ConstraintColumns(err), err)
+	case sqlite.ForeignKey:
+		return problem.New(problem.CodeConflict, "A foreign key is in the way: the row refers to one that does not exist, or another row refers to it.").Because(err)
+	case sqlite.Check:
+		return problem.New(problem.CodeValidationFailed, "The row does not satisfy the table's %s.", sqlite.Message(err)).Because(err)
+	case sqlite.TooBig:
+		return problem.New(problem.CodeValidationFailed, "A value is larger than SQLite can hold.").Because(err)
+	case sqlite.Full:
+		return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written.").Because(err)
+	case sqlite.Busy:
+		return problem.New(problem.CodeBusy, "The project's database is locked by another program.").Retry(time.Second).Because(err)
+	case sqlite.Damaged:
+		return damaged(err)
+	}
+	return err
+}
+
+func damaged(err error) error {
+	return problem.New(problem.CodeProjectDamaged, "The project's database cannot be read. Restore it from a backup or an export; other projects are not affected.").Because(err)
+}
+
+func taken(columns []string) *problem.Error {
+	e := problem.New(problem.CodeConflict, "The value is taken: another row has it already.")
+	for _, name := range columns {
+		e.With(name, "Another row has this value already.")
+	}
+	return e
+}
+
+func requiredColumns(columns []string) error {
+	var faults problem.Faults
+	for _, name := range columns {
+		faults.Add(name, "A value is required.")
+	}
+	return faults.Err()
+}
+
+func wrongTypes(columns []string, err error) error {
+	var faults problem.Faults
+	for _, name := range columns {
+		faults.Add(name, "The value does not fit the type of the column.")
+	}
+	if len(columns) == 0 {
+		return err
+	}
+	return faults.Err()
+}
+
+// Size returns the size of the database in bytes, without its log.
+func (db *DB) Size(ctx context.Context) (bytes int64, err error) {
+	err = explain(db.sql.Read(ctx, func(c *sqlite.Conn) error {
+		bytes, err = c.Int("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+		return err
+	}))
+	return bytes, err
+}
+
+// find returns the element that ref names: its id in decimal digits, or its
+// name in any letter case.
+func find[T any](elements []T, ref string, key func(*T) (id int64, name string)) *T {
+	id, notNumber := strconv.ParseInt(ref, 10, 64)
+	for i := range elements {
+		elementID, name := key(&elements[i])
+		if (notNumber == nil && elementID == id) || sameName(name, ref) {
+			return &elements[i]
+		}
+	}
+	return nil
+}
+
+// sameName compares names as SQLite does: ASCII letters without case.
+func sameName(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// fold returns the form of a name by which equal names are equal strings.
+func fold(name string) string {
+	b := []byte(name)
+	for i := range b {
+		b[i] = lower(b[i])
+	}
+	return string(b)
+}
+

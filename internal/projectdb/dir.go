@@ -1,0 +1,294 @@
+package projectdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// Dir is the folder of project databases, one file <id>.db each. Databases are
+// opened when they are needed and closed when too many are open.
+type Dir struct {
+	folder  string
+	options DirOptions
+
+	mu     sync.Mutex
+	open   map[int64]*lease
+	closed bool
+}
+
+// DirOptions say how project databases are opened.
+type DirOptions struct {
+	MaxOpen int              // most databases kept open while idle; 0 means 256
+	Relaxed bool             // synchronous=NORMAL, see sqlite.Options
+	Now     func() time.Time // nil means time.Now
+}
+
+// lease is one open database and how many use it.
+type lease struct {
+	users  int
+	used   time.Time
+	ready  chan struct{} // closed when db or err is set
+	db     *DB
+	err    error
+	remove bool // the project is being deleted: no new users
+	idle   chan struct{}
+}
+
+// OpenDir opens the folder and creates it when missing.
+func OpenDir(folder string, options DirOptions) (*Dir, error) {
+	if options.MaxOpen == 0 {
+		options.MaxOpen = 256
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("create the folder of projects: %w", err)
+	}
+	return &Dir{folder: folder, options: options, open: map[int64]*lease{}}, nil
+}
+
+// path returns where the database of a project lies.
+func (d *Dir) path(id int64) string {
+	return filepath.Join(d.folder, strconv.FormatInt(id, 10)+".db")
+}
+
+// Create makes the database of a new project. It is built under another name
+// and moved into place when build has succeeded and everything is on disk; a
+// failure leaves nothing behind.
+func (d *Dir) Create(ctx context.Context, id int64, build func(*DB) error) error {
+	building := filepath.Join(d.folder, fmt.Sprintf("%d.building", id))
+	defer removeDatabase(building)
+	if err := removeDatabase(building); err != nil {
+		return fmt.Errorf("clear the place of project %d: %w", id, err)
+	}
+	if err := d.build(ctx, building, build); err != nil {
+		return err
+	}
+	if err := syncFile(building); err != nil {
+		return err
+	}
+	if err := os.Rename(building, d.path(id)); err != nil {
+		return fmt.Errorf("put project %d in place: %w", id, err)
+	}
+	return syncFile(d.folder)
+}
+
+func (d *Dir) build(ctx context.Context, path string, build func(*DB) error) (err error) {
+	db, err := openDB(path, d.options)
+	if err != nil {
+		return err
+	}
+	// Closing checkpoints: afterwards the one file holds everything.
+	defer func() { err = errors.Join(err, db.close()) }()
+	if build == nil {
+		return nil
+	}
+	return build(db)
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
+}
+
+// removeDatabase deletes a database file with its log. A file that is not
+// there is no fault.
+func removeDatabase(path string) error {
+	var errs []error
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Lease opens the database of a project, or shares it when it is open, until
+// release is called. A file that is missing or cannot be read is
+// project_damaged.
+func (d *Dir) Lease(ctx context.Context, id int64) (db *DB, release func(), err error) {
+	l, mine, err := d.join(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if mine {
+		l.db, l.err = d.openExisting(id)
+		close(l.ready)
+	}
+	select {
+	case <-l.ready:
+	case <-ctx.Done():
+		d.leave(id, l)
+		return nil, nil, ctx.Err()
+	}
+	if l.err != nil {
+		d.leave(id, l)
+		return nil, nil, l.err
+	}
+	return l.db, sync.OnceFunc(func() { d.leave(id, l) }), nil
+}
+
+// join adds a user to the lease of a project, a new one when there is none:
+// then mine is true and the caller opens the database.
+func (d *Dir) join(id int64) (l *lease, mine bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, false, problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
+	}
+	l, ok := d.open[id]
+	if !ok {
+		l = &lease{ready: make(chan struct{}), idle: make(chan struct{})}
+		d.open[id] = l
+	}
+	if l.remove {
+		return nil, false, problem.New(problem.CodeNotFound, "The project is being deleted.")
+	}
+	l.users++
+	return l, !ok, nil
+}
+
+func (d *Dir) openExisting(id int64) (*DB, error) {
+	path := d.path(id)
+	info, err := os.Stat(path)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() == 0) {
+		err = fmt.Errorf("%s is not a database file", path)
+	}
+	if err == nil {
+		var db *DB
+		if db, err = openDB(path, d.options); err == nil {
+			return db, nil
+		}
+	}
+	return nil, damaged(err)
+}
+
+// leave takes a user off a lease. A database that could not be opened is
+// forgotten, so that the next request tries again.
+func (d *Dir) leave(id int64, l *lease) {
+	d.mu.Lock()
+	l.users--
+	l.used = d.options.Now()
+	if l.users == 0 && l.err != nil && d.open[id] == l {
+		delete(d.open, id)
+	}
+	if l.users == 0 && l.remove {
+		close(l.idle)
+	}
+	surplus := d.takeSurplus()
+	d.mu.Unlock()
+	closeAll(surplus)
+}
+
+// takeSurplus takes the databases out of the list that have been idle longest,
+// until no more than MaxOpen are left or all are in use.
+func (d *Dir) takeSurplus() []*DB {
+	var surplus []*DB
+	for len(d.open) > d.options.MaxOpen {
+		var oldest int64
+		var found *lease
+		for id, l := range d.open {
+			if l.users == 0 && !l.remove && (found == nil || l.used.Before(found.used)) {
+				oldest, found = id, l
+			}
+		}
+		if found == nil {
+			break
+		}
+		delete(d.open, oldest)
+		surplus = append(surplus, found.db)
+	}
+	return surplus
+}
+
+func closeAll(dbs []*DB) error {
+	var errs []error
+	for _, db := range dbs {
+		errs = append(errs, db.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Remove deletes the database of a project. It lets those who use it finish
+// first, and lets no new ones in.
+func (d *Dir) Remove(id int64) error {
+	d.mu.Lock()
+	l, ok := d.open[id]
+	if !ok {
+		l = &lease{idle: make(chan struct{})}
+		d.open[id] = l
+	}
+	l.remove = true
+	if l.users == 0 {
+		close(l.idle)
+	}
+	d.mu.Unlock()
+	<-l.idle
+	defer d.forget(id)
+	if l.db != nil {
+		if err := l.db.close(); err != nil {
+			return err
+		}
+	}
+	return removeDatabase(d.path(id))
+}
+
+func (d *Dir) forget(id int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.open, id)
+}
+
+// IDs returns the ids of the projects that have a database file, and removes
+// what an interrupted Create has left.
+func (d *Dir) IDs() ([]int64, error) {
+	entries, err := os.ReadDir(d.folder)
+	if err != nil {
+		return nil, fmt.Errorf("list the projects: %w", err)
+	}
+	var ids []int64
+	for _, e := range entries {
+		name, isDB := strings.CutSuffix(e.Name(), ".db")
+		if strings.Contains(e.Name(), ".building") {
+			if err := os.Remove(filepath.Join(d.folder, e.Name())); err != nil {
+				return nil, fmt.Errorf("remove an unfinished project: %w", err)
+			}
+		}
+		if id, err := strconv.ParseInt(name, 10, 64); isDB && err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// Close closes every database. Those in use are waited for.
+func (d *Dir) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	var dbs []*DB
+	for id, l := range d.open {
+		if l.db != nil {
+			dbs = append(dbs, l.db)
+		}
+		delete(d.open, id)
+	}
+	d.mu.Unlock()
+	return closeAll(dbs)
+}

@@ -1,0 +1,269 @@
+package projectdb
+
+import (
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// where is a condition in SQL with its values.
+type where struct {
+	sql  string // "" holds for every row
+	args []any
+}
+
+// clause returns the condition with the word WHERE, or nothing.
+func (w where) clause() string {
+	if w.sql == "" {
+		return ""
+	}
+	return " WHERE " + w.sql
+}
+
+// and joins two conditions.
+func (w where) and(other where) where {
+	switch {
+	case w.sql == "":
+		return other
+	case other.sql == "":
+		return w
+	}
+	return where{w.sql + " AND " + other.sql, append(w.args[:len(w.args):len(w.args)], other.args...)}
+}
+
+// operators that compare a column with one value.
+var comparisons = map[string]string{"=": "=", "!=": "<>", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
+
+// operatorList is every operator, for messages.
+const operatorList = "=, !=, >, >=, <, <=, like, in, is_null, not_null"
+
+// maxFilterDepth bounds how deep groups can be nested.
+const maxFilterDepth = 16
+
+// maxFilterValues bounds the values of one request's filters, below SQLite's
+// own limit of 32,766.
+const maxFilterValues = 10_000
+
+// parseFilters turns filters into a condition on the table. They are either an
+// object, {"status":"active"}, or an array of {"column","op","value"} and
+// {"or":[…]}; everything in them must hold. field names them in faults.
+func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.Value) where {
+	p := filterParser{table: t, faults: faults}
+	var w where
+	switch raw.Kind() {
+	case 0, 'n':
+		return where{}
+	case '{':
+		w = p.object(field, raw)
+	case '[':
+		w = p.list(field, raw, " AND ", 0)
+	default:
+		faults.Add(field, "Filters are an object of column values or an array of conditions.")
+	}
+	if len(w.args) > maxFilterValues {
+		faults.Add(field, "There are %d values in the filters; at most %d are allowed.", len(w.args), maxFilterValues)
+	}
+	return w
+}
+
+type filterParser struct {
+	table  *Table
+	faults *problem.Faults
+}
+
+// object reads the short form. null means that the column is NULL.
+func (p filterParser) object(field string, raw jsontext.Value) where {
+	var all where
+	err := eachMember(raw, func(name string, value jsontext.Value) {
+		op := "="
+		if value.Kind() == 'n' {
+			op = "is_null"
+		}
+		all = all.and(p.condition(field+"."+name, field+"."+name, name, op, value))
+	})
+	if err != nil {
+		p.faults.Add(field, "The filters are not valid JSON.")
+	}
+	return all
+}
+
+// list reads an array of conditions and groups, joined by AND or OR.
+func (p filterParser) list(field string, raw jsontext.Value, join string, depth int) where {
+	items, err := elements(raw)
+	switch {
+	case err != nil:
+		p.faults.Add(field, "A list of conditions is an array.")
+		return where{}
+	case depth > maxFilterDepth:
+		p.faults.Add(field, "The filters are nested too deeply.")
+		return where{}
+	}
+	var parts []string
+	var args []any
+	for i, item := range items {
+		w := p.item(field+"["+itoa(i)+"]", item, depth)
+		parts = append(parts, w.sql)
+		args = append(args, w.args...)
+	}
+	switch {
+	case len(parts) == 0 && depth > 0:
+		return where{sql: "0"} // none of nothing holds
+	case len(parts) == 0:
+		return where{}
+	}
+	return where{"(" + strings.Join(parts, join) + ")", args}
+}
+
+// item reads one condition or one group.
+func (p filterParser) item(field string, raw jsontext.Value, depth int) where {
+	members := map[string]jsontext.Value{}
+	err := eachMember(raw, func(name string, value jsontext.Value) {
+		switch name {
+		case "column", "op", "value", "or":
+			members[name] = value.Clone()
+		default:
+			p.faults.Add(field+"."+name, "A condition has column, op and value; a group has or.")
+		}
+	})
+	if err != nil {
+		p.faults.Add(field, "A condition is an object with column, op and value.")
+		return where{sql: "0"}
+	}
+	if group, ok := members["or"]; ok {
+		if len(members) > 1 {
+			p.faults.Add(field, "A group has nothing but or.")
+		}
+		return p.list(field+".or", group, " OR ", depth+1)
+	}
+	column, ok := stringOf(members["column"])
+	if !ok {
+		p.faults.Add(field+".column", "The name of a column is required.")
+	}
+	op, isText := stringOf(members["op"])
+	switch {
+	case members["op"] == nil:
+		op = "="
+	case !isText:
+		p.faults.Add(field+".op", "The operator must be one of %s.", operatorList)
+	}
+	if !ok || (members["op"] != nil && !isText) {
+		return where{sql: "0"}
+	}
+	return p.condition(field+".column", field, column, op, members["value"])
+}
+
+// condition makes one comparison. columnField names the column in faults, field
+// the condition as a whole.
+func (p filterParser) condition(columnField, field, name, op string, value jsontext.Value) where {
+	column := p.table.Column(name)
+	if column == nil {
+		p.faults.Add(columnField, "The table %s has no column %q.", p.table.Name, name)
+		return where{sql: "0"}
+	}
+	ident := quote(column.Name)
+	valueField := field
+	if columnField != field {
+		valueField = field + ".value"
+	}
+	switch op := strings.ToLower(op); op {
+	case "is_null":
+		return where{sql: ident + " IS NULL"}
+	case "not_null":
+		return where{sql: ident + " IS NOT NULL"}
+	case "in":
+		return p.in(valueField, column, value)
+	case "like":
+		v, ok := p.value(valueField, &Column{Type: "TEXT"}, value)
+		if !ok {
+			return where{sql: "0"}
+		}
+		return where{ident + " LIKE ?", []any{v}}
+	default:
+		comparison, known := comparisons[op]
+		if !known {
+			p.faults.Add(field+".op", "The operator %q is not known; it must be one of %s.", op, operatorList)
+			return where{sql: "0"}
+		}
+		v, ok := p.value(valueField, column, value)
+		if !ok {
+			return where{sql: "0"}
+		}
+		return where{ident + " " + comparison + " ?", []any{v}}
+	}
+}
+
+func (p filterParser) in(field string, column *Column, value jsontext.Value) where {
+	items, err := elements(value)
+	if err != nil {
+		p.faults.Add(field, "The operator in takes an array of values.")
+		return where{sql: "0"}
+	}
+	w := where{sql: "0"} // in [] matches nothing
+	for i, item := range items {
+		if v, ok := p.value(field+"["+itoa(i)+"]", column, item); ok {
+			w.args = append(w.args, v)
+		}
+	}
+	if len(w.args) > 0 {
+		marks := strings.TrimSuffix(strings.Repeat("?, ", len(w.args)), ", ")
+		w.sql = quote(column.Name) + " IN (" + marks + ")"
+	}
+	return w
+}
+
+// value returns the value to compare a column with. One that does not fit the
+// column's type is compared as it is: it just matches nothing, or everything
+// on one side, as in SQLite. Only a BLOB must be written as base64.
+func (p filterParser) value(field string, column *Column, raw jsontext.Value) (sqlite.Value, bool) {
+	switch raw.Kind() {
+	case 0:
+		p.faults.Add(field, "A value is required.")
+		return sqlite.Value{}, false
+	case 'n':
+		p.faults.Add(field, "Nothing compares with null: use is_null or not_null.")
+		return sqlite.Value{}, false
+	}
+	v, err := storedAs(column.Type, raw)
+	if err == nil {
+		return v, true
+	}
+	if column.Type != "BLOB" {
+		if v, err = storedAs("ANY", raw); err == nil {
+			return v, true
+		}
+	}
+	p.faults.Add(field, "%s", err)
+	return v, false
+}
+
+// elements returns the elements of a JSON array.
+func elements(raw jsontext.Value) ([]jsontext.Value, error) {
+	if raw.Kind() != '[' {
+		return nil, errNotObject
+	}
+	d := jsontext.NewDecoder(strings.NewReader(string(raw)))
+	if _, err := d.ReadToken(); err != nil {
+		return nil, err
+	}
+	var items []jsontext.Value
+	for d.PeekKind() != ']' {
+		item, err := d.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item.Clone())
+	}
+	return items, nil
+}
+
+// stringOf returns the text of a JSON string.
+func stringOf(raw jsontext.Value) (string, bool) {
+	if raw.Kind() != '"' {
+		return "", false
+	}
+	text, err := jsontext.AppendUnquote(nil, raw)
+	return string(text), err == nil
+}

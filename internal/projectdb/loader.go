@@ -1,0 +1,124 @@
+package projectdb
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Load runs fill in one transaction that takes in whole tables. Foreign keys
+// are checked once, at its end. When fill or the check fails, or ctx ends,
+// nothing is changed.
+func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
+	err := db.sql.Restructure(ctx, func(c *sqlite.Conn) error { return fill(&Loader{db, c}) })
+	var broken *sqlite.BrokenReference
+	if errors.As(err, &broken) {
+		return problem.New(problem.CodeConflict, "A row of %s refers to a row of %s that does not exist.", broken.Table, broken.Parent)
+	}
+	return explain(err)
+}
+
+// Loader makes tables and fills them inside the transaction of Load.
+type Loader struct {
+	db *DB
+	c  *sqlite.Conn
+}
+
+// CreateTable creates a table of the given shape, without its indexes, and
+// returns it with its id. A name that is taken is a conflict.
+func (l *Loader) CreateTable(shape Table) (Table, error) {
+	var faults problem.Faults
+	CheckName(&faults, "table_name", shape.Name)
+	for i, column := range shape.Columns {
+		CheckName(&faults, "columns["+itoa(i)+"].column_name", column.Name)
+	}
+	if err := faults.Err(); err != nil {
+		return shape, err
+	}
+	return l.db.createTable(l.c, shape)
+}
+
+// Try runs fn and takes back what it did when it fails.
+func (l *Loader) Try(fn func() error) error {
+	return l.c.Savepoint(fn)
+}
+
+// CreateIndex creates an index.
+func (l *Loader) CreateIndex(x Index) error {
+	if err := l.c.Exec(x.CreateSQL()); err != nil {
+		return err
+	}
+	return changed(l.c)
+}
+
+// Names returns the names, folded, that tables and indexes have already.
+func (l *Loader) Names() (map[string]bool, error) {
+	names := map[string]bool{}
+	err := l.c.Query("SELECT name FROM sqlite_schema", nil, func(s *sqlite.Stmt) error {
+		names[fold(s.Text(0))] = true
+		return nil
+	})
+	return names, err
+}
+
+// Inserter inserts rows into one table.
+type Inserter struct {
+	stmt *sqlite.Stmt
+	rows int64
+}
+
+// Insert prepares the insertion of rows with the given columns, in that order.
+// With rowids, each row begins with its rowid; false is returned when the
+// table has none to set.
+func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, bool, error) {
+	list := identList(columns)
+	if rowids {
+		rowid := t.rowidName()
+		if rowid == "" {
+			return nil, false, nil
+		}
+		list = rowid + ", " + list
+		columns = append([]string{rowid}, columns...)
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
+	stmt, err := l.c.Prepare("INSERT INTO " + quote(t.Name) + " (" + list + ") VALUES (" + marks + ")")
+	if err != nil {
+		return nil, false, err
+	}
+	return &Inserter{stmt: stmt}, true, nil
+}
+
+// Row inserts one row.
+func (in *Inserter) Row(values []sqlite.Value) error {
+	for i, v := range values {
+		in.stmt.BindValue(i+1, v)
+	}
+	if _, err := in.stmt.Step(); err != nil {
+		return err
+	}
+	in.rows++
+	return in.stmt.Reset()
+}
+
+// Batch inserts every row of b.
+func (in *Inserter) Batch(b *sqlite.Batch) error {
+	values := make([]sqlite.Value, b.Columns)
+	for i := range b.Rows {
+		for j, cell := range b.Row(i) {
+			values[j] = b.Value(cell)
+		}
+		if err := in.Row(values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Rows returns how many rows have been inserted.
+func (in *Inserter) Rows() int64 { return in.rows }
+
+// Close ends the insertion.
+func (in *Inserter) Close() { in.stmt.Close() }

@@ -1,0 +1,66 @@
+package projectdb
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// MaxName is the longest name of a table, column or index, in characters.
+const MaxName = 63
+
+var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
+
+// CheckName notes in faults what is wrong with the name of a table, column or
+// index, if anything.
+func CheckName(faults *problem.Faults, field, name string) {
+	switch {
+	case name == "":
+		faults.Add(field, "A name is required.")
+	case len(name) > MaxName:
+		faults.Add(field, "The name has %d characters; at most %d are allowed.", len(name), MaxName)
+	case strings.HasPrefix(fold(name), "sqlite_"):
+		faults.Add(field, "Names that begin with sqlite_ are reserved by SQLite.")
+	case !namePattern.MatchString(name):
+		faults.Add(field, "The name must begin with a letter and may hold letters, digits and _ only.")
+	}
+}
+
+// AdjustName returns an allowed name as close as possible to name, different
+// from all in taken (folded), and adds it there.
+func AdjustName(name, otherwise string, taken map[string]bool) string {
+	adjusted := allowedForm(name, otherwise)
+	for n := 2; taken[fold(adjusted)]; n++ {
+		suffix := "_" + itoa(n)
+		base := allowedForm(name, otherwise)
+		adjusted = base[:min(len(base), MaxName-len(suffix))] + suffix
+	}
+	taken[fold(adjusted)] = true
+	return adjusted
+}
+
+func allowedForm(name, otherwise string) string {
+	b := make([]byte, 0, len(name))
+	for _, r := range name {
+		switch {
+		case r < 0x80 && isWordByte(byte(r)) && r != '$' && r != '.':
+			b = append(b, byte(r))
+		case len(b) > 0 && b[len(b)-1] != '_':
+			b = append(b, '_')
+		}
+	}
+	adjusted := strings.Trim(string(b), "_")
+	if strings.HasPrefix(fold(adjusted), "sqlite_") {
+		adjusted = "x_" + adjusted
+	}
+	switch {
+	case adjusted == "":
+		adjusted = otherwise
+	case adjusted[0] >= '0' && adjusted[0] <= '9':
+		adjusted = otherwise + "_" + adjusted
+	case namePattern.MatchString(name) && adjusted != name && len(name) <= MaxName:
+		adjusted = name // only underscores at the end were trimmed, which are allowed
+	}
+	return adjusted[:min(len(adjusted), MaxName)]
+}

@@ -1,0 +1,262 @@
+package projectdb
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Table is one table of a project: what SQLite knows of it, and the id and
+// times that the catalogue remembers.
+type Table struct {
+	ID          int64
+	Name        string
+	DisplayName *string
+	CreatedAt   string // UTC, 2006-01-02T15:04:05Z
+	UpdatedAt   string
+
+	Columns       []Column // in order, generated ones included
+	PrimaryKey    []KeyPart
+	Autoincrement bool
+	WithoutRowid  bool
+	// RowidKey says that the one primary key column is another name of the
+	// rowid.
+	RowidKey    bool
+	Uniques     []Unique
+	ForeignKeys []ForeignKey
+	Checks      []string // expressions of CHECK constraints, of columns and of the table
+	Indexes     []Index
+}
+
+// Column is one column of a table.
+type Column struct {
+	ID        int64
+	Name      string
+	Type      string // INTEGER, REAL, TEXT, BLOB or ANY
+	NotNull   bool
+	Default   string // the SQL expression, "" without one
+	Collation string // "" is BINARY
+	Generated string // the SQL expression of a generated column
+	Stored    bool   // a generated column whose value is stored
+	CreatedAt string
+	UpdatedAt string
+}
+
+// KeyPart is one column, or one expression, of a key or index.
+type KeyPart struct {
+	Column     string // "" for an expression
+	Expression string
+	Collation  string // "" is that of the column
+	Descending bool
+}
+
+// Unique is a UNIQUE constraint.
+type Unique struct {
+	Columns []KeyPart
+}
+
+// ForeignKey is a reference to another table. Without parent columns it refers
+// to the parent's primary key.
+type ForeignKey struct {
+	Columns       []string
+	Parent        string
+	ParentColumns []string
+	OnUpdate      string // "NO ACTION", "CASCADE", …
+	OnDelete      string
+	Deferred      bool
+}
+
+// Index is one index of a table. SQLite makes those with origin "u" and "pk"
+// itself, for UNIQUE constraints and primary keys.
+type Index struct {
+	Name   string
+	Table  string
+	Unique bool
+	Origin string // "c", "u" or "pk"
+	Parts  []KeyPart
+	Where  string // the condition of a partial index
+}
+
+// Partial reports whether the index holds some rows only.
+func (x Index) Partial() bool { return x.Where != "" }
+
+// Managed reports whether the index can be dropped by itself.
+func (x Index) Managed() bool { return x.Origin == "c" }
+
+// Columns returns the names of the indexed columns; an expression is "".
+func (x Index) Columns() []string { return columnNames(x.Parts) }
+
+func columnNames(parts []KeyPart) []string {
+	names := make([]string, len(parts))
+	for i, p := range parts {
+		names[i] = p.Column
+	}
+	return names
+}
+
+// Column returns the column with the given name, in any letter case, or nil.
+func (t *Table) Column(name string) *Column {
+	for i := range t.Columns {
+		if sameName(t.Columns[i].Name, name) {
+			return &t.Columns[i]
+		}
+	}
+	return nil
+}
+
+// IsPrimary reports whether the column belongs to the primary key.
+func (t *Table) IsPrimary(column string) bool {
+	for _, part := range t.PrimaryKey {
+		if sameName(part.Column, column) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsUnique reports whether no two rows can have the same value in the column,
+// by a constraint, a unique index or because it is the whole primary key.
+func (t *Table) IsUnique(column string) bool {
+	alone := func(parts []KeyPart) bool {
+		return len(parts) == 1 && sameName(parts[0].Column, column)
+	}
+	if alone(t.PrimaryKey) {
+		return true
+	}
+	for _, u := range t.Uniques {
+		if alone(u.Columns) {
+			return true
+		}
+	}
+	for _, x := range t.Indexes {
+		if x.Unique && !x.Partial() && alone(x.Parts) {
+			return true
+		}
+	}
+	return false
+}
+
+// ReadTable reads the shape of a table from any SQLite database, ours or not.
+// Types are as declared there, ids and times are empty. SQLite's pragmas tell
+// nearly everything; what they leave out is read from the CREATE statement.
+func ReadTable(c *sqlite.Conn, name string) (Table, error) {
+	t := Table{Name: name}
+	statement, err := c.Text("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", name)
+	if err != nil {
+		return t, err
+	}
+	written := parseCreateTable(statement)
+	t.Autoincrement = written.autoincrement
+	t.Checks = written.checks
+	for _, read := range []func(*sqlite.Conn, *Table) error{readColumns, readRowid, readIndexes, readForeignKeys} {
+		if err := read(c, &t); err != nil {
+			return t, fmt.Errorf("read the shape of table %s: %w", name, err)
+		}
+	}
+	written.complete(&t)
+	return t, nil
+}
+
+func readColumns(c *sqlite.Conn, t *Table) error {
+	key := map[int64]KeyPart{}
+	const query = `SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid`
+	err := c.Query(query, []any{t.Name}, func(s *sqlite.Stmt) error {
+		column := Column{Name: s.Text(0), Type: s.Text(1), NotNull: s.Int(2) != 0, Default: s.Text(3)}
+		if pk := s.Int(4); pk > 0 {
+			key[pk] = KeyPart{Column: column.Name}
+		}
+		if hidden := s.Int(5); hidden == 1 {
+			return nil // a hidden column of a virtual table
+		} else if hidden != 0 {
+			column.Stored = hidden == 3
+			column.Type = withoutGenerated(column.Type)
+		}
+		t.Columns = append(t.Columns, column)
+		return nil
+	})
+	for i := int64(1); i <= int64(len(key)); i++ {
+		t.PrimaryKey = append(t.PrimaryKey, key[i])
+	}
+	return err
+}
+
+// withoutGenerated takes the words GENERATED ALWAYS, which SQLite counts to the
+// type of a generated column, off its end.
+func withoutGenerated(declared string) string {
+	folded := strings.ToUpper(declared)
+	if i := strings.LastIndex(folded, "GENERATED ALWAYS"); i >= 0 {
+		return strings.TrimSpace(declared[:i])
+	}
+	return declared
+}
+
+func readRowid(c *sqlite.Conn, t *Table) error {
+	without, err := c.Int("SELECT wr FROM pragma_table_list(?) WHERE schema = 'main'", t.Name)
+	t.WithoutRowid = without != 0
+	return err
+}
+
+func readIndexes(c *sqlite.Conn, t *Table) error {
+	keyHasIndex := false
+	const query = `SELECT name, "unique", origin FROM pragma_index_list(?) ORDER BY seq DESC`
+	err := c.Query(query, []any{t.Name}, func(s *sqlite.Stmt) error {
+		x := Index{Name: s.Text(0), Table: t.Name, Unique: s.Int(1) != 0, Origin: s.Text(2)}
+		if err := readIndexParts(c, &x); err != nil {
+			return err
+		}
+		switch x.Origin {
+		case "u":
+			t.Uniques = append(t.Uniques, Unique{x.Parts})
+		case "pk":
+			keyHasIndex = true
+			t.PrimaryKey = x.Parts
+		}
+		t.Indexes = append(t.Indexes, x)
+		return nil
+	})
+	// INTEGER PRIMARY KEY has no index of its own: the table is ordered by it.
+	// INTEGER PRIMARY KEY DESC has one, by an old mistake of SQLite's.
+	t.RowidKey = len(t.PrimaryKey) == 1 && !t.WithoutRowid && !keyHasIndex &&
+		strings.EqualFold(t.Column(t.PrimaryKey[0].Column).Type, "INTEGER")
+	return err
+}
+
+func readIndexParts(c *sqlite.Conn, x *Index) error {
+	const query = `SELECT name, "desc", coll FROM pragma_index_xinfo(?) WHERE "key" = 1 ORDER BY seqno`
+	err := c.Query(query, []any{x.Name}, func(s *sqlite.Stmt) error {
+		part := KeyPart{Column: s.Text(0), Descending: s.Int(1) != 0, Collation: s.Text(2)}
+		x.Parts = append(x.Parts, part)
+		return nil
+	})
+	if err != nil || x.Origin != "c" {
+		return err
+	}
+	statement, err := c.Text("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", x.Name)
+	if err != nil {
+		return err
+	}
+	expressions, where := parseCreateIndex(statement)
+	x.Where = where
+	for i := range x.Parts {
+		if x.Parts[i].Column == "" && i < len(expressions) {
+			x.Parts[i].Expression = expressions[i]
+		}
+	}
+	return nil
+}
+
+func readForeignKeys(c *sqlite.Conn, t *Table) error {
+	const query = `SELECT seq, "table", "from", "to", on_update, on_delete FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq`
+	return c.Query(query, []any{t.Name}, func(s *sqlite.Stmt) error {
+		if s.Int(0) == 0 {
+			t.ForeignKeys = append(t.ForeignKeys, ForeignKey{Parent: s.Text(1), OnUpdate: s.Text(4), OnDelete: s.Text(5)})
+		}
+		key := &t.ForeignKeys[len(t.ForeignKeys)-1]
+		key.Columns = append(key.Columns, s.Text(2))
+		if !s.IsNull(3) {
+			key.ParentColumns = append(key.ParentColumns, s.Text(3))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,127 @@
+package projectdb
+
+import (
+	"context"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Snapshot is the state of a project at one commit. Writers go on while it is
+// held. It belongs to one goroutine at a time, and must be closed.
+type Snapshot struct {
+	ID     SnapshotID
+	Tables []Table // by id
+
+	pinned *sqlite.Snapshot
+}
+
+// SnapshotID names a state of a project: how many write transactions had been
+// committed, and when it was looked at.
+type SnapshotID struct {
+	Commit int64  `json:"commit" doc:"How many write transactions the project had seen."`
+	Time   string `json:"time" doc:"When the snapshot was taken, UTC." format:"date-time"`
+}
+
+// Snapshot pins the present state. The end of ctx interrupts reads from it.
+func (db *DB) Snapshot(ctx context.Context) (*Snapshot, error) {
+	pinned, err := db.sql.Snapshot(ctx, 1)
+	if err != nil {
+		return nil, explain(err)
+	}
+	s := &Snapshot{pinned: pinned, ID: SnapshotID{Time: timestamp(db.now())}}
+	pinned.Interrupt(ctx)
+	if err := s.readCatalogue(db); err != nil {
+		s.Close()
+		return nil, explain(err)
+	}
+	return s, nil
+}
+
+func (s *Snapshot) readCatalogue(db *DB) (err error) {
+	if s.ID.Commit, err = s.conn().Int("SELECT commits FROM _project"); err != nil {
+		return err
+	}
+	cat, err := db.catalogue(s.conn())
+	if err != nil {
+		return err
+	}
+	s.Tables = cat.tables
+	return nil
+}
+
+func (s *Snapshot) conn() *sqlite.Conn { return s.pinned.Conns[0] }
+
+// Table returns the table with the given id or name, or not_found.
+func (s *Snapshot) Table(ref string) (*Table, error) {
+	return (&catalogue{tables: s.Tables}).table(ref)
+}
+
+// Check returns every fault of a selection on a table, with the given prefix
+// before the names of its fields.
+func (s Selection) Check(t *Table, prefix string) error {
+	var faults problem.Faults
+	s.plan(t, &faults, prefix)
+	return faults.Err()
+}
+
+// Scan reads the selected rows of a table, in order.
+type Scan struct {
+	Columns []format.Column
+	Total   int64 // rows that the scan will give
+	stmt    *sqlite.Stmt
+}
+
+// Scan begins to read a table. Only one scan of a snapshot can be open.
+func (s *Snapshot) Scan(t *Table, selection Selection) (*Scan, error) {
+	var faults problem.Faults
+	q := selection.plan(t, &faults, "")
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	total, err := s.conn().Int(q.countSQL(), q.where.args...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	stmt, err := s.conn().Prepare(q.sql())
+	if err != nil {
+		return nil, explain(err)
+	}
+	stmt.Bind(q.where.args...)
+	return &Scan{Columns: q.columns, Total: total, stmt: stmt}, nil
+}
+
+// batchRows and batchBytes end a batch of a scan, whichever comes first.
+const (
+	batchRows  = 2000
+	batchBytes = 1 << 20
+)
+
+// Next fills b with the next rows and reports whether there were any.
+func (s *Scan) Next(b *sqlite.Batch) (bool, error) {
+	b.Reset(len(s.Columns))
+	if s.stmt == nil {
+		return false, nil
+	}
+	more, err := s.stmt.Fill(b, batchRows, batchBytes)
+	if err != nil {
+		return false, explain(err)
+	}
+	if !more {
+		// A further step would run the statement from its beginning.
+		s.Close()
+	}
+	return b.Rows > 0, nil
+}
+
+// Close ends the scan.
+func (s *Scan) Close() {
+	if s.stmt != nil {
+		s.stmt.Close()
+		s.stmt = nil
+	}
+}
+
+// Close lets go of the state.
+func (s *Snapshot) Close() error { return s.pinned.Close() }

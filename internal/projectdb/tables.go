@@ -1,0 +1,166 @@
+package projectdb
+
+import (
+	"context"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// quote makes a name an SQL identifier.
+func quote(name string) string { return format.QuoteIdent(name) }
+
+// NewTable is a table to be created. Without a primary key among the columns it
+// gets a first column id INTEGER PRIMARY KEY AUTOINCREMENT.
+type NewTable struct {
+	Name        string
+	DisplayName *string
+	Columns     []NewColumn
+}
+
+// NewColumn is a column to be created.
+type NewColumn struct {
+	Name    string
+	Type    string // "" is TEXT
+	Primary bool
+	Unique  bool
+	NotNull bool
+	Default *sqlite.Value
+}
+
+// columnTypes are the types that a column can have.
+var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
+
+// CreateTable creates an empty table.
+func (db *DB) CreateTable(ctx context.Context, table NewTable) (created Table, err error) {
+	shape, err := table.shape()
+	if err != nil {
+		return created, err
+	}
+	err = explain(db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
+		created, err = db.createTable(c, shape)
+		return err
+	}))
+	return created, err
+}
+
+// shape returns the table that n describes, or every fault in it.
+func (n NewTable) shape() (Table, error) {
+	var faults problem.Faults
+	CheckName(&faults, "table_name", n.Name)
+	t := Table{Name: n.Name, DisplayName: n.DisplayName}
+	seen := map[string]bool{}
+	for i, column := range n.Columns {
+		field := "columns[" + itoa(i) + "]"
+		t.addColumn(&faults, field, column)
+		if name := fold(column.Name); seen[name] {
+			faults.Add(field+".column_name", "Another column of the table has this name.")
+		} else {
+			seen[name] = true
+		}
+	}
+	if len(t.PrimaryKey) == 0 {
+		if seen["id"] {
+			faults.Add("columns", "A table without a primary key gets a column id, and id is taken: make it the primary key.")
+		}
+		t.Columns = append([]Column{{Name: "id", Type: "INTEGER"}}, t.Columns...)
+		t.PrimaryKey = []KeyPart{{Column: "id"}}
+		t.Autoincrement = true
+	}
+	t.RowidKey = len(t.PrimaryKey) == 1 && t.Column(t.PrimaryKey[0].Column).Type == "INTEGER"
+	return t, faults.Err()
+}
+
+func (t *Table) addColumn(faults *problem.Faults, field string, n NewColumn) {
+	CheckName(faults, field+".column_name", n.Name)
+	column := Column{Name: n.Name, Type: strings.ToUpper(n.Type), NotNull: n.NotNull && !n.Primary}
+	if column.Type == "" {
+		column.Type = "TEXT"
+	}
+	if !isColumnType(column.Type) {
+		faults.Add(field+".column_type", "The type must be one of %s.", strings.Join(columnTypes, ", "))
+	}
+	if n.Default != nil && n.Default.Kind != sqlite.Null {
+		column.Default = literal(*n.Default)
+	}
+	if n.Primary {
+		t.PrimaryKey = append(t.PrimaryKey, KeyPart{Column: n.Name})
+	} else if n.Unique {
+		t.Uniques = append(t.Uniques, Unique{[]KeyPart{{Column: n.Name}}})
+	}
+	t.Columns = append(t.Columns, column)
+}
+
+func isColumnType(name string) bool {
+	for _, t := range columnTypes {
+		if t == name {
+			return true
+		}
+	}
+	return false
+}
+
+// literal returns a value as an SQL literal.
+func literal(v sqlite.Value) string {
+	var b sqlite.Batch
+	b.Reset(1)
+	b.Append(v)
+	return string(format.AppendLiteral(nil, &b, b.Row(0)[0]))
+}
+
+// createTable makes the table and its entries in the catalogue.
+func (db *DB) createTable(c *sqlite.Conn, t Table) (Table, error) {
+	exists, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE lower(name) = lower(?)", t.Name)
+	if err != nil {
+		return t, err
+	}
+	if exists > 0 {
+		return t, problem.New(problem.CodeConflict, "The name %s is taken.", t.Name).With("table_name", "A table or index has this name already.")
+	}
+	if err := c.Exec(t.CreateSQL()); err != nil {
+		return t, err
+	}
+	now := timestamp(db.now())
+	const insertTable = "INSERT INTO _tables (table_name, display_name, created_at, updated_at) VALUES (?, ?, ?, ?)"
+	if err := c.Exec(insertTable, t.Name, optional(t.DisplayName), now, now); err != nil {
+		return t, err
+	}
+	t.ID = c.LastInsertRowID()
+	for _, column := range t.Columns {
+		if err := insertColumnEntry(c, t.ID, column.Name, now); err != nil {
+			return t, err
+		}
+	}
+	if err := changed(c); err != nil {
+		return t, err
+	}
+	return reload(c, t.ID)
+}
+
+func insertColumnEntry(c *sqlite.Conn, tableID int64, name, now string) error {
+	const query = "INSERT INTO _columns (table_id, column_name, created_at, updated_at) VALUES (?, ?, ?, ?)"
+	return c.Exec(query, tableID, name, now, now)
+}
+
+// reload reads a table as the open transaction has left it.
+func reload(c *sqlite.Conn, id int64) (Table, error) {
+	cat, err := loadCatalogue(c, 0)
+	if err != nil {
+		return Table{}, err
+	}
+	t, err := cat.table(itoa(int(id)))
+	if err != nil {
+		return Table{}, err
+	}
+	return *t, nil
+}
+
+// optional is a text to bind, or NULL.
+func optional(text *string) any {
+	if text == nil {
+		return nil
+	}
+	return *text
+}

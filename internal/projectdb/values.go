@@ -1,0 +1,213 @@
+package projectdb
+
+import (
+	"encoding/base64"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// valueFault is what is wrong with one value, as a sentence for the client.
+type valueFault string
+
+func (f valueFault) Error() string { return string(f) }
+
+// storedAs returns the value that a JSON value becomes in a column of the given
+// type, or a valueFault. SQLite converts what it can without loss; what it
+// could not is refused here, so that all faults of a row are told at once.
+func storedAs(columnType string, raw jsontext.Value) (sqlite.Value, error) {
+	switch raw.Kind() {
+	case 'n':
+		return sqlite.Value{}, nil
+	case 't':
+		return numberAs(columnType, sqlite.IntValue(1))
+	case 'f':
+		return numberAs(columnType, sqlite.IntValue(0))
+	case '0':
+		v, err := parseNumber(columnType, string(raw))
+		if err != nil {
+			return v, err
+		}
+		return numberAs(columnType, v)
+	case '"':
+		text, err := jsontext.AppendUnquote(nil, raw)
+		if err != nil {
+			return sqlite.Value{}, valueFault("The text is not valid.")
+		}
+		return textAs(columnType, text)
+	}
+	return sqlite.Value{}, valueFault("The value must be a string, a number, a boolean or null.")
+}
+
+// parseNumber reads a JSON number. One without fraction and exponent is an
+// integer and keeps all its 64 bits.
+func parseNumber(columnType, text string) (sqlite.Value, error) {
+	if !strings.ContainsAny(text, ".eE") {
+		i, err := strconv.ParseInt(text, 10, 64)
+		if err == nil {
+			// JSON can say -0; only a real can hold it.
+			if text == "-0" && columnType == "REAL" {
+				return sqlite.FloatValue(math.Copysign(0, -1)), nil
+			}
+			return sqlite.IntValue(i), nil
+		}
+		if columnType != "REAL" {
+			return sqlite.Value{}, valueFault("The integer does not fit into 64 bits.")
+		}
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return sqlite.Value{}, valueFault("The number is too large.")
+	}
+	return sqlite.FloatValue(f), nil
+}
+
+// exactInteger is the largest magnitude up to which every integer is a real.
+const exactInteger = 1 << 53
+
+func numberAs(columnType string, v sqlite.Value) (sqlite.Value, error) {
+	switch {
+	case columnType == "BLOB":
+		return v, valueFault("A BLOB is written as a base64 string.")
+	case columnType == "INTEGER" && v.Kind == sqlite.Real:
+		if v.Float != math.Trunc(v.Float) || math.Abs(v.Float) >= 1<<63 {
+			return v, valueFault("The column holds integers, and the number is not one.")
+		}
+		return sqlite.IntValue(int64(v.Float)), nil
+	case columnType == "REAL" && v.Kind == sqlite.Integer:
+		if f := float64(v.Int); math.Abs(f) <= exactInteger || int64(f) == v.Int && f < 1<<63 {
+			return sqlite.FloatValue(f), nil
+		}
+		return v, valueFault("The integer cannot be held exactly by a REAL column.")
+	}
+	return v, nil
+}
+
+func textAs(columnType string, text []byte) (sqlite.Value, error) {
+	v := sqlite.Value{Kind: sqlite.Text, Bytes: text}
+	switch columnType {
+	case "BLOB":
+		b, err := base64.StdEncoding.AppendDecode(nil, text)
+		if err != nil {
+			return v, valueFault("A BLOB is written as a base64 string, and this is not one.")
+		}
+		return sqlite.BlobValue(b), nil
+	case "INTEGER", "REAL":
+		number, ok := numericText(string(text))
+		if !ok {
+			return v, valueFault("The column holds numbers, and the text is not one.")
+		}
+		parsed, err := parseNumber(columnType, number)
+		if err != nil {
+			return v, err
+		}
+		return numberAs(columnType, parsed)
+	}
+	return v, nil
+}
+
+// numericText returns the number that a text stands for: decimal digits with an
+// optional sign, fraction and exponent, and blanks around.
+func numericText(text string) (string, bool) {
+	number := strings.Trim(text, " \t\n\v\f\r")
+	digits := strings.TrimLeft(number, "+-")
+	if len(number)-len(digits) > 1 || digits == "" {
+		return "", false
+	}
+	if strings.Trim(digits, "0123456789.eE+-") != "" || digits[0] == 'e' || digits[0] == 'E' {
+		return "", false
+	}
+	number = strings.TrimPrefix(number, "+")
+	// A number beyond the range of reals is still one; parseNumber refuses it.
+	_, err := strconv.ParseFloat(number, 64)
+	return number, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// row is the values of one row by column, in the order they were sent.
+type row struct {
+	columns []*Column
+	values  []sqlite.Value
+}
+
+// parseRow reads a JSON object as a row of the table and notes every fault
+// under the prefix.
+func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.Value) row {
+	var r row
+	err := eachMember(object, func(name string, value jsontext.Value) {
+		column := t.Column(name)
+		switch {
+		case column == nil:
+			faults.Add(prefix+name, "The table %s has no such column.", t.Name)
+			return
+		case column.Generated != "":
+			faults.Add(prefix+name, "The column is generated and cannot be set.")
+			return
+		case r.has(column):
+			faults.Add(prefix+name, "The column is given twice.")
+			return
+		}
+		v, err := storedAs(column.Type, value)
+		switch {
+		case err != nil:
+			faults.Add(prefix+name, "%s", err)
+		case v.Kind == sqlite.Null && t.refusesNull(column):
+			faults.Add(prefix+name, "The column cannot be null.")
+		}
+		r.columns = append(r.columns, column)
+		r.values = append(r.values, v)
+	})
+	if err != nil {
+		faults.Add(strings.TrimSuffix(prefix, "."), "A row is an object of column names and values.")
+	}
+	return r
+}
+
+func (r row) has(column *Column) bool {
+	for _, c := range r.columns {
+		if c == column {
+			return true
+		}
+	}
+	return false
+}
+
+// refusesNull reports whether NULL can never be stored in the column. In the
+// one that is the rowid it stands for the next free number.
+func (t *Table) refusesNull(column *Column) bool {
+	if t.IsPrimary(column.Name) {
+		return !t.RowidKey
+	}
+	return column.NotNull
+}
+
+var errNotObject = errors.New("not an object")
+
+// eachMember calls fn for the members of a JSON object in order.
+func eachMember(object jsontext.Value, fn func(name string, value jsontext.Value)) error {
+	if object.Kind() != '{' {
+		return errNotObject
+	}
+	d := jsontext.NewDecoder(strings.NewReader(string(object)))
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		member := name.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		fn(member, value)
+	}
+	return nil
+}
