@@ -39,8 +39,8 @@ func (c *call) setDeadline(at time.Time) {
 type body struct {
 	call    *call
 	r       io.Reader
-	started time.Time
-	read    int64
+	began   time.Time // of the piece of paceBytes being read
+	read    int       // of that piece
 	nesting nesting
 	err     error
 }
@@ -54,7 +54,7 @@ func (c *call) openBody() (*body, error) {
 	if c.r.ContentLength != 0 && !isJSON(c.r.Header.Get("Content-Type")) {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
 	}
-	return &body{call: c, r: http.MaxBytesReader(c.w, c.r.Body, limit), started: time.Now()}, nil
+	return &body{call: c, r: http.MaxBytesReader(c.w, c.r.Body, limit), began: time.Now()}, nil
 }
 
 func tooLarge(limit int64) error {
@@ -71,15 +71,17 @@ func isJSON(contentType string) bool {
 }
 
 // Read lets the deadline roll: each 64 KiB buy another BodyTimeout, so that a
-// large body may take long but a trickle may not.
+// large body may take long but neither trickle nor stall.
 func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	pace := b.call.BodyTimeout * time.Duration(1+b.read/paceBytes)
-	b.call.setDeadline(b.started.Add(pace))
+	if b.read >= paceBytes {
+		b.began, b.read = time.Now(), 0
+	}
+	b.call.setDeadline(b.began.Add(b.call.BodyTimeout))
 	n, err := b.r.Read(p)
-	b.read += int64(n)
+	b.read += n
 	if b.nesting.scan(p[:n]) > maxDepth {
 		b.err = problem.New(problem.CodeInvalidJSON, "The body nests arrays and objects deeper than %d.", maxDepth)
 		return 0, b.err
