@@ -1,0 +1,68 @@
+package format
+
+import (
+	"bytes"
+	"encoding/hex"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// QuoteIdent returns a name as an SQL identifier, in double quotes. Every name
+// that becomes part of a statement passes through it. A name with a NUL byte
+// gives a statement that does not parse.
+func QuoteIdent(name string) string {
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
+// AppendLiteral appends a cell of b as an SQL expression that SQLite, in a
+// database whose encoding is UTF-8, evaluates to the same value of the same
+// storage class.
+func AppendLiteral(dst []byte, b *sqlite.Batch, c sqlite.Cell) []byte {
+	switch c.Kind {
+	case sqlite.Integer:
+		return strconv.AppendInt(dst, c.Int(), 10)
+	case sqlite.Real:
+		return appendSQLReal(dst, c.Float())
+	case sqlite.Text:
+		return appendSQLText(dst, b.Bytes(c))
+	case sqlite.Blob:
+		return appendSQLBlob(dst, b.Bytes(c))
+	}
+	return append(dst, "NULL"...)
+}
+
+// appendSQLReal writes infinities as numbers that no float64 can hold.
+func appendSQLReal(dst []byte, f float64) []byte {
+	switch {
+	case math.IsInf(f, 1):
+		return append(dst, "9e999"...)
+	case math.IsInf(f, -1):
+		return append(dst, "-9e999"...)
+	}
+	return appendReal(dst, f)
+}
+
+// appendSQLText writes text that cannot stand in a statement, which ends at a
+// NUL byte and is UTF-8, by its bytes.
+func appendSQLText(dst, s []byte) []byte {
+	if bytes.IndexByte(s, 0) >= 0 || !utf8.Valid(s) {
+		return append(appendSQLBlob(append(dst, "CAST("...), s), " AS TEXT)"...)
+	}
+	dst = append(dst, '\'')
+	for {
+		i := bytes.IndexByte(s, '\'')
+		if i < 0 {
+			return append(append(dst, s...), '\'')
+		}
+		dst = append(append(dst, s[:i+1]...), '\'')
+		s = s[i+1:]
+	}
+}
+
+func appendSQLBlob(dst, b []byte) []byte {
+	return append(hex.AppendEncode(append(dst, "X'"...), b), '\'')
+}
