@@ -1,8 +1,11 @@
 package format
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"testing"
+	"time"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -48,4 +51,45 @@ func BenchmarkCSV(b *testing.B) {
 func BenchmarkJSON(b *testing.B) {
 	columns, rows := sampleBatch()
 	benchmarkEncoder(b, NewJSON(columns, JSONOptions{}), rows)
+}
+
+func BenchmarkCSVReader(b *testing.B) {
+	columns, rows := sampleBatch()
+	file := bytes.Repeat(NewCSV(columns, Dialect{Delimiter: ','}).Rows(nil, rows, true), 16)
+	b.SetBytes(int64(len(file)))
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := NewCSVReader(bytes.NewReader(file), Dialect{Delimiter: ','}.Reading())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for err == nil {
+			_, err = r.Read()
+		}
+		if err != io.EOF {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkZIP(b *testing.B) {
+	columns, rows := sampleBatch()
+	piece := NewCSV(columns, DefaultDialect()).Rows(nil, rows, true)
+	const pieces = 32
+	b.SetBytes(int64(len(piece) * pieces))
+	for b.Loop() {
+		z := NewZIP(io.Discard)
+		w, err := z.Create("sample.csv", time.Time{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range pieces {
+			if _, err := w.Write(piece); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := z.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

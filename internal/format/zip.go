@@ -1,0 +1,97 @@
+package format
+
+import (
+	"archive/zip"
+	"io"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// ZIP writes a ZIP file whose members come one after another, as a stream.
+// Several processors compress a member; sizes beyond 4 GiB work.
+type ZIP struct {
+	w *zip.Writer
+}
+
+// NewZIP returns a writer of a ZIP file to w.
+func NewZIP(w io.Writer) *ZIP {
+	const mostWorkers = 4 // each costs about 3 MiB
+	z := &ZIP{w: zip.NewWriter(w)}
+	d := newDeflater(min(runtime.GOMAXPROCS(0), mostWorkers))
+	// archive/zip closes a member before it begins the next, so one deflater
+	// serves all of them.
+	z.w.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
+		d.reset(w)
+		return d, nil
+	})
+	return z
+}
+
+// Create begins a member, which ends with the next call of Create or Close.
+func (z *ZIP) Create(name string, modified time.Time) (io.Writer, error) {
+	return z.w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: modified.UTC()})
+}
+
+// Close writes the directory of the members. It does not close the underlying
+// writer.
+func (z *ZIP) Close() error { return z.w.Close() }
+
+// MemberName returns a name for a table's file that every system can unpack:
+// without separators and control characters, not reserved by Windows, of
+// bounded length, and different from those in taken also without regard to
+// case. It enters the name into taken.
+func MemberName(table, ext string, taken map[string]bool) string {
+	base := safeName(table)
+	name := base + "." + ext
+	for n := 2; taken[fold(name)]; n++ {
+		name = base + "_" + strconv.Itoa(n) + "." + ext
+	}
+	taken[fold(name)] = true
+	return name
+}
+
+// fold makes names equal that some file system takes for the same.
+func fold(name string) string { return norm.NFC.String(strings.ToLower(name)) }
+
+func safeName(s string) string {
+	const longest = 200 // bytes, of the 255 that file systems allow
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) || strings.ContainsRune(`<>:"/\|?*`, r) {
+			return '_'
+		}
+		return r
+	}, s)
+	if len(s) > longest {
+		s = s[:longest]
+		for !utf8.ValidString(s) {
+			s = s[:len(s)-1]
+		}
+	}
+	s = strings.Trim(s, ". ")
+	if s == "" {
+		return "table"
+	}
+	if stem, _, _ := strings.Cut(s, "."); reservedByWindows(strings.TrimSpace(stem)) {
+		return "_" + s
+	}
+	return s
+}
+
+func reservedByWindows(stem string) bool {
+	stem = strings.ToUpper(stem)
+	switch stem {
+	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
+		return true
+	}
+	device, number := strings.CutPrefix(stem, "COM")
+	if !number {
+		device, number = strings.CutPrefix(stem, "LPT")
+	}
+	return number && utf8.RuneCountInString(device) == 1 && strings.Contains("0123456789¹²³", device)
+}
