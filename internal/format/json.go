@@ -26,7 +26,8 @@ type JSON struct {
 	replaced atomic.Int64
 }
 
-// NewJSON returns an encoder for rows of the given columns.
+// NewJSON returns an encoder for rows of the given columns, whose names must
+// differ from one another.
 func NewJSON(columns []Column, o JSONOptions) *JSON {
 	j := &JSON{options: o, keys: make([][]byte, len(columns))}
 	for i, column := range columns {
