@@ -103,6 +103,9 @@ func (f *Faults) Add(field, format string, args ...any) {
 	f.details = append(f.details, Detail{field, fmt.Sprintf(format, args...)})
 }
 
+// Len returns how many faults have been noted.
+func (f *Faults) Len() int { return len(f.details) }
+
 // Merge takes over the details of err under a path prefix when err is a
 // validation_failed problem, and reports whether it was. A nil error counts as
 // merged.

@@ -200,4 +200,3 @@ func fold(name string) string {
 	}
 	return string(b)
 }
-

@@ -208,8 +208,7 @@ func (p filterParser) in(field string, column *Column, value jsontext.Value) whe
 		}
 	}
 	if len(w.args) > 0 {
-		marks := strings.TrimSuffix(strings.Repeat("?, ", len(w.args)), ", ")
-		w.sql = quote(column.Name) + " IN (" + marks + ")"
+		w.sql = quote(column.Name) + " IN (" + marks(len(w.args)) + ")"
 	}
 	return w
 }
@@ -240,23 +239,12 @@ func (p filterParser) value(field string, column *Column, raw jsontext.Value) (s
 }
 
 // elements returns the elements of a JSON array.
-func elements(raw jsontext.Value) ([]jsontext.Value, error) {
-	if raw.Kind() != '[' {
-		return nil, errNotObject
-	}
-	d := jsontext.NewDecoder(strings.NewReader(string(raw)))
-	if _, err := d.ReadToken(); err != nil {
-		return nil, err
-	}
-	var items []jsontext.Value
-	for d.PeekKind() != ']' {
-		item, err := d.ReadValue()
-		if err != nil {
-			return nil, err
-		}
+func elements(raw jsontext.Value) (items []jsontext.Value, err error) {
+	err = eachElement(raw, func(_ int, item jsontext.Value) error {
 		items = append(items, item.Clone())
-	}
-	return items, nil
+		return nil
+	})
+	return items, err
 }
 
 // stringOf returns the text of a JSON string.

@@ -3,7 +3,6 @@ package projectdb
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -83,8 +82,7 @@ func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, boo
 		list = rowid + ", " + list
 		columns = append([]string{rowid}, columns...)
 	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
-	stmt, err := l.c.Prepare("INSERT INTO " + quote(t.Name) + " (" + list + ") VALUES (" + marks + ")")
+	stmt, err := l.c.Prepare("INSERT INTO " + quote(t.Name) + " (" + list + ") VALUES (" + marks(len(columns)) + ")")
 	if err != nil {
 		return nil, false, err
 	}

@@ -2,17 +2,17 @@ package projectdb
 
 import (
 	"context"
+	"math"
 	"net/url"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Rows are rows of one table as SQLite gave them.
+// Rows are rows of one table as SQLite gave them. The batch may hold further
+// columns behind those named.
 type Rows struct {
 	Table   string
 	Columns []format.Column
@@ -29,28 +29,35 @@ func newRows(t *Table, columns []format.Column) Rows {
 	return rows
 }
 
+// ListOptions say how a page of records is taken from a selection.
+type ListOptions struct {
+	Selection        // Limit must be set
+	After     string // a NextCursor; "" is the beginning
+	Count     bool
+}
+
 // Page is one page of a table's records.
 type Page struct {
 	Rows
-	HasMore bool
-	Total   *int64 // rows that match the filters, when asked for
+	HasMore    bool
+	NextCursor string // "" at the end
+	Total      *int64 // rows that match the filters, when asked for
 }
 
-// ListRecords returns the selected records, whose Limit must be set. With
-// count, it also counts all that match the filters.
-func (db *DB) ListRecords(ctx context.Context, ref string, s Selection, count bool) (page Page, err error) {
+// ListRecords returns one page of the selected records.
+func (db *DB) ListRecords(ctx context.Context, ref string, o ListOptions) (page Page, err error) {
 	err = db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err
 		}
 		var faults problem.Faults
-		q := s.plan(t, &faults, "")
+		q := o.plan(t, &faults, "")
+		after := q.after(o, &faults)
 		if err := faults.Err(); err != nil {
 			return err
 		}
-		page.Rows = newRows(t, q.columns)
-		if page.HasMore, err = q.page(c, page.Batch); err != nil || !count {
+		if page, err = q.page(c, after); err != nil || !o.Count {
 			return err
 		}
 		q.limit, q.offset = 0, 0
@@ -61,52 +68,120 @@ func (db *DB) ListRecords(ctx context.Context, ref string, s Selection, count bo
 	return page, err
 }
 
-// page reads the rows of the query and looks whether one more would follow.
-func (q query) page(c *sqlite.Conn, b *sqlite.Batch) (more bool, err error) {
-	limit := q.limit
-	q.limit++
-	s, err := c.Prepare(q.sql())
-	if err != nil {
-		return false, err
+func (q query) after(o ListOptions, faults *problem.Faults) *cursor {
+	if o.After == "" {
+		return nil
 	}
-	defer s.Close()
-	s.Bind(q.where.args...)
-	if more, err = s.Fill(b, int(limit), maxPageBytes); err != nil || !more {
-		return false, err
+	if o.Offset != 0 {
+		faults.Add("after", "A cursor and an offset cannot be used together.")
 	}
-	if b.Rows < int(limit) {
-		return false, problem.New(problem.CodeValidationFailed, "The page would hold more than %d MiB: ask for fewer rows or columns, or make an export.", maxPageBytes>>20)
-	}
-	return s.Step()
+	c, err := q.decode(o.After)
+	faults.Merge("", err)
+	return &c
 }
 
 // maxPageBytes bounds the texts and blobs of one page.
 const maxPageBytes = 64 << 20
 
+// page reads the rows after a cursor, up to the limit, and looks whether one
+// more would follow.
+func (q query) page(c *sqlite.Conn, after *cursor) (Page, error) {
+	page := Page{Rows: Rows{Table: q.table.Name, Columns: q.columns, Batch: &sqlite.Batch{}}}
+	place := q.place()
+	list := q.list
+	if len(place) > 0 {
+		list += ", " + strings.Join(place, ", ")
+	}
+	page.Batch.Reset(len(q.columns) + len(place))
+	for _, s := range q.segments(after) {
+		if err := q.fill(c, &page, list, s); err != nil || page.HasMore {
+			return page, err
+		}
+	}
+	return page, nil
+}
+
+// fill appends the rows of one segment until the page is full.
+func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment) error {
+	narrowed := q
+	narrowed.limit = q.limit - int64(page.Batch.Rows) + 1
+	w := q.where.and(s.where)
+	stmt, err := c.Prepare(q.selectSQL(list, w, s.order) + narrowed.limits())
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	stmt.Bind(w.args...)
+	more, err := stmt.Fill(page.Batch, int(q.limit), maxPageBytes)
+	switch {
+	case err != nil || !more:
+		return err
+	case page.Batch.Rows < int(q.limit):
+		return problem.New(problem.CodeValidationFailed, "The page would hold more than %d MiB: ask for fewer rows or columns, or make an export.", maxPageBytes>>20)
+	}
+	if page.HasMore, err = stmt.Step(); page.HasMore && len(q.place()) > 0 {
+		page.NextCursor = q.encode(q.lastPlace(page.Batch))
+	}
+	return err
+}
+
+// lastPlace returns the place of the last row, which stands behind its columns.
+func (q query) lastPlace(b *sqlite.Batch) cursor {
+	if b.Rows == 0 {
+		return cursor{}
+	}
+	var c cursor
+	for _, cell := range b.Row(b.Rows - 1)[len(q.columns):] {
+		c.values = append(c.values, b.Value(cell))
+	}
+	return c
+}
+
 // GetRecord returns the record with the given id: the text of its key, whose
 // parts are joined by commas and percent-encoded.
-func (db *DB) GetRecord(ctx context.Context, ref, id string) (rows Rows, err error) {
+func (db *DB) GetRecord(ctx context.Context, ref, id string, columns []string) (rows Rows, err error) {
 	err = db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err
 		}
-		at, err := t.at(id)
-		if err != nil {
+		var faults problem.Faults
+		q := Selection{Columns: columns, Limit: 1}.plan(t, &faults, "")
+		if err := faults.Err(); err != nil {
 			return err
 		}
-		q := Selection{}.plan(t, &problem.Faults{}, "")
-		q.where, q.limit = at, 1
-		rows = newRows(t, q.columns)
-		if _, err := q.page(c, rows.Batch); err != nil {
-			return err
-		}
-		if rows.Len() == 0 {
-			return noRecord(id)
-		}
-		return nil
+		rows, err = q.one(c, id)
+		return err
 	})
 	return rows, err
+}
+
+// one reads the record with the given id.
+func (q query) one(c *sqlite.Conn, id string) (Rows, error) {
+	at, err := q.table.at(id)
+	if err != nil {
+		return Rows{}, err
+	}
+	rows := newRows(q.table, q.columns)
+	if err := fillAll(c, rows.Batch, q.selectSQL(q.list, at, ""), at.args); err != nil {
+		return rows, err
+	}
+	if rows.Len() == 0 {
+		return rows, noRecord(id)
+	}
+	return rows, nil
+}
+
+// fillAll runs a statement that returns a few rows and appends them to b.
+func fillAll(c *sqlite.Conn, b *sqlite.Batch, query string, args []any) error {
+	s, err := c.Prepare(query)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	s.Bind(args...)
+	_, err = s.Fill(b, math.MaxInt, math.MaxInt)
+	return err
 }
 
 func noRecord(id string) error { return problem.NotFound("The record", id) }
@@ -134,7 +209,8 @@ func (t *Table) at(id string) (where, error) {
 	return w, nil
 }
 
-// keyValue returns the value that a text in a path stands for.
+// keyValue returns the value that a text in a path stands for. In an ANY column
+// what looks like a number is one.
 func keyValue(columnType, text string) (sqlite.Value, error) {
 	if columnType == "ANY" {
 		if number, ok := numericText(text); ok {
@@ -142,72 +218,4 @@ func keyValue(columnType, text string) (sqlite.Value, error) {
 		}
 	}
 	return textAs(columnType, []byte(text))
-}
-
-// InsertRecord inserts one row, a JSON object, and returns it as stored.
-func (db *DB) InsertRecord(ctx context.Context, ref string, object jsontext.Value) (rows Rows, err error) {
-	err = db.write(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
-		if err != nil {
-			return err
-		}
-		var faults problem.Faults
-		r := t.parseRow(&faults, "", object)
-		t.requireColumns(&faults, "", r)
-		if err := faults.Err(); err != nil {
-			return err
-		}
-		rows = newRows(t, t.formatColumns())
-		return t.insert(c, r, rows.Batch)
-	})
-	return rows, err
-}
-
-// requireColumns notes the columns that a row must have and lacks.
-func (t *Table) requireColumns(faults *problem.Faults, prefix string, r row) {
-	for i := range t.Columns {
-		column := &t.Columns[i]
-		if t.refusesNull(column) && column.Default == "" && column.Generated == "" && !r.has(column) {
-			faults.Add(prefix+column.Name, "A value is required.")
-		}
-	}
-}
-
-func (t *Table) formatColumns() []format.Column {
-	columns := make([]format.Column, len(t.Columns))
-	for i, column := range t.Columns {
-		columns[i] = format.Column{Name: column.Name, Type: column.Type}
-	}
-	return columns
-}
-
-// insert inserts one row and appends it, as stored, to stored.
-func (t *Table) insert(c *sqlite.Conn, r row, stored *sqlite.Batch) error {
-	s, err := c.Prepare(t.insertSQL(r.columns))
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	for i, v := range r.values {
-		s.BindValue(i+1, v)
-	}
-	_, err = s.Fill(stored, stored.Rows+2, maxPageBytes)
-	return err
-}
-
-func (t *Table) insertSQL(columns []*Column) string {
-	names := make([]string, len(t.Columns))
-	for i := range t.Columns {
-		names[i] = t.Columns[i].Name
-	}
-	returning := " RETURNING " + identList(names)
-	if len(columns) == 0 {
-		return "INSERT INTO " + quote(t.Name) + " DEFAULT VALUES" + returning
-	}
-	given := make([]string, len(columns))
-	for i, column := range columns {
-		given[i] = column.Name
-	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(given)), ", ")
-	return "INSERT INTO " + quote(t.Name) + " (" + identList(given) + ") VALUES (" + marks + ")" + returning
 }

@@ -1,6 +1,7 @@
 package projectdb
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,19 +23,22 @@ type Selection struct {
 
 // query is a selection made into SQL for one table.
 type query struct {
-	table   *Table
-	columns []format.Column
-	list    string // the columns in SQL
-	where   where
-	order   string
-	limit   int64
-	offset  int64
+	table      *Table
+	columns    []format.Column
+	list       string // the columns in SQL
+	where      where
+	filters    jsontext.Value // as sent, canonical
+	sort       string         // the name of the sort column, if any
+	descending bool
+	order      string
+	limit      int64
+	offset     int64
 }
 
 // plan checks the selection against the table and notes every fault under the
 // prefix.
 func (s Selection) plan(t *Table, faults *problem.Faults, prefix string) query {
-	q := query{table: t, limit: s.Limit, offset: s.Offset}
+	q := query{table: t, descending: s.Descending, limit: s.Limit, offset: s.Offset, filters: s.Filters.Clone()}
 	chosen := s.chosenColumns(t, faults, prefix+"columns")
 	names := make([]string, len(chosen))
 	for i, column := range chosen {
@@ -43,7 +47,9 @@ func (s Selection) plan(t *Table, faults *problem.Faults, prefix string) query {
 	}
 	q.list = identList(names)
 	q.where = t.parseFilters(faults, prefix+"filters", s.Filters)
-	q.order = s.orderBy(t, faults, prefix+"sort")
+	// Filters that do not parse have been noted as faults.
+	_ = q.filters.Canonicalize()
+	q.setOrder(s, faults, prefix+"sort")
 	return q
 }
 
@@ -74,26 +80,26 @@ func (s Selection) chosenColumns(t *Table, faults *problem.Faults, field string)
 	return chosen
 }
 
-// orderBy returns the sort column followed by the key, so that equal values
+// setOrder sorts by the sort column and then by the key, so that equal values
 // have an order too.
-func (s Selection) orderBy(t *Table, faults *problem.Faults, field string) string {
+func (q *query) setOrder(s Selection, faults *problem.Faults, field string) {
+	if s.Sort != "" {
+		column := q.table.Column(s.Sort)
+		if column == nil {
+			faults.Add(field, "The table %s has no column %q.", q.table.Name, s.Sort)
+			return
+		}
+		q.sort = column.Name
+	}
 	direction := ""
 	if s.Descending {
 		direction = " DESC"
 	}
-	var parts []string
-	if s.Sort != "" {
-		column := t.Column(s.Sort)
-		if column == nil {
-			faults.Add(field, "The table %s has no column %q.", t.Name, s.Sort)
-			return ""
-		}
-		parts = append(parts, quote(column.Name)+direction)
+	place := q.place()
+	for i := range place {
+		place[i] += direction
 	}
-	for _, key := range t.key() {
-		parts = append(parts, key.name+direction)
-	}
-	return strings.Join(parts, ", ")
+	q.order = strings.Join(place, ", ")
 }
 
 // keyColumn is one column of what tells a row from the others, quoted.
@@ -119,11 +125,15 @@ func (t *Table) key() []keyColumn {
 
 // sql returns the SELECT statement.
 func (q query) sql() string {
-	s := "SELECT " + q.list + " FROM " + quote(q.table.Name) + q.where.clause()
-	if q.order != "" {
-		s += " ORDER BY " + q.order
+	return q.selectSQL(q.list, q.where, q.order) + q.limits()
+}
+
+func (q query) selectSQL(list string, w where, order string) string {
+	s := "SELECT " + list + " FROM " + quote(q.table.Name) + w.clause()
+	if order != "" {
+		s += " ORDER BY " + order
 	}
-	return s + q.limits()
+	return s
 }
 
 func (q query) limits() string {
@@ -134,9 +144,9 @@ func (q query) limits() string {
 	if q.limit > 0 {
 		limit = q.limit
 	}
-	s := " LIMIT " + itoa(int(limit))
+	s := " LIMIT " + strconv.FormatInt(limit, 10)
 	if q.offset > 0 {
-		s += " OFFSET " + itoa(int(q.offset))
+		s += " OFFSET " + strconv.FormatInt(q.offset, 10)
 	}
 	return s
 }
@@ -144,8 +154,9 @@ func (q query) limits() string {
 // countSQL returns the statement that counts the selected rows, within limit
 // and offset.
 func (q query) countSQL() string {
+	from := " FROM " + quote(q.table.Name) + q.where.clause()
 	if q.limits() == "" {
-		return "SELECT count(*) FROM " + quote(q.table.Name) + q.where.clause()
+		return "SELECT count(*)" + from
 	}
-	return "SELECT count(*) FROM (SELECT 1 FROM " + quote(q.table.Name) + q.where.clause() + q.limits() + ")"
+	return "SELECT count(*) FROM (SELECT 1" + from + q.limits() + ")"
 }

@@ -1,9 +1,11 @@
 package projectdb
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -168,14 +170,7 @@ func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.
 	return r
 }
 
-func (r row) has(column *Column) bool {
-	for _, c := range r.columns {
-		if c == column {
-			return true
-		}
-	}
-	return false
-}
+func (r row) has(column *Column) bool { return slices.Contains(r.columns, column) }
 
 // refusesNull reports whether NULL can never be stored in the column. In the
 // one that is the rowid it stands for the next free number.
@@ -193,7 +188,7 @@ func eachMember(object jsontext.Value, fn func(name string, value jsontext.Value
 	if object.Kind() != '{' {
 		return errNotObject
 	}
-	d := jsontext.NewDecoder(strings.NewReader(string(object)))
+	d := jsontext.NewDecoder(bytes.NewReader(object))
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
@@ -211,3 +206,27 @@ func eachMember(object jsontext.Value, fn func(name string, value jsontext.Value
 	}
 	return nil
 }
+
+// eachElement calls fn for the elements of a JSON array in order, until one
+// fails.
+func eachElement(array jsontext.Value, fn func(i int, element jsontext.Value) error) error {
+	if array.Kind() != '[' {
+		return errNotArray
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(array))
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	for i := 0; d.PeekKind() != ']'; i++ {
+		element, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		if err := fn(i, element); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errNotArray = errors.New("not an array")

@@ -1,0 +1,180 @@
+package projectdb
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// cursor is the place after one row in the order of a selection: the value of
+// the sort column, when there is one, and those of the key.
+type cursor struct {
+	values []sqlite.Value
+}
+
+// cursorText is a cursor as clients hold it, before base64.
+type cursorText struct {
+	Bound  string   `json:"b"` // what the cursor belongs to
+	Values []string `json:"v"` // a letter for the kind, then the value
+}
+
+// bound names the table, filters, sort and order that a cursor belongs to.
+func (q query) bound() string {
+	h := sha256.New()
+	for _, part := range []string{strconv.FormatInt(q.table.ID, 10), string(q.filters), q.sort, strconv.FormatBool(q.descending)} {
+		var n [8]byte
+		binary.LittleEndian.PutUint64(n[:], uint64(len(part)))
+		h.Write(n[:])
+		h.Write([]byte(part))
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
+}
+
+// encode returns the cursor as a text for the client.
+func (q query) encode(c cursor) string {
+	text := cursorText{Bound: q.bound(), Values: make([]string, len(c.values))}
+	for i, v := range c.values {
+		text.Values[i] = encodeValue(v)
+	}
+	// A struct of strings always has a JSON form.
+	b, _ := json.Marshal(text)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// decode reads a cursor that encode has made for the same selection.
+func (q query) decode(text string) (cursor, error) {
+	foreign := problem.Invalid("after", "The cursor does not belong to this table with these filters, sort and order: use next_cursor of the page before.")
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return cursor{}, foreign
+	}
+	var t cursorText
+	if json.Unmarshal(b, &t) != nil || t.Bound != q.bound() || len(t.Values) != len(q.place()) {
+		return cursor{}, foreign
+	}
+	var c cursor
+	for _, v := range t.Values {
+		value, ok := decodeValue(v)
+		if !ok {
+			return cursor{}, foreign
+		}
+		c.values = append(c.values, value)
+	}
+	return c, nil
+}
+
+func encodeValue(v sqlite.Value) string {
+	switch v.Kind {
+	case sqlite.Integer:
+		return "i" + strconv.FormatInt(v.Int, 10)
+	case sqlite.Real:
+		return "r" + strconv.FormatUint(math.Float64bits(v.Float), 16)
+	case sqlite.Text:
+		return "t" + base64.RawURLEncoding.EncodeToString(v.Bytes)
+	case sqlite.Blob:
+		return "b" + base64.RawURLEncoding.EncodeToString(v.Bytes)
+	}
+	return "n"
+}
+
+func decodeValue(s string) (sqlite.Value, bool) {
+	if s == "" {
+		return sqlite.Value{}, false
+	}
+	kind, rest := s[0], s[1:]
+	switch kind {
+	case 'i':
+		i, err := strconv.ParseInt(rest, 10, 64)
+		return sqlite.IntValue(i), err == nil
+	case 'r':
+		bits, err := strconv.ParseUint(rest, 16, 64)
+		f := math.Float64frombits(bits)
+		return sqlite.FloatValue(f), err == nil && f == f
+	case 't', 'b':
+		b, err := base64.RawURLEncoding.DecodeString(rest)
+		if kind == 't' {
+			return sqlite.Value{Kind: sqlite.Text, Bytes: b}, err == nil
+		}
+		return sqlite.BlobValue(b), err == nil
+	}
+	return sqlite.Value{}, s == "n"
+}
+
+// place returns what a cursor holds the values of: the sort column, when there
+// is one, and the key, in SQL.
+func (q query) place() []string {
+	var place []string
+	if q.sort != "" {
+		place = append(place, quote(q.sort))
+	}
+	for _, key := range q.table.key() {
+		place = append(place, key.name)
+	}
+	return place
+}
+
+// segment is one range of the rows after a cursor. Ranges are read one after
+// the other: SQLite finds the beginning of each in an index, which it could not
+// do for their union.
+type segment struct {
+	where where
+	order string
+}
+
+// segments returns the ranges that follow a cursor, in order; from the beginning
+// it is the one range of everything. NULLs come first ascending.
+func (q query) segments(after *cursor) []segment {
+	if after == nil {
+		return []segment{{where{}, q.order}}
+	}
+	greater, order := " > ", ""
+	if q.descending {
+		greater, order = " < ", " DESC"
+	}
+	key := q.place()
+	values := after.values
+	if q.sort == "" {
+		return []segment{{rowAfter(key, greater, values), q.order}}
+	}
+	sort, value := key[0], values[0]
+	key, values = key[1:], values[1:]
+	byKey := strings.Join(key, order+", ") + order
+	rest := rowAfter(key, greater, values)
+	if value.Kind == sqlite.Null {
+		ties := segment{where{sql: sort + " IS NULL"}.and(rest), byKey}
+		if q.descending {
+			return []segment{ties}
+		}
+		return []segment{ties, {where{sql: sort + " IS NOT NULL"}, q.order}}
+	}
+	after1 := []segment{
+		{where{sort + " = ?", []any{value}}.and(rest), byKey},
+		{where{sort + greater + "?", []any{value}}, q.order},
+	}
+	if q.descending {
+		after1 = append(after1, segment{where{sql: sort + " IS NULL"}, byKey})
+	}
+	return after1
+}
+
+// rowAfter compares several columns with several values, the first first.
+func rowAfter(columns []string, greater string, values []sqlite.Value) where {
+	w := where{args: make([]any, len(values))}
+	for i, v := range values {
+		w.args[i] = v
+	}
+	if len(columns) == 1 {
+		w.sql = columns[0] + greater + "?"
+		return w
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
+	w.sql = "(" + strings.Join(columns, ", ") + ")" + greater + "(" + marks + ")"
+	return w
+}
