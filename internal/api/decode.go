@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
@@ -101,7 +102,7 @@ func (c *call) readQuery(faults *problem.Faults) url.Values {
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if !slices.Contains(c.ep.plan.query, name) {
-			faults.Add(name, "unknown query parameter%s", suggest(name, c.ep.plan.query))
+			faults.Add(strings.ToValidUTF8(name, "\uFFFD"), "unknown query parameter%s", suggest(name, c.ep.plan.query))
 		} else if len(query[name]) > 1 {
 			faults.Add(name, "sent %d times", len(query[name]))
 		}
@@ -113,8 +114,8 @@ func (c *call) readQuery(faults *problem.Faults) url.Values {
 // that an empty flag is false.
 func (c *call) readParam(p *param, query url.Values, v reflect.Value, faults *problem.Faults) {
 	text, err := c.paramText(p, query)
-	if err != nil {
-		faults.Add(p.name, "not well formed")
+	if err != nil || !utf8.ValidString(text) {
+		faults.Add(p.name, "not well formed: it must be percent-encoded UTF-8")
 		return
 	}
 	if _, isFlag := v.Addr().Interface().(*Flag); text == "" && !(isFlag && query.Has(p.name)) {
@@ -258,8 +259,8 @@ func (d *decoder) decodeOwn(v reflect.Value, at *place) error {
 	return nil
 }
 
-// decodeStream hands over the decoder. Only a validation_failed problem leaves
-// it in a state that does not matter: nothing else is read.
+// decodeStream hands over the decoder. A type that stops in the middle, at a
+// fault, ends the reading: what follows is not looked at.
 func (d *decoder) decodeStream(v reflect.Value, at *place) error {
 	err := v.Addr().Interface().(streamDecoder).UnmarshalJSONFrom(d.Decoder)
 	if problem.Is(err, problem.CodeValidationFailed) {
@@ -449,7 +450,7 @@ func (s *shape) check(registry huma.Registry, v reflect.Value) error {
 // suggest returns words that name the candidate nearest to a mistyped name, or
 // nothing when none is near.
 func suggest(name string, candidates []string) string {
-	best, nearest := max(1, len(name)/3)+1, ""
+	best, nearest := len(name)/3+2, ""
 	for _, candidate := range candidates {
 		if distance := editDistance(strings.ToLower(name), candidate); distance < best {
 			best, nearest = distance, candidate

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -519,6 +520,9 @@ func TestFieldFaults(t *testing.T) {
 		{"GET", "/records/t?limit=0&offset=-1&order=up&filters={&colums=a&offset=1", ``,
 			`422 validation_failed [colums: unknown query parameter; did you mean "columns"?] [offset: sent 2 times] [limit: expected number >= 1] [offset: expected number >= 0] [order: expected value to be one of "asc, desc"] [filters: expected JSON: an object or an array of conditions]`},
 		{"GET", "/records/t?limit=9223372036854775808&filters=" + nested(65), ``, `422 validation_failed [limit: expected an integer of at most 64 bits] [filters: expected JSON: an object or an array of conditions]`},
+		{"GET", "/records/%FFt?order=%FE&%FF=1", ``, "422 validation_failed [\uFFFD: unknown query parameter] [table: not well formed: it must be percent-encoded UTF-8] [order: not well formed: it must be percent-encoded UTF-8]"},
+		{"GET", "/records/t/1,%FF", ``, "422 validation_failed [id: not well formed: it must be percent-encoded UTF-8]"},
+		{"GET", "/no/%FF", ``, "404 not_found"},
 		{"GET", "/records/t?limit=%zz", ``, `422 validation_failed [query: the query string is not well formed]`},
 		{"PATCH", "/column", `{"display_name":"longer","default_value":[]}`, `422 validation_failed [display_name: expected length <= 5] [default_value: expected a string, number, boolean or null]`},
 		{"POST", "/bulk", `[1,2,"x",`, `422 validation_failed [[2]: expected a number]`},
@@ -845,6 +849,58 @@ func FuzzBody(f *testing.F) {
 			}
 		}
 	})
+}
+
+func FuzzRequestLine(f *testing.F) {
+	f.Add("t", "1,2", "limit=1&filters={}&columns=a&include_count")
+	f.Add("%2F", "%,", "limit=%zz;&&=&order=asc")
+	e := newEdge(Config{
+		Authenticate: func(context.Context, string, string) (*Workspace, error) {
+			return &Workspace{"shop", []Scope{projectAdmin}}, nil
+		},
+		Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{},
+	}, testRoutes(""))
+	f.Fuzz(func(t *testing.T, table, id, query string) {
+		for _, target := range []string{"/projects/shop/records/" + table + "?" + query, "/projects/shop/records/" + table + "/" + id} {
+			at, err := url.ParseRequestURI(target)
+			if err != nil {
+				continue // the server's own parser refuses it before us
+			}
+			r := httptest.NewRequest("GET", "/", nil)
+			r.URL = at
+			r.Header.Set("Authorization", "Bearer good")
+			w := httptest.NewRecorder()
+			e.ServeHTTP(w, r)
+			if w.Code >= 500 || w.Code == 307 || !json.Valid(w.Body.Bytes()) {
+				t.Errorf("%q: %d %s", target, w.Code, w.Body)
+			}
+		}
+	})
+}
+
+func TestTextThatIsNotUTF8(t *testing.T) {
+	list := append(testRoutes(""), route("GET", "/latin", "latin", "Answer Latin-1", open(), func(context.Context, *Workspace, *nothing) (map[string]any, error) {
+		return map[string]any{"a": "\xe9", "b": jsontext.Value("\"\xe9\"")}, nil
+	}))
+	e := newEdge(Config{Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}}, list)
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, httptest.NewRequest("GET", "/latin", nil))
+	if got := w.Body.String(); !strings.Contains(got, `{"a":"`+"\uFFFD"+`","b":"`+"\uFFFD"+`"}`) {
+		t.Error(got)
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	candidates := []string{"table_name", "columns", "limit"}
+	for name, want := range map[string]string{
+		"tablename": "table_name", "Table_Name": "table_name", "tabel_name": "table_name", "colum": "columns", "limt": "limit",
+		"x": "", "": "", "offset": "", strings.Repeat("limit", 1000): "",
+	} {
+		got := suggest(name, candidates)
+		if want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%.20q: %q, want %q", name, got, want)
+		}
+	}
 }
 
 func BenchmarkEdge(b *testing.B) {

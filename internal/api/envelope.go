@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/problem"
 )
@@ -111,6 +112,7 @@ func (c *call) writeProblem(p *problem.Error, status int) {
 
 // write encodes the whole answer before its first byte is sent, so that an
 // answer that cannot be encoded becomes an error and never half an answer.
+// Text that is not valid UTF-8 becomes U+FFFD where it is not.
 func (c *call) write(status int, env envelope) {
 	env.RequestID = c.id
 	env.Operation = c.operation
@@ -120,7 +122,7 @@ func (c *call) write(status int, env envelope) {
 		buffer = new(bytes.Buffer)
 	}
 	defer c.release(buffer)
-	if err := json.MarshalWrite(buffer, &env, json.Deterministic(true)); err != nil {
+	if err := json.MarshalWrite(buffer, &env, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		buffer.Reset()
 		c.w.Header().Del("Location")
 		c.Log.Error("encode answer", "request_id", c.id, "error", err)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
@@ -100,8 +101,8 @@ func (k *Key) UnmarshalText(raw []byte) error {
 	*k = nil
 	for part := range strings.SplitSeq(string(raw), ",") {
 		decoded, err := url.PathUnescape(part)
-		if err != nil {
-			return errors.New("the percent-encoding is not well formed")
+		if err != nil || !utf8.ValidString(decoded) {
+			return errors.New("not well formed: it must be percent-encoded UTF-8")
 		}
 		*k = append(*k, decoded)
 	}
