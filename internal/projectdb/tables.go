@@ -2,7 +2,11 @@ package projectdb
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -27,7 +31,7 @@ type NewColumn struct {
 	Primary bool
 	Unique  bool
 	NotNull bool
-	Default *sqlite.Value
+	Default jsontext.Value // a JSON scalar; nil or null without
 }
 
 // columnTypes are the types that a column can have.
@@ -53,10 +57,10 @@ func (n NewTable) shape() (Table, error) {
 	t := Table{Name: n.Name, DisplayName: n.DisplayName}
 	seen := map[string]bool{}
 	for i, column := range n.Columns {
-		field := "columns[" + itoa(i) + "]"
+		field := "columns[" + itoa(i) + "]."
 		t.addColumn(&faults, field, column)
 		if name := fold(column.Name); seen[name] {
-			faults.Add(field+".column_name", "Another column of the table has this name.")
+			faults.Add(field+"column_name", "Another column of the table has this name.")
 		} else {
 			seen[name] = true
 		}
@@ -67,27 +71,28 @@ func (n NewTable) shape() (Table, error) {
 		}
 		t.Columns = append([]Column{{Name: "id", Type: "INTEGER"}}, t.Columns...)
 		t.PrimaryKey = []KeyPart{{Column: "id"}}
-		t.Autoincrement = true
 	}
-	t.RowidKey = len(t.PrimaryKey) == 1 && t.Column(t.PrimaryKey[0].Column).Type == "INTEGER"
+	t.Autoincrement = true
+	t.setRowidKey()
 	return t, faults.Err()
 }
 
 func (t *Table) addColumn(faults *problem.Faults, field string, n NewColumn) {
-	CheckName(faults, field+".column_name", n.Name)
+	CheckName(faults, field+"column_name", n.Name)
 	column := Column{Name: n.Name, Type: strings.ToUpper(n.Type), NotNull: n.NotNull && !n.Primary}
 	if column.Type == "" {
 		column.Type = "TEXT"
 	}
 	if !isColumnType(column.Type) {
-		faults.Add(field+".column_type", "The type must be one of %s.", strings.Join(columnTypes, ", "))
+		faults.Add(field+"column_type", "The type must be one of %s.", strings.Join(columnTypes, ", "))
 	}
-	if n.Default != nil && n.Default.Kind != sqlite.Null {
-		column.Default = literal(*n.Default)
+	if n.Default != nil {
+		column.setDefault(faults, field+"default_value", n.Default)
 	}
-	if n.Primary {
+	switch {
+	case n.Primary:
 		t.PrimaryKey = append(t.PrimaryKey, KeyPart{Column: n.Name})
-	} else if n.Unique {
+	case n.Unique:
 		t.Uniques = append(t.Uniques, Unique{[]KeyPart{{Column: n.Name}}})
 	}
 	t.Columns = append(t.Columns, column)
@@ -112,11 +117,11 @@ func literal(v sqlite.Value) string {
 
 // createTable makes the table and its entries in the catalogue.
 func (db *DB) createTable(c *sqlite.Conn, t Table) (Table, error) {
-	exists, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE lower(name) = lower(?)", t.Name)
+	exists, err := nameTaken(c, t.Name)
 	if err != nil {
 		return t, err
 	}
-	if exists > 0 {
+	if exists {
 		return t, problem.New(problem.CodeConflict, "The name %s is taken.", t.Name).With("table_name", "A table or index has this name already.")
 	}
 	if err := c.Exec(t.CreateSQL()); err != nil {
@@ -163,4 +168,79 @@ func optional(text *string) any {
 		return nil
 	}
 	return *text
+}
+
+// TablePatch is what is to change in a table; nil leaves a property as it is.
+type TablePatch struct {
+	NewName     *string
+	DisplayName **string // a nil text takes the display name away
+}
+
+// UpdateTable changes the names of a table. Foreign keys follow a new name.
+func (db *DB) UpdateTable(ctx context.Context, ref string, patch TablePatch) (updated Table, err error) {
+	err = db.alter(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+		if patch.NewName != nil && *patch.NewName != t.Name {
+			if err := renameTable(c, t, *patch.NewName); err != nil {
+				return err
+			}
+		}
+		if patch.DisplayName != nil {
+			if err := c.Exec("UPDATE _tables SET display_name = ? WHERE id = ?", optional(*patch.DisplayName), t.ID); err != nil {
+				return err
+			}
+		}
+		if err := touch(c, t, timestamp(db.now())); err != nil {
+			return err
+		}
+		updated, err = reload(c, t.ID)
+		return err
+	})
+	return updated, err
+}
+
+func renameTable(c *sqlite.Conn, t *Table, name string) error {
+	var faults problem.Faults
+	CheckName(&faults, "new_table_name", name)
+	if err := faults.Err(); err != nil {
+		return err
+	}
+	if taken, err := nameTaken(c, name); err != nil || taken && !sameName(name, t.Name) {
+		return errors.Join(err, problem.New(problem.CodeConflict, "The name %s is taken.", name).With("new_table_name", "A table or index has this name already."))
+	}
+	if err := c.Exec("ALTER TABLE " + quote(t.Name) + " RENAME TO " + quote(name)); err != nil {
+		return err
+	}
+	return c.Exec("UPDATE _tables SET table_name = ? WHERE id = ?", name, t.ID)
+}
+
+// DeleteTable deletes a table with its rows and indexes. One that another
+// table refers to is a conflict.
+func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err error) {
+	err = db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+		cat, err := loadCatalogue(c, 0)
+		if err != nil {
+			return err
+		}
+		for _, other := range cat.tables {
+			if other.ID != t.ID && other.refersTo(t.Name) {
+				return problem.New(problem.CodeConflict, "A foreign key of the table %s refers to this table.", other.Name)
+			}
+		}
+		deleted = t.Name
+		if err := c.Exec("DROP TABLE " + quote(t.Name)); err != nil {
+			return err
+		}
+		// Foreign keys are off here, so the columns go by hand.
+		for _, query := range []string{"DELETE FROM _columns WHERE table_id = ?", "DELETE FROM _tables WHERE id = ?"} {
+			if err := c.Exec(query, t.ID); err != nil {
+				return err
+			}
+		}
+		return changed(c)
+	})
+	return deleted, err
+}
+
+func (t *Table) refersTo(parent string) bool {
+	return slices.ContainsFunc(t.ForeignKeys, func(k ForeignKey) bool { return sameName(k.Parent, parent) })
 }

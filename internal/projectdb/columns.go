@@ -1,0 +1,359 @@
+package projectdb
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// ColumnPatch is what is to change in a column; nil leaves a property as it is.
+type ColumnPatch struct {
+	NewName *string
+	Type    *string
+	NotNull *bool
+	Unique  *bool
+	Default jsontext.Value // JSON null takes the default away
+}
+
+// NamedPatch is a patch with the column it is about, by id or name.
+type NamedPatch struct {
+	Column string
+	ColumnPatch
+}
+
+// AddColumn adds a column at the end of a table.
+func (db *DB) AddColumn(ctx context.Context, ref string, n NewColumn) (table string, added Column, err error) {
+	err = db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+		table = t.Name
+		if err := db.addColumn(c, t, n); err != nil {
+			return err
+		}
+		after, err := reload(c, t.ID)
+		if err != nil {
+			return err
+		}
+		added = *after.Column(n.Name)
+		return nil
+	})
+	return table, added, err
+}
+
+func (db *DB) addColumn(c *sqlite.Conn, t *Table, n NewColumn) error {
+	after := t.clone()
+	var faults problem.Faults
+	if n.Primary {
+		faults.Add("is_primary", "The primary key of a table is chosen when it is created.")
+		n.Primary = false
+	}
+	after.addColumn(&faults, "", n)
+	if err := faults.Err(); err != nil {
+		return err
+	}
+	if t.Column(n.Name) != nil {
+		return problem.New(problem.CodeConflict, "The table %s has a column %s already.", t.Name, n.Name).With("column_name", "The name is taken.")
+	}
+	column := after.Column(n.Name)
+	if err := t.refuseNewColumn(c, n, column); err != nil {
+		return err
+	}
+	if n.Unique {
+		if err := rebuild(c, t, after); err != nil {
+			return err
+		}
+	} else if err := c.Exec("ALTER TABLE " + quote(t.Name) + " ADD COLUMN " + after.columnSQL(column)); err != nil {
+		return err
+	}
+	now := timestamp(db.now())
+	if err := insertColumnEntry(c, t.ID, column.Name, now); err != nil {
+		return err
+	}
+	return touch(c, t, now)
+}
+
+// refuseNewColumn is a conflict when the rows of the table cannot have the
+// column.
+func (t *Table) refuseNewColumn(c *sqlite.Conn, n NewColumn, column *Column) error {
+	rows, err := c.Int("SELECT count(*) FROM (SELECT 1 FROM " + quote(t.Name) + " LIMIT 2)")
+	switch {
+	case err != nil:
+		return err
+	case rows > 0 && column.NotNull && column.Default == "":
+		return problem.New(problem.CodeConflict, "The table has rows, and they would have no value in the column.").With("is_nullable", "A column that cannot be null needs a default value here.")
+	case rows > 1 && n.Unique && column.Default != "":
+		return problem.New(problem.CodeConflict, "The rows of the table would all have the default value.").With("is_unique", "A unique column cannot be added with a default value to a table with rows.")
+	}
+	return nil
+}
+
+// UpdateColumn changes a column.
+func (db *DB) UpdateColumn(ctx context.Context, ref, column string, patch ColumnPatch) (table string, updated Column, err error) {
+	err = db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+		table = t.Name
+		found, err := t.find(column)
+		if err != nil {
+			return err
+		}
+		if err := db.patchColumn(c, t, found, patch); err != nil {
+			return err
+		}
+		after, err := reload(c, t.ID)
+		if err != nil {
+			return err
+		}
+		same, err := after.find(itoa(int(found.ID)))
+		if err == nil {
+			updated = *same
+		}
+		return err
+	})
+	return table, updated, err
+}
+
+// UpdateColumns changes several columns, all or nothing.
+func (db *DB) UpdateColumns(ctx context.Context, ref string, patches []NamedPatch) error {
+	return db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+		var faults problem.Faults
+		for i, patch := range patches {
+			field := "columns[" + itoa(i) + "]"
+			current, err := reload(c, t.ID)
+			if err != nil {
+				return err
+			}
+			column, err := current.find(patch.Column)
+			if err != nil {
+				faults.Add(field, "The table %s has no column %q.", t.Name, patch.Column)
+				continue
+			}
+			if err := db.patchColumn(c, &current, column, patch.ColumnPatch); !faults.Merge(field, err) {
+				return within(field+".", err)
+			}
+		}
+		return faults.Err()
+	})
+}
+
+// find returns the column with the given id or name, or not_found.
+func (t *Table) find(ref string) (*Column, error) {
+	column := find(t.Columns, ref, func(c *Column) (int64, string) { return c.ID, c.Name })
+	if column == nil {
+		return nil, problem.NotFound("The column", ref)
+	}
+	return column, nil
+}
+
+func (db *DB) patchColumn(c *sqlite.Conn, t *Table, column *Column, patch ColumnPatch) error {
+	after := t.clone()
+	if err := patch.check(t, column, &after); err != nil {
+		return err
+	}
+	changedColumn := after.Column(column.Name)
+	for _, refuse := range []func(*sqlite.Conn, *Table, *Column, *Column) error{refuseType, refuseNulls} {
+		if err := refuse(c, t, column, changedColumn); err != nil {
+			return err
+		}
+	}
+	if patch.Unique != nil && *patch.Unique && !t.IsUnique(column.Name) {
+		if err := refuseDuplicates(c, t, []string{column.Name}, "is_unique"); err != nil {
+			return err
+		}
+	}
+	if after.CreateSQL() != t.CreateSQL() || len(after.Indexes) != len(t.Indexes) {
+		if err := rebuild(c, t, after); err != nil {
+			return err
+		}
+	}
+	return db.renameColumn(c, t, column, patch.NewName)
+}
+
+// check makes the change in after and returns every fault in it.
+func (p ColumnPatch) check(t *Table, column *Column, after *Table) error {
+	var faults problem.Faults
+	changed := after.Column(column.Name)
+	if p.NewName != nil {
+		CheckName(&faults, "new_column_name", *p.NewName)
+		if other := t.Column(*p.NewName); other != nil && other != column {
+			return problem.New(problem.CodeConflict, "The table %s has a column %s already.", t.Name, other.Name).With("new_column_name", "The name is taken.")
+		}
+	}
+	if p.Type != nil {
+		if changed.Type = strings.ToUpper(*p.Type); !isColumnType(changed.Type) {
+			faults.Add("column_type", "The type must be one of %s.", strings.Join(columnTypes, ", "))
+		}
+		after.setRowidKey()
+	}
+	if p.NotNull != nil && !t.IsPrimary(column.Name) {
+		changed.NotNull = *p.NotNull
+	}
+	if p.Default != nil {
+		changed.setDefault(&faults, "default_value", p.Default)
+	}
+	if column.Generated != "" && (p.Type != nil || p.Default != nil || p.NotNull != nil) {
+		faults.Add("column", "The column is generated: only its name can change.")
+	}
+	if p.Unique != nil {
+		after.setUnique(column.Name, *p.Unique)
+	}
+	return faults.Err()
+}
+
+// setDefault makes a JSON value the default of the column.
+func (column *Column) setDefault(faults *problem.Faults, field string, raw jsontext.Value) {
+	v, err := storedAs(column.Type, raw)
+	switch {
+	case err != nil:
+		faults.Add(field, "%s", err)
+	case v.Kind == sqlite.Null:
+		column.Default = ""
+	default:
+		column.Default = literal(v)
+	}
+}
+
+// setRowidKey decides anew whether the primary key is the rowid, after the type
+// of a column has changed.
+func (t *Table) setRowidKey() {
+	t.RowidKey = len(t.PrimaryKey) == 1 && !t.WithoutRowid && t.Column(t.PrimaryKey[0].Column).Type == "INTEGER"
+	t.Autoincrement = t.Autoincrement && t.RowidKey
+}
+
+// setUnique adds a UNIQUE constraint on one column, or takes everything away
+// that makes it unique. A primary key stays unique.
+func (t *Table) setUnique(name string, unique bool) {
+	if unique {
+		if !t.IsUnique(name) {
+			t.Uniques = append(t.Uniques, Unique{[]KeyPart{{Column: name}}})
+		}
+		return
+	}
+	alone := func(parts []KeyPart) bool { return len(parts) == 1 && sameName(parts[0].Column, name) }
+	t.Uniques = deleteWhere(t.Uniques, func(u Unique) bool { return alone(u.Columns) })
+	t.Indexes = deleteWhere(t.Indexes, func(x Index) bool { return x.Managed() && x.Unique && !x.Partial() && alone(x.Parts) })
+}
+
+// refuseType allows another type only for a column without saved values.
+func refuseType(c *sqlite.Conn, t *Table, before, after *Column) error {
+	if before.Type == after.Type {
+		return nil
+	}
+	n, err := c.Int("SELECT count(*) FROM " + quote(t.Name) + " WHERE " + quote(before.Name) + " IS NOT NULL")
+	if err != nil || n == 0 {
+		return err
+	}
+	return problem.New(problem.CodeColumnTypeLocked, "The column has %d saved values, so its type cannot change.", n).With("column_type", "%d rows have a value in the column.", n)
+}
+
+func refuseNulls(c *sqlite.Conn, t *Table, before, after *Column) error {
+	if before.NotNull || !after.NotNull {
+		return nil
+	}
+	n, err := c.Int("SELECT count(*) FROM " + quote(t.Name) + " WHERE " + quote(before.Name) + " IS NULL")
+	if err != nil || n == 0 {
+		return err
+	}
+	return problem.New(problem.CodeConflict, "%d rows have no value in the column.", n).With("is_nullable", "%d rows have no value in the column.", n)
+}
+
+// renameColumn gives a column its new name, if any, everywhere it is used, and
+// notes the time of the change.
+func (db *DB) renameColumn(c *sqlite.Conn, t *Table, column *Column, name *string) error {
+	now := timestamp(db.now())
+	final := column.Name
+	if name != nil && *name != column.Name {
+		final = *name
+		if err := c.Exec("ALTER TABLE " + quote(t.Name) + " RENAME COLUMN " + quote(column.Name) + " TO " + quote(final)); err != nil {
+			return err
+		}
+	}
+	if err := c.Exec("UPDATE _columns SET column_name = ?, updated_at = ? WHERE id = ?", final, now, column.ID); err != nil {
+		return err
+	}
+	return touch(c, t, now)
+}
+
+// touch notes that a table has changed.
+func touch(c *sqlite.Conn, t *Table, now string) error {
+	if err := c.Exec("UPDATE _tables SET updated_at = ? WHERE id = ?", now, t.ID); err != nil {
+		return err
+	}
+	return changed(c)
+}
+
+// DeleteColumn takes a column with its values out of a table, and with it the
+// indexes, unique constraints and foreign keys that use it.
+func (db *DB) DeleteColumn(ctx context.Context, ref, name string) (deleted string, err error) {
+	err = db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+		column, err := t.find(name)
+		if err != nil {
+			return err
+		}
+		if err := refuseDeletion(c, t, column); err != nil {
+			return err
+		}
+		deleted = column.Name
+		if err := rebuild(c, t, t.without(column.Name)); err != nil {
+			return err
+		}
+		if err := c.Exec("DELETE FROM _columns WHERE id = ?", column.ID); err != nil {
+			return err
+		}
+		return touch(c, t, timestamp(db.now()))
+	})
+	return deleted, err
+}
+
+func refuseDeletion(c *sqlite.Conn, t *Table, column *Column) error {
+	if t.IsPrimary(column.Name) {
+		return problem.Invalid("column", "The column belongs to the primary key and cannot be deleted.")
+	}
+	if len(t.Columns) == 1 {
+		return problem.Invalid("column", "The last column of a table cannot be deleted.")
+	}
+	cat, err := loadCatalogue(c, 0)
+	if err != nil {
+		return err
+	}
+	for _, other := range cat.tables {
+		for _, key := range other.ForeignKeys {
+			if sameName(key.Parent, t.Name) && containsName(key.ParentColumns, column.Name) && !(other.ID == t.ID && containsName(key.Columns, column.Name)) {
+				return problem.New(problem.CodeConflict, "A foreign key of the table %s refers to the column.", other.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// without returns the table without a column and what uses it.
+func (t *Table) without(name string) Table {
+	uses := func(parts []KeyPart) bool { return containsName(columnNames(parts), name) }
+	after := t.clone()
+	after.Columns = deleteWhere(after.Columns, func(c Column) bool { return sameName(c.Name, name) })
+	after.Uniques = deleteWhere(after.Uniques, func(u Unique) bool { return uses(u.Columns) })
+	after.Indexes = deleteWhere(after.Indexes, func(x Index) bool { return uses(x.Parts) })
+	after.ForeignKeys = deleteWhere(after.ForeignKeys, func(k ForeignKey) bool { return containsName(k.Columns, name) })
+	return after
+}
+
+// restructure runs fn on one table in a transaction that may rebuild it.
+func (db *DB) restructure(ctx context.Context, ref string, fn func(*sqlite.Conn, *Table) error) error {
+	err := db.sql.Restructure(ctx, func(c *sqlite.Conn) error {
+		cat, err := db.catalogue(c)
+		if err != nil {
+			return err
+		}
+		t, err := cat.table(ref)
+		if err != nil {
+			return err
+		}
+		return fn(c, t)
+	})
+	var broken *sqlite.BrokenReference
+	if errors.As(err, &broken) {
+		return problem.New(problem.CodeConflict, "A row of %s would refer to a row of %s that does not exist.", broken.Table, broken.Parent)
+	}
+	return explain(err)
+}

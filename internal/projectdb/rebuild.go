@@ -1,0 +1,106 @@
+package projectdb
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// rebuild gives a table a new shape that ALTER TABLE cannot give it: a new
+// table is filled with the rows and takes the place of the old one. Rows,
+// rowids, indexes, foreign keys and the counter of AUTOINCREMENT are kept. It
+// runs in a transaction of sqlite.DB.Restructure, where foreign keys are off:
+// with them on, dropping the old table would delete the rows that refer to it.
+// The steps are those of https://sqlite.org/lang_altertable.html#otheralter.
+//
+// Columns of after that before lacks get their default.
+func rebuild(c *sqlite.Conn, before *Table, after Table) error {
+	counter, err := readCounter(c, before)
+	if err != nil {
+		return err
+	}
+	building := after
+	building.Name = "_rebuild"
+	if err := c.Exec(building.CreateSQL()); err != nil {
+		return inTheWay(err)
+	}
+	if err := c.Exec(copySQL(before, &building)); err != nil {
+		return err
+	}
+	if err := c.Exec("DROP TABLE " + quote(before.Name)); err != nil {
+		return err
+	}
+	if err := c.Exec("ALTER TABLE _rebuild RENAME TO " + quote(after.Name)); err != nil {
+		return inTheWay(err)
+	}
+	for _, x := range after.Indexes {
+		if !x.Managed() {
+			continue
+		}
+		if err := c.Exec(x.CreateSQL()); err != nil {
+			return inTheWay(err)
+		}
+	}
+	return writeCounter(c, &after, counter)
+}
+
+// inTheWay is a conflict when an expression of a constraint, a generated column
+// or an index does not compile in the new shape.
+func inTheWay(err error) error {
+	if sqlite.FaultOf(err) != sqlite.BadSQL {
+		return err
+	}
+	return problem.New(problem.CodeConflict, "A check, a generated column or an index of the table is in the way: %s.", sqlite.Message(err)).Because(err)
+}
+
+// copySQL returns the statement that copies the rows. A rowid that is no column
+// of the table is copied too.
+func copySQL(before, after *Table) string {
+	var names []string
+	for _, column := range after.Columns {
+		if old := before.Column(column.Name); old != nil && column.Generated == "" {
+			names = append(names, quote(column.Name))
+		}
+	}
+	into, from := strings.Join(names, ", "), strings.Join(names, ", ")
+	if old, now := before.rowidName(), after.rowidName(); !before.RowidKey && !after.RowidKey && old != "" && now != "" {
+		into, from = now+", "+into, old+", "+from
+	}
+	return "INSERT INTO " + quote(after.Name) + " (" + into + ") SELECT " + from + " FROM " + quote(before.Name)
+}
+
+// readCounter returns the largest id that AUTOINCREMENT has given, which may
+// belong to a row deleted since; -1 without a counter.
+func readCounter(c *sqlite.Conn, t *Table) (int64, error) {
+	if !t.Autoincrement {
+		return -1, nil
+	}
+	return c.Int("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), -1)", t.Name)
+}
+
+func writeCounter(c *sqlite.Conn, t *Table, counter int64) error {
+	if counter < 0 || !t.Autoincrement {
+		return nil
+	}
+	if err := c.Exec("DELETE FROM sqlite_sequence WHERE name = ?", t.Name); err != nil {
+		return err
+	}
+	return c.Exec("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", t.Name, counter)
+}
+
+// clone returns a copy of the table whose lists can be changed.
+func (t *Table) clone() Table {
+	after := *t
+	after.Columns = slices.Clone(t.Columns)
+	after.Uniques = slices.Clone(t.Uniques)
+	after.ForeignKeys = slices.Clone(t.ForeignKeys)
+	after.Indexes = slices.Clone(t.Indexes)
+	return after
+}
+
+// deleteWhere returns the elements for which drop is false, in a new list.
+func deleteWhere[T any](list []T, drop func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(list), drop)
+}
