@@ -58,6 +58,11 @@ func (s *Snapshot) Table(ref string) (*Table, error) {
 	return (&catalogue{tables: s.Tables}).table(ref)
 }
 
+// FindTable returns the one of tables with the given id or name, or not_found.
+func FindTable(tables []Table, ref string) (*Table, error) {
+	return (&catalogue{tables: tables}).table(ref)
+}
+
 // Check returns every fault of a selection on a table, with the given prefix
 // before the names of its fields.
 func (s Selection) Check(t *Table, prefix string) error {
@@ -66,10 +71,20 @@ func (s Selection) Check(t *Table, prefix string) error {
 	return faults.Err()
 }
 
+// Count returns how many rows a scan of the selection gives.
+func (s *Snapshot) Count(t *Table, selection Selection) (int64, error) {
+	var faults problem.Faults
+	q := selection.plan(t, &faults, "")
+	if err := faults.Err(); err != nil {
+		return 0, err
+	}
+	rows, err := s.conn().Int(q.countSQL(), q.where.args...)
+	return rows, explain(err)
+}
+
 // Scan reads the selected rows of a table, in order.
 type Scan struct {
 	Columns []format.Column
-	Total   int64 // rows that the scan will give
 	stmt    *sqlite.Stmt
 }
 
@@ -80,16 +95,12 @@ func (s *Snapshot) Scan(t *Table, selection Selection) (*Scan, error) {
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
-	total, err := s.conn().Int(q.countSQL(), q.where.args...)
-	if err != nil {
-		return nil, explain(err)
-	}
 	stmt, err := s.conn().Prepare(q.sql())
 	if err != nil {
 		return nil, explain(err)
 	}
 	stmt.Bind(q.where.args...)
-	return &Scan{Columns: q.columns, Total: total, stmt: stmt}, nil
+	return &Scan{Columns: q.columns, stmt: stmt}, nil
 }
 
 // batchRows and batchBytes end a batch of a scan, whichever comes first.
