@@ -1,0 +1,37 @@
+# make check is what CI runs, without the race detector and the browser.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: check lint test race fuzz run bench docs
+
+check: lint test
+
+lint:
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+test:
+	go test ./...
+
+race:
+	go test -race ./...
+
+# FUZZTIME bounds each fuzz target.
+FUZZTIME ?= 1m
+fuzz:
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+run:
+	go run ./cmd/zangtable serve
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+# Writes the generated documents anew; tests compare them.
+docs:
+	go test ./internal/api ./cmd/zangtable -update
