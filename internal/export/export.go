@@ -1,0 +1,348 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Config says where exports are kept and how they are made. Durations and
+// numbers that are zero have the values given here.
+type Config struct {
+	Database string // path of exports.db
+	Folder   string // of the artifacts
+	Projects *projectdb.Dir
+	Log      *slog.Logger
+	Now      func() time.Time
+	Random   io.Reader // for ids
+
+	DefaultLife   time.Duration // 24 hours: how long an artifact is kept
+	MaxLife       time.Duration // 30 days: the longest that can be asked for
+	KeepManifests time.Duration // 7 days: how long a manifest outlives its artifact
+	SweepInterval time.Duration // 1 minute
+	Workers       int           // 2: jobs that run at once
+	PerProject    int           // 1: of these, jobs of one project
+}
+
+func (c *Config) setDefaults() {
+	const day = 24 * time.Hour
+	setDefault(&c.DefaultLife, day)
+	setDefault(&c.MaxLife, 30*day)
+	setDefault(&c.KeepManifests, 7*day)
+	setDefault(&c.SweepInterval, time.Minute)
+	setDefault(&c.Workers, 2)
+	setDefault(&c.PerProject, 1)
+	setDefault(&c.Log, slog.New(slog.DiscardHandler))
+}
+
+func setDefault[T comparable](value *T, otherwise T) {
+	var zero T
+	if *value == zero {
+		*value = otherwise
+	}
+}
+
+// Exports is the book of exports, the folder of artifacts, and the workers that
+// make them. Its methods may be called from many goroutines.
+type Exports struct {
+	config   Config
+	projects *projectdb.Dir
+	log      *slog.Logger
+	now      func() time.Time
+	random   io.Reader
+
+	book   book
+	folder folder
+
+	// claiming is held from the claim of a job until it is in running, so that
+	// whoever finds it claimed in the book also finds it there.
+	claiming sync.Mutex
+	mu       sync.Mutex
+	running  map[string]*job
+	settled  chan struct{} // closed, and replaced, when a job is settled
+
+	wake    chan struct{}
+	stopped context.Context
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+}
+
+// Open opens the book and the folder, and creates them when missing. Jobs that
+// a crash has interrupted are pending again, and what they left is removed. No
+// job runs before Start.
+func Open(config Config) (*Exports, error) {
+	config.setDefaults()
+	folder, err := openFolder(config.Folder)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlite.Open(config.Database, sqlite.Options{Schema: schema})
+	if err != nil {
+		return nil, fmt.Errorf("open the book of exports: %w", err)
+	}
+	e := &Exports{
+		config:   config,
+		projects: config.Projects,
+		log:      config.Log,
+		now:      config.Now,
+		random:   config.Random,
+		book:     book{db},
+		folder:   folder,
+		running:  map[string]*job{},
+		settled:  make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+	}
+	e.stopped, e.stop = context.WithCancel(context.Background())
+	if err := e.recover(context.Background()); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return e, nil
+}
+
+func (e *Exports) recover(ctx context.Context) error {
+	if err := e.book.recover(ctx, e.now()); err != nil {
+		return err
+	}
+	ready, err := e.book.artifacts(ctx)
+	if err != nil {
+		return err
+	}
+	return e.folder.removeOrphans(ready)
+}
+
+// Start begins to work on pending jobs and to sweep what has expired.
+func (e *Exports) Start() {
+	for range e.config.Workers {
+		e.workers.Go(e.work)
+	}
+	e.workers.Go(e.sweepAll)
+	e.wakeWorker()
+}
+
+// Close stops the jobs, which will begin anew after the next Start, and closes
+// the book.
+func (e *Exports) Close() error {
+	e.stop()
+	e.workers.Wait()
+	return e.book.db.Close()
+}
+
+// Get returns the manifest of an export of a project, or not_found.
+func (e *Exports) Get(ctx context.Context, projectID int64, id string) (Manifest, error) {
+	r, err := e.book.find(ctx, projectID, id)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return e.asOfNow(r), nil
+}
+
+// asOfNow returns the manifest with what only the clock, the folder and the
+// running job know.
+func (e *Exports) asOfNow(r *record) Manifest {
+	m := r.manifest
+	switch m.Status {
+	case Ready:
+		if !e.now().Before(r.expires) {
+			m.Status = Expired
+		} else if !e.folder.exists(r) {
+			m.Status = NotFound
+		}
+	case Running:
+		if j := e.runningJob(m.ID); j != nil {
+			m.Progress = j.progress()
+		}
+	}
+	return m
+}
+
+func (e *Exports) runningJob(id string) *job {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.running[id]
+}
+
+// ListOptions say which exports are wanted.
+type ListOptions struct {
+	Status  string // one of the statuses; "" or "all" for each of them
+	Limit   int    // 0 means 50
+	Offset  int
+	Visible func(*Manifest) bool // nil: all of them
+}
+
+// List returns exports of a project, newest first, and whether there are more.
+// A status that does not exist is validation_failed.
+func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (list []Manifest, more bool, err error) {
+	status, err := parseStatus(o.Status)
+	if err != nil {
+		return nil, false, err
+	}
+	setDefault(&o.Limit, 50)
+	list = []Manifest{}
+	err = e.book.walk(ctx, projectID, func(r *record) error {
+		m := e.asOfNow(r)
+		switch {
+		case status != "" && m.Status != status, o.Visible != nil && !o.Visible(&m):
+		case o.Offset > 0:
+			o.Offset--
+		case len(list) == o.Limit:
+			more = true
+			return errStop
+		default:
+			list = append(list, m)
+		}
+		return nil
+	})
+	return list, more, err
+}
+
+// Wait returns the manifest when the job is settled, or as it stands when ctx
+// ends. With the manifest of a job that failed or was canceled comes an error,
+// storage_full or export_failed.
+func (e *Exports) Wait(ctx context.Context, projectID int64, id string) (Manifest, error) {
+	for {
+		settled := e.nextSettled()
+		m, r, err := e.look(context.WithoutCancel(ctx), projectID, id)
+		if err != nil {
+			return m, err
+		}
+		if m.Status.Settled() {
+			return m, r.fault()
+		}
+		select {
+		case <-settled:
+		case <-e.stopped.Done():
+			return m, nil
+		case <-ctx.Done():
+			return e.Get(context.WithoutCancel(ctx), projectID, id)
+		}
+	}
+}
+
+func (e *Exports) look(ctx context.Context, projectID int64, id string) (Manifest, *record, error) {
+	r, err := e.book.find(ctx, projectID, id)
+	if err != nil {
+		return Manifest{}, nil, err
+	}
+	return e.asOfNow(r), r, nil
+}
+
+// fault returns why the export did not become ready, or nil.
+func (r *record) fault() error {
+	switch r.manifest.Status {
+	case Failed, Canceled:
+	default:
+		return nil
+	}
+	if r.failure == problem.CodeStorageFull {
+		return problem.New(r.failure, "%s", *r.manifest.Error).With("export_id", "%s", r.manifest.ID)
+	}
+	return r.manifest.refuse()
+}
+
+func (e *Exports) nextSettled() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.settled
+}
+
+// tellSettled wakes those who wait for a job.
+func (e *Exports) tellSettled() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.settled)
+	e.settled = make(chan struct{})
+}
+
+// Artifact is a complete file, open for reading. Its owner closes it.
+type Artifact struct {
+	Manifest  Manifest
+	Completed time.Time
+	File      *os.File
+}
+
+// Artifact opens the artifact of an export. One that cannot be had is
+// not_found, export_not_ready, export_failed or export_expired.
+func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (Artifact, error) {
+	for {
+		m, r, err := e.look(ctx, projectID, id)
+		if err != nil {
+			return Artifact{}, err
+		}
+		if err := m.refuse(); err != nil {
+			return Artifact{}, err
+		}
+		file, err := os.Open(e.folder.artifact(r))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // expired or deleted since: the next look says so
+		}
+		if err != nil {
+			return Artifact{}, fmt.Errorf("open the artifact of %s: %w", id, err)
+		}
+		return Artifact{Manifest: m, Completed: r.settled, File: file}, nil
+	}
+}
+
+// Delete cancels an export that is not settled: its manifest stays, as
+// canceled. A settled one is removed with its artifact.
+func (e *Exports) Delete(ctx context.Context, projectID int64, id string) error {
+	before, err := e.book.withdraw(ctx, projectID, id, e.now())
+	if err != nil {
+		return err
+	}
+	if before.manifest.Status.Settled() {
+		return e.folder.remove(before)
+	}
+	e.tellSettled()
+	return e.cancel(ctx, func(j *job) bool { return j.record.manifest.ID == id })
+}
+
+// RemoveProject removes every export of a project, after the project itself
+// cannot be reached any more.
+func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
+	if err := e.book.removeProject(ctx, projectID); err != nil {
+		return err
+	}
+	e.tellSettled()
+	if err := e.cancel(ctx, func(j *job) bool { return j.record.projectID == projectID }); err != nil {
+		return err
+	}
+	return e.folder.removeProject(projectID)
+}
+
+// cancel stops running jobs, which the book has as canceled or not at all, and
+// waits until they have cleared up.
+func (e *Exports) cancel(ctx context.Context, which func(*job) bool) error {
+	for _, j := range e.runningJobs(which) {
+		j.cancel()
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (e *Exports) runningJobs(which func(*job) bool) []*job {
+	e.claiming.Lock()
+	defer e.claiming.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var jobs []*job
+	for _, j := range e.running {
+		if which(j) {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs
+}

@@ -1,0 +1,88 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// folder is where artifacts lie: <project id>/<export id>.<ext>, and with the
+// further ending .part while they are written.
+type folder struct {
+	path string
+}
+
+func openFolder(path string) (folder, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return folder{}, fmt.Errorf("create the folder of exports: %w", err)
+	}
+	return folder{path}, nil
+}
+
+func (f folder) of(projectID int64) string {
+	return filepath.Join(f.path, strconv.FormatInt(projectID, 10))
+}
+
+func (f folder) artifact(r *record) string { return filepath.Join(f.of(r.projectID), r.file()) }
+
+// create begins the artifact of an export.
+func (f folder) create(r *record) (*artifact, error) {
+	err := os.Mkdir(f.of(r.projectID), 0o700)
+	if err == nil {
+		err = syncFolder(f.path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("create the folder of project %d: %w", r.projectID, err)
+	}
+	return newArtifact(f.artifact(r))
+}
+
+// exists reports whether the artifact of an export is there.
+func (f folder) exists(r *record) bool {
+	info, err := os.Stat(f.artifact(r))
+	return err == nil && info.Mode().IsRegular() && info.Size() == *r.manifest.SizeBytes
+}
+
+func (f folder) remove(r *record) error { return removeFile(f.artifact(r)) }
+
+func (f folder) removeProject(projectID int64) error {
+	if err := os.RemoveAll(f.of(projectID)); err != nil {
+		return fmt.Errorf("remove the artifacts of project %d: %w", projectID, err)
+	}
+	return nil
+}
+
+// removeOrphans removes every file that is not the artifact of a ready export:
+// what a crash has left.
+func (f folder) removeOrphans(ready map[string]int64) error {
+	return filepath.WalkDir(f.path, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		id, ext, _ := strings.Cut(entry.Name(), ".")
+		project, ok := ready[id]
+		if ok && filepath.Dir(path) == f.of(project) && !strings.HasSuffix(ext, "part") {
+			return nil
+		}
+		return removeFile(path)
+	})
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove an artifact: %w", err)
+	}
+	return nil
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

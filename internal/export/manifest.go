@@ -1,0 +1,142 @@
+package export
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// Manifest says what an export is, how far it is, and what its artifact holds.
+type Manifest struct {
+	ID             string                `json:"id"`
+	Kind           Kind                  `json:"kind"`
+	Scope          string                `json:"scope" enum:"project"`
+	Project        string                `json:"project"`
+	Table          *string               `json:"table" doc:"Only of a table export."`
+	Format         string                `json:"format"`
+	DownloadName   string                `json:"download_name"`
+	DownloadURL    string                `json:"download_url" doc:"Relative to the server."`
+	StorageBackend string                `json:"storage_backend" enum:"local"`
+	ContentType    string                `json:"content_type"`
+	RowCount       int64                 `json:"row_count" doc:"Rows in the artifact, of all tables; 0 for a schema."`
+	Status         Status                `json:"status"`
+	SizeBytes      *int64                `json:"size_bytes"`
+	SHA256         *string               `json:"sha256" doc:"Of the artifact, in hexadecimal digits."`
+	Tables         []TableResult         `json:"tables"`
+	Snapshot       *projectdb.SnapshotID `json:"snapshot" doc:"The one state of the project that all tables are from."`
+	Options        Options               `json:"options"`
+	Progress       Progress              `json:"progress"`
+	Error          *string               `json:"error"`
+	CreatedAt      string                `json:"created_at" format:"date-time"`
+	CompletedAt    *string               `json:"completed_at" format:"date-time"`
+	ExpiresAt      *string               `json:"expires_at" format:"date-time" doc:"Counted from the completion."`
+
+	CreatedByTokenID *int64  `json:"created_by_token_id"`
+	OperationRunID   *string `json:"operation_run_id"`
+
+	// TableIDs are the ids of the tables that the artifact holds or will hold,
+	// for the scopes of tokens.
+	TableIDs []int64 `json:"-"`
+}
+
+// Kind is what is exported.
+type Kind string
+
+// The kinds of exports.
+const (
+	TableExport    Kind = "table_export"
+	DatabaseExport Kind = "database_export"
+	SchemaExport   Kind = "schema_export"
+)
+
+// Status is where an export is in its life.
+type Status string
+
+// The statuses of an export. Expired and NotFound are not steps that somebody
+// takes: a ready export expires by the clock, and is not found when its
+// artifact has vanished.
+const (
+	Pending  Status = "pending"
+	Running  Status = "running"
+	Ready    Status = "ready"
+	Failed   Status = "failed"
+	Canceled Status = "canceled"
+	Expired  Status = "expired"
+	NotFound Status = "not_found"
+)
+
+var statuses = [...]Status{Pending, Running, Ready, Failed, Canceled, Expired, NotFound}
+
+// Settled reports whether no work is left to be done.
+func (s Status) Settled() bool { return s != Pending && s != Running }
+
+// TableResult is what the artifact holds of one table. RowCount rows were
+// written; RowsExpected were counted in the same snapshot before.
+type TableResult struct {
+	Name         string `json:"name"`
+	RowCount     int64  `json:"row_count"`
+	RowsExpected int64  `json:"rows_expected"`
+	Replaced     int64  `json:"replaced,omitzero" doc:"Values that the format cannot hold: in JSON infinities, written as null, and texts that are not UTF-8, written with U+FFFD."`
+}
+
+// Progress is how far the work is. Bytes counts those of the artifact.
+type Progress struct {
+	RowsDone  int64 `json:"rows_done"`
+	RowsTotal int64 `json:"rows_total"`
+	Bytes     int64 `json:"bytes"`
+}
+
+// Options are what was ordered beyond kind and format; what was left out is
+// left out here too.
+type Options struct {
+	Columns       []string           `json:"columns,omitzero"`
+	Filters       json.RawMessage    `json:"filters,omitzero"`
+	Sort          string             `json:"sort,omitzero"`
+	Order         string             `json:"order,omitzero"`
+	Limit         int64              `json:"limit,omitzero"`
+	Offset        int64              `json:"offset,omitzero"`
+	IncludeTables []string           `json:"include_tables,omitzero"`
+	ExcludeTables []string           `json:"exclude_tables,omitzero"`
+	TableOptions  map[string]Options `json:"table_options,omitzero"`
+}
+
+func selectionOptions(s projectdb.Selection) Options {
+	o := Options{Columns: s.Columns, Filters: json.RawMessage(s.Filters), Sort: s.Sort, Limit: s.Limit, Offset: s.Offset}
+	if s.Descending {
+		o.Order = "desc"
+	}
+	return o
+}
+
+// refuse returns why the artifact cannot be had, or nil.
+func (m *Manifest) refuse() error {
+	switch m.Status {
+	case Ready:
+		return nil
+	case Pending, Running:
+		return problem.New(problem.CodeExportNotReady, "Export file is not ready: the export is %s.", m.Status).Retry(time.Second)
+	case Expired:
+		return problem.New(problem.CodeExportExpired, "Export file has expired.")
+	case NotFound:
+		return problem.New(problem.CodeNotFound, "Export file was not found: it has vanished from the store.")
+	case Canceled:
+		return problem.New(problem.CodeExportFailed, "The export was canceled.").With("export_id", "%s", m.ID)
+	}
+	return problem.New(problem.CodeExportFailed, "The export failed: %s", *m.Error).With("export_id", "%s", m.ID)
+}
+
+func parseStatus(s string) (Status, error) {
+	if s == "" || s == "all" {
+		return "", nil
+	}
+	if !slices.Contains(statuses[:], Status(s)) {
+		return "", problem.Invalid("status", "The status must be all, pending, running, ready, failed, canceled, expired or not_found.")
+	}
+	return Status(s), nil
+}
+
+// timestamp is how times are written everywhere: UTC, whole seconds.
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

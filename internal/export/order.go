@@ -1,0 +1,242 @@
+package export
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// Order asks for an export. Tables are named by id or name.
+type Order struct {
+	Project  ProjectRef
+	Kind     Kind
+	Table    string // of a table export
+	Format   string // "" is the default of the kind
+	FileName string // offered for the download; "" is a name made of table or project
+	// Selection is what a table export holds of its table.
+	Selection projectdb.Selection
+	// Include and Exclude say which tables a database export holds; with an
+	// empty Include, all that are there when it begins.
+	Include, Exclude []string
+	// TableOptions is what a database export holds of single tables.
+	TableOptions map[string]projectdb.Selection
+	// ExpiresIn is how long the artifact is kept after its completion, in
+	// seconds; nil is the default.
+	ExpiresIn      *int64
+	TokenID        int64 // of the token that asks; 0 for none
+	OperationRunID *string
+}
+
+// ProjectRef is all that exports know of a project.
+type ProjectRef struct {
+	ID   int64
+	Slug string
+}
+
+// work is what a job has to do, with tables by id, so that neither a renamed
+// table nor a later one of the same name changes it.
+type work struct {
+	Tables     []int64 // nil: all but Excluded
+	Excluded   []int64
+	Selections map[int64]projectdb.Selection
+}
+
+// Create checks the order and stores it as a pending job. Every fault of the
+// order is told at once, under the names of the request body. The unknown table
+// of a table export is not_found.
+func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
+	tables, err := e.tables(ctx, o.Project.ID)
+	if err != nil {
+		return Manifest{}, err
+	}
+	r, err := e.accept(o, tables)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if err := e.book.add(ctx, r); err != nil {
+		return Manifest{}, err
+	}
+	e.wakeWorker()
+	return r.manifest, nil
+}
+
+func (e *Exports) tables(ctx context.Context, projectID int64) ([]projectdb.Table, error) {
+	db, release, err := e.projects.Lease(ctx, projectID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return db.Tables(ctx)
+}
+
+// accept makes the order into the record of a pending export.
+func (e *Exports) accept(o Order, tables []projectdb.Table) (*record, error) {
+	var faults problem.Faults
+	f := findFormat(&faults, o.Kind, o.Format)
+	r := &record{projectID: o.Project.ID, life: e.life(&faults, o.ExpiresIn)}
+	base := o.Project.Slug + "_schema_export"
+	var err error
+	switch o.Kind {
+	case TableExport:
+		base, err = r.orderTable(&faults, o, tables)
+	case DatabaseExport:
+		base = o.Project.Slug + "_database_export"
+		r.orderDatabase(&faults, o, tables)
+	}
+	if err == nil {
+		err = faults.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	now := e.now()
+	m := &r.manifest
+	if m.ID, err = newID(now, e.random); err != nil {
+		return nil, err
+	}
+	m.Kind, m.Scope, m.Project, m.Format, m.Status = o.Kind, "project", o.Project.Slug, f.name, Pending
+	m.StorageBackend, m.ContentType, m.Tables = "local", f.contentType, []TableResult{}
+	m.DownloadName = f.downloadName(o.FileName, base)
+	m.DownloadURL = "/projects/" + o.Project.Slug + "/export/download/" + m.ID
+	m.CreatedAt, m.OperationRunID = timestamp(now), o.OperationRunID
+	if o.TokenID != 0 {
+		m.CreatedByTokenID = &o.TokenID
+	}
+	r.ext = f.ext
+	return r, nil
+}
+
+// newID returns an id that sorts by time and cannot be guessed, such as
+// exp_20260601_182345_a1b2c3d4e5.
+func newID(now time.Time, random io.Reader) (string, error) {
+	var b [5]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("draw the id of an export: %w", err)
+	}
+	return now.UTC().Format("exp_20060102_150405_") + hex.EncodeToString(b[:]), nil
+}
+
+// life returns how long an artifact is kept.
+func (e *Exports) life(faults *problem.Faults, seconds *int64) time.Duration {
+	if seconds == nil {
+		return e.config.DefaultLife
+	}
+	if most := int64(e.config.MaxLife / time.Second); *seconds < 1 || *seconds > most {
+		faults.Add("expires_in", "The seconds must be from 1 to %d.", most)
+		return 0
+	}
+	return time.Duration(*seconds) * time.Second
+}
+
+func (r *record) orderTable(faults *problem.Faults, o Order, tables []projectdb.Table) (name string, err error) {
+	t, err := projectdb.FindTable(tables, o.Table)
+	if err != nil {
+		return "", err
+	}
+	r.choose(faults, t, o.Selection, "")
+	r.work.Tables = []int64{t.ID}
+	r.manifest.Table, r.manifest.TableIDs = &t.Name, r.work.Tables
+	r.manifest.Options = selectionOptions(o.Selection)
+	return t.Name, nil
+}
+
+// choose notes what is wanted of a table.
+func (r *record) choose(faults *problem.Faults, t *projectdb.Table, s projectdb.Selection, prefix string) {
+	faults.Merge("", s.Check(t, prefix))
+	if s.Limit < 0 {
+		faults.Add(prefix+"limit", "The limit must not be negative.")
+	}
+	if s.Offset < 0 {
+		faults.Add(prefix+"offset", "The offset must not be negative.")
+	}
+	if r.work.Selections == nil {
+		r.work.Selections = map[int64]projectdb.Selection{}
+	}
+	r.work.Selections[t.ID] = s
+}
+
+func (r *record) orderDatabase(faults *problem.Faults, o Order, tables []projectdb.Table) {
+	options := &r.manifest.Options
+	r.work.Tables, options.IncludeTables = lookUp(faults, "include_tables", o.Include, tables)
+	r.work.Excluded, options.ExcludeTables = lookUp(faults, "exclude_tables", o.Exclude, tables)
+	for i, name := range options.ExcludeTables {
+		if slices.Contains(r.work.Tables, r.work.Excluded[i]) {
+			faults.Add("exclude_tables", "The table %s is in include_tables too.", name)
+		}
+	}
+	for i := range tables {
+		if r.work.wants(tables[i].ID) {
+			r.manifest.TableIDs = append(r.manifest.TableIDs, tables[i].ID)
+		}
+	}
+	for _, ref := range slices.Sorted(maps.Keys(o.TableOptions)) {
+		field := "table_options." + ref
+		t, err := projectdb.FindTable(tables, ref)
+		switch {
+		case err != nil:
+			faults.Add(field, "There is no table %q.", ref)
+		case !r.work.wants(t.ID):
+			faults.Add(field, "The table is not part of the export.")
+		case r.work.chose(t.ID):
+			faults.Add(field, "The table has its options already, under its id or name.")
+		default:
+			r.choose(faults, t, o.TableOptions[ref], field+".")
+			options.setTable(t.Name, o.TableOptions[ref])
+		}
+	}
+}
+
+func (o *Options) setTable(name string, s projectdb.Selection) {
+	if o.TableOptions == nil {
+		o.TableOptions = map[string]Options{}
+	}
+	o.TableOptions[name] = selectionOptions(s)
+}
+
+// lookUp returns the ids and names of the tables that refs mean, once each.
+func lookUp(faults *problem.Faults, field string, refs []string, tables []projectdb.Table) (ids []int64, names []string) {
+	for i, ref := range refs {
+		t, err := projectdb.FindTable(tables, ref)
+		if err != nil {
+			faults.Add(field+"["+strconv.Itoa(i)+"]", "There is no table %q.", ref)
+		} else if !slices.Contains(ids, t.ID) {
+			ids, names = append(ids, t.ID), append(names, t.Name)
+		}
+	}
+	return ids, names
+}
+
+// wants reports whether the table belongs to the work.
+func (w *work) wants(tableID int64) bool {
+	if w.Tables != nil {
+		return slices.Contains(w.Tables, tableID)
+	}
+	return !slices.Contains(w.Excluded, tableID)
+}
+
+func (w *work) chose(tableID int64) bool {
+	_, ok := w.Selections[tableID]
+	return ok
+}
+
+// tablesOf returns the tables of a snapshot that the work is about.
+func (w *work) tablesOf(s *projectdb.Snapshot) ([]*projectdb.Table, error) {
+	var chosen []*projectdb.Table
+	for i := range s.Tables {
+		if w.wants(s.Tables[i].ID) {
+			chosen = append(chosen, &s.Tables[i])
+		}
+	}
+	if w.Tables != nil && len(chosen) < len(w.Tables) {
+		return nil, problem.New(problem.CodeNotFound, "A table of the order does not exist any more.")
+	}
+	return chosen, nil
+}

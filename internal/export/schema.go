@@ -1,0 +1,60 @@
+package export
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// writeSchema writes the tables without their rows.
+func (f fileFormat) writeSchema(w io.Writer, project string, now time.Time, tables []*projectdb.Table) error {
+	if f.name == "sql" {
+		return writeSchemaSQL(w, project, now, tables)
+	}
+	return writeSchemaJSON(w, project, tables)
+}
+
+// writeSchemaJSON writes the tables as the API shows them.
+func writeSchemaJSON(w io.Writer, project string, tables []*projectdb.Table) error {
+	document := struct {
+		Project string                       `json:"project"`
+		Tables  []projectdb.TableDescription `json:"tables"`
+	}{Project: project}
+	for _, t := range tables {
+		document.Tables = append(document.Tables, t.Describe())
+	}
+	// A default can hold text that is not UTF-8.
+	err := json.MarshalWrite(w, document, jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
+	if err == nil {
+		_, err = io.WriteString(w, "\n")
+	}
+	if err != nil {
+		return fmt.Errorf("write a schema: %w", err)
+	}
+	return nil
+}
+
+// writeSchemaSQL writes statements that build the same tables and indexes in an
+// empty database. SQLite accepts references to tables that come later.
+func writeSchemaSQL(w io.Writer, project string, now time.Time, tables []*projectdb.Table) error {
+	sql := fmt.Appendf(nil, "-- Schema of the project %s, %s\n-- For SQLite 3.37 or newer.\n", project, timestamp(now))
+	for _, t := range tables {
+		sql = fmt.Appendf(sql, "\n%s;\n", t.CreateSQL())
+	}
+	for _, t := range tables {
+		for _, x := range t.Indexes {
+			if x.Managed() {
+				sql = fmt.Appendf(sql, "\n%s;\n", x.CreateSQL())
+			}
+		}
+	}
+	if _, err := w.Write(sql); err != nil {
+		return fmt.Errorf("write a schema: %w", err)
+	}
+	return nil
+}

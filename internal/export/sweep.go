@@ -1,0 +1,51 @@
+package export
+
+import (
+	"context"
+	"time"
+)
+
+// sweepAll removes what has expired, again and again until Close.
+func (e *Exports) sweepAll() {
+	ticker := time.NewTicker(e.config.SweepInterval)
+	defer ticker.Stop()
+	last := e.now()
+	for {
+		select {
+		case <-ticker.C:
+		case <-e.stopped.Done():
+			return
+		}
+		now := e.now()
+		if err := e.sweep(e.stopped, earlier(last, now)); err != nil && e.stopped.Err() == nil {
+			e.log.Error("sweep the exports", "error", err)
+		}
+		last = now
+	}
+}
+
+// earlier is up to when a sweep looks. Because what has expired must be so for
+// two sweeps, a clock that jumps ahead and back again does no harm.
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// sweep removes the artifacts that had expired by then, the book's entries
+// first, so that a missing file is never offered; and the manifests that have
+// been kept long enough.
+func (e *Exports) sweep(ctx context.Context, then time.Time) error {
+	expired, err := e.book.expire(ctx, then, e.config.KeepManifests)
+	if err != nil {
+		return err
+	}
+	for _, r := range expired {
+		if err := e.folder.remove(r); err != nil {
+			// The next Open removes it: no entry needs it any more.
+			e.log.Error("remove an expired artifact", "export", r.manifest.ID, "error", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// wakeWorker tells one idle worker that there may be something to do.
+func (e *Exports) wakeWorker() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// work runs jobs until Close.
+func (e *Exports) work() {
+	for e.stopped.Err() == nil {
+		j, err := e.claim()
+		switch {
+		case e.stopped.Err() != nil && j == nil:
+		case err != nil:
+			e.log.Error("claim an export", "error", err)
+			e.rest()
+		case j == nil:
+			select {
+			case <-e.wake:
+			case <-e.stopped.Done():
+			}
+		default:
+			// Where one job was, there may be another for the next worker.
+			e.wakeWorker()
+			e.runJob(j)
+		}
+	}
+}
+
+// rest waits before something that failed is tried again.
+func (e *Exports) rest() {
+	select {
+	case <-time.After(time.Second):
+	case <-e.stopped.Done():
+	}
+}
+
+// claim takes the next job, or nil, out of the book.
+func (e *Exports) claim() (*job, error) {
+	e.claiming.Lock()
+	defer e.claiming.Unlock()
+	r, err := e.book.claim(e.stopped, e.config.PerProject)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	j := newJob(e.stopped, r)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running[r.manifest.ID] = j
+	return j, nil
+}
+
+// runJob makes the artifact and settles the job.
+func (e *Exports) runJob(j *job) {
+	err := e.make(j)
+	if err != nil && e.stopped.Err() != nil {
+		e.putBack(j)
+	} else {
+		j.record.complete(e.now(), err)
+		e.logOutcome(j, err)
+		e.settle(j)
+	}
+	e.mu.Lock()
+	delete(e.running, j.record.manifest.ID)
+	e.mu.Unlock()
+	j.cancel()
+	close(j.done)
+	e.tellSettled()
+	// The project may have been at its limit because of this job.
+	e.wakeWorker()
+}
+
+func (e *Exports) putBack(j *job) {
+	if err := e.book.putBack(context.Background(), j.record.manifest.ID); err != nil {
+		// The next Open does the same.
+		e.log.Error("stop an export", "export", j.record.manifest.ID, "error", err)
+	}
+}
+
+func (e *Exports) logOutcome(j *job, err error) {
+	m := &j.record.manifest
+	switch {
+	case err == nil:
+		e.log.Info("export ready", "export", m.ID, "project", m.Project, "rows", m.RowCount, "bytes", *m.SizeBytes)
+	case j.ctx.Err() == nil:
+		e.log.Error("export failed", "export", m.ID, "project", m.Project, "error", err)
+	}
+}
+
+// settle enters the outcome into the book. An artifact that the book does not
+// take, because the job was canceled or the disk is full, is removed.
+func (e *Exports) settle(j *job) {
+	for {
+		// The outcome must be entered also when the server is stopping.
+		entered, err := e.book.settle(context.Background(), j.record)
+		if entered {
+			return
+		}
+		if j.record.manifest.Status == Ready {
+			if removeErr := e.folder.remove(j.record); removeErr != nil {
+				e.log.Error("remove an artifact", "export", j.record.manifest.ID, "error", removeErr)
+			}
+		}
+		if err == nil || e.stopped.Err() != nil {
+			return
+		}
+		e.log.Error("settle an export", "export", j.record.manifest.ID, "error", err)
+		j.record.complete(e.now(), err)
+		e.rest()
+	}
+}
+
+// complete makes the record that of a ready export, or of one that failed.
+func (r *record) complete(now time.Time, err error) {
+	m := &r.manifest
+	completed := timestamp(now)
+	r.settled, m.CompletedAt = now, &completed
+	if err == nil {
+		r.expires = now.Add(r.life)
+		expires := timestamp(r.expires)
+		m.Status, m.ExpiresAt = Ready, &expires
+		return
+	}
+	sentence := ""
+	r.failure, sentence = explainFailure(err)
+	r.expires = time.Time{}
+	m.Status, m.Error = Failed, &sentence
+	m.RowCount, m.SizeBytes, m.SHA256, m.ExpiresAt = 0, nil, nil, nil
+}
+
+// explainFailure returns why a job failed, as far as a client may know.
+func explainFailure(err error) (problem.Code, string) {
+	var known *problem.Error
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), problem.Is(err, problem.CodeStorageFull):
+		return problem.CodeStorageFull, "The disk is full."
+	case errors.As(err, &known):
+		return problem.CodeExportFailed, known.Message
+	}
+	return problem.CodeExportFailed, "Something went wrong on the server. Its log has the reason under the id of the export."
+}
