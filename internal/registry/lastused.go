@@ -1,0 +1,90 @@
+package registry
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// lastUsed holds the uses of tokens that are not stored yet: a use must not
+// cost a write.
+type lastUsed struct {
+	mu    sync.Mutex
+	times map[int64]time.Time // by token id
+}
+
+func (u *lastUsed) note(tokenID int64, at time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.times == nil {
+		u.times = map[int64]time.Time{}
+	}
+	u.times[tokenID] = at
+}
+
+// of returns the last use of a token: stored, or the newer one not stored yet.
+func (u *lastUsed) of(tokenID int64, stored *string) *string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	at, ok := u.times[tokenID]
+	if !ok {
+		return stored
+	}
+	text := timestamp(at)
+	return &text
+}
+
+func (u *lastUsed) take() map[int64]time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	times := u.times
+	u.times = nil
+	return times
+}
+
+// giveBack returns times that could not be stored, unless newer ones have come.
+func (u *lastUsed) giveBack(times map[int64]time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	maps.Copy(times, u.times)
+	u.times = times
+}
+
+// storeUses stores the uses of tokens once a minute, until the registry is
+// closed.
+func (r *Registry) storeUses() {
+	ticker := time.NewTicker(time.Minute)
+	defer ticker.Stop()
+	for stopping := false; !stopping; {
+		select {
+		case <-ticker.C:
+		case <-r.stop:
+			stopping = true
+		}
+		if err := r.storeUsesNow(); err != nil {
+			r.options.Log.Error("store when tokens were last used", "error", err)
+		}
+	}
+}
+
+func (r *Registry) storeUsesNow() error {
+	times := r.used.take()
+	if len(times) == 0 {
+		return nil
+	}
+	err := r.write(context.Background(), func(c *sqlite.Conn) error {
+		for id, at := range times {
+			if err := c.Exec("UPDATE tokens SET last_used_at = ? WHERE id = ?", timestamp(at), id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		r.used.giveBack(times)
+	}
+	return err
+}

@@ -1,0 +1,133 @@
+package registry
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// clock is a time that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 6, 2, 1, 23, 45, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// house is a registry with its projects in a folder of its own.
+type house struct {
+	*Registry
+	folder string
+	clock  *clock
+	dir    *projectdb.Dir
+}
+
+func open(t testing.TB) *house {
+	t.Helper()
+	h := &house{folder: t.TempDir(), clock: newClock()}
+	h.open(t)
+	t.Cleanup(func() { h.close(t) })
+	return h
+}
+
+func (h *house) open(t testing.TB) {
+	t.Helper()
+	dir, err := projectdb.OpenDir(filepath.Join(h.folder, "projects"), projectdb.DirOptions{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(filepath.Join(h.folder, "server.db"), dir, Options{Now: h.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Registry, h.dir = r, dir
+}
+
+func (h *house) close(t testing.TB) {
+	t.Helper()
+	if h.Registry == nil {
+		return
+	}
+	if err := h.Registry.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := h.dir.Close(); err != nil {
+		t.Error(err)
+	}
+	h.Registry = nil
+}
+
+// project makes a project and returns the operator's workspace in it.
+func (h *house) project(t testing.TB, slug string) *Workspace {
+	t.Helper()
+	if _, err := h.CreateProject(t.Context(), NewProject{Slug: slug, Name: "Project " + slug}, nil); err != nil {
+		t.Fatal(err)
+	}
+	ws, err := h.Operator(t.Context(), slug)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ws.Close)
+	return ws
+}
+
+func (ws *Workspace) mustMint(t testing.TB, request TokenRequest) MintedToken {
+	t.Helper()
+	minted, err := ws.Mint(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return minted
+}
+
+// enter authenticates with a secret that must be valid.
+func (h *house) enter(t testing.TB, slug, secret string) *Workspace {
+	t.Helper()
+	ws, err := h.Authenticate(t.Context(), slug, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ws.Close)
+	return ws
+}
+
+func (h *house) isValid(t testing.TB, slug, secret string) bool {
+	t.Helper()
+	ws, err := h.Authenticate(context.Background(), slug, secret)
+	if err == nil {
+		ws.Close()
+		return true
+	}
+	if !problem.Is(err, problem.CodeInvalidToken) || err.Error() != "invalid_token: The token is not valid for this project." {
+		t.Errorf("refused with %v", err)
+	}
+	return false
+}
+
+func wantCode(t testing.TB, what string, err error, code problem.Code) {
+	t.Helper()
+	if !problem.Is(err, code) {
+		t.Errorf("%s: %v, want %s", what, err, code)
+	}
+}

@@ -1,0 +1,359 @@
+package registry
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Project is one project. Its JSON is that of the wire contract.
+type Project struct {
+	ID        int64  `json:"id"`
+	Slug      string `json:"project_slug"`
+	Name      string `json:"project_name"`
+	CreatedAt string `json:"created_at"`
+	UpdatedAt string `json:"updated_at"`
+
+	AccountID int64   `json:"-"`
+	Source    *string `json:"-"` // SHA-256 of the file it was imported from, in hex
+}
+
+// projectColumns is what scanProject reads, of projects as p.
+const projectColumns = "p.id, p.project_slug, p.project_name, p.created_at, p.updated_at, p.account_id, p.source"
+
+func scanProject(s *sqlite.Stmt, at int) Project {
+	return Project{
+		ID:        s.Int(at),
+		Slug:      s.Text(at + 1),
+		Name:      s.Text(at + 2),
+		CreatedAt: s.Text(at + 3),
+		UpdatedAt: s.Text(at + 4),
+		AccountID: s.Int(at + 5),
+		Source:    s.TextOrNil(at + 6),
+	}
+}
+
+// Projects returns every project, by slug.
+func (r *Registry) Projects(ctx context.Context) ([]Project, error) {
+	return r.selectProjects(ctx, "ORDER BY p.project_slug")
+}
+
+// Project returns the project with the given slug, or not_found.
+func (r *Registry) Project(ctx context.Context, slug string) (Project, error) {
+	projects, err := r.selectProjects(ctx, "WHERE p.project_slug = ?", strings.ToLower(slug))
+	if err != nil {
+		return Project{}, err
+	}
+	if len(projects) == 0 {
+		return Project{}, problem.NotFound("The project", slug)
+	}
+	return projects[0], nil
+}
+
+// ProjectsFrom returns the projects that were imported from the file with the
+// given SHA-256, the newest first.
+func (r *Registry) ProjectsFrom(ctx context.Context, source string) ([]Project, error) {
+	return r.selectProjects(ctx, "WHERE p.source = ? ORDER BY p.id DESC", source)
+}
+
+func (r *Registry) selectProjects(ctx context.Context, rest string, args ...any) (projects []Project, err error) {
+	err = r.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query("SELECT "+projectColumns+" FROM projects p "+rest, args, func(s *sqlite.Stmt) error {
+			projects = append(projects, scanProject(s, 0))
+			return nil
+		})
+	})
+	return projects, err
+}
+
+// NewProject is the order for a project. User and Tokens may be absent.
+type NewProject struct {
+	Slug   string // lowercased before it is checked
+	Name   string
+	Source *string // SHA-256 of the file it is imported from, in hex
+	User   *NewProjectUser
+	Tokens []NewToken
+}
+
+// NewToken is the order for one of the first tokens of a project.
+type NewToken struct {
+	AccountUserID   int64 // 0 means the account's owner
+	Name            string
+	ProjectUsername string // whose role caps the token; "" for full power
+}
+
+func (order *NewToken) accountUser() int64 {
+	if order.AccountUserID == 0 {
+		return defaultAccountUser
+	}
+	return order.AccountUserID
+}
+
+// CreatedProject is a new project with what was made along with it.
+type CreatedProject struct {
+	Project Project
+	User    *ProjectUser
+	Tokens  []MintedToken
+}
+
+// CreateProject makes a project with everything that belongs to it, or nothing
+// at all. build fills its database before anybody else sees it; nil leaves it
+// empty. A taken slug is a conflict.
+func (r *Registry) CreateProject(ctx context.Context, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
+	return r.createProject(ctx, defaultAccount, order, build)
+}
+
+// CreateProject is Registry.CreateProject for a project of the same account as
+// the workspace's. It needs project:admin.
+func (ws *Workspace) CreateProject(ctx context.Context, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
+	if err := ws.Require(ProjectAdmin); err != nil {
+		return CreatedProject{}, err
+	}
+	return ws.registry.createProject(ctx, ws.Project.AccountID, order, build)
+}
+
+func (r *Registry) createProject(ctx context.Context, account int64, order NewProject, build func(*projectdb.DB) error) (created CreatedProject, err error) {
+	order.Slug = strings.ToLower(order.Slug)
+	birth, err := r.prepareBirth(ctx, account, order)
+	if err != nil {
+		return created, err
+	}
+	id, err := r.reserveID(ctx)
+	if err != nil {
+		return created, err
+	}
+	if err = r.projects.Create(ctx, id, build); err == nil {
+		// The row is the commit point: with it the project exists.
+		err = r.write(ctx, func(c *sqlite.Conn) (err error) {
+			created, err = birth.register(c, id)
+			return err
+		})
+	}
+	if err == nil {
+		return created, nil
+	}
+	if cleanupErr := r.finishRemoval(id); cleanupErr != nil {
+		r.options.Log.Error("clear away a project that was not completed", "project_id", id, "error", cleanupErr)
+	}
+	return CreatedProject{}, err
+}
+
+func (r *Registry) reserveID(ctx context.Context) (id int64, err error) {
+	err = r.write(ctx, func(c *sqlite.Conn) (err error) {
+		id, err = c.Int("INSERT INTO unfinished DEFAULT VALUES RETURNING project_id")
+		return err
+	})
+	return id, err
+}
+
+// birth is the registration of a new project, with everything made ready that
+// takes long or may fail.
+type birth struct {
+	order        NewProject
+	account      int64
+	now          string
+	passwordHash string
+	secrets      []string // one for each token
+}
+
+func (r *Registry) prepareBirth(ctx context.Context, account int64, order NewProject) (*birth, error) {
+	if err := r.checkOrder(ctx, account, order); err != nil {
+		return nil, err
+	}
+	switch _, err := r.Project(ctx, order.Slug); {
+	case err == nil:
+		return nil, slugTaken(order.Slug)
+	case !problem.Is(err, problem.CodeNotFound):
+		return nil, err
+	}
+	b := &birth{order: order, account: account, now: timestamp(r.options.Now())}
+	for range order.Tokens {
+		secret, err := newSecret(r.options.Random)
+		if err != nil {
+			return nil, err
+		}
+		b.secrets = append(b.secrets, secret)
+	}
+	if order.User == nil {
+		return b, nil
+	}
+	var err error
+	b.passwordHash, err = hashPassword(r.options.Random, order.User.Password)
+	return b, err
+}
+
+// slugForm is the form of a slug after it was put in lower case.
+var slugForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
+
+// checkOrder finds everything that is wrong with an order.
+func (r *Registry) checkOrder(ctx context.Context, account int64, order NewProject) error {
+	var faults problem.Faults
+	if !slugForm.MatchString(order.Slug) {
+		faults.Add("project_slug", "must be 1 to 63 of the characters a-z, 0-9, _ and -")
+	}
+	checkLabel(&faults, "project_name", order.Name)
+	if order.User != nil {
+		order.User.check(&faults, "initial_project_user.")
+	}
+	users, err := r.ids(ctx, "SELECT id FROM account_users WHERE account_id = ?", account)
+	if err != nil {
+		return err
+	}
+	for i, token := range order.Tokens {
+		field := indexed("project_api_tokens", i)
+		checkLabel(&faults, field+".token_name", defaultName(token.Name))
+		if !slices.Contains(users, token.accountUser()) {
+			faults.Add(field+".account_user_id", "there is no such user of the account")
+		}
+		if token.ProjectUsername != "" && (order.User == nil || token.ProjectUsername != order.User.Username) {
+			faults.Add(field+".project_username", "there is no such user of the project")
+		}
+	}
+	return faults.Err()
+}
+
+// maxLabel bounds the names that people give to projects, tokens and users, in
+// bytes.
+const maxLabel = 200
+
+// checkLabel checks a name that is only shown to people.
+func checkLabel(faults *problem.Faults, field, label string) {
+	switch {
+	case strings.TrimSpace(label) == "":
+		faults.Add(field, "must not be empty")
+	case len(label) > maxLabel:
+		faults.Add(field, "must be at most %d bytes long", maxLabel)
+	case !utf8.ValidString(label) || strings.ContainsFunc(label, isControl):
+		faults.Add(field, "must not contain control characters")
+	}
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// register writes the rows of a new project.
+func (b *birth) register(c *sqlite.Conn, id int64) (created CreatedProject, err error) {
+	created.Project = Project{id, b.order.Slug, b.order.Name, b.now, b.now, b.account, b.order.Source}
+	err = c.Exec(`
+		INSERT INTO projects (id, account_id, project_slug, project_name, source, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		id, b.account, b.order.Slug, b.order.Name, nullable(b.order.Source), b.now, b.now)
+	if sqlite.FaultOf(err) == sqlite.Unique {
+		return created, slugTaken(b.order.Slug).Because(err)
+	}
+	if err != nil {
+		return created, err
+	}
+	if err := c.Exec("DELETE FROM unfinished WHERE project_id = ?", id); err != nil {
+		return created, err
+	}
+	if b.order.User != nil {
+		user := ProjectUser{Username: b.order.User.Username, Role: b.order.User.role(), CreatedAt: b.now}
+		if user.ID, err = insertProjectUser(c, id, user, b.passwordHash); err != nil {
+			return created, err
+		}
+		created.User = &user
+	}
+	created.Tokens, err = b.registerTokens(c, created)
+	return created, err
+}
+
+func (b *birth) registerTokens(c *sqlite.Conn, created CreatedProject) (minted []MintedToken, err error) {
+	for i, order := range b.order.Tokens {
+		token := Token{
+			Name: defaultName(order.Name), CreatedAt: b.now, AccountUserID: order.accountUser(),
+			projectID: created.Project.ID, granted: fullPower(),
+		}
+		if order.ProjectUsername != "" {
+			token.projectUserID = &created.User.ID
+		}
+		m, err := insertToken(c, token, b.secrets[i], []string{string(ProjectAdmin)})
+		if err != nil {
+			return nil, err
+		}
+		minted = append(minted, m)
+	}
+	return minted, nil
+}
+
+func slugTaken(slug string) *problem.Error {
+	return problem.New(problem.CodeConflict, "The project slug %q is taken.", slug).With("project_slug", "is taken")
+}
+
+// Rename changes the name of the project, not its slug. It needs project:admin.
+func (ws *Workspace) Rename(ctx context.Context, name string) (Project, error) {
+	if err := ws.Require(ProjectAdmin); err != nil {
+		return Project{}, err
+	}
+	var faults problem.Faults
+	checkLabel(&faults, "project_name", name)
+	if err := faults.Err(); err != nil {
+		return Project{}, err
+	}
+	r := ws.registry
+	err := r.write(ctx, func(c *sqlite.Conn) error {
+		if err := ws.stillValid(c); err != nil {
+			return err
+		}
+		return c.Exec("UPDATE projects SET project_name = ?, updated_at = ? WHERE id = ?", name, timestamp(r.options.Now()), ws.Project.ID)
+	})
+	if err != nil {
+		return Project{}, err
+	}
+	r.known.forget()
+	return r.Project(ctx, ws.Project.Slug)
+}
+
+// Delete closes the workspace and deletes its project. It needs project:admin.
+func (ws *Workspace) Delete(ctx context.Context) error {
+	if err := ws.Require(ProjectAdmin); err != nil {
+		return err
+	}
+	ws.Close()
+	return ws.registry.DeleteProject(ctx, ws.Project)
+}
+
+// DeleteProject deletes a project with its users, tokens and files. Once its
+// row is gone nobody gets in; the files go when the last one inside has left,
+// which is waited for until ctx ends and happens in any case.
+func (r *Registry) DeleteProject(ctx context.Context, project Project) error {
+	err := r.write(ctx, func(c *sqlite.Conn) error {
+		if err := c.Exec("DELETE FROM projects WHERE id = ?", project.ID); err != nil {
+			return err
+		}
+		if c.Changes() == 0 {
+			return problem.NotFound("The project", project.Slug)
+		}
+		return c.Exec("INSERT INTO unfinished (project_id) VALUES (?)", project.ID)
+	})
+	if err != nil {
+		return err
+	}
+	r.known.forget()
+	removed := make(chan error, 1)
+	r.background.Go(func() {
+		err := r.finishRemoval(project.ID)
+		if err != nil {
+			r.options.Log.Error("delete the files of a project", "project_id", project.ID, "error", err)
+		}
+		removed <- err
+	})
+	select {
+	case err := <-removed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func nullable(text *string) any {
+	if text == nil {
+		return nil
+	}
+	return *text
+}

@@ -1,0 +1,226 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// schema of server.db. unfinished holds the ids of projects whose files are
+// being built or deleted; being AUTOINCREMENT, it also gives every project an
+// id that no other ever had.
+var schema = sqlite.Schema{
+	ApplicationID: 0x5a547231, // "ZTr1"
+	Migrations: []string{`
+CREATE TABLE accounts (
+	id           INTEGER PRIMARY KEY AUTOINCREMENT,
+	account_name TEXT NOT NULL
+) STRICT;
+CREATE TABLE account_users (
+	id         INTEGER PRIMARY KEY AUTOINCREMENT,
+	account_id INTEGER NOT NULL REFERENCES accounts (id),
+	username   TEXT NOT NULL COLLATE NOCASE UNIQUE
+) STRICT;
+INSERT INTO accounts (account_name) VALUES ('default');
+INSERT INTO account_users (account_id, username) VALUES (1, 'owner');
+CREATE TABLE unfinished (
+	project_id INTEGER PRIMARY KEY AUTOINCREMENT
+) STRICT;
+CREATE TABLE projects (
+	id           INTEGER PRIMARY KEY,
+	account_id   INTEGER NOT NULL REFERENCES accounts (id),
+	project_slug TEXT NOT NULL UNIQUE,
+	project_name TEXT NOT NULL,
+	source       TEXT,
+	created_at   TEXT NOT NULL,
+	updated_at   TEXT NOT NULL
+) STRICT;
+CREATE INDEX projects_source ON projects (source);
+CREATE TABLE project_users (
+	id            INTEGER PRIMARY KEY AUTOINCREMENT,
+	project_id    INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+	username      TEXT NOT NULL COLLATE NOCASE,
+	password_hash TEXT NOT NULL,
+	role          TEXT NOT NULL,
+	created_at    TEXT NOT NULL,
+	UNIQUE (project_id, username)
+) STRICT;
+CREATE TABLE tokens (
+	id              INTEGER PRIMARY KEY AUTOINCREMENT,
+	project_id      INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+	account_user_id INTEGER NOT NULL REFERENCES account_users (id),
+	project_user_id INTEGER REFERENCES project_users (id) ON DELETE CASCADE,
+	token_name      TEXT NOT NULL,
+	hash            BLOB NOT NULL UNIQUE,
+	scopes          TEXT NOT NULL,
+	created_at      TEXT NOT NULL,
+	expires_at      TEXT,
+	revoked_at      TEXT,
+	last_used_at    TEXT
+) STRICT;
+CREATE INDEX tokens_project ON tokens (project_id);
+CREATE INDEX tokens_project_user ON tokens (project_user_id);
+`},
+}
+
+// The account and the account user that the first migration makes, in whose
+// name the operator acts.
+const (
+	defaultAccount     = 1
+	defaultAccountUser = 1
+)
+
+// Options are what a registry needs besides its file. Zero fields mean the
+// system's clock, the system's secure randomness and no log.
+type Options struct {
+	Log    *slog.Logger
+	Now    func() time.Time
+	Random io.Reader
+}
+
+// Registry is the server's own database. Its methods may be called from many
+// goroutines.
+type Registry struct {
+	db       *sqlite.DB
+	projects *projectdb.Dir
+	options  Options
+	known    cache
+	used     lastUsed
+
+	background sync.WaitGroup
+	stop       chan struct{}
+}
+
+// Open opens the registry at path and creates it when missing. The databases
+// of its projects are in the given folder, which the caller closes after the
+// registry.
+func Open(path string, projects *projectdb.Dir, options Options) (*Registry, error) {
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Random == nil {
+		options.Random = rand.Reader
+	}
+	db, err := sqlite.Open(path, sqlite.Options{Schema: schema})
+	if err != nil {
+		return nil, err
+	}
+	r := &Registry{db: db, projects: projects, options: options, stop: make(chan struct{})}
+	r.background.Go(r.storeUses)
+	return r, nil
+}
+
+// Close ends the background work, stores what is still to be stored and closes
+// the database. It is called once.
+func (r *Registry) Close() error {
+	close(r.stop)
+	r.background.Wait()
+	return r.db.Close()
+}
+
+// Ping fails when the registry cannot be read.
+func (r *Registry) Ping(ctx context.Context) error {
+	return r.db.Read(ctx, func(c *sqlite.Conn) error {
+		_, err := c.Int("SELECT count(*) FROM accounts")
+		return err
+	})
+}
+
+// Sweep finishes what a crash has interrupted: it removes the files of projects
+// that were never completed or are already deleted. A file that it knows
+// nothing about, as after the loss of server.db, is left alone and reported in
+// the log, and its id is never given to a new project.
+func (r *Registry) Sweep(ctx context.Context) error {
+	unfinished, err := r.ids(ctx, "SELECT project_id FROM unfinished")
+	if err != nil {
+		return err
+	}
+	for _, id := range unfinished {
+		if err := r.finishRemoval(id); err != nil {
+			return err
+		}
+	}
+	registered, err := r.ids(ctx, "SELECT id FROM projects")
+	if err != nil {
+		return err
+	}
+	files, err := r.projects.IDs()
+	if err != nil {
+		return err
+	}
+	for _, id := range files {
+		if slices.Contains(registered, id) {
+			continue
+		}
+		r.options.Log.Warn("a project's database belongs to no project and is left alone", "project_id", id)
+		if err := r.retireID(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retireID makes sure that no project is given an id up to this one.
+func (r *Registry) retireID(ctx context.Context, id int64) error {
+	return r.write(ctx, func(c *sqlite.Conn) error {
+		if err := c.Exec("INSERT INTO unfinished (project_id) VALUES (?)", id); err != nil {
+			return err
+		}
+		return c.Exec("DELETE FROM unfinished WHERE project_id = ?", id)
+	})
+}
+
+// finishRemoval removes the files of a project that has no row any more.
+func (r *Registry) finishRemoval(id int64) error {
+	if err := r.projects.Remove(id); err != nil {
+		return fmt.Errorf("remove the files of project %d: %w", id, err)
+	}
+	// Whoever waited for it may have gone; the work is done all the same.
+	return r.write(context.Background(), func(c *sqlite.Conn) error {
+		return c.Exec("DELETE FROM unfinished WHERE project_id = ?", id)
+	})
+}
+
+func (r *Registry) ids(ctx context.Context, query string, args ...any) (ids []int64, err error) {
+	err = r.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(query, args, func(s *sqlite.Stmt) error {
+			ids = append(ids, s.Int(0))
+			return nil
+		})
+	})
+	return ids, err
+}
+
+// write runs fn in a write transaction, which it may share: see sqlite.DB.Write.
+func (r *Registry) write(ctx context.Context, fn func(*sqlite.Conn) error) error {
+	err := r.db.Write(ctx, fn)
+	var known *problem.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	switch sqlite.FaultOf(err) {
+	case sqlite.Full:
+		return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written.").Because(err)
+	case sqlite.Busy:
+		return problem.New(problem.CodeBusy, "The server is too busy now.").Retry(time.Second).Because(err)
+	}
+	return err
+}
+
+// timeLayout is how times are written everywhere: UTC, whole seconds.
+const timeLayout = "2006-01-02T15:04:05Z"
+
+func timestamp(t time.Time) string { return t.UTC().Format(timeLayout) }

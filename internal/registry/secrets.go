@@ -1,0 +1,62 @@
+package registry
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strings"
+)
+
+// A secret is "pat_", 30 random characters and 6 of a checksum, so that a
+// mistyped one is refused without a look-up and scanners recognise them.
+const (
+	secretPrefix   = "pat_"
+	secretRandom   = 30
+	secretChecksum = 6
+)
+
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// hash is the SHA-256 of a secret: all that is ever stored of it.
+type hash [sha256.Size]byte
+
+func hashOf(secret string) hash { return sha256.Sum256([]byte(secret)) }
+
+func newSecret(random io.Reader) (string, error) {
+	secret := []byte(secretPrefix)
+	r := bufio.NewReaderSize(random, 64)
+	for len(secret) < len(secretPrefix)+secretRandom {
+		b, err := r.ReadByte()
+		if err != nil {
+			return "", fmt.Errorf("read randomness: %w", err)
+		}
+		// 248 is the largest multiple of 62 in a byte: above it, the first
+		// characters would come more often than the others.
+		if b < 248 {
+			secret = append(secret, base62[b%62])
+		}
+	}
+	return string(secret) + checksum(string(secret)), nil
+}
+
+func checksum(text string) string {
+	var digits [secretChecksum]byte
+	sum := crc32.ChecksumIEEE([]byte(text))
+	for i := range digits {
+		digits[len(digits)-1-i] = base62[sum%62]
+		sum /= 62
+	}
+	return string(digits[:])
+}
+
+// isSecret reports whether the text has the form of a secret, checksum
+// included.
+func isSecret(text string) bool {
+	const body = len(secretPrefix) + secretRandom
+	return len(text) == body+secretChecksum &&
+		strings.HasPrefix(text, secretPrefix) &&
+		strings.Trim(text[len(secretPrefix):], base62) == "" &&
+		checksum(text[:body]) == text[body:]
+}

@@ -1,0 +1,391 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// TokenType is the only type of tokens.
+const TokenType = "project_api_token"
+
+// Token is one token of a project, without its secret. Its JSON is that of the
+// wire contract.
+type Token struct {
+	ID         int64    `json:"id"`
+	Type       string   `json:"token_type"`
+	Name       string   `json:"token_name"`
+	ExpiresAt  *string  `json:"expires_at"`
+	RevokedAt  *string  `json:"revoked_at"`
+	LastUsedAt *string  `json:"last_used_at"`
+	CreatedAt  string   `json:"created_at"`
+	Scopes     []string `json:"scopes"` // with the names of tables; only from Me and Tokens
+
+	AccountUserID int64 `json:"account_user_id"`
+
+	projectID     int64
+	projectUserID *int64 // whose role caps the token
+	granted       power  // as minted
+	power         power  // granted, capped by the role
+	expires       time.Time
+}
+
+// tokenColumns is what scanToken reads, of tokens as t and project_users as u.
+const (
+	tokenColumns     = "t.id, t.token_name, t.expires_at, t.revoked_at, t.last_used_at, t.created_at, t.scopes, t.account_user_id, t.project_id, t.project_user_id, u.role"
+	tokenColumnCount = 11
+)
+
+func scanToken(s *sqlite.Stmt) Token {
+	t := Token{
+		ID:            s.Int(0),
+		Type:          TokenType,
+		Name:          s.Text(1),
+		ExpiresAt:     s.TextOrNil(2),
+		RevokedAt:     s.TextOrNil(3),
+		LastUsedAt:    s.TextOrNil(4),
+		CreatedAt:     s.Text(5),
+		granted:       parsePower(s.Text(6)),
+		AccountUserID: s.Int(7),
+		projectID:     s.Int(8),
+	}
+	t.power = t.granted
+	if !s.IsNull(9) {
+		id := s.Int(9)
+		t.projectUserID = &id
+		t.power = t.granted.cappedBy(Role(s.Text(10)).power())
+	}
+	if t.ExpiresAt != nil {
+		t.expires = parseTime(*t.ExpiresAt)
+	}
+	return t
+}
+
+// parseTime reads a time that this package has written. What cannot be read is
+// long past.
+func parseTime(text string) time.Time {
+	t, err := time.Parse(timeLayout, text)
+	if err != nil {
+		return time.Unix(0, 0)
+	}
+	return t
+}
+
+// TokenRequest is the order for a token.
+type TokenRequest struct {
+	Name            string     // "" means a default
+	Scopes          []string   // as a client writes them; nil means those of whoever mints
+	ExpiresAt       *time.Time // nil means that of whoever mints
+	RevokePrevious  bool       // revoke the earlier tokens of the same account user that may be managed
+	ProjectUsername string     // whose role caps the token; "" means none but that of whoever mints
+}
+
+// MintedToken is a new token with its secret, which is never shown again. Its
+// JSON is that of the wire contract.
+type MintedToken struct {
+	Secret    string   `json:"token"`
+	ID        int64    `json:"token_id"`
+	Type      string   `json:"token_type"`
+	Name      string   `json:"token_name"`
+	ExpiresAt *string  `json:"expires_at"`
+	Scopes    []string `json:"scopes"`
+}
+
+// Mint makes a token with no more power and no longer life than the
+// workspace's own. It needs tokens:manage.
+func (ws *Workspace) Mint(ctx context.Context, request TokenRequest) (MintedToken, error) {
+	if err := ws.Require(TokensManage); err != nil {
+		return MintedToken{}, err
+	}
+	token, err := ws.draft(ctx, request)
+	if err != nil {
+		return MintedToken{}, err
+	}
+	return ws.mint(ctx, token, request)
+}
+
+// MintTemporary makes a token of the same power that lives for at most the
+// given time. It needs tokens:manage and revokes nothing.
+func (ws *Workspace) MintTemporary(ctx context.Context, name string, life time.Duration) (MintedToken, error) {
+	expires := ws.registry.options.Now().Add(life)
+	if own := ws.Token.expires; !own.IsZero() && own.Before(expires) {
+		expires = own
+	}
+	return ws.Mint(ctx, TokenRequest{Name: name, ExpiresAt: &expires})
+}
+
+func (ws *Workspace) mint(ctx context.Context, token Token, request TokenRequest) (minted MintedToken, err error) {
+	r := ws.registry
+	secret, err := newSecret(r.options.Random)
+	if err != nil {
+		return minted, err
+	}
+	names, err := ws.scopeNames(ctx, token.granted)
+	if err != nil {
+		return minted, err
+	}
+	err = r.write(ctx, func(c *sqlite.Conn) error {
+		// Also checked here because another request may have revoked it since.
+		if err := ws.stillValid(c); err != nil {
+			return err
+		}
+		if request.ProjectUsername != "" {
+			if err := ws.bindUser(c, &token, request.ProjectUsername); err != nil {
+				return err
+			}
+		}
+		if request.RevokePrevious {
+			if err := ws.revokePrevious(c); err != nil {
+				return err
+			}
+		}
+		minted, err = insertToken(c, token, secret, names)
+		return err
+	})
+	if err != nil {
+		return MintedToken{}, err
+	}
+	if request.RevokePrevious {
+		r.known.forget()
+	}
+	return minted, nil
+}
+
+// draft checks the request against the power and the life of the workspace's
+// token.
+func (ws *Workspace) draft(ctx context.Context, request TokenRequest) (Token, error) {
+	now := ws.registry.options.Now()
+	token := Token{
+		Name: defaultName(request.Name), CreatedAt: timestamp(now), AccountUserID: ws.Token.AccountUserID,
+		projectID: ws.Project.ID, projectUserID: ws.Token.projectUserID,
+		granted: ws.Token.power, expires: ws.Token.expires,
+	}
+	var faults problem.Faults
+	checkLabel(&faults, "token_name", token.Name)
+	if request.ExpiresAt != nil {
+		token.expires = request.ExpiresAt.UTC().Truncate(time.Second)
+		if !now.Before(token.expires) || token.expires.Year() > 9999 {
+			faults.Add("expires_at", "must be in the future")
+		}
+	}
+	if request.Scopes != nil {
+		var err error
+		if token.granted, err = ws.parseScopes(ctx, &faults, request.Scopes); err != nil {
+			return token, err
+		}
+	}
+	if err := faults.Err(); err != nil {
+		return token, err
+	}
+	for i, scope := range token.granted {
+		if !ws.Token.power.may(scope) {
+			return token, problem.New(problem.CodePermissionDenied, "A token cannot grant more than it has itself: %s.", request.Scopes[i])
+		}
+	}
+	if own := ws.Token.expires; !own.IsZero() && token.expires.After(own) {
+		return token, problem.New(problem.CodePermissionDenied, "A token cannot grant a longer life than its own, which ends at %s.", *ws.Token.ExpiresAt)
+	}
+	return token, nil
+}
+
+// defaultName names a token that was given no name.
+func defaultName(name string) string {
+	if name == "" {
+		return "api-token"
+	}
+	return name
+}
+
+func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
+
+// parseScopes reads scopes as a client writes them and binds tables by their
+// ids. The result is as long as the list.
+func (ws *Workspace) parseScopes(ctx context.Context, faults *problem.Faults, list []string) (power, error) {
+	if len(list) == 0 {
+		faults.Add("scopes", "must name at least one scope, or be absent")
+	}
+	p := power{}
+	for i, text := range list {
+		scope, table := Scope(text).split()
+		isBound := len(text) > len(scope)
+		if !slices.Contains(Scopes[:], scope) || isBound && (table == "" || !scope.perTable()) {
+			faults.Add(indexed("scopes", i), "there is no scope %q", text)
+			continue
+		}
+		if isBound {
+			found, err := ws.DB.Table(ctx, table)
+			if problem.Is(err, problem.CodeNotFound) {
+				faults.Add(indexed("scopes", i), "there is no table %q", table)
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			scope = scope.On(found.ID)
+		}
+		p = append(p, scope)
+	}
+	return p, nil
+}
+
+// scopeNames writes scopes as a client does, with the present names of tables.
+// A table that is gone keeps its id.
+func (ws *Workspace) scopeNames(ctx context.Context, p power) ([]string, error) {
+	names := make([]string, len(p))
+	for i, scope := range p {
+		names[i] = string(scope)
+		base, table := scope.split()
+		if table == "" {
+			continue
+		}
+		switch found, err := ws.DB.Table(ctx, table); {
+		case err == nil:
+			names[i] = string(base) + ":" + found.Name
+		case !problem.Is(err, problem.CodeNotFound):
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// stillValid reads the workspace's token again inside a transaction that relies
+// on it.
+func (ws *Workspace) stillValid(c *sqlite.Conn) error {
+	if ws.Token.ID == 0 {
+		return nil
+	}
+	n, err := c.Int("SELECT count(*) FROM tokens WHERE id = ? AND revoked_at IS NULL", ws.Token.ID)
+	if err == nil && n == 0 {
+		err = errInvalidToken()
+	}
+	return err
+}
+
+// bindUser caps a token by the role of a user of the project.
+func (ws *Workspace) bindUser(c *sqlite.Conn, token *Token, username string) error {
+	id, err := c.Int("SELECT id FROM project_users WHERE project_id = ? AND username = ?", ws.Project.ID, username)
+	if err != nil {
+		return err
+	}
+	if id == 0 {
+		return problem.Invalid("project_username", "there is no such user of the project")
+	}
+	if own := ws.Token.projectUserID; own != nil && *own != id {
+		return problem.New(problem.CodePermissionDenied, "A token of a project user can only make tokens of the same user.")
+	}
+	token.projectUserID = &id
+	return nil
+}
+
+// revokePrevious revokes the valid tokens of the same account user in this
+// project, except those that are more powerful than the workspace's.
+func (ws *Workspace) revokePrevious(c *sqlite.Conn) error {
+	tokens, err := selectTokens(c, "WHERE t.project_id = ? AND t.account_user_id = ? AND t.revoked_at IS NULL", ws.Project.ID, ws.Token.AccountUserID)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if !ws.Token.power.covers(t.power) {
+			continue
+		}
+		if err := ws.revokeRow(c, t.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (ws *Workspace) revokeRow(c *sqlite.Conn, id int64) error {
+	return c.Exec("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", timestamp(ws.registry.options.Now()), id)
+}
+
+// insertToken stores a token; scopeNames are its scopes as a client sees them.
+func insertToken(c *sqlite.Conn, t Token, secret string, scopeNames []string) (MintedToken, error) {
+	if !t.expires.IsZero() {
+		text := timestamp(t.expires)
+		t.ExpiresAt = &text
+	}
+	var user any
+	if t.projectUserID != nil {
+		user = *t.projectUserID
+	}
+	h := hashOf(secret)
+	err := c.Exec(`
+		INSERT INTO tokens (project_id, account_user_id, project_user_id, token_name, hash, scopes, created_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		t.projectID, t.AccountUserID, user, t.Name, h[:], t.granted.text(), t.CreatedAt, nullable(t.ExpiresAt))
+	if err != nil {
+		return MintedToken{}, fmt.Errorf("store the token: %w", err)
+	}
+	return MintedToken{secret, c.LastInsertRowID(), TokenType, t.Name, t.ExpiresAt, scopeNames}, nil
+}
+
+func selectTokens(c *sqlite.Conn, rest string, args ...any) (tokens []Token, err error) {
+	err = c.Query("SELECT "+tokenColumns+" FROM tokens t LEFT JOIN project_users u ON u.id = t.project_user_id "+rest, args, func(s *sqlite.Stmt) error {
+		tokens = append(tokens, scanToken(s))
+		return nil
+	})
+	return tokens, err
+}
+
+// Revoke makes a token of the project useless at once. It needs tokens:manage,
+// and at least as much power as the token has.
+func (ws *Workspace) Revoke(ctx context.Context, id int64) error {
+	if err := ws.Require(TokensManage); err != nil {
+		return err
+	}
+	err := ws.registry.write(ctx, func(c *sqlite.Conn) error {
+		if err := ws.stillValid(c); err != nil {
+			return err
+		}
+		tokens, err := selectTokens(c, "WHERE t.id = ? AND t.project_id = ?", id, ws.Project.ID)
+		if err != nil {
+			return err
+		}
+		if len(tokens) == 0 {
+			return problem.NotFound("The token", strconv.FormatInt(id, 10))
+		}
+		if !ws.Token.power.covers(tokens[0].power) {
+			return problem.New(problem.CodePermissionDenied, "This token may not revoke one that is more powerful.")
+		}
+		return ws.revokeRow(c, id)
+	})
+	ws.registry.known.forget()
+	return err
+}
+
+// Tokens returns the tokens of the project, the newest first, revoked ones
+// included. It needs tokens:manage.
+func (ws *Workspace) Tokens(ctx context.Context) (tokens []Token, err error) {
+	if err := ws.Require(TokensManage); err != nil {
+		return nil, err
+	}
+	err = ws.registry.db.Read(ctx, func(c *sqlite.Conn) error {
+		tokens, err = selectTokens(c, "WHERE t.project_id = ? ORDER BY t.id DESC", ws.Project.ID)
+		return err
+	})
+	for i := range tokens {
+		if err == nil {
+			err = ws.describe(ctx, &tokens[i])
+		}
+	}
+	return tokens, err
+}
+
+// Me returns the workspace's own token as it is shown.
+func (ws *Workspace) Me(ctx context.Context) (Token, error) {
+	token := ws.Token
+	err := ws.describe(ctx, &token)
+	return token, err
+}
+
+func (ws *Workspace) describe(ctx context.Context, t *Token) (err error) {
+	t.LastUsedAt = ws.registry.used.of(t.ID, t.LastUsedAt)
+	t.Scopes, err = ws.scopeNames(ctx, t.power)
+	return err
+}

@@ -1,0 +1,225 @@
+package registry
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Role is what a project user may do; it caps the tokens made in its name.
+type Role string
+
+// The roles, each of which includes the one before.
+const (
+	Viewer Role = "viewer" // reads schema, records, queries and exports
+	Editor Role = "editor" // also writes records and makes exports
+	Admin  Role = "admin"  // everything
+)
+
+// power returns the scopes of the role: none for one that does not exist.
+func (role Role) power() power {
+	viewer := power{SchemaRead, RecordsRead, QueryRead, ExportsRead}
+	switch role {
+	case Viewer:
+		return viewer
+	case Editor:
+		return append(viewer, RecordsWrite, ExportsCreate)
+	case Admin:
+		return fullPower()
+	}
+	return power{}
+}
+
+// ProjectUser is a person in one project.
+type ProjectUser struct {
+	ID        int64  `json:"id"`
+	Username  string `json:"username"`
+	Role      Role   `json:"role"`
+	CreatedAt string `json:"created_at"`
+}
+
+// NewProjectUser is the order for a project user.
+type NewProjectUser struct {
+	Username string
+	Password string
+	Role     Role // "" means Admin
+}
+
+func (order *NewProjectUser) role() Role {
+	if order.Role == "" {
+		return Admin
+	}
+	return order.Role
+}
+
+// check adds what is wrong with an order, with prefix before the field names.
+func (order *NewProjectUser) check(faults *problem.Faults, prefix string) {
+	checkLabel(faults, prefix+"username", order.Username)
+	switch {
+	case order.Password == "":
+		faults.Add(prefix+"password", "must not be empty")
+	case len(order.Password) > maxPassword:
+		faults.Add(prefix+"password", "must be at most %d bytes long", maxPassword)
+	}
+	checkRole(faults, prefix+"role", order.role())
+}
+
+func checkRole(faults *problem.Faults, field string, role Role) {
+	if len(role.power()) == 0 {
+		faults.Add(field, "must be viewer, editor or admin")
+	}
+}
+
+// AddProjectUser adds a person to the project. It needs project:admin; a taken
+// username is a conflict.
+func (ws *Workspace) AddProjectUser(ctx context.Context, order NewProjectUser) (ProjectUser, error) {
+	if err := ws.Require(ProjectAdmin); err != nil {
+		return ProjectUser{}, err
+	}
+	var faults problem.Faults
+	order.check(&faults, "")
+	if err := faults.Err(); err != nil {
+		return ProjectUser{}, err
+	}
+	r := ws.registry
+	passwordHash, err := hashPassword(r.options.Random, order.Password)
+	if err != nil {
+		return ProjectUser{}, err
+	}
+	user := ProjectUser{Username: order.Username, Role: order.role(), CreatedAt: timestamp(r.options.Now())}
+	err = r.write(ctx, func(c *sqlite.Conn) error {
+		if err := ws.stillValid(c); err != nil {
+			return err
+		}
+		user.ID, err = insertProjectUser(c, ws.Project.ID, user, passwordHash)
+		return err
+	})
+	return user, err
+}
+
+func insertProjectUser(c *sqlite.Conn, projectID int64, user ProjectUser, passwordHash string) (id int64, err error) {
+	err = c.Exec(`
+		INSERT INTO project_users (project_id, username, password_hash, role, created_at)
+		VALUES (?, ?, ?, ?, ?)`,
+		projectID, user.Username, passwordHash, string(user.Role), user.CreatedAt)
+	if sqlite.FaultOf(err) == sqlite.Unique {
+		return 0, problem.New(problem.CodeConflict, "The username %q is taken.", user.Username).With("username", "is taken").Because(err)
+	}
+	return c.LastInsertRowID(), err
+}
+
+// ProjectUsers returns the people of the project, by id.
+func (ws *Workspace) ProjectUsers(ctx context.Context) (users []ProjectUser, err error) {
+	if err := ws.Require(ProjectAdmin); err != nil {
+		return nil, err
+	}
+	err = ws.registry.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query("SELECT id, username, role, created_at FROM project_users WHERE project_id = ? ORDER BY id", []any{ws.Project.ID}, func(s *sqlite.Stmt) error {
+			users = append(users, ProjectUser{s.Int(0), s.Text(1), Role(s.Text(2)), s.Text(3)})
+			return nil
+		})
+	})
+	return users, err
+}
+
+// SetRole changes what a person of the project, and every token in its name,
+// may do from now on. It needs project:admin.
+func (ws *Workspace) SetRole(ctx context.Context, username string, role Role) error {
+	if err := ws.Require(ProjectAdmin); err != nil {
+		return err
+	}
+	var faults problem.Faults
+	checkRole(&faults, "role", role)
+	if err := faults.Err(); err != nil {
+		return err
+	}
+	err := ws.registry.write(ctx, func(c *sqlite.Conn) error {
+		if err := ws.stillValid(c); err != nil {
+			return err
+		}
+		err := c.Exec("UPDATE project_users SET role = ? WHERE project_id = ? AND username = ?", string(role), ws.Project.ID, username)
+		if err == nil && c.Changes() == 0 {
+			err = problem.NotFound("The user", username)
+		}
+		return err
+	})
+	ws.registry.known.forget()
+	return err
+}
+
+// Login returns the person of the project with the given name and password, or
+// false. An unknown name takes as long as a wrong password.
+func (r *Registry) Login(ctx context.Context, slug, username, password string) (user ProjectUser, ok bool, err error) {
+	stored := decoyPassword
+	err = r.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(`
+			SELECT u.id, u.username, u.role, u.created_at, u.password_hash
+			FROM project_users u
+			JOIN projects p ON p.id = u.project_id
+			WHERE p.project_slug = ? AND u.username = ?`, []any{strings.ToLower(slug), username}, func(s *sqlite.Stmt) error {
+			user = ProjectUser{s.Int(0), s.Text(1), Role(s.Text(2)), s.Text(3)}
+			stored = s.Text(4)
+			return nil
+		})
+	})
+	if err != nil || !checkPassword(stored, password) || user.ID == 0 {
+		return ProjectUser{}, false, err
+	}
+	return user, true, nil
+}
+
+// The cost of argon2id: the second recommendation of OWASP's password storage
+// cheat sheet. Stored hashes carry their own, so these may be raised.
+const (
+	argonMemory = 19 << 10 // KiB
+	argonTime   = 2
+	argonLanes  = 1
+	saltSize    = 16
+	keySize     = 32
+	maxPassword = 1000 // bytes
+)
+
+// decoyPassword is a hash of the present cost that no password has.
+const decoyPassword = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+// hashPassword returns the argon2id hash of a password in the usual text form.
+func hashPassword(random io.Reader, password string) (string, error) {
+	salt := make([]byte, saltSize)
+	if _, err := io.ReadFull(random, salt); err != nil {
+		return "", fmt.Errorf("read randomness: %w", err)
+	}
+	key := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonLanes, keySize)
+	encode := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonLanes, encode(salt), encode(key)), nil
+}
+
+// checkPassword reports whether the password has the stored hash.
+func checkPassword(stored, password string) bool {
+	parts := strings.Split(stored, "$")
+	if len(parts) != 6 || parts[1] != "argon2id" || len(password) > maxPassword {
+		return false
+	}
+	var version int
+	var memory, time uint32
+	var lanes uint8
+	if _, err := fmt.Sscanf(parts[2], "v=%d", &version); err != nil || version != argon2.Version {
+		return false
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &time, &lanes); err != nil || time == 0 || lanes == 0 {
+		return false
+	}
+	salt, saltErr := base64.RawStdEncoding.DecodeString(parts[4])
+	key, keyErr := base64.RawStdEncoding.DecodeString(parts[5])
+	if saltErr != nil || keyErr != nil || len(key) == 0 {
+		return false
+	}
+	return subtle.ConstantTimeCompare(argon2.IDKey([]byte(password), salt, time, memory, lanes, uint32(len(key))), key) == 1
+}

@@ -1,0 +1,171 @@
+package registry
+
+import (
+	"context"
+	"crypto/subtle"
+	"strings"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Workspace is one project, opened in the name of one token. Holding it proves
+// that the token is valid for the project; what it may do there is asked with
+// May and Require. Close gives the project's database back.
+type Workspace struct {
+	Project Project
+	Token   Token // the zero Token for the operator
+	DB      *projectdb.DB
+
+	registry *Registry
+	release  func()
+}
+
+// grant is a valid token with its project, as the database has it.
+type grant struct {
+	project Project
+	token   Token
+}
+
+// errInvalidToken is the one answer for every secret that opens nothing here:
+// a stranger learns nothing about why.
+func errInvalidToken() error {
+	return problem.New(problem.CodeInvalidToken, "The token is not valid for this project.")
+}
+
+// Authenticate opens the project with the given slug for whoever has the
+// secret of one of its tokens. Unknown, expired, revoked and malformed secrets,
+// those of other projects and projects that do not exist are the same
+// invalid_token. A project whose file cannot be read is project_damaged.
+func (r *Registry) Authenticate(ctx context.Context, slug, secret string) (*Workspace, error) {
+	g, err := r.grant(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
+	if g.project.Slug != strings.ToLower(slug) {
+		return nil, errInvalidToken()
+	}
+	return r.open(ctx, g)
+}
+
+// AuthenticateAccount opens the token's own project, for what concerns the
+// account as a whole. The token must have project:admin, else permission_denied.
+func (r *Registry) AuthenticateAccount(ctx context.Context, secret string) (*Workspace, error) {
+	g, err := r.grant(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
+	if !g.token.power.may(ProjectAdmin) {
+		return nil, denied(ProjectAdmin)
+	}
+	return r.open(ctx, g)
+}
+
+// Operator opens a project with full power for the owner of the server, who
+// needs no token. It is not_found when there is no such project.
+func (r *Registry) Operator(ctx context.Context, slug string) (*Workspace, error) {
+	project, err := r.Project(ctx, slug)
+	if err != nil {
+		return nil, err
+	}
+	return r.open(ctx, &grant{project, Token{AccountUserID: defaultAccountUser, power: fullPower()}})
+}
+
+func (r *Registry) open(ctx context.Context, g *grant) (*Workspace, error) {
+	db, release, err := r.projects.Lease(ctx, g.project.ID)
+	if err != nil {
+		// The project may have been deleted since the grant was read.
+		if _, gone := r.Project(ctx, g.project.Slug); problem.Is(gone, problem.CodeNotFound) {
+			return nil, errInvalidToken()
+		}
+		return nil, err
+	}
+	if g.token.ID != 0 {
+		r.used.note(g.token.ID, r.options.Now())
+	}
+	return &Workspace{Project: g.project, Token: g.token, DB: db, registry: r, release: release}, nil
+}
+
+// Close gives the project's database back. A second call does nothing.
+func (ws *Workspace) Close() { ws.release() }
+
+// grant returns what a secret stands for, if it is valid now.
+func (r *Registry) grant(ctx context.Context, secret string) (*grant, error) {
+	if !isSecret(secret) {
+		return nil, errInvalidToken()
+	}
+	h := hashOf(secret)
+	g, generation := r.known.get(h)
+	if g == nil {
+		var err error
+		if g, err = r.readGrant(ctx, h); err != nil {
+			return nil, err
+		}
+		r.known.put(h, g, generation)
+	}
+	if !g.token.validAt(r.options.Now()) {
+		return nil, errInvalidToken()
+	}
+	return g, nil
+}
+
+func (r *Registry) readGrant(ctx context.Context, h hash) (g *grant, err error) {
+	err = r.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(`
+			SELECT `+tokenColumns+`, t.hash, `+projectColumns+`
+			FROM tokens t
+			JOIN projects p ON p.id = t.project_id
+			LEFT JOIN project_users u ON u.id = t.project_user_id
+			WHERE t.hash = ?`, []any{h[:]}, func(s *sqlite.Stmt) error {
+			if subtle.ConstantTimeCompare(s.Value(tokenColumnCount).Bytes, h[:]) == 1 {
+				g = &grant{scanProject(s, tokenColumnCount+1), scanToken(s)}
+			}
+			return nil
+		})
+	})
+	if err == nil && g == nil {
+		err = errInvalidToken()
+	}
+	return g, err
+}
+
+// May reports whether the workspace includes the scope; without a table, for
+// all of them.
+func (ws *Workspace) May(scope Scope) bool { return ws.Token.power.may(scope) }
+
+// MaySome reports whether the workspace includes the scope for all tables or
+// for at least one.
+func (ws *Workspace) MaySome(scope Scope) bool { return ws.Token.power.maySome(scope) }
+
+// MayTable reports whether the workspace includes the scope for one table.
+// Reading its records implies seeing its schema.
+func (ws *Workspace) MayTable(scope Scope, tableID int64) bool {
+	return ws.Token.power.may(scope.On(tableID))
+}
+
+// Require is May with permission_denied as its answer.
+func (ws *Workspace) Require(scope Scope) error {
+	if ws.May(scope) {
+		return nil
+	}
+	return denied(scope)
+}
+
+// RequireTable is MayTable with permission_denied as its answer.
+func (ws *Workspace) RequireTable(scope Scope, tableID int64) error {
+	if ws.MayTable(scope, tableID) {
+		return nil
+	}
+	return problem.New(problem.CodePermissionDenied, "This token may not do this: it needs the scope %s for the table.", scope)
+}
+
+func denied(scope Scope) error {
+	return problem.New(problem.CodePermissionDenied, "This token may not do this: it needs the scope %s.", scope)
+}
+
+// validAt reports whether the token is neither revoked nor expired.
+func (t *Token) validAt(now time.Time) bool {
+	return t.RevokedAt == nil && (t.expires.IsZero() || now.Before(t.expires))
+}
