@@ -165,6 +165,7 @@ func large(n int) func(*projectdb.DB) error {
 			if err != nil {
 				return err
 			}
+			defer in.Close()
 			text := strings.Repeat("lorem ipsum ", 10)
 			for i := range n {
 				if err := in.Row([]sqlite.Value{sqlite.IntValue(int64(i + 1)), sqlite.TextValue(fmt.Sprint(i+1, text))}); err != nil {
