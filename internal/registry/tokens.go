@@ -170,7 +170,7 @@ func (ws *Workspace) draft(ctx context.Context, request TokenRequest) (Token, er
 	if request.ExpiresAt != nil {
 		token.expires = request.ExpiresAt.UTC().Truncate(time.Second)
 		if !now.Before(token.expires) || token.expires.Year() > 9999 {
-			faults.Add("expires_at", "must be in the future")
+			faults.Add("expires_at", "must be in the future and before the year 10000")
 		}
 	}
 	if request.Scopes != nil {
