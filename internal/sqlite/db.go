@@ -280,6 +280,7 @@ func (c *Conn) checkForeignKeys() error {
 // row of Parent that does not exist.
 type BrokenReference struct{ Table, Parent string }
 
+// Error names both tables.
 func (e *BrokenReference) Error() string {
 	return fmt.Sprintf("a row of %s refers to a row of %s that does not exist", e.Table, e.Parent)
 }
