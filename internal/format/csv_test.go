@@ -97,8 +97,9 @@ func TestEncodersJoinPiecesInOrder(t *testing.T) {
 		rows := rowsOf(t, width)
 		cut := rapid.IntRange(0, len(rows)).Draw(t, "cut")
 		for name, e := range map[string]Encoder{
-			"csv":  NewCSV(make([]Column, width), DefaultDialect()),
-			"json": NewJSON(make([]Column, width), JSONOptions{}),
+			"csv":    NewCSV(make([]Column, width), DefaultDialect()),
+			"json":   NewJSON(make([]Column, width), JSONOptions{}),
+			"ndjson": NewNDJSON(make([]Column, width), JSONOptions{}),
 		} {
 			whole := encode(e, batch(width, rows...))
 			pieces := encode(e, batch(width, rows[:cut]...), batch(width), batch(width, rows[cut:]...))
