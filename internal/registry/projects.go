@@ -97,9 +97,9 @@ func (order *NewToken) accountUser() int64 {
 
 // CreatedProject is a new project with what was made along with it.
 type CreatedProject struct {
-	Project Project
-	User    *ProjectUser
-	Tokens  []MintedToken
+	Project Project       `json:"project"`
+	User    *ProjectUser  `json:"project_user"`
+	Tokens  []MintedToken `json:"project_api_tokens"`
 }
 
 // CreateProject makes a project with everything that belongs to it, or nothing

@@ -372,6 +372,17 @@ func TestProjectUsersCapTheirTokens(t *testing.T) {
 	if ws := h.enter(t, "shop", child.Secret); ws.May(RecordsWrite) {
 		t.Error("a child token escaped the role of its parent")
 	}
+	if err := operator.RemoveProjectUser(t.Context(), "VERA"); err != nil {
+		t.Fatal(err)
+	}
+	if h.isValid(t, "shop", vera.Secret) || h.isValid(t, "shop", child.Secret) {
+		t.Error("tokens of a removed user are valid")
+	}
+	tokens, err := operator.Tokens(t.Context())
+	if err != nil || len(tokens) != 2 || tokens[0].RevokedAt == nil || tokens[1].RevokedAt == nil {
+		t.Errorf("tokens of a removed user: %+v, %v", tokens, err)
+	}
+	wantCode(t, "remove nobody", operator.RemoveProjectUser(t.Context(), "vera"), problem.CodeNotFound)
 	wantCode(t, "no such role", operator.SetRole(t.Context(), "vera", "king"), problem.CodeValidationFailed)
 	wantCode(t, "no such user", operator.SetRole(t.Context(), "nobody", Viewer), problem.CodeNotFound)
 }

@@ -155,6 +155,37 @@ func (ws *Workspace) SetRole(ctx context.Context, username string, role Role) er
 	return err
 }
 
+// RemoveProjectUser removes a person from the project and revokes the tokens
+// in its name. It needs project:admin.
+func (ws *Workspace) RemoveProjectUser(ctx context.Context, username string) error {
+	if err := ws.Require(ProjectAdmin); err != nil {
+		return err
+	}
+	now := timestamp(ws.registry.options.Now())
+	err := ws.registry.write(ctx, func(c *sqlite.Conn) error {
+		if err := ws.stillValid(c); err != nil {
+			return err
+		}
+		id, err := c.Int("SELECT id FROM project_users WHERE project_id = ? AND username = ?", ws.Project.ID, username)
+		if err != nil {
+			return err
+		}
+		if id == 0 {
+			return problem.NotFound("The user", username)
+		}
+		err = c.Exec(`
+			UPDATE tokens
+			SET revoked_at = coalesce(revoked_at, ?), project_user_id = NULL
+			WHERE project_user_id = ?`, now, id)
+		if err != nil {
+			return err
+		}
+		return c.Exec("DELETE FROM project_users WHERE id = ?", id)
+	})
+	ws.registry.known.forget()
+	return err
+}
+
 // Login returns the person of the project with the given name and password, or
 // false. An unknown name takes as long as a wrong password.
 func (r *Registry) Login(ctx context.Context, slug, username, password string) (user ProjectUser, ok bool, err error) {
