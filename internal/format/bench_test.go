@@ -55,11 +55,11 @@ func BenchmarkJSON(b *testing.B) {
 
 func BenchmarkCSVReader(b *testing.B) {
 	columns, rows := sampleBatch()
-	file := bytes.Repeat(NewCSV(columns, Dialect{Delimiter: ','}).Rows(nil, rows, true), 16)
+	file := bytes.Repeat(NewCSV(columns, Dialect{Delimiter: ","}).Rows(nil, rows, true), 16)
 	b.SetBytes(int64(len(file)))
 	b.ReportAllocs()
 	for b.Loop() {
-		r, err := NewCSVReader(bytes.NewReader(file), Dialect{Delimiter: ','}.Reading())
+		r, err := NewCSVReader(bytes.NewReader(file), Dialect{Delimiter: ","}.Reading())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -92,4 +92,13 @@ func BenchmarkZIP(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func BenchmarkCSVExcel(b *testing.B) {
+	columns, rows := sampleBatch()
+	d, err := Profile("excel")
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmarkEncoder(b, NewCSV(columns, d), rows)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -14,53 +15,62 @@ import (
 
 const bom = "\ufeff"
 
-// Dialect says how a CSV file is written.
-type Dialect struct {
-	Delimiter byte // one of , ; | and tab: bytes that numbers and base64 never hold
-	Header    bool // the first row names the columns
-}
-
-// DefaultDialect returns the dialect of exports: commas and a header row.
-func DefaultDialect() Dialect { return Dialect{Delimiter: ',', Header: true} }
-
 // CSV encodes rows as CSV, in the form that the package comment shows. It is an
 // Encoder.
 type CSV struct {
-	columns []Column
-	dialect Dialect
-	special [256]bool // bytes that a field may hold only in quotes
+	columns   []Column
+	dialect   Dialect
+	delimiter byte
+	crlf      bool
+	plain     bool      // cells are written as in the default dialect
+	special   [256]bool // bytes that a field may hold only in quotes
 }
 
-// NewCSV returns an encoder for rows of the given columns.
+// NewCSV returns an encoder for rows of the given columns, in a valid dialect.
 func NewCSV(columns []Column, d Dialect) *CSV {
-	c := &CSV{columns: columns, dialect: d}
-	for _, b := range []byte{d.Delimiter, '"', '\r', '\n'} {
+	c := &CSV{columns: columns, dialect: d, delimiter: d.Delimiter[0], crlf: d.LineEnding == CRLF}
+	c.plain = d.NullText == "" && d.Quote != QuoteAll && !d.FormulaGuard
+	for _, b := range []byte{c.delimiter, '"', '\r', '\n'} {
 		c.special[b] = true
 	}
 	return c
 }
 
-// Head appends the header row, if the dialect has one.
+// Head appends the BOM and the header row, if the dialect has them.
 func (c *CSV) Head(dst []byte) []byte {
+	if c.dialect.BOM {
+		dst = append(dst, bom...)
+	}
 	if !c.dialect.Header {
 		return dst
 	}
 	for i, column := range c.columns {
 		if i > 0 {
-			dst = append(dst, c.dialect.Delimiter)
+			dst = append(dst, c.delimiter)
 		}
-		dst = c.appendText(dst, []byte(column.Name), i == 0)
+		dst = c.appendField(dst, []byte(column.Name), i == 0)
+	}
+	return c.endRow(dst)
+}
+
+func (c *CSV) endRow(dst []byte) []byte {
+	if c.crlf {
+		dst = append(dst, '\r')
 	}
 	return append(dst, '\n')
 }
 
 // Rows appends one line per row. The first is like every other.
 func (c *CSV) Rows(dst []byte, b *sqlite.Batch, _ bool) []byte {
-	delimiter := c.dialect.Delimiter
+	delimiter := c.delimiter
 	for i := range b.Rows {
 		for j, cell := range b.Row(i) {
 			if j > 0 {
 				dst = append(dst, delimiter)
+			}
+			if !c.plain {
+				dst = c.appendCell(dst, b, cell, j == 0)
+				continue
 			}
 			switch cell.Kind {
 			case sqlite.Integer:
@@ -73,7 +83,7 @@ func (c *CSV) Rows(dst []byte, b *sqlite.Batch, _ bool) []byte {
 				dst = appendCSVBlob(dst, b.Bytes(cell))
 			}
 		}
-		dst = append(dst, '\n')
+		dst = c.endRow(dst)
 	}
 	return dst
 }
@@ -81,20 +91,68 @@ func (c *CSV) Rows(dst []byte, b *sqlite.Batch, _ bool) []byte {
 // Tail appends nothing.
 func (c *CSV) Tail(dst []byte, _ bool) []byte { return dst }
 
+// appendText appends a text as the default dialect writes it.
 func (c *CSV) appendText(dst, s []byte, first bool) []byte {
 	if !c.mustQuote(s) && !(first && c.misleads(s)) {
 		return append(dst, s...)
 	}
-	dst = append(dst, '"')
+	return append(appendDoubled(append(dst, '"'), s), '"')
+}
+
+// appendDoubled appends s with each quote doubled.
+func appendDoubled(dst, s []byte) []byte {
 	for {
 		i := bytes.IndexByte(s, '"')
 		if i < 0 {
-			break
+			return append(dst, s...)
 		}
 		dst = append(append(dst, s[:i+1]...), '"')
 		s = s[i+1:]
 	}
-	return append(append(dst, s...), '"')
+}
+
+// appendCell appends a cell as the dialect says.
+func (c *CSV) appendCell(dst []byte, b *sqlite.Batch, cell sqlite.Cell, first bool) []byte {
+	start, quote := len(dst), c.dialect.Quote == QuoteAll
+	switch cell.Kind {
+	case sqlite.Integer:
+		dst = strconv.AppendInt(dst, cell.Int(), 10)
+	case sqlite.Real:
+		dst = appendCSVReal(dst, cell.Float())
+	case sqlite.Text:
+		return c.appendField(dst, b.Bytes(cell), first)
+	case sqlite.Blob:
+		dst = appendBase64(dst, b.Bytes(cell))
+		encoded := dst[start:]
+		quote = quote || len(encoded) == 0 || string(encoded) == c.dialect.NullText
+		if c.dialect.FormulaGuard && isFormula(encoded) {
+			dst = slices.Insert(dst, start, '\'')
+		}
+	default:
+		return append(dst, c.dialect.NullText...)
+	}
+	if quote {
+		return append(slices.Insert(dst, start, '"'), '"')
+	}
+	return dst
+}
+
+// appendField appends a text as the dialect says.
+func (c *CSV) appendField(dst, s []byte, first bool) []byte {
+	if c.plain {
+		return c.appendText(dst, s, first)
+	}
+	quote := c.dialect.Quote == QuoteAll || string(s) == c.dialect.NullText || c.mustQuote(s) || first && c.misleads(s)
+	if quote {
+		dst = append(dst, '"')
+	}
+	if c.dialect.FormulaGuard && isFormula(s) {
+		dst = append(dst, '\'')
+	}
+	if !quote {
+		return append(dst, s...)
+	}
+	return append(appendDoubled(dst, s), '"')
 }
 
 // mustQuote reports whether a field needs quotes wherever it stands.
@@ -104,7 +162,7 @@ func (c *CSV) mustQuote(s []byte) bool {
 		return true
 	}
 	if n >= 8 {
-		delimiter := every(c.dialect.Delimiter)
+		delimiter := every(c.delimiter)
 		for ; len(s) >= 8; s = s[8:] {
 			x := word(s)
 			if zeros(x^every('"'))|zeros(x^every('\n'))|zeros(x^every('\r'))|zeros(x^delimiter) != 0 {
@@ -182,22 +240,15 @@ const NoQuote = 0xff
 // ReadDialect says how a CSV file is to be read. What is left zero is detected
 // from the start of the file.
 type ReadDialect struct {
-	Encoding   Encoding
-	Delimiter  byte
-	Quote      byte // usually '"'; or NoQuote
-	Header     HeaderMode
-	LineEnd    LineEnd
-	MaxField   int // bytes; default 64 MiB
-	MaxColumns int // default 2,000
-}
-
-// Reading returns the dialect that reads what d writes, without guessing.
-func (d Dialect) Reading() ReadDialect {
-	header := WithoutHeader
-	if d.Header {
-		header = WithHeader
-	}
-	return ReadDialect{Encoding: UTF8, Delimiter: d.Delimiter, Quote: '"', Header: header, LineEnd: LF}
+	Encoding     Encoding
+	Delimiter    byte
+	Quote        byte // usually '"'; or NoQuote
+	Header       HeaderMode
+	LineEnd      LineEnd
+	NullText     string // what stands for NULL where it has no quotes; never detected
+	FormulaGuard bool   // apostrophes before formulas are taken away; never detected
+	MaxField     int    // bytes; default 64 MiB
+	MaxColumns   int    // default 2,000
 }
 
 func (d ReadDialect) complete() bool {
@@ -218,11 +269,11 @@ func (e *CSVError) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Reason)
 }
 
-// Field is one field of a record. An empty field that is not quoted stands for
-// NULL.
+// Field is one field of a record.
 type Field struct {
 	Bytes  []byte
 	Quoted bool
+	Null   bool // stands for NULL: has no quotes and is the dialect's text for NULL
 }
 
 // CSVReader reads the records of a CSV file one after another. It tells quoted
@@ -236,6 +287,8 @@ type CSVReader struct {
 	dialect   Detected
 	delimiter byte
 	quote     byte
+	nullText  string
+	guard     bool      // take apostrophes before formulas away
 	lineByte  byte      // the byte that ends each line
 	stop      [256]bool // bytes that end a field without quotes
 
@@ -277,6 +330,7 @@ func NewCSVReader(r io.Reader, d ReadDialect) (*CSVReader, error) {
 	}
 	src := decode(io.MultiReader(bytes.NewReader(sample), r), found.Encoding)
 	reader := newReader(src, found, d.MaxField, d.MaxColumns)
+	reader.nullText, reader.guard = d.NullText, d.FormulaGuard
 	if !found.Header {
 		return reader, nil
 	}
@@ -369,9 +423,14 @@ func (r *CSVReader) record() ([]Field, error) {
 		f := Field{Bytes: record[s.begin:s.end:s.end], Quoted: s.quoted}
 		if s.quoted {
 			r.lines += int64(bytes.Count(f.Bytes, []byte{r.lineByte}))
+		} else {
+			f.Null = string(f.Bytes) == r.nullText
 		}
 		if s.doubled {
 			f.Bytes = undouble(f.Bytes, r.quote)
+		}
+		if r.guard {
+			f.Bytes = unguard(f.Bytes)
 		}
 		if check && !utf8.Valid(f.Bytes) {
 			r.invalid++

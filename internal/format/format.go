@@ -33,7 +33,8 @@
 // it is one, and reads back as the same 64 bits. Text is written byte for byte,
 // also where it is not valid UTF-8. Quotes also guard what some readers would
 // take for something else: spaces at either end, a BOM at the start of a row,
-// and the end mark \. alone on a line.
+// and the end mark \. alone on a line. A Dialect may choose other delimiters, line ends and quotes,
+// another text for NULL, and a guard against formulas.
 //
 // # The JSON form
 //
@@ -46,7 +47,8 @@
 //	]
 //
 // Integers keep all 64 bits. What JSON cannot hold is replaced and counted:
-// bytes that are not UTF-8 become U+FFFD, infinities become null.
+// bytes that are not UTF-8 become U+FFFD, infinities become null. NDJSON is the
+// same objects, one per line, without the array.
 package format
 
 import "github.com/zangtable/zangtable/internal/sqlite"

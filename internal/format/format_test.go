@@ -2,6 +2,7 @@ package format
 
 import (
 	"math"
+	"os"
 	"strconv"
 	"testing"
 
@@ -118,4 +119,11 @@ func digits(s string) string {
 		d = d[:len(d)-1]
 	}
 	return string(d)
+}
+
+func writeFile(t testing.TB, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
