@@ -102,3 +102,8 @@ func BenchmarkCSVExcel(b *testing.B) {
 	}
 	benchmarkEncoder(b, NewCSV(columns, d), rows)
 }
+
+func BenchmarkINSERT(b *testing.B) {
+	columns, rows := sampleBatch()
+	benchmarkEncoder(b, NewINSERT("contacts", columns), rows)
+}

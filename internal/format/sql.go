@@ -50,7 +50,7 @@ func appendSQLReal(dst []byte, f float64) []byte {
 // NUL byte and is UTF-8, by its bytes.
 func appendSQLText(dst, s []byte) []byte {
 	if bytes.IndexByte(s, 0) >= 0 || !utf8.Valid(s) {
-		return append(appendSQLBlob(append(dst, "CAST("...), s), " AS TEXT)"...)
+		return appendTextBytes(dst, s)
 	}
 	dst = append(dst, '\'')
 	for {
@@ -61,6 +61,10 @@ func appendSQLText(dst, s []byte) []byte {
 		dst = append(append(dst, s[:i+1]...), '\'')
 		s = s[i+1:]
 	}
+}
+
+func appendTextBytes(dst, s []byte) []byte {
+	return append(appendSQLBlob(append(dst, "CAST("...), s), " AS TEXT)"...)
 }
 
 func appendSQLBlob(dst, b []byte) []byte {
