@@ -41,6 +41,7 @@ type house struct {
 	folder string
 	clock  *clock
 	dir    *projectdb.Dir
+	forget func(ctx context.Context, projectID int64) error
 }
 
 func open(t testing.TB) *house {
@@ -57,7 +58,7 @@ func (h *house) open(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(filepath.Join(h.folder, "server.db"), dir, Options{Now: h.clock.Now})
+	r, err := Open(filepath.Join(h.folder, "server.db"), dir, Options{Now: h.clock.Now, Forget: h.forget})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -331,3 +331,25 @@ func TestPing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDeleteForgetsBeforeItWaits has a worker inside the project that leaves
+// only when it is told.
+func TestDeleteForgetsBeforeItWaits(t *testing.T) {
+	h := &house{folder: t.TempDir(), clock: newClock()}
+	var inside *Workspace
+	var forgotten []int64
+	h.forget = func(_ context.Context, projectID int64) error {
+		forgotten = append(forgotten, projectID)
+		inside.Close()
+		return nil
+	}
+	h.open(t)
+	t.Cleanup(func() { h.close(t) })
+	inside = h.project(t, "shop")
+	if err := h.DeleteProject(t.Context(), inside.Project); err != nil {
+		t.Fatal(err)
+	}
+	if len(forgotten) != 1 || forgotten[0] != inside.Project.ID {
+		t.Errorf("forgot %v, want the project %d", forgotten, inside.Project.ID)
+	}
+}

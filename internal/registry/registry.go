@@ -86,6 +86,9 @@ type Options struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Random io.Reader
+	// Forget removes what others keep of a project that is being deleted. It may
+	// be called again for the same project.
+	Forget func(ctx context.Context, projectID int64) error
 }
 
 // Registry is the server's own database. Its methods may be called from many
@@ -183,13 +186,20 @@ func (r *Registry) retireID(ctx context.Context, id int64) error {
 	})
 }
 
-// finishRemoval removes the files of a project that has no row any more.
+// finishRemoval removes what is left of a project that has no row any more.
 func (r *Registry) finishRemoval(id int64) error {
+	// Whoever waited for it may have gone; the work is done all the same.
+	ctx := context.Background()
+	if r.options.Forget != nil {
+		// First, because what works on the project keeps its database open.
+		if err := r.options.Forget(ctx, id); err != nil {
+			return fmt.Errorf("forget project %d: %w", id, err)
+		}
+	}
 	if err := r.projects.Remove(id); err != nil {
 		return fmt.Errorf("remove the files of project %d: %w", id, err)
 	}
-	// Whoever waited for it may have gone; the work is done all the same.
-	return r.write(context.Background(), func(c *sqlite.Conn) error {
+	return r.write(ctx, func(c *sqlite.Conn) error {
 		return c.Exec("DELETE FROM unfinished WHERE project_id = ?", id)
 	})
 }
