@@ -231,7 +231,7 @@ WHERE id = ? AND status = 'running'`,
 		done = c.Changes() == 1
 		return err
 	})
-	return done, err
+	return done && err == nil, err
 }
 
 func millis(t time.Time) any {

@@ -213,7 +213,7 @@ func TestDelete(t *testing.T) {
 }
 
 // rows of the table big, enough for an export to be seen running.
-const manyRows = 300_000
+const manyRows = 100_000
 
 func TestDeleteWhileRunning(t *testing.T) {
 	f := started(t, large(manyRows))

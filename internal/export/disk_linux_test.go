@@ -1,0 +1,107 @@
+package export
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// smallDisk mounts a file system of 4 MiB.
+func smallDisk(t *testing.T) (path string) {
+	t.Helper()
+	path = t.TempDir()
+	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("no small file system can be mounted: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return path
+}
+
+func TestFullDisk(t *testing.T) {
+	disk := smallDisk(t)
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.Folder = filepath.Join(disk, "exports") })
+	f.project(shop.ID, large(60_000))
+	f.Start()
+	m := f.create(Order{Kind: TableExport, Table: "big"})
+	ctx, cancel := context.WithTimeout(background, time.Minute)
+	defer cancel()
+	got, err := f.Wait(ctx, shop.ID, m.ID)
+	if codeOf(err) != problem.CodeStorageFull || got.Status != Failed || *got.Error != "The disk is full." {
+		t.Errorf("got %s, %v; want storage_full", got.Status, err)
+	}
+	if len(f.files()) != 0 || f.refusal(m) != problem.CodeExportFailed {
+		t.Errorf("download %s, files %v", f.refusal(m), f.files())
+	}
+	f.download(f.wait(f.create(Order{Kind: SchemaExport})))
+}
+
+// TestBookOnAFullDisk is the case where not even the outcome can be written.
+func TestBookOnAFullDisk(t *testing.T) {
+	disk := smallDisk(t)
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.Database = filepath.Join(disk, "exports.db") })
+	f.project(shop.ID, small)
+	m := f.create(Order{Kind: SchemaExport})
+	filler := filepath.Join(disk, "filler")
+	if err := fillDisk(filler); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Create(background, Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
+		t.Errorf("creation on a full disk gives %v", err)
+	}
+	f.Start()
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	f.download(f.wait(m))
+}
+
+// fillDisk writes a file until nothing more fits.
+func fillDisk(path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for _, size := range []int{64 << 10, 4 << 10, 512, 1} {
+		for err = nil; err == nil; {
+			_, err = file.Write(make([]byte, size))
+		}
+	}
+	return nil
+}
+
+// TestDiskFillsWhileRunning is the case where the book may not take the
+// outcome: whatever it says in the end must be true.
+func TestDiskFillsWhileRunning(t *testing.T) {
+	disk := smallDisk(t)
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.Database = filepath.Join(disk, "exports.db") })
+	f.project(shop.ID, large(100_000))
+	f.Start()
+	m := f.create(Order{Kind: TableExport, Table: "big"})
+	eventually(t, func() bool { return f.status(m) == Running })
+	filler := filepath.Join(disk, "filler")
+	if err := fillDisk(filler); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(background, time.Minute)
+	defer cancel()
+	got, err := f.Wait(ctx, shop.ID, m.ID)
+	if got.Status == Ready {
+		f.download(got)
+	} else if codeOf(err) != problem.CodeStorageFull || len(f.files()) != 0 {
+		t.Errorf("got %s, %v, files %v", got.Status, err, f.files())
+	}
+}

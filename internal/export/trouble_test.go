@@ -1,0 +1,174 @@
+package export
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// TestExportHoldsOneSnapshotWhileOthersWrite exports a table into which four
+// writers insert. Ids are given in the order of the commits, so a state of the
+// table is a prefix of them.
+func TestExportHoldsOneSnapshotWhileOthersWrite(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	db := f.project(shop.ID, large(20_000))
+	f.Start()
+	stop := make(chan struct{})
+	var inserted atomic.Int64
+	var writers sync.WaitGroup
+	for range 4 {
+		writers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := db.InsertRecord(background, "big", jsontext.Value(`{"text":"new"}`), projectdb.InsertOptions{}); err != nil {
+					t.Error(err)
+					return
+				}
+				inserted.Add(1)
+			}
+		})
+	}
+	grown := 0
+	for range 5 {
+		before := inserted.Load()
+		m := f.create(Order{Kind: DatabaseExport, Format: "zip"})
+		eventually(t, func() bool { return inserted.Load() > before })
+		m = f.wait(m)
+		rows, err := csv.NewReader(strings.NewReader(unzip(t, f.download(m))["big.csv"])).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, row := range rows[1:] {
+			if row[0] != strconv.Itoa(i+1) {
+				t.Fatalf("row %d has the id %s", i+1, row[0])
+			}
+		}
+		n := int64(len(rows) - 1)
+		if n != m.RowCount || n < 20_000+before {
+			t.Errorf("%d rows, the manifest says %d; %d were inserted before", n, m.RowCount, before)
+		}
+		if m.Snapshot.Commit < before/4 {
+			t.Errorf("snapshot %+v after %d inserts", m.Snapshot, before)
+		}
+		grown += int(inserted.Load() - before)
+	}
+	close(stop)
+	writers.Wait()
+	if grown == 0 {
+		t.Error("nothing was inserted during the exports")
+	}
+}
+
+func TestManyExportsAtOnce(t *testing.T) {
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.Workers = 4 })
+	var ordered []Manifest
+	for id := int64(1); id <= 3; id++ {
+		f.project(id, large(2_000))
+	}
+	f.Start()
+	for i := range 30 {
+		id := int64(i%3) + 1
+		ref := ProjectRef{id, fmt.Sprintf("p%d", id)}
+		if id == shop.ID {
+			ref = shop
+		}
+		ordered = append(ordered, f.create(Order{Project: ref, Kind: TableExport, Table: "big", Format: []string{"csv", "json"}[i%2]}))
+	}
+	for _, m := range ordered {
+		f.download(f.wait(m))
+	}
+}
+
+// TestKilledProcessLeavesNothingWrong kills a process that exports, again and
+// again.
+func TestKilledProcessLeavesNothingWrong(t *testing.T) {
+	folder := t.TempDir()
+	dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Create(background, shop.ID, large(20_000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kills := 20
+	if testing.Short() {
+		kills = 3
+	}
+	for range kills {
+		killChild(t, folder, time.Duration(20+rand.IntN(300))*time.Millisecond)
+	}
+
+	f := newFixture(t, folder, func(c *Config) { c.Now = time.Now })
+	f.Start()
+	var all []Manifest
+	eventually(t, func() bool {
+		if all, _, err = f.List(background, shop.ID, ListOptions{Limit: 1 << 30}); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range all {
+			if !m.Status.Settled() {
+				return false
+			}
+		}
+		return true
+	})
+	ready := 0
+	for _, m := range all {
+		switch m.Status {
+		case Ready:
+			f.download(m)
+			ready++
+		case Failed:
+			if f.refusal(m) != problem.CodeExportFailed {
+				t.Errorf("download of the failed export %s is refused with %q", m.ID, f.refusal(m))
+			}
+		default:
+			t.Errorf("export %s is %s", m.ID, m.Status)
+		}
+	}
+	if ready == 0 || len(f.files()) != ready {
+		t.Errorf("%d exports are ready, there are %d files", ready, len(f.files()))
+	}
+	t.Logf("%d exports, %d ready", len(all), ready)
+}
+
+func killChild(t *testing.T, folder string, after time.Duration) {
+	t.Helper()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), crashFolder+"="+folder)
+	var output bytes.Buffer
+	child.Stdout, child.Stderr = &output, &output
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(after)
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait()
+	if output.Len() > 0 {
+		t.Fatalf("the child said:\n%s", &output)
+	}
+}
