@@ -1,6 +1,11 @@
 package projectdb
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
 
 // writtenTable is what only the text of a CREATE TABLE statement tells: no
 // pragma shows it. The text comes from sqlite_schema, so SQLite has parsed it
@@ -194,12 +199,57 @@ func closing(tokens []token, open int) int {
 	return len(tokens) - 1
 }
 
-// inside returns the text between two parentheses.
+// inside returns the text between two parentheses, without comments at its
+// ends: one that a line end closes would swallow what is written after it.
 func inside(statement string, tokens []token, open, end int) string {
 	if open >= end {
 		return ""
 	}
-	return strings.TrimSpace(statement[tokens[open].end:tokens[end].start])
+	return textOf(statement, tokens[open+1:end])
+}
+
+// withoutComments returns an expression without comments at its ends.
+func withoutComments(expression string) string {
+	return textOf(expression, scanSQL(expression))
+}
+
+// RenameColumns returns an expression in which columns bear other names; names
+// maps the folded old name to the new one.
+func RenameColumns(expression string, names map[string]string) string {
+	var b strings.Builder
+	done := 0
+	tokens := scanSQL(expression)
+	for i, tok := range tokens {
+		name, renamed := names[fold(tok.name())]
+		isCall := i+1 < len(tokens) && tokens[i+1].text == "("
+		if !renamed || isCall || tok.text[0] == '\'' {
+			continue
+		}
+		b.WriteString(expression[done:tok.start] + format.QuoteIdent(name))
+		done = tok.end
+	}
+	b.WriteString(expression[done:])
+	return b.String()
+}
+
+// LiteralDefault returns the default of a column, as SQLite's pragma shows it,
+// so that it means the same in parentheses: there, a bare word or a text in
+// double quotes would be a column.
+func LiteralDefault(expression string) string {
+	tokens := scanSQL(expression)
+	if len(tokens) != 1 {
+		return expression
+	}
+	switch tok := tokens[0]; {
+	case tok.is("NULL", "TRUE", "FALSE", "CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"):
+		return expression
+	case tok.text[0] == '\'', !isWordByte(tok.text[0]) && tok.name() == tok.text:
+		return expression
+	case tok.text[0] == '.' || '0' <= tok.text[0] && tok.text[0] <= '9':
+		return expression
+	default:
+		return literal(sqlite.TextValue(tok.name()))
+	}
 }
 
 func textOf(statement string, tokens []token) string {

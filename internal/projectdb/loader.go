@@ -63,6 +63,30 @@ func (l *Loader) Names() (map[string]bool, error) {
 	return names, err
 }
 
+// SetCounter sets the largest id that AUTOINCREMENT has given in the table.
+func (l *Loader) SetCounter(t *Table, id int64) error {
+	return writeCounter(l.c, t, id)
+}
+
+// Rows prepares the reading of every row, in the order of the table.
+func (l *Loader) Rows(t *Table, columns []string) (*sqlite.Stmt, error) {
+	return l.c.Prepare("SELECT " + identList(columns) + " FROM " + quote(t.Name) + " NOT INDEXED")
+}
+
+// BrokenKeys returns which foreign keys of the table, by their place in it, its
+// rows violate, and how many rows do. Keys that SQLite cannot check because
+// their parent columns are no key are an error of kind sqlite.BadSQL.
+func (l *Loader) BrokenKeys(t *Table) (map[int]int64, error) {
+	broken := map[int]int64{}
+	const query = "SELECT fkid, count(*) FROM pragma_foreign_key_check(?) GROUP BY fkid"
+	err := l.c.Query(query, []any{t.Name}, func(s *sqlite.Stmt) error {
+		// SQLite numbers the keys from the last.
+		broken[len(t.ForeignKeys)-1-int(s.Int(0))] = s.Int(1)
+		return nil
+	})
+	return broken, err
+}
+
 // Inserter inserts rows into one table.
 type Inserter struct {
 	stmt *sqlite.Stmt

@@ -3,6 +3,9 @@ package projectdb
 import (
 	"regexp"
 	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/zangtable/zangtable/internal/problem"
 )
@@ -40,9 +43,22 @@ func AdjustName(name, otherwise string, taken map[string]bool) string {
 	return adjusted
 }
 
+// letters that are not a Latin letter with a mark, but are read like one.
+var letters = strings.NewReplacer("ß", "ss", "æ", "ae", "Æ", "AE", "œ", "oe", "Œ", "OE", "ø", "o", "Ø", "O", "ł", "l", "Ł", "L", "đ", "d", "Đ", "D", "ı", "i")
+
+// withoutMarks takes the marks off Latin letters: Überläufe becomes Uberlaufe.
+func withoutMarks(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Mn, r) {
+			return -1
+		}
+		return r
+	}, norm.NFD.String(letters.Replace(name)))
+}
+
 func allowedForm(name, otherwise string) string {
 	b := make([]byte, 0, len(name))
-	for _, r := range name {
+	for _, r := range withoutMarks(name) {
 		switch {
 		case r < 0x80 && isWordByte(byte(r)) && r != '$' && r != '.':
 			b = append(b, byte(r))

@@ -27,6 +27,9 @@ type Table struct {
 	ForeignKeys []ForeignKey
 	Checks      []string // expressions of CHECK constraints, of columns and of the table
 	Indexes     []Index
+	// ConflictClauses are the ON CONFLICT clauses of constraints, other than
+	// ABORT. Tables of ours have none, and CreateSQL leaves them out.
+	ConflictClauses []string
 }
 
 // Column is one column of a table.
@@ -105,6 +108,10 @@ func (t *Table) Column(name string) *Column {
 	return nil
 }
 
+// RowidName returns a name by which the rowid can be reached, or "" when the
+// table has none, or hides it behind columns of all its names.
+func (t *Table) RowidName() string { return t.rowidName() }
+
 // IsPrimary reports whether the column belongs to the primary key.
 func (t *Table) IsPrimary(column string) bool {
 	for _, part := range t.PrimaryKey {
@@ -149,6 +156,7 @@ func ReadTable(c *sqlite.Conn, name string) (Table, error) {
 	written := parseCreateTable(statement)
 	t.Autoincrement = written.autoincrement
 	t.Checks = written.checks
+	t.ConflictClauses = written.conflicts
 	for _, read := range []func(*sqlite.Conn, *Table) error{readColumns, readRowid, readIndexes, readForeignKeys} {
 		if err := read(c, &t); err != nil {
 			return t, fmt.Errorf("read the shape of table %s: %w", name, err)
@@ -158,11 +166,30 @@ func ReadTable(c *sqlite.Conn, name string) (Table, error) {
 	return t, nil
 }
 
+// DisplayNames returns the display names of tables, by folded table name, when
+// the database is a project's, and whether it is.
+func DisplayNames(c *sqlite.Conn) (names map[string]string, ours bool, err error) {
+	id, err := c.Int("PRAGMA application_id")
+	if err != nil || id != int64(schema.ApplicationID) {
+		return nil, false, err
+	}
+	catalogues, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_tables'")
+	if err != nil || catalogues == 0 {
+		return nil, true, err
+	}
+	names = map[string]string{}
+	err = c.Query("SELECT table_name, display_name FROM _tables WHERE display_name IS NOT NULL", nil, func(s *sqlite.Stmt) error {
+		names[fold(s.Text(0))] = s.Text(1)
+		return nil
+	})
+	return names, true, err
+}
+
 func readColumns(c *sqlite.Conn, t *Table) error {
 	key := map[int64]KeyPart{}
 	const query = `SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid`
 	err := c.Query(query, []any{t.Name}, func(s *sqlite.Stmt) error {
-		column := Column{Name: s.Text(0), Type: s.Text(1), NotNull: s.Int(2) != 0, Default: s.Text(3)}
+		column := Column{Name: s.Text(0), Type: s.Text(1), NotNull: s.Int(2) != 0, Default: withoutComments(s.Text(3))}
 		if pk := s.Int(4); pk > 0 {
 			key[pk] = KeyPart{Column: column.Name}
 		}

@@ -1,0 +1,278 @@
+package ingest
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// write makes a file of the given name and content.
+func write(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// exported returns a table as a CSV file, by our own writer.
+func exported(t testing.TB, p project, table string) string {
+	t.Helper()
+	shape, err := p.Table(context.Background(), table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := sqlite.OpenFile(p.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var columns []format.Column
+	var names []string
+	for _, column := range shape.Columns {
+		columns = append(columns, format.Column{Name: column.Name, Type: column.Type})
+		names = append(names, column.Name)
+	}
+	encoder := format.NewCSV(columns, format.DefaultDialect())
+	rows, err := c.Prepare(selectSQL(shape.Name, "", names))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	out := encoder.Head(nil)
+	err = eachBatch(context.Background(), rows, func(b *sqlite.Batch) error {
+		out = encoder.Rows(out, b, false)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func types(r Report) string {
+	var list []string
+	for _, column := range r.Tables[0].Columns {
+		list = append(list, column.Name+" "+column.Type)
+	}
+	return strings.Join(list, ", ")
+}
+
+func TestCSVTypesAreThoseThatRoundTrip(t *testing.T) {
+	for _, test := range []struct{ name, values, want string }{
+		{"whole numbers", "1|-1|0|9223372036854775807|-9223372036854775808", "INTEGER"},
+		{"beyond 64 bits", "1|9223372036854775808", "TEXT"},
+		{"leading zero", "007|12", "TEXT"},
+		{"plus sign", "+1", "TEXT"},
+		{"minus zero", "-0", "TEXT"},
+		{"reals", "1.5|-0.1|1e+21|2.0|1e-07", "REAL"},
+		{"trailing zero", "1.50", "TEXT"},
+		{"other exponent", "1E5|1e5", "TEXT"},
+		{"negative zero, whose sign a REAL column forgets", "-0.0", "TEXT"},
+		{"whole and other numbers", "1|1.5", "TEXT"},
+		{"infinities among reals", "1.5|Infinity|-Infinity", "REAL"},
+		{"infinity alone may be a word", "Infinity", "TEXT"},
+		{"not a number", "NaN|1.5", "TEXT"},
+		{"nulls do not count", "1||3", "INTEGER"},
+		{"only nulls", "|", "TEXT"},
+		{"an empty text is no number", "1|\"\"", "TEXT"},
+		{"quotes do not matter", "\"1\"|2", "INTEGER"},
+		{"hexadecimal and underscores", "0x10|1_000", "TEXT"},
+		{"spaces", " 1|2", "TEXT"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newProject(t)
+			lines := "id,value\n"
+			for i, value := range strings.Split(test.values, "|") {
+				lines += fmt.Sprintf("x%d,%s\n", i, value)
+			}
+			path := write(t, "t.csv", lines)
+			report := p.mustTake(t, path)
+			if got := report.Tables[0].Columns[1].Type; got != test.want {
+				t.Errorf("type is %s, want %s (%s)", got, test.want, report.Tables[0].Columns[1].Reason)
+			}
+			want := strings.ReplaceAll(lines, "\"1\"", "1")
+			want = strings.ReplaceAll(want, ", 1", ",\" 1\"") // our writer guards spaces with quotes
+			if got := exported(t, p, "t"); got != want {
+				t.Errorf("exported again:\n%s", cmp.Diff(want, got))
+			}
+		})
+	}
+}
+
+func TestCSVSampleFilesComeInAndGoOutUnchanged(t *testing.T) {
+	for _, name := range []string{"tweets.csv", "police-deaths.csv"} {
+		t.Run(name, func(t *testing.T) {
+			path := testData(t, name)
+			p := newProject(t)
+			report := p.mustTake(t, path)
+			original, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, got := records(t, string(original)), records(t, exported(t, p, report.Tables[0].Name))
+			if diff := cmp.Diff(want[1:], got[1:]); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func records(t testing.TB, content string) [][]string {
+	t.Helper()
+	out, err := csv.NewReader(strings.NewReader(content)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestCSVNames(t *testing.T) {
+	for _, test := range []struct {
+		file, content string
+		options       Options
+		table, want   string
+		notes         []string
+	}{
+		{"people.csv", "name,age\nAda,36\n", Options{}, "people", "name TEXT, age INTEGER", nil},
+		{"my data (2).csv", "name,age\nAda,36\n", Options{}, "my_data_2", "name TEXT, age INTEGER", nil},
+		{"2024.csv", "name,age\nAda,36\n", Options{Table: "years"}, "years", "name TEXT, age INTEGER", nil},
+		{"2024.csv", "1,2\n3,4\n", Options{}, "table_2024", "column_1 INTEGER, column_2 INTEGER", nil},
+		{"x.csv", "First name,first name,ID\na,b,c\n", Options{CSV: format.ReadDialect{Header: format.WithHeader}}, "x", "First_name TEXT, first_name_2 TEXT, ID TEXT", []string{
+			"column First name: The name is empty, not allowed here or used twice; the column is now named First_name.",
+			"column first name: The name is empty, not allowed here or used twice; the column is now named first_name_2.",
+		}},
+		{"x.csv", "a,,a\n1,2,3\n", Options{CSV: format.ReadDialect{Header: format.WithHeader}}, "x", "a INTEGER, column_2 INTEGER, a_2 INTEGER", []string{
+			"column number 2: The name is empty, not allowed here or used twice; the column is now named column_2.",
+			"column a: The name is empty, not allowed here or used twice; the column is now named a_2.",
+		}},
+		{"x.csv", "name,age\n", Options{}, "x", "name TEXT, age TEXT", nil},
+	} {
+		t.Run(test.file+" "+test.table, func(t *testing.T) {
+			p := newProject(t)
+			report, err := p.take(write(t, test.file, test.content), test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := report.Tables[0].Name; got != test.table {
+				t.Errorf("table %q, want %q", got, test.table)
+			}
+			if got := types(report); got != test.want {
+				t.Errorf("columns %q, want %q", got, test.want)
+			}
+			if diff := cmp.Diff(append([]string{}, test.notes...), texts(report.Notes)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCSVNullAndEmptyText(t *testing.T) {
+	p := newProject(t)
+	content := "id,note\nx,\ny,\"\"\nz,\"a\r\nb\"\n"
+	p.mustTake(t, write(t, "n.csv", content))
+	if got := exported(t, p, "n"); got != content {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCSVKeepsBytesThatAreNotUTF8(t *testing.T) {
+	p := newProject(t)
+	content := "id,naïve\nx,caf\xe9\ny,über\nz,ßßß\n"
+	report := p.mustTake(t, write(t, "n.csv", content))
+	if got := exported(t, p, "n"); !strings.Contains(got, "x,caf\xe9\n") {
+		t.Errorf("got %q", got)
+	}
+	want := []string{
+		"column naïve: The name is empty, not allowed here or used twice; the column is now named naive.",
+		"file: 1 field has bytes that are not UTF-8. They are kept as they are.",
+	}
+	if diff := cmp.Diff(want, texts(report.Notes)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCSVBadRowsAreNamedAndNothingIsImported(t *testing.T) {
+	for _, test := range []struct{ name, content, want string }{
+		{"too long", "a,b\n1,2\n1,2,3\n", "Line 3 has 3 fields, but the first row has 2."},
+		{"too short", "a,b\n1,2\n1\n\"x\ny\",2\n3\n", "2 faults in the file, nothing was imported. The first: Line 3 has 1 field, but the first row has 2."},
+		{"unclosed quote", "a,b\n1,\"2\n", "Line 2, column 3: the quote that opens here is never closed."},
+		{"NUL", "a,b\n" + strings.Repeat("1,2\n", 100_000) + "1,x\x00y\n", "Line 100002, column b: the value holds a NUL character."},
+		{"empty", "", "The file is empty."},
+		{"only blank lines", "\n\n", "The file holds nothing but empty lines."},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newProject(t)
+			_, err := p.take(write(t, "x.csv", test.content), Options{})
+			if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got %v", err)
+			}
+			if tables, _ := p.Tables(context.Background()); len(tables) != 0 {
+				t.Errorf("tables were made: %v", tables)
+			}
+		})
+	}
+}
+
+func TestCSVUnderATakenNameIsAConflict(t *testing.T) {
+	p := newProject(t)
+	path := write(t, "people.csv", "name,age\nAda,36\n")
+	p.mustTake(t, path)
+	_, err := p.take(path, Options{})
+	if !problem.Is(err, problem.CodeConflict) || !strings.Contains(err.Error(), "people") {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := p.take(path, Options{Table: "no good"}); !problem.Is(err, problem.CodeValidationFailed) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestCSVThatChangesBetweenTheReadingsIsRefused(t *testing.T) {
+	p := newProject(t)
+	path := write(t, "x.csv", "a,b\n1,2\n")
+	source, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("a,b\n1,3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.Load(context.Background(), p.DB, Options{}); !problem.Is(err, problem.CodeValidationFailed) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestWhatIsNoDatabaseAndNoTextIsRefused(t *testing.T) {
+	for _, test := range []struct{ name, content, want string }{
+		{"jpeg", "\xff\xd8\xff\xe0\x00\x10JFIF\x00" + strings.Repeat("\x00\x01", 99), "JPEG"},
+		{"zip", "PK\x03\x04abcdefghijkl", "ZIP"},
+		{"NUL", "a,b\nc\x00,d\n", "NUL"},
+		{"binary", strings.Repeat("\x01\x02\x80\xff\x07\x03", 500), "not CSV text"},
+		{"SQLite header only", sqliteMagic, "SQLite"},
+		{"SQLite header and noise", sqliteMagic + strings.Repeat("\x93\x11noise", 2000), "SQLite"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Open(write(t, "x", test.content))
+			if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got %v", err)
+			}
+		})
+	}
+	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "folder") {
+		t.Errorf("a folder: %v", err)
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "not exist") {
+		t.Errorf("no file: %v", err)
+	}
+}

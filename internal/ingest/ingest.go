@@ -1,0 +1,241 @@
+// Package ingest takes files of others into a project: it makes tables of what
+// they hold, without changing a value, and says in sentences what it had to
+// adjust or leave out. The files are untrusted and only ever read. The package
+// knows nothing of how a file came here, and of no project but the one it fills.
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Kind names what kind of file a source is.
+type Kind string
+
+// The kinds of files that can be imported.
+const (
+	KindSQLite Kind = "sqlite"
+	KindCSV    Kind = "csv"
+)
+
+// Options say how a file is taken in.
+type Options struct {
+	Table string             // name for a CSV's table; "" takes that of the file
+	CSV   format.ReadDialect // what is left zero is detected
+}
+
+// Report says what came in and how. Tables and columns bear the names they have
+// now, and those they had in the file.
+type Report struct {
+	Source string        `json:"source"` // the name of the file, without its folder
+	SHA256 string        `json:"sha256"`
+	Kind   Kind          `json:"kind"`
+	Tables []TableReport `json:"tables"`
+	Notes  []Note        `json:"notes"` // everything adjusted or not carried
+}
+
+// TableReport is about one table that was made.
+type TableReport struct {
+	Source  string         `json:"source"` // the name in the file
+	Name    string         `json:"name"`
+	Rows    int64          `json:"rows"`
+	Columns []ColumnReport `json:"columns"`
+}
+
+// ColumnReport is about one column of a table that was made.
+type ColumnReport struct {
+	Source       string `json:"source"` // the name in the file
+	Name         string `json:"name"`
+	DeclaredType string `json:"declared_type"`
+	Type         string `json:"type"`
+	Reason       string `json:"reason,omitempty"` // why this type, unless it is the declared one
+}
+
+// Note is a sentence about a thing in the file.
+type Note struct {
+	Subject string `json:"subject"` // such as "table orders" or "column orders.total"
+	Text    string `json:"text"`
+}
+
+// String is the note as one line.
+func (n Note) String() string { return n.Subject + ": " + n.Text }
+
+// notes collects what is to be said.
+type notes []Note
+
+func (n *notes) add(subject, format string, args ...any) {
+	*n = append(*n, Note{subject, fmt.Sprintf(format, args...)})
+}
+
+// Source is a file that has been opened and recognized.
+type Source struct {
+	path   string // without symbolic links
+	name   string // of the file, as it was given
+	sha256 string
+	kind   Kind
+	db     *sqliteFile // of a SQLite file
+}
+
+// sqliteMagic begins every SQLite file.
+const sqliteMagic = "SQLite format 3\x00"
+
+// Open recognizes a file by its content. One that cannot be imported is a
+// validation_failed problem about the field "file" that says why. The caller
+// closes the source.
+func Open(path string) (*Source, error) {
+	resolved, head, err := readHead(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{path: resolved, name: filepath.Base(path), kind: KindCSV}
+	if bytes.HasPrefix(head, []byte(sqliteMagic)) {
+		s.kind = KindSQLite
+	} else if _, err := format.Sniff(head); err != nil {
+		return nil, notImportable(head, err)
+	}
+	if s.sha256, err = hashFiles(s.files()...); err != nil {
+		return nil, unreadable(err)
+	}
+	if s.kind == KindSQLite {
+		if s.db, err = openSQLite(s.files()); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// headSize is how much of a file is looked at to recognize it.
+const headSize = 256 << 10
+
+func readHead(path string) (resolved string, head []byte, err error) {
+	if resolved, err = filepath.EvalSymlinks(path); err != nil {
+		return "", nil, unreadable(err)
+	}
+	info, err := os.Stat(resolved)
+	switch {
+	case err != nil:
+		return "", nil, unreadable(err)
+	case info.IsDir():
+		return "", nil, invalid("This is a folder, not a file.")
+	case !info.Mode().IsRegular():
+		return "", nil, invalid("This is not a regular file.")
+	case info.Size() == 0:
+		return "", nil, invalid("The file is empty.")
+	}
+	f, err := os.Open(resolved)
+	if err != nil {
+		return "", nil, unreadable(err)
+	}
+	defer f.Close()
+	head, err = io.ReadAll(io.LimitReader(f, headSize))
+	if err != nil {
+		return "", nil, unreadable(err)
+	}
+	return resolved, head, nil
+}
+
+// files returns the file and, of a SQLite file, its write-ahead log, which
+// holds its newest rows.
+func (s *Source) files() []string {
+	if s.kind == KindSQLite {
+		if info, err := os.Stat(s.path + "-wal"); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+			return []string{s.path, s.path + "-wal"}
+		}
+	}
+	return []string{s.path}
+}
+
+// Close lets go of the file.
+func (s *Source) Close() error {
+	if s.db == nil {
+		return nil
+	}
+	return s.db.Close()
+}
+
+// Kind returns what kind of file it is.
+func (s *Source) Kind() Kind { return s.kind }
+
+// SHA256 returns the SHA-256 of the file in hexadecimal digits; a SQLite file's
+// write-ahead log, if it holds anything, counts as its continuation.
+func (s *Source) SHA256() string { return s.sha256 }
+
+// Load makes tables of the file in the project, in one transaction: on an error
+// nothing is changed. Faults of the file are *problem.Error about the field
+// "file" with their place; a name that the project has already is a conflict.
+func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
+	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.kind}
+	load := s.loadCSV
+	if s.kind == KindSQLite {
+		load = s.loadSQLite
+	}
+	err := load(ctx, db, o, &report)
+	return report, err
+}
+
+func hashFiles(paths ...string) (string, error) {
+	sum := sha256.New()
+	for _, path := range paths {
+		if err := readFile(path, sum); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// readFile copies a file to w.
+func readFile(path string, w io.Writer) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// invalid is a problem of the file as a whole.
+func invalid(format string, args ...any) *problem.Error {
+	return problem.Invalid("file", format, args...)
+}
+
+// unreadable is the problem of a file that the system does not let us read. It
+// names no path: the client knows it.
+func unreadable(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return invalid("The file does not exist.").Because(err)
+	case errors.Is(err, fs.ErrPermission):
+		return invalid("The file may not be read: permission denied.").Because(err)
+	}
+	return invalid("The file cannot be read.").Because(err)
+}
+
+// notImportable is the problem of a file of an unknown kind.
+func notImportable(head []byte, err error) error {
+	reason := sqlite.Message(err)
+	for _, known := range []struct{ magic, name string }{
+		{"\xff\xd8\xff", "a JPEG image"},
+		{"\x89PNG\r\n", "a PNG image"},
+		{"GIF8", "a GIF image"},
+		{"\x7fELF", "a program"},
+	} {
+		if bytes.HasPrefix(head, []byte(known.magic)) {
+			reason = "The file is " + known.name + "."
+		}
+	}
+	return invalid("%s A SQLite database that is not encrypted, or a CSV file is needed.", reason).Because(err)
+}

@@ -1,0 +1,376 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Rows are copied in batches of this size.
+const (
+	batchRows  = 1000
+	batchBytes = 1 << 20
+)
+
+func (s *Source) loadSQLite(ctx context.Context, db *projectdb.DB, _ Options, report *Report) error {
+	p, err := makePlan(s.db.Conn)
+	if err != nil {
+		return damagedOnly(err)
+	}
+	if err := p.takeDisplayNames(s.db.Conn); err != nil {
+		return damagedOnly(err)
+	}
+	err = db.Load(ctx, func(l *projectdb.Loader) error {
+		if err := p.nameIndexes(l); err != nil {
+			return err
+		}
+		return p.load(ctx, l, s.db.Conn)
+	})
+	p.report(report)
+	return err
+}
+
+// damagedOnly turns what SQLite says of the source into a problem of the file.
+func damagedOnly(err error) error {
+	if sqlite.FaultOf(err) == sqlite.Other {
+		return err
+	}
+	return damaged(err)
+}
+
+func (p *plan) takeDisplayNames(c *sqlite.Conn) error {
+	names, _, err := projectdb.DisplayNames(c)
+	for _, t := range p.tables {
+		if name, ok := names[fold(t.source.Name)]; ok {
+			t.shape.DisplayName = &name
+		}
+	}
+	return err
+}
+
+// nameIndexes gives each index a name that no table or index has. Tables whose
+// name the project has already are a conflict.
+func (p *plan) nameIndexes(l *projectdb.Loader) error {
+	taken, err := l.Names()
+	if err != nil {
+		return err
+	}
+	if err := p.refuseTaken(taken); err != nil {
+		return err
+	}
+	for _, t := range p.tables {
+		for i := range t.shape.Indexes {
+			x := &t.shape.Indexes[i]
+			name := projectdb.AdjustName(x.Name, "index", taken)
+			if name != x.Name {
+				t.notes.add("index "+x.Name, "The name is not allowed here or taken; the index is now named %s.", name)
+			}
+			x.Name = name
+		}
+	}
+	return nil
+}
+
+func (p *plan) refuseTaken(taken map[string]bool) error {
+	var names []string
+	for _, t := range p.tables {
+		if taken[fold(t.shape.Name)] {
+			names = append(names, t.shape.Name)
+		}
+	}
+	for _, t := range p.tables {
+		taken[fold(t.shape.Name)] = true
+	}
+	return nameConflict(names)
+}
+
+func nameConflict(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	return problem.New(problem.CodeConflict, "The project has these names already: %s. Nothing was imported.", strings.Join(names, ", ")).
+		With("file", "Tables or indexes with these names exist: %s.", strings.Join(names, ", "))
+}
+
+// errAgain is the end of an attempt after which the plan has changed.
+var errAgain = errors.New("load again by the changed plan")
+
+// load makes all tables. When rows turn out to break foreign keys, everything
+// is taken back and made again without these keys: a table that others refer to
+// cannot be changed afterwards.
+func (p *plan) load(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+	for {
+		err := l.Try(func() error {
+			for _, t := range p.tables {
+				if err := t.load(ctx, l, source); err != nil {
+					return err
+				}
+			}
+			return p.checkKeys(l)
+		})
+		if !errors.Is(err, errAgain) {
+			return err
+		}
+	}
+}
+
+func (p *plan) checkKeys(l *projectdb.Loader) error {
+	again := false
+	for _, t := range p.tables {
+		dropped, err := t.checkKeys(l)
+		if err != nil {
+			return err
+		}
+		again = again || dropped
+	}
+	if again {
+		return errAgain
+	}
+	return nil
+}
+
+// checkKeys drops the foreign keys that do not hold from the plan.
+func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
+	if len(p.shape.ForeignKeys) == 0 {
+		return false, nil
+	}
+	broken, err := l.BrokenKeys(&p.shape)
+	if sqlite.FaultOf(err) == sqlite.BadSQL {
+		p.notes.add(p.subject(), "Foreign keys are not carried. SQLite says: %s.", oneLine(sqlite.Message(err)))
+		p.shape.ForeignKeys = nil
+		return true, nil
+	}
+	if err != nil || len(broken) == 0 {
+		return false, err
+	}
+	var kept []projectdb.ForeignKey
+	for i, key := range p.shape.ForeignKeys {
+		if rows := broken[i]; rows > 0 {
+			p.notes.add(p.subject(), "The foreign key on %s to %s is not carried: %s no parent.", strings.Join(key.Columns, ", "), key.Parent, have(rows))
+			continue
+		}
+		kept = append(kept, key)
+	}
+	p.shape.ForeignKeys = kept
+	return true, nil
+}
+
+// load makes one table with its rows and indexes. What stands in the way of the
+// rows is left out and noted.
+func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+	for {
+		err := l.Try(func() error { return p.create(ctx, l, source) })
+		if err == nil {
+			return p.createIndexes(l)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		relaxed, relaxErr := p.relax(l, source, err)
+		if relaxErr != nil {
+			return relaxErr
+		}
+		if !relaxed {
+			return fmt.Errorf("import table %s: %w", p.source.Name, err)
+		}
+	}
+}
+
+func (p *tablePlan) create(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+	if _, err := l.CreateTable(p.shape); err != nil {
+		return err
+	}
+	if err := p.copyRows(ctx, l, source); err != nil {
+		return err
+	}
+	if err := p.compareGenerated(ctx, l, source); err != nil {
+		return err
+	}
+	if p.seq < 0 {
+		return nil
+	}
+	return l.SetCounter(&p.shape, p.seq)
+}
+
+// stored returns the columns that have to be copied, in both their names.
+func (p *tablePlan) stored() (from, into []string) {
+	for i, column := range p.shape.Columns {
+		if column.Generated == "" {
+			from = append(from, p.source.Columns[i].Name)
+			into = append(into, column.Name)
+		}
+	}
+	return from, into
+}
+
+// rowid returns the name of the source's rowid if it has to be copied beside
+// the columns, else "".
+func (p *tablePlan) rowid() string {
+	const mostColumns = 2000 // of a query's result
+	if p.source.RowidKey || p.shape.RowidName() == "" || len(p.shape.Columns) >= mostColumns {
+		return ""
+	}
+	return p.source.RowidName()
+}
+
+func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+	from, into := p.stored()
+	rowid := p.rowid()
+	rows, err := source.Prepare(selectSQL(p.source.Name, rowid, from))
+	if err != nil {
+		return damagedOnly(err)
+	}
+	defer rows.Close()
+	inserter, _, err := l.Insert(&p.shape, into, rowid != "")
+	if err != nil {
+		return err
+	}
+	defer inserter.Close()
+	err = eachBatch(ctx, rows, inserter.Batch)
+	p.rows = inserter.Rows()
+	return err
+}
+
+// selectSQL reads a table itself and no index, which may lack rows in a damaged
+// file.
+func selectSQL(table, rowid string, columns []string) string {
+	list := make([]string, 0, len(columns)+1)
+	if rowid != "" {
+		list = append(list, rowid)
+	}
+	for _, name := range columns {
+		list = append(list, format.QuoteIdent(name))
+	}
+	return "SELECT " + strings.Join(list, ", ") + " FROM " + format.QuoteIdent(table) + " NOT INDEXED"
+}
+
+// eachBatch reads rows of the source to their end.
+func eachBatch(ctx context.Context, rows *sqlite.Stmt, use func(*sqlite.Batch) error) error {
+	var b sqlite.Batch
+	for more := true; more; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b.Reset(rows.Columns())
+		var err error
+		if more, err = rows.Fill(&b, batchRows, batchBytes); err != nil {
+			return damagedOnly(err)
+		}
+		if err := use(&b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// differsError says that a generated column has other values here.
+type differsError struct{ column int }
+
+func (e *differsError) Error() string {
+	return fmt.Sprintf("generated column %d has other values", e.column)
+}
+
+// compareGenerated makes sure that generated columns have the values here that
+// they have in the source: other types can change what an expression gives.
+func (p *tablePlan) compareGenerated(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+	var from, into []string
+	var places []int
+	for i, column := range p.shape.Columns {
+		if column.Generated != "" {
+			from = append(from, p.source.Columns[i].Name)
+			into = append(into, column.Name)
+			places = append(places, i)
+		}
+	}
+	if len(places) == 0 {
+		return nil
+	}
+	theirs, err := source.Prepare(selectSQL(p.source.Name, "", from))
+	if err != nil {
+		return damagedOnly(err)
+	}
+	defer theirs.Close()
+	ours, err := l.Rows(&p.shape, into)
+	if err != nil {
+		return err
+	}
+	defer ours.Close()
+	var mine sqlite.Batch
+	return eachBatch(ctx, theirs, func(b *sqlite.Batch) error {
+		mine.Reset(b.Columns)
+		if _, err := ours.Fill(&mine, b.Rows, math.MaxInt); err != nil {
+			return err
+		}
+		if different := firstDifference(b, &mine); different >= 0 {
+			return &differsError{places[different]}
+		}
+		return nil
+	})
+}
+
+// firstDifference returns the column in which two batches differ first, or -1.
+func firstDifference(a, b *sqlite.Batch) int {
+	for i := range min(a.Rows, b.Rows) {
+		for j, x := range a.Row(i) {
+			v, w := a.Value(x), b.Value(b.Row(i)[j])
+			same := v.Kind == w.Kind && v.Int == w.Int && math.Float64bits(v.Float) == math.Float64bits(w.Float) && bytes.Equal(v.Bytes, w.Bytes)
+			if !same {
+				return j
+			}
+		}
+	}
+	return -1
+}
+
+// createIndexes makes the indexes, after the rows: that is faster.
+func (p *tablePlan) createIndexes(l *projectdb.Loader) error {
+	var failure error
+	p.shape.Indexes = slices.DeleteFunc(p.shape.Indexes, func(x projectdb.Index) bool {
+		if failure != nil {
+			return false
+		}
+		err := l.Try(func() error { return l.CreateIndex(x) })
+		if err != nil && !refusal(err) {
+			failure = err
+			return false
+		}
+		if err != nil {
+			p.notes.add("index "+x.Name, "It is not carried. SQLite says: %s.", oneLine(sqlite.Message(err)))
+		}
+		return err != nil
+	})
+	return failure
+}
+
+// refusal reports whether SQLite has refused a definition or row, and not
+// failed at its work.
+func refusal(err error) bool {
+	switch sqlite.FaultOf(err) {
+	case sqlite.BadSQL, sqlite.Denied, sqlite.Damaged, sqlite.Unique, sqlite.NotNull, sqlite.Check, sqlite.DataType:
+		return true
+	}
+	return false
+}
+
+// report adds what was planned and done.
+func (p *plan) report(r *Report) {
+	r.Notes = append(r.Notes, p.notes...)
+	for _, t := range p.tables {
+		table := TableReport{Source: t.source.Name, Name: t.shape.Name, Rows: t.rows}
+		for i, column := range t.shape.Columns {
+			source := t.source.Columns[i]
+			table.Columns = append(table.Columns, ColumnReport{source.Name, column.Name, source.Type, column.Type, t.typed[i]})
+		}
+		r.Tables = append(r.Tables, table)
+		r.Notes = append(r.Notes, t.notes...)
+	}
+}

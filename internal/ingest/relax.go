@@ -1,0 +1,206 @@
+package ingest
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// relax leaves out of the plan what stands in the way of a table or of its
+// rows, and notes it. It reports false when it finds nothing to leave out.
+func (p *tablePlan) relax(l *projectdb.Loader, source *sqlite.Conn, cause error) (relaxed bool, err error) {
+	if differs := (*differsError)(nil); errors.As(cause, &differs) {
+		p.storeGenerated(differs.column, "it would have other values here")
+		return true, nil
+	}
+	names := sqlite.ConstraintColumns(cause)
+	switch sqlite.FaultOf(cause) {
+	case sqlite.Check:
+		return p.dropBrokenChecks(source)
+	case sqlite.Unique:
+		return p.dropUnique(names), nil
+	case sqlite.NotNull:
+		return p.dropNotNull(names), nil
+	case sqlite.DataType:
+		return p.dropTypes(names), nil
+	case sqlite.BadSQL, sqlite.Denied, sqlite.Damaged:
+		if p.fitted {
+			return false, nil
+		}
+		p.fitted = true
+		return true, p.fit(l)
+	}
+	return false, nil
+}
+
+// storeGenerated makes a generated column an ordinary one with the same values.
+func (p *tablePlan) storeGenerated(i int, reason string) {
+	p.shape.Columns[i].Generated = ""
+	p.notes.add(p.columnSubject(i), "It was generated and now holds plain values: %s.", reason)
+}
+
+// dropBrokenChecks drops the checks that rows of the source break; all of them
+// when SQLite cannot say which.
+func (p *tablePlan) dropBrokenChecks(source *sqlite.Conn) (bool, error) {
+	var kept []string
+	for _, check := range p.shape.Checks {
+		const query = "SELECT count(*) FROM "
+		broken, err := source.Int(query + format.QuoteIdent(p.source.Name) + " NOT INDEXED WHERE NOT (" + p.checks[check] + ")")
+		if err != nil && !refusal(err) {
+			return false, damagedOnly(err)
+		}
+		if err == nil && broken == 0 {
+			kept = append(kept, check)
+			continue
+		}
+		p.notes.add(p.subject(), "CHECK (%s) is not carried: %s values that break it.", check, have(broken))
+	}
+	if len(kept) == len(p.shape.Checks) {
+		for _, check := range kept {
+			p.notes.add(p.subject(), "CHECK (%s) is not carried: with the types that the columns have here, rows would break it.", check)
+		}
+		kept = nil
+	}
+	dropped := len(p.shape.Checks) > 0
+	p.shape.Checks = kept
+	return dropped, nil
+}
+
+// dropUnique drops the constraint on the given columns, which rows break
+// because the file's own index lacks them.
+func (p *tablePlan) dropUnique(columns []string) bool {
+	before := len(p.shape.Uniques)
+	p.shape.Uniques = slices.DeleteFunc(p.shape.Uniques, func(u projectdb.Unique) bool {
+		return sameNames(u.Columns, columns)
+	})
+	isKey := before == len(p.shape.Uniques) && sameNames(p.shape.PrimaryKey, columns)
+	if isKey {
+		p.shape.PrimaryKey, p.shape.WithoutRowid = nil, false
+	}
+	if !isKey && before == len(p.shape.Uniques) {
+		return false
+	}
+	for _, name := range columns {
+		p.notes.add("column "+p.source.Name+"."+name, "It is no longer unique: several rows have the same value.")
+	}
+	return true
+}
+
+func sameNames(parts []projectdb.KeyPart, columns []string) bool {
+	return slices.EqualFunc(parts, columns, func(part projectdb.KeyPart, name string) bool { return fold(part.Column) == fold(name) })
+}
+
+func (p *tablePlan) dropNotNull(columns []string) (dropped bool) {
+	for _, name := range columns {
+		if column := p.shape.Column(name); column != nil && column.NotNull {
+			column.NotNull, dropped = false, true
+			p.notes.add("column "+p.source.Name+"."+name, "NOT NULL is not carried: rows have no value.")
+		}
+	}
+	return dropped
+}
+
+// dropTypes makes columns ANY whose values do not fit their type.
+func (p *tablePlan) dropTypes(columns []string) (dropped bool) {
+	for i := range p.shape.Columns {
+		column := &p.shape.Columns[i]
+		if slices.Contains(columns, column.Name) && column.Type != "ANY" {
+			p.notes.add(p.columnSubject(i), "The type %s became ANY: the values do not fit.", column.Type)
+			column.Type, p.typed[i], dropped = "ANY", "the values do not fit", true
+		}
+	}
+	return dropped
+}
+
+// fit finds the pieces that SQLite does not compile here, and keeps the others.
+func (p *tablePlan) fit(l *projectdb.Loader) error {
+	wanted := p.shape
+	base := wanted
+	base.Checks, base.Uniques, base.ForeignKeys = nil, nil, nil
+	base.Columns = slices.Clone(wanted.Columns)
+	for i := range base.Columns {
+		base.Columns[i].Default, base.Columns[i].Generated = "", ""
+	}
+	p.shape = base
+	for _, piece := range p.pieces(wanted) {
+		before := p.shape
+		p.shape.Columns = slices.Clone(before.Columns)
+		piece.add(&p.shape)
+		err := p.compiles(l)
+		if err == nil {
+			continue
+		}
+		if !refusal(err) {
+			return err
+		}
+		p.shape = before
+		p.notes.add(piece.subject, "%s SQLite says: %s.", piece.lost, oneLine(sqlite.Message(err)))
+	}
+	return nil
+}
+
+// piece is a part of a table that may have to be left out.
+type piece struct {
+	subject, lost string // what to say then
+	add           func(*projectdb.Table)
+}
+
+// pieces returns everything of the table that fit has taken off.
+func (p *tablePlan) pieces(wanted projectdb.Table) []piece {
+	var pieces []piece
+	for i, column := range wanted.Columns {
+		if column.Generated != "" {
+			pieces = append(pieces, piece{p.columnSubject(i), "It was generated and now holds plain values.", func(t *projectdb.Table) {
+				t.Columns[i].Generated = column.Generated
+			}})
+		}
+		if column.Default != "" {
+			pieces = append(pieces, piece{p.columnSubject(i), "The default " + column.Default + " is not carried.", func(t *projectdb.Table) {
+				t.Columns[i].Default = column.Default
+			}})
+		}
+	}
+	for _, unique := range wanted.Uniques {
+		pieces = append(pieces, piece{p.subject(), "A UNIQUE constraint is not carried.", func(t *projectdb.Table) {
+			t.Uniques = append(t.Uniques[:len(t.Uniques):len(t.Uniques)], unique)
+		}})
+	}
+	for _, check := range wanted.Checks {
+		pieces = append(pieces, piece{p.subject(), "CHECK (" + check + ") is not carried.", func(t *projectdb.Table) {
+			t.Checks = append(t.Checks[:len(t.Checks):len(t.Checks)], check)
+		}})
+	}
+	for _, key := range wanted.ForeignKeys {
+		pieces = append(pieces, piece{p.subject(), "The foreign key to " + key.Parent + " is not carried.", func(t *projectdb.Table) {
+			t.ForeignKeys = append(t.ForeignKeys[:len(t.ForeignKeys):len(t.ForeignKeys)], key)
+		}})
+	}
+	return pieces
+}
+
+// errTrial takes back a trial that went well.
+var errTrial = errors.New("the trial is over")
+
+// compiles makes the table, prepares an insertion, which compiles every
+// expression, and takes all of it back.
+func (p *tablePlan) compiles(l *projectdb.Loader) error {
+	err := l.Try(func() error {
+		if _, err := l.CreateTable(p.shape); err != nil {
+			return err
+		}
+		_, into := p.stored()
+		inserter, _, err := l.Insert(&p.shape, into, false)
+		if err != nil {
+			return err
+		}
+		inserter.Close()
+		return errTrial
+	})
+	if errors.Is(err, errTrial) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,197 @@
+package ingest
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// sqliteFile is a SQLite file of somebody else, open for reading in one
+// transaction.
+type sqliteFile struct {
+	*sqlite.Conn
+	copied string // folder of a private copy, "" if the file itself is open
+}
+
+// openSQLite opens a database, given as its file and perhaps its write-ahead
+// log, and makes sure that it is sound.
+func openSQLite(files []string) (*sqliteFile, error) {
+	f := &sqliteFile{}
+	if err := f.open(files); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *sqliteFile) open(files []string) error {
+	path, wal := files[0], len(files) > 1
+	mode, err := usesWAL(path)
+	if err != nil {
+		return unreadable(err)
+	}
+	if wal || mode {
+		if path, err = f.copy(files); err != nil {
+			return err
+		}
+	}
+	if f.Conn, err = sqlite.OpenFile(path); err != nil {
+		return damaged(err)
+	}
+	for _, statement := range []string{
+		// A CHECK may call what we do not have, and quick_check would fail.
+		"PRAGMA ignore_check_constraints = ON",
+		"BEGIN",
+	} {
+		if err := f.Exec(statement); err != nil {
+			return damaged(err)
+		}
+	}
+	return f.check()
+}
+
+// usesWAL reports whether the header says that the database is in write-ahead
+// mode: then SQLite cannot open it without creating files beside it.
+func usesWAL(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var versions [2]byte
+	if _, err := f.ReadAt(versions[:], 18); err != nil && err != io.EOF {
+		return false, err
+	}
+	return versions[0] == 2 || versions[1] == 2, nil
+}
+
+// copy puts a private copy of the database into a temporary folder and returns
+// its path. A copy during which the original has changed is refused.
+func (f *sqliteFile) copy(files []string) (path string, err error) {
+	if f.copied, err = os.MkdirTemp("", "zangtable-import-"); err != nil {
+		return "", err
+	}
+	before := stamps(files)
+	path = filepath.Join(f.copied, "source.sqlite")
+	for i, suffix := range []string{"", "-wal"}[:len(files)] {
+		if err := copyFile(files[i], path+suffix); err != nil {
+			return "", err
+		}
+	}
+	if len(files) == 1 {
+		err = setRollbackMode(path)
+	}
+	if err == nil && stamps(files) != before {
+		err = invalid("The database was changed while it was read: close the program that uses it, and try again.")
+	}
+	return path, err
+}
+
+// stamps returns what changes when a file is written.
+func stamps(files []string) string {
+	var b strings.Builder
+	for _, path := range files {
+		if info, err := os.Stat(path); err == nil {
+			b.WriteString(info.ModTime().String() + " " + info.Mode().String() + "\n")
+		}
+	}
+	return b.String()
+}
+
+func copyFile(from, to string) (err error) {
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	return readFile(from, out)
+}
+
+// setRollbackMode takes a database without a log out of write-ahead mode.
+func setRollbackMode(path string) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = f.WriteAt([]byte{1, 1}, 18)
+	return err
+}
+
+// check refuses a database whose structure is damaged. What quick_check says of
+// single values is left to the copying: it finds the same.
+func (f *sqliteFile) check() error {
+	var finding string
+	err := f.Query("PRAGMA quick_check(1000000)", nil, func(s *sqlite.Stmt) error {
+		if text := s.Text(0); finding == "" && !aboutValues(text) {
+			finding = text
+		}
+		return nil
+	})
+	switch {
+	case err != nil && sqlite.FaultOf(err) == sqlite.BadSQL:
+		return f.readSchema()
+	case err != nil:
+		return damaged(err)
+	case finding != "":
+		return invalid("The database is damaged, SQLite says: %s. The sqlite3 shell's .recover may save what is left.", oneLine(finding))
+	}
+	return nil
+}
+
+// readSchema makes sure that at least the list of tables can be read; each
+// table is then checked by reading it.
+func (f *sqliteFile) readSchema() error {
+	if err := f.Exec("SELECT * FROM sqlite_schema"); err != nil {
+		return damaged(err)
+	}
+	return nil
+}
+
+// aboutValues reports whether a finding of quick_check is about a value that
+// breaks a constraint, and not about the structure of the file.
+func aboutValues(finding string) bool {
+	for _, start := range []string{"ok", "NULL value in ", "TEXT value in ", "NUMERIC value in ", "non-", "CHECK constraint failed in "} {
+		if strings.HasPrefix(finding, start) {
+			return true
+		}
+	}
+	return false
+}
+
+// damaged says why SQLite cannot read a database.
+func damaged(err error) error {
+	message := sqlite.Message(err)
+	switch sqlite.FaultOf(err) {
+	case sqlite.Busy:
+		return invalid("The database is locked: close the program that writes to it, and try again.").Because(err)
+	case sqlite.IO:
+		return invalid("The database cannot be opened without changing it. Perhaps a program has not finished writing it (a file that ends in -journal lies beside it): open it once with that program, and try again.").Because(err)
+	case sqlite.Damaged:
+		return invalid("The database is damaged or was cut short, SQLite says: %s.", oneLine(message)).Because(err)
+	}
+	return invalid("The database cannot be read, SQLite says: %s.", oneLine(message)).Because(err)
+}
+
+// oneLine makes a message of SQLite part of a sentence.
+func oneLine(message string) string {
+	const most = 300
+	message = strings.TrimRight(strings.Join(strings.Fields(message), " "), ".")
+	return message[:min(len(message), most)]
+}
+
+// Close closes the database and removes the private copy.
+func (f *sqliteFile) Close() error {
+	var errs []error
+	if f.Conn != nil {
+		errs = append(errs, f.Conn.Close())
+	}
+	if f.copied != "" {
+		errs = append(errs, os.RemoveAll(f.copied))
+	}
+	return errors.Join(errs...)
+}
