@@ -104,7 +104,10 @@ type Options struct {
 }
 
 func selectionOptions(s projectdb.Selection) Options {
-	o := Options{Columns: s.Columns, Filters: json.RawMessage(s.Filters), Sort: s.Sort, Limit: s.Limit, Offset: s.Offset}
+	o := Options{Columns: s.Columns, Sort: s.Sort, Limit: s.Limit, Offset: s.Offset}
+	if s.Filters.Kind() != 'n' {
+		o.Filters = json.RawMessage(s.Filters)
+	}
 	if s.Descending {
 		o.Order = "desc"
 	}
