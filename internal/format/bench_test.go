@@ -107,3 +107,23 @@ func BenchmarkINSERT(b *testing.B) {
 	columns, rows := sampleBatch()
 	benchmarkEncoder(b, NewINSERT("contacts", columns), rows)
 }
+
+func BenchmarkXLSX(b *testing.B) {
+	columns, rows := sampleBatch()
+	b.ReportAllocs()
+	for b.Loop() {
+		x, err := NewXLSX(io.Discard, columns, XLSXOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range 16 {
+			if err := x.Rows(rows); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := x.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*16*rows.Rows)/b.Elapsed().Seconds(), "rows/s")
+}

@@ -1,0 +1,354 @@
+package format
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// The limits of Excel's worksheets. The header takes one of the rows.
+const (
+	XLSXRows    = 1 << 20
+	XLSXColumns = 1 << 14
+	XLSXText    = 1<<15 - 1 // UTF-16 units in a cell
+)
+
+// XLSXOptions says how a workbook is written.
+type XLSXOptions struct {
+	Sheet    string    // name of the sheet; adapted to what Excel allows
+	Split    bool      // go on in another sheet where one is full, instead of failing
+	Modified time.Time // of the workbook and its parts; zero for none
+}
+
+// XLSX writes rows as an Excel workbook, as a stream: neither memory nor
+// temporary files grow with the table. Numbers become numbers; the rest, and
+// what Excel has no number for, becomes text: integers beyond ±2^53, infinities,
+// and blobs in base64. NULL is no cell, the empty text a cell with no text. The
+// header row is bold and stays in view. XLSX is a TableWriter.
+//
+// Characters that XML cannot hold are written as Excel does, U+0001 as _x0001_,
+// and a text that looks like that as _x005F_x0001_. Bytes that are not UTF-8
+// become U+FFFD. The same rows and options give the same bytes.
+type XLSX struct {
+	zip      *ZIP
+	columns  []Column
+	letters  []string // per column
+	options  XLSXOptions
+	sheets   []string  // names, of the sheets begun
+	sheet    io.Writer // the last sheet
+	row      int       // of the sheet, from 1, written last
+	before   int64     // rows of the table in the sheets before
+	buffer   []byte
+	scratch  []byte // of one cell
+	replaced int64
+}
+
+// XLSXError says which cell Excel could not hold, and why.
+type XLSXError struct {
+	Row    int64  // of the table, from 1; 0 for the header
+	Column string // name of the column; empty when not one column is at fault
+	Cell   string // such as B7; empty when not one cell is at fault
+	Reason string
+}
+
+// Error gives the place and the reason.
+func (e *XLSXError) Error() string {
+	if e.Cell == "" {
+		return e.Reason
+	}
+	return fmt.Sprintf("cell %s (row %d, column %q): %s", e.Cell, e.Row, e.Column, e.Reason)
+}
+
+// NewXLSX returns a writer of rows of the given columns as a workbook to w.
+// What is beyond Excel's limits is an *XLSXError, here and from Rows.
+func NewXLSX(w io.Writer, columns []Column, o XLSXOptions) (*XLSX, error) {
+	if len(columns) > XLSXColumns {
+		return nil, &XLSXError{Reason: fmt.Sprintf("there are %d columns, and Excel's sheets have %d", len(columns), XLSXColumns)}
+	}
+	x := &XLSX{zip: NewZIP(w), columns: columns, options: o}
+	for i := range columns {
+		x.letters = append(x.letters, columnLetters(i))
+	}
+	if err := x.part("_rels/.rels", xlsxRels); err != nil {
+		return nil, err
+	}
+	if err := x.part("docProps/core.xml", coreProperties(o.Modified)); err != nil {
+		return nil, err
+	}
+	if err := x.part("xl/styles.xml", xlsxStyles); err != nil {
+		return nil, err
+	}
+	return x, x.beginSheet()
+}
+
+// Replaced returns how many texts so far held bytes that are not UTF-8.
+func (x *XLSX) Replaced() int64 { return x.replaced }
+
+// Rows writes the rows of b.
+func (x *XLSX) Rows(b *sqlite.Batch) error {
+	for i := range b.Rows {
+		if x.row == XLSXRows {
+			if err := x.nextSheet(); err != nil {
+				return err
+			}
+		}
+		if err := x.appendRow(b, b.Row(i)); err != nil {
+			return err
+		}
+	}
+	return x.flush()
+}
+
+// Close ends the sheet and writes the parts that list the sheets.
+func (x *XLSX) Close() error {
+	if err := x.endSheet(); err != nil {
+		return err
+	}
+	if err := x.part("xl/workbook.xml", workbook(x.sheets)); err != nil {
+		return err
+	}
+	if err := x.part("xl/_rels/workbook.xml.rels", workbookRels(len(x.sheets))); err != nil {
+		return err
+	}
+	if err := x.part("[Content_Types].xml", contentTypes(len(x.sheets))); err != nil {
+		return err
+	}
+	return x.zip.Close()
+}
+
+func (x *XLSX) part(name, text string) error {
+	w, err := x.zip.Create(name, x.options.Modified)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, text)
+	return err
+}
+
+func (x *XLSX) nextSheet() error {
+	if !x.options.Split {
+		return &XLSXError{Row: x.before + XLSXRows, Reason: fmt.Sprintf("there are more than %d rows, and Excel's sheets have %d with the header", XLSXRows-1, XLSXRows)}
+	}
+	if err := x.endSheet(); err != nil {
+		return err
+	}
+	x.before += XLSXRows - 1
+	return x.beginSheet()
+}
+
+func (x *XLSX) beginSheet() (err error) {
+	x.sheets = append(x.sheets, sheetName(x.options.Sheet, len(x.sheets)+1))
+	x.sheet, err = x.zip.Create(fmt.Sprintf("xl/worksheets/sheet%d.xml", len(x.sheets)), x.options.Modified)
+	if err != nil {
+		return err
+	}
+	x.row = 0
+	x.buffer = append(x.buffer, xlsxSheetHead...)
+	x.openRow()
+	for j, column := range x.columns {
+		x.openCell(j, ` s="1"`)
+		if err := x.appendText(j, []byte(column.Name)); err != nil {
+			return err
+		}
+	}
+	x.buffer = append(x.buffer, "</row>"...)
+	return nil
+}
+
+func (x *XLSX) endSheet() error {
+	x.buffer = append(x.buffer, "</sheetData></worksheet>"...)
+	return x.flush()
+}
+
+func (x *XLSX) flush() error {
+	_, err := x.sheet.Write(x.buffer)
+	x.buffer = x.buffer[:0]
+	return err
+}
+
+func (x *XLSX) openRow() {
+	x.row++
+	x.buffer = append(x.buffer, `<row r="`...)
+	x.buffer = strconv.AppendInt(x.buffer, int64(x.row), 10)
+	x.buffer = append(x.buffer, `">`...)
+}
+
+// openCell opens the cell in the row's column j, up to its type.
+func (x *XLSX) openCell(j int, style string) {
+	x.buffer = append(append(x.buffer, `<c r="`...), x.letters[j]...)
+	x.buffer = strconv.AppendInt(x.buffer, int64(x.row), 10)
+	x.buffer = append(append(x.buffer, '"'), style...)
+}
+
+func (x *XLSX) appendRow(b *sqlite.Batch, row []sqlite.Cell) error {
+	x.openRow()
+	for j, cell := range row {
+		if cell.Kind == sqlite.Null {
+			continue
+		}
+		x.openCell(j, "")
+		if err := x.appendValue(j, b, cell); err != nil {
+			return err
+		}
+	}
+	x.buffer = append(x.buffer, "</row>"...)
+	return nil
+}
+
+func (x *XLSX) appendValue(j int, b *sqlite.Batch, c sqlite.Cell) error {
+	const exact = 1 << 53
+	switch {
+	case c.Kind == sqlite.Text:
+		return x.appendText(j, b.Bytes(c))
+	case c.Kind == sqlite.Blob:
+		x.scratch = appendBase64(x.scratch[:0], b.Bytes(c))
+		return x.appendText(j, x.scratch)
+	case c.Kind == sqlite.Integer && (c.Int() > exact || c.Int() < -exact):
+		x.scratch = strconv.AppendInt(x.scratch[:0], c.Int(), 10)
+		return x.appendText(j, x.scratch)
+	case c.Kind == sqlite.Real && math.IsInf(c.Float(), 0):
+		return x.appendText(j, appendCSVReal(nil, c.Float()))
+	}
+	x.buffer = append(x.buffer, "><v>"...)
+	if c.Kind == sqlite.Integer {
+		x.buffer = strconv.AppendInt(x.buffer, c.Int(), 10)
+	} else {
+		x.buffer = appendReal(x.buffer, c.Float())
+	}
+	x.buffer = append(x.buffer, "</v></c>"...)
+	return nil
+}
+
+// appendText appends the rest of a cell that holds text.
+func (x *XLSX) appendText(j int, s []byte) error {
+	if len(s) > XLSXText {
+		if n := utf16Units(s); n > XLSXText {
+			return &XLSXError{
+				Row: x.before + int64(x.row-1), Column: x.columns[j].Name, Cell: x.letters[j] + strconv.Itoa(x.row),
+				Reason: fmt.Sprintf("the text has %d characters, and Excel's cells hold %d", n, XLSXText),
+			}
+		}
+	}
+	x.buffer = append(x.buffer, ` t="inlineStr"><is><t`...)
+	if n := len(s); n > 0 && (isSpace(s[0]) || isSpace(s[n-1])) {
+		x.buffer = append(x.buffer, ` xml:space="preserve"`...)
+	}
+	var replaced bool
+	x.buffer, replaced = appendXML(append(x.buffer, '>'), s)
+	if replaced {
+		x.replaced++
+	}
+	x.buffer = append(x.buffer, "</t></is></c>"...)
+	return nil
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' }
+
+func utf16Units(s []byte) int {
+	n := 0
+	for _, r := range string(s) {
+		n += utf16.RuneLen(r)
+	}
+	return n
+}
+
+// appendXML appends s as the text of an element of a sheet, and reports whether
+// bytes that are not UTF-8 became U+FFFD.
+func appendXML(dst, s []byte) (_ []byte, replaced bool) {
+	start := 0
+	for i := 0; i < len(s); {
+		r, size := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(s[i:])
+		}
+		invalid := r == utf8.RuneError && size == 1
+		escape := escapedInXML(r) || r == '_' && looksEscaped(s[i:])
+		if !invalid && !escape && r != '&' && r != '<' && r != '>' {
+			i += size
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch {
+		case invalid:
+			dst, replaced = append(dst, "\ufffd"...), true
+		case escape:
+			dst = fmt.Appendf(dst, "_x%04X_", r)
+		case r == '&':
+			dst = append(dst, "&amp;"...)
+		case r == '<':
+			dst = append(dst, "&lt;"...)
+		case r == '>':
+			dst = append(dst, "&gt;"...)
+		}
+		i += size
+		start = i
+	}
+	return append(dst, s[start:]...), replaced
+}
+
+// escapedInXML reports whether XML cannot hold a character, or would turn it
+// into another.
+func escapedInXML(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\n' || r == 0xfffe || r == 0xffff
+}
+
+// looksEscaped reports whether s, which begins with _, would be read as an
+// escaped character: as _xHHHH_, where the second _ may also be the beginning
+// of an escape that is still to be written.
+func looksEscaped(s []byte) bool {
+	const hex = "0123456789abcdefABCDEF"
+	if len(s) < len("_x0000_") || s[1] != 'x' {
+		return false
+	}
+	for _, c := range s[2:6] {
+		if !strings.Contains(hex, string(rune(c))) {
+			return false
+		}
+	}
+	next, _ := utf8.DecodeRune(s[6:])
+	return next == '_' || escapedInXML(next)
+}
+
+// columnLetters returns the letters of column i, counted from 0: A to XFD.
+func columnLetters(i int) string {
+	var s string
+	for i++; i > 0; i = (i - 1) / 26 {
+		s = string(rune('A'+(i-1)%26)) + s
+	}
+	return s
+}
+
+// sheetName returns a name that Excel allows for the nth sheet, from 1, of a
+// table.
+func sheetName(table string, n int) string {
+	const longest = 31 // UTF-16 units
+	suffix := ""
+	if n > 1 {
+		suffix = fmt.Sprintf(" (%d)", n)
+	}
+	name := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`[]:*?/\`, r) || escapedInXML(r) || r < ' ' || r == utf8.RuneError {
+			return '_'
+		}
+		return r
+	}, table)
+	for utf16Units([]byte(name))+len(suffix) > longest {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	name = strings.Trim(name, "' ")
+	switch strings.ToLower(name) {
+	case "":
+		name = "table"
+	case "history": // reserved
+		name = "history_"
+	}
+	return name + suffix
+}
