@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -11,10 +12,20 @@ import (
 
 // classes counts the values of a column by storage class.
 type classes struct {
+	// fits says that no value stands against the declaration: each has the
+	// wanted class, and none is NULL where that is forbidden. Then the values
+	// are not counted.
+	fits                            bool
 	rows, integer, real, text, blob int64
 }
 
-func (n classes) null() int64 { return n.rows - n.values() }
+// null returns how many rows have no value, of a column that does not fit.
+func (n classes) null() int64 {
+	if n.fits {
+		return 0
+	}
+	return n.rows - n.values()
+}
 
 func (n classes) values() int64 { return n.integer + n.real + n.text + n.blob }
 
@@ -56,34 +67,79 @@ func plural(n int64, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// countClasses scans a table once and counts the storage classes of each
-// column.
+// columnsPerScan keeps below the 2,000 columns that a query of SQLite may give.
+const columnsPerScan = 480
+
+// countClasses scans a table to find the columns that fit their declaration,
+// and once more to count the values of the others.
 func countClasses(c *sqlite.Conn, t *projectdb.Table) ([]classes, error) {
 	counts := make([]classes, len(t.Columns))
-	// SQLite gives at most 2,000 columns.
-	const perScan = 480
-	for start := 0; start < len(t.Columns); start += perScan {
-		part := t.Columns[start:min(start+perScan, len(t.Columns))]
-		if err := countSome(c, t.Name, part, counts[start:]); err != nil {
+	var others []int
+	for start := 0; start < len(t.Columns); start += columnsPerScan {
+		for i := start; i < min(start+columnsPerScan, len(t.Columns)); i++ {
+			others = append(others, i)
+		}
+		if err := findFitting(c, t, others[start:], counts); err != nil {
+			return nil, err
+		}
+	}
+	others = slices.DeleteFunc(others, func(i int) bool { return counts[i].fits })
+	for part := range slices.Chunk(others, columnsPerScan) {
+		if err := countColumns(c, t, part, counts); err != nil {
 			return nil, err
 		}
 	}
 	return counts, nil
 }
 
-func countSome(c *sqlite.Conn, table string, columns []projectdb.Column, counts []classes) error {
+// findFitting marks those of the given columns that fit.
+func findFitting(c *sqlite.Conn, t *projectdb.Table, columns []int, counts []classes) error {
 	query := "SELECT count(*)"
-	for _, column := range columns {
-		class := "typeof(" + format.QuoteIdent(column.Name) + ")"
+	for _, i := range columns {
+		query += ", sum(" + fitsSQL(t, &t.Columns[i]) + ")"
+	}
+	query += " FROM " + format.QuoteIdent(t.Name) + " NOT INDEXED"
+	return c.Query(query, nil, func(s *sqlite.Stmt) error {
+		for k, i := range columns {
+			counts[i] = classes{rows: s.Int(0), fits: s.Int(k+1) == s.Int(0)}
+		}
+		return nil
+	})
+}
+
+// fitsSQL is an expression that is true when the column's value in a row fits
+// the declaration. It is false when all values are needed to know the type.
+func fitsSQL(t *projectdb.Table, column *projectdb.Column) string {
+	wanted, byValues := wantedType(column.Type, classes{})
+	class := "typeof(" + format.QuoteIdent(column.Name) + ")"
+	full := column.NotNull || t.IsPrimary(column.Name)
+	switch {
+	case t.RowidKey && t.IsPrimary(column.Name), wanted == "ANY" && !full:
+		return "1"
+	case byValues:
+		return "0"
+	case wanted == "ANY":
+		return class + " <> 'null'"
+	case full:
+		return class + " = '" + strings.ToLower(wanted) + "'"
+	}
+	return class + " IN ('" + strings.ToLower(wanted) + "', 'null')"
+}
+
+// countColumns counts the values of the given columns.
+func countColumns(c *sqlite.Conn, t *projectdb.Table, columns []int, counts []classes) error {
+	query := "SELECT count(*)"
+	for _, i := range columns {
+		class := "typeof(" + format.QuoteIdent(t.Columns[i].Name) + ")"
 		for _, name := range []string{"integer", "real", "text", "blob"} {
 			query += ", sum(" + class + " = '" + name + "')"
 		}
 	}
-	query += " FROM " + format.QuoteIdent(table) + " NOT INDEXED"
+	query += " FROM " + format.QuoteIdent(t.Name) + " NOT INDEXED"
 	return c.Query(query, nil, func(s *sqlite.Stmt) error {
-		for i := range columns {
-			at := 1 + 4*i
-			counts[i] = classes{s.Int(0), s.Int(at), s.Int(at + 1), s.Int(at + 2), s.Int(at + 3)}
+		for k, i := range columns {
+			at := 1 + 4*k
+			counts[i] = classes{rows: s.Int(0), integer: s.Int(at), real: s.Int(at + 1), text: s.Int(at + 2), blob: s.Int(at + 3)}
 		}
 		return nil
 	})
@@ -96,7 +152,7 @@ func countSome(c *sqlite.Conn, table string, columns []projectdb.Column, counts 
 func columnType(declared string, n classes) (chosen, reason string) {
 	wanted, byValues := wantedType(declared, n)
 	switch single := n.single(); {
-	case wanted == "ANY", n.values() == 0, single == wanted && !byValues:
+	case wanted == "ANY", n.fits, n.values() == 0, single == wanted && !byValues:
 		return wanted, ""
 	case single == wanted:
 		return wanted, fmt.Sprintf("all values are of this class (%s)", n)
