@@ -105,7 +105,7 @@ func (w *writtenTable) addDefinition(statement string, tokens []token) {
 			i = end
 		case tok.is("REFERENCES"):
 			w.deferred = append(w.deferred, isDeferred(tokens[i:]))
-		case tok.is("CONFLICT") && i+1 < len(tokens) && !tokens[i+1].is("ABORT"):
+		case tok.is("CONFLICT") && i+1 < len(tokens) && tokens[i+1].is("ROLLBACK", "FAIL", "IGNORE", "REPLACE"):
 			w.conflicts = append(w.conflicts, "ON CONFLICT "+strings.ToUpper(tokens[i+1].text))
 		}
 	}

@@ -57,6 +57,10 @@ func withoutMarks(name string) string {
 }
 
 func allowedForm(name, otherwise string) string {
+	var faults problem.Faults
+	if CheckName(&faults, "", name); faults.Len() == 0 {
+		return name
+	}
 	b := make([]byte, 0, len(name))
 	for _, r := range withoutMarks(name) {
 		switch {
@@ -75,8 +79,6 @@ func allowedForm(name, otherwise string) string {
 		adjusted = otherwise
 	case adjusted[0] >= '0' && adjusted[0] <= '9':
 		adjusted = otherwise + "_" + adjusted
-	case namePattern.MatchString(name) && adjusted != name && len(name) <= MaxName:
-		adjusted = name // only underscores at the end were trimmed, which are allowed
 	}
 	return adjusted[:min(len(adjusted), MaxName)]
 }
