@@ -117,7 +117,7 @@ func (b *builder) table(field string, n BlueprintTable) error {
 }
 
 func (b *builder) seed(field string, t *Table, rows []jsontext.Value) (int64, error) {
-	ins := inserter{c: b.c, table: t, options: InsertOptions{ReturnNone: true}}
+	ins := newInserter(b.c, t, InsertOptions{ReturnNone: true})
 	for i, object := range rows {
 		prefix := field + ".seed[" + itoa(i) + "]."
 		r := t.parseRow(&b.faults, prefix, object)

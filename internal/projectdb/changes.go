@@ -50,11 +50,10 @@ func (db *DB) InsertRecord(ctx context.Context, ref string, object jsontext.Valu
 
 // InsertRecords inserts the rows of a JSON array, all or nothing.
 func (db *DB) InsertRecords(ctx context.Context, ref string, array jsontext.Value, o InsertOptions) (done Inserted, err error) {
-	err = explain(db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
-		cat, err := db.catalogue(c)
-		if err != nil {
-			return err
-		}
+	if array.Kind() != '[' {
+		return done, problem.Invalid("data", "The rows are an array of objects.")
+	}
+	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		done, err = db.insertAll(c, cat, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
 			return eachElement(array, func(i int, object jsontext.Value) error {
 				if i == MaxBulkRows {
@@ -64,7 +63,7 @@ func (db *DB) InsertRecords(ctx context.Context, ref string, array jsontext.Valu
 			})
 		})
 		return err
-	}))
+	})
 	return done, err
 }
 
@@ -76,8 +75,8 @@ func (db *DB) insertAll(c *sqlite.Conn, cat *catalogue, ref string, o InsertOpti
 		return Inserted{}, err
 	}
 	var faults problem.Faults
-	ins := inserter{c: c, table: t, options: o, conflict: t.conflictKey(&faults, o.OnConflict)}
-	ins.done.Rows = newRows(t, t.formatColumns())
+	ins := newInserter(c, t, o)
+	ins.conflict = t.conflictKey(&faults, o.OnConflict)
 	err = each(func(prefix string, object jsontext.Value) error {
 		r := t.parseRow(&faults, prefix, object)
 		t.requireColumns(&faults, prefix, r)
@@ -91,6 +90,9 @@ func (db *DB) insertAll(c *sqlite.Conn, cat *catalogue, ref string, o InsertOpti
 	})
 	if err == nil {
 		err = faults.Err()
+	}
+	if o.ReturnNone {
+		ins.done.Batch.Reset(len(t.Columns))
 	}
 	return ins.done, err
 }
@@ -180,24 +182,33 @@ type inserter struct {
 	done     Inserted
 }
 
+func newInserter(c *sqlite.Conn, t *Table, o InsertOptions) *inserter {
+	return &inserter{c: c, table: t, options: o, done: Inserted{Rows: newRows(t, t.formatColumns())}}
+}
+
+// insert inserts one row, and updates or skips it when its key is taken.
 func (ins *inserter) insert(prefix string, r row) error {
-	exists, err := ins.exists(r)
-	if err != nil {
-		return err
-	}
-	if exists && !ins.options.OnConflict.Update {
-		return nil
-	}
 	stored := ins.done.Batch
 	if ins.options.ReturnNone {
-		stored = &sqlite.Batch{}
 		stored.Reset(len(ins.table.Columns))
 	}
-	if err := fillAll(ins.c, stored, ins.sql(r), r.args()); err != nil {
-		return within(prefix, explain(err))
+	rows := stored.Rows
+	run := func(clause string) error {
+		return within(prefix, explain(fillAll(ins.c, stored, ins.sql(r)+clause+ins.table.returning(), r.args())))
 	}
-	if !exists {
+	if ins.options.OnConflict == nil {
 		ins.done.Count++
+		return run("")
+	}
+	conflict := " ON CONFLICT (" + identList(ins.conflict) + ") DO "
+	if err := run(conflict + "NOTHING"); err != nil {
+		return err
+	}
+	switch {
+	case stored.Rows > rows:
+		ins.done.Count++
+	case ins.options.OnConflict.Update:
+		return run(conflict + "UPDATE SET " + ins.updates(r))
 	}
 	return nil
 }
@@ -217,32 +228,6 @@ func within(prefix string, err error) error {
 	return e
 }
 
-// exists reports whether a row with the same key is there, for an upsert.
-func (ins *inserter) exists(r row) (bool, error) {
-	if ins.options.OnConflict == nil {
-		return false, nil
-	}
-	var w where
-	for _, name := range ins.conflict {
-		i := r.index(name)
-		if i < 0 || r.values[i].Kind == sqlite.Null {
-			return false, nil // NULLs are all different
-		}
-		w = w.and(where{quote(name) + " = ?", []any{r.values[i]}})
-	}
-	n, err := ins.c.Int("SELECT count(*) FROM "+quote(ins.table.Name)+w.clause(), w.args...)
-	return n > 0, err
-}
-
-func (r row) index(name string) int {
-	for i, c := range r.columns {
-		if sameName(c.Name, name) {
-			return i
-		}
-	}
-	return -1
-}
-
 func (r row) args() []any {
 	args := make([]any, len(r.values))
 	for i, v := range r.values {
@@ -259,18 +244,18 @@ func (r row) names() []string {
 	return names
 }
 
-// sql returns the INSERT statement for a row with the given columns.
+// sql returns the INSERT statement for a row with the given columns. An empty
+// row is given by its rowid, as DEFAULT VALUES takes no conflict clause.
 func (ins *inserter) sql(r row) string {
 	s := "INSERT INTO " + quote(ins.table.Name)
-	if len(r.columns) == 0 {
-		s += " DEFAULT VALUES"
-	} else {
-		s += " (" + identList(r.names()) + ") VALUES (" + marks(len(r.columns)) + ")"
+	rowid := ins.table.rowidName()
+	switch {
+	case len(r.columns) > 0:
+		return s + " (" + identList(r.names()) + ") VALUES (" + marks(len(r.columns)) + ")"
+	case rowid != "":
+		return s + " (" + rowid + ") VALUES (NULL)"
 	}
-	if ins.options.OnConflict != nil && len(r.columns) > 0 {
-		s += " ON CONFLICT (" + identList(ins.conflict) + ") DO UPDATE SET " + ins.updates(r)
-	}
-	return s + ins.table.returning()
+	return s + " DEFAULT VALUES"
 }
 
 // updates returns what an upsert sets in a row that is there: everything given
@@ -305,8 +290,13 @@ func (t *Table) returning() string {
 // UpdateRecord changes the record with the given id and returns it as stored.
 func (db *DB) UpdateRecord(ctx context.Context, ref, id string, patch jsontext.Value) (rows Rows, err error) {
 	err = db.write(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, set, err := cat.patch(ref, patch)
+		t, err := cat.table(ref)
 		if err != nil {
+			return err
+		}
+		var faults problem.Faults
+		set := t.parsePatch(&faults, "", patch)
+		if err := faults.Err(); err != nil {
 			return err
 		}
 		at, err := t.at(id)
@@ -314,8 +304,8 @@ func (db *DB) UpdateRecord(ctx context.Context, ref, id string, patch jsontext.V
 			return err
 		}
 		rows = newRows(t, t.formatColumns())
-		update := set.in(t, at)
-		if err := fillAll(c, rows.Batch, update.sql+t.returning(), update.args); err != nil {
+		update, args := t.updateSQL(set, at)
+		if err := fillAll(c, rows.Batch, update+t.returning(), args); err != nil {
 			return err
 		}
 		if rows.Len() == 0 {
@@ -326,36 +316,23 @@ func (db *DB) UpdateRecord(ctx context.Context, ref, id string, patch jsontext.V
 	return rows, err
 }
 
-// assignment is the SET part of an UPDATE, or the whole of one, with its values.
-type assignment struct {
-	sql  string
-	args []any
-}
-
-// in returns the whole UPDATE statement for the rows of a table that match.
-func (a assignment) in(t *Table, w where) assignment {
-	return assignment{
-		"UPDATE " + quote(t.Name) + " SET " + a.sql + w.clause(),
-		append(a.args[:len(a.args):len(a.args)], w.args...),
-	}
-}
-
-// patch reads a patch of one or many rows.
-func (cat *catalogue) patch(ref string, patch jsontext.Value) (*Table, assignment, error) {
-	t, err := cat.table(ref)
-	if err != nil {
-		return nil, assignment{}, err
-	}
-	var faults problem.Faults
-	r := t.parseRow(&faults, "", patch)
+// parsePatch reads what is to change in one or many rows.
+func (t *Table) parsePatch(faults *problem.Faults, prefix string, patch jsontext.Value) row {
+	r := t.parseRow(faults, prefix, patch)
 	if len(r.columns) == 0 && faults.Len() == 0 {
 		faults.Add("data", "There is nothing to change.")
 	}
-	var set []string
-	for _, name := range r.names() {
-		set = append(set, quote(name)+" = ?")
+	return r
+}
+
+// updateSQL returns the UPDATE statement that sets the values of a row in the
+// rows that match, and its parameters.
+func (t *Table) updateSQL(set row, w where) (query string, args []any) {
+	names := set.names()
+	for i, name := range names {
+		names[i] = quote(name) + " = ?"
 	}
-	return t, assignment{strings.Join(set, ", "), r.args()}, faults.Err()
+	return "UPDATE " + quote(t.Name) + " SET " + strings.Join(names, ", ") + w.clause(), append(set.args(), w.args...)
 }
 
 // Which says which rows a bulk change is about.
@@ -366,31 +343,25 @@ type Which struct {
 
 // UpdateRecords changes every record that matches and returns how many.
 func (db *DB) UpdateRecords(ctx context.Context, ref string, patch jsontext.Value, which Which) (table string, affected int64, err error) {
-	err = explain(db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
-		cat, err := db.catalogue(c)
+	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+		t, err := cat.table(ref)
 		if err != nil {
 			return err
 		}
-		t, set, patchErr := cat.patch(ref, patch)
-		if t == nil {
-			return patchErr
-		}
 		var faults problem.Faults
-		if !faults.Merge("data", patchErr) {
-			return patchErr
-		}
+		set := t.parsePatch(&faults, "data.", patch)
 		w := which.where(t, &faults)
 		if err := faults.Err(); err != nil {
 			return err
 		}
 		table = t.Name
-		update := set.in(t, w)
-		if err := c.Exec(update.sql, update.args...); err != nil {
+		update, args := t.updateSQL(set, w)
+		if err := c.Exec(update, args...); err != nil {
 			return err
 		}
 		affected = c.Changes()
 		return nil
-	}))
+	})
 	return table, affected, err
 }
 
@@ -427,11 +398,7 @@ func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, e
 
 // DeleteRecords deletes every record that matches and returns how many.
 func (db *DB) DeleteRecords(ctx context.Context, ref string, which Which) (table string, affected int64, err error) {
-	err = explain(db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
-		cat, err := db.catalogue(c)
-		if err != nil {
-			return err
-		}
+	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err
@@ -450,6 +417,6 @@ func (db *DB) DeleteRecords(ctx context.Context, ref string, which Which) (table
 		}
 		affected = c.Changes()
 		return nil
-	}))
+	})
 	return table, affected, err
 }

@@ -26,21 +26,21 @@ type NamedPatch struct {
 	ColumnPatch
 }
 
-// AddColumn adds a column at the end of a table.
-func (db *DB) AddColumn(ctx context.Context, ref string, n NewColumn) (table string, added Column, err error) {
-	err = db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
-		table = t.Name
+// AddColumn adds a column at the end of a table. It returns the table as it is
+// then, and the column in it.
+func (db *DB) AddColumn(ctx context.Context, ref string, n NewColumn) (after Table, added *Column, err error) {
+	err = db.restructure(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
 		if err := db.addColumn(c, t, n); err != nil {
 			return err
 		}
-		after, err := reload(c, t.ID)
+		_, now, err := reload(c, t.ID)
 		if err != nil {
 			return err
 		}
-		added = *after.Column(n.Name)
+		after, added = *now, now.Column(n.Name)
 		return nil
 	})
-	return table, added, err
+	return after, added, err
 }
 
 func (db *DB) addColumn(c *sqlite.Conn, t *Table, n NewColumn) error {
@@ -90,37 +90,35 @@ func (t *Table) refuseNewColumn(c *sqlite.Conn, n NewColumn, column *Column) err
 	return nil
 }
 
-// UpdateColumn changes a column.
-func (db *DB) UpdateColumn(ctx context.Context, ref, column string, patch ColumnPatch) (table string, updated Column, err error) {
-	err = db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
-		table = t.Name
+// UpdateColumn changes a column. It returns the table as it is then, and the
+// column in it.
+func (db *DB) UpdateColumn(ctx context.Context, ref, column string, patch ColumnPatch) (after Table, updated *Column, err error) {
+	err = db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		found, err := t.find(column)
 		if err != nil {
 			return err
 		}
-		if err := db.patchColumn(c, t, found, patch); err != nil {
+		if err := db.patchColumn(c, cat, t, found, patch); err != nil {
 			return err
 		}
-		after, err := reload(c, t.ID)
+		_, now, err := reload(c, t.ID)
 		if err != nil {
 			return err
 		}
-		same, err := after.find(itoa(int(found.ID)))
-		if err == nil {
-			updated = *same
-		}
+		after = *now
+		updated, err = now.find(itoa(int(found.ID)))
 		return err
 	})
-	return table, updated, err
+	return after, updated, err
 }
 
 // UpdateColumns changes several columns, all or nothing.
 func (db *DB) UpdateColumns(ctx context.Context, ref string, patches []NamedPatch) error {
-	return db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+	return db.restructure(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
 		var faults problem.Faults
 		for i, patch := range patches {
 			field := "columns[" + itoa(i) + "]"
-			current, err := reload(c, t.ID)
+			cat, current, err := reload(c, t.ID)
 			if err != nil {
 				return err
 			}
@@ -129,7 +127,7 @@ func (db *DB) UpdateColumns(ctx context.Context, ref string, patches []NamedPatc
 				faults.Add(field, "The table %s has no column %q.", t.Name, patch.Column)
 				continue
 			}
-			if err := db.patchColumn(c, &current, column, patch.ColumnPatch); !faults.Merge(field, err) {
+			if err := db.patchColumn(c, cat, current, column, patch.ColumnPatch); !faults.Merge(field, err) {
 				return within(field+".", err)
 			}
 		}
@@ -146,7 +144,7 @@ func (t *Table) find(ref string) (*Column, error) {
 	return column, nil
 }
 
-func (db *DB) patchColumn(c *sqlite.Conn, t *Table, column *Column, patch ColumnPatch) error {
+func (db *DB) patchColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Column, patch ColumnPatch) error {
 	after := t.clone()
 	if err := patch.check(t, column, &after); err != nil {
 		return err
@@ -161,6 +159,9 @@ func (db *DB) patchColumn(c *sqlite.Conn, t *Table, column *Column, patch Column
 		if err := refuseDuplicates(c, t, []string{column.Name}, "is_unique"); err != nil {
 			return err
 		}
+	}
+	if err := cat.refuseBrokenKeys(t, &after, "is_unique"); err != nil {
+		return err
 	}
 	if after.CreateSQL() != t.CreateSQL() || len(after.Indexes) != len(t.Indexes) {
 		if err := rebuild(c, t, after); err != nil {
@@ -184,7 +185,9 @@ func (p ColumnPatch) check(t *Table, column *Column, after *Table) error {
 		if changed.Type = strings.ToUpper(*p.Type); !isColumnType(changed.Type) {
 			faults.Add("column_type", "The type must be one of %s.", strings.Join(columnTypes, ", "))
 		}
-		after.setRowidKey()
+	}
+	if changed.Type != column.Type {
+		after.retype(&faults, changed, p.Default == nil)
 	}
 	if p.NotNull != nil && !t.IsPrimary(column.Name) {
 		changed.NotNull = *p.NotNull
@@ -199,6 +202,16 @@ func (p ColumnPatch) check(t *Table, column *Column, after *Table) error {
 		after.setUnique(column.Name, *p.Unique)
 	}
 	return faults.Err()
+}
+
+// retype brings the rest of the table in line with a column's new type.
+func (t *Table) retype(faults *problem.Faults, column *Column, keepDefault bool) {
+	if t.IsPrimary(column.Name) {
+		t.setRowidKey()
+	}
+	if value, expression := describeDefault(column.Default); keepDefault && expression == nil {
+		column.setDefault(faults, "default_value", jsontext.Value(value))
+	}
 }
 
 // setDefault makes a JSON value the default of the column.
@@ -232,7 +245,7 @@ func (t *Table) setUnique(name string, unique bool) {
 	}
 	alone := func(parts []KeyPart) bool { return len(parts) == 1 && sameName(parts[0].Column, name) }
 	t.Uniques = deleteWhere(t.Uniques, func(u Unique) bool { return alone(u.Columns) })
-	t.Indexes = deleteWhere(t.Indexes, func(x Index) bool { return x.Managed() && x.Unique && !x.Partial() && alone(x.Parts) })
+	t.Indexes = deleteWhere(t.Indexes, func(x Index) bool { return x.Origin != "pk" && x.Unique && !x.Partial() && alone(x.Parts) })
 }
 
 // refuseType allows another type only for a column without saved values.
@@ -286,16 +299,20 @@ func touch(c *sqlite.Conn, t *Table, now string) error {
 // DeleteColumn takes a column with its values out of a table, and with it the
 // indexes, unique constraints and foreign keys that use it.
 func (db *DB) DeleteColumn(ctx context.Context, ref, name string) (deleted string, err error) {
-	err = db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+	err = db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		column, err := t.find(name)
 		if err != nil {
 			return err
 		}
-		if err := refuseDeletion(c, t, column); err != nil {
+		if err := t.refuseDeletion(column); err != nil {
 			return err
 		}
 		deleted = column.Name
-		if err := rebuild(c, t, t.without(column.Name)); err != nil {
+		after := t.without(column.Name)
+		if err := cat.refuseBrokenKeys(t, &after, "column"); err != nil {
+			return err
+		}
+		if err := rebuild(c, t, after); err != nil {
 			return err
 		}
 		if err := c.Exec("DELETE FROM _columns WHERE id = ?", column.ID); err != nil {
@@ -306,22 +323,29 @@ func (db *DB) DeleteColumn(ctx context.Context, ref, name string) (deleted strin
 	return deleted, err
 }
 
-func refuseDeletion(c *sqlite.Conn, t *Table, column *Column) error {
+func (t *Table) refuseDeletion(column *Column) error {
 	if t.IsPrimary(column.Name) {
 		return problem.Invalid("column", "The column belongs to the primary key and cannot be deleted.")
 	}
 	if len(t.Columns) == 1 {
 		return problem.Invalid("column", "The last column of a table cannot be deleted.")
 	}
-	cat, err := loadCatalogue(c, 0)
-	if err != nil {
-		return err
-	}
-	for _, other := range cat.tables {
-		for _, key := range other.ForeignKeys {
-			if sameName(key.Parent, t.Name) && containsName(key.ParentColumns, column.Name) && !(other.ID == t.ID && containsName(key.Columns, column.Name)) {
-				return problem.New(problem.CodeConflict, "A foreign key of the table %s refers to the column.", other.Name)
+	return nil
+}
+
+// refuseBrokenKeys is a conflict when foreign keys refer to columns of the table
+// that are a unique key before and none after.
+func (cat *catalogue) refuseBrokenKeys(before, after *Table, field string) error {
+	for _, child := range cat.tables {
+		if child.ID == after.ID {
+			child = *after
+		}
+		for _, key := range child.ForeignKeys {
+			if !sameName(key.Parent, before.Name) || !before.isUniqueKey(key.ParentColumns) || after.isUniqueKey(key.ParentColumns) {
+				continue
 			}
+			const sentence = "A foreign key of the table %s refers to it."
+			return problem.New(problem.CodeConflict, sentence, child.Name).With(field, sentence, child.Name)
 		}
 	}
 	return nil
@@ -339,7 +363,7 @@ func (t *Table) without(name string) Table {
 }
 
 // restructure runs fn on one table in a transaction that may rebuild it.
-func (db *DB) restructure(ctx context.Context, ref string, fn func(*sqlite.Conn, *Table) error) error {
+func (db *DB) restructure(ctx context.Context, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
 	err := db.sql.Restructure(ctx, func(c *sqlite.Conn) error {
 		cat, err := db.catalogue(c)
 		if err != nil {
@@ -349,7 +373,7 @@ func (db *DB) restructure(ctx context.Context, ref string, fn func(*sqlite.Conn,
 		if err != nil {
 			return err
 		}
-		return fn(c, t)
+		return fn(c, cat, t)
 	})
 	var broken *sqlite.BrokenReference
 	if errors.As(err, &broken) {

@@ -89,6 +89,17 @@ func (db *DB) write(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error
 	}))
 }
 
+// exclusive runs fn in a write transaction of its own.
+func (db *DB) exclusive(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
+	return explain(db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
+		cat, err := db.catalogue(c)
+		if err != nil {
+			return err
+		}
+		return fn(c, cat)
+	}))
+}
+
 // explain turns what SQLite says into what a client may see. Failures that are
 // nobody's fault outside stay as they are.
 func explain(err error) error {

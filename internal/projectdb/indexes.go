@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -20,7 +21,7 @@ type NewIndex struct {
 // CreateIndex creates an index on a table. Values that a unique index does not
 // allow are a conflict that says how many there are.
 func (db *DB) CreateIndex(ctx context.Context, ref string, n NewIndex) (created Index, err error) {
-	err = db.alter(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+	err = db.alter(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
 		x, err := n.on(t)
 		if err != nil {
 			return err
@@ -74,12 +75,8 @@ func defaultIndexName(x Index) string {
 }
 
 func createIndex(c *sqlite.Conn, t *Table, x Index) error {
-	exists, err := nameTaken(c, x.Name)
-	if err != nil {
+	if err := refuseTakenName(c, x.Name, "index_name"); err != nil {
 		return err
-	}
-	if exists {
-		return problem.New(problem.CodeConflict, "The name %s is taken.", x.Name).With("index_name", "A table or index has this name already.")
 	}
 	if x.Unique {
 		if err := refuseDuplicates(c, t, x.Columns(), "columns"); err != nil {
@@ -89,10 +86,13 @@ func createIndex(c *sqlite.Conn, t *Table, x Index) error {
 	return c.Exec(x.CreateSQL())
 }
 
-// nameTaken reports whether a table or index has the name.
-func nameTaken(c *sqlite.Conn, name string) (bool, error) {
+// refuseTakenName is a conflict when a table or index has the name.
+func refuseTakenName(c *sqlite.Conn, name, field string) error {
 	n, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE lower(name) = lower(?)", name)
-	return n > 0, err
+	if err != nil || n == 0 {
+		return err
+	}
+	return problem.New(problem.CodeConflict, "The name %s is taken.", name).With(field, "A table or index has this name already.")
 }
 
 // refuseDuplicates is a conflict when rows have equal values, none of them
@@ -114,36 +114,35 @@ func refuseDuplicates(c *sqlite.Conn, t *Table, columns []string, field string) 
 // DropIndex drops an index that was created by itself. Those of primary keys
 // and UNIQUE constraints stay.
 func (db *DB) DropIndex(ctx context.Context, ref, name string) (dropped string, err error) {
-	err = db.alter(ctx, ref, func(c *sqlite.Conn, t *Table) error {
-		for _, x := range t.Indexes {
-			if !sameName(x.Name, name) {
-				continue
-			}
-			if !x.Managed() {
-				return problem.Invalid("index", "The index belongs to a primary key or a unique column and cannot be dropped by itself.")
-			}
-			dropped = x.Name
-			if err := c.Exec("DROP INDEX " + quote(x.Name)); err != nil {
-				return err
-			}
-			return changed(c)
+	err = db.alter(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+		i := slices.IndexFunc(t.Indexes, func(x Index) bool { return sameName(x.Name, name) })
+		if i < 0 {
+			return problem.NotFound("The index", name)
 		}
-		return problem.NotFound("The index", name)
+		if !t.Indexes[i].Managed() {
+			return problem.Invalid("index", "The index belongs to a primary key or a unique column and cannot be dropped by itself.")
+		}
+		dropped = t.Indexes[i].Name
+		after := t.clone()
+		after.Indexes = slices.Delete(after.Indexes, i, i+1)
+		if err := cat.refuseBrokenKeys(t, &after, "index"); err != nil {
+			return err
+		}
+		if err := c.Exec("DROP INDEX " + quote(dropped)); err != nil {
+			return err
+		}
+		return changed(c)
 	})
 	return dropped, err
 }
 
 // alter runs fn on one table in an exclusive transaction.
-func (db *DB) alter(ctx context.Context, ref string, fn func(*sqlite.Conn, *Table) error) error {
-	return explain(db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
-		cat, err := db.catalogue(c)
-		if err != nil {
-			return err
-		}
+func (db *DB) alter(ctx context.Context, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
+	return db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err
 		}
-		return fn(c, t)
-	}))
+		return fn(c, cat, t)
+	})
 }

@@ -17,7 +17,7 @@ import (
 // openProject makes a project with the given tables and opens it.
 func openProject(t *testing.T, tables ...NewTable) *DB {
 	t.Helper()
-	dir, err := OpenDir(t.TempDir(), DirOptions{})
+	dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true})
 	if err != nil {
 		t.Fatal(err)
 	}

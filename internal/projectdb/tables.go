@@ -2,7 +2,6 @@ package projectdb
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -117,12 +116,8 @@ func literal(v sqlite.Value) string {
 
 // createTable makes the table and its entries in the catalogue.
 func (db *DB) createTable(c *sqlite.Conn, t Table) (Table, error) {
-	exists, err := nameTaken(c, t.Name)
-	if err != nil {
+	if err := refuseTakenName(c, t.Name, "table_name"); err != nil {
 		return t, err
-	}
-	if exists {
-		return t, problem.New(problem.CodeConflict, "The name %s is taken.", t.Name).With("table_name", "A table or index has this name already.")
 	}
 	if err := c.Exec(t.CreateSQL()); err != nil {
 		return t, err
@@ -141,7 +136,11 @@ func (db *DB) createTable(c *sqlite.Conn, t Table) (Table, error) {
 	if err := changed(c); err != nil {
 		return t, err
 	}
-	return reload(c, t.ID)
+	_, created, err := reload(c, t.ID)
+	if err != nil {
+		return t, err
+	}
+	return *created, nil
 }
 
 func insertColumnEntry(c *sqlite.Conn, tableID int64, name, now string) error {
@@ -149,17 +148,15 @@ func insertColumnEntry(c *sqlite.Conn, tableID int64, name, now string) error {
 	return c.Exec(query, tableID, name, now, now)
 }
 
-// reload reads a table as the open transaction has left it.
-func reload(c *sqlite.Conn, id int64) (Table, error) {
+// reload reads the catalogue, and a table in it, as the open transaction has
+// left them.
+func reload(c *sqlite.Conn, id int64) (*catalogue, *Table, error) {
 	cat, err := loadCatalogue(c, 0)
 	if err != nil {
-		return Table{}, err
+		return nil, nil, err
 	}
 	t, err := cat.table(itoa(int(id)))
-	if err != nil {
-		return Table{}, err
-	}
-	return *t, nil
+	return cat, t, err
 }
 
 // optional is a text to bind, or NULL.
@@ -178,7 +175,7 @@ type TablePatch struct {
 
 // UpdateTable changes the names of a table. Foreign keys follow a new name.
 func (db *DB) UpdateTable(ctx context.Context, ref string, patch TablePatch) (updated Table, err error) {
-	err = db.alter(ctx, ref, func(c *sqlite.Conn, t *Table) error {
+	err = db.alter(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
 		if patch.NewName != nil && *patch.NewName != t.Name {
 			if err := renameTable(c, t, *patch.NewName); err != nil {
 				return err
@@ -192,7 +189,10 @@ func (db *DB) UpdateTable(ctx context.Context, ref string, patch TablePatch) (up
 		if err := touch(c, t, timestamp(db.now())); err != nil {
 			return err
 		}
-		updated, err = reload(c, t.ID)
+		_, after, err := reload(c, t.ID)
+		if err == nil {
+			updated = *after
+		}
 		return err
 	})
 	return updated, err
@@ -204,10 +204,18 @@ func renameTable(c *sqlite.Conn, t *Table, name string) error {
 	if err := faults.Err(); err != nil {
 		return err
 	}
-	if taken, err := nameTaken(c, name); err != nil || taken && !sameName(name, t.Name) {
-		return errors.Join(err, problem.New(problem.CodeConflict, "The name %s is taken.", name).With("new_table_name", "A table or index has this name already."))
+	from := t.Name
+	if sameName(from, name) {
+		// SQLite takes a name in another letter case for one that is taken.
+		if err := c.Exec("ALTER TABLE " + quote(from) + " RENAME TO _rename"); err != nil {
+			return err
+		}
+		from = "_rename"
 	}
-	if err := c.Exec("ALTER TABLE " + quote(t.Name) + " RENAME TO " + quote(name)); err != nil {
+	if err := refuseTakenName(c, name, "new_table_name"); err != nil {
+		return err
+	}
+	if err := c.Exec("ALTER TABLE " + quote(from) + " RENAME TO " + quote(name)); err != nil {
 		return err
 	}
 	return c.Exec("UPDATE _tables SET table_name = ? WHERE id = ?", name, t.ID)
@@ -216,11 +224,7 @@ func renameTable(c *sqlite.Conn, t *Table, name string) error {
 // DeleteTable deletes a table with its rows and indexes. One that another
 // table refers to is a conflict.
 func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err error) {
-	err = db.restructure(ctx, ref, func(c *sqlite.Conn, t *Table) error {
-		cat, err := loadCatalogue(c, 0)
-		if err != nil {
-			return err
-		}
+	err = db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		for _, other := range cat.tables {
 			if other.ID != t.ID && other.refersTo(t.Name) {
 				return problem.New(problem.CodeConflict, "A foreign key of the table %s refers to this table.", other.Name)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -70,20 +71,22 @@ func parseNumber(columnType, text string) (sqlite.Value, error) {
 	return sqlite.FloatValue(f), nil
 }
 
-// exactInteger is the largest magnitude up to which every integer is a real.
-const exactInteger = 1 << 53
-
 func numberAs(columnType string, v sqlite.Value) (sqlite.Value, error) {
 	switch {
 	case columnType == "BLOB":
 		return v, valueFault("A BLOB is written as a base64 string.")
+	case columnType == "TEXT":
+		var b sqlite.Batch
+		b.Reset(1)
+		b.Append(v)
+		return sqlite.Value{Kind: sqlite.Text, Bytes: format.AppendValue(nil, &b, b.Row(0)[0], format.JSONOptions{})}, nil
 	case columnType == "INTEGER" && v.Kind == sqlite.Real:
 		if v.Float != math.Trunc(v.Float) || math.Abs(v.Float) >= 1<<63 {
 			return v, valueFault("The column holds integers, and the number is not one.")
 		}
 		return sqlite.IntValue(int64(v.Float)), nil
 	case columnType == "REAL" && v.Kind == sqlite.Integer:
-		if f := float64(v.Int); math.Abs(f) <= exactInteger || int64(f) == v.Int && f < 1<<63 {
+		if f := float64(v.Int); f < 1<<63 && int64(f) == v.Int {
 			return sqlite.FloatValue(f), nil
 		}
 		return v, valueFault("The integer cannot be held exactly by a REAL column.")
