@@ -127,3 +127,26 @@ func BenchmarkXLSX(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N*16*rows.Rows)/b.Elapsed().Seconds(), "rows/s")
 }
+
+func BenchmarkParquet(b *testing.B) {
+	columns, rows := sampleBatch()
+	for i, kind := range []string{"INTEGER", "TEXT", "TEXT", "TEXT", "TEXT", "INTEGER", "REAL", "REAL", "INTEGER", "TEXT", "TEXT", "BLOB"} {
+		columns[i].Type = kind
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p, err := NewParquet(io.Discard, columns)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range 256 {
+			if err := p.Rows(rows); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := p.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*256*rows.Rows)/b.Elapsed().Seconds(), "rows/s")
+}

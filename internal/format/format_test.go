@@ -56,14 +56,25 @@ func text() *rapid.Generator[string] {
 
 func value() *rapid.Generator[sqlite.Value] {
 	return rapid.OneOf(
-		rapid.Just(sqlite.Value{}),
-		rapid.Map(rapid.Int64(), sqlite.IntValue),
-		rapid.Map(rapid.Float64(), sqlite.FloatValue),
-		rapid.Map(rapid.Int32(), func(i int32) sqlite.Value { return sqlite.FloatValue(float64(i) / 100) }),
-		rapid.Map(rapid.SampledFrom([]float64{0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1)}), sqlite.FloatValue),
-		rapid.Map(text(), sqlite.TextValue),
-		rapid.Map(rapid.SliceOf(rapid.Byte()), sqlite.BlobValue),
+		rapid.Just(sqlite.Value{}), valueOf(sqlite.Integer), valueOf(sqlite.Real), valueOf(sqlite.Text), valueOf(sqlite.Blob),
 	)
+}
+
+// valueOf draws values of one storage class.
+func valueOf(kind sqlite.Kind) *rapid.Generator[sqlite.Value] {
+	switch kind {
+	case sqlite.Integer:
+		return rapid.Map(rapid.Int64(), sqlite.IntValue)
+	case sqlite.Real:
+		return rapid.OneOf(
+			rapid.Map(rapid.Float64(), sqlite.FloatValue),
+			rapid.Map(rapid.Int32(), func(i int32) sqlite.Value { return sqlite.FloatValue(float64(i) / 100) }),
+			rapid.Map(rapid.SampledFrom([]float64{0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1)}), sqlite.FloatValue),
+		)
+	case sqlite.Text:
+		return rapid.Map(text(), sqlite.TextValue)
+	}
+	return rapid.Map(rapid.SliceOf(rapid.Byte()), sqlite.BlobValue)
 }
 
 func rowsOf(t *rapid.T, width int) [][]sqlite.Value {

@@ -221,12 +221,17 @@ type JSONDatabase struct {
 	tables int
 }
 
-// Head opens the file. The time is written in UTC, in seconds; snapshot is a
+// Head opens the file. The time is written in UTC, in seconds, the zero time as
+// null; snapshot is a
 // JSON value.
 func (d *JSONDatabase) Head(dst []byte, project string, exportedAt time.Time, snapshot []byte) []byte {
 	dst = AppendString(append(dst, `{"project":`...), project)
 	dst = append(dst, `,"exported_at":`...)
-	dst = AppendString(dst, exportedAt.UTC().Format(time.RFC3339))
+	if exportedAt.IsZero() {
+		dst = append(dst, "null"...)
+	} else {
+		dst = AppendString(dst, exportedAt.UTC().Format(time.RFC3339))
+	}
 	dst = append(append(dst, `,"snapshot":`...), snapshot...)
 	return append(dst, `,"tables":{`...)
 }

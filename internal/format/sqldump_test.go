@@ -120,7 +120,7 @@ func loadDump(t *testing.T, create string, rows *sqlite.Batch, query string) []s
 func TestShellLoadsDump(t *testing.T) {
 	var rows sqlite.Batch
 	rows.Reset(2)
-	values := rapid.SliceOfN(value(), 2000, 2000).Example(1)
+	values := rapid.SliceOfN(value(), 600, 600).Example(1)
 	values = append(values, sqlite.TextValue("a\r\nb\rc\n.quit\n/\ngo\n"), sqlite.TextValue("a\x00b\xff"), sqlite.TextValue(strings.Repeat("x'", 5<<20)))
 	var want []string
 	for i, v := range values {

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -15,6 +16,25 @@ type TableWriter interface {
 	// Close writes what stands after the last row. It does not close the
 	// underlying writer.
 	Close() error
+}
+
+// LimitError says what of a table a file format cannot hold, and where it is.
+type LimitError struct {
+	Row    int64  // of the table, from 1; 0 for the names of the columns
+	Column string // name of the column; empty when not one column is at fault
+	Cell   string // in a sheet, such as B7; empty elsewhere
+	Reason string
+}
+
+// Error gives the place and the reason.
+func (e *LimitError) Error() string {
+	switch {
+	case e.Column == "":
+		return e.Reason
+	case e.Cell == "":
+		return fmt.Sprintf("row %d, column %q: %s", e.Row, e.Column, e.Reason)
+	}
+	return fmt.Sprintf("cell %s (row %d, column %q): %s", e.Cell, e.Row, e.Column, e.Reason)
 }
 
 // NewTableWriter returns a TableWriter that writes to w what e appends.

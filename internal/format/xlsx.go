@@ -50,27 +50,11 @@ type XLSX struct {
 	replaced int64
 }
 
-// XLSXError says which cell Excel could not hold, and why.
-type XLSXError struct {
-	Row    int64  // of the table, from 1; 0 for the header
-	Column string // name of the column; empty when not one column is at fault
-	Cell   string // such as B7; empty when not one cell is at fault
-	Reason string
-}
-
-// Error gives the place and the reason.
-func (e *XLSXError) Error() string {
-	if e.Cell == "" {
-		return e.Reason
-	}
-	return fmt.Sprintf("cell %s (row %d, column %q): %s", e.Cell, e.Row, e.Column, e.Reason)
-}
-
 // NewXLSX returns a writer of rows of the given columns as a workbook to w.
-// What is beyond Excel's limits is an *XLSXError, here and from Rows.
+// What is beyond Excel's limits is a *LimitError, here and from Rows.
 func NewXLSX(w io.Writer, columns []Column, o XLSXOptions) (*XLSX, error) {
 	if len(columns) > XLSXColumns {
-		return nil, &XLSXError{Reason: fmt.Sprintf("there are %d columns, and Excel's sheets have %d", len(columns), XLSXColumns)}
+		return nil, &LimitError{Reason: fmt.Sprintf("there are %d columns, and Excel's sheets have %d", len(columns), XLSXColumns)}
 	}
 	x := &XLSX{zip: NewZIP(w), columns: columns, options: o}
 	for i := range columns {
@@ -134,7 +118,7 @@ func (x *XLSX) part(name, text string) error {
 
 func (x *XLSX) nextSheet() error {
 	if !x.options.Split {
-		return &XLSXError{Row: x.before + XLSXRows, Reason: fmt.Sprintf("there are more than %d rows, and Excel's sheets have %d with the header", XLSXRows-1, XLSXRows)}
+		return &LimitError{Row: x.before + XLSXRows, Reason: fmt.Sprintf("there are more than %d rows, and Excel's sheets have %d with the header", XLSXRows-1, XLSXRows)}
 	}
 	if err := x.endSheet(); err != nil {
 		return err
@@ -230,7 +214,7 @@ func (x *XLSX) appendValue(j int, b *sqlite.Batch, c sqlite.Cell) error {
 func (x *XLSX) appendText(j int, s []byte) error {
 	if len(s) > XLSXText {
 		if n := utf16Units(s); n > XLSXText {
-			return &XLSXError{
+			return &LimitError{
 				Row: x.before + int64(x.row-1), Column: x.columns[j].Name, Cell: x.letters[j] + strconv.Itoa(x.row),
 				Reason: fmt.Sprintf("the text has %d characters, and Excel's cells hold %d", n, XLSXText),
 			}

@@ -195,7 +195,7 @@ func TestXLSXRefusesLongText(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = w.Rows(batch(2, []sqlite.Value{sqlite.IntValue(2), {}}, []sqlite.Value{sqlite.IntValue(3), sqlite.TextValue(fits + "x")}))
-	var fault *XLSXError
+	var fault *LimitError
 	if !errors.As(err, &fault) || err.Error() != `cell B4 (row 3, column "note"): the text has 32768 characters, and Excel's cells hold 32767` {
 		t.Errorf("got %v", err)
 	}
@@ -225,7 +225,7 @@ func TestXLSXRowsBeyondTheLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var fault *XLSXError
+	var fault *LimitError
 	if err := fill(w); !errors.As(err, &fault) || fault.Row != 1<<20 || err.Error() != "there are more than 1048575 rows, and Excel's sheets have 1048576 with the header" {
 		t.Errorf("got %v, row %d", err, fault.Row)
 	}
