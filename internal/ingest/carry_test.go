@@ -115,6 +115,26 @@ INSERT INTO parent VALUES (1, 'x', 'y', 1); INSERT INTO child VALUES (1, 'x', 'y
 			`FOREIGN KEY ("a") REFERENCES "parent" ON UPDATE SET NULL ON DELETE CASCADE|FOREIGN KEY ("b", "c") REFERENCES "parent" ("x", "y")|FOREIGN KEY ("up") REFERENCES "parent"`, []string{
 				"table child: The foreign key on b, c to parent is now checked by each statement, no longer at the end of a transaction.",
 			}},
+		{"a foreign key to a key with NULLs", `
+CREATE TABLE parent (id TEXT PRIMARY KEY); CREATE TABLE child (a REFERENCES parent);
+INSERT INTO parent VALUES (NULL), ('x'); INSERT INTO child VALUES ('x');`,
+			`UNIQUE ("id")|FOREIGN KEY ("a") REFERENCES "parent" ("id")`, []string{"table parent: The primary key became a UNIQUE constraint: 1 row has no value in id."}},
+		{"a foreign key that breaks where types are lost", `
+CREATE TABLE parent (id INT UNIQUE); CREATE TABLE child (a TEXT REFERENCES parent (id));
+INSERT INTO parent VALUES (1), ('x'); INSERT INTO child VALUES ('1'), ('x');`,
+			`"id" ANY`, []string{
+				"column parent.id: The type INT became ANY: the values are of several classes: 1 integer, 1 text.",
+				"table child: The foreign key on a to parent is not carried: 1 row has no parent.",
+			}},
+		{"unique constraints whose index is wrong", `
+CREATE TABLE t (a TEXT UNIQUE, b INT); CREATE TABLE u (a TEXT PRIMARY KEY); CREATE TABLE v (a TEXT); CREATE UNIQUE INDEX i ON v (a);
+INSERT INTO t VALUES ('x', 1), ('X', 2); INSERT INTO u VALUES ('x'), ('X'); INSERT INTO v VALUES ('x'), ('X');
+PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'a TEXT', 'a TEXT COLLATE NOCASE');`,
+			`"a" TEXT COLLATE "NOCASE"`, []string{
+				"column t.a: It is no longer unique: several rows have the same value.",
+				"column u.a: It is no longer unique: several rows have the same value.",
+				"index i: It is not carried. SQLite says: UNIQUE constraint failed: v.a.",
+			}},
 		{"foreign keys that do not hold", `
 CREATE TABLE parent (id INTEGER PRIMARY KEY, x TEXT);
 CREATE TABLE child (a INT REFERENCES parent, b INT REFERENCES nowhere, c TEXT REFERENCES parent (x), d INT REFERENCES parent);
@@ -216,6 +236,9 @@ func TestUTF16DatabaseComesIn(t *testing.T) {
 	p := newProject(t)
 	report := p.mustTake(t, path)
 	columns := report.Tables[0].Columns
+	if notes := strings.Join(texts(report.Notes), "\n"); !strings.Contains(notes, "UTF-16") {
+		t.Errorf("notes: %s", notes)
+	}
 	query := func(table, name string) string {
 		return `SELECT typeof("` + name + `"), "` + name + `", n, d FROM "` + table + "\";\n"
 	}
@@ -273,8 +296,8 @@ WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500) IN
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := newProject(t)
 	for size := 0; size < len(whole); size += 2048 {
-		p := newProject(t)
 		_, err := p.take(write(t, "cut.sqlite", string(whole[:size])), Options{})
 		if !problem.Is(err, problem.CodeValidationFailed) {
 			t.Errorf("%d of %d bytes: %v", size, len(whole), err)
@@ -303,14 +326,7 @@ WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 200) IN
 		if err != nil && !errors.As(err, &known) {
 			t.Errorf("at byte %d: %v", at, err)
 		}
-		if err == nil || problem.Is(err, problem.CodeConflict) {
-			tables, _ := p.Tables(context.Background())
-			for _, table := range tables {
-				if _, err := p.DeleteTable(context.Background(), table.Name); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
+		p.clear(t)
 	}
 }
 
@@ -414,5 +430,53 @@ func TestTakenNamesAreAConflict(t *testing.T) {
 	want := []string{"index i: The name is not allowed here or taken; the index is now named i_2."}
 	if diff := cmp.Diff(want, texts(report.Notes)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestUnfinishedTransactionOfAnotherProgram(t *testing.T) {
+	path := database(t, `CREATE TABLE t (a TEXT); WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3000) INSERT INTO t SELECT printf('%0200d', x) FROM n;`)
+	copied := filepath.Join(t.TempDir(), "copy.sqlite")
+	shell(t, path, fmt.Sprintf("PRAGMA cache_size = 5;\nBEGIN;\nUPDATE t SET a = 'changed' || a;\n.shell cp %s %s && cp %s-journal %s-journal\nROLLBACK;\n", path, copied, path, copied))
+	_, err := newProject(t).take(copied, Options{})
+	if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "-journal") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCancelledImportChangesNothing(t *testing.T) {
+	p := newProject(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, path := range []string{database(t, "CREATE TABLE t (a INT); INSERT INTO t VALUES (1);"), write(t, "x.csv", "a,b\n1,2\n")} {
+		source, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		if _, err := source.Load(ctx, p.DB, Options{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if tables, _ := p.Tables(context.Background()); len(tables) != 0 {
+		t.Errorf("tables were made: %v", tables)
+	}
+}
+
+func TestLogOfASQLiteFileCountsToItsHash(t *testing.T) {
+	path := database(t, "CREATE TABLE t (a INT);")
+	hash := func() string {
+		source, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		return source.SHA256()
+	}
+	alone := hash()
+	if err := os.WriteFile(path+"-wal", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if hash() != alone {
+		t.Error("an empty log changes the hash")
 	}
 }

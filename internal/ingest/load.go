@@ -172,8 +172,8 @@ func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source *sqlit
 		if err == nil {
 			return p.createIndexes(l)
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if known := (*problem.Error)(nil); errors.As(err, &known) || ctx.Err() != nil {
+			return err
 		}
 		relaxed, relaxErr := p.relax(l, source, err)
 		if relaxErr != nil {

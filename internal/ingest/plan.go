@@ -63,6 +63,13 @@ func makePlan(c *sqlite.Conn) (*plan, error) {
 	for _, t := range p.tables {
 		p.resolveKeys(t)
 	}
+	encoding, err := c.Text("PRAGMA encoding")
+	if err != nil {
+		return nil, err
+	}
+	if encoding != "UTF-8" {
+		p.notes.add("file", "Its texts were %s and are now UTF-8.", encoding)
+	}
 	if len(p.tables) == 0 {
 		p.notes.add("file", "It holds no tables.")
 	}
@@ -328,7 +335,7 @@ func (p *plan) resolveKeys(t *tablePlan) {
 			continue
 		}
 		key.Parent = parent.shape.Name
-		for _, column := range source.ParentColumns {
+		for _, column := range parent.referred(source) {
 			key.ParentColumns = append(key.ParentColumns, parent.column(column))
 		}
 		if !parent.hasKey(key) {
@@ -340,6 +347,19 @@ func (p *plan) resolveKeys(t *tablePlan) {
 		}
 		t.shape.ForeignKeys = append(t.shape.ForeignKeys, key)
 	}
+}
+
+// referred returns the columns that a foreign key to p refers to, none for the
+// primary key. One that has become a UNIQUE constraint has to be spelled out.
+func (p *tablePlan) referred(key projectdb.ForeignKey) []string {
+	if len(key.ParentColumns) > 0 || len(p.shape.PrimaryKey) > 0 {
+		return key.ParentColumns
+	}
+	var columns []string
+	for _, part := range p.source.PrimaryKey {
+		columns = append(columns, part.Column)
+	}
+	return columns
 }
 
 func (p *plan) find(source string) *tablePlan {

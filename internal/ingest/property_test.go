@@ -20,6 +20,7 @@ import (
 // constraints, with values of every class in every column, and compares each
 // value, with its class, after the import.
 func TestAnyTableComesInUnchanged(t *testing.T) {
+	p := newProject(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		folder, err := os.MkdirTemp(t.TempDir(), "")
 		if err != nil {
@@ -27,7 +28,7 @@ func TestAnyTableComesInUnchanged(t *testing.T) {
 		}
 		path := filepath.Join(folder, "source.sqlite")
 		statement := drawDatabase(rt, path)
-		p := newProject(t)
+		defer p.clear(rt)
 		report, err := p.take(path, Options{})
 		if err != nil {
 			rt.Fatalf("%v\n%s", err, statement)
@@ -41,6 +42,19 @@ func TestAnyTableComesInUnchanged(t *testing.T) {
 			rt.Fatalf("%s\n%s\n%v", diff, statement, report.Notes)
 		}
 	})
+}
+
+// clear deletes every table.
+func (p project) clear(t rapid.TB) {
+	tables, err := p.Tables(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		if _, err := p.DeleteTable(context.Background(), table.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // everyValue returns the rows of a table, each value with its class.
@@ -144,6 +158,7 @@ func drawValue(rt *rapid.T) sqlite.Value {
 // TestAnyCSVComesOutAsItWentIn writes rows of random texts as a CSV file,
 // imports it, and exports the table again: the bytes are the same.
 func TestAnyCSVComesOutAsItWentIn(t *testing.T) {
+	p := newProject(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		columns := rapid.IntRange(1, 4).Draw(rt, "columns")
 		shape := make([]format.Column, columns)
@@ -161,7 +176,7 @@ func TestAnyCSVComesOutAsItWentIn(t *testing.T) {
 			b.Append(row...)
 		}
 		content := string(encoder.Rows(encoder.Head(nil), &b, true))
-		p := newProject(t)
+		defer p.clear(rt)
 		report, err := p.take(write(t, "x.csv", content), Options{CSV: format.DefaultDialect().Reading()})
 		if err != nil {
 			rt.Fatalf("%v\n%q", err, content)

@@ -27,7 +27,7 @@ type project struct {
 func newProject(t testing.TB) project {
 	t.Helper()
 	folder := t.TempDir()
-	dir, err := projectdb.OpenDir(folder, projectdb.DirOptions{Now: time.Now})
+	dir, err := projectdb.OpenDir(folder, projectdb.DirOptions{Now: time.Now, Relaxed: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,9 @@ func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
 	if errors.As(err, &broken) {
 		return problem.New(problem.CodeConflict, "A row of %s refers to a row of %s that does not exist.", broken.Table, broken.Parent)
 	}
+	if sqlite.FaultOf(err) == sqlite.Interrupted && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return explain(err)
 }
 
