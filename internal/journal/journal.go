@@ -1,0 +1,241 @@
+package journal
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Window is how long a run may be idle and still be joined. A call that names
+// a run idle for longer continues under a new run id.
+const Window = 420 * time.Second
+
+// Options are what a journal needs besides its file. Zero fields mean the
+// system's clock, the system's secure randomness and no log. Now and Random are
+// used from many goroutines.
+type Options struct {
+	Now    func() time.Time
+	Random io.Reader
+	Log    *slog.Logger
+	// Names is how many keys and run ids are kept in memory, about 500 bytes
+	// each; 0 means 65,536. Others are looked up in the file when they are sent.
+	Names int
+}
+
+// Caller is whose calls are grouped. The same key or run id of another caller
+// is another one.
+type Caller struct{ ProjectID, TokenID int64 }
+
+// Status says how a call came to its run.
+type Status string
+
+// Every status there is.
+const (
+	AcceptedProvidedRun Status = "accepted_provided_run" // the run id sent is used
+	GeneratedRun        Status = "generated_run"         // a new run was opened
+	ContinuedRun        Status = "continued_run"         // the open run of the key sent was joined
+	RotatedIdleRun      Status = "rotated_idle_run"      // the run sent was idle for too long; a new id continues it
+	IgnoredInvalidRun   Status = "ignored_invalid_run"   // the run id sent is not acceptable
+)
+
+// Operation is the run that a call belongs to.
+type Operation struct {
+	Key    *string // as sent; nil when none was sent or it is not acceptable
+	RunID  string
+	Status Status
+}
+
+// Journal groups calls. What it knows is written to its file in the background:
+// a crash costs at most the last second.
+type Journal struct {
+	db      *sqlite.DB
+	options Options
+	shards  [shards]shard
+	storing sync.Mutex // held by whoever writes to db
+	hurry   chan struct{}
+	stop    chan struct{}
+	stopped sync.WaitGroup
+	closing sync.Once
+}
+
+// Open opens the journal in the file at path and creates it when missing.
+func Open(path string, options Options) (*Journal, error) {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Random == nil {
+		options.Random = rand.Reader
+	}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if options.Names == 0 {
+		options.Names = 1 << 16
+	}
+	db, err := sqlite.Open(path, sqlite.Options{Schema: schema})
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{db: db, options: options, hurry: make(chan struct{}, 1), stop: make(chan struct{})}
+	for i := range j.shards {
+		j.shards[i].init(max(2, options.Names/shards))
+	}
+	j.stopped.Go(j.storeRegularly)
+	return j, nil
+}
+
+// Close stores what is not stored yet and closes the file. A second Close
+// answers sqlite.ErrClosed, and so does a Join.
+func (j *Journal) Close() error {
+	err := sqlite.ErrClosed
+	j.closing.Do(func() {
+		close(j.stop)
+		j.stopped.Wait()
+		err = j.db.Close()
+	})
+	return err
+}
+
+func (j *Journal) closed() bool {
+	select {
+	case <-j.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Join says to which run a call belongs that was sent with the given key and
+// run id, "" for one not sent, and notes the call.
+//
+// An acceptable run id decides alone, whatever the key. Otherwise the call
+// joins the run in which the caller last used the key, or opens a new one. A
+// run id that is not acceptable counts as not sent, apart from the status, and
+// so does such a key: its call is grouped by the run id, or is a run of its own.
+// Join fails only when the file cannot be read or there is no randomness.
+func (j *Journal) Join(ctx context.Context, caller Caller, key, runID string) (Operation, error) {
+	if j.closed() {
+		return Operation{}, sqlite.ErrClosed
+	}
+	s := j.shardOf(caller)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := joining{j: j, s: s, caller: caller, now: j.options.Now()}
+	run, status, err := c.join(ctx, key, runID)
+	if err != nil {
+		return Operation{}, fmt.Errorf("join a run: %w", err)
+	}
+	operation := Operation{RunID: run.id, Status: status}
+	if validKey(key) {
+		operation.Key = &key
+		s.rename(name{caller, byKey, key}, run)
+	}
+	run.last = c.now
+	s.touch(run)
+	if s.crowded() {
+		j.storeSoon()
+	}
+	return operation, nil
+}
+
+// joining is one call on its way to a run, with its shard locked.
+type joining struct {
+	j      *Journal
+	s      *shard
+	caller Caller
+	now    time.Time
+}
+
+func (c *joining) join(ctx context.Context, key, runID string) (r *run, status Status, err error) {
+	switch {
+	case validRunID(runID):
+		return c.joinSent(ctx, runID)
+	case validKey(key):
+		r, status, err = c.joinKey(ctx, key)
+	default:
+		r, err = c.generate()
+		status = GeneratedRun
+	}
+	if runID != "" {
+		status = IgnoredInvalidRun
+	}
+	return r, status, err
+}
+
+// joinSent joins the run with the id sent. A run that has been continued under
+// a new id stays so: whoever goes on sending the old id shares the new run.
+func (c *joining) joinSent(ctx context.Context, runID string) (*run, Status, error) {
+	n := name{c.caller, byRunID, runID}
+	r, err := c.find(ctx, n)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case r == nil:
+		return c.open(strings.Clone(runID)), AcceptedProvidedRun, nil
+	case !c.idle(r) && r.id == runID:
+		return r, AcceptedProvidedRun, nil
+	case !c.idle(r):
+		return r, RotatedIdleRun, nil
+	}
+	if r, err = c.generate(); err != nil {
+		return nil, "", err
+	}
+	c.s.rename(n, r)
+	return r, RotatedIdleRun, nil
+}
+
+func (c *joining) joinKey(ctx context.Context, key string) (*run, Status, error) {
+	r, err := c.find(ctx, name{c.caller, byKey, key})
+	if err != nil {
+		return nil, "", err
+	}
+	if r != nil && !c.idle(r) {
+		return r, ContinuedRun, nil
+	}
+	r, err = c.generate()
+	return r, GeneratedRun, err
+}
+
+// idle reports whether a run has been idle for longer than the window. A clock
+// that was set back makes no run idle.
+func (c *joining) idle(r *run) bool { return c.now.Sub(r.last) > Window }
+
+// find returns the run that a name stands for, or nil. The shard stays locked
+// while the file is read, so that of several calls only one opens a run.
+func (c *joining) find(ctx context.Context, n name) (*run, error) {
+	if r := c.s.find(n); r != nil {
+		return r, nil
+	}
+	r, err := c.j.load(ctx, n)
+	if err != nil || r == nil || c.idle(r) {
+		return r, err // an idle run is never joined, only continued
+	}
+	if held := c.s.find(r.ownName()); held != nil && held.id == r.id {
+		r = held
+	} else {
+		c.s.add(r)
+	}
+	c.s.point(n, r)
+	return r, nil
+}
+
+func (c *joining) generate() (*run, error) {
+	id, err := newRunID(c.now, c.j.options.Random)
+	if err != nil {
+		return nil, err
+	}
+	return c.open(id), nil
+}
+
+func (c *joining) open(id string) *run {
+	r := &run{caller: c.caller, id: id}
+	c.s.add(r)
+	return r
+}

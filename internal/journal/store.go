@@ -1,0 +1,186 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// schema of journal.db. A run is known under its own id unless names says that
+// the id has come to mean another run; keys stand in names alone. Times are
+// nanoseconds since 1970.
+var schema = sqlite.Schema{
+	ApplicationID: 0x5a546a31, // "ZTj1"
+	Migrations: []string{`
+CREATE TABLE runs (
+	project_id   INTEGER NOT NULL,
+	token_id     INTEGER NOT NULL,
+	run_id       TEXT NOT NULL,
+	last_call_at INTEGER NOT NULL,
+	PRIMARY KEY (project_id, token_id, run_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE names (
+	project_id INTEGER NOT NULL,
+	token_id   INTEGER NOT NULL,
+	kind       INTEGER NOT NULL, -- 0: the id of a run that was continued, 1: a key
+	name       TEXT NOT NULL,
+	run_id     TEXT NOT NULL,
+	PRIMARY KEY (project_id, token_id, kind, name)
+) STRICT, WITHOUT ROWID;
+`},
+}
+
+// Retention is how long the journal remembers a run after its last call. The id
+// of a run it has forgotten is a new one.
+const Retention = 30 * 24 * time.Hour
+
+// storeEvery is how long what a call has changed waits to be stored.
+const storeEvery = 500 * time.Millisecond
+
+// load reads the run that a name stands for, nil when there is none.
+func (j *Journal) load(ctx context.Context, n name) (r *run, err error) {
+	var ownID any
+	if n.kind == byRunID {
+		ownID = n.text
+	}
+	err = j.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(`
+SELECT run_id, last_call_at
+FROM runs
+WHERE project_id = ?1
+	AND token_id = ?2
+	AND run_id = coalesce((
+		SELECT run_id
+		FROM names
+		WHERE project_id = ?1 AND token_id = ?2 AND kind = ?3 AND name = ?4
+	), ?5)`,
+			[]any{n.caller.ProjectID, n.caller.TokenID, int(n.kind), n.text, ownID},
+			func(s *sqlite.Stmt) error {
+				r = &run{caller: n.caller, id: s.Text(0), last: time.Unix(0, s.Int(1))}
+				return nil
+			})
+	})
+	return r, err
+}
+
+// storeSoon wakes the one that stores before its time.
+func (j *Journal) storeSoon() {
+	select {
+	case j.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// storeRegularly stores what has changed and, once a day, removes what is too
+// old, until the journal is closed.
+func (j *Journal) storeRegularly() {
+	store, prune := time.NewTicker(storeEvery), time.NewTicker(24*time.Hour)
+	defer store.Stop()
+	defer prune.Stop()
+	j.try("remove old runs from the journal", j.prune)
+	for stopping := false; !stopping; {
+		select {
+		case <-store.C:
+		case <-j.hurry:
+		case <-prune.C:
+			j.try("remove old runs from the journal", j.prune)
+		case <-j.stop:
+			stopping = true
+		}
+		j.try("store runs in the journal", j.store)
+	}
+}
+
+func (j *Journal) try(what string, work func() error) {
+	if err := work(); err != nil {
+		j.options.Log.Error(what, "error", err)
+	}
+}
+
+// store writes everything that has changed in one transaction.
+func (j *Journal) store() error {
+	j.storing.Lock()
+	defer j.storing.Unlock()
+	var records []record
+	for i := range j.shards {
+		records = j.shards[i].take(records)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	err := j.db.Exclusive(context.Background(), func(c *sqlite.Conn) error {
+		for _, r := range records {
+			if err := r.write(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		return nil
+	}
+	for _, r := range records {
+		r.giveBack()
+	}
+	return err
+}
+
+func (r record) write(c *sqlite.Conn) error {
+	caller := r.run.caller
+	err := c.Exec(`
+INSERT INTO runs (project_id, token_id, run_id, last_call_at)
+VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET last_call_at = excluded.last_call_at`,
+		caller.ProjectID, caller.TokenID, r.run.id, r.last.UnixNano())
+	for _, n := range r.names {
+		if err != nil {
+			return err
+		}
+		err = c.Exec(`
+INSERT INTO names (project_id, token_id, kind, name, run_id)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET run_id = excluded.run_id`,
+			caller.ProjectID, caller.TokenID, int(n.kind), n.text, r.run.id)
+	}
+	return err
+}
+
+// prune removes the runs that are too old, and the names that stand for none.
+func (j *Journal) prune() error {
+	j.storing.Lock()
+	defer j.storing.Unlock()
+	return j.db.Exclusive(context.Background(), func(c *sqlite.Conn) error {
+		before := j.options.Now().Add(-Retention).UnixNano()
+		if err := c.Exec("DELETE FROM runs WHERE last_call_at < ?", before); err != nil {
+			return err
+		}
+		return c.Exec(`
+DELETE FROM names
+WHERE NOT EXISTS (
+	SELECT 1
+	FROM runs
+	WHERE project_id = names.project_id AND token_id = names.token_id AND run_id = names.run_id
+)`)
+	})
+}
+
+// Forget removes everything about a project. It may be called again.
+func (j *Journal) Forget(ctx context.Context, projectID int64) error {
+	j.storing.Lock()
+	defer j.storing.Unlock()
+	for i := range j.shards {
+		j.shards[i].forget(projectID)
+	}
+	err := j.db.Exclusive(ctx, func(c *sqlite.Conn) error {
+		if err := c.Exec("DELETE FROM names WHERE project_id = ?", projectID); err != nil {
+			return err
+		}
+		return c.Exec("DELETE FROM runs WHERE project_id = ?", projectID)
+	})
+	if err != nil {
+		return fmt.Errorf("forget the runs of project %d: %w", projectID, err)
+	}
+	return nil
+}
