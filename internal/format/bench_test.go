@@ -150,3 +150,28 @@ func BenchmarkParquet(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N*256*rows.Rows)/b.Elapsed().Seconds(), "rows/s")
 }
+
+func BenchmarkCompressor(b *testing.B) {
+	columns, rows := sampleBatch()
+	piece := NewCSV(columns, DefaultDialect()).Rows(nil, rows, true)
+	const pieces = 64
+	for _, name := range Compressions() {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(piece) * pieces))
+			for b.Loop() {
+				w, err := NewCompressor(name, io.Discard)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for range pieces {
+					if _, err := w.Write(piece); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := w.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

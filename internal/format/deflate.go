@@ -11,6 +11,7 @@ const (
 	deflateBlock  = 1 << 20
 	deflateWindow = 32 << 10
 	deflateLevel  = flate.BestSpeed
+	mostDeflaters = 4 // at the same time for one stream; each costs about 3 MiB
 )
 
 // deflater compresses one stream in blocks, several at the same time. Each

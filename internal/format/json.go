@@ -222,8 +222,7 @@ type JSONDatabase struct {
 }
 
 // Head opens the file. The time is written in UTC, in seconds, the zero time as
-// null; snapshot is a
-// JSON value.
+// null; snapshot is a JSON value.
 func (d *JSONDatabase) Head(dst []byte, project string, exportedAt time.Time, snapshot []byte) []byte {
 	dst = AppendString(append(dst, `{"project":`...), project)
 	dst = append(dst, `,"exported_at":`...)

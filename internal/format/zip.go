@@ -21,9 +21,8 @@ type ZIP struct {
 
 // NewZIP returns a writer of a ZIP file to w.
 func NewZIP(w io.Writer) *ZIP {
-	const mostWorkers = 4 // each costs about 3 MiB
 	z := &ZIP{w: zip.NewWriter(w)}
-	d := newDeflater(min(runtime.GOMAXPROCS(0), mostWorkers))
+	d := newDeflater(min(runtime.GOMAXPROCS(0), mostDeflaters))
 	// archive/zip closes a member before it begins the next, so one deflater
 	// serves all of them.
 	z.w.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
