@@ -18,15 +18,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/registry"
 )
 
 // Config is what the API needs from outside.
 type Config struct {
-	// Authenticate returns what the secret of a token opens in the project with
-	// the given slug, or an invalid_token problem. The slug is as sent; it is
-	// empty on the one route that names no project in its path.
-	Authenticate func(ctx context.Context, slug, secret string) (*Workspace, error)
+	Registry *registry.Registry
+	Exports  *export.Exports
+
+	// WaitLimit is how long the creation of an export waits for the artifact; 30
+	// seconds when zero.
+	WaitLimit time.Duration
 
 	// Join groups the call with others, by the operation headers as sent (at
 	// least one is not empty). Its failure is logged and changes nothing else.
@@ -47,7 +51,8 @@ type Config struct {
 // New returns the handler of the whole API. It answers every path that it is
 // given, unknown ones included, in the envelope.
 func New(config Config) http.Handler {
-	return newEdge(config, routes())
+	config.WaitLimit = cmp.Or(config.WaitLimit, 30*time.Second)
+	return newEdge(config, routes(&handlers{config.Registry, config.Exports, config.WaitLimit, config.Now}))
 }
 
 // edge holds the matched routes and what every call shares.
@@ -55,10 +60,14 @@ type edge struct {
 	Config
 	mux     *http.ServeMux
 	buffers sync.Pool
+	// enter returns what a secret opens in the project with the given slug,
+	// which is empty on the routes that name no project.
+	enter func(ctx context.Context, slug, secret string) (*Workspace, error)
 }
 
 func newEdge(config Config, list []*endpoint) *edge {
 	e := &edge{Config: config, mux: http.NewServeMux()}
+	e.enter = e.authenticate
 	e.BodyTimeout = cmp.Or(config.BodyTimeout, 10*time.Second)
 	for _, ep := range withDocument(config.Version, list) {
 		e.mux.Handle(ep.method+" "+ep.path, ep)
@@ -95,9 +104,12 @@ func (c *call) run() (any, error) {
 	if err := c.match(); err != nil {
 		return nil, err
 	}
-	ws, err := c.authenticate()
+	ws, err := c.open()
 	if err != nil {
 		return nil, err
+	}
+	if ws != nil {
+		defer ws.Close() // before the answer is sent: a slow client keeps no project open
 	}
 	c.join(ws)
 	if !c.ep.access.permits(ws) {
@@ -139,9 +151,9 @@ func isEndpoint(h http.Handler) bool {
 	return ok
 }
 
-// authenticate runs before anything of the request is decoded, so that a
-// client without a token learns nothing but that.
-func (c *call) authenticate() (*Workspace, error) {
+// open checks the token before anything of the request is decoded, so that a
+// client without one learns nothing but that.
+func (c *call) open() (*Workspace, error) {
 	if c.ep.access.open {
 		return nil, nil
 	}
@@ -154,7 +166,14 @@ func (c *call) authenticate() (*Workspace, error) {
 	if err != nil {
 		return nil, problem.New(problem.CodeInvalidToken, "The token is not valid for this project.")
 	}
-	return c.Authenticate(c.r.Context(), slug, secret)
+	return c.enter(c.r.Context(), slug, secret)
+}
+
+func (e *edge) authenticate(ctx context.Context, slug, secret string) (*Workspace, error) {
+	if slug == "" {
+		return e.Registry.AuthenticateAccount(ctx, secret)
+	}
+	return e.Registry.Authenticate(ctx, slug, secret)
 }
 
 func (c *call) join(ws *Workspace) {
@@ -168,6 +187,19 @@ func (c *call) join(ws *Workspace) {
 		return
 	}
 	c.operation = operation
+	c.r = c.r.WithContext(context.WithValue(c.r.Context(), operationKey{}, operation))
+}
+
+// operationKey is where a context holds the operation of its call.
+type operationKey struct{}
+
+// runIDOf returns the run id of the operation that a call belongs to, or nil.
+func runIDOf(ctx context.Context) *string {
+	operation, ok := ctx.Value(operationKey{}).(*Operation)
+	if !ok {
+		return nil
+	}
+	return &operation.RunID
 }
 
 // fail answers with a problem. Nobody reads the answer of a client that has

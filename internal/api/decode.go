@@ -27,7 +27,7 @@ import (
 type plan struct {
 	registry huma.Registry
 	params   []*param
-	query    []string // names of the query parameters
+	query    []string // names of the query parameters, aliases included
 	body     *shape   // nil: bodies are not looked at
 	bodyAt   []int    // index of the field Body; nil: the body has no fields
 }
@@ -35,7 +35,8 @@ type plan struct {
 // param is a field that comes from the path, the query or a header.
 type param struct {
 	*field
-	in string
+	in  string
+	raw bool // part of the path that its type decodes itself
 }
 
 // field is one named member of an input.
@@ -107,7 +108,24 @@ func (c *call) readQuery(faults *problem.Faults) url.Values {
 			faults.Add(name, "sent %d times", len(query[name]))
 		}
 	}
+	for _, p := range c.ep.plan.params {
+		p.takeAlias(query, faults)
+	}
 	return query
+}
+
+// takeAlias puts what was sent under another name of the parameter under its
+// own.
+func (p *param) takeAlias(query url.Values, faults *problem.Faults) {
+	for _, alias := range p.aliases {
+		switch {
+		case !query.Has(alias):
+		case query.Has(p.name):
+			faults.Add(alias, "sent as %s too, which is the same parameter", p.name)
+		default:
+			query[p.name] = query[alias]
+		}
+	}
 }
 
 // readParam takes an empty value for an absent one, as forms send it, except
@@ -130,9 +148,9 @@ func (c *call) paramText(p *param, query url.Values) (string, error) {
 	case p.in == "query":
 		return query.Get(p.name), nil
 	case p.in == "header":
-		return c.r.Header.Get(p.name), nil
-	case p.shape.kind == reflect.Slice:
-		return c.ep.rawSegment(c.r, p.name), nil // a Key decodes its parts itself
+		return strings.Join(c.r.Header.Values(p.name), ", "), nil
+	case p.raw:
+		return c.ep.rawSegment(c.r, p.name), nil
 	}
 	return c.ep.segment(c.r, p.name)
 }
@@ -377,6 +395,7 @@ func (d *decoder) decodeArray(s *shape, v reflect.Value, at *place) error {
 	if ok, err := d.opens(jsontext.KindBeginArray, "an array", at); !ok {
 		return err
 	}
+	v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // an empty array is not an absent one
 	for i := 0; d.PeekKind() != jsontext.KindEndArray; i++ {
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
 		if err := d.decode(s.elem, v.Index(i), &place{up: at, index: i}); err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/registry"
 )
 
 // The routes under test have one awkward thing each.
@@ -106,7 +107,9 @@ type keyIn struct {
 	ID    Key `path:"id"`
 }
 
-func getRecord(_ context.Context, _ *Workspace, in *keyIn) ([]string, error) { return in.ID, nil }
+func getRecord(_ context.Context, _ *Workspace, in *keyIn) ([]string, error) {
+	return []string{string(in.ID), in.ID.Plain()}, nil
+}
 
 type valuesIn struct{ Body Values }
 
@@ -160,10 +163,10 @@ type deleteIn struct {
 }
 
 func deleteProject(_ context.Context, ws *Workspace, in *deleteIn) (string, error) {
-	if in.Body.Confirm != ws.Project {
+	if in.Body.Confirm != ws.Project.Slug {
 		return "", problem.Invalid("confirm_project_slug", "is not the slug")
 	}
-	return ws.Project, nil
+	return ws.Project.Slug, nil
 }
 
 // bulk counts the elements of an array without keeping them.
@@ -224,18 +227,18 @@ type nothing struct{}
 func testRoutes(dir string) []*endpoint {
 	const p = "/projects/{project}"
 	return []*endpoint{
-		route("POST", "/bootstrap", "bootstrap", "Name no project", scope(projectAdmin), func(_ context.Context, ws *Workspace, _ *nothing) (string, error) { return ws.Project, nil }, bodyUpTo(32)),
-		route("DELETE", p, "delete-project", "Delete with a body", scope(projectAdmin), deleteProject),
-		route("POST", p+"/table", "create-table", "Create a table", scope(schemaWrite), createTable, created, fails(problem.CodeConflict)),
-		route("GET", p+"/records/{table}", "list-records", "List records", scope(recordsRead), listRecords),
-		route("GET", p+"/records/{table}/{id}", "get-record", "Get a record", scope(recordsRead), getRecord),
-		route("POST", p+"/records/{table}", "create-record", "Create a record", scope(recordsWrite), insertRecord),
-		route("PATCH", p+"/column", "patch-column", "Patch a column", scope(schemaWrite), patchColumn),
+		route("POST", "/bootstrap", "bootstrap", "Name no project", scope(registry.ProjectAdmin), func(_ context.Context, ws *Workspace, _ *nothing) (string, error) { return ws.Project.Slug, nil }, bodyUpTo(32)),
+		route("DELETE", p, "delete-project", "Delete with a body", scope(registry.ProjectAdmin), deleteProject),
+		route("POST", p+"/table", "create-table", "Create a table", scope(registry.SchemaWrite), createTable, created, fails(problem.CodeConflict)),
+		route("GET", p+"/records/{table}", "list-records", "List records", scope(registry.RecordsRead), listRecords),
+		route("GET", p+"/records/{table}/{id}", "get-record", "Get a record", scope(registry.RecordsRead), getRecord),
+		route("POST", p+"/records/{table}", "create-record", "Create a record", scope(registry.RecordsWrite), insertRecord),
+		route("PATCH", p+"/column", "patch-column", "Patch a column", scope(registry.SchemaWrite), patchColumn),
 		route("POST", p+"/bulk", "import-rows", "Stream a body", anyToken(), importRows),
 		route("POST", p+"/export", "create-export", "Answer later", anyToken(), func(context.Context, *Workspace, *nothing) (Answer[string], error) {
-			return Answer[string]{"pending", http.StatusAccepted, "/exports/1"}, nil
+			return Answer[string]{"pending", http.StatusAccepted, "/exports/1", "respond-async"}, nil
 		}, created),
-		route("GET", p+"/export/download/{name}", "download", "Download", scope(exportsRead), download(dir), fails(problem.CodeExportExpired)),
+		route("GET", p+"/export/download/{name}", "download", "Download", scope(registry.ExportsRead), download(dir), fails(problem.CodeExportExpired)),
 		route("GET", p+"/panic", "panic", "Panic", anyToken(), func(context.Context, *Workspace, *nothing) (string, error) { panic("at the disco") }),
 		route("GET", p+"/fault", "fault", "Fail inside", anyToken(), func(context.Context, *Workspace, *nothing) (string, error) {
 			return "", errors.New("secret path /var/lib")
@@ -270,23 +273,26 @@ type fixture struct {
 	log  *bytes.Buffer
 }
 
+// start serves the routes under test.
 func start(t *testing.T) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "artifact"), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	h := openHouse(t, clock)
+	return serve(t, h, testRoutes(dir))
+}
+
+// serve answers with the given routes in a house with the project shop, where
+// the secret good opens everything and weak may only query.
+func serve(t *testing.T, h *house, list []*endpoint) *fixture {
+	t.Helper()
+	h.project(t, "shop")
+	weak := h.token(t, "shop", "query:read").Secret
 	log := new(bytes.Buffer)
 	e := newEdge(Config{
-		Authenticate: func(_ context.Context, slug, secret string) (*Workspace, error) {
-			switch {
-			case secret == "good" && (slug == "shop" || slug == ""):
-				return &Workspace{"shop", []Scope{projectAdmin}}, nil
-			case secret == "weak" && slug == "shop":
-				return &Workspace{"shop", []Scope{queryRead}}, nil
-			}
-			return nil, problem.New(problem.CodeInvalidToken, "The token is not valid for this project.")
-		},
+		Registry: h.registry,
 		Join: func(_ context.Context, _ *Workspace, key, runID string) (*Operation, error) {
 			if key == "broken" {
 				return nil, errors.New("journal closed")
@@ -301,7 +307,16 @@ func start(t *testing.T) *fixture {
 		Now:         clock,
 		Random:      endless{},
 		BodyTimeout: 300 * time.Millisecond,
-	}, testRoutes(dir))
+	}, list)
+	e.enter = func(ctx context.Context, slug, secret string) (*Workspace, error) {
+		switch {
+		case secret == "good" && (slug == "shop" || slug == ""):
+			return h.registry.Operator(ctx, "shop")
+		case secret == "weak":
+			secret = weak
+		}
+		return e.authenticate(ctx, slug, secret)
+	}
 	f := &fixture{httptest.NewServer(e), e, log}
 	f.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(log, nil), slog.LevelError)
 	t.Cleanup(f.Close)
@@ -398,8 +413,8 @@ func TestExactAnswers(t *testing.T) {
 			t.Errorf("%s %s: headers %v", c.method, c.path, got.header)
 		}
 	}
-	if got := f.ask(t, "POST", "/projects/shop/export", "").header.Get("Location"); got != "/exports/1" {
-		t.Errorf("Location %q", got)
+	if got := f.ask(t, "POST", "/projects/shop/export", "").header; got.Get("Location") != "/exports/1" || got.Get("Preference-Applied") != "respond-async" {
+		t.Errorf("%v", got)
 	}
 	if got := f.ask(t, "GET", "/projects/shop/busy", "").header.Get("Retry-After"); got != "2" {
 		t.Errorf("Retry-After %q", got)
@@ -415,8 +430,12 @@ func fill(path string) string {
 
 // TestEveryRoute walks the list: what holds for one route holds for all.
 func TestEveryRoute(t *testing.T) {
-	f := start(t)
-	list := append(testRoutes(""), routes()...)
+	h := openHouse(t, clock)
+	t.Run("edge", func(t *testing.T) { walk(t, start(t), testRoutes("")) })
+	t.Run("api", func(t *testing.T) { walk(t, serve(t, h, routes(h.handlers())), routes(h.handlers())) })
+}
+
+func walk(t *testing.T, f *fixture, list []*endpoint) {
 	for _, ep := range list {
 		path := fill(ep.path)
 		t.Run(ep.method+ep.path, func(t *testing.T) {
@@ -430,7 +449,7 @@ func TestEveryRoute(t *testing.T) {
 			if got := f.ask(t, ep.method, path, "{", "Authorization: Bearer bad").failure(t); got != "401 invalid_token" {
 				t.Errorf("bad token: %s", got)
 			}
-			if !ep.access.open && ep.access.scope != "" && strings.Contains(path, "shop") {
+			if s := ep.access.scope; s != "" && s != registry.QueryRead && strings.Contains(path, "shop") {
 				if got := f.ask(t, ep.method, path, "{", "Authorization: Bearer weak").failure(t); got != "403 permission_denied" {
 					t.Errorf("weak token: %s", got)
 				}
@@ -546,7 +565,7 @@ func TestInputs(t *testing.T) {
 		{"POST", "/table", `{"table_name":"t","options":{"b":{},"a":{"limit":7}}}`, `{"table_name":"t","columns":[],"limits":{"a":7,"b":100}}`},
 		{"GET", "/records/t?limit=&order=&filters=&columns=a,b&include_count=yes", ``, `{"table":"t","limit":100,"order":"asc","columns":["a","b"],"count":true}`},
 		{"GET", "/records/t?filters=" + `{"n":9007199254740993}`, ``, `{"table":"t","limit":100,"order":"asc","columns":[],"count":false,"filters":{"n":9007199254740993}}`},
-		{"GET", "/records/t/a%2Cb,c%2Fd,%C3%A9", ``, `["a,b","c/d","é"]`},
+		{"GET", "/records/t/a%2Cb,c%2Fd,%C3%A9", ``, `["a%2Cb,c%2Fd,%C3%A9","a,b,c/d,é"]`},
 		{"POST", "/records/t", `{"z":9223372036854775807,"a":1e400,"m":"é","n":null,"b":true}`,
 			`[{"name":"z","value":9223372036854775807},{"name":"a","value":1e400},{"name":"m","value":"é"},{"name":"n","value":null},{"name":"b","value":true}]`},
 		{"POST", "/records/t", ``, `[]`},
@@ -824,16 +843,20 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+// bareEdge has the routes under test, and no server and no log around it.
+func bareEdge(t testing.TB) *edge {
+	h := openHouse(t, clock)
+	h.project(t, "shop")
+	e := newEdge(Config{Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}}, testRoutes(""))
+	e.enter = h.operator
+	return e
+}
+
 func FuzzBody(f *testing.F) {
 	for _, seed := range []string{`{"table_name":"t","columns":[{"name":"a","default":1}],"seed":[{"a":1}],"options":{"a":{"limit":1}}}`, `[`, `{"columns":null}`, `{"seed":[[]]}`} {
 		f.Add(seed)
 	}
-	e := newEdge(Config{
-		Authenticate: func(context.Context, string, string) (*Workspace, error) {
-			return &Workspace{"shop", []Scope{projectAdmin}}, nil
-		},
-		Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{},
-	}, testRoutes(""))
+	e := bareEdge(f)
 	f.Fuzz(func(t *testing.T, body string) {
 		for _, path := range []string{"POST /projects/shop/table", "POST /projects/shop/records/t", "PATCH /projects/shop/column", "POST /projects/shop/bulk"} {
 			method, path, _ := strings.Cut(path, " ")
@@ -854,12 +877,7 @@ func FuzzBody(f *testing.F) {
 func FuzzRequestLine(f *testing.F) {
 	f.Add("t", "1,2", "limit=1&filters={}&columns=a&include_count")
 	f.Add("%2F", "%,", "limit=%zz;&&=&order=asc")
-	e := newEdge(Config{
-		Authenticate: func(context.Context, string, string) (*Workspace, error) {
-			return &Workspace{"shop", []Scope{projectAdmin}}, nil
-		},
-		Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{},
-	}, testRoutes(""))
+	e := bareEdge(f)
 	f.Fuzz(func(t *testing.T, table, id, query string) {
 		for _, target := range []string{"/projects/shop/records/" + table + "?" + query, "/projects/shop/records/" + table + "/" + id} {
 			at, err := url.ParseRequestURI(target)
@@ -904,12 +922,7 @@ func TestSuggest(t *testing.T) {
 }
 
 func BenchmarkEdge(b *testing.B) {
-	e := newEdge(Config{
-		Authenticate: func(context.Context, string, string) (*Workspace, error) {
-			return &Workspace{"shop", []Scope{projectAdmin}}, nil
-		},
-		Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{},
-	}, testRoutes(""))
+	e := bareEdge(b)
 	for name, c := range map[string]struct{ method, path, body string }{
 		"get":  {"GET", "/projects/shop/records/t?limit=10&order=desc", ""},
 		"post": {"POST", "/projects/shop/table", `{"table_name":"t","columns":[{"name":"a","type":"TEXT","nullable":true}]}`},

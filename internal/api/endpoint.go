@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/registry"
 )
 
 // endpoint is one line of the list of routes. It is an http.Handler only so
@@ -18,6 +19,7 @@ type endpoint struct {
 	id, summary  string
 	access       access
 	status       int
+	accepts      bool           // 202 is a success too
 	codes        []problem.Code // beyond those that its shape implies
 	bodyLimit    int64          // bytes
 	in, out      reflect.Type
@@ -28,7 +30,7 @@ type endpoint struct {
 // access is what a route asks of the caller.
 type access struct {
 	open  bool // no token at all
-	scope Scope
+	scope registry.Scope
 }
 
 // open is the access of a route that needs no token.
@@ -37,11 +39,12 @@ func open() access { return access{open: true} }
 // anyToken is the access of a route that every valid token may call.
 func anyToken() access { return access{} }
 
-// scope is the access of a route that needs one scope.
-func scope(s Scope) access { return access{scope: s} }
+// scope is the access of a route that needs one scope, for one table at least
+// where the scope is about tables. Which table is the handler's to ask.
+func scope(s registry.Scope) access { return access{scope: s} }
 
 func (a access) permits(ws *Workspace) bool {
-	return a.open || a.scope == "" || ws.Allows(a.scope)
+	return a.open || a.scope == "" || ws.MaySome(a.scope)
 }
 
 // option is what a line may say beyond its usual columns.
@@ -49,6 +52,9 @@ type option func(*endpoint)
 
 // created makes 201 the status of success.
 func created(ep *endpoint) { ep.status = http.StatusCreated }
+
+// orAccepted adds 202 to the statuses of success: the work goes on.
+func orAccepted(ep *endpoint) { ep.accepts = true }
 
 // fails names codes that the handler itself may answer with.
 func fails(codes ...problem.Code) option {

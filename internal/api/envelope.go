@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -45,22 +46,23 @@ type fault struct {
 	Details []problem.Detail `json:"details,omitempty"`
 }
 
-// Answer is the output of a handler that decides on the status or names the
-// place of what it made; other handlers return their data alone. A zero Status
-// means the one declared with the route.
+// Answer is the output of a handler that decides on the status, names the place
+// of what it made or tells which preferences it has followed; other handlers
+// return their data alone. A zero Status means the one declared with the route.
 type Answer[T any] struct {
 	Data     T
 	Status   int
 	Location string
+	Applied  string // of the header Prefer
 }
 
 // answered is an Answer of any type.
 type answered interface {
-	parts() (data any, status int, location string)
+	parts() (data any, status int, location, applied string)
 }
 
-func (a Answer[T]) parts() (data any, status int, location string) {
-	return a.Data, a.Status, a.Location
+func (a Answer[T]) parts() (data any, status int, location, applied string) {
+	return a.Data, a.Status, a.Location, a.Applied
 }
 
 // newID returns an id such as req_20260602T012345_123456Z_abc123def456.
@@ -81,16 +83,18 @@ func (c *call) answer(out any) {
 	}
 	status := c.ep.status
 	if a, ok := out.(answered); ok {
-		data, own, location := a.parts()
-		out = data
-		if own != 0 {
-			status = own
-		}
-		if location != "" {
-			c.w.Header().Set("Location", location)
-		}
+		data, own, location, applied := a.parts()
+		out, status = data, cmp.Or(own, status)
+		c.setHeader("Location", location)
+		c.setHeader("Preference-Applied", applied)
 	}
 	c.write(status, envelope{OK: true, Data: out})
+}
+
+func (c *call) setHeader(name, value string) {
+	if value != "" {
+		c.w.Header().Set(name, value)
+	}
 }
 
 // writeProblem answers with a problem. The status is the code's own, except
@@ -112,7 +116,8 @@ func (c *call) writeProblem(p *problem.Error, status int) {
 
 // write encodes the whole answer before its first byte is sent, so that an
 // answer that cannot be encoded becomes an error and never half an answer.
-// Text that is not valid UTF-8 becomes U+FFFD where it is not.
+// Text that is not valid UTF-8 becomes U+FFFD where it is not. Names are not
+// checked for duplicates: they are ours, and rows have many.
 func (c *call) write(status int, env envelope) {
 	env.RequestID = c.id
 	env.Operation = c.operation
@@ -122,7 +127,7 @@ func (c *call) write(status int, env envelope) {
 		buffer = new(bytes.Buffer)
 	}
 	defer c.release(buffer)
-	if err := json.MarshalWrite(buffer, &env, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+	if err := json.MarshalWrite(buffer, &env, json.Deterministic(true), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)); err != nil {
 		buffer.Reset()
 		c.w.Header().Del("Location")
 		c.Log.Error("encode answer", "request_id", c.id, "error", err)

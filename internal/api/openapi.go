@@ -37,8 +37,7 @@ func withDocument(version string, list []*endpoint) []*endpoint {
 // describe compiles the plan of every endpoint and returns the OpenAPI
 // document made from the same schemas.
 func describe(version string, list []*endpoint) []byte {
-	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-	registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[json.RawMessage]()) // any JSON
+	registry := newSchemas()
 	for _, ep := range list {
 		ep.plan = newPlan(registry, ep)
 	}
@@ -68,6 +67,13 @@ func describe(version string, list []*endpoint) []byte {
 	return text
 }
 
+// newSchemas returns an empty registry of schemas that knows our types.
+func newSchemas() huma.Registry {
+	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[json.RawMessage]()) // any JSON
+	return registry
+}
+
 func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
 	op := &huma.Operation{
 		Method: ep.method, Path: ep.path, OperationID: ep.id, Summary: ep.summary,
@@ -80,7 +86,9 @@ func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
 	if ep.access.scope != "" {
 		op.Description = fmt.Sprintf("Needs the scope `%s`.", ep.access.scope)
 	}
-	op.Responses[strconv.Itoa(ep.status)] = ep.success(registry)
+	for _, status := range ep.successes() {
+		op.Responses[strconv.Itoa(status)] = ep.success(registry, status)
+	}
 	return op
 }
 
@@ -93,6 +101,9 @@ func (ep *endpoint) parameters() []*huma.Param {
 		neverNull(p.shape.schema)
 		declared[p.name] = true
 		params = append(params, &huma.Param{Name: p.name, In: p.in, Required: p.required, Schema: p.shape.schema, Description: p.shape.schema.Description})
+		for _, alias := range p.aliases {
+			params = append(params, &huma.Param{Name: alias, In: p.in, Schema: p.shape.schema, Description: "Another name of " + p.name + "."})
+		}
 	}
 	for part := range strings.SplitSeq(ep.path, "/") {
 		name := strings.Trim(part, "{}")
@@ -124,8 +135,15 @@ func (ep *endpoint) name() string {
 	return name
 }
 
-func (ep *endpoint) success(registry huma.Registry) *huma.Response {
-	response := &huma.Response{Description: http.StatusText(ep.status)}
+func (ep *endpoint) successes() []int {
+	if ep.accepts {
+		return []int{ep.status, http.StatusAccepted}
+	}
+	return []int{ep.status}
+}
+
+func (ep *endpoint) success(registry huma.Registry, status int) *huma.Response {
+	response := &huma.Response{Description: http.StatusText(status)}
 	if ep.out == reflect.TypeFor[*Download]() {
 		response.Content = map[string]*huma.MediaType{"*/*": {}}
 		return response

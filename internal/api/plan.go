@@ -29,7 +29,7 @@ func newPlan(registry huma.Registry, ep *endpoint) *plan {
 	}
 	for _, param := range p.params {
 		if param.in == "query" {
-			p.query = append(p.query, param.name)
+			p.query = append(append(p.query, param.name), param.aliases...)
 		}
 	}
 	return p
@@ -40,7 +40,7 @@ func newParam(registry huma.Registry, f reflect.StructField) *param {
 		if name := f.Tag.Get(in); name != "" {
 			field := newField(registry, f, name, huma.SchemaFromField(registry, f, f.Name))
 			field.required = in == "path" || f.Tag.Get("required") == "true"
-			return &param{field, in}
+			return &param{field, in, f.Type == reflect.TypeFor[Key]()}
 		}
 	}
 	panic(fmt.Sprintf("field %s comes from nowhere: it has no tag path, query or header", f.Name))
@@ -105,7 +105,11 @@ func (s *shape) addFields(registry huma.Registry, t reflect.Type) {
 		if f.Anonymous || name == "" {
 			continue
 		}
-		made := newField(registry, f, name, s.schema.Properties[name])
+		schema := s.schema.Properties[name]
+		if schema == nil {
+			panic(fmt.Sprintf("field %s has no schema: the struct that it is embedded with must be exported", f.Name))
+		}
+		made := newField(registry, f, name, schema)
 		made.required = slices.Contains(s.schema.Required, name)
 		s.fields = append(s.fields, made)
 		for _, n := range append([]string{name}, made.aliases...) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"net/url"
 	"reflect"
@@ -27,6 +28,14 @@ func (f Flag) Or(absent bool) bool {
 		return f.on
 	}
 	return absent
+}
+
+// Ptr returns the flag, or nil when it was not sent.
+func (f Flag) Ptr() *bool {
+	if !f.sent {
+		return nil
+	}
+	return &f.on
 }
 
 // UnmarshalJSON reads any JSON value.
@@ -70,6 +79,14 @@ type Optional[T any] struct {
 	Value T
 }
 
+// Ptr returns the value, or nil when there is none.
+func (o Optional[T]) Ptr() *T {
+	if !o.Sent || o.Null {
+		return nil
+	}
+	return &o.Value
+}
+
 func (o *Optional[T]) slot(null bool) reflect.Value {
 	o.Sent, o.Null = true, null
 	return reflect.ValueOf(&o.Value).Elem()
@@ -92,21 +109,27 @@ func (r Ref) ID() (int64, bool) {
 	return id, err == nil
 }
 
-// Key is the primary key of a record as a path names it: the parts of a
-// composite key are joined by commas, each percent-encoded.
-type Key []string
+// Key is the primary key of a record as a path names it, still encoded: the
+// parts of a composite key are joined by commas, each percent-encoded.
+type Key string
 
-// UnmarshalText reads the key as it stands in the path, still encoded.
+// UnmarshalText reads the key as it stands in the path.
 func (k *Key) UnmarshalText(raw []byte) error {
-	*k = nil
-	for part := range strings.SplitSeq(string(raw), ",") {
-		decoded, err := url.PathUnescape(part)
-		if err != nil || !utf8.ValidString(decoded) {
-			return errors.New("not well formed: it must be percent-encoded UTF-8")
-		}
-		*k = append(*k, decoded)
+	text, err := url.PathUnescape(string(raw))
+	if err != nil || !utf8.ValidString(text) {
+		return errors.New("not well formed: it must be percent-encoded UTF-8")
 	}
+	*k = Key(raw)
 	return nil
+}
+
+// Plain returns the key without its encoding, to be shown.
+func (k Key) Plain() string {
+	text, err := url.PathUnescape(string(k))
+	if err != nil {
+		return string(k)
+	}
+	return text
 }
 
 // Schema describes the key as text.
@@ -165,9 +188,23 @@ func (v *Values) UnmarshalJSON(raw []byte) error {
 	return faults.Err()
 }
 
+// JSON returns the object as it was sent.
+func (v Values) JSON() jsontext.Value {
+	text := []byte{'{'}
+	for i, member := range v {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		// Names that were decoded are valid text.
+		text, _ = jsontext.AppendQuote(text, member.Name)
+		text = append(append(text, ':'), member.Value...)
+	}
+	return append(text, '}')
+}
+
 func eachMember(object []byte, do func(name string, value jsontext.Value)) error {
 	// The text was checked for duplicate names when it was first read.
-	d := jsontext.NewDecoder(strings.NewReader(string(object)), jsontext.AllowDuplicateNames(true))
+	d := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true))
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}

@@ -1,35 +1,30 @@
 package api
 
+import (
+	"context"
+	"strconv"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
 // Workspace is an opened project together with what the caller may do in it.
 // Holding one proves that the token was checked.
-type Workspace struct {
-	Project string
-	Scopes  []Scope
-}
+type Workspace = registry.Workspace
 
-// Allows reports whether the token has the scope, for one table at least where
-// the scope is about tables.
-func (w *Workspace) Allows(scope Scope) bool {
-	for _, has := range w.Scopes {
-		if has == scope || has == projectAdmin {
-			return true
+// tableOf returns the table that a request names, when the token has the scopes
+// for it. What follows asks for it by idOf: another table may get its name.
+func tableOf(ctx context.Context, ws *Workspace, ref Ref, scopes ...registry.Scope) (*projectdb.Table, error) {
+	t, err := ws.DB.Table(ctx, string(ref))
+	if err != nil {
+		return nil, err
+	}
+	for _, scope := range scopes {
+		if err := ws.RequireTable(scope, t.ID); err != nil {
+			return nil, err
 		}
 	}
-	return false
+	return &t, nil
 }
 
-// Scope is one power of a token.
-type Scope string
-
-// The scopes that routes ask for.
-const (
-	projectAdmin  Scope = "project:admin"
-	tokensManage  Scope = "tokens:manage"
-	schemaRead    Scope = "schema:read"
-	schemaWrite   Scope = "schema:write"
-	recordsRead   Scope = "records:read"
-	recordsWrite  Scope = "records:write"
-	queryRead     Scope = "query:read"
-	exportsRead   Scope = "exports:read"
-	exportsCreate Scope = "exports:create"
-)
+func idOf(t *projectdb.Table) string { return strconv.FormatInt(t.ID, 10) }

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"reflect"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// BlueprintBody is a project that is to be made, without its first user.
+type BlueprintBody struct {
+	Slug    string           `json:"project_slug" doc:"Of the characters a-z, 0-9, _ and -."`
+	Name    string           `json:"project_name"`
+	Tables  []blueprintTable `json:"tables,omitzero"`
+	Indexes []blueprintIndex `json:"indexes,omitzero"`
+	Tokens  []blueprintToken `json:"project_api_tokens,omitzero"`
+}
+
+type blueprintTable struct {
+	NewTable
+	Seed    []jsontext.Value `json:"seed,omitzero" doc:"The first rows, objects of column names and values."`
+	Indexes []NewIndex       `json:"indexes,omitzero"`
+}
+
+type blueprintIndex struct {
+	Table string `json:"table_name"`
+	NewIndex
+}
+
+type blueprintToken struct {
+	AccountUserID int64  `json:"account_user_id"`
+	Name          string `json:"token_name,omitzero"`
+	Username      string `json:"project_username,omitzero" doc:"The project user whose role caps the token."`
+}
+
+type blueprintUser struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+type bootstrapIn struct {
+	Body struct {
+		BlueprintBody
+		User blueprintUser `json:"initial_project_user"`
+	}
+}
+
+// blueprintFileIn is what a file may hold: the same, but the user can be left
+// out.
+type blueprintFileIn struct {
+	Body struct {
+		BlueprintBody
+		User Optional[blueprintUser] `json:"initial_project_user,omitzero"`
+	}
+}
+
+func (b BlueprintBody) order(user *blueprintUser) registry.NewProject {
+	order := registry.NewProject{Slug: b.Slug, Name: b.Name}
+	if user != nil {
+		order.User = &registry.NewProjectUser{Username: user.Username, Password: user.Password}
+	}
+	for _, token := range b.Tokens {
+		order.Tokens = append(order.Tokens, registry.NewToken{AccountUserID: token.AccountUserID, Name: token.Name, ProjectUsername: token.Username})
+	}
+	return order
+}
+
+func (b BlueprintBody) blueprint() projectdb.Blueprint {
+	var blueprint projectdb.Blueprint
+	for _, t := range b.Tables {
+		table := projectdb.BlueprintTable{NewTable: t.order(), Seed: t.Seed}
+		for _, x := range t.Indexes {
+			table.Indexes = append(table.Indexes, x.order())
+		}
+		blueprint.Tables = append(blueprint.Tables, table)
+	}
+	for _, x := range b.Indexes {
+		blueprint.Indexes = append(blueprint.Indexes, projectdb.BlueprintIndex{Table: x.Table, NewIndex: x.order()})
+	}
+	return blueprint
+}
+
+type bootstrapUserOut struct {
+	ID       int64  `json:"id"`
+	Username string `json:"username"`
+}
+
+type bootstrapTableOut struct {
+	TableWithColumns
+	SeededRows int64 `json:"seeded_rows"`
+}
+
+type bootstrapOut struct {
+	Project registry.Project        `json:"project"`
+	User    bootstrapUserOut        `json:"project_user"`
+	Tables  []bootstrapTableOut     `json:"tables"`
+	Indexes []projectdb.IndexObject `json:"indexes"`
+	Tokens  []registry.MintedToken  `json:"project_api_tokens"`
+}
+
+func (h *handlers) bootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn) (out bootstrapOut, err error) {
+	var built projectdb.Built
+	created, err := ws.CreateProject(ctx, in.Body.order(&in.Body.User), func(db *projectdb.DB) error {
+		built, err = db.Build(ctx, in.Body.blueprint())
+		return err
+	})
+	if err != nil {
+		return out, err
+	}
+	out.Project, out.Tokens = created.Project, created.Tokens
+	out.User = bootstrapUserOut{created.User.ID, created.User.Username}
+	for _, t := range built.Tables {
+		out.Tables = append(out.Tables, bootstrapTableOut{TableWithColumns{t.Object(), t.ColumnObjects()}, t.SeededRows})
+	}
+	for _, x := range built.Indexes {
+		out.Indexes = append(out.Indexes, x.Object())
+	}
+	return out, nil
+}
+
+// DecodeBootstrap reads the body of a bootstrap request from a file, where the
+// first user may be left out. Faults are those that a client of the API would
+// be told.
+func DecodeBootstrap(file []byte) (order registry.NewProject, blueprint projectdb.Blueprint, err error) {
+	in := new(blueprintFileIn)
+	schemas := newSchemas()
+	p := newPlan(schemas, &endpoint{id: "bootstrap-file", in: reflect.TypeFor[blueprintFileIn]()})
+	var faults problem.Faults
+	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewReader(file)), registry: schemas, faults: &faults}
+	if err = d.decode(p.body, reflect.ValueOf(in).Elem().FieldByIndex(p.bodyAt), nil); err == nil {
+		_, err = d.ReadToken()
+	}
+	switch {
+	case err == nil:
+		err = problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: something follows the value.")
+	case errors.Is(err, io.EOF):
+		err = faults.Err()
+	default:
+		err = problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: %s.", err)
+	}
+	return in.Body.order(in.Body.User.Ptr()), in.Body.blueprint(), err
+}

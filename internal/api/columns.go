@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+type columnsOut struct {
+	Table   string                   `json:"table"`
+	Columns []projectdb.ColumnObject `json:"columns"`
+}
+
+func (h *handlers) listColumns(ctx context.Context, ws *Workspace, in *tableIn) (out columnsOut, err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.SchemaRead)
+	if err != nil {
+		return out, err
+	}
+	return columnsOut{t.Name, t.ColumnObjects()}, nil
+}
+
+type newColumnIn struct {
+	tableIn
+	Body newColumn
+}
+
+type columnObjectOut struct {
+	Table  string                 `json:"table"`
+	Column projectdb.ColumnObject `json:"column"`
+}
+
+func (h *handlers) addColumn(ctx context.Context, ws *Workspace, in *newColumnIn) (out columnObjectOut, err error) {
+	t, column, err := ws.DB.AddColumn(ctx, string(in.Table), in.Body.order())
+	if err != nil {
+		return out, err
+	}
+	return columnObjectOut{t.Name, t.ColumnObject(column)}, nil
+}
+
+// ColumnPatch is what is to change in a column.
+type ColumnPatch struct {
+	NewName  Optional[string] `json:"new_column_name,omitzero"`
+	Type     Optional[string] `json:"column_type,omitzero" alias:"type" doc:"Changes only while the column has no saved values."`
+	Nullable Flag             `json:"is_nullable,omitzero" alias:"nullable"`
+	Unique   Flag             `json:"is_unique,omitzero" alias:"unique"`
+	Default  Value            `json:"default_value,omitzero" alias:"default" doc:"Null takes the default away."`
+}
+
+func (p ColumnPatch) order() projectdb.ColumnPatch {
+	order := projectdb.ColumnPatch{NewName: p.NewName.Ptr(), Type: p.Type.Ptr(), Unique: p.Unique.Ptr(), Default: jsontext.Value(p.Default)}
+	if nullable := p.Nullable.Ptr(); nullable != nil {
+		notNull := !*nullable
+		order.NotNull = &notNull
+	}
+	return order
+}
+
+type columnRefIn struct {
+	tableIn
+	Column Ref `path:"column_id_or_name"`
+}
+
+type updateColumnIn struct {
+	columnRefIn
+	Body ColumnPatch
+}
+
+func (h *handlers) updateColumn(ctx context.Context, ws *Workspace, in *updateColumnIn) (out columnObjectOut, err error) {
+	t, column, err := ws.DB.UpdateColumn(ctx, string(in.Table), string(in.Column), in.Body.order())
+	if err != nil {
+		return out, err
+	}
+	return columnObjectOut{t.Name, t.ColumnObject(column)}, nil
+}
+
+// namedColumnPatch is a patch with the column it is about.
+type namedColumnPatch struct {
+	Name Optional[string] `json:"column_name,omitzero" alias:"name"`
+	ID   Optional[int64]  `json:"id,omitzero" doc:"The column by its id instead of its name."`
+	ColumnPatch
+}
+
+type updateColumnsIn struct {
+	tableIn
+	Body struct {
+		Columns []namedColumnPatch `json:"columns" minItems:"1"`
+	}
+}
+
+type columnsUpdated struct {
+	Count int `json:"updated_count"`
+}
+
+func (h *handlers) updateColumns(ctx context.Context, ws *Workspace, in *updateColumnsIn) (columnsUpdated, error) {
+	var faults problem.Faults
+	patches := make([]projectdb.NamedPatch, len(in.Body.Columns))
+	for i, patch := range in.Body.Columns {
+		name, id := patch.Name.Ptr(), patch.ID.Ptr()
+		if (name == nil) == (id == nil) {
+			faults.Add("columns["+strconv.Itoa(i)+"]", "must name the column either by column_name or by id")
+			continue
+		}
+		patches[i] = projectdb.NamedPatch{Column: refOf(name, id), ColumnPatch: patch.order()}
+	}
+	if err := faults.Err(); err != nil {
+		return columnsUpdated{}, err
+	}
+	return columnsUpdated{len(patches)}, ws.DB.UpdateColumns(ctx, string(in.Table), patches)
+}
+
+func refOf(name *string, id *int64) string {
+	if name != nil {
+		return *name
+	}
+	return strconv.FormatInt(*id, 10)
+}
+
+type columnDeleted struct {
+	Deleted bool   `json:"deleted"`
+	Name    string `json:"column_name"`
+}
+
+func (h *handlers) deleteColumn(ctx context.Context, ws *Workspace, in *columnRefIn) (columnDeleted, error) {
+	name, err := ws.DB.DeleteColumn(ctx, string(in.Table), string(in.Column))
+	return columnDeleted{true, name}, err
+}

@@ -1,0 +1,82 @@
+package api
+
+import (
+	"encoding/binary"
+	"flag"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/testkit"
+)
+
+var update = flag.Bool("update", false, "rewrite what is generated or recorded, instead of comparing")
+
+// movable is a clock that conversations move.
+type movable struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (m *movable) Now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.now
+}
+
+func (m *movable) add(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now = m.now.Add(d)
+}
+
+// counting is a source of bytes that are different each time, and the same in
+// each run.
+type counting struct {
+	mu sync.Mutex
+	n  uint64
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+	clear(p)
+	var number [8]byte
+	binary.BigEndian.PutUint64(number[:], c.n)
+	copy(p[max(0, len(p)-8):], number[max(0, 8-len(p)):])
+	return len(p), nil
+}
+
+// TestConversations plays the stories of testdata, each on a data folder of its
+// own with the empty project shop and a token of full power.
+func TestConversations(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			watch := &movable{now: clock().Truncate(time.Second)}
+			h := openHouse(t, watch.Now)
+			h.project(t, "shop")
+			server := httptest.NewServer(New(Config{
+				Registry: h.registry, Exports: h.exports, Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: &counting{},
+			}))
+			defer server.Close()
+			testkit.Conversation{
+				Server:  server.URL,
+				Headers: []string{"Location", "Preference-Applied", "Allow", "Content-Disposition", "Content-Range", "Etag"},
+				Vars:    map[string]string{"token": h.token(t, "shop").Secret},
+				Hide:    regexp.MustCompile(`pat_[0-9A-Za-z]{36}`),
+				Wait:    watch.add,
+				Update:  *update,
+			}.Play(t, file)
+		})
+	}
+}

@@ -1,0 +1,218 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// ExportOptions is what every order of an export can say.
+type ExportOptions struct {
+	Format    Optional[string] `json:"format,omitzero"`
+	FileName  Optional[string] `json:"file_name,omitzero" doc:"Offered for the download."`
+	ExpiresIn Optional[int64]  `json:"expires_in,omitzero" doc:"Seconds from completion until the file is removed."`
+}
+
+func (o ExportOptions) of(kind export.Kind) export.Order {
+	order := export.Order{Kind: kind, ExpiresIn: o.ExpiresIn.Ptr()}
+	order.Format, order.FileName = o.Format.Value, o.FileName.Value
+	return order
+}
+
+// ExportSelection is what an export holds of one table.
+type ExportSelection struct {
+	Columns []string `json:"columns,omitzero"`
+	Filters Filters  `json:"filters,omitzero"`
+	Sort    string   `json:"sort,omitzero"`
+	Order   string   `json:"order,omitzero" enum:"asc,desc"`
+	Limit   int64    `json:"limit,omitzero" minimum:"1"`
+	Offset  int64    `json:"offset,omitzero" minimum:"0"`
+}
+
+func (s ExportSelection) selection() projectdb.Selection {
+	return projectdb.Selection{
+		Columns: s.Columns, Filters: jsontext.Value(s.Filters), Sort: s.Sort,
+		Descending: s.Order == "desc", Limit: s.Limit, Offset: s.Offset,
+	}
+}
+
+// preferIn is the part of an input that says how long the caller waits.
+type preferIn struct {
+	Prefer string `header:"Prefer" doc:"respond-async, or wait=seconds: answer 202 with the manifest as it stands then (RFC 7240)."`
+}
+
+type exportTableIn struct {
+	tableIn
+	preferIn
+	Body struct {
+		ExportOptions
+		ExportSelection
+	}
+}
+
+type exportOut struct {
+	Export export.Manifest `json:"export"`
+}
+
+func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTableIn) (out Answer[exportOut], err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.ExportsCreate, registry.RecordsRead)
+	if err != nil {
+		return out, err
+	}
+	order := in.Body.of(export.TableExport)
+	order.Table, order.Selection = idOf(t), in.Body.selection()
+	return h.makeExport(ctx, ws, order, in.Prefer)
+}
+
+type exportDatabaseIn struct {
+	preferIn
+	Body struct {
+		ExportOptions
+		Include []string                   `json:"include_tables,omitzero" doc:"Only these tables; all when absent."`
+		Exclude []string                   `json:"exclude_tables,omitzero"`
+		Options map[string]ExportSelection `json:"table_options,omitzero" doc:"What the export holds of single tables."`
+	}
+}
+
+func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *exportDatabaseIn) (Answer[exportOut], error) {
+	order := in.Body.of(export.DatabaseExport)
+	order.Include, order.Exclude = in.Body.Include, in.Body.Exclude
+	order.TableOptions = map[string]projectdb.Selection{}
+	for table, options := range in.Body.Options {
+		order.TableOptions[table] = options.selection()
+	}
+	return h.makeExport(ctx, ws, order, in.Prefer)
+}
+
+type exportSchemaIn struct {
+	preferIn
+	Body struct{ ExportOptions }
+}
+
+func (h *handlers) exportSchema(ctx context.Context, ws *Workspace, in *exportSchemaIn) (Answer[exportOut], error) {
+	return h.makeExport(ctx, ws, in.Body.of(export.SchemaExport), in.Prefer)
+}
+
+// makeExport orders an export and waits for it as long as the caller wants.
+func (h *handlers) makeExport(ctx context.Context, ws *Workspace, order export.Order, prefer string) (out Answer[exportOut], err error) {
+	order.Project = export.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
+	order.TokenID, order.OperationRunID = ws.Token.ID, runIDOf(ctx)
+	m, err := h.exports.Create(ctx, order)
+	if err != nil {
+		return out, err
+	}
+	preferred := readPrefer(prefer)
+	if wait := preferred.limit(h.waitLimit); wait > 0 {
+		ws.Close() // who waits keeps no project from being deleted
+		waiting, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		if m, err = h.exports.Wait(waiting, ws.Project.ID, m.ID); err != nil {
+			return out, err
+		}
+	}
+	out = Answer[exportOut]{Data: exportOut{m}, Applied: preferred.applied()}
+	if !m.Status.Settled() {
+		out.Status, out.Location = http.StatusAccepted, "/projects/"+ws.Project.Slug+"/exports/"+m.ID
+	}
+	return out, nil
+}
+
+// mayRead returns nil when the token may download the export: the records of
+// its table, or everything.
+func mayRead(ws *Workspace, m *export.Manifest) error {
+	return mayExport(ws, m, registry.ExportsRead)
+}
+
+// mayExport returns nil when the token has a scope of exports for all that the
+// export holds, and may read the records.
+func mayExport(ws *Workspace, m *export.Manifest, scope registry.Scope) error {
+	if m.Kind != export.TableExport {
+		return ws.Require(registry.ProjectAdmin)
+	}
+	for _, id := range m.TableIDs {
+		for _, needed := range []registry.Scope{scope, registry.RecordsRead} {
+			if err := ws.RequireTable(needed, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+type listExportsIn struct {
+	Status string `query:"status" enum:"all,ready,not_found,pending,running,failed,canceled,expired" default:"all"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+	Offset int    `query:"offset" minimum:"0"`
+}
+
+type exportsOut struct {
+	Exports  []export.Manifest `json:"exports"`
+	Limit    int               `json:"limit"`
+	Offset   int               `json:"offset"`
+	Returned int               `json:"returned"`
+	HasMore  bool              `json:"has_more"`
+}
+
+func (h *handlers) listExports(ctx context.Context, ws *Workspace, in *listExportsIn) (exportsOut, error) {
+	list, more, err := h.exports.List(ctx, ws.Project.ID, export.ListOptions{
+		Status: in.Status, Limit: in.Limit, Offset: in.Offset,
+		Visible: func(m *export.Manifest) bool { return mayRead(ws, m) == nil },
+	})
+	return exportsOut{list, in.Limit, in.Offset, len(list), more}, err
+}
+
+type exportIDIn struct {
+	ID string `path:"export_id"`
+}
+
+func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *exportIDIn) (exportOut, error) {
+	m, err := h.exports.Get(ctx, ws.Project.ID, in.ID)
+	if err == nil {
+		err = mayRead(ws, &m)
+	}
+	return exportOut{m}, err
+}
+
+type exportDeleted struct {
+	Deleted bool   `json:"deleted"`
+	ID      string `json:"id"`
+}
+
+// deleteExport is for those who may make such an export.
+func (h *handlers) deleteExport(ctx context.Context, ws *Workspace, in *exportIDIn) (out exportDeleted, err error) {
+	m, err := h.exports.Get(ctx, ws.Project.ID, in.ID)
+	if err != nil {
+		return out, err
+	}
+	if err := mayExport(ws, &m, registry.ExportsCreate); err != nil {
+		return out, err
+	}
+	return exportDeleted{true, m.ID}, h.exports.Delete(ctx, ws.Project.ID, m.ID)
+}
+
+func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*Download, error) {
+	m, err := h.exports.Get(ctx, ws.Project.ID, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := mayRead(ws, &m); err != nil {
+		return nil, err
+	}
+	artifact, err := h.exports.Artifact(ctx, ws.Project.ID, m.ID)
+	if err != nil {
+		return nil, err
+	}
+	m = artifact.Manifest
+	d := &Download{Name: m.DownloadName, ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File}
+	if n, err := hex.Decode(d.SHA256[:], []byte(*m.SHA256)); err != nil || n != len(d.SHA256) {
+		return nil, fmt.Errorf("the book has no SHA-256 of %s: %w", m.ID, err)
+	}
+	return d, nil
+}

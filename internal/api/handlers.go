@@ -1,0 +1,24 @@
+package api
+
+import (
+	"time"
+
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// handlers is what handlers need besides the workspace of a call.
+type handlers struct {
+	registry  *registry.Registry
+	exports   *export.Exports
+	waitLimit time.Duration
+	now       func() time.Time
+}
+
+// noInput is the input of a route that takes nothing but its project.
+type noInput struct{}
+
+// tableIn is the input of a route about one table.
+type tableIn struct {
+	Table Ref `path:"table" doc:"The name or the id of the table."`
+}

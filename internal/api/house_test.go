@@ -1,0 +1,83 @@
+package api
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// house is a data folder with everything that the API works on.
+type house struct {
+	registry *registry.Registry
+	exports  *export.Exports
+	now      func() time.Time
+}
+
+func openHouse(t testing.TB, now func() time.Time) *house {
+	t.Helper()
+	h := &house{now: now}
+	folder := t.TempDir()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{Relaxed: true, Now: now})
+	check(err)
+	h.registry, err = registry.Open(filepath.Join(folder, "server.db"), dir, registry.Options{
+		Now:    now,
+		Forget: func(ctx context.Context, id int64) error { return h.exports.RemoveProject(ctx, id) },
+	})
+	check(err)
+	h.exports, err = export.Open(export.Config{
+		Database: filepath.Join(folder, "exports.db"), Folder: filepath.Join(folder, "exports"),
+		Projects: dir, Now: now, Random: &counting{},
+	})
+	check(err)
+	t.Cleanup(func() {
+		check(h.exports.Close())
+		check(h.registry.Close())
+		check(dir.Close())
+	})
+	h.exports.Start()
+	return h
+}
+
+// project makes an empty project.
+func (h *house) project(t testing.TB, slug string) {
+	t.Helper()
+	if _, err := h.registry.CreateProject(t.Context(), registry.NewProject{Slug: slug, Name: "Project " + slug}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// token mints a token with the given scopes, or with full power.
+func (h *house) token(t testing.TB, slug string, scopes ...string) registry.MintedToken {
+	t.Helper()
+	ws, err := h.registry.Operator(t.Context(), slug)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	token, err := ws.Mint(t.Context(), registry.TokenRequest{Scopes: scopes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// handlers returns the handlers of this house.
+func (h *house) handlers() *handlers {
+	return &handlers{h.registry, h.exports, 30 * time.Second, h.now}
+}
+
+// operator enters every project with full power, whatever the secret.
+func (h *house) operator(ctx context.Context, _, _ string) (*Workspace, error) {
+	return h.registry.Operator(ctx, "shop")
+}

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"context"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+type indexesOut struct {
+	Table   string                  `json:"table"`
+	Indexes []projectdb.IndexObject `json:"indexes"`
+}
+
+func (h *handlers) listIndexes(ctx context.Context, ws *Workspace, in *tableIn) (out indexesOut, err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.SchemaRead)
+	if err != nil {
+		return out, err
+	}
+	return indexesOut{t.Name, t.IndexObjects()}, nil
+}
+
+// NewIndex is an index to be created.
+type NewIndex struct {
+	Columns []string         `json:"columns" minItems:"1"`
+	Name    Optional[string] `json:"index_name,omitzero" doc:"Made of the table and the columns when absent."`
+	Unique  Flag             `json:"unique,omitzero"`
+}
+
+func (n NewIndex) order() projectdb.NewIndex {
+	order := projectdb.NewIndex{Columns: n.Columns, Unique: n.Unique.Or(false)}
+	if name := n.Name.Ptr(); name != nil {
+		order.Name = *name
+	}
+	return order
+}
+
+type newIndexIn struct {
+	tableIn
+	Body NewIndex
+}
+
+type indexOut struct {
+	Index projectdb.IndexObject `json:"index"`
+}
+
+func (h *handlers) createIndex(ctx context.Context, ws *Workspace, in *newIndexIn) (indexOut, error) {
+	x, err := ws.DB.CreateIndex(ctx, string(in.Table), in.Body.order())
+	return indexOut{x.Object()}, err
+}
+
+type indexRefIn struct {
+	tableIn
+	Index string `path:"index"`
+}
+
+type indexDeleted struct {
+	Deleted bool   `json:"deleted"`
+	Name    string `json:"index_name"`
+}
+
+func (h *handlers) deleteIndex(ctx context.Context, ws *Workspace, in *indexRefIn) (indexDeleted, error) {
+	name, err := ws.DB.DropIndex(ctx, string(in.Table), in.Index)
+	return indexDeleted{true, name}, err
+}

@@ -1,0 +1,57 @@
+package api
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+const maxQueryRows = 1000
+
+type queryIn struct {
+	integersIn
+	Body struct {
+		SQL    string         `json:"sql" alias:"query" doc:"One SELECT, WITH or EXPLAIN QUERY PLAN."`
+		Params jsontext.Value `json:"params,omitzero" doc:"An array, or an object of named values."`
+		Limit  int64          `json:"limit,omitzero" default:"500" doc:"Clamped to 1–1000."`
+	}
+}
+
+type queryOut struct {
+	Rows       recordRows `json:"rows"`
+	RowCount   int        `json:"row_count"`
+	Limit      int64      `json:"limit"`
+	DurationMS float64    `json:"duration_ms"`
+	Columns    []string   `json:"columns"`
+	Truncated  bool       `json:"truncated" doc:"There are more rows."`
+}
+
+func (h *handlers) query(ctx context.Context, ws *Workspace, in *queryIn) (out queryOut, err error) {
+	limit := min(max(in.Body.Limit, 1), maxQueryRows)
+	began := h.now()
+	result, err := ws.DB.Query(ctx, projectdb.Query{
+		SQL: in.Body.SQL, Params: in.Body.Params, Limit: limit,
+		Permitted: func(tableID int64) bool { return ws.MayTable(registry.RecordsRead, tableID) },
+	})
+	if err != nil {
+		return out, err
+	}
+	out = queryOut{
+		Rows: recordRows{result.Rows, in.options()}, RowCount: result.Len(), Limit: limit,
+		DurationMS: milliseconds(h.now().Sub(began)), Truncated: result.Truncated,
+	}
+	for _, column := range result.Columns {
+		out.Columns = append(out.Columns, column.Name)
+	}
+	return out, nil
+}
+
+// milliseconds keeps three digits behind the point.
+func milliseconds(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
+}

@@ -1,0 +1,213 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+type listRecordsIn struct {
+	tableIn
+	Filters Filters  `query:"filters"`
+	Sort    string   `query:"sort" doc:"A column; the primary key when absent."`
+	Order   string   `query:"order" enum:"asc,desc" default:"asc"`
+	Limit   int64    `query:"limit" minimum:"1" maximum:"500" default:"100"`
+	Offset  int64    `query:"offset" minimum:"0"`
+	Columns []string `query:"columns" doc:"The wanted columns; all when absent."`
+	After   string   `query:"after" doc:"The next_cursor of the page before. It is bound to filters, sort and order."`
+	Count   Flag     `query:"include_count" alias:"count" doc:"Whether to answer total."`
+	integersIn
+}
+
+func (in *listRecordsIn) order() projectdb.ListOptions {
+	return projectdb.ListOptions{
+		Selection: projectdb.Selection{
+			Columns: in.Columns, Filters: jsontext.Value(in.Filters), Sort: in.Sort,
+			Descending: in.Order == "desc", Limit: in.Limit, Offset: in.Offset,
+		},
+		After: in.After,
+		Count: in.Count.Or(false),
+	}
+}
+
+type recordsOut struct {
+	Table      string     `json:"table"`
+	Rows       recordRows `json:"rows"`
+	Limit      int64      `json:"limit"`
+	Offset     int64      `json:"offset"`
+	Returned   int        `json:"returned"`
+	HasMore    bool       `json:"has_more"`
+	Total      *int64     `json:"total,omitzero" doc:"Rows that match the filters, when asked for."`
+	NextCursor *string    `json:"next_cursor" doc:"Null at the end."`
+}
+
+func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecordsIn) (out recordsOut, err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
+	if err != nil {
+		return out, err
+	}
+	page, err := ws.DB.ListRecords(ctx, idOf(t), in.order())
+	if err != nil {
+		return out, err
+	}
+	out = recordsOut{
+		Table: page.Table, Rows: recordRows{page.Rows, in.options()}, Limit: in.Limit, Offset: in.Offset,
+		Returned: page.Len(), HasMore: page.HasMore, Total: page.Total,
+	}
+	if page.NextCursor != "" {
+		out.NextCursor = &page.NextCursor
+	}
+	return out, nil
+}
+
+type recordKeyIn struct {
+	tableIn
+	ID Key `path:"id"`
+}
+
+type getRecordIn struct {
+	recordKeyIn
+	Columns []string `query:"columns" doc:"The wanted columns; all when absent."`
+	integersIn
+}
+
+type recordOut struct {
+	Table string    `json:"table"`
+	Row   recordRow `json:"row"`
+}
+
+func (h *handlers) getRecord(ctx context.Context, ws *Workspace, in *getRecordIn) (out recordOut, err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
+	if err != nil {
+		return out, err
+	}
+	rows, err := ws.DB.GetRecord(ctx, idOf(t), string(in.ID), in.Columns)
+	return recordOut{rows.Table, recordRow{rows, in.options()}}, err
+}
+
+type insertRecordsIn struct {
+	tableIn
+	Body insertBody
+}
+
+// recordsInserted is about one row or about many, as they were sent.
+type recordsInserted struct {
+	Table    string      `json:"table"`
+	Row      *recordRow  `json:"row,omitzero" doc:"The row as stored, when one was sent; null when it was skipped."`
+	Inserted *int64      `json:"inserted,omitzero" doc:"Rows really inserted, when an array was sent."`
+	Rows     *recordRows `json:"rows,omitzero" doc:"The rows as stored, without those skipped."`
+}
+
+func (h *handlers) insertRecords(ctx context.Context, ws *Workspace, in *insertRecordsIn) (out Answer[recordsInserted], err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
+	if err != nil {
+		return out, err
+	}
+	insert := ws.DB.InsertRecord
+	if in.Body.many {
+		insert = ws.DB.InsertRecords
+	}
+	done, err := insert(ctx, idOf(t), in.Body.data, in.Body.options)
+	if err != nil {
+		return out, err
+	}
+	if done.Count == 0 {
+		out.Status = http.StatusOK // nothing was created
+	}
+	out.Data = describeInserted(done, in.Body)
+	return out, nil
+}
+
+func describeInserted(done projectdb.Inserted, b insertBody) recordsInserted {
+	out := recordsInserted{Table: done.Table}
+	if b.many || b.options.ReturnNone {
+		out.Inserted = &done.Count
+	}
+	switch {
+	case b.options.ReturnNone:
+	case b.many:
+		out.Rows = &recordRows{rows: done.Rows}
+	default:
+		out.Row = &recordRow{rows: done.Rows}
+	}
+	return out
+}
+
+type updateRecordIn struct {
+	recordKeyIn
+	Body patchBody
+}
+
+func (h *handlers) updateRecord(ctx context.Context, ws *Workspace, in *updateRecordIn) (out recordOut, err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
+	if err != nil {
+		return out, err
+	}
+	rows, err := ws.DB.UpdateRecord(ctx, idOf(t), string(in.ID), in.Body.patch)
+	return recordOut{rows.Table, recordRow{rows: rows}}, err
+}
+
+// WhichRecords is the part of a body that says which rows are meant.
+type WhichRecords struct {
+	Where    Filters `json:"where,omitzero"`
+	AllowAll Flag    `json:"allow_all,omitzero" doc:"Must be true for every row to be meant, where there are no conditions."`
+}
+
+func (w WhichRecords) order() projectdb.Which {
+	return projectdb.Which{Filters: jsontext.Value(w.Where), All: w.AllowAll.Or(false)}
+}
+
+type updateRecordsIn struct {
+	tableIn
+	Body struct {
+		Data Values `json:"data"`
+		WhichRecords
+	}
+}
+
+type recordsAffected struct {
+	Table    string `json:"table"`
+	Affected int64  `json:"affected_rows"`
+}
+
+func (h *handlers) updateRecords(ctx context.Context, ws *Workspace, in *updateRecordsIn) (out recordsAffected, err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
+	if err != nil {
+		return out, err
+	}
+	out.Table, out.Affected, err = ws.DB.UpdateRecords(ctx, idOf(t), in.Body.Data.JSON(), in.Body.order())
+	return out, err
+}
+
+type recordDeleted struct {
+	Deleted bool   `json:"deleted"`
+	Table   string `json:"table"`
+	ID      string `json:"id"`
+}
+
+func (h *handlers) deleteRecord(ctx context.Context, ws *Workspace, in *recordKeyIn) (out recordDeleted, err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
+	if err != nil {
+		return out, err
+	}
+	table, err := ws.DB.DeleteRecord(ctx, idOf(t), string(in.ID))
+	return recordDeleted{true, table, in.ID.Plain()}, err
+}
+
+type deleteRecordsIn struct {
+	tableIn
+	Body WhichRecords
+}
+
+func (h *handlers) deleteRecords(ctx context.Context, ws *Workspace, in *deleteRecordsIn) (out recordsAffected, err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
+	if err != nil {
+		return out, err
+	}
+	out.Table, out.Affected, err = ws.DB.DeleteRecords(ctx, idOf(t), in.Body.order())
+	return out, err
+}

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// integersIn is the part of an input that says how integers are answered.
+type integersIn struct {
+	Integers string `query:"integers" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are answered as strings."`
+}
+
+func (in integersIn) options() format.JSONOptions {
+	return format.JSONOptions{IntegersAsStrings: in.Integers == "string"}
+}
+
+// recordRows is rows as clients see them, an array of objects. They are written
+// straight from the batch that SQLite has filled.
+type recordRows struct {
+	rows    projectdb.Rows
+	options format.JSONOptions
+}
+
+// MarshalJSONTo writes the array.
+func (r recordRows) MarshalJSONTo(e *jsontext.Encoder) error {
+	if err := e.WriteToken(jsontext.BeginArray); err != nil {
+		return err
+	}
+	encoder := format.NewJSON(r.rows.Columns, r.options)
+	var text []byte
+	for i := range r.rows.Len() {
+		text = encoder.AppendRow(text[:0], r.rows.Batch, r.rows.Batch.Row(i)[:len(r.rows.Columns)])
+		if err := e.WriteValue(text); err != nil {
+			return err
+		}
+	}
+	return e.WriteToken(jsontext.EndArray)
+}
+
+// Schema describes an array of rows.
+func (recordRows) Schema(registry huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeArray, Items: Values{}.Schema(registry)}
+}
+
+// recordRow is the one row of some rows.
+type recordRow recordRows
+
+// MarshalJSONTo writes the object, or null where there is no row.
+func (r recordRow) MarshalJSONTo(e *jsontext.Encoder) error {
+	if r.rows.Len() == 0 {
+		return e.WriteToken(jsontext.Null)
+	}
+	encoder := format.NewJSON(r.rows.Columns, r.options)
+	return e.WriteValue(encoder.AppendRow(nil, r.rows.Batch, r.rows.Batch.Row(0)[:len(r.rows.Columns)]))
+}
+
+// Schema describes a row or null.
+func (recordRow) Schema(registry huma.Registry) *huma.Schema {
+	s := Values{}.Schema(registry)
+	s.Nullable = true
+	return s
+}

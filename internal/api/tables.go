@@ -1,0 +1,130 @@
+package api
+
+import (
+	"context"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// tableEntry is a table in a list.
+type tableEntry struct {
+	projectdb.TableObject
+	RowCountEstimate int64 `json:"row_count_estimate" doc:"Exact for small tables."`
+}
+
+type tablesOut struct {
+	Tables []tableEntry `json:"tables"`
+}
+
+func (h *handlers) listTables(ctx context.Context, ws *Workspace, _ *noInput) (out tablesOut, err error) {
+	tables, err := ws.DB.Tables(ctx)
+	if err != nil {
+		return out, err
+	}
+	rows, err := ws.DB.RowEstimates(ctx)
+	for _, t := range tables {
+		if ws.MayTable(registry.SchemaRead, t.ID) {
+			out.Tables = append(out.Tables, tableEntry{t.Object(), rows[t.ID]})
+		}
+	}
+	return out, err
+}
+
+// newColumn is a column to be created.
+type newColumn struct {
+	Name     string `json:"column_name" alias:"name"`
+	Type     string `json:"column_type,omitzero" alias:"type" default:"TEXT" doc:"INTEGER, REAL, TEXT, BLOB or ANY."`
+	Primary  Flag   `json:"is_primary,omitzero" alias:"primary"`
+	Unique   Flag   `json:"is_unique,omitzero" alias:"unique"`
+	Nullable Flag   `json:"is_nullable,omitzero" alias:"nullable" doc:"True when absent."`
+	Default  Value  `json:"default_value,omitzero" alias:"default"`
+}
+
+func (n newColumn) order() projectdb.NewColumn {
+	return projectdb.NewColumn{
+		Name: n.Name, Type: n.Type, Primary: n.Primary.Or(false), Unique: n.Unique.Or(false),
+		NotNull: !n.Nullable.Or(true), Default: jsontext.Value(n.Default),
+	}
+}
+
+// NewTable is a table to be created.
+type NewTable struct {
+	Name        string           `json:"table_name"`
+	DisplayName Optional[string] `json:"display_name,omitzero"`
+	Columns     []newColumn      `json:"columns,omitzero" doc:"Without a primary key among them, the table gets a first column id."`
+}
+
+func (n NewTable) order() projectdb.NewTable {
+	order := projectdb.NewTable{Name: n.Name, DisplayName: n.DisplayName.Ptr()}
+	for _, column := range n.Columns {
+		order.Columns = append(order.Columns, column.order())
+	}
+	return order
+}
+
+type newTableIn struct {
+	Body NewTable
+}
+
+// TableWithColumns is a table with its columns.
+type TableWithColumns struct {
+	Table   projectdb.TableObject    `json:"table"`
+	Columns []projectdb.ColumnObject `json:"columns"`
+}
+
+func (h *handlers) createTable(ctx context.Context, ws *Workspace, in *newTableIn) (out TableWithColumns, err error) {
+	t, err := ws.DB.CreateTable(ctx, in.Body.order())
+	if err != nil {
+		return out, err
+	}
+	return TableWithColumns{t.Object(), t.ColumnObjects()}, nil
+}
+
+type tableRefIn struct {
+	Table Ref `path:"table_id_or_name"`
+}
+
+func (h *handlers) getTable(ctx context.Context, ws *Workspace, in *tableRefIn) (out TableWithColumns, err error) {
+	t, err := tableOf(ctx, ws, in.Table, registry.SchemaRead)
+	if err != nil {
+		return out, err
+	}
+	return TableWithColumns{t.Object(), t.ColumnObjects()}, nil
+}
+
+type updateTableIn struct {
+	tableRefIn
+	Body struct {
+		DisplayName Optional[string] `json:"display_name,omitzero"`
+		NewName     Optional[string] `json:"new_table_name,omitzero"`
+	}
+}
+
+type tableObjectOut struct {
+	Table projectdb.TableObject `json:"table"`
+}
+
+func (h *handlers) updateTable(ctx context.Context, ws *Workspace, in *updateTableIn) (out tableObjectOut, err error) {
+	patch := projectdb.TablePatch{NewName: in.Body.NewName.Ptr()}
+	if name := in.Body.DisplayName.Ptr(); in.Body.DisplayName.Sent {
+		patch.DisplayName = &name
+	}
+	t, err := ws.DB.UpdateTable(ctx, string(in.Table), patch)
+	if err != nil {
+		return out, err
+	}
+	return tableObjectOut{t.Object()}, nil
+}
+
+type tableDeleted struct {
+	Deleted bool   `json:"deleted"`
+	Name    string `json:"table_name"`
+}
+
+func (h *handlers) deleteTable(ctx context.Context, ws *Workspace, in *tableRefIn) (tableDeleted, error) {
+	name, err := ws.DB.DeleteTable(ctx, string(in.Table))
+	return tableDeleted{true, name}, err
+}

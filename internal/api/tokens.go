@@ -1,0 +1,133 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+type tokenOut struct {
+	Token registry.Token `json:"token"`
+}
+
+func (h *handlers) showToken(ctx context.Context, ws *Workspace, _ *noInput) (tokenOut, error) {
+	token, err := ws.Me(ctx)
+	return tokenOut{token}, err
+}
+
+type tokensOut struct {
+	Tokens []registry.Token `json:"tokens"`
+}
+
+func (h *handlers) listTokens(ctx context.Context, ws *Workspace, _ *noInput) (tokensOut, error) {
+	tokens, err := ws.Tokens(ctx)
+	return tokensOut{tokens}, err
+}
+
+type mintTokenIn struct {
+	Body struct {
+		Name           string    `json:"token_name,omitzero"`
+		Type           string    `json:"token_type,omitzero" enum:"project_api_token"`
+		Scopes         []string  `json:"scopes,omitzero" doc:"What the token may do; absent: what the caller may. The scopes of records and exports may end in :{table}."`
+		ExpiresAt      time.Time `json:"expires_at,omitzero"`
+		RevokePrevious Flag      `json:"revoke_previous,omitzero" doc:"Revoke the earlier tokens of the same account user in this project; true when absent."`
+		Username       string    `json:"project_username,omitzero" doc:"A project user whose role caps the token."`
+	}
+}
+
+type mintedTokenOut struct {
+	Token registry.MintedToken `json:"token"`
+}
+
+func (h *handlers) mintToken(ctx context.Context, ws *Workspace, in *mintTokenIn) (mintedTokenOut, error) {
+	b := in.Body
+	request := registry.TokenRequest{
+		Name: b.Name, Scopes: b.Scopes, ProjectUsername: b.Username,
+		RevokePrevious: b.RevokePrevious.Or(true),
+	}
+	if !b.ExpiresAt.IsZero() {
+		request.ExpiresAt = &b.ExpiresAt
+	}
+	token, err := ws.Mint(ctx, request)
+	return mintedTokenOut{token}, err
+}
+
+const testTokenLife = 10 * time.Minute
+
+type testTokenIn struct {
+	Body struct {
+		Table Optional[Ref] `json:"table_name,omitzero" doc:"A table to read one row of."`
+		Name  string        `json:"token_name,omitzero" default:"temporary-access-test"`
+	}
+}
+
+type testToken struct {
+	Secret    string  `json:"token"`
+	ID        int64   `json:"token_id"`
+	Type      string  `json:"token_type"`
+	ExpiresAt *string `json:"expires_at"`
+}
+
+type tokenTest struct {
+	Project   string     `json:"project"`
+	Table     *string    `json:"table"`
+	SampleRow *recordRow `json:"sample_row"`
+}
+
+type testTokenOut struct {
+	Token testToken `json:"token"`
+	Test  tokenTest `json:"test"`
+}
+
+// testTokenAccess mints a token and reads with it as its holder would.
+func (h *handlers) testTokenAccess(ctx context.Context, ws *Workspace, in *testTokenIn) (testTokenOut, error) {
+	out := testTokenOut{Test: tokenTest{Project: ws.Project.Slug}}
+	ref := in.Body.Table.Ptr()
+	if ref != nil {
+		if _, err := tableOf(ctx, ws, *ref, registry.RecordsRead); err != nil {
+			return out, err
+		}
+	}
+	minted, err := ws.MintTemporary(ctx, in.Body.Name, testTokenLife)
+	if err != nil {
+		return out, err
+	}
+	out.Token = testToken{minted.Secret, minted.ID, minted.Type, minted.ExpiresAt}
+	if ref != nil {
+		out.Test.Table, out.Test.SampleRow, err = h.readSample(ctx, ws.Project.Slug, minted.Secret, *ref)
+	}
+	return out, err
+}
+
+// readSample reads one row of a table, if it has any, in the name of a token.
+func (h *handlers) readSample(ctx context.Context, slug, secret string, ref Ref) (*string, *recordRow, error) {
+	ws, err := h.registry.Authenticate(ctx, slug, secret)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ws.Close()
+	t, err := tableOf(ctx, ws, ref, registry.RecordsRead)
+	if err != nil {
+		return nil, nil, err
+	}
+	page, err := ws.DB.ListRecords(ctx, idOf(t), projectdb.ListOptions{Selection: projectdb.Selection{Limit: 1}})
+	if err != nil || page.Len() == 0 {
+		return &t.Name, nil, err
+	}
+	return &t.Name, &recordRow{rows: page.Rows}, nil
+}
+
+type tokenIDIn struct {
+	ID int64 `path:"token_id"`
+}
+
+type tokenRevoked struct {
+	Revoked bool  `json:"revoked"`
+	ID      int64 `json:"token_id"`
+}
+
+func (h *handlers) revokeToken(ctx context.Context, ws *Workspace, in *tokenIDIn) (tokenRevoked, error) {
+	return tokenRevoked{true, in.ID}, ws.Revoke(ctx, in.ID)
+}
