@@ -114,6 +114,7 @@ func csvProblem(err error) error {
 
 // survey is what the first reading of a CSV file tells.
 type survey struct {
+	asked   format.ReadDialect
 	dialect format.Detected
 	header  []string
 	columns []inference
@@ -127,7 +128,7 @@ func (s *Source) surveyCSV(ctx context.Context, d format.ReadDialect) (*survey, 
 		return nil, err
 	}
 	defer f.Close()
-	sv := &survey{dialect: f.Dialect(), header: f.Header()}
+	sv := &survey{asked: d, dialect: f.Dialect(), header: f.Header()}
 	if sv.header != nil {
 		sv.columns = make([]inference, len(sv.header))
 	}
@@ -263,10 +264,11 @@ func (s *Source) insertCSV(ctx context.Context, l *projectdb.Loader, t *projectd
 
 // told returns the dialect of the first reading, for the second.
 func (sv *survey) told() format.ReadDialect {
-	header := format.WithoutHeader
+	d := sv.asked
+	d.Encoding, d.Delimiter, d.Quote, d.LineEnd = sv.dialect.Encoding, sv.dialect.Delimiter, sv.dialect.Quote, sv.dialect.LineEnd
+	d.Header = format.WithoutHeader
 	if sv.dialect.Header {
-		header = format.WithHeader
+		d.Header = format.WithHeader
 	}
-	d := sv.dialect
-	return format.ReadDialect{Encoding: d.Encoding, Delimiter: d.Delimiter, Quote: d.Quote, Header: header, LineEnd: d.LineEnd}
+	return d
 }

@@ -276,3 +276,34 @@ func TestWhatIsNoDatabaseAndNoTextIsRefused(t *testing.T) {
 		t.Errorf("no file: %v", err)
 	}
 }
+
+func TestCSVDialectsAreDetectedAndOverridden(t *testing.T) {
+	for _, test := range []struct {
+		name, content string
+		dialect       format.ReadDialect
+		want          string // as exported
+		note          string
+	}{
+		{"semicolons", "a;b\n1;x,y\n2;z\n", format.ReadDialect{}, "a,b\n1,\"x,y\"\n2,z\n", ""},
+		{"tabs and CRLF", "a\tb\r\n1\tx\r\n2\t\r\n", format.ReadDialect{}, "a,b\n1,x\n2,\n", ""},
+		{"UTF-16", "\xff\xfea\x00,\x00b\x00\n\x00\xe9\x00,\x001\x00\n\x00", format.ReadDialect{}, "a,b\né,1\n", "utf-16le"},
+		{"Windows-1252", "a,b\ncaf\xe9,1\n\x80,2\n", format.ReadDialect{}, "a,b\ncafé,1\n€,2\n", "windows-1252"},
+		{"no header though it looks like one", "a,b\nc,d\n", format.ReadDialect{Header: format.WithoutHeader}, "column_1,column_2\na,b\nc,d\n", ""},
+		{"another delimiter than the likely one", "a:b,c\n1:2,3\n", format.ReadDialect{Delimiter: ':', Header: format.WithHeader}, "a,b_c\n1,\"2,3\"\n", ""},
+		{"a text for NULL", "a,b\n1,\\N\n2,\n", format.ReadDialect{NullText: `\N`}, "a,b\n1,\n2,\"\"\n", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newProject(t)
+			report, err := p.take(write(t, "x.csv", test.content), Options{CSV: test.dialect})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := exported(t, p, "x"); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if notes := strings.Join(texts(report.Notes), "\n"); !strings.Contains(notes, test.note) {
+				t.Errorf("notes: %s", notes)
+			}
+		})
+	}
+}

@@ -21,7 +21,7 @@ type inference struct {
 // see takes in one field. It reports false for a field with a NUL character.
 func (n *inference) see(f format.Field, judge *realJudge) bool {
 	switch {
-	case len(f.Bytes) == 0 && !f.Quoted:
+	case f.Null:
 		return true
 	case bytes.IndexByte(f.Bytes, 0) >= 0:
 		return false
@@ -126,7 +126,7 @@ func isInfinity(b []byte) bool {
 // fieldValue returns the value of a field in a column of the given type, for
 // which it has been found to be fit.
 func fieldValue(f format.Field, columnType string) (sqlite.Value, error) {
-	if len(f.Bytes) == 0 && !f.Quoted {
+	if f.Null {
 		return sqlite.Value{}, nil
 	}
 	switch columnType {
