@@ -107,6 +107,9 @@ func explain(err error) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
+	if errors.Is(err, sqlite.ErrClosed) {
+		return stopping().Because(err)
+	}
 	switch sqlite.FaultOf(err) {
 	case sqlite.Unique:
 		return taken(sqlite.ConstraintColumns(err)).Because(err)
@@ -128,6 +131,10 @@ func explain(err error) error {
 		return damaged(err)
 	}
 	return err
+}
+
+func stopping() *problem.Error {
+	return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
 }
 
 func damaged(err error) error {

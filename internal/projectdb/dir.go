@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // Dir is the folder of project databases, one file <id>.db each. Databases are
@@ -20,9 +23,11 @@ type Dir struct {
 	folder  string
 	options DirOptions
 
-	mu     sync.Mutex
-	open   map[int64]*lease
-	closed bool
+	mu       sync.Mutex
+	open     map[int64]*lease
+	building map[int64]bool // projects that Create is at work on
+	closed   bool
+	closing  sync.WaitGroup // surplus databases
 }
 
 // DirOptions say how project databases are opened.
@@ -54,7 +59,7 @@ func OpenDir(folder string, options DirOptions) (*Dir, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder of projects: %w", err)
 	}
-	return &Dir{folder: folder, options: options, open: map[int64]*lease{}}, nil
+	return &Dir{folder: folder, options: options, open: map[int64]*lease{}, building: map[int64]bool{}}, nil
 }
 
 // path returns where the database of a project lies.
@@ -66,7 +71,11 @@ func (d *Dir) path(id int64) string {
 // and moved into place when build has succeeded and everything is on disk; a
 // failure leaves nothing behind.
 func (d *Dir) Create(ctx context.Context, id int64, build func(*DB) error) error {
-	building := filepath.Join(d.folder, fmt.Sprintf("%d.building", id))
+	if err := d.claim(id); err != nil {
+		return err
+	}
+	defer d.unclaim(id)
+	building := filepath.Join(d.folder, strconv.FormatInt(id, 10)+buildingSuffix)
 	defer removeDatabase(building)
 	if err := removeDatabase(building); err != nil {
 		return fmt.Errorf("clear the place of project %d: %w", id, err)
@@ -81,6 +90,26 @@ func (d *Dir) Create(ctx context.Context, id int64, build func(*DB) error) error
 		return fmt.Errorf("put project %d in place: %w", id, err)
 	}
 	return syncFile(d.folder)
+}
+
+// buildingSuffix ends the name of a database that is being built.
+const buildingSuffix = ".building"
+
+// claim makes sure that nobody else makes, or has made, a project with the id.
+func (d *Dir) claim(id int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, err := os.Lstat(d.path(id)); d.building[id] || !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("the database of project %d is there already", id)
+	}
+	d.building[id] = true
+	return nil
+}
+
+func (d *Dir) unclaim(id int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.building, id)
 }
 
 func (d *Dir) build(ctx context.Context, path string, build func(*DB) error) (err error) {
@@ -151,7 +180,7 @@ func (d *Dir) join(id int64) (l *lease, mine bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return nil, false, problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
+		return nil, false, stopping()
 	}
 	l, ok := d.open[id]
 	if !ok {
@@ -159,10 +188,14 @@ func (d *Dir) join(id int64) (l *lease, mine bool, err error) {
 		d.open[id] = l
 	}
 	if l.remove {
-		return nil, false, problem.New(problem.CodeNotFound, "The project is being deleted.")
+		return nil, false, errBeingDeleted()
 	}
 	l.users++
 	return l, !ok, nil
+}
+
+func errBeingDeleted() error {
+	return problem.New(problem.CodeNotFound, "The project is being deleted.")
 }
 
 func (d *Dir) openExisting(id int64) (*DB, error) {
@@ -186,14 +219,16 @@ func (d *Dir) leave(id int64, l *lease) {
 	d.mu.Lock()
 	l.users--
 	l.used = d.options.Now()
-	if l.users == 0 && l.err != nil && d.open[id] == l {
+	if l.users == 0 && l.err != nil && !l.remove && d.open[id] == l {
 		delete(d.open, id)
 	}
 	if l.users == 0 && l.remove {
 		close(l.idle)
 	}
 	surplus := d.takeSurplus()
+	d.closing.Add(1)
 	d.mu.Unlock()
+	defer d.closing.Done()
 	closeAll(surplus)
 }
 
@@ -218,22 +253,29 @@ func (d *Dir) takeSurplus() []*DB {
 	return surplus
 }
 
+// closeAll closes databases. One that somebody else has closed is no fault.
 func closeAll(dbs []*DB) error {
 	var errs []error
 	for _, db := range dbs {
-		errs = append(errs, db.close())
+		if err := db.close(); !errors.Is(err, sqlite.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
 
 // Remove deletes the database of a project. It lets those who use it finish
-// first, and lets no new ones in.
+// first, and lets no new ones in. One that is being removed is not_found.
 func (d *Dir) Remove(id int64) error {
 	d.mu.Lock()
 	l, ok := d.open[id]
 	if !ok {
 		l = &lease{idle: make(chan struct{})}
 		d.open[id] = l
+	}
+	if l.remove {
+		d.mu.Unlock()
+		return errBeingDeleted()
 	}
 	l.remove = true
 	if l.users == 0 {
@@ -243,7 +285,7 @@ func (d *Dir) Remove(id int64) error {
 	<-l.idle
 	defer d.forget(id)
 	if l.db != nil {
-		if err := l.db.close(); err != nil {
+		if err := closeAll([]*DB{l.db}); err != nil {
 			return err
 		}
 	}
@@ -257,7 +299,7 @@ func (d *Dir) forget(id int64) {
 }
 
 // IDs returns the ids of the projects that have a database file, and removes
-// what an interrupted Create has left.
+// what interrupted calls of Create have left.
 func (d *Dir) IDs() ([]int64, error) {
 	entries, err := os.ReadDir(d.folder)
 	if err != nil {
@@ -265,30 +307,46 @@ func (d *Dir) IDs() ([]int64, error) {
 	}
 	var ids []int64
 	for _, e := range entries {
-		name, isDB := strings.CutSuffix(e.Name(), ".db")
-		if strings.Contains(e.Name(), ".building") {
-			if err := os.Remove(filepath.Join(d.folder, e.Name())); err != nil {
-				return nil, fmt.Errorf("remove an unfinished project: %w", err)
-			}
-		}
-		if id, err := strconv.ParseInt(name, 10, 64); isDB && err == nil {
+		name, suffix, _ := strings.Cut(e.Name(), ".")
+		id, err := strconv.ParseInt(name, 10, 64)
+		switch suffix = "." + suffix; {
+		case err != nil:
+		case suffix == ".db":
 			ids = append(ids, id)
+		case strings.HasPrefix(suffix, buildingSuffix):
+			if err := d.removeUnfinished(id); err != nil {
+				return nil, fmt.Errorf("remove the unfinished project %d: %w", id, err)
+			}
 		}
 	}
 	return ids, nil
+}
+
+func (d *Dir) removeUnfinished(id int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.building[id] {
+		return nil
+	}
+	return removeDatabase(filepath.Join(d.folder, strconv.FormatInt(id, 10)+buildingSuffix))
 }
 
 // Close closes every database. Those in use are waited for.
 func (d *Dir) Close() error {
 	d.mu.Lock()
 	d.closed = true
+	leases := slices.Collect(maps.Values(d.open))
+	clear(d.open)
+	d.mu.Unlock()
+	defer d.closing.Wait()
 	var dbs []*DB
-	for id, l := range d.open {
-		if l.db != nil {
+	for _, l := range leases {
+		if l.ready == nil {
+			continue // it is only there to be removed
+		}
+		if <-l.ready; l.db != nil {
 			dbs = append(dbs, l.db)
 		}
-		delete(d.open, id)
 	}
-	d.mu.Unlock()
 	return closeAll(dbs)
 }
