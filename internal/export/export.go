@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -71,6 +72,8 @@ type Exports struct {
 	running  map[string]*job
 	settled  chan struct{} // closed, and replaced, when a job is settled
 
+	cpus chan struct{} // holds one for each goroutine that reads or encodes a range of a table
+
 	wake    chan struct{}
 	stopped context.Context
 	stop    context.CancelFunc
@@ -100,6 +103,7 @@ func Open(config Config) (*Exports, error) {
 		folder:   folder,
 		running:  map[string]*job{},
 		settled:  make(chan struct{}),
+		cpus:     make(chan struct{}, runtime.GOMAXPROCS(0)),
 		wake:     make(chan struct{}, 1),
 	}
 	e.stopped, e.stop = context.WithCancel(context.Background())

@@ -2,6 +2,8 @@ package export
 
 import (
 	"context"
+	"io"
+	"runtime"
 	"sync"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -14,25 +16,24 @@ type source struct {
 	snapshot *projectdb.Snapshot
 	tables   []*projectdb.Table
 	work     *work
-	close    func() // lets go of the snapshot and the project
-	free     chan *sqlite.Batch
+	cpus     chan struct{} // see Exports
+	close    func()        // lets go of the snapshot and the project
 }
 
-// batches bounds how far reading may be ahead of encoding, and so the memory
-// that rows take.
-const batches = 4
+// mostReaders bounds the readers of one table.
+const mostReaders = 8
 
 func (e *Exports) openSource(ctx context.Context, r *record) (*source, error) {
 	db, release, err := e.projects.Lease(ctx, r.projectID)
 	if err != nil {
 		return nil, err
 	}
-	snapshot, err := db.Snapshot(ctx)
+	snapshot, err := db.ParallelSnapshot(ctx, min(runtime.GOMAXPROCS(0), mostReaders))
 	if err != nil {
 		release()
 		return nil, err
 	}
-	s := &source{snapshot: snapshot, work: &r.work, free: make(chan *sqlite.Batch, batches)}
+	s := &source{snapshot: snapshot, work: &r.work, cpus: e.cpus}
 	s.close = sync.OnceFunc(func() {
 		if err := snapshot.Close(); err != nil {
 			e.log.Error("close a snapshot", "export", r.manifest.ID, "error", err)
@@ -43,142 +44,145 @@ func (e *Exports) openSource(ctx context.Context, r *record) (*source, error) {
 		s.close()
 		return nil, err
 	}
-	for range batches {
-		s.free <- &sqlite.Batch{}
-	}
 	return s, nil
 }
 
-// piece is the next thing that a source has read: the columns of a table that
-// begins, a batch of its rows, neither at its end, or why nothing follows.
-type piece struct {
-	columns []format.Column
-	batch   *sqlite.Batch // to be given back to free
-	err     error
-}
-
-// read reads all tables, in a goroutine of its own, and closes the source when
-// it has. The pieces end early when ctx does.
-func (s *source) read(ctx context.Context) <-chan piece {
-	pieces := make(chan piece, batches)
-	go func() {
-		defer close(pieces)
-		defer s.close()
-		for _, t := range s.tables {
-			if err := s.readTable(ctx, t, pieces); err != nil {
-				send(ctx, pieces, piece{err: err})
-				return
-			}
-		}
-	}()
-	return pieces
-}
-
-func (s *source) readTable(ctx context.Context, t *projectdb.Table, pieces chan<- piece) error {
-	scan, err := s.snapshot.Scan(t, s.work.Selections[t.ID])
-	if err != nil {
-		return err
-	}
-	defer scan.Close()
-	send(ctx, pieces, piece{columns: scan.Columns})
-	for ctx.Err() == nil {
-		var b *sqlite.Batch
-		select {
-		case b = <-s.free:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		more, err := scan.Next(b)
-		if err != nil {
-			return err
-		}
-		if !more {
-			s.free <- b
-			break
-		}
-		send(ctx, pieces, piece{batch: b})
-	}
-	send(ctx, pieces, piece{})
-	return ctx.Err()
-}
-
-func send(ctx context.Context, pieces chan<- piece, p piece) {
-	select {
-	case pieces <- p:
-	case <-ctx.Done():
-	}
-}
-
-// copy reads the tables of the source into the document: one goroutine steps
-// through SQLite, this one encodes.
+// copy reads the tables of the source into the document, and lets go of the
+// source when it has.
 func (j *job) copy(s *source, d document) error {
-	ctx, cancel := context.WithCancel(j.ctx)
-	c := &copying{job: j, document: d, pieces: s.read(ctx), free: s.free}
-	// The reader must be at rest before the snapshot is closed.
-	defer func() {
-		cancel()
-		for range c.pieces {
-		}
-	}()
 	for i, t := range s.tables {
-		if err := c.table(t, &j.record.manifest.Tables[i]); err != nil {
+		if err := j.copyTable(s, t, d, &j.record.manifest.Tables[i]); err != nil {
 			return err
 		}
 		j.record.manifest.RowCount += j.record.manifest.Tables[i].RowCount
 	}
+	s.close()
 	return d.close()
 }
 
-// copying is the side of copy that encodes.
-type copying struct {
-	job      *job
-	document document
-	pieces   <-chan piece
-	free     chan<- *sqlite.Batch
-	buffer   []byte
-}
-
-func (c *copying) next() (piece, error) {
-	p, ok := <-c.pieces
-	if !ok {
-		return p, context.Canceled
-	}
-	return p, p.err
-}
-
-func (c *copying) table(t *projectdb.Table, result *TableResult) error {
-	p, err := c.next()
+func (j *job) copyTable(s *source, t *projectdb.Table, d document, result *TableResult) error {
+	rows, err := s.open(t, result.RowsExpected)
 	if err != nil {
 		return err
 	}
-	w, encoder, err := c.document.begin(t, p.columns)
+	defer rows.close()
+	w, encoder, err := d.begin(t, rows.columns)
 	if err != nil {
 		return err
 	}
-	c.buffer = encoder.Head(c.buffer[:0])
-	for {
-		p, err := c.next()
-		if err != nil {
-			return err
-		}
-		if p.batch == nil {
-			break
-		}
-		c.buffer = encoder.Rows(c.buffer, p.batch, result.RowCount == 0)
-		result.RowCount += int64(p.batch.Rows)
-		c.job.rowsDone.Add(int64(p.batch.Rows))
-		c.free <- p.batch
-		if _, err := w.Write(c.buffer); err != nil {
-			return err
-		}
-		c.buffer = c.buffer[:0]
-	}
-	c.buffer = encoder.Tail(c.buffer, result.RowCount > 0)
-	if _, err := w.Write(c.buffer); err != nil {
+	if _, err := w.Write(encoder.Head(nil)); err != nil {
 		return err
 	}
-	if err := c.document.end(); err != nil {
+	if err := rows.copy(j.ctx, encoder, j.writer(w, result)); err != nil {
+		return err
+	}
+	if _, err := w.Write(encoder.Tail(nil, result.RowCount > 0)); err != nil {
+		return err
+	}
+	if err := d.end(); err != nil {
 		return err
 	}
 	return result.check(encoder)
+}
+
+// writer returns a function that writes encoded rows and counts them.
+func (j *job) writer(w io.Writer, result *TableResult) func(piece []byte, rows int) error {
+	return func(piece []byte, rows int) error {
+		result.RowCount += int64(rows)
+		j.rowsDone.Add(int64(rows))
+		_, err := w.Write(piece)
+		return err
+	}
+}
+
+// tableRows is a table about to be read, in one of two ways.
+type tableRows struct {
+	columns []format.Column
+	copy    func(ctx context.Context, encoder format.Encoder, emit func(piece []byte, rows int) error) error
+	close   func()
+}
+
+// fewRows is up to how many rows one reader is enough.
+const fewRows = 4 * pieceRows
+
+// open prepares the reading of a table that has so many rows.
+func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
+	selection := s.work.Selections[t.ID]
+	if rows > fewRows {
+		r, err := s.snapshot.Ranges(t, selection)
+		if err != nil {
+			return tableRows{}, err
+		}
+		if r != nil {
+			return tableRows{r.Columns, func(ctx context.Context, encoder format.Encoder, emit func([]byte, int) error) error {
+				return newRanges(r, rows, encoder).run(ctx, r.Readers, s.cpus, emit)
+			}, r.Close}, nil
+		}
+	}
+	scan, err := s.snapshot.Scan(t, selection)
+	if err != nil {
+		return tableRows{}, err
+	}
+	return tableRows{scan.Columns, func(ctx context.Context, encoder format.Encoder, emit func([]byte, int) error) error {
+		return copyScan(ctx, scan, encoder, emit)
+	}, scan.Close}, nil
+}
+
+// batches bounds how far reading may be ahead of encoding, and so the memory
+// that rows take.
+const batches = 3
+
+// copyScan encodes what another goroutine reads.
+func copyScan(ctx context.Context, scan *projectdb.Scan, encoder format.Encoder, emit func(piece []byte, rows int) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	read, free := make(chan *sqlite.Batch), make(chan *sqlite.Batch, batches)
+	for range batches {
+		free <- &sqlite.Batch{}
+	}
+	var readErr error
+	go func() {
+		defer close(read)
+		readErr = readScan(ctx, scan, read, free)
+	}()
+	// The reader must be at rest before the scan is closed.
+	defer func() {
+		cancel()
+		for range read {
+		}
+	}()
+	var piece []byte
+	first := true
+	for b := range read {
+		piece = encoder.Rows(piece[:0], b, first)
+		rows := b.Rows
+		first = false
+		free <- b
+		if err := emit(piece, rows); err != nil {
+			return err
+		}
+		if cap(piece) > keepBytes {
+			piece = nil
+		}
+	}
+	return readErr
+}
+
+func readScan(ctx context.Context, scan *projectdb.Scan, read chan<- *sqlite.Batch, free <-chan *sqlite.Batch) error {
+	for {
+		var b *sqlite.Batch
+		select {
+		case b = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		more, err := scan.Next(b)
+		if err != nil || !more {
+			return err
+		}
+		select {
+		case read <- b:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

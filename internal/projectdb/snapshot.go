@@ -26,7 +26,13 @@ type SnapshotID struct {
 
 // Snapshot pins the present state. The end of ctx interrupts reads from it.
 func (db *DB) Snapshot(ctx context.Context) (*Snapshot, error) {
-	pinned, err := db.sql.Snapshot(ctx, 1)
+	return db.ParallelSnapshot(ctx, 1)
+}
+
+// ParallelSnapshot pins the present state for as many readers as Ranges is to
+// have.
+func (db *DB) ParallelSnapshot(ctx context.Context, readers int) (*Snapshot, error) {
+	pinned, err := db.sql.Snapshot(ctx, readers)
 	if err != nil {
 		return nil, explain(err)
 	}

@@ -225,9 +225,10 @@ func (s *Stmt) Value(i int) Value {
 	return Value{}
 }
 
-// Fill steps through the statement and appends its rows to b, which must have
-// been reset to the statement's number of columns, until b holds maxRows rows
-// or maxBytes bytes. It reports whether there may be more rows.
+// Fill steps through the statement and appends its rows to b, until b holds
+// maxRows rows or maxBytes bytes. b must have been reset to the statement's
+// number of columns, or to fewer: then the others are left out. It reports
+// whether there may be more rows; if so, the statement is at the last one taken.
 func (s *Stmt) Fill(b *Batch, maxRows, maxBytes int) (more bool, err error) {
 	for b.Rows < maxRows && len(b.arena) < maxBytes {
 		if more, err = s.Step(); err != nil || !more {

@@ -1,0 +1,224 @@
+package export
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/bits"
+	"runtime/debug"
+	"sync"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// pieceRows and pieceBytes end a piece that is read and encoded at once,
+// whichever comes first.
+const (
+	pieceRows  = 1000
+	pieceBytes = 512 << 10
+)
+
+// keepBytes is the largest buffer that is used again.
+const keepBytes = 4 << 20
+
+// ranges reads and encodes a table by several workers. The rowids from the least
+// to the greatest are a list of stretches in order. A worker takes the first one
+// that nobody has, or as much of it as should give one piece of the output. What
+// it does not manage of that, because there are more rows than thought, goes
+// back as a stretch of its own. The pieces are written in the order of the list.
+//
+// Finished pieces wait in buffers, of which there are few. The last free one is
+// only given to the first stretch of the list: the one that all others wait for.
+type ranges struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	first   *stretch // the first that is not written
+	width   uint64   // how many rowids probably give one piece, less one
+	free    [][]byte
+	err     error // stops everything
+
+	encoder  format.Encoder
+	leastRow int64
+}
+
+// stretch is some rowids that follow one another.
+type stretch struct {
+	from, to    int64
+	taken, done bool
+	piece       []byte // of its rows, when done
+	rows        int
+	next        *stretch
+}
+
+func newRanges(r *projectdb.Ranges, rows int64, encoder format.Encoder) *ranges {
+	g := &ranges{
+		first:    &stretch{from: r.First, to: r.Last},
+		width:    scale(distance(r.First, r.Last), pieceRows, uint64(max(1, rows))),
+		free:     make([][]byte, 2*len(r.Readers)+2),
+		encoder:  encoder,
+		leastRow: r.First,
+	}
+	g.changed.L = &g.mu
+	return g
+}
+
+// run has every reader work in a goroutine of its own, while this one gives the
+// pieces to emit, in order. cpus has a place for each that may work at the same
+// time, of all exports together.
+func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, emit func(piece []byte, rows int) error) error {
+	var workers sync.WaitGroup
+	// The readers must be at rest before their statements are closed.
+	defer workers.Wait()
+	for _, reader := range readers {
+		workers.Go(func() { g.work(reader, cpus) })
+	}
+	defer context.AfterFunc(ctx, func() { g.fail(ctx.Err()) })()
+	for {
+		s, err := g.pop()
+		if s == nil || err != nil {
+			return err
+		}
+		if err := emit(s.piece, s.rows); err != nil {
+			g.fail(err)
+			return err
+		}
+		g.recycle(s.piece)
+	}
+}
+
+// pop removes the first stretch from the list, when it is done. At the end of
+// the list it returns nil.
+func (g *ranges) pop() (*stretch, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.err == nil && g.first != nil && !g.first.done {
+		g.changed.Wait()
+	}
+	if g.err != nil || g.first == nil {
+		return nil, g.err
+	}
+	s := g.first
+	g.first = s.next
+	g.changed.Broadcast()
+	return s, nil
+}
+
+func (g *ranges) recycle(piece []byte) {
+	if cap(piece) > keepBytes {
+		piece = nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.free = append(g.free, piece[:0])
+	g.changed.Broadcast()
+}
+
+func (g *ranges) fail(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err == nil {
+		g.err = err
+	}
+	g.changed.Broadcast()
+}
+
+// work reads and encodes stretches until there are no more.
+func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	var b sqlite.Batch
+	for s := g.take(); s != nil; s = g.take() {
+		if err := g.fill(s, reader, &b, cpus); err != nil {
+			g.fail(err)
+			return
+		}
+	}
+}
+
+// take takes the next stretch with a buffer for its piece, nil when there is
+// nothing left to do.
+func (g *ranges) take() *stretch {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.err == nil && g.first != nil {
+		s := g.first
+		for s != nil && s.taken {
+			s = s.next
+		}
+		if n := len(g.free); s != nil && (n > 1 || n == 1 && s == g.first) {
+			g.cut(s)
+			s.taken, s.piece = true, g.free[n-1]
+			g.free = g.free[:n-1]
+			return s
+		}
+		g.changed.Wait()
+	}
+	return nil
+}
+
+// cut leaves what is beyond the width of s to others.
+func (g *ranges) cut(s *stretch) {
+	if distance(s.from, s.to) <= g.width {
+		return
+	}
+	middle := int64(uint64(s.from) + g.width)
+	s.next = &stretch{from: middle + 1, to: s.to, next: s.next}
+	s.to = middle
+}
+
+func (g *ranges) fill(s *stretch, reader *projectdb.RangeReader, b *sqlite.Batch, cpus chan struct{}) error {
+	cpus <- struct{}{}
+	defer func() { <-cpus }()
+	last, more, err := reader.Read(b, s.from, s.to, pieceRows, pieceBytes)
+	if err != nil {
+		return err
+	}
+	s.piece = g.encoder.Rows(s.piece, b, s.from == g.leastRow)
+	g.finish(s, b.Rows, last, more)
+	return nil
+}
+
+// finish notes that s is done, up to the rowid last if there may be more.
+func (g *ranges) finish(s *stretch, rows int, last int64, more bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if more && last < s.to {
+		s.giveBack(last + 1)
+	}
+	covered := distance(s.from, s.to)
+	if !more {
+		covered = scale(covered, pieceRows, uint64(max(1, rows)))
+	}
+	// What the table is like here says little of what it is like far away.
+	g.width = max(pieceRows-1, min(covered, scale(g.width, 16, 1)))
+	s.rows, s.done = rows, true
+	g.changed.Broadcast()
+}
+
+// giveBack leaves what begins at from to others.
+func (s *stretch) giveBack(from int64) {
+	if s.next != nil && !s.next.taken {
+		s.next.from = from
+	} else {
+		s.next = &stretch{from: from, to: s.to, next: s.next}
+	}
+	s.to = from - 1
+}
+
+// distance returns how far to is from from, at most 1<<64 - 1.
+func distance(from, to int64) uint64 { return uint64(to) - uint64(from) }
+
+// scale returns n*by/of, or the largest number where that is larger.
+func scale(n, by, of uint64) uint64 {
+	high, low := bits.Mul64(n, by)
+	if high >= of {
+		return math.MaxUint64
+	}
+	quotient, _ := bits.Div64(high, low, of)
+	return quotient
+}

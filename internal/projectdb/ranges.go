@@ -1,0 +1,88 @@
+package projectdb
+
+import (
+	"errors"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Ranges reads a whole table by ranges of its rowid, with several readers that
+// work at the same time.
+type Ranges struct {
+	Columns     []format.Column
+	First, Last int64 // the least and the greatest rowid; both exist
+	Readers     []*RangeReader
+}
+
+// Ranges prepares one reader per connection of the snapshot. It returns nil for
+// what cannot be read by ranges in the order of a Scan: a table with another key
+// than the rowid or without rows, and a selection of some rows or in another
+// order. No scan can be open meanwhile, and no other reading done until Close.
+func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
+	var faults problem.Faults
+	q := selection.plan(t, &faults, "")
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	rowid := t.rowidName()
+	if rowid == "" || len(t.PrimaryKey) > 0 && !t.RowidKey ||
+		q.where.sql != "" || q.sort != "" || q.descending || q.limits() != "" {
+		return nil, nil
+	}
+	r := &Ranges{Columns: q.columns}
+	err := errors.Join(
+		s.conn().Query("SELECT min("+rowid+") FROM "+quote(t.Name), nil, func(s *sqlite.Stmt) error { r.First = s.Int(0); return nil }),
+		s.conn().Query("SELECT max("+rowid+") FROM "+quote(t.Name), nil, func(s *sqlite.Stmt) error {
+			if s.IsNull(0) {
+				r = nil
+				return nil
+			}
+			r.Last = s.Int(0)
+			return nil
+		}))
+	if err != nil || r == nil {
+		return nil, explain(err)
+	}
+	query := q.selectSQL(q.list+", "+rowid, where{sql: rowid + " BETWEEN ? AND ?"}, q.order)
+	for _, c := range s.pinned.Conns {
+		stmt, err := c.Prepare(query)
+		if err != nil {
+			r.Close()
+			return nil, explain(err)
+		}
+		r.Readers = append(r.Readers, &RangeReader{stmt, len(q.columns)})
+	}
+	return r, nil
+}
+
+// Close ends the reading.
+func (r *Ranges) Close() {
+	for _, reader := range r.Readers {
+		reader.stmt.Close()
+	}
+	r.Readers = nil
+}
+
+// RangeReader is one reader of Ranges. It belongs to one goroutine at a time.
+type RangeReader struct {
+	stmt    *sqlite.Stmt
+	columns int
+}
+
+// Read fills b with the first rows from the rowid from up to the rowid to, at
+// most maxRows and, but for the last row, maxBytes. When there may be more, it
+// returns the rowid of the last row read.
+func (r *RangeReader) Read(b *sqlite.Batch, from, to int64, maxRows, maxBytes int) (last int64, more bool, err error) {
+	b.Reset(r.columns)
+	if err := r.stmt.Reset(); err != nil {
+		return 0, false, explain(err)
+	}
+	r.stmt.Bind(from, to)
+	more, err = r.stmt.Fill(b, maxRows, maxBytes)
+	if err != nil || !more {
+		return 0, false, explain(err)
+	}
+	return r.stmt.Int(r.columns), true, nil
+}
