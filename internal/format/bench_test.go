@@ -175,3 +175,20 @@ func BenchmarkCompressor(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkNDJSONReader(b *testing.B) {
+	columns, rows := sampleBatch()
+	file := bytes.Repeat(NewNDJSON(columns, JSONOptions{}).Rows(nil, rows, true), 16)
+	b.SetBytes(int64(len(file)))
+	b.ReportAllocs()
+	var batch sqlite.Batch
+	for b.Loop() {
+		r := NewNDJSONReader(bytes.NewReader(file), columns)
+		for some := true; some; {
+			var err error
+			if some, err = r.Read(&batch, 1000); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

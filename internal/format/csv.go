@@ -255,19 +255,8 @@ func (d ReadDialect) complete() bool {
 	return d.Encoding != "" && d.Delimiter != 0 && d.Quote != 0 && d.Header != DetectHeader && d.LineEnd != ""
 }
 
-// CSVError says what is wrong with a CSV file, and where.
-type CSVError struct {
-	Line, Column int64 // from 1, the column in bytes of UTF-8; 0 when the whole file is meant
-	Reason       string
-}
-
-// Error gives the place and the reason.
-func (e *CSVError) Error() string {
-	if e.Line == 0 {
-		return e.Reason
-	}
-	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Reason)
-}
+// CSVError is what is wrong with a CSV file.
+type CSVError = FileError
 
 // Field is one field of a record.
 type Field struct {

@@ -75,3 +75,36 @@ func (t *encoderWriter) flush() error {
 	t.buffer = t.buffer[:0]
 	return err
 }
+
+// TableReader reads the rows of one table from a file.
+type TableReader interface {
+	// Columns returns the columns in the order of the cells that Read gives.
+	Columns() []Column
+	// Read empties b and fills it with the next rows: maxRows at most, fewer where
+	// they are long. It reports whether there were any. Faults of the file are
+	// *FileError.
+	Read(b *sqlite.Batch, maxRows int) (some bool, err error)
+	// Close lets go of what the reader holds, but not of the file.
+	Close() error
+}
+
+// batchBytes is when a reader regards a batch as full.
+const batchBytes = 1 << 20
+
+// FileError says what is wrong with a file that is read, and where.
+type FileError struct {
+	Line, Column int64  // from 1, the column in bytes of UTF-8; 0 when the whole file is meant
+	Cell         string // in a sheet, such as B7
+	Reason       string
+}
+
+// Error gives the place and the reason.
+func (e *FileError) Error() string {
+	switch {
+	case e.Cell != "":
+		return fmt.Sprintf("cell %s: %s", e.Cell, e.Reason)
+	case e.Line == 0:
+		return e.Reason
+	}
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Reason)
+}

@@ -1,0 +1,424 @@
+package format
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// JSONTable is a table in a JSON file.
+type JSONTable struct {
+	Name    string   // empty in a file that is one table
+	Columns []Column // as the file describes them, then other keys of rows in the order in which they come first
+	Rows    int64
+}
+
+// ScanJSON reads a JSON file to its end and returns the tables in it: one for
+// an array of objects, all for the JSON of a database as JSONDatabase writes it.
+// Faults of the file are *FileError.
+func ScanJSON(r io.Reader) ([]JSONTable, error) {
+	f := newJSONFile(r)
+	var tables []JSONTable
+	err := f.walk(func(name string, columns []Column) error {
+		t := JSONTable{Name: name, Columns: columns}
+		if err := f.openRows(); err != nil {
+			return err
+		}
+		if err := f.scanRows(&t); err != nil {
+			return err
+		}
+		tables = append(tables, t)
+		_, err := f.decoder.ReadToken()
+		return err
+	})
+	if err == nil {
+		err = f.end()
+	}
+	return tables, f.explain(err)
+}
+
+// ScanNDJSON reads a file of one object per row to its end and returns the
+// table in it. Faults of the file are *FileError.
+func ScanNDJSON(r io.Reader) (JSONTable, error) {
+	f := newJSONFile(r)
+	var t JSONTable
+	err := f.scanRows(&t)
+	return t, f.explain(err)
+}
+
+// JSONReader reads the rows of a table in a JSON or NDJSON file. It is a
+// TableReader. Integers that 64 bits hold become INTEGER, other numbers REAL;
+// integers and reals too large for that become TEXT, digit by digit. Strings
+// become TEXT, objects and arrays TEXT in compact form, true and false 1 and 0.
+// A key that a row does not have is NULL; one that is no column is passed over.
+type JSONReader struct {
+	file    *jsonFile
+	columns []Column
+	places  map[string]int // of columns, by their names as they stand in the file
+	row     []sqlite.Value
+	scratch []byte // texts of the row
+}
+
+// NewJSONReader returns a reader of a table in a JSON file, as ScanJSON found
+// it, whose columns may be fewer and in another order now.
+func NewJSONReader(r io.Reader, t JSONTable) (*JSONReader, error) {
+	f := newJSONFile(r)
+	found := errors.New("found")
+	err := f.walk(func(name string, _ []Column) error {
+		if name != t.Name {
+			return f.decoder.SkipValue()
+		}
+		return found
+	})
+	switch {
+	case err == nil:
+		return nil, &FileError{Reason: fmt.Sprintf("The file has no table %q.", t.Name)}
+	case err != found:
+		return nil, f.explain(err)
+	}
+	return newJSONReader(f, t.Columns), f.explain(f.openRows())
+}
+
+// NewNDJSONReader returns a reader of a file of one object per row.
+func NewNDJSONReader(r io.Reader, columns []Column) *JSONReader {
+	return newJSONReader(newJSONFile(r), columns)
+}
+
+func newJSONReader(f *jsonFile, columns []Column) *JSONReader {
+	j := &JSONReader{file: f, columns: columns, places: map[string]int{}, row: make([]sqlite.Value, len(columns))}
+	for i, column := range columns {
+		j.places[string(AppendString(nil, column.Name))] = i
+	}
+	return j
+}
+
+// Columns returns the columns that the reader was told.
+func (j *JSONReader) Columns() []Column { return j.columns }
+
+// Close does nothing: the reader holds nothing.
+func (j *JSONReader) Close() error { return nil }
+
+// Read fills b with the next rows.
+func (j *JSONReader) Read(b *sqlite.Batch, maxRows int) (bool, error) {
+	b.Reset(len(j.columns))
+	for b.Rows < maxRows && b.Size() < batchBytes {
+		more, err := j.file.moreRows()
+		if !more {
+			return b.Rows > 0, j.file.explain(err)
+		}
+		clear(j.row)
+		j.scratch = j.scratch[:0]
+		if err := j.file.members(j.member); err != nil {
+			return false, j.file.explain(err)
+		}
+		b.Append(j.row...)
+	}
+	return b.Rows > 0, nil
+}
+
+func (j *JSONReader) member(key jsontext.Value) error {
+	place, ok := j.places[string(key)]
+	if !ok {
+		// The name may be spelled with other escapes.
+		name, err := jsontext.AppendUnquote(nil, key)
+		if err != nil {
+			return err
+		}
+		if place, ok = j.places[string(AppendString(nil, name))]; !ok {
+			return j.file.decoder.SkipValue()
+		}
+	}
+	v, err := j.file.decoder.ReadValue()
+	if err != nil {
+		return err
+	}
+	j.row[place], err = j.value(v)
+	j.file.lines.past(j.file.decoder.InputOffset())
+	return err
+}
+
+func (j *JSONReader) value(v jsontext.Value) (sqlite.Value, error) {
+	switch v.Kind() {
+	case 'n':
+		return sqlite.Value{}, nil
+	case 't':
+		return sqlite.IntValue(1), nil
+	case 'f':
+		return sqlite.IntValue(0), nil
+	case '0':
+		if n, ok := jsonNumber(v); ok {
+			return n, nil
+		}
+	case '{', '[':
+		v = v.Clone()
+		if err := v.Compact(); err != nil {
+			return sqlite.Value{}, err
+		}
+	}
+	start := len(j.scratch)
+	var err error
+	if v.Kind() == '"' {
+		j.scratch, err = jsontext.AppendUnquote(j.scratch, v)
+	} else {
+		j.scratch = append(j.scratch, v...)
+	}
+	// Growing moves scratch, and leaves behind what earlier values point to.
+	return sqlite.Value{Kind: sqlite.Text, Bytes: j.scratch[start:]}, err
+}
+
+// jsonNumber returns a number as INTEGER or REAL, if one of them holds it.
+func jsonNumber(v jsontext.Value) (sqlite.Value, bool) {
+	if !bytes.ContainsAny(v, ".eE") {
+		i, err := strconv.ParseInt(string(v), 10, 64)
+		return sqlite.IntValue(i), err == nil
+	}
+	f, err := strconv.ParseFloat(string(v), 64)
+	return sqlite.FloatValue(f), err == nil
+}
+
+// jsonFile is a JSON file that is read token by token.
+type jsonFile struct {
+	decoder *jsontext.Decoder
+	lines   *lineCounter
+}
+
+func newJSONFile(r io.Reader) *jsonFile {
+	lines := &lineCounter{r: &bomSkipper{r: r}, longest: 64 << 20, line: 1}
+	return &jsonFile{jsontext.NewDecoder(lines), lines}
+}
+
+// walk calls visit before the value that holds the rows of each table, with
+// what the file says of its columns. It must read that value.
+func (f *jsonFile) walk(visit func(table string, columns []Column) error) error {
+	if f.decoder.PeekKind() == '[' {
+		return visit("", nil)
+	}
+	tables := false
+	err := f.members(func(key jsontext.Value) error {
+		if string(key) != `"tables"` {
+			return f.decoder.SkipValue()
+		}
+		tables = true
+		return f.members(func(key jsontext.Value) error {
+			name, err := jsontext.AppendUnquote(nil, key)
+			if err != nil {
+				return err
+			}
+			return f.table(string(name), visit)
+		})
+	})
+	if err == nil && !tables {
+		return &FileError{Reason: "The file is an object without tables; rows must be an array of objects."}
+	}
+	return err
+}
+
+func (f *jsonFile) table(name string, visit func(table string, columns []Column) error) error {
+	var columns []Column
+	rows := false
+	err := f.members(func(key jsontext.Value) (err error) {
+		switch string(key) {
+		case `"columns"`:
+			columns, err = f.columns()
+			return err
+		case `"rows"`:
+			rows = true
+			return visit(name, columns)
+		}
+		return f.decoder.SkipValue()
+	})
+	if err == nil && !rows {
+		return f.fault(fmt.Sprintf("the table %q has no rows", name))
+	}
+	return err
+}
+
+// columns reads the description of a table's columns.
+func (f *jsonFile) columns() ([]Column, error) {
+	var described []struct {
+		Name string `json:"column_name"`
+		Type string `json:"column_type"`
+	}
+	if err := json.UnmarshalDecode(f.decoder, &described); err != nil {
+		var syntax *jsontext.SyntacticError
+		if errors.As(err, &syntax) {
+			return nil, err
+		}
+		return nil, f.fault("the columns are not described as expected: an array of objects with column_name and column_type")
+	}
+	columns := make([]Column, len(described))
+	for i, d := range described {
+		columns[i] = Column{Name: d.Name, Type: d.Type}
+	}
+	return columns, nil
+}
+
+// members reads an object; for each of its keys, as it stands in the file,
+// value must read the value.
+func (f *jsonFile) members(value func(key jsontext.Value) error) error {
+	if kind := f.decoder.PeekKind(); kind != '{' && kind != 0 {
+		return f.fault("an object is expected here")
+	}
+	if _, err := f.decoder.ReadToken(); err != nil {
+		return err
+	}
+	for f.decoder.PeekKind() != '}' {
+		key, err := f.decoder.ReadValue()
+		if err != nil {
+			return err
+		}
+		if err := value(key); err != nil {
+			return err
+		}
+	}
+	_, err := f.decoder.ReadToken()
+	f.lines.past(f.decoder.InputOffset())
+	return err
+}
+
+func (f *jsonFile) openRows() error {
+	if kind := f.decoder.PeekKind(); kind != '[' && kind != 0 {
+		return f.fault("an array of rows is expected here")
+	}
+	_, err := f.decoder.ReadToken()
+	return err
+}
+
+// moreRows reports whether a row follows, or something else in its place.
+func (f *jsonFile) moreRows() (bool, error) {
+	switch f.decoder.PeekKind() {
+	case ']':
+		return f.decoder.StackDepth() == 0, nil
+	case 0:
+		_, err := f.decoder.ReadToken()
+		if err == io.EOF {
+			err = nil
+		}
+		return false, err
+	}
+	return true, nil
+}
+
+// scanRows passes over rows, and counts them and the keys in them.
+func (f *jsonFile) scanRows(t *JSONTable) error {
+	seen := map[string]bool{}
+	for _, column := range t.Columns {
+		seen[string(AppendString(nil, column.Name))] = true
+	}
+	for {
+		more, err := f.moreRows()
+		if !more {
+			return err
+		}
+		t.Rows++
+		err = f.members(func(key jsontext.Value) error {
+			if !seen[string(key)] {
+				name, err := jsontext.AppendUnquote(nil, key)
+				if err != nil {
+					return err
+				}
+				if plain := string(AppendString(nil, name)); !seen[plain] {
+					seen[plain] = true
+					t.Columns = append(t.Columns, Column{Name: string(name)})
+				}
+			}
+			err := f.decoder.SkipValue()
+			f.lines.past(f.decoder.InputOffset())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// end checks that nothing follows.
+func (f *jsonFile) end() error {
+	if f.decoder.PeekKind() != 0 {
+		return f.fault("nothing may follow the end of the JSON value")
+	}
+	if _, err := f.decoder.ReadToken(); err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+// fault returns an error at the next token.
+func (f *jsonFile) fault(reason string) error {
+	unread := f.decoder.UnreadBuffer()
+	between := len(unread) - len(bytes.TrimLeft(unread, " \t\r\n,:"))
+	return f.lines.fail(f.decoder.InputOffset()+int64(between), reason)
+}
+
+// explain turns an error of the decoder into one that gives the line.
+func (f *jsonFile) explain(err error) error {
+	var syntax *jsontext.SyntacticError
+	var fault *FileError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &fault):
+		return fault
+	case errors.As(err, &syntax):
+		reason := strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			reason = "the file ends in the middle of a value"
+		case errors.Is(err, jsontext.ErrDuplicateName):
+			reason = fmt.Sprintf("the object has the key %q twice", syntax.JSONPointer.LastToken())
+		}
+		return f.lines.fail(syntax.ByteOffset, reason)
+	case err == io.EOF:
+		return &FileError{Reason: "The file is empty."}
+	}
+	return err
+}
+
+// lineCounter reads r and knows in which lines the bytes are that were read
+// last.
+type lineCounter struct {
+	r       io.Reader
+	longest int64 // value that is read, in bytes
+	read    int64
+	line    int64   // of the first byte that is not past
+	begin   int64   // of that line
+	from    int64   // the first byte that is not past
+	ends    []int64 // line ends that are not past
+}
+
+// Read refuses to go on where a single value has become too long.
+func (c *lineCounter) Read(p []byte) (int, error) {
+	if c.read-c.from > c.longest {
+		return 0, c.fail(c.from, fmt.Sprintf("the value is longer than %d bytes", c.longest))
+	}
+	n, err := c.r.Read(p)
+	for i, b := range p[:n] {
+		if b == '\n' {
+			c.ends = append(c.ends, c.read+int64(i))
+		}
+	}
+	c.read += int64(n)
+	return n, err
+}
+
+// past says that places before offset will not be asked for.
+func (c *lineCounter) past(offset int64) {
+	i := 0
+	for ; i < len(c.ends) && c.ends[i] < offset; i++ {
+		c.line, c.begin = c.line+1, c.ends[i]+1
+	}
+	c.ends, c.from = c.ends[i:], offset
+}
+
+func (c *lineCounter) fail(offset int64, reason string) error {
+	c.past(min(offset, c.read))
+	return &FileError{Line: c.line, Column: offset - c.begin + 1, Reason: reason}
+}
