@@ -53,7 +53,7 @@ type Operation struct {
 }
 
 // Journal groups calls. What it knows is written to its file in the background:
-// a crash costs at most the last second.
+// a crash of the process costs at most the last second, a power cut some more.
 type Journal struct {
 	db      *sqlite.DB
 	options Options
@@ -79,13 +79,14 @@ func Open(path string, options Options) (*Journal, error) {
 	if options.Names == 0 {
 		options.Names = 1 << 16
 	}
-	db, err := sqlite.Open(path, sqlite.Options{Schema: schema})
+	// Relaxed, because its syncs would compete with those of the projects' data.
+	db, err := sqlite.Open(path, sqlite.Options{Schema: schema, Relaxed: true})
 	if err != nil {
 		return nil, err
 	}
 	j := &Journal{db: db, options: options, hurry: make(chan struct{}, 1), stop: make(chan struct{})}
 	for i := range j.shards {
-		j.shards[i].init(max(2, options.Names/shards))
+		j.shards[i].init(max(minNames, options.Names/shards))
 	}
 	j.stopped.Go(j.storeRegularly)
 	return j, nil

@@ -13,6 +13,10 @@ import (
 // in the file makes few others wait.
 const shards = 16
 
+// minNames is how many names one call may give one run: the new id, the old one
+// and a key.
+const minNames = 3
+
 // shard holds the runs last used by some of the callers. Its methods are called
 // with mu locked, apart from take and forget.
 type shard struct {
