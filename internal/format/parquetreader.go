@@ -1,0 +1,246 @@
+package format
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"math/big"
+	"strconv"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	logical "github.com/parquet-go/parquet-go/format"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// ParquetReader reads the rows of a Parquet file. It is a TableReader. The
+// types of its columns, and what becomes of values:
+//
+//	INTEGER   integers of any size, truth values as 1 and 0
+//	REAL      FLOAT and DOUBLE, NaN as NULL; DECIMAL of up to 15 digits
+//	TEXT      STRING, ENUM, JSON; longer DECIMAL, digit by digit; integers without
+//	          sign of 64 bits; DATE as 2006-01-02, TIME as 15:04:05.999999999,
+//	          TIMESTAMP as 2006-01-02T15:04:05.999999999, with Z if it is UTC
+//	BLOB      other bytes
+//
+// Columns of lists and records are refused.
+type ParquetReader struct {
+	columns []Column
+	convert []func(parquet.Value) sqlite.Value
+	groups  []parquet.RowGroup // not begun yet
+	rows    parquet.Rows       // of the group that is read; nil between groups
+	buffer  []parquet.Row
+	row     []sqlite.Value
+}
+
+// NewParquetReader returns a reader of a file of the given size. Faults of the
+// file are *FileError, also from Read.
+func NewParquetReader(r io.ReaderAt, size int64) (p *ParquetReader, err error) {
+	defer damaged(&err)
+	f, err := parquet.OpenFile(r, size)
+	if err != nil {
+		return nil, &FileError{Reason: "The file is not a Parquet file, or damaged: " + err.Error()}
+	}
+	p = &ParquetReader{groups: f.RowGroups(), buffer: make([]parquet.Row, 256)}
+	for _, column := range f.Root().Columns() {
+		if !column.Leaf() || column.Repeated() {
+			return nil, &FileError{Reason: fmt.Sprintf("The column %q holds lists or records; only columns of single values can be read.", column.Name())}
+		}
+		columnType, convert := parquetColumn(column.Type())
+		p.columns = append(p.columns, Column{Name: column.Name(), Type: columnType})
+		p.convert = append(p.convert, convert)
+	}
+	p.row = make([]sqlite.Value, len(p.columns))
+	return p, nil
+}
+
+// damaged turns a panic of the library, which trusts files too much, into an
+// error.
+func damaged(err *error) {
+	if fault := recover(); fault != nil {
+		*err = &FileError{Reason: fmt.Sprintf("The Parquet file is damaged: %v", fault)}
+	}
+}
+
+// Columns returns the columns of the file.
+func (p *ParquetReader) Columns() []Column { return p.columns }
+
+// Read fills b with the next rows.
+func (p *ParquetReader) Read(b *sqlite.Batch, maxRows int) (some bool, err error) {
+	defer damaged(&err)
+	b.Reset(len(p.columns))
+	for b.Rows < maxRows && b.Size() < batchBytes {
+		if p.rows == nil {
+			if len(p.groups) == 0 {
+				break
+			}
+			p.rows, p.groups = p.groups[0].Rows(), p.groups[1:]
+		}
+		n, err := p.rows.ReadRows(p.buffer[:min(len(p.buffer), maxRows-b.Rows)])
+		for _, row := range p.buffer[:n] {
+			p.append(b, row)
+		}
+		switch {
+		case err == io.EOF:
+			if err := p.Close(); err != nil {
+				return false, err
+			}
+		case err != nil:
+			return false, &FileError{Reason: "The Parquet file is damaged: " + err.Error()}
+		}
+	}
+	return b.Rows > 0, nil
+}
+
+func (p *ParquetReader) append(b *sqlite.Batch, row parquet.Row) {
+	for j, v := range row {
+		p.row[j] = sqlite.Value{}
+		if !v.IsNull() {
+			p.row[j] = p.convert[j](v)
+		}
+	}
+	b.Append(p.row...)
+}
+
+// Close lets go of the group of rows that is read.
+func (p *ParquetReader) Close() error {
+	if p.rows == nil {
+		return nil
+	}
+	err := p.rows.Close()
+	p.rows = nil
+	return err
+}
+
+// parquetColumn returns the type of a column, and what turns its values into
+// ours. These may share the bytes of those.
+func parquetColumn(t parquet.Type) (string, func(parquet.Value) sqlite.Value) {
+	if l := t.LogicalType(); l != nil {
+		if columnType, convert := logicalColumn(l, t.Kind()); convert != nil {
+			return columnType, convert
+		}
+	}
+	switch t.Kind() {
+	case parquet.Boolean:
+		return "INTEGER", func(v parquet.Value) sqlite.Value {
+			if v.Boolean() {
+				return sqlite.IntValue(1)
+			}
+			return sqlite.IntValue(0)
+		}
+	case parquet.Int32:
+		return "INTEGER", func(v parquet.Value) sqlite.Value { return sqlite.IntValue(int64(v.Int32())) }
+	case parquet.Int64:
+		return "INTEGER", func(v parquet.Value) sqlite.Value { return sqlite.IntValue(v.Int64()) }
+	case parquet.Int96:
+		return "TEXT", func(v parquet.Value) sqlite.Value { return sqlite.TextValue(v.Int96().Int().String()) }
+	case parquet.Float:
+		return "REAL", func(v parquet.Value) sqlite.Value { return numberOrNull(float64(v.Float())) }
+	case parquet.Double:
+		return "REAL", func(v parquet.Value) sqlite.Value { return numberOrNull(v.Double()) }
+	}
+	return "BLOB", func(v parquet.Value) sqlite.Value { return sqlite.BlobValue(v.ByteArray()) }
+}
+
+func numberOrNull(f float64) sqlite.Value {
+	if math.IsNaN(f) {
+		return sqlite.Value{}
+	}
+	return sqlite.FloatValue(f)
+}
+
+// logicalColumn is parquetColumn for what the logical type decides; convert is
+// nil for the rest.
+func logicalColumn(l *logical.LogicalType, kind parquet.Kind) (columnType string, convert func(parquet.Value) sqlite.Value) {
+	asTime := func(layout string, unit time.Duration) func(parquet.Value) sqlite.Value {
+		return func(v parquet.Value) sqlite.Value {
+			return sqlite.TextValue(since1970(v, unit).Format(layout))
+		}
+	}
+	switch t := l.Value.(type) {
+	case *logical.StringType, *logical.EnumType, *logical.JsonType:
+		return "TEXT", func(v parquet.Value) sqlite.Value {
+			return sqlite.Value{Kind: sqlite.Text, Bytes: v.ByteArray()}
+		}
+	case *logical.DateType:
+		return "TEXT", asTime(time.DateOnly, 24*time.Hour)
+	case *logical.TimeType:
+		return "TEXT", asTime("15:04:05.999999999", t.Unit.Value.Duration())
+	case *logical.TimestampType:
+		layout := "2006-01-02T15:04:05.999999999"
+		if t.IsAdjustedToUTC {
+			layout += "Z"
+		}
+		return "TEXT", asTime(layout, t.Unit.Value.Duration())
+	case *logical.IntType:
+		switch {
+		case t.IsSigned:
+		case kind == parquet.Int64:
+			return "TEXT", func(v parquet.Value) sqlite.Value { return sqlite.TextValue(strconv.FormatUint(v.Uint64(), 10)) }
+		default:
+			return "INTEGER", func(v parquet.Value) sqlite.Value { return sqlite.IntValue(int64(v.Uint32())) }
+		}
+	case *logical.DecimalType:
+		const exact, longest = 15, 1000 // digits: that a REAL gives back, that anyone needs
+		if t.Scale < 0 || t.Scale > t.Precision || t.Precision > longest {
+			break
+		}
+		scale := int(t.Scale)
+		if t.Precision > exact {
+			return "TEXT", func(v parquet.Value) sqlite.Value { return sqlite.TextValue(decimalText(v, scale)) }
+		}
+		return "REAL", func(v parquet.Value) sqlite.Value {
+			f, err := strconv.ParseFloat(decimalText(v, scale), 64)
+			if err != nil {
+				return sqlite.Value{}
+			}
+			return sqlite.FloatValue(f)
+		}
+	}
+	return "", nil
+}
+
+// since1970 does without time.Duration for the whole, which ends in 2262.
+func since1970(v parquet.Value, unit time.Duration) time.Time {
+	n := v.Int64()
+	if v.Kind() == parquet.Int32 {
+		n = int64(v.Int32())
+	}
+	if unit >= time.Second {
+		return time.Unix(n*int64(unit/time.Second), 0).UTC()
+	}
+	perSecond := int64(time.Second / unit)
+	seconds, rest := n/perSecond, n%perSecond
+	return time.Unix(seconds, rest*int64(unit)).UTC()
+}
+
+// decimalText returns a DECIMAL with all its places: an integer, big-endian in
+// two's complement where it is bytes, of which the last scale digits are
+// decimals.
+func decimalText(v parquet.Value, scale int) string {
+	n := new(big.Int)
+	switch v.Kind() {
+	case parquet.Int32:
+		n.SetInt64(int64(v.Int32()))
+	case parquet.Int64:
+		n.SetInt64(v.Int64())
+	default:
+		b := v.ByteArray()
+		n.SetBytes(b)
+		if len(b) > 0 && b[0]&0x80 != 0 {
+			n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+		}
+	}
+	digits := new(big.Int).Abs(n).String()
+	for len(digits) <= scale {
+		digits = "0" + digits
+	}
+	if scale > 0 {
+		digits = digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
+	}
+	if n.Sign() < 0 {
+		return "-" + digits
+	}
+	return digits
+}
