@@ -205,7 +205,7 @@ func foreign(path string) error {
 }
 
 func TestFewStayOpen(t *testing.T) {
-	const projects, workers, rounds = 50, 8, 30
+	const projects, workers, rounds = 50, 8, 12
 	dir := openDir(t, projects, DirOptions{MaxOpen: 2})
 	var done [projects + 1]atomic.Int64
 	var wg sync.WaitGroup

@@ -1,6 +1,8 @@
 package projectdb
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -43,28 +45,33 @@ const operatorList = "=, !=, >, >=, <, <=, like, in, is_null, not_null"
 // maxFilterDepth bounds how deep groups can be nested.
 const maxFilterDepth = 16
 
-// maxFilterValues bounds the values of one request's filters, below SQLite's
-// own limit of 32,766.
-const maxFilterValues = 10_000
+// maxFilterSize bounds the conditions of one request's filters and the values in
+// their lists, well below the 32,766 parameters that SQLite takes.
+const maxFilterSize = 10_000
+
+// maxPattern is the longest pattern that SQLite's LIKE takes, in bytes.
+const maxPattern = 50_000
 
 // parseFilters turns filters into a condition on the table. They are either an
 // object, {"status":"active"}, or an array of {"column","op","value"} and
 // {"or":[…]}; everything in them must hold. field names them in faults.
 func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.Value) where {
-	p := filterParser{table: t, faults: faults}
+	p := &filterParser{table: t, faults: faults}
 	var w where
-	switch raw.Kind() {
-	case 0, 'n':
+	switch kind := raw.Kind(); {
+	case len(bytes.TrimSpace(raw)) == 0, kind == 'n':
 		return where{}
-	case '{':
+	case !raw.IsValid():
+		faults.Add(field, "The filters are not valid JSON.")
+	case kind == '{':
 		w = p.object(field, raw)
-	case '[':
+	case kind == '[':
 		w = p.list(field, raw, " AND ", 0)
 	default:
 		faults.Add(field, "Filters are an object of column values or an array of conditions.")
 	}
-	if len(w.args) > maxFilterValues {
-		faults.Add(field, "There are %d values in the filters; at most %d are allowed.", len(w.args), maxFilterValues)
+	if p.size > maxFilterSize {
+		faults.Add(field, "The filters have %d conditions and values; at most %d are allowed.", p.size, maxFilterSize)
 	}
 	return w
 }
@@ -72,26 +79,27 @@ func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.
 type filterParser struct {
 	table  *Table
 	faults *problem.Faults
+	size   int // conditions and values seen
 }
 
 // object reads the short form. null means that the column is NULL.
-func (p filterParser) object(field string, raw jsontext.Value) where {
-	var all where
+func (p *filterParser) object(field string, raw jsontext.Value) where {
+	var parts []where
 	err := eachMember(raw, func(name string, value jsontext.Value) {
 		op := "="
 		if value.Kind() == 'n' {
 			op = "is_null"
 		}
-		all = all.and(p.condition(field+"."+name, field+"."+name, name, op, value))
+		parts = append(parts, p.condition(field+"."+name, field+"."+name, name, op, value))
 	})
 	if err != nil {
 		p.faults.Add(field, "The filters are not valid JSON.")
 	}
-	return all
+	return joined(parts, " AND ")
 }
 
 // list reads an array of conditions and groups, joined by AND or OR.
-func (p filterParser) list(field string, raw jsontext.Value, join string, depth int) where {
+func (p *filterParser) list(field string, raw jsontext.Value, join string, depth int) where {
 	items, err := elements(raw)
 	switch {
 	case err != nil:
@@ -101,24 +109,31 @@ func (p filterParser) list(field string, raw jsontext.Value, join string, depth 
 		p.faults.Add(field, "The filters are nested too deeply.")
 		return where{}
 	}
-	var parts []string
-	var args []any
-	for i, item := range items {
-		w := p.item(field+"["+itoa(i)+"]", item, depth)
-		parts = append(parts, w.sql)
-		args = append(args, w.args...)
-	}
-	switch {
-	case len(parts) == 0 && depth > 0:
+	if len(items) == 0 && depth > 0 {
 		return where{sql: "0"} // none of nothing holds
-	case len(parts) == 0:
-		return where{}
 	}
-	return where{"(" + strings.Join(parts, join) + ")", args}
+	parts := make([]where, len(items))
+	for i, item := range items {
+		parts[i] = p.item(field+"["+itoa(i)+"]", item, depth)
+	}
+	return joined(parts, join)
+}
+
+// joined joins conditions by AND or OR, half and half: SQLite bounds how deep an
+// expression is, and a chain would be as deep as it is long.
+func joined(parts []where, with string) where {
+	switch len(parts) {
+	case 0:
+		return where{}
+	case 1:
+		return parts[0]
+	}
+	a, b := joined(parts[:len(parts)/2], with), joined(parts[len(parts)/2:], with)
+	return where{"(" + a.sql + with + b.sql + ")", slices.Concat(a.args, b.args)}
 }
 
 // item reads one condition or one group.
-func (p filterParser) item(field string, raw jsontext.Value, depth int) where {
+func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	members := map[string]jsontext.Value{}
 	err := eachMember(raw, func(name string, value jsontext.Value) {
 		switch name {
@@ -133,6 +148,7 @@ func (p filterParser) item(field string, raw jsontext.Value, depth int) where {
 		return where{sql: "0"}
 	}
 	if group, ok := members["or"]; ok {
+		p.size++
 		if len(members) > 1 {
 			p.faults.Add(field, "A group has nothing but or.")
 		}
@@ -157,12 +173,13 @@ func (p filterParser) item(field string, raw jsontext.Value, depth int) where {
 
 // condition makes one comparison. columnField names the column in faults, field
 // the condition as a whole.
-func (p filterParser) condition(columnField, field, name, op string, value jsontext.Value) where {
+func (p *filterParser) condition(columnField, field, name, op string, value jsontext.Value) where {
 	column := p.table.Column(name)
 	if column == nil {
 		p.faults.Add(columnField, "The table %s has no column %q.", p.table.Name, name)
 		return where{sql: "0"}
 	}
+	p.size++
 	ident := quote(column.Name)
 	valueField := field
 	if columnField != field {
@@ -177,6 +194,9 @@ func (p filterParser) condition(columnField, field, name, op string, value jsont
 		return p.in(valueField, column, value)
 	case "like":
 		v, ok := p.value(valueField, &Column{Type: "TEXT"}, value)
+		if len(v.Bytes) > maxPattern {
+			p.faults.Add(valueField, "The pattern has %d bytes; at most %d are allowed.", len(v.Bytes), maxPattern)
+		}
 		if !ok {
 			return where{sql: "0"}
 		}
@@ -195,12 +215,13 @@ func (p filterParser) condition(columnField, field, name, op string, value jsont
 	}
 }
 
-func (p filterParser) in(field string, column *Column, value jsontext.Value) where {
+func (p *filterParser) in(field string, column *Column, value jsontext.Value) where {
 	items, err := elements(value)
 	if err != nil {
 		p.faults.Add(field, "The operator in takes an array of values.")
 		return where{sql: "0"}
 	}
+	p.size += len(items)
 	w := where{sql: "0"} // in [] matches nothing
 	for i, item := range items {
 		if v, ok := p.value(field+"["+itoa(i)+"]", column, item); ok {
@@ -216,7 +237,7 @@ func (p filterParser) in(field string, column *Column, value jsontext.Value) whe
 // value returns the value to compare a column with. One that does not fit the
 // column's type is compared as it is: it just matches nothing, or everything
 // on one side, as in SQLite. Only a BLOB must be written as base64.
-func (p filterParser) value(field string, column *Column, raw jsontext.Value) (sqlite.Value, bool) {
+func (p *filterParser) value(field string, column *Column, raw jsontext.Value) (sqlite.Value, bool) {
 	switch raw.Kind() {
 	case 0:
 		p.faults.Add(field, "A value is required.")

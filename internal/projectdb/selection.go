@@ -19,6 +19,9 @@ type Selection struct {
 	Descending bool
 	Limit      int64 // 0: no limit
 	Offset     int64
+	// Total makes the order depend on the values alone: rows of a table without
+	// primary key are ordered by all its columns instead of the rowid.
+	Total bool
 }
 
 // query is a selection made into SQL for one table.
@@ -96,15 +99,35 @@ func (q *query) setOrder(s Selection, faults *problem.Faults, field string) {
 		direction = " DESC"
 	}
 	place := q.place()
+	if s.Total && len(q.table.PrimaryKey) == 0 {
+		place = q.byAllColumns()
+	}
 	for i := range place {
 		place[i] += direction
 	}
 	q.order = strings.Join(place, ", ")
 }
 
-// keyColumn is one column of what tells a row from the others, quoted.
+// byAllColumns returns what orders any two rows that differ in a value.
+func (q *query) byAllColumns() []string {
+	var place []string
+	if q.sort != "" {
+		place = append(place, quote(q.sort))
+	}
+	for _, column := range q.table.Columns {
+		name := quote(column.Name)
+		place = append(place, name+" COLLATE BINARY")
+		if column.Type == "ANY" {
+			// 1, 1.0 and both zeros are equal to SQLite, and files show them apart.
+			place = append(place, "typeof("+name+")", "CASE WHEN "+name+" = 0 THEN atan2("+name+", -1) END")
+		}
+	}
+	return place
+}
+
+// keyColumn is one column of what tells a row from the others.
 type keyColumn struct {
-	name       string
+	name       string // in SQL
 	columnType string
 }
 
@@ -118,7 +141,8 @@ func (t *Table) key() []keyColumn {
 	}
 	key := make([]keyColumn, len(t.PrimaryKey))
 	for i, part := range t.PrimaryKey {
-		key[i] = keyColumn{quote(part.Column), t.Column(part.Column).Type}
+		// Without its own collation, parts that differ could count as equal.
+		key[i] = keyColumn{KeyPart{Column: part.Column, Collation: part.Collation}.sql(), t.Column(part.Column).Type}
 	}
 	return key
 }

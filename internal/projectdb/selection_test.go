@@ -1,0 +1,435 @@
+package projectdb
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"pgregory.net/rapid"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
+)
+
+// sample is a value as a client writes it, and as SQL that was written by hand.
+type sample struct{ json, sql string }
+
+func textSample(s string) sample {
+	b, _ := json.Marshal(s)
+	return sample{string(b), "'" + strings.ReplaceAll(s, "'", "''") + "'"}
+}
+
+func blobSample(b string) sample {
+	return sample{`"` + base64.StdEncoding.EncodeToString([]byte(b)) + `"`, "x'" + hex.EncodeToString([]byte(b)) + "'"}
+}
+
+var (
+	integers = []sample{{"-9223372036854775808", "(-9223372036854775807 - 1)"}, {"-1", "-1"}, {"0", "0"}, {"1", "1"}, {"2", "2"}, {"9007199254740992", "9007199254740992"}, {"9007199254740993", "9007199254740993"}, {"9223372036854775807", "9223372036854775807"}}
+	reals    = []sample{{"-1.5", "-1.5"}, {"0.0", "0.0"}, {"0.1", "0.1"}, {"2.0", "2.0"}, {"1e300", "1e300"}, {"9007199254740992.0", "9007199254740992.0"}}
+	texts    = []sample{textSample(""), textSample("a"), textSample("A"), textSample("ab"), textSample("ä"), textSample("Ä"), textSample("10"), textSample("2"), textSample("it's"), textSample("🐎"), textSample("\x7f")}
+	blobs    = []sample{blobSample(""), blobSample("\x00"), blobSample("\x00\xff"), blobSample("a")}
+	columns  = map[string][]sample{"i": integers, "r": reals, "s": texts, "b": blobs, "a": slices.Concat(integers, reals, texts)}
+	names    = []string{"i", "r", "s", "b", "a"}
+)
+
+// keyed are the same columns behind keys of different kinds.
+var keyed = []string{
+	"CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER, i INTEGER, r REAL, s TEXT, b BLOB, a ANY) STRICT",
+	"CREATE TABLE t (n INTEGER, i INTEGER, r REAL, s TEXT, b BLOB, a ANY) STRICT",
+	"CREATE TABLE t (n INTEGER, i INTEGER, r REAL, s TEXT, b BLOB, a ANY, k TEXT, l INTEGER, PRIMARY KEY (k, l)) STRICT",
+	"CREATE TABLE t (n INTEGER, i INTEGER, r REAL, s TEXT, b BLOB, a ANY, k TEXT, l INTEGER, PRIMARY KEY (k, l)) STRICT, WITHOUT ROWID",
+	"CREATE TABLE t (n INTEGER, i INTEGER, r REAL, s TEXT COLLATE NOCASE, b BLOB, a ANY, k ANY, l REAL, PRIMARY KEY (l DESC, k)) STRICT",
+	"CREATE TABLE t (n INTEGER, i INTEGER, r REAL, s TEXT COLLATE NOCASE, b BLOB, a ANY, k TEXT COLLATE NOCASE, l INTEGER, PRIMARY KEY (k COLLATE BINARY, l)) STRICT",
+}
+
+var keyOrders = [][]string{{"id"}, {"rowid"}, {"k", "l"}, {"k", "l"}, {"l", "k"}, {"k COLLATE BINARY", "l"}}
+
+// question is a selection, and the same in SQL written by hand.
+type question struct {
+	filters, where string
+	sort           string
+	descending     bool
+	order          string
+	limit, offset  int64
+}
+
+func (q question) sql() string {
+	s := "SELECT n FROM t WHERE " + q.where + " ORDER BY " + q.order
+	if q.limit > 0 {
+		s += fmt.Sprintf(" LIMIT %d OFFSET %d", q.limit, q.offset)
+	}
+	return s
+}
+
+func (q question) selection() Selection {
+	return Selection{Columns: []string{"n"}, Filters: jsontext.Value(q.filters), Sort: q.sort, Descending: q.descending, Limit: q.limit, Offset: q.offset}
+}
+
+func drawQuestion(t *rapid.T, key []string) question {
+	var q question
+	q.filters, q.where = drawFilters(t)
+	q.descending = rapid.Bool().Draw(t, "descending")
+	order := slices.Clone(key)
+	if rapid.Bool().Draw(t, "sorted") {
+		q.sort = rapid.SampledFrom(names).Draw(t, "sort")
+		order = append([]string{q.sort}, order...)
+	}
+	direction := ""
+	if q.descending {
+		direction = " DESC"
+	}
+	q.order = strings.Join(order, direction+", ") + direction
+	return q
+}
+
+func drawFilters(t *rapid.T) (filters, where string) {
+	var conditions, sql []string
+	for range rapid.IntRange(0, 2).Draw(t, "conditions") {
+		if rapid.IntRange(0, 3).Draw(t, "group") > 0 {
+			c, s := drawCondition(t)
+			conditions, sql = append(conditions, c), append(sql, s)
+			continue
+		}
+		var alternatives, parts []string
+		for range rapid.IntRange(0, 3).Draw(t, "alternatives") {
+			c, s := drawCondition(t)
+			alternatives, parts = append(alternatives, c), append(parts, "("+s+")")
+		}
+		conditions = append(conditions, `{"or":[`+strings.Join(alternatives, ",")+`]}`)
+		sql = append(sql, "("+strings.Join(append(parts, "0"), " OR ")+")")
+	}
+	return "[" + strings.Join(conditions, ",") + "]", strings.Join(append(sql, "1"), " AND ")
+}
+
+func drawCondition(t *rapid.T) (condition, sql string) {
+	column := rapid.SampledFrom(names).Draw(t, "column")
+	op := rapid.SampledFrom([]string{"=", "!=", ">", ">=", "<", "<=", "like", "in", "is_null", "not_null"}).Draw(t, "op")
+	// Now and then a value of another type; a BLOB takes nothing but base64.
+	pool := columns[column]
+	if column != "b" && rapid.IntRange(0, 3).Draw(t, "strange") == 0 {
+		pool = columns["a"]
+	}
+	head := fmt.Sprintf(`{"column":%q,"op":%q`, column, op)
+	switch op {
+	case "is_null":
+		return head + "}", column + " IS NULL"
+	case "not_null":
+		return head + "}", column + " IS NOT NULL"
+	case "like":
+		v := rapid.SampledFrom([]sample{textSample("%"), textSample("a%"), textSample("_"), textSample("%1%"), textSample("Ä"), textSample("")}).Draw(t, "pattern")
+		return head + `,"value":` + v.json + "}", column + " LIKE " + v.sql
+	case "in":
+		values := rapid.SliceOfN(rapid.SampledFrom(pool), 0, 3).Draw(t, "values")
+		var list, sql []string
+		for _, v := range values {
+			list, sql = append(list, v.json), append(sql, v.sql)
+		}
+		return head + `,"value":[` + strings.Join(list, ",") + "]}", column + " IN (" + strings.Join(sql, ", ") + ")"
+	}
+	v := rapid.SampledFrom(pool).Draw(t, "value")
+	return head + `,"value":` + v.json + "}", column + " " + op + " " + v.sql
+}
+
+// drawRow returns a row with the given number in n. NULLs and repeated values
+// are frequent.
+func drawRow(t *rapid.T, key []string, n int) string {
+	members := []string{fmt.Sprintf(`"n":%d`, n)}
+	for _, name := range names {
+		if rapid.IntRange(0, 3).Draw(t, "null") > 0 {
+			members = append(members, `"`+name+`":`+rapid.SampledFrom(columns[name]).Draw(t, name).json)
+		}
+	}
+	if len(key) == 2 {
+		members = append(members, `"k":`+rapid.SampledFrom(texts[:6]).Draw(t, "k").json, fmt.Sprintf(`"l":%d`, rapid.IntRange(0, 40).Draw(t, "l")))
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+// shell answers statements that give one column of integers, all in one run of
+// the sqlite3 shell.
+func shell(t *rapid.T, program, path string, statements []string) [][]string {
+	var script strings.Builder
+	for _, s := range statements {
+		script.WriteString("SELECT '-';\n" + s + ";\n")
+	}
+	cmd := exec.Command(program, "-batch", "-bail", "-readonly", path)
+	cmd.Stdin = strings.NewReader(script.String())
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, stderr.String())
+	}
+	var answers [][]string
+	for _, line := range strings.Fields(string(out)) {
+		if line == "-" {
+			answers = append(answers, nil)
+			continue
+		}
+		answers[len(answers)-1] = append(answers[len(answers)-1], line)
+	}
+	return answers
+}
+
+// numbers returns the column n of a page.
+func numbers(page Page) (list []string) {
+	for i := range page.Len() {
+		list = append(list, strconv.FormatInt(page.Batch.Row(i)[0].Int(), 10))
+	}
+	return list
+}
+
+func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
+	program := testkit.Tool(t, "sqlite3")
+	var projects []*DB
+	for _, create := range keyed {
+		db := openProject(t)
+		define(t, db, "t", create)
+		projects = append(projects, db)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		kind := rapid.IntRange(0, len(keyed)-1).Draw(t, "kind")
+		db, key := projects[kind], keyOrders[kind]
+		if _, _, err := db.DeleteRecords(ctx, "t", Which{All: true}); err != nil {
+			t.Fatal(err)
+		}
+		insert := func(n int) {
+			_, err := db.InsertRecord(ctx, "t", jsontext.Value(drawRow(t, key, n)), InsertOptions{})
+			if err != nil && !problem.Is(err, problem.CodeConflict) {
+				t.Fatal(err)
+			}
+		}
+		for n := range rapid.IntRange(0, 25).Draw(t, "rows") {
+			insert(n + 1)
+		}
+		var questions []question
+		var statements []string
+		for range 8 {
+			q := drawQuestion(t, key)
+			questions = append(questions, q)
+			statements = append(statements, q.sql())
+			q.limit, q.offset = int64(rapid.IntRange(1, 10).Draw(t, "limit")), int64(rapid.IntRange(0, 10).Draw(t, "offset"))
+			questions = append(questions, q)
+			statements = append(statements, q.sql())
+		}
+		answers := shell(t, program, db.sql.Path(), statements)
+		for i, q := range questions {
+			s := q.selection()
+			if s.Limit == 0 {
+				s.Limit = 500
+			}
+			page, err := db.ListRecords(ctx, "t", ListOptions{Selection: s, Count: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := numbers(page); !slices.Equal(got, answers[i]) {
+				t.Fatalf("%s\nasked as %+v\n got %v\nwant %v", statements[i], q, got, answers[i])
+			}
+			whole := answers[i-i%2]
+			if want := q.limit > 0 && int64(len(whole)) > q.limit+q.offset; page.HasMore != want || *page.Total != int64(len(whole)) {
+				t.Fatalf("%s: more %v of %d, want %v of %d", statements[i], page.HasMore, *page.Total, want, len(whole))
+			}
+		}
+		// Pages behind one another are the whole, whatever is inserted meanwhile.
+		q := questions[0]
+		s := q.selection()
+		s.Limit = int64(rapid.IntRange(1, 7).Draw(t, "page"))
+		var got []string
+		for after, more, next := "", true, -1; more; next-- {
+			page, err := db.ListRecords(ctx, "t", ListOptions{Selection: s, After: after})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page.HasMore != (page.NextCursor != "") || int64(page.Len()) > s.Limit || page.HasMore && int64(page.Len()) < s.Limit {
+				t.Fatalf("a page of %d rows, more %v, cursor %q", page.Len(), page.HasMore, page.NextCursor)
+			}
+			for _, n := range numbers(page) {
+				if n[0] != '-' {
+					got = append(got, n)
+				}
+			}
+			after, more = page.NextCursor, page.HasMore
+			if next > -20 {
+				insert(next)
+			}
+		}
+		if !slices.Equal(got, answers[0]) {
+			t.Fatalf("pages of %d of %s\n got %v\nwant %v", s.Limit, statements[0], got, answers[0])
+		}
+	})
+}
+
+func TestScanAndCountAgreeWithList(t *testing.T) {
+	db := openProject(t, contacts)
+	var rows []string
+	for i := range 4500 {
+		rows = append(rows, fmt.Sprintf(`{"email":"e%d","age":%d}`, i, i%7))
+	}
+	put(t, db, "contacts", rows...)
+	snapshot, err := db.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snapshot.Close()
+	table, err := snapshot.Table("contacts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		s    Selection
+		want int64
+	}{
+		{Selection{}, 4500}, {Selection{Limit: 4100, Offset: 300}, 4100}, {Selection{Offset: 4400}, 100}, {Selection{Offset: 9000}, 0},
+		{Selection{Filters: jsontext.Value(`{"age":3}`), Sort: "email", Descending: true}, 643}, {Selection{Filters: jsontext.Value(`{"age":99}`)}, 0},
+	} {
+		scan, err := snapshot.Scan(table, test.s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b sqlite.Batch
+		var n int64
+		for {
+			more, err := scan.Next(&b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !more {
+				break
+			}
+			n += int64(b.Rows)
+		}
+		scan.Close()
+		if count, err := snapshot.Count(table, test.s); n != test.want || count != test.want || err != nil {
+			t.Errorf("%+v: %d rows, counted %d (%v), want %d", test.s, n, count, err, test.want)
+		}
+	}
+}
+
+func TestCursorsAreBound(t *testing.T) {
+	db := openProject(t, contacts, NewTable{Name: "others"})
+	put(t, db, "contacts", `{"email":"a","age":1}`, `{"email":"b","age":1}`, `{"email":"c","age":1}`)
+	at := Selection{Limit: 1, Sort: "age", Filters: jsontext.Value(`{"age": 1}`)}
+	page, err := db.ListRecords(ctx, "contacts", ListOptions{Selection: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name  string
+		table string
+		with  func(o *ListOptions)
+		want  string
+	}{
+		{"the same", "contacts", func(o *ListOptions) {}, "ok"},
+		{"the same, written otherwise", "CONTACTS", func(o *ListOptions) { o.Filters = jsontext.Value(`{ "age" :1}`); o.Sort = "AGE" }, "ok"},
+		{"another page size and columns", "1", func(o *ListOptions) { o.Limit = 2; o.Columns = []string{"email"} }, "ok"},
+		{"another table", "others", func(o *ListOptions) { o.Selection = Selection{Limit: 1} }, "validation_failed after"},
+		{"other filters", "contacts", func(o *ListOptions) { o.Filters = jsontext.Value(`{"age":2}`) }, "validation_failed after"},
+		{"no filters", "contacts", func(o *ListOptions) { o.Filters = nil }, "validation_failed after"},
+		{"another sort", "contacts", func(o *ListOptions) { o.Sort = "email" }, "validation_failed after"},
+		{"another order", "contacts", func(o *ListOptions) { o.Descending = true }, "validation_failed after"},
+		{"an offset", "contacts", func(o *ListOptions) { o.Offset = 1 }, "validation_failed after"},
+		{"cut off", "contacts", func(o *ListOptions) { o.After = o.After[:len(o.After)-3] }, "validation_failed after"},
+		{"nonsense", "contacts", func(o *ListOptions) { o.After = "!" }, "validation_failed after"},
+		{"faults elsewhere too", "contacts", func(o *ListOptions) { o.After = "!"; o.Sort = "zz" }, "validation_failed sort after"},
+	} {
+		o := ListOptions{Selection: at, After: page.NextCursor}
+		test.with(&o)
+		_, err := db.ListRecords(ctx, test.table, o)
+		if got := complaint(err); got != test.want {
+			t.Errorf("%s: got %s, want %s", test.name, got, test.want)
+		}
+	}
+}
+
+// A page is found in an index, however far behind it lies.
+func TestPagesAreFoundInAnIndex(t *testing.T) {
+	for _, create := range keyed[:4] {
+		db := openProject(t)
+		define(t, db, "t", create, "CREATE INDEX by_i ON t (i)", "CREATE INDEX by_s ON t (s)")
+		err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+			table := &cat.tables[0]
+			for _, sort := range []string{"", "i", "s"} {
+				for _, descending := range []bool{false, true} {
+					var faults problem.Faults
+					q := Selection{Sort: sort, Descending: descending, Limit: 10}.plan(table, &faults, "")
+					for _, first := range []sqlite.Value{sqlite.IntValue(5), {}} {
+						after := cursor{[]sqlite.Value{first, sqlite.IntValue(1), sqlite.IntValue(2)}[:len(q.place())]}
+						for i, s := range q.segments(&after) {
+							query := q.selectSQL(q.list, q.where.and(s.where), s.order) + q.limits()
+							plan := explainPlan(t, c, query, s.where.args)
+							// An index of such a table ends with the rowid, not with the key.
+							tiesAreSorted := sort != "" && len(table.PrimaryKey) > 1 && !table.WithoutRowid
+							found := strings.Contains(plan, "SEARCH t USING") || strings.Contains(query, "IS NOT NULL")
+							if !found || !tiesAreSorted && strings.Contains(plan, "TEMP B-TREE FOR ORDER BY") {
+								t.Errorf("%s\nsort %q, descending %v, segment %d: %s\n%s", create, sort, descending, i, query, plan)
+							}
+						}
+						if sort == "" {
+							break // no key is NULL
+						}
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func explainPlan(t *testing.T, c *sqlite.Conn, query string, args []any) string {
+	var plan []string
+	err := c.Query("EXPLAIN QUERY PLAN "+query, args, func(s *sqlite.Stmt) error {
+		plan = append(plan, s.Text(3))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(plan, "\n")
+}
+
+func TestLimitsOfFilters(t *testing.T) {
+	db := openProject(t, contacts)
+	put(t, db, "contacts", `{"email":"a"}`)
+	many := func(n int, one string) string { return strings.TrimSuffix(strings.Repeat(one+",", n), ",") }
+	deep := func(n int) string {
+		return "[" + strings.Repeat(`{"or":[`, n) + `{"column":"age","value":1}` + strings.Repeat("]}", n) + "]"
+	}
+	for _, test := range []struct {
+		name, filters, want string
+	}{
+		{"many values", `[{"column":"age","op":"in","value":[` + many(maxFilterSize-1, "1") + `]}]`, "ok"},
+		{"too many values", `[{"column":"age","op":"in","value":[` + many(maxFilterSize+1, "1") + `]}]`, "validation_failed filters"},
+		{"many conditions", `[` + many(900, `{"column":"age","op":"!=","value":1}`) + `]`, "ok"},
+		{"many alternatives", `[{"or":[` + many(5000, `{"column":"age","value":1}`) + `]}]`, "ok"},
+		{"too many alternatives", `[{"or":[` + many(maxFilterSize+1, `{"column":"age","value":1}`) + `]}]`, "validation_failed filters"},
+		{"too many alternatives without values", `[{"or":[` + many(maxFilterSize+1, `{"column":"age","op":"is_null"}`) + `]}]`, "validation_failed filters"},
+		{"deep and broad", "[" + strings.Repeat(`{"or":[`+many(580, `{"column":"age","value":1}`)+",", maxFilterDepth) + `{"column":"age","value":1}` + strings.Repeat("]}", maxFilterDepth) + "]", "ok"},
+		{"many empty groups", `[` + many(9000, `{"or":[]}`) + `]`, "ok"},
+		{"deep", deep(maxFilterDepth), "ok"},
+		{"too deep", deep(maxFilterDepth + 1), "validation_failed filters[0]" + strings.Repeat(".or[0]", maxFilterDepth) + ".or"},
+		{"a long pattern", `[{"column":"email","op":"like","value":"` + strings.Repeat("%a", 25_000) + `"}]`, "ok"},
+		{"too long a pattern", `[{"column":"email","op":"like","value":"` + strings.Repeat("%a", 25_001) + `"}]`, "validation_failed filters[0].value"},
+		{"null in a list", `[{"column":"age","op":"in","value":[1,null]}]`, "validation_failed filters[0].value[1]"},
+		{"broken", `[{"column":"age","value":1}`, "validation_failed filters"},
+		{"something behind", `{"age":1} {}`, "validation_failed filters"},
+		{"a name twice", `{"age":1,"age":2}`, "validation_failed filters"},
+		{"blank", ` `, "ok"},
+	} {
+		_, err := db.ListRecords(ctx, "contacts", ListOptions{Selection: Selection{Limit: 1, Filters: jsontext.Value(test.filters)}})
+		if got := complaint(err); got != test.want {
+			t.Errorf("%s: got %.200s, want %s (%.300v)", test.name, got, test.want, err)
+		}
+	}
+}
