@@ -56,6 +56,7 @@ func (c *counting) Read(p []byte) (int, error) {
 // TestConversations plays the stories of testdata, each on a data folder of its
 // own with the empty project shop and a token of full power.
 func TestConversations(t *testing.T) {
+	judge := newJudge(t)
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no stories: %v", err)
@@ -75,6 +76,7 @@ func TestConversations(t *testing.T) {
 				Vars:    map[string]string{"token": h.token(t, "shop").Secret},
 				Hide:    regexp.MustCompile(`pat_[0-9A-Za-z]{36}`),
 				Wait:    watch.add,
+				Check:   judge.check,
 				Update:  *update,
 			}.Play(t, file)
 		})

@@ -19,7 +19,7 @@ type endpoint struct {
 	id, summary  string
 	access       access
 	status       int
-	accepts      bool           // 202 is a success too
+	others       []int          // further statuses of success
 	codes        []problem.Code // beyond those that its shape implies
 	bodyLimit    int64          // bytes
 	in, out      reflect.Type
@@ -53,8 +53,10 @@ type option func(*endpoint)
 // created makes 201 the status of success.
 func created(ep *endpoint) { ep.status = http.StatusCreated }
 
-// orAccepted adds 202 to the statuses of success: the work goes on.
-func orAccepted(ep *endpoint) { ep.accepts = true }
+// or adds a status of success that the handler decides on.
+func or(status int) option {
+	return func(ep *endpoint) { ep.others = append(ep.others, status) }
+}
 
 // fails names codes that the handler itself may answer with.
 func fails(codes ...problem.Code) option {

@@ -19,7 +19,10 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-const bearer = "token" // the name of the security scheme
+const (
+	bearer     = "token" // the name of the security scheme
+	schemaPath = "#/components/schemas/"
+)
 
 // withDocument compiles the endpoints and adds the one that describes them all.
 func withDocument(version string, list []*endpoint) []*endpoint {
@@ -53,8 +56,9 @@ func describe(version string, list []*endpoint) []byte {
 		doc.AddOperation(ep.operation(registry))
 	}
 	registry.Map()["Failure"] = failureSchema()
-	for _, s := range registry.Map() {
+	for name, s := range registry.Map() {
 		neverNull(s)
+		allowNull(registry.TypeFromRef(schemaPath+name), s)
 	}
 	described := map[*huma.Schema]bool{}
 	for _, ep := range list {
@@ -69,7 +73,7 @@ func describe(version string, list []*endpoint) []byte {
 
 // newSchemas returns an empty registry of schemas that knows our types.
 func newSchemas() huma.Registry {
-	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry := huma.NewMapRegistry(schemaPath, huma.DefaultSchemaNamer)
 	registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[json.RawMessage]()) // any JSON
 	return registry
 }
@@ -86,7 +90,7 @@ func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
 	if ep.access.scope != "" {
 		op.Description = fmt.Sprintf("Needs the scope `%s`.", ep.access.scope)
 	}
-	for _, status := range ep.successes() {
+	for _, status := range append([]int{ep.status}, ep.others...) {
 		op.Responses[strconv.Itoa(status)] = ep.success(registry, status)
 	}
 	return op
@@ -135,13 +139,6 @@ func (ep *endpoint) name() string {
 	return name
 }
 
-func (ep *endpoint) successes() []int {
-	if ep.accepts {
-		return []int{ep.status, http.StatusAccepted}
-	}
-	return []int{ep.status}
-}
-
 func (ep *endpoint) success(registry huma.Registry, status int) *huma.Response {
 	response := &huma.Response{Description: http.StatusText(status)}
 	if ep.out == reflect.TypeFor[*Download]() {
@@ -169,7 +166,7 @@ func (ep *endpoint) failures() map[string]*huma.Response {
 		status := strconv.Itoa(meaning.Status)
 		if responses[status] == nil {
 			responses[status] = &huma.Response{
-				Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Failure"}}},
+				Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: schemaPath + "Failure"}}},
 			}
 		}
 		response := responses[status]
@@ -256,6 +253,23 @@ func neverNull(s *huma.Schema) {
 	neverNull(s.Items)
 	for _, property := range s.Properties {
 		neverNull(property)
+	}
+}
+
+// allowNull adds what huma leaves out: a pointer to a struct may be null.
+func allowNull(t reflect.Type, s *huma.Schema) {
+	if t == nil || t.Kind() != reflect.Struct {
+		return
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		property := s.Properties[name]
+		if f.Type.Kind() == reflect.Pointer && property != nil && property.Ref != "" {
+			s.Properties[name] = &huma.Schema{
+				Description: property.Description,
+				AnyOf:       []*huma.Schema{{Ref: property.Ref}, {Type: "null"}},
+			}
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"net/http"
+
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -47,7 +49,7 @@ func routes(h *handlers) []*endpoint {
 		route("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
 
 		route("GET", records, "list-records", "List records", recordsRead, h.listRecords),
-		route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, created, bodyUpTo(32), writing),
+		route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, created, or(http.StatusOK), bodyUpTo(32), writing),
 		route("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, bodyUpTo(32), writing),
 		route("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, bodyUpTo(32), conflicts),
 		route("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord),
@@ -59,9 +61,9 @@ func routes(h *handlers) []*endpoint {
 		route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, created, writing),
 		route("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex),
 
-		route("POST", project+"/export/table/{table}", "export-table", "Export a table", exportsCreate, h.exportTable, created, orAccepted, exporting),
-		route("POST", project+"/export/database", "export-database", "Export tables together", admin, h.exportDatabase, created, orAccepted, exporting),
-		route("POST", project+"/export/schema", "export-schema", "Export the schema", admin, h.exportSchema, created, orAccepted, exporting),
+		route("POST", project+"/export/table/{table}", "export-table", "Export a table", exportsCreate, h.exportTable, created, or(http.StatusAccepted), exporting),
+		route("POST", project+"/export/database", "export-database", "Export tables together", admin, h.exportDatabase, created, or(http.StatusAccepted), exporting),
+		route("POST", project+"/export/schema", "export-schema", "Export the schema", admin, h.exportSchema, created, or(http.StatusAccepted), exporting),
 		route("GET", exports, "list-exports", "List exports, newest first", exportsRead, h.listExports),
 		route("GET", exports+"/{export_id}", "get-export", "Show the manifest of an export", exportsRead, h.getExport),
 		route("DELETE", exports+"/{export_id}", "delete-export", "Cancel or remove an export", exportsCreate, h.deleteExport),

@@ -1,0 +1,242 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// needs is the permission table of the contract, written down once more: what a
+// token must have for each route. A scope with @ is asked for the table that
+// the call is about.
+var needs = map[string]string{
+	"bootstrap": "project:admin", "get-project": "", "rename-project": "project:admin", "delete-project": "project:admin",
+	"show-token": "", "list-tokens": "tokens:manage", "mint-token": "tokens:manage", "test-token": "tokens:manage", "revoke-token": "tokens:manage",
+	"list-tables": "schema:read?", "create-table": "schema:write", "get-table": "schema:read@", "update-table": "schema:write", "delete-table": "schema:write",
+	"list-columns": "schema:read@", "add-column": "schema:write", "update-columns": "schema:write", "update-column": "schema:write", "delete-column": "schema:write",
+	"list-records": "records:read@", "get-record": "records:read@", "insert-records": "records:write@", "update-records": "records:write@",
+	"delete-records": "records:write@", "update-record": "records:write@", "delete-record": "records:write@",
+	"query": "query:read", "list-indexes": "schema:read@", "create-index": "schema:write", "delete-index": "schema:write",
+	"export-table": "exports:create@ records:read@", "export-database": "project:admin", "export-schema": "project:admin",
+	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",
+	"delete-export": "exports:create@ records:read@",
+}
+
+// harmless is a body for each route that needs one to get as far as its
+// permissions, and changes nothing that the others rely on.
+var harmless = map[string]string{
+	"insert-records": `{"name":"x"}`, "update-records": `{"data":{"name":"x"},"where":{"name":"nobody"}}`, "delete-records": `{"where":{"name":"nobody"}}`,
+	"update-record": `{"name":"x"}`, "mint-token": `{"revoke_previous":false}`, "delete-table": `{"unknown":1}`, "export-table": `{"limit":1}`,
+}
+
+// has reports whether a token with the given scopes meets a need. Reading the
+// records of a table implies seeing its schema.
+func has(scopes []string, need, table string) bool {
+	scope := strings.TrimRight(need, "@?")
+	accepted := []string{"project:admin", scope}
+	if scope == "schema:read" {
+		accepted = append(accepted, "records:read")
+	}
+	switch {
+	case strings.HasSuffix(need, "@"):
+		for _, s := range accepted[1:] {
+			accepted = append(accepted, s+":"+table)
+		}
+	case strings.HasSuffix(need, "?"):
+		for _, s := range accepted[1:] {
+			accepted = append(accepted, s+":shown", s+":hidden")
+		}
+	}
+	return slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(accepted, s) })
+}
+
+func hasAll(scopes []string, id, table string) bool {
+	for _, need := range strings.Fields(needs[id]) {
+		if !has(scopes, need, table) {
+			return false
+		}
+	}
+	return true
+}
+
+// credentials are the powers that the matrix tries.
+func credentials() [][]string {
+	var all [][]string
+	for _, s := range registry.Scopes {
+		all = append(all, []string{string(s)})
+	}
+	return append(all,
+		[]string{"records:read:shown"}, []string{"records:write:shown"}, []string{"exports:create:shown"}, []string{"exports:read:shown"},
+		[]string{"exports:create", "records:read:shown"}, []string{"exports:create:shown", "records:read"}, []string{"exports:read:shown", "records:read"},
+		[]string{"exports:read", "exports:create", "records:read", "query:read"},
+	)
+}
+
+// maze is a house with the project shop, whose tables shown and hidden have a
+// row each, and the project other.
+type maze struct {
+	*house
+	watch  *movable
+	server *httptest.Server
+	tables map[string]int64
+}
+
+func openMaze(t *testing.T) *maze {
+	watch := &movable{now: clock()}
+	m := &maze{house: openHouse(t, watch.Now), watch: watch, tables: map[string]int64{}}
+	m.house.project(t, "shop")
+	m.house.project(t, "other")
+	ws, err := m.registry.Operator(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	for _, name := range []string{"shown", "hidden"} {
+		table, err := ws.DB.CreateTable(t.Context(), projectdb.NewTable{Name: name, Columns: []projectdb.NewColumn{{Name: "name"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ws.DB.InsertRecord(t.Context(), name, []byte(`{"name":"Ada"}`), projectdb.InsertOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		m.tables[name] = table.ID
+	}
+	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}))
+	t.Cleanup(m.server.Close)
+	return m
+}
+
+// export makes an export of a table and returns its id.
+func (m *maze) export(t *testing.T, table string) string {
+	t.Helper()
+	order := export.Order{Project: export.ProjectRef{ID: 1, Slug: "shop"}, Kind: export.TableExport, Table: table}
+	made, err := m.exports.Create(t.Context(), order)
+	if err == nil {
+		made, err = m.exports.Wait(t.Context(), 1, made.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.ID
+}
+
+func (m *maze) ask(t *testing.T, ep *endpoint, table, exportID, secret string) int {
+	t.Helper()
+	path := strings.NewReplacer(
+		"{project}", "shop", "{table}", table, "{table_id_or_name}", table, "{column_id_or_name}", "name",
+		"{id}", "1", "{index}", "none", "{token_id}", "999", "{export_id}", exportID,
+	).Replace(ep.path)
+	r, err := http.NewRequest(ep.method, m.server.URL+path, strings.NewReader(harmless[ep.id]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if secret != "" {
+		r.Header.Set("Authorization", "Bearer "+secret)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode
+}
+
+// TestIsolation asks every route with every kind of token. What is allowed goes
+// on to an answer of some other kind; what is not is told apart exactly.
+func TestIsolation(t *testing.T) {
+	m := openMaze(t)
+	strangers := map[string]string{
+		"none": "", "malformed": "pat_x", "of another project": m.token(t, "other").Secret,
+		"revoked": m.revoked(t), "expired": m.expired(t), "of a deleted project": m.orphaned(t),
+	}
+	secrets := map[string]string{}
+	for _, scopes := range credentials() {
+		secrets[fmt.Sprint(scopes)] = m.token(t, "shop", scopes...).Secret
+	}
+	list := routes(m.handlers())
+	if len(list) != len(needs) {
+		t.Errorf("%d routes, and %d in the permission table", len(list), len(needs))
+	}
+	for _, ep := range list {
+		t.Run(ep.id, func(t *testing.T) {
+			ids := map[string]string{}
+			if strings.Contains(ep.path, "{export_id}") {
+				ids["shown"], ids["hidden"] = m.export(t, "shown"), m.export(t, "hidden")
+			}
+			for kind, secret := range strangers {
+				want := http.StatusUnauthorized
+				if ep.id == "bootstrap" && kind == "of another project" {
+					want = http.StatusUnprocessableEntity // an admin of any project of the account may
+				}
+				if got := m.ask(t, ep, "shown", ids["shown"], secret); got != want {
+					t.Errorf("token %s: %d, want %d", kind, got, want)
+				}
+			}
+			for _, scopes := range credentials() {
+				for table := range m.tables {
+					allowed := hasAll(scopes, ep.id, table)
+					got := m.ask(t, ep, table, ids[table], secrets[fmt.Sprint(scopes)])
+					if refused := got == http.StatusForbidden; refused == allowed || got == http.StatusUnauthorized || got >= 500 {
+						t.Errorf("%v on %s: %d, and allowed is %t", scopes, table, got, allowed)
+					}
+					if ep.id == "delete-export" && allowed {
+						ids[table] = m.export(t, table)
+					}
+				}
+			}
+		})
+	}
+}
+
+func (m *maze) revoked(t *testing.T) string {
+	t.Helper()
+	token := m.token(t, "shop")
+	ws, err := m.registry.Operator(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	if err := ws.Revoke(t.Context(), token.ID); err != nil {
+		t.Fatal(err)
+	}
+	return token.Secret
+}
+
+func (m *maze) expired(t *testing.T) string {
+	t.Helper()
+	ws, err := m.registry.Operator(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	token, err := ws.MintTemporary(t.Context(), "short", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.watch.add(2 * time.Second)
+	return token.Secret
+}
+
+func (m *maze) orphaned(t *testing.T) string {
+	t.Helper()
+	m.house.project(t, "gone")
+	secret := m.token(t, "gone").Secret
+	project, err := m.registry.Project(t.Context(), "gone")
+	if err == nil {
+		err = m.registry.DeleteProject(context.Background(), project)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
