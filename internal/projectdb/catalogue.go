@@ -36,24 +36,28 @@ func (db *DB) catalogue(c *sqlite.Conn) (*catalogue, error) {
 
 func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
 	cat := &catalogue{version: version}
-	const query = "SELECT id, table_name, display_name, created_at, updated_at FROM _tables ORDER BY id"
-	err := c.Query(query, nil, func(s *sqlite.Stmt) error {
-		t, err := ReadTable(c, s.Text(1))
-		if err != nil {
-			return err
-		}
-		t.ID, t.DisplayName, t.CreatedAt, t.UpdatedAt = s.Int(0), s.TextOrNil(2), s.Text(3), s.Text(4)
-		if err := readColumnIDs(c, &t); err != nil {
-			return err
-		}
-		t.useAPITypes()
+	err := c.Query(tableEntries+" ORDER BY id", nil, func(s *sqlite.Stmt) error {
+		t, err := loadTable(c, s)
 		cat.tables = append(cat.tables, t)
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogue: %w", err)
 	}
 	return cat, nil
+}
+
+const tableEntries = "SELECT id, table_name, display_name, created_at, updated_at FROM _tables"
+
+// loadTable reads the table whose entry s has.
+func loadTable(c *sqlite.Conn, s *sqlite.Stmt) (Table, error) {
+	t, err := ReadTable(c, s.Text(1))
+	if err != nil {
+		return t, err
+	}
+	t.ID, t.DisplayName, t.CreatedAt, t.UpdatedAt = s.Int(0), s.TextOrNil(2), s.Text(3), s.Text(4)
+	t.useAPITypes()
+	return t, readColumnIDs(c, &t)
 }
 
 func readColumnIDs(c *sqlite.Conn, t *Table) error {
@@ -90,13 +94,22 @@ func (cat *catalogue) table(ref string) (*Table, error) {
 	return t, nil
 }
 
-// Tables returns every table, by id.
-func (db *DB) Tables(ctx context.Context) (tables []Table, err error) {
+// current returns the catalogue as it is now.
+func (db *DB) current(ctx context.Context) (now *catalogue, err error) {
 	err = db.read(ctx, func(_ *sqlite.Conn, cat *catalogue) error {
-		tables = cat.tables
+		now = cat
 		return nil
 	})
-	return tables, err
+	return now, err
+}
+
+// Tables returns every table, by id.
+func (db *DB) Tables(ctx context.Context) ([]Table, error) {
+	cat, err := db.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cat.tables, nil
 }
 
 // Table returns the table with the given id or name, or not_found.

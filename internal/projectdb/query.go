@@ -40,23 +40,39 @@ func (db *DB) Query(ctx context.Context, q Query) (result Result, err error) {
 	if err := q.checkWords(); err != nil {
 		return result, err
 	}
-	tables, err := db.Tables(ctx)
-	if err != nil {
-		return result, err
-	}
-	gate := q.gate(tables)
 	if q.Timeout == 0 {
 		q.Timeout = QueryTimeout
 	}
 	limited, cancel := context.WithTimeout(ctx, q.Timeout)
 	defer cancel()
-	err = db.sql.ReadGuarded(limited, gate.permits, func(c *sqlite.Conn) error {
-		result, err = q.run(c)
-		return err
-	})
+	result, err = db.askSettled(limited, q)
 	if limited.Err() != nil && ctx.Err() == nil && err != nil {
 		return result, problem.New(problem.CodeQueryTimeout, "The statement ran longer than %s. A query export has no such limit.", q.Timeout)
 	}
+	return result, err
+}
+
+// askSettled asks until no name has changed hands meanwhile: rights belong to the
+// ids of tables, and SQL to their names.
+func (db *DB) askSettled(ctx context.Context, q Query) (Result, error) {
+	before, err := db.current(ctx)
+	for err == nil {
+		result, failure := db.ask(ctx, q, before.tables)
+		var after *catalogue
+		if after, err = db.current(ctx); err == nil && after.version == before.version {
+			return result, failure
+		}
+		before = after
+	}
+	return Result{}, err
+}
+
+func (db *DB) ask(ctx context.Context, q Query, tables []Table) (result Result, err error) {
+	gate := q.gate(tables)
+	err = db.sql.ReadGuarded(ctx, gate.permits, func(c *sqlite.Conn) error {
+		result, err = q.run(c)
+		return err
+	})
 	return result, gate.explain(err)
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // openProject makes a project with the given tables and opens it.
-func openProject(t *testing.T, tables ...NewTable) *DB {
+func openProject(t testing.TB, tables ...NewTable) *DB {
 	t.Helper()
 	dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true})
 	if err != nil {
