@@ -2,14 +2,19 @@ package api
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // judge holds requests and answers against the OpenAPI document, with
@@ -110,3 +115,42 @@ func (j *judge) validate(t testing.TB, at string, text []byte) {
 }
 
 func TestDocumentIsValid(t *testing.T) { newJudge(t) }
+
+// docs is where the generated documents lie.
+const docs = "../../docs/"
+
+// compare holds a document against the file that is checked in, or rewrites it.
+func compare(t *testing.T, name string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(docs+name, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(docs + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("docs/%s is out of date: run go test ./internal/api -update", name)
+	}
+}
+
+func TestDocumentIsCheckedIn(t *testing.T) {
+	w := httptest.NewRecorder()
+	New(Config{Now: clock, Random: endless{}, Version: "dev"}).ServeHTTP(w, httptest.NewRequest("GET", "/openapi.json", nil))
+	compare(t, "openapi.json", append(w.Body.Bytes(), '\n'))
+}
+
+func TestErrorsAreCheckedIn(t *testing.T) {
+	var out bytes.Buffer
+	out.WriteString("# Error codes\n\n" +
+		"Every failure is answered in the envelope, with `ok` false, `data` null and one of these codes in `error.code`. The message\n" +
+		"is for people and may change; `error.details`, where it is sent, names each field at fault.\n\n" +
+		"| code | status | when |\n|---|---|---|\n")
+	for _, meaning := range problem.Codes {
+		fmt.Fprintf(&out, "| `%s` | %d | %s |\n", meaning.Code, meaning.Status, meaning.When)
+	}
+	compare(t, "errors.md", out.Bytes())
+}
