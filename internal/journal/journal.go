@@ -215,12 +215,17 @@ func (c *joining) find(ctx context.Context, n name) (*run, error) {
 		return r, nil
 	}
 	r, err := c.j.load(ctx, n)
-	if err != nil || r == nil || c.idle(r) {
-		return r, err // an idle run is never joined, only continued
+	if err != nil || r == nil {
+		return nil, err
 	}
-	if held := c.s.find(r.ownName()); held != nil && held.id == r.id {
+	// The file may not have the last call yet.
+	held := c.s.find(r.ownName())
+	switch {
+	case held != nil && held.id == r.id:
 		r = held
-	} else {
+	case c.idle(r):
+		return r, nil // never joined, only continued: not worth its place
+	default:
 		c.s.add(r)
 	}
 	c.s.point(n, r)

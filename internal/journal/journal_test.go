@@ -135,6 +135,7 @@ func TestStories(t *testing.T) {
 	for title, story := range tests {
 		for mode, between := range modes {
 			t.Run(title+" "+mode, func(t *testing.T) {
+				t.Parallel()
 				clock, path := newClock(), file(t)
 				options := Options{Now: clock.Now}
 				j := open(t, path, options)
@@ -286,6 +287,26 @@ func stored(t *testing.T, j *Journal) (n int64) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// A name that is read from the file must not bring back the time of the last
+// call that the file has.
+func TestMemoryKnowsTheLastCall(t *testing.T) {
+	clock, path := newClock(), file(t)
+	j := open(t, path, Options{Now: clock.Now})
+	join(t, j, alice, "nightly", "oprun_a")
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = open(t, path, Options{Now: clock.Now})
+	j.storing.Lock()
+	defer j.storing.Unlock()
+	clock.move(Window)
+	join(t, j, alice, "", "oprun_a")
+	clock.move(Window)
+	if got := join(t, j, alice, "nightly", ""); got.Status != ContinuedRun {
+		t.Errorf("got %v", got)
+	}
 }
 
 func TestForget(t *testing.T) {

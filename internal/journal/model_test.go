@@ -65,6 +65,7 @@ func (m *model) learn(caller Caller, key, sent string, status Status, run string
 func TestLikeTheModel(t *testing.T) {
 	for title, names := range map[string]int{"with memory": 0, "almost without": 1} {
 		t.Run(title, func(t *testing.T) {
+			t.Parallel()
 			h := history{path: file(t), clock: newClock(), names: names}
 			h.open(t)
 			defer func() { h.journal.Close() }()
@@ -125,7 +126,7 @@ func (h *history) likeTheModel(t *rapid.T) {
 			m.now = h.clock.now
 		},
 		"restart": func(t *rapid.T) {
-			if rapid.IntRange(0, 19).Draw(t, "seldom") > 0 {
+			if rapid.IntRange(0, 39).Draw(t, "seldom") > 0 {
 				return
 			}
 			if err := h.journal.Close(); err != nil {
