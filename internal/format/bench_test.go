@@ -192,3 +192,26 @@ func BenchmarkNDJSONReader(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkXLSXReader(b *testing.B) {
+	columns, rows := sampleBatch()
+	file := writeXLSX(b, columns, XLSXOptions{}, rows, rows, rows, rows)
+	b.ReportAllocs()
+	var batch sqlite.Batch
+	for b.Loop() {
+		w, err := openWorkbook(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := w.Sheet("", true)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for some := true; some; {
+			if some, err = r.Read(&batch, 1000); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.N*4*rows.Rows)/b.Elapsed().Seconds(), "rows/s")
+}

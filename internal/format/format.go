@@ -1,9 +1,21 @@
 // Package format knows the files that tables go out as and come in from: one
-// source file per file format, its writer beside its reader. Writers are
+// source file per file format, its writer beside its reader. Writers of text are
 // encoders that append the rows of a sqlite.Batch to a byte slice; they keep no
 // state between rows, so that several of them can encode ranges of one table at
-// the same time and their pieces can be put together in order. The package
-// knows nothing of projects, exports or HTTP.
+// the same time and their pieces can be put together in order. The others, and
+// encoders behind NewTableWriter, are a TableWriter. Readers but that of CSV,
+// whose rows may differ in length, are a TableReader. The package knows nothing
+// of projects, exports or HTTP.
+//
+//	           writer                reader
+//	CSV        CSV, in a Dialect     CSVReader
+//	JSON       JSON, JSONDatabase    JSONReader
+//	NDJSON     NDJSON                JSONReader
+//	XLSX       XLSX                  Workbook, XLSXReader
+//	Parquet    Parquet               ParquetReader
+//	SQL        INSERT
+//	ZIP        ZIP
+//	gzip, zstd NewCompressor
 //
 // # The CSV form
 //

@@ -1,0 +1,568 @@
+package format
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Workbook is an Excel workbook that is open for reading. What its sheets share
+// is in memory, the sheets are not.
+type Workbook struct {
+	parts    map[string]*zip.File
+	sheets   []sheetPart
+	texts    []byte // the shared texts, one after another
+	ends     []int  // of each of them
+	styles   []numberFormat
+	date1904 bool
+}
+
+type sheetPart struct{ name, part string }
+
+// OpenWorkbook opens a workbook of the given size. Faults of the file are
+// *FileError, here and wherever it is read.
+func OpenWorkbook(r io.ReaderAt, size int64) (*Workbook, error) {
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return nil, &FileError{Reason: "The file is not an Excel workbook (.xlsx), or damaged: " + err.Error()}
+	}
+	w := &Workbook{parts: map[string]*zip.File{}}
+	for _, f := range z.File {
+		w.parts[f.Name] = f
+	}
+	main := "xl/workbook.xml"
+	root, err := w.relations("")
+	if err != nil {
+		return nil, err
+	}
+	for _, relation := range root {
+		if strings.HasSuffix(relation.Type, "/officeDocument") {
+			main = relation.part("")
+		}
+	}
+	return w, w.open(main)
+}
+
+// Sheets returns the names of the sheets that have cells, in their order.
+func (w *Workbook) Sheets() []string {
+	names := make([]string, len(w.sheets))
+	for i, sheet := range w.sheets {
+		names[i] = sheet.name
+	}
+	return names
+}
+
+func (w *Workbook) open(main string) error {
+	var book struct {
+		Properties struct {
+			Date1904 string `xml:"date1904,attr"`
+		} `xml:"workbookPr"`
+		Sheets []struct {
+			Name string     `xml:"name,attr"`
+			Attr []xml.Attr `xml:",any,attr"`
+		} `xml:"sheets>sheet"`
+	}
+	if err := w.decode(main, &book); err != nil {
+		return err
+	}
+	w.date1904 = book.Properties.Date1904 == "1" || book.Properties.Date1904 == "true"
+	relations, err := w.relations(main)
+	if err != nil {
+		return err
+	}
+	byID := map[string]relation{}
+	for _, r := range relations {
+		byID[r.ID] = r
+		switch {
+		case strings.HasSuffix(r.Type, "/sharedStrings"):
+			err = w.readTexts(r.part(main))
+		case strings.HasSuffix(r.Type, "/styles"):
+			err = w.readStyles(r.part(main))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, sheet := range book.Sheets {
+		for _, attr := range sheet.Attr {
+			if r := byID[attr.Value]; attr.Name.Local == "id" && strings.HasSuffix(r.Type, "/worksheet") {
+				w.sheets = append(w.sheets, sheetPart{sheet.Name, r.part(main)})
+			}
+		}
+	}
+	return nil
+}
+
+// relation says where in the workbook a part is that another one names.
+type relation struct {
+	ID     string `xml:"Id,attr"`
+	Type   string `xml:"Type,attr"`
+	Target string `xml:"Target,attr"`
+}
+
+func (r relation) part(of string) string {
+	if absolute, ok := strings.CutPrefix(r.Target, "/"); ok {
+		return absolute
+	}
+	return path.Join(path.Dir(of), r.Target)
+}
+
+// relations returns those of a part, and of the workbook for the empty name.
+func (w *Workbook) relations(of string) ([]relation, error) {
+	dir, base := path.Split(of)
+	name := dir + "_rels/" + base + ".rels"
+	if w.parts[name] == nil {
+		return nil, nil
+	}
+	var list struct {
+		Relations []relation `xml:"Relationship"`
+	}
+	err := w.decode(name, &list)
+	return list.Relations, err
+}
+
+func (w *Workbook) part(name string) (io.ReadCloser, error) {
+	f := w.parts[name]
+	if f == nil {
+		return nil, &FileError{Reason: fmt.Sprintf("The file is not an Excel workbook: it has no %s.", name)}
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, damagedPart(name, err)
+	}
+	return r, nil
+}
+
+func damagedPart(name string, err error) error {
+	return &FileError{Reason: fmt.Sprintf("The workbook is damaged: %s: %v.", name, err)}
+}
+
+// decode reads a small part into v.
+func (w *Workbook) decode(name string, v any) error {
+	const longest = 64 << 20
+	r, err := w.part(name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := xml.NewDecoder(io.LimitReader(r, longest)).Decode(v); err != nil {
+		return damagedPart(name, err)
+	}
+	return nil
+}
+
+func (w *Workbook) readTexts(name string) error {
+	const most = 512 << 20
+	r, err := w.part(name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	tokens := newXMLTokens(r, name)
+	var text textCollector
+	for {
+		token, err := tokens.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		text.see(token)
+		if end, ok := token.(xml.EndElement); ok && end.Name.Local == "si" {
+			w.texts = appendUnescaped(w.texts, text.take())
+			w.ends = append(w.ends, len(w.texts))
+			if len(w.texts) > most {
+				return &FileError{Reason: fmt.Sprintf("The workbook has more than %d bytes of text.", most)}
+			}
+		}
+	}
+}
+
+// sharedText returns the text with the number that a cell holds.
+func (w *Workbook) sharedText(number string) ([]byte, error) {
+	i, err := strconv.Atoi(strings.TrimSpace(number))
+	if err != nil || i < 0 || i >= len(w.ends) {
+		return nil, errors.New("the cell refers to a text that the workbook does not have")
+	}
+	start := 0
+	if i > 0 {
+		start = w.ends[i-1]
+	}
+	return w.texts[start:w.ends[i]], nil
+}
+
+// xmlTokens reads the elements and texts of a part.
+type xmlTokens struct {
+	decoder *xml.Decoder
+	bytes   *lineCounter
+	part    string
+}
+
+func newXMLTokens(r io.Reader, part string) *xmlTokens {
+	counter := &lineCounter{r: r, longest: 64 << 20, line: 1}
+	return &xmlTokens{xml.NewDecoder(counter), counter, part}
+}
+
+func (t *xmlTokens) next() (xml.Token, error) {
+	token, err := t.decoder.RawToken()
+	if err != nil && err != io.EOF {
+		return nil, damagedPart(t.part, err)
+	}
+	t.bytes.past(t.decoder.InputOffset())
+	return token, err
+}
+
+// textCollector puts the text of v and t elements together, without the hints
+// how to pronounce it.
+type textCollector struct {
+	text     []byte
+	found    bool // there was an element, even if it was empty
+	inside   bool
+	phonetic bool
+}
+
+func (c *textCollector) see(token xml.Token) {
+	switch token := token.(type) {
+	case xml.StartElement:
+		switch token.Name.Local {
+		case "rPh":
+			c.phonetic = true
+		case "v", "t":
+			c.inside = !c.phonetic
+			c.found = c.found || c.inside
+		}
+	case xml.EndElement:
+		switch token.Name.Local {
+		case "rPh":
+			c.phonetic = false
+		case "v", "t":
+			c.inside = false
+		}
+	case xml.CharData:
+		if c.inside {
+			c.text = append(c.text, token...)
+		}
+	}
+}
+
+// take returns the text, which is valid until more is seen, and begins anew.
+func (c *textCollector) take() []byte {
+	text := c.text
+	c.text, c.found = c.text[:0], false
+	return text
+}
+
+// appendUnescaped appends s with the character for each _xHHHH_.
+func appendUnescaped(dst, s []byte) []byte {
+	for {
+		i := bytes.Index(s, []byte("_x"))
+		if i < 0 {
+			return append(dst, s...)
+		}
+		unit, ok := escapedUnit(s[i:])
+		if !ok {
+			dst, s = append(dst, s[:i+1]...), s[i+1:]
+			continue
+		}
+		dst, s = append(dst, s[:i]...), s[i+escapeLength:]
+		r := rune(unit)
+		if utf16.IsSurrogate(r) {
+			low, _ := escapedUnit(s)
+			if r = utf16.DecodeRune(r, rune(low)); r != utf8.RuneError {
+				s = s[escapeLength:]
+			}
+		}
+		dst = utf8.AppendRune(dst, r)
+	}
+}
+
+const escapeLength = len("_x0000_")
+
+// escapedUnit returns the UTF-16 unit that s begins with as _xHHHH_.
+func escapedUnit(s []byte) (uint16, bool) {
+	if len(s) < escapeLength || s[0] != '_' || s[1] != 'x' || s[6] != '_' {
+		return 0, false
+	}
+	unit, err := strconv.ParseUint(string(s[2:6]), 16, 16)
+	return uint16(unit), err == nil
+}
+
+// XLSXReader reads the rows of a sheet. It is a TableReader. Whole numbers
+// become INTEGER, others REAL, truth values 1 and 0. Numbers shown as dates
+// become TEXT: 2006-01-02, 2006-01-02 15:04:05.999 or 15:04:05.999, as their
+// format has a date, a time or both. Texts and errors such as #N/A become TEXT;
+// of a formula, its value counts. Rows without any value are passed over.
+type XLSXReader struct {
+	book    *Workbook
+	part    io.ReadCloser
+	tokens  *xmlTokens
+	columns []Column
+	fixed   bool // the columns are known
+	past    bool // the last row
+	row     []sqlite.Value
+	number  int // of the row
+	text    textCollector
+	scratch []byte // texts of the row
+}
+
+// Sheet returns a reader of a sheet, the first one for the empty name. With a
+// header, the first row that has values names the columns; without, they are
+// called A, B and so on, and the sheet is read twice.
+func (w *Workbook) Sheet(name string, header bool) (*XLSXReader, error) {
+	for _, sheet := range w.sheets {
+		if sheet.name == name || name == "" {
+			return w.sheet(sheet.part, header)
+		}
+	}
+	return nil, &FileError{Reason: fmt.Sprintf("The workbook has no sheet %q.", name)}
+}
+
+func (w *Workbook) sheet(part string, header bool) (*XLSXReader, error) {
+	x := &XLSXReader{book: w}
+	if err := x.open(part); err != nil {
+		return nil, err
+	}
+	if err := x.findColumns(header); err != nil {
+		x.Close()
+		return nil, err
+	}
+	x.fixed = true
+	if header {
+		return x, nil
+	}
+	if err := x.Close(); err != nil {
+		return nil, damagedPart(part, err)
+	}
+	return x, x.open(part)
+}
+
+func (x *XLSXReader) open(part string) (err error) {
+	if x.part, err = x.book.part(part); err != nil {
+		return err
+	}
+	x.tokens, x.number, x.past = newXMLTokens(x.part, part), 0, false
+	return nil
+}
+
+// findColumns reads the header, or else the whole sheet for the widest row.
+func (x *XLSXReader) findColumns(header bool) error {
+	width := 0
+	for {
+		some, err := x.next()
+		if err != nil {
+			return err
+		}
+		if !some && header {
+			return &FileError{Reason: "The sheet has no header row: it is empty."}
+		}
+		width = max(width, len(x.row))
+		if !some || header {
+			break
+		}
+	}
+	for j := range width {
+		column := Column{Name: columnLetters(j)}
+		if header {
+			if name := cellText(x.row[j]); name != "" {
+				column.Name = name
+			}
+		}
+		x.columns = append(x.columns, column)
+	}
+	return nil
+}
+
+func cellText(v sqlite.Value) string {
+	switch v.Kind {
+	case sqlite.Integer:
+		return strconv.FormatInt(v.Int, 10)
+	case sqlite.Real:
+		return string(appendReal(nil, v.Float))
+	}
+	return string(v.Bytes)
+}
+
+// Columns returns the columns, whose types are not known.
+func (x *XLSXReader) Columns() []Column { return x.columns }
+
+// Close closes the sheet.
+func (x *XLSXReader) Close() error { return x.part.Close() }
+
+// Read fills b with the next rows.
+func (x *XLSXReader) Read(b *sqlite.Batch, maxRows int) (bool, error) {
+	b.Reset(len(x.columns))
+	for b.Rows < maxRows && b.Size() < batchBytes {
+		some, err := x.next()
+		if err != nil {
+			return false, err
+		}
+		if !some {
+			break
+		}
+		for len(x.row) < len(x.columns) {
+			x.row = append(x.row, sqlite.Value{})
+		}
+		b.Append(x.row...)
+	}
+	return b.Rows > 0, nil
+}
+
+// next sets row to the next one that has values, up to the last of them.
+func (x *XLSXReader) next() (bool, error) {
+	for !x.past {
+		token, err := x.tokens.next()
+		if err == io.EOF {
+			return false, damagedPart(x.tokens.part, io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			return false, err
+		}
+		if end, ok := token.(xml.EndElement); ok && end.Name.Local == "sheetData" {
+			x.past, x.row = true, x.row[:0]
+			break
+		}
+		start, ok := token.(xml.StartElement)
+		if !ok || start.Name.Local != "row" {
+			continue
+		}
+		x.number++
+		if n, err := strconv.Atoi(attribute(start, "r")); err == nil {
+			x.number = n
+		}
+		if err := x.readRow(); err != nil {
+			return false, err
+		}
+		if len(x.row) > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func attribute(e xml.StartElement, name string) string {
+	for _, a := range e.Attr {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+func (x *XLSXReader) readRow() error {
+	x.row, x.scratch = x.row[:0], x.scratch[:0]
+	column := -1
+	var kind, style string
+	for {
+		token, err := x.tokens.next()
+		if err == io.EOF {
+			err = damagedPart(x.tokens.part, io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			return err
+		}
+		x.text.see(token)
+		switch token := token.(type) {
+		case xml.StartElement:
+			if token.Name.Local != "c" {
+				continue
+			}
+			column++
+			if place := attribute(token, "r"); place != "" {
+				column = columnNumber(place)
+			}
+			kind, style = attribute(token, "t"), attribute(token, "s")
+		case xml.EndElement:
+			switch token.Name.Local {
+			case "row":
+				return nil
+			case "c":
+				if err := x.set(column, kind, style); err != nil {
+					return &FileError{Cell: columnLetters(max(column, 0)) + strconv.Itoa(x.number), Reason: err.Error()}
+				}
+			}
+		}
+	}
+}
+
+// columnNumber returns the column of a place such as B7, counted from 0, or -1.
+func columnNumber(place string) int {
+	n := 0
+	for _, c := range place {
+		if c < 'A' || c > 'Z' || n > XLSXColumns {
+			break
+		}
+		n = n*26 + int(c-'A') + 1
+	}
+	return n - 1
+}
+
+// set sets the value of the cell whose text was collected.
+func (x *XLSXReader) set(column int, kind, style string) error {
+	found := x.text.found
+	text := x.text.take()
+	if !found || len(text) == 0 && kind != "inlineStr" && kind != "str" {
+		return nil
+	}
+	switch {
+	case column < 0 || column >= XLSXColumns:
+		return errors.New("the place of the cell is beyond Excel's limits")
+	case x.fixed && column >= len(x.columns):
+		return fmt.Errorf("the cell is to the right of the last column, %s", columnLetters(len(x.columns)-1))
+	}
+	v, err := x.value(kind, style, text)
+	if err != nil {
+		return err
+	}
+	for len(x.row) <= column {
+		x.row = append(x.row, sqlite.Value{})
+	}
+	x.row[column] = v
+	return nil
+}
+
+func (x *XLSXReader) value(kind, style string, text []byte) (sqlite.Value, error) {
+	switch kind {
+	case "s":
+		shared, err := x.book.sharedText(string(text))
+		return sqlite.Value{Kind: sqlite.Text, Bytes: shared}, err
+	case "b":
+		if string(text) == "1" {
+			return sqlite.IntValue(1), nil
+		}
+		return sqlite.IntValue(0), nil
+	case "", "n":
+		return x.book.number(string(text), style)
+	}
+	start := len(x.scratch)
+	x.scratch = appendUnescaped(x.scratch, text)
+	// Growing moves scratch, and leaves behind what earlier values point to.
+	return sqlite.Value{Kind: sqlite.Text, Bytes: x.scratch[start:]}, nil
+}
+
+func (w *Workbook) number(text, style string) (sqlite.Value, error) {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(f) {
+		return sqlite.Value{}, fmt.Errorf("%.40q is not a number", text)
+	}
+	if i, err := strconv.Atoi(style); err == nil && i >= 0 && i < len(w.styles) && w.styles[i] != plainNumber {
+		if date, ok := w.styles[i].date(f, w.date1904); ok {
+			return sqlite.TextValue(date), nil
+		}
+	}
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return sqlite.IntValue(i), nil
+	}
+	return sqlite.FloatValue(f), nil
+}

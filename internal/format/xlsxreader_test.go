@@ -1,0 +1,257 @@
+package format
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xuri/excelize/v2"
+	"github.com/zangtable/zangtable/internal/sqlite"
+	"pgregory.net/rapid"
+)
+
+func openWorkbook(file []byte) (*Workbook, error) {
+	return OpenWorkbook(bytes.NewReader(file), int64(len(file)))
+}
+
+// readSheet returns the names of the columns and all rows.
+func readSheet(file []byte, sheet string, header bool) (names, rows string, err error) {
+	w, err := openWorkbook(file)
+	if err != nil {
+		return "", "", err
+	}
+	r, err := w.Sheet(sheet, header)
+	if err != nil {
+		return "", "", err
+	}
+	rows, err = readTable(r, 3)
+	return columnNames(r.Columns()), rows, errors.Join(err, r.Close())
+}
+
+func TestXLSXReaderReadsWhatWeWrite(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		width := rapid.IntRange(1, 4).Draw(rt, "width")
+		names := rapid.SliceOfN(rapid.StringMatching(`[a-z&<"é_x0-9\r]{1,12}`), width, width).Draw(rt, "names")
+		rows := rowsOf(rt, width)
+		var want strings.Builder
+		for _, row := range rows {
+			line, some := "", false
+			for _, v := range row {
+				text, null := asField(v)
+				switch {
+				case v.Kind == sqlite.Blob, v.Kind == sqlite.Real && math.IsInf(v.Float, 0), v.Kind == sqlite.Integer && (v.Int > 1<<53 || v.Int < -1<<53):
+					v = sqlite.TextValue(text)
+				case v.Kind == sqlite.Text:
+					text = string([]rune(text))
+				}
+				some = some || !null
+				line += fmt.Sprintf("%c:%s|", "nirtb"[v.Kind], text)
+			}
+			if some {
+				want.WriteString(line + "\n")
+			}
+		}
+		file := writeXLSX(t, columns(names...), XLSXOptions{Sheet: "t"}, batch(width, rows...))
+		header, got, err := readSheet(file, "", true)
+		if wantHeader := columnNames(columns(names...)); err != nil || header != wantHeader || got != want.String() {
+			rt.Fatalf("read %q %q, %v, want %q %q", header, got, err, wantHeader, want.String())
+		}
+	})
+}
+
+// excelize writes shared texts, styles and values as Excel does.
+func TestXLSXReaderReadsExcelize(t *testing.T) {
+	f := excelize.NewFile()
+	defer f.Close()
+	style := func(code string) int {
+		id, err := f.NewStyle(&excelize.Style{CustomNumFmt: &code})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	set := func(cell string, value any, code string) {
+		if err := f.SetCellValue("Sheet1", cell, value); err != nil {
+			t.Fatal(err)
+		}
+		if code == "" {
+			return
+		}
+		if err := f.SetCellStyle("Sheet1", cell, cell, style(code)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, name := range []string{"id", "name", "", "when"} {
+		set(string(rune('A'+i))+"2", name, "")
+	}
+	set("A4", 1, "")
+	set("B4", "two\nlines _x0041_ \x01", "")
+	set("C4", true, "")
+	set("D4", time.Date(2026, 6, 2, 0, 0, 0, 0, time.UTC), "yyyy-mm-dd")
+	set("A5", 1.5, "0.00")
+	set("B5", "two\nlines _x0041_ \x01", "")
+	set("D5", time.Date(1999, 12, 31, 23, 59, 59, 500000000, time.UTC), `[$-409]d/m/yy h:mm AM/PM;@`)
+	set("A6", 0.25, "h:mm:ss")
+	set("B6", 1.25, "[h]:mm")
+	set("C6", 45000, `"day" 0`)
+	set("D6", 45000, "mmmm")
+	set("A9", "", "")
+	set("A10", int64(9007199254740993), "")
+	set("B10", -0.1, "General")
+	if _, err := f.NewSheet("other & more"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.SetCellFormula("other & more", "B2", "1+1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.SetCellRichText("other & more", "C3", []excelize.RichTextRun{{Text: "rich "}, {Text: "text", Font: &excelize.Font{Bold: true}}}); err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := f.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	w, err := openWorkbook(file.Bytes())
+	if err != nil || fmt.Sprint(w.Sheets()) != "[Sheet1 other & more]" {
+		t.Fatalf("sheets %q, %v", w.Sheets(), err)
+	}
+	names, got, err := readSheet(file.Bytes(), "Sheet1", true)
+	// excelize turns U+0001 into U+FFFD, and leaves escapes to the reader.
+	text := "two\nlines A \ufffd"
+	want := "i:1|t:" + text + "|i:1|t:2026-06-02|\n" + "r:1.5|t:" + text + "|n:|t:1999-12-31 23:59:59.5|\n" +
+		"t:06:00:00|r:1.25|i:45000|t:2023-03-15|\n" + "t:|n:|n:|n:|\n" + "i:9007199254740993|r:-0.1|n:|n:|\n"
+	if err != nil || names != "id,name,C,when" || got != want {
+		t.Errorf("read %s %s, %v, want %s", names, got, err, want)
+	}
+	names, got, err = readSheet(file.Bytes(), "other & more", false)
+	if err != nil || names != "A,B,C" || got != "n:|n:|t:rich text|\n" {
+		t.Errorf("read %s %s, %v", names, got, err)
+	}
+}
+
+// sheetFile returns our workbook with another sheet in place of ours.
+func sheetFile(t *testing.T, rows string) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	z := NewZIP(&file)
+	for name, text := range map[string]string{
+		"_rels/.rels": xlsxRels, "xl/workbook.xml": workbook([]string{"t"}), "xl/_rels/workbook.xml.rels": workbookRels(1), "xl/styles.xml": xlsxStyles,
+		"xl/worksheets/sheet1.xml": `<x:worksheet xmlns:x="` + sheetNS + `"><x:sheetData>` + rows + `</x:sheetData></x:worksheet>`,
+	} {
+		w, err := z.Create(name, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+func TestXLSXReaderSheets(t *testing.T) {
+	for _, c := range []struct{ name, rows, want string }{
+		{"no places", `<row><c><v>1</v></c><c/><c t="str"><f>A1</f><v>x</v></c></row>`, "A,B,C i:1|n:|t:x|\n"},
+		{"prefixes", `<x:row><x:c r="B1" t="b"><x:v>0</x:v></x:c></x:row>`, "A,B n:|i:0|\n"},
+		{"phonetic", `<row><c t="inlineStr"><is><r><t>a</t></r><rPh><t>b</t></rPh><r><t>c</t></r></is></c></row>`, "A t:ac|\n"},
+		{"pairs", `<row><c t="inlineStr"><is><t>_xD83D__xDE00_ _xD83D_ _x00</t></is></c></row>`, "A t:😀 \ufffd _x00|\n"},
+		{"error", `<row><c t="e"><v>#N/A</v></c><c><v>1E3</v></c></row>`, "A,B t:#N/A|r:1000.0|\n"},
+		{"empty text", `<row><c t="inlineStr"><is><t/></is></c><c><v></v></c></row>`, "A t:|\n"},
+		{"nothing", ``, " "},
+	} {
+		names, rows, err := readSheet(sheetFile(t, c.rows), "t", false)
+		if got := names + " " + rows; err != nil || got != c.want {
+			t.Errorf("%s: read %q, %v, want %q", c.name, got, err, c.want)
+		}
+	}
+}
+
+func TestXLSXReaderFaults(t *testing.T) {
+	cell := func(s string) []byte { return sheetFile(t, `<row r="3">`+s+`</row>`) }
+	for _, c := range []struct {
+		file   []byte
+		sheet  string
+		header bool
+		want   string
+	}{
+		{[]byte("id,name\n"), "", true, "The file is not an Excel workbook (.xlsx), or damaged: zip: not a valid zip file"},
+		{compressZIP(t), "", true, "The file is not an Excel workbook: it has no xl/workbook.xml."},
+		{cell(""), "other", true, `The workbook has no sheet "other".`},
+		{cell(""), "", true, "The sheet has no header row: it is empty."},
+		{cell(`<c r="B3"><v>x</v></c>`), "", false, `cell B3: "x" is not a number`},
+		{cell(`<c r="B3" t="s"><v>0</v></c>`), "", false, "cell B3: the cell refers to a text that the workbook does not have"},
+		{cell(`<c r="ZZZZZ3"><v>1</v></c>`), "", false, "cell "},
+		{sheetFile(t, `<row r="1"><c r="A1"><v>1</v></c></row><row r="2"><c r="C2"><v>1</v></c></row>`), "", true, "cell C2: the cell is to the right of the last column, A"},
+		{cell(`<c r="A3"><v>1</c`), "", false, "The workbook is damaged: xl/worksheets/sheet1.xml: XML syntax error"},
+	} {
+		_, _, err := readSheet(c.file, c.sheet, c.header)
+		var fault *FileError
+		if !errors.As(err, &fault) || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+	}
+}
+
+// compressZIP returns a ZIP file that is no workbook.
+func compressZIP(t *testing.T) []byte {
+	var file bytes.Buffer
+	z := NewZIP(&file)
+	if _, err := z.Create("readme.txt", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+func TestNumberFormats(t *testing.T) {
+	for code, want := range map[string]numberFormat{
+		"General": plainNumber, "0.00": plainNumber, `#,##0 "days"`: plainNumber, "[h]:mm:ss": plainNumber, "0.00E+00": plainNumber, `\d0`: plainNumber, "[Red]0": plainNumber,
+		"yyyy-mm-dd": showsDate, "mmmm": showsDate, "d.m.yy": showsDate, "[$-407]d. mmmm yyyy;@": showsDate, "h:mm": showsTime, "mm:ss.0": showsTime,
+		"dd/mm/yyyy hh:mm": showsDate | showsTime,
+	} {
+		if got := formatOf(code); got != want {
+			t.Errorf("%s: %d, want %d", code, got, want)
+		}
+	}
+}
+
+func TestExcelDates(t *testing.T) {
+	for _, c := range []struct {
+		days   float64
+		format numberFormat
+		from   bool
+		want   string
+	}{
+		{1, showsDate, false, "1900-01-01"}, {59, showsDate, false, "1900-02-28"}, {61, showsDate, false, "1900-03-01"}, {45000, showsDate, false, "2023-03-15"},
+		{0, showsDate, true, "1904-01-01"}, {2958465, showsDate, false, "9999-12-31"}, {45000.5, showsDate, false, "2023-03-15 12:00:00"},
+		{45000, showsDate | showsTime, false, "2023-03-15 00:00:00"}, {0.999999999, showsTime, false, "00:00:00"}, {0.75, showsTime, false, "18:00:00"},
+	} {
+		got, ok := c.format.date(c.days, c.from)
+		if !ok || got != c.want {
+			t.Errorf("%v: %s, want %s", c.days, got, c.want)
+		}
+	}
+	if got, ok := showsDate.date(-1, false); ok {
+		t.Errorf("-1 is %s", got)
+	}
+}
+
+func FuzzXLSXSheet(f *testing.F) {
+	f.Add(`<row r="1"><c r="A1" s="1"><v>1</v></c><c t="inlineStr"><is><t>_x0041_</t></is></c></row>`)
+	f.Fuzz(func(t *testing.T, rows string) {
+		_, _, err := readSheet(sheetFile(t, rows), "", false)
+		var fault *FileError
+		if err != nil && !errors.As(err, &fault) {
+			t.Fatalf("%T: %v", err, err)
+		}
+	})
+}
