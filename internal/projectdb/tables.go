@@ -136,7 +136,7 @@ func (db *DB) createTable(c *sqlite.Conn, t Table) (Table, error) {
 	if err := changed(c); err != nil {
 		return t, err
 	}
-	_, created, err := reload(c, t.ID)
+	created, err := reloadOne(c, t.ID)
 	if err != nil {
 		return t, err
 	}
@@ -157,6 +157,16 @@ func reload(c *sqlite.Conn, id int64) (*catalogue, *Table, error) {
 	}
 	t, err := cat.table(itoa(int(id)))
 	return cat, t, err
+}
+
+// reloadOne is reload for who does not need the other tables.
+func reloadOne(c *sqlite.Conn, id int64) (t *Table, err error) {
+	err = c.Query(tableEntries+" WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
+		read, err := loadTable(c, s)
+		t = &read
+		return err
+	})
+	return t, err
 }
 
 // optional is a text to bind, or NULL.

@@ -73,8 +73,18 @@ func (c *Conn) configure(extra []string) error {
 // it: its views, triggers and functions never run by themselves. The caller
 // closes the connection.
 func OpenFile(path string) (*Conn, error) {
-	return openConn(path, zs.OpenReadOnly, "PRAGMA query_only = ON")
+	c, err := openConn(path, zs.OpenReadOnly, "PRAGMA query_only = ON")
+	if err != nil {
+		return nil, err
+	}
+	// A generated column of a hostile file could build a value of any size.
+	c.c.Limit(zs.LimitLength, maxForeignValue)
+	return c, nil
 }
+
+// maxForeignValue is the largest value read from a file that others own, in
+// bytes.
+const maxForeignValue = 256 << 20
 
 // Close closes the connection and its statements.
 func (c *Conn) Close() error {
