@@ -1,0 +1,125 @@
+// Command zangtable serves SQLite databases as projects with a REST API and
+// exports that can be proven. See the README for a first run.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// Exit codes of every command.
+const (
+	exitOK    = 0
+	exitError = 1 // the command failed; the reason is on standard error
+	exitUsage = 2 // the command line is wrong
+)
+
+// commands is the command line: commands, flags, environment and help.
+type commands struct {
+	Quickstart quickstart `cmd:"" help:"Run the main job on an example or on your own file, show the result and keep serving."`
+	Serve      serve      `cmd:"" help:"Serve the projects of a data folder over HTTP."`
+	Import     importFile `cmd:"" help:"Make a project, or more tables of one, from a SQLite or CSV file."`
+	Bootstrap  bootstrap  `cmd:"" help:"Make a project from a blueprint."`
+	Project    projects   `cmd:"" help:"Work with projects."`
+	Token      tokens     `cmd:"" help:"Work with the API tokens of a project."`
+	User       users      `cmd:"" help:"Work with the users of a project."`
+	Version    version    `cmd:"" help:"Print the version."`
+}
+
+// program is what every command gets to work with.
+type program struct {
+	ctx    context.Context
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// logger returns the log of a command, on standard error.
+func (p *program) logger(level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run parses the command line and runs one command.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	var cli commands
+	exited := -1
+	parser, err := kong.New(&cli,
+		kong.Name("zangtable"),
+		kong.Description("A self-hosted server where a project is a SQLite database with a REST API and exports that can be proven."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "zangtable:", err)
+		return exitError
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	switch {
+	case exited >= 0: // help was asked for and printed
+		return exited
+	case err != nil:
+		fmt.Fprintf(stderr, "zangtable: %s\nSee zangtable --help.\n", err)
+		return exitUsage
+	}
+	if err := command.Run(&program{ctx, stdout, stderr}); err != nil {
+		fmt.Fprintln(stderr, "zangtable:", sentence(err))
+		return exitError
+	}
+	return exitOK
+}
+
+// sentence tells a failure to a person: the message of a problem and the fields
+// at fault, or the text of any other error.
+func sentence(err error) string {
+	var p *problem.Error
+	if !errors.As(err, &p) {
+		return err.Error()
+	}
+	lines := []string{p.Message}
+	for _, d := range p.Details {
+		if line := d.Field + ": " + d.Message; line != p.Message {
+			lines = append(lines, "  "+line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+type version struct{}
+
+// Run prints the version of the program.
+func (version) Run(p *program) error {
+	fmt.Fprintln(p.stdout, "zangtable", buildVersion())
+	return nil
+}
+
+// buildVersion is the version of the module as it was built, "dev" from a
+// checkout.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "dev"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/server"
+)
+
+// dataFlag names the data folder.
+type dataFlag struct {
+	Data string `default:"./zangtable-data" env:"ZANGTABLE_DATA" placeholder:"DIR" help:"The data folder, made when missing (${default}; $$ZANGTABLE_DATA)."`
+}
+
+// listenFlag names the address to serve on.
+type listenFlag struct {
+	Listen string `default:"127.0.0.1:8080" env:"ZANGTABLE_LISTEN" placeholder:"ADDR" help:"The address to listen on (${default}; $$ZANGTABLE_LISTEN)."`
+}
+
+// serve is the command that runs the server.
+type serve struct {
+	dataFlag
+	listenFlag
+}
+
+// Run serves until the process is told to stop.
+func (s *serve) Run(p *program) error {
+	log := p.logger(slog.LevelInfo)
+	app, err := server.Open(s.Data, log)
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	listener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", s.Listen, err)
+	}
+	if err := app.Serve(p.ctx, listener, buildVersion()); err != nil {
+		return err
+	}
+	return app.Close()
+}
+
+// baseURL returns the address at which a browser on this machine finds the
+// listener.
+func baseURL(listener net.Listener) string {
+	address := listener.Addr().String()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "http://" + address
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + strings.TrimSuffix(net.JoinHostPort(host, port), ":80")
+}

@@ -1,0 +1,212 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// The operator's commands reach the process that has the data folder over a
+// socket in it, which only its owner can open. A command line without a running
+// server takes the folder itself and then speaks to its own socket, so every
+// command has one way in.
+
+// Command is one command of the operator, with its input and its output.
+type Command[In, Out any] struct {
+	name string
+	run  func(context.Context, *App, In) (Out, error)
+}
+
+// registrable is a command whose types are hidden.
+type registrable interface {
+	register(*http.ServeMux, *App)
+}
+
+func (cmd Command[In, Out]) register(mux *http.ServeMux, app *App) {
+	mux.HandleFunc("POST /"+cmd.name, func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		out, err := cmd.serve(app, r, &in)
+		answer := adminAnswer{Data: out}
+		if err != nil {
+			app.log.Warn("command", "name", cmd.name, "error", err)
+			answer = adminAnswer{Error: adminError(err)}
+		}
+		// A command line that has gone needs no answer.
+		_ = json.NewEncoder(w).Encode(answer)
+	})
+}
+
+func (cmd Command[In, Out]) serve(app *App, r *http.Request, in *In) (any, error) {
+	if err := json.NewDecoder(r.Body).Decode(in); err != nil {
+		return nil, fmt.Errorf("read the command: %w", err)
+	}
+	return cmd.run(r.Context(), app, *in)
+}
+
+// adminAnswer is what a command answers: data or an error.
+type adminAnswer struct {
+	Data  any            `json:"data,omitempty"`
+	Error *problem.Error `json:"error,omitempty"`
+}
+
+// adminError shows the operator what a client of the API would not see.
+func adminError(err error) *problem.Error {
+	var known *problem.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return problem.New(problem.CodeInternal, "%s", err)
+}
+
+// Call runs the command in the process that has the data folder. The failure of
+// the command itself is a *problem.Error.
+func (cmd Command[In, Out]) Call(ctx context.Context, admin *Admin, in In) (out Out, err error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return out, err
+	}
+	r, err := http.NewRequestWithContext(ctx, "POST", "http://admin/"+cmd.name, bytes.NewReader(body))
+	if err != nil {
+		return out, err
+	}
+	response, err := admin.client.Do(r)
+	if err != nil {
+		return out, fmt.Errorf("speak to the server: %w", err)
+	}
+	defer response.Body.Close()
+	answer := adminAnswer{Data: &out}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return out, fmt.Errorf("read the server's answer: %w", err)
+	}
+	if answer.Error != nil {
+		return out, answer.Error
+	}
+	return out, nil
+}
+
+// Admin is a connection to the process that has a data folder.
+type Admin struct {
+	client *http.Client
+	close  func() error
+}
+
+// Dial reaches the process that has the data folder, or takes the folder when
+// none has it.
+func Dial(ctx context.Context, folder string, log *slog.Logger) (*Admin, error) {
+	for {
+		app, err := Open(folder, log)
+		if err == nil {
+			return app.self()
+		}
+		if !errors.Is(err, ErrInUse) {
+			return nil, err
+		}
+		admin := dialAdmin(folder)
+		if err := admin.ping(ctx); err == nil {
+			return admin, nil
+		}
+		// Its owner is only starting or stopping.
+		select {
+		case <-ctx.Done():
+			return nil, ErrInUse
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// self serves the commands of this process alone.
+func (app *App) self() (*Admin, error) {
+	listener, err := app.listenAdmin()
+	if err != nil {
+		return nil, errors.Join(err, app.Close())
+	}
+	admin := dialAdmin(app.folder)
+	admin.close = func() error { return errors.Join(listener.Close(), app.Close()) }
+	return admin, nil
+}
+
+func dialAdmin(folder string) *Admin {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return atShortPath(folder, func(path string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) })
+	}}
+	return &Admin{
+		client: &http.Client{Transport: transport},
+		close:  func() error { transport.CloseIdleConnections(); return nil },
+	}
+}
+
+func (a *Admin) ping(ctx context.Context) error {
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://admin/ping", nil)
+	if err != nil {
+		return err
+	}
+	response, err := a.client.Do(r)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
+// Close ends the connection, and gives the folder back when Dial took it.
+func (a *Admin) Close() error { return a.close() }
+
+// listenAdmin serves the commands on the folder's socket until the returned
+// listener is closed.
+func (app *App) listenAdmin() (io.Closer, error) {
+	// The lock is ours, so a socket that is there is left from a crash.
+	if err := os.Remove(app.path("admin.sock")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := atShortPath(app.folder, func(path string) (net.Listener, error) { return net.Listen("unix", path) })
+	if err != nil {
+		return nil, fmt.Errorf("listen for commands: %w", err)
+	}
+	if err := os.Chmod(app.path("admin.sock"), 0o600); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ping", func(http.ResponseWriter, *http.Request) {})
+	for _, cmd := range commands() {
+		cmd.register(mux, app)
+	}
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go srv.Serve(listener)
+	return srv, nil
+}
+
+// atShortPath calls use with a path of the folder's socket that is short enough
+// for the system: socket addresses hold about a hundred bytes. A long path is
+// reached through a symbolic link that lives as long as the call.
+func atShortPath[T any](folder string, use func(path string) (T, error)) (result T, err error) {
+	const longest = 100
+	path := filepath.Join(folder, "admin.sock")
+	if len(path) <= longest {
+		return use(path)
+	}
+	absolute, err := filepath.Abs(folder)
+	if err != nil {
+		return result, err
+	}
+	short, err := os.MkdirTemp("", "zangtable-")
+	if err != nil {
+		return result, err
+	}
+	defer os.RemoveAll(short)
+	link := filepath.Join(short, "data")
+	if err := os.Symlink(absolute, link); err != nil {
+		return result, err
+	}
+	return use(filepath.Join(link, "admin.sock"))
+}

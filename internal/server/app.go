@@ -1,0 +1,120 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// App is everything that works on one data folder. One process at a time has
+// one.
+type App struct {
+	Projects *projectdb.Dir
+	Registry *registry.Registry
+	Exports  *export.Exports
+
+	folder string
+	log    *slog.Logger
+	lock   *flock.Flock
+	close  []func() error // in the order of opening
+}
+
+// ErrInUse is returned by Open for a data folder that another process works on.
+var ErrInUse = errors.New("the data folder is in use by another zangtable process")
+
+// Open takes the data folder, creates it when missing, and opens what is in
+// it. Work that a crash has interrupted is taken up or cleared away.
+func Open(folder string, log *slog.Logger) (*App, error) {
+	if err := sqlite.CheckVersion(); err != nil {
+		return nil, err
+	}
+	app := &App{folder: folder, log: log}
+	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.sweep} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, app.Close())
+		}
+	}
+	return app, nil
+}
+
+func (app *App) takeFolder() error {
+	if err := os.MkdirAll(app.folder, 0o700); err != nil {
+		return fmt.Errorf("create the data folder: %w", err)
+	}
+	app.lock = flock.New(app.path("lock"), flock.SetPermissions(0o600))
+	free, err := app.lock.TryLock()
+	switch {
+	case err != nil:
+		return fmt.Errorf("lock the data folder: %w", err)
+	case !free:
+		return ErrInUse
+	}
+	app.close = append(app.close, app.lock.Unlock)
+	return nil
+}
+
+func (app *App) openProjects() (err error) {
+	app.Projects, err = projectdb.OpenDir(app.path("projects"), projectdb.DirOptions{})
+	if err != nil {
+		return err
+	}
+	app.close = append(app.close, app.Projects.Close)
+	return nil
+}
+
+func (app *App) openRegistry() (err error) {
+	app.Registry, err = registry.Open(app.path("server.db"), app.Projects, registry.Options{
+		Log: app.log,
+		Forget: func(ctx context.Context, projectID int64) error {
+			return app.Exports.RemoveProject(ctx, projectID)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	app.close = append(app.close, app.Registry.Close)
+	return nil
+}
+
+// sweep finishes what a crash has interrupted in making or deleting projects.
+func (app *App) sweep() error { return app.Registry.Sweep(context.Background()) }
+
+func (app *App) openExports() (err error) {
+	app.Exports, err = export.Open(export.Config{
+		Database: app.path("exports.db"),
+		Folder:   app.path("exports"),
+		Projects: app.Projects,
+		Log:      app.log,
+		Now:      time.Now,
+		Random:   rand.Reader,
+	})
+	if err != nil {
+		return err
+	}
+	app.close = append(app.close, app.Exports.Close)
+	return nil
+}
+
+func (app *App) path(name string) string { return filepath.Join(app.folder, name) }
+
+// Close stops the work, closes everything and gives the data folder back.
+func (app *App) Close() error {
+	var errs []error
+	for i := len(app.close) - 1; i >= 0; i-- {
+		errs = append(errs, app.close[i]())
+	}
+	app.close = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,215 @@
+package server
+
+import (
+	"context"
+
+	"github.com/zangtable/zangtable/internal/api"
+	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// commands is every command of the operator.
+func commands() []registrable {
+	return []registrable{
+		CreateProject, ListProjects, ShowProject, RenameProject, DeleteProject, Bootstrap, Import,
+		CreateToken, ListTokens, RevokeToken,
+		CreateUser, ListUsers, DeleteUser,
+	}
+}
+
+// None is the input or output of a command that has none.
+type None struct{}
+
+// Slug is the input of a command about one project.
+type Slug struct{ Project string }
+
+// inProject makes a command that works in one project with full power.
+func inProject[In, Out any](slug func(In) string, run func(context.Context, *App, *registry.Workspace, In) (Out, error)) func(context.Context, *App, In) (Out, error) {
+	return func(ctx context.Context, app *App, in In) (out Out, err error) {
+		ws, err := app.Registry.Operator(ctx, slug(in))
+		if err != nil {
+			return out, err
+		}
+		defer ws.Close()
+		return run(ctx, app, ws, in)
+	}
+}
+
+// NewProject is the input of CreateProject.
+type NewProject struct{ Slug, Name string }
+
+// CreateProject makes an empty project.
+var CreateProject = Command[NewProject, registry.Project]{"project.create", func(ctx context.Context, app *App, in NewProject) (registry.Project, error) {
+	created, err := app.Registry.CreateProject(ctx, registry.NewProject{Slug: in.Slug, Name: in.Name}, nil)
+	return created.Project, err
+}}
+
+// ListProjects lists every project.
+var ListProjects = Command[None, []registry.Project]{"project.list", func(ctx context.Context, app *App, _ None) ([]registry.Project, error) {
+	return app.Registry.Projects(ctx)
+}}
+
+// ProjectDetails is the output of ShowProject.
+type ProjectDetails struct {
+	registry.Project
+	TableCount int   `json:"table_count"`
+	SizeBytes  int64 `json:"size_bytes"`
+}
+
+// ShowProject tells how large a project is.
+var ShowProject = Command[Slug, ProjectDetails]{"project.show", inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) (ProjectDetails, error) {
+	tables, err := ws.DB.Tables(ctx)
+	if err != nil {
+		return ProjectDetails{}, err
+	}
+	size, err := ws.DB.Size(ctx)
+	return ProjectDetails{ws.Project, len(tables), size}, err
+})}
+
+func (in Slug) slug() string { return in.Project }
+
+// NewName is the input of RenameProject.
+type NewName struct{ Project, Name string }
+
+func (in NewName) slug() string { return in.Project }
+
+// RenameProject changes the name that people see; the slug stays.
+var RenameProject = Command[NewName, registry.Project]{"project.rename", inProject(NewName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewName) (registry.Project, error) {
+	return ws.Rename(ctx, in.Name)
+})}
+
+// DeleteProject removes a project with its database, exports and tokens.
+var DeleteProject = Command[Slug, None]{"project.delete", func(ctx context.Context, app *App, in Slug) (None, error) {
+	project, err := app.Registry.Project(ctx, in.Project)
+	if err != nil {
+		return None{}, err
+	}
+	return None{}, app.Registry.DeleteProject(ctx, project)
+}}
+
+// Blueprint is the input of Bootstrap: the body of a bootstrap request.
+type Blueprint struct{ Body []byte }
+
+// Bootstrap makes a project with tables, first rows, indexes and tokens, or
+// nothing.
+var Bootstrap = Command[Blueprint, registry.CreatedProject]{"bootstrap", func(ctx context.Context, app *App, in Blueprint) (registry.CreatedProject, error) {
+	order, blueprint, err := api.DecodeBootstrap(in.Body)
+	if err != nil {
+		return registry.CreatedProject{}, err
+	}
+	return app.Registry.CreateProject(ctx, order, func(db *projectdb.DB) error {
+		_, err := db.Build(ctx, blueprint)
+		return err
+	})
+}}
+
+// NewToken is the input of CreateToken.
+type NewToken struct {
+	Project string
+	Name    string
+	Scopes  []string // nil: full power
+	User    string   // a project user whose role caps the token
+}
+
+func (in NewToken) slug() string { return in.Project }
+
+// CreateToken mints a token. Earlier tokens stay.
+var CreateToken = Command[NewToken, registry.MintedToken]{"token.create", inProject(NewToken.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewToken) (registry.MintedToken, error) {
+	return ws.Mint(ctx, registry.TokenRequest{Name: in.Name, Scopes: in.Scopes, ProjectUsername: in.User})
+})}
+
+// ListTokens lists the tokens of a project, without their secrets.
+var ListTokens = Command[Slug, []registry.Token]{"token.list", inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) ([]registry.Token, error) {
+	return ws.Tokens(ctx)
+})}
+
+// TokenID is the input of RevokeToken.
+type TokenID struct {
+	Project string
+	ID      int64
+}
+
+func (in TokenID) slug() string { return in.Project }
+
+// RevokeToken ends a token at once.
+var RevokeToken = Command[TokenID, None]{"token.revoke", inProject(TokenID.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in TokenID) (None, error) {
+	return None{}, ws.Revoke(ctx, in.ID)
+})}
+
+// NewUser is the input of CreateUser.
+type NewUser struct {
+	Project  string
+	Username string
+	Password string
+	Role     registry.Role
+}
+
+func (in NewUser) slug() string { return in.Project }
+
+// CreateUser makes a project user.
+var CreateUser = Command[NewUser, registry.ProjectUser]{"user.create", inProject(NewUser.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewUser) (registry.ProjectUser, error) {
+	return ws.AddProjectUser(ctx, registry.NewProjectUser{Username: in.Username, Password: in.Password, Role: in.Role})
+})}
+
+// ListUsers lists the users of a project.
+var ListUsers = Command[Slug, []registry.ProjectUser]{"user.list", inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) ([]registry.ProjectUser, error) {
+	return ws.ProjectUsers(ctx)
+})}
+
+// UserName is the input of DeleteUser.
+type UserName struct{ Project, Username string }
+
+func (in UserName) slug() string { return in.Project }
+
+// DeleteUser removes a project user; the tokens minted for it are revoked.
+var DeleteUser = Command[UserName, None]{"user.delete", inProject(UserName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in UserName) (None, error) {
+	return None{}, ws.RemoveProjectUser(ctx, in.Username)
+})}
+
+// ImportOrder is the input of Import.
+type ImportOrder struct {
+	Path    string // absolute: the server may run in another folder
+	Project string // the project is made when there is none
+	Options ingest.Options
+}
+
+// Imported is the output of Import.
+type Imported struct {
+	Project registry.Project `json:"project"`
+	Created bool             `json:"created"` // the project did not exist
+	Report  ingest.Report    `json:"report"`
+}
+
+// Import takes a file into a project, all or nothing: into a new one, or as
+// further tables of one that exists.
+var Import = Command[ImportOrder, Imported]{"import", func(ctx context.Context, app *App, in ImportOrder) (Imported, error) {
+	source, err := ingest.Open(in.Path)
+	if err != nil {
+		return Imported{}, err
+	}
+	defer source.Close()
+	return app.load(ctx, source, in)
+}}
+
+func (app *App) load(ctx context.Context, source *ingest.Source, in ImportOrder) (done Imported, err error) {
+	load := func(db *projectdb.DB) error {
+		done.Report, err = source.Load(ctx, db, in.Options)
+		return err
+	}
+	ws, err := app.Registry.Operator(ctx, in.Project)
+	switch {
+	case err == nil:
+		defer ws.Close()
+		done.Project = ws.Project
+		err = load(ws.DB)
+		return done, err
+	case !problem.Is(err, problem.CodeNotFound):
+		return done, err
+	}
+	sum := source.SHA256()
+	created, err := app.Registry.CreateProject(ctx, registry.NewProject{Slug: in.Project, Name: in.Project, Source: &sum}, load)
+	done.Project, done.Created = created.Project, true
+	return done, err
+}

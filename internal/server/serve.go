@@ -1,0 +1,93 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/api"
+)
+
+// drainTime is how long requests may go on after the server was told to stop.
+const drainTime = 25 * time.Second
+
+// Serve answers requests on the listener and the operator's commands on the
+// data folder's socket until ctx ends; then it lets running requests finish.
+func (app *App) Serve(ctx context.Context, listener net.Listener, version string) error {
+	admin, err := app.listenAdmin()
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	app.Exports.Start()
+	var stopping atomic.Bool
+	srv := &http.Server{
+		Handler:           app.handler(version, &stopping),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
+	}
+	app.log.Info("listening", "url", "http://"+listener.Addr().String())
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stopping.Store(true)
+	app.log.Info("stopping")
+	return drain(srv)
+}
+
+func drain(srv *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	// What is still running has had its time.
+	return srv.Close()
+}
+
+// handler routes the few paths that are not of the published API.
+func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		switch err := app.Registry.Ping(r.Context()); {
+		case stopping.Load():
+			plain(w, http.StatusServiceUnavailable, "stopping")
+		case err != nil:
+			app.log.Error("not ready", "error", err)
+			plain(w, http.StatusServiceUnavailable, "the server's database cannot be read")
+		default:
+			plain(w, http.StatusOK, "ready")
+		}
+	})
+	mux.Handle("/", api.New(api.Config{
+		Registry: app.Registry,
+		Exports:  app.Exports,
+		Log:      app.log,
+		Now:      time.Now,
+		Random:   rand.Reader,
+		Version:  version,
+	}))
+	return mux
+}
+
+// plain answers a probe: its readers want a status and a word.
+func plain(w http.ResponseWriter, status int, word string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	// A probe that has gone needs no answer.
+	_, _ = io.WriteString(w, word+"\n")
+}
