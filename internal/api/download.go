@@ -19,6 +19,7 @@ type Download struct {
 	SHA256      [32]byte // of the whole content
 	Modified    time.Time
 	Content     io.ReadSeeker
+	Policy      string // Content-Security-Policy, for pages
 }
 
 // serveDownload answers with the file or the asked part of it. What is wrong
@@ -45,6 +46,10 @@ func (d *Download) describe(header http.Header) {
 	header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(d.SHA256[:])+":")
 	header.Set("Cache-Control", "private")
 	header.Set("X-Content-Type-Options", "nosniff")
+	if d.Policy != "" {
+		header.Set("Content-Security-Policy", d.Policy)
+		header.Set("Referrer-Policy", "no-referrer")
+	}
 	if d.Name != "" {
 		header.Set("Content-Disposition", attachment(d.Name))
 	}

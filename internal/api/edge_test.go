@@ -212,7 +212,7 @@ func download(dir string) func(context.Context, *Workspace, *fileIn) (*Download,
 		if err != nil || in.Name == "gone" {
 			return nil, problem.New(problem.CodeExportExpired, "Export file has expired.")
 		}
-		return &Download{in.Name, "text/csv; charset=utf-8", sha256.Sum256([]byte(content)), clock(), f}, nil
+		return &Download{Name: in.Name, ContentType: "text/csv; charset=utf-8", SHA256: sha256.Sum256([]byte(content)), Modified: clock(), Content: f}, nil
 	}
 }
 

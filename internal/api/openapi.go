@@ -1,9 +1,8 @@
 package api
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -24,17 +23,15 @@ const (
 	schemaPath = "#/components/schemas/"
 )
 
-// withDocument compiles the endpoints and adds the one that describes them all.
+// withDocument compiles the endpoints and adds those that describe them all.
 func withDocument(version string, list []*endpoint) []*endpoint {
 	var text []byte
-	var digest [32]byte
 	list = append(slices.Clone(list), route("GET", "/openapi.json", "get-openapi", "Read this document", open(),
-		func(context.Context, *Workspace, *struct{}) (*Download, error) {
-			return &Download{ContentType: "application/json", SHA256: digest, Content: bytes.NewReader(text)}, nil
+		func(context.Context, *Workspace, *noInput) (*Download, error) {
+			return page("application/json", text), nil
 		}))
 	text = describe(version, list)
-	digest = sha256.Sum256(text)
-	return list
+	return append(list, reference()...)
 }
 
 // describe compiles the plan of every endpoint and returns the OpenAPI
@@ -80,7 +77,7 @@ func newSchemas() huma.Registry {
 
 func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
 	op := &huma.Operation{
-		Method: ep.method, Path: ep.path, OperationID: ep.id, Summary: ep.summary,
+		Method: ep.method, Path: ep.path, OperationID: ep.id, Summary: ep.summary, Tags: []string{ep.noun()},
 		Parameters: ep.parameters(), RequestBody: ep.requestBody(registry),
 		Responses: ep.failures(),
 	}
@@ -94,6 +91,16 @@ func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
 		op.Responses[strconv.Itoa(status)] = ep.success(registry, status)
 	}
 	return op
+}
+
+// noun names the group of endpoints that this one belongs to.
+func (ep *endpoint) noun() string {
+	nouns := map[string]string{
+		"bootstrap": "Projects", "auth": "Tokens", "tables": "Tables", "table": "Tables", "column": "Columns", "records": "Records",
+		"query": "Query and indexes", "indexes": "Query and indexes", "export": "Exports", "exports": "Exports", "openapi.json": "Reference",
+	}
+	first, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(ep.path, "/projects/{project}"), "/"), "/")
+	return cmp.Or(nouns[first], "Projects")
 }
 
 // parameters lists the fields of the input and the parts of the path that only

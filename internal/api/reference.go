@@ -1,0 +1,44 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"fmt"
+)
+
+// referenceFiles are the interactive reference. It is made of the OpenAPI
+// document by a script, so that there is nothing in it to be kept up to date.
+//
+//go:embed reference
+var referenceFiles embed.FS
+
+const referencePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// reference returns the endpoints of the reference pages, which are not
+// described themselves.
+func reference() []*endpoint {
+	list := []*endpoint{
+		route("GET", "/docs", "docs", "Show the reference", open(), referencePage("index.html", "text/html; charset=utf-8")),
+		route("GET", "/docs/reference.js", "docs-script", "Its script", open(), referencePage("reference.js", "text/javascript; charset=utf-8")),
+		route("GET", "/docs/reference.css", "docs-style", "Its style", open(), referencePage("reference.css", "text/css; charset=utf-8")),
+	}
+	for _, ep := range list {
+		ep.plan = newPlan(newSchemas(), ep)
+	}
+	return list
+}
+
+func referencePage(name, contentType string) func(context.Context, *Workspace, *noInput) (*Download, error) {
+	text, err := referenceFiles.ReadFile("reference/" + name)
+	if err != nil {
+		panic(fmt.Errorf("read what is compiled in: %w", err))
+	}
+	return func(context.Context, *Workspace, *noInput) (*Download, error) { return page(contentType, text), nil }
+}
+
+// page is text of the server's own, to be shown.
+func page(contentType string, text []byte) *Download {
+	return &Download{ContentType: contentType, SHA256: sha256.Sum256(text), Content: bytes.NewReader(text), Policy: referencePolicy}
+}
