@@ -128,7 +128,8 @@ func nullTextFault(s string) string {
 	return ""
 }
 
-// Reading returns the dialect that reads what d writes, without guessing.
+// Reading returns the dialect that reads what d, which must be valid, writes,
+// without guessing.
 func (d Dialect) Reading() ReadDialect {
 	header := WithoutHeader
 	if d.Header {
