@@ -56,7 +56,7 @@ func openConn(path string, flags zs.OpenFlags, extra ...string) (*Conn, error) {
 }
 
 func (c *Conn) configure(extra []string) error {
-	if err := c.c.SetDefensive(true); err != nil {
+	if err := setDefensive(c.c); err != nil {
 		return err
 	}
 	for _, list := range [][]string{pragmas[:], extra} {
