@@ -59,10 +59,12 @@ func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.
 	p := &filterParser{table: t, faults: faults}
 	var w where
 	switch kind := raw.Kind(); {
-	case len(bytes.TrimSpace(raw)) == 0, kind == 'n':
+	case len(bytes.TrimSpace(raw)) == 0:
 		return where{}
 	case !raw.IsValid():
 		faults.Add(field, "The filters are not valid JSON.")
+	case kind == 'n':
+		return where{}
 	case kind == '{':
 		w = p.object(field, raw)
 	case kind == '[':
