@@ -113,6 +113,8 @@ func (b *body) explain(err error) error {
 	switch {
 	case b.err != nil:
 		return b.err
+	case err == errTrailing:
+		return problem.New(problem.CodeInvalidJSON, "The body is not valid JSON: %s.", err)
 	case errors.As(err, &syntax):
 		return problem.New(problem.CodeInvalidJSON, "The body is not valid JSON: %s.", strings.TrimPrefix(syntax.Error(), "jsontext: "))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -3,9 +3,8 @@ package api
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io"
 	"reflect"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -135,15 +134,11 @@ func DecodeBootstrap(file []byte) (order registry.NewProject, blueprint projectd
 	var faults problem.Faults
 	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewReader(file)), registry: schemas, faults: &faults}
 	if err = d.decode(p.body, reflect.ValueOf(in).Elem().FieldByIndex(p.bodyAt), nil); err == nil {
-		_, err = d.ReadToken()
+		err = d.ends()
 	}
-	switch {
-	case err == nil:
-		err = problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: something follows the value.")
-	case errors.Is(err, io.EOF):
-		err = faults.Err()
-	default:
-		err = problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: %s.", err)
+	if err != nil {
+		text := strings.TrimPrefix(err.Error(), "jsontext: ")
+		return order, blueprint, problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: %s.", text)
 	}
-	return in.Body.order(in.Body.User.Ptr()), in.Body.blueprint(), err
+	return in.Body.order(in.Body.User.Ptr()), in.Body.blueprint(), faults.Err()
 }

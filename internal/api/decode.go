@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -190,13 +191,7 @@ func (c *call) readBody(in reflect.Value, faults *problem.Faults) error {
 	if err := d.decode(c.ep.plan.body, v, nil); err != nil {
 		return b.explain(err)
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		if err == nil {
-			err = problem.New(problem.CodeInvalidJSON, "The body is not valid JSON: something follows the value.")
-		}
-		return b.explain(err)
-	}
-	return nil
+	return b.explain(d.ends())
 }
 
 // isEmpty reports whether the decoder stopped because there was nothing at all.
@@ -210,6 +205,20 @@ type decoder struct {
 	*jsontext.Decoder
 	registry huma.Registry
 	faults   *problem.Faults
+}
+
+var errTrailing = errors.New("something follows the value")
+
+// ends reports what stands behind the one value of a text.
+func (d *decoder) ends() error {
+	switch _, err := d.ReadToken(); err {
+	case io.EOF:
+		return nil
+	case nil:
+		return errTrailing
+	default:
+		return err
+	}
 }
 
 // place is where in the body a value stands.

@@ -18,7 +18,16 @@ type house struct {
 	now      func() time.Time
 }
 
+// openHouse opens a house whose exports are made.
 func openHouse(t testing.TB, now func() time.Time) *house {
+	t.Helper()
+	h := openIdleHouse(t, now)
+	h.exports.Start()
+	return h
+}
+
+// openIdleHouse opens a house where orders of exports stay pending.
+func openIdleHouse(t testing.TB, now func() time.Time) *house {
 	t.Helper()
 	h := &house{now: now}
 	folder := t.TempDir()
@@ -45,7 +54,6 @@ func openHouse(t testing.TB, now func() time.Time) *house {
 		check(h.registry.Close())
 		check(dir.Close())
 	})
-	h.exports.Start()
 	return h
 }
 

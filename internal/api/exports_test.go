@@ -1,0 +1,195 @@
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/export"
+)
+
+func TestReadPrefer(t *testing.T) {
+	const most = 30 * time.Second
+	for header, want := range map[string]struct {
+		limit   time.Duration
+		applied string
+	}{
+		"":                                   {most, ""},
+		"respond-async":                      {0, "respond-async"},
+		"Respond-Async, wait=10":             {10 * time.Second, "respond-async, wait=10"},
+		"wait = 5; strict=true":              {5 * time.Second, "wait=5"},
+		`wait="7"`:                           {7 * time.Second, "wait=7"},
+		"wait=3, wait=9":                     {3 * time.Second, "wait=3"},
+		"wait=0":                             {0, "wait=0"},
+		"wait=3600":                          {most, "wait=3600"},
+		"wait=-1, wait=x, wait, wait=1.5":    {most, ""},
+		"return=minimal, handling=lenient,,": {most, ""},
+	} {
+		p := readPrefer(header)
+		if p.limit(most) != want.limit || p.applied() != want.applied {
+			t.Errorf("%q: %v %q, want %v", header, p.limit(most), p.applied(), want)
+		}
+	}
+}
+
+// shop is a server over a house, with the project shop and one table.
+type shop struct {
+	*house
+	*httptest.Server
+	token string
+}
+
+func openShop(t *testing.T, h *house, config Config) *shop {
+	t.Helper()
+	h.project(t, "shop")
+	config.Registry, config.Exports, config.Log, config.Now, config.Random = h.registry, h.exports, slog.New(slog.DiscardHandler), h.now, &counting{}
+	s := &shop{h, httptest.NewServer(New(config)), h.token(t, "shop").Secret}
+	t.Cleanup(s.Close)
+	if got := s.ask(t, "POST", "/table", `{"table_name":"contacts","columns":[{"name":"name"}]}`); got.status != http.StatusCreated {
+		t.Fatal(got.body)
+	}
+	return s
+}
+
+func (s *shop) ask(t testing.TB, method, path, body string, headers ...string) reply {
+	t.Helper()
+	r, err := http.NewRequest(method, s.URL+"/projects/shop"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.token)
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ":")
+		r.Header.Set(name, strings.TrimSpace(value))
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{response.StatusCode, response.Header, string(text)}
+}
+
+// ordered waits until an export has been ordered and returns its id.
+func (s *shop) ordered(t *testing.T) string {
+	t.Helper()
+	for range 500 {
+		list, _, err := s.exports.List(t.Context(), 1, export.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) > 0 {
+			return list[0].ID
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("no export was ordered")
+	return ""
+}
+
+func TestExportThatTakesLong(t *testing.T) {
+	s := openShop(t, openIdleHouse(t, clock), Config{WaitLimit: 50 * time.Millisecond})
+	for _, c := range []struct {
+		prefer, applied string
+		least           time.Duration
+	}{{"", "", 50 * time.Millisecond}, {"respond-async", "respond-async", 0}, {"wait=0", "wait=0", 0}, {"wait=9", "wait=9", 50 * time.Millisecond}} {
+		began := time.Now()
+		got := s.ask(t, "POST", "/export/table/contacts", "", "Prefer: "+c.prefer)
+		took := time.Since(began)
+		if got.status != 202 || !strings.HasPrefix(got.header.Get("Location"), "/projects/shop/exports/exp_") || got.header.Get("Preference-Applied") != c.applied {
+			t.Errorf("%q: %d %v %s", c.prefer, got.status, got.header, got.body)
+		}
+		if took < c.least || took > 5*time.Second {
+			t.Errorf("%q took %v", c.prefer, took)
+		}
+	}
+	id := s.ordered(t)
+	if got := s.ask(t, "GET", "/export/download/"+id, "").failure(t); got != "409 export_not_ready" {
+		t.Error(got)
+	}
+	if got := s.ask(t, "DELETE", "/exports/"+id, ""); got.status != 200 {
+		t.Error(got.body)
+	}
+	if got := s.ask(t, "GET", "/export/download/"+id, "").failure(t); got != "409 export_failed [export_id: "+id+"]" {
+		t.Error(got)
+	}
+	if got := s.ask(t, "GET", "/exports/"+id, ""); !strings.Contains(got.body, `"status":"canceled"`) {
+		t.Error(got.body)
+	}
+}
+
+func TestExportThatIsCanceledWhileItsCreationWaits(t *testing.T) {
+	s := openShop(t, openIdleHouse(t, clock), Config{})
+	answer := make(chan reply)
+	go func() { answer <- s.ask(t, "POST", "/export/database", "") }()
+	id := s.ordered(t)
+	s.ask(t, "DELETE", "/exports/"+id, "")
+	got := <-answer
+	if text := got.failure(t); text != "409 export_failed [export_id: "+id+"]" {
+		t.Error(text)
+	}
+}
+
+// TestWaitingKeepsNoProject deletes a project while the creation of an export
+// waits for a worker that never comes.
+func TestWaitingKeepsNoProject(t *testing.T) {
+	s := openShop(t, openIdleHouse(t, clock), Config{})
+	answer := make(chan reply)
+	go func() { answer <- s.ask(t, "POST", "/export/database", "") }()
+	s.ordered(t)
+	began := time.Now()
+	if got := s.ask(t, "DELETE", "", `{"confirm_project_slug":"shop"}`); got.status != 200 {
+		t.Error(got.body)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the deletion took %v", took)
+	}
+	if got := (<-answer).failure(t); got != "404 not_found" {
+		t.Error(got)
+	}
+}
+
+func TestExportRemembersItsOperation(t *testing.T) {
+	run := "oprun_x"
+	s := openShop(t, openHouse(t, clock), Config{Join: func(context.Context, *Workspace, string, string) (*Operation, error) {
+		return &Operation{RunID: run, Status: "generated_run"}, nil
+	}})
+	got := s.ask(t, "POST", "/export/schema", "", "X-Operation-Key: nightly")
+	if !strings.Contains(got.body, `"operation_run_id":"oprun_x"}},"error":null`) {
+		t.Error(got.body)
+	}
+	if got := s.ask(t, "POST", "/export/schema", ""); !strings.Contains(got.body, `"operation_run_id":null`) {
+		t.Error(got.body)
+	}
+}
+
+func TestConditionalDownload(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	s.ask(t, "POST", "/export/table/contacts", "")
+	path := "/export/download/" + s.ordered(t)
+	whole := s.ask(t, "GET", path, "")
+	etag, modified := whole.header.Get("Etag"), whole.header.Get("Last-Modified")
+	if whole.body != "id,name\n" || etag != `"`+hexOf(whole.body)+`"` || modified != "Tue, 02 Jun 2026 01:23:45 GMT" || whole.header.Get("Repr-Digest") == "" {
+		t.Fatalf("%q %v", whole.body, whole.header)
+	}
+	for header, status := range map[string]int{
+		"If-None-Match: " + etag: 304, `If-None-Match: "x", ` + etag: 304, `If-None-Match: "x"`: 200,
+		"If-Modified-Since: " + modified: 304, "If-Match: " + etag: 200, `If-Match: "x"`: 412, "Range: bytes=-1": 206,
+	} {
+		if got := s.ask(t, "GET", path, "", header); got.status != status {
+			t.Errorf("%s: %d", header, got.status)
+		}
+	}
+	if got := s.ask(t, "GET", path, "", "Range: bytes=1-", `If-Range: "x"`); got.status != 200 || got.body != whole.body {
+		t.Errorf("If-Range of another file: %d %q", got.status, got.body)
+	}
+}

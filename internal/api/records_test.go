@@ -1,0 +1,109 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestBulkInsert(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	rows := func(n int) string {
+		return `{"return":"none","data":[` + strings.TrimSuffix(strings.Repeat(`{"name":"`+strings.Repeat("x", 200)+`"},`, n), ",") + `]}`
+	}
+	if got := s.ask(t, "POST", "/records/contacts", rows(10_001)).failure(t); got != "422 validation_failed [data: At most 10000 rows can be inserted at once.]" {
+		t.Error(got)
+	}
+	// More than the 1 MiB of other routes.
+	if got := s.ask(t, "POST", "/records/contacts", rows(10_000)); got.status != 201 || !strings.Contains(got.body, `"data":{"table":"contacts","inserted":10000}`) {
+		t.Errorf("%d %.300s", got.status, got.body)
+	}
+	var page struct {
+		Data struct {
+			Rows     []map[string]any
+			Returned int
+			Total    int64
+		}
+	}
+	got := s.ask(t, "GET", "/records/contacts?limit=500&count=1", "")
+	if err := json.Unmarshal([]byte(got.body), &page); err != nil {
+		t.Fatal(err)
+	}
+	if page.Data.Total != 10_000 || page.Data.Returned != 500 || len(page.Data.Rows) != 500 {
+		t.Errorf("%+v", page.Data)
+	}
+}
+
+func TestPagesOfACursorAreWholeAndOnce(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	var rows []string
+	for i := range 100 {
+		rows = append(rows, fmt.Sprintf(`{"name":"n%d"}`, i%7))
+	}
+	s.ask(t, "POST", "/records/contacts", `{"data":[`+strings.Join(rows, ",")+`]}`)
+	seen := map[int]bool{}
+	after := ""
+	for range 100 {
+		var page struct {
+			Data struct {
+				Rows       []struct{ ID int }
+				NextCursor *string `json:"next_cursor"`
+				HasMore    bool    `json:"has_more"`
+			}
+		}
+		got := s.ask(t, "GET", "/records/contacts?limit=7&sort=name&order=desc&after="+after, "")
+		if err := json.Unmarshal([]byte(got.body), &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range page.Data.Rows {
+			if seen[row.ID] {
+				t.Errorf("row %d twice", row.ID)
+			}
+			seen[row.ID] = true
+		}
+		if page.Data.HasMore != (page.Data.NextCursor != nil) {
+			t.Errorf("has_more %t and next_cursor %v", page.Data.HasMore, page.Data.NextCursor)
+		}
+		if page.Data.NextCursor == nil {
+			break
+		}
+		after = *page.Data.NextCursor
+	}
+	if len(seen) != 100 {
+		t.Errorf("%d rows seen", len(seen))
+	}
+}
+
+// FuzzInsertBody compares how a body is taken apart with what encoding/json
+// makes of it.
+func FuzzInsertBody(f *testing.F) {
+	for _, seed := range []string{
+		`{"name":"x"}`, `{"data":1}`, `{"data":{}}`, `{"data":[],"return":"none"}`, `{"data":[{}],"on_conflict":{"columns":["a"],"action":"update"}}`,
+		`{"data":{},"x":1}`, `[]`, `{"data":{"data":[1]}}`, `{"on_conflict":null,"data":{}}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		members := map[string]json.RawMessage{}
+		if !json.Valid([]byte(text)) || strings.Contains(text, `\`) || json.Unmarshal([]byte(text), &members) != nil || members == nil {
+			return
+		}
+		if strings.Count(text, `"data"`) > 1 {
+			return // perhaps duplicate names, which the decoder before refuses
+		}
+		text = strings.TrimSpace(text)
+		var b insertBody
+		err := b.UnmarshalJSON([]byte(text))
+		data := strings.TrimSpace(string(members["data"]))
+		isEnvelope := strings.HasPrefix(data, "{") || strings.HasPrefix(data, "[")
+		switch {
+		case err != nil && !isEnvelope:
+			t.Errorf("%s: %v", text, err)
+		case err == nil && isEnvelope && (string(b.data) != data || b.many != (data[0] == '[')):
+			t.Errorf("%s: data is %s, many %t", text, b.data, b.many)
+		case err == nil && !isEnvelope && string(b.data) != text:
+			t.Errorf("%s: the row is %s", text, b.data)
+		}
+	})
+}
