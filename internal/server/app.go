@@ -13,6 +13,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -24,6 +25,7 @@ type App struct {
 	Projects *projectdb.Dir
 	Registry *registry.Registry
 	Exports  *export.Exports
+	Journal  *journal.Journal
 
 	folder string
 	log    *slog.Logger
@@ -41,7 +43,7 @@ func Open(folder string, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	app := &App{folder: folder, log: log}
-	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.sweep} {
+	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.openJournal, app.sweep} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, app.Close())
 		}
@@ -75,16 +77,25 @@ func (app *App) openProjects() (err error) {
 }
 
 func (app *App) openRegistry() (err error) {
-	app.Registry, err = registry.Open(app.path("server.db"), app.Projects, registry.Options{
-		Log: app.log,
-		Forget: func(ctx context.Context, projectID int64) error {
-			return app.Exports.RemoveProject(ctx, projectID)
-		},
-	})
+	app.Registry, err = registry.Open(app.path("server.db"), app.Projects, registry.Options{Log: app.log, Forget: app.forget})
 	if err != nil {
 		return err
 	}
 	app.close = append(app.close, app.Registry.Close)
+	return nil
+}
+
+// forget removes what there is of a project beside its database.
+func (app *App) forget(ctx context.Context, projectID int64) error {
+	return errors.Join(app.Exports.RemoveProject(ctx, projectID), app.Journal.Forget(ctx, projectID))
+}
+
+func (app *App) openJournal() (err error) {
+	app.Journal, err = journal.Open(app.path("journal.db"), journal.Options{Log: app.log})
+	if err != nil {
+		return err
+	}
+	app.close = append(app.close, app.Journal.Close)
 	return nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/api"
+	"github.com/zangtable/zangtable/internal/journal"
+	"github.com/zangtable/zangtable/internal/registry"
 )
 
 // drainTime is how long requests may go on after the server was told to stop.
@@ -81,6 +83,16 @@ func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
 		Version:  version,
 	}))
 	return mux
+}
+
+// join groups a call with others of the same token.
+func (app *App) join(ctx context.Context, ws *registry.Workspace, key, runID string) (*api.Operation, error) {
+	caller := journal.Caller{ProjectID: ws.Project.ID, TokenID: ws.Token.ID}
+	op, err := app.Journal.Join(ctx, caller, key, runID)
+	if err != nil {
+		return nil, err
+	}
+	return &api.Operation{Key: op.Key, RunID: op.RunID, Status: string(op.Status)}, nil
 }
 
 // plain answers a probe: its readers want a status and a word.
