@@ -4,32 +4,27 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 )
 
-const (
-	chunkBytes = 1 << 20
-	chunks     = 6
-)
+// smallBytes is how many bytes are collected before they are worth a write.
+const smallBytes = 64 << 10
 
-// artifact is a file being written under another name than its own. What is
-// written to it passes in chunks through a goroutine that hashes and one that
-// writes; the chunks are used again. Either publish or discard ends it.
+// artifact is a file being written under another name than its own. It is
+// hashed while it is written. Either publish or discard ends it.
 type artifact struct {
 	path string
 	file *os.File
 
-	chunk   []byte // being filled
-	free    chan []byte
-	toHash  chan []byte
-	toWrite chan []byte
-	written chan struct{} // closed when everything handed over is written
+	collected []byte // of small writes
+	err       error  // of the disk
+	hash      hash.Hash
 
-	bytes  atomic.Int64
-	failed atomic.Pointer[error]
-	sum    [sha256.Size]byte // final when written is closed
+	bytes atomic.Int64
+	sum   [sha256.Size]byte // final after publish
 }
 
 // newArtifact begins the file path.
@@ -38,74 +33,56 @@ func newArtifact(path string) (*artifact, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create an artifact: %w", err)
 	}
-	a := &artifact{
-		path:    path,
-		file:    file,
-		free:    make(chan []byte, chunks),
-		toHash:  make(chan []byte, chunks),
-		toWrite: make(chan []byte, chunks),
-		written: make(chan struct{}),
-	}
-	for range chunks - 1 {
-		a.free <- nil
-	}
-	go a.hash()
-	go a.write()
-	return a, nil
+	return &artifact{path: path, file: file, collected: make([]byte, 0, smallBytes), hash: sha256.New()}, nil
 }
 
-func (a *artifact) hash() {
-	h := sha256.New()
-	for chunk := range a.toHash {
-		h.Write(chunk)
-		a.toWrite <- chunk
+// Write writes p, or collects it. After a failure it repeats the same error.
+func (a *artifact) Write(p []byte) (int, error) {
+	if len(a.collected)+len(p) > smallBytes {
+		a.flush()
 	}
-	h.Sum(a.sum[:0])
-	close(a.toWrite)
+	if len(p) > smallBytes {
+		a.write(p)
+	} else {
+		a.collected = append(a.collected, p...)
+	}
+	if a.err != nil {
+		return 0, a.err
+	}
+	a.bytes.Add(int64(len(p)))
+	return len(p), nil
 }
 
-func (a *artifact) write() {
-	defer close(a.written)
-	for chunk := range a.toWrite {
-		if a.failed.Load() == nil {
-			if _, err := a.file.Write(chunk); err != nil {
-				err = fmt.Errorf("write an artifact: %w", err)
-				a.failed.Store(&err)
-			}
-		}
-		a.free <- chunk[:0]
+func (a *artifact) flush() {
+	if len(a.collected) > 0 {
+		a.write(a.collected)
+		a.collected = a.collected[:0]
 	}
 }
 
-// Write takes over a copy of p. It reports the first failure of an earlier
-// write to the disk.
-func (a *artifact) Write(p []byte) (n int, err error) {
-	if failed := a.failed.Load(); failed != nil {
-		return 0, *failed
+// write hashes and writes p at the same time.
+func (a *artifact) write(p []byte) {
+	if a.err != nil {
+		return
 	}
-	for n < len(p) {
-		if a.chunk == nil {
-			a.chunk = make([]byte, 0, chunkBytes)
-		}
-		taken := min(len(p)-n, chunkBytes-len(a.chunk))
-		a.chunk = append(a.chunk, p[n:n+taken]...)
-		n += taken
-		if len(a.chunk) == chunkBytes {
-			a.toHash <- a.chunk
-			a.chunk = <-a.free
-		}
+	hashed := make(chan struct{})
+	go func() {
+		defer close(hashed)
+		a.hash.Write(p)
+	}()
+	if _, err := a.file.Write(p); err != nil {
+		a.err = fmt.Errorf("write an artifact: %w", err)
 	}
-	a.bytes.Add(int64(n))
-	return n, nil
+	<-hashed
 }
 
 // publish brings everything to the disk and gives the file its name.
 func (a *artifact) publish() error {
-	a.toHash <- a.chunk
-	a.finish()
-	if failed := a.failed.Load(); failed != nil {
-		return errors.Join(*failed, a.file.Close(), removeFile(a.path+".part"))
+	a.flush()
+	if a.err != nil {
+		return errors.Join(a.err, a.discard())
 	}
+	a.hash.Sum(a.sum[:0])
 	// A disk may tell only now that it is full.
 	if err := errors.Join(a.file.Sync(), a.file.Close()); err != nil {
 		return errors.Join(fmt.Errorf("sync an artifact: %w", err), removeFile(a.path+".part"))
@@ -121,11 +98,5 @@ func (a *artifact) publish() error {
 
 // discard removes what was written.
 func (a *artifact) discard() error {
-	a.finish()
 	return errors.Join(a.file.Close(), removeFile(a.path+".part"))
-}
-
-func (a *artifact) finish() {
-	close(a.toHash)
-	<-a.written
 }

@@ -39,8 +39,9 @@ type ranges struct {
 	free    [][]byte
 	err     error // stops everything
 
-	encoder  format.Encoder
-	leastRow int64
+	encoder   format.Encoder
+	leastRow  int64
+	pieceRows int
 }
 
 // stretch is some rowids that follow one another.
@@ -55,13 +56,19 @@ type stretch struct {
 func newRanges(r *projectdb.Ranges, rows int64, encoder format.Encoder) *ranges {
 	g := &ranges{
 		first:    &stretch{from: r.First, to: r.Last},
-		width:    scale(distance(r.First, r.Last), pieceRows, uint64(max(1, rows))),
 		free:     make([][]byte, 2*len(r.Readers)+2),
 		encoder:  encoder,
 		leastRow: r.First,
 	}
 	g.changed.L = &g.mu
+	g.setPiece(pieceRows, rows)
 	return g
+}
+
+// setPiece sets the rows of a piece, for a table of so many.
+func (g *ranges) setPiece(most int, rows int64) {
+	g.pieceRows = most
+	g.width = scale(distance(g.first.from, g.first.to), uint64(most), uint64(max(1, rows)))
 }
 
 // run has every reader work in a goroutine of its own, while this one gives the
@@ -174,7 +181,7 @@ func (g *ranges) cut(s *stretch) {
 func (g *ranges) fill(s *stretch, reader *projectdb.RangeReader, b *sqlite.Batch, cpus chan struct{}) error {
 	cpus <- struct{}{}
 	defer func() { <-cpus }()
-	last, more, err := reader.Read(b, s.from, s.to, pieceRows, pieceBytes)
+	last, more, err := reader.Read(b, s.from, s.to, g.pieceRows, pieceBytes)
 	if err != nil {
 		return err
 	}
@@ -190,12 +197,15 @@ func (g *ranges) finish(s *stretch, rows int, last int64, more bool) {
 	if more && last < s.to {
 		s.giveBack(last + 1)
 	}
-	covered := distance(s.from, s.to)
-	if !more {
-		covered = scale(covered, pieceRows, uint64(max(1, rows)))
+	width := distance(s.from, s.to)
+	switch {
+	case rows == 0:
+		width = math.MaxUint64
+	case !more:
+		width = scale(width, uint64(g.pieceRows), uint64(rows))
 	}
 	// What the table is like here says little of what it is like far away.
-	g.width = max(pieceRows-1, min(covered, scale(g.width, 16, 1)))
+	g.width = max(uint64(g.pieceRows-1), min(width, scale(max(g.width, 1), 16, 1)))
 	s.rows, s.done = rows, true
 	g.changed.Broadcast()
 }
