@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// document puts tables together into one file.
+// document puts tables together into one file, by encoders.
 type document interface {
 	// begin begins a table and returns where its rows go.
 	begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error)
@@ -21,47 +21,61 @@ type document interface {
 	close() error
 }
 
-// document returns the document of a kind and format, written to w.
-func (f fileFormat) document(w io.Writer, project string, s projectdb.SnapshotID, now time.Time) (document, error) {
-	switch {
-	case f.kind == DatabaseExport && f.name == "json":
-		return newJSONDatabase(w, project, s, now)
-	case f.kind == DatabaseExport:
-		return &zipOfCSV{zip: format.NewZIP(w), taken: map[string]bool{}, now: now}, nil
+// layout says how an artifact is written.
+type layout struct {
+	format   fileFormat
+	work     *work
+	project  string
+	snapshot *projectdb.SnapshotID // nil in a canonical file
+	at       time.Time             // zero in a canonical file
+}
+
+// modified is the time that members of a canonical ZIP file bear: the earliest
+// that there is in one.
+func (l layout) modified() time.Time {
+	if l.at.IsZero() {
+		return time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	return single{f, w}, nil
+	return l.at
+}
+
+// encoder returns the encoder of a table's rows.
+func (l layout) encoder(name string, columns []format.Column) format.Encoder {
+	switch name {
+	case "json":
+		return format.NewJSON(columns, format.JSONOptions{})
+	case "ndjson":
+		return format.NewNDJSON(columns, format.JSONOptions{})
+	}
+	return format.NewCSV(columns, l.work.dialect())
 }
 
 // single is a file that is one table.
 type single struct {
-	format fileFormat
+	layout layout
 	w      io.Writer
 }
 
 func (d single) begin(_ *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
-	if d.format.name == "json" {
-		return d.w, format.NewJSON(columns, format.JSONOptions{}), nil
-	}
-	return d.w, format.NewCSV(columns, format.DefaultDialect()), nil
+	return d.w, d.layout.encoder(d.layout.format.table, columns), nil
 }
 
 func (single) end() error   { return nil }
 func (single) close() error { return nil }
 
-// zipOfCSV has one CSV file per table.
-type zipOfCSV struct {
-	zip   *format.ZIP
-	taken map[string]bool
-	now   time.Time
+// zipOfTables has one file per table.
+type zipOfTables struct {
+	layout layout
+	zip    *memberZIP
 }
 
-func (d *zipOfCSV) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
-	w, err := d.zip.Create(format.MemberName(t.Name, "csv", d.taken), d.now)
-	return w, format.NewCSV(columns, format.DefaultDialect()), err
+func (d zipOfTables) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
+	table := d.layout.format.table
+	return d.zip, d.layout.encoder(table, columns), d.zip.createTable("", t.Name, table)
 }
 
-func (d *zipOfCSV) end() error   { return nil }
-func (d *zipOfCSV) close() error { return d.zip.Close() }
+func (zipOfTables) end() error     { return nil }
+func (d zipOfTables) close() error { return d.zip.close() }
 
 // jsonDatabase is one JSON file with all tables.
 type jsonDatabase struct {
@@ -69,13 +83,16 @@ type jsonDatabase struct {
 	frame format.JSONDatabase
 }
 
-func newJSONDatabase(w io.Writer, project string, s projectdb.SnapshotID, now time.Time) (*jsonDatabase, error) {
+func newJSONDatabase(w io.Writer, l layout) (*jsonDatabase, error) {
 	d := &jsonDatabase{w: w}
-	snapshot, err := json.Marshal(s)
+	if l.snapshot == nil {
+		return d, d.write(d.frame.Head(nil, l.project, time.Time{}, []byte("null")))
+	}
+	snapshot, err := json.Marshal(l.snapshot)
 	if err != nil {
 		return nil, fmt.Errorf("encode the snapshot's id: %w", err)
 	}
-	return d, d.write(d.frame.Head(nil, project, now, snapshot))
+	return d, d.write(d.frame.Head(nil, l.project, l.at, snapshot))
 }
 
 func (d *jsonDatabase) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
@@ -95,5 +112,46 @@ func (d *jsonDatabase) close() error { return d.write(d.frame.Tail(nil)) }
 
 func (d *jsonDatabase) write(p []byte) error {
 	_, err := d.w.Write(p)
+	return err
+}
+
+// dump is statements that make all tables in an empty database: the tables
+// first, then the rows, then the indexes.
+type dump struct {
+	w      io.Writer
+	shapes []shape
+}
+
+func newDump(w io.Writer, shapes []shape) (*dump, error) {
+	sql := []byte(format.DumpHead)
+	for _, s := range shapes {
+		sql = fmt.Appendf(sql, "%s;\n", s.table.CreateSQL())
+	}
+	_, err := w.Write(sql)
+	return &dump{w: w, shapes: shapes}, err
+}
+
+func (d *dump) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
+	return d.w, format.NewINSERT(t.Name, columns), nil
+}
+
+func (*dump) end() error { return nil }
+
+func (d *dump) close() error {
+	var sql []byte
+	for _, s := range d.shapes {
+		if s.counter > 0 {
+			sql = fmt.Appendf(sql, "DELETE FROM sqlite_sequence WHERE name = %[1]s;\nINSERT INTO sqlite_sequence(name,seq) VALUES(%[1]s,%[2]d);\n",
+				quoteText(s.table.Name), s.counter)
+		}
+	}
+	for _, s := range d.shapes {
+		for _, x := range s.table.Indexes {
+			if x.Managed() {
+				sql = fmt.Appendf(sql, "%s;\n", x.CreateSQL())
+			}
+		}
+	}
+	_, err := d.w.Write(append(sql, format.DumpTail...))
 	return err
 }

@@ -41,6 +41,17 @@ func (f folder) create(r *record) (*artifact, error) {
 	return newArtifact(f.artifact(r))
 }
 
+// private returns paths for files that are needed while an export is made. What
+// a crash leaves there is removed as an orphan.
+func (f folder) private(r *record) (draft, finished string, err error) {
+	folder := filepath.Join(f.path, "tmp")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", "", fmt.Errorf("create a folder for drafts: %w", err)
+	}
+	base := filepath.Join(folder, r.manifest.ID)
+	return base + ".draft", base + ".sqlite", nil
+}
+
 // exists reports whether the artifact of an export is there.
 func (f folder) exists(r *record) bool {
 	info, err := os.Stat(f.artifact(r))

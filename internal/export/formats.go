@@ -1,6 +1,7 @@
 package export
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -13,17 +14,39 @@ type fileFormat struct {
 	name        string
 	ext         string
 	contentType string
+	table       string // how its tables are written: csv, json, ndjson, xlsx, parquet, sqlite or sql
 }
+
+// Content types of files that several kinds of exports have.
+const (
+	csvType     = "text/csv; charset=utf-8"
+	jsonType    = "application/json"
+	ndjsonType  = "application/x-ndjson"
+	xlsxType    = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+	parquetType = "application/vnd.apache.parquet"
+	sqliteType  = "application/vnd.sqlite3"
+	zipType     = "application/zip"
+	sqlType     = "application/sql"
+)
 
 // formats lists them all. The first of a kind is its default.
 var formats = [...]fileFormat{
-	{TableExport, "csv", "csv", "text/csv; charset=utf-8"},
-	{TableExport, "json", "json", "application/json"},
-	{DatabaseExport, "zip", "zip", "application/zip"},
-	{DatabaseExport, "zip-csv", "zip", "application/zip"},
-	{DatabaseExport, "json", "json", "application/json"},
-	{SchemaExport, "json", "json", "application/json"},
-	{SchemaExport, "sql", "sql", "application/sql"},
+	{TableExport, "csv", "csv", csvType, "csv"},
+	{TableExport, "json", "json", jsonType, "json"},
+	{TableExport, "ndjson", "ndjson", ndjsonType, "ndjson"},
+	{TableExport, "xlsx", "xlsx", xlsxType, "xlsx"},
+	{TableExport, "parquet", "parquet", parquetType, "parquet"},
+	{TableExport, "sqlite", "sqlite", sqliteType, "sqlite"},
+	{DatabaseExport, "zip", "zip", zipType, "csv"},
+	{DatabaseExport, "zip-csv", "zip", zipType, "csv"},
+	{DatabaseExport, "zip-ndjson", "zip", zipType, "ndjson"},
+	{DatabaseExport, "zip-parquet", "zip", zipType, "parquet"},
+	{DatabaseExport, "json", "json", jsonType, "json"},
+	{DatabaseExport, "sqlite", "sqlite", sqliteType, "sqlite"},
+	{DatabaseExport, "sql", "sql", sqlType, "sql"},
+	{DatabaseExport, "archive", "zip", zipType, ""},
+	{SchemaExport, "json", "json", jsonType, ""},
+	{SchemaExport, "sql", "sql", sqlType, ""},
 }
 
 // findFormat returns the format of a kind with the given name, or the default
@@ -54,4 +77,27 @@ func (f fileFormat) downloadName(asked, otherwise string) string {
 		base = otherwise
 	}
 	return format.MemberName(base, f.ext, map[string]bool{})
+}
+
+// compressed returns the format as it is after compression.
+func (f fileFormat) compressed(by string) fileFormat {
+	switch by {
+	case "gzip":
+		f.ext, f.contentType = f.ext+".gz", "application/gzip"
+	case "zstd":
+		f.ext, f.contentType = f.ext+".zst", "application/zstd"
+	}
+	return f
+}
+
+func (f fileFormat) isZIP() bool { return f.contentType == zipType }
+
+// isDatabaseFile reports whether the artifact is an SQLite database or holds
+// one.
+func (f fileFormat) isDatabaseFile() bool { return f.table == "sqlite" || f.name == "archive" }
+
+// encodes reports whether all rows go through encoders, which do not need to
+// see them in order.
+func (f fileFormat) encodes() bool {
+	return slices.Contains([]string{"csv", "json", "ndjson", "sql"}, f.table)
 }

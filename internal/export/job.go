@@ -5,10 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"sync/atomic"
-
-	"github.com/zangtable/zangtable/internal/format"
 )
 
 // job is an export that a worker works on.
@@ -19,17 +18,21 @@ type job struct {
 	done   chan struct{} // closed when the job is settled and has cleared up
 
 	rowsDone, rowsTotal atomic.Int64
+	passes              int64 // how often each row is written
 	artifact            atomic.Pointer[artifact]
 }
 
 func newJob(ctx context.Context, r *record) *job {
-	j := &job{record: r, done: make(chan struct{})}
+	j := &job{record: r, done: make(chan struct{}), passes: 1}
+	if r.manifest.Format == "archive" {
+		j.passes = 3
+	}
 	j.ctx, j.cancel = context.WithCancel(ctx)
 	return j
 }
 
 func (j *job) progress() Progress {
-	p := Progress{RowsDone: j.rowsDone.Load(), RowsTotal: j.rowsTotal.Load()}
+	p := Progress{RowsDone: j.rowsDone.Load() / j.passes, RowsTotal: j.rowsTotal.Load()}
 	if a := j.artifact.Load(); a != nil {
 		p.Bytes = a.bytes.Load()
 	}
@@ -69,19 +72,81 @@ func (e *Exports) fill(j *job, a *artifact) (err error) {
 	}
 	defer s.close()
 	m := &j.record.manifest
-	m.Snapshot = &s.snapshot.ID
-	f := findFormat(nil, m.Kind, m.Format)
+	l := layout{format: findFormat(nil, m.Kind, m.Format), work: s.work, project: m.Project}
+	if s.work.Canonical {
+		s.work.setTotal(s.tables)
+	} else {
+		m.Snapshot, l.snapshot, l.at = &s.snapshot.ID, &s.snapshot.ID, e.now()
+	}
+	w, err := compressor(s.work.Compress, a)
+	if err != nil {
+		return err
+	}
+	if err := e.writeTo(w, j, s, l); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+func (e *Exports) writeTo(w io.Writer, j *job, s *source, l layout) error {
+	m := &j.record.manifest
 	if m.Kind == SchemaExport {
-		return f.writeSchema(a, m.Project, e.now(), s.tables)
+		return l.writeSchema(w, s.tables)
 	}
 	if err := j.count(s); err != nil {
 		return err
 	}
-	document, err := f.document(a, m.Project, s.snapshot.ID, e.now())
+	if err := e.writeContent(j, s, l, w); err != nil {
+		return err
+	}
+	m.RowCount = 0
+	for _, t := range m.Tables {
+		m.RowCount += t.RowCount
+	}
+	return nil
+}
+
+// writeContent writes the rows.
+func (e *Exports) writeContent(j *job, s *source, l layout, w io.Writer) (err error) {
+	m := &j.record.manifest
+	var zip *memberZIP
+	switch {
+	case l.format.table == "sqlite":
+		return e.writeDatabase(j, s, w)
+	case l.format.name == "archive":
+		zip, err = e.writeArchive(j, s, l, w)
+	case !l.format.encodes():
+		zip, err = j.writeTables(s, l, w)
+	case l.format.isZIP():
+		zip = newMemberZIP(w, l.modified())
+		err = j.copy(s, zipOfTables{l, zip})
+	default:
+		return j.writeSingle(s, l, w)
+	}
+	if zip != nil {
+		m.Members = zip.members
+	}
+	return err
+}
+
+// writeSingle writes a text file that no other file is part of.
+func (j *job) writeSingle(s *source, l layout, w io.Writer) error {
+	var d document = single{l, w}
+	var err error
+	switch {
+	case l.format.name == "sql":
+		var shapes []shape
+		if s, shapes, err = s.shapes(); err != nil {
+			return err
+		}
+		d, err = newDump(w, shapes)
+	case l.format.kind == DatabaseExport:
+		d, err = newJSONDatabase(w, l)
+	}
 	if err != nil {
 		return err
 	}
-	return j.copy(s, document)
+	return j.copy(s, d)
 }
 
 // count enters into the manifest the tables and how many rows they are to
@@ -105,12 +170,10 @@ func (j *job) count(s *source) error {
 
 // check makes sure that all rows were written, and notes what the format could
 // not hold.
-func (r *TableResult) check(encoder format.Encoder) error {
+func (r *TableResult) check(writer any) error {
 	if r.RowCount != r.RowsExpected {
 		return fmt.Errorf("the table %s gave %d rows, %d were counted in the same snapshot", r.Name, r.RowCount, r.RowsExpected)
 	}
-	if json, ok := encoder.(*format.JSON); ok {
-		r.Replaced = json.Replaced()
-	}
+	r.Replaced = replaced(writer)
 	return nil
 }

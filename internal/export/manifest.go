@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -26,6 +27,7 @@ type Manifest struct {
 	SizeBytes      *int64                `json:"size_bytes"`
 	SHA256         *string               `json:"sha256" doc:"Of the artifact, in hexadecimal digits."`
 	Tables         []TableResult         `json:"tables"`
+	Members        []Member              `json:"members,omitzero" doc:"Of a ZIP file, in their order."`
 	Snapshot       *projectdb.SnapshotID `json:"snapshot" doc:"The one state of the project that all tables are from."`
 	Options        Options               `json:"options"`
 	Progress       Progress              `json:"progress"`
@@ -101,17 +103,21 @@ type Options struct {
 	IncludeTables []string           `json:"include_tables,omitzero"`
 	ExcludeTables []string           `json:"exclude_tables,omitzero"`
 	TableOptions  map[string]Options `json:"table_options,omitzero"`
+	Profile       string             `json:"profile,omitzero" doc:"The named dialect that the order began with."`
+	Dialect       *format.Dialect    `json:"dialect,omitzero" doc:"How CSV files are written; what is needed to read them exactly."`
+	Compression   string             `json:"compression,omitzero" enum:"gzip,zstd"`
+	Canonical     bool               `json:"canonical,omitzero"`
+	Split         bool               `json:"split,omitzero"`
 }
 
-func selectionOptions(s projectdb.Selection) Options {
-	o := Options{Columns: s.Columns, Sort: s.Sort, Limit: s.Limit, Offset: s.Offset}
+func (o *Options) setSelection(s projectdb.Selection) {
+	o.Columns, o.Sort, o.Limit, o.Offset = s.Columns, s.Sort, s.Limit, s.Offset
 	if s.Filters.Kind() != 'n' {
 		o.Filters = json.RawMessage(s.Filters)
 	}
 	if s.Descending {
 		o.Order = "desc"
 	}
-	return o
 }
 
 // refuse returns why the artifact cannot be had, or nil.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -28,6 +29,15 @@ type Order struct {
 	Include, Exclude []string
 	// TableOptions is what a database export holds of single tables.
 	TableOptions map[string]projectdb.Selection
+	// CSV is how CSV files are written, when the format has any.
+	CSV CSVOptions
+	// Compression of a file that is not compressed by its format: "", "none",
+	// "gzip" or "zstd".
+	Compression string
+	// Canonical makes files of equal rows equal byte for byte.
+	Canonical bool
+	// Split lets a workbook go on in a further sheet where one is full.
+	Split bool
 	// ExpiresIn is how long the artifact is kept after its completion, in
 	// seconds; nil is the default.
 	ExpiresIn      *int64
@@ -47,6 +57,17 @@ type work struct {
 	Tables     []int64 // nil: all but Excluded
 	Excluded   []int64
 	Selections map[int64]projectdb.Selection
+	Dialect    *format.Dialect // of CSV files; nil: the default
+	Compress   string          // "", "gzip" or "zstd"
+	Canonical  bool
+	Split      bool // of a workbook into sheets
+}
+
+func (w *work) dialect() format.Dialect {
+	if w.Dialect == nil {
+		return format.DefaultDialect()
+	}
+	return *w.Dialect
 }
 
 // Create checks the order and stores it as a pending job. Every fault of the
@@ -82,6 +103,8 @@ func (e *Exports) accept(o Order, tables []projectdb.Table) (*record, error) {
 	var faults problem.Faults
 	f := findFormat(&faults, o.Kind, o.Format)
 	r := &record{projectID: o.Project.ID, life: e.life(&faults, o.ExpiresIn)}
+	r.orderOptions(&faults, o, f)
+	f = f.compressed(r.work.Compress)
 	base := o.Project.Slug + "_schema_export"
 	var err error
 	switch o.Kind {
@@ -144,7 +167,7 @@ func (r *record) orderTable(faults *problem.Faults, o Order, tables []projectdb.
 	r.choose(faults, t, o.Selection, "")
 	r.work.Tables = []int64{t.ID}
 	r.manifest.Table, r.manifest.TableIDs = &t.Name, r.work.Tables
-	r.manifest.Options = selectionOptions(o.Selection)
+	r.manifest.Options.setSelection(o.Selection)
 	return t.Name, nil
 }
 
@@ -157,10 +180,7 @@ func (r *record) choose(faults *problem.Faults, t *projectdb.Table, s projectdb.
 	if s.Offset < 0 {
 		faults.Add(prefix+"offset", "The offset must not be negative.")
 	}
-	if r.work.Selections == nil {
-		r.work.Selections = map[int64]projectdb.Selection{}
-	}
-	r.work.Selections[t.ID] = s
+	r.work.setSelection(t.ID, s)
 }
 
 func (r *record) orderDatabase(faults *problem.Faults, o Order, tables []projectdb.Table) {
@@ -198,7 +218,9 @@ func (o *Options) setTable(name string, s projectdb.Selection) {
 	if o.TableOptions == nil {
 		o.TableOptions = map[string]Options{}
 	}
-	o.TableOptions[name] = selectionOptions(s)
+	var options Options
+	options.setSelection(s)
+	o.TableOptions[name] = options
 }
 
 // lookUp returns the ids and names of the tables that refs mean, once each.
@@ -222,9 +244,31 @@ func (w *work) wants(tableID int64) bool {
 	return !slices.Contains(w.Excluded, tableID)
 }
 
+func (w *work) setSelection(tableID int64, s projectdb.Selection) {
+	if w.Selections == nil {
+		w.Selections = map[int64]projectdb.Selection{}
+	}
+	w.Selections[tableID] = s
+}
+
 func (w *work) chose(tableID int64) bool {
 	_, ok := w.Selections[tableID]
 	return ok
+}
+
+// isPart reports whether only part of the table's columns or rows is wanted.
+func (w *work) isPart(tableID int64) bool {
+	s := w.Selections[tableID]
+	return s.Columns != nil || s.Filters != nil || s.Limit != 0 || s.Offset != 0
+}
+
+// setTotal makes the order of all rows depend on their values alone.
+func (w *work) setTotal(tables []*projectdb.Table) {
+	for _, t := range tables {
+		s := w.Selections[t.ID]
+		s.Total = true
+		w.setSelection(t.ID, s)
+	}
 }
 
 // tablesOf returns the tables of a snapshot that the work is about.

@@ -3,7 +3,6 @@ package export
 import (
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -12,11 +11,11 @@ import (
 )
 
 // writeSchema writes the tables without their rows.
-func (f fileFormat) writeSchema(w io.Writer, project string, now time.Time, tables []*projectdb.Table) error {
-	if f.name == "sql" {
-		return writeSchemaSQL(w, project, now, tables)
+func (l layout) writeSchema(w io.Writer, tables []*projectdb.Table) error {
+	if l.format.name == "sql" {
+		return l.writeSchemaSQL(w, tables)
 	}
-	return writeSchemaJSON(w, project, tables)
+	return writeSchemaJSON(w, l.project, tables)
 }
 
 // writeSchemaJSON writes the tables as the API shows them.
@@ -41,8 +40,12 @@ func writeSchemaJSON(w io.Writer, project string, tables []*projectdb.Table) err
 
 // writeSchemaSQL writes statements that build the same tables and indexes in an
 // empty database. SQLite accepts references to tables that come later.
-func writeSchemaSQL(w io.Writer, project string, now time.Time, tables []*projectdb.Table) error {
-	sql := fmt.Appendf(nil, "-- Schema of the project %s, %s\n-- For SQLite 3.37 or newer.\n", project, timestamp(now))
+func (l layout) writeSchemaSQL(w io.Writer, tables []*projectdb.Table) error {
+	sql := fmt.Appendf(nil, "-- Schema of the project %s", l.project)
+	if !l.at.IsZero() {
+		sql = fmt.Appendf(sql, ", %s", timestamp(l.at))
+	}
+	sql = append(sql, "\n-- For SQLite 3.37 or newer.\n"...)
 	for _, t := range tables {
 		sql = fmt.Appendf(sql, "\n%s;\n", t.CreateSQL())
 	}

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -143,9 +144,12 @@ func (r *record) complete(now time.Time, err error) {
 // explainFailure returns why a job failed, as far as a client may know.
 func explainFailure(err error) (problem.Code, string) {
 	var known *problem.Error
+	var limit *format.LimitError
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), problem.Is(err, problem.CodeStorageFull):
 		return problem.CodeStorageFull, "The disk is full."
+	case errors.As(err, &limit):
+		return problem.CodeExportFailed, "The format cannot hold the table: " + limit.Error()
 	case errors.As(err, &known):
 		return problem.CodeExportFailed, known.Message
 	}

@@ -28,7 +28,8 @@ func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
 	}
 	rowid := t.rowidName()
 	if rowid == "" || len(t.PrimaryKey) > 0 && !t.RowidKey ||
-		q.where.sql != "" || q.sort != "" || q.descending || q.limits() != "" {
+		q.where.sql != "" || q.sort != "" || q.descending || q.limits() != "" ||
+		selection.Total && len(t.PrimaryKey) == 0 {
 		return nil, nil
 	}
 	r := &Ranges{Columns: q.columns}

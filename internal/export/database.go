@@ -1,0 +1,113 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// writeDatabase writes an SQLite database file to w.
+func (e *Exports) writeDatabase(j *job, s *source, w io.Writer) error {
+	return e.withDatabase(j, s, func(path string) error { return copyFile(j.ctx, w, path) })
+}
+
+// withDatabase makes a database file that holds what was ordered, lets use use
+// it, and removes it.
+func (e *Exports) withDatabase(j *job, s *source, use func(path string) error) (err error) {
+	draft, path, err := e.folder.private(j.record)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, removeDatabase(draft), removeDatabase(path)) }()
+	if s.isWhole() {
+		err = s.snapshot.WriteFile(j.ctx, draft, path)
+		for i := range j.record.manifest.Tables {
+			// The check of the file has found every page as it was.
+			result := &j.record.manifest.Tables[i]
+			result.RowCount = result.RowsExpected
+			j.rowsDone.Add(result.RowCount)
+		}
+	} else {
+		err = j.fillDatabase(s, draft, path)
+	}
+	if err != nil {
+		return err
+	}
+	return use(path)
+}
+
+// isWhole reports whether the source is the whole project.
+func (s *source) isWhole() bool {
+	return len(s.tables) == len(s.snapshot.Tables) && len(s.work.Selections) == 0 && s.work.Tables == nil
+}
+
+// fillDatabase makes a database file of some tables, or of parts of them.
+func (j *job) fillDatabase(whole *source, draft, path string) error {
+	s, shapes, err := whole.shapes()
+	if err != nil {
+		return err
+	}
+	file, err := projectdb.NewFile(j.ctx, draft, path)
+	if err != nil {
+		return err
+	}
+	for i := range shapes {
+		if err := j.fillTable(s, file, &shapes[i], &j.record.manifest.Tables[i], s.tables[i]); err != nil {
+			return errors.Join(err, file.Discard())
+		}
+	}
+	return file.Finish()
+}
+
+func (j *job) fillTable(s *source, file *projectdb.File, shape *shape, result *TableResult, t *projectdb.Table) error {
+	if err := file.CreateTable(shape.table); err != nil {
+		return fmt.Errorf("create the table %s: %w", t.Name, err)
+	}
+	err := j.writeTable(s, t, result, func(columns []format.Column) (format.TableWriter, error) {
+		in, err := file.Insert(shape.table, columns)
+		return insertWriter{in}, err
+	})
+	if err == nil && shape.counter > 0 {
+		err = file.SetCounter(shape.table, shape.counter)
+	}
+	if err == nil {
+		err = file.CreateIndexes(shape.table)
+	}
+	return err
+}
+
+// copyFile copies a file to w until ctx ends.
+func copyFile(ctx context.Context, w io.Writer, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open a database file: %w", err)
+	}
+	defer file.Close()
+	buffer := make([]byte, 1<<20)
+	for {
+		n, err := file.Read(buffer)
+		if n > 0 {
+			if _, err := w.Write(buffer[:n]); err != nil {
+				return err
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("read a database file: %w", err)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+	}
+}
+
+// removeDatabase removes a database file and what SQLite puts beside it.
+func removeDatabase(path string) error {
+	return errors.Join(removeFile(path), removeFile(path+"-journal"), removeFile(path+"-wal"), removeFile(path+"-shm"))
+}

@@ -1,0 +1,122 @@
+package export
+
+import (
+	"cmp"
+	"io"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// CSVOptions choose a dialect: that of the profile, "" for lossless, with what
+// is not nil in its place.
+type CSVOptions struct {
+	Profile      string          `json:"profile,omitzero"`
+	Delimiter    *string         `json:"delimiter,omitzero"`
+	Header       *bool           `json:"header,omitzero"`
+	BOM          *bool           `json:"bom,omitzero"`
+	NullText     *string         `json:"null_text,omitzero"`
+	LineEnding   *format.LineEnd `json:"line_ending,omitzero"`
+	Quote        *format.Quoting `json:"quote,omitzero"`
+	FormulaGuard *bool           `json:"formula_guard,omitzero"`
+}
+
+// given returns the names of the fields that were sent.
+func (o CSVOptions) given() (fields []string) {
+	for _, field := range []struct {
+		name  string
+		given bool
+	}{
+		{"profile", o.Profile != ""},
+		{"delimiter", o.Delimiter != nil},
+		{"header", o.Header != nil},
+		{"bom", o.BOM != nil},
+		{"null_text", o.NullText != nil},
+		{"line_ending", o.LineEnding != nil},
+		{"quote", o.Quote != nil},
+		{"formula_guard", o.FormulaGuard != nil},
+	} {
+		if field.given {
+			fields = append(fields, field.name)
+		}
+	}
+	return fields
+}
+
+// dialect returns the dialect that is meant, and notes what is wrong with it.
+func (o CSVOptions) dialect(faults *problem.Faults) *format.Dialect {
+	d, err := format.Profile(cmp.Or(o.Profile, "lossless"))
+	if err != nil {
+		faults.Merge("", err)
+		d = format.DefaultDialect()
+	}
+	override(&d.Delimiter, o.Delimiter)
+	override(&d.Header, o.Header)
+	override(&d.BOM, o.BOM)
+	override(&d.NullText, o.NullText)
+	override(&d.LineEnding, o.LineEnding)
+	override(&d.Quote, o.Quote)
+	override(&d.FormulaGuard, o.FormulaGuard)
+	faults.Merge("", d.Validate())
+	return &d
+}
+
+func override[T any](value *T, by *T) {
+	if by != nil {
+		*value = *by
+	}
+}
+
+// orderOptions notes how the files are to be written.
+func (r *record) orderOptions(faults *problem.Faults, o Order, f fileFormat) {
+	options := &r.manifest.Options
+	if fields := o.CSV.given(); len(fields) > 0 {
+		if f.table == "csv" {
+			r.work.Dialect = o.CSV.dialect(faults)
+			options.Profile, options.Dialect = o.CSV.Profile, r.work.Dialect
+		}
+		for _, field := range fields {
+			if f.table != "csv" && f.name != "" {
+				faults.Add(field, "The format %s has no CSV files to which this could apply.", f.name)
+			}
+		}
+	}
+	r.orderCompression(faults, o.Compression, f)
+	if o.Canonical && f.isDatabaseFile() {
+		faults.Add("canonical", "The format %s cannot be canonical: SQLite decides where a database file has what.", f.name)
+	}
+	if o.Split && f.name != "xlsx" && f.name != "" {
+		faults.Add("split", "Only xlsx has sheets to split into.")
+	}
+	r.work.Canonical, r.work.Split = o.Canonical, o.Split
+	options.Canonical, options.Split = o.Canonical, o.Split
+}
+
+func (r *record) orderCompression(faults *problem.Faults, name string, f fileFormat) {
+	switch name {
+	case "", "none":
+		return
+	case "gzip", "zstd":
+	default:
+		faults.Add("compression", "The compression must be none, gzip or zstd.")
+		return
+	}
+	if f.isZIP() || f.name == "xlsx" || f.name == "parquet" {
+		faults.Add("compression", "The format %s is compressed by itself.", f.name)
+		return
+	}
+	r.work.Compress, r.manifest.Options.Compression = name, name
+}
+
+// compressor returns a writer that compresses to w; to be closed.
+func compressor(name string, w io.Writer) (io.WriteCloser, error) {
+	if name == "" {
+		return unclosed{w}, nil
+	}
+	return format.NewCompressor(name, w)
+}
+
+// unclosed is a writer that stays open.
+type unclosed struct{ io.Writer }
+
+func (unclosed) Close() error { return nil }

@@ -1,0 +1,214 @@
+package export
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func TestDialects(t *testing.T) {
+	f := started(t, small)
+	columns := projectdb.Selection{Columns: []string{"id", "note"}}
+	for _, test := range []struct {
+		name    string
+		options CSVOptions
+		want    string
+	}{
+		{"default", CSVOptions{}, "id,note\n1,\"a,\"\"b\"\"\nc\"\n2,\"\"\n3,\n"},
+		{"excel-eu", CSVOptions{Profile: "excel-eu"}, "\ufeffid;note\r\n1;\"a,\"\"b\"\"\nc\"\r\n2;\"\"\r\n3;\r\n"},
+		{"changed", CSVOptions{Profile: "duckdb", Delimiter: ptr("\t"), Header: ptr(false), Quote: ptr(format.QuoteAll)}, "\"1\"\t\"a,\"\"b\"\"\nc\"\n\"2\"\t\"\"\n\"3\"\t\\N\n"},
+	} {
+		m, content := f.export(Order{Kind: TableExport, Table: "contacts", Selection: columns, CSV: test.options})
+		if diff := cmp.Diff(test.want, string(content)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+		if test.name == "default" {
+			if m.Options.Dialect != nil {
+				t.Errorf("%s: dialect is %+v", test.name, m.Options.Dialect)
+			}
+			continue
+		}
+		// What the manifest says is all that a reader needs.
+		text, err := json.Marshal(m.Options.Dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var dialect format.Dialect
+		if err := json.Unmarshal(text, &dialect); err != nil {
+			t.Fatal(err)
+		}
+		reader, err := format.NewCSVReader(strings.NewReader(string(content)), dialect.Reading())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for range 3 {
+			fields, err := reader.Read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprint(string(fields[1].Bytes), fields[1].Null))
+		}
+		if diff := cmp.Diff([]string{"a,\"b\"\ncfalse", "false", got[2]}, got); diff != "" || !strings.HasSuffix(got[2], "true") {
+			t.Errorf("%s: read (-want +got):\n%s", test.name, diff)
+		}
+	}
+	_, content := f.export(Order{Kind: DatabaseExport, CSV: CSVOptions{Delimiter: ptr("|")}})
+	if got := unzip(t, content)["companies.csv"]; got != "id|name\n1|Acme\n2|\n" {
+		t.Errorf("in a ZIP file: %q", got)
+	}
+}
+
+func TestOptionFaults(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	f.project(shop.ID, small)
+	for _, test := range []struct {
+		name  string
+		order Order
+		want  []string
+	}{
+		{"csv", Order{CSV: CSVOptions{Profile: "excell", Delimiter: ptr("x"), NullText: ptr("1"), LineEnding: ptr(format.CR), Quote: ptr(format.Quoting("no"))},
+			Compression: "rar", Split: true},
+			[]string{"profile", "delimiter", "null_text", "line_ending", "quote", "compression", "split"}},
+		{"json", Order{Format: "json", CSV: CSVOptions{Profile: "excel", Header: ptr(true), BOM: ptr(true), FormulaGuard: ptr(false)}},
+			[]string{"profile", "header", "bom", "formula_guard"}},
+		{"sqlite", Order{Format: "sqlite", Canonical: true, Compression: "gzip"}, []string{"canonical"}},
+		{"xlsx", Order{Format: "xlsx", Split: true, Compression: "zstd"}, []string{"compression"}},
+		{"unknown", Order{Format: "doc", Split: true, CSV: CSVOptions{Header: ptr(true)}}, []string{"format"}},
+		{"archive", Order{Kind: DatabaseExport, Format: "archive", Canonical: true, Compression: "gzip", CSV: CSVOptions{BOM: ptr(true)}},
+			[]string{"bom", "compression", "canonical"}},
+	} {
+		test.order.Project = shop
+		if test.order.Kind == "" {
+			test.order.Kind, test.order.Table = TableExport, "contacts"
+		}
+		_, err := f.Create(background, test.order)
+		var got []string
+		if err != nil {
+			for _, d := range problem.From(err).Details {
+				got = append(got, d.Field)
+			}
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: faults (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+func TestCompression(t *testing.T) {
+	f := started(t, small)
+	for name, tool := range map[string]string{"gzip": "gzip", "zstd": "zstd"} {
+		path := testkit.Tool(t, tool)
+		m, content := f.export(Order{Kind: TableExport, Table: "contacts", Compression: name})
+		if got := run(t, string(content), path, "-dc"); got != contactsCSV {
+			t.Errorf("%s gives %q", name, got)
+		}
+		if want := "contacts.csv." + map[string]string{"gzip": "gz", "zstd": "zst"}[name]; m.DownloadName != want || m.ContentType != "application/"+name {
+			t.Errorf("%s: %s, %s", name, m.DownloadName, m.ContentType)
+		}
+		m, content = f.export(Order{Kind: SchemaExport, Format: "sql", Compression: name})
+		if got := run(t, string(content), path, "-dc"); !strings.Contains(got, "CREATE TABLE \"contacts\"") || m.Options.Compression != name {
+			t.Errorf("%s gives %q", name, got)
+		}
+	}
+	f.reopen()
+	if n := len(f.files()); n != 4 {
+		t.Errorf("%d files are left by a restart, want 4", n)
+	}
+}
+
+// shuffled fills a project with the same rows in another order of their rowids,
+// and with another history.
+func shuffled(seed uint64) func(*projectdb.DB) error {
+	return func(db *projectdb.DB) error {
+		return db.Load(context.Background(), func(l *projectdb.Loader) error {
+			table, err := l.CreateTable(projectdb.Table{Name: "loose", Columns: []projectdb.Column{
+				{Name: "a", Type: "ANY"}, {Name: "t", Type: "TEXT", Collation: "NOCASE"},
+			}})
+			if err != nil {
+				return err
+			}
+			in, _, err := l.Insert(&table, []string{"a", "t"}, false)
+			if err != nil {
+				return err
+			}
+			defer in.Close()
+			var rows [][]sqlite.Value
+			for _, v := range hardValues() {
+				rows = append(rows, []sqlite.Value{v, sqlite.TextValue("x")}, []sqlite.Value{v, sqlite.TextValue("X")})
+			}
+			for i := range 10_000 {
+				rows = append(rows, []sqlite.Value{sqlite.IntValue(int64(i / 2)), sqlite.TextValue(fmt.Sprint(i % 7))})
+			}
+			rand.New(rand.NewPCG(seed, 0)).Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+			for _, row := range rows {
+				if err := in.Row(row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+func TestCanonicalExportsOfEqualDataAreEqual(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	f.project(1, shuffled(1))
+	f.project(2, shuffled(2))
+	f.Start()
+	orders := []Order{
+		{Kind: DatabaseExport, Format: "json"}, {Kind: DatabaseExport, Format: "zip"}, {Kind: DatabaseExport, Format: "sql"},
+		{Kind: DatabaseExport, Format: "zip-ndjson"}, {Kind: DatabaseExport, Format: "zip-parquet"}, {Kind: SchemaExport, Format: "sql"},
+	}
+	for _, name := range []string{"csv", "json", "ndjson", "xlsx", "parquet"} {
+		orders = append(orders, Order{Kind: TableExport, Table: "loose", Format: name})
+	}
+	orders = append(orders,
+		Order{Kind: TableExport, Table: "loose", Compression: "gzip"},
+		Order{Kind: TableExport, Table: "loose", Compression: "zstd"},
+		Order{Kind: TableExport, Table: "loose", Selection: projectdb.Selection{Columns: []string{"t"}, Sort: "t", Descending: true, Limit: 5000}})
+	for _, order := range orders {
+		order.Canonical = true
+		var content [2][]byte
+		for i := range content {
+			// The slug is part of some files.
+			order.Project = ProjectRef{ID: int64(i + 1), Slug: "same"}
+			m := f.create(order)
+			f.clock.advance(time.Hour + time.Second)
+			m, err := f.Wait(background, order.Project.ID, m.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Snapshot != nil || !m.Options.Canonical {
+				t.Errorf("%s: the snapshot is %v", order.Format, m.Snapshot)
+			}
+			a, err := f.Artifact(background, order.Project.ID, m.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			content[i] = make([]byte, *m.SizeBytes)
+			if _, err := io.ReadFull(a.File, content[i]); err != nil {
+				t.Fatal(err)
+			}
+			a.File.Close()
+		}
+		if string(content[0]) != string(content[1]) {
+			t.Errorf("%s %s %s: the files differ", order.Kind, order.Format, order.Compression)
+		}
+	}
+}

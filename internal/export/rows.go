@@ -1,0 +1,107 @@
+package export
+
+import (
+	"context"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// writeTable writes the selected rows of a table by a TableWriter, which must
+// see them in order. begin makes it.
+func (j *job) writeTable(s *source, t *projectdb.Table, result *TableResult, begin func([]format.Column) (format.TableWriter, error)) error {
+	scan, err := s.snapshot.Scan(t, s.work.Selections[t.ID])
+	if err != nil {
+		return err
+	}
+	defer scan.Close()
+	w, err := begin(scan.Columns)
+	if err != nil {
+		return err
+	}
+	if result.RowCount, err = j.pump(scan.Next, w); err != nil {
+		return err
+	}
+	return result.check(w)
+}
+
+// pump writes all batches that next fills: another goroutine reads ahead of
+// this one, which writes. It closes the writer.
+func (j *job) pump(next func(*sqlite.Batch) (bool, error), w format.TableWriter) (rows int64, err error) {
+	ctx, cancel := context.WithCancel(j.ctx)
+	free, filled := make(chan *sqlite.Batch, 2), make(chan *sqlite.Batch)
+	free <- &sqlite.Batch{}
+	free <- &sqlite.Batch{}
+	var readErr error
+	go func() {
+		defer close(filled)
+		readErr = readAhead(ctx, next, free, filled)
+	}()
+	// The reader must be at rest before its statement is closed.
+	defer func() {
+		cancel()
+		for range filled {
+		}
+	}()
+	for b := range filled {
+		if err := w.Rows(b); err != nil {
+			return rows, err
+		}
+		rows += int64(b.Rows)
+		j.rowsDone.Add(int64(b.Rows))
+		free <- b
+	}
+	if readErr != nil {
+		return rows, readErr
+	}
+	return rows, w.Close()
+}
+
+func readAhead(ctx context.Context, next func(*sqlite.Batch) (bool, error), free <-chan *sqlite.Batch, filled chan<- *sqlite.Batch) error {
+	for {
+		var b *sqlite.Batch
+		select {
+		case b = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		more, err := next(b)
+		if err != nil || !more {
+			return err
+		}
+		select {
+		case filled <- b:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// countedWriter is a TableWriter whose encoder can tell what it has replaced.
+type countedWriter struct {
+	format.TableWriter
+	encoder format.Encoder
+}
+
+// Replaced returns how many values the format could not hold.
+func (w countedWriter) Replaced() int64 { return replaced(w.encoder) }
+
+// replaced returns how many values an encoder or writer could not write as they
+// are.
+func replaced(holder any) int64 {
+	if counts, ok := holder.(interface{ Replaced() int64 }); ok {
+		return counts.Replaced()
+	}
+	return 0
+}
+
+// insertWriter writes rows into a table of a database file.
+type insertWriter struct{ in *projectdb.Inserter }
+
+func (w insertWriter) Rows(b *sqlite.Batch) error { return w.in.Batch(b) }
+
+func (w insertWriter) Close() error {
+	w.in.Close()
+	return nil
+}

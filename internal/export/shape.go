@@ -1,0 +1,88 @@
+package export
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// shape is a table as another database is to have it.
+type shape struct {
+	table   *projectdb.Table
+	counter int64 // the largest id that AUTOINCREMENT has given
+}
+
+// shapes returns the tables of the source as another database is to have them,
+// and a source of their rows without the values that it computes itself.
+func (s *source) shapes() (*source, []shape, error) {
+	stored, ordered := *s, *s.work
+	stored.work = &ordered
+	ordered.Selections = maps.Clone(s.work.Selections)
+	shapes := make([]shape, len(s.tables))
+	for i, t := range s.tables {
+		counter, err := s.snapshot.Counter(t)
+		if err != nil {
+			return nil, nil, err
+		}
+		shapes[i] = shape{s.work.shape(t, s.tables), counter}
+		if selection := s.work.Selections[t.ID]; selection.Columns == nil {
+			selection.Columns = storedColumns(t)
+			ordered.setSelection(t.ID, selection)
+		}
+	}
+	return &stored, shapes, nil
+}
+
+// storedColumns returns the names of the columns that rows have values for, or
+// nil when those are all.
+func storedColumns(t *projectdb.Table) []string {
+	var names []string
+	for _, column := range t.Columns {
+		if column.Generated == "" {
+			names = append(names, column.Name)
+		}
+	}
+	if len(names) == len(t.Columns) {
+		return nil
+	}
+	return names
+}
+
+// shape returns a table without what part of its columns, or part of the
+// tables or their rows, cannot satisfy.
+func (w *work) shape(t *projectdb.Table, among []*projectdb.Table) *projectdb.Table {
+	chosen := w.Selections[t.ID].Columns
+	if chosen != nil {
+		return shapeOfColumns(t, chosen)
+	}
+	whole := *t
+	whole.ForeignKeys = slices.DeleteFunc(slices.Clone(t.ForeignKeys), func(key projectdb.ForeignKey) bool {
+		return !slices.ContainsFunc(among, func(parent *projectdb.Table) bool {
+			return strings.EqualFold(parent.Name, key.Parent) && !w.isPart(parent.ID)
+		})
+	})
+	return &whole
+}
+
+// shapeOfColumns returns a table of chosen columns with nothing but their types
+// and, when it is among them, the primary key.
+func shapeOfColumns(t *projectdb.Table, chosen []string) *projectdb.Table {
+	part := &projectdb.Table{ID: t.ID, Name: t.Name}
+	for _, name := range chosen {
+		column := *t.Column(name)
+		column.Generated, column.Stored = "", false
+		part.Columns = append(part.Columns, column)
+	}
+	for _, key := range t.PrimaryKey {
+		if part.Column(key.Column) == nil {
+			return part
+		}
+	}
+	part.PrimaryKey, part.RowidKey, part.WithoutRowid, part.Autoincrement = t.PrimaryKey, t.RowidKey, t.WithoutRowid, t.Autoincrement
+	return part
+}
+
+// quoteText returns a text as an SQL literal.
+func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

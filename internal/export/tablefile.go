@@ -1,0 +1,51 @@
+package export
+
+import (
+	"io"
+
+	"github.com/zangtable/zangtable/internal/format"
+)
+
+// tableWriter returns a writer of one table's rows as a file of the format
+// that the layout has for tables.
+func (l layout) tableWriter(w io.Writer, table string, columns []format.Column) (format.TableWriter, error) {
+	switch l.format.table {
+	case "xlsx":
+		return format.NewXLSX(w, columns, format.XLSXOptions{Sheet: table, Split: l.work.Split, Modified: l.at})
+	case "parquet":
+		return format.NewParquet(w, columns)
+	}
+	return l.encodedWriter(w, l.format.table, columns), nil
+}
+
+func (l layout) encodedWriter(w io.Writer, name string, columns []format.Column) format.TableWriter {
+	encoder := l.encoder(name, columns)
+	return countedWriter{format.NewTableWriter(w, encoder), encoder}
+}
+
+// writeTables writes each table as a file of its own: the only one, or a member
+// of a ZIP file, which is returned.
+func (j *job) writeTables(s *source, l layout, w io.Writer) (*memberZIP, error) {
+	var zip *memberZIP
+	if l.format.isZIP() {
+		zip = newMemberZIP(w, l.modified())
+		w = zip
+	}
+	for i, t := range s.tables {
+		if zip != nil {
+			if err := zip.createTable("", t.Name, l.format.table); err != nil {
+				return zip, err
+			}
+		}
+		err := j.writeTable(s, t, &j.record.manifest.Tables[i], func(columns []format.Column) (format.TableWriter, error) {
+			return l.tableWriter(w, t.Name, columns)
+		})
+		if err != nil {
+			return zip, err
+		}
+	}
+	if zip != nil {
+		return zip, zip.close()
+	}
+	return nil, nil
+}

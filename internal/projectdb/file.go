@@ -1,0 +1,135 @@
+package projectdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// own are the server's tables in a project's database.
+var own = [...]string{"_columns", "_tables", "_project"}
+
+// WriteFile writes the whole state into the new database file path, without
+// the server's own tables and without a byte that they have left. draft is the
+// path of a file that is needed meanwhile; the caller removes both after a
+// failure. The end of ctx stops it.
+func (s *Snapshot) WriteFile(ctx context.Context, draft, path string) error {
+	if err := s.conn().Backup(ctx, draft); err != nil {
+		return fmt.Errorf("copy the database: %w", explain(err))
+	}
+	c, err := sqlite.OpenPrivate(ctx, draft)
+	if err != nil {
+		return explain(err)
+	}
+	for _, name := range own {
+		if err := c.Exec("DROP TABLE " + name); err != nil {
+			return errors.Join(explain(err), c.Close())
+		}
+	}
+	return finishFile(c, draft, path)
+}
+
+// finishFile makes the draft into a database file that is nobody's in
+// particular, and checks it.
+func finishFile(c *sqlite.Conn, draft, path string) error {
+	err := c.Exec("PRAGMA application_id = 0")
+	if err == nil {
+		err = c.Exec("PRAGMA user_version = 0")
+	}
+	if err == nil {
+		// What was dropped is still in free pages; nothing is in a new file.
+		err = c.VacuumInto(path)
+	}
+	if err := errors.Join(err, c.Close()); err != nil {
+		return fmt.Errorf("write a database file: %w", explain(err))
+	}
+	if err := os.Remove(draft); err != nil {
+		return fmt.Errorf("remove a draft: %w", err)
+	}
+	return checkFile(path)
+}
+
+func checkFile(path string) error {
+	c, err := sqlite.OpenFile(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(c.CheckIntegrity(), c.Close()); err != nil {
+		return fmt.Errorf("check a database file: %w", err)
+	}
+	return nil
+}
+
+// Counter returns the largest id that AUTOINCREMENT has given in the table, 0
+// for none.
+func (s *Snapshot) Counter(t *Table) (int64, error) {
+	if !t.Autoincrement {
+		return 0, nil
+	}
+	n, err := s.conn().Int("SELECT seq FROM sqlite_sequence WHERE name = ?", t.Name)
+	return n, explain(err)
+}
+
+// File is a new database file that is being filled with tables.
+type File struct {
+	c           *sqlite.Conn
+	draft, path string
+}
+
+// NewFile begins the database file path. draft and ctx are as with
+// Snapshot.WriteFile. Finish or Discard ends it.
+func NewFile(ctx context.Context, draft, path string) (*File, error) {
+	c, err := sqlite.OpenPrivate(ctx, draft)
+	if err != nil {
+		return nil, explain(err)
+	}
+	if err := c.Exec("BEGIN"); err != nil {
+		return nil, errors.Join(explain(err), c.Close())
+	}
+	return &File{c, draft, path}, nil
+}
+
+// CreateTable creates a table of the given shape, without its indexes.
+func (f *File) CreateTable(t *Table) error { return explain(f.c.Exec(t.CreateSQL())) }
+
+// CreateIndexes creates the indexes of a table that SQLite does not make by
+// itself.
+func (f *File) CreateIndexes(t *Table) error {
+	for _, x := range t.Indexes {
+		if !x.Managed() {
+			continue
+		}
+		if err := f.c.Exec(x.CreateSQL()); err != nil {
+			return explain(err)
+		}
+	}
+	return nil
+}
+
+// Insert begins to insert rows with the given columns into a table.
+func (f *File) Insert(t *Table, columns []format.Column) (*Inserter, error) {
+	names := make([]string, len(columns))
+	for i, column := range columns {
+		names[i] = column.Name
+	}
+	in, _, err := (&Loader{c: f.c}).Insert(t, names, false)
+	return in, explain(err)
+}
+
+// SetCounter sets the largest id that AUTOINCREMENT has given in the table.
+func (f *File) SetCounter(t *Table, id int64) error { return explain(writeCounter(f.c, t, id)) }
+
+// Finish completes the file and checks it.
+func (f *File) Finish() error {
+	if err := f.c.Exec("COMMIT"); err != nil {
+		return errors.Join(explain(err), f.c.Close())
+	}
+	return finishFile(f.c, f.draft, f.path)
+}
+
+// Discard gives the file up. Its caller removes what there is of it.
+func (f *File) Discard() error { return f.c.Close() }
