@@ -101,9 +101,15 @@ type Admin struct {
 	close  func() error
 }
 
+// dialTimeout is how long an owner of the folder that is starting or stopping
+// is waited for.
+const dialTimeout = 10 * time.Second
+
 // Dial reaches the process that has the data folder, or takes the folder when
 // none has it.
 func Dial(ctx context.Context, folder string, log *slog.Logger) (*Admin, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
 	for {
 		app, err := Open(folder, log)
 		if err == nil {

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+func dial(t *testing.T, folder string) *Admin {
+	t.Helper()
+	admin, err := Dial(t.Context(), folder, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { admin.Close() })
+	return admin
+}
+
+func TestCommandsReachWhoeverHasTheFolder(t *testing.T) {
+	for name, folder := range map[string]string{
+		"short path": filepath.Join(t.TempDir(), "data"),
+		"long path":  filepath.Join(t.TempDir(), strings.Repeat("a-very-long-name/", 12), "data"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			owner, guest := dial(t, folder), dial(t, folder)
+			made, err := CreateProject.Call(t.Context(), guest, NewProject{Slug: "Shop", Name: "The shop"})
+			if err != nil || made.Slug != "shop" {
+				t.Fatalf("made %+v, %v", made, err)
+			}
+			seen, err := ListProjects.Call(t.Context(), owner, None{})
+			if err != nil || len(seen) != 1 || seen[0] != made {
+				t.Errorf("the owner of the folder sees %+v, %v", seen, err)
+			}
+			info, err := os.Stat(filepath.Join(folder, "admin.sock"))
+			if err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("the socket is %v, %v", info, err)
+			}
+			if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("the folder is %v, %v", info, err)
+			}
+		})
+	}
+}
+
+func TestFailureOfACommandKeepsItsFields(t *testing.T) {
+	admin := dial(t, t.TempDir())
+	_, err := CreateProject.Call(t.Context(), admin, NewProject{Slug: "not a slug", Name: ""})
+	p := problem.From(err)
+	if p.Code != problem.CodeValidationFailed || len(p.Details) != 2 || p.Details[0].Field != "project_slug" || p.Details[1].Field != "project_name" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDialGivesUpOnAnOwnerThatDoesNotAnswer(t *testing.T) {
+	folder := t.TempDir()
+	app, err := Open(folder, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := Dial(ctx, folder, slog.New(slog.DiscardHandler)); err != ErrInUse {
+		t.Errorf("got %v, want ErrInUse", err)
+	}
+}
+
+func TestNextCommandTakesTheFolderWhenTheOwnerLeaves(t *testing.T) {
+	folder := t.TempDir()
+	owner := dial(t, folder)
+	time.AfterFunc(100*time.Millisecond, func() { owner.Close() })
+	for i := range 20 {
+		admin, err := Dial(t.Context(), folder, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatalf("dial %d: %v", i, err)
+		}
+		if _, err := ListProjects.Call(t.Context(), admin, None{}); err != nil && !strings.Contains(err.Error(), "speak to the server") {
+			t.Errorf("call %d: %v", i, err)
+		}
+		admin.Close()
+		time.Sleep(10 * time.Millisecond)
+	}
+}
