@@ -2,6 +2,7 @@ package projectdb
 
 import (
 	"context"
+	flags "flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -148,4 +149,17 @@ func run(t testing.TB, db *DB, statements ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// checks sets how often a slow property is tried, unless the command line says
+// how often.
+func checks(t *testing.T, n string) {
+	const name, usual = "rapid.checks", "100"
+	if flags.Lookup(name).Value.String() != usual {
+		return
+	}
+	if err := flags.Set(name, n); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { flags.Set(name, usual) })
 }

@@ -423,6 +423,7 @@ func look(t *rapid.T, c *sqlite.Conn) string {
 }
 
 func TestChangesOfShapeAgreeWithTheModel(t *testing.T) {
+	checks(t, "25")
 	dir := openDir(t, 0, DirOptions{})
 	project := int64(0)
 	rapid.Check(t, func(t *rapid.T) {

@@ -190,6 +190,7 @@ func numbers(page Page) (list []string) {
 
 func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 	program := testkit.Tool(t, "sqlite3")
+	checks(t, "25")
 	var projects []*DB
 	for _, create := range keyed {
 		db := openProject(t)
