@@ -1,6 +1,7 @@
 package format
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
 	"fmt"
@@ -137,16 +138,16 @@ func TestXLSXReaderReadsExcelize(t *testing.T) {
 func sheetFile(t *testing.T, rows string) []byte {
 	t.Helper()
 	var file bytes.Buffer
-	z := NewZIP(&file)
-	for name, text := range map[string]string{
-		"_rels/.rels": xlsxRels, "xl/workbook.xml": workbook([]string{"t"}), "xl/_rels/workbook.xml.rels": workbookRels(1), "xl/styles.xml": xlsxStyles,
-		"xl/worksheets/sheet1.xml": `<x:worksheet xmlns:x="` + sheetNS + `"><x:sheetData>` + rows + `</x:sheetData></x:worksheet>`,
+	z := zip.NewWriter(&file)
+	for _, part := range [][2]string{
+		{"_rels/.rels", xlsxRels}, {"xl/workbook.xml", workbook([]string{"t"})}, {"xl/_rels/workbook.xml.rels", workbookRels(1)}, {"xl/styles.xml", xlsxStyles},
+		{"xl/worksheets/sheet1.xml", `<x:worksheet xmlns:x="` + sheetNS + `"><x:sheetData>` + rows + `</x:sheetData></x:worksheet>`},
 	} {
-		w, err := z.Create(name, time.Time{})
+		w, err := z.CreateHeader(&zip.FileHeader{Name: part[0], Method: zip.Store})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Write([]byte(text)); err != nil {
+		if _, err := w.Write([]byte(part[1])); err != nil {
 			t.Fatal(err)
 		}
 	}
