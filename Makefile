@@ -1,7 +1,7 @@
 # make check is what CI runs, without the race detector and the browser.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check lint test race fuzz run bench docs
+.PHONY: check lint test race fuzz run bench bench-export docs
 
 check: lint test
 
@@ -31,6 +31,10 @@ run:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+# Measures exports beside other programs, those that are installed.
+bench-export:
+	go run ./bench -out docs/benchmarks.md
 
 # Writes the generated documents anew; tests compare them.
 docs:

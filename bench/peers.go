@@ -49,14 +49,13 @@ func (c *config) peers(ctx context.Context, file string) (all []peer) {
 		name := "sqlite3 shell " + shellVersion(ctx, shell)
 		add(name, csvWork, shell, "-readonly", "-csv", "-header", file, query)
 		add(name, jsonWork, shell, "-readonly", "-json", file, query)
-		for _, packer := range []string{"pigz -1", "zip -q -1 - -"} {
-			program, _, _ := strings.Cut(packer, " ")
+		for program, packer := range map[string]string{"pigz": "pigz -1", "zip": "zip -q -1 - -"} {
 			if _, err := exec.LookPath(program); err != nil {
 				say("skipped: %s is not installed", program)
 				continue
 			}
 			pipe := fmt.Sprintf("%s -readonly -csv -header '%s' '%s' | %s", shell, file, query, packer)
-			add(name+" into "+strings.TrimSuffix(packer, " -q -1 - -")+" -1", zipWork, "sh", "-c", pipe)
+			add(name+" into "+program+" -1", zipWork, "sh", "-c", pipe)
 		}
 	}
 	if floor, version, err := c.buildFloor(ctx); err != nil {
@@ -107,6 +106,9 @@ func (c *config) buildFloor(ctx context.Context) (program, version string, err e
 	}
 	if _, after, ok := strings.Cut(string(text), "#define SQLITE_VERSION "); ok {
 		version = strings.Trim(strings.Fields(after)[0], `"`)
+	}
+	if _, err := os.Stat(program); err == nil {
+		return program, version, nil // of an earlier run in the same folder
 	}
 	out, err := exec.CommandContext(ctx, compiler, args...).CombinedOutput()
 	if err != nil {

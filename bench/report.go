@@ -19,8 +19,9 @@ const ours = "ZangTable, through HTTP"
 type report struct {
 	config  *config
 	file    string
-	bytes   int64 // of the database
-	idle    int64 // bytes that the server has before the first export
+	bytes   int64  // of the database
+	load    string // what other processes asked of the processors before
+	idle    int64  // bytes that the server has before the first export
 	lines   []line
 	writing *writing
 }
@@ -38,7 +39,7 @@ func (r *report) measure(ctx context.Context, s *server, peers []peer) error {
 	if err != nil {
 		return err
 	}
-	r.bytes = info.Size()
+	r.bytes, r.load = info.Size(), load()
 	time.Sleep(time.Second)
 	r.idle = s.usage().rss
 	path := filepath.Join(r.config.folder, "out")
@@ -87,16 +88,18 @@ func (l line) peak() int64 {
 // text is the table of results, and what the inserting clients did.
 func (r *report) text() string {
 	var b strings.Builder
-	fmt.Fprintln(&b, "| export | program | wall s | CPU s | peak MiB | output MB | ZangTable / it |")
-	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|")
-	mine := 0.0
+	fmt.Fprintln(&b, "| export | program | wall s | CPU s | peak MiB | output MB | ratio of wall | ratio of CPU |")
+	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|---|")
+	var mine line
 	for _, l := range r.lines {
 		if l.name == ours {
-			mine = l.wall()
+			mine = l
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %d | %d | %.2f |\n", l.work, l.name, l.wall(), l.cpu(), l.peak()>>20, l.results[0].size/1_000_000, mine/l.wall())
+		fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %d | %d | %.2f | %.2f |\n", l.work, l.name, l.wall(), l.cpu(), l.peak()>>20,
+			l.results[0].size/1_000_000, mine.wall()/l.wall(), mine.cpu()/l.cpu())
 	}
-	fmt.Fprintf(&b, "\nThe server had %d MiB resident before the first export.\n", r.idle>>20)
+	fmt.Fprint(&b, "\nThe ratios are what ZangTable takes, divided by what the program of the line takes.\n")
+	fmt.Fprintf(&b, "The server had %d MiB resident before the first export.\n", r.idle>>20)
 	if w := r.writing; w != nil {
 		fmt.Fprintf(&b, "\n%d clients that insert single rows into the same table over HTTP: %.0f rows/s alone, %.0f rows/s (%.0f %%)\nbeside a CSV export of it, which took %.2f s.\n",
 			clients, w.alone, w.beside, 100*w.beside/w.alone, w.export.Seconds())
@@ -114,7 +117,7 @@ counts.
 %s
 ## How it was measured
 
-- %d processors, %s/%s, %s; %d rounds, in which the programs take turns; medians, the largest of the peaks.
+- %d processors with a load of %s before the run, %s/%s, %s; %d rounds, in which the programs take turns; medians, the largest of the peaks.
 - %d rows of 12 columns (integers, reals with two decimals, short texts, some with quotes, commas and line ends, NULLs,
   dates, a BLOB of 16 bytes), %d MB of database, generated from a fixed seed. All programs read the file of the project.
 - ZangTable: from the request to the answer that the artifact is ready: written, synced, and with its SHA-256. The peak is
@@ -122,7 +125,7 @@ counts.
 - The others write to a file in the same folder (%s), without hash and sync. CPU time of a pipe includes both programs; its
   peak is that of the larger. The ZIP of ZangTable is made of the whole database, by all processors.
 - The C floor is `+"`bench/testdata/floor.c`"+`: step, column text, one thread, no shell.
-`, r.text(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), r.config.rounds, r.config.rows, r.bytes/1_000_000, place(r.config.folder))
+`, r.text(), runtime.NumCPU(), r.load, runtime.GOOS, runtime.GOARCH, runtime.Version(), r.config.rounds, r.config.rows, r.bytes/1_000_000, place(r.config.folder))
 }
 
 // place tells a folder in memory from one on a disk.
@@ -131,4 +134,13 @@ func place(folder string) string {
 		return "in memory"
 	}
 	return "on disk"
+}
+
+// load returns the load average of the last minute, where there is one.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown size"
+	}
+	return strings.Fields(string(text))[0]
 }
