@@ -31,6 +31,7 @@ type Config struct {
 	MaxLife       time.Duration // 30 days: the longest that can be asked for
 	KeepManifests time.Duration // 7 days: how long a manifest outlives its artifact
 	SweepInterval time.Duration // 1 minute
+	QueryTimeout  time.Duration // 10 minutes: how long the statement of a query export may run
 	Workers       int           // 2: jobs that run at once
 	PerProject    int           // 1: of these, jobs of one project
 }
@@ -41,6 +42,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.MaxLife, 30*day)
 	setDefault(&c.KeepManifests, 7*day)
 	setDefault(&c.SweepInterval, time.Minute)
+	setDefault(&c.QueryTimeout, 10*time.Minute)
 	setDefault(&c.Workers, 2)
 	setDefault(&c.PerProject, 1)
 	setDefault(&c.Log, slog.New(slog.DiscardHandler))

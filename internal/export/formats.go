@@ -45,6 +45,12 @@ var formats = [...]fileFormat{
 	{DatabaseExport, "sqlite", "sqlite", sqliteType, "sqlite"},
 	{DatabaseExport, "sql", "sql", sqlType, "sql"},
 	{DatabaseExport, "archive", "zip", zipType, ""},
+	{QueryExport, "csv", "csv", csvType, "csv"},
+	{QueryExport, "json", "json", jsonType, "json"},
+	{QueryExport, "ndjson", "ndjson", ndjsonType, "ndjson"},
+	{QueryExport, "xlsx", "xlsx", xlsxType, "xlsx"},
+	{QueryExport, "parquet", "parquet", parquetType, "parquet"},
+	{QueryExport, "sqlite", "sqlite", sqliteType, "sqlite"},
 	{SchemaExport, "json", "json", jsonType, ""},
 	{SchemaExport, "sql", "sql", sqlType, ""},
 }

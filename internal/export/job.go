@@ -59,37 +59,43 @@ func (e *Exports) make(j *job) error {
 	return nil
 }
 
-// fill takes a snapshot of the project and writes what was ordered of it.
+// fill writes what was ordered of the project.
 func (e *Exports) fill(j *job, a *artifact) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+	m, work := &j.record.manifest, &j.record.work
+	l := layout{format: findFormat(nil, m.Kind, m.Format), work: work, project: m.Project}
+	w, err := compressor(work.Compress, a)
+	if err != nil {
+		return err
+	}
+	if m.Kind == QueryExport {
+		err = e.writeQuery(j, l, w)
+	} else {
+		err = e.writeSnapshot(j, l, w)
+	}
+	if err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// writeSnapshot writes tables, or their schema, as they are at one moment.
+func (e *Exports) writeSnapshot(j *job, l layout, w io.Writer) error {
 	s, err := e.openSource(j.ctx, j.record)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	m := &j.record.manifest
-	l := layout{format: findFormat(nil, m.Kind, m.Format), work: s.work, project: m.Project}
-	if s.work.Canonical {
-		s.work.setTotal(s.tables)
+	if l.work.Canonical {
+		l.work.setTotal(s.tables)
 	} else {
 		m.Snapshot, l.snapshot, l.at = &s.snapshot.ID, &s.snapshot.ID, e.now()
 	}
-	w, err := compressor(s.work.Compress, a)
-	if err != nil {
-		return err
-	}
-	if err := e.writeTo(w, j, s, l); err != nil {
-		return err
-	}
-	return w.Close()
-}
-
-func (e *Exports) writeTo(w io.Writer, j *job, s *source, l layout) error {
-	m := &j.record.manifest
 	if m.Kind == SchemaExport {
 		return l.writeSchema(w, s.tables)
 	}

@@ -52,6 +52,7 @@ const (
 	TableExport    Kind = "table_export"
 	DatabaseExport Kind = "database_export"
 	SchemaExport   Kind = "schema_export"
+	QueryExport    Kind = "query_export"
 )
 
 // Status is where an export is in its life.
@@ -103,6 +104,8 @@ type Options struct {
 	IncludeTables []string           `json:"include_tables,omitzero"`
 	ExcludeTables []string           `json:"exclude_tables,omitzero"`
 	TableOptions  map[string]Options `json:"table_options,omitzero"`
+	SQL           string             `json:"sql,omitzero" doc:"Of a query export."`
+	Params        json.RawMessage    `json:"params,omitzero"`
 	Profile       string             `json:"profile,omitzero" doc:"The named dialect that the order began with."`
 	Dialect       *format.Dialect    `json:"dialect,omitzero" doc:"How CSV files are written; what is needed to read them exactly."`
 	Compression   string             `json:"compression,omitzero" enum:"gzip,zstd"`

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -29,6 +31,12 @@ type Order struct {
 	Include, Exclude []string
 	// TableOptions is what a database export holds of single tables.
 	TableOptions map[string]projectdb.Selection
+	// SQL is the SELECT of a query export, Params its parameters: an array, or an
+	// object of named values.
+	SQL    string
+	Params jsontext.Value
+	// Readable are the ids of the tables that the statement may read; nil: all.
+	Readable []int64
 	// CSV is how CSV files are written, when the format has any.
 	CSV CSVOptions
 	// Compression of a file that is not compressed by its format: "", "none",
@@ -57,6 +65,9 @@ type work struct {
 	Tables     []int64 // nil: all but Excluded
 	Excluded   []int64
 	Selections map[int64]projectdb.Selection
+	SQL        string
+	Params     jsontext.Value
+	Readable   []int64
 	Dialect    *format.Dialect // of CSV files; nil: the default
 	Compress   string          // "", "gzip" or "zstd"
 	Canonical  bool
@@ -74,11 +85,7 @@ func (w *work) dialect() format.Dialect {
 // order is told at once, under the names of the request body. The unknown table
 // of a table export is not_found.
 func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
-	tables, err := e.tables(ctx, o.Project.ID)
-	if err != nil {
-		return Manifest{}, err
-	}
-	r, err := e.accept(o, tables)
+	r, err := e.check(ctx, o)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -89,17 +96,21 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 	return r.manifest, nil
 }
 
-func (e *Exports) tables(ctx context.Context, projectID int64) ([]projectdb.Table, error) {
-	db, release, err := e.projects.Lease(ctx, projectID)
+// check makes the order into the record of a pending export.
+func (e *Exports) check(ctx context.Context, o Order) (*record, error) {
+	db, release, err := e.projects.Lease(ctx, o.Project.ID)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	return db.Tables(ctx)
+	tables, err := db.Tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.accept(o, tables, func(w *work) error { return db.CheckQuery(ctx, e.query(w)) })
 }
 
-// accept makes the order into the record of a pending export.
-func (e *Exports) accept(o Order, tables []projectdb.Table) (*record, error) {
+func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*work) error) (*record, error) {
 	var faults problem.Faults
 	f := findFormat(&faults, o.Kind, o.Format)
 	r := &record{projectID: o.Project.ID, life: e.life(&faults, o.ExpiresIn)}
@@ -113,6 +124,9 @@ func (e *Exports) accept(o Order, tables []projectdb.Table) (*record, error) {
 	case DatabaseExport:
 		base = o.Project.Slug + "_database_export"
 		r.orderDatabase(&faults, o, tables)
+	case QueryExport:
+		base = o.Project.Slug + "_query_export"
+		err = r.orderQuery(&faults, o, checkQuery)
 	}
 	if err == nil {
 		err = faults.Err()

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"strings"
 
@@ -43,10 +44,29 @@ func (db *DB) ReadGuarded(ctx context.Context, permitted func(table string) bool
 		return err
 	}
 	defer func() { db.guarded <- c }()
+	return c.readGuarded(ctx, nil, permitted, fn)
+}
+
+// ReadGuardedAlone is ReadGuarded on a connection of its own, for what may run
+// for minutes. Before the guard is up, first runs in the same transaction.
+func (db *DB) ReadGuardedAlone(ctx context.Context, first func(*Conn) error, permitted func(table string) bool, fn func(*Conn) error) error {
+	c, err := db.openReader()
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.readGuarded(ctx, first, permitted, fn), c.Close())
+}
+
+func (c *Conn) readGuarded(ctx context.Context, first func(*Conn) error, permitted func(table string) bool, fn func(*Conn) error) error {
 	defer c.rollback()
 	// BEGIN is refused once the authorizer is in place, and so is ROLLBACK.
 	if err := c.pin(); err != nil {
 		return err
+	}
+	if first != nil {
+		if err := first(c); err != nil {
+			return err
+		}
 	}
 	objects, err := c.objectNames()
 	if err != nil {

@@ -1,0 +1,101 @@
+package export
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// query returns the statement of a query export.
+func (e *Exports) query(w *work) projectdb.Query {
+	q := projectdb.Query{SQL: w.SQL, Params: w.Params, Timeout: e.config.QueryTimeout}
+	if w.Readable != nil {
+		q.Permitted = func(tableID int64) bool { return slices.Contains(w.Readable, tableID) }
+	}
+	return q
+}
+
+// orderQuery notes the statement, for which check says whether it can run.
+func (r *record) orderQuery(faults *problem.Faults, o Order, check func(*work) error) error {
+	r.work.SQL, r.work.Params, r.work.Readable = o.SQL, o.Params.Clone(), o.Readable
+	r.manifest.Options.SQL, r.manifest.Options.Params = o.SQL, []byte(r.work.Params)
+	err := check(&r.work)
+	if problem.Is(err, problem.CodeValidationFailed) {
+		faults.Merge("", err)
+		return nil
+	}
+	return err
+}
+
+// writeQuery writes the rows that the statement gives.
+func (e *Exports) writeQuery(j *job, l layout, w io.Writer) error {
+	db, release, err := e.projects.Lease(j.ctx, j.record.projectID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	m := &j.record.manifest
+	err = db.ScanQuery(j.ctx, e.query(l.work), func(id projectdb.SnapshotID, scan *projectdb.Scan) (err error) {
+		if !l.work.Canonical {
+			m.Snapshot, l.snapshot, l.at = &id, &id, e.now()
+		}
+		if l.format.name == "sqlite" {
+			m.RowCount, err = e.writeQueryDatabase(j, scan, w)
+			return err
+		}
+		rows, err := l.tableWriter(w, queryTable, scan.Columns)
+		if err == nil {
+			m.RowCount, err = j.pump(scan.Next, rows)
+		}
+		return err
+	})
+	j.rowsTotal.Store(m.RowCount)
+	return err
+}
+
+// queryTable is the name of the table, or sheet, that holds what a statement
+// gave.
+const queryTable = "query_result"
+
+func (e *Exports) writeQueryDatabase(j *job, scan *projectdb.Scan, w io.Writer) (rows int64, err error) {
+	draft, path, err := e.folder.private(j.record)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, removeDatabase(draft), removeDatabase(path)) }()
+	file, err := projectdb.NewFile(j.ctx, draft, path)
+	if err != nil {
+		return 0, err
+	}
+	shape, columns := queryShape(scan.Columns)
+	if err = file.CreateTable(shape); err == nil {
+		var in *projectdb.Inserter
+		if in, err = file.Insert(shape, columns); err == nil {
+			rows, err = j.pump(scan.Next, insertWriter{in})
+		}
+	}
+	if err != nil {
+		return 0, errors.Join(err, file.Discard())
+	}
+	if err := file.Finish(); err != nil {
+		return 0, err
+	}
+	return rows, copyFile(j.ctx, w, path)
+}
+
+// queryShape returns a table that can hold any values in the columns, whose
+// names become such as tables of projects can have.
+func queryShape(columns []format.Column) (*projectdb.Table, []format.Column) {
+	shape, named := &projectdb.Table{Name: queryTable}, make([]format.Column, len(columns))
+	taken := map[string]bool{}
+	for i, column := range columns {
+		named[i].Name = projectdb.AdjustName(strings.TrimSpace(column.Name), "column", taken)
+		shape.Columns = append(shape.Columns, projectdb.Column{Name: named[i].Name, Type: "ANY"})
+	}
+	return shape, named
+}

@@ -1,0 +1,89 @@
+package export
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/testkit"
+)
+
+func TestQueryExport(t *testing.T) {
+	f := started(t, small)
+	order := Order{Kind: QueryExport, SQL: "SELECT email, count(*) OVER () FROM contacts WHERE age > :least ORDER BY id", Params: []byte(`{"least":0}`), TokenID: 7}
+	m, content := f.export(order)
+	if want := "email,count(*) OVER ()\nada@example.com,2\nzoë@example.com,2\n"; string(content) != want {
+		t.Errorf("got %q", content)
+	}
+	if m.RowCount != 2 || m.Table != nil || *m.CreatedByTokenID != 7 || m.Snapshot.Commit != 4 || m.DownloadName != "shop_query_export.csv" ||
+		m.Options.SQL != order.SQL || string(m.Options.Params) != `{"least":0}` || m.Progress.RowsTotal != 2 {
+		t.Errorf("manifest is %+v", m)
+	}
+	order.Format = "ndjson"
+	if _, content = f.export(order); !strings.HasPrefix(string(content), `{"email":"ada@example.com","count(*) OVER ()":2}`) {
+		t.Errorf("got %s", content)
+	}
+	for _, order.Format = range []string{"xlsx", "parquet", "json"} {
+		f.export(order)
+	}
+	order.Format = "sqlite"
+	_, content = f.export(order)
+	path := filepath.Join(t.TempDir(), "x.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, "SELECT * FROM query_result", testkit.Tool(t, "sqlite3"), path); got != "ada@example.com|2\nzoë@example.com|2\n" {
+		t.Errorf("the shell reads %q", got)
+	}
+}
+
+func TestQueryExportIsRefused(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	f.project(shop.ID, small)
+	for _, test := range []struct {
+		order Order
+		code  problem.Code
+		want  string
+	}{
+		{Order{SQL: "SELECT nmae FROM contacts", Format: "doc"}, problem.CodeValidationFailed, "format sql"},
+		{Order{SQL: "DELETE FROM contacts"}, problem.CodeValidationFailed, "sql"},
+		{Order{SQL: "SELECT * FROM _tables"}, problem.CodeValidationFailed, "sql"},
+		{Order{SQL: "SELECT 1; SELECT 2"}, problem.CodeValidationFailed, "sql"},
+		{Order{SQL: "SELECT ?1", Params: []byte(`[]`)}, problem.CodeValidationFailed, "params"},
+		{Order{SQL: "SELECT name FROM companies JOIN contacts USING (id)", Readable: []int64{1}}, problem.CodePermissionDenied, ""},
+		{Order{SQL: ""}, problem.CodeValidationFailed, "sql"},
+	} {
+		test.order.Kind, test.order.Project = QueryExport, shop
+		_, err := f.Create(background, test.order)
+		var fields []string
+		if err != nil {
+			for _, d := range problem.From(err).Details {
+				fields = append(fields, d.Field)
+			}
+		}
+		if codeOf(err) != test.code || strings.Join(fields, " ") != test.want {
+			t.Errorf("%s: %v", test.order.SQL, err)
+		}
+	}
+}
+
+func TestQueryExportRunsLongAndEnds(t *testing.T) {
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = 300 * time.Millisecond })
+	f.project(shop.ID, small)
+	f.Start()
+	endless := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
+	for _, columns := range []string{"i FROM n", "count(*) FROM n"} {
+		m := f.create(Order{Kind: QueryExport, SQL: endless + columns})
+		m, err := f.Wait(background, shop.ID, m.ID)
+		if m.Status != Failed || !strings.Contains(*m.Error, "longer than 300ms") {
+			t.Errorf("%s: %s, %v", columns, m.Status, err)
+		}
+	}
+	m := f.create(Order{Kind: QueryExport, SQL: endless + "i FROM n LIMIT 1"})
+	if f.wait(m).RowCount != 1 || len(f.files()) != 1 {
+		t.Errorf("files are %v", f.files())
+	}
+}
