@@ -100,12 +100,15 @@ func TestEveryValueSurvives(t *testing.T) {
 	for i := range hardValues {
 		rows = append(rows, []Value{hardValues[i], hardValues[(i+1)%len(hardValues)], hardValues[len(hardValues)-1-i]})
 	}
-	roundTrip(t, c, rows, 1000, 1<<30)
-	roundTrip(t, c, rows, 1, 1)
-	rapid.Check(t, func(t *rapid.T) {
-		rows := rapid.SliceOfN(rapid.SliceOfN(anyValue(), 3, 3), 0, 12).Draw(t, "rows")
-		roundTrip(t, c, rows, rapid.IntRange(1, 20).Draw(t, "max rows"), rapid.IntRange(1, 100).Draw(t, "max bytes"))
-	})
+	for _, utf8 := range []bool{false, true} {
+		c.utf8 = utf8
+		roundTrip(t, c, rows, 1000, 1<<30)
+		roundTrip(t, c, rows, 1, 1)
+		rapid.Check(t, func(t *rapid.T) {
+			rows := rapid.SliceOfN(rapid.SliceOfN(anyValue(), 3, 3), 0, 12).Draw(t, "rows")
+			roundTrip(t, c, rows, rapid.IntRange(1, 20).Draw(t, "max rows"), rapid.IntRange(1, 100).Draw(t, "max bytes"))
+		})
+	}
 }
 
 // A REAL that is whole is stored as an integer in the file; it must come back

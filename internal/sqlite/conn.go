@@ -13,6 +13,7 @@ type Conn struct {
 	c     *zs.Conn
 	idle  map[string]idleStmt // prepared statements not in use, by SQL text
 	clock uint64              // counts uses, to find the statement unused for longest
+	utf8  bool                // texts are known to be stored in UTF-8
 }
 
 type idleStmt struct {

@@ -42,7 +42,9 @@ func (c *Conn) pin() error {
 	if err := c.Exec("BEGIN"); err != nil {
 		return err
 	}
-	return c.Exec("SELECT 1 FROM sqlite_schema LIMIT 1")
+	encoding, err := c.Text("PRAGMA encoding")
+	c.utf8 = encoding == "UTF-8"
+	return errors.Join(err, c.Exec("SELECT 1 FROM sqlite_schema LIMIT 1"))
 }
 
 // Interrupt lets the end of ctx stop whatever runs on the snapshot's

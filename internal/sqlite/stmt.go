@@ -257,12 +257,23 @@ func (s *Stmt) appendRow(b *Batch) {
 	b.Rows++
 }
 
-// appendBytes copies column i into the arena. Asking for the text first would
-// convert nothing here, as the type is known: length and bytes suffice.
+// appendBytes copies column i into the arena.
 func (s *Stmt) appendBytes(b *Batch, i int, kind Kind) Cell {
-	n := s.s.ColumnLen(i)
 	at := len(b.arena)
-	b.grow(n)
-	s.s.ColumnBytes(i, b.arena[at:])
+	if !s.conn.utf8 {
+		// Asking for the length first converts the text, if it must be.
+		b.grow(s.s.ColumnLen(i))
+		s.s.ColumnBytes(i, b.arena[at:])
+		return Cell{Kind: kind, bits: uint64(at), size: uint32(len(b.arena) - at)}
+	}
+	// Every question takes its time: the length is not asked for where there is
+	// room anyway.
+	n := s.s.ColumnBytes(i, b.arena[at:cap(b.arena)])
+	if n == cap(b.arena)-at {
+		n = s.s.ColumnLen(i)
+		b.grow(n)
+		s.s.ColumnBytes(i, b.arena[at:])
+	}
+	b.arena = b.arena[:at+n]
 	return Cell{Kind: kind, bits: uint64(at), size: uint32(n)}
 }
