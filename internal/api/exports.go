@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -18,12 +19,44 @@ type ExportOptions struct {
 	Format    Optional[string] `json:"format,omitzero"`
 	FileName  Optional[string] `json:"file_name,omitzero" doc:"Offered for the download."`
 	ExpiresIn Optional[int64]  `json:"expires_in,omitzero" doc:"Seconds from completion until the file is removed."`
+
+	Compression string `json:"compression,omitzero" enum:"none,gzip,zstd" doc:"Of a file that its format does not compress."`
+	Canonical   Flag   `json:"canonical,omitzero" doc:"Makes files of equal rows equal byte for byte."`
 }
 
 func (o ExportOptions) of(kind export.Kind) export.Order {
-	order := export.Order{Kind: kind, ExpiresIn: o.ExpiresIn.Ptr()}
-	order.Format, order.FileName = o.Format.Value, o.FileName.Value
-	return order
+	return export.Order{
+		Kind: kind, Format: o.Format.Value, FileName: o.FileName.Value, ExpiresIn: o.ExpiresIn.Ptr(),
+		Compression: o.Compression, Canonical: o.Canonical.Or(false),
+	}
+}
+
+// ExportDialect is how rows are written where the format leaves a choice.
+type ExportDialect struct {
+	Profile      string           `json:"profile,omitzero" doc:"A named dialect of CSV to begin with; lossless when absent."`
+	Delimiter    Optional[string] `json:"delimiter,omitzero" doc:"Of CSV: a comma, semicolon, tab or vertical bar."`
+	Header       Flag             `json:"header,omitzero" doc:"Whether the first row of a CSV names the columns."`
+	BOM          Flag             `json:"bom,omitzero" doc:"Whether a CSV begins with a byte order mark."`
+	NullText     Optional[string] `json:"null_text,omitzero" doc:"What stands for NULL in a CSV."`
+	LineEnding   string           `json:"line_ending,omitzero" enum:"lf,crlf" doc:"Of CSV."`
+	Quote        string           `json:"quote,omitzero" enum:"minimal,all" doc:"Of CSV."`
+	FormulaGuard Flag             `json:"formula_guard,omitzero" doc:"Whether a CSV keeps spreadsheets from running text as a formula."`
+	Split        Flag             `json:"split,omitzero" doc:"Whether a workbook goes on in a further sheet where one is full."`
+}
+
+func (d ExportDialect) options() export.CSVOptions {
+	return export.CSVOptions{
+		Profile: d.Profile, Delimiter: d.Delimiter.Ptr(), Header: d.Header.Ptr(), BOM: d.BOM.Ptr(), NullText: d.NullText.Ptr(),
+		LineEnding: given(format.LineEnd(d.LineEnding)), Quote: given(format.Quoting(d.Quote)), FormulaGuard: d.FormulaGuard.Ptr(),
+	}
+}
+
+// given returns the word, or nil when it was not sent.
+func given[T ~string](word T) *T {
+	if word == "" {
+		return nil
+	}
+	return &word
 }
 
 // ExportSelection is what an export holds of one table.
@@ -53,6 +86,7 @@ type exportTableIn struct {
 	preferIn
 	Body struct {
 		ExportOptions
+		ExportDialect
 		ExportSelection
 	}
 }
@@ -68,6 +102,7 @@ func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTab
 	}
 	order := in.Body.of(export.TableExport)
 	order.Table, order.Selection = idOf(t), in.Body.selection()
+	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
 	return h.makeExport(ctx, ws, order, in.Prefer)
 }
 
@@ -75,6 +110,7 @@ type exportDatabaseIn struct {
 	preferIn
 	Body struct {
 		ExportOptions
+		ExportDialect
 		Include []string                   `json:"include_tables,omitzero" doc:"Only these tables; all when absent."`
 		Exclude []string                   `json:"exclude_tables,omitzero"`
 		Options map[string]ExportSelection `json:"table_options,omitzero" doc:"What the export holds of single tables."`
@@ -83,6 +119,7 @@ type exportDatabaseIn struct {
 
 func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *exportDatabaseIn) (Answer[exportOut], error) {
 	order := in.Body.of(export.DatabaseExport)
+	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
 	order.Include, order.Exclude = in.Body.Include, in.Body.Exclude
 	order.TableOptions = map[string]projectdb.Selection{}
 	for table, options := range in.Body.Options {

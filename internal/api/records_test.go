@@ -3,8 +3,11 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestBulkInsert(t *testing.T) {
@@ -86,7 +89,7 @@ func FuzzInsertBody(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		members := map[string]json.RawMessage{}
-		if !json.Valid([]byte(text)) || strings.Contains(text, `\`) || json.Unmarshal([]byte(text), &members) != nil || members == nil {
+		if !json.Valid([]byte(text)) || !utf8.ValidString(text) || strings.Contains(text, `\`) || json.Unmarshal([]byte(text), &members) != nil || members == nil {
 			return
 		}
 		if strings.Count(text, `"data"`) > 1 {
@@ -106,4 +109,36 @@ func FuzzInsertBody(f *testing.F) {
 			t.Errorf("%s: the row is %s", text, b.data)
 		}
 	})
+}
+
+func BenchmarkRecords(b *testing.B) {
+	h := openHouse(b, clock)
+	h.project(b, "shop")
+	secret := h.token(b, "shop").Secret
+	e := New(Config{Registry: h.registry, Exports: h.exports, Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}})
+	ask := func(b *testing.B, method, path, body string) {
+		r := httptest.NewRequest(method, "/projects/shop"+path, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+secret)
+		w := httptest.NewRecorder()
+		if e.ServeHTTP(w, r); w.Code >= 300 {
+			b.Fatal(w.Body)
+		}
+	}
+	ask(b, "POST", "/table", `{"table_name":"contacts","columns":[{"name":"name"},{"name":"city"},{"name":"age","type":"INTEGER"}]}`)
+	row := `{"name":"Ada Lovelace","city":"London","age":36}`
+	ask(b, "POST", "/records/contacts", `{"data":[`+strings.TrimSuffix(strings.Repeat(row+",", 1000), ",")+`]}`)
+	for _, c := range []struct{ name, method, path, body string }{
+		{"one", "GET", "/records/contacts/7", ""},
+		{"list-100", "GET", "/records/contacts?limit=100", ""},
+		{"list-500", "GET", "/records/contacts?limit=500", ""},
+		{"insert", "POST", "/records/contacts", row},
+		{"query", "POST", "/query", `{"sql":"SELECT * FROM contacts WHERE id = ?","params":[7]}`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				ask(b, c.method, c.path, c.body)
+			}
+		})
+	}
 }
