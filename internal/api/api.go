@@ -2,7 +2,8 @@
 // outputs, the envelope around every answer, and the OpenAPI document. It owns
 // everything that is true of HTTP (headers, statuses, limits, deadlines,
 // decoding, downloads) and refuses to know how anything is stored: a handler
-// is a plain function of a context, a workspace and an input.
+// makes an output of a context, a workspace and an input, and never sees the
+// request or the answer.
 package api
 
 import (

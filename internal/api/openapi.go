@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -19,8 +20,9 @@ import (
 )
 
 const (
-	bearer     = "token" // the name of the security scheme
-	schemaPath = "#/components/schemas/"
+	bearer        = "token" // the name of the security scheme
+	schemaPath    = "#/components/schemas/"
+	parameterPath = "#/components/parameters/"
 )
 
 // withDocument compiles the endpoints and adds those that describe them all.
@@ -46,6 +48,7 @@ func describe(version string, list []*endpoint) []byte {
 		Info:    &huma.Info{Title: "ZangTable", Version: version},
 		Components: &huma.Components{
 			Schemas:         registry,
+			Parameters:      operationHeaders(),
 			SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer"}},
 		},
 	}
@@ -122,7 +125,22 @@ func (ep *endpoint) parameters() []*huma.Param {
 			params = append(params, &huma.Param{Name: name, In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
 		}
 	}
+	if !ep.access.open {
+		for _, name := range slices.Sorted(maps.Keys(operationHeaders())) {
+			params = append(params, &huma.Param{Ref: parameterPath + name})
+		}
+	}
 	return params
+}
+
+// operationHeaders describes the headers that group calls, which every call
+// with a token may carry.
+func operationHeaders() map[string]*huma.Param {
+	text := &huma.Schema{Type: huma.TypeString}
+	return map[string]*huma.Param{
+		"OperationKey":   {Name: "X-Operation-Key", In: "header", Schema: text, Description: "A readable label of the operation that the call belongs to."},
+		"OperationRunID": {Name: "X-Operation-Run-Id", In: "header", Schema: text, Description: "One run of that operation. Neither changes what the call does."},
+	}
 }
 
 func (ep *endpoint) requestBody(registry huma.Registry) *huma.RequestBody {

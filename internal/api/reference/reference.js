@@ -149,7 +149,8 @@ function readable(response, text) {
 }
 
 function operationDetails(spec, method, path, operation) {
-  const fields = (operation.parameters || []).filter((p) => p.name !== "project").map(parameterInput);
+  const parameters = (operation.parameters || []).map((p) => (p.$ref ? spec.components.parameters[p.$ref.split("/").pop()] : p));
+  const fields = parameters.filter((p) => p.name !== "project").map(parameterInput);
   const content = operation.requestBody && operation.requestBody.content["application/json"];
   const body = content && element("textarea", { value: JSON.stringify(sample(spec, content.schema), null, 2), spellcheck: false });
   const output = element("div", { ariaLive: "polite" });
