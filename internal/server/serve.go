@@ -77,6 +77,7 @@ func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
 	mux.Handle("/", api.New(api.Config{
 		Registry: app.Registry,
 		Exports:  app.Exports,
+		Join:     app.join,
 		Log:      app.log,
 		Now:      time.Now,
 		Random:   rand.Reader,
