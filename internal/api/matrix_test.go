@@ -27,7 +27,7 @@ var needs = map[string]string{
 	"list-records": "records:read@", "get-record": "records:read@", "insert-records": "records:write@", "update-records": "records:write@",
 	"delete-records": "records:write@", "update-record": "records:write@", "delete-record": "records:write@",
 	"query": "query:read", "list-indexes": "schema:read@", "create-index": "schema:write", "delete-index": "schema:write",
-	"export-table": "exports:create@ records:read@", "export-database": "project:admin", "export-schema": "project:admin",
+	"export-table": "exports:create@ records:read@", "export-query": "exports:create query:read", "export-database": "project:admin", "export-schema": "project:admin",
 	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",
 	"delete-export": "exports:create@ records:read@",
 }
@@ -36,7 +36,7 @@ var needs = map[string]string{
 // permissions, and changes nothing that the others rely on.
 var harmless = map[string]string{
 	"insert-records": `{"name":"x"}`, "update-records": `{"data":{"name":"x"},"where":{"name":"nobody"}}`, "delete-records": `{"where":{"name":"nobody"}}`,
-	"update-record": `{"name":"x"}`, "mint-token": `{"revoke_previous":false}`, "delete-table": `{"unknown":1}`, "export-table": `{"limit":1}`,
+	"update-record": `{"name":"x"}`, "mint-token": `{"revoke_previous":false}`, "delete-table": `{"unknown":1}`, "export-table": `{"limit":1}`, "export-query": `{"sql":"SELECT 1 AS one"}`,
 }
 
 // has reports whether a token with the given scopes meets a need. Reading the

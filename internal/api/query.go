@@ -13,12 +13,17 @@ import (
 
 const maxQueryRows = 1000
 
+// QueryStatement is a read-only statement of a client.
+type QueryStatement struct {
+	SQL    string         `json:"sql" alias:"query" doc:"One SELECT, WITH or EXPLAIN QUERY PLAN."`
+	Params jsontext.Value `json:"params,omitzero" doc:"An array, or an object of named values."`
+}
+
 type queryIn struct {
 	integersIn
 	Body struct {
-		SQL    string         `json:"sql" alias:"query" doc:"One SELECT, WITH or EXPLAIN QUERY PLAN."`
-		Params jsontext.Value `json:"params,omitzero" doc:"An array, or an object of named values."`
-		Limit  int64          `json:"limit,omitzero" default:"500" doc:"Clamped to 1–1000."`
+		QueryStatement
+		Limit int64 `json:"limit,omitzero" default:"500" doc:"Clamped to 1–1000."`
 	}
 }
 

@@ -62,6 +62,7 @@ func routes(h *handlers) []*endpoint {
 		route("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex),
 
 		route("POST", project+"/export/table/{table}", "export-table", "Export a table", exportsCreate, h.exportTable, created, or(http.StatusAccepted), exporting),
+		route("POST", project+"/export/query", "export-query", "Export the result of a read-only SQL statement", exportsCreate, h.exportQuery, created, or(http.StatusAccepted), bodyUpTo(32), exporting),
 		route("POST", project+"/export/database", "export-database", "Export tables together", admin, h.exportDatabase, created, or(http.StatusAccepted), exporting),
 		route("POST", project+"/export/schema", "export-schema", "Export the schema", admin, h.exportSchema, created, or(http.StatusAccepted), exporting),
 		route("GET", exports, "list-exports", "List exports, newest first", exportsRead, h.listExports),
