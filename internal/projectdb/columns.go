@@ -2,7 +2,6 @@ package projectdb
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -364,20 +363,11 @@ func (t *Table) without(name string) Table {
 
 // restructure runs fn on one table in a transaction that may rebuild it.
 func (db *DB) restructure(ctx context.Context, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	err := db.sql.Restructure(ctx, func(c *sqlite.Conn) error {
-		cat, err := db.catalogue(c)
-		if err != nil {
-			return err
-		}
+	return db.change(ctx, RebuildTransaction, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err
 		}
 		return fn(c, cat, t)
 	})
-	var broken *sqlite.BrokenReference
-	if errors.As(err, &broken) {
-		return problem.New(problem.CodeConflict, "A row of %s would refer to a row of %s that does not exist.", broken.Table, broken.Parent)
-	}
-	return explain(err)
 }

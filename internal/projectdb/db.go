@@ -37,6 +37,16 @@ CREATE TABLE _columns (
 	updated_at  TEXT NOT NULL,
 	UNIQUE (table_id, column_name)
 ) STRICT;
+`, `
+CREATE TABLE _receipts (
+	token_id   INTEGER NOT NULL,
+	key        TEXT NOT NULL,
+	request    BLOB NOT NULL,
+	answer     TEXT NOT NULL,
+	created_at TEXT NOT NULL,
+	PRIMARY KEY (token_id, key)
+) STRICT;
+CREATE INDEX _receipts_by_age ON _receipts (created_at);
 `},
 }
 
@@ -69,35 +79,34 @@ func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z
 
 // read runs fn in a read transaction with the catalogue that belongs to it.
 func (db *DB) read(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
-	return explain(db.sql.Read(ctx, func(c *sqlite.Conn) error {
-		cat, err := db.catalogue(c)
-		if err != nil {
-			return err
-		}
-		return fn(c, cat)
-	}))
+	if c := db.opened(ctx); c != nil {
+		return explain(db.withCatalogue(fn)(c))
+	}
+	return explain(db.sql.Read(ctx, db.withCatalogue(fn)))
 }
 
 // write runs fn in a write transaction, which it may share: see sqlite.DB.Write.
 func (db *DB) write(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
-	return explain(db.sql.Write(ctx, func(c *sqlite.Conn) error {
-		cat, err := db.catalogue(c)
-		if err != nil {
-			return err
-		}
-		return fn(c, cat)
-	}))
+	return db.change(ctx, SharedTransaction, fn)
 }
 
 // exclusive runs fn in a write transaction of its own.
 func (db *DB) exclusive(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
-	return explain(db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
+	return db.change(ctx, OwnTransaction, fn)
+}
+
+func (db *DB) change(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn, *catalogue) error) error {
+	return explain(db.transact(ctx, kind, db.withCatalogue(fn)))
+}
+
+func (db *DB) withCatalogue(fn func(*sqlite.Conn, *catalogue) error) func(*sqlite.Conn) error {
+	return func(c *sqlite.Conn) error {
 		cat, err := db.catalogue(c)
 		if err != nil {
 			return err
 		}
 		return fn(c, cat)
-	}))
+	}
 }
 
 // explain turns what SQLite says into what a client may see. Failures that are

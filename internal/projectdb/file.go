@@ -11,7 +11,7 @@ import (
 )
 
 // own are the server's tables in a project's database.
-var own = [...]string{"_columns", "_tables", "_project"}
+var own = [...]string{"_columns", "_tables", "_project", "_receipts"}
 
 // WriteFile writes the whole state into the new database file path, without
 // the server's own tables and without a byte that they have left. draft is the

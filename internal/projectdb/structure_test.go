@@ -111,7 +111,7 @@ func TestChangesOfShape(t *testing.T) {
 			drop("t", "a"), "conflict", "", ""},
 		{"partial and expression indexes are kept", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b TEXT, v TEXT) STRICT", "",
 			"CREATE UNIQUE INDEX x ON t (b COLLATE NOCASE DESC) WHERE a > 0", "", "CREATE INDEX y ON t (lower(b), a + 1 DESC)"}, nil,
-			patch("t", "v", rebuilt), "ok", "SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema WHERE type = 'index' ORDER BY name)",
+			patch("t", "v", rebuilt), "ok", "SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 't' ORDER BY name)",
 			`'CREATE UNIQUE INDEX "x" ON "t" ("b" COLLATE "NOCASE" DESC) WHERE a > 0;CREATE INDEX "y" ON "t" (lower(b), a + 1 DESC)'`},
 		{"a column goes with its indexes, uniques and keys", []string{"p", family, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER REFERENCES p, b TEXT UNIQUE, UNIQUE (b, a)) STRICT", "", "CREATE INDEX x ON t (b, a)", "", "CREATE INDEX y ON t (b)"}, nil,
 			drop("t", "a"), "ok", "SELECT (SELECT group_concat(name) FROM pragma_index_list('t')), (SELECT count(*) FROM pragma_foreign_key_list('t'))", "'y,sqlite_autoindex_t_1'|0"},
