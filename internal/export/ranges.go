@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -19,6 +20,10 @@ const (
 	pieceRows  = 1000
 	pieceBytes = 512 << 10
 )
+
+// pause is how long a reader rests after a piece, which takes it a hundred times
+// as long or so.
+const pause = 20 * time.Microsecond
 
 // keepBytes is the largest buffer that is used again.
 const keepBytes = 4 << 20
@@ -144,6 +149,8 @@ func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}) {
 			g.fail(err)
 			return
 		}
+		// Requests are seen at once only when a processor looks for work.
+		time.Sleep(pause)
 	}
 }
 
