@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// serve runs a server on the example project and returns its address and a
+// token. It is stopped, in good order, with the test.
+func serve(t *testing.T) (url, token string) {
+	t.Helper()
+	app, err := Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, err := Prepare(t.Context(), app, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- app.Serve(ctx, listener, "test") }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		if err := app.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return "http://" + listener.Addr().String(), ready.Token
+}
+
+func get(t *testing.T, url string, header ...string) (int, []byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, body
+}
+
+func TestProbes(t *testing.T) {
+	url, _ := serve(t)
+	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n"} {
+		if status, body := get(t, url+path); status != 200 || string(body) != want {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
+}
+
+// TestCallsAreGrouped looks for the journal behind the API: two calls with the
+// same label belong to one run.
+func TestCallsAreGrouped(t *testing.T) {
+	url, token := serve(t)
+	var runs, statuses [2]string
+	for i := range runs {
+		status, body := get(t, url+"/projects/example_project/auth/me", "Authorization", "Bearer "+token, "X-Operation-Key", "nightly")
+		var answer struct {
+			Key    string `json:"operation_key"`
+			Run    string `json:"operation_run_id"`
+			Status string `json:"operation_grouping_status"`
+		}
+		if err := json.Unmarshal(body, &answer); err != nil || status != 200 || answer.Key != "nightly" {
+			t.Fatalf("%d %s", status, body)
+		}
+		runs[i], statuses[i] = answer.Run, answer.Status
+	}
+	if runs[0] != runs[1] || statuses != [2]string{"generated_run", "continued_run"} {
+		t.Errorf("runs %v, statuses %v", runs, statuses)
+	}
+}
+
+// TestRunningRequestsEndInGoodOrder stops the server while an answer is on its
+// way.
+func TestRunningRequestsEndInGoodOrder(t *testing.T) {
+	app, err := Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	ready, err := Prepare(t.Context(), app, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- app.Serve(ctx, listener, "test") }()
+	url := "http://" + listener.Addr().String() + "/projects/example_project/export/database"
+	r, err := http.NewRequest("POST", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+ready.Token)
+	time.AfterFunc(5*time.Millisecond, stop)
+	// The connection may be refused when stopping was quicker; an answer that
+	// came must be whole.
+	response, err := http.DefaultClient.Do(r)
+	if err == nil {
+		var answer struct{ OK bool }
+		if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || !answer.OK {
+			t.Errorf("the answer was cut: %v", err)
+		}
+		response.Body.Close()
+	}
+	if err := <-served; err != nil {
+		t.Errorf("serve: %v", err)
+	}
+}
