@@ -61,6 +61,8 @@ type edge struct {
 	Config
 	mux     *http.ServeMux
 	buffers sync.Pool
+	// underway is the calls that must not run twice at once.
+	underway underway
 	// enter returns what a secret opens in the project with the given slug,
 	// which is empty on the routes that name no project.
 	enter func(ctx context.Context, slug, secret string) (*Workspace, error)
@@ -84,7 +86,8 @@ type call struct {
 	ep        *endpoint // nil when nothing matched
 	id        string
 	operation *Operation
-	streaming bool // a download has begun: the answer can only be cut off
+	keyed     *keyed // nil without an Idempotency-Key
+	streaming bool   // a download has begun: the answer can only be cut off
 }
 
 // ServeHTTP is the life of a request.

@@ -54,7 +54,11 @@ func (c *call) openBody() (*body, error) {
 	if c.r.ContentLength != 0 && !isJSON(c.r.Header.Get("Content-Type")) {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
 	}
-	return &body{call: c, r: http.MaxBytesReader(c.w, c.r.Body, limit), began: time.Now()}, nil
+	var r io.Reader = http.MaxBytesReader(c.w, c.r.Body, limit)
+	if c.keyed != nil {
+		r = io.TeeReader(r, c.keyed.request)
+	}
+	return &body{call: c, r: r, began: time.Now()}, nil
 }
 
 func tooLarge(limit int64) error {

@@ -72,7 +72,7 @@ func TestConversations(t *testing.T) {
 			defer server.Close()
 			testkit.Conversation{
 				Server:  server.URL,
-				Headers: []string{"Location", "Preference-Applied", "Allow", "Content-Disposition", "Content-Range", "Etag"},
+				Headers: []string{"Location", "Preference-Applied", "Allow", "Content-Disposition", "Content-Range", "Etag", "Idempotent-Replayed", "Retry-After"},
 				Vars:    map[string]string{"token": h.token(t, "shop").Secret},
 				Hide:    regexp.MustCompile(`pat_[0-9A-Za-z]{36}`),
 				Wait:    watch.add,

@@ -85,6 +85,7 @@ type (
 // wrong with any of them in one problem.
 func (c *call) decode(in reflect.Value) error {
 	var faults problem.Faults
+	c.readKey(&faults)
 	query := c.readQuery(&faults)
 	for _, p := range c.ep.plan.params {
 		c.readParam(p, query, in.FieldByIndex(p.index), &faults)

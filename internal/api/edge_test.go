@@ -236,7 +236,7 @@ func testRoutes(dir string) []*endpoint {
 		route("PATCH", p+"/column", "patch-column", "Patch a column", scope(registry.SchemaWrite), patchColumn),
 		route("POST", p+"/bulk", "import-rows", "Stream a body", anyToken(), importRows),
 		route("POST", p+"/export", "create-export", "Answer later", anyToken(), func(context.Context, *Workspace, *nothing) (Answer[string], error) {
-			return Answer[string]{"pending", http.StatusAccepted, "/exports/1", "respond-async"}, nil
+			return Answer[string]{Data: "pending", Status: http.StatusAccepted, Location: "/exports/1", Applied: "respond-async"}, nil
 		}, created),
 		route("GET", p+"/export/download/{name}", "download", "Download", scope(registry.ExportsRead), download(dir), fails(problem.CodeExportExpired)),
 		route("GET", p+"/panic", "panic", "Panic", anyToken(), func(context.Context, *Workspace, *nothing) (string, error) { panic("at the disco") }),

@@ -22,6 +22,7 @@ type endpoint struct {
 	others       []int          // further statuses of success
 	codes        []problem.Code // beyond those that its shape implies
 	bodyLimit    int64          // bytes
+	keyUse       keyUse
 	in, out      reflect.Type
 	plan         *plan
 	handle       func(c *call, ws *Workspace) (any, error)
@@ -85,7 +86,7 @@ func route[In, Out any](method, path, id, summary string, access access, handler
 		if err := c.decode(reflect.ValueOf(in).Elem()); err != nil {
 			return nil, err
 		}
-		return handler(c.r.Context(), ws, in)
+		return c.once(ws, func(ctx context.Context) (any, error) { return handler(ctx, ws, in) })
 	}
 	return ep
 }

@@ -54,15 +54,25 @@ type Answer[T any] struct {
 	Status   int
 	Location string
 	Applied  string // of the header Prefer
+	Replayed bool   // from an earlier call with the same Idempotency-Key
 }
 
 // answered is an Answer of any type.
-type answered interface {
-	parts() (data any, status int, location, applied string)
+type answered interface{ plain() Answer[any] }
+
+func (a Answer[T]) plain() Answer[any] {
+	return Answer[any]{a.Data, a.Status, a.Location, a.Applied, a.Replayed}
 }
 
-func (a Answer[T]) parts() (data any, status int, location, applied string) {
-	return a.Data, a.Status, a.Location, a.Applied
+// answerOf returns what a handler has returned as an Answer with its status.
+func (ep *endpoint) answerOf(out any) Answer[any] {
+	a, ok := out.(answered)
+	if !ok {
+		return Answer[any]{Data: out, Status: ep.status}
+	}
+	plain := a.plain()
+	plain.Status = cmp.Or(plain.Status, ep.status)
+	return plain
 }
 
 // newID returns an id such as req_20260602T012345_123456Z_abc123def456.
@@ -81,14 +91,13 @@ func (c *call) answer(out any) {
 		c.serveDownload(download)
 		return
 	}
-	status := c.ep.status
-	if a, ok := out.(answered); ok {
-		data, own, location, applied := a.parts()
-		out, status = data, cmp.Or(own, status)
-		c.setHeader("Location", location)
-		c.setHeader("Preference-Applied", applied)
+	a := c.ep.answerOf(out)
+	c.setHeader("Location", a.Location)
+	c.setHeader("Preference-Applied", a.Applied)
+	if a.Replayed {
+		c.setHeader(replayedHeader, "true")
 	}
-	c.write(status, envelope{OK: true, Data: out})
+	c.write(a.Status, envelope{OK: true, Data: a.Data})
 }
 
 func (c *call) setHeader(name, value string) {
@@ -114,10 +123,13 @@ func (c *call) writeProblem(p *problem.Error, status int) {
 	c.write(status, envelope{Error: &fault{p.Code, p.Message, p.Details}})
 }
 
+// answerOptions are how answers are encoded. Text that is not valid UTF-8
+// becomes U+FFFD. Names are not checked for duplicates: they are ours, and rows
+// have many.
+var answerOptions = json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+
 // write encodes the whole answer before its first byte is sent, so that an
 // answer that cannot be encoded becomes an error and never half an answer.
-// Text that is not valid UTF-8 becomes U+FFFD where it is not. Names are not
-// checked for duplicates: they are ours, and rows have many.
 func (c *call) write(status int, env envelope) {
 	env.RequestID = c.id
 	env.Operation = c.operation
@@ -127,7 +139,7 @@ func (c *call) write(status int, env envelope) {
 		buffer = new(bytes.Buffer)
 	}
 	defer c.release(buffer)
-	if err := json.MarshalWrite(buffer, &env, json.Deterministic(true), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)); err != nil {
+	if err := json.MarshalWrite(buffer, &env, answerOptions); err != nil {
 		buffer.Reset()
 		c.w.Header().Del("Location")
 		c.Log.Error("encode answer", "request_id", c.id, "error", err)

@@ -125,6 +125,9 @@ func (ep *endpoint) parameters() []*huma.Param {
 			params = append(params, &huma.Param{Name: name, In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
 		}
 	}
+	if ep.keyUse.taken() {
+		params = append(params, keyParameter())
+	}
 	if !ep.access.open {
 		for _, name := range slices.Sorted(maps.Keys(operationHeaders())) {
 			params = append(params, &huma.Param{Ref: parameterPath + name})
@@ -166,6 +169,9 @@ func (ep *endpoint) name() string {
 
 func (ep *endpoint) success(registry huma.Registry, status int) *huma.Response {
 	response := &huma.Response{Description: http.StatusText(status)}
+	if ep.keyUse.taken() {
+		response.Headers = map[string]*huma.Param{replayedHeader: replayedParameter()}
+	}
 	if ep.out == reflect.TypeFor[*Download]() {
 		response.Content = map[string]*huma.MediaType{"*/*": {}}
 		return response
@@ -211,6 +217,9 @@ func (ep *endpoint) allCodes() []problem.Code {
 	}
 	if strings.Contains(ep.path, "{project}") && !ep.access.open {
 		codes = append(codes, problem.CodeProjectDamaged)
+	}
+	if ep.keyUse.taken() {
+		codes = append(codes, problem.CodeConflict)
 	}
 	if strings.Count(ep.path, "{") > 1 {
 		codes = append(codes, problem.CodeNotFound)

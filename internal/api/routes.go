@@ -25,31 +25,31 @@ func routes(h *handlers) []*endpoint {
 		exportsCreate, admin      = scope(registry.ExportsCreate), scope(registry.ProjectAdmin)
 	)
 	return []*endpoint{
-		route("POST", "/bootstrap", "bootstrap", "Make a project with tables, rows, indexes and tokens", admin, h.bootstrap, created, bodyUpTo(32), writing),
+		route("POST", "/bootstrap", "bootstrap", "Make a project with tables, rows, indexes and tokens", admin, h.bootstrap, created, once(keyRefused), bodyUpTo(32), writing),
 		route("GET", project, "get-project", "Show the project", anyToken(), h.getProject),
 		route("PATCH", project, "rename-project", "Rename the project", admin, h.renameProject),
 		route("DELETE", project, "delete-project", "Delete the project with all its data", admin, h.deleteProject),
 
 		route("GET", project+"/auth/me", "show-token", "Show the token of the call", anyToken(), h.showToken),
 		route("GET", tokens, "list-tokens", "List the tokens of the project", tokensManage, h.listTokens),
-		route("POST", tokens, "mint-token", "Mint a token", tokensManage, h.mintToken, created),
-		route("POST", tokens+"/test", "test-token", "Mint a temporary token and read a row with it", tokensManage, h.testTokenAccess, created, fails(problem.CodeNotFound)),
+		route("POST", tokens, "mint-token", "Mint a token", tokensManage, h.mintToken, created, once(keyRefused)),
+		route("POST", tokens+"/test", "test-token", "Mint a temporary token and read a row with it", tokensManage, h.testTokenAccess, created, once(keyRefused), fails(problem.CodeNotFound)),
 		route("DELETE", tokens+"/{token_id}", "revoke-token", "Revoke a token", tokensManage, h.revokeToken),
 
 		route("GET", project+"/tables", "list-tables", "List tables", schemaRead, h.listTables),
-		route("POST", project+"/table", "create-table", "Create a table", schemaWrite, h.createTable, created, writing),
+		route("POST", project+"/table", "create-table", "Create a table", schemaWrite, h.createTable, created, once(keySchema), writing),
 		route("GET", table, "get-table", "Show a table with its columns", schemaRead, h.getTable),
 		route("PATCH", table, "update-table", "Change the names of a table", schemaWrite, h.updateTable, conflicts),
 		route("DELETE", table, "delete-table", "Delete a table with its rows", schemaWrite, h.deleteTable, conflicts),
 
 		route("GET", column, "list-columns", "List the columns of a table", schemaRead, h.listColumns),
-		route("POST", column, "add-column", "Add a column", schemaWrite, h.addColumn, created, writing),
+		route("POST", column, "add-column", "Add a column", schemaWrite, h.addColumn, created, once(keyColumns), writing),
 		route("PATCH", column, "update-columns", "Change columns, all or nothing", schemaWrite, h.updateColumns, writing, fails(problem.CodeColumnTypeLocked)),
 		route("PATCH", column+"/{column_id_or_name}", "update-column", "Change a column", schemaWrite, h.updateColumn, writing, fails(problem.CodeColumnTypeLocked)),
 		route("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
 
 		route("GET", records, "list-records", "List records", recordsRead, h.listRecords),
-		route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, created, or(http.StatusOK), bodyUpTo(32), writing),
+		route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, created, once(keyRows), or(http.StatusOK), bodyUpTo(32), writing),
 		route("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, bodyUpTo(32), writing),
 		route("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, bodyUpTo(32), conflicts),
 		route("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord),
@@ -58,7 +58,7 @@ func routes(h *handlers) []*endpoint {
 
 		route("POST", project+"/query", "query", "Run a read-only SQL statement", scope(registry.QueryRead), h.query, bodyUpTo(32), fails(problem.CodeQueryTimeout)),
 		route("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, h.listIndexes),
-		route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, created, writing),
+		route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, created, once(keySchema), writing),
 		route("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex),
 
 		route("POST", project+"/export/table/{table}", "export-table", "Export a table", exportsCreate, h.exportTable, created, or(http.StatusAccepted), exporting),
