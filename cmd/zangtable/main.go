@@ -97,7 +97,8 @@ func sentence(err error) string {
 	if !errors.As(err, &p) {
 		return err.Error()
 	}
-	lines := []string{p.Message}
+	// There is one file on a command line: its field says nothing.
+	lines := []string{strings.TrimPrefix(p.Message, "file: ")}
 	for _, d := range p.Details {
 		if line := d.Field + ": " + d.Message; line != p.Message {
 			lines = append(lines, "  "+line)
