@@ -1,0 +1,179 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// serveKeyed serves the API's own routes, for a project with the table people,
+// and the given ones.
+func serveKeyed(t *testing.T, more ...*endpoint) *fixture {
+	t.Helper()
+	h := openHouse(t, clock)
+	f := serve(t, h, append(routes(h.handlers()), more...))
+	ws, err := h.registry.Operator(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	if _, err := ws.DB.CreateTable(t.Context(), projectdb.NewTable{Name: "people", Columns: []projectdb.NewColumn{{Name: "name"}}}); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// post makes a call with keys. A body that is no *strings.Reader is sent in
+// chunks.
+func (f *fixture) post(t *testing.T, path string, body io.Reader, keys ...string) reply {
+	t.Helper()
+	r, err := http.NewRequest("POST", f.URL+"/projects/shop"+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer good")
+	r.Header[keyHeader] = keys
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{response.StatusCode, response.Header, string(text)}
+}
+
+// people counts the rows of the table.
+func (f *fixture) people(t *testing.T) string {
+	t.Helper()
+	body := f.post(t, "/query", strings.NewReader(`{"sql":"SELECT count(*) AS n FROM people"}`)).body
+	_, body, _ = strings.Cut(body, `"rows":`)
+	rows, _, _ := strings.Cut(body, `,"row_count"`)
+	return rows
+}
+
+func TestSameKeyManyTimesAtOnce(t *testing.T) {
+	f := serveKeyed(t)
+	var made, replayed, running atomic.Int32
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for {
+				got := f.post(t, "/records/people", strings.NewReader(`{"name":"Ada"}`), "k")
+				switch {
+				case got.status == http.StatusConflict && got.header.Get("Retry-After") == "1":
+					running.Add(1)
+					time.Sleep(time.Millisecond)
+					continue
+				case got.status != http.StatusCreated || !strings.Contains(got.body, `{"table":"people","row":{"id":1,"name":"Ada"}}`):
+					t.Errorf("status %d: %s", got.status, got.body)
+				case got.header.Get(replayedHeader) == "true":
+					replayed.Add(1)
+				default:
+					made.Add(1)
+				}
+				return
+			}
+		})
+	}
+	wg.Wait()
+	if made.Load() != 1 || replayed.Load() != 63 || f.people(t) != `[{"n":1}]` {
+		t.Errorf("%d made, %d replayed, %d met a running one; rows %s", made.Load(), replayed.Load(), running.Load(), f.people(t))
+	}
+}
+
+func TestKeyOfRunningCall(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan error)
+	f := serveKeyed(t, route("POST", "/projects/{project}/slow", "slow", "Take long", scope(registry.RecordsWrite),
+		func(context.Context, *Workspace, *noInput) (string, error) {
+			entered <- struct{}{}
+			return "done", <-leave
+		}, once(keySchema)))
+	slow := func(result error) reply {
+		answered := make(chan reply)
+		go func() { answered <- f.post(t, "/slow", nil, "k") }()
+		<-entered
+		got := f.post(t, "/slow", nil, "k")
+		if got.status != http.StatusConflict || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, `"field":"Idempotency-Key"`) {
+			t.Errorf("while it runs: status %d, %v, %s", got.status, got.header, got.body)
+		}
+		leave <- result
+		return <-answered
+	}
+	if got := slow(errors.New("a defect")); got.status != http.StatusInternalServerError {
+		t.Errorf("the call that fails: status %d, %s", got.status, got.body)
+	}
+	if got := slow(nil); got.status != http.StatusOK {
+		t.Errorf("the same again: status %d, %s", got.status, got.body)
+	}
+	if got := f.post(t, "/slow", nil, "k"); got.status != http.StatusOK || got.header.Get(replayedHeader) != "true" || !strings.Contains(got.body, `"data":"done"`) {
+		t.Errorf("after it: status %d, %v, %s", got.status, got.header, got.body)
+	}
+}
+
+func TestKeysThatAreNotTaken(t *testing.T) {
+	f := serveKeyed(t)
+	for _, test := range []struct {
+		keys []string
+		want int
+	}{
+		{[]string{""}, 422},
+		{[]string{"a\tb"}, 422},
+		{[]string{"ключ"}, 422},
+		{[]string{strings.Repeat("x", 256)}, 422},
+		{[]string{"a", "b"}, 422},
+		{[]string{"a", "a"}, 422},
+		{[]string{strings.Repeat("x", 255)}, 201},
+		{[]string{`"a b"`}, 201},
+		{nil, 201},
+	} {
+		got := f.post(t, "/records/people", strings.NewReader(`{"name":"Ada"}`), test.keys...)
+		if got.status != test.want || test.want == 422 && !strings.Contains(got.body, `"details":[{"field":"Idempotency-Key"`) {
+			t.Errorf("%q: status %d, %s", test.keys, got.status, got.body)
+		}
+	}
+	if got := f.people(t); got != `[{"n":3}]` {
+		t.Errorf("rows %s", got)
+	}
+}
+
+// TestKeyWithBodies sends bodies of every length that is treated by itself.
+func TestKeyWithBodies(t *testing.T) {
+	f := serveKeyed(t)
+	long := `{"data":[` + strings.Repeat(`{"name":"Ada"},`, 9_999) + `{"name":"Ada"}]}`
+	for key, body := range map[string]func() io.Reader{
+		"small":  func() io.Reader { return strings.NewReader(`{"name":"Ada"}`) },
+		"large":  func() io.Reader { return strings.NewReader(long) },
+		"chunks": func() io.Reader { return io.MultiReader(strings.NewReader(long)) },
+	} {
+		first := f.post(t, "/records/people", body(), key)
+		before := f.people(t)
+		second := f.post(t, "/records/people", body(), key)
+		if first.status != 201 || second.status != 201 || second.header.Get(replayedHeader) != "true" || data(first.body) != data(second.body) {
+			t.Errorf("%s: status %d, then %d, replayed %q, %.80s", key, first.status, second.status, second.header.Get(replayedHeader), second.body)
+		}
+		if got := f.post(t, "/records/people", io.MultiReader(body(), strings.NewReader(" ")), key); got.status != 422 {
+			t.Errorf("%s with a space more: status %d", key, got.status)
+		}
+		if after := f.people(t); after != before {
+			t.Errorf("%s: %s, then %s rows", key, before, after)
+		}
+	}
+}
+
+// data is the answer without what is of the call.
+func data(body string) string {
+	data, _, _ := strings.Cut(body, `,"request_id"`)
+	return data
+}
