@@ -210,6 +210,30 @@ WHERE id = ?`, id)
 	return r, err
 }
 
+// queue returns the places of the pending jobs in the order in which claim
+// would take them, from 1: of each project one after the other.
+func (b book) queue(ctx context.Context) (map[string]int64, error) {
+	places := map[string]int64{}
+	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(`
+SELECT id, row_number() OVER (ORDER BY nth, turn, first)
+FROM (
+	SELECT id, row_number() OVER (PARTITION BY project_id ORDER BY seq) AS nth,
+		min(seq) OVER (PARTITION BY project_id) AS first,
+		(SELECT max(turn) FROM exports WHERE project_id = e.project_id) AS turn
+	FROM exports AS e
+	WHERE status = 'pending'
+)`, nil, func(s *sqlite.Stmt) error {
+			places[s.Text(0)] = s.Int(1)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the queue of exports: %w", explain(err))
+	}
+	return places, nil
+}
+
 // settle enters what became of a running job. It reports false when the job
 // was canceled or removed meanwhile.
 func (b book) settle(ctx context.Context, r *record) (done bool, err error) {

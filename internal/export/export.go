@@ -34,6 +34,13 @@ type Config struct {
 	QueryTimeout  time.Duration // 10 minutes: how long the statement of a query export may run
 	Workers       int           // 2: jobs that run at once
 	PerProject    int           // 1: of these, jobs of one project
+
+	// DiskReserve is how many bytes exports leave free; 0 means 5 % of the disk or
+	// 1 GB, whichever is less.
+	DiskReserve int64
+	// FreeSpace returns the bytes that are free on the disk of a folder, and how
+	// many it has; nil asks the system.
+	FreeSpace func(folder string) (free, total int64, err error)
 }
 
 func (c *Config) setDefaults() {
@@ -45,6 +52,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.QueryTimeout, 10*time.Minute)
 	setDefault(&c.Workers, 2)
 	setDefault(&c.PerProject, 1)
+	if c.FreeSpace == nil {
+		c.FreeSpace = freeSpace
+	}
 	setDefault(&c.Log, slog.New(slog.DiscardHandler))
 }
 
@@ -145,16 +155,13 @@ func (e *Exports) Close() error {
 
 // Get returns the manifest of an export of a project, or not_found.
 func (e *Exports) Get(ctx context.Context, projectID int64, id string) (Manifest, error) {
-	r, err := e.book.find(ctx, projectID, id)
-	if err != nil {
-		return Manifest{}, err
-	}
-	return e.asOfNow(r), nil
+	m, _, err := e.look(ctx, projectID, id)
+	return m, err
 }
 
-// asOfNow returns the manifest with what only the clock, the folder and the
-// running job know.
-func (e *Exports) asOfNow(r *record) Manifest {
+// asOfNow returns the manifest with what only the clock, the folder, the queue
+// and the running job know.
+func (e *Exports) asOfNow(r *record, queue map[string]int64) Manifest {
 	m := r.manifest
 	switch m.Status {
 	case Ready:
@@ -166,7 +173,10 @@ func (e *Exports) asOfNow(r *record) Manifest {
 	case Running:
 		if j := e.runningJob(m.ID); j != nil {
 			m.Progress = j.progress()
+			m.Progress.estimateEnd(j.began, e.now())
 		}
+	case Pending:
+		m.Progress.QueuePosition = queue[m.ID]
 	}
 	return m
 }
@@ -193,9 +203,13 @@ func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 		return nil, false, err
 	}
 	setDefault(&o.Limit, 50)
+	queue, err := e.book.queue(ctx)
+	if err != nil {
+		return nil, false, err
+	}
 	list = []Manifest{}
 	err = e.book.walk(ctx, projectID, func(r *record) error {
-		m := e.asOfNow(r)
+		m := e.asOfNow(r, queue)
 		switch {
 		case status != "" && m.Status != status, o.Visible != nil && !o.Visible(&m):
 		case o.Offset > 0:
@@ -239,7 +253,13 @@ func (e *Exports) look(ctx context.Context, projectID int64, id string) (Manifes
 	if err != nil {
 		return Manifest{}, nil, err
 	}
-	return e.asOfNow(r), r, nil
+	var queue map[string]int64
+	if r.manifest.Status == Pending {
+		if queue, err = e.book.queue(ctx); err != nil {
+			return Manifest{}, nil, err
+		}
+	}
+	return e.asOfNow(r, queue), r, nil
 }
 
 // fault returns why the export did not become ready, or nil.

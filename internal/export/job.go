@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 )
 
 // job is an export that a worker works on.
@@ -17,13 +18,14 @@ type job struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the job is settled and has cleared up
 
+	began               time.Time
 	rowsDone, rowsTotal atomic.Int64
 	passes              int64 // how often each row is written
 	artifact            atomic.Pointer[artifact]
 }
 
-func newJob(ctx context.Context, r *record) *job {
-	j := &job{record: r, done: make(chan struct{}), passes: 1}
+func newJob(ctx context.Context, r *record, now time.Time) *job {
+	j := &job{record: r, done: make(chan struct{}), passes: 1, began: now}
 	if r.manifest.Format == "archive" {
 		j.passes = 3
 	}
@@ -100,6 +102,13 @@ func (e *Exports) writeSnapshot(j *job, l layout, w io.Writer) error {
 		return l.writeSchema(w, s.tables)
 	}
 	if err := j.count(s); err != nil {
+		return err
+	}
+	expected, err := l.estimate(s, m.Tables)
+	if err != nil {
+		return err
+	}
+	if err := e.needSpace(expected.space); err != nil {
 		return err
 	}
 	if err := e.writeContent(j, s, l, w); err != nil {

@@ -90,6 +90,10 @@ type Progress struct {
 	RowsDone  int64 `json:"rows_done"`
 	RowsTotal int64 `json:"rows_total"`
 	Bytes     int64 `json:"bytes"`
+
+	RowsPerSecond int64   `json:"rows_per_second,omitzero"`
+	EstimatedEnd  *string `json:"estimated_end,omitzero" format:"date-time" doc:"While it is running."`
+	QueuePosition int64   `json:"queue_position,omitzero" doc:"While it is pending: 1 for the job that begins next."`
 }
 
 // Options are what was ordered beyond kind and format; what was left out is

@@ -89,6 +89,9 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
+	if err := e.needSpace(0); err != nil {
+		return Manifest{}, err
+	}
 	if err := e.book.add(ctx, r); err != nil {
 		return Manifest{}, err
 	}

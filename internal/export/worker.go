@@ -56,7 +56,7 @@ func (e *Exports) claim() (*job, error) {
 	if r == nil || err != nil {
 		return nil, err
 	}
-	j := newJob(e.stopped, r)
+	j := newJob(e.stopped, r, e.now())
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.running[r.manifest.ID] = j
@@ -146,8 +146,10 @@ func explainFailure(err error) (problem.Code, string) {
 	var known *problem.Error
 	var limit *format.LimitError
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), problem.Is(err, problem.CodeStorageFull):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return problem.CodeStorageFull, "The disk is full."
+	case problem.Is(err, problem.CodeStorageFull) && errors.As(err, &known):
+		return problem.CodeStorageFull, known.Message
 	case errors.As(err, &limit):
 		return problem.CodeExportFailed, "The format cannot hold the table: " + limit.Error()
 	case errors.As(err, &known):

@@ -133,3 +133,9 @@ func (f *File) Finish() error {
 
 // Discard gives the file up. Its caller removes what there is of it.
 func (f *File) Discard() error { return f.c.Close() }
+
+// Size returns the size of the whole state in bytes.
+func (s *Snapshot) Size() (int64, error) {
+	n, err := s.conn().Int("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+	return n, explain(err)
+}

@@ -1,0 +1,33 @@
+package export
+
+import (
+	"fmt"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// reserve returns how many of a disk's bytes are to stay free.
+func (e *Exports) reserve(total int64) int64 {
+	if e.config.DiskReserve != 0 {
+		return e.config.DiskReserve
+	}
+	return min(total/20, 1<<30)
+}
+
+// needSpace fails with storage_full when the disk has not so many bytes beyond
+// the reserve.
+func (e *Exports) needSpace(bytes int64) error {
+	free, total, err := e.config.FreeSpace(e.config.Folder)
+	if err != nil {
+		return fmt.Errorf("ask for the free space: %w", err)
+	}
+	reserve := e.reserve(total)
+	switch {
+	case free-reserve >= bytes:
+		return nil
+	case bytes == 0:
+		return problem.New(problem.CodeStorageFull, "The disk is full: %d bytes are free, and %d are kept in reserve. Nothing was written.", free, reserve)
+	}
+	return problem.New(problem.CodeStorageFull,
+		"The export needs about %d bytes, and %d are free beyond the reserve. Nothing was written.", bytes, max(0, free-reserve))
+}

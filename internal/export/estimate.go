@@ -1,0 +1,139 @@
+package export
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// sampleRows are encoded to know how many bytes a row takes.
+const sampleRows = 1000
+
+// sample is what the first rows of a table have become.
+type sample struct {
+	rows, bytes int64
+	took        time.Duration
+}
+
+// of returns how many bytes so many rows will take, and how long.
+func (s sample) of(rows int64) (bytes int64, took time.Duration) {
+	if s.rows == 0 {
+		return s.bytes, s.took
+	}
+	share := float64(rows) / float64(s.rows)
+	return int64(float64(s.bytes) * share), time.Duration(float64(s.took) * share)
+}
+
+// countingWriter counts bytes, and drops them.
+type countingWriter struct{ n atomic.Int64 }
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	w.n.Add(int64(len(p)))
+	return len(p), nil
+}
+
+// sample writes the first rows of a table to nowhere.
+func (l layout) sample(s *source, t *projectdb.Table) (sample, error) {
+	selection := s.work.Selections[t.ID]
+	if selection.Limit == 0 || selection.Limit > sampleRows {
+		selection.Limit = sampleRows
+	}
+	scan, err := s.snapshot.Scan(t, selection)
+	if err != nil {
+		return sample{}, err
+	}
+	defer scan.Close()
+	return l.sampleRows(t.Name, scan.Columns, scan.Next)
+}
+
+func (l layout) sampleRows(name string, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (result sample, err error) {
+	began := time.Now()
+	var count countingWriter
+	compression := l.work.Compress
+	if l.format.isZIP() && l.format.table != "parquet" {
+		compression = "gzip" // as ZIP members are
+	}
+	compressed, err := compressor(compression, &count)
+	if err != nil {
+		return result, err
+	}
+	result.rows, err = l.writeSample(compressed, name, columns, next)
+	var limit *format.LimitError
+	if errors.As(err, &limit) {
+		return sample{}, nil // the export itself will say so
+	}
+	if err != nil {
+		return result, err
+	}
+	if err := compressed.Close(); err != nil {
+		return result, err
+	}
+	result.bytes, result.took = count.n.Load(), time.Since(began)
+	return result, nil
+}
+
+func (l layout) writeSample(w io.Writer, name string, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
+	rowsWriter, err := l.tableWriter(w, name, columns)
+	if err != nil {
+		return 0, err
+	}
+	var b sqlite.Batch
+	for rows < sampleRows {
+		more, err := next(&b)
+		if err != nil {
+			return rows, err
+		}
+		if !more {
+			break
+		}
+		if err := rowsWriter.Rows(&b); err != nil {
+			return rows, err
+		}
+		rows += int64(b.Rows)
+	}
+	return rows, rowsWriter.Close()
+}
+
+// estimate says what an export will probably be and need.
+type estimate struct {
+	bytes int64 // of the artifact
+	space int64 // on the disk, while it is made
+	took  time.Duration
+}
+
+// estimate looks at the first rows of each table; rows are those of each.
+func (l layout) estimate(s *source, rows []TableResult) (e estimate, err error) {
+	for i, t := range s.tables {
+		sampled, err := l.sample(s, t)
+		if err != nil {
+			return e, err
+		}
+		bytes, took := sampled.of(rows[i].RowsExpected)
+		e.bytes += bytes
+		e.took += took
+	}
+	e.space = e.bytes
+	if !l.format.isDatabaseFile() {
+		return e, nil
+	}
+	size := e.bytes
+	if s.isWhole() {
+		if size, err = s.snapshot.Size(); err != nil {
+			return e, err
+		}
+	}
+	if l.format.name == "sqlite" {
+		e.bytes = size
+	} else {
+		// The database, CSV and NDJSON, all of them compressed.
+		e.bytes += size / 3
+		e.took *= 3
+	}
+	e.space = e.bytes + 2*size
+	return e, nil
+}

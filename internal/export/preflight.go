@@ -1,0 +1,303 @@
+package export
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Preflight is what an order would become. Bytes and seconds are estimates from
+// the first rows.
+type Preflight struct {
+	RowCount         *int64           `json:"row_count" doc:"Null for a query."`
+	EstimatedBytes   int64            `json:"estimated_bytes"`
+	EstimatedSeconds float64          `json:"estimated_seconds"`
+	Fits             bool             `json:"fits" doc:"Whether the disk has the space."`
+	Tables           []TablePreflight `json:"tables"`
+	Warnings         []Warning        `json:"warnings"`
+	RowsChecked      int64            `json:"rows_checked" doc:"Rows that were looked at for warnings, in the time there was."`
+}
+
+// TablePreflight is what one table, or the result of a query, would become.
+type TablePreflight struct {
+	Name     string   `json:"name"`
+	RowCount *int64   `json:"row_count"`
+	Lines    []string `json:"lines" doc:"The first lines of its text; empty for formats that are not text."`
+}
+
+// Warning tells of values that a reader of the file may not understand as they
+// are meant.
+type Warning struct {
+	Table   string `json:"table"`
+	Column  string `json:"column,omitzero"`
+	Code    string `json:"code" enum:"excel_rows,excel_columns,excel_text,big_integers,infinities,invalid_utf8,formulas,null_and_empty"`
+	Count   int64  `json:"count"`
+	Message string `json:"message"`
+}
+
+// checkTime bounds how long rows are looked at for warnings, and firstLines how
+// many lines are shown of a table.
+const (
+	checkTime  = 3 * time.Second
+	firstLines = 20
+)
+
+// DryRun checks an order as Create does, and tells what it would become. Nothing
+// is written.
+func (e *Exports) DryRun(ctx context.Context, o Order) (Preflight, error) {
+	r, err := e.check(ctx, o)
+	if err != nil {
+		return Preflight{}, err
+	}
+	p := Preflight{Tables: []TablePreflight{}, Warnings: []Warning{}}
+	l := layout{format: findFormat(nil, o.Kind, r.manifest.Format), work: &r.work, project: o.Project.Slug, at: e.now()}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if o.Kind == QueryExport {
+		err = e.tryQuery(ctx, &p, l, o.Project.ID)
+	} else {
+		err = e.tryTables(ctx, &p, l, r)
+	}
+	return p, err
+}
+
+func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *record) error {
+	s, err := e.openSource(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	j := newJob(ctx, r, e.now())
+	defer j.cancel()
+	if l.format.kind == SchemaExport {
+		var schema bytes.Buffer
+		err := l.writeSchema(&schema, s.tables)
+		p.Tables = append(p.Tables, TablePreflight{Name: "schema", Lines: linesOf(schema.Bytes())})
+		p.RowCount, p.EstimatedBytes, p.Fits = new(int64), int64(schema.Len()), e.needSpace(int64(schema.Len())) == nil
+		return err
+	}
+	if err := j.count(s); err != nil {
+		return err
+	}
+	expected, err := l.estimate(s, r.manifest.Tables)
+	if err != nil {
+		return err
+	}
+	total := j.rowsTotal.Load()
+	p.RowCount, p.EstimatedBytes, p.EstimatedSeconds = &total, expected.bytes, expected.took.Seconds()
+	p.Fits = e.needSpace(expected.space) == nil
+	deadline := time.Now().Add(checkTime)
+	for i, t := range s.tables {
+		scan, err := s.snapshot.Scan(t, s.work.Selections[t.ID])
+		if err != nil {
+			return err
+		}
+		err = p.look(l, t.Name, &r.manifest.Tables[i].RowsExpected, scan, deadline)
+		scan.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Exports) tryQuery(ctx context.Context, p *Preflight, l layout, projectID int64) error {
+	db, release, err := e.projects.Lease(ctx, projectID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	q := e.query(l.work)
+	q.Timeout = checkTime
+	err = db.ScanQuery(ctx, q, func(_ projectdb.SnapshotID, scan *projectdb.Scan) error {
+		return p.look(l, queryTable, nil, scan, time.Now().Add(checkTime/2))
+	})
+	if problem.Is(err, problem.CodeQueryTimeout) {
+		err = nil // it has more time when it is not only tried
+	}
+	p.Fits = e.needSpace(0) == nil
+	return err
+}
+
+// look reads rows until the deadline, shows the first and checks all of them.
+func (p *Preflight) look(l layout, name string, total *int64, scan *projectdb.Scan, deadline time.Time) error {
+	check := newChecker(l, name, scan.Columns)
+	shown := TablePreflight{Name: name, RowCount: total, Lines: []string{}}
+	var b sqlite.Batch
+	for first := true; first || time.Now().Before(deadline); first = false {
+		more, err := scan.Next(&b)
+		if err != nil {
+			return err
+		}
+		if first {
+			shown.Lines = append(shown.Lines, l.firstLines(name, scan.Columns, &b)...)
+		}
+		if !more {
+			break
+		}
+		check.rows(&b)
+		p.RowsChecked += int64(b.Rows)
+	}
+	p.Tables = append(p.Tables, shown)
+	p.Warnings = append(p.Warnings, check.warnings(total)...)
+	return nil
+}
+
+// firstLines returns the beginning of a table's text.
+func (l layout) firstLines(name string, columns []format.Column, b *sqlite.Batch) []string {
+	var encoder format.Encoder
+	switch l.format.table {
+	case "csv", "json", "ndjson":
+		encoder = l.encoder(l.format.table, columns)
+	case "sql":
+		encoder = format.NewINSERT(name, columns)
+	default:
+		return nil
+	}
+	few := sqlite.Batch{}
+	few.Reset(b.Columns)
+	for i := range min(b.Rows, firstLines) {
+		row := make([]sqlite.Value, 0, b.Columns)
+		for _, cell := range b.Row(i) {
+			row = append(row, b.Value(cell))
+		}
+		few.Append(row...)
+	}
+	return linesOf(encoder.Rows(encoder.Head(nil), &few, true))
+}
+
+// linesOf returns the first lines of a text, each cut to what a reader can see.
+func linesOf(text []byte) []string {
+	const longest = 500
+	lines := []string{}
+	for line := range strings.Lines(string(text)) {
+		if len(lines) == firstLines {
+			break
+		}
+		line = strings.TrimRight(line, "\r\n")
+		if len(line) > longest {
+			line = line[:longest] + "…"
+		}
+		lines = append(lines, strings.ToValidUTF8(line, "\ufffd"))
+	}
+	return lines
+}
+
+// finding is what has been found in one column.
+type finding struct {
+	big, infinite, invalid, formulas, long, nulls, empty int64
+}
+
+// checker counts the values that the format may be read wrongly for.
+type checker struct {
+	layout   layout
+	table    string
+	columns  []format.Column
+	findings []finding
+}
+
+func newChecker(l layout, table string, columns []format.Column) *checker {
+	return &checker{l, table, columns, make([]finding, len(columns))}
+}
+
+func (c *checker) rows(b *sqlite.Batch) {
+	for i := range b.Rows {
+		for j, cell := range b.Row(i) {
+			c.findings[j].see(b, cell)
+		}
+	}
+}
+
+func (f *finding) see(b *sqlite.Batch, cell sqlite.Cell) {
+	const exact = 1<<53 - 1
+	switch cell.Kind {
+	case sqlite.Null:
+		f.nulls++
+	case sqlite.Integer:
+		if n := cell.Int(); n > exact || n < -exact {
+			f.big++
+		}
+	case sqlite.Real:
+		if v := cell.Float(); v-v != 0 {
+			f.infinite++
+		}
+	case sqlite.Text:
+		f.seeText(b.Bytes(cell))
+	case sqlite.Blob:
+		if len(b.Bytes(cell))*4/3 > format.XLSXText {
+			f.long++
+		}
+	}
+}
+
+func (f *finding) seeText(text []byte) {
+	if len(text) == 0 {
+		f.empty++
+		return
+	}
+	if bytes.IndexByte([]byte("=+-@\t\r"), text[0]) >= 0 {
+		f.formulas++
+	}
+	if !utf8.Valid(text) {
+		f.invalid++
+	}
+	if len(text) > format.XLSXText && utf16Len(text) > format.XLSXText {
+		f.long++
+	}
+}
+
+func utf16Len(text []byte) (n int) {
+	for _, r := range string(text) {
+		n++
+		if r > 0xffff {
+			n++
+		}
+	}
+	return n
+}
+
+// warnings returns what was found, as far as it matters for the format.
+func (c *checker) warnings(total *int64) []Warning {
+	written := c.layout.format.table
+	if c.layout.format.name == "archive" {
+		written = "csv"
+	}
+	var list []Warning
+	warn := func(column, code string, count int64, message string, formats ...string) {
+		if count > 0 && slices.Contains(formats, written) {
+			list = append(list, Warning{c.table, column, code, count, message})
+		}
+	}
+	if total != nil && *total > format.XLSXRows-1 && !c.layout.work.Split {
+		warn("", "excel_rows", *total, "A sheet of Excel has 1,048,576 rows; split goes on in further sheets.", "xlsx")
+	}
+	if n := len(c.columns); n > format.XLSXColumns {
+		warn("", "excel_columns", int64(n), "A sheet of Excel has 16,384 columns.", "xlsx")
+	}
+	dialect := c.layout.work.dialect()
+	for i, f := range c.findings {
+		name := c.columns[i].Name
+		warn(name, "excel_text", f.long, "Texts longer than the 32,767 characters of a cell: the export would fail.", "xlsx")
+		warn(name, "big_integers", f.big, "Integers beyond ±(2^53-1), which many readers of JSON round.", "json", "ndjson")
+		warn(name, "big_integers", f.big, "Integers beyond ±2^53 become text.", "xlsx")
+		warn(name, "infinities", f.infinite, "Infinities become null.", "json", "ndjson")
+		warn(name, "infinities", f.infinite, "Infinities become text.", "xlsx")
+		warn(name, "invalid_utf8", f.invalid, "Texts that are not UTF-8 are written as they are, and some readers refuse them.", "csv")
+		warn(name, "invalid_utf8", f.invalid, "Texts that are not UTF-8 are written with U+FFFD.", "json", "ndjson", "xlsx", "parquet")
+		if !dialect.FormulaGuard {
+			warn(name, "formulas", f.formulas, "Texts that spreadsheets take for formulas; formula_guard prevents it.", "csv")
+		}
+		if dialect.NullText == "" && f.nulls > 0 {
+			warn(name, "null_and_empty", f.empty, "NULL and the empty text differ by quotes only, which many readers do not see; null_text helps.", "csv")
+		}
+	}
+	return list
+}
