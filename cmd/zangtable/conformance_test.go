@@ -1,0 +1,380 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestReferenceHolds plays the examples of docs/api.md and docs/api/*.md
+// against the program, each page from top to bottom on a server of its own, and
+// compares every answer to the letter. It knows nothing of the API but what the
+// first page says about the form of an answer.
+func TestReferenceHolds(t *testing.T) {
+	for _, page := range pages(t) {
+		t.Run(filepath.Base(page), func(t *testing.T) {
+			t.Parallel()
+			examples := readExamples(t, page)
+			r := openReader(t)
+			for _, x := range examples {
+				if fault := r.play(x); fault != "" {
+					t.Errorf("%s:%d: %s %s\n%s", page, x.line, x.method, x.target, fault)
+				}
+			}
+		})
+	}
+}
+
+// TestReferenceIsComplete looks for an example of every operation that
+// /openapi.json lists.
+func TestReferenceIsComplete(t *testing.T) {
+	var examples []example
+	for _, page := range pages(t) {
+		examples = append(examples, readExamples(t, page)...)
+	}
+	_, body, err := openReader(t).do(example{method: "GET", target: "/openapi.json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal([]byte(body), &document); err != nil {
+		t.Fatal(err)
+	}
+	parameter := regexp.MustCompile(`\\\{[^/]+?\\\}`)
+	for path, operations := range document.Paths {
+		pattern := regexp.MustCompile("^" + parameter.ReplaceAllString(regexp.QuoteMeta(path), "[^/?]+") + `(\?|$)`)
+		for method := range operations {
+			shown := func(x example) bool {
+				return strings.EqualFold(x.method, method) && x.status < 300 && pattern.MatchString(x.target)
+			}
+			if method != "parameters" && !slices.ContainsFunc(examples, shown) {
+				t.Errorf("no page shows %s %s succeed", strings.ToUpper(method), path)
+			}
+		}
+	}
+}
+
+// pages are the files that hold the reference.
+func pages(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob("../../docs/api/*.md")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	return append(all, "../../docs/api.md")
+}
+
+// example is a request of a page with the answer that the page promises.
+type example struct {
+	line           int
+	pause          time.Duration // before the request
+	method, target string
+	headers        [][2]string
+	body           string
+
+	status        int
+	answerHeaders [][2]string
+	answer        string
+}
+
+var (
+	fence   = regexp.MustCompile("(?ms)^```http\n(.*?)\n```$")
+	begin   = regexp.MustCompile(`(?m)^(?:# (\d+) seconds? later\n)?(GET|HEAD|POST|PUT|PATCH|DELETE) (/\S*)$`)
+	arrow   = regexp.MustCompile(`(?m)^=> (\d{3})$`)
+	holders = regexp.MustCompile(`<([a-z0-9]+)(?::([a-z_]+))?>`)
+)
+
+// kinds are the placeholders of expected answers.
+var kinds = map[string]string{
+	"time":     `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`,
+	"request":  `req_\d{8}T\d{6}_\d{6}Z_[0-9a-f]{12}`,
+	"run":      `oprun_\d{8}T\d{6}_\d{6}Z_[0-9a-f]{12}`,
+	"export":   `exp_\d{8}_\d{6}_[0-9a-f]{10}`,
+	"secret":   `pat_[0-9A-Za-z]{36}`,
+	"sha256":   `[0-9a-f]{64}`,
+	"base64":   `[0-9A-Za-z+/=]+`,
+	"cursor":   `[0-9A-Za-z_-]+`,
+	"hex":      `[0-9a-f]{6}`,
+	"int":      `\d+`,
+	"number":   `\d+(?:\.\d+)?`,
+	"text":     `(?:[^"\\]|\\.)+`,
+	"more":     `(?s:.*)`,
+	"progress": `(?:pending|running|ready)`,
+}
+
+// readExamples takes the examples out of a page.
+func readExamples(t *testing.T, page string) (all []example) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range fence.FindAllSubmatchIndex(text, -1) {
+		code := string(text[block[2]:block[3]])
+		starts := begin.FindAllStringSubmatchIndex(code, -1)
+		if len(starts) == 0 {
+			t.Fatalf("%s: no request in\n%s", page, code)
+		}
+		for i, at := range starts {
+			end := len(code)
+			if i+1 < len(starts) {
+				end = starts[i+1][0]
+			}
+			x, err := parseExample(code[at[4]:end])
+			if err != nil {
+				t.Fatalf("%s: %v in\n%s", page, err, code[at[0]:end])
+			}
+			if at[2] >= 0 {
+				seconds, _ := strconv.Atoi(code[at[2]:at[3]]) // digits only
+				x.pause = time.Duration(seconds) * time.Second
+			}
+			x.line = 1 + strings.Count(string(text[:block[2]+at[4]]), "\n")
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// parseExample reads a request, the line with the status, and the answer.
+func parseExample(text string) (x example, err error) {
+	at := arrow.FindStringSubmatchIndex(text)
+	if at == nil {
+		return x, fmt.Errorf("no line with =>")
+	}
+	var first string
+	first, x.headers, x.body = message(text[:at[0]])
+	x.method, x.target, _ = strings.Cut(first, " ")
+	_, x.answerHeaders, x.answer = message(text[at[2]:])
+	x.status, err = strconv.Atoi(text[at[2]:at[3]])
+	return x, err
+}
+
+// message takes a first line, headers and a body apart.
+func message(text string) (first string, headers [][2]string, body string) {
+	head, body, _ := strings.Cut(strings.Trim(text, "\n"), "\n\n")
+	first, rest, _ := strings.Cut(head, "\n")
+	for line := range strings.Lines(rest) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		headers = append(headers, [2]string{name, strings.TrimSpace(value)})
+	}
+	return first, headers, body
+}
+
+// reader plays the examples of a page as somebody would who reads it.
+type reader struct {
+	url  string
+	vars map[string]string
+}
+
+// openReader starts a server with the project that the pages begin with.
+func openReader(t *testing.T) *reader {
+	t.Helper()
+	data := t.TempDir()
+	command(t, "bootstrap", "../../examples/crm.json", "--data", data)
+	token := command(t, "token", "create", "--project", "example_project", "--data", data)
+	server := start(t, data, "example_project", token)
+	return &reader{server.url, map[string]string{"token": token, "mebibyte": strings.Repeat("x", 1<<20)}}
+}
+
+// play plays one example and tells what is different, or nothing.
+func (r *reader) play(x example) string {
+	time.Sleep(x.pause)
+	response, body, err := r.do(x)
+	if err != nil {
+		return err.Error()
+	}
+	var faults []string
+	if response.StatusCode != x.status {
+		faults = append(faults, fmt.Sprintf("status %d instead of %d", response.StatusCode, x.status))
+	}
+	for _, h := range x.answerHeaders {
+		if fault := r.compare(strings.Join(response.Header.Values(h[0]), ", "), h[1]); fault != "" {
+			faults = append(faults, h[0]+fault)
+		}
+	}
+	want := x.answer
+	if strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
+		body, want = compact(body), compact(want)
+	}
+	if strings.HasPrefix(body, `{"ok":`) {
+		faults = append(faults, r.envelope(response, body, want)...)
+	} else {
+		faults = append(faults, r.compare(strings.TrimRight(body, "\n"), want))
+	}
+	return strings.Join(slices.DeleteFunc(faults, func(s string) bool { return s == "" }), "\n")
+}
+
+func (r *reader) do(x example) (*http.Response, string, error) {
+	request, err := http.NewRequest(x.method, r.url+r.fill(x.target), strings.NewReader(r.fill(x.body)))
+	if err != nil {
+		return nil, "", err
+	}
+	request.Header.Set("Authorization", "Bearer "+r.vars["token"])
+	if x.body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range x.headers {
+		request.Header.Set(h[0], r.fill(h[1]))
+		if h[1] == "" {
+			request.Header.Del(h[0])
+		}
+	}
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		return nil, "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response, string(body), err
+}
+
+// fill puts what was saved in place of its names.
+func (r *reader) fill(text string) string {
+	for name, value := range r.vars {
+		text = strings.ReplaceAll(text, "${"+name+"}", value)
+	}
+	return text
+}
+
+// framed is the form of every JSON answer.
+var framed = regexp.MustCompile(`(?s)^\{"ok":(true|false),"data":(.*),"error":(.*),"request_id":"(` + kinds["request"] + `)"` +
+	`(?:,"operation_key":.*,"operation_run_id":"[^"]+","operation_grouping_status":"[a-z_]+")?,"meta":\{"generated_at":"` + kinds["time"] + `"\}\}$`)
+
+// envelope compares a JSON answer with what the page shows of it: the whole, or
+// else its data or error.
+func (r *reader) envelope(response *http.Response, got, want string) (faults []string) {
+	parts := framed.FindStringSubmatch(got)
+	if parts == nil {
+		return []string{"an envelope of another form: " + got}
+	}
+	if id := response.Header.Get("X-Request-Id"); id != parts[4] {
+		faults = append(faults, fmt.Sprintf("X-Request-Id is %q, request_id %q", id, parts[4]))
+	}
+	if kind := response.Header.Get("Content-Type"); kind != "application/json" {
+		faults = append(faults, "Content-Type is "+kind)
+	}
+	shown, absent := parts[2], parts[3]
+	if parts[1] == "false" {
+		shown, absent = absent, shown
+	}
+	if ok := response.StatusCode < 400; ok != (parts[1] == "true") || absent != "null" {
+		faults = append(faults, fmt.Sprintf("status %d with %s", response.StatusCode, got))
+	}
+	if strings.HasPrefix(want, `{"ok":`) {
+		shown = got
+	}
+	return append(faults, r.compare(shown, want))
+}
+
+// compare compares a text with a pattern and saves what it names, which may be
+// used in the same pattern. It returns the difference.
+func (r *reader) compare(got, want string) string {
+	first, again := want, want
+	var names []string
+	for _, h := range holders.FindAllStringSubmatch(want, -1) {
+		if h[2] == "" || kinds[h[1]] == "" {
+			continue
+		}
+		names = append(names, h[2])
+		first = strings.ReplaceAll(first, "${"+h[2]+"}", "<"+h[1]+">")
+		again = strings.ReplaceAll(again, h[0], "${"+h[2]+"}")
+	}
+	want = r.fill(first)
+	if match := pattern(want).FindStringSubmatch(got); match != nil {
+		for i, name := range names {
+			r.vars[name] = match[i+1]
+		}
+		if want = r.fill(again); pattern(want).MatchString(got) {
+			return ""
+		}
+	}
+	wants, gots := pieces(want), pieces(got)
+	for i := range min(len(wants), len(gots)) {
+		if pattern(wants[i]).MatchString(gots[i]) {
+			wants[i] = gots[i]
+		}
+	}
+	return " (-want +got)\n" + cmp.Diff(wants, gots)
+}
+
+// pattern makes a regular expression of a text with placeholders.
+func pattern(text string) *regexp.Regexp {
+	var b strings.Builder
+	b.WriteString("^")
+	for {
+		at := holders.FindStringSubmatchIndex(text)
+		if at == nil {
+			break
+		}
+		b.WriteString(regexp.QuoteMeta(text[:at[0]]))
+		kind, known := kinds[text[at[2]:at[3]]]
+		switch {
+		case !known:
+			b.WriteString(regexp.QuoteMeta(text[at[0]:at[1]]))
+		case at[4] >= 0:
+			b.WriteString("(" + kind + ")")
+		default:
+			b.WriteString(kind)
+		}
+		text = text[at[1]:]
+	}
+	return regexp.MustCompile(b.String() + regexp.QuoteMeta(text) + "$")
+}
+
+// compact takes away the white space between the tokens of JSON, with or
+// without placeholders.
+func compact(text string) string {
+	var b strings.Builder
+	quoted, escaped := false, false
+	for _, c := range text {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted && c == '\\':
+			escaped = true
+		case c == '"':
+			quoted = !quoted
+		case !quoted && strings.ContainsRune(" \n\t\r", c):
+			continue
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// pieces breaks a text at commas and lines, for a difference that can be read.
+func pieces(text string) []string {
+	return regexp.MustCompile(`[^,\n]*[,\n]?`).FindAllString(text, -1)
+}
+
+// TestPlaceholdersAreUsed keeps the list of placeholders honest.
+func TestPlaceholdersAreUsed(t *testing.T) {
+	unused := maps.Clone(kinds)
+	for _, page := range pages(t) {
+		for _, x := range readExamples(t, page) {
+			for _, h := range holders.FindAllStringSubmatch(fmt.Sprint(x.answer, x.answerHeaders), -1) {
+				if _, known := kinds[h[1]]; !known {
+					t.Errorf("%s:%d: <%s> is no placeholder", page, x.line, h[1])
+				}
+				delete(unused, h[1])
+			}
+		}
+	}
+	if len(unused) > 0 {
+		t.Errorf("not used: %v", slices.Sorted(maps.Keys(unused)))
+	}
+}
