@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // TestReferenceHolds plays the examples of docs/api.md and docs/api/*.md
@@ -193,6 +197,7 @@ func openReader(t *testing.T) *reader {
 // play plays one example and tells what is different, or nothing.
 func (r *reader) play(x example) string {
 	time.Sleep(x.pause)
+	r.vars["soon"] = time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339)
 	response, body, err := r.do(x)
 	if err != nil {
 		return err.Error()
@@ -359,6 +364,39 @@ func compact(text string) string {
 // pieces breaks a text at commas and lines, for a difference that can be read.
 func pieces(text string) []string {
 	return regexp.MustCompile(`[^,\n]*[,\n]?`).FindAllString(text, -1)
+}
+
+// TestClients runs the example clients against the program.
+func TestClients(t *testing.T) {
+	t.Run("shell", func(t *testing.T) {
+		for _, tool := range []string{"curl", "jq", "sha256sum"} {
+			testkit.Tool(t, tool)
+		}
+		runClient(t, testkit.Tool(t, "sh"), "../../examples/clients/export.sh")
+	})
+	t.Run("go", func(t *testing.T) {
+		runClient(t, testkit.Tool(t, "go"), "run", "../../examples/clients/go")
+	})
+}
+
+func runClient(t *testing.T, command ...string) {
+	t.Helper()
+	r := openReader(t)
+	file := filepath.Join(t.TempDir(), "contacts.csv")
+	cmd := exec.Command(command[0], append(command[1:], r.url+"/projects/example_project", file)...)
+	cmd.Env = append(os.Environ(), "TOKEN="+r.vars["token"])
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "added contact 321\nexported 321 rows, ") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	content, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	if records, err := csv.NewReader(content).ReadAll(); err != nil || len(records) != 322 {
+		t.Errorf("%d records in the file, %v", len(records), err)
+	}
 }
 
 // TestPlaceholdersAreUsed keeps the list of placeholders honest.

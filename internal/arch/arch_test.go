@@ -18,27 +18,28 @@ const module = "github.com/zangtable/zangtable/"
 
 // levels is the import table: a package imports only packages of lower levels.
 var levels = map[string]int{
-	"examples":           0,
-	"templates":          0,
-	"internal/problem":   0,
-	"internal/sqlite":    0,
-	"internal/format":    1,
-	"internal/projectdb": 2,
-	"internal/journal":   2,
-	"internal/registry":  3,
-	"internal/export":    4,
-	"internal/ingest":    4,
-	"internal/api":       5,
-	"internal/panel":     5,
-	"internal/server":    6,
-	"cmd/zangtable":      7,
+	"examples":            0,
+	"examples/clients/go": 0,
+	"templates":           0,
+	"internal/problem":    0,
+	"internal/sqlite":     0,
+	"internal/format":     1,
+	"internal/projectdb":  2,
+	"internal/journal":    2,
+	"internal/registry":   3,
+	"internal/export":     4,
+	"internal/ingest":     4,
+	"internal/api":        5,
+	"internal/panel":      5,
+	"internal/server":     6,
+	"cmd/zangtable":       7,
 }
 
 // testOnly are the packages that only tests import.
 var testOnly = []string{"internal/arch", "internal/testkit"}
 
 // speakHTTP are the packages at the edge.
-var speakHTTP = []string{"internal/api", "internal/panel", "internal/server", "internal/testkit", "cmd/zangtable"}
+var speakHTTP = []string{"internal/api", "internal/panel", "internal/server", "internal/testkit", "cmd/zangtable", "examples/clients/go"}
 
 // file is one Go file of the module.
 type file struct {
