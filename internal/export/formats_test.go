@@ -47,7 +47,7 @@ func TestTableCSV(t *testing.T) {
 		`"download_name":"contacts.csv","download_url":"/projects/shop/export/download/` + m.ID + `","storage_backend":"local",` +
 		`"content_type":"text/csv; charset=utf-8","row_count":3,"status":"ready","size_bytes":156,"sha256":"` + *m.SHA256 + `",` +
 		`"tables":[{"name":"contacts","row_count":3,"rows_expected":3}],"snapshot":{"commit":4,"time":"` + m.Snapshot.Time + `"},` +
-		`"options":{},"progress":{"rows_done":3,"rows_total":3,"bytes":156},"error":null,"created_at":"2026-06-01T18:23:45Z",` +
+		`"format_version":1,"options":{},"progress":{"rows_done":3,"rows_total":3,"bytes":156},"error":null,"created_at":"2026-06-01T18:23:45Z",` +
 		`"completed_at":"2026-06-01T18:23:45Z","expires_at":"2026-06-02T18:23:45Z","created_by_token_id":null,"operation_run_id":null}`
 	if diff := cmp.Diff(want, string(text)); diff != "" {
 		t.Errorf("manifest (-want +got):\n%s", diff)

@@ -29,6 +29,7 @@ type Manifest struct {
 	Tables         []TableResult         `json:"tables"`
 	Members        []Member              `json:"members,omitzero" doc:"Of a ZIP file, in their order."`
 	Snapshot       *projectdb.SnapshotID `json:"snapshot" doc:"The one state of the project that all tables are from."`
+	FormatVersion  int                   `json:"format_version" doc:"Of this manifest."`
 	Options        Options               `json:"options"`
 	Progress       Progress              `json:"progress"`
 	Error          *string               `json:"error"`

@@ -146,7 +146,7 @@ func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*wor
 	m.StorageBackend, m.ContentType, m.Tables = "local", f.contentType, []TableResult{}
 	m.DownloadName = f.downloadName(o.FileName, base)
 	m.DownloadURL = "/projects/" + o.Project.Slug + "/export/download/" + m.ID
-	m.CreatedAt, m.OperationRunID = timestamp(now), o.OperationRunID
+	m.CreatedAt, m.OperationRunID, m.FormatVersion = timestamp(now), o.OperationRunID, formatVersion
 	if o.TokenID != 0 {
 		m.CreatedByTokenID = &o.TokenID
 	}

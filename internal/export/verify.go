@@ -1,0 +1,153 @@
+package export
+
+import (
+	"archive/zip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/go-json-experiment/json"
+)
+
+// formatVersion says how manifests are to be understood; it grows with every
+// change that a reader must know of.
+const formatVersion = 1
+
+// Verification is what has been found out about an artifact by reading it.
+type Verification struct {
+	OK        bool     `json:"ok" doc:"Whether everything is as the manifest says."`
+	SizeBytes int64    `json:"size_bytes"`
+	SHA256    string   `json:"sha256"`
+	Members   int      `json:"members_checked" doc:"Members of a ZIP file whose bytes were compared."`
+	Faults    []string `json:"faults" doc:"What differs from the manifest."`
+}
+
+func (v *Verification) fault(text string, args ...any) {
+	v.Faults = append(v.Faults, fmt.Sprintf(text, args...))
+}
+
+// Verify reads the artifact of an export again, and compares it and its members
+// with the manifest. An artifact that cannot be had is refused as by Artifact.
+func (e *Exports) Verify(ctx context.Context, projectID int64, id string) (Verification, error) {
+	a, err := e.Artifact(ctx, projectID, id)
+	if err != nil {
+		return Verification{}, err
+	}
+	v, err := verify(ctx, a.File, &a.Manifest)
+	return v, errors.Join(err, a.File.Close())
+}
+
+// VerifyFile compares the file path with a manifest in JSON: as the server's
+// answers have it, or by itself. It needs no server.
+func VerifyFile(ctx context.Context, path string, manifest []byte) (Verification, error) {
+	var answer struct {
+		Data struct {
+			Export Manifest `json:"export"`
+		} `json:"data"`
+		Export Manifest `json:"export"`
+	}
+	var m Manifest
+	if err := errors.Join(json.Unmarshal(manifest, &m), json.Unmarshal(manifest, &answer)); err != nil {
+		return Verification{}, fmt.Errorf("read the manifest: %w", err)
+	}
+	for _, wrapped := range []Manifest{answer.Data.Export, answer.Export} {
+		if wrapped.ID != "" {
+			m = wrapped
+		}
+	}
+	switch {
+	case m.ID == "" || m.SHA256 == nil || m.SizeBytes == nil:
+		return Verification{}, errors.New("read the manifest: it is not that of a ready export")
+	case m.FormatVersion > formatVersion:
+		return Verification{}, fmt.Errorf("read the manifest: its format %d is newer than %d, please update the program", m.FormatVersion, formatVersion)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return Verification{}, err
+	}
+	v, err := verify(ctx, file, &m)
+	return v, errors.Join(err, file.Close())
+}
+
+func verify(ctx context.Context, file *os.File, m *Manifest) (v Verification, err error) {
+	v.Faults = []string{}
+	if v.SizeBytes, v.SHA256, err = sumOf(ctx, file); err != nil {
+		return v, fmt.Errorf("read the artifact: %w", err)
+	}
+	if v.SizeBytes != *m.SizeBytes {
+		v.fault("The file has %d bytes, the manifest says %d.", v.SizeBytes, *m.SizeBytes)
+	}
+	if v.SHA256 != *m.SHA256 {
+		v.fault("The SHA-256 of the file is %s, the manifest says %s.", v.SHA256, *m.SHA256)
+	}
+	if len(m.Members) > 0 {
+		err = v.members(ctx, file, m.Members)
+	}
+	v.OK = err == nil && len(v.Faults) == 0
+	return v, err
+}
+
+// members compares the members of a ZIP file. A file that is none is a fault.
+func (v *Verification) members(ctx context.Context, file *os.File, want []Member) error {
+	r, err := zip.NewReader(file, v.SizeBytes)
+	if err != nil {
+		v.fault("The file is not a whole ZIP file: %s.", err)
+		return nil
+	}
+	if len(r.File) != len(want) {
+		v.fault("The file has %d members, the manifest says %d.", len(r.File), len(want))
+	}
+	for i := range min(len(r.File), len(want)) {
+		if err := v.member(ctx, r.File[i], want[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Verification) member(ctx context.Context, file *zip.File, want Member) error {
+	if file.Name != want.Name {
+		v.fault("A member has the name %q, the manifest says %q.", file.Name, want.Name)
+		return nil
+	}
+	r, err := file.Open()
+	if err != nil {
+		v.fault("The member %s cannot be opened: %s.", want.Name, err)
+		return nil
+	}
+	defer r.Close()
+	size, sum, err := sumOf(ctx, r)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		v.fault("The member %s cannot be read: %s.", want.Name, err)
+	case size != want.SizeBytes || sum != want.SHA256:
+		v.fault("The member %s has %d bytes with the SHA-256 %s, the manifest says %d with %s.", want.Name, size, sum, want.SizeBytes, want.SHA256)
+	}
+	v.Members++
+	return nil
+}
+
+// sumOf returns how many bytes there are to read, and their SHA-256.
+func sumOf(ctx context.Context, r io.Reader) (size int64, sum string, err error) {
+	h := sha256.New()
+	buffer := make([]byte, 1<<20)
+	for {
+		n, err := r.Read(buffer)
+		h.Write(buffer[:n])
+		size += int64(n)
+		switch {
+		case err == io.EOF:
+			return size, hex.EncodeToString(h.Sum(nil)), nil
+		case err != nil:
+			return size, "", err
+		case ctx.Err() != nil:
+			return size, "", ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package export
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/testkit"
+)
+
+func TestVerify(t *testing.T) {
+	f := started(t, small)
+	for _, order := range []Order{
+		{Kind: TableExport, Table: "contacts"}, {Kind: DatabaseExport}, {Kind: DatabaseExport, Format: "zip-parquet"}, {Kind: DatabaseExport, Format: "archive"},
+	} {
+		m, content := f.export(order)
+		v, err := f.Verify(background, shop.ID, m.ID)
+		if err != nil || !v.OK || v.SHA256 != *m.SHA256 || v.SizeBytes != *m.SizeBytes || v.Members != len(m.Members) {
+			t.Errorf("%s: %+v, %v", order.Format, v, err)
+		}
+		manifest, err := json.Marshal(map[string]any{"ok": true, "data": map[string]any{"export": m}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "file")
+		for i := range content {
+			if i%37 != 0 {
+				continue
+			}
+			changed := append([]byte{}, content...)
+			changed[i] ^= 1
+			if err := os.WriteFile(path, changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := VerifyFile(background, path, manifest); err != nil || v.OK || len(v.Faults) == 0 {
+				t.Fatalf("%s: byte %d changed: %+v, %v", order.Format, i, v, err)
+			}
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := VerifyFile(background, path, manifest); err != nil || !v.OK {
+			t.Errorf("%s: %+v, %v", order.Format, v, err)
+		}
+		if err := os.WriteFile(path, content[:len(content)/2], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := VerifyFile(background, path, manifest); err != nil || v.OK {
+			t.Errorf("%s cut short: %+v, %v", order.Format, v, err)
+		}
+		bare, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := VerifyFile(background, path, bare); err != nil || v.OK {
+			t.Errorf("%s, bare manifest: %+v, %v", order.Format, v, err)
+		}
+	}
+	if _, err := f.Verify(background, shop.ID, "exp_none"); codeOf(err) != problem.CodeNotFound {
+		t.Errorf("an unknown export gives %v", err)
+	}
+	for _, manifest := range []string{"{}", "x", `{"id":"a","sha256":"b","size_bytes":1,"format_version":2}`} {
+		if _, err := VerifyFile(background, "none", []byte(manifest)); err == nil || !strings.Contains(err.Error(), "read the manifest") {
+			t.Errorf("manifest %s: %v", manifest, err)
+		}
+	}
+}
+
+// TestArchiveSums lets the tool of the trade check what the archive says of
+// itself, and compares the description with the files.
+func TestArchiveSums(t *testing.T) {
+	unpack, check := testkit.Tool(t, "unzip"), testkit.Tool(t, "sha256sum")
+	f := started(t, shapes)
+	m, content := f.export(Order{Kind: DatabaseExport, Format: "archive"})
+	folder := t.TempDir()
+	path := filepath.Join(folder, "a.zip")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "", unpack, "-q", path, "-d", folder)
+	t.Chdir(folder)
+	run(t, "", check, "-c", "--strict", "SHA256SUMS")
+	members := unzip(t, content)
+	var names []string
+	for _, member := range m.Members {
+		names = append(names, member.Name)
+	}
+	if got, want := strings.Join(names, " "), "data.sqlite csv/country.csv csv/select.csv ndjson/country.ndjson ndjson/select.ndjson schema.json schema.sql datapackage.json README.txt SHA256SUMS"; got != want {
+		t.Errorf("members are %s", got)
+	}
+	var described struct {
+		Resources []struct {
+			Name, Path, Hash string
+			Bytes            int
+			Schema           struct {
+				Fields      []struct{ Name, Type string }
+				PrimaryKey  []string
+				ForeignKeys []struct {
+					Fields    []string
+					Reference struct{ Resource string }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(members["datapackage.json"]), &described); err != nil {
+		t.Fatal(err)
+	}
+	for _, resource := range described.Resources {
+		content, ok := members[resource.Path]
+		header, _, _ := strings.Cut(content, "\n")
+		var fields []string
+		for _, field := range resource.Schema.Fields {
+			fields = append(fields, field.Name)
+		}
+		if !ok || len(content) != resource.Bytes || strings.Join(fields, ",") != header {
+			t.Errorf("resource %+v, header %s", resource, header)
+		}
+	}
+	if keys := described.Resources[1].Schema.ForeignKeys; len(keys) != 1 || keys[0].Reference.Resource != "country" {
+		t.Errorf("foreign keys are %+v", keys)
+	}
+}
