@@ -81,6 +81,8 @@ type preferIn struct {
 	Prefer string `header:"Prefer" doc:"respond-async, or wait=seconds: answer 202 with the manifest as it stands then (RFC 7240)."`
 }
 
+func (in preferIn) prefers() string { return in.Prefer }
+
 type exportTableIn struct {
 	tableIn
 	preferIn
@@ -179,11 +181,16 @@ func readable(ctx context.Context, ws *Workspace) ([]int64, error) {
 // makeExport orders an export and waits for it as long as the caller wants.
 func (h *handlers) makeExport(ctx context.Context, ws *Workspace, order export.Order, prefer string) (out Answer[exportOut], err error) {
 	order.Project = export.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
-	order.TokenID, order.OperationRunID = ws.Token.ID, runIDOf(ctx)
+	order.TokenID, order.OperationRunID, order.Receipt = ws.Token.ID, runIDOf(ctx), receiptOf(ctx)
 	m, err := h.exports.Create(ctx, order)
 	if err != nil {
 		return out, err
 	}
+	return h.await(ctx, ws, m, prefer)
+}
+
+// await waits for an export as long as the caller wants.
+func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, prefer string) (out Answer[exportOut], err error) {
 	preferred := readPrefer(prefer)
 	if wait := preferred.limit(h.waitLimit); wait > 0 {
 		ws.Close() // who waits keeps no project from being deleted

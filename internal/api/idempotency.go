@@ -101,7 +101,14 @@ func (c *call) once(ws *Workspace, do func(context.Context) (any, error)) (any, 
 			With(keyHeader, "in use by a call that is still running").Retry(time.Second)
 	}
 	defer leave()
-	out, err := c.onceInProject(ctx, ws, do)
+	receipt := c.receipt(ws)
+	var out any
+	var err error
+	if c.ep.keyUse == keyExport {
+		out, err = do(context.WithValue(ctx, receiptKey{}, &receipt))
+	} else {
+		out, err = c.onceInProject(ctx, ws, receipt, do)
+	}
 	if errors.Is(err, projectdb.ErrOtherRequest) {
 		err = problem.Invalid(keyHeader, "used before for another request")
 	}
@@ -114,8 +121,9 @@ type keptAnswer[Data any] struct {
 	Data   Data `json:"data"`
 }
 
-func (c *call) onceInProject(ctx context.Context, ws *Workspace, do func(context.Context) (any, error)) (any, error) {
-	text, replayed, err := ws.DB.Once(ctx, c.receipt(ws), func(ctx context.Context) ([]byte, error) {
+// onceInProject keeps the answer in the project's database.
+func (c *call) onceInProject(ctx context.Context, ws *Workspace, receipt projectdb.Receipt, do func(context.Context) (any, error)) (any, error) {
+	text, replayed, err := ws.DB.Once(ctx, receipt, func(ctx context.Context) ([]byte, error) {
 		out, err := do(ctx)
 		if err != nil {
 			return nil, err
@@ -131,6 +139,39 @@ func (c *call) onceInProject(ctx context.Context, ws *Workspace, do func(context
 		return nil, fmt.Errorf("decode a kept answer: %w", err)
 	}
 	return Answer[jsontext.Value]{Data: kept.Data, Status: kept.Status, Replayed: replayed}, nil
+}
+
+// receiptKey is where a context holds the receipt of the order of an export.
+type receiptKey struct{}
+
+// receiptOf returns the receipt of a call that orders an export, or nil.
+func receiptOf(ctx context.Context) *projectdb.Receipt {
+	receipt, _ := ctx.Value(receiptKey{}).(*projectdb.Receipt)
+	return receipt
+}
+
+// ordering is an input of a route that orders an export.
+type ordering interface{ prefers() string }
+
+// orderOnce recalls the export that was ordered by the same call before, and
+// waits for it as that call did, or makes the order.
+func orderOnce[In ordering](h *handlers, order func(context.Context, *Workspace, *In) (Answer[exportOut], error)) func(context.Context, *Workspace, *In) (Answer[exportOut], error) {
+	return func(ctx context.Context, ws *Workspace, in *In) (Answer[exportOut], error) {
+		receipt := receiptOf(ctx)
+		if receipt == nil {
+			return order(ctx, ws, in)
+		}
+		m, ordered, err := h.exports.Recall(ctx, ws.Project.ID, *receipt)
+		if err != nil {
+			return Answer[exportOut]{}, err
+		}
+		if !ordered {
+			return order(ctx, ws, in)
+		}
+		out, err := h.await(ctx, ws, m, (*in).prefers())
+		out.Replayed = true
+		return out, err
+	}
 }
 
 // callKey tells calls with keys apart: a token has its own in each project.

@@ -38,6 +38,17 @@ CREATE INDEX exports_by_project ON exports (project_id, seq);
 CREATE INDEX exports_by_turn ON exports (project_id, turn);
 CREATE INDEX exports_unsettled ON exports (status, project_id) WHERE status IN ('pending', 'running');
 CREATE INDEX exports_by_expiry ON exports (expires_at) WHERE expires_at IS NOT NULL;
+`, `
+CREATE TABLE receipts (
+	project_id INTEGER NOT NULL,
+	token_id   INTEGER NOT NULL,
+	key        TEXT NOT NULL,
+	request    BLOB NOT NULL,
+	export_id  TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	PRIMARY KEY (project_id, token_id, key)
+) STRICT;
+CREATE INDEX receipts_by_age ON receipts (created_at);
 `},
 }
 
@@ -57,6 +68,7 @@ type record struct {
 	failure   problem.Code
 	ext       string
 	work      work
+	receipt   *receipt // of a new order; nil for none
 }
 
 // file returns the name of the artifact in the folder of its project.
@@ -100,6 +112,11 @@ func (b book) add(ctx context.Context, r *record) error {
 		return fmt.Errorf("encode the tables of %s: %w", r.manifest.ID, err)
 	}
 	return b.write(ctx, "enter the export "+r.manifest.ID, func(c *sqlite.Conn) error {
+		if r.receipt != nil {
+			if err := r.receipt.keep(c, r.projectID, r.manifest.ID); err != nil {
+				return err
+			}
+		}
 		return c.Exec(`
 INSERT INTO exports (id, project_id, status, life, ext, work, table_ids, manifest)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -316,6 +333,9 @@ WHERE id = ?`, now.UnixMilli(), timestamp(now), id)
 
 func (b book) removeProject(ctx context.Context, projectID int64) error {
 	return b.write(ctx, fmt.Sprintf("remove the exports of project %d", projectID), func(c *sqlite.Conn) error {
+		if err := c.Exec("DELETE FROM receipts WHERE project_id = ?", projectID); err != nil {
+			return err
+		}
 		return c.Exec("DELETE FROM exports WHERE project_id = ?", projectID)
 	})
 }

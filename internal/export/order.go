@@ -51,6 +51,9 @@ type Order struct {
 	ExpiresIn      *int64
 	TokenID        int64 // of the token that asks; 0 for none
 	OperationRunID *string
+	// Receipt is kept with the order, for Recall; nil for none. One that is kept
+	// already is a conflict.
+	Receipt *projectdb.Receipt
 }
 
 // ProjectRef is all that exports know of a project.
@@ -147,6 +150,9 @@ func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*wor
 	m.DownloadName = f.downloadName(o.FileName, base)
 	m.DownloadURL = "/projects/" + o.Project.Slug + "/export/download/" + m.ID
 	m.CreatedAt, m.OperationRunID, m.FormatVersion = timestamp(now), o.OperationRunID, formatVersion
+	if o.Receipt != nil {
+		r.receipt = &receipt{*o.Receipt, now}
+	}
 	if o.TokenID != 0 {
 		m.CreatedByTokenID = &o.TokenID
 	}

@@ -37,6 +37,9 @@ func earlier(a, b time.Time) time.Time {
 // first, so that a missing file is never offered; and the manifests that have
 // been kept long enough.
 func (e *Exports) sweep(ctx context.Context, then time.Time) error {
+	if err := e.book.sweepReceipts(ctx, then); err != nil {
+		return err
+	}
 	expired, err := e.book.expire(ctx, then, e.config.KeepManifests)
 	if err != nil {
 		return err
