@@ -16,6 +16,7 @@ const smallBytes = 64 << 10
 // artifact is a file being written under another name than its own. It is
 // hashed while it is written. Either publish or discard ends it.
 type artifact struct {
+	step func(string) // see Config.Failpoint
 	path string
 	file *os.File
 
@@ -87,9 +88,11 @@ func (a *artifact) publish() error {
 	if err := errors.Join(a.file.Sync(), a.file.Close()); err != nil {
 		return errors.Join(fmt.Errorf("sync an artifact: %w", err), removeFile(a.path+".part"))
 	}
+	a.step("synced")
 	if err := os.Rename(a.path+".part", a.path); err != nil {
 		return errors.Join(fmt.Errorf("put an artifact in place: %w", err), removeFile(a.path+".part"))
 	}
+	a.step("renamed")
 	if err := syncFolder(filepath.Dir(a.path)); err != nil {
 		return errors.Join(fmt.Errorf("sync the folder of an artifact: %w", err), removeFile(a.path))
 	}

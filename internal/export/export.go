@@ -31,6 +31,8 @@ type Config struct {
 	MaxLife       time.Duration // 30 days: the longest that can be asked for
 	KeepManifests time.Duration // 7 days: how long a manifest outlives its artifact
 	SweepInterval time.Duration // 1 minute
+	KeepCount     int64         // of a project's artifacts, the newest; 0: no limit
+	KeepBytes     int64         // of a project's artifacts together, the newest; 0: no limit
 	QueryTimeout  time.Duration // 10 minutes: how long the statement of a query export may run
 	Workers       int           // 2: jobs that run at once
 	PerProject    int           // 1: of these, jobs of one project
@@ -41,6 +43,10 @@ type Config struct {
 	// FreeSpace returns the bytes that are free on the disk of a folder, and how
 	// many it has; nil asks the system.
 	FreeSpace func(folder string) (free, total int64, err error)
+
+	// Failpoint is called at each step of publishing, for tests that end the
+	// process there; nil for none.
+	Failpoint func(step string)
 }
 
 func (c *Config) setDefaults() {
@@ -54,6 +60,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.PerProject, 1)
 	if c.FreeSpace == nil {
 		c.FreeSpace = freeSpace
+	}
+	if c.Failpoint == nil {
+		c.Failpoint = func(string) {}
 	}
 	setDefault(&c.Log, slog.New(slog.DiscardHandler))
 }

@@ -48,13 +48,17 @@ func (e *Exports) make(j *job) error {
 	if err != nil {
 		return err
 	}
+	a.step = e.config.Failpoint
 	j.artifact.Store(a)
+	a.step("created")
 	if err := e.fill(j, a); err != nil {
 		return errors.Join(err, a.discard())
 	}
+	a.step("written")
 	if err := a.publish(); err != nil {
 		return err
 	}
+	a.step("published")
 	m := &j.record.manifest
 	size, sum := a.bytes.Load(), hex.EncodeToString(a.sum[:])
 	m.SizeBytes, m.SHA256, m.Progress = &size, &sum, j.progress()

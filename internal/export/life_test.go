@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -407,7 +408,7 @@ func TestCloseStopsJobsWhichBeginAnew(t *testing.T) {
 func TestBookOfANewerVersionIsRefused(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	newer := schema
-	newer.Migrations = append(newer.Migrations[:1:1], "CREATE TABLE later (x)")
+	newer.Migrations = append(slices.Clone(schema.Migrations), "CREATE TABLE later (x)")
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -423,4 +424,37 @@ func TestBookOfANewerVersionIsRefused(t *testing.T) {
 	}
 	f.config.Database = filepath.Join(t.TempDir(), "exports.db")
 	f.open()
+}
+
+func TestRetention(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		limits func(*Config)
+		kept   int
+	}{
+		{"none", func(*Config) {}, 5},
+		{"by count", func(c *Config) { c.KeepCount = 2 }, 2},
+		{"by bytes", func(c *Config) { c.KeepBytes = 3*int64(len(contactsCSV)) + 1 }, 3},
+		{"too small for one", func(c *Config) { c.KeepBytes = 1 }, 1},
+	} {
+		f := newFixture(t, t.TempDir(), test.limits)
+		f.project(shop.ID, small)
+		f.project(2, small)
+		f.Start()
+		other := f.wait(f.create(Order{Project: ProjectRef{2, "p2"}, Kind: TableExport, Table: "contacts"}))
+		var all []Manifest
+		for range 5 {
+			f.clock.advance(time.Second)
+			all = append(all, f.wait(f.create(Order{Kind: TableExport, Table: "contacts"})))
+		}
+		eventually(t, func() bool { return len(f.files()) == test.kept+1 })
+		for i, m := range all {
+			if kept := i >= len(all)-test.kept; (f.status(m) == Ready) != kept || !kept && f.refusal(m) != problem.CodeExportExpired {
+				t.Errorf("%s: export %d is %s, download %q", test.name, i, f.status(m), f.refusal(m))
+			}
+		}
+		f.download(other)
+		f.reopen()
+		f.download(all[4])
+	}
 }

@@ -30,6 +30,18 @@ import (
 // is killed.
 const crashFolder = "ZANGTABLE_TEST_CRASH_FOLDER"
 
+// crashStep names the step of publishing at which the child kills itself; ""
+// for none.
+const crashStep = "ZANGTABLE_TEST_CRASH_STEP"
+
+// killSelf ends the process as kill -9 does.
+func killSelf() {
+	if p, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = p.Kill()
+	}
+	select {}
+}
+
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(crashFolder); folder != "" {
 		exportForever(folder)
@@ -313,13 +325,21 @@ func exportForever(folder string) {
 	if err != nil {
 		panic(err)
 	}
-	e, err := Open(Config{
+	config := Config{
 		Database: filepath.Join(folder, "exports.db"),
 		Folder:   filepath.Join(folder, "exports"),
 		Projects: dir,
 		Now:      time.Now,
 		Random:   rand.Reader,
-	})
+	}
+	if at := os.Getenv(crashStep); at != "" {
+		config.Failpoint = func(step string) {
+			if step == at {
+				killSelf()
+			}
+		}
+	}
+	e, err := Open(config)
 	if err != nil {
 		panic(err)
 	}

@@ -98,8 +98,12 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 	if err := e.book.add(ctx, r); err != nil {
 		return Manifest{}, err
 	}
+	m := r.manifest
+	if queue, err := e.book.queue(ctx); err == nil { // the order is entered, with or without its place
+		m.Progress.QueuePosition = queue[m.ID]
+	}
 	e.wakeWorker()
-	return r.manifest, nil
+	return m, nil
 }
 
 // check makes the order into the record of a pending export.

@@ -3,6 +3,7 @@ package export
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -152,6 +153,66 @@ func TestKilledProcessLeavesNothingWrong(t *testing.T) {
 		t.Errorf("%d exports are ready, there are %d files", ready, len(f.files()))
 	}
 	t.Logf("%d exports, %d ready", len(all), ready)
+}
+
+// TestKilledAtEachStepOfPublishing lets a process kill itself at one step after
+// the other, and looks after each kill at what a download would give.
+func TestKilledAtEachStepOfPublishing(t *testing.T) {
+	kills := 10
+	if testing.Short() {
+		kills = 1
+	}
+	for _, step := range []string{"created", "written", "synced", "renamed", "published", "entered"} {
+		t.Run(step, func(t *testing.T) {
+			folder := t.TempDir()
+			dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(dir.Create(background, shop.ID, large(100)), dir.Close()); err != nil {
+				t.Fatal(err)
+			}
+			for range kills {
+				child := exec.Command(os.Args[0])
+				child.Env = append(os.Environ(), crashFolder+"="+folder, crashStep+"="+step)
+				if output, err := child.CombinedOutput(); err == nil || len(output) > 0 {
+					t.Fatalf("the child ended with %v, and said:\n%s", err, output)
+				}
+			}
+			checkAfterKills(t, folder, step == "entered")
+		})
+	}
+}
+
+// checkAfterKills opens what the kills have left.
+func checkAfterKills(t *testing.T, folder string, entered bool) {
+	t.Helper()
+	f := newFixture(t, folder, func(c *Config) { c.Now = time.Now })
+	before, _, err := f.List(background, shop.ID, ListOptions{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := 0
+	for _, m := range before {
+		if m.Status == Ready {
+			ready++
+			f.download(m)
+		}
+	}
+	if len(f.files()) != ready || (ready > 0) != entered {
+		t.Errorf("%d exports are ready, the files are %v", ready, f.files())
+	}
+	f.Start()
+	for _, m := range before {
+		got, err := f.Wait(background, shop.ID, m.ID)
+		switch got.Status {
+		case Ready:
+			f.download(got)
+		case Failed: // it had begun three times
+		default:
+			t.Errorf("export %s is %s: %v", m.ID, got.Status, err)
+		}
+	}
 }
 
 func killChild(t *testing.T, folder string, after time.Duration) {

@@ -107,6 +107,8 @@ func (e *Exports) settle(j *job) {
 		// The outcome must be entered also when the server is stopping.
 		entered, err := e.book.settle(context.Background(), j.record)
 		if entered {
+			e.config.Failpoint("entered")
+			e.retain(context.Background(), j.record.projectID)
 			return
 		}
 		if j.record.manifest.Status == Ready {

@@ -1,0 +1,64 @@
+package export
+
+import (
+	"context"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// retain expires the oldest exports of a project of which there are too many,
+// or which are too large together. The newest is always kept.
+func (e *Exports) retain(ctx context.Context, projectID int64) {
+	if e.config.KeepCount == 0 && e.config.KeepBytes == 0 {
+		return
+	}
+	excess, err := e.book.retain(ctx, projectID, e.config.KeepCount, e.config.KeepBytes, e.now())
+	if err != nil {
+		e.log.Error("look for exports beyond the limits", "project", projectID, "error", err)
+	}
+	for _, r := range excess {
+		if err := e.folder.remove(r); err != nil {
+			// The next Open removes it: no entry needs it any more.
+			e.log.Error("remove an artifact beyond the limits", "export", r.manifest.ID, "error", err)
+		}
+	}
+}
+
+// retain marks exports of a project as expired that are ready and, counted from
+// the newest, beyond count or bytes, and returns them; 0 is no limit.
+func (b book) retain(ctx context.Context, projectID, count, bytes int64, now time.Time) (excess []*record, err error) {
+	err = b.write(ctx, "expire exports beyond the limits", func(c *sqlite.Conn) error {
+		excess = nil
+		const query = `
+SELECT ` + columns + ` FROM exports WHERE id IN (
+	SELECT id FROM (
+		SELECT id, row_number() OVER newest AS nth, sum(json_extract(manifest, '$.size_bytes')) OVER newest AS bytes
+		FROM exports
+		WHERE project_id = ?1 AND status = 'ready'
+		WINDOW newest AS (ORDER BY settled_at DESC, seq DESC)
+	)
+	WHERE nth > 1 AND (?2 > 0 AND nth > ?2 OR ?3 > 0 AND bytes > ?3)
+)`
+		err := c.Query(query, []any{projectID, count, bytes}, func(s *sqlite.Stmt) error {
+			r, err := scanRecord(s)
+			excess = append(excess, r)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range excess {
+			err := c.Exec(`
+UPDATE exports
+SET status = 'expired', expires_at = min(expires_at, ?),
+	manifest = json_set(manifest, '$.status', 'expired', '$.expires_at', ?)
+WHERE id = ?`, now.UnixMilli(), timestamp(now), r.manifest.ID)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return excess, err
+}
