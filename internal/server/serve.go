@@ -59,22 +59,10 @@ func drain(srv *http.Server) error {
 	return srv.Close()
 }
 
-// handler routes the few paths that are not of the published API.
+// handler routes the few paths that are not of the published API. It is no mux,
+// because the redirects of one to cleaned paths would not be in the envelope.
 func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		switch err := app.Registry.Ping(r.Context()); {
-		case stopping.Load():
-			plain(w, http.StatusServiceUnavailable, "stopping")
-		case err != nil:
-			app.log.Error("not ready", "error", err)
-			plain(w, http.StatusServiceUnavailable, "the server's database cannot be read")
-		default:
-			plain(w, http.StatusOK, "ready")
-		}
-	})
-	mux.Handle("/", api.New(api.Config{
+	published := api.New(api.Config{
 		Registry: app.Registry,
 		Exports:  app.Exports,
 		Join:     app.join,
@@ -82,8 +70,30 @@ func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
 		Now:      time.Now,
 		Random:   rand.Reader,
 		Version:  version,
-	}))
-	return mux
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asks := r.Method == http.MethodGet || r.Method == http.MethodHead
+		switch {
+		case asks && r.URL.Path == "/healthz":
+			plain(w, http.StatusOK, "ok")
+		case asks && r.URL.Path == "/readyz":
+			app.readiness(w, r, stopping.Load())
+		default:
+			published.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (app *App) readiness(w http.ResponseWriter, r *http.Request, stopping bool) {
+	switch err := app.Registry.Ping(r.Context()); {
+	case stopping:
+		plain(w, http.StatusServiceUnavailable, "stopping")
+	case err != nil:
+		app.log.Error("not ready", "error", err)
+		plain(w, http.StatusServiceUnavailable, "the server's database cannot be read")
+	default:
+		plain(w, http.StatusOK, "ready")
+	}
 }
 
 // join groups a call with others of the same token.
