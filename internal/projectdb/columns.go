@@ -149,10 +149,16 @@ func (db *DB) patchColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Colu
 		return err
 	}
 	changedColumn := after.Column(column.Name)
-	for _, refuse := range []func(*sqlite.Conn, *Table, *Column, *Column) error{refuseType, refuseNulls} {
-		if err := refuse(c, t, column, changedColumn); err != nil {
+	if err := refuseType(c, t, column, changedColumn); err != nil {
+		return err
+	}
+	if patch.Default == nil {
+		if err := changedColumn.keepDefault(column.Type); err != nil {
 			return err
 		}
+	}
+	if err := refuseNulls(c, t, column, changedColumn); err != nil {
+		return err
 	}
 	if patch.Unique != nil && *patch.Unique && !t.IsUnique(column.Name) {
 		if err := refuseDuplicates(c, t, []string{column.Name}, "is_unique"); err != nil {
@@ -185,8 +191,8 @@ func (p ColumnPatch) check(t *Table, column *Column, after *Table) error {
 			faults.Add("column_type", "The type must be one of %s.", strings.Join(columnTypes, ", "))
 		}
 	}
-	if changed.Type != column.Type {
-		after.retype(&faults, changed, p.Default == nil)
+	if changed.Type != column.Type && after.IsPrimary(column.Name) {
+		after.setRowidKey()
 	}
 	if p.NotNull != nil && !t.IsPrimary(column.Name) {
 		changed.NotNull = *p.NotNull
@@ -203,14 +209,14 @@ func (p ColumnPatch) check(t *Table, column *Column, after *Table) error {
 	return faults.Err()
 }
 
-// retype brings the rest of the table in line with a column's new type.
-func (t *Table) retype(faults *problem.Faults, column *Column, keepDefault bool) {
-	if t.IsPrimary(column.Name) {
-		t.setRowidKey()
+// keepDefault brings the default of a column that had another type in line with
+// its type.
+func (column *Column) keepDefault(before string) error {
+	var faults problem.Faults
+	if value, expression := describeDefault(column.Default); column.Type != before && expression == nil {
+		column.setDefault(&faults, "default_value", jsontext.Value(value))
 	}
-	if value, expression := describeDefault(column.Default); keepDefault && expression == nil {
-		column.setDefault(faults, "default_value", jsontext.Value(value))
-	}
+	return faults.Err()
 }
 
 // setDefault makes a JSON value the default of the column.

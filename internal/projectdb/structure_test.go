@@ -130,6 +130,8 @@ func TestChangesOfShape(t *testing.T) {
 			patch("t", "a", ColumnPatch{Unique: ptr(true)}), "ok", "SELECT count(*) FROM pragma_index_list('t')", "1"},
 		{"a type with values", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT) STRICT"}, []string{"INSERT INTO t (a) VALUES ('1')"},
 			patch("t", "a", ColumnPatch{Type: ptr("INTEGER")}), "column_type_locked column_type", "", ""},
+		{"a type with values and a default that it does not hold", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT DEFAULT 'many') STRICT"}, []string{"INSERT INTO t (a) VALUES ('1')"},
+			patch("t", "a", ColumnPatch{Type: ptr("INTEGER")}), "column_type_locked column_type", "", ""},
 		{"the same type with values", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT) STRICT"}, []string{"INSERT INTO t (a) VALUES ('1')"},
 			patch("t", "a", ColumnPatch{Type: ptr("text")}), "ok", "SELECT a FROM t", "'1'"},
 		{"a type without values", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT) STRICT"}, []string{"INSERT INTO t (a) VALUES (NULL)"},
