@@ -63,6 +63,9 @@ func openDB(path string, options DirOptions) (*DB, error) {
 		Schema:  schema,
 		Relaxed: options.Relaxed,
 		BeforeCommit: func(c *sqlite.Conn) error {
+			if err := sweepReceipts(c, options.Now()); err != nil {
+				return err
+			}
 			return c.Exec("UPDATE _project SET commits = commits + 1")
 		},
 	})

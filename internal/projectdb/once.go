@@ -79,13 +79,16 @@ func findReceipt(c *sqlite.Conn, r Receipt, now time.Time) (answer []byte, err e
 	return answer, err
 }
 
-// keepReceipt stores the answer, and removes those whose time has come.
+// keepReceipt stores the answer, in the place of one that has ended.
 func keepReceipt(c *sqlite.Conn, r Receipt, answer []byte, now time.Time) error {
-	if err := c.Exec("DELETE FROM _receipts WHERE created_at <= ?", timestamp(now.Add(-ReceiptLife))); err != nil {
-		return err
-	}
-	return c.Exec("INSERT INTO _receipts (token_id, key, request, answer, created_at) VALUES (?, ?, ?, ?, ?)",
+	return c.Exec("REPLACE INTO _receipts (token_id, key, request, answer, created_at) VALUES (?, ?, ?, ?, ?)",
 		r.TokenID, r.Key, r.Request[:], string(answer), timestamp(now))
+}
+
+// sweepReceipts removes the receipts that have ended. Every transaction does it,
+// so that answers are not kept for longer because nobody sends keys any more.
+func sweepReceipts(c *sqlite.Conn, now time.Time) error {
+	return c.Exec("DELETE FROM _receipts WHERE created_at <= ?", timestamp(now.Add(-ReceiptLife)))
 }
 
 // openKey is where the context that Once gives to its function holds the

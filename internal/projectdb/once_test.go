@@ -13,6 +13,29 @@ import (
 
 var things = NewTable{Name: "things", Columns: []NewColumn{{Name: "name", NotNull: true}}}
 
+// openAt opens a project with the table things, where it is as late as now says.
+func openAt(t *testing.T, now *time.Time) *DB {
+	t.Helper()
+	dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true, Now: func() time.Time { return *now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	err = dir.Create(ctx, 1, func(db *DB) error {
+		_, err := db.CreateTable(ctx, things)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, release, err := dir.Lease(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return db
+}
+
 // insertOnce inserts a row with the given receipt and answers with its id.
 func insertOnce(db *DB, r Receipt, row string) (answer string, replayed bool, err error) {
 	text, replayed, err := db.Once(ctx, r, func(ctx context.Context) ([]byte, error) {
@@ -30,9 +53,8 @@ func insertOnce(db *DB, r Receipt, row string) (answer string, replayed bool, er
 
 func TestOnce(t *testing.T) {
 	for kind := range RebuildTransaction + 1 {
-		db := openProject(t, things)
 		now := time.Date(2026, 6, 2, 1, 23, 45, 0, time.UTC)
-		db.now = func() time.Time { return now }
+		db := openAt(t, &now)
 		mine := Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}, Kind: kind}
 		theirs, further, changed := mine, mine, mine
 		theirs.TokenID, further.Key, changed.Request = 2, "l", [32]byte{2}
@@ -71,6 +93,24 @@ func TestOnce(t *testing.T) {
 		}
 		if got := ask(t, other(t, db), "SELECT (SELECT count(*) FROM things), (SELECT count(*) FROM _receipts)"); got != "5|1" {
 			t.Errorf("kind %d: rows and receipts are %s", kind, got)
+		}
+	}
+}
+
+func TestEveryWriteSweepsReceipts(t *testing.T) {
+	now := time.Date(2026, 6, 2, 1, 23, 45, 0, time.UTC)
+	db := openAt(t, &now)
+	if _, _, err := insertOnce(db, Receipt{Key: "k"}, `{"name":"Ada"}`); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		later time.Duration
+		want  string
+	}{{24*time.Hour - time.Second, "1"}, {time.Second, "0"}} {
+		now = now.Add(step.later)
+		put(t, db, "things", `{"name":"Bob"}`)
+		if got := ask(t, other(t, db), "SELECT count(*) FROM _receipts"); got != step.want {
+			t.Errorf("after %s %s receipts are kept", step.later, got)
 		}
 	}
 }
