@@ -1,23 +1,28 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
 
-// keyedInsert inserts a row under a key and returns the status and whether the
-// answer is that of an earlier call. The error is that of the connection.
+// keyedInsert inserts a row under a key.
 func (p *process) keyedInsert(t *testing.T, number int, key string) (status int, replayed bool, err error) {
 	t.Helper()
-	body := fmt.Appendf(nil, `{"number":%d,"square":0,"word":"keyed"}`, number)
-	r, err := http.NewRequestWithContext(t.Context(), "POST", p.url+p.path("/records/numbers"), bytes.NewReader(body))
+	return p.keyedPost(t, "/records/numbers", fmt.Sprintf(`{"number":%d,"square":0,"word":"keyed"}`, number), key)
+}
+
+// keyedPost makes a call with a key and returns the status and whether the
+// answer is that of an earlier call. The error is that of the connection.
+func (p *process) keyedPost(t *testing.T, path, body, key string) (status int, replayed bool, err error) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", p.url+p.path(path), strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,10 +39,11 @@ func (p *process) keyedInsert(t *testing.T, number int, key string) (status int,
 	return response.StatusCode, response.Header.Get("Idempotent-Replayed") == "true", nil
 }
 
-// killAtCommit kills the server when the log of a project has grown, which is
-// between the commit of a write and its answer, or after a while.
-func (p *process) killAtCommit(t *testing.T, data string, stop <-chan struct{}) {
-	logs, err := filepath.Glob(filepath.Join(data, "projects", "*.db-wal"))
+// killAtCommit kills the server some time after the log of a database has begun
+// to grow, which is in a commit or between it and its answer, unless it is
+// stopped before.
+func (p *process) killAtCommit(t *testing.T, pattern string, after time.Duration, stop <-chan struct{}) {
+	logs, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Error(err)
 	}
@@ -57,6 +63,7 @@ func (p *process) killAtCommit(t *testing.T, data string, stop <-chan struct{}) 
 		default:
 		}
 	}
+	time.Sleep(after)
 	p.kill()
 }
 
@@ -78,7 +85,7 @@ func TestKilledInsertIsMadeOnce(t *testing.T) {
 				p.kill()
 				return
 			}
-			p.killAtCommit(t, data, stop)
+			p.killAtCommit(t, filepath.Join(data, "projects", "*.db-wal"), time.Duration(i%10)*50*time.Microsecond, stop)
 		}()
 		_, _, cut := p.keyedInsert(t, i, key)
 		close(stop)
@@ -107,5 +114,46 @@ func TestKilledInsertIsMadeOnce(t *testing.T) {
 	}
 	if want := fmt.Sprintf(`[{"n":%d,"d":%d}]`, 2*kills, 2*kills); string(answer.Rows) != want {
 		t.Errorf("rows are %s, want %s", answer.Rows, want)
+	}
+}
+
+func TestKilledOrderIsMadeOnce(t *testing.T) {
+	const kills = 8
+	data, token := numbers(t, 1000)
+	p := start(t, data, "p", token)
+	between := 0
+	for i := range kills {
+		time.Sleep(50 * time.Millisecond) // the server looks for jobs when it starts
+		stop, killed := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(killed)
+			p.killAtCommit(t, filepath.Join(data, "exports.db-wal"), time.Duration(i)*100*time.Microsecond, stop)
+		}()
+		key := fmt.Sprintf("order %d", i)
+		_, _, cut := p.keyedPost(t, "/export/table/numbers", "{}", key)
+		close(stop)
+		<-killed
+		p.kill()
+
+		p = start(t, data, "p", token)
+		for try := range 2 {
+			status, again, err := p.keyedPost(t, "/export/table/numbers", "{}", key)
+			if err != nil || status != 201 || try > 0 && !again {
+				t.Fatalf("kill %d, retry %d: status %d, replayed %t, %v", i, try, status, again, err)
+			}
+			if try == 0 && cut != nil && again {
+				between++
+			}
+		}
+	}
+	t.Logf("%d of %d kills fell between a commit and its answer", between, kills)
+	var list struct{ Exports []manifest }
+	if err := p.call(t.Context(), "GET", p.path("/exports"), nil, &list); err != nil || len(list.Exports) != kills {
+		t.Errorf("%d exports, want %d: %v", len(list.Exports), kills, err)
+	}
+	for _, m := range list.Exports {
+		if m.Status != "ready" {
+			t.Errorf("export %s is %s", m.ID, m.Status)
+		}
 	}
 }
