@@ -63,7 +63,7 @@ func (j *job) archiveTables(s *source, l layout, zip *memberZIP) error {
 // the last but for itself.
 func archiveDescriptions(j *job, s *source, l layout, zip *memberZIP) error {
 	var schemaJSON, schemaSQL bytes.Buffer
-	if err := writeSchemaJSON(&schemaJSON, l.project, s.tables); err != nil {
+	if err := l.writeSchemaJSON(&schemaJSON, s.tables); err != nil {
 		return err
 	}
 	if err := l.writeSchemaSQL(&schemaSQL, s.tables); err != nil {

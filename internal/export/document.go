@@ -3,6 +3,7 @@ package export
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -79,12 +80,13 @@ func (d zipOfTables) close() error { return d.zip.close() }
 
 // jsonDatabase is one JSON file with all tables.
 type jsonDatabase struct {
-	w     io.Writer
-	frame format.JSONDatabase
+	w      io.Writer
+	frame  format.JSONDatabase
+	layout layout
 }
 
 func newJSONDatabase(w io.Writer, l layout) (*jsonDatabase, error) {
-	d := &jsonDatabase{w: w}
+	d := &jsonDatabase{w: w, layout: l}
 	if l.snapshot == nil {
 		return d, d.write(d.frame.Head(nil, l.project, time.Time{}, []byte("null")))
 	}
@@ -96,15 +98,31 @@ func newJSONDatabase(w io.Writer, l layout) (*jsonDatabase, error) {
 }
 
 func (d *jsonDatabase) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
+	described := d.layout.describe(t).Columns
 	objects := make([]projectdb.ColumnObject, len(columns))
 	for i, column := range columns {
-		objects[i] = t.ColumnObject(t.Column(column.Name))
+		at := slices.IndexFunc(described, func(o projectdb.ColumnObject) bool { return o.ColumnName == column.Name })
+		objects[i] = described[at]
 	}
 	encoded, err := json.Marshal(objects)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode the columns of %s: %w", t.Name, err)
 	}
 	return d.w, format.NewJSON(columns, format.JSONOptions{}), d.write(d.frame.OpenTable(nil, t.Name, encoded))
+}
+
+// describe returns a table as the API shows it. When it was made is no part of
+// the data: in a canonical file that is the time of all members.
+func (l layout) describe(t *projectdb.Table) projectdb.TableDescription {
+	d := t.Describe()
+	if l.work.Canonical {
+		made := timestamp(l.modified())
+		d.CreatedAt, d.UpdatedAt = made, made
+		for i := range d.Columns {
+			d.Columns[i].CreatedAt, d.Columns[i].UpdatedAt = made, made
+		}
+	}
+	return d
 }
 
 func (d *jsonDatabase) end() error   { return d.write(d.frame.CloseTable(nil)) }

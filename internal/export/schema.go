@@ -15,17 +15,17 @@ func (l layout) writeSchema(w io.Writer, tables []*projectdb.Table) error {
 	if l.format.name == "sql" {
 		return l.writeSchemaSQL(w, tables)
 	}
-	return writeSchemaJSON(w, l.project, tables)
+	return l.writeSchemaJSON(w, tables)
 }
 
 // writeSchemaJSON writes the tables as the API shows them.
-func writeSchemaJSON(w io.Writer, project string, tables []*projectdb.Table) error {
+func (l layout) writeSchemaJSON(w io.Writer, tables []*projectdb.Table) error {
 	document := struct {
 		Project string                       `json:"project"`
 		Tables  []projectdb.TableDescription `json:"tables"`
-	}{Project: project}
+	}{Project: l.project}
 	for _, t := range tables {
-		document.Tables = append(document.Tables, t.Describe())
+		document.Tables = append(document.Tables, l.describe(t))
 	}
 	// A default can hold text that is not UTF-8.
 	err := json.MarshalWrite(w, document, jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
