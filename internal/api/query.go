@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"math"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -31,7 +29,7 @@ type queryOut struct {
 	Rows       recordRows `json:"rows"`
 	RowCount   int        `json:"row_count"`
 	Limit      int64      `json:"limit"`
-	DurationMS float64    `json:"duration_ms"`
+	DurationMS int64      `json:"duration_ms"`
 	Columns    []string   `json:"columns"`
 	Truncated  bool       `json:"truncated" doc:"There are more rows."`
 }
@@ -48,15 +46,10 @@ func (h *handlers) query(ctx context.Context, ws *Workspace, in *queryIn) (out q
 	}
 	out = queryOut{
 		Rows: recordRows{result.Rows, in.options()}, RowCount: result.Len(), Limit: limit,
-		DurationMS: milliseconds(h.now().Sub(began)), Truncated: result.Truncated,
+		DurationMS: h.now().Sub(began).Milliseconds(), Truncated: result.Truncated,
 	}
 	for _, column := range result.Columns {
 		out.Columns = append(out.Columns, column.Name)
 	}
 	return out, nil
-}
-
-// milliseconds keeps three digits behind the point.
-func milliseconds(d time.Duration) float64 {
-	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
 }

@@ -80,6 +80,7 @@ func (db *DB) ask(ctx context.Context, q Query, tables []Table) (result Result, 
 type gate struct {
 	permitted map[string]bool // by folded name, for every table
 	refused   string
+	missing   string // a name that does not exist for clients
 }
 
 func (q Query) gate(tables []Table) *gate {
@@ -92,7 +93,10 @@ func (q Query) gate(tables []Table) *gate {
 
 func (g *gate) permits(name string) bool {
 	permitted, exists := g.permitted[name]
-	if exists && !permitted {
+	switch {
+	case !exists:
+		g.missing = name
+	case !permitted:
 		g.refused = name
 	}
 	return permitted
@@ -111,7 +115,11 @@ func (g *gate) explain(err error) error {
 	}
 	switch sqlite.FaultOf(err) {
 	case sqlite.Denied:
-		return problem.Invalid("sql", "The statement does what is not allowed here, or reads a table that does not exist: %s.", sqlite.Message(err))
+		if g.missing != "" {
+			// The words that SQLite has for a table that is not there.
+			return problem.Invalid("sql", "SQLite says: no such table: %s.", g.missing)
+		}
+		return problem.Invalid("sql", "The statement does what is not allowed here: %s.", sqlite.Message(err))
 	case sqlite.Other, sqlite.BadSQL, sqlite.TooBig, sqlite.DataType, sqlite.NotNull:
 		return problem.Invalid("sql", "SQLite says: %s.", sqlite.Message(err))
 	}

@@ -247,3 +247,17 @@ func TestQueryWhileNamesChangeHands(t *testing.T) {
 		t.Errorf("the table under its new name: %v", err)
 	}
 }
+
+// TestReservedTablesDoNotExist compares what a client is told of the server's
+// own tables with what it is told of one that is not there.
+func TestReservedTablesDoNotExist(t *testing.T) {
+	db := openProject(t, things)
+	for _, name := range []string{"nope", "_tables", "_project", "pragma_table_list", "SQLITE_MASTER"} {
+		for _, sql := range []string{"SELECT * FROM %s", "SELECT count(*) FROM %s", "SELECT 1 FROM things WHERE id IN (SELECT 1 FROM %s)"} {
+			_, err := db.Query(ctx, Query{SQL: fmt.Sprintf(sql, name), Limit: 1})
+			if want := "sql: SQLite says: no such table: " + fold(name) + "."; !strings.EqualFold(problem.From(err).Message, want) {
+				t.Errorf(sql+": got %q, want %q", name, problem.From(err).Message, want)
+			}
+		}
+	}
+}
