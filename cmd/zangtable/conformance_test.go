@@ -114,7 +114,6 @@ var kinds = map[string]string{
 	"cursor":   `[0-9A-Za-z_-]+`,
 	"hex":      `[0-9a-f]{6}`,
 	"int":      `\d+`,
-	"number":   `\d+(?:\.\d+)?`,
 	"text":     `(?:[^"\\]|\\.)+`,
 	"more":     `(?s:.*)`,
 	"progress": `(?:pending|running|ready)`,
