@@ -22,6 +22,8 @@ type ExportOptions struct {
 
 	Compression string `json:"compression,omitzero" enum:"none,gzip,zstd" doc:"Of a file that its format does not compress."`
 	Canonical   Flag   `json:"canonical,omitzero" doc:"Makes files of equal rows equal byte for byte."`
+
+	DryRun Flag `json:"dry_run,omitzero" doc:"Makes nothing, and tells what the export would be."`
 }
 
 func (o ExportOptions) of(kind export.Kind) export.Order {
@@ -93,11 +95,18 @@ type exportTableIn struct {
 	}
 }
 
-type exportOut struct {
-	Export export.Manifest `json:"export"`
-}
+// exportOut has the export, exportMade what an order has come to.
+type (
+	exportOut struct {
+		Export export.Manifest `json:"export"`
+	}
+	exportMade struct {
+		Export    *export.Manifest  `json:"export,omitzero"`
+		Preflight *export.Preflight `json:"preflight,omitzero" doc:"With dry_run only, instead of the export."`
+	}
+)
 
-func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTableIn) (out Answer[exportOut], err error) {
+func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTableIn) (out Answer[exportMade], err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.ExportsCreate, registry.RecordsRead)
 	if err != nil {
 		return out, err
@@ -105,7 +114,7 @@ func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTab
 	order := in.Body.of(export.TableExport)
 	order.Table, order.Selection = idOf(t), in.Body.selection()
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
-	return h.makeExport(ctx, ws, order, in.Prefer)
+	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
 }
 
 type exportDatabaseIn struct {
@@ -119,7 +128,7 @@ type exportDatabaseIn struct {
 	}
 }
 
-func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *exportDatabaseIn) (Answer[exportOut], error) {
+func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *exportDatabaseIn) (Answer[exportMade], error) {
 	order := in.Body.of(export.DatabaseExport)
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
 	order.Include, order.Exclude = in.Body.Include, in.Body.Exclude
@@ -127,7 +136,7 @@ func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *export
 	for table, options := range in.Body.Options {
 		order.TableOptions[table] = options.selection()
 	}
-	return h.makeExport(ctx, ws, order, in.Prefer)
+	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
 }
 
 type exportSchemaIn struct {
@@ -135,8 +144,8 @@ type exportSchemaIn struct {
 	Body struct{ ExportOptions }
 }
 
-func (h *handlers) exportSchema(ctx context.Context, ws *Workspace, in *exportSchemaIn) (Answer[exportOut], error) {
-	return h.makeExport(ctx, ws, in.Body.of(export.SchemaExport), in.Prefer)
+func (h *handlers) exportSchema(ctx context.Context, ws *Workspace, in *exportSchemaIn) (Answer[exportMade], error) {
+	return h.makeExport(ctx, ws, in.Body.of(export.SchemaExport), in.Body.ExportOptions, in.preferIn)
 }
 
 type exportQueryIn struct {
@@ -148,7 +157,7 @@ type exportQueryIn struct {
 	}
 }
 
-func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQueryIn) (out Answer[exportOut], err error) {
+func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQueryIn) (out Answer[exportMade], err error) {
 	for _, needed := range []registry.Scope{registry.ExportsCreate, registry.QueryRead} {
 		if err := ws.Require(needed); err != nil {
 			return out, err
@@ -160,7 +169,7 @@ func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQue
 	if order.Readable, err = readable(ctx, ws); err != nil {
 		return out, err
 	}
-	return h.makeExport(ctx, ws, order, in.Prefer)
+	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
 }
 
 // readable returns the tables whose records the token may read; nil for all.
@@ -178,19 +187,24 @@ func readable(ctx context.Context, ws *Workspace) ([]int64, error) {
 	return ids, err
 }
 
-// makeExport orders an export and waits for it as long as the caller wants.
-func (h *handlers) makeExport(ctx context.Context, ws *Workspace, order export.Order, prefer string) (out Answer[exportOut], err error) {
+// makeExport orders an export and waits for it as long as the caller wants, or
+// only tries the order.
+func (h *handlers) makeExport(ctx context.Context, ws *Workspace, order export.Order, options ExportOptions, prefer preferIn) (out Answer[exportMade], err error) {
 	order.Project = export.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
 	order.TokenID, order.OperationRunID, order.Receipt = ws.Token.ID, runIDOf(ctx), receiptOf(ctx)
+	if options.DryRun.Or(false) {
+		p, err := h.exports.DryRun(ctx, order)
+		return Answer[exportMade]{Data: exportMade{Preflight: &p}, Status: http.StatusOK}, err
+	}
 	m, err := h.exports.Create(ctx, order)
 	if err != nil {
 		return out, err
 	}
-	return h.await(ctx, ws, m, prefer)
+	return h.await(ctx, ws, m, prefer.Prefer)
 }
 
 // await waits for an export as long as the caller wants.
-func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, prefer string) (out Answer[exportOut], err error) {
+func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, prefer string) (out Answer[exportMade], err error) {
 	preferred := readPrefer(prefer)
 	if wait := preferred.limit(h.waitLimit); wait > 0 {
 		ws.Close() // who waits keeps no project from being deleted
@@ -200,7 +214,7 @@ func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, 
 			return out, err
 		}
 	}
-	out = Answer[exportOut]{Data: exportOut{m}, Applied: preferred.applied()}
+	out = Answer[exportMade]{Data: exportMade{Export: &m}, Applied: preferred.applied()}
 	if !m.Status.Settled() {
 		out.Status, out.Location = http.StatusAccepted, "/projects/"+ws.Project.Slug+"/exports/"+m.ID
 	}

@@ -155,15 +155,15 @@ type ordering interface{ prefers() string }
 
 // orderOnce recalls the export that was ordered by the same call before, and
 // waits for it as that call did, or makes the order.
-func orderOnce[In ordering](h *handlers, order func(context.Context, *Workspace, *In) (Answer[exportOut], error)) func(context.Context, *Workspace, *In) (Answer[exportOut], error) {
-	return func(ctx context.Context, ws *Workspace, in *In) (Answer[exportOut], error) {
+func orderOnce[In ordering](h *handlers, order func(context.Context, *Workspace, *In) (Answer[exportMade], error)) func(context.Context, *Workspace, *In) (Answer[exportMade], error) {
+	return func(ctx context.Context, ws *Workspace, in *In) (Answer[exportMade], error) {
 		receipt := receiptOf(ctx)
 		if receipt == nil {
 			return order(ctx, ws, in)
 		}
 		m, ordered, err := h.exports.Recall(ctx, ws.Project.ID, *receipt)
 		if err != nil {
-			return Answer[exportOut]{}, err
+			return Answer[exportMade]{}, err
 		}
 		if !ordered {
 			return order(ctx, ws, in)
