@@ -96,7 +96,7 @@ func (p *plan) listTables(c *sqlite.Conn) ([]string, error) {
 		kind, name := s.Text(0), s.Text(1)
 		switch {
 		case strings.HasPrefix(fold(name), "sqlite_"), kind == "index":
-		case ours && slices.Contains([]string{"_project", "_tables", "_columns"}, name):
+		case ours && projectdb.IsOwnTable(name):
 		case kind == "view":
 			p.notes.add("view "+name, "Views are not imported.")
 		case kind == "trigger":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -12,6 +13,10 @@ import (
 
 // own are the server's tables in a project's database.
 var own = [...]string{"_columns", "_tables", "_project", "_receipts"}
+
+// IsOwnTable reports whether a table of that name in a project's database is
+// the server's own.
+func IsOwnTable(name string) bool { return slices.Contains(own[:], name) }
 
 // WriteFile writes the whole state into the new database file path, without
 // the server's own tables and without a byte that they have left. draft is the

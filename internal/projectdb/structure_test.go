@@ -340,3 +340,18 @@ func TestBuild(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnTables holds the list of the server's own tables against a project
+// that has no others.
+func TestOwnTables(t *testing.T) {
+	db := openProject(t)
+	tables := strings.Fields(ask(t, other(t, db), "SELECT group_concat(name, ' ') FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"))
+	for _, name := range tables {
+		if !IsOwnTable(name) {
+			t.Errorf("%s is not in the list", name)
+		}
+	}
+	if len(tables) != len(own) {
+		t.Errorf("the project has %v, the list %v", tables, own)
+	}
+}
