@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -166,14 +167,14 @@ func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQue
 	order := in.Body.of(export.QueryExport)
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
 	order.SQL, order.Params = in.Body.SQL, in.Body.Params
-	if order.Readable, err = readable(ctx, ws); err != nil {
+	if order.Readable, err = readableTables(ctx, ws); err != nil {
 		return out, err
 	}
 	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
 }
 
-// readable returns the tables whose records the token may read; nil for all.
-func readable(ctx context.Context, ws *Workspace) ([]int64, error) {
+// readableTables returns the tables whose records the token may read; nil for all.
+func readableTables(ctx context.Context, ws *Workspace) ([]int64, error) {
 	if ws.May(registry.RecordsRead) {
 		return nil, nil
 	}
@@ -272,12 +273,44 @@ type exportIDIn struct {
 	ID string `path:"export_id"`
 }
 
-func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *exportIDIn) (exportOut, error) {
-	m, err := h.exports.Get(ctx, ws.Project.ID, in.ID)
+type getExportIn struct {
+	exportIDIn
+	Wait int `query:"wait" minimum:"0" maximum:"60" doc:"Seconds to wait until the export is ready or has come to another end."`
+}
+
+func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *getExportIn) (out exportOut, err error) {
+	if in.Wait == 0 {
+		out.Export, err = h.manifest(ctx, ws, in.ID)
+		return out, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, time.Duration(in.Wait)*time.Second)
+	defer cancel()
+	updates, err := h.watch(waiting, ws, in.ID)
+	if err != nil {
+		return out, err
+	}
+	for out.Export = range updates {
+	}
+	return out, nil
+}
+
+// manifest returns the manifest of an export that the token may download.
+func (h *handlers) manifest(ctx context.Context, ws *Workspace, id string) (export.Manifest, error) {
+	m, err := h.exports.Get(ctx, ws.Project.ID, id)
 	if err == nil {
 		err = mayRead(ws, &m)
 	}
-	return exportOut{m}, err
+	return m, err
+}
+
+// watch returns the manifests of an export that the token may download, from
+// now until it is settled or ctx ends.
+func (h *handlers) watch(ctx context.Context, ws *Workspace, id string) (<-chan export.Manifest, error) {
+	if _, err := h.manifest(ctx, ws, id); err != nil {
+		return nil, err
+	}
+	ws.Close() // who waits keeps no project from being deleted
+	return h.exports.Watch(ctx, ws.Project.ID, id)
 }
 
 type exportDeleted struct {
@@ -298,18 +331,14 @@ func (h *handlers) deleteExport(ctx context.Context, ws *Workspace, in *exportID
 }
 
 func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*Download, error) {
-	m, err := h.exports.Get(ctx, ws.Project.ID, in.ID)
+	if _, err := h.manifest(ctx, ws, in.ID); err != nil {
+		return nil, err
+	}
+	artifact, err := h.exports.Artifact(ctx, ws.Project.ID, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	if err := mayRead(ws, &m); err != nil {
-		return nil, err
-	}
-	artifact, err := h.exports.Artifact(ctx, ws.Project.ID, m.ID)
-	if err != nil {
-		return nil, err
-	}
-	m = artifact.Manifest
+	m := artifact.Manifest
 	d := &Download{Name: m.DownloadName, ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File}
 	if n, err := hex.Decode(d.SHA256[:], []byte(*m.SHA256)); err != nil || n != len(d.SHA256) {
 		return nil, fmt.Errorf("the book has no SHA-256 of %s: %w", m.ID, err)

@@ -158,6 +158,25 @@ func TestWaitingKeepsNoProject(t *testing.T) {
 	}
 }
 
+func TestWaitForExport(t *testing.T) {
+	s := openShop(t, openIdleHouse(t, clock), Config{})
+	s.ask(t, "POST", "/export/database", "", "Prefer: respond-async")
+	path := "/exports/" + s.ordered(t)
+	began := time.Now()
+	got := s.ask(t, "GET", path+"?wait=1", "")
+	if took := time.Since(began); took < time.Second || took > 5*time.Second || !strings.Contains(got.body, `"status":"pending"`) {
+		t.Errorf("after %v: %s", took, got.body)
+	}
+	began = time.Now()
+	answer := make(chan reply)
+	go func() { answer <- s.ask(t, "GET", path+"?wait=60", "") }()
+	s.ask(t, "DELETE", path, "")
+	got = <-answer
+	if took := time.Since(began); took > 5*time.Second || got.status != 200 || !strings.Contains(got.body, `"status":"canceled"`) {
+		t.Errorf("after %v: %d %s", took, got.status, got.body)
+	}
+}
+
 func TestExportRemembersItsOperation(t *testing.T) {
 	run := "oprun_x"
 	s := openShop(t, openHouse(t, clock), Config{Join: func(context.Context, *Workspace, string, string) (*Operation, error) {
