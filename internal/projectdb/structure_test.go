@@ -2,6 +2,7 @@ package projectdb
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -345,7 +346,7 @@ func TestBuild(t *testing.T) {
 // that has no others.
 func TestOwnTables(t *testing.T) {
 	db := openProject(t)
-	tables := strings.Fields(ask(t, other(t, db), "SELECT group_concat(name, ' ') FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"))
+	tables := strings.Fields(strings.Trim(ask(t, other(t, db), "SELECT group_concat(name, ' ') FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"), "'"))
 	for _, name := range tables {
 		if !IsOwnTable(name) {
 			t.Errorf("%s is not in the list", name)
