@@ -345,3 +345,16 @@ func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *export
 	}
 	return d, nil
 }
+
+type verificationOut struct {
+	Verification export.Verification `json:"verification"`
+}
+
+func (h *handlers) verifyExport(ctx context.Context, ws *Workspace, in *exportIDIn) (out verificationOut, err error) {
+	if _, err := h.manifest(ctx, ws, in.ID); err != nil {
+		return out, err
+	}
+	ws.Close() // a large file takes long, and keeps no project from being deleted
+	out.Verification, err = h.exports.Verify(ctx, ws.Project.ID, in.ID)
+	return out, err
+}

@@ -15,9 +15,10 @@ func routes(h *handlers) []*endpoint {
 	const records, indexes = project + "/records/{table}", project + "/indexes/{table}"
 	const tokens, exports = project + "/auth/tokens", project + "/exports"
 	var (
-		conflicts = fails(problem.CodeConflict)
-		exporting = fails(problem.CodeExportFailed, problem.CodeStorageFull)
-		writing   = fails(problem.CodeConflict, problem.CodeStorageFull)
+		conflicts   = fails(problem.CodeConflict)
+		exporting   = fails(problem.CodeExportFailed, problem.CodeStorageFull)
+		downloading = fails(problem.CodeExportNotReady, problem.CodeExportFailed, problem.CodeExportExpired)
+		writing     = fails(problem.CodeConflict, problem.CodeStorageFull)
 
 		schemaRead, schemaWrite   = scope(registry.SchemaRead), scope(registry.SchemaWrite)
 		recordsRead, recordsWrite = scope(registry.RecordsRead), scope(registry.RecordsWrite)
@@ -67,8 +68,8 @@ func routes(h *handlers) []*endpoint {
 		route("POST", project+"/export/schema", "export-schema", "Export the schema", admin, orderOnce(h, h.exportSchema), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), exporting),
 		route("GET", exports, "list-exports", "List exports, newest first", exportsRead, h.listExports),
 		route("GET", exports+"/{export_id}", "get-export", "Show the manifest of an export", exportsRead, h.getExport),
+		route("POST", exports+"/{export_id}/verify", "verify-export", "Read the file of an export again and compare it with the manifest", exportsRead, h.verifyExport, downloading),
 		route("DELETE", exports+"/{export_id}", "delete-export", "Cancel or remove an export", exportsCreate, h.deleteExport),
-		route("GET", project+"/export/download/{export_id}", "download-export", "Download the file of an export", exportsRead, h.downloadExport,
-			fails(problem.CodeExportNotReady, problem.CodeExportFailed, problem.CodeExportExpired)),
+		route("GET", project+"/export/download/{export_id}", "download-export", "Download the file of an export", exportsRead, h.downloadExport, downloading),
 	}
 }
