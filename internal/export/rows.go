@@ -1,8 +1,6 @@
 package export
 
 import (
-	"context"
-
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -26,56 +24,17 @@ func (j *job) writeTable(s *source, t *projectdb.Table, result *TableResult, beg
 	return result.check(w)
 }
 
-// pump writes all batches that next fills: another goroutine reads ahead of
-// this one, which writes. It closes the writer.
+// pump writes all batches that next fills, and closes the writer.
 func (j *job) pump(next func(*sqlite.Batch) (bool, error), w format.TableWriter) (rows int64, err error) {
-	ctx, cancel := context.WithCancel(j.ctx)
-	free, filled := make(chan *sqlite.Batch, 2), make(chan *sqlite.Batch)
-	free <- &sqlite.Batch{}
-	free <- &sqlite.Batch{}
-	var readErr error
-	go func() {
-		defer close(filled)
-		readErr = readAhead(ctx, next, free, filled)
-	}()
-	// The reader must be at rest before its statement is closed.
-	defer func() {
-		cancel()
-		for range filled {
-		}
-	}()
-	for b := range filled {
-		if err := w.Rows(b); err != nil {
-			return rows, err
-		}
+	err = ahead(j.ctx, next, func(b *sqlite.Batch) error {
 		rows += int64(b.Rows)
 		j.rowsDone.Add(int64(b.Rows))
-		free <- b
-	}
-	if readErr != nil {
-		return rows, readErr
+		return w.Rows(b)
+	})
+	if err != nil {
+		return rows, err
 	}
 	return rows, w.Close()
-}
-
-func readAhead(ctx context.Context, next func(*sqlite.Batch) (bool, error), free <-chan *sqlite.Batch, filled chan<- *sqlite.Batch) error {
-	for {
-		var b *sqlite.Batch
-		select {
-		case b = <-free:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		more, err := next(b)
-		if err != nil || !more {
-			return err
-		}
-		select {
-		case filled <- b:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // countedWriter is a TableWriter whose encoder can tell what it has replaced.

@@ -128,61 +128,17 @@ func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
 	}, scan.Close}, nil
 }
 
-// batches bounds how far reading may be ahead of encoding, and so the memory
-// that rows take.
-const batches = 3
-
-// copyScan encodes what another goroutine reads.
+// copyScan encodes the rows of a scan.
 func copyScan(ctx context.Context, scan *projectdb.Scan, encoder format.Encoder, emit func(piece []byte, rows int) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	read, free := make(chan *sqlite.Batch), make(chan *sqlite.Batch, batches)
-	for range batches {
-		free <- &sqlite.Batch{}
-	}
-	var readErr error
-	go func() {
-		defer close(read)
-		readErr = readScan(ctx, scan, read, free)
-	}()
-	// The reader must be at rest before the scan is closed.
-	defer func() {
-		cancel()
-		for range read {
-		}
-	}()
 	var piece []byte
 	first := true
-	for b := range read {
+	return ahead(ctx, scan.Next, func(b *sqlite.Batch) error {
 		piece = encoder.Rows(piece[:0], b, first)
-		rows := b.Rows
 		first = false
-		free <- b
-		if err := emit(piece, rows); err != nil {
-			return err
-		}
+		err := emit(piece, b.Rows)
 		if cap(piece) > keepBytes {
-			piece = nil
+			piece = nil // one outsized row must not hold its memory to the end
 		}
-	}
-	return readErr
-}
-
-func readScan(ctx context.Context, scan *projectdb.Scan, read chan<- *sqlite.Batch, free <-chan *sqlite.Batch) error {
-	for {
-		var b *sqlite.Batch
-		select {
-		case b = <-free:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		more, err := scan.Next(b)
-		if err != nil || !more {
-			return err
-		}
-		select {
-		case read <- b:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return err
+	})
 }
