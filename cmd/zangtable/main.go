@@ -31,6 +31,7 @@ type commands struct {
 	Quickstart quickstart `cmd:"" help:"Run the main job on an example or on your own file, show the result and keep serving."`
 	Serve      serve      `cmd:"" help:"Serve the projects of a data folder over HTTP."`
 	Import     importFile `cmd:"" help:"Make a project, or more tables of one, from a SQLite or CSV file."`
+	Verify     verifyFile `cmd:"" help:"Compare a downloaded export with its manifest; no server is needed."`
 	Bootstrap  bootstrap  `cmd:"" help:"Make a project from a blueprint."`
 	Project    projects   `cmd:"" help:"Work with projects."`
 	Token      tokens     `cmd:"" help:"Work with the API tokens of a project."`
