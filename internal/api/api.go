@@ -46,6 +46,10 @@ type Config struct {
 	// seconds when zero.
 	BodyTimeout time.Duration
 
+	// Heartbeat is how often a stream of events shows that it goes on; 15 seconds
+	// when zero.
+	Heartbeat time.Duration
+
 	Version string // of the server, for the OpenAPI document
 }
 
@@ -72,6 +76,7 @@ func newEdge(config Config, list []*endpoint) *edge {
 	e := &edge{Config: config, mux: http.NewServeMux()}
 	e.enter = e.authenticate
 	e.BodyTimeout = cmp.Or(config.BodyTimeout, 10*time.Second)
+	e.Heartbeat = cmp.Or(e.Heartbeat, 15*time.Second)
 	for _, ep := range withDocument(config.Version, list) {
 		e.mux.Handle(ep.method+" "+ep.path, ep)
 	}
@@ -87,7 +92,7 @@ type call struct {
 	id        string
 	operation *Operation
 	keyed     *keyed // nil without an Idempotency-Key
-	streaming bool   // a download has begun: the answer can only be cut off
+	streaming bool   // a file or events are under way: the answer can only be cut off
 }
 
 // ServeHTTP is the life of a request.

@@ -71,7 +71,7 @@ func bodyUpTo(mib int64) option {
 
 // route makes one line of the list. In is a struct of fields tagged path,
 // query or header, and of a field Body where the route has one; Out is the
-// data of the answer, an Answer around it, or *Download.
+// data of the answer, an Answer around it, *Download or *Events.
 func route[In, Out any](method, path, id, summary string, access access, handler func(context.Context, *Workspace, *In) (Out, error), options ...option) *endpoint {
 	ep := &endpoint{
 		method: method, path: path, id: id, summary: summary, access: access,

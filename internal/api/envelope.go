@@ -87,8 +87,12 @@ func (e *edge) newID(prefix string) string {
 
 // answer writes what a handler returned.
 func (c *call) answer(out any) {
-	if download, ok := out.(*Download); ok {
-		c.serveDownload(download)
+	switch out := out.(type) {
+	case *Download:
+		c.serveDownload(out)
+		return
+	case *Events:
+		c.serveEvents(out)
 		return
 	}
 	a := c.ep.answerOf(out)

@@ -294,6 +294,11 @@ func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *getExportIn
 	return out, nil
 }
 
+func (h *handlers) followExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*Events, error) {
+	updates, err := h.watch(ctx, ws, in.ID)
+	return &Events{updates}, err
+}
+
 // manifest returns the manifest of an export that the token may download.
 func (h *handlers) manifest(ctx context.Context, ws *Workspace, id string) (export.Manifest, error) {
 	m, err := h.exports.Get(ctx, ws.Project.ID, id)

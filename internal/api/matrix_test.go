@@ -29,7 +29,7 @@ var needs = map[string]string{
 	"query": "query:read", "list-indexes": "schema:read@", "create-index": "schema:write", "delete-index": "schema:write",
 	"export-table": "exports:create@ records:read@", "export-query": "exports:create query:read", "export-database": "project:admin", "export-schema": "project:admin",
 	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",
-	"delete-export": "exports:create@ records:read@", "verify-export": "exports:read@ records:read@",
+	"delete-export": "exports:create@ records:read@", "verify-export": "exports:read@ records:read@", "follow-export": "exports:read@ records:read@",
 }
 
 // harmless is a body for each route that needs one to get as far as its

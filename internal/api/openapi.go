@@ -172,8 +172,12 @@ func (ep *endpoint) success(registry huma.Registry, status int) *huma.Response {
 	if ep.keyUse.taken() {
 		response.Headers = map[string]*huma.Param{replayedHeader: replayedParameter()}
 	}
-	if ep.out == reflect.TypeFor[*Download]() {
+	switch ep.out {
+	case reflect.TypeFor[*Download]():
 		response.Content = map[string]*huma.MediaType{"*/*": {}}
+		return response
+	case reflect.TypeFor[*Events]():
+		response.Content = eventsContent(registry)
 		return response
 	}
 	data := ep.out

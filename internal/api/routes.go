@@ -68,6 +68,7 @@ func routes(h *handlers) []*endpoint {
 		route("POST", project+"/export/schema", "export-schema", "Export the schema", admin, orderOnce(h, h.exportSchema), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), exporting),
 		route("GET", exports, "list-exports", "List exports, newest first", exportsRead, h.listExports),
 		route("GET", exports+"/{export_id}", "get-export", "Show the manifest of an export", exportsRead, h.getExport),
+		route("GET", exports+"/{export_id}/events", "follow-export", "Follow an export while it is made", exportsRead, h.followExport),
 		route("POST", exports+"/{export_id}/verify", "verify-export", "Read the file of an export again and compare it with the manifest", exportsRead, h.verifyExport, downloading),
 		route("DELETE", exports+"/{export_id}", "delete-export", "Cancel or remove an export", exportsCreate, h.deleteExport),
 		route("GET", project+"/export/download/{export_id}", "download-export", "Download the file of an export", exportsRead, h.downloadExport, downloading),

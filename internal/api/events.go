@@ -1,0 +1,78 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+
+	"github.com/zangtable/zangtable/internal/export"
+)
+
+// Events is the output of a handler whose answer is a stream of server-sent
+// events: one named manifest for each update, until there are no more.
+type Events struct {
+	Updates <-chan export.Manifest
+}
+
+// serveEvents sends the updates as they come. Comments in between keep the
+// connection from being taken for a dead one.
+func (c *call) serveEvents(events *Events) {
+	header := c.w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no") // asks proxies not to hold events back
+	header.Set("X-Content-Type-Options", "nosniff")
+	c.streaming = true
+	c.w.WriteHeader(http.StatusOK)
+	if c.r.Method == http.MethodHead {
+		return
+	}
+	beat := time.NewTicker(c.Heartbeat)
+	defer beat.Stop()
+	for {
+		var err error
+		select {
+		case <-c.r.Context().Done():
+			return
+		case <-beat.C:
+			err = c.send(": still there\n\n")
+		case m, more := <-events.Updates:
+			if !more {
+				return
+			}
+			err = c.sendManifest(&m)
+		}
+		if err != nil {
+			return // the client has gone: nobody is left to tell
+		}
+	}
+}
+
+func (c *call) sendManifest(m *export.Manifest) error {
+	data, err := json.Marshal(m, answerOptions)
+	if err != nil {
+		panic(fmt.Errorf("encode the manifest %s: %w", m.ID, err))
+	}
+	return c.send("event: manifest\ndata: " + string(data) + "\n\n")
+}
+
+// send writes a part of the stream and sees that it leaves at once.
+func (c *call) send(text string) error {
+	if _, err := c.w.Write([]byte(text)); err != nil {
+		return err
+	}
+	return http.NewResponseController(c.w).Flush()
+}
+
+// eventsContent describes the stream.
+func eventsContent(registry huma.Registry) map[string]*huma.MediaType {
+	data := registry.Schema(reflect.TypeFor[export.Manifest](), true, "Manifest")
+	return map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
+		Type:        huma.TypeString,
+		Description: "Events named manifest, each with the data of " + data.Ref + ", until the export is settled; comments in between.",
+	}}}
+}

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// follow opens the events of an export, as lines that come as they are sent.
+func (s *shop) follow(t *testing.T, ctx context.Context, id string) <-chan string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/projects/shop/exports/"+id+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.token)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind := response.Header.Get("Content-Type"); response.StatusCode != 200 || kind != "text/event-stream" {
+		t.Fatalf("%d %s", response.StatusCode, kind)
+	}
+	lines := make(chan string, 1000)
+	go func() {
+		defer close(lines)
+		defer response.Body.Close()
+		for scanner := bufio.NewScanner(response.Body); scanner.Scan(); {
+			lines <- scanner.Text()
+		}
+	}()
+	return lines
+}
+
+// next returns the line that comes next, and false when none does any more.
+func next(t *testing.T, lines <-chan string) (string, bool) {
+	t.Helper()
+	select {
+	case line, ok := <-lines:
+		return line, ok
+	case <-time.After(10 * time.Second):
+		t.Fatal("no line came")
+	}
+	return "", false
+}
+
+func TestEvents(t *testing.T) {
+	s := openShop(t, openIdleHouse(t, clock), Config{Heartbeat: 20 * time.Millisecond})
+	s.ask(t, "POST", "/export/database", "", "Prefer: respond-async")
+	id := s.ordered(t)
+	lines := s.follow(t, t.Context(), id)
+	var statuses []string
+	beats := 0
+	for {
+		line, ok := next(t, lines)
+		if !ok {
+			break
+		}
+		switch data, isData := strings.CutPrefix(line, "data: "); {
+		case isData:
+			var m struct{ ID, Status string }
+			if err := json.Unmarshal([]byte(data), &m); err != nil || m.ID != id {
+				t.Fatalf("%v in %s", err, line)
+			}
+			statuses = append(statuses, m.Status)
+		case strings.HasPrefix(line, ":"):
+			if beats++; beats == 3 {
+				s.ask(t, "DELETE", "/exports/"+id, "")
+			}
+		case line != "" && line != "event: manifest":
+			t.Errorf("the line %q", line)
+		}
+	}
+	if got := strings.Join(statuses, " "); got != "pending canceled" || beats < 3 {
+		t.Errorf("%s, %d heartbeats", got, beats)
+	}
+}
+
+// TestEventsOfClientsThatLeave closes the server after clients have gone from
+// streams that never end by themselves: it waits for every call.
+func TestEventsOfClientsThatLeave(t *testing.T) {
+	s := openShop(t, openIdleHouse(t, clock), Config{})
+	s.ask(t, "POST", "/export/database", "", "Prefer: respond-async")
+	id := s.ordered(t)
+	for range 5 {
+		ctx, leave := context.WithCancel(t.Context())
+		if line, _ := next(t, s.follow(t, ctx, id)); line != "event: manifest" {
+			t.Error(line)
+		}
+		leave()
+	}
+	began := time.Now()
+	s.Close()
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the server closed after %v", took)
+	}
+}
