@@ -1,5 +1,7 @@
 package projectdb
 
+//lint:file-ignore ST1008 A step gives what is wanted, what came, and then how the model changes.
+
 import (
 	"fmt"
 	"slices"
@@ -51,15 +53,6 @@ type modelRow struct {
 }
 
 var someNames = []string{"a", "b", "c", "d"}
-
-func (m *model) table(name string) *modelTable {
-	for _, t := range m.tables {
-		if strings.EqualFold(t.name, name) {
-			return t
-		}
-	}
-	return nil
-}
 
 // taken reports whether a table or index has the name.
 func (m *model) taken(name string) bool {
