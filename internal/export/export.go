@@ -154,10 +154,13 @@ func (e *Exports) Start() {
 	e.wakeWorker()
 }
 
-// Close stops the jobs, which will begin anew after the next Start, and closes
-// the book.
+// Stop tells the jobs to stop, which will begin anew after the next Start, and
+// sends those away who wait for them or watch them.
+func (e *Exports) Stop() { e.stop() }
+
+// Close stops the jobs, waits for them, and closes the book.
 func (e *Exports) Close() error {
-	e.stop()
+	e.Stop()
 	e.workers.Wait()
 	return e.book.db.Close()
 }

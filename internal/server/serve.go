@@ -36,6 +36,8 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
 	}
+	// Whoever waits for an export or watches one would hold the server up.
+	srv.RegisterOnShutdown(app.Exports.Stop)
 	app.log.Info("listening", "url", "http://"+listener.Addr().String())
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/export"
 )
 
 // serve runs a server on the example project and returns its address and a
@@ -91,6 +93,54 @@ func TestCallsAreGrouped(t *testing.T) {
 	}
 	if runs[0] != runs[1] || statuses != [2]string{"generated_run", "continued_run"} {
 		t.Errorf("runs %v, statuses %v", runs, statuses)
+	}
+}
+
+// TestWatchersDoNotHoldTheServerUp stops the server while somebody follows an
+// export that has no end.
+func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
+	app, err := Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	ready, err := Prepare(t.Context(), app, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- app.Serve(ctx, listener, "test") }()
+	m, err := app.Exports.Create(t.Context(), export.Order{
+		Project: export.ProjectRef{ID: ready.Project.ID, Slug: ready.Project.Slug},
+		Kind:    export.QueryExport,
+		SQL:     "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequest("GET", "http://"+listener.Addr().String()+"/projects/example_project/exports/"+m.ID+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+ready.Token)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("events: %v, %v", response, err)
+	}
+	defer response.Body.Close()
+	stop()
+	select {
+	case err := <-served:
+		if err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	case <-time.After(drainTime / 2):
+		t.Error("the server waits for somebody who watches an export")
 	}
 }
 
