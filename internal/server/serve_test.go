@@ -13,14 +13,27 @@ import (
 	"github.com/zangtable/zangtable/internal/export"
 )
 
-// serve runs a server on the example project and returns its address and a
-// token. It is stopped, in good order, with the test.
-func serve(t *testing.T) (url, token string) {
+// running is a server at work on the example project.
+type running struct {
+	app    *App
+	ready  Ready
+	url    string
+	stop   func()
+	served chan error // how Serve ended
+}
+
+// start runs a server; the test stops it and takes what it says in the end.
+func start(t *testing.T) *running {
 	t.Helper()
 	app, err := Open(t.TempDir(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := app.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
 	ready, err := Prepare(t.Context(), app, "")
 	if err != nil {
 		t.Fatal(err)
@@ -30,18 +43,23 @@ func serve(t *testing.T) (url, token string) {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- app.Serve(ctx, listener, "test") }()
+	r := &running{app, ready, "http://" + listener.Addr().String(), stop, make(chan error, 1)}
+	go func() { r.served <- app.Serve(ctx, listener, "test") }()
+	return r
+}
+
+// serve runs a server on the example project and returns its address and a
+// token. It is stopped, in good order, with the test.
+func serve(t *testing.T) (url, token string) {
+	t.Helper()
+	r := start(t)
 	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
+		r.stop()
+		if err := <-r.served; err != nil {
 			t.Errorf("serve: %v", err)
 		}
-		if err := app.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
 	})
-	return "http://" + listener.Addr().String(), ready.Token
+	return r.url, r.ready.Token
 }
 
 func get(t *testing.T, url string, header ...string) (int, []byte) {
@@ -99,23 +117,9 @@ func TestCallsAreGrouped(t *testing.T) {
 // TestWatchersDoNotHoldTheServerUp stops the server while somebody follows an
 // export that has no end.
 func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
-	app, err := Open(t.TempDir(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer app.Close()
-	ready, err := Prepare(t.Context(), app, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- app.Serve(ctx, listener, "test") }()
-	m, err := app.Exports.Create(t.Context(), export.Order{
+	server := start(t)
+	ready := server.ready
+	m, err := server.app.Exports.Create(t.Context(), export.Order{
 		Project: export.ProjectRef{ID: ready.Project.ID, Slug: ready.Project.Slug},
 		Kind:    export.QueryExport,
 		SQL:     "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n",
@@ -123,7 +127,7 @@ func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequest("GET", "http://"+listener.Addr().String()+"/projects/example_project/exports/"+m.ID+"/events", nil)
+	r, err := http.NewRequest("GET", server.url+"/projects/example_project/exports/"+m.ID+"/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,9 +137,9 @@ func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
 		t.Fatalf("events: %v, %v", response, err)
 	}
 	defer response.Body.Close()
-	stop()
+	server.stop()
 	select {
-	case err := <-served:
+	case err := <-server.served:
 		if err != nil {
 			t.Errorf("serve: %v", err)
 		}
@@ -147,29 +151,15 @@ func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
 // TestRunningRequestsEndInGoodOrder stops the server while an answer is on its
 // way.
 func TestRunningRequestsEndInGoodOrder(t *testing.T) {
-	app, err := Open(t.TempDir(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer app.Close()
-	ready, err := Prepare(t.Context(), app, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- app.Serve(ctx, listener, "test") }()
-	url := "http://" + listener.Addr().String() + "/projects/example_project/export/database"
+	server := start(t)
+	ready := server.ready
+	url := server.url + "/projects/example_project/export/database"
 	r, err := http.NewRequest("POST", url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+ready.Token)
-	time.AfterFunc(5*time.Millisecond, stop)
+	time.AfterFunc(5*time.Millisecond, server.stop)
 	// The connection may be refused when stopping was quicker; an answer that
 	// came must be whole.
 	response, err := http.DefaultClient.Do(r)
@@ -180,7 +170,7 @@ func TestRunningRequestsEndInGoodOrder(t *testing.T) {
 		}
 		response.Body.Close()
 	}
-	if err := <-served; err != nil {
+	if err := <-server.served; err != nil {
 		t.Errorf("serve: %v", err)
 	}
 }
