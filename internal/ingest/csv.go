@@ -30,7 +30,7 @@ func (s *Source) loadCSV(ctx context.Context, db *projectdb.DB, o Options, repor
 		if err != nil {
 			return err
 		}
-		if taken[fold(t.Name)] {
+		if taken[sqlite.Fold(t.Name)] {
 			return nameConflict([]string{t.Name})
 		}
 		if _, err := l.CreateTable(t); err != nil {

@@ -50,7 +50,7 @@ func damagedOnly(err error) error {
 func (p *plan) takeDisplayNames(c *sqlite.Conn) error {
 	names, _, err := projectdb.DisplayNames(c)
 	for _, t := range p.tables {
-		if name, ok := names[fold(t.source.Name)]; ok {
+		if name, ok := names[sqlite.Fold(t.source.Name)]; ok {
 			t.shape.DisplayName = &name
 		}
 	}
@@ -83,12 +83,12 @@ func (p *plan) nameIndexes(l *projectdb.Loader) error {
 func (p *plan) refuseTaken(taken map[string]bool) error {
 	var names []string
 	for _, t := range p.tables {
-		if taken[fold(t.shape.Name)] {
+		if taken[sqlite.Fold(t.shape.Name)] {
 			names = append(names, t.shape.Name)
 		}
 	}
 	for _, t := range p.tables {
-		taken[fold(t.shape.Name)] = true
+		taken[sqlite.Fold(t.shape.Name)] = true
 	}
 	return nameConflict(names)
 }

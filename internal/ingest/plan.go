@@ -33,7 +33,7 @@ type tablePlan struct {
 }
 
 // column returns the name of a column of the source in the project.
-func (p *tablePlan) column(source string) string { return p.names[fold(source)] }
+func (p *tablePlan) column(source string) string { return p.names[sqlite.Fold(source)] }
 
 func (p *tablePlan) subject() string { return "table " + p.source.Name }
 
@@ -95,7 +95,7 @@ func (p *plan) listTables(c *sqlite.Conn) ([]string, error) {
 	err = c.Query("SELECT type, name, tbl_name FROM sqlite_schema ORDER BY rowid", nil, func(s *sqlite.Stmt) error {
 		kind, name := s.Text(0), s.Text(1)
 		switch {
-		case strings.HasPrefix(fold(name), "sqlite_"), kind == "index":
+		case strings.HasPrefix(sqlite.Fold(name), "sqlite_"), kind == "index":
 		case ours && projectdb.IsOwnTable(name):
 		case kind == "view":
 			p.notes.add("view "+name, "Views are not imported.")
@@ -184,9 +184,9 @@ func (p *plan) nameTables() {
 func allowedNames(names []string, otherwise string, taken map[string]bool) []string {
 	adjusted := make([]string, len(names))
 	for i, name := range names {
-		if trial := projectdb.AdjustName(name, otherwise, map[string]bool{}); trial == name && !taken[fold(name)] {
+		if trial := projectdb.AdjustName(name, otherwise, map[string]bool{}); trial == name && !taken[sqlite.Fold(name)] {
 			adjusted[i] = name
-			taken[fold(name)] = true
+			taken[sqlite.Fold(name)] = true
 		}
 	}
 	for i, name := range names {
@@ -236,8 +236,8 @@ func (p *tablePlan) makeColumns() {
 		source := p.source.Columns[i]
 		column := projectdb.Column{Name: name, NotNull: source.NotNull, Collation: source.Collation, Stored: source.Stored}
 		column.Type, p.typed[i] = columnType(source.Type, p.counts[i])
-		if p.names[fold(source.Name)] = name; name != source.Name {
-			p.renamed[fold(source.Name)] = name
+		if p.names[sqlite.Fold(source.Name)] = name; name != source.Name {
+			p.renamed[sqlite.Fold(source.Name)] = name
 		}
 		p.shape.Columns = append(p.shape.Columns, column)
 		p.noteColumn(i)
@@ -364,7 +364,7 @@ func (p *tablePlan) referred(key projectdb.ForeignKey) []string {
 
 func (p *plan) find(source string) *tablePlan {
 	for _, t := range p.tables {
-		if fold(t.source.Name) == fold(source) {
+		if sqlite.Fold(t.source.Name) == sqlite.Fold(source) {
 			return t
 		}
 	}
@@ -399,19 +399,9 @@ func sameColumns(parts []projectdb.KeyPart, columns []string) bool {
 		return false
 	}
 	for _, part := range parts {
-		if part.Collation != "" || !slices.ContainsFunc(columns, func(name string) bool { return fold(name) == fold(part.Column) }) {
+		if part.Collation != "" || !slices.ContainsFunc(columns, func(name string) bool { return sqlite.Fold(name) == sqlite.Fold(part.Column) }) {
 			return false
 		}
 	}
 	return true
-}
-
-// fold returns the form of a name by which SQLite compares it.
-func fold(name string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, name)
 }

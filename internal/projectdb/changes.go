@@ -140,13 +140,13 @@ func (t *Table) isUniqueKey(names []string) bool {
 func sameNames(a, b []string) bool {
 	in := map[string]bool{}
 	for _, name := range a {
-		in[fold(name)] = true
+		in[sqlite.Fold(name)] = true
 	}
 	for _, name := range b {
-		if !in[fold(name)] {
+		if !in[sqlite.Fold(name)] {
 			return false
 		}
-		delete(in, fold(name))
+		delete(in, sqlite.Fold(name))
 	}
 	return len(in) == 0
 }

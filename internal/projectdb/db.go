@@ -221,12 +221,3 @@ func lower(c byte) byte {
 	}
 	return c
 }
-
-// fold returns the form of a name by which equal names are equal strings.
-func fold(name string) string {
-	b := []byte(name)
-	for i := range b {
-		b[i] = lower(b[i])
-	}
-	return string(b)
-}

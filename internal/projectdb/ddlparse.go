@@ -27,7 +27,7 @@ type writtenColumn struct {
 func (w writtenTable) complete(t *Table) {
 	for i := range t.Columns {
 		column := &t.Columns[i]
-		written := w.columns[fold(column.Name)]
+		written := w.columns[sqlite.Fold(column.Name)]
 		column.Collation = written.collation
 		column.Generated = written.generated
 	}
@@ -110,7 +110,7 @@ func (w *writtenTable) addDefinition(statement string, tokens []token) {
 		}
 	}
 	if name != "" {
-		w.columns[fold(name)] = column
+		w.columns[sqlite.Fold(name)] = column
 	}
 }
 
@@ -220,7 +220,7 @@ func RenameColumns(expression string, names map[string]string) string {
 	done := 0
 	tokens := scanSQL(expression)
 	for i, tok := range tokens {
-		name, renamed := names[fold(tok.name())]
+		name, renamed := names[sqlite.Fold(tok.name())]
 		isCall := i+1 < len(tokens) && tokens[i+1].text == "("
 		if !renamed || isCall || tok.text[0] == '\'' {
 			continue

@@ -70,7 +70,7 @@ func defaultIndexName(x Index) string {
 	if len(name) <= MaxName {
 		return name
 	}
-	sum := sha256.Sum256([]byte(fold(name)))
+	sum := sha256.Sum256([]byte(sqlite.Fold(name)))
 	return name[:MaxName-7] + "_" + hex.EncodeToString(sum[:3])
 }
 

@@ -60,7 +60,7 @@ func (l *Loader) CreateIndex(x Index) error {
 func (l *Loader) Names() (map[string]bool, error) {
 	names := map[string]bool{}
 	err := l.c.Query("SELECT name FROM sqlite_schema", nil, func(s *sqlite.Stmt) error {
-		names[fold(s.Text(0))] = true
+		names[sqlite.Fold(s.Text(0))] = true
 		return nil
 	})
 	return names, err

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // MaxName is the longest name of a table, column or index, in characters.
@@ -23,7 +24,7 @@ func CheckName(faults *problem.Faults, field, name string) {
 		faults.Add(field, "A name is required.")
 	case len(name) > MaxName:
 		faults.Add(field, "The name has %d characters; at most %d are allowed.", len(name), MaxName)
-	case strings.HasPrefix(fold(name), "sqlite_"):
+	case strings.HasPrefix(sqlite.Fold(name), "sqlite_"):
 		faults.Add(field, "Names that begin with sqlite_ are reserved by SQLite.")
 	case !namePattern.MatchString(name):
 		faults.Add(field, "The name must begin with a letter and may hold letters, digits and _ only.")
@@ -34,12 +35,12 @@ func CheckName(faults *problem.Faults, field, name string) {
 // from all in taken (folded), and adds it there.
 func AdjustName(name, otherwise string, taken map[string]bool) string {
 	adjusted := allowedForm(name, otherwise)
-	for n := 2; taken[fold(adjusted)]; n++ {
+	for n := 2; taken[sqlite.Fold(adjusted)]; n++ {
 		suffix := "_" + itoa(n)
 		base := allowedForm(name, otherwise)
 		adjusted = base[:min(len(base), MaxName-len(suffix))] + suffix
 	}
-	taken[fold(adjusted)] = true
+	taken[sqlite.Fold(adjusted)] = true
 	return adjusted
 }
 
@@ -71,7 +72,7 @@ func allowedForm(name, otherwise string) string {
 		}
 	}
 	adjusted := strings.Trim(string(b), "_")
-	if strings.HasPrefix(fold(adjusted), "sqlite_") {
+	if strings.HasPrefix(sqlite.Fold(adjusted), "sqlite_") {
 		adjusted = "x_" + adjusted
 	}
 	switch {

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 func TestAdjustName(t *testing.T) {
@@ -41,10 +42,10 @@ func TestAdjustedNamesAreAllowedAndDiffer(t *testing.T) {
 			if err := faults.Err(); err != nil {
 				t.Fatalf("%q became %q: %v", name, adjusted, err)
 			}
-			if seen[fold(adjusted)] {
+			if seen[sqlite.Fold(adjusted)] {
 				t.Fatalf("%q became %q, which is taken", name, adjusted)
 			}
-			seen[fold(adjusted)] = true
+			seen[sqlite.Fold(adjusted)] = true
 		}
 	})
 }

@@ -86,7 +86,7 @@ type gate struct {
 func (q Query) gate(tables []Table) *gate {
 	g := &gate{permitted: map[string]bool{}}
 	for _, t := range tables {
-		g.permitted[fold(t.Name)] = q.Permitted == nil || q.Permitted(t.ID)
+		g.permitted[sqlite.Fold(t.Name)] = q.Permitted == nil || q.Permitted(t.ID)
 	}
 	return g
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // openLibrary makes a project with one table that may be read and one that may
@@ -255,7 +256,7 @@ func TestReservedTablesDoNotExist(t *testing.T) {
 	for _, name := range []string{"nope", "_tables", "_project", "pragma_table_list", "SQLITE_MASTER"} {
 		for _, sql := range []string{"SELECT * FROM %s", "SELECT count(*) FROM %s", "SELECT 1 FROM things WHERE id IN (SELECT 1 FROM %s)"} {
 			_, err := db.Query(ctx, Query{SQL: fmt.Sprintf(sql, name), Limit: 1})
-			if want := "sql: SQLite says: no such table: " + fold(name) + "."; !strings.EqualFold(problem.From(err).Message, want) {
+			if want := "sql: SQLite says: no such table: " + sqlite.Fold(name) + "."; !strings.EqualFold(problem.From(err).Message, want) {
 				t.Errorf(sql+": got %q, want %q", name, problem.From(err).Message, want)
 			}
 		}

@@ -179,7 +179,7 @@ func DisplayNames(c *sqlite.Conn) (names map[string]string, ours bool, err error
 	}
 	names = map[string]string{}
 	err = c.Query("SELECT table_name, display_name FROM _tables WHERE display_name IS NOT NULL", nil, func(s *sqlite.Stmt) error {
-		names[fold(s.Text(0))] = s.Text(1)
+		names[sqlite.Fold(s.Text(0))] = s.Text(1)
 		return nil
 	})
 	return names, true, err

@@ -58,7 +58,7 @@ func (n NewTable) shape() (Table, error) {
 	for i, column := range n.Columns {
 		field := "columns[" + itoa(i) + "]."
 		t.addColumn(&faults, field, column)
-		if name := fold(column.Name); seen[name] {
+		if name := sqlite.Fold(column.Name); seen[name] {
 			faults.Add(field+"column_name", "Another column of the table has this name.")
 		} else {
 			seen[name] = true

@@ -88,22 +88,10 @@ func (c *Conn) readGuarded(ctx context.Context, first func(*Conn) error, permitt
 func (c *Conn) objectNames() (map[string]bool, error) {
 	names := map[string]bool{}
 	err := c.Query("SELECT name, 0 FROM pragma_module_list UNION ALL SELECT name, 1 FROM sqlite_schema", nil, func(s *Stmt) error {
-		names[fold(s.Text(0))] = s.Int(1) == 1
+		names[Fold(s.Text(0))] = s.Int(1) == 1
 		return nil
 	})
 	return names, err
-}
-
-// fold puts the letters A to Z in lower case: SQLite takes no other letters for
-// the same.
-func fold(name string) string {
-	folded := []byte(name)
-	for i, b := range folded {
-		if 'A' <= b && b <= 'Z' {
-			folded[i] = b + 'a' - 'A'
-		}
-	}
-	return string(folded)
 }
 
 // guard is the allow-list for SQL from strangers.
@@ -122,7 +110,7 @@ func (g guard) Authorize(action zs.Action) zs.AuthResult {
 	case zs.OpFunction:
 		ok = !forbiddenFunction(functionName(action))
 	case zs.OpRead:
-		ok = g.mayRead(fold(action.Table()), action.Column())
+		ok = g.mayRead(Fold(action.Table()), action.Column())
 	}
 	if ok {
 		return zs.AuthResultOK
