@@ -1,7 +1,7 @@
 # make check is what CI runs, without the race detector and the browser.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check lint test race fuzz run bench bench-export docs
+.PHONY: check lint test race crash fuzz run bench bench-export docs
 
 check: lint test
 
@@ -15,6 +15,11 @@ test:
 
 race:
 	go test -race ./...
+
+# KILLS is how many processes that export are killed at random moments.
+KILLS ?= 500
+crash:
+	ZANGTABLE_KILLS=$(KILLS) go test -count 1 -timeout 0 -v -run '^TestKilled' ./internal/export
 
 # FUZZTIME bounds each fuzz target.
 FUZZTIME ?= 1m

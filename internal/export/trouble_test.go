@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -100,42 +101,46 @@ func TestManyExportsAtOnce(t *testing.T) {
 	}
 }
 
+// killsPerFolder is how often a process is killed before its folder is looked
+// at.
+const killsPerFolder = 20
+
 // TestKilledProcessLeavesNothingWrong kills a process that exports, again and
-// again.
+// again: $ZANGTABLE_KILLS times, 20 when it is not set.
 func TestKilledProcessLeavesNothingWrong(t *testing.T) {
+	kills := killsPerFolder
+	if testing.Short() {
+		kills = 3
+	}
+	if set := os.Getenv("ZANGTABLE_KILLS"); set != "" {
+		var err error
+		if kills, err = strconv.Atoi(set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for left := kills; left > 0; left -= killsPerFolder {
+		t.Run(fmt.Sprintf("%d left", left), func(t *testing.T) { killAndLook(t, min(left, killsPerFolder)) })
+	}
+}
+
+func killAndLook(t *testing.T, kills int) {
 	folder := t.TempDir()
 	dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := dir.Create(background, shop.ID, large(20_000)); err != nil {
+	if err := errors.Join(dir.Create(background, shop.ID, large(20_000)), dir.Close()); err != nil {
 		t.Fatal(err)
-	}
-	if err := dir.Close(); err != nil {
-		t.Fatal(err)
-	}
-	kills := 20
-	if testing.Short() {
-		kills = 3
 	}
 	for range kills {
 		killChild(t, folder, time.Duration(rand.IntN(300))*time.Millisecond)
 	}
 
 	f := newFixture(t, folder, func(c *Config) { c.Now = time.Now })
+	began := time.Now()
 	f.Start()
-	var all []Manifest
-	eventually(t, func() bool {
-		if all, _, err = f.List(background, shop.ID, ListOptions{Limit: 1 << 30}); err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range all {
-			if !m.Status.Settled() {
-				return false
-			}
-		}
-		return true
-	})
+	all := f.settled()
+	took := time.Since(began)
 	ready := 0
 	for _, m := range all {
 		switch m.Status {
@@ -147,13 +152,30 @@ func TestKilledProcessLeavesNothingWrong(t *testing.T) {
 				t.Errorf("download of the failed export %s is refused with %q", m.ID, f.refusal(m))
 			}
 		default:
-			t.Errorf("export %s is %s", m.ID, m.Status)
+			t.Errorf("export %s is %s after a minute", m.ID, m.Status)
 		}
 	}
 	if ready == 0 || len(f.files()) != ready {
 		t.Errorf("%d exports are ready, there are %d files", ready, len(f.files()))
 	}
-	t.Logf("%d exports, %d ready", len(all), ready)
+	t.Logf("%d kills, %d exports, %d ready, all settled after %s", kills, len(all), ready, took.Round(time.Millisecond))
+}
+
+// settled waits until no work is left to be done, a minute at most, and returns
+// all exports of the shop.
+func (f *fixture) settled() []Manifest {
+	f.t.Helper()
+	all, _, err := f.List(background, shop.ID, ListOptions{Limit: 1 << 30})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(background, time.Minute)
+	defer cancel()
+	for i, m := range all {
+		// The error says of which kind of failure the export is.
+		all[i], _ = f.Wait(ctx, shop.ID, m.ID)
+	}
+	return all
 }
 
 // TestKilledAtEachStepOfPublishing lets a process kill itself at one step after
