@@ -42,7 +42,7 @@ const (
 	GeneratedRun        Status = "generated_run"         // a new run was opened
 	ContinuedRun        Status = "continued_run"         // the open run of the key sent was joined
 	RotatedIdleRun      Status = "rotated_idle_run"      // the run sent was idle for too long; a new id continues it
-	IgnoredInvalidRun   Status = "ignored_invalid_run"   // the run id sent is not acceptable
+	IgnoredInvalidRun   Status = "ignored_invalid_run"   // the run id sent is not acceptable; a generated one is used
 )
 
 // Operation is the run that a call belongs to.
@@ -118,8 +118,9 @@ func (j *Journal) closed() bool {
 //
 // An acceptable run id decides alone, whatever the key. Otherwise the call
 // joins the run in which the caller last used the key, or opens a new one. A
-// run id that is not acceptable counts as not sent, apart from the status, and
-// so does such a key: its call is grouped by the run id, or is a run of its own.
+// call with a run id that is not acceptable never joins a run that a client
+// has named. A key that is not acceptable counts as not sent: its call is
+// grouped by the run id, or is a run of its own.
 // Join fails only when the file cannot be read or there is no randomness.
 func (j *Journal) Join(ctx context.Context, caller Caller, key, runID string) (Operation, error) {
 	if j.closed() {
@@ -159,7 +160,7 @@ func (c *joining) join(ctx context.Context, key, runID string) (r *run, status S
 	case validRunID(runID):
 		return c.joinSent(ctx, runID)
 	case validKey(key):
-		r, status, err = c.joinKey(ctx, key)
+		r, status, err = c.joinKey(ctx, key, runID != "")
 	default:
 		r, err = c.generate()
 		status = GeneratedRun
@@ -179,7 +180,7 @@ func (c *joining) joinSent(ctx context.Context, runID string) (*run, Status, err
 	case err != nil:
 		return nil, "", err
 	case r == nil:
-		return c.open(strings.Clone(runID)), AcceptedProvidedRun, nil
+		return c.open(strings.Clone(runID), false), AcceptedProvidedRun, nil
 	case !c.idle(r) && r.id == runID:
 		return r, AcceptedProvidedRun, nil
 	case !c.idle(r):
@@ -192,12 +193,14 @@ func (c *joining) joinSent(ctx context.Context, runID string) (*run, Status, err
 	return r, RotatedIdleRun, nil
 }
 
-func (c *joining) joinKey(ctx context.Context, key string) (*run, Status, error) {
+// joinKey joins the open run of a key. Where only a generated run will do, one
+// that a client has named counts as none.
+func (c *joining) joinKey(ctx context.Context, key string, generated bool) (*run, Status, error) {
 	r, err := c.find(ctx, name{c.caller, byKey, key})
 	if err != nil {
 		return nil, "", err
 	}
-	if r != nil && !c.idle(r) {
+	if r != nil && !c.idle(r) && (r.generated || !generated) {
 		return r, ContinuedRun, nil
 	}
 	r, err = c.generate()
@@ -237,11 +240,11 @@ func (c *joining) generate() (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.open(id), nil
+	return c.open(id, true), nil
 }
 
-func (c *joining) open(id string) *run {
-	r := &run{caller: c.caller, id: id}
+func (c *joining) open(id string, generated bool) *run {
+	r := &run{caller: c.caller, id: id, generated: generated}
 	c.s.add(r)
 	return r
 }

@@ -93,6 +93,14 @@ func TestStories(t *testing.T) {
 			{0, alice, "", "undefined", "ignored_invalid_run $4 null"},
 			{past, alice, "nightly", "undefined", "ignored_invalid_run $5"},
 		},
+		"an id that is not acceptable never leads to one that a client named": {
+			{0, alice, "nightly", "oprun_a", "accepted_provided_run oprun_a"},
+			{0, alice, "nightly", "undefined", "ignored_invalid_run $1"},
+			{0, alice, "nightly", "undefined", "ignored_invalid_run $1"},
+			{0, alice, "nightly", "", "continued_run $1"},
+			{past, alice, "nightly", "oprun_a", "rotated_idle_run $2"},
+			{0, alice, "nightly", "undefined", "ignored_invalid_run $2"},
+		},
 		"a key that is not acceptable counts as not sent": {
 			{0, alice, "a\tb", "oprun_a", "accepted_provided_run oprun_a null"},
 			{0, alice, "a\tb", "", "generated_run $1 null"},

@@ -48,11 +48,12 @@ const (
 
 // run is one run of an operation.
 type run struct {
-	caller Caller
-	id     string
-	last   time.Time // of its last call
-	names  names     // those that lead here in shard.named
-	place  *list.Element
+	caller    Caller
+	id        string
+	generated bool      // the id, and not by a client
+	last      time.Time // of its last call
+	names     names     // those that lead here in shard.named
+	place     *list.Element
 }
 
 func (r *run) ownName() name { return name{r.caller, byRunID, r.id} }

@@ -14,6 +14,7 @@ type model struct {
 	last    map[modelName]time.Time // of runs
 	becomes map[modelName]string    // what an idle run's id has come to mean
 	keys    map[modelName]string
+	ours    map[modelName]bool // runs whose id was generated
 }
 
 type modelName struct {
@@ -41,14 +42,17 @@ func (m *model) join(caller Caller, key, sent string) (Status, string) {
 		}
 		return "accepted_provided_run", sent
 	}
-	status, run := Status("generated_run"), ""
-	if joined := m.keys[modelName{caller, key}]; key != "" && open(joined) {
-		status, run = "continued_run", joined
+	joined := m.keys[modelName{caller, key}]
+	joins := key != "" && open(joined)
+	switch {
+	case sent != "" && joins && m.ours[modelName{caller, joined}]:
+		return "ignored_invalid_run", joined
+	case sent != "":
+		return "ignored_invalid_run", ""
+	case joins:
+		return "continued_run", joined
 	}
-	if sent != "" {
-		status = "ignored_invalid_run"
-	}
-	return status, run
+	return "generated_run", ""
 }
 
 func (m *model) learn(caller Caller, key, sent string, status Status, run string) {
@@ -93,7 +97,7 @@ func (h *history) open(t interface{ Fatal(...any) }) {
 
 func (h *history) likeTheModel(t *rapid.T) {
 	h.project += 2
-	m := model{now: h.clock.now, last: map[modelName]time.Time{}, becomes: map[modelName]string{}, keys: map[modelName]string{}}
+	m := model{now: h.clock.now, last: map[modelName]time.Time{}, becomes: map[modelName]string{}, keys: map[modelName]string{}, ours: map[modelName]bool{}}
 	sendable := []string{"", "", "oprun_a", "oprun_b", "oprun_", "undefined"}
 	callers := []Caller{{h.project, 1}, {h.project, 2}, {h.project + 1, 1}}
 	t.Repeat(map[string]func(*rapid.T){
@@ -108,6 +112,7 @@ func (h *history) likeTheModel(t *rapid.T) {
 			status, run := m.join(caller, key, sent)
 			if _, known := m.last[modelName{caller, got.RunID}]; run == "" && !known && generated(got.RunID) {
 				run = got.RunID
+				m.ours[modelName{caller, run}] = true
 				sendable = append(sendable, run)
 			}
 			if got.Status != status || got.RunID != run || (got.Key == nil) != (key == "") || got.Key != nil && *got.Key != key {

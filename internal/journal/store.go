@@ -29,6 +29,8 @@ CREATE TABLE names (
 	run_id     TEXT NOT NULL,
 	PRIMARY KEY (project_id, token_id, kind, name)
 ) STRICT, WITHOUT ROWID;
+`, `
+ALTER TABLE runs ADD COLUMN generated INTEGER NOT NULL DEFAULT 0; -- 1: the id, and not by a client
 `},
 }
 
@@ -47,7 +49,7 @@ func (j *Journal) load(ctx context.Context, n name) (r *run, err error) {
 	}
 	err = j.db.Read(ctx, func(c *sqlite.Conn) error {
 		return c.Query(`
-SELECT run_id, last_call_at
+SELECT run_id, last_call_at, generated
 FROM runs
 WHERE project_id = ?1
 	AND token_id = ?2
@@ -58,7 +60,7 @@ WHERE project_id = ?1
 	), ?5)`,
 			[]any{n.caller.ProjectID, n.caller.TokenID, int(n.kind), n.text, ownID},
 			func(s *sqlite.Stmt) error {
-				r = &run{caller: n.caller, id: s.Text(0), last: time.Unix(0, s.Int(1))}
+				r = &run{caller: n.caller, id: s.Text(0), last: time.Unix(0, s.Int(1)), generated: s.Int(2) != 0}
 				return nil
 			})
 	})
@@ -130,10 +132,10 @@ func (j *Journal) store() error {
 func (r record) write(c *sqlite.Conn) error {
 	caller := r.run.caller
 	err := c.Exec(`
-INSERT INTO runs (project_id, token_id, run_id, last_call_at)
-VALUES (?, ?, ?, ?)
+INSERT INTO runs (project_id, token_id, run_id, last_call_at, generated)
+VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET last_call_at = excluded.last_call_at`,
-		caller.ProjectID, caller.TokenID, r.run.id, r.last.UnixNano())
+		caller.ProjectID, caller.TokenID, r.run.id, r.last.UnixNano(), r.run.generated)
 	for _, n := range r.names {
 		if err != nil {
 			return err
