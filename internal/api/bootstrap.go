@@ -61,7 +61,7 @@ type blueprintFileIn struct {
 }
 
 func (b BlueprintBody) order(user *blueprintUser) registry.NewProject {
-	order := registry.NewProject{Slug: b.Slug, Name: b.Name}
+	order := registry.NewProject{Slug: b.Slug, Name: b.Name, Blueprint: b.blueprint()}
 	if user != nil {
 		order.User = &registry.NewProjectUser{Username: user.Username, Password: user.Password}
 	}
@@ -105,29 +105,29 @@ type bootstrapOut struct {
 }
 
 func (h *handlers) bootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn) (out bootstrapOut, err error) {
-	var built projectdb.Built
-	created, err := ws.CreateProject(ctx, in.Body.order(&in.Body.User), func(db *projectdb.DB) error {
-		built, err = db.Build(ctx, in.Body.blueprint())
-		return err
-	})
+	created, err := ws.CreateProject(ctx, in.Body.order(&in.Body.User), nil)
 	if err != nil {
 		return out, err
 	}
 	out.Project, out.Tokens = created.Project, created.Tokens
 	out.User = bootstrapUserOut{created.User.ID, created.User.Username}
-	for _, t := range built.Tables {
+	for _, t := range created.Built.Tables {
 		out.Tables = append(out.Tables, bootstrapTableOut{TableWithColumns{t.Object(), t.ColumnObjects()}, t.SeededRows})
 	}
-	for _, x := range built.Indexes {
+	for _, x := range created.Built.Indexes {
 		out.Indexes = append(out.Indexes, x.Object())
 	}
 	return out, nil
 }
 
+func checkBootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn) error {
+	return ws.CheckProject(ctx, in.Body.order(&in.Body.User))
+}
+
 // DecodeBootstrap reads the body of a bootstrap request from a file, where the
 // first user may be left out. Faults are those that a client of the API would
 // be told.
-func DecodeBootstrap(file []byte) (order registry.NewProject, blueprint projectdb.Blueprint, err error) {
+func DecodeBootstrap(file []byte) (order registry.NewProject, err error) {
 	in := new(blueprintFileIn)
 	schemas := newSchemas()
 	p := newPlan(schemas, &endpoint{id: "bootstrap-file", in: reflect.TypeFor[blueprintFileIn]()})
@@ -138,7 +138,7 @@ func DecodeBootstrap(file []byte) (order registry.NewProject, blueprint projectd
 	}
 	if err != nil {
 		text := strings.TrimPrefix(err.Error(), "jsontext: ")
-		return order, blueprint, problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: %s.", text)
+		return order, problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: %s.", text)
 	}
-	return in.Body.order(in.Body.User.Ptr()), in.Body.blueprint(), faults.Err()
+	return in.Body.order(in.Body.User.Ptr()), faults.Err()
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestDecodeBootstrap(t *testing.T) {
-	order, blueprint, err := DecodeBootstrap(examples.CRM)
+	order, err := DecodeBootstrap(examples.CRM)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,11 +25,11 @@ func TestDecodeBootstrap(t *testing.T) {
 	if err := json.Unmarshal(examples.CRM, &want); err != nil {
 		t.Fatal(err)
 	}
-	if order.Slug != want.Slug || order.User != nil || len(blueprint.Tables) != len(want.Tables) {
-		t.Errorf("%+v, %d tables", order, len(blueprint.Tables))
+	if order.Slug != want.Slug || order.User != nil || len(order.Blueprint.Tables) != len(want.Tables) {
+		t.Errorf("%+v, %d tables", order, len(order.Blueprint.Tables))
 	}
 	for i, table := range want.Tables {
-		got := blueprint.Tables[i]
+		got := order.Blueprint.Tables[i]
 		if got.Name != table.Name || len(got.Columns) != len(table.Columns) || len(got.Seed) != len(table.Seed) {
 			t.Errorf("%s has %d columns and %d rows", got.Name, len(got.Columns), len(got.Seed))
 		}
@@ -38,7 +38,7 @@ func TestDecodeBootstrap(t *testing.T) {
 
 func TestDecodeBootstrapFaults(t *testing.T) {
 	const user = `"initial_project_user":{"username":"ada","password":"secret"}`
-	if order, _, err := DecodeBootstrap([]byte(`{"project_slug":"a","project_name":"A",` + user + `}`)); err != nil || order.User == nil || order.User.Username != "ada" {
+	if order, err := DecodeBootstrap([]byte(`{"project_slug":"a","project_name":"A",` + user + `}`)); err != nil || order.User == nil || order.User.Username != "ada" {
 		t.Errorf("%+v %v", order.User, err)
 	}
 	for file, want := range map[string]string{
@@ -50,7 +50,7 @@ func TestDecodeBootstrapFaults(t *testing.T) {
 		`{"project_slug":1,"tabels":[]}`:      "validation_failed project_slug tabels project_name",
 		`{"initial_project_user":{"name":1}}`: "validation_failed initial_project_user.name initial_project_user.username initial_project_user.password project_slug project_name",
 	} {
-		_, _, err := DecodeBootstrap([]byte(file))
+		_, err := DecodeBootstrap([]byte(file))
 		p := problem.From(err)
 		got := string(p.Code)
 		for _, d := range p.Details {

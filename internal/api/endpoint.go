@@ -25,6 +25,7 @@ type endpoint struct {
 	keyUse       keyUse
 	in, out      reflect.Type
 	plan         *plan
+	further      func(ctx context.Context, ws *Workspace, in any) error
 	handle       func(c *call, ws *Workspace) (any, error)
 }
 
@@ -69,6 +70,26 @@ func bodyUpTo(mib int64) option {
 	return func(ep *endpoint) { ep.bodyLimit = mib << 20 }
 }
 
+// further sets a check for faults that decoding cannot find, so that a request
+// which has faults of both kinds is told all of them. It is given an input with
+// some fields wrong or absent, and must change nothing.
+func further[In any](check func(context.Context, *Workspace, *In) error) option {
+	return func(ep *endpoint) {
+		ep.further = func(ctx context.Context, ws *Workspace, in any) error { return check(ctx, ws, in.(*In)) }
+	}
+}
+
+// allFaults adds to what decoding has found what the further check finds.
+func (ep *endpoint) allFaults(ctx context.Context, ws *Workspace, in any, found error) error {
+	if ep.further == nil || !problem.Is(found, problem.CodeValidationFailed) {
+		return found
+	}
+	var faults problem.Faults
+	faults.Merge("", found)
+	faults.MergeOthers(ep.further(ctx, ws, in))
+	return faults.Err()
+}
+
 // route makes one line of the list. In is a struct of fields tagged path,
 // query or header, and of a field Body where the route has one; Out is the
 // data of the answer, an Answer around it, *Download or *Events.
@@ -84,7 +105,7 @@ func route[In, Out any](method, path, id, summary string, access access, handler
 	ep.handle = func(c *call, ws *Workspace) (any, error) {
 		in := new(In)
 		if err := c.decode(reflect.ValueOf(in).Elem()); err != nil {
-			return nil, err
+			return nil, ep.allFaults(c.r.Context(), ws, in, err)
 		}
 		return c.once(ws, func(ctx context.Context) (any, error) { return handler(ctx, ws, in) })
 	}

@@ -64,6 +64,14 @@ func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecor
 	return out, nil
 }
 
+// checkList finds what is wrong with the order of a list, by a list of one row.
+func (h *handlers) checkList(ctx context.Context, ws *Workspace, in *listRecordsIn) error {
+	one := *in
+	one.Limit, one.Count = 1, Flag{}
+	_, err := h.listRecords(ctx, ws, &one)
+	return err
+}
+
 type recordKeyIn struct {
 	tableIn
 	ID Key `path:"id"`
@@ -87,6 +95,11 @@ func (h *handlers) getRecord(ctx context.Context, ws *Workspace, in *getRecordIn
 	}
 	rows, err := ws.DB.GetRecord(ctx, idOf(t), string(in.ID), in.Columns)
 	return recordOut{rows.Table, recordRow{rows, in.options()}}, err
+}
+
+func (h *handlers) checkGet(ctx context.Context, ws *Workspace, in *getRecordIn) error {
+	_, err := h.getRecord(ctx, ws, in)
+	return err
 }
 
 type insertRecordsIn struct {

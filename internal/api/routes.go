@@ -26,7 +26,7 @@ func routes(h *handlers) []*endpoint {
 		exportsCreate, admin      = scope(registry.ExportsCreate), scope(registry.ProjectAdmin)
 	)
 	return []*endpoint{
-		route("POST", "/bootstrap", "bootstrap", "Make a project with tables, rows, indexes and tokens", admin, h.bootstrap, created, once(keyRefused), bodyUpTo(32), writing),
+		route("POST", "/bootstrap", "bootstrap", "Make a project with tables, rows, indexes and tokens", admin, h.bootstrap, further(checkBootstrap), created, once(keyRefused), bodyUpTo(32), writing),
 		route("GET", project, "get-project", "Show the project", anyToken(), h.getProject),
 		route("PATCH", project, "rename-project", "Rename the project", admin, h.renameProject),
 		route("DELETE", project, "delete-project", "Delete the project with all its data", admin, h.deleteProject),
@@ -38,7 +38,7 @@ func routes(h *handlers) []*endpoint {
 		route("DELETE", tokens+"/{token_id}", "revoke-token", "Revoke a token", tokensManage, h.revokeToken),
 
 		route("GET", project+"/tables", "list-tables", "List tables", schemaRead, h.listTables),
-		route("POST", project+"/table", "create-table", "Create a table", schemaWrite, h.createTable, created, once(keySchema), writing),
+		route("POST", project+"/table", "create-table", "Create a table", schemaWrite, h.createTable, further(checkTable), created, once(keySchema), writing),
 		route("GET", table, "get-table", "Show a table with its columns", schemaRead, h.getTable),
 		route("PATCH", table, "update-table", "Change the names of a table", schemaWrite, h.updateTable, conflicts),
 		route("DELETE", table, "delete-table", "Delete a table with its rows", schemaWrite, h.deleteTable, conflicts),
@@ -49,11 +49,11 @@ func routes(h *handlers) []*endpoint {
 		route("PATCH", column+"/{column_id_or_name}", "update-column", "Change a column", schemaWrite, h.updateColumn, writing, fails(problem.CodeColumnTypeLocked)),
 		route("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
 
-		route("GET", records, "list-records", "List records", recordsRead, h.listRecords),
+		route("GET", records, "list-records", "List records", recordsRead, h.listRecords, further(h.checkList)),
 		route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, created, once(keyRows), or(http.StatusOK), bodyUpTo(32), writing),
 		route("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, bodyUpTo(32), writing),
 		route("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, bodyUpTo(32), conflicts),
-		route("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord),
+		route("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord, further(h.checkGet)),
 		route("PATCH", records+"/{id}", "update-record", "Change a record", recordsWrite, h.updateRecord, bodyUpTo(32), writing),
 		route("DELETE", records+"/{id}", "delete-record", "Delete a record", recordsWrite, h.deleteRecord, conflicts),
 

@@ -83,6 +83,10 @@ func (h *handlers) createTable(ctx context.Context, ws *Workspace, in *newTableI
 	return TableWithColumns{t.Object(), t.ColumnObjects()}, nil
 }
 
+func checkTable(_ context.Context, _ *Workspace, in *newTableIn) error {
+	return in.Body.order().Check()
+}
+
 type tableRefIn struct {
 	Table Ref `path:"table_id_or_name"`
 }

@@ -7,6 +7,8 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -121,6 +123,28 @@ func (f *Faults) Merge(prefix string, err error) bool {
 		f.details = append(f.details, Detail{join(prefix, d.Field), d.Message})
 	}
 	return true
+}
+
+// MergeOthers takes over the details of a validation_failed problem that are
+// not about a field, or a part of one, that has a fault already. It leaves any
+// other error alone.
+func (f *Faults) MergeOthers(err error) {
+	var e *Error
+	if !errors.As(err, &e) || e.Code != CodeValidationFailed {
+		return
+	}
+	told := f.details
+	for _, d := range e.Details {
+		if !slices.ContainsFunc(told, func(t Detail) bool { return within(t.Field, d.Field) }) {
+			f.details = append(f.details, d)
+		}
+	}
+}
+
+// within reports whether field is whole or a part of it.
+func within(whole, field string) bool {
+	rest, ok := strings.CutPrefix(field, whole)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // Err returns a validation_failed error with every fault, or nil without one.

@@ -41,118 +41,160 @@ type BuiltTable struct {
 	SeededRows int64
 }
 
-// Build creates everything in the blueprint, or nothing. The faults of all its
-// parts are told at once, with names such as tables[1].columns[0].column_type.
+// Check finds everything that is wrong with a blueprint by itself, with names
+// such as tables[1].columns[0].column_type. What shows only when the rows are
+// stored, a unique value that is there twice, is left to Build.
+func (b Blueprint) Check() error {
+	ch := checker{taken: map[string]bool{}}
+	for i, table := range b.Tables {
+		ch.table("tables["+itoa(i)+"]", table)
+	}
+	for i, index := range b.Indexes {
+		field := "indexes[" + itoa(i) + "]"
+		if t := named(ch.shapes, index.Table); t != nil && t.Name != "" {
+			ch.index(field, t, index.NewIndex)
+		} else {
+			ch.faults.Add(field+".table_name", "The blueprint has no table %q.", index.Table)
+		}
+	}
+	return ch.faults.Err()
+}
+
+// checker checks one blueprint.
+type checker struct {
+	faults problem.Faults
+	shapes []*Table
+	taken  map[string]bool // folded names of tables and indexes, which share them
+}
+
+func (ch *checker) table(field string, n BlueprintTable) {
+	t, err := n.shape()
+	ch.faults.Merge(field, err)
+	ch.name(field+".table_name", n.Name)
+	ch.shapes = append(ch.shapes, &t)
+	for i, object := range n.Seed {
+		if ch.faults.Len() >= maxFaults {
+			return
+		}
+		t.parseNewRow(&ch.faults, field+".seed["+itoa(i)+"].", object)
+	}
+	for i, index := range n.Indexes {
+		ch.index(field+".indexes["+itoa(i)+"]", &t, index)
+	}
+}
+
+func (ch *checker) index(field string, t *Table, n NewIndex) {
+	x, err := n.on(t)
+	ch.faults.Merge(field, err)
+	if err == nil || n.Name != "" {
+		ch.name(field+".index_name", x.Name)
+	}
+}
+
+func (ch *checker) name(field, name string) {
+	folded := sqlite.Fold(name)
+	if ch.taken[folded] {
+		ch.faults.Add(field, "Another table or index of the blueprint has the name %s.", name)
+	}
+	ch.taken[folded] = true
+}
+
+func named(tables []*Table, name string) *Table {
+	for _, t := range tables {
+		if sameName(t.Name, name) {
+			return t
+		}
+	}
+	return nil
+}
+
+// Build creates everything in the blueprint, or nothing. It ends at the first
+// fault: Check finds them all.
 func (db *DB) Build(ctx context.Context, b Blueprint) (built Built, err error) {
 	err = explain(db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
-		built = Built{}
-		builder := builder{db: db, c: c, built: &built}
-		return builder.build(b)
+		builder := builder{db: db, c: c}
+		err := builder.build(b)
+		built = builder.built
+		return err
 	}))
 	return built, err
 }
 
-// builder builds one blueprint. After a fault it goes on only to find further
-// ones.
+// builder builds one blueprint.
 type builder struct {
 	db     *DB
 	c      *sqlite.Conn
-	built  *Built
-	faults problem.Faults
+	built  Built
+	tables []*Table
 }
 
 func (b *builder) build(blueprint Blueprint) error {
 	for i, table := range blueprint.Tables {
-		if err := b.table("tables["+itoa(i)+"]", table); err != nil {
-			return err
+		field := "tables[" + itoa(i) + "]."
+		if err := b.table(table); err != nil {
+			return within(field, err)
 		}
 	}
 	for i, index := range blueprint.Indexes {
 		field := "indexes[" + itoa(i) + "]"
-		t := b.find(index.Table)
+		t := named(b.tables, index.Table)
 		if t == nil {
-			b.faults.Add(field+".table_name", "The blueprint has no table %q.", index.Table)
-			continue
+			return problem.Invalid(field+".table_name", "The blueprint has no table %q.", index.Table)
 		}
-		if err := b.index(field, t, index.NewIndex); err != nil {
-			return err
-		}
-	}
-	return b.faults.Err()
-}
-
-// note keeps the fields that err names, and returns what is not about fields of
-// the blueprint.
-func (b *builder) note(field string, err error) error {
-	e := problem.From(err)
-	switch {
-	case err == nil, b.faults.Merge(field, err):
-		return nil
-	case e.Code == problem.CodeConflict:
-		return within(field+".", err)
-	}
-	return err
-}
-
-func (b *builder) table(field string, n BlueprintTable) error {
-	shape, err := n.shape()
-	if err != nil {
-		return b.note(field, err)
-	}
-	t, err := b.db.createTable(b.c, shape)
-	if err != nil {
-		return b.note(field, err)
-	}
-	rows, err := b.seed(field, &t, n.Seed)
-	if err != nil {
-		return b.note(field, err)
-	}
-	b.built.Tables = append(b.built.Tables, BuiltTable{t, rows})
-	for i, index := range n.Indexes {
-		if err := b.index(field+".indexes["+itoa(i)+"]", &t, index); err != nil {
+		if err := b.index(field+".", t, index.NewIndex); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *builder) seed(field string, t *Table, rows []jsontext.Value) (int64, error) {
+func (b *builder) table(n BlueprintTable) error {
+	shape, err := n.shape()
+	if err != nil {
+		return err
+	}
+	t, err := b.db.createTable(b.c, shape)
+	if err != nil {
+		return err
+	}
+	rows, err := b.seed(&t, n.Seed)
+	if err != nil {
+		return err
+	}
+	b.tables = append(b.tables, &t)
+	b.built.Tables = append(b.built.Tables, BuiltTable{t, rows})
+	for i, index := range n.Indexes {
+		if err := b.index("indexes["+itoa(i)+"].", &t, index); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) seed(t *Table, rows []jsontext.Value) (int64, error) {
 	ins := newInserter(b.c, t, InsertOptions{ReturnNone: true})
 	for i, object := range rows {
-		prefix := field + ".seed[" + itoa(i) + "]."
-		r := t.parseRow(&b.faults, prefix, object)
-		t.requireColumns(&b.faults, prefix, r)
-		if b.faults.Len() >= maxFaults {
-			return 0, b.faults.Err()
+		prefix := "seed[" + itoa(i) + "]."
+		var faults problem.Faults
+		r := t.parseNewRow(&faults, prefix, object)
+		if err := faults.Err(); err != nil {
+			return 0, err
 		}
-		if b.faults.Len() > 0 {
-			continue
-		}
-		if err := ins.insert("seed["+itoa(i)+"].", r); err != nil {
+		if err := ins.insert(prefix, r); err != nil {
 			return 0, err
 		}
 	}
 	return ins.done.Count, nil
 }
 
-func (b *builder) index(field string, t *Table, n NewIndex) error {
+func (b *builder) index(prefix string, t *Table, n NewIndex) error {
 	x, err := n.on(t)
 	if err == nil {
 		err = createIndex(b.c, t, x)
 	}
 	if err != nil {
-		return b.note(field, explain(err))
+		return within(prefix, explain(err))
 	}
 	b.built.Indexes = append(b.built.Indexes, x)
 	return changed(b.c)
-}
-
-// find returns a table of the blueprint that has been created.
-func (b *builder) find(name string) *Table {
-	for i := range b.built.Tables {
-		if sameName(b.built.Tables[i].Name, name) {
-			return &b.built.Tables[i].Table
-		}
-	}
-	return nil
 }

@@ -78,8 +78,7 @@ func (db *DB) insertAll(c *sqlite.Conn, cat *catalogue, ref string, o InsertOpti
 	ins := newInserter(c, t, o)
 	ins.conflict = t.conflictKey(&faults, o.OnConflict)
 	err = each(func(prefix string, object jsontext.Value) error {
-		r := t.parseRow(&faults, prefix, object)
-		t.requireColumns(&faults, prefix, r)
+		r := t.parseNewRow(&faults, prefix, object)
 		switch {
 		case faults.Len() >= maxFaults:
 			return faults.Err()
@@ -153,6 +152,13 @@ func sameNames(a, b []string) bool {
 
 func containsName(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return sameName(n, name) })
+}
+
+// parseNewRow is parseRow for a row that is to be inserted.
+func (t *Table) parseNewRow(faults *problem.Faults, prefix string, object jsontext.Value) row {
+	r := t.parseRow(faults, prefix, object)
+	t.requireColumns(faults, prefix, r)
+	return r
 }
 
 // requireColumns notes the columns that a row must have and lacks.

@@ -342,6 +342,29 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+func TestCheckOfABlueprint(t *testing.T) {
+	column := func(name string) []NewColumn { return []NewColumn{{Name: name}} }
+	for _, test := range []struct {
+		blueprint Blueprint
+		want      string
+	}{
+		{Blueprint{}, "ok"},
+		{Blueprint{Tables: []BlueprintTable{
+			{NewTable: NewTable{Name: "a", Columns: []NewColumn{{Name: "v", NotNull: true}}}, Seed: []jsontext.Value{[]byte(`{"v":"x"}`), []byte(`{}`), []byte(`{"v":"x"}`)}},
+			{NewTable: NewTable{Name: "A", Columns: []NewColumn{{Name: "id"}, {Name: "x", Type: "DATE"}}}, Indexes: []NewIndex{{Columns: []string{"x"}}, {Columns: []string{"x"}}, {Columns: []string{"y"}}}},
+			{NewTable: NewTable{Name: "_b", Columns: column("v")}},
+		}, Indexes: []BlueprintIndex{
+			{"c", NewIndex{Columns: []string{"v"}}},
+			{"a", NewIndex{Columns: []string{"v"}, Name: "a"}},
+		}}, "validation_failed tables[0].seed[1].v tables[1].columns[1].column_type tables[1].columns tables[1].table_name" +
+			" tables[1].indexes[1].index_name tables[1].indexes[2].columns[0] tables[2].table_name indexes[0].table_name indexes[1].index_name"},
+	} {
+		if got := complaint(test.blueprint.Check()); got != test.want {
+			t.Errorf("got  %s\nwant %s", got, test.want)
+		}
+	}
+}
+
 // TestOwnTables holds the list of the server's own tables against a project
 // that has no others.
 func TestOwnTables(t *testing.T) {

@@ -49,6 +49,12 @@ func (db *DB) CreateTable(ctx context.Context, table NewTable) (created Table, e
 	return created, err
 }
 
+// Check finds everything that is wrong with n by itself.
+func (n NewTable) Check() error {
+	_, err := n.shape()
+	return err
+}
+
 // shape returns the table that n describes, or every fault in it.
 func (n NewTable) shape() (Table, error) {
 	var faults problem.Faults

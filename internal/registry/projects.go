@@ -72,13 +72,15 @@ func (r *Registry) selectProjects(ctx context.Context, rest string, args ...any)
 	return projects, err
 }
 
-// NewProject is the order for a project. User and Tokens may be absent.
+// NewProject is the order for a project. User, Tokens and Blueprint may be
+// absent.
 type NewProject struct {
-	Slug   string // lowercased before it is checked
-	Name   string
-	Source *string // SHA-256 of the file it is imported from, in hex
-	User   *NewProjectUser
-	Tokens []NewToken
+	Slug      string // lowercased before it is checked
+	Name      string
+	Source    *string // SHA-256 of the file it is imported from, in hex
+	User      *NewProjectUser
+	Tokens    []NewToken
+	Blueprint projectdb.Blueprint
 }
 
 // NewToken is the order for one of the first tokens of a project.
@@ -100,11 +102,13 @@ type CreatedProject struct {
 	Project Project       `json:"project"`
 	User    *ProjectUser  `json:"project_user"`
 	Tokens  []MintedToken `json:"project_api_tokens"`
+
+	Built projectdb.Built `json:"-"` // of the blueprint
 }
 
 // CreateProject makes a project with everything that belongs to it, or nothing
-// at all. build fills its database before anybody else sees it; nil leaves it
-// empty. A taken slug is a conflict.
+// at all. build fills its database before anybody else sees it; nil makes what
+// the blueprint says. A taken slug is a conflict.
 func (r *Registry) CreateProject(ctx context.Context, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
 	return r.createProject(ctx, defaultAccount, order, build)
 }
@@ -128,6 +132,13 @@ func (r *Registry) createProject(ctx context.Context, account int64, order NewPr
 	if err != nil {
 		return created, err
 	}
+	var built projectdb.Built
+	if build == nil && len(order.Blueprint.Tables) > 0 {
+		build = func(db *projectdb.DB) (err error) {
+			built, err = db.Build(ctx, order.Blueprint)
+			return err
+		}
+	}
 	if err = r.projects.Create(ctx, id, build); err == nil {
 		// The row is the commit point: with it the project exists.
 		err = r.write(ctx, func(c *sqlite.Conn) (err error) {
@@ -136,6 +147,7 @@ func (r *Registry) createProject(ctx context.Context, account int64, order NewPr
 		})
 	}
 	if err == nil {
+		created.Built = built
 		return created, nil
 	}
 	if cleanupErr := r.finishRemoval(id); cleanupErr != nil {
@@ -191,7 +203,13 @@ func (r *Registry) prepareBirth(ctx context.Context, account int64, order NewPro
 // slugForm is the form of a slug after it was put in lower case.
 var slugForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
 
-// checkOrder finds everything that is wrong with an order.
+// CheckProject finds everything that is wrong with an order by itself; a slug
+// that is taken is not.
+func (ws *Workspace) CheckProject(ctx context.Context, order NewProject) error {
+	order.Slug = strings.ToLower(order.Slug)
+	return ws.registry.checkOrder(ctx, ws.Project.AccountID, order)
+}
+
 func (r *Registry) checkOrder(ctx context.Context, account int64, order NewProject) error {
 	var faults problem.Faults
 	if !slugForm.MatchString(order.Slug) {
@@ -215,6 +233,7 @@ func (r *Registry) checkOrder(ctx context.Context, account int64, order NewProje
 			faults.Add(field+".project_username", "there is no such user of the project")
 		}
 	}
+	faults.Merge("", order.Blueprint.Check())
 	return faults.Err()
 }
 

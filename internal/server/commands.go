@@ -95,14 +95,11 @@ type Blueprint struct{ Body []byte }
 // Bootstrap makes a project with tables, first rows, indexes and tokens, or
 // nothing.
 var Bootstrap = Command[Blueprint, registry.CreatedProject]{"bootstrap", func(ctx context.Context, app *App, in Blueprint) (registry.CreatedProject, error) {
-	order, blueprint, err := api.DecodeBootstrap(in.Body)
+	order, err := api.DecodeBootstrap(in.Body)
 	if err != nil {
 		return registry.CreatedProject{}, err
 	}
-	return app.Registry.CreateProject(ctx, order, func(db *projectdb.DB) error {
-		_, err := db.Build(ctx, blueprint)
-		return err
-	})
+	return app.Registry.CreateProject(ctx, order, nil)
 }}
 
 // NewToken is the input of CreateToken.

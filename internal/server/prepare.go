@@ -38,7 +38,7 @@ func Prepare(ctx context.Context, app *App, file string) (ready Ready, err error
 }
 
 func (app *App) exampleProject(ctx context.Context) (registry.Project, error) {
-	order, blueprint, err := api.DecodeBootstrap(examples.CRM)
+	order, err := api.DecodeBootstrap(examples.CRM)
 	if err != nil {
 		return registry.Project{}, err
 	}
@@ -48,10 +48,7 @@ func (app *App) exampleProject(ctx context.Context) (registry.Project, error) {
 	}
 	// Nobody needs this password: a new one can be set when the panel is used.
 	order.User = &registry.NewProjectUser{Username: "example", Password: rand.Text()}
-	created, err := app.Registry.CreateProject(ctx, order, func(db *projectdb.DB) error {
-		_, err := db.Build(ctx, blueprint)
-		return err
-	})
+	created, err := app.Registry.CreateProject(ctx, order, nil)
 	return created.Project, err
 }
 
