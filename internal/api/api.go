@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -111,6 +112,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *call) run() (any, error) {
 	if err := c.match(); err != nil {
+		c.joinUnmatched()
 		return nil, err
 	}
 	ws, err := c.open()
@@ -166,14 +168,19 @@ func (c *call) open() (*Workspace, error) {
 	if c.ep.access.open {
 		return nil, nil
 	}
+	slug, err := c.ep.segment(c.r, "project")
+	if err != nil {
+		return nil, fmt.Errorf("read the slug in the path: %w", err)
+	}
+	return c.enterWith(slug)
+}
+
+// enterWith opens a project with the token that was sent.
+func (c *call) enterWith(slug string) (*Workspace, error) {
 	scheme, secret, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
 	secret = strings.TrimSpace(secret)
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return nil, problem.New(problem.CodeMissingAuthorization, "The request needs the header Authorization: Bearer <token>.")
-	}
-	slug, err := c.ep.segment(c.r, "project")
-	if err != nil {
-		return nil, problem.New(problem.CodeInvalidToken, "The token is not valid for this project.")
 	}
 	return c.enter(c.r.Context(), slug, secret)
 }
@@ -185,8 +192,35 @@ func (e *edge) authenticate(ctx context.Context, slug, secret string) (*Workspac
 	return e.Registry.Authenticate(ctx, slug, secret)
 }
 
+// joinUnmatched joins a call that no endpoint answers to its operation, when
+// its token is one of the project in its path.
+func (c *call) joinUnmatched() {
+	rest, inProject := strings.CutPrefix(c.r.URL.EscapedPath(), "/projects/")
+	key, runID := c.operationSent()
+	if !inProject || key == "" && runID == "" {
+		return
+	}
+	segment, _, _ := strings.Cut(rest, "/")
+	slug, err := url.PathUnescape(segment)
+	if err != nil || slug == "" {
+		return
+	}
+	ws, err := c.enterWith(slug)
+	if err != nil {
+		return
+	}
+	defer ws.Close()
+	c.join(ws)
+}
+
+// operationSent returns the headers that say to which operation the call
+// belongs.
+func (c *call) operationSent() (key, runID string) {
+	return c.r.Header.Get("X-Operation-Key"), c.r.Header.Get("X-Operation-Run-Id")
+}
+
 func (c *call) join(ws *Workspace) {
-	key, runID := c.r.Header.Get("X-Operation-Key"), c.r.Header.Get("X-Operation-Run-Id")
+	key, runID := c.operationSent()
 	if ws == nil || c.Join == nil || key == "" && runID == "" {
 		return
 	}

@@ -513,6 +513,35 @@ func TestNoSuchRoute(t *testing.T) {
 	}
 }
 
+// TestUnmatchedCallsAreGrouped looks for the fields of the operation where no
+// endpoint answers: they are told when the token is one of the project.
+func TestUnmatchedCallsAreGrouped(t *testing.T) {
+	f := start(t)
+	const grouped = `"operation_key":"nightly","operation_run_id":"oprun_1","operation_grouping_status":"accepted_provided_run"`
+	for _, c := range []struct {
+		method, path, token string
+		want                bool
+	}{
+		{"GET", "/projects/shop/no/such", "good", true},
+		{"PUT", "/projects/shop/busy", "good", true},
+		{"PUT", "/projects/shop", "good", true},
+		{"PUT", "/projects/shop/busy", "bad", false},
+		{"GET", "/projects/other/no/such", "good", false},
+		{"GET", "/projects/%FF/no", "good", false},
+		{"GET", "/projects//no", "good", false},
+		{"GET", "//projects/shop/busy", "good", false},
+		{"GET", "/no/such", "good", false},
+	} {
+		got := f.ask(t, c.method, c.path, "", "Authorization: Bearer "+c.token, "X-Operation-Key: nightly", "X-Operation-Run-Id: oprun_1")
+		if strings.Contains(got.body, grouped) != c.want || strings.Contains(got.body, "operation_") != c.want {
+			t.Errorf("%s %s with the token %s: %s", c.method, c.path, c.token, got.body)
+		}
+		if text := got.failure(t); text != "404 not_found" && text != "405 method_not_allowed" {
+			t.Errorf("%s %s: %s", c.method, c.path, text)
+		}
+	}
+}
+
 func TestHead(t *testing.T) {
 	f := start(t)
 	get, head := f.ask(t, "GET", "/projects/shop/records/t", ""), f.ask(t, "HEAD", "/projects/shop/records/t", "")
