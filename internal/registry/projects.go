@@ -196,7 +196,7 @@ func (r *Registry) prepareBirth(ctx context.Context, account int64, order NewPro
 		return b, nil
 	}
 	var err error
-	b.passwordHash, err = hashPassword(r.options.Random, order.User.Password)
+	b.passwordHash, err = order.User.hash(r.options.Random)
 	return b, err
 }
 

@@ -335,14 +335,14 @@ func TestRevocationIsEffectiveAtOnce(t *testing.T) {
 func TestProjectUsersCapTheirTokens(t *testing.T) {
 	h := open(t)
 	operator := h.project(t, "shop")
-	for _, user := range []NewProjectUser{{"vera", "pw", Viewer}, {"ed", "pw", Editor}, {"ada", "pw", ""}} {
+	for _, user := range []NewProjectUser{{Username: "vera", Password: "pw", Role: Viewer}, {Username: "ed", Password: "pw", Role: Editor}, {Username: "ada", Password: "pw"}} {
 		if _, err := operator.AddProjectUser(t.Context(), user); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err := operator.AddProjectUser(t.Context(), NewProjectUser{"VERA", "pw", Viewer})
+	_, err := operator.AddProjectUser(t.Context(), NewProjectUser{Username: "VERA", Password: "pw", Role: Viewer})
 	wantCode(t, "a taken username", err, problem.CodeConflict)
-	_, err = operator.AddProjectUser(t.Context(), NewProjectUser{"x", strings.Repeat("x", 1001), "boss"})
+	_, err = operator.AddProjectUser(t.Context(), NewProjectUser{Username: "x", Password: strings.Repeat("x", 1001), Role: "boss"})
 	wantCode(t, "a bad order", err, problem.CodeValidationFailed)
 	users, err := operator.ProjectUsers(t.Context())
 	if err != nil || len(users) != 3 || users[2].Role != Admin {
@@ -389,9 +389,15 @@ func TestProjectUsersCapTheirTokens(t *testing.T) {
 
 func TestLogin(t *testing.T) {
 	h := open(t)
-	for _, slug := range []string{"shop", "other"} {
-		_, err := h.CreateProject(t.Context(), NewProject{Slug: slug, Name: "x", User: &NewProjectUser{Username: "ada", Password: "pass " + slug}}, nil)
-		if err != nil {
+	hashed, err := h.HashPassword("pass other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for slug, user := range map[string]NewProjectUser{
+		"shop":  {Username: "ada", Password: "pass shop"},
+		"other": {Username: "ada", PasswordHash: hashed},
+	} {
+		if _, err := h.CreateProject(t.Context(), NewProject{Slug: slug, Name: "x", User: &user}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -402,6 +408,7 @@ func TestLogin(t *testing.T) {
 		{"shop", "ada", "pass shop", true},
 		{"SHOP", "Ada", "pass shop", true},
 		{"shop", "ada", "pass other", false},
+		{"other", "ada", "pass other", true},
 		{"shop", "ada", "", false},
 		{"shop", "bob", "pass shop", false},
 		{"nowhere", "ada", "pass shop", false},

@@ -51,6 +51,21 @@ type NewProjectUser struct {
 	Username string
 	Password string
 	Role     Role // "" means Admin
+	// PasswordHash is what HashPassword has made of the password, for orders that
+	// are kept until they are carried out; Password is empty then.
+	PasswordHash string
+}
+
+// HashPassword returns the form in which passwords are stored.
+func (r *Registry) HashPassword(password string) (string, error) {
+	return hashPassword(r.options.Random, password)
+}
+
+func (order *NewProjectUser) hash(random io.Reader) (string, error) {
+	if order.PasswordHash != "" {
+		return order.PasswordHash, nil
+	}
+	return hashPassword(random, order.Password)
 }
 
 func (order *NewProjectUser) role() Role {
@@ -64,6 +79,7 @@ func (order *NewProjectUser) role() Role {
 func (order *NewProjectUser) check(faults *problem.Faults, prefix string) {
 	checkLabel(faults, prefix+"username", order.Username)
 	switch {
+	case order.PasswordHash != "":
 	case order.Password == "":
 		faults.Add(prefix+"password", "must not be empty")
 	case len(order.Password) > maxPassword:
@@ -90,7 +106,7 @@ func (ws *Workspace) AddProjectUser(ctx context.Context, order NewProjectUser) (
 		return ProjectUser{}, err
 	}
 	r := ws.registry
-	passwordHash, err := hashPassword(r.options.Random, order.Password)
+	passwordHash, err := order.hash(r.options.Random)
 	if err != nil {
 		return ProjectUser{}, err
 	}
