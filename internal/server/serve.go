@@ -35,6 +35,8 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
+		// OPTIONS * would be answered outside the envelope.
+		DisableGeneralOptionsHandler: true,
 	}
 	// Whoever waits for an export or watches one would hold the server up.
 	srv.RegisterOnShutdown(app.Exports.Stop)

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +93,64 @@ func TestProbes(t *testing.T) {
 			t.Errorf("%s: %d %q", path, status, body)
 		}
 	}
+}
+
+// TestUnusualRequests sends what clients rarely do. Whatever can be read as
+// HTTP is answered in the envelope.
+func TestUnusualRequests(t *testing.T) {
+	url, _ := serve(t)
+	address := strings.TrimPrefix(url, "http://")
+	const host = " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	for request, want := range map[string]string{
+		"OPTIONS *" + host:                                      "404 not_found",
+		"GET *" + host:                                          "404 not_found",
+		"OPTIONS /openapi.json" + host:                          "405 method_not_allowed",
+		"TRACE /openapi.json" + host:                            "405 method_not_allowed",
+		"get /openapi.json" + host:                              "405 method_not_allowed",
+		"CONNECT other:443" + host:                              "404 not_found",
+		"GET //openapi.json" + host:                             "404 not_found",
+		"GET /docs/../openapi.json" + host:                      "404 not_found",
+		"GET /openapi.json/" + host:                             "404 not_found",
+		"GET http://other" + host:                               "404 not_found",
+		"POST /healthz" + host:                                  "404 not_found",
+		"GET /projects/x\xff" + host:                            "401 missing_authorization",
+		"GET /projects/x HTTP/1.0\r\n\r\n":                      "401 missing_authorization",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n":                      "404 not_found",
+		"GET /projects/x HTTP/1.1\r\nConnection: close\r\n\r\n": "400 Bad Request: missing required Host header",
+		"GET /projects/%zz" + host:                              "400 Bad Request",
+	} {
+		if got := askRaw(t, address, request); got != want {
+			t.Errorf("%q: %s, want %s", request, got, want)
+		}
+	}
+}
+
+// askRaw sends the bytes of a request and returns the status of the answer with
+// its error code, or with its text when it is not in the envelope.
+func askRaw(t *testing.T, address, request string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("%q: %v", request, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var envelope struct{ Error struct{ Code string } }
+	if json.Unmarshal(body, &envelope) != nil {
+		return string(body)
+	}
+	return strconv.Itoa(response.StatusCode) + " " + envelope.Error.Code
 }
 
 // TestCallsAreGrouped looks for the journal behind the API: two calls with the
