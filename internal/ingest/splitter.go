@@ -1,0 +1,212 @@
+package ingest
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// splitter cuts SQL text into statements as the sqlite3 shell does.
+type splitter struct {
+	r     *bufio.Reader
+	line  int64 // of the next byte
+	begin int64 // line in which the last statement begins
+	text  []byte
+}
+
+// longestStatement bounds a statement, in bytes.
+const longestStatement = 128 << 20
+
+var (
+	errLongStatement = errors.New("the statement is too long")
+	errUnended       = errors.New("the file ends in the middle of a quoted text, a comment or a trigger")
+)
+
+func newSplitter(r io.Reader) *splitter {
+	return &splitter{r: bufio.NewReaderSize(r, 256<<10), line: 1}
+}
+
+// next returns the next statement, without the comments before it, and io.EOF
+// after the last. ended says that a semicolon follows. The text is valid until
+// the next call.
+func (s *splitter) next() (text []byte, ended bool, err error) {
+	for {
+		ended, err = s.cut()
+		blank := len(s.text) - len(skipBlank(s.text))
+		s.begin += int64(bytes.Count(s.text[:blank], []byte{'\n'}))
+		if err != nil {
+			return nil, false, err
+		}
+		if text = s.text[blank:]; len(text) > 0 && text[0] != ';' {
+			return text, ended, nil
+		}
+		if !ended {
+			return nil, false, io.EOF
+		}
+	}
+}
+
+// cut reads everything up to the next semicolon that ends a statement.
+func (s *splitter) cut() (ended bool, err error) {
+	s.text, s.begin = s.text[:0], s.line
+	var lexer lexer
+	for {
+		piece, err := s.r.ReadSlice(';')
+		s.line += int64(bytes.Count(piece, []byte{'\n'}))
+		s.text = append(s.text, piece...)
+		if len(s.text) > longestStatement {
+			return false, errLongStatement
+		}
+		lexer.scan(s.text)
+		switch {
+		case err == nil && lexer.plain() && !inTrigger(s.text):
+			return true, nil
+		case err == io.EOF && lexer.state == inLineComment, err == io.EOF && lexer.plain() && !inTrigger(s.text):
+			return false, nil
+		case err == io.EOF:
+			return false, errUnended
+		case err != nil && err != bufio.ErrBufferFull:
+			return false, err
+		}
+	}
+}
+
+// lexer knows whether the end of SQL text is inside of something in which a
+// semicolon means nothing.
+type lexer struct {
+	state byte // 0, the byte that ends a quoted text or name, or one of the following
+	at    int  // bytes that have been looked at
+}
+
+const (
+	inLineComment  = '\n'
+	inBlockComment = '*'
+)
+
+func (l *lexer) plain() bool { return l.state == 0 }
+
+// scan looks at what has been added to the text. A last byte that may be the
+// first half of a mark is left for the next time.
+func (l *lexer) scan(text []byte) {
+	for l.at < len(text) {
+		rest := text[l.at:]
+		switch l.state {
+		case 0:
+			step := bytes.IndexAny(rest, "'\"`[-/")
+			if step < 0 {
+				l.at = len(text)
+				return
+			}
+			l.at += step
+			if rest = rest[step:]; len(rest) == 1 && (rest[0] == '-' || rest[0] == '/') {
+				return
+			}
+			l.open(rest)
+		case inBlockComment:
+			end := bytes.Index(rest, []byte("*/"))
+			if end < 0 {
+				l.at = len(text) - 1
+				return
+			}
+			l.at, l.state = l.at+end+2, 0
+		default:
+			end := bytes.IndexByte(rest, l.state)
+			if end < 0 {
+				l.at = len(text)
+				return
+			}
+			l.at, l.state = l.at+end+1, 0
+		}
+	}
+}
+
+// open enters what begins with the text, if anything does.
+func (l *lexer) open(text []byte) {
+	l.at++
+	switch c := text[0]; {
+	case c == '[':
+		l.state = ']'
+	case c != '-' && c != '/':
+		l.state = c
+	case c == '-' && text[1] == '-':
+		l.state = inLineComment
+	case c == '/' && text[1] == '*':
+		l.state = inBlockComment
+		l.at++
+	}
+}
+
+// triggerEnd is how the definition of a trigger ends.
+var triggerEnd = regexp.MustCompile(`(?i);\s*END\s*;$`)
+
+// inTrigger reports whether a text that ends with a semicolon is the beginning
+// of a trigger's definition, which has semicolons inside.
+func inTrigger(text []byte) bool {
+	const tail = 1 << 10
+	first := words(text, 3)
+	isTrigger := first[0] == "CREATE" && (first[1] == "TRIGGER" || strings.HasPrefix(first[1], "TEMP") && first[2] == "TRIGGER")
+	return isTrigger && !triggerEnd.Match(text[max(0, len(text)-tail):])
+}
+
+// words returns the first n words of a statement in upper case, names without
+// their quotes and other signs one by one; "" where there are no more.
+func words(text []byte, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		text = skipBlank(text)
+		size := wordSize(text)
+		word := text[:size]
+		if size > 1 && bytes.IndexByte([]byte("'\"`["), word[0]) >= 0 {
+			word = word[1 : size-1]
+		}
+		list[i] = strings.ToUpper(string(word[:min(len(word), 100)]))
+		text = text[size:]
+	}
+	return list
+}
+
+// wordSize returns the size of the word at the beginning of a text.
+func wordSize(text []byte) int {
+	if len(text) == 0 {
+		return 0
+	}
+	end := text[0]
+	switch end {
+	case '[':
+		end = ']'
+	case '\'', '"', '`':
+	default:
+		other := bytes.IndexFunc(text, func(r rune) bool {
+			return r != '_' && r != '$' && r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		})
+		if other < 0 {
+			return len(text)
+		}
+		return max(1, other)
+	}
+	if closing := bytes.IndexByte(text[1:], end); closing >= 0 {
+		return closing + 2
+	}
+	return len(text)
+}
+
+// skipBlank returns the text without the white space and comments before it.
+func skipBlank(text []byte) []byte {
+	for {
+		text = bytes.TrimLeft(text, " \t\n\f\r")
+		var after []byte
+		switch {
+		case bytes.HasPrefix(text, []byte("--")):
+			_, after, _ = bytes.Cut(text, []byte{'\n'})
+		case bytes.HasPrefix(text, []byte("/*")):
+			_, after, _ = bytes.Cut(text[2:], []byte("*/"))
+		default:
+			return text
+		}
+		text = after
+	}
+}

@@ -1,0 +1,227 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// longestRun bounds the time of one statement of a dump. Building the index of
+// a large table is what takes longest.
+const longestRun = 10 * time.Minute
+
+// dump is a text of SQL statements on its way into a database.
+type dump struct {
+	sandbox *sqlite.Sandbox
+	text    *splitter
+	from    string // program whose dumps begin like this one, if it is another than SQLite
+	begun   int64  // line of a BEGIN without COMMIT so far
+	notes   notes
+}
+
+// runDump runs the statements of a dump in a new database file, which it
+// returns. Nothing of them reaches beyond that file.
+func (s *scratch) runDump(ctx context.Context, path string) (database string, found notes, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", nil, unreadable(err)
+	}
+	defer f.Close()
+	database = s.path()
+	room, err := s.room()
+	if err != nil {
+		return "", nil, err
+	}
+	sandbox, err := sqlite.OpenSandbox(ctx, database, sqlite.SandboxLimits{Bytes: room, Statement: longestRun})
+	if err != nil {
+		return "", nil, fmt.Errorf("open a sandbox: %w", err)
+	}
+	defer func() { err = errors.Join(err, sandbox.Close()) }()
+	head := make([]byte, 8<<10)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return "", nil, unreadable(err)
+	}
+	d := &dump{sandbox: sandbox, text: newSplitter(decodeSQL(f)), from: dumpedBy(head[:n])}
+	if err := d.run(ctx); err != nil {
+		if sqlite.FaultOf(err) == sqlite.Full {
+			return "", nil, s.full(room, err)
+		}
+		return "", nil, err
+	}
+	return database, d.notes, sandbox.Commit()
+}
+
+// decodeSQL returns text as UTF-8: shells of Windows redirect a dump as UTF-16.
+func decodeSQL(r io.Reader) io.Reader {
+	return transform.NewReader(r, unicode.BOMOverride(encoding.Nop.NewDecoder()))
+}
+
+func (d *dump) run(ctx context.Context) error {
+	for {
+		statement, _, err := d.text.next()
+		switch {
+		case err == io.EOF && d.begun > 0:
+			return invalid("The dump was cut short: the transaction that begins in line %d has no COMMIT.", d.begun)
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, errLongStatement):
+			return invalid("Line %d: A statement is longer than %d bytes.", d.text.begin, longestStatement)
+		case errors.Is(err, errUnended):
+			return invalid("The dump was cut short: it ends in the middle of the statement that begins in line %d.", d.text.begin)
+		case err != nil:
+			return unreadable(err)
+		}
+		if err := d.statement(statement); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return err
+		}
+	}
+}
+
+// statement runs one statement, unless it is one of those that a dump has and
+// that mean nothing here.
+func (d *dump) statement(text []byte) error {
+	first := words(text, 4)
+	switch first[0] {
+	case "PRAGMA":
+		return d.pragma(first)
+	case "BEGIN":
+		d.begun = d.text.begin
+		return nil
+	case "COMMIT", "END":
+		d.begun = 0
+		return nil
+	case "ROLLBACK":
+		return d.fail("ROLLBACK takes everything back; sqlite3 ends a dump like this when it met an error, and then rows are missing.")
+	case "CREATE", "DROP":
+		if d.passOver(text) {
+			return nil
+		}
+	case ".":
+		return d.fail("Commands of the sqlite3 shell, which begin with a dot, are not run.")
+	}
+	if bytes.IndexByte(text, 0) >= 0 {
+		return d.fail("There is a NUL character in the statement.")
+	}
+	return d.explain(text, d.sandbox.Run(string(text)))
+}
+
+// pragma passes over the two that every dump has.
+func (d *dump) pragma(first []string) error {
+	name := first[1]
+	if first[2] == "." {
+		name = first[3]
+	}
+	switch name {
+	case "FOREIGN_KEYS", "DEFER_FOREIGN_KEYS":
+		return nil
+	case "WRITABLE_SCHEMA":
+		return d.fail("PRAGMA writable_schema is not allowed. sqlite3 writes it for virtual tables, which cannot be imported: leave them out of the dump.")
+	}
+	return d.fail("PRAGMA %s is not allowed; a dump may set only foreign_keys and defer_foreign_keys.", strings.ToLower(name))
+}
+
+// unwanted is what begins the definitions that are not carried.
+var unwanted = regexp.MustCompile(`(?is)^(CREATE|DROP)\s+(?:TEMP\s+|TEMPORARY\s+)?(VIEW|TRIGGER|VIRTUAL\s+TABLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(.*)`)
+
+// passOver reports whether a definition is left out, and notes it.
+func (d *dump) passOver(text []byte) bool {
+	const enough = 400
+	found := unwanted.FindSubmatch(text[:min(len(text), enough)])
+	if found == nil {
+		return false
+	}
+	if strings.EqualFold(string(found[1]), "CREATE") {
+		kind := strings.ToLower(strings.Join(strings.Fields(string(found[2])), " "))
+		name := strings.Trim(string(found[3][:wordSize(found[3])]), "\"'`[]")
+		d.notes.add(kind+" "+name, "%ss are not imported.", strings.ToUpper(kind[:1])+kind[1:])
+	}
+	return true
+}
+
+// fail is a problem of the statement read last.
+func (d *dump) fail(format string, args ...any) error {
+	return invalid("Line %d: %s", d.text.begin, d.foreign()+fmt.Sprintf(format, args...))
+}
+
+func (d *dump) foreign() string {
+	if d.from == "" {
+		return ""
+	}
+	return "This is a dump of " + d.from + ", and only dumps of SQLite are read; import its tables as CSV. "
+}
+
+// explain says why a statement did not run.
+func (d *dump) explain(text []byte, err error) error {
+	switch fault := sqlite.FaultOf(err); {
+	case err == nil:
+		return nil
+	case errors.Is(err, sqlite.ErrTooLong):
+		return d.fail("The statement took longer than %s.", longestRun)
+	case fault == sqlite.Full, fault == sqlite.Interrupted, fault == sqlite.IO:
+		return fmt.Errorf("run a dump: %w", err)
+	case fault == sqlite.Denied:
+		return d.fail("%s is not allowed here: a dump may only make tables and indexes and fill them.", oneLine(strings.Join(words(text, 2), " ")))
+	}
+	if d.from == "" && alien.Match(text) {
+		d.from = "another database"
+	}
+	return d.fail("SQLite says: %s.", oneLine(sqlite.Message(err)))
+}
+
+// alien is what statements of other databases have and those of SQLite have not.
+var alien = regexp.MustCompile(`(?i)^(SET|LOCK|USE|COPY|GO|DELIMITER|GRANT)\s|\bENGINE\s*=|\bAUTO_INCREMENT\b|::\w+|\bnextval\(`)
+
+// dumpedBy returns the program that wrote a dump, when it says so and is not
+// SQLite.
+func dumpedBy(head []byte) string {
+	for _, known := range []struct{ mark, name string }{
+		{"PostgreSQL database", "PostgreSQL"},
+		{"-- MySQL dump", "MySQL"},
+		{"-- MariaDB dump", "MariaDB"},
+		{"-- phpMyAdmin SQL Dump", "MySQL"},
+		{"-- Host:", "MySQL"},
+		{"/*!40", "MySQL"},
+		{"SET ANSI_NULLS", "SQL Server"},
+	} {
+		if bytes.Contains(head, []byte(known.mark)) {
+			return known.name
+		}
+	}
+	return ""
+}
+
+// sqlStart is how a dump begins, after comments.
+var sqlStart = regexp.MustCompile(`(?is)^(` +
+	`PRAGMA\s+[a-z_.]+\s*[=(;]|BEGIN(\s+(TRANSACTION|DEFERRED|IMMEDIATE|EXCLUSIVE))*\s*;[ \t]*(--[^\n]*)?(\r?\n|$)|` +
+	`CREATE\s+((TEMP|TEMPORARY|UNIQUE|VIRTUAL)\s+)?(TABLE|INDEX|VIEW|TRIGGER|DATABASE|SCHEMA|EXTENSION)\s|` +
+	`DROP\s+(TABLE|INDEX|VIEW|TRIGGER|DATABASE|SCHEMA)\s+["'\[a-z_\x60]|(INSERT|REPLACE)\s+(OR\s+[A-Z]+\s+)?INTO\s+\S|` +
+	`(SET|USE|LOCK|ATTACH|DETACH|COPY)\s[^,;\n]*[ =][^\n]*;|ANALYZE\b[^,\n]*;|DELETE\s+FROM\s+\S)`)
+
+// looksLikeSQL reports whether a file begins as a dump does.
+func looksLikeSQL(head []byte) bool {
+	text, err := io.ReadAll(decodeSQL(bytes.NewReader(head)))
+	if err != nil {
+		return false
+	}
+	text = bytes.TrimLeft(skipBlank(text), "; \t\r\n")
+	if len(text) == 0 { // nothing but comments
+		return dumpedBy(head) != ""
+	}
+	return sqlStart.Match(text)
+}

@@ -1,0 +1,227 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+func split(t testing.TB, text string, readers ...func(io.Reader) io.Reader) (statements []string, lines []int64, err error) {
+	t.Helper()
+	var r io.Reader = strings.NewReader(text)
+	for _, wrap := range readers {
+		r = wrap(r)
+	}
+	s := newSplitter(r)
+	for {
+		statement, _, err := s.next()
+		if err == io.EOF {
+			return statements, lines, nil
+		}
+		if err != nil {
+			return statements, lines, err
+		}
+		statements, lines = append(statements, string(statement)), append(lines, s.begin)
+	}
+}
+
+func TestStatementsAreSplitAsTheShellDoes(t *testing.T) {
+	for _, test := range []struct {
+		name, text string
+		want       []string
+		lines      []int64
+	}{
+		{"nothing", " \n-- only a comment", nil, nil},
+		{"two", "SELECT 1; SELECT 2;", []string{"SELECT 1;", "SELECT 2;"}, []int64{1, 1}},
+		{"without the last semicolon", "SELECT 1;\n\nSELECT 2\n", []string{"SELECT 1;", "SELECT 2\n"}, []int64{1, 3}},
+		{"empty ones", ";;\n;SELECT 1;;", []string{"SELECT 1;"}, []int64{2}},
+		{"quotes", "SELECT 'a;''b;', \"c;\"\"d\", `e;`, [f;g];SELECT 2;", []string{"SELECT 'a;''b;', \"c;\"\"d\", `e;`, [f;g];", "SELECT 2;"}, []int64{1, 1}},
+		{"comments", "/* a; */ SELECT 1 -- b;\n + /* c; 'd */ 2;\n--'\nSELECT /*/ ; */ 3;", []string{"SELECT 1 -- b;\n + /* c; 'd */ 2;", "SELECT /*/ ; */ 3;"}, []int64{1, 4}},
+		{"signs", "SELECT 1 - 2 / 3 - -4;", []string{"SELECT 1 - 2 / 3 - -4;"}, []int64{1}},
+		{"a comment at the end", "SELECT 1; -- end", []string{"SELECT 1;"}, []int64{1}},
+		{"a trigger", "CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT CASE WHEN 1 THEN 2 END; SELECT ';END;'; END;SELECT 1;",
+			[]string{"CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT CASE WHEN 1 THEN 2 END; SELECT ';END;'; END;", "SELECT 1;"}, []int64{1, 1}},
+		{"a temporary trigger", "create /**/ temp\ntrigger t AFTER INSERT ON x begin select 1;\nend\n;", []string{"create /**/ temp\ntrigger t AFTER INSERT ON x begin select 1;\nend\n;"}, []int64{1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, lines, err := split(t, test.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(test.lines, lines); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What is read at once must not matter.
+func TestStatementsLongerThanTheBuffer(t *testing.T) {
+	for _, around := range []string{"'", "\"", "--\n", "/**/"} {
+		for shift := range 5 {
+			long := "SELECT " + strings.Repeat(" ", 256<<10-10+shift) + "/* ; */ - -- ;\n '" + strings.Repeat("x;", 200<<10) + "'" + around
+			if around == "'" || around == "\"" {
+				long += ";" + around
+			}
+			got, _, err := split(t, long+";SELECT 2;")
+			if err != nil || len(got) != 2 || got[0] != long+";" {
+				t.Errorf("%q, %d: %d statements, %v", around, shift, len(got), err)
+			}
+		}
+	}
+}
+
+func TestStatementsThatDoNotEnd(t *testing.T) {
+	for _, text := range []string{"SELECT 'a;", "SELECT \"a", "/* a;", "SELECT [a;", "CREATE TRIGGER t BEGIN SELECT 1;"} {
+		if _, _, err := split(t, "SELECT 1;"+text); !errors.Is(err, errUnended) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func FuzzSplitter(f *testing.F) {
+	f.Add("SELECT 1; -- ;\nSELECT ';';")
+	f.Add("CREATE TRIGGER t BEGIN SELECT 1; END; /* */;")
+	f.Fuzz(func(t *testing.T, text string) {
+		statements, lines, err := split(t, text)
+		size := 0
+		for i, statement := range statements {
+			if statement == "" || lines[i] < 1 || lines[i] > int64(strings.Count(text, "\n")+1) {
+				t.Errorf("statement %q in line %d", statement, lines[i])
+			}
+			words([]byte(statement), 4)
+			size += len(statement)
+		}
+		if size > len(text) || err != nil && !errors.Is(err, errUnended) {
+			t.Errorf("%d bytes of %d, %v", size, len(text), err)
+		}
+	})
+}
+
+// run runs a dump and returns the database, which the shell then reads.
+func run(t testing.TB, text string) (database string, found notes, err error) {
+	t.Helper()
+	s, err := newScratch(t.TempDir(), 64<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s.runDump(context.Background(), write(t, "dump.sql", text))
+}
+
+func TestDumpsOfTheShellAreRun(t *testing.T) {
+	source := database(t, `
+CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT, b BLOB, c REAL);
+INSERT INTO t VALUES (1, 'it''s; "x"' || char(10) || char(13) || '-- no', x'00ff', 1e300), (2, '', NULL, 9e999), (5, char(127,1,9), x'', -0.1);
+DELETE FROM t WHERE id = 5;
+CREATE TABLE "odd;name" (x TEXT PRIMARY KEY COLLATE NOCASE) WITHOUT ROWID; INSERT INTO "odd;name" VALUES (';');
+CREATE INDEX i ON t (a, c DESC) WHERE a > ';';
+CREATE VIEW v AS SELECT 1; CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT 1; SELECT 2; END;
+ANALYZE;`)
+	dump := shell(t, source, ".dump\n")
+	got, found, err := run(t, dump)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, dump)
+	}
+	want := strings.ReplaceAll(withoutStatistics(dump), "CREATE VIEW v AS SELECT 1;\n", "")
+	want = strings.ReplaceAll(want, "CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT 1; SELECT 2; END;\n", "")
+	if diff := cmp.Diff(want, withoutStatistics(shell(t, got, ".dump\n"))); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"trigger tr: Triggers are not imported.", "view v: Views are not imported."}, texts(found), cmp.Transformer("sort", sorted)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDumpsThatAreRefused(t *testing.T) {
+	const begin = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE t (a);\n"
+	for _, test := range []struct{ text, want string }{
+		{begin + "ATTACH 'x' AS y;", "Line 4: ATTACH X is not allowed here"},
+		{begin + "PRAGMA journal_mode = WAL;", "Line 4: PRAGMA journal_mode is not allowed"},
+		{begin + "PRAGMA main.user_version = 7;", "Line 4: PRAGMA user_version is not allowed"},
+		{begin + "PRAGMA writable_schema=ON;\nINSERT INTO sqlite_schema VALUES (1);", "Line 4: PRAGMA writable_schema is not allowed. sqlite3 writes it for virtual tables"},
+		{begin + "INSERT INTO sqlite_schema VALUES (1,2,3,4,5);", "Line 4: SQLite says: table sqlite_master may not be modified"},
+		{begin + "SELECT load_extension('x');", "Line 4: "},
+		{begin + "\n\nINSERT INTO t VALUES (1,2);", "Line 6: SQLite says: table t has 1 columns but 2 values were supplied."},
+		{begin + "INSERT INTO t VALUES ('x\ny');\nnonsense;", "Line 6: SQLite says: near \"nonsense\": syntax error."},
+		{begin + "INSERT INTO t VALUES (1);", "cut short: the transaction that begins in line 2 has no COMMIT"},
+		{begin + "INSERT INTO t VALUES ('1);", "cut short: it ends in the middle of the statement that begins in line 4"},
+		{begin + "ROLLBACK; -- due to errors\n", "Line 4: ROLLBACK takes everything back"},
+		{begin + ".shell rm -rf /\n;", "Line 4: Commands of the sqlite3 shell"},
+		{begin + "INSERT INTO t VALUES ('a\x00b');", "Line 4: There is a NUL character"},
+		{begin + "VACUUM;", "Line 4: SQLite says: cannot VACUUM from within a transaction"},
+		{begin + "SAVEPOINT s;", "Line 4: SAVEPOINT S is not allowed here"},
+		{begin + "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT randomblob(100000) FROM n;", "The file makes a database of more than 67108864 bytes"},
+		{"-- MySQL dump 10.13\n/*!40101 SET NAMES utf8 */;\nDROP TABLE IF EXISTS `t`;\nCREATE TABLE `t` (`id` int NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=InnoDB;",
+			"Line 4: This is a dump of MySQL, and only dumps of SQLite are read; import its tables as CSV. SQLite says: near \"AUTO_INCREMENT\""},
+		{"--\n-- PostgreSQL database dump\n--\nSET statement_timeout = 0;", "Line 4: This is a dump of PostgreSQL"},
+		{"CREATE TABLE t (a int) ENGINE=MyISAM;", "Line 1: This is a dump of another database"},
+	} {
+		_, _, err := run(t, test.text)
+		if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s\ngot  %v\nwant %s", test.text, err, test.want)
+		}
+	}
+}
+
+func TestDumpIsStopped(t *testing.T) {
+	s, err := newScratch(t.TempDir(), 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, _, err = s.runDump(ctx, write(t, "x.sql", "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT i FROM n WHERE i < 0;"))
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+		t.Errorf("got %v after %s", err, time.Since(start))
+	}
+}
+
+func TestSQLIsRecognized(t *testing.T) {
+	for text, want := range map[string]bool{
+		"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;":         true,
+		"\ufeff-- a comment\n\n/* more */ CREATE TABLE t (a);": true,
+		"\xff\xfeB\x00E\x00G\x00I\x00N\x00;\x00":               true,
+		"BEGIN;\n":                                             true,
+		"insert into t values (1);":                            true,
+		"-- MySQL dump 10.13\n":                                true,
+		"SET NAMES utf8;\n":                                    true,
+		"create,insert\n1,2\n":                                 false,
+		"begin;end\n1;2\n":                                     false,
+		"set,of,names\n":                                       false,
+		"a,b\n1,2\n":                                           false,
+		"-- ,b\n1,2\n":                                         false,
+		"drop table\n1\n":                                      false,
+		"insert into\n":                                        false,
+		"{\"a\": 1}":                                           false,
+		"":                                                     false,
+		"Use this; do that, and more;\nset a = b, c;\n": false,
+	} {
+		if got := looksLikeSQL([]byte(text)); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
+
+// withoutStatistics drops what ANALYZE has left, which differs by versions.
+func withoutStatistics(dump string) string {
+	lines := slices.DeleteFunc(strings.SplitAfter(dump, "\n"), func(line string) bool {
+		return strings.Contains(line, "ANALYZE sqlite_schema") || strings.Contains(line, "INTO sqlite_stat")
+	})
+	return strings.Join(lines, "")
+}

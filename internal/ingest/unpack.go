@@ -1,0 +1,258 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// DefaultMaxUnpacked is how many bytes compressed content may become, unless
+// the Opening says otherwise.
+const DefaultMaxUnpacked = 32 << 30
+
+// Compressed content that becomes more than harmless bytes and more than
+// mostRatio times its size is taken for an attack. Deflate reaches 1,032 with
+// zeros, and no table of a thousand rows that differ comes near.
+const (
+	harmless  = 100 << 20
+	mostRatio = 1000
+)
+
+// diskReserve is what stays free on the disk of a scratch folder.
+const diskReserve = 256 << 20
+
+// scratch is a private folder for what has to be unpacked or copied.
+type scratch struct {
+	folder string
+	most   int64 // bytes that content may become in all
+	left   int64 // of them
+	files  int
+}
+
+// newScratch makes a folder in parent, "" for that of the system.
+func newScratch(parent string, most int64) (*scratch, error) {
+	if most == 0 {
+		most = DefaultMaxUnpacked
+	}
+	folder, err := os.MkdirTemp(parent, "zangtable-import-")
+	if err != nil {
+		return nil, fmt.Errorf("make a scratch folder: %w", err)
+	}
+	return &scratch{folder: folder, most: most, left: most}, nil
+}
+
+// Close removes the folder.
+func (s *scratch) Close() error {
+	if err := os.RemoveAll(s.folder); err != nil {
+		return fmt.Errorf("remove a scratch folder: %w", err)
+	}
+	return nil
+}
+
+// path returns a path that no file has.
+func (s *scratch) path() string {
+	s.files++
+	return filepath.Join(s.folder, fmt.Sprintf("%d", s.files))
+}
+
+// create puts what r gives into a file and returns its path. packed tells how
+// many compressed bytes that took so far.
+func (s *scratch) create(ctx context.Context, r io.Reader, packed func() int64) (path string, err error) {
+	path = s.path()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("unpack: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return path, s.copy(ctx, f, r, packed)
+}
+
+func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed func() int64) error {
+	const asked = 64 << 20 // bytes between two looks at the disk
+	buffer := make([]byte, 256<<10)
+	for written, next := int64(0), int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, readErr := io.ReadFull(r, buffer)
+		written += int64(n)
+		if s.left -= int64(n); s.left < 0 {
+			return invalid("The file unpacks to more than %d bytes, which is the most that is taken.", s.most)
+		}
+		if unpacked := s.most - s.left; unpacked > harmless && unpacked/mostRatio > packed() {
+			return invalid("The file unpacks to more than %d times its size; this is how files are made that fill a disk.", mostRatio)
+		}
+		if written >= next {
+			if err := s.needSpace(int64(len(buffer))); err != nil {
+				return err
+			}
+			next = written + asked
+		}
+		if _, err := w.Write(buffer[:n]); err != nil {
+			return fmt.Errorf("unpack: %w", err)
+		}
+		switch readErr {
+		case nil:
+		case io.EOF, io.ErrUnexpectedEOF:
+			return nil
+		default:
+			return readErr
+		}
+	}
+}
+
+// room returns how many bytes a database may have that is made here.
+func (s *scratch) room() (int64, error) {
+	free, err := freeSpace(s.folder)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the free space: %w", err)
+	}
+	return max(0, min(s.left, free-diskReserve)), nil
+}
+
+// full says why a database could not grow beyond the room that it had.
+func (s *scratch) full(room int64, err error) error {
+	if room < s.left {
+		return problem.New(problem.CodeStorageFull, "The disk is too full for the file: its database is larger than the %d bytes that are free beyond the reserve.", room).Because(err)
+	}
+	return invalid("The file makes a database of more than %d bytes, which is the most that is taken.", room).Because(err)
+}
+
+// needSpace fails with storage_full when so many bytes would not leave the
+// reserve.
+func (s *scratch) needSpace(bytes int64) error {
+	free, err := freeSpace(s.folder)
+	if err != nil {
+		return fmt.Errorf("ask for the free space: %w", err)
+	}
+	if free-diskReserve < bytes {
+		return problem.New(problem.CodeStorageFull, "The disk is too full to unpack the file: %d bytes are free, and %d are kept in reserve.", free, diskReserve)
+	}
+	return nil
+}
+
+// compressions are those that are undone.
+var compressions = [...]struct {
+	name, magic string
+	ext         []string
+	open        func(io.Reader) (io.Reader, func(), error)
+}{
+	{"gzip", "\x1f\x8b", []string{".gz", ".gzip"}, func(r io.Reader) (io.Reader, func(), error) {
+		z, err := gzip.NewReader(r)
+		return z, func() {}, err
+	}},
+	{"zstd", "\x28\xb5\x2f\xfd", []string{".zst", ".zstd"}, func(r io.Reader) (io.Reader, func(), error) {
+		const window = 128 << 20 // what the zstd command takes unless it is told otherwise
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
+		if err != nil {
+			return nil, nil, err
+		}
+		return z, z.Close, nil
+	}},
+}
+
+// mostLayers is how many compressions around each other are undone.
+const mostLayers = 2
+
+// unwrap undoes compressions around a file: it returns the path and the name of
+// what is in it, which are those given if nothing is around it.
+func (s *scratch) unwrap(ctx context.Context, path, name string) (innerPath, innerName string, err error) {
+	for layer := 0; ; layer++ {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", "", unreadable(err)
+		}
+		inner, compression, err := s.uncompress(ctx, f)
+		f.Close()
+		switch {
+		case err != nil:
+			return "", "", err
+		case compression < 0:
+			return path, name, nil
+		case layer == mostLayers:
+			return "", "", invalid("The file is compressed more than %d times.", mostLayers)
+		}
+		path, name = inner, withoutExt(name, compressions[compression].ext)
+	}
+}
+
+// uncompress undoes the compression of a file and returns which it was, or -1.
+func (s *scratch) uncompress(ctx context.Context, f io.Reader) (path string, compression int, err error) {
+	packed := &counter{r: f}
+	head := make([]byte, 4)
+	n, err := io.ReadFull(packed, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return "", -1, unreadable(err)
+	}
+	for i, c := range compressions {
+		if !bytes.HasPrefix(head[:n], []byte(c.magic)) {
+			continue
+		}
+		r, release, err := c.open(io.MultiReader(bytes.NewReader(head[:n]), packed))
+		if err != nil {
+			return "", i, badCompression(c.name, err)
+		}
+		defer release()
+		path, err := s.create(ctx, &faultReader{r: r, name: c.name}, func() int64 { return packed.n })
+		return path, i, err
+	}
+	return "", -1, nil
+}
+
+// counter counts what is read.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+// Read reads from the underlying reader.
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// faultReader makes problems of the file from what a decompressor finds.
+type faultReader struct {
+	r    io.Reader
+	name string
+}
+
+// Read reads from the decompressor.
+func (f *faultReader) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = badCompression(f.name, err)
+	}
+	return n, err
+}
+
+func badCompression(name string, err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), err == io.EOF:
+		return invalid("The file was cut short: its %s content ends in the middle.", name).Because(err)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return invalid("The file needs too much memory to unpack: compress it with a window of 128 MiB at most.").Because(err)
+	}
+	return invalid("The file is damaged: its %s content cannot be unpacked.", name).Because(err)
+}
+
+// withoutExt takes one of the endings off a name.
+func withoutExt(name string, endings []string) string {
+	for _, ext := range endings {
+		if len(name) > len(ext) && strings.EqualFold(name[len(name)-len(ext):], ext) {
+			return name[:len(name)-len(ext)]
+		}
+	}
+	return name
+}
