@@ -19,6 +19,9 @@ type JSONTable struct {
 	Name    string   // empty in a file that is one table
 	Columns []Column // as the file describes them, then other keys of rows in the order in which they come first
 	Rows    int64
+	// Described is the description of the columns as it stands in the file: nil
+	// without one, or when it comes after the rows.
+	Described jsontext.Value
 }
 
 // ScanJSON reads a JSON file to its end and returns the tables in it: one for
@@ -27,8 +30,7 @@ type JSONTable struct {
 func ScanJSON(r io.Reader) ([]JSONTable, error) {
 	f := newJSONFile(r)
 	var tables []JSONTable
-	err := f.walk(func(name string, columns []Column) error {
-		t := JSONTable{Name: name, Columns: columns}
+	err := f.walk(func(t JSONTable) error {
 		if err := f.openRows(); err != nil {
 			return err
 		}
@@ -72,8 +74,8 @@ type JSONReader struct {
 func NewJSONReader(r io.Reader, t JSONTable) (*JSONReader, error) {
 	f := newJSONFile(r)
 	found := errors.New("found")
-	err := f.walk(func(name string, _ []Column) error {
-		if name != t.Name {
+	err := f.walk(func(visited JSONTable) error {
+		if visited.Name != t.Name {
 			return f.decoder.SkipValue()
 		}
 		return found
@@ -197,9 +199,9 @@ func newJSONFile(r io.Reader) *jsonFile {
 
 // walk calls visit before the value that holds the rows of each table, with
 // what the file says of its columns. It must read that value.
-func (f *jsonFile) walk(visit func(table string, columns []Column) error) error {
+func (f *jsonFile) walk(visit func(JSONTable) error) error {
 	if f.decoder.PeekKind() == '[' {
-		return visit("", nil)
+		return visit(JSONTable{})
 	}
 	tables := false
 	err := f.members(func(key jsontext.Value) error {
@@ -221,17 +223,16 @@ func (f *jsonFile) walk(visit func(table string, columns []Column) error) error 
 	return err
 }
 
-func (f *jsonFile) table(name string, visit func(table string, columns []Column) error) error {
-	var columns []Column
+func (f *jsonFile) table(name string, visit func(JSONTable) error) error {
+	t := JSONTable{Name: name}
 	rows := false
-	err := f.members(func(key jsontext.Value) (err error) {
+	err := f.members(func(key jsontext.Value) error {
 		switch string(key) {
 		case `"columns"`:
-			columns, err = f.columns()
-			return err
+			return f.describe(&t)
 		case `"rows"`:
 			rows = true
-			return visit(name, columns)
+			return visit(t)
 		}
 		return f.decoder.SkipValue()
 	})
@@ -241,24 +242,26 @@ func (f *jsonFile) table(name string, visit func(table string, columns []Column)
 	return err
 }
 
-// columns reads the description of a table's columns.
-func (f *jsonFile) columns() ([]Column, error) {
+// describe reads the description of a table's columns.
+func (f *jsonFile) describe(t *JSONTable) error {
+	fault := f.fault("the columns are not described as expected: an array of objects with column_name and column_type")
+	text, err := f.decoder.ReadValue()
+	if err != nil {
+		return err
+	}
 	var described []struct {
 		Name string `json:"column_name"`
 		Type string `json:"column_type"`
 	}
-	if err := json.UnmarshalDecode(f.decoder, &described); err != nil {
-		var syntax *jsontext.SyntacticError
-		if errors.As(err, &syntax) {
-			return nil, err
-		}
-		return nil, f.fault("the columns are not described as expected: an array of objects with column_name and column_type")
+	if err := json.Unmarshal(text, &described); err != nil {
+		return fault
 	}
-	columns := make([]Column, len(described))
+	t.Described = text.Clone()
+	t.Columns = make([]Column, len(described))
 	for i, d := range described {
-		columns[i] = Column{Name: d.Name, Type: d.Type}
+		t.Columns[i] = Column{Name: d.Name, Type: d.Type}
 	}
-	return columns, nil
+	return nil
 }
 
 // members reads an object; for each of its keys, as it stands in the file,

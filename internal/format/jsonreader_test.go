@@ -159,7 +159,7 @@ func TestJSONReaderFaults(t *testing.T) {
 		{scan, "{\"a\":1}", "The file is an object without tables; rows must be an array of objects."},
 		{scan, "{\"tables\":{\"t\":{}}}", "line 1, column 18: the table \"t\" has no rows"},
 		{scan, "{\"tables\":{\"t\":{\"rows\":3}}}", "line 1, column 24: an array of rows is expected here"},
-		{scan, "{\"tables\":{\"t\":{\"columns\":[3]}}}", "line 1, column 29: the columns are not described as expected: an array of objects with column_name and column_type"},
+		{scan, "{\"tables\":{\"t\":{\"columns\":[3]}}}", "line 1, column 27: the columns are not described as expected: an array of objects with column_name and column_type"},
 		{lines, "{\"a\":1}\n\n[2]\n", "line 3, column 1: an object is expected here"},
 		{lines, "{\"a\":1}\n]\n", "line 2, column 1: an object is expected here"},
 	} {
