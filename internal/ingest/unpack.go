@@ -222,6 +222,20 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// ctxReader reads until ctx ends.
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads from the underlying reader.
+func (c *ctxReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
 // faultReader makes problems of the file from what a decompressor finds.
 type faultReader struct {
 	r    io.Reader

@@ -96,6 +96,9 @@ func (s *Sandbox) run(statement string) error {
 	return err
 }
 
+// Prepare compiles a statement that is to run often, each time for a moment.
+func (s *Sandbox) Prepare(statement string) (*Stmt, error) { return s.conn.Prepare(statement) }
+
 // Commit keeps what the statements have made. After it, Close is left to do.
 func (s *Sandbox) Commit() error {
 	if err := s.conn.c.SetAuthorizer(nil); err != nil {
