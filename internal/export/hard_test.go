@@ -3,22 +3,14 @@ package export
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/csv"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/parquet-go/parquet-go"
-	"github.com/xuri/excelize/v2"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -137,69 +129,6 @@ func TestHardValuesInDatabases(t *testing.T) {
 	}
 }
 
-// eachHard calls fn for every hard value with the columns in which it stands.
-func eachHard(fn func(row int, columns map[string]bool, v sqlite.Value)) {
-	column := map[sqlite.Kind]string{sqlite.Integer: "i", sqlite.Real: "r", sqlite.Text: "t", sqlite.Blob: "b"}
-	for i, v := range hardValues() {
-		fn(i, map[string]bool{column[v.Kind]: v.Kind != sqlite.Null, "a": true}, v)
-	}
-}
-
-// hardText returns a value as CSV shows it; a real in a REAL column has no sign of
-// zero.
-func hardText(column string, v sqlite.Value) string {
-	switch v.Kind {
-	case sqlite.Integer:
-		return strconv.FormatInt(v.Int, 10)
-	case sqlite.Text:
-		return string(v.Bytes)
-	case sqlite.Blob:
-		return base64.StdEncoding.EncodeToString(v.Bytes)
-	case sqlite.Real:
-		switch {
-		case math.IsInf(v.Float, 1):
-			return "Infinity"
-		case math.IsInf(v.Float, -1):
-			return "-Infinity"
-		case v.Float == 0 && column == "r":
-			return "0.0"
-		}
-		s := strconv.FormatFloat(v.Float, 'g', -1, 64)
-		if v.Float == math.Trunc(v.Float) && math.Abs(v.Float) < 1e21 {
-			s = strconv.FormatFloat(v.Float, 'f', 1, 64)
-		}
-		return s
-	}
-	return ""
-}
-
-func TestHardValuesInCSV(t *testing.T) {
-	f := started(t, hard)
-	_, content := f.export(Order{Kind: TableExport, Table: "hard"})
-	rows, err := csv.NewReader(bytes.NewReader(content)).ReadAll()
-	if err != nil || len(rows) != len(hardValues())+1 {
-		t.Fatalf("%d rows, %v", len(rows), err)
-	}
-	eachHard(func(row int, columns map[string]bool, v sqlite.Value) {
-		for i, column := range rows[0][1:] {
-			want := ""
-			if columns[column] {
-				// encoding/csv turns CR LF into LF, also in quotes.
-				want = strings.ReplaceAll(hardText(column, v), "\r\n", "\n")
-			}
-			if got := rows[row+1][i+1]; got != want && !equalReals(got, want) {
-				t.Errorf("row %d, %s is %q, want %q", row+1, column, got, want)
-			}
-		}
-	})
-}
-
-func equalReals(a, b string) bool {
-	x, errX := strconv.ParseFloat(a, 64)
-	y, errY := strconv.ParseFloat(b, 64)
-	return errX == nil && errY == nil && strings.ContainsAny(a, ".e") && math.Float64bits(x) == math.Float64bits(y)
-}
-
 // TestLineEndsInCSV lets the shell import what encoding/csv cannot tell apart.
 func TestLineEndsInCSV(t *testing.T) {
 	shell := testkit.Tool(t, "sqlite3")
@@ -215,151 +144,6 @@ func TestLineEndsInCSV(t *testing.T) {
 	if want := hex.EncodeToString([]byte("cr\ronly")) + "\n" + hex.EncodeToString([]byte("cr\r\nlf")) + "\n"; !strings.EqualFold(strings.ReplaceAll(got, "\r", ""), want) {
 		t.Errorf("the shell reads %s, want %s", got, want)
 	}
-}
-
-func TestHardValuesInJSON(t *testing.T) {
-	f := started(t, hard)
-	for _, name := range []string{"json", "ndjson"} {
-		m, content := f.export(Order{Kind: TableExport, Table: "hard", Format: name})
-		checkHardObjects(t, name, content)
-		// Infinities and the invalid text, each in two columns.
-		if m.Tables[0].Replaced != 6 {
-			t.Errorf("%s: %d values were replaced", name, m.Tables[0].Replaced)
-		}
-	}
-	_, content := f.export(Order{Kind: DatabaseExport, Format: "zip-ndjson"})
-	checkHardObjects(t, "zip-ndjson", []byte(unzip(t, content)["hard.ndjson"]))
-	_, content = f.export(Order{Kind: DatabaseExport, Format: "archive"})
-	checkHardObjects(t, "archive", []byte(unzip(t, content)["ndjson/hard.ndjson"]))
-}
-
-func checkHardObjects(t *testing.T, name string, content []byte) {
-	t.Helper()
-	decoder := json.NewDecoder(bytes.NewReader(content))
-	decoder.UseNumber()
-	var rows []map[string]any
-	if content[0] == '[' {
-		if err := decoder.Decode(&rows); err != nil {
-			t.Fatal(err)
-		}
-	} else {
-		for {
-			var row map[string]any
-			if err := decoder.Decode(&row); err == io.EOF {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			rows = append(rows, row)
-		}
-	}
-	if len(rows) != len(hardValues()) {
-		t.Fatalf("%s has %d rows", name, len(rows))
-	}
-	eachHard(func(row int, columns map[string]bool, v sqlite.Value) {
-		for _, column := range []string{"i", "r", "t", "b", "a"} {
-			var want any
-			switch text := hardText(column, v); {
-			case !columns[column], v.Kind == sqlite.Null, v.Kind == sqlite.Real && math.IsInf(v.Float, 0):
-			case v.Kind == sqlite.Integer, v.Kind == sqlite.Real:
-				want = json.Number(text)
-			default:
-				want = wellFormed(text)
-			}
-			got := rows[row][column]
-			if got == want || want != nil && got != nil && equalReals(fmt.Sprint(got), fmt.Sprint(want)) {
-				continue
-			}
-			t.Errorf("%s: row %d, %s is %#v, want %#v", name, row+1, column, got, want)
-		}
-	})
-}
-
-// wellFormed replaces each byte that is not UTF-8.
-func wellFormed(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-func TestHardValuesInParquet(t *testing.T) {
-	f := started(t, hard)
-	_, table := f.export(Order{Kind: TableExport, Table: "hard", Format: "parquet"})
-	_, database := f.export(Order{Kind: DatabaseExport, Format: "zip-parquet"})
-	members := unzip(t, database)
-	if len(members) != 2 || len(members["empty.parquet"]) == 0 {
-		t.Errorf("members are %d", len(members))
-	}
-	for name, content := range map[string][]byte{"parquet": table, "zip-parquet": []byte(members["hard.parquet"])} {
-		type row struct {
-			ID *int64   `parquet:"id,optional"`
-			I  *int64   `parquet:"i,optional"`
-			R  *float64 `parquet:"r,optional"`
-			T  *string  `parquet:"t,optional"`
-			B  []byte   `parquet:"b,optional"`
-			A  *string  `parquet:"a,optional"`
-		}
-		rows, err := parquet.Read[row](bytes.NewReader(content), int64(len(content)))
-		if err != nil || len(rows) != len(hardValues()) {
-			t.Fatalf("%s: %d rows, %v", name, len(rows), err)
-		}
-		eachHard(func(i int, columns map[string]bool, v sqlite.Value) {
-			got := rows[i]
-			show := func(column string, present bool, text string) {
-				want := columns[column] && v.Kind != sqlite.Null
-				if present != want || present && text != wellFormed(hardText(column, v)) && !equalReals(text, hardText(column, v)) {
-					t.Errorf("%s: row %d, %s is %v %q, want %v %q", name, i+1, column, present, text, want, hardText(column, v))
-				}
-			}
-			show("i", got.I != nil, fmt.Sprint(deref(got.I)))
-			show("r", got.R != nil, hardText("r", sqlite.FloatValue(deref(got.R))))
-			show("t", got.T != nil, deref(got.T))
-			show("b", got.B != nil, base64.StdEncoding.EncodeToString(got.B))
-			show("a", got.A != nil, deref(got.A))
-		})
-	}
-}
-
-func deref[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
-}
-
-func TestHardValuesInXLSX(t *testing.T) {
-	f := started(t, hard)
-	_, content := f.export(Order{Kind: TableExport, Table: "hard", Format: "xlsx"})
-	book, err := excelize.OpenReader(bytes.NewReader(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer book.Close()
-	eachHard(func(row int, columns map[string]bool, v sqlite.Value) {
-		for i, column := range []string{"i", "r", "t", "b", "a"} {
-			cell, _ := excelize.CoordinatesToCellName(i+2, row+2)
-			got, err := book.GetCellValue("hard", cell, excelize.Options{RawCellValue: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := ""
-			if columns[column] {
-				want = wellFormed(hardText(column, v))
-			}
-			// XML readers turn CR into LF unless it is written as a reference.
-			if got != want && !sameNumber(got, want) {
-				t.Errorf("cell %s (%s) is %q, want %q", cell, column, got, want)
-			}
-		}
-	})
-}
-
-func sameNumber(a, b string) bool {
-	x, errX := strconv.ParseFloat(a, 64)
-	y, errY := strconv.ParseFloat(b, 64)
-	return errX == nil && errY == nil && x == y
 }
 
 func TestXLSXRefusesALongText(t *testing.T) {

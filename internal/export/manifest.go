@@ -83,7 +83,7 @@ type TableResult struct {
 	Name         string `json:"name"`
 	RowCount     int64  `json:"row_count"`
 	RowsExpected int64  `json:"rows_expected"`
-	Replaced     int64  `json:"replaced,omitzero" doc:"Values that the format cannot hold: in JSON infinities, written as null, and texts that are not UTF-8, written with U+FFFD."`
+	Replaced     int64  `json:"replaced,omitzero" doc:"Values that the format cannot hold: in JSON infinities, written as null; texts that are not UTF-8, written with U+FFFD but in CSV; and BLOBs in ANY columns, written as the text of their base64."`
 }
 
 // Progress is how far the work is. Bytes counts those of the artifact.

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // query returns the statement of a query export.
@@ -40,29 +42,41 @@ func (e *Exports) writeQuery(j *job, l layout, w io.Writer) error {
 	}
 	defer release()
 	m := &j.record.manifest
+	// What fails elsewhere than in the statement is not to be told as its fault.
+	var readErr, writeErr error
 	err = db.ScanQuery(j.ctx, e.query(l.work), func(id projectdb.SnapshotID, scan *projectdb.Scan) (err error) {
 		if !l.work.Canonical {
 			m.Snapshot, l.snapshot, l.at = &id, &id, e.now()
 		}
-		if l.format.name == "sqlite" {
-			m.RowCount, err = e.writeQueryDatabase(j, scan, w)
-			return err
-		}
-		rows, err := l.tableWriter(w, queryTable, scan.Columns)
-		if err == nil {
-			m.RowCount, err = j.pump(scan.Next, rows)
+		m.RowCount, err = e.writeResult(j, l, w, scan.Columns, func(b *sqlite.Batch) (more bool, err error) {
+			more, readErr = scan.Next(b)
+			return more, readErr
+		})
+		if readErr == nil {
+			writeErr = err
 		}
 		return err
 	})
 	j.rowsTotal.Store(m.RowCount)
-	return err
+	return cmp.Or(writeErr, err)
+}
+
+func (e *Exports) writeResult(j *job, l layout, w io.Writer, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
+	if l.format.name == "sqlite" {
+		return e.writeQueryDatabase(j, w, columns, next)
+	}
+	writer, err := l.tableWriter(w, queryTable, columns)
+	if err != nil {
+		return 0, err
+	}
+	return j.pump(next, writer)
 }
 
 // queryTable is the name of the table, or sheet, that holds what a statement
 // gave.
 const queryTable = "query_result"
 
-func (e *Exports) writeQueryDatabase(j *job, scan *projectdb.Scan, w io.Writer) (rows int64, err error) {
+func (e *Exports) writeQueryDatabase(j *job, w io.Writer, result []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
 	draft, path, err := e.folder.private(j.record)
 	if err != nil {
 		return 0, err
@@ -72,11 +86,11 @@ func (e *Exports) writeQueryDatabase(j *job, scan *projectdb.Scan, w io.Writer) 
 	if err != nil {
 		return 0, err
 	}
-	shape, columns := queryShape(scan.Columns)
+	shape, columns := queryShape(result)
 	if err = file.CreateTable(shape); err == nil {
 		var in *projectdb.Inserter
 		if in, err = file.Insert(shape, columns); err == nil {
-			rows, err = j.pump(scan.Next, insertWriter{in})
+			rows, err = j.pump(next, insertWriter{in})
 		}
 	}
 	if err != nil {

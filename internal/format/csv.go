@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -24,6 +25,7 @@ type CSV struct {
 	crlf      bool
 	plain     bool      // cells are written as in the default dialect
 	special   [256]bool // bytes that a field may hold only in quotes
+	replaced  atomic.Int64
 }
 
 // NewCSV returns an encoder for rows of the given columns, in a valid dialect.
@@ -53,6 +55,11 @@ func (c *CSV) Head(dst []byte) []byte {
 	return c.endRow(dst)
 }
 
+// Replaced returns how many values a reader of CSV cannot tell from others so
+// far: blobs in columns of any type, which are written as the text of their
+// base64.
+func (c *CSV) Replaced() int64 { return c.replaced.Load() }
+
 func (c *CSV) endRow(dst []byte) []byte {
 	if c.crlf {
 		dst = append(dst, '\r')
@@ -67,6 +74,9 @@ func (c *CSV) Rows(dst []byte, b *sqlite.Batch, _ bool) []byte {
 		for j, cell := range b.Row(i) {
 			if j > 0 {
 				dst = append(dst, delimiter)
+			}
+			if cell.Kind == sqlite.Blob && c.columns[j].holdsAny() {
+				c.replaced.Add(1)
 			}
 			if !c.plain {
 				dst = c.appendCell(dst, b, cell, j == 0)

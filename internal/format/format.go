@@ -9,7 +9,7 @@
 //
 //	           writer                reader
 //	CSV        CSV, in a Dialect     CSVReader
-//	JSON       JSON, JSONDatabase    JSONReader
+//	JSON       JSON, JSONDatabase    JSONReader, ReadJSONDatabase
 //	NDJSON     NDJSON                JSONReader
 //	XLSX       XLSX                  Workbook, XLSXReader
 //	Parquet    Parquet               ParquetReader
@@ -59,7 +59,8 @@
 //	]
 //
 // Integers keep all 64 bits. What JSON cannot hold is replaced and counted:
-// bytes that are not UTF-8 become U+FFFD, infinities become null. NDJSON is the
+// bytes that are not UTF-8 become U+FFFD, infinities become null. So are blobs in
+// columns of any type counted, whose base64 is text like any other. NDJSON is the
 // same objects, one per line, without the array.
 package format
 
@@ -69,6 +70,12 @@ import "github.com/zangtable/zangtable/internal/sqlite"
 type Column struct {
 	Name string
 	Type string // INTEGER, REAL, TEXT, BLOB, ANY; empty for a query's result
+}
+
+// holdsAny reports whether values of every type may stand in the column, so that
+// a reader cannot tell a blob from the text that is its base64.
+func (c Column) holdsAny() bool {
+	return c.Type != "INTEGER" && c.Type != "REAL" && c.Type != "TEXT" && c.Type != "BLOB"
 }
 
 // Encoder turns batches of rows into the bytes of one file: Head, then Rows

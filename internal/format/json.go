@@ -23,25 +23,27 @@ const maxSafeInteger = 1<<53 - 1
 type JSON struct {
 	options  JSONOptions
 	keys     [][]byte // per column: `{"id":`, then `,"name":`
+	untyped  []bool   // per column: Column.holdsAny
 	replaced atomic.Int64
 }
 
 // NewJSON returns an encoder for rows of the given columns, whose names must
 // differ from one another.
 func NewJSON(columns []Column, o JSONOptions) *JSON {
-	j := &JSON{options: o, keys: make([][]byte, len(columns))}
+	j := &JSON{options: o, keys: make([][]byte, len(columns)), untyped: make([]bool, len(columns))}
 	for i, column := range columns {
 		key := []byte{','}
 		if i == 0 {
 			key[0] = '{'
 		}
-		j.keys[i] = append(AppendString(key, column.Name), ':')
+		j.keys[i], j.untyped[i] = append(AppendString(key, column.Name), ':'), column.holdsAny()
 	}
 	return j
 }
 
 // Replaced returns how many values JSON could not hold so far: infinities,
-// written as null, and texts with invalid UTF-8, written with U+FFFD.
+// written as null, texts with invalid UTF-8, written with U+FFFD, and blobs in
+// columns of any type, written as the text of their base64.
 func (j *JSON) Replaced() int64 { return j.replaced.Load() }
 
 // Head opens the array.
@@ -74,6 +76,9 @@ func (j *JSON) AppendRow(dst []byte, b *sqlite.Batch, row []sqlite.Cell) []byte 
 		var r int
 		dst, r = appendValue(append(dst, j.keys[i]...), b, cell, j.options)
 		replaced += r
+		if cell.Kind == sqlite.Blob && j.untyped[i] {
+			replaced++
+		}
 	}
 	if replaced > 0 {
 		j.replaced.Add(int64(replaced))

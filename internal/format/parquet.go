@@ -47,14 +47,20 @@ func NewParquet(w io.Writer, columns []Column) (*Parquet, error) {
 		root.Group[column.Name] = parquet.Optional(parquetNode(column.Type))
 	}
 	const pageBytes = 256 << 10
-	return &Parquet{
-		columns: columns,
-		w: parquet.NewGenericWriter[any](w, parquet.NewSchema("table", root),
-			parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}),
-			parquet.PageBufferSize(pageBytes),
-			parquet.CreatedBy("zangtable", "1", ""),
-		),
-	}, nil
+	options := []parquet.WriterOption{
+		parquet.NewSchema("table", root),
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}),
+		parquet.PageBufferSize(pageBytes),
+		parquet.CreatedBy("zangtable", "1", ""),
+	}
+	for _, column := range columns {
+		// The least and the greatest text would stand in full in the header of each
+		// page and at the end of the file, and readers refuse headers of megabytes.
+		if column.Type != "INTEGER" && column.Type != "REAL" {
+			options = append(options, parquet.SkipPageBounds(column.Name), parquet.SkipPageStatistics(column.Name))
+		}
+	}
+	return &Parquet{columns: columns, w: parquet.NewGenericWriter[any](w, options...)}, nil
 }
 
 func parquetNode(columnType string) parquet.Node {
@@ -87,7 +93,9 @@ func (g orderedGroup) Fields() []parquet.Field {
 	return fields
 }
 
-// Replaced returns how many texts so far held bytes that are not UTF-8.
+// Replaced returns how many values so far could not be written as they are:
+// texts that hold bytes that are not UTF-8, and blobs in columns of any type,
+// which become the text of their base64.
 func (p *Parquet) Replaced() int64 { return p.replaced }
 
 // Rows writes the rows of b.
@@ -161,6 +169,7 @@ func (p *Parquet) value(columnType string, b *sqlite.Batch, c sqlite.Cell) (v pa
 		p.scratch = appendCSVReal(p.scratch, c.Float())
 	case sqlite.Blob:
 		p.scratch = appendBase64(p.scratch, b.Bytes(c))
+		p.replaced++
 	}
 	// Growing moves scratch, and leaves behind what earlier values point to.
 	return parquet.ByteArrayValue(p.scratch[start:]), true

@@ -10,6 +10,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	logical "github.com/parquet-go/parquet-go/format"
+	metadata "github.com/parquet-go/parquet-go/format"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -42,6 +43,9 @@ func NewParquetReader(r io.ReaderAt, size int64) (p *ParquetReader, err error) {
 	if err != nil {
 		return nil, &FileError{Reason: "The file is not a Parquet file, or damaged: " + err.Error()}
 	}
+	if usesLZ4(f.Metadata()) {
+		return nil, &FileError{Reason: "The Parquet file is compressed with LZ4; only Snappy, gzip, Brotli and zstd can be read."}
+	}
 	p = &ParquetReader{groups: f.RowGroups(), buffer: make([]parquet.Row, 256)}
 	for _, column := range f.Root().Columns() {
 		if !column.Leaf() || column.Repeated() {
@@ -53,6 +57,19 @@ func NewParquetReader(r io.ReaderAt, size int64) (p *ParquetReader, err error) {
 	}
 	p.row = make([]sqlite.Value, len(p.columns))
 	return p, nil
+}
+
+// usesLZ4 reports whether the library would decompress LZ4, for which it takes
+// ever more memory when a page is damaged, without end.
+func usesLZ4(f *metadata.FileMetaData) bool {
+	for _, group := range f.RowGroups {
+		for _, column := range group.Columns {
+			if column.MetaData.Codec == metadata.Lz4Raw {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // damaged turns a panic of the library, which trusts files too much, into an

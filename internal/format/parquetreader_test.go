@@ -91,11 +91,20 @@ func TestParquetReaderFaults(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
+	var lz4 bytes.Buffer
+	compressed := parquet.NewGenericWriter[struct{ N int }](&lz4, parquet.Compression(&parquet.Lz4Raw))
+	if _, err := compressed.Write([]struct{ N int }{{1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := compressed.Close(); err != nil {
+		t.Fatal(err)
+	}
 	good := writeParquet(t, typedColumns(), batch(6, make([]sqlite.Value, 6)))
 	for _, c := range []struct{ file, want string }{
 		{"", "The file is not a Parquet file, or damaged: "},
 		{"id,name\n1,Ada\n", "The file is not a Parquet file, or damaged: "},
 		{string(good[:len(good)-20]), "The file is not a Parquet file, or damaged: "},
+		{lz4.String(), "The Parquet file is compressed with LZ4;"},
 		{nested.String(), `The column "tags" holds lists or records;`},
 	} {
 		_, err := NewParquetReader(strings.NewReader(c.file), int64(len(c.file)))

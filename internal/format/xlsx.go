@@ -72,7 +72,9 @@ func NewXLSX(w io.Writer, columns []Column, o XLSXOptions) (*XLSX, error) {
 	return x, x.beginSheet()
 }
 
-// Replaced returns how many texts so far held bytes that are not UTF-8.
+// Replaced returns how many values so far could not be written as they are:
+// texts that hold bytes that are not UTF-8, and blobs in columns of any type,
+// which become the text of their base64.
 func (x *XLSX) Replaced() int64 { return x.replaced }
 
 // Rows writes the rows of b.
@@ -193,6 +195,9 @@ func (x *XLSX) appendValue(j int, b *sqlite.Batch, c sqlite.Cell) error {
 		return x.appendText(j, b.Bytes(c))
 	case c.Kind == sqlite.Blob:
 		x.scratch = appendBase64(x.scratch[:0], b.Bytes(c))
+		if x.columns[j].holdsAny() {
+			x.replaced++
+		}
 		return x.appendText(j, x.scratch)
 	case c.Kind == sqlite.Integer && (c.Int() > exact || c.Int() < -exact):
 		x.scratch = strconv.AppendInt(x.scratch[:0], c.Int(), 10)
