@@ -33,7 +33,7 @@ func (cmd *importFile) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	order := server.ImportOrder{Path: path, Project: cmd.Project, Options: ingest.Options{Table: cmd.Table, CSV: dialect}}
+	order := server.ImportOrder{Path: path, Project: cmd.Project, Options: ingest.Options{Target: ingest.Target{Table: cmd.Table}, CSV: dialect}}
 	return call(p, cmd.Data, server.Import, order, func(done server.Imported) error {
 		if cmd.JSON {
 			return printJSON(p.stdout, done)

@@ -448,7 +448,7 @@ func TestCancelledImportChangesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, path := range []string{database(t, "CREATE TABLE t (a INT); INSERT INTO t VALUES (1);"), write(t, "x.csv", "a,b\n1,2\n")} {
-		source, err := Open(path)
+		source, err := Open(t.Context(), Opening{Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -465,7 +465,7 @@ func TestCancelledImportChangesNothing(t *testing.T) {
 func TestLogOfASQLiteFileCountsToItsHash(t *testing.T) {
 	path := database(t, "CREATE TABLE t (a INT);")
 	hash := func() string {
-		source, err := Open(path)
+		source, err := Open(t.Context(), Opening{Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,8 @@ func (s *Source) loadCSV(ctx context.Context, db *projectdb.DB, o Options, repor
 		if _, err := l.CreateTable(t); err != nil {
 			return err
 		}
-		report.Tables[0].Rows, err = s.insertCSV(ctx, l, &t, survey)
+		rows, err := s.insertCSV(ctx, l, &t, survey)
+		report.Tables[0].Rows, report.Tables[0].Inserted = rows, rows
 		return err
 	})
 }
@@ -199,7 +200,7 @@ func (sv *survey) table(name string, report *Report) projectdb.Table {
 		}
 	}
 	t := projectdb.Table{Name: name}
-	tr := TableReport{Source: report.Source, Name: name}
+	tr := TableReport{Source: report.Source, Name: name, Mode: Create}
 	var said notes
 	for i, columnName := range columnNames(source) {
 		if columnName != source[i] {

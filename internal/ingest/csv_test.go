@@ -147,7 +147,7 @@ func TestCSVNames(t *testing.T) {
 	}{
 		{"people.csv", "name,age\nAda,36\n", Options{}, "people", "name TEXT, age INTEGER", nil},
 		{"my data (2).csv", "name,age\nAda,36\n", Options{}, "my_data_2", "name TEXT, age INTEGER", nil},
-		{"2024.csv", "name,age\nAda,36\n", Options{Table: "years"}, "years", "name TEXT, age INTEGER", nil},
+		{"2024.csv", "name,age\nAda,36\n", Options{Target: Target{Table: "years"}}, "years", "name TEXT, age INTEGER", nil},
 		{"2024.csv", "1,2\n3,4\n", Options{}, "table_2024", "column_1 INTEGER, column_2 INTEGER", nil},
 		{"x.csv", "First name,first name,ID\na,b,c\n", Options{CSV: format.ReadDialect{Header: format.WithHeader}}, "x", "First_name TEXT, first_name_2 TEXT, ID TEXT", []string{
 			"column First name: The name is empty, not allowed here or used twice; the column is now named First_name.",
@@ -233,7 +233,7 @@ func TestCSVUnderATakenNameIsAConflict(t *testing.T) {
 	if !problem.Is(err, problem.CodeConflict) || !strings.Contains(err.Error(), "people") {
 		t.Fatalf("got %v", err)
 	}
-	if _, err := p.take(path, Options{Table: "no good"}); !problem.Is(err, problem.CodeValidationFailed) {
+	if _, err := p.take(path, Options{Target: Target{Table: "no good"}}); !problem.Is(err, problem.CodeValidationFailed) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -241,7 +241,7 @@ func TestCSVUnderATakenNameIsAConflict(t *testing.T) {
 func TestCSVThatChangesBetweenTheReadingsIsRefused(t *testing.T) {
 	p := newProject(t)
 	path := write(t, "x.csv", "a,b\n1,2\n")
-	source, err := Open(path)
+	source, err := Open(t.Context(), Opening{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,16 +263,16 @@ func TestWhatIsNoDatabaseAndNoTextIsRefused(t *testing.T) {
 		{"SQLite header and noise", sqliteMagic + strings.Repeat("\x93\x11noise", 2000), "SQLite"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := Open(write(t, "x", test.content))
+			_, err := Open(t.Context(), Opening{Path: write(t, "x", test.content)})
 			if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v", err)
 			}
 		})
 	}
-	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "folder") {
+	if _, err := Open(t.Context(), Opening{Path: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("a folder: %v", err)
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "not exist") {
+	if _, err := Open(t.Context(), Opening{Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "not exist") {
 		t.Errorf("no file: %v", err)
 	}
 }

@@ -6,79 +6,23 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
-
-// Kind names what kind of file a source is.
-type Kind string
-
-// The kinds of files that can be imported.
-const (
-	KindSQLite Kind = "sqlite"
-	KindCSV    Kind = "csv"
-)
-
-// Options say how a file is taken in.
-type Options struct {
-	Table string             // name for a CSV's table; "" takes that of the file
-	CSV   format.ReadDialect // what is left zero is detected
-}
-
-// Report says what came in and how. Tables and columns bear the names they have
-// now, and those they had in the file.
-type Report struct {
-	Source string        `json:"source"` // the name of the file, without its folder
-	SHA256 string        `json:"sha256"`
-	Kind   Kind          `json:"kind"`
-	Tables []TableReport `json:"tables"`
-	Notes  []Note        `json:"notes"` // everything adjusted or not carried
-}
-
-// TableReport is about one table that was made.
-type TableReport struct {
-	Source  string         `json:"source"` // the name in the file
-	Name    string         `json:"name"`
-	Rows    int64          `json:"rows"`
-	Columns []ColumnReport `json:"columns"`
-}
-
-// ColumnReport is about one column of a table that was made.
-type ColumnReport struct {
-	Source       string `json:"source"` // the name in the file
-	Name         string `json:"name"`
-	DeclaredType string `json:"declared_type"`
-	Type         string `json:"type"`
-	Reason       string `json:"reason,omitempty"` // why this type, unless it is the declared one
-}
-
-// Note is a sentence about a thing in the file.
-type Note struct {
-	Subject string `json:"subject"` // such as "table orders" or "column orders.total"
-	Text    string `json:"text"`
-}
-
-// String is the note as one line.
-func (n Note) String() string { return n.Subject + ": " + n.Text }
-
-// notes collects what is to be said.
-type notes []Note
-
-func (n *notes) add(subject, format string, args ...any) {
-	*n = append(*n, Note{subject, fmt.Sprintf(format, args...)})
-}
 
 // Source is a file that has been opened and recognized.
 type Source struct {
@@ -95,18 +39,18 @@ const sqliteMagic = "SQLite format 3\x00"
 // Open recognizes a file by its content. One that cannot be imported is a
 // validation_failed problem about the field "file" that says why. The caller
 // closes the source.
-func Open(path string) (*Source, error) {
-	resolved, head, err := readHead(path)
+func Open(ctx context.Context, o Opening) (*Source, error) {
+	resolved, head, err := readHead(o.Path)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{path: resolved, name: filepath.Base(path), kind: KindCSV}
+	s := &Source{path: resolved, name: filepath.Base(cmp.Or(o.Name, o.Path)), kind: KindCSV}
 	if bytes.HasPrefix(head, []byte(sqliteMagic)) {
 		s.kind = KindSQLite
 	} else if _, err := format.Sniff(head); err != nil {
 		return nil, notImportable(head, err)
 	}
-	if s.sha256, err = hashFiles(s.files()...); err != nil {
+	if s.sha256, err = hashFiles(ctx, s.files()...); err != nil {
 		return nil, unreadable(err)
 	}
 	if s.kind == KindSQLite {
@@ -177,6 +121,25 @@ func (s *Source) SHA256() string { return s.sha256 }
 // nothing is changed. Faults of the file are *problem.Error about the field
 // "file" with their place; a name that the project has already is a conflict.
 func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
+	if o.Receipt == nil {
+		return s.load(ctx, db, o)
+	}
+	var report Report
+	answer, replayed, err := db.Once(ctx, *o.Receipt, func(ctx context.Context) ([]byte, error) {
+		var err error
+		if report, err = s.load(ctx, db, o); err != nil {
+			return nil, err
+		}
+		return json.Marshal(report)
+	})
+	if err == nil && replayed {
+		report = Report{}
+		err = json.Unmarshal(answer, &report)
+	}
+	return report, err
+}
+
+func (s *Source) load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
 	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.kind}
 	load := s.loadCSV
 	if s.kind == KindSQLite {
@@ -186,24 +149,29 @@ func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 	return report, err
 }
 
-func hashFiles(paths ...string) (string, error) {
+// Preview says what Load would do. Without db the project is a new one.
+func (s *Source) Preview(ctx context.Context, db *projectdb.DB, o Options) (Preview, error) {
+	return Preview{}, problem.New(problem.CodeValidationFailed, "A preview of this file is not available.")
+}
+
+func hashFiles(ctx context.Context, paths ...string) (string, error) {
 	sum := sha256.New()
 	for _, path := range paths {
-		if err := readFile(path, sum); err != nil {
+		if err := readFile(ctx, path, sum); err != nil {
 			return "", err
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// readFile copies a file to w.
-func readFile(path string, w io.Writer) error {
+// readFile copies a file to w, until ctx ends.
+func readFile(ctx context.Context, path string, w io.Writer) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	_, err = io.Copy(w, f)
+	_, err = io.Copy(w, &ctxReader{ctx, f})
 	return err
 }
 

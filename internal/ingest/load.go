@@ -365,10 +365,10 @@ func refusal(err error) bool {
 func (p *plan) report(r *Report) {
 	r.Notes = append(r.Notes, p.notes...)
 	for _, t := range p.tables {
-		table := TableReport{Source: t.source.Name, Name: t.shape.Name, Rows: t.rows}
+		table := TableReport{Source: t.source.Name, Name: t.shape.Name, Mode: Create, Rows: t.rows, Inserted: t.rows}
 		for i, column := range t.shape.Columns {
 			source := t.source.Columns[i]
-			table.Columns = append(table.Columns, ColumnReport{source.Name, column.Name, source.Type, column.Type, t.typed[i]})
+			table.Columns = append(table.Columns, ColumnReport{Source: source.Name, Name: column.Name, DeclaredType: source.Type, Type: column.Type, Reason: t.typed[i]})
 		}
 		r.Tables = append(r.Tables, table)
 		r.Notes = append(r.Notes, t.notes...)

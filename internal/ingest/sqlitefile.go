@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -108,7 +109,7 @@ func copyFile(from, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	return readFile(from, out)
+	return readFile(context.Background(), from, out)
 }
 
 // setRollbackMode takes a database without a log out of write-ahead mode.

@@ -2,7 +2,6 @@ package projectdb
 
 import (
 	"context"
-	"errors"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -10,13 +9,9 @@ import (
 
 // Load runs fill in one transaction that takes in whole tables. Foreign keys
 // are checked once, at its end. When fill or the check fails, or ctx ends,
-// nothing is changed.
+// nothing is changed. Inside Once the transaction is that of Once.
 func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
-	err := db.sql.Restructure(ctx, func(c *sqlite.Conn) error { return fill(&Loader{db, c}) })
-	var broken *sqlite.BrokenReference
-	if errors.As(err, &broken) {
-		return problem.New(problem.CodeConflict, "A row of %s refers to a row of %s that does not exist.", broken.Table, broken.Parent)
-	}
+	err := db.transact(ctx, RebuildTransaction, func(c *sqlite.Conn) error { return fill(&Loader{db, c}) })
 	if sqlite.FaultOf(err) == sqlite.Interrupted && ctx.Err() != nil {
 		return ctx.Err()
 	}

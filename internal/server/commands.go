@@ -182,7 +182,7 @@ type Imported struct {
 // Import takes a file into a project, all or nothing: into a new one, or as
 // further tables of one that exists.
 var Import = Command[ImportOrder, Imported]{"import", func(ctx context.Context, app *App, in ImportOrder) (Imported, error) {
-	source, err := ingest.Open(in.Path)
+	source, err := ingest.Open(ctx, ingest.Opening{Path: in.Path})
 	if err != nil {
 		return Imported{}, err
 	}

@@ -1,0 +1,99 @@
+package ingest
+
+import "fmt"
+
+// Report says what came in and how. Tables and columns bear the names they have
+// now, and those they had in the file.
+type Report struct {
+	Source       string        `json:"source"` // the name of the file, without its folder
+	SHA256       string        `json:"sha256"`
+	Kind         Kind          `json:"kind"`
+	Dialect      *Dialect      `json:"dialect,omitempty"` // of a CSV file
+	Tables       []TableReport `json:"tables"`
+	Notes        []Note        `json:"notes"`             // everything adjusted or not carried
+	RejectedRows int64         `json:"rejected_rows"`     // passed over, with OnError Skip
+	Rejects      []Reject      `json:"rejects,omitempty"` // why, of the first 1,000
+}
+
+// TableReport is about one table that was made or filled.
+type TableReport struct {
+	Source   string         `json:"source"` // the name in the file
+	Name     string         `json:"name"`
+	Mode     Mode           `json:"mode"`
+	Rows     int64          `json:"rows"` // inserted and updated
+	Inserted int64          `json:"inserted"`
+	Updated  int64          `json:"updated"`
+	Deleted  int64          `json:"deleted"`
+	Rejected int64          `json:"rejected"`
+	Columns  []ColumnReport `json:"columns"`
+}
+
+// ColumnReport is about one column of a table that was made or filled.
+type ColumnReport struct {
+	Source       string `json:"source"` // the name in the file
+	Name         string `json:"name"`
+	DeclaredType string `json:"declared_type"`
+	Type         string `json:"type"`
+	Reason       string `json:"reason,omitempty"`   // why this type, unless it is the declared one
+	Decisive     string `json:"decisive,omitempty"` // the value that decided, shortened
+	Line         int64  `json:"line,omitempty"`     // where it is: a line of text, elsewhere the number of a row
+}
+
+// Dialect is how a CSV file is read.
+type Dialect struct {
+	Encoding  string `json:"encoding"`
+	BOM       bool   `json:"bom"`
+	Delimiter string `json:"delimiter"`
+	Quote     string `json:"quote"` // "" when quotes are text like any other
+	Header    bool   `json:"header"`
+	LineEnd   string `json:"line_end"`
+}
+
+// Preview says what a Load would do, of a file and a project as they are now.
+// What only the whole project can tell, such as whether a value is taken
+// already, shows when the rows are loaded.
+type Preview struct {
+	Source       string         `json:"source"`
+	SHA256       string         `json:"sha256"`
+	Kind         Kind           `json:"kind"`
+	Dialect      *Dialect       `json:"dialect,omitempty"`
+	Tables       []TablePreview `json:"tables"`
+	Notes        []Note         `json:"notes"`
+	RejectedRows int64          `json:"rejected_rows"`
+	Rejects      []Reject       `json:"rejects,omitempty"`
+}
+
+// TablePreview is about one table that would be made or filled.
+type TablePreview struct {
+	Source  string         `json:"source"`
+	Name    string         `json:"name"`
+	Mode    Mode           `json:"mode"`
+	Rows    int64          `json:"rows"` // in the file
+	Columns []ColumnReport `json:"columns"`
+	Sample  [][]any        `json:"sample"` // the first 10 rows, as JSON values in the order of the columns
+}
+
+// Reject says why a row of the file cannot come in.
+type Reject struct {
+	Table  string `json:"table"`  // in the file
+	Line   int64  `json:"line"`   // of text, or the number of the row where lines mean nothing
+	Column string `json:"column"` // in the file; "" when the row as a whole is meant
+	Value  string `json:"value"`  // shortened
+	Reason string `json:"reason"`
+}
+
+// Note is a sentence about a thing in the file.
+type Note struct {
+	Subject string `json:"subject"` // such as "table orders" or "column orders.total"
+	Text    string `json:"text"`
+}
+
+// String is the note as one line.
+func (n Note) String() string { return n.Subject + ": " + n.Text }
+
+// notes collects what is to be said.
+type notes []Note
+
+func (n *notes) add(subject, format string, args ...any) {
+	*n = append(*n, Note{subject, fmt.Sprintf(format, args...)})
+}
