@@ -29,10 +29,11 @@ var levels = map[string]int{
 	"internal/registry":   3,
 	"internal/export":     4,
 	"internal/ingest":     4,
-	"internal/api":        5,
-	"internal/panel":      5,
-	"internal/server":     6,
-	"cmd/zangtable":       7,
+	"internal/imports":    5,
+	"internal/api":        6,
+	"internal/panel":      6,
+	"internal/server":     7,
+	"cmd/zangtable":       8,
 }
 
 // testOnly are the packages that only tests import.

@@ -1,0 +1,410 @@
+package imports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// schema of imports.db. Times are milliseconds since 1970. turn grows with
+// every job that begins: by it the projects take turns. attempt counts how
+// often the job has begun since it was last ordered. expires_at is until when
+// the file is kept, NULL when it is not.
+var schema = sqlite.Schema{
+	ApplicationID: 0x5a546931, // "ZTi1"
+	Migrations: []string{`
+CREATE TABLE imports (
+	seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+	id         TEXT NOT NULL UNIQUE,
+	project_id INTEGER NOT NULL,
+	status     TEXT NOT NULL,
+	attempt    INTEGER NOT NULL DEFAULT 0,
+	turn       INTEGER,
+	begun_at   INTEGER,
+	settled_at INTEGER,
+	expires_at INTEGER,
+	resumable  INTEGER NOT NULL,
+	work       TEXT NOT NULL,
+	rejects    TEXT NOT NULL DEFAULT '[]',
+	manifest   TEXT NOT NULL
+) STRICT;
+CREATE INDEX imports_by_project ON imports (project_id, seq);
+CREATE INDEX imports_by_turn ON imports (project_id, turn);
+CREATE INDEX imports_unsettled ON imports (status, project_id) WHERE status IN ('pending', 'running');
+CREATE INDEX imports_by_expiry ON imports (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE receipts (
+	project_id INTEGER NOT NULL,
+	token_id   INTEGER NOT NULL,
+	key        TEXT NOT NULL,
+	request    BLOB NOT NULL,
+	import_id  TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	PRIMARY KEY (project_id, token_id, key)
+) STRICT;
+CREATE INDEX receipts_by_age ON receipts (created_at);
+`},
+}
+
+// book is imports.db: what was sent and what became of it.
+type book struct {
+	db *sqlite.DB
+}
+
+// record is an import as the book has it.
+type record struct {
+	manifest  Manifest // its status is that of the book, without the clock
+	projectID int64
+	attempt   int64
+	begun     time.Time // of the last attempt; zero until then
+	settled   time.Time // zero until then
+	expires   time.Time // of the file; zero when it is not kept
+	resumable bool
+	work      work
+	rejects   []ingest.Reject
+}
+
+// work is what a job needs to know beside the manifest.
+type work struct {
+	TableID    int64       // the only table that may be written to; 0: any
+	NewProject *NewProject // of a project import
+	SHA256     string      // that the sender has promised, in hexadecimal digits; "" for none
+	Keyed      *keyed      // of the call that has made the import; nil for none
+}
+
+// explain turns what SQLite says into what a client may see.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, sqlite.ErrClosed):
+		return errStopping()
+	case sqlite.FaultOf(err) == sqlite.Full:
+		return storageFull(err)
+	}
+	return err
+}
+
+func errStopping() error {
+	return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
+}
+
+func storageFull(err error) error {
+	return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was imported.").Because(err)
+}
+
+// write runs fn in a write transaction. fn may run more than once.
+func (b book) write(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
+	if err := b.db.Write(ctx, fn); err != nil {
+		return fmt.Errorf("%s: %w", action, explain(err))
+	}
+	return nil
+}
+
+// bookOptions keep what a file holds as it is: a text that is not UTF-8 does
+// not keep an import from being entered, and numbers keep all their digits.
+var bookOptions = json.JoinOptions(jsontext.AllowInvalidUTF8(true), json.Deterministic(true),
+	json.WithUnmarshalers(json.UnmarshalFromFunc(func(d *jsontext.Decoder, v *any) error {
+		if d.PeekKind() != jsontext.KindNumber {
+			return errors.ErrUnsupported
+		}
+		number, err := d.ReadValue()
+		*v = number.Clone()
+		return err
+	})))
+
+// texts are the parts of a record that are kept as JSON.
+func (r *record) texts() (work, rejects, manifest string, err error) {
+	var texts [3]string
+	for i, part := range []any{r.work, r.rejects, r.manifest} {
+		text, err := json.Marshal(part, bookOptions)
+		if err != nil {
+			return "", "", "", fmt.Errorf("encode the import %s: %w", r.manifest.ID, err)
+		}
+		texts[i] = string(text)
+	}
+	return texts[0], texts[1], texts[2], nil
+}
+
+// add enters a new import.
+func (b book) add(ctx context.Context, r *record, now time.Time) error {
+	work, rejects, manifest, err := r.texts()
+	if err != nil {
+		return err
+	}
+	return b.write(ctx, "enter the import "+r.manifest.ID, func(c *sqlite.Conn) error {
+		if r.resumable {
+			if err := r.work.Keyed.keep(c, r.projectID, r.manifest.ID, "", now); err != nil {
+				return err
+			}
+		}
+		return c.Exec(`
+INSERT INTO imports (id, project_id, status, expires_at, resumable, work, rejects, manifest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			r.manifest.ID, r.projectID, string(r.manifest.Status), millis(r.expires), r.resumable, work, rejects, manifest)
+	})
+}
+
+// columns in the order in which scanRecord reads them.
+const columns = "project_id, status, attempt, begun_at, settled_at, expires_at, resumable, work, rejects, manifest"
+
+func scanRecord(s *sqlite.Stmt) (*record, error) {
+	r := &record{projectID: s.Int(0), attempt: s.Int(2), resumable: s.Int(6) != 0}
+	for i, at := range []*time.Time{&r.begun, &r.settled, &r.expires} {
+		if !s.IsNull(3 + i) {
+			*at = time.UnixMilli(s.Int(3 + i))
+		}
+	}
+	for i, into := range []any{&r.work, &r.rejects, &r.manifest} {
+		if err := json.Unmarshal([]byte(s.Text(7+i)), into, bookOptions); err != nil {
+			return nil, fmt.Errorf("decode an entry of the book of imports: %w", err)
+		}
+	}
+	r.manifest.Status = Status(s.Text(1))
+	return r, nil
+}
+
+// find returns one import of a project, or not_found.
+func (b book) find(ctx context.Context, projectID int64, id string) (r *record, err error) {
+	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
+		r, err = findRecord(c, projectID, id)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the import %s: %w", id, explain(err))
+	}
+	return r, nil
+}
+
+func findRecord(c *sqlite.Conn, projectID int64, id string) (r *record, err error) {
+	const query = "SELECT " + columns + " FROM imports WHERE id = ? AND project_id = ?"
+	err = c.Query(query, []any{id, projectID}, func(s *sqlite.Stmt) error {
+		r, err = scanRecord(s)
+		return err
+	})
+	if err == nil && r == nil {
+		err = problem.NotFound("The import", id)
+	}
+	return r, err
+}
+
+// errStop ends a walk early.
+var errStop = errors.New("enough")
+
+// walk calls fn with each import of a project, newest first, until it returns
+// errStop.
+func (b book) walk(ctx context.Context, projectID int64, fn func(*record) error) error {
+	const query = "SELECT " + columns + " FROM imports WHERE project_id = ? ORDER BY seq DESC"
+	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(query, []any{projectID}, func(s *sqlite.Stmt) error {
+			r, err := scanRecord(s)
+			if err != nil {
+				return err
+			}
+			return fn(r)
+		})
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return fmt.Errorf("list the imports of project %d: %w", projectID, explain(err))
+	}
+	return nil
+}
+
+// change reads an import, lets fn change it, and writes it back, in one
+// transaction. An error of fn is returned and changes nothing.
+func (b book) change(ctx context.Context, projectID int64, id string, fn func(*sqlite.Conn, *record) error) (r *record, err error) {
+	err = b.write(ctx, "change the import "+id, func(c *sqlite.Conn) error {
+		r, err = findRecord(c, projectID, id)
+		if err == nil {
+			err = fn(c, r)
+		}
+		if err != nil {
+			return err
+		}
+		return update(c, r)
+	})
+	return r, err
+}
+
+func update(c *sqlite.Conn, r *record) error {
+	work, rejects, manifest, err := r.texts()
+	if err != nil {
+		return err
+	}
+	return c.Exec(`
+UPDATE imports
+SET status = ?, attempt = ?, begun_at = ?, settled_at = ?, expires_at = ?, work = ?, rejects = ?, manifest = ?
+WHERE id = ?`,
+		string(r.manifest.Status), r.attempt, millis(r.begun), millis(r.settled), millis(r.expires), work, rejects, manifest, r.manifest.ID)
+}
+
+func millis(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+// claim takes the next pending job and marks it as running; nil when there is
+// none. Projects that have a running job wait; of the others, the one is served
+// whose last turn is longest ago, and of its jobs the oldest.
+func (b book) claim(ctx context.Context, now time.Time) (r *record, err error) {
+	err = b.write(ctx, "claim an import", func(c *sqlite.Conn) error {
+		r = nil
+		id, err := c.Text(`
+SELECT id FROM imports AS i
+WHERE status = 'pending'
+AND NOT EXISTS (SELECT 1 FROM imports WHERE status = 'running' AND project_id = i.project_id)
+ORDER BY (SELECT max(turn) FROM imports WHERE project_id = i.project_id), seq
+LIMIT 1`)
+		if err != nil || id == "" {
+			return err
+		}
+		err = c.Exec(`
+UPDATE imports
+SET status = 'running', attempt = attempt + 1, begun_at = ?, turn = 1 + (SELECT coalesce(max(turn), 0) FROM imports)
+WHERE id = ?`, now.UnixMilli(), id)
+		if err != nil {
+			return err
+		}
+		return c.Query("SELECT "+columns+" FROM imports WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
+			r, err = scanRecord(s)
+			return err
+		})
+	})
+	return r, err
+}
+
+// queue returns the places of the pending jobs in the order in which claim
+// would take them, from 1: of each project one after the other.
+func (b book) queue(ctx context.Context) (map[string]int64, error) {
+	places := map[string]int64{}
+	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(`
+SELECT id, row_number() OVER (ORDER BY nth, turn, first)
+FROM (
+	SELECT id, row_number() OVER (PARTITION BY project_id ORDER BY seq) AS nth,
+		min(seq) OVER (PARTITION BY project_id) AS first,
+		(SELECT max(turn) FROM imports WHERE project_id = i.project_id) AS turn
+	FROM imports AS i
+	WHERE status = 'pending'
+)`, nil, func(s *sqlite.Stmt) error {
+			places[s.Text(0)] = s.Int(1)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the queue of imports: %w", explain(err))
+	}
+	return places, nil
+}
+
+// settle enters what became of a running job. It reports false when the import
+// was removed meanwhile.
+func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
+	err = b.write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
+		status, err := c.Text("SELECT status FROM imports WHERE id = ?", r.manifest.ID)
+		if done = status == string(Running); err != nil || !done {
+			return err
+		}
+		return update(c, r)
+	})
+	return done && err == nil, err
+}
+
+// putBack makes a running job pending again that was stopped through no fault
+// of its own.
+func (b book) putBack(ctx context.Context, id string) error {
+	return b.write(ctx, "put the import "+id+" back", func(c *sqlite.Conn) error {
+		return c.Exec("UPDATE imports SET status = 'pending', attempt = attempt - 1 WHERE id = ? AND status = 'running'", id)
+	})
+}
+
+// interrupted returns the jobs and uploads that a crash has interrupted.
+func (b book) interrupted(ctx context.Context) (all []*record, err error) {
+	const query = "SELECT " + columns + " FROM imports WHERE status IN ('running', 'uploading')"
+	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
+		all = nil
+		return c.Query(query, nil, func(s *sqlite.Stmt) error {
+			r, err := scanRecord(s)
+			all = append(all, r)
+			return err
+		})
+	})
+	return all, explain(err)
+}
+
+func (b book) remove(ctx context.Context, id string) error {
+	return b.write(ctx, "remove the import "+id, func(c *sqlite.Conn) error {
+		return c.Exec("DELETE FROM imports WHERE id = ?", id)
+	})
+}
+
+func (b book) removeProject(ctx context.Context, projectID int64) error {
+	return b.write(ctx, fmt.Sprintf("remove the imports of project %d", projectID), func(c *sqlite.Conn) error {
+		if err := c.Exec("DELETE FROM receipts WHERE project_id = ?", projectID); err != nil {
+			return err
+		}
+		return c.Exec("DELETE FROM imports WHERE project_id = ?", projectID)
+	})
+}
+
+// wanted returns the imports whose files are kept, by id, with their projects.
+func (b book) wanted(ctx context.Context) (map[string]int64, error) {
+	all := map[string]int64{}
+	const query = "SELECT id, project_id FROM imports WHERE expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')"
+	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(query, nil, func(s *sqlite.Stmt) error {
+			all[s.Text(0)] = s.Int(1)
+			return nil
+		})
+	})
+	return all, explain(err)
+}
+
+// expire ends what is not kept any more by then, and returns it: uploads that
+// were never finished, and files of settled imports. Manifests that have been
+// kept long enough are removed, and so are receipts.
+func (b book) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
+	err = b.write(ctx, "expire imports", func(c *sqlite.Conn) error {
+		expired = nil
+		const query = "SELECT " + columns + " FROM imports WHERE expires_at <= ? AND status NOT IN ('pending', 'running')"
+		err := c.Query(query, []any{then.UnixMilli()}, func(s *sqlite.Stmt) error {
+			r, err := scanRecord(s)
+			expired = append(expired, r)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range expired {
+			r.expire()
+			if err := update(c, r); err != nil {
+				return err
+			}
+		}
+		if err := c.Exec("DELETE FROM receipts WHERE created_at <= ?", then.Add(-projectdb.ReceiptLife).UnixMilli()); err != nil {
+			return err
+		}
+		return c.Exec("DELETE FROM imports WHERE expires_at IS NULL AND settled_at <= ?", then.Add(-keep).UnixMilli())
+	})
+	return expired, err
+}
+
+// expire makes the record that of an import whose file is not kept any more.
+func (r *record) expire() {
+	m := &r.manifest
+	if m.Status == Uploading || m.Status == Ready && m.DryRun {
+		m.Status = Expired
+	}
+	if r.settled.IsZero() {
+		r.settled = r.expires
+	}
+	r.expires, m.ExpiresAt = time.Time{}, nil
+}

@@ -1,0 +1,96 @@
+package imports
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// importAndDie is what the child process of the crash test does.
+func importAndDie(folder, at string) {
+	check := func(err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
+	projects, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
+	check(err)
+	known, err := registry.Open(filepath.Join(folder, "server.db"), projects, registry.Options{})
+	check(err)
+	m, err := Open(Config{
+		Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"),
+		Projects: projects, Registry: known, Now: time.Now, Random: rand.Reader,
+		Failpoint: func(step string) {
+			if step == at {
+				killSelf()
+			}
+		},
+	})
+	check(err)
+	m.Start()
+	made, _, err := m.Begin(context.Background(), order(func(o *Order) {
+		if os.Getenv("ZANGTABLE_TEST_CRASH_PROJECT") != "" {
+			o.Kind, o.NewProject = ProjectImport, &NewProject{Slug: "crowd", Name: "Crowd"}
+		}
+	}))
+	check(err)
+	_, _, err = m.Receive(context.Background(), shop.ID, made.ID, Part{Body: strings.NewReader(people(500))})
+	check(err)
+	select {}
+}
+
+// TestKilledAtEachStep lets a process kill itself at one step after the other.
+// Whatever it had come to, the rows are there once in the end, or not at all.
+func TestKilledAtEachStep(t *testing.T) {
+	for _, step := range []string{"received", "entered", "claimed", "committed", "loaded", "settled"} {
+		for _, kind := range []Kind{TableImport, ProjectImport} {
+			t.Run(step+" "+string(kind), func(t *testing.T) { killAt(t, step, kind) })
+		}
+	}
+}
+
+func killAt(t *testing.T, step string, kind Kind) {
+	folder, slug := t.TempDir(), "shop"
+	f := newFixture(t, folder)
+	f.shut()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), crashFolder+"="+folder, crashStep+"="+step)
+	if kind == ProjectImport {
+		slug = "crowd"
+		child.Env = append(child.Env, "ZANGTABLE_TEST_CRASH_PROJECT=1")
+	}
+	if output, err := child.CombinedOutput(); err == nil || len(output) > 0 {
+		t.Fatalf("the child ended with %v, and said:\n%s", err, output)
+	}
+
+	f = newFixture(t, folder, func(c *Config) { c.Now = time.Now })
+	if err := f.registry.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Start()
+	list, _, err := f.List(t.Context(), shop.ID, ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if step == "received" { // the sender was never answered
+		if len(list) != 0 || len(f.files()) != 0 {
+			t.Errorf("%d imports, files %v", len(list), f.files())
+		}
+		return
+	}
+	if len(list) != 1 {
+		t.Fatalf("%d imports", len(list))
+	}
+	m := f.ready(list[0])
+	if n := f.rows(slug, "people"); n != 500 || m.Report == nil || m.Report.Tables[0].Rows != 500 || len(f.files()) != 0 {
+		t.Errorf("%d rows, report %+v, files %v", n, m.Report, f.files())
+	}
+}

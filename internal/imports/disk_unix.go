@@ -1,0 +1,15 @@
+//go:build linux || darwin || freebsd
+
+package imports
+
+import "golang.org/x/sys/unix"
+
+// freeSpace asks the system about the disk of a folder.
+func freeSpace(folder string) (free, total int64, err error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(folder, &s); err != nil {
+		return 0, 0, err
+	}
+	block := int64(s.Bsize)
+	return int64(s.Bavail) * block, int64(s.Blocks) * block, nil
+}

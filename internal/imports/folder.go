@@ -1,0 +1,109 @@
+package imports
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// folder is where uploads lie, <project id>/<import id>, and beside them tmp,
+// where a running job unpacks what it reads.
+type folder struct {
+	path string
+}
+
+func openFolder(path string) (folder, error) {
+	for _, p := range []string{path, filepath.Join(path, "tmp")} {
+		if err := os.MkdirAll(p, 0o700); err != nil {
+			return folder{}, fmt.Errorf("create the folder of imports: %w", err)
+		}
+	}
+	return folder{path}, nil
+}
+
+func (f folder) of(projectID int64) string {
+	return filepath.Join(f.path, strconv.FormatInt(projectID, 10))
+}
+
+func (f folder) upload(r *record) string { return filepath.Join(f.of(r.projectID), r.manifest.ID) }
+
+func (f folder) scratch() string { return filepath.Join(f.path, "tmp") }
+
+// open opens an upload for writing, and makes it when it has not begun.
+func (f folder) open(r *record) (*os.File, error) {
+	err := os.Mkdir(f.of(r.projectID), 0o700)
+	if err == nil {
+		err = syncFolder(f.path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("create the folder of project %d: %w", r.projectID, err)
+	}
+	file, err := os.OpenFile(f.upload(r), os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = syncFolder(f.of(r.projectID))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the upload %s: %w", r.manifest.ID, err)
+	}
+	return file, nil
+}
+
+// received returns how many bytes of an upload are there.
+func (f folder) received(r *record) int64 {
+	info, err := os.Stat(f.upload(r))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// keeps reports whether the whole file is there.
+func (f folder) keeps(r *record) bool {
+	info, err := os.Stat(f.upload(r))
+	return err == nil && r.manifest.SizeBytes != nil && info.Size() == *r.manifest.SizeBytes
+}
+
+func (f folder) remove(r *record) error {
+	if err := os.Remove(f.upload(r)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the upload %s: %w", r.manifest.ID, err)
+	}
+	return nil
+}
+
+func (f folder) removeProject(projectID int64) error {
+	if err := os.RemoveAll(f.of(projectID)); err != nil {
+		return fmt.Errorf("remove the uploads of project %d: %w", projectID, err)
+	}
+	return nil
+}
+
+// removeOrphans removes what a crash has left: the files of jobs that were
+// running, and every upload that is not wanted any more.
+func (f folder) removeOrphans(wanted map[string]int64) error {
+	if err := os.RemoveAll(f.scratch()); err != nil {
+		return fmt.Errorf("clear the scratch folder of imports: %w", err)
+	}
+	if err := os.Mkdir(f.scratch(), 0o700); err != nil {
+		return fmt.Errorf("create the scratch folder of imports: %w", err)
+	}
+	return filepath.WalkDir(f.path, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if project, ok := wanted[entry.Name()]; ok && filepath.Dir(path) == f.of(project) {
+			return nil
+		}
+		return os.Remove(path)
+	})
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

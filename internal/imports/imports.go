@@ -1,0 +1,411 @@
+package imports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Config says where imports are kept and how they run. Durations and numbers
+// that are zero have the values given here.
+type Config struct {
+	Database string // path of imports.db
+	Folder   string // of the uploads
+	Projects *projectdb.Dir
+	Registry *registry.Registry // makes the projects of project imports
+	Log      *slog.Logger
+	Now      func() time.Time
+	Random   io.Reader // for ids
+
+	MaxBytes      int64         // 16 GiB: of one upload
+	MaxUnpacked   int64         // that of package ingest: of what an upload unpacks to
+	KeepFiles     time.Duration // 24 hours: how long an upload is kept unfinished, after a dry run, and after a failure
+	KeepManifests time.Duration // 7 days: how long a manifest is kept after that
+	SweepInterval time.Duration // 1 minute
+	Workers       int           // 2: jobs that run at once, of different projects
+
+	// DiskReserve is how many bytes uploads leave free; 0 means 5 % of the disk or
+	// 1 GB, whichever is less.
+	DiskReserve int64
+	// FreeSpace returns the bytes that are free on the disk of a folder, and how
+	// many it has; nil asks the system.
+	FreeSpace func(folder string) (free, total int64, err error)
+
+	// Failpoint is called at each step of an import, for tests that end the process
+	// there; nil for none.
+	Failpoint func(step string)
+}
+
+func (c *Config) setDefaults() {
+	const day = 24 * time.Hour
+	setDefault(&c.MaxBytes, 16<<30)
+	setDefault(&c.KeepFiles, day)
+	setDefault(&c.KeepManifests, 7*day)
+	setDefault(&c.SweepInterval, time.Minute)
+	setDefault(&c.Workers, 2)
+	setDefault(&c.Log, slog.New(slog.DiscardHandler))
+	if c.FreeSpace == nil {
+		c.FreeSpace = freeSpace
+	}
+	if c.Failpoint == nil {
+		c.Failpoint = func(string) {}
+	}
+}
+
+func setDefault[T comparable](value *T, otherwise T) {
+	var zero T
+	if *value == zero {
+		*value = otherwise
+	}
+}
+
+// Imports is the book of imports, the folder of uploads, and the workers that
+// take them in. Its methods may be called from many goroutines.
+type Imports struct {
+	config Config
+	log    *slog.Logger
+	now    func() time.Time
+
+	book   book
+	folder folder
+
+	// claiming is held from the claim of a job until it is in running, so that
+	// whoever finds it claimed in the book also finds it there.
+	claiming  sync.Mutex
+	mu        sync.Mutex
+	running   map[string]*job
+	receiving map[string]bool // uploads that bytes are written to
+	settled   chan struct{}   // closed, and replaced, when an import is settled
+
+	wake    chan struct{}
+	stopped context.Context
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+}
+
+// Open opens the book and the folder, and creates them when missing. Jobs that
+// a crash has interrupted are pending again, uploads that can be resumed wait
+// for their senders, and what else was left is removed. No job runs before
+// Start.
+func Open(config Config) (*Imports, error) {
+	config.setDefaults()
+	folder, err := openFolder(config.Folder)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlite.Open(config.Database, sqlite.Options{Schema: schema})
+	if err != nil {
+		return nil, fmt.Errorf("open the book of imports: %w", err)
+	}
+	m := &Imports{
+		config:    config,
+		log:       config.Log,
+		now:       config.Now,
+		book:      book{db},
+		folder:    folder,
+		running:   map[string]*job{},
+		receiving: map[string]bool{},
+		settled:   make(chan struct{}),
+		wake:      make(chan struct{}, 1),
+	}
+	m.stopped, m.stop = context.WithCancel(context.Background())
+	if err := m.recover(context.Background()); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return m, nil
+}
+
+// Start begins to work on pending jobs and to sweep what has expired.
+func (m *Imports) Start() {
+	for range m.config.Workers {
+		m.workers.Go(m.work)
+	}
+	m.workers.Go(m.sweepAll)
+	m.wakeWorker()
+}
+
+// Stop tells the jobs to stop, which will begin anew after the next Start, and
+// sends those away who wait for them or watch them.
+func (m *Imports) Stop() { m.stop() }
+
+// Close stops the jobs, waits for them, and closes the book.
+func (m *Imports) Close() error {
+	m.Stop()
+	m.workers.Wait()
+	return m.book.db.Close()
+}
+
+// MaxBytes is how large an upload may be.
+func (m *Imports) MaxBytes() int64 { return m.config.MaxBytes }
+
+// Get returns the manifest of an import of a project, or not_found.
+func (m *Imports) Get(ctx context.Context, projectID int64, id string) (Manifest, error) {
+	r, err := m.book.find(ctx, projectID, id)
+	if err != nil {
+		return Manifest{}, err
+	}
+	var queue map[string]int64
+	if r.manifest.Status == Pending {
+		if queue, err = m.book.queue(ctx); err != nil {
+			return Manifest{}, err
+		}
+	}
+	return m.asOfNow(r, queue), nil
+}
+
+// asOfNow returns the manifest with what only the clock, the folder, the queue
+// and the running job know.
+func (m *Imports) asOfNow(r *record, queue map[string]int64) Manifest {
+	switch r.manifest.Status {
+	case Uploading:
+		r.manifest.ReceivedBytes = m.folder.received(r)
+	case Running:
+		if j := m.runningJob(r.manifest.ID); j != nil {
+			r.manifest.Progress = j.progress()
+		}
+	case Pending:
+		r.manifest.Progress.QueuePosition = queue[r.manifest.ID]
+	}
+	if !r.expires.IsZero() && !m.now().Before(r.expires) && r.manifest.Status != Pending && r.manifest.Status != Running {
+		r.expire()
+	}
+	return r.manifest
+}
+
+func (m *Imports) runningJob(id string) *job {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.running[id]
+}
+
+// ListOptions say which imports are wanted.
+type ListOptions struct {
+	Status  string // one of the statuses; "" or "all" for each of them
+	Limit   int    // 0 means 50
+	Offset  int
+	Visible func(*Manifest) bool // nil: all of them
+}
+
+// List returns imports of a project, newest first, and whether there are more.
+// A status that does not exist is validation_failed.
+func (m *Imports) List(ctx context.Context, projectID int64, o ListOptions) (list []Manifest, more bool, err error) {
+	status, err := parseStatus(o.Status)
+	if err != nil {
+		return nil, false, err
+	}
+	setDefault(&o.Limit, 50)
+	queue, err := m.book.queue(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	list = []Manifest{}
+	err = m.book.walk(ctx, projectID, func(r *record) error {
+		manifest := m.asOfNow(r, queue)
+		switch {
+		case status != "" && manifest.Status != status, o.Visible != nil && !o.Visible(&manifest):
+		case o.Offset > 0:
+			o.Offset--
+		case len(list) == o.Limit:
+			more = true
+			return errStop
+		default:
+			list = append(list, manifest)
+		}
+		return nil
+	})
+	return list, more, err
+}
+
+// Wait returns the manifest when the import is settled, or as it stands when ctx
+// or the server ends. With the manifest of one that failed or was canceled
+// comes the reason.
+func (m *Imports) Wait(ctx context.Context, projectID int64, id string) (Manifest, error) {
+	for {
+		settled := m.nextSettled()
+		manifest, err := m.Get(context.WithoutCancel(ctx), projectID, id)
+		if err != nil {
+			return manifest, err
+		}
+		if manifest.Status.Settled() {
+			return manifest, manifest.fault()
+		}
+		select {
+		case <-settled:
+		case <-m.stopped.Done():
+			return manifest, nil
+		case <-ctx.Done():
+			return m.Get(context.WithoutCancel(ctx), projectID, id)
+		}
+	}
+}
+
+func (m *Imports) nextSettled() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.settled
+}
+
+// tellSettled wakes those who wait for an import.
+func (m *Imports) tellSettled() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.settled)
+	m.settled = make(chan struct{})
+}
+
+// Rejects returns the rows that an import has refused, or would refuse: at most
+// the first 1,000.
+func (m *Imports) Rejects(ctx context.Context, projectID int64, id string) ([]ingest.Reject, error) {
+	r, err := m.book.find(ctx, projectID, id)
+	if err != nil {
+		return nil, err
+	}
+	return r.rejects, nil
+}
+
+// Run orders an import anew whose file is still kept: a dry run, or one that
+// failed. Options that are nil stay as they are.
+func (m *Imports) Run(ctx context.Context, projectID int64, id string, options *Options, dryRun bool, tableID int64) (Manifest, error) {
+	if options != nil {
+		var faults problem.Faults
+		if options.check(&faults); faults.Len() > 0 {
+			return Manifest{}, faults.Err()
+		}
+	}
+	r, err := m.book.change(ctx, projectID, id, func(_ *sqlite.Conn, r *record) error {
+		if err := m.mayRun(r); err != nil {
+			return err
+		}
+		if options != nil {
+			r.manifest.Options = *options
+		}
+		r.work.TableID = tableID
+		r.manifest.DryRun = dryRun
+		r.order()
+		return nil
+	})
+	if err != nil {
+		return Manifest{}, err
+	}
+	m.wakeWorker()
+	return m.Get(ctx, projectID, r.manifest.ID)
+}
+
+func (m *Imports) mayRun(r *record) error {
+	manifest := m.asOfNow(r, nil)
+	switch {
+	case !manifest.Status.Settled():
+		return problem.New(problem.CodeConflict, "The import is %s.", manifest.Status).Retry(time.Second)
+	case manifest.Status == Ready && !manifest.DryRun:
+		return problem.New(problem.CodeConflict, "The import is done. Its file can be sent again for another one.")
+	case r.expires.IsZero() || !m.folder.keeps(r):
+		return problem.New(problem.CodeNotFound, "The file of the import is not kept any more.")
+	}
+	return nil
+}
+
+// order makes the record that of a pending job.
+func (r *record) order() {
+	m := &r.manifest
+	m.Status, m.CompletedAt, m.ExpiresAt = Pending, nil, nil
+	m.Preview, m.Report, m.RejectedRows, m.RejectsURL = nil, nil, 0, nil
+	m.Error, m.ErrorCode, m.ErrorDetails = nil, nil, []problem.Detail{}
+	m.Progress = Progress{BytesTotal: *m.SizeBytes}
+	r.attempt, r.settled, r.expires, r.rejects = 0, time.Time{}, time.Time{}, nil
+}
+
+// Delete cancels an import that is not settled: its manifest stays, as
+// canceled. A settled one is removed. One that was completed before it could be
+// canceled is a conflict.
+func (m *Imports) Delete(ctx context.Context, projectID int64, id string) error {
+	was := Status("")
+	r, err := m.book.change(ctx, projectID, id, func(_ *sqlite.Conn, r *record) error {
+		was = r.manifest.Status
+		if was == Uploading || was == Pending {
+			r.cancel(m.now())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if was == Running {
+		return m.cancelRunning(ctx, r)
+	}
+	if was.Settled() {
+		if err := m.book.remove(ctx, id); err != nil {
+			return err
+		}
+	}
+	m.tellSettled()
+	return m.folder.remove(r)
+}
+
+func (r *record) cancel(now time.Time) {
+	r.settled, r.expires = now, time.Time{}
+	r.manifest.Status, r.manifest.CompletedAt, r.manifest.ExpiresAt = Canceled, pointer(timestamp(now)), nil
+}
+
+// cancelRunning stops a job. What it has committed by then stays: only the job
+// itself knows.
+func (m *Imports) cancelRunning(ctx context.Context, r *record) error {
+	id := r.manifest.ID
+	if err := m.cancelJobs(ctx, func(j *job) bool { return j.record.manifest.ID == id }); err != nil {
+		return err
+	}
+	manifest, err := m.Get(ctx, r.projectID, id)
+	if err == nil && manifest.Status == Ready {
+		err = problem.New(problem.CodeConflict, "The import was completed before it could be canceled.")
+	}
+	return err
+}
+
+// cancelJobs stops running jobs and waits until they have cleared up.
+func (m *Imports) cancelJobs(ctx context.Context, which func(*job) bool) error {
+	for _, j := range m.runningJobs(which) {
+		j.canceled.Store(true)
+		j.cancel()
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (m *Imports) runningJobs(which func(*job) bool) (jobs []*job) {
+	m.claiming.Lock()
+	defer m.claiming.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range m.running {
+		if which(j) {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs
+}
+
+// RemoveProject removes every import of a project, after the project itself
+// cannot be reached any more.
+func (m *Imports) RemoveProject(ctx context.Context, projectID int64) error {
+	if err := m.book.removeProject(ctx, projectID); err != nil {
+		return err
+	}
+	m.tellSettled()
+	if err := m.cancelJobs(ctx, func(j *job) bool { return j.record.projectID == projectID }); err != nil {
+		return err
+	}
+	return m.folder.removeProject(projectID)
+}

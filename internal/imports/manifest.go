@@ -1,0 +1,107 @@
+package imports
+
+import (
+	"slices"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// Manifest says what an import is, how far it is, and what came of it.
+type Manifest struct {
+	ID            string            `json:"id"`
+	Kind          Kind              `json:"kind"`
+	Project       string            `json:"project"`
+	FileName      string            `json:"file_name"`
+	Format        *string           `json:"format" doc:"What kind of file it is, known when the job has begun."`
+	Status        Status            `json:"status"`
+	SizeBytes     *int64            `json:"size_bytes" doc:"Of the whole file; null while it is not known."`
+	ReceivedBytes int64             `json:"received_bytes"`
+	SHA256        *string           `json:"sha256" doc:"Of the file, in hexadecimal digits."`
+	Options       Options           `json:"options"`
+	DryRun        bool              `json:"dry_run"`
+	Preview       *ingest.Preview   `json:"preview" doc:"Of a dry run: what the import would do."`
+	Report        *ingest.Report    `json:"report" doc:"What the import has done. The rejected rows are at rejects_url."`
+	NewProject    *registry.Project `json:"new_project" doc:"Of a project import: the project that was made."`
+	Progress      Progress          `json:"progress"`
+	RejectedRows  int64             `json:"rejected_rows"`
+	RejectsURL    *string           `json:"rejects_url" doc:"Where the rows that were refused can be downloaded as CSV, relative to the server."`
+	Error         *string           `json:"error"`
+	ErrorCode     *problem.Code     `json:"error_code"`
+	ErrorDetails  []problem.Detail  `json:"error_details"`
+	CreatedAt     string            `json:"created_at" format:"date-time"`
+	CompletedAt   *string           `json:"completed_at" format:"date-time"`
+	ExpiresAt     *string           `json:"expires_at" format:"date-time" doc:"Until when the file is kept; null when it is not kept any more."`
+
+	CreatedByTokenID *int64  `json:"created_by_token_id"`
+	OperationRunID   *string `json:"operation_run_id"`
+}
+
+// Kind is what is made of the file.
+type Kind string
+
+// The kinds of imports.
+const (
+	TableImport   Kind = "table_import"   // tables of a project
+	ProjectImport Kind = "project_import" // a new project
+)
+
+// Status is where an import is in its life.
+type Status string
+
+// The statuses of an import. An upload that was never finished and a dry run
+// whose file is not kept any more are expired.
+const (
+	Uploading Status = "uploading"
+	Pending   Status = "pending"
+	Running   Status = "running"
+	Ready     Status = "ready"
+	Failed    Status = "failed"
+	Canceled  Status = "canceled"
+	Expired   Status = "expired"
+)
+
+var statuses = [...]Status{Uploading, Pending, Running, Ready, Failed, Canceled, Expired}
+
+// Settled reports whether nothing goes on any more.
+func (s Status) Settled() bool { return s != Uploading && s != Pending && s != Running }
+
+func parseStatus(s string) (Status, error) {
+	if s == "" || s == "all" {
+		return "", nil
+	}
+	if !slices.Contains(statuses[:], Status(s)) {
+		return "", problem.Invalid("status", "The status must be all, uploading, pending, running, ready, failed, canceled or expired.")
+	}
+	return Status(s), nil
+}
+
+// Progress is how far the job is: rows taken in, and bytes read of the file.
+type Progress struct {
+	Table      string `json:"table,omitzero" doc:"The table that is being filled."`
+	RowsDone   int64  `json:"rows_done"`
+	BytesDone  int64  `json:"bytes_done"`
+	BytesTotal int64  `json:"bytes_total"`
+
+	QueuePosition int64 `json:"queue_position,omitzero" doc:"While it is pending: 1 for the job that begins next."`
+}
+
+// fault returns why the import has come to no good end, or nil.
+func (m *Manifest) fault() error {
+	switch m.Status {
+	case Canceled:
+		return problem.New(problem.CodeConflict, "The import was canceled.").With("import_id", "%s", m.ID)
+	case Failed:
+		p := problem.New(*m.ErrorCode, "%s", *m.Error)
+		p.Details = append(slices.Clone(m.ErrorDetails), problem.Detail{Field: "import_id", Message: m.ID})
+		return p
+	}
+	return nil
+}
+
+// timestamp is how times are written everywhere: UTC, whole seconds.
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func pointer[T any](value T) *T { return &value }

@@ -1,0 +1,153 @@
+package imports
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// Options are what was ordered; what was left out is left out here too. Words
+// and defaults are those of package ingest.
+type Options struct {
+	Target
+	Tables        map[string]Target `json:"tables,omitzero" doc:"Of single tables, by their names in the file."`
+	IncludeTables []string          `json:"include_tables,omitzero"`
+	ExcludeTables []string          `json:"exclude_tables,omitzero"`
+	Profile       string            `json:"profile,omitzero"`
+	Delimiter     string            `json:"delimiter,omitzero"`
+	Header        *bool             `json:"header,omitzero"`
+	Encoding      string            `json:"encoding,omitzero"`
+	Quote         string            `json:"quote,omitzero"`
+	NullTexts     []string          `json:"null_texts,omitzero"`
+	Sheet         string            `json:"sheet,omitzero"`
+	OnError       string            `json:"on_error,omitzero"`
+	Format        string            `json:"format,omitzero"`
+}
+
+// Target says where the rows of one table go, and how.
+type Target struct {
+	Table   string            `json:"table,omitzero"`
+	Mode    string            `json:"mode,omitzero"`
+	Key     []string          `json:"key,omitzero"`
+	Columns map[string]string `json:"columns,omitzero"`
+	Skip    []string          `json:"skip,omitzero"`
+	Types   map[string]string `json:"types,omitzero"`
+	Dates   bool              `json:"dates,omitzero"`
+}
+
+var (
+	modes     = []string{"create", "append", "replace", "upsert", "update"}
+	types     = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
+	encodings = []string{string(format.UTF8), string(format.UTF16LE), string(format.UTF16BE), string(format.Windows1252)}
+	onErrors  = []string{"abort", "skip"}
+)
+
+// check finds what is wrong with the options by themselves. What the file and
+// the project have to do with it shows when the job runs.
+func (o *Options) check(faults *problem.Faults) {
+	o.Target.check(faults, "")
+	for _, name := range slices.Sorted(maps.Keys(o.Tables)) {
+		t := o.Tables[name]
+		t.check(faults, "tables."+name+".")
+	}
+	if _, err := o.dialect(); err != nil {
+		faults.Merge("", err)
+	}
+	oneOf(faults, "on_error", o.OnError, onErrors)
+	kinds := make([]string, 0, len(ingest.Kinds()))
+	for _, k := range ingest.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	oneOf(faults, "format", o.Format, kinds)
+}
+
+func (t *Target) check(faults *problem.Faults, prefix string) {
+	oneOf(faults, prefix+"mode", t.Mode, modes)
+	for _, name := range slices.Sorted(maps.Keys(t.Types)) {
+		oneOf(faults, prefix+"types."+name, t.Types[name], types)
+	}
+	if len(t.Key) > 0 && t.Mode != "upsert" && t.Mode != "update" {
+		faults.Add(prefix+"key", "A key is for the modes upsert and update.")
+	}
+}
+
+// oneOf checks a word that may be left out.
+func oneOf(faults *problem.Faults, field, word string, words []string) {
+	if word != "" && !slices.Contains(words, word) {
+		faults.Add(field, "must be one of %s", strings.Join(words, ", "))
+	}
+}
+
+// dialect is how a CSV file is read: that of the profile, changed by what is
+// said beside it.
+func (o *Options) dialect() (d format.ReadDialect, err error) {
+	var faults problem.Faults
+	if o.Profile != "" {
+		profile, err := format.Profile(o.Profile)
+		if err != nil {
+			return d, err
+		}
+		d = profile.Reading()
+	}
+	if d.Delimiter, err = oneByte("delimiter", o.Delimiter, d.Delimiter); err != nil {
+		faults.Merge("", err)
+	}
+	if o.Quote == "none" {
+		d.Quote = format.NoQuote
+	} else if d.Quote, err = oneByte("quote", o.Quote, d.Quote); err != nil {
+		faults.Merge("", err)
+	}
+	oneOf(&faults, "encoding", o.Encoding, encodings)
+	if o.Encoding != "" {
+		d.Encoding = format.Encoding(o.Encoding)
+	}
+	if o.Header != nil {
+		d.Header = format.WithoutHeader
+		if *o.Header {
+			d.Header = format.WithHeader
+		}
+	}
+	return d, faults.Err()
+}
+
+func oneByte(field, text string, otherwise byte) (byte, error) {
+	switch {
+	case text == "":
+		return otherwise, nil
+	case len(text) > 1 || text[0] < ' ' && text[0] != '\t' || text[0] > '~' || strconv.IsPrint(rune(text[0])) && isWord(text[0]):
+		return 0, problem.Invalid(field, "must be one ASCII character that is no letter and no digit")
+	}
+	return text[0], nil
+}
+
+func isWord(b byte) bool {
+	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9'
+}
+
+// order is what package ingest is asked to do.
+func (o *Options) order() (ingest.Options, error) {
+	dialect, err := o.dialect()
+	order := ingest.Options{
+		Include: o.IncludeTables, Exclude: o.ExcludeTables,
+		Target: o.Target.order(), Tables: map[string]ingest.Target{},
+		CSV: dialect, NullTexts: o.NullTexts, Sheet: o.Sheet,
+	}
+	if o.OnError == "skip" {
+		order.OnError = ingest.Skip
+	}
+	for name, t := range o.Tables {
+		order.Tables[name] = t.order()
+	}
+	return order, err
+}
+
+func (t *Target) order() ingest.Target {
+	return ingest.Target{
+		Table: t.Table, Mode: ingest.Mode(t.Mode), Key: t.Key, Columns: t.Columns, Skip: t.Skip, Types: t.Types, Dates: t.Dates,
+	}
+}

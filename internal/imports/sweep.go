@@ -1,0 +1,50 @@
+package imports
+
+import (
+	"context"
+	"time"
+)
+
+// sweepAll removes what has expired, again and again until Close.
+func (m *Imports) sweepAll() {
+	ticker := time.NewTicker(m.config.SweepInterval)
+	defer ticker.Stop()
+	last := m.now()
+	for {
+		select {
+		case <-ticker.C:
+		case <-m.stopped.Done():
+			return
+		}
+		now := m.now()
+		// What has expired must be so for two sweeps: a clock that jumps ahead and
+		// back again does no harm.
+		then := now
+		if last.Before(then) {
+			then = last
+		}
+		if err := m.sweep(m.stopped, then); err != nil && m.stopped.Err() == nil {
+			m.log.Error("sweep the imports", "error", err)
+		}
+		last = now
+	}
+}
+
+// sweep removes the files that are not kept any more by then, the book's entries
+// first.
+func (m *Imports) sweep(ctx context.Context, then time.Time) error {
+	expired, err := m.book.expire(ctx, then, m.config.KeepManifests)
+	if err != nil {
+		return err
+	}
+	for _, r := range expired {
+		if err := m.folder.remove(r); err != nil {
+			// The next Open removes it: no entry needs it any more.
+			m.log.Error("remove an upload", "import", r.manifest.ID, "error", err)
+		}
+	}
+	if len(expired) > 0 {
+		m.tellSettled()
+	}
+	return nil
+}

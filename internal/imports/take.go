@@ -1,0 +1,221 @@
+package imports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+// take does what was ordered and completes the manifest. When it fails nothing
+// is changed.
+func (m *Imports) take(j *job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if j.record.attempt > 1 {
+		if done, err := m.recallWork(j); done || err != nil {
+			return err
+		}
+	}
+	if err := j.tooOften(); err != nil {
+		return err
+	}
+	r := j.record
+	source, err := ingest.Open(j.ctx, ingest.Opening{
+		Path: m.folder.upload(r), Name: r.manifest.FileName, Scratch: m.folder.scratch(),
+		Kind: ingest.Kind(r.manifest.Options.Format), MaxUnpacked: m.config.MaxUnpacked,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	r.manifest.Format = pointer(string(source.Kind()))
+	order, err := r.manifest.Options.order()
+	if err != nil {
+		return err
+	}
+	order.Progress = j.note
+	if r.work.TableID != 0 {
+		order.Table = strconv.FormatInt(r.work.TableID, 10)
+	}
+	if r.work.NewProject != nil {
+		return m.takeProject(j, source, order)
+	}
+	return m.takeTables(j, source, order)
+}
+
+// note keeps what the job has come to.
+func (j *job) note(p ingest.Progress) {
+	j.progressed.Store(&Progress{Table: p.Table, RowsDone: p.Rows, BytesDone: p.Bytes, BytesTotal: p.Size})
+}
+
+func (m *Imports) takeTables(j *job, source *ingest.Source, order ingest.Options) error {
+	r := j.record
+	db, release, err := m.config.Projects.Lease(j.ctx, r.projectID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if r.manifest.DryRun || r.work.TableID != 0 {
+		preview, err := source.Preview(j.ctx, db, order)
+		if err != nil {
+			return err
+		}
+		if err := r.permits(j.ctx, db, &preview); err != nil {
+			return err
+		}
+		if r.manifest.DryRun {
+			r.setPreview(preview)
+			return nil
+		}
+	}
+	order.Receipt = r.receipt()
+	report, err := source.Load(j.ctx, db, order)
+	if err != nil {
+		r.setRejects(report.Rejects, report.RejectedRows)
+		return err
+	}
+	m.config.Failpoint("committed")
+	r.setReport(report)
+	return nil
+}
+
+// permits makes sure that an import for one table reaches no other.
+func (r *record) permits(ctx context.Context, db *projectdb.DB, preview *ingest.Preview) error {
+	if r.work.TableID == 0 {
+		return nil
+	}
+	tables, err := db.Tables(ctx)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(tables, func(t projectdb.Table) bool { return t.ID == r.work.TableID })
+	for _, t := range preview.Tables {
+		if at < 0 || t.Name != tables[at].Name || t.Mode == ingest.Create {
+			return problem.New(problem.CodePermissionDenied, "This token may write to one table, and the file has others. Nothing was imported.")
+		}
+	}
+	return nil
+}
+
+func (m *Imports) takeProject(j *job, source *ingest.Source, order ingest.Options) error {
+	r := j.record
+	if r.manifest.DryRun {
+		preview, err := source.Preview(j.ctx, nil, order)
+		if err == nil {
+			r.setPreview(preview)
+		}
+		return err
+	}
+	ws, err := m.config.Registry.Operator(j.ctx, r.manifest.Project)
+	if err != nil {
+		return err
+	}
+	defer ws.Close()
+	wanted := registry.NewProject{Slug: r.work.NewProject.Slug, Name: r.work.NewProject.Name, Source: r.manifest.SHA256}
+	if r.work.NewProject.Username != "" {
+		wanted.User = &registry.NewProjectUser{Username: r.work.NewProject.Username, PasswordHash: r.work.NewProject.PasswordHash}
+	}
+	order.Receipt = r.receipt()
+	var report ingest.Report
+	created, err := ws.CreateProject(j.ctx, wanted, func(db *projectdb.DB) error {
+		report, err = source.Load(j.ctx, db, order)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m.config.Failpoint("committed")
+	r.manifest.NewProject = &created.Project
+	r.setReport(report)
+	return nil
+}
+
+// setReport enters what was done. The rejected rows are kept beside the
+// manifest.
+func (r *record) setReport(report ingest.Report) {
+	m := &r.manifest
+	r.setRejects(report.Rejects, report.RejectedRows)
+	report.Rejects = nil
+	m.Report = &report
+	rows := int64(0)
+	for _, t := range report.Tables {
+		rows += t.Rows
+	}
+	m.Progress = Progress{RowsDone: rows, BytesDone: *m.SizeBytes, BytesTotal: *m.SizeBytes}
+}
+
+func (r *record) setPreview(preview ingest.Preview) {
+	m := &r.manifest
+	r.setRejects(preview.Rejects, preview.RejectedRows)
+	preview.Rejects = nil
+	m.Preview = &preview
+	m.Progress.BytesDone = m.Progress.BytesTotal
+}
+
+func (r *record) setRejects(rejects []ingest.Reject, rows int64) {
+	m := &r.manifest
+	r.rejects, m.RejectedRows = rejects, rows
+	if rows > 0 {
+		m.RejectsURL = pointer("/projects/" + m.Project + "/imports/" + m.ID + "/rejects")
+	}
+}
+
+// receipt is what an import leaves in the project, in the transaction of its
+// rows. An import changes a project once, whatever it was asked for.
+func (r *record) receipt() *projectdb.Receipt {
+	return &projectdb.Receipt{Key: "import " + r.manifest.ID, Kind: projectdb.RebuildTransaction}
+}
+
+// recallWork reports whether an earlier attempt has committed its work, of
+// which the server then had no time to take note.
+func (m *Imports) recallWork(j *job) (done bool, err error) {
+	r := j.record
+	if r.manifest.DryRun {
+		return false, nil
+	}
+	projectID := r.projectID
+	if r.work.NewProject != nil {
+		project, err := m.config.Registry.Project(j.ctx, r.work.NewProject.Slug)
+		if problem.Is(err, problem.CodeNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		r.manifest.NewProject, projectID = &project, project.ID
+	}
+	db, release, err := m.config.Projects.Lease(j.ctx, projectID)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	var report ingest.Report
+	switch text, _, err := db.Once(j.ctx, *r.receipt(), func(context.Context) ([]byte, error) { return nil, errNoReceipt }); {
+	case errors.Is(err, errNoReceipt):
+		return false, nil
+	case err != nil:
+		return false, err
+	default:
+		if err := json.Unmarshal(text, &report, bookOptions); err != nil {
+			return false, fmt.Errorf("decode the report of an earlier attempt: %w", err)
+		}
+	}
+	r.manifest.Format = pointer(string(report.Kind))
+	r.setReport(report)
+	return true, nil
+}
+
+var errNoReceipt = errors.New("the import has not been made")

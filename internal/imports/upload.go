@@ -1,0 +1,302 @@
+package imports
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Order asks for an import of a file that is still to be sent.
+type Order struct {
+	Project  ProjectRef
+	Kind     Kind
+	Options  Options
+	DryRun   bool
+	FileName string // as its sender calls it; "" for import
+	Size     int64  // in bytes; negative when it is not known
+	// Resumable uploads may come in several parts, and are kept while parts are
+	// missing.
+	Resumable bool
+	// SHA256 is what the sender says of the file, in hexadecimal digits; "" for
+	// nothing.
+	SHA256 string
+	// TableID is the only table that the import may write to; 0 for any.
+	TableID        int64
+	NewProject     *NewProject // of a project import
+	TokenID        int64       // of the token that asks; 0 for none
+	OperationRunID *string
+	// Receipt tells equal calls: the second makes no import, but gets that of the
+	// first. The SHA-256 of a file that is not resumable is added to it. Nil for none.
+	Receipt *projectdb.Receipt
+}
+
+// ProjectRef is what imports know of a project.
+type ProjectRef struct {
+	ID   int64
+	Slug string
+}
+
+// NewProject is the project that a project import makes.
+type NewProject struct {
+	Slug         string
+	Name         string
+	Username     string // of its first user; "" for none
+	PasswordHash string // as package registry makes it
+}
+
+// Begin checks an order and enters it as an upload that has no bytes yet. Every
+// fault of the order is told at once, under the names of its options. A
+// resumable upload that was begun with an equal receipt is returned again, with
+// replayed true; the same key with another request is projectdb.ErrOtherRequest.
+func (m *Imports) Begin(ctx context.Context, o Order) (manifest Manifest, replayed bool, err error) {
+	var faults problem.Faults
+	if o.Options.check(&faults); faults.Len() > 0 {
+		return manifest, false, faults.Err()
+	}
+	if o.Size > m.config.MaxBytes {
+		return manifest, false, tooLarge(m.config.MaxBytes)
+	}
+	if err := m.needSpace(max(0, o.Size)); err != nil {
+		return manifest, false, err
+	}
+	r, err := m.draft(o)
+	if err != nil {
+		return manifest, false, err
+	}
+	if err := m.book.add(ctx, r, m.now()); err != nil {
+		return m.replay(ctx, o.Project.ID, err)
+	}
+	return r.manifest, false, nil
+}
+
+func tooLarge(limit int64) error {
+	return problem.New(problem.CodeBodyTooLarge, "The file is larger than the %d bytes that an import may have.", limit)
+}
+
+func (m *Imports) draft(o Order) (*record, error) {
+	now := m.now()
+	var random [5]byte
+	if _, err := io.ReadFull(m.config.Random, random[:]); err != nil {
+		return nil, fmt.Errorf("draw the id of an import: %w", err)
+	}
+	r := &record{
+		projectID: o.Project.ID, resumable: o.Resumable, expires: now.Add(m.config.KeepFiles),
+		work: work{TableID: o.TableID, NewProject: o.NewProject, SHA256: o.SHA256, Keyed: newKeyed(o.Receipt)},
+		manifest: Manifest{
+			ID:   now.UTC().Format("imp_20060102_150405_") + hex.EncodeToString(random[:]),
+			Kind: o.Kind, Project: o.Project.Slug, FileName: cmp.Or(o.FileName, "import"), Status: Uploading, Options: o.Options, DryRun: o.DryRun,
+			ErrorDetails: []problem.Detail{}, CreatedAt: timestamp(now), OperationRunID: o.OperationRunID,
+		},
+	}
+	r.manifest.ExpiresAt = pointer(timestamp(r.expires))
+	if o.Size >= 0 {
+		r.manifest.SizeBytes, r.manifest.Progress.BytesTotal = &o.Size, o.Size
+	}
+	if o.TokenID != 0 {
+		r.manifest.CreatedByTokenID = &o.TokenID
+	}
+	return r, nil
+}
+
+// Part is a piece of a file.
+type Part struct {
+	Offset int64 // in the file; what is there already must be as long
+	Body   io.Reader
+	SHA256 string // of the part, in hexadecimal digits, compared when it is not ""
+}
+
+// Receive adds a part to an upload. When the file is whole it becomes a pending
+// job, unless an equal call has made one: then that is returned, with replayed
+// true. What arrives before an error stays, when the upload is resumable; else
+// the import is removed.
+func (m *Imports) Receive(ctx context.Context, projectID int64, id string, p Part) (manifest Manifest, replayed bool, err error) {
+	leave, err := m.enter(id)
+	if err != nil {
+		return manifest, false, err
+	}
+	defer leave()
+	// What has come is entered even if its sender goes away meanwhile.
+	ctx = context.WithoutCancel(ctx)
+	r, err := m.book.find(ctx, projectID, id)
+	if err == nil {
+		err = m.takes(r)
+	}
+	if err != nil {
+		return manifest, false, err
+	}
+	if err = m.receive(ctx, r, p); err != nil {
+		if !r.resumable {
+			err = errors.Join(err, m.book.remove(ctx, id), m.folder.remove(r))
+		}
+		return m.replay(ctx, projectID, err)
+	}
+	m.wakeWorker()
+	manifest, err = m.Get(ctx, projectID, id)
+	return manifest, false, err
+}
+
+// enter makes sure that one part at a time is written to an upload.
+func (m *Imports) enter(id string) (leave func(), err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.receiving[id] {
+		return nil, problem.New(problem.CodeConflict, "Another part of this upload is still being received.").Retry(time.Second)
+	}
+	m.receiving[id] = true
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.receiving, id)
+	}, nil
+}
+
+// takes returns why an import takes no bytes, or nil.
+func (m *Imports) takes(r *record) error {
+	switch status := m.asOfNow(r, nil).Status; status {
+	case Uploading:
+		return nil
+	case Expired:
+		return problem.New(problem.CodeNotFound, "The upload was not finished in time and is not kept any more.")
+	default:
+		return problem.New(problem.CodeConflict, "The import takes no more bytes: it is %s.", status)
+	}
+}
+
+func (m *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
+	file, err := m.folder.open(r)
+	if err != nil {
+		return full(err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	have, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("find the end of the upload %s: %w", r.manifest.ID, err)
+	}
+	if have != p.Offset {
+		return problem.New(problem.CodeConflict, "The upload has %d bytes, not %d.", have, p.Offset).With("Upload-Offset", "must be %d", have)
+	}
+	sum := sha256.New()
+	have, err = m.copy(r, file, sum, p, have)
+	if syncErr := file.Sync(); err == nil {
+		err = full(syncErr)
+	}
+	m.config.Failpoint("received")
+	if err != nil {
+		return err
+	}
+	return m.finish(ctx, r, file, have, sum, p.Offset == 0)
+}
+
+// spaceEvery is after how many bytes the room on the disk is looked at again.
+const spaceEvery = 64 << 20
+
+// copy writes a part behind what is there, and returns how long the file is now.
+func (m *Imports) copy(r *record, file *os.File, sum hash.Hash, p Part, have int64) (int64, error) {
+	most := m.config.MaxBytes
+	if r.manifest.SizeBytes != nil {
+		most = *r.manifest.SizeBytes
+	}
+	buffer := make([]byte, 256<<10)
+	for until := have; ; {
+		n, readErr := p.Body.Read(buffer)
+		if have+int64(n) > most {
+			return have, problem.New(problem.CodeBodyTooLarge, "The file has more than its %d bytes.", most)
+		}
+		if have += int64(n); have > until {
+			if err := m.needSpace(0); err != nil {
+				return have, err
+			}
+			until = have + spaceEvery
+		}
+		if _, err := file.Write(buffer[:n]); err != nil {
+			return have, full(err)
+		}
+		sum.Write(buffer[:n])
+		if readErr == io.EOF {
+			break
+		}
+		if readErr != nil {
+			return have, readErr
+		}
+	}
+	if p.SHA256 != "" && p.SHA256 != hex.EncodeToString(sum.Sum(nil)) {
+		// Nothing of a part is kept that is not what its sender has sent.
+		return have, errors.Join(problem.Invalid("Content-Digest", "The bytes that arrived have another SHA-256."), file.Truncate(p.Offset))
+	}
+	return have, nil
+}
+
+// finish enters what has come: the upload goes on, or becomes a pending job.
+func (m *Imports) finish(ctx context.Context, r *record, file *os.File, have int64, sum hash.Hash, whole bool) error {
+	if size := r.manifest.SizeBytes; size != nil && have < *size {
+		if !r.resumable {
+			return problem.New(problem.CodeInvalidJSON, "The body ended early.")
+		}
+		_, err := m.book.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
+			r.expires = m.now().Add(m.config.KeepFiles)
+			r.manifest.ExpiresAt = pointer(timestamp(r.expires))
+			return nil
+		})
+		return err
+	}
+	digest, err := digestOf(file, sum, whole)
+	if err != nil {
+		return err
+	}
+	if r.work.SHA256 != "" && r.work.SHA256 != digest {
+		// No further part can make it the right file.
+		return errors.Join(problem.Invalid("Repr-Digest", "The file that arrived has another SHA-256."), file.Truncate(0))
+	}
+	_, err = m.book.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) error {
+		if r.manifest.Status != Uploading {
+			return problem.New(problem.CodeConflict, "The import takes no more bytes: it is %s.", r.manifest.Status)
+		}
+		if !r.resumable {
+			if err := r.work.Keyed.keep(c, r.projectID, r.manifest.ID, digest, m.now()); err != nil {
+				return err
+			}
+		}
+		r.manifest.SizeBytes, r.manifest.ReceivedBytes, r.manifest.SHA256 = &have, have, &digest
+		r.order()
+		return nil
+	})
+	if err == nil {
+		m.config.Failpoint("entered")
+	}
+	return err
+}
+
+// digestOf returns the SHA-256 of the file: that of what has just come, if that
+// was the whole.
+func digestOf(file *os.File, sum hash.Hash, whole bool) (string, error) {
+	if !whole {
+		sum.Reset()
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return "", err
+		}
+		if _, err := io.Copy(sum, file); err != nil {
+			return "", fmt.Errorf("hash an upload: %w", err)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// full tells a disk that is full from other errors.
+func full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return storageFull(err)
+	}
+	return err
+}
