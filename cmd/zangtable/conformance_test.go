@@ -108,6 +108,7 @@ var kinds = map[string]string{
 	"request":  `req_\d{8}T\d{6}_\d{6}Z_[0-9a-f]{12}`,
 	"run":      `oprun_\d{8}T\d{6}_\d{6}Z_[0-9a-f]{12}`,
 	"export":   `exp_\d{8}_\d{6}_[0-9a-f]{10}`,
+	"import":   `imp_\d{8}_\d{6}_[0-9a-f]{10}`,
 	"secret":   `pat_[0-9A-Za-z]{36}`,
 	"sha256":   `[0-9a-f]{64}`,
 	"base64":   `[0-9A-Za-z+/=]+`,

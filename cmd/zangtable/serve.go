@@ -23,12 +23,13 @@ type listenFlag struct {
 type serve struct {
 	dataFlag
 	listenFlag
+	ImportMaxBytes int64 `default:"17179869184" env:"ZANGTABLE_IMPORT_MAX_BYTES" placeholder:"BYTES" help:"How large an uploaded file may be (${default}; $$ZANGTABLE_IMPORT_MAX_BYTES)."`
 }
 
 // Run serves until the process is told to stop.
 func (s *serve) Run(p *program) error {
 	log := p.logger(slog.LevelInfo)
-	app, err := server.Open(s.Data, log)
+	app, err := server.Open(s.Data, server.Settings{ImportMaxBytes: s.ImportMaxBytes}, log)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -29,6 +30,7 @@ import (
 type Config struct {
 	Registry *registry.Registry
 	Exports  *export.Exports
+	Imports  *imports.Imports
 
 	// WaitLimit is how long the creation of an export waits for the artifact; 30
 	// seconds when zero.
@@ -58,7 +60,7 @@ type Config struct {
 // given, unknown ones included, in the envelope.
 func New(config Config) http.Handler {
 	config.WaitLimit = cmp.Or(config.WaitLimit, 30*time.Second)
-	return newEdge(config, routes(&handlers{config.Registry, config.Exports, config.WaitLimit, config.Now}))
+	return newEdge(config, routes(&handlers{config.Registry, config.Exports, config.Imports, config.WaitLimit, config.Now}))
 }
 
 // edge holds the matched routes and what every call shares.
@@ -256,7 +258,12 @@ func (c *call) fail(err error) {
 	if p.Code.Status() >= 500 {
 		c.Log.Error("request failed", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path, "code", p.Code, "error", err)
 	}
-	c.writeProblem(p, p.Code.Status())
+	status := p.Code.Status()
+	if other := (*otherStatus)(nil); errors.As(err, &other) {
+		status = other.status
+		c.setHeader("Tus-Version", tusVersion)
+	}
+	c.writeProblem(p, status)
 }
 
 func isProblem(err error) bool {

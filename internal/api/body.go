@@ -33,14 +33,34 @@ func (c *call) setDeadline(at time.Time) {
 	_ = http.NewResponseController(c.w).SetReadDeadline(at)
 }
 
+// pace reads a request's body as long as it does not come too slowly.
+type pace struct {
+	call  *call
+	r     io.Reader
+	began time.Time // of the piece of paceBytes being read
+	read  int       // of that piece
+}
+
+// Read lets the deadline roll: each 64 KiB buy another BodyTimeout, so that a
+// large body may take long but neither trickle nor stall.
+func (p *pace) Read(into []byte) (int, error) {
+	if p.read >= paceBytes {
+		p.began, p.read = time.Now(), 0
+	}
+	p.call.setDeadline(p.began.Add(p.call.BodyTimeout))
+	n, err := p.r.Read(into)
+	p.read += n
+	if err == io.EOF {
+		p.call.setDeadline(time.Time{})
+	}
+	return n, err
+}
+
 // body reads a request's body within its limits of size, time and nesting.
 // The first limit that is crossed stays in err: it explains the failure better
 // than what a decoder makes of it.
 type body struct {
-	call    *call
-	r       io.Reader
-	began   time.Time // of the piece of paceBytes being read
-	read    int       // of that piece
+	pace
 	nesting nesting
 	err     error
 }
@@ -58,7 +78,7 @@ func (c *call) openBody() (*body, error) {
 	if c.keyed != nil {
 		r = io.TeeReader(r, c.keyed.request)
 	}
-	return &body{call: c, r: r, began: time.Now()}, nil
+	return &body{pace: pace{call: c, r: r, began: time.Now()}}, nil
 }
 
 func tooLarge(limit int64) error {
@@ -74,26 +94,17 @@ func isJSON(contentType string) bool {
 	return err == nil && media == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
-// Read lets the deadline roll: each 64 KiB buy another BodyTimeout, so that a
-// large body may take long but neither trickle nor stall.
+// Read looks at what it reads.
 func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	if b.read >= paceBytes {
-		b.began, b.read = time.Now(), 0
-	}
-	b.call.setDeadline(b.began.Add(b.call.BodyTimeout))
-	n, err := b.r.Read(p)
-	b.read += n
+	n, err := b.pace.Read(p)
 	if b.nesting.scan(p[:n]) > maxDepth {
 		b.err = problem.New(problem.CodeInvalidJSON, "The body nests arrays and objects deeper than %d.", maxDepth)
 		return 0, b.err
 	}
-	switch {
-	case err == io.EOF:
-		b.call.setDeadline(time.Time{})
-	case err != nil:
+	if err != nil && err != io.EOF {
 		b.err = readFailure(err)
 	}
 	return n, err

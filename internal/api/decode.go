@@ -31,6 +31,8 @@ type plan struct {
 	query    []string // names of the query parameters, aliases included
 	body     *shape   // nil: bodies are not looked at
 	bodyAt   []int    // index of the field Body; nil: the body has no fields
+
+	incomingAt []int // index of the field that stands for a body which the handler reads
 }
 
 // param is a field that comes from the path, the query or a header.
@@ -94,6 +96,9 @@ func (c *call) decode(in reflect.Value) error {
 		if err := c.readBody(in, &faults); err != nil {
 			return err
 		}
+	}
+	if c.ep.plan.incomingAt != nil {
+		in.FieldByIndex(c.ep.plan.incomingAt).Set(reflect.ValueOf(Incoming{c}))
 	}
 	return faults.Err()
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -437,6 +438,9 @@ func TestEveryRoute(t *testing.T) {
 
 func walk(t *testing.T, f *fixture, list []*endpoint) {
 	for _, ep := range list {
+		if ep.method == "HEAD" {
+			continue // its answers have no envelope
+		}
 		path := fill(ep.path)
 		t.Run(ep.method+ep.path, func(t *testing.T) {
 			// Everything else about the request is wrong too: nothing is looked at before the token.
@@ -464,7 +468,7 @@ func walk(t *testing.T, f *fixture, list []*endpoint) {
 			if got := f.ask(t, ep.method, path+"?nonsense=1", "").failure(t); !strings.Contains(got, "[nonsense: unknown query parameter]") {
 				t.Errorf("unknown parameter: %s", got)
 			}
-			if ep.method != "GET" {
+			if body, ok := ep.in.FieldByName("Body"); ep.method != "GET" && !(ok && body.Type == reflect.TypeFor[Incoming]()) {
 				f.checkBody(t, ep, path)
 			}
 		})

@@ -55,6 +55,11 @@ type option func(*endpoint)
 // created makes 201 the status of success.
 func created(ep *endpoint) { ep.status = http.StatusCreated }
 
+// with sets the status of success.
+func with(status int) option {
+	return func(ep *endpoint) { ep.status = status }
+}
+
 // or adds a status of success that the handler decides on.
 func or(status int) option {
 	return func(ep *endpoint) { ep.others = append(ep.others, status) }

@@ -53,15 +53,16 @@ type Answer[T any] struct {
 	Data     T
 	Status   int
 	Location string
-	Applied  string // of the header Prefer
-	Replayed bool   // from an earlier call with the same Idempotency-Key
+	Applied  string            // of the header Prefer
+	Replayed bool              // from an earlier call with the same Idempotency-Key
+	Header   map[string]string // further headers
 }
 
 // answered is an Answer of any type.
 type answered interface{ plain() Answer[any] }
 
 func (a Answer[T]) plain() Answer[any] {
-	return Answer[any]{a.Data, a.Status, a.Location, a.Applied, a.Replayed}
+	return Answer[any]{a.Data, a.Status, a.Location, a.Applied, a.Replayed, a.Header}
 }
 
 // answerOf returns what a handler has returned as an Answer with its status.
@@ -91,8 +92,11 @@ func (c *call) answer(out any) {
 	case *Download:
 		c.serveDownload(out)
 		return
-	case *Events:
-		c.serveEvents(out)
+	case follows:
+		out.serve(c)
+		return
+	case *NoContent:
+		c.serveNothing(out)
 		return
 	}
 	a := c.ep.answerOf(out)
@@ -101,7 +105,23 @@ func (c *call) answer(out any) {
 	if a.Replayed {
 		c.setHeader(replayedHeader, "true")
 	}
+	for name, value := range a.Header {
+		c.setHeader(name, value)
+	}
 	c.write(a.Status, envelope{OK: true, Data: a.Data})
+}
+
+// NoContent is the output of a handler whose answer is its headers alone.
+type NoContent struct {
+	Header map[string]string
+}
+
+func (c *call) serveNothing(out *NoContent) {
+	for name, value := range out.Header {
+		c.setHeader(name, value)
+	}
+	c.w.Header().Set("Cache-Control", "no-store")
+	c.w.WriteHeader(c.ep.status)
 }
 
 func (c *call) setHeader(name, value string) {

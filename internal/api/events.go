@@ -8,19 +8,23 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
-
-	"github.com/zangtable/zangtable/internal/export"
 )
 
 // Events is the output of a handler whose answer is a stream of server-sent
 // events: one named manifest for each update, until there are no more.
-type Events struct {
-	Updates <-chan export.Manifest
+type Events[Manifest any] struct {
+	Updates <-chan Manifest
 }
 
-// serveEvents sends the updates as they come. Comments in between keep the
-// connection from being taken for a dead one.
-func (c *call) serveEvents(events *Events) {
+// follows is Events of any kind of manifest.
+type follows interface {
+	serve(c *call)
+	content(registry huma.Registry) map[string]*huma.MediaType
+}
+
+// serve sends the updates as they come. Comments in between keep the connection
+// from being taken for a dead one.
+func (events *Events[Manifest]) serve(c *call) {
 	header := c.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
@@ -44,7 +48,7 @@ func (c *call) serveEvents(events *Events) {
 			if !more {
 				return
 			}
-			err = c.sendManifest(&m)
+			err = c.sendManifest(m)
 		}
 		if err != nil {
 			return // the client has gone: nobody is left to tell
@@ -52,10 +56,10 @@ func (c *call) serveEvents(events *Events) {
 	}
 }
 
-func (c *call) sendManifest(m *export.Manifest) error {
+func (c *call) sendManifest(m any) error {
 	data, err := json.Marshal(m, answerOptions)
 	if err != nil {
-		panic(fmt.Errorf("encode the manifest %s: %w", m.ID, err))
+		panic(fmt.Errorf("encode a manifest: %w", err))
 	}
 	return c.send("event: manifest\ndata: " + string(data) + "\n\n")
 }
@@ -68,11 +72,11 @@ func (c *call) send(text string) error {
 	return http.NewResponseController(c.w).Flush()
 }
 
-// eventsContent describes the stream.
-func eventsContent(registry huma.Registry) map[string]*huma.MediaType {
-	data := registry.Schema(reflect.TypeFor[export.Manifest](), true, "Manifest")
+// content describes the stream.
+func (*Events[Manifest]) content(registry huma.Registry) map[string]*huma.MediaType {
+	data := registry.Schema(reflect.TypeFor[Manifest](), true, "Manifest")
 	return map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
 		Type:        huma.TypeString,
-		Description: "Events named manifest, each with the data of " + data.Ref + ", until the export is settled; comments in between.",
+		Description: "Events named manifest, each with the data of " + data.Ref + ", until the job is settled; comments in between.",
 	}}}
 }

@@ -294,9 +294,9 @@ func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *getExportIn
 	return out, nil
 }
 
-func (h *handlers) followExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*Events, error) {
+func (h *handlers) followExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*Events[export.Manifest], error) {
 	updates, err := h.watch(ctx, ws, in.ID)
-	return &Events{updates}, err
+	return &Events[export.Manifest]{updates}, err
 }
 
 // manifest returns the manifest of an export that the token may download.

@@ -47,7 +47,8 @@ type shop struct {
 func openShop(t *testing.T, h *house, config Config) *shop {
 	t.Helper()
 	h.project(t, "shop")
-	config.Registry, config.Exports, config.Log, config.Now, config.Random = h.registry, h.exports, slog.New(slog.DiscardHandler), h.now, &counting{}
+	config.Registry, config.Exports, config.Imports = h.registry, h.exports, h.imports
+	config.Log, config.Now, config.Random = slog.New(slog.DiscardHandler), h.now, &counting{}
 	s := &shop{h, httptest.NewServer(New(config)), h.token(t, "shop").Secret}
 	t.Cleanup(s.Close)
 	if got := s.ask(t, "POST", "/table", `{"table_name":"contacts","columns":[{"name":"name"}]}`); got.status != http.StatusCreated {

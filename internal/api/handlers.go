@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/registry"
 )
 
@@ -11,6 +12,7 @@ import (
 type handlers struct {
 	registry  *registry.Registry
 	exports   *export.Exports
+	imports   *imports.Imports
 	waitLimit time.Duration
 	now       func() time.Time
 }

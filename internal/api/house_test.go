@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -15,6 +17,7 @@ import (
 type house struct {
 	registry *registry.Registry
 	exports  *export.Exports
+	imports  *imports.Imports
 	now      func() time.Time
 }
 
@@ -23,6 +26,7 @@ func openHouse(t testing.TB, now func() time.Time) *house {
 	t.Helper()
 	h := openIdleHouse(t, now)
 	h.exports.Start()
+	h.imports.Start()
 	return h
 }
 
@@ -40,8 +44,10 @@ func openIdleHouse(t testing.TB, now func() time.Time) *house {
 	dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{Relaxed: true, Now: now})
 	check(err)
 	h.registry, err = registry.Open(filepath.Join(folder, "server.db"), dir, registry.Options{
-		Now:    now,
-		Forget: func(ctx context.Context, id int64) error { return h.exports.RemoveProject(ctx, id) },
+		Now: now,
+		Forget: func(ctx context.Context, id int64) error {
+			return errors.Join(h.exports.RemoveProject(ctx, id), h.imports.RemoveProject(ctx, id))
+		},
 	})
 	check(err)
 	h.exports, err = export.Open(export.Config{
@@ -49,7 +55,13 @@ func openIdleHouse(t testing.TB, now func() time.Time) *house {
 		Projects: dir, Now: now, Random: &counting{},
 	})
 	check(err)
+	h.imports, err = imports.Open(imports.Config{
+		Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"),
+		Projects: dir, Registry: h.registry, Now: now, Random: &counting{},
+	})
+	check(err)
 	t.Cleanup(func() {
+		check(h.imports.Close())
 		check(h.exports.Close())
 		check(h.registry.Close())
 		check(dir.Close())
@@ -82,7 +94,7 @@ func (h *house) token(t testing.TB, slug string, scopes ...string) registry.Mint
 
 // handlers returns the handlers of this house.
 func (h *house) handlers() *handlers {
-	return &handlers{h.registry, h.exports, 30 * time.Second, h.now}
+	return &handlers{h.registry, h.exports, h.imports, 30 * time.Second, h.now}
 }
 
 // operator enters every project with full power, whatever the secret.

@@ -34,6 +34,7 @@ const (
 	keySchema                // with a change of the schema
 	keyColumns               // with a change that may rebuild a table
 	keyExport                // kept in the book of exports
+	keyImport                // kept in the book of imports
 )
 
 func (u keyUse) taken() bool { return u > keyRefused }
@@ -104,9 +105,12 @@ func (c *call) once(ws *Workspace, do func(context.Context) (any, error)) (any, 
 	receipt := c.receipt(ws)
 	var out any
 	var err error
-	if c.ep.keyUse == keyExport {
+	switch c.ep.keyUse {
+	case keyImport:
+		out, err = do(context.WithValue(ctx, keyedKey{}, c.keyed))
+	case keyExport:
 		out, err = do(context.WithValue(ctx, receiptKey{}, &receipt))
-	} else {
+	default:
 		out, err = c.onceInProject(ctx, ws, receipt, do)
 	}
 	if errors.Is(err, projectdb.ErrOtherRequest) {
@@ -140,6 +144,10 @@ func (c *call) onceInProject(ctx context.Context, ws *Workspace, receipt project
 	}
 	return Answer[jsontext.Value]{Data: kept.Data, Status: kept.Status, Replayed: replayed}, nil
 }
+
+// keyedKey is where a context holds the key of a call that sends a file, of
+// which the receipt is not known before.
+type keyedKey struct{}
 
 // receiptKey is where a context holds the receipt of the order of an export.
 type receiptKey struct{}

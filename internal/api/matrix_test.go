@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -30,6 +31,10 @@ var needs = map[string]string{
 	"export-table": "exports:create@ records:read@", "export-query": "exports:create query:read", "export-database": "project:admin", "export-schema": "project:admin",
 	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",
 	"delete-export": "exports:create@ records:read@", "verify-export": "exports:read@ records:read@", "follow-export": "exports:read@ records:read@",
+	"create-import": "schema:write records:write", "import-project": "project:admin",
+	// Those of others are for full power.
+	"show-upload": "project:admin", "continue-upload": "project:admin", "get-import": "project:admin", "follow-import": "project:admin",
+	"import-rejects": "project:admin", "run-import": "project:admin", "delete-import": "project:admin", "list-imports": "records:write?",
 }
 
 // harmless is a body for each route that needs one to get as far as its
@@ -111,7 +116,7 @@ func openMaze(t *testing.T) *maze {
 		}
 		m.tables[name] = table.ID
 	}
-	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}))
+	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Imports: m.imports, Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}))
 	t.Cleanup(m.server.Close)
 	return m
 }
@@ -130,11 +135,21 @@ func (m *maze) export(t *testing.T, table string) string {
 	return made.ID
 }
 
-func (m *maze) ask(t *testing.T, ep *endpoint, table, exportID, secret string) int {
+// upload begins an upload and returns its id.
+func (m *maze) upload(t *testing.T) string {
+	t.Helper()
+	made, _, err := m.imports.Begin(t.Context(), imports.Order{Project: imports.ProjectRef{ID: 1, Slug: "shop"}, Kind: imports.TableImport, Size: 5, Resumable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.ID
+}
+
+func (m *maze) ask(t *testing.T, ep *endpoint, table, jobID, secret string) int {
 	t.Helper()
 	path := strings.NewReplacer(
 		"{project}", "shop", "{table}", table, "{table_id_or_name}", table, "{column_id_or_name}", "name",
-		"{id}", "1", "{index}", "none", "{token_id}", "999", "{export_id}", exportID,
+		"{id}", "1", "{index}", "none", "{token_id}", "999", "{export_id}", jobID, "{import_id}", jobID,
 	).Replace(ep.path)
 	r, err := http.NewRequest(ep.method, m.server.URL+path, strings.NewReader(harmless[ep.id]))
 	if err != nil {
@@ -142,6 +157,16 @@ func (m *maze) ask(t *testing.T, ep *endpoint, table, exportID, secret string) i
 	}
 	if secret != "" {
 		r.Header.Set("Authorization", "Bearer "+secret)
+	}
+	if ep.id == "continue-upload" {
+		r.Header.Set("Tus-Resumable", "1.0.0")
+		r.Header.Set("Upload-Offset", "0")
+		r.Header.Set("Content-Type", "application/offset+octet-stream")
+	}
+	if ep.id == "follow-import" {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // an upload that nobody finishes
+		defer cancel()
+		r = r.WithContext(ctx)
 	}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -173,9 +198,13 @@ func TestIsolation(t *testing.T) {
 			if strings.Contains(ep.path, "{export_id}") {
 				ids["shown"], ids["hidden"] = m.export(t, "shown"), m.export(t, "hidden")
 			}
+			if strings.Contains(ep.path, "{import_id}") {
+				ids["shown"] = m.upload(t)
+				ids["hidden"] = ids["shown"]
+			}
 			for kind, secret := range strangers {
 				want := http.StatusUnauthorized
-				if ep.id == "bootstrap" && kind == "of another project" {
+				if (ep.id == "bootstrap" || ep.id == "import-project") && kind == "of another project" {
 					want = http.StatusUnprocessableEntity // an admin of any project of the account may
 				}
 				if got := m.ask(t, ep, "shown", ids["shown"], secret); got != want {
@@ -191,6 +220,10 @@ func TestIsolation(t *testing.T) {
 					}
 					if ep.id == "delete-export" && allowed {
 						ids[table] = m.export(t, table)
+					}
+					if ep.id == "delete-import" && allowed {
+						ids["shown"] = m.upload(t)
+						ids["hidden"] = ids["shown"]
 					}
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"path"
 	"reflect"
 	"slices"
 	"strconv"
@@ -73,9 +74,29 @@ func describe(version string, list []*endpoint) []byte {
 
 // newSchemas returns an empty registry of schemas that knows our types.
 func newSchemas() huma.Registry {
-	registry := huma.NewMapRegistry(schemaPath, huma.DefaultSchemaNamer)
+	registry := huma.NewMapRegistry(schemaPath, schemaName)
 	registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[json.RawMessage]()) // any JSON
 	return registry
+}
+
+// schemaName puts the name of the package before what imports have in common
+// with exports.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	switch path.Base(deref(t).PkgPath()) {
+	case "imports":
+		return "Imports" + name
+	case "ingest":
+		return "Ingest" + name
+	}
+	return name
+}
+
+func deref(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return t
 }
 
 func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
@@ -100,7 +121,7 @@ func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
 func (ep *endpoint) noun() string {
 	nouns := map[string]string{
 		"bootstrap": "Projects", "auth": "Tokens", "tables": "Tables", "table": "Tables", "column": "Columns", "records": "Records",
-		"query": "Query and indexes", "indexes": "Query and indexes", "export": "Exports", "exports": "Exports", "openapi.json": "Reference",
+		"query": "Query and indexes", "indexes": "Query and indexes", "export": "Exports", "exports": "Exports", "imports": "Imports", "import-project": "Imports", "openapi.json": "Reference",
 	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(ep.path, "/projects/{project}"), "/"), "/")
 	return cmp.Or(nouns[first], "Projects")
@@ -147,6 +168,9 @@ func operationHeaders() map[string]*huma.Param {
 }
 
 func (ep *endpoint) requestBody(registry huma.Registry) *huma.RequestBody {
+	if ep.plan.incomingAt != nil {
+		return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"*/*": {}}}
+	}
 	if ep.plan.bodyAt == nil {
 		return nil
 	}
@@ -172,12 +196,14 @@ func (ep *endpoint) success(registry huma.Registry, status int) *huma.Response {
 	if ep.keyUse.taken() {
 		response.Headers = map[string]*huma.Param{replayedHeader: replayedParameter()}
 	}
-	switch ep.out {
-	case reflect.TypeFor[*Download]():
+	switch out := reflect.Zero(ep.out).Interface().(type) {
+	case *Download:
 		response.Content = map[string]*huma.MediaType{"*/*": {}}
 		return response
-	case reflect.TypeFor[*Events]():
-		response.Content = eventsContent(registry)
+	case *NoContent:
+		return response
+	case follows:
+		response.Content = out.content(registry)
 		return response
 	}
 	data := ep.out
@@ -228,7 +254,7 @@ func (ep *endpoint) allCodes() []problem.Code {
 	if strings.Count(ep.path, "{") > 1 {
 		codes = append(codes, problem.CodeNotFound)
 	}
-	if ep.plan.body != nil {
+	if ep.plan.body != nil || ep.plan.incomingAt != nil {
 		codes = append(codes, problem.CodeInvalidJSON, problem.CodeRequestTimeout, problem.CodeBodyTooLarge, problem.CodeUnsupportedMediaType)
 	}
 	return codes

@@ -18,13 +18,15 @@ func newPlan(registry huma.Registry, ep *endpoint) *plan {
 	for _, f := range reflect.VisibleFields(ep.in) {
 		switch {
 		case f.Anonymous:
+		case f.Type == reflect.TypeFor[Incoming]():
+			p.incomingAt = f.Index
 		case f.Name == "Body":
 			p.body, p.bodyAt = newShape(registry, f.Type, huma.SchemaFromField(registry, f, ep.name()+"Body")), f.Index
 		default:
 			p.params = append(p.params, newParam(registry, f))
 		}
 	}
-	if p.body == nil && ep.method != http.MethodGet {
+	if p.body == nil && p.incomingAt == nil && ep.method != http.MethodGet && ep.method != http.MethodHead {
 		p.body = &shape{kind: reflect.Struct}
 	}
 	for _, param := range p.params {

@@ -111,7 +111,7 @@ func Dial(ctx context.Context, folder string, log *slog.Logger) (*Admin, error) 
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	for {
-		app, err := Open(folder, log)
+		app, err := Open(folder, Settings{}, log)
 		if err == nil {
 			return app.self()
 		}

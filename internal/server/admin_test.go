@@ -59,7 +59,7 @@ func TestFailureOfACommandKeepsItsFields(t *testing.T) {
 
 func TestDialGivesUpOnAnOwnerThatDoesNotAnswer(t *testing.T) {
 	folder := t.TempDir()
-	app, err := Open(folder, slog.New(slog.DiscardHandler))
+	app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

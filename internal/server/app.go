@@ -13,6 +13,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -25,25 +26,32 @@ type App struct {
 	Projects *projectdb.Dir
 	Registry *registry.Registry
 	Exports  *export.Exports
+	Imports  *imports.Imports
 	Journal  *journal.Journal
 
-	folder string
-	log    *slog.Logger
-	lock   *flock.Flock
-	close  []func() error // in the order of opening
+	folder   string
+	settings Settings
+	log      *slog.Logger
+	lock     *flock.Flock
+	close    []func() error // in the order of opening
 }
 
 // ErrInUse is returned by Open for a data folder that another process works on.
 var ErrInUse = errors.New("the data folder is in use by another zangtable process")
 
+// Settings are what an operator can choose.
+type Settings struct {
+	ImportMaxBytes int64 // of one upload; 0 means that of package imports
+}
+
 // Open takes the data folder, creates it when missing, and opens what is in
 // it. Work that a crash has interrupted is taken up or cleared away.
-func Open(folder string, log *slog.Logger) (*App, error) {
+func Open(folder string, settings Settings, log *slog.Logger) (*App, error) {
 	if err := sqlite.CheckVersion(); err != nil {
 		return nil, err
 	}
-	app := &App{folder: folder, log: log}
-	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.openJournal, app.sweep} {
+	app := &App{folder: folder, settings: settings, log: log}
+	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openJournal, app.sweep} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, app.Close())
 		}
@@ -87,7 +95,7 @@ func (app *App) openRegistry() (err error) {
 
 // forget removes what there is of a project beside its database.
 func (app *App) forget(ctx context.Context, projectID int64) error {
-	return errors.Join(app.Exports.RemoveProject(ctx, projectID), app.Journal.Forget(ctx, projectID))
+	return errors.Join(app.Exports.RemoveProject(ctx, projectID), app.Imports.RemoveProject(ctx, projectID), app.Journal.Forget(ctx, projectID))
 }
 
 func (app *App) openJournal() (err error) {
@@ -115,6 +123,24 @@ func (app *App) openExports() (err error) {
 		return err
 	}
 	app.close = append(app.close, app.Exports.Close)
+	return nil
+}
+
+func (app *App) openImports() (err error) {
+	app.Imports, err = imports.Open(imports.Config{
+		Database: app.path("imports.db"),
+		Folder:   app.path("imports"),
+		Projects: app.Projects,
+		Registry: app.Registry,
+		Log:      app.log,
+		Now:      time.Now,
+		Random:   rand.Reader,
+		MaxBytes: app.settings.ImportMaxBytes,
+	})
+	if err != nil {
+		return err
+	}
+	app.close = append(app.close, app.Imports.Close)
 	return nil
 }
 

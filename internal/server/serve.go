@@ -28,6 +28,7 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	}
 	defer admin.Close()
 	app.Exports.Start()
+	app.Imports.Start()
 	var stopping atomic.Bool
 	srv := &http.Server{
 		Handler:           app.handler(version, &stopping),
@@ -38,8 +39,9 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 		// OPTIONS * would be answered outside the envelope.
 		DisableGeneralOptionsHandler: true,
 	}
-	// Whoever waits for an export or watches one would hold the server up.
+	// Whoever waits for a job or watches one would hold the server up.
 	srv.RegisterOnShutdown(app.Exports.Stop)
+	srv.RegisterOnShutdown(app.Imports.Stop)
 	app.log.Info("listening", "url", "http://"+listener.Addr().String())
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()
@@ -69,6 +71,7 @@ func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
 	published := api.New(api.Config{
 		Registry: app.Registry,
 		Exports:  app.Exports,
+		Imports:  app.Imports,
 		Join:     app.join,
 		Log:      app.log,
 		Now:      time.Now,

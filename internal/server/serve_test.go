@@ -28,7 +28,7 @@ type running struct {
 // start runs a server; the test stops it and takes what it says in the end.
 func start(t *testing.T) *running {
 	t.Helper()
-	app, err := Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	app, err := Open(t.TempDir(), Settings{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

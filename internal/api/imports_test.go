@@ -1,0 +1,289 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/imports"
+)
+
+// formOf returns a form and its Content-Type. Parts are names and contents.
+func formOf(t *testing.T, parts ...string) (body, contentType string) {
+	t.Helper()
+	var text bytes.Buffer
+	w := multipart.NewWriter(&text)
+	for i := 0; i < len(parts); i += 2 {
+		create := w.CreateFormField
+		if parts[i] == "file" {
+			create = func(name string) (io.Writer, error) { return w.CreateFormFile(name, "people.csv") }
+		}
+		part, err := create(parts[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(part, parts[i+1])
+	}
+	w.Close()
+	return text.String(), "Content-Type: " + w.FormDataContentType()
+}
+
+// imported returns the import of an answer.
+func imported(t *testing.T, r reply) (m imports.Manifest) {
+	t.Helper()
+	var answer struct {
+		Data struct{ Import imports.Manifest }
+	}
+	if err := json.Unmarshal([]byte(r.body), &answer); err != nil {
+		t.Fatalf("%v in %d %s", err, r.status, r.body)
+	}
+	return answer.Data.Import
+}
+
+func (s *shop) wantNoImport(t *testing.T) {
+	t.Helper()
+	list, _, err := s.imports.List(t.Context(), 1, imports.ListOptions{})
+	if err != nil || len(list) != 0 {
+		t.Errorf("%d imports are left, %v", len(list), err)
+	}
+}
+
+const peopleCSV = "number,name\n1,Ada\n2,Grace\n"
+
+// TestThreeWaysToSend sends one file as a body, as a form and in parts.
+func TestThreeWaysToSend(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	options := func(table string) string { return `{"table":"` + table + `"}` }
+
+	got := s.ask(t, "POST", "/imports?options="+`%7B%22table%22:%22a%22%7D`, peopleCSV, "X-File-Name: ma%C3%9Fe.csv", "Content-Type: text/csv")
+	if m := imported(t, got); got.status != 201 || m.FileName != "maße.csv" || m.Status != imports.Ready {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	body, contentType := formOf(t, "options", options("b"), "file", peopleCSV)
+	got = s.ask(t, "POST", "/imports", body, contentType)
+	if m := imported(t, got); got.status != 201 || m.FileName != "people.csv" || *m.SizeBytes != int64(len(peopleCSV)) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	location := s.begin(t, len(peopleCSV), options("c"))
+	for at, part := range map[int]string{0: peopleCSV[:7]} {
+		if got := s.patch(t, location, at, part); got.status != 204 || got.header.Get("Upload-Offset") != "7" || got.header.Get("Content-Length") != "" {
+			t.Errorf("%d %v", got.status, got.header)
+		}
+	}
+	if got := s.ask(t, "HEAD", location, "", "Tus-Resumable: 1.0.0"); got.status != 200 || got.header.Get("Upload-Offset") != "7" ||
+		got.header.Get("Upload-Length") != strconv.Itoa(len(peopleCSV)) || got.header.Get("Cache-Control") != "no-store" || got.header.Get("Tus-Resumable") != "1.0.0" {
+		t.Errorf("%d %v", got.status, got.header)
+	}
+	if got := s.patch(t, location, 7, peopleCSV[7:]); got.status != 204 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if m := imported(t, s.ask(t, "GET", location+"?wait=10", "")); m.Status != imports.Ready {
+		t.Errorf("%+v", m)
+	}
+	for _, table := range []string{"a", "b", "c"} {
+		if got := s.ask(t, "GET", "/records/"+table+"?count=1", ""); !strings.Contains(got.body, `"total":2`) {
+			t.Errorf("%s: %s", table, got.body)
+		}
+	}
+}
+
+// begin begins an upload in parts and returns its path.
+func (s *shop) begin(t *testing.T, size int, options string) (path string) {
+	t.Helper()
+	b64 := base64.StdEncoding.EncodeToString
+	got := s.ask(t, "POST", "/imports", "", "Tus-Resumable: 1.0.0", "Upload-Length: "+strconv.Itoa(size),
+		"Upload-Metadata: filename "+b64([]byte("people.csv"))+",options "+b64([]byte(options))+",is_final")
+	path, ok := strings.CutPrefix(got.header.Get("Location"), "/projects/shop")
+	if got.status != 201 || !ok || got.header.Get("Upload-Offset") != "0" {
+		t.Fatalf("%d %v %s", got.status, got.header, got.body)
+	}
+	return path
+}
+
+func (s *shop) patch(t *testing.T, path string, at int, part string, headers ...string) reply {
+	t.Helper()
+	return s.ask(t, "PATCH", path, part, append([]string{"Tus-Resumable: 1.0.0", "Upload-Offset: " + strconv.Itoa(at), "Content-Type: application/offset+octet-stream"}, headers...)...)
+}
+
+func TestUploadsThatAreRefused(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	path := s.begin(t, 10, "{}")
+	digest := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+	}
+	unknown, unknownType := formOf(t, "options", "{}", "note", "x", "file", peopleCSV)
+	late, lateType := formOf(t, "file", peopleCSV, "options", "{}")
+	none, noneType := formOf(t, "options", "{}")
+	twice, twiceType := formOf(t, "options", "{}", "options", "{}", "file", peopleCSV)
+	for name, test := range map[string]struct {
+		got    reply
+		status int
+		says   string
+	}{
+		"another offset":      {s.patch(t, path, 3, "x"), 409, "Upload-Offset"},
+		"another version":     {s.patch(t, path, 0, "x", "Tus-Resumable: 0.2.2"), 412, "Tus-Resumable"},
+		"another type":        {s.patch(t, path, 0, "x", "Content-Type: text/csv"), 415, "application/offset+octet-stream"},
+		"too many bytes":      {s.patch(t, path, 0, "01234567890"), 413, "more than its 10 bytes"},
+		"another part":        {s.patch(t, path, 0, "x", "Content-Digest: "+digest("y")), 422, "Content-Digest"},
+		"no digest":           {s.patch(t, path, 0, "x", "Content-Digest: sha-256=:AAA:"), 422, "Content-Digest"},
+		"too large":           {s.ask(t, "POST", "/imports", "", "Tus-Resumable: 1.0.0", "Upload-Length: 99999999999999"), 413, "larger"},
+		"no length":           {s.ask(t, "POST", "/imports", "", "Tus-Resumable: 1.0.0"), 422, "Upload-Length"},
+		"no base64":           {s.ask(t, "POST", "/imports", "", "Tus-Resumable: 1.0.0", "Upload-Length: 1", "Upload-Metadata: filename ü"), 422, "Upload-Metadata"},
+		"another file":        {s.ask(t, "POST", "/imports", peopleCSV, "Repr-Digest: "+digest("y")), 422, "Repr-Digest"},
+		"unknown option":      {s.ask(t, "POST", "/imports?options=%7B%22tabel%22:1%7D", peopleCSV), 422, "tabel"},
+		"wrong option":        {s.ask(t, "POST", "/imports?options=%7B%22mode%22:%22merge%22%7D", peopleCSV), 422, "mode"},
+		"no options":          {s.ask(t, "POST", "/imports?options=%7B", peopleCSV), 422, "options"},
+		"unknown part":        {s.ask(t, "POST", "/imports", unknown, unknownType), 422, "note"},
+		"options last":        {s.ask(t, "POST", "/imports", late, lateType), 422, "behind the file"},
+		"no file":             {s.ask(t, "POST", "/imports", none, noneType), 400, "no part file"},
+		"options twice":       {s.ask(t, "POST", "/imports", twice, twiceType), 422, "twice"},
+		"a form cut off":      {s.ask(t, "POST", "/imports", twice[:100], twiceType), 400, "form"},
+		"an import not there": {s.patch(t, "/imports/imp_20260601_182345_a1b2c3d4e5", 0, "x"), 404, "was not found"},
+		"nothing at all":      {s.ask(t, "POST", "/imports", ""), 422, "empty"},
+	} {
+		if test.got.status != test.status || !strings.Contains(test.got.body, test.says) {
+			t.Errorf("%s: %d %s", name, test.got.status, test.got.body)
+		}
+	}
+	// None of it has harmed the upload.
+	whole := "a,b\n1,2345"
+	if got := s.patch(t, path, 0, whole[:10], "Content-Digest: "+digest(whole)); got.status != http.StatusNoContent {
+		if head := s.ask(t, "HEAD", path, ""); head.header.Get("Upload-Offset") != "0" {
+			t.Logf("the upload has %s bytes", head.header.Get("Upload-Offset"))
+		}
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// dribble sends a request whose body stops after its first bytes, and returns
+// what the server says to that.
+func (s *shop) dribble(t *testing.T, request string, body string, stay bool) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\n\r\n%s", request, s.token, body)
+	if !stay {
+		return ""
+	}
+	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
+}
+
+func TestSlowAndBrokenUploads(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{BodyTimeout: 300 * time.Millisecond})
+	if answer := s.dribble(t, "POST /projects/shop/imports HTTP/1.1", "a,b\n", true); !strings.HasPrefix(answer, "HTTP/1.1 408 ") || !strings.Contains(answer, "request_timeout") {
+		t.Errorf("a slow client gets %s", answer)
+	}
+	s.wantNoImport(t)
+	s.dribble(t, "POST /projects/shop/imports HTTP/1.1", "a,b\n", false)
+	time.Sleep(500 * time.Millisecond)
+	s.wantNoImport(t)
+
+	path := s.begin(t, 1000, "{}")
+	patch := "PATCH /projects/shop" + path + " HTTP/1.1\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\nUpload-Offset: "
+	if answer := s.dribble(t, patch+"0", "a,b\n", true); !strings.HasPrefix(answer, "HTTP/1.1 408 ") {
+		t.Errorf("a slow client gets %s", answer)
+	}
+	s.dribble(t, patch+"4", "1,2\n", false)
+	time.Sleep(500 * time.Millisecond)
+	if got := s.ask(t, "HEAD", path, ""); got.header.Get("Upload-Offset") != "8" {
+		t.Errorf("the upload has %s bytes, want 8", got.header.Get("Upload-Offset"))
+	}
+}
+
+func TestImportsWithKeys(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	key := "Idempotency-Key: once"
+	first := s.ask(t, "POST", "/imports", peopleCSV, "X-File-Name: a.csv", key)
+	again := s.ask(t, "POST", "/imports", peopleCSV, "X-File-Name: a.csv", key)
+	if first.status != 201 || again.status != 201 || imported(t, again).ID != imported(t, first).ID || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("%d %s\n%d %s", first.status, first.body, again.status, again.body)
+	}
+	if got := s.ask(t, "POST", "/imports", peopleCSV+"3,Edith\n", "X-File-Name: a.csv", key); got.status != 422 || !strings.Contains(got.body, "Idempotency-Key") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	var ids []string
+	for range 2 { // the boundary is another each time
+		body, contentType := formOf(t, "options", `{"table":"b"}`, "file", peopleCSV)
+		ids = append(ids, imported(t, s.ask(t, "POST", "/imports", body, contentType, "Idempotency-Key: form")).ID)
+	}
+	for range 2 {
+		got := s.ask(t, "POST", "/imports", "", "Tus-Resumable: 1.0.0", "Upload-Length: 5", "Idempotency-Key: parts")
+		ids = append(ids, imported(t, got).ID)
+	}
+	if ids[0] == "" || ids[0] != ids[1] || ids[2] != ids[3] || ids[0] == ids[2] {
+		t.Errorf("the imports are %v", ids)
+	}
+}
+
+// TestImportsOfSingleTables tries tokens that may write to one table only.
+func TestImportsOfSingleTables(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	s.ask(t, "POST", "/table", `{"table_name":"others","columns":[{"name":"name"}]}`)
+	full := s.token
+	s.token = s.house.token(t, "shop", "records:write:contacts").Secret
+	for options, want := range map[string]int{
+		`{}`:                                  403,
+		`{"table":"contacts"}`:                403,
+		`{"table":"others","mode":"append"}`:  403,
+		`{"table":"nothing","mode":"append"}`: 404,
+		`{"table":"contacts","mode":"append","tables":{"a":{"table":"others"}}}`: 403,
+	} {
+		body, contentType := formOf(t, "options", options, "file", "name\nAda\n")
+		if got := s.ask(t, "POST", "/imports", body, contentType); got.status != want {
+			t.Errorf("%s: %d %s", options, got.status, got.body)
+		}
+	}
+	if got := s.ask(t, "GET", "/imports", ""); !strings.Contains(got.body, `"returned":0,`) {
+		t.Errorf("its own: %s", got.body)
+	}
+	s.token = s.house.token(t, "shop", "records:write").Secret
+	if got := s.ask(t, "GET", "/imports", ""); !strings.Contains(got.body, `"returned":0,`) {
+		t.Errorf("those of others: %s", got.body)
+	}
+	s.token = full
+	if got := s.ask(t, "GET", "/imports", ""); !strings.Contains(got.body, `"returned":0,`) {
+		t.Errorf("all: %s", got.body)
+	}
+}
+
+func TestImportEvents(t *testing.T) {
+	s := openShop(t, openIdleHouse(t, clock), Config{})
+	m := imported(t, s.ask(t, "POST", "/imports", peopleCSV, "Prefer: respond-async"))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/projects/shop/imports/"+m.ID+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.token)
+	time.AfterFunc(100*time.Millisecond, s.imports.Start)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || !strings.Contains(string(text), `"status":"pending"`) || !strings.Contains(string(text), `"status":"ready"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+}

@@ -1,0 +1,123 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// Incoming stands for a request's body that the handler reads itself, as it
+// comes.
+type Incoming struct {
+	call *call
+}
+
+// Size is how long the body is, negative when the client has not told.
+func (in Incoming) Size() int64 { return in.call.r.ContentLength }
+
+// Type is the media type of the body, with its parameters.
+func (in Incoming) Type() (media string, parameters map[string]string) {
+	media, parameters, _ = mime.ParseMediaType(in.call.r.Header.Get("Content-Type")) // nothing is a type of its own
+	return media, parameters
+}
+
+// Open returns the body, of which at most limit bytes are read. Its errors are
+// problems.
+func (in Incoming) Open(limit int64) (io.Reader, error) {
+	if in.Size() > limit {
+		return nil, problem.New(problem.CodeBodyTooLarge, "The body is larger than the %d bytes that this route takes.", limit)
+	}
+	r := http.MaxBytesReader(in.call.w, in.call.r.Body, limit)
+	return &incomingBody{pace{call: in.call, r: r, began: time.Now()}}, nil
+}
+
+type incomingBody struct{ pace }
+
+func (b *incomingBody) Read(p []byte) (int, error) {
+	n, err := b.pace.Read(p)
+	if err != nil && err != io.EOF {
+		err = readFailure(err)
+	}
+	return n, err
+}
+
+// maxOptions bounds the part of a form that is read into memory.
+const maxOptions = 1 << 20
+
+// form is a body of the type multipart/form-data with the parts options, which
+// may be left out, and file, in this order.
+type form struct {
+	options []byte
+	name    string
+	file    io.Reader
+	parts   *multipart.Reader
+}
+
+func openForm(body io.Reader, parameters map[string]string) (*form, error) {
+	f := &form{parts: multipart.NewReader(body, parameters["boundary"])}
+	for {
+		part, err := f.parts.NextPart()
+		if err != nil {
+			return nil, formFault(err, "The form has no part file.")
+		}
+		switch name := part.FormName(); {
+		case name == "file":
+			f.name, f.file = part.FileName(), fileOfForm{part, f}
+			return f, nil
+		case name != "options":
+			return nil, problem.Invalid(name, "unknown part: the form has the parts options and file, in this order")
+		case f.options != nil:
+			return nil, problem.Invalid(name, "sent twice")
+		}
+		if f.options, err = io.ReadAll(io.LimitReader(part, maxOptions+1)); err != nil {
+			return nil, formFault(err, "The form ends early.")
+		}
+		if len(f.options) > maxOptions {
+			return nil, problem.New(problem.CodeBodyTooLarge, "The options are larger than %d bytes.", maxOptions)
+		}
+	}
+}
+
+// fileOfForm ends well only when the form does.
+type fileOfForm struct {
+	io.Reader
+	form *form
+}
+
+func (r fileOfForm) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	switch {
+	case err == io.EOF:
+		if fault := r.form.ends(); fault != nil {
+			err = fault
+		}
+	case err != nil:
+		err = formFault(err, "The form ends early.")
+	}
+	return n, err
+}
+
+// ends reports what stands behind the file.
+func (f *form) ends() error {
+	part, err := f.parts.NextPart()
+	switch {
+	case err == io.EOF:
+		return nil
+	case err != nil:
+		return formFault(err, "The form ends early.")
+	}
+	return problem.Invalid(part.FormName(), "stands behind the file, which must be the last part")
+}
+
+func formFault(err error, sentence string) error {
+	var known *problem.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return problem.New(problem.CodeInvalidJSON, "%s", sentence).Because(err)
+}
