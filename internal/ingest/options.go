@@ -47,7 +47,7 @@ type Options struct {
 	OnError   OnError
 
 	Receipt  *projectdb.Receipt // kept in the transaction of the rows, with the Report in JSON as its answer
-	Progress func(Progress)     // called now and then
+	Progress func(Progress)     `json:"-"` // called now and then
 }
 
 // Target says where the rows of one table go, and how.
