@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -286,4 +287,43 @@ func TestImportEvents(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), `"status":"pending"`) || !strings.Contains(string(text), `"status":"ready"`) {
 		t.Errorf("%v: %s", err, text)
 	}
+}
+
+// TestImportsAreDescribed holds the answers of a conversation against the OpenAPI
+// document.
+func TestImportsAreDescribed(t *testing.T) {
+	judge := newJudge(t)
+	s := openShop(t, openHouse(t, clock), Config{})
+	ask := func(status int, method, path, body string, headers ...string) reply {
+		t.Helper()
+		got := s.ask(t, method, path, body, headers...)
+		if got.status != status {
+			t.Errorf("%s %s: %d %s", method, path, got.status, got.body)
+		}
+		r, err := http.NewRequest(method, "/projects/shop"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		judge.check(t, r, &http.Response{StatusCode: got.status, Header: got.header}, []byte(got.body))
+		return got
+	}
+	ask(201, "POST", "/imports?options=%7B%22types%22:%7B%22number%22:%22INTEGER%22%7D,%22tables%22:%7B%22x%22:%7B%22skip%22:%5B%22y%22%5D%7D%7D%7D", peopleCSV, "X-File-Name: people.csv")
+	failed := ask(409, "POST", "/imports", peopleCSV, "X-File-Name: people.csv")
+	id := regexp.MustCompile(`imp_\w+`).FindString(failed.body)
+	ask(202, "POST", "/imports", peopleCSV, "X-File-Name: later.csv", "Prefer: respond-async")
+	ask(200, "GET", "/imports/"+id, "")
+	ask(200, "GET", "/imports?limit=2", "")
+	ask(200, "GET", "/imports/"+id+"/rejects", "")
+	ask(200, "POST", "/imports/"+id+"/run", `{"table":"again"}`)
+	ask(409, "POST", "/imports/"+id+"/run", "")
+	ask(422, "POST", "/imports/"+id+"/run", `{"mode":"merge"}`)
+	ask(200, "DELETE", "/imports/"+id, "")
+	ask(404, "DELETE", "/imports/"+id, "")
+	path := s.begin(t, 100, "{}")
+	ask(200, "GET", path, "")
+	ask(409, "POST", path+"/run", "")
+	ask(200, "DELETE", path, "")
+	ask(200, "GET", path, "")
+	ask(404, "HEAD", path, "")
+	ask(409, "PATCH", path, "x", "Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Type: application/offset+octet-stream")
 }
