@@ -261,7 +261,8 @@ type ReadDialect struct {
 	MaxColumns   int    // default 2,000
 }
 
-func (d ReadDialect) complete() bool {
+// Complete reports whether nothing is left to be detected.
+func (d ReadDialect) Complete() bool {
 	return d.Encoding != "" && d.Delimiter != 0 && d.Quote != 0 && d.Header != DetectHeader && d.LineEnd != ""
 }
 

@@ -56,7 +56,7 @@ func sniff(sample []byte, whole bool, d ReadDialect) (Detected, error) {
 	encoding, bom := sniffEncoding(sample, whole)
 	found.Encoding = cmp.Or(found.Encoding, encoding)
 	found.BOM = bom && found.Encoding == encoding
-	if d.complete() {
+	if d.Complete() {
 		return found, nil
 	}
 	text, err := sampleText(sample, found.Encoding)

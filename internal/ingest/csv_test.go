@@ -205,10 +205,10 @@ func TestCSVKeepsBytesThatAreNotUTF8(t *testing.T) {
 
 func TestCSVBadRowsAreNamedAndNothingIsImported(t *testing.T) {
 	for _, test := range []struct{ name, content, want string }{
-		{"too long", "a,b\n1,2\n1,2,3\n", "Line 3 has 3 fields, but the first row has 2."},
-		{"too short", "a,b\n1,2\n1\n\"x\ny\",2\n3\n", "2 faults in the file, nothing was imported. The first: Line 3 has 1 field, but the first row has 2."},
+		{"too long", "a,b\n1,2\n1,2,3\n", "Line 3: The row has 3 fields, but there are 2 columns."},
+		{"too short", "a,b\n1,2\n1\n\"x\ny\",2\n3\n", "2 rows cannot be imported, and nothing was. The first: Line 3: The row has 1 field, but there are 2 columns."},
 		{"unclosed quote", "a,b\n1,\"2\n", "Line 2, column 3: the quote that opens here is never closed."},
-		{"NUL", "a,b\n" + strings.Repeat("1,2\n", 100_000) + "1,x\x00y\n", "Line 100002, column b: the value holds a NUL character."},
+		{"NUL", "a,b\n" + strings.Repeat("1,2\n", 100_000) + "1,x\x00y\n", "Line 100002, column b: The value holds a NUL character."},
 		{"empty", "", "The file is empty."},
 		{"only blank lines", "\n\n", "The file holds nothing but empty lines."},
 	} {

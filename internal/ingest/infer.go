@@ -2,46 +2,102 @@ package ingest
 
 import (
 	"bytes"
+	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// inference finds the type of a CSV column from all its values. INTEGER and
-// REAL are chosen only when an export writes each value as it was read, so
-// 007, +1, 1.50 and 20-digit numbers stay TEXT; and so does a column that has
-// both 1 and 1.5, as the 1 would come back as 1.0. Quotes around a number make
-// no difference: an export writes it without them, whatever the type.
+// inference finds the type of a column from all its values. Of a file that
+// tells texts and numbers apart, the classes of the values decide. Of one that
+// holds nothing but text, INTEGER and REAL are chosen only when an export writes
+// each value as it was read, so 007, +1, 1.50 and 20-digit numbers stay TEXT;
+// and so does a column that has both 1 and 1.5, as the 1 would come back as 1.0.
+// Quotes around a number make no difference: an export writes it without them,
+// whatever the type.
 type inference struct {
-	integers, reals, infinities, texts int64
-	deciding                           string // the first value that is neither integer nor real
+	text                                      bool // the file holds nothing but text
+	integers, reals, infinities, texts, blobs int64
+	wide                                      bool   // one of the integers is none that a REAL holds exactly
+	deciding                                  string // the first value that decided, shortened
+	line                                      int64  // where it is
 }
 
-// see takes in one field. It reports false for a field with a NUL character.
-func (n *inference) see(f format.Field, judge *realJudge) bool {
+// see takes in the value of a row.
+func (n *inference) see(v sqlite.Value, line int64, judge *realJudge) {
 	switch {
-	case f.Null:
-		return true
-	case bytes.IndexByte(f.Bytes, 0) >= 0:
-		return false
-	case n.texts > 0:
+	case v.Kind == sqlite.Null:
+	case n.text && n.texts > 0:
 		n.texts++ // nothing can change the type any more
-	case isCanonicalInteger(f.Bytes):
-		n.integers++
-	case isInfinity(f.Bytes):
-		n.infinities++
-	case judge.isCanonical(f.Bytes):
-		n.reals++
-	default:
-		n.texts++
-		n.deciding = string(f.Bytes[:min(len(f.Bytes), 40)])
+	case n.text:
+		n.seeText(v, line, judge)
+	case v.Kind == sqlite.Integer:
+		n.wide = n.wide || !exactReal(v.Int)
+		n.count(&n.integers, v, line)
+	case v.Kind == sqlite.Real:
+		n.count(&n.reals, v, line)
+	case v.Kind == sqlite.Text:
+		n.count(&n.texts, v, line)
+	case v.Kind == sqlite.Blob:
+		n.count(&n.blobs, v, line)
 	}
-	return true
 }
 
-// columnType returns the type and why it is that one.
-func (n *inference) columnType() (chosen, reason string) {
+func (n *inference) seeText(v sqlite.Value, line int64, judge *realJudge) {
+	switch {
+	case isCanonicalInteger(v.Bytes):
+		n.count(&n.integers, v, line)
+	case isInfinity(v.Bytes):
+		n.infinities++
+	case judge.isCanonical(v.Bytes):
+		n.count(&n.reals, v, line)
+	default:
+		n.count(&n.texts, v, line)
+	}
+}
+
+// count counts a value of a class. The first of its class may decide.
+func (n *inference) count(class *int64, v sqlite.Value, line int64) {
+	if *class == 0 {
+		n.deciding, n.line = shorten(v), line
+	}
+	*class++
+}
+
+// columnType returns the type and why it is that one. declared is what the file
+// says, or "".
+func (n *inference) columnType(declared string) (chosen, reason string) {
+	values := n.integers + n.reals + n.infinities + n.texts + n.blobs
+	switch {
+	case declared != "" && (values == 0 || n.fits(declared)):
+		return declared, ""
+	case values == 0:
+		return "TEXT", "there are no values"
+	case n.text:
+		return n.textType()
+	case n.integers == values:
+		return "INTEGER", "all values are whole numbers"
+	case n.reals == values:
+		return "REAL", "all values are numbers with a decimal point or exponent"
+	case n.integers+n.reals == values && !n.wide:
+		return "REAL", "all values are numbers, some of them with a decimal point or exponent"
+	case n.texts == values:
+		return "TEXT", "all values are texts"
+	case n.blobs == values:
+		return "BLOB", "all values are blobs"
+	}
+	c := classes{integer: n.integers, real: n.reals, text: n.texts, blob: n.blobs}
+	return "ANY", fmt.Sprintf("the values are of several classes: %s", c)
+}
+
+func (n *inference) fits(declared string) bool {
+	c := classes{integer: n.integers, real: n.reals + n.infinities, text: n.texts, blob: n.blobs}
+	return !n.text && (declared == "ANY" || c.single() == declared)
+}
+
+func (n *inference) textType() (chosen, reason string) {
 	switch {
 	case n.texts > 0:
 		return "TEXT", "a value is not a number in the form that exports write: " + strconv.Quote(n.deciding)
@@ -51,10 +107,31 @@ func (n *inference) columnType() (chosen, reason string) {
 		return "INTEGER", "all values are whole numbers"
 	case n.reals > 0:
 		return "REAL", "all values are numbers with a decimal point or exponent"
-	case n.infinities > 0:
-		return "TEXT", "only the word Infinity occurs"
 	}
-	return "TEXT", "there are no values"
+	return "TEXT", "only the word Infinity occurs"
+}
+
+// shorten returns a value as text of a length that people read.
+func shorten(v sqlite.Value) string {
+	const most = 40
+	switch v.Kind {
+	case sqlite.Null:
+		return ""
+	case sqlite.Text:
+		if len(v.Bytes) > most {
+			return string(bytes.ToValidUTF8(v.Bytes[:most], nil)) + "…"
+		}
+		return string(v.Bytes)
+	case sqlite.Blob:
+		return plural(int64(len(v.Bytes)), "byte")
+	}
+	return sqlLiteral(v)
+}
+
+// exactReal reports whether a REAL holds an integer exactly.
+func exactReal(i int64) bool {
+	f := float64(i)
+	return f < 1<<63 && int64(f) == i
 }
 
 // isCanonicalInteger reports whether b is a 64-bit integer as it is printed.
@@ -123,19 +200,10 @@ func isInfinity(b []byte) bool {
 	return string(bytes.TrimPrefix(b, []byte("-"))) == "Infinity"
 }
 
-// fieldValue returns the value of a field in a column of the given type, for
-// which it has been found to be fit.
-func fieldValue(f format.Field, columnType string) (sqlite.Value, error) {
-	if f.Null {
-		return sqlite.Value{}, nil
+// infinity returns the real that isInfinity has found.
+func infinity(b []byte) sqlite.Value {
+	if b[0] == '-' {
+		return sqlite.FloatValue(math.Inf(-1))
 	}
-	switch columnType {
-	case "INTEGER":
-		n, err := strconv.ParseInt(string(f.Bytes), 10, 64)
-		return sqlite.IntValue(n), err
-	case "REAL":
-		x, err := strconv.ParseFloat(string(f.Bytes), 64)
-		return sqlite.FloatValue(x), err
-	}
-	return sqlite.Value{Kind: sqlite.Text, Bytes: f.Bytes}, nil
+	return sqlite.FloatValue(math.Inf(1))
 }

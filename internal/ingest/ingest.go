@@ -5,7 +5,6 @@
 package ingest
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -15,26 +14,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
-	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // Source is a file that has been opened and recognized.
 type Source struct {
-	path   string // without symbolic links
-	name   string // of the file, as it was given
-	sha256 string
-	kind   Kind
-	db     *sqliteFile // of a SQLite file
+	path    string // without symbolic links
+	name    string // of the file, as it was given
+	sha256  string
+	version version // of the file when it was opened
+	kind    Kind
+	db      *sqliteFile // of a SQLite file
 }
-
-// sqliteMagic begins every SQLite file.
-const sqliteMagic = "SQLite format 3\x00"
 
 // Open recognizes a file by its content. One that cannot be imported is a
 // validation_failed problem about the field "file" that says why. The caller
@@ -44,11 +40,14 @@ func Open(ctx context.Context, o Opening) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{path: resolved, name: filepath.Base(cmp.Or(o.Name, o.Path)), kind: KindCSV}
-	if bytes.HasPrefix(head, []byte(sqliteMagic)) {
-		s.kind = KindSQLite
-	} else if _, err := format.Sniff(head); err != nil {
-		return nil, notImportable(head, err)
+	s := &Source{path: resolved, name: filepath.Base(cmp.Or(o.Name, o.Path)), kind: o.Kind}
+	if s.version, err = versionOf(resolved); err != nil {
+		return nil, err
+	}
+	if s.kind == "" {
+		if s.kind, err = recognize(head); err != nil {
+			return nil, err
+		}
 	}
 	if s.sha256, err = hashFiles(ctx, s.files()...); err != nil {
 		return nil, unreadable(err)
@@ -141,17 +140,45 @@ func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 
 func (s *Source) load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
 	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.kind}
-	load := s.loadCSV
 	if s.kind == KindSQLite {
-		load = s.loadSQLite
+		err := s.loadSQLite(ctx, db, o, &report)
+		return report, err
 	}
-	err := load(ctx, db, o, &report)
+	t, err := s.tables(ctx, o)
+	if err == nil {
+		err = t.load(ctx, db, &report)
+	}
 	return report, err
+}
+
+// tables returns the tables of the file on their way.
+func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
+	name := strings.TrimSuffix(s.name, filepath.Ext(s.name))
+	tables, err := fileTables(ctx, s.path, name, s.kind, o)
+	if err != nil {
+		return nil, explainFault(ctx, err)
+	}
+	assigned, err := assign(tables, o)
+	return &tableLoad{options: o, size: s.version.size, assigned: assigned, unchanged: s.unchanged}, err
+}
+
+// unchanged makes sure that the file is still what was opened.
+func (s *Source) unchanged() error {
+	now, err := versionOf(s.path)
+	if err == nil && now != s.version {
+		err = invalid("The file was changed while it was read.")
+	}
+	return err
 }
 
 // Preview says what Load would do. Without db the project is a new one.
 func (s *Source) Preview(ctx context.Context, db *projectdb.DB, o Options) (Preview, error) {
-	return Preview{}, problem.New(problem.CodeValidationFailed, "A preview of this file is not available.")
+	preview := Preview{Source: s.name, SHA256: s.sha256, Kind: s.kind}
+	t, err := s.tables(ctx, o)
+	if err == nil {
+		err = t.preview(ctx, db, &preview)
+	}
+	return preview, err
 }
 
 func hashFiles(ctx context.Context, paths ...string) (string, error) {
@@ -190,20 +217,4 @@ func unreadable(err error) error {
 		return invalid("The file may not be read: permission denied.").Because(err)
 	}
 	return invalid("The file cannot be read.").Because(err)
-}
-
-// notImportable is the problem of a file of an unknown kind.
-func notImportable(head []byte, err error) error {
-	reason := sqlite.Message(err)
-	for _, known := range []struct{ magic, name string }{
-		{"\xff\xd8\xff", "a JPEG image"},
-		{"\x89PNG\r\n", "a PNG image"},
-		{"GIF8", "a GIF image"},
-		{"\x7fELF", "a program"},
-	} {
-		if bytes.HasPrefix(head, []byte(known.magic)) {
-			reason = "The file is " + known.name + "."
-		}
-	}
-	return invalid("%s A SQLite database that is not encrypted, or a CSV file is needed.", reason).Because(err)
 }

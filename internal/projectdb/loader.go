@@ -111,16 +111,13 @@ func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, boo
 	return &Inserter{stmt: stmt}, true, nil
 }
 
-// Row inserts one row.
+// Row inserts one row. After one that SQLite refuses others can follow.
 func (in *Inserter) Row(values []sqlite.Value) error {
-	for i, v := range values {
-		in.stmt.BindValue(i+1, v)
-	}
-	if _, err := in.stmt.Step(); err != nil {
+	if err := execute(in.stmt, values); err != nil {
 		return err
 	}
 	in.rows++
-	return in.stmt.Reset()
+	return nil
 }
 
 // Batch inserts every row of b.

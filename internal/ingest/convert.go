@@ -1,0 +1,177 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// portion is a part of the rows of a table, as they are to be stored.
+type portion struct {
+	batch   sqlite.Batch
+	lines   []int64 // of the rows of batch
+	rejects rejects // rows that are not in batch
+	bytes   int64   // read of the file so far
+	dialect *Dialect
+	notes   notes // of the last portion: what is to be said of the file
+	err     error
+}
+
+// hear takes in what a portion tells of the file.
+func (p *placement) hear(part *portion) {
+	p.notes = append(p.notes, part.notes...)
+	if part.dialect != nil {
+		p.dialect = part.dialect
+	}
+}
+
+// Two portions are on their way while a third is filled.
+const portions = 3
+
+// convert reads a table in a goroutine of its own and gives its rows as they are
+// to be stored. A portion is valid until the next one.
+func (p *placement) convert(ctx context.Context) iter.Seq2[*portion, error] {
+	return func(yield func(*portion, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		full, empty := make(chan *portion, portions), make(chan *portion, portions)
+		for range portions {
+			empty <- &portion{}
+		}
+		go func() {
+			defer close(full)
+			p.produce(ctx, full, empty)
+		}()
+		defer func() {
+			cancel()
+			for range full { // until it has closed the file
+			}
+		}()
+		for part := range full {
+			if !yield(part, part.err) || part.err != nil {
+				return
+			}
+			empty <- part
+		}
+	}
+}
+
+// produce fills portions to the end of the table, the first error or that of
+// ctx.
+func (p *placement) produce(ctx context.Context, full chan<- *portion, empty <-chan *portion) {
+	rows, err := p.open(ctx)
+	if err != nil {
+		full <- &portion{err: explainFault(ctx, err)}
+		return
+	}
+	defer rows.Close()
+	c := p.converter()
+	for {
+		var part *portion
+		select {
+		case part = <-empty:
+		case <-ctx.Done():
+			full <- &portion{err: ctx.Err()}
+			return
+		}
+		more, err := c.fill(part, rows)
+		if part.err = nil; err != nil {
+			part.err = explainFault(ctx, err)
+		}
+		full <- part
+		if !more {
+			return
+		}
+	}
+}
+
+// converter makes the values that are stored of those in the file.
+type converter struct {
+	*placement
+	types  []string // of the columns that get values
+	judge  *realJudge
+	row    []sqlite.Value
+	faults []Reject
+}
+
+func (p *placement) converter() *converter {
+	c := &converter{placement: p, judge: newRealJudge(), row: make([]sqlite.Value, len(p.from))}
+	for _, to := range p.into {
+		c.types = append(c.types, p.table.Columns[to].Type)
+	}
+	return c
+}
+
+// fill fills a portion and reports whether there may be more rows.
+func (c *converter) fill(part *portion, rows tableRows) (more bool, err error) {
+	part.batch.Reset(len(c.row))
+	part.lines, part.rejects = part.lines[:0], rejects{}
+	for part.batch.Rows < batchRows && part.batch.Size() < batchBytes && part.rejects.rows < batchRows {
+		row, err := rows.next()
+		if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			part.bytes = rows.bytes()
+			part.dialect, part.notes = rows.remarks()
+			return false, err
+		}
+		if c.take(row, rows.line()) {
+			part.batch.Append(c.row...)
+			part.lines = append(part.lines, rows.line())
+		} else {
+			part.rejects.add(c.faults...)
+		}
+	}
+	part.bytes = rows.bytes()
+	return true, nil
+}
+
+// take converts a row of the file, or notes its faults.
+func (c *converter) take(row []sqlite.Value, line int64) bool {
+	c.faults = c.faults[:0]
+	if len(row) != len(c.source) {
+		c.faults = append(c.faults, Reject{Table: c.name, Line: line,
+			Reason: fmt.Sprintf("The row has %s, but there are %d columns.", plural(int64(len(row)), "field"), len(c.source))})
+		return false
+	}
+	for k, i := range c.from {
+		v, reason := c.stored(c.types[k], row[i])
+		if reason != "" {
+			c.faults = append(c.faults, Reject{Table: c.name, Line: line, Column: label(c.source, i), Value: shorten(row[i]), Reason: reason})
+		}
+		c.row[k] = v
+	}
+	return len(c.faults) == 0
+}
+
+// stored returns the value that is stored in a column of the given type, or why
+// there is none that is the same.
+func (c *converter) stored(columnType string, v sqlite.Value) (stored sqlite.Value, reason string) {
+	switch {
+	case v.Kind == sqlite.Null:
+		return v, ""
+	case c.text && bytes.IndexByte(v.Bytes, 0) >= 0 && !c.nul:
+		return v, "The value holds a NUL character."
+	case c.text && (columnType == "INTEGER" || columnType == "ANY") && isCanonicalInteger(v.Bytes):
+		n, err := strconv.ParseInt(string(v.Bytes), 10, 64)
+		if err != nil {
+			return v, err.Error()
+		}
+		return sqlite.IntValue(n), ""
+	case c.text && columnType == "REAL" && isInfinity(v.Bytes):
+		return infinity(v.Bytes), ""
+	case c.text && columnType == "ANY" && c.judge.isCanonical(v.Bytes):
+		columnType = "REAL"
+	}
+	stored, err := projectdb.Stored(columnType, v)
+	if err != nil {
+		return v, err.Error()
+	}
+	return stored, ""
+}

@@ -1,0 +1,99 @@
+package ingest
+
+import (
+	"context"
+	"encoding/base64"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// preview reads every table and says what load would do.
+func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Preview) error {
+	if err := t.survey(ctx, true); err != nil {
+		return err
+	}
+	var tables []projectdb.Table
+	if db != nil {
+		var err error
+		if tables, err = db.Tables(ctx); err != nil {
+			return err
+		}
+	}
+	placed, err := t.place(ctx, tables)
+	if err != nil {
+		return err
+	}
+	taken := map[string]bool{}
+	for _, table := range tables {
+		taken[sqlite.Fold(table.Name)] = true
+	}
+	if err := nameTables(placed, taken); err != nil {
+		return err
+	}
+	for i, p := range placed {
+		if err := t.tryRows(ctx, p); err != nil {
+			return err
+		}
+		sv := t.surveys[i]
+		preview.Dialect, preview.Notes = p.dialect, append(preview.Notes, p.notes...)
+		preview.Tables = append(preview.Tables, TablePreview{
+			Source: p.name, Name: p.table.Name, Mode: p.target.Mode, Rows: sv.rows, Columns: p.columns(), Sample: p.sample(sv),
+		})
+	}
+	preview.Rejects, preview.RejectedRows = t.rejects.list, t.rejects.rows
+	return t.unchanged()
+}
+
+// tryRows converts every row for its faults.
+func (t *tableLoad) tryRows(ctx context.Context, p *placement) error {
+	told := t.progress(p.name, t.size/2)
+	rows := int64(0)
+	for part, err := range p.convert(ctx) {
+		if err != nil {
+			return err
+		}
+		t.rejects.merge(part.rejects)
+		p.hear(part)
+		rows += int64(part.batch.Rows)
+		told(rows, part.bytes)
+	}
+	return nil
+}
+
+// sample returns the first rows as they would be stored, in JSON. Values that
+// cannot be stored are shown as they are.
+func (p *placement) sample(sv *survey) [][]any {
+	c := p.converter()
+	list := make([][]any, 0, len(sv.sample))
+	for _, row := range sv.sample {
+		shown := make([]any, len(p.from))
+		for k, i := range p.from {
+			v, _ := c.stored(c.types[k], row[i])
+			shown[k] = jsonValue(v)
+		}
+		list = append(list, shown)
+	}
+	return list
+}
+
+// jsonValue returns a value as the API writes it.
+func jsonValue(v sqlite.Value) any {
+	const most = 1000 // bytes of one that is shown
+	if len(v.Bytes) > most {
+		v.Bytes = v.Bytes[:most]
+	}
+	var b sqlite.Batch
+	b.Reset(1)
+	b.Append(v)
+	switch v.Kind {
+	case sqlite.Null:
+		return nil
+	case sqlite.Blob:
+		return base64.StdEncoding.EncodeToString(v.Bytes)
+	}
+	return jsontext.Value(format.AppendValue(nil, &b, b.Row(0)[0], format.JSONOptions{}))
+}

@@ -1,0 +1,65 @@
+package ingest
+
+import (
+	"fmt"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// mostRejects is how many faults are told.
+const mostRejects = 1000
+
+// rejects collects the rows that cannot come in.
+type rejects struct {
+	list []Reject // the first of them
+	rows int64    // all of them
+}
+
+// add takes in why one row cannot come in: one or several faults of it.
+func (r *rejects) add(faults ...Reject) {
+	r.rows++
+	r.list = append(r.list, faults[:min(len(faults), mostRejects-len(r.list))]...)
+}
+
+// merge takes in those of a part of the file.
+func (r *rejects) merge(other rejects) {
+	r.rows += other.rows
+	r.list = append(r.list, other.list[:min(len(other.list), mostRejects-len(r.list))]...)
+}
+
+// full reports whether further faults would not be told.
+func (r *rejects) full() bool { return len(r.list) >= mostRejects }
+
+// String is the fault as a sentence.
+func (r Reject) String() string {
+	place := fmt.Sprintf("Line %d", r.Line)
+	if r.Column != "" {
+		place += ", column " + r.Column
+	}
+	if r.Value != "" {
+		return fmt.Sprintf("%s: %s The value is %q.", place, r.Reason, r.Value)
+	}
+	return place + ": " + r.Reason
+}
+
+// err is the problem of a file whose rows are taken all or none, nil when all
+// can be.
+func (r *rejects) err() error {
+	if r.rows == 0 {
+		return nil
+	}
+	const shown = 20
+	message := r.list[0].String()
+	if r.rows > 1 {
+		number := fmt.Sprint(r.rows)
+		if r.full() {
+			number += " or more"
+		}
+		message = fmt.Sprintf("%s rows cannot be imported, and nothing was. The first: %s", number, message)
+	}
+	p := problem.New(problem.CodeValidationFailed, "%s", message)
+	for _, reject := range r.list[:min(len(r.list), shown)] {
+		p.With("file", "%s", reject)
+	}
+	return p
+}

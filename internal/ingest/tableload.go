@@ -1,0 +1,349 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// tableLoad is the way of tables of a file into a project.
+type tableLoad struct {
+	options   Options
+	size      int64 // of the file
+	assigned  []assignment
+	unchanged func() error // fails when the file is not what it was
+
+	surveys []*survey
+	rejects rejects
+}
+
+// load takes the tables into the project, in one transaction. Those of which
+// new ones are made are read twice: for the types, and for the rows.
+func (t *tableLoad) load(ctx context.Context, db *projectdb.DB, report *Report) error {
+	if err := t.survey(ctx, false); err != nil {
+		return err
+	}
+	err := db.Load(ctx, func(l *projectdb.Loader) error { return t.run(ctx, l, report) })
+	report.Rejects, report.RejectedRows = t.rejects.list, t.rejects.rows
+	return err
+}
+
+// survey reads the tables of which new ones are made, or every one.
+func (t *tableLoad) survey(ctx context.Context, every bool) error {
+	t.surveys = make([]*survey, len(t.assigned))
+	for i, a := range t.assigned {
+		if a.target.Mode != Create && !every {
+			continue
+		}
+		var err error
+		if t.surveys[i], err = a.look(ctx, t.progress(a.name, 0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// progress returns what tells how far a reading has come, of those that take
+// the table in.
+func (t *tableLoad) progress(table string, before int64) func(rows, bytes int64) {
+	if t.options.Progress == nil {
+		return func(int64, int64) {}
+	}
+	return func(rows, bytes int64) {
+		t.options.Progress(Progress{Table: table, Rows: rows, Bytes: min(before+bytes, t.size), Size: t.size})
+	}
+}
+
+func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report) error {
+	tables, err := l.Tables()
+	if err != nil {
+		return err
+	}
+	placed, err := t.place(ctx, tables)
+	if err != nil {
+		return err
+	}
+	taken, err := l.Names()
+	if err != nil {
+		return err
+	}
+	if err := nameTables(placed, taken); err != nil {
+		return err
+	}
+	for _, p := range placed {
+		filled, err := t.fill(ctx, l, p, placed)
+		if err != nil {
+			return err
+		}
+		report.Tables, report.Notes = append(report.Tables, filled), append(report.Notes, p.notes...)
+		report.Dialect = p.dialect
+	}
+	if t.options.OnError == Abort {
+		if err := t.rejects.err(); err != nil {
+			return err
+		}
+	}
+	return t.unchanged()
+}
+
+// place decides where every table goes.
+func (t *tableLoad) place(ctx context.Context, tables []projectdb.Table) (placed []*placement, err error) {
+	var faults problem.Faults
+	for i, a := range t.assigned {
+		p, err := t.placeOne(ctx, a, t.surveys[i], tables)
+		if !faults.Merge("", err) {
+			return nil, err
+		}
+		placed = append(placed, p)
+	}
+	return placed, faults.Err()
+}
+
+func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tables []projectdb.Table) (*placement, error) {
+	if a.target.Mode == Create {
+		return a.design(sv)
+	}
+	rows, err := a.open(ctx)
+	if err != nil {
+		return nil, explainFault(ctx, err)
+	}
+	columns := rows.columns()
+	if err := rows.Close(); err != nil {
+		return nil, fmt.Errorf("close the file: %w", err)
+	}
+	return a.place(columns, tables)
+}
+
+// nameTables makes sure that new tables have names that are free, and differ.
+// Names that nobody has chosen give way to each other.
+func nameTables(placed []*placement, taken map[string]bool) error {
+	given := map[string]bool{}
+	var conflicts []string
+	for _, p := range placed {
+		if p.target.Mode != Create {
+			continue
+		}
+		if p.target.Table == "" {
+			p.table.Name = projectdb.AdjustName(p.table.Name, "table", given)
+		} else if given[sqlite.Fold(p.table.Name)] {
+			return problem.Invalid(p.field+"table", "Two tables of the file cannot become the same new one.")
+		}
+		given[sqlite.Fold(p.table.Name)] = true
+		if taken[sqlite.Fold(p.table.Name)] {
+			conflicts = append(conflicts, p.table.Name)
+		}
+	}
+	return nameConflict(conflicts)
+}
+
+// fill makes a table, or takes the one that is there, and puts the rows in.
+func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement, placed []*placement) (TableReport, error) {
+	r := TableReport{Source: p.name, Name: p.table.Name, Mode: p.target.Mode, Columns: p.columns()}
+	var err error
+	switch p.target.Mode {
+	case Create:
+		if p.table, err = l.CreateTable(p.table); err != nil {
+			return r, err
+		}
+	case Replace:
+		if r.Deleted, err = l.Empty(&p.table); err != nil {
+			return r, err
+		}
+	}
+	w, err := newRowWriter(l, p, placed)
+	if err != nil {
+		return r, err
+	}
+	defer w.close()
+	before := t.rejects.rows
+	told := t.progress(p.name, t.before(p))
+	for part, err := range p.convert(ctx) {
+		if err != nil {
+			return r, err
+		}
+		t.rejects.merge(part.rejects)
+		if err := w.rows(part, &t.rejects); err != nil {
+			return r, err
+		}
+		p.hear(part)
+		if told(w.inserted+w.updated, part.bytes); t.options.OnError == Abort && t.rejects.full() {
+			break
+		}
+	}
+	r.Inserted, r.Updated, r.Rows = w.inserted, w.updated, w.inserted+w.updated
+	r.Rejected = t.rejects.rows - before
+	return r, nil
+}
+
+// before returns how much of the file counts as read when the rows of a table
+// begin: its first reading is half of the work.
+func (t *tableLoad) before(p *placement) int64 {
+	if p.target.Mode == Create {
+		return t.size / 2
+	}
+	return 0
+}
+
+// rowWriter puts rows into a table.
+type rowWriter struct {
+	placement  *placement
+	insert     *projectdb.Inserter // nil: only rows that are there
+	update     *projectdb.Updater  // nil: only new rows
+	references []*projectdb.Reference
+	values     []sqlite.Value
+
+	inserted, updated int64
+}
+
+func newRowWriter(l *projectdb.Loader, p *placement, placed []*placement) (w *rowWriter, err error) {
+	names := p.names()
+	w = &rowWriter{placement: p, values: make([]sqlite.Value, len(names))}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	if len(p.key) > 0 {
+		if w.update, err = l.Update(&p.table, names, p.key); err != nil {
+			return nil, err
+		}
+	}
+	if p.target.Mode != Update {
+		if w.insert, _, err = l.Insert(&p.table, names, false); err != nil {
+			return nil, err
+		}
+	}
+	filled := make([]string, len(placed))
+	for i, other := range placed {
+		filled[i] = other.table.Name
+	}
+	w.references, err = l.References(&p.table, names, filled)
+	return w, err
+}
+
+func (w *rowWriter) close() {
+	if w.insert != nil {
+		w.insert.Close()
+	}
+	if w.update != nil {
+		w.update.Close()
+	}
+	for _, reference := range w.references {
+		reference.Close()
+	}
+}
+
+// rows puts the rows of a portion in and notes those that cannot be.
+func (w *rowWriter) rows(part *portion, into *rejects) error {
+	for i := range part.batch.Rows {
+		for k, cell := range part.batch.Row(i) {
+			w.values[k] = part.batch.Value(cell)
+		}
+		if err := w.row(); err != nil {
+			reject, known := w.reject(err)
+			if !known {
+				return err
+			}
+			reject.Line = part.lines[i]
+			into.add(reject)
+		}
+	}
+	return nil
+}
+
+var errNoRow = errors.New("The table has no row with this key.")
+
+// lostReference says that the row that a foreign key refers to does not exist.
+type lostReference struct{ *projectdb.Reference }
+
+// Error is the sentence about it.
+func (l lostReference) Error() string {
+	return fmt.Sprintf("The table %s has no row that it refers to.", l.Parent)
+}
+
+func (w *rowWriter) row() error {
+	for _, reference := range w.references {
+		holds, err := reference.Holds(w.values)
+		if err != nil {
+			return err
+		}
+		if !holds {
+			return lostReference{reference}
+		}
+	}
+	if w.update != nil {
+		found, err := w.update.Row(w.values)
+		if err != nil {
+			return err
+		}
+		if found {
+			w.updated++
+			return nil
+		}
+	}
+	if w.insert == nil {
+		return errNoRow
+	}
+	if err := w.insert.Row(w.values); err != nil {
+		return err
+	}
+	w.inserted++
+	return nil
+}
+
+// reject says why a row was refused, if it is the row's fault.
+func (w *rowWriter) reject(err error) (r Reject, known bool) {
+	r.Table = w.placement.name
+	columns := sqlite.ConstraintColumns(err)
+	var lost lostReference
+	switch fault := sqlite.FaultOf(err); {
+	case err == errNoRow:
+		r.Reason, columns = err.Error(), w.placement.key
+	case errors.As(err, &lost):
+		r.Reason, columns = err.Error(), w.named(lost.Columns)
+	case fault == sqlite.Unique:
+		r.Reason = "Another row has this value already."
+		if len(columns) > 1 {
+			r.Reason = "Another row has the same values in " + strings.Join(columns, ", ") + " already."
+		}
+	case fault == sqlite.NotNull:
+		r.Reason = "A value is required."
+	case fault == sqlite.DataType:
+		r.Reason = "The value does not fit the type of the column."
+	case fault == sqlite.Check:
+		r.Reason = fmt.Sprintf("The row does not satisfy the table's %s.", oneLine(sqlite.Message(err)))
+	case fault == sqlite.TooBig:
+		r.Reason = "A value is larger than SQLite can hold."
+	default:
+		return r, false
+	}
+	if len(columns) > 0 {
+		r.Column, r.Value = w.inFile(columns[0])
+	}
+	return r, true
+}
+
+func (w *rowWriter) named(places []int) []string {
+	names := make([]string, len(places))
+	for i, k := range places {
+		names[i] = w.placement.table.Columns[w.placement.into[k]].Name
+	}
+	return names
+}
+
+// inFile returns the name in the file of a column of the table, and the value
+// that the row has for it. One that the file does not have goes by its own name.
+func (w *rowWriter) inFile(column string) (name, value string) {
+	p := w.placement
+	for k, to := range p.into {
+		if sqlite.Fold(p.table.Columns[to].Name) == sqlite.Fold(column) {
+			return label(p.source, p.from[k]), shorten(w.values[k])
+		}
+	}
+	return column, ""
+}

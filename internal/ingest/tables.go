@@ -1,0 +1,379 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// tableSource is a table in a file. It can be read from its beginning any
+// number of times, and gives the same rows each time.
+type tableSource struct {
+	name string // as the file calls it; the file's own where the table has none
+	text bool   // every value is text: what looks like a number is taken for one
+	nul  bool   // such text may hold NUL characters: nothing is detected by its content
+	open func(ctx context.Context) (tableRows, error)
+}
+
+// tableRows reads the rows of a table.
+type tableRows interface {
+	// columns returns the columns, with their types where the file declares them.
+	// The name of one that has none is empty.
+	columns() []format.Column
+	// next returns the next row, or io.EOF. The values are valid until the next
+	// call; there may be more or fewer of them than columns. Faults of the file
+	// are *format.FileError.
+	next() ([]sqlite.Value, error)
+	// line returns where the last row is: its line in a text, or else its number.
+	line() int64
+	// bytes returns how much of the file has been read, 0 when that is not known.
+	bytes() int64
+	// remarks returns, at the end, how the file was read if it is CSV, and what is
+	// to be said of it.
+	remarks() (*Dialect, notes)
+	Close() error
+}
+
+// label is the name by which people speak of a column of the file.
+func label(columns []format.Column, i int) string {
+	if columns[i].Name != "" {
+		return columns[i].Name
+	}
+	return "column_" + strconv.Itoa(i+1)
+}
+
+// csvRows are the rows of a CSV file.
+type csvRows struct {
+	reader *format.CSVReader
+	file   *countedFile
+	header []format.Column
+	first  []format.Field // read before to know how many there are
+	row    []sqlite.Value
+}
+
+const emptyLines = "The file holds nothing but empty lines."
+
+func openCSV(ctx context.Context, path string, d format.ReadDialect) (*csvRows, error) {
+	file, err := openCounted(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	r := &csvRows{file: file}
+	if err := r.begin(d); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return r, nil
+}
+
+func (r *csvRows) begin(d format.ReadDialect) (err error) {
+	if r.reader, err = format.NewCSVReader(r.file, d); err != nil {
+		return err
+	}
+	for _, name := range r.reader.Header() {
+		r.header = append(r.header, format.Column{Name: name})
+	}
+	if r.header != nil {
+		return nil
+	}
+	if r.first, err = r.reader.Read(); err == io.EOF {
+		return &format.FileError{Reason: emptyLines}
+	}
+	r.header = make([]format.Column, len(r.first))
+	return err
+}
+
+func (r *csvRows) columns() []format.Column { return r.header }
+func (r *csvRows) line() int64              { return r.reader.Line() }
+func (r *csvRows) bytes() int64             { return r.file.read }
+func (r *csvRows) Close() error             { return r.file.Close() }
+
+func (r *csvRows) remarks() (*Dialect, notes) {
+	d := r.reader.Dialect()
+	var said notes
+	if d.Encoding != format.UTF8 {
+		said.add("file", "It was read as %s; texts are kept as UTF-8.", d.Encoding)
+	}
+	if invalid := r.reader.InvalidUTF8(); invalid > 0 {
+		said.add("file", "%s bytes that are not UTF-8. They are kept as they are.", strings.Replace(have(invalid), "row", "field", 1))
+	}
+	told := &Dialect{
+		Encoding: string(d.Encoding), BOM: d.BOM, Delimiter: string(rune(d.Delimiter)), Header: d.Header, LineEnd: string(d.LineEnd),
+	}
+	if d.Quote != format.NoQuote {
+		told.Quote = string(rune(d.Quote))
+	}
+	return told, said
+}
+
+func (r *csvRows) next() ([]sqlite.Value, error) {
+	fields := r.first
+	if r.first = nil; fields == nil {
+		var err error
+		if fields, err = r.reader.Read(); err != nil {
+			return nil, err
+		}
+	}
+	r.row = r.row[:0]
+	for _, f := range fields {
+		if f.Null {
+			r.row = append(r.row, sqlite.Value{})
+			continue
+		}
+		r.row = append(r.row, sqlite.Value{Kind: sqlite.Text, Bytes: f.Bytes})
+	}
+	return r.row, nil
+}
+
+// readerRows are the rows that a format.TableReader gives.
+type readerRows struct {
+	format.TableReader
+	read   func() int64
+	close  func() error
+	batch  sqlite.Batch
+	at     int // next row of the batch
+	number int64
+	row    []sqlite.Value
+}
+
+const readerBatch = 256 // rows
+
+func (r *readerRows) columns() []format.Column { return r.Columns() }
+func (r *readerRows) line() int64              { return r.number }
+func (r *readerRows) bytes() int64             { return r.read() }
+
+func (r *readerRows) remarks() (*Dialect, notes) { return nil, nil }
+
+func (r *readerRows) next() ([]sqlite.Value, error) {
+	if r.at == r.batch.Rows {
+		some, err := r.Read(&r.batch, readerBatch)
+		if err != nil {
+			return nil, err
+		}
+		if !some {
+			return nil, io.EOF
+		}
+		r.at = 0
+	}
+	r.row = r.row[:0]
+	for _, cell := range r.batch.Row(r.at) {
+		r.row = append(r.row, r.batch.Value(cell))
+	}
+	r.at++
+	r.number++
+	return r.row, nil
+}
+
+func (r *readerRows) Close() error { return errors.Join(r.TableReader.Close(), r.close()) }
+
+// nullTextRows takes texts for NULL.
+type nullTextRows struct {
+	tableRows
+	texts map[string]bool
+}
+
+func withNullTexts(rows tableRows, texts []string) tableRows {
+	if len(texts) == 0 {
+		return rows
+	}
+	n := nullTextRows{rows, map[string]bool{}}
+	for _, text := range texts {
+		n.texts[text] = true
+	}
+	return n
+}
+
+func (n nullTextRows) next() ([]sqlite.Value, error) {
+	row, err := n.tableRows.next()
+	for i, v := range row {
+		if v.Kind == sqlite.Text && n.texts[string(v.Bytes)] {
+			row[i] = sqlite.Value{}
+		}
+	}
+	return row, err
+}
+
+// countedFile is a file that is read until ctx ends.
+type countedFile struct {
+	*os.File
+	ctx  context.Context
+	read int64
+}
+
+func openCounted(ctx context.Context, path string) (*countedFile, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return &countedFile{File: f, ctx: ctx}, nil
+}
+
+// Read reads on.
+func (f *countedFile) Read(p []byte) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := f.File.Read(p)
+	f.read += int64(n)
+	return n, err
+}
+
+// ReadAt reads at any place. Of a file that is read so, the furthest place
+// counts.
+func (f *countedFile) ReadAt(p []byte, at int64) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := f.File.ReadAt(p, at)
+	f.read = max(f.read, at+int64(n))
+	return n, err
+}
+
+// version is what changes when a file is written.
+type version struct {
+	size     int64
+	modified time.Time
+}
+
+func versionOf(path string) (version, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return version{}, unreadable(err)
+	}
+	return version{info.Size(), info.ModTime()}, nil
+}
+
+// fileTables returns the tables of a file that is one table, or one for each
+// sheet.
+func fileTables(ctx context.Context, path, name string, kind Kind, o Options) ([]tableSource, error) {
+	switch kind {
+	case KindJSON, KindNDJSON:
+		return jsonTable(ctx, path, name, kind)
+	case KindXLSX:
+		return sheets(ctx, path, name, o)
+	case KindParquet:
+		return []tableSource{{name: name, open: func(ctx context.Context) (tableRows, error) {
+			return openReaderAt(ctx, path, func(f *countedFile, size int64) (format.TableReader, error) {
+				return format.NewParquetReader(f, size)
+			})
+		}}}, nil
+	}
+	return []tableSource{{name: name, text: true, nul: o.CSV.Complete(), open: func(ctx context.Context) (tableRows, error) {
+		rows, err := openCSV(ctx, path, o.CSV)
+		if err != nil {
+			return nil, err
+		}
+		return withNullTexts(rows, o.NullTexts), nil
+	}}}, nil
+}
+
+// jsonTable returns the table of an array of objects, or of objects one per
+// line, after it has read all of them for their keys.
+func jsonTable(ctx context.Context, path, name string, kind Kind) ([]tableSource, error) {
+	file, err := openCounted(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var t format.JSONTable
+	if kind == KindNDJSON {
+		t, err = format.ScanNDJSON(file)
+	} else {
+		var tables []format.JSONTable
+		if tables, err = format.ScanJSON(file); err == nil {
+			t = tables[0]
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []tableSource{{name: name, open: func(ctx context.Context) (tableRows, error) {
+		return openReader(ctx, path, func(f *countedFile) (format.TableReader, error) {
+			if kind == KindNDJSON {
+				return format.NewNDJSONReader(f, t.Columns), nil
+			}
+			return format.NewJSONReader(f, t)
+		})
+	}}}, nil
+}
+
+// sheets returns a table for the sheet that is asked for, or for each one.
+func sheets(ctx context.Context, path, name string, o Options) ([]tableSource, error) {
+	names, err := sheetNames(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if o.Sheet != "" {
+		found, err := oneOf("sheet", "The workbook has no sheet %s", o.Sheet, names)
+		if err != nil {
+			return nil, err
+		}
+		names = []string{found}
+	}
+	var tables []tableSource
+	for _, sheet := range names {
+		t := tableSource{name: sheet, open: func(ctx context.Context) (tableRows, error) {
+			rows, err := openReaderAt(ctx, path, func(f *countedFile, size int64) (format.TableReader, error) {
+				book, err := format.OpenWorkbook(f, size)
+				if err != nil {
+					return nil, err
+				}
+				return book.Sheet(sheet, o.CSV.Header != format.WithoutHeader)
+			})
+			if err != nil {
+				return nil, err
+			}
+			return withNullTexts(rows, o.NullTexts), nil
+		}}
+		if len(names) == 1 && o.Sheet == "" {
+			t.name = name
+		}
+		tables = append(tables, t)
+	}
+	return tables, nil
+}
+
+func sheetNames(ctx context.Context, path string) ([]string, error) {
+	file, err := openCounted(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	book, err := format.OpenWorkbook(file, info.Size())
+	if err != nil {
+		return nil, err
+	}
+	return book.Sheets(), nil
+}
+
+func openReader(ctx context.Context, path string, open func(*countedFile) (format.TableReader, error)) (tableRows, error) {
+	file, err := openCounted(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := open(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &readerRows{TableReader: reader, read: func() int64 { return file.read }, close: file.Close}, nil
+}
+
+func openReaderAt(ctx context.Context, path string, open func(f *countedFile, size int64) (format.TableReader, error)) (tableRows, error) {
+	return openReader(ctx, path, func(f *countedFile) (format.TableReader, error) {
+		info, err := f.Stat()
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		return open(f, info.Size())
+	})
+}

@@ -1,0 +1,456 @@
+package ingest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// assignment is a table of the file and where it goes.
+type assignment struct {
+	tableSource
+	target Target
+	field  string // what the target is called in the options, such as "tables.orders."
+}
+
+// assign picks the tables of the file that are wanted, and says where each one
+// goes.
+func assign(tables []tableSource, o Options) ([]assignment, error) {
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.name
+	}
+	faults := unknownTables(names, o)
+	if len(tables) > 1 {
+		faults.Merge("", o.Target.onlyForOne())
+	}
+	var assigned []assignment
+	for _, t := range tables {
+		if !o.wants(t.name) {
+			continue
+		}
+		a := assignment{tableSource: t, target: o.Target}
+		if own, ok := o.table(t.name); ok {
+			a.target, a.field = own.or(o.Target), "tables."+t.name+"."
+		}
+		faults.Merge("", a.target.check(a.field))
+		assigned = append(assigned, a)
+	}
+	if len(assigned) == 0 && faults.Len() == 0 {
+		faults.Add("include_tables", "No table of the file is left.")
+	}
+	return assigned, faults.Err()
+}
+
+// unknownTables notes names in the options that the file does not have.
+func unknownTables(names []string, o Options) (faults problem.Faults) {
+	note := func(field, name string) {
+		_, err := oneOf(field, "The file has no table %s", name, names)
+		faults.Merge("", err)
+	}
+	for i, name := range o.Include {
+		note(fmt.Sprintf("include_tables[%d]", i), name)
+	}
+	for i, name := range o.Exclude {
+		note(fmt.Sprintf("exclude_tables[%d]", i), name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Tables)) {
+		note("tables."+name, name)
+	}
+	return faults
+}
+
+// wants reports whether a table of the file is to come in.
+func (o Options) wants(name string) bool {
+	listed := func(list []string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return sqlite.Fold(s) == sqlite.Fold(name) })
+	}
+	return (len(o.Include) == 0 || listed(o.Include)) && !listed(o.Exclude)
+}
+
+// table returns what the options say of a single table.
+func (o Options) table(name string) (Target, bool) {
+	for key, t := range o.Tables {
+		if sqlite.Fold(key) == sqlite.Fold(name) {
+			return t, true
+		}
+	}
+	return Target{}, false
+}
+
+// or fills in what is said for all tables.
+func (t Target) or(all Target) Target {
+	if t.Mode == "" {
+		t.Mode = all.Mode
+	}
+	t.Dates = t.Dates || all.Dates
+	return t
+}
+
+// onlyForOne refuses what makes no sense for several tables.
+func (t Target) onlyForOne() error {
+	var faults problem.Faults
+	for _, option := range []struct {
+		name string
+		set  bool
+	}{
+		{"table", t.Table != ""}, {"key", len(t.Key) > 0}, {"columns", len(t.Columns) > 0},
+		{"skip", len(t.Skip) > 0}, {"types", len(t.Types) > 0},
+	} {
+		if option.set {
+			faults.Add(option.name, "The file has several tables: say it of a single one, in tables.")
+		}
+	}
+	return faults.Err()
+}
+
+// check finds what is wrong with a target by itself.
+func (t *Target) check(field string) error {
+	var faults problem.Faults
+	switch t.Mode {
+	case "":
+		t.Mode = Create
+	case Create, Append, Replace, Upsert, Update:
+	default:
+		faults.Add(field+"mode", "The mode must be create, append, replace, upsert or update.")
+	}
+	if len(t.Key) > 0 && t.Mode != Upsert && t.Mode != Update {
+		faults.Add(field+"key", "A key is for the modes upsert and update.")
+	}
+	if len(t.Types) > 0 && t.Mode != Create {
+		faults.Add(field+"types", "The table has its types already; types are for the mode create.")
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Types)) {
+		if !slices.Contains(columnTypes, t.Types[name]) {
+			faults.Add(field+"types."+name, "The type must be %s.", strings.Join(columnTypes, ", "))
+		}
+	}
+	return faults.Err()
+}
+
+var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
+
+// placement is where the columns of a table of the file go.
+type placement struct {
+	assignment
+	source   []format.Column // all columns in the file
+	from     []int           // of them, those that come in
+	table    projectdb.Table // that is made or filled
+	into     []int           // columns of the table, beside from
+	key      []string        // of the table: upsert and update
+	inferred []inference     // of all columns in the file, when the table is made
+	dialect  *Dialect        // of a CSV file, when it has been read
+	notes    notes
+}
+
+// skipped reports whether a column of the file is left out.
+func (a *assignment) skipped(columns []format.Column, i int) bool {
+	return slices.Contains(a.target.Skip, label(columns, i))
+}
+
+// checkNames makes sure that the columns that the options speak of are there.
+func (a *assignment) checkNames(columns []format.Column) error {
+	var faults problem.Faults
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = label(columns, i)
+	}
+	note := func(field, name string) {
+		if !slices.Contains(names, name) {
+			faults.Add(a.field+field, "The file has no column %s%s", name, suggest(name, names))
+		}
+	}
+	for i, name := range a.target.Skip {
+		note(fmt.Sprintf("skip[%d]", i), name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.target.Columns)) {
+		note("columns."+name, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.target.Types)) {
+		note("types."+name, name)
+	}
+	return faults.Err()
+}
+
+// place decides where the columns of a table go that the project has.
+func (a assignment) place(columns []format.Column, tables []projectdb.Table) (*placement, error) {
+	p := &placement{assignment: a, source: columns}
+	table, err := a.existing(tables)
+	if err != nil {
+		return nil, err
+	}
+	p.table = *table
+	faults := problem.Faults{}
+	faults.Merge("", a.checkNames(columns))
+	byPlace := a.byPlace(columns, table)
+	taken := map[int]int{}
+	for i := range columns {
+		if a.skipped(columns, i) {
+			continue
+		}
+		to := p.find(i, byPlace, &faults)
+		if to < 0 {
+			continue
+		}
+		if other, twice := taken[to]; twice {
+			faults.Add(a.field+"columns."+label(columns, i), "The column %s of the table gets the values of %s already: skip one of them.", table.Columns[to].Name, label(columns, other))
+			continue
+		}
+		taken[to] = i
+		p.from, p.into = append(p.from, i), append(p.into, to)
+	}
+	if len(p.from) == 0 && faults.Len() == 0 {
+		faults.Add(a.field+"skip", "No column of the file is left.")
+	}
+	if faults.Len() == 0 {
+		faults.Merge("", p.findKey())
+	}
+	return p, faults.Err()
+}
+
+// existing returns the table that the rows go into.
+func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error) {
+	wanted := a.target.Table
+	if wanted == "" {
+		wanted = projectdb.AdjustName(a.name, "table", map[string]bool{})
+	}
+	names := make([]string, len(tables))
+	for i := range tables {
+		names[i] = tables[i].Name
+		if sqlite.Fold(tables[i].Name) == sqlite.Fold(wanted) || fmt.Sprint(tables[i].ID) == wanted {
+			return &tables[i], nil
+		}
+	}
+	return nil, problem.Invalid(a.field+"table", "The project has no table %s%s Only the mode create makes one.", wanted, suggest(wanted, names))
+}
+
+// byPlace reports whether the columns of the file, which have no names, are
+// those of the table in its order.
+func (a assignment) byPlace(columns []format.Column, table *projectdb.Table) bool {
+	unnamed := !slices.ContainsFunc(columns, func(c format.Column) bool { return c.Name != "" })
+	return unnamed && len(columns) == len(table.Columns) && len(a.target.Columns) == 0
+}
+
+// find returns the column of the table that column i of the file goes into, or
+// -1.
+func (p *placement) find(i int, byPlace bool, faults *problem.Faults) int {
+	name := label(p.source, i)
+	wanted, mapped := p.target.Columns[name]
+	if !mapped {
+		wanted = name
+	}
+	to := slices.IndexFunc(p.table.Columns, func(c projectdb.Column) bool { return sqlite.Fold(c.Name) == sqlite.Fold(wanted) })
+	if to < 0 && !mapped {
+		// Names are adjusted when a table is made of a file.
+		adjusted := projectdb.AdjustName(name, "column", map[string]bool{})
+		to = slices.IndexFunc(p.table.Columns, func(c projectdb.Column) bool { return sqlite.Fold(c.Name) == sqlite.Fold(adjusted) })
+	}
+	if byPlace {
+		to = i
+	}
+	switch {
+	case to < 0:
+		faults.Add(p.field+"columns."+name, "The table %s has no column %s%s Map the column to one that it has, or skip it.", p.table.Name, wanted, suggest(wanted, columnNamesOf(&p.table)))
+	case p.table.Columns[to].Generated != "" && mapped:
+		faults.Add(p.field+"columns."+name, "The column %s is generated and cannot be set.", wanted)
+		return -1
+	case p.table.Columns[to].Generated != "":
+		p.notes.add("column "+name, "The column %s of the table is generated; what the file has is left out.", p.table.Columns[to].Name)
+		return -1
+	}
+	return to
+}
+
+// findKey finds the columns by which rows are recognized.
+func (p *placement) findKey() error {
+	if p.target.Mode != Upsert && p.target.Mode != Update {
+		return nil
+	}
+	var faults problem.Faults
+	for i, name := range p.target.Key {
+		column := p.table.Column(name)
+		if column == nil {
+			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "The table %s has no column %s%s", p.table.Name, name, suggest(name, columnNamesOf(&p.table)))
+			continue
+		}
+		p.key = append(p.key, column.Name)
+	}
+	if len(p.target.Key) == 0 {
+		for _, part := range p.table.PrimaryKey {
+			p.key = append(p.key, part.Column)
+		}
+	}
+	switch {
+	case faults.Len() > 0:
+	case len(p.key) == 0:
+		faults.Add(p.field+"key", "The table %s has no primary key: name the columns by which its rows are recognized.", p.table.Name)
+	case !isUnique(&p.table, p.key):
+		faults.Add(p.field+"key", "Several rows of %s may have the same values in %s: a key is the primary key or unique.", p.table.Name, strings.Join(p.key, ", "))
+	}
+	for _, name := range p.key {
+		if !slices.ContainsFunc(p.into, func(to int) bool { return p.table.Columns[to].Name == name }) {
+			faults.Add(p.field+"key", "The file has no values for %s, which belongs to the key.", name)
+		}
+	}
+	return faults.Err()
+}
+
+// isUnique reports whether no two rows have the same values in the columns.
+func isUnique(t *projectdb.Table, columns []string) bool {
+	shape := tablePlan{shape: *t}
+	return shape.hasKey(projectdb.ForeignKey{Columns: columns, ParentColumns: columns})
+}
+
+func columnNamesOf(t *projectdb.Table) []string {
+	names := make([]string, len(t.Columns))
+	for i, column := range t.Columns {
+		names[i] = column.Name
+	}
+	return names
+}
+
+// design decides what the table is that is made.
+func (a assignment) design(sv *survey) (*placement, error) {
+	const mostColumns = 2000 // of a table of SQLite
+	p := &placement{assignment: a, source: sv.columns, inferred: sv.found}
+	if err := a.checkNames(sv.columns); err != nil {
+		return nil, err
+	}
+	var wanted []string
+	for i := range sv.columns {
+		if !a.skipped(sv.columns, i) {
+			p.from, p.into = append(p.from, i), append(p.into, len(p.into))
+			name, mapped := a.target.Columns[label(sv.columns, i)]
+			if !mapped {
+				name = label(sv.columns, i)
+			}
+			wanted = append(wanted, name)
+		}
+	}
+	switch {
+	case len(p.from) == 0:
+		return nil, problem.Invalid(a.field+"skip", "No column of the file is left.")
+	case len(p.from) > mostColumns:
+		return nil, invalid("The table has %d columns; %d are the most.", len(p.from), mostColumns)
+	}
+	p.table.Name = a.target.Table
+	if p.table.Name == "" {
+		p.table.Name = projectdb.AdjustName(a.name, "table", map[string]bool{})
+	}
+	var faults problem.Faults
+	projectdb.CheckName(&faults, a.field+"table", p.table.Name)
+	for k, name := range allowedNames(wanted, "column", map[string]bool{}) {
+		i := p.from[k]
+		if source := label(sv.columns, i); name != wanted[k] && wanted[k] != source {
+			faults.Add(a.field+"columns."+source, "The name %s is not allowed here or used twice.", wanted[k])
+		} else if name != sv.columns[i].Name && sv.header && wanted[k] == source {
+			p.notes.add("column "+sv.subject(i), "The name is empty, not allowed here or used twice; the column is now named %s.", name)
+		}
+		p.table.Columns = append(p.table.Columns, projectdb.Column{Name: name, Type: p.chosen(i).Type})
+	}
+	return p, faults.Err()
+}
+
+// chosen returns the type of a column of a table that is made, and why.
+func (p *placement) chosen(i int) ColumnReport {
+	c := ColumnReport{Source: p.source[i].Name, DeclaredType: p.source[i].Type}
+	if told := p.target.Types[label(p.source, i)]; told != "" {
+		c.Type, c.Reason = told, "it was asked for"
+		return c
+	}
+	n := &p.inferred[i]
+	c.Type, c.Reason = n.columnType(p.source[i].Type)
+	c.Decisive, c.Line = n.deciding, n.line
+	return c
+}
+
+// columns reports about the columns that come in.
+func (p *placement) columns() []ColumnReport {
+	list := make([]ColumnReport, 0, len(p.from))
+	for k, i := range p.from {
+		column := p.table.Columns[p.into[k]]
+		c := ColumnReport{Source: p.source[i].Name, DeclaredType: p.source[i].Type, Type: column.Type}
+		if p.target.Mode == Create {
+			c = p.chosen(i)
+		}
+		if c.Name = column.Name; c.Source == "" {
+			c.Source = unnamedSource(p.source, i)
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// unnamedSource is what a column is called in a report that has no name: one
+// of a file without names goes by its place.
+func unnamedSource(columns []format.Column, i int) string {
+	if slices.ContainsFunc(columns, func(c format.Column) bool { return c.Name != "" }) {
+		return ""
+	}
+	return label(columns, i)
+}
+
+// names returns the names of the columns of the table that get values.
+func (p *placement) names() []string {
+	names := make([]string, len(p.into))
+	for k, to := range p.into {
+		names[k] = p.table.Columns[to].Name
+	}
+	return names
+}
+
+// oneOf finds a name in a list, in any letter case.
+func oneOf(field, lacking, name string, names []string) (string, error) {
+	for _, known := range names {
+		if sqlite.Fold(known) == sqlite.Fold(name) {
+			return known, nil
+		}
+	}
+	return "", problem.Invalid(field, lacking+"%s", name, suggest(name, names))
+}
+
+// suggest returns the end of a sentence about a mistyped name: it names the
+// candidate that is nearest, if one is near.
+func suggest(name string, candidates []string) string {
+	best, nearest := len(name)/3+2, ""
+	for _, candidate := range candidates {
+		if distance := editDistance(strings.ToLower(name), strings.ToLower(candidate)); distance < best {
+			best, nearest = distance, candidate
+		}
+	}
+	if nearest == "" {
+		return "."
+	}
+	return fmt.Sprintf("; did you mean %s?", nearest)
+}
+
+// editDistance is Levenshtein's, in bytes. Long names are never near.
+func editDistance(a, b string) int {
+	const long = 100
+	if len(a) > long || len(b) > long {
+		return long
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
