@@ -102,6 +102,9 @@ type call struct {
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{edge: e, w: w, r: r, id: e.newID("req_")}
 	w.Header().Set("X-Request-Id", c.id)
+	if r.Header.Get(tusHeader) != "" {
+		w.Header().Set(tusHeader, tusVersion) // in every answer, as the protocol asks
+	}
 	defer c.rescue()
 	c.guardBody()
 	out, err := c.run()

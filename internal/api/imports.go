@@ -8,6 +8,7 @@ import (
 	"encoding/csv"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -196,11 +197,11 @@ func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, in sendIn, 
 		return out, err
 	}
 	ws.Close() // an upload takes long, and keeps no project from being deleted
-	if s.file == nil {
+	if s.file == nil && order.Size > 0 {
 		out = Answer[importMade]{Data: importMade{Import: m}, Location: importPath(&m), Header: uploadHeaders(&m), Replayed: replayed}
 		return out, nil
 	}
-	m, replayed, err = h.imports.Receive(ctx, ws.Project.ID, m.ID, imports.Part{Body: s.file})
+	m, replayed, err = h.imports.Receive(ctx, ws.Project.ID, m.ID, imports.Part{Body: cmp.Or(s.file, io.Reader(http.NoBody))})
 	if err != nil {
 		return out, err
 	}

@@ -17,7 +17,10 @@ import (
 
 // tusVersion is the version of the protocol for resumable uploads that is
 // spoken, https://tus.io/protocols/resumable-upload.
-const tusVersion = "1.0.0"
+const (
+	tusHeader  = "Tus-Resumable"
+	tusVersion = "1.0.0"
+)
 
 // sending is a file that a call brings, in whatever form.
 type sending struct {
@@ -113,7 +116,7 @@ func speaksTus(version string) error {
 	if version == tusVersion {
 		return nil
 	}
-	return &otherStatus{problem.Invalid("Tus-Resumable", "must be %s", tusVersion), http.StatusPreconditionFailed}
+	return &otherStatus{problem.Invalid(tusHeader, "must be %s", tusVersion), http.StatusPreconditionFailed}
 }
 
 func sizeOf(header, text string) (int64, error) {
@@ -128,7 +131,7 @@ func base64Of(text string) ([]byte, error) { return base64.StdEncoding.DecodeStr
 
 // uploadHeaders tell how far an upload is.
 func uploadHeaders(m *imports.Manifest) map[string]string {
-	header := map[string]string{"Tus-Resumable": tusVersion, "Upload-Offset": strconv.FormatInt(m.ReceivedBytes, 10)}
+	header := map[string]string{"Upload-Offset": strconv.FormatInt(m.ReceivedBytes, 10)}
 	if m.SizeBytes != nil {
 		header["Upload-Length"] = strconv.FormatInt(*m.SizeBytes, 10)
 	}

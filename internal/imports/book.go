@@ -69,7 +69,7 @@ type record struct {
 	expires   time.Time // of the file; zero when it is not kept
 	resumable bool
 	work      work
-	rejects   []ingest.Reject
+	rejects   []ingest.Reject // only of a job that is being settled; readRejects reads them
 }
 
 // work is what a job needs to know beside the manifest.
@@ -120,21 +120,21 @@ var bookOptions = json.JoinOptions(jsontext.AllowInvalidUTF8(true), json.Determi
 	})))
 
 // texts are the parts of a record that are kept as JSON.
-func (r *record) texts() (work, rejects, manifest string, err error) {
-	var texts [3]string
-	for i, part := range []any{r.work, r.rejects, r.manifest} {
-		text, err := json.Marshal(part, bookOptions)
-		if err != nil {
-			return "", "", "", fmt.Errorf("encode the import %s: %w", r.manifest.ID, err)
-		}
-		texts[i] = string(text)
+func (r *record) texts() (work, manifest string, err error) {
+	w, err := json.Marshal(r.work, bookOptions)
+	if err != nil {
+		return "", "", fmt.Errorf("encode the work of the import %s: %w", r.manifest.ID, err)
 	}
-	return texts[0], texts[1], texts[2], nil
+	m, err := json.Marshal(r.manifest, bookOptions)
+	if err != nil {
+		return "", "", fmt.Errorf("encode the manifest of the import %s: %w", r.manifest.ID, err)
+	}
+	return string(w), string(m), nil
 }
 
 // add enters a new import.
 func (b book) add(ctx context.Context, r *record, now time.Time) error {
-	work, rejects, manifest, err := r.texts()
+	work, manifest, err := r.texts()
 	if err != nil {
 		return err
 	}
@@ -145,14 +145,14 @@ func (b book) add(ctx context.Context, r *record, now time.Time) error {
 			}
 		}
 		return c.Exec(`
-INSERT INTO imports (id, project_id, status, expires_at, resumable, work, rejects, manifest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			r.manifest.ID, r.projectID, string(r.manifest.Status), millis(r.expires), r.resumable, work, rejects, manifest)
+INSERT INTO imports (id, project_id, status, expires_at, resumable, work, manifest)
+VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			r.manifest.ID, r.projectID, string(r.manifest.Status), millis(r.expires), r.resumable, work, manifest)
 	})
 }
 
 // columns in the order in which scanRecord reads them.
-const columns = "project_id, status, attempt, begun_at, settled_at, expires_at, resumable, work, rejects, manifest"
+const columns = "project_id, status, attempt, begun_at, settled_at, expires_at, resumable, work, manifest"
 
 func scanRecord(s *sqlite.Stmt) (*record, error) {
 	r := &record{projectID: s.Int(0), attempt: s.Int(2), resumable: s.Int(6) != 0}
@@ -161,7 +161,7 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 			*at = time.UnixMilli(s.Int(3 + i))
 		}
 	}
-	for i, into := range []any{&r.work, &r.rejects, &r.manifest} {
+	for i, into := range []any{&r.work, &r.manifest} {
 		if err := json.Unmarshal([]byte(s.Text(7+i)), into, bookOptions); err != nil {
 			return nil, fmt.Errorf("decode an entry of the book of imports: %w", err)
 		}
@@ -233,15 +233,44 @@ func (b book) change(ctx context.Context, projectID int64, id string, fn func(*s
 }
 
 func update(c *sqlite.Conn, r *record) error {
-	work, rejects, manifest, err := r.texts()
+	work, manifest, err := r.texts()
 	if err != nil {
 		return err
 	}
 	return c.Exec(`
 UPDATE imports
-SET status = ?, attempt = ?, begun_at = ?, settled_at = ?, expires_at = ?, work = ?, rejects = ?, manifest = ?
+SET status = ?, attempt = ?, begun_at = ?, settled_at = ?, expires_at = ?, work = ?, manifest = ?
 WHERE id = ?`,
-		string(r.manifest.Status), r.attempt, millis(r.begun), millis(r.settled), millis(r.expires), work, rejects, manifest, r.manifest.ID)
+		string(r.manifest.Status), r.attempt, millis(r.begun), millis(r.settled), millis(r.expires), work, manifest, r.manifest.ID)
+}
+
+// keepRejects stores the rows that a job has refused, in the place of those of
+// an earlier run.
+func keepRejects(c *sqlite.Conn, id string, rejects []ingest.Reject) error {
+	text, err := json.Marshal(rejects, bookOptions)
+	if err != nil {
+		return fmt.Errorf("encode the rejects of %s: %w", id, err)
+	}
+	return c.Exec("UPDATE imports SET rejects = ? WHERE id = ?", string(text), id)
+}
+
+// readRejects returns the rows that an import of a project has refused.
+func (b book) readRejects(ctx context.Context, projectID int64, id string) (rejects []ingest.Reject, err error) {
+	text := ""
+	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
+		text, err = c.Text("SELECT rejects FROM imports WHERE id = ? AND project_id = ?", id, projectID)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the rejects of %s: %w", id, explain(err))
+	case text == "":
+		return nil, problem.NotFound("The import", id)
+	}
+	if err := json.Unmarshal([]byte(text), &rejects, bookOptions); err != nil {
+		return nil, fmt.Errorf("decode the rejects of %s: %w", id, err)
+	}
+	return rejects, nil
 }
 
 func millis(t time.Time) any {
@@ -311,6 +340,9 @@ func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
 	err = b.write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		status, err := c.Text("SELECT status FROM imports WHERE id = ?", r.manifest.ID)
 		if done = status == string(Running); err != nil || !done {
+			return err
+		}
+		if err := keepRejects(c, r.manifest.ID, r.rejects); err != nil {
 			return err
 		}
 		return update(c, r)

@@ -266,11 +266,7 @@ func (m *Imports) tellSettled() {
 // Rejects returns the rows that an import has refused, or would refuse: at most
 // the first 1,000.
 func (m *Imports) Rejects(ctx context.Context, projectID int64, id string) ([]ingest.Reject, error) {
-	r, err := m.book.find(ctx, projectID, id)
-	if err != nil {
-		return nil, err
-	}
-	return r.rejects, nil
+	return m.book.readRejects(ctx, projectID, id)
 }
 
 // Run orders an import anew whose file is still kept: a dry run, or one that
@@ -282,7 +278,7 @@ func (m *Imports) Run(ctx context.Context, projectID int64, id string, options *
 			return Manifest{}, faults.Err()
 		}
 	}
-	r, err := m.book.change(ctx, projectID, id, func(_ *sqlite.Conn, r *record) error {
+	r, err := m.book.change(ctx, projectID, id, func(c *sqlite.Conn, r *record) error {
 		if err := m.mayRun(r); err != nil {
 			return err
 		}
@@ -292,7 +288,7 @@ func (m *Imports) Run(ctx context.Context, projectID int64, id string, options *
 		r.work.TableID = tableID
 		r.manifest.DryRun = dryRun
 		r.order()
-		return nil
+		return keepRejects(c, id, nil)
 	})
 	if err != nil {
 		return Manifest{}, err
@@ -321,7 +317,7 @@ func (r *record) order() {
 	m.Preview, m.Report, m.RejectedRows, m.RejectsURL = nil, nil, 0, nil
 	m.Error, m.ErrorCode, m.ErrorDetails = nil, nil, []problem.Detail{}
 	m.Progress = Progress{BytesTotal: *m.SizeBytes}
-	r.attempt, r.settled, r.expires, r.rejects = 0, time.Time{}, time.Time{}, nil
+	r.attempt, r.settled, r.expires = 0, time.Time{}, time.Time{}
 }
 
 // Delete cancels an import that is not settled: its manifest stays, as

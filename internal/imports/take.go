@@ -40,7 +40,7 @@ func (m *Imports) take(j *job) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, source.Close()) }()
+	defer m.close(j, source)
 	r.manifest.Format = pointer(string(source.Kind()))
 	order, err := r.manifest.Options.order()
 	if err != nil {
@@ -54,6 +54,13 @@ func (m *Imports) take(j *job) (err error) {
 		return m.takeProject(j, source, order)
 	}
 	return m.takeTables(j, source, order)
+}
+
+// close lets go of the file. What the job has done by then is done.
+func (m *Imports) close(j *job, source *ingest.Source) {
+	if err := source.Close(); err != nil {
+		m.log.Error("close the file of an import", "import", j.record.manifest.ID, "error", err)
+	}
 }
 
 // note keeps what the job has come to.

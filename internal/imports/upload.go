@@ -137,14 +137,24 @@ func (m *Imports) Receive(ctx context.Context, projectID int64, id string, p Par
 		return manifest, false, err
 	}
 	if err = m.receive(ctx, r, p); err != nil {
-		if !r.resumable {
-			err = errors.Join(err, m.book.remove(ctx, id), m.folder.remove(r))
-		}
-		return m.replay(ctx, projectID, err)
+		return m.replay(ctx, projectID, errors.Join(err, m.clear(ctx, r)))
 	}
 	m.wakeWorker()
 	manifest, err = m.Get(ctx, projectID, id)
 	return manifest, false, err
+}
+
+// clear removes what a part that failed has left of an upload that does not go
+// on.
+func (m *Imports) clear(ctx context.Context, r *record) error {
+	if !r.resumable {
+		return errors.Join(m.book.remove(ctx, r.manifest.ID), m.folder.remove(r))
+	}
+	now, err := m.book.find(ctx, r.projectID, r.manifest.ID)
+	if problem.Is(err, problem.CodeNotFound) || err == nil && now.manifest.Status != Uploading {
+		return m.folder.remove(r) // canceled or removed meanwhile
+	}
+	return err
 }
 
 // enter makes sure that one part at a time is written to an upload.
@@ -245,6 +255,9 @@ func (m *Imports) finish(ctx context.Context, r *record, file *os.File, have int
 			return problem.New(problem.CodeInvalidJSON, "The body ended early.")
 		}
 		_, err := m.book.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
+			if err := m.takes(r); err != nil {
+				return err
+			}
 			r.expires = m.now().Add(m.config.KeepFiles)
 			r.manifest.ExpiresAt = pointer(timestamp(r.expires))
 			return nil
@@ -260,8 +273,8 @@ func (m *Imports) finish(ctx context.Context, r *record, file *os.File, have int
 		return errors.Join(problem.Invalid("Repr-Digest", "The file that arrived has another SHA-256."), file.Truncate(0))
 	}
 	_, err = m.book.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) error {
-		if r.manifest.Status != Uploading {
-			return problem.New(problem.CodeConflict, "The import takes no more bytes: it is %s.", r.manifest.Status)
+		if err := m.takes(r); err != nil {
+			return err
 		}
 		if !r.resumable {
 			if err := r.work.Keyed.keep(c, r.projectID, r.manifest.ID, digest, m.now()); err != nil {

@@ -226,7 +226,7 @@ func (m *Imports) recover(ctx context.Context) error {
 // takeUp makes an interrupted job pending again, as long as the receipt that it
 // may have left in its project is kept.
 func (r *record) takeUp(now time.Time, keep time.Duration) {
-	if now.Sub(r.begun) < projectdb.ReceiptLife-time.Hour {
+	if r.manifest.DryRun || now.Sub(r.begun) < projectdb.ReceiptLife-time.Hour {
 		r.manifest.Status = Pending
 		return
 	}

@@ -44,7 +44,7 @@ var Codes = [...]Meaning{
 	{CodeMissingAuthorization, 401, "The request carries no Bearer token."},
 	{CodeInvalidToken, 401, "The token is unknown, expired, revoked, inactive or malformed, belongs to another project, or the project does not exist. These cases cannot be told apart."},
 	{CodePermissionDenied, 403, "The credential is valid here but may not do this."},
-	{CodeNotFound, 404, "There is no such route, table, column, record, index, token or export; the artifact has vanished; or its manifest is no longer kept."},
+	{CodeNotFound, 404, "There is no such route, table, column, record, index, token, export or import; the artifact has vanished; or its manifest is no longer kept."},
 	{CodeMethodNotAllowed, 405, "The route exists, but not with this method. The Allow header lists those it has."},
 	{CodeRequestTimeout, 408, "The body came too slowly."},
 	{CodeConflict, 409, "A name or a unique value is taken, a foreign key is in the way, or the same request is still running."},
