@@ -139,7 +139,7 @@ func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 }
 
 func (s *Source) load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
-	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.kind}
+	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.kind, Tables: []TableReport{}, Notes: []Note{}}
 	if s.kind == KindSQLite {
 		err := s.loadSQLite(ctx, db, o, &report)
 		return report, err
@@ -173,7 +173,7 @@ func (s *Source) unchanged() error {
 
 // Preview says what Load would do. Without db the project is a new one.
 func (s *Source) Preview(ctx context.Context, db *projectdb.DB, o Options) (Preview, error) {
-	preview := Preview{Source: s.name, SHA256: s.sha256, Kind: s.kind}
+	preview := Preview{Source: s.name, SHA256: s.sha256, Kind: s.kind, Tables: []TablePreview{}, Notes: []Note{}}
 	t, err := s.tables(ctx, o)
 	if err == nil {
 		err = t.preview(ctx, db, &preview)

@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -166,10 +168,10 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 		if err != nil {
 			return r, err
 		}
-		t.rejects.merge(part.rejects)
-		if err := w.rows(part, &t.rejects); err != nil {
+		if err := w.rows(part); err != nil {
 			return r, err
 		}
+		t.rejects.merge(part.rejects)
 		p.hear(part)
 		if told(w.inserted+w.updated, part.bytes); t.options.OnError == Abort && t.rejects.full() {
 			break
@@ -238,8 +240,9 @@ func (w *rowWriter) close() {
 	}
 }
 
-// rows puts the rows of a portion in and notes those that cannot be.
-func (w *rowWriter) rows(part *portion, into *rejects) error {
+// rows puts the rows of a portion in and adds those that cannot be to its
+// rejects.
+func (w *rowWriter) rows(part *portion) error {
 	for i := range part.batch.Rows {
 		for k, cell := range part.batch.Row(i) {
 			w.values[k] = part.batch.Value(cell)
@@ -250,9 +253,10 @@ func (w *rowWriter) rows(part *portion, into *rejects) error {
 				return err
 			}
 			reject.Line = part.lines[i]
-			into.add(reject)
+			part.rejects.add(reject)
 		}
 	}
+	slices.SortStableFunc(part.rejects.list, func(a, b Reject) int { return cmp.Compare(a.Line, b.Line) })
 	return nil
 }
 
@@ -316,7 +320,7 @@ func (w *rowWriter) reject(err error) (r Reject, known bool) {
 	case fault == sqlite.DataType:
 		r.Reason = "The value does not fit the type of the column."
 	case fault == sqlite.Check:
-		r.Reason = fmt.Sprintf("The row does not satisfy the table's %s.", oneLine(sqlite.Message(err)))
+		r.Reason = fmt.Sprintf("The row does not satisfy the table: %s.", oneLine(sqlite.Message(err)))
 	case fault == sqlite.TooBig:
 		r.Reason = "A value is larger than SQLite can hold."
 	default:

@@ -189,6 +189,10 @@ func (a assignment) place(columns []format.Column, tables []projectdb.Table) (*p
 	faults := problem.Faults{}
 	faults.Merge("", a.checkNames(columns))
 	byPlace := a.byPlace(columns, table)
+	if !byPlace && unnamed(columns) && len(a.target.Columns) == 0 {
+		return nil, problem.Invalid("header", "No row of names was recognized, and the file has %s while %s has %d: say that there is a header, or map column_1 and so on.",
+			plural(int64(len(columns)), "column"), table.Name, len(table.Columns))
+	}
 	taken := map[int]int{}
 	for i := range columns {
 		if a.skipped(columns, i) {
@@ -233,8 +237,11 @@ func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error)
 // byPlace reports whether the columns of the file, which have no names, are
 // those of the table in its order.
 func (a assignment) byPlace(columns []format.Column, table *projectdb.Table) bool {
-	unnamed := !slices.ContainsFunc(columns, func(c format.Column) bool { return c.Name != "" })
-	return unnamed && len(columns) == len(table.Columns) && len(a.target.Columns) == 0
+	return unnamed(columns) && len(columns) == len(table.Columns) && len(a.target.Columns) == 0
+}
+
+func unnamed(columns []format.Column) bool {
+	return !slices.ContainsFunc(columns, func(c format.Column) bool { return c.Name != "" })
 }
 
 // find returns the column of the table that column i of the file goes into, or
@@ -390,7 +397,7 @@ func (p *placement) columns() []ColumnReport {
 // unnamedSource is what a column is called in a report that has no name: one
 // of a file without names goes by its place.
 func unnamedSource(columns []format.Column, i int) string {
-	if slices.ContainsFunc(columns, func(c format.Column) bool { return c.Name != "" }) {
+	if !unnamed(columns) {
 		return ""
 	}
 	return label(columns, i)

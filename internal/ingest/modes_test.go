@@ -1,0 +1,239 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+func receipt(key string) *projectdb.Receipt {
+	return &projectdb.Receipt{Key: key, Kind: projectdb.RebuildTransaction}
+}
+
+const people = `
+CREATE TABLE team (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+INSERT INTO team VALUES (1, 'red'), (2, 'blue');
+CREATE TABLE person (
+	id INTEGER PRIMARY KEY, name TEXT NOT NULL, age INTEGER CHECK (age < 200), email TEXT UNIQUE COLLATE NOCASE,
+	team INTEGER REFERENCES team (id), score REAL DEFAULT 0.5, photo BLOB, upper TEXT AS (upper(name)), boss INTEGER REFERENCES person (id)
+);
+INSERT INTO person (id, name, age, email) VALUES (1, 'Ada', 36, 'ada@example.org'), (2, 'Bob', 50, 'bob@example.org');
+`
+
+const allPeople = "SELECT id, name, age, email, team, score, hex(photo), upper, boss FROM person ORDER BY id;\n"
+
+// rejected returns rejects as lines that are easy to compare.
+func rejected(list []Reject) []string {
+	out := []string{}
+	for _, r := range list {
+		out = append(out, fmt.Sprintf("%d|%s|%s|%s", r.Line, r.Column, r.Value, r.Reason))
+	}
+	return out
+}
+
+func TestModes(t *testing.T) {
+	for _, test := range []struct {
+		name, content string
+		target        Target
+		want          string // what changed in person
+		counts        string // inserted, updated, deleted
+	}{
+		{"append", "id,name,age\n,Cy,7\n9,Di,\n", Target{Mode: Append}, "3|Cy|7|||0.5||CY|\n9|Di||||0.5||DI|\n", "2 0 0"},
+		{"append with a column renamed and one skipped", "Full name,x\nCy,1\n", Target{Mode: Append, Columns: map[string]string{"Full name": "name"}, Skip: []string{"x"}}, "3|Cy||||0.5||CY|\n", "1 0 0"},
+		{"append without a header goes by place when the table is as wide", "9,Di,8,,1,2.5,AP8=,x,\n", Target{Mode: Append}, "9|Di|8||1|2.5|00FF|DI|\n", "1 0 0"},
+		{"names of columns are matched as a new table would have them", "ID,Name,É-mail\n9,Di,d@x\n", Target{Mode: Append, Columns: map[string]string{"É-mail": "EMAIL"}}, "9|Di||d@x||0.5||DI|\n", "1 0 0"},
+		{"generated columns of an export are left out", "id,name,upper\n9,Di,DI\n", Target{Mode: Append}, "9|Di||||0.5||DI|\n", "1 0 0"},
+		{"replace", "id,name\n5,Eve\n", Target{Mode: Replace}, "5|Eve||||0.5||EVE|\n", "1 0 2"},
+		{"upsert by the primary key", "id,name,age\n2,Rob,51\n3,Cy,7\n", Target{Mode: Upsert}, "2|Rob|51|bob@example.org||0.5||ROB|\n3|Cy|7|||0.5||CY|\n", "1 1 0"},
+		{"upsert by a unique column, in its collation", "email,age\nBOB@example.org,52\n", Target{Mode: Upsert, Key: []string{"email"}}, "2|Bob|52|bob@example.org||0.5||BOB|\n", "0 1 0"},
+		{"upsert of a part of the columns of a row that is there", "id,age\n2,9\n", Target{Mode: Upsert}, "2|Bob|9|bob@example.org||0.5||BOB|\n", "0 1 0"},
+		{"the last of several rows with one key counts", "id,name\n7,G\n7,H\n", Target{Mode: Upsert}, "7|H||||0.5||H|\n", "1 1 0"},
+		{"update", "id,score\n1,1.5\n2,2\n", Target{Mode: Update}, "1|Ada|36|ada@example.org||1.5||ADA|\n2|Bob|50|bob@example.org||2.0||BOB|\n", "0 2 0"},
+		{"update of nothing but keys", "id\n1\n", Target{Mode: Update}, "", "0 1 0"},
+		{"rows that refer to later rows of the file", "id,name,boss\n8,Hu,9\n9,Iv,8\n", Target{Mode: Append}, "8|Hu||||0.5||HU|9\n9|Iv||||0.5||IV|8\n", "2 0 0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newProject(t)
+			p.mustTake(t, database(t, people))
+			before := shell(t, p.path, allPeople)
+			test.target.Table = "person"
+			report, err := p.take(write(t, "x.csv", test.content), Options{Target: test.target})
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := shell(t, p.path, allPeople)
+			var changed strings.Builder
+			for line := range strings.Lines(after) {
+				if !strings.Contains(before, line) {
+					changed.WriteString(line)
+				}
+			}
+			if diff := cmp.Diff(test.want, changed.String()); diff != "" {
+				t.Errorf("rows: %s\nall:\n%s", diff, after)
+			}
+			r := report.Tables[0]
+			if got := fmt.Sprint(r.Inserted, r.Updated, r.Deleted); got != test.counts || r.Rows != r.Inserted+r.Updated {
+				t.Errorf("counts %s, want %s; %d rows", got, test.counts, r.Rows)
+			}
+			if r.Mode != test.target.Mode || r.Name != "person" {
+				t.Errorf("report: %+v", r)
+			}
+		})
+	}
+}
+
+func TestRowsThatCannotComeInAreToldAndTheOthersTaken(t *testing.T) {
+	const content = `id,name,age,email,team,score,photo
+3,Cy,seven,c@x,1,1.5,AP8=
+4,,8,d@x,1,1.5,
+5,Eve,201,e@x,1,1.5,
+6,Fay,9,ADA@example.org,1,1.5,
+7,Gil,9,g@x,3,high,????
+1,Hu,9,h@x,1,1.5,
+8,Iv,9,i@x
+9,Jo,9007199254740993,j@x,2,2,
+10,Kim,9,k@x,3,1,
+11,Lu,12,l@x,2,12345678901234567890,AA==
+12,"M
+m",9,m@x,2,1e3,AA==
+`
+	want := []string{
+		"2|age|seven|The column holds numbers, and the text is not one.",
+		"3|name||A value is required.",
+		"4|||The row does not satisfy the table: CHECK constraint failed: age < 200.",
+		"5|email|ADA@example.org|Another row has this value already.",
+		"6|score|high|The column holds numbers, and the text is not one.",
+		"6|photo|????|A BLOB is written as a base64 string, and this is not one.",
+		"7|id|1|Another row has this value already.",
+		"8|||The row has 4 fields, but there are 7 columns.",
+		"9|||The row does not satisfy the table: CHECK constraint failed: age < 200.",
+		"10|team|3|The table team has no row that it refers to.",
+	}
+	path := write(t, "x.csv", content)
+	p := newProject(t)
+	p.mustTake(t, database(t, people))
+	before := shell(t, p.path, allPeople)
+	target := Target{Table: "person", Mode: Append}
+	report, err := p.take(path, Options{Target: target})
+	var fault *problem.Error
+	if !errors.As(err, &fault) || fault.Code != problem.CodeValidationFailed || len(fault.Details) < 9 {
+		t.Fatalf("got %v", err)
+	}
+	if after := shell(t, p.path, allPeople); after != before {
+		t.Errorf("an import that failed has changed rows: %s", cmp.Diff(before, after))
+	}
+	if diff := cmp.Diff(want, rejected(report.Rejects)); diff != "" {
+		t.Errorf("rejects of one that failed: %s", diff)
+	}
+	report, err = p.take(path, Options{Target: target, OnError: Skip})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, rejected(report.Rejects)); diff != "" {
+		t.Errorf("rejects: %s", diff)
+	}
+	if r := report.Tables[0]; report.RejectedRows != 9 || r.Rejected != 9 || r.Inserted != 2 {
+		t.Errorf("counts: %+v", report)
+	}
+	const rows = "SELECT id, typeof(score), score, hex(photo) FROM person WHERE id > 2;\n"
+	if got := shell(t, p.path, rows); got != "11|real|1.23456789012346e+19|00\n12|real|1000.0|00\n" {
+		t.Errorf("rows: %s", got)
+	}
+}
+
+func TestOptionsThatDoNotFitAreNamed(t *testing.T) {
+	for _, test := range []struct {
+		name, content string
+		options       Options
+		field, want   string
+	}{
+		{"unknown column", "id,nmae\n9,x\n", Options{Target: Target{Table: "person", Mode: Append}}, "columns.nmae", "did you mean name?"},
+		{"unknown table", "id\n9\n", Options{Target: Target{Table: "persons", Mode: Append}}, "table", "did you mean person?"},
+		{"unknown mode", "id\n9\n", Options{Target: Target{Mode: "merge"}}, "mode", "create, append"},
+		{"mapping of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"full": "name"}}}, "columns.full", "no column full"},
+		{"mapping to a column that the table lacks", "id,x\n9,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"x": "nme"}}}, "columns.x", "did you mean name?"},
+		{"skip of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Skip: []string{"id", "nam"}}}, "skip[1]", "did you mean name?"},
+		{"two columns into one", "name,n\nx,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"n": "name"}}}, "columns.n", "gets the values of name already"},
+		{"key that the table lacks", "id\n9\n", Options{Target: Target{Table: "person", Mode: Upsert, Key: []string{"idd"}}}, "key[0]", "did you mean id?"},
+		{"key that is not unique", "id,age\n9,1\n", Options{Target: Target{Table: "person", Mode: Upsert, Key: []string{"age"}}}, "key", "Several rows"},
+		{"key that the file lacks", "name\nx\n", Options{Target: Target{Table: "person", Mode: Update}}, "key", "no values for id"},
+		{"key without a use", "name\nx\n", Options{Target: Target{Table: "person", Mode: Append, Key: []string{"id"}}}, "key", "upsert and update"},
+		{"unknown type", "a\nx\n", Options{Target: Target{Types: map[string]string{"a": "INT"}}}, "types.a", "INTEGER, REAL"},
+		{"type of a column that is there", "name\nx\n", Options{Target: Target{Table: "person", Mode: Append, Types: map[string]string{"name": "TEXT"}}}, "types", "its types already"},
+		{"generated column", "id,u\n9,x\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"u": "upper"}}}, "columns.u", "generated"},
+		{"table of the file", "id\n9\n", Options{Tables: map[string]Target{"y": {}}}, "tables.y", "no table y"},
+		{"no header that shows", "1,2\n3,4\n", Options{Target: Target{Table: "person", Mode: Append}}, "header", "2 columns while person has 9"},
+		{"everything skipped", "id\n9\n", Options{Target: Target{Skip: []string{"id"}}}, "skip", "No column"},
+		{"sheet of a file without", "id\n9\n", Options{Include: []string{"z"}}, "include_tables[0]", "no table z"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newProject(t)
+			p.mustTake(t, database(t, people))
+			_, err := p.take(write(t, "x.csv", test.content), test.options)
+			var fault *problem.Error
+			if !errors.As(err, &fault) || fault.Code != problem.CodeValidationFailed {
+				t.Fatalf("got %v", err)
+			}
+			if d := fault.Details[0]; d.Field != test.field || !strings.Contains(d.Message, test.want) {
+				t.Errorf("got %+v", fault.Details)
+			}
+		})
+	}
+}
+
+func TestReplaceThatLeavesOrphansIsRefused(t *testing.T) {
+	p := newProject(t)
+	p.mustTake(t, database(t, people+"UPDATE person SET team = 2;"))
+	_, err := p.take(write(t, "x.csv", "id,name\n1,green\n"), Options{Target: Target{Table: "team", Mode: Replace}})
+	if !problem.Is(err, problem.CodeConflict) {
+		t.Fatalf("got %v", err)
+	}
+	if got := shell(t, p.path, "SELECT count(*) FROM team;\n"); got != "2\n" {
+		t.Errorf("%s teams", got)
+	}
+	report, err := p.take(write(t, "x.csv", "id,name\n2,blue\n7,green\n"), Options{Target: Target{Table: "team", Mode: Replace}})
+	if err != nil || report.Tables[0].Deleted != 2 {
+		t.Fatalf("%v %+v", err, report)
+	}
+}
+
+func TestTheFirstThousandFaultsAreTold(t *testing.T) {
+	p := newProject(t)
+	path := write(t, "x.csv", "a,b\n"+strings.Repeat("1,2,3\n", 5000)+"1,2\n")
+	report, err := p.take(path, Options{})
+	if !problem.Is(err, problem.CodeValidationFailed) || len(report.Rejects) != 1000 {
+		t.Fatalf("%d rejects, %v", len(report.Rejects), err)
+	}
+	report, err = p.take(path, Options{OnError: Skip})
+	if err != nil || len(report.Rejects) != 1000 || report.RejectedRows != 5000 || report.Tables[0].Inserted != 1 {
+		t.Fatalf("%d rejects of %d, %v", len(report.Rejects), report.RejectedRows, err)
+	}
+}
+
+func TestAReceiptMakesAnImportOnce(t *testing.T) {
+	p := newProject(t)
+	path := write(t, "x.csv", "a\n1\n")
+	o := Options{Receipt: receipt("one")}
+	first, err := p.take(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := p.take(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first, second); diff != "" {
+		t.Error(diff)
+	}
+	tables, err := p.Tables(context.Background())
+	if err != nil || len(tables) != 1 {
+		t.Errorf("%d tables, %v", len(tables), err)
+	}
+}
