@@ -23,6 +23,8 @@ type endpoint struct {
 	codes        []problem.Code // beyond those that its shape implies
 	bodyLimit    int64          // bytes
 	keyUse       keyUse
+	media        string       // of a body that the handler reads itself; "" for any
+	form         reflect.Type // of the options in a form beside such a body; nil for none
 	in, out      reflect.Type
 	plan         *plan
 	further      func(ctx context.Context, ws *Workspace, in any) error
@@ -93,6 +95,17 @@ func (ep *endpoint) allFaults(ctx context.Context, ws *Workspace, in any, found 
 	faults.Merge("", found)
 	faults.MergeOthers(ep.further(ctx, ws, in))
 	return faults.Err()
+}
+
+// media names the one type of a body that the handler reads itself.
+func media(name string) option {
+	return func(ep *endpoint) { ep.media = name }
+}
+
+// orForm says that a body which the handler reads itself can also be a form, with
+// a file and these options.
+func orForm[Options any]() option {
+	return func(ep *endpoint) { ep.form = reflect.TypeFor[Options]() }
 }
 
 // route makes one line of the list. In is a struct of fields tagged path,

@@ -136,8 +136,8 @@ type NewProjectOptions struct {
 	User Optional[blueprintUser] `json:"initial_project_user,omitzero"`
 }
 
-// projectImport is the options of an import that makes a project.
-type projectImport struct {
+// ProjectImportOptions is what an import can say that makes a project.
+type ProjectImportOptions struct {
 	NewProjectOptions
 	ImportOptions
 }
@@ -149,7 +149,7 @@ func (h *handlers) importProject(ctx context.Context, ws *Workspace, in *importP
 	if err != nil {
 		return out, err
 	}
-	body, err := decodeText[projectImport](s.options)
+	body, err := decodeText[ProjectImportOptions](s.options)
 	if err != nil {
 		return out, err
 	}

@@ -243,10 +243,11 @@ func TestImportsOfSingleTables(t *testing.T) {
 	full := s.token
 	s.token = s.house.token(t, "shop", "records:write:contacts").Secret
 	for options, want := range map[string]int{
-		`{}`:                                  403,
-		`{"table":"contacts"}`:                403,
-		`{"table":"others","mode":"append"}`:  403,
-		`{"table":"nothing","mode":"append"}`: 404,
+		`{}`:                                   403,
+		`{"table":"contacts"}`:                 403,
+		`{"table":"others","mode":"append"}`:   403,
+		`{"table":"nothing","mode":"append"}`:  404,
+		`{"table":"contacts","mode":"append"}`: 201,
 		`{"table":"contacts","mode":"append","tables":{"a":{"table":"others"}}}`: 403,
 	} {
 		body, contentType := formOf(t, "options", options, "file", "name\nAda\n")
@@ -254,7 +255,7 @@ func TestImportsOfSingleTables(t *testing.T) {
 			t.Errorf("%s: %d %s", options, got.status, got.body)
 		}
 	}
-	if got := s.ask(t, "GET", "/imports", ""); !strings.Contains(got.body, `"returned":0,`) {
+	if got := s.ask(t, "GET", "/imports", ""); !strings.Contains(got.body, `"returned":1,`) {
 		t.Errorf("its own: %s", got.body)
 	}
 	s.token = s.house.token(t, "shop", "records:write").Secret
@@ -262,7 +263,7 @@ func TestImportsOfSingleTables(t *testing.T) {
 		t.Errorf("those of others: %s", got.body)
 	}
 	s.token = full
-	if got := s.ask(t, "GET", "/imports", ""); !strings.Contains(got.body, `"returned":0,`) {
+	if got := s.ask(t, "GET", "/imports", ""); !strings.Contains(got.body, `"returned":1,`) {
 		t.Errorf("all: %s", got.body)
 	}
 }
@@ -307,7 +308,7 @@ func TestImportsAreDescribed(t *testing.T) {
 		judge.check(t, r, &http.Response{StatusCode: got.status, Header: got.header}, []byte(got.body))
 		return got
 	}
-	ask(201, "POST", "/imports?options=%7B%22types%22:%7B%22number%22:%22INTEGER%22%7D,%22tables%22:%7B%22x%22:%7B%22skip%22:%5B%22y%22%5D%7D%7D%7D", peopleCSV, "X-File-Name: people.csv")
+	ask(201, "POST", "/imports?options=%7B%22types%22:%7B%22number%22:%22INTEGER%22%7D,%22skip%22:%5B%22name%22%5D%7D", peopleCSV, "X-File-Name: people.csv")
 	failed := ask(409, "POST", "/imports", peopleCSV, "X-File-Name: people.csv")
 	id := regexp.MustCompile(`imp_\w+`).FindString(failed.body)
 	ask(202, "POST", "/imports", peopleCSV, "X-File-Name: later.csv", "Prefer: respond-async")
@@ -319,6 +320,14 @@ func TestImportsAreDescribed(t *testing.T) {
 	ask(422, "POST", "/imports/"+id+"/run", `{"mode":"merge"}`)
 	ask(200, "DELETE", "/imports/"+id, "")
 	ask(404, "DELETE", "/imports/"+id, "")
+	dry := imported(t, ask(201, "POST", "/imports?options=%7B%22dry_run%22:true,%22on_error%22:%22skip%22%7D", peopleCSV+"3\n", "X-File-Name: dry.csv"))
+	if dry.Preview == nil || dry.Report != nil || dry.RejectedRows != 1 || len(dry.Preview.Tables[0].Sample) != 2 {
+		t.Errorf("%+v", dry)
+	}
+	if got := ask(200, "GET", strings.TrimPrefix(*dry.RejectsURL, "/projects/shop"), ""); !strings.Contains(got.body, "\n") {
+		t.Error(got.body)
+	}
+	ask(200, "POST", "/imports/"+dry.ID+"/run", "")
 	path := s.begin(t, 100, "{}")
 	ask(200, "GET", path, "")
 	ask(409, "POST", path+"/run", "")

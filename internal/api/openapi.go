@@ -169,7 +169,7 @@ func operationHeaders() map[string]*huma.Param {
 
 func (ep *endpoint) requestBody(registry huma.Registry) *huma.RequestBody {
 	if ep.plan.incomingAt != nil {
-		return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"*/*": {}}}
+		return ep.incomingBody(registry)
 	}
 	if ep.plan.bodyAt == nil {
 		return nil
@@ -180,6 +180,21 @@ func (ep *endpoint) requestBody(registry huma.Registry) *huma.RequestBody {
 		Required: len(ep.plan.body.schema.Required) > 0,
 		Content:  map[string]*huma.MediaType{"application/json": {Schema: schema}},
 	}
+}
+
+// incomingBody describes a body that is a file, or a form around one.
+func (ep *endpoint) incomingBody(registry huma.Registry) *huma.RequestBody {
+	file := &huma.Schema{Type: huma.TypeString, ContentEncoding: "binary"}
+	content := map[string]*huma.MediaType{cmp.Or(ep.media, "*/*"): {Schema: file}}
+	if ep.form != nil {
+		content["multipart/form-data"] = &huma.MediaType{Schema: &huma.Schema{
+			Type:                 huma.TypeObject,
+			Properties:           map[string]*huma.Schema{"options": registry.Schema(ep.form, true, ep.name()+"Options"), "file": file},
+			Required:             []string{"file"},
+			AdditionalProperties: false,
+		}}
+	}
+	return &huma.RequestBody{Required: true, Content: content}
 }
 
 // name is the operation id as the schemas of the document spell it.

@@ -74,15 +74,15 @@ func routes(h *handlers) []*endpoint {
 		route("DELETE", exports+"/{export_id}", "delete-export", "Cancel or remove an export", exportsCreate, h.deleteExport),
 		route("GET", project+"/export/download/{export_id}", "download-export", "Download the file of an export", exportsRead, h.downloadExport, downloading),
 
-		route("POST", imports, "create-import", "Import a file, or begin to upload one in parts", recordsWrite, h.createImport, created, or(http.StatusAccepted), once(keyImport), importing),
+		route("POST", imports, "create-import", "Import a file, or begin to upload one in parts", recordsWrite, h.createImport, created, or(http.StatusAccepted), once(keyImport), orForm[ImportOptions](), importing),
 		route("HEAD", imports+"/{import_id}", "show-upload", "Show how far an upload in parts is", recordsWrite, h.showUpload),
-		route("PATCH", imports+"/{import_id}", "continue-upload", "Upload a part", recordsWrite, h.continueUpload, with(http.StatusNoContent), importing),
+		route("PATCH", imports+"/{import_id}", "continue-upload", "Upload a part", recordsWrite, h.continueUpload, with(http.StatusNoContent), media(partType), importing),
 		route("GET", imports, "list-imports", "List imports, newest first", recordsWrite, h.listImports),
 		route("GET", imports+"/{import_id}", "get-import", "Show the manifest of an import", recordsWrite, h.getImport),
 		route("GET", imports+"/{import_id}/events", "follow-import", "Follow an import", recordsWrite, h.followImport),
 		route("GET", imports+"/{import_id}/rejects", "import-rejects", "Download the rows that were refused", recordsWrite, h.importRejects),
 		route("POST", imports+"/{import_id}/run", "run-import", "Run a dry run, or an import that failed, without sending the file again", recordsWrite, h.runImport, or(http.StatusAccepted), importing),
 		route("DELETE", imports+"/{import_id}", "delete-import", "Cancel or remove an import", recordsWrite, h.deleteImport, conflicts),
-		route("POST", "/import-project", "import-project", "Make a project of a file", admin, h.importProject, created, or(http.StatusAccepted), once(keyRefused), importing),
+		route("POST", "/import-project", "import-project", "Make a project of a file", admin, h.importProject, created, or(http.StatusAccepted), once(keyRefused), orForm[ProjectImportOptions](), importing),
 	}
 }

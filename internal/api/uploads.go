@@ -20,6 +20,7 @@ import (
 const (
 	tusHeader  = "Tus-Resumable"
 	tusVersion = "1.0.0"
+	partType   = "application/offset+octet-stream"
 )
 
 // sending is a file that a call brings, in whatever form.
@@ -176,8 +177,8 @@ func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *contin
 	if err := speaksTus(in.Resumable); err != nil {
 		return nil, err
 	}
-	if media, _ := in.Body.Type(); media != "application/offset+octet-stream" {
-		return nil, problem.New(problem.CodeUnsupportedMediaType, "A part of an upload is sent with Content-Type: application/offset+octet-stream.")
+	if media, _ := in.Body.Type(); media != partType {
+		return nil, problem.New(problem.CodeUnsupportedMediaType, "A part of an upload is sent with Content-Type: %s.", partType)
 	}
 	part := imports.Part{}
 	var err error

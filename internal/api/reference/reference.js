@@ -74,7 +74,7 @@ function parameterInput(parameter) {
 }
 
 // requestOf puts the fields of a form together.
-function requestOf(method, path, fields, body) {
+function requestOf(method, path, fields, body, file) {
   const query = new URLSearchParams();
   const headers = { Authorization: "Bearer " + byId("token").value.trim() };
   for (const { parameter, input } of fields) {
@@ -89,6 +89,12 @@ function requestOf(method, path, fields, body) {
     options.body = body.value;
     headers["Content-Type"] = "application/json";
   }
+  const chosen = file && file.files && file.files[0];
+  if (chosen) {
+    options.body = chosen;
+    headers["Content-Type"] = file.dataset.type;
+    headers["X-File-Name"] = encodeURIComponent(chosen.name);
+  }
   return { url: path + (query.size ? "?" + query : ""), options };
 }
 
@@ -98,7 +104,8 @@ function curl({ url, options }) {
   for (const [name, value] of Object.entries(options.headers)) {
     parts.push("-H " + quote(name === "Authorization" ? "Authorization: Bearer $TOKEN" : name + ": " + value).replace("'Authorization: Bearer $TOKEN'", '"Authorization: Bearer $TOKEN"'));
   }
-  if (options.body) parts.push("-d " + quote(options.body));
+  if (typeof options.body === "string") parts.push("-d " + quote(options.body));
+  else if (options.body) parts.push("--data-binary " + quote("@" + options.body.name));
   return parts.join(" \\\n  ");
 }
 
@@ -151,22 +158,28 @@ function readable(response, text) {
 function operationDetails(spec, method, path, operation) {
   const parameters = (operation.parameters || []).map((p) => (p.$ref ? spec.components.parameters[p.$ref.split("/").pop()] : p));
   const fields = parameters.filter((p) => p.name !== "project").map(parameterInput);
-  const content = operation.requestBody && operation.requestBody.content["application/json"];
+  const kinds = (operation.requestBody && operation.requestBody.content) || {};
+  const content = kinds["application/json"];
+  const sent = Object.keys(kinds).find((kind) => kind !== "application/json" && kind !== "multipart/form-data");
+  const options = kinds["multipart/form-data"] && kinds["multipart/form-data"].schema.properties.options;
+  const file = sent && element("input", { type: "file" });
+  if (file) file.dataset.type = sent === "*/*" ? "application/octet-stream" : sent;
   const body = content && element("textarea", { value: JSON.stringify(sample(spec, content.schema), null, 2), spellcheck: false });
   const output = element("div", { ariaLive: "polite" });
   const form = element("form", {},
     fields.length ? element("div", { className: "fields" }, ...fields.map((f) => f.label)) : null,
-    body ? element("h3", { textContent: "Body" }) : null, body || null,
+    body || file ? element("h3", { textContent: file ? "File" : "Body" }) : null, body || file || null,
     element("button", { textContent: "Send" }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send(requestOf(method.toUpperCase(), path, fields, body), output);
+    send(requestOf(method.toUpperCase(), path, fields, body, file), output);
   });
   const answers = Object.entries(operation.responses).map(([status, response]) =>
     element("tr", {}, element("td", { textContent: status }), element("td", { textContent: response.description })));
   return element("div", { className: "inside" },
     operation.description ? element("p", { className: "quiet", textContent: operation.description.replaceAll("`", "") }) : null,
     content ? fieldTable(spec, content.schema) : null,
+    options ? element("h3", { textContent: "Options" }) : null, options ? fieldTable(spec, options) : null,
     form, output,
     element("h3", { textContent: "Answers" }), element("table", {}, element("tbody", {}, ...answers)));
 }
