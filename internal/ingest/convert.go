@@ -164,7 +164,7 @@ func (c *converter) stored(columnType string, v sqlite.Value) (stored sqlite.Val
 			return v, err.Error()
 		}
 		return sqlite.IntValue(n), ""
-	case c.text && columnType == "REAL" && isInfinity(v.Bytes):
+	case v.Kind == sqlite.Text && columnType == "REAL" && isInfinity(v.Bytes):
 		return infinity(v.Bytes), ""
 	case c.text && columnType == "ANY" && c.judge.isCanonical(v.Bytes):
 		columnType = "REAL"
