@@ -310,6 +310,9 @@ func (f *jsonFile) moreRows() (bool, error) {
 	return true, nil
 }
 
+// mostKeys is as many columns as a table of SQLite can have.
+const mostKeys = 2000
+
 // scanRows passes over rows, and counts them and the keys in them.
 func (f *jsonFile) scanRows(t *JSONTable) error {
 	seen := map[string]bool{}
@@ -329,6 +332,9 @@ func (f *jsonFile) scanRows(t *JSONTable) error {
 					return err
 				}
 				if plain := string(AppendString(nil, name)); !seen[plain] {
+					if len(t.Columns) == mostKeys {
+						return f.fault(fmt.Sprintf("the rows have more than %d different keys", mostKeys))
+					}
 					seen[plain] = true
 					t.Columns = append(t.Columns, Column{Name: string(name)})
 				}

@@ -59,7 +59,7 @@ func sniff(sample []byte, whole bool, d ReadDialect) (Detected, error) {
 	if d.Complete() {
 		return found, nil
 	}
-	text, err := sampleText(sample, found.Encoding)
+	text, err := sampleText(sample, found.Encoding, d.Encoding != "")
 	if err != nil {
 		return found, err
 	}
@@ -75,8 +75,9 @@ func sniff(sample []byte, whole bool, d ReadDialect) (Detected, error) {
 	return found, nil
 }
 
-// sampleText returns a sample as UTF-8, or why it is not text.
-func sampleText(sample []byte, e Encoding) ([]byte, error) {
+// sampleText returns a sample as UTF-8, or why it is not text. Who tells the
+// encoding knows that it is text, whatever it looks like.
+func sampleText(sample []byte, e Encoding, told bool) ([]byte, error) {
 	for _, kind := range []struct{ magic, name string }{
 		{"SQLite format 3\x00", "a SQLite database"},
 		{"PK\x03\x04", "a ZIP archive or an Excel workbook"},
@@ -95,6 +96,9 @@ func sampleText(sample []byte, e Encoding) ([]byte, error) {
 	}
 	if len(text) == 0 {
 		return nil, &CSVError{Reason: "The file is empty."}
+	}
+	if told {
+		return text, nil
 	}
 	if bytes.IndexByte(text, 0) >= 0 {
 		return nil, &CSVError{Reason: "The file holds NUL bytes, so it is not CSV text."}

@@ -8,11 +8,11 @@ type Report struct {
 	Source       string        `json:"source"` // the name of the file, without its folder
 	SHA256       string        `json:"sha256"`
 	Kind         Kind          `json:"kind"`
-	Dialect      *Dialect      `json:"dialect,omitempty"` // of a CSV file
+	Dialect      *Dialect      `json:"dialect,omitzero"` // of a CSV file
 	Tables       []TableReport `json:"tables"`
-	Notes        []Note        `json:"notes"`             // everything adjusted or not carried
-	RejectedRows int64         `json:"rejected_rows"`     // passed over, with OnError Skip
-	Rejects      []Reject      `json:"rejects,omitempty"` // why, of the first 1,000
+	Notes        []Note        `json:"notes"`            // everything adjusted or not carried
+	RejectedRows int64         `json:"rejected_rows"`    // passed over, with OnError Skip
+	Rejects      []Reject      `json:"rejects,omitzero"` // why, of the first 1,000
 }
 
 // TableReport is about one table that was made or filled.
@@ -34,9 +34,9 @@ type ColumnReport struct {
 	Name         string `json:"name"`
 	DeclaredType string `json:"declared_type"`
 	Type         string `json:"type"`
-	Reason       string `json:"reason,omitempty"`   // why this type, unless it is the declared one
-	Decisive     string `json:"decisive,omitempty"` // the value that decided, shortened
-	Line         int64  `json:"line,omitempty"`     // where it is: a line of text, elsewhere the number of a row
+	Reason       string `json:"reason,omitzero"`   // why this type, unless it is the declared one
+	Decisive     string `json:"decisive,omitzero"` // the value that decided, shortened
+	Line         int64  `json:"line,omitzero"`     // where it is: a line of text, elsewhere the number of a row
 }
 
 // Dialect is how a CSV file is read.
@@ -56,11 +56,11 @@ type Preview struct {
 	Source       string         `json:"source"`
 	SHA256       string         `json:"sha256"`
 	Kind         Kind           `json:"kind"`
-	Dialect      *Dialect       `json:"dialect,omitempty"`
+	Dialect      *Dialect       `json:"dialect,omitzero"`
 	Tables       []TablePreview `json:"tables"`
 	Notes        []Note         `json:"notes"`
 	RejectedRows int64          `json:"rejected_rows"`
-	Rejects      []Reject       `json:"rejects,omitempty"`
+	Rejects      []Reject       `json:"rejects,omitzero"`
 }
 
 // TablePreview is about one table that would be made or filled.
