@@ -146,3 +146,68 @@ func peakMemory(pid int) (int64, error) {
 	kilobytes, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 	return kilobytes << 10, err
 }
+
+// tus sends one request of an upload in parts.
+func (p *process) tus(t *testing.T, method, path, body string, header ...string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, p.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+p.token)
+	r.Header.Set("Tus-Resumable", "1.0.0")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	return response
+}
+
+// TestKilledServerGoesOnWithUploadsAndImports kills the server between two
+// parts of an upload, and again while the job loads the rows.
+func TestKilledServerGoesOnWithUploadsAndImports(t *testing.T) {
+	shell := testkit.Tool(t, "sqlite3")
+	data, token := numbers(t, 1)
+	text, err := io.ReadAll(lines(10e6))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := string(text)
+	half := len(file) / 2
+	const part = "application/offset+octet-stream"
+
+	server := start(t, data, "p", token)
+	path := server.tus(t, "POST", "/projects/p/imports", "", "Upload-Length", strconv.Itoa(len(file)), "Upload-Metadata", "filename bGFyZ2UuY3N2").Header.Get("Location")
+	if got := server.tus(t, "PATCH", path, file[:half], "Upload-Offset", "0", "Content-Type", part); got.StatusCode != http.StatusNoContent {
+		t.Fatal(got.Status)
+	}
+	server.kill()
+
+	server = start(t, data, "p", token)
+	if got := server.tus(t, "HEAD", path, "").Header.Get("Upload-Offset"); got != strconv.Itoa(half) {
+		t.Fatalf("the upload has %s bytes, want %d", got, half)
+	}
+	if got := server.tus(t, "PATCH", path, file[half:], "Upload-Offset", strconv.Itoa(half), "Content-Type", part); got.StatusCode != http.StatusNoContent {
+		t.Fatal(got.Status)
+	}
+	time.Sleep(100 * time.Millisecond) // it loads
+	server.kill()
+	rows := "SELECT count(*) FROM sqlite_schema WHERE name = 'large'"
+	t.Logf("after the kill %s tables are there", strings.TrimSpace(query(t, shell, filepath.Join(data, "projects", "1.db"), rows)))
+
+	server = start(t, data, "p", token)
+	var got struct {
+		Import struct{ Status, Error string }
+	}
+	if err := server.call(t.Context(), "GET", path+"?wait=60", nil, &got); err != nil || got.Import.Status != "ready" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	want := strings.Count(file, "\n") - 1
+	if n := strings.TrimSpace(query(t, shell, filepath.Join(data, "projects", "1.db"), "SELECT count(*) FROM large")); n != strconv.Itoa(want) {
+		t.Errorf("%s rows, want %d", n, want)
+	}
+}

@@ -1,0 +1,65 @@
+package imports
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// smallDisk mounts a file system of 4 MiB.
+func smallDisk(t *testing.T) (path string) {
+	t.Helper()
+	path = t.TempDir()
+	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("no small file system can be mounted: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return path
+}
+
+// TestFullDisk lets the disk fill while a file arrives: what is free is not what
+// was free when it began.
+func TestFullDisk(t *testing.T) {
+	disk := smallDisk(t)
+	f := newFixture(t, t.TempDir(), func(c *Config) {
+		c.Folder = filepath.Join(disk, "imports")
+		c.FreeSpace = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
+	})
+	f.Start()
+	large := strings.Repeat("a,b,c,d,e,f,g\n", 1<<19)
+	m, _, err := f.Begin(t.Context(), order())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Body: strings.NewReader(large)}); codeOf(err) != problem.CodeStorageFull || len(f.files()) != 0 {
+		t.Errorf("got %v, files %v", err, f.files())
+	}
+	m, _, err = f.Begin(t.Context(), order(func(o *Order) { o.Resumable, o.Size = true, int64(len(large)) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Body: strings.NewReader(large)}); codeOf(err) != problem.CodeStorageFull {
+		t.Errorf("got %v", err)
+	}
+	// What has come of it stays, and is what was sent.
+	got, err := f.Get(t.Context(), shop.ID, m.ID)
+	if err != nil || got.Status != Uploading || got.ReceivedBytes == 0 {
+		t.Fatalf("%s with %d bytes, %v", got.Status, got.ReceivedBytes, err)
+	}
+	kept, err := os.ReadFile(filepath.Join(f.config.Folder, "1", m.ID))
+	if err != nil || !strings.HasPrefix(large, string(kept)) {
+		t.Errorf("%d bytes that were not sent, %v", len(kept), err)
+	}
+	if err := f.Delete(t.Context(), shop.ID, m.ID); err != nil || len(f.files()) != 0 {
+		t.Errorf("%v, files %v", err, f.files())
+	}
+	f.ready(f.send(people(3), order()))
+}
