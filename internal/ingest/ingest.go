@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -129,7 +130,7 @@ func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 		if report, err = s.load(ctx, db, o); err != nil {
 			return nil, err
 		}
-		return json.Marshal(report)
+		return json.Marshal(report, jsontext.AllowInvalidUTF8(true)) // it may show texts of the file
 	})
 	if err == nil && replayed {
 		report = Report{}
