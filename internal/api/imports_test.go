@@ -336,3 +336,30 @@ func TestImportsAreDescribed(t *testing.T) {
 	ask(404, "HEAD", path, "")
 	ask(409, "PATCH", path, "x", "Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Type: application/offset+octet-stream")
 }
+
+// FuzzSentFiles reads forms and headers that can be anything: what is wrong with
+// them is a problem and never more.
+func FuzzSentFiles(f *testing.F) {
+	f.Add("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\na,b\r\n--b--\r\n", "filename YS5jc3Y=,options e30=", "sha-256=:AAAA:")
+	f.Add("--b\nContent-Disposition: form-data; name=options\n\n{}\n--b\n", "is_final", "md5=:x:, sha-256=")
+	f.Fuzz(func(t *testing.T, body, metadata, header string) {
+		wantProblem := func(err error) {
+			t.Helper()
+			if err != nil && !isProblem(err) {
+				t.Errorf("%v", err)
+			}
+		}
+		form, err := openForm(strings.NewReader(body), map[string]string{"boundary": "b"})
+		wantProblem(err)
+		if err == nil {
+			_, err = io.Copy(io.Discard, form.file)
+			wantProblem(err)
+		}
+		_, options, err := readMetadata(metadata)
+		wantProblem(err)
+		_, err = decodeText[ImportOptions](options)
+		wantProblem(err)
+		_, err = digest("Repr-Digest", header)
+		wantProblem(err)
+	})
+}

@@ -87,20 +87,27 @@ func (s *sending) begin(in *sendIn) (err error) {
 	if s.order.Size, err = sizeOf("Upload-Length", in.Length); err != nil {
 		return err
 	}
-	for pair := range strings.SplitSeq(in.Metadata, ",") {
+	s.order.FileName, s.options, err = readMetadata(in.Metadata)
+	return err
+}
+
+// readMetadata reads the header Upload-Metadata. What else clients tell of a
+// file is passed over.
+func readMetadata(header string) (name string, options []byte, err error) {
+	for pair := range strings.SplitSeq(header, ",") {
 		key, text, _ := strings.Cut(strings.TrimSpace(pair), " ")
-		value, err := base64Of(text)
+		value, err := base64Of(strings.TrimSpace(text))
 		if err != nil {
-			return problem.Invalid("Upload-Metadata", "the value of %q is not base64", key)
+			return "", nil, problem.Invalid("Upload-Metadata", "the value of %q is not base64", key)
 		}
 		switch key {
 		case "filename":
-			s.order.FileName = string(value)
+			name = string(value)
 		case "options":
-			s.options = value
+			options = value
 		}
 	}
-	return nil
+	return name, options, nil
 }
 
 // otherStatus is a problem that is answered with another status than its code

@@ -24,6 +24,7 @@ import (
 const (
 	crashFolder = "ZANGTABLE_TEST_CRASH_FOLDER"
 	crashStep   = "ZANGTABLE_TEST_CRASH_STEP"
+	crashKind   = "ZANGTABLE_TEST_CRASH_KIND" // table, project or parts
 )
 
 func TestMain(m *testing.M) {

@@ -234,8 +234,8 @@ func (m *Imports) copy(r *record, file *os.File, sum hash.Hash, p Part, have int
 			return have, full(err)
 		}
 		sum.Write(buffer[:n])
-		if readErr == io.EOF {
-			break
+		if readErr == io.EOF || readErr != nil && r.whole(have) {
+			break // a sender that went away after the last byte has sent all
 		}
 		if readErr != nil {
 			return have, readErr
@@ -248,9 +248,33 @@ func (m *Imports) copy(r *record, file *os.File, sum hash.Hash, p Part, have int
 	return have, nil
 }
 
+// whole reports whether so many bytes are all that were announced.
+func (r *record) whole(have int64) bool {
+	return r.manifest.SizeBytes != nil && have == *r.manifest.SizeBytes
+}
+
+// finishWhole enters an upload whose bytes were all there when the server went
+// down: its sender may believe that it is done.
+func (m *Imports) finishWhole(ctx context.Context, r *record) (err error) {
+	if !r.whole(m.folder.received(r)) {
+		return nil
+	}
+	file, err := m.folder.open(r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	err = m.finish(ctx, r, file, *r.manifest.SizeBytes, sha256.New(), false)
+	if known := (*problem.Error)(nil); errors.As(err, &known) {
+		m.log.Warn("an upload was not taken", "import", r.manifest.ID, "error", err)
+		return nil
+	}
+	return err
+}
+
 // finish enters what has come: the upload goes on, or becomes a pending job.
 func (m *Imports) finish(ctx context.Context, r *record, file *os.File, have int64, sum hash.Hash, whole bool) error {
-	if size := r.manifest.SizeBytes; size != nil && have < *size {
+	if r.manifest.SizeBytes != nil && !r.whole(have) {
 		if !r.resumable {
 			return problem.New(problem.CodeInvalidJSON, "The body ended early.")
 		}

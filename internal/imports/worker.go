@@ -196,7 +196,8 @@ const maxDetails = 100
 const maxAttempts = 3
 
 // recover settles what a crash has interrupted: running jobs are pending again,
-// and uploads that cannot be resumed are removed.
+// uploads that are whole become jobs, and those that cannot be resumed are
+// removed.
 func (m *Imports) recover(ctx context.Context) error {
 	all, err := m.book.interrupted(ctx)
 	if err != nil {
@@ -211,6 +212,8 @@ func (m *Imports) recover(ctx context.Context) error {
 			})
 		case !r.resumable:
 			err = m.book.remove(ctx, r.manifest.ID)
+		default:
+			err = m.finishWhole(ctx, r)
 		}
 		if err != nil {
 			return err

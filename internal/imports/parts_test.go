@@ -1,0 +1,62 @@
+package imports
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"pgregory.net/rapid"
+)
+
+// TestUploadInAnyParts sends a file in parts of any size, which break off
+// anywhere, come twice or at the wrong place, with restarts of the server in
+// between. What is there is always the beginning of the file.
+func TestUploadInAnyParts(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	text := people(20)
+	rapid.Check(t, func(rt *rapid.T) {
+		m, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Resumable, o.Size = true, int64(len(text)) }))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		have := 0
+		for have < len(text) {
+			at := have + rapid.SampledFrom([]int{0, 0, 0, 0, 1, -1}).Draw(rt, "shift")
+			end := have + rapid.IntRange(0, len(text)-have).Draw(rt, "length")
+			body := io.Reader(strings.NewReader(text[have:end]))
+			breaks := rapid.Bool().Draw(rt, "breaks")
+			if breaks {
+				body = io.MultiReader(iotest.OneByteReader(body), iotest.ErrReader(errors.New("connection reset")))
+			}
+			right := at == have
+			_, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Offset: int64(at), Body: body})
+			whole := right && end == len(text) // then it does not matter how the sender leaves
+			if (err == nil) != (right && !breaks || whole) {
+				rt.Fatalf("a part at %d of %d, which breaks: %t, gives %v", at, have, breaks, err)
+			}
+			if right {
+				have = end
+			}
+			if rapid.IntRange(0, 19).Draw(rt, "restart") == 0 {
+				f.reopen()
+			}
+			got, err := f.Get(t.Context(), shop.ID, m.ID)
+			if err != nil || got.ReceivedBytes != int64(have) {
+				rt.Fatalf("%d bytes of %d, %v", got.ReceivedBytes, have, err)
+			}
+		}
+		r, err := f.book.find(t.Context(), shop.ID, m.ID)
+		if err != nil || r.manifest.Status != Pending {
+			rt.Fatalf("%s, %v", r.manifest.Status, err)
+		}
+		if kept, err := os.ReadFile(f.folder.upload(r)); err != nil || string(kept) != text {
+			rt.Fatalf("%d bytes of another file, %v", len(kept), err)
+		}
+		if err := f.Delete(t.Context(), shop.ID, m.ID); err != nil {
+			rt.Fatal(err)
+		}
+	})
+}
