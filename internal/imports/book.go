@@ -438,5 +438,6 @@ func (r *record) expire() {
 	if r.settled.IsZero() {
 		r.settled = r.expires
 	}
+	r.forget()
 	r.expires, m.ExpiresAt = time.Time{}, nil
 }

@@ -347,7 +347,15 @@ func (m *Imports) Delete(ctx context.Context, projectID int64, id string) error 
 	return m.folder.remove(r)
 }
 
+// forget drops what only a further run would need.
+func (r *record) forget() {
+	if r.work.NewProject != nil {
+		r.work.NewProject.PasswordHash = ""
+	}
+}
+
 func (r *record) cancel(now time.Time) {
+	r.forget()
 	r.settled, r.expires = now, time.Time{}
 	r.manifest.Status, r.manifest.CompletedAt, r.manifest.ExpiresAt = Canceled, pointer(timestamp(now)), nil
 }

@@ -24,12 +24,7 @@ type job struct {
 	progressed atomic.Pointer[Progress]
 }
 
-func (j *job) progress() Progress {
-	if p := j.progressed.Load(); p != nil {
-		return *p
-	}
-	return j.record.manifest.Progress
-}
+func (j *job) progress() Progress { return *j.progressed.Load() }
 
 // wakeWorker tells one idle worker that there may be something to do.
 func (m *Imports) wakeWorker() {
@@ -78,6 +73,7 @@ func (m *Imports) claim() (*job, error) {
 		return nil, err
 	}
 	j := &job{record: r, done: make(chan struct{})}
+	j.progressed.Store(pointer(r.manifest.Progress))
 	j.ctx, j.cancel = context.WithCancel(m.stopped)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -167,10 +163,12 @@ func (r *record) complete(now time.Time, err error, canceled bool, keep time.Dur
 		r.fail(err)
 	}
 	r.expires, m.ExpiresAt = time.Time{}, nil
-	if m.DryRun || err != nil {
-		r.expires = now.Add(keep)
-		m.ExpiresAt = pointer(timestamp(r.expires))
+	if !m.DryRun && err == nil {
+		r.forget()
+		return
 	}
+	r.expires = now.Add(keep)
+	m.ExpiresAt = pointer(timestamp(r.expires))
 }
 
 // fail notes why a job failed, as far as a client may know.
