@@ -5,6 +5,7 @@
 package ingest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -14,7 +15,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,38 +25,38 @@ import (
 
 // Source is a file that has been opened and recognized.
 type Source struct {
-	path    string // without symbolic links
-	name    string // of the file, as it was given
-	sha256  string
-	version version // of the file when it was opened
-	kind    Kind
-	db      *sqliteFile // of a SQLite file
+	path     string // without symbolic links
+	name     string // of the file, as it was given
+	sha256   string
+	version  version // of the file when it was opened
+	scratch  *scratch
+	contents *contents
 }
 
-// Open recognizes a file by its content. One that cannot be imported is a
-// validation_failed problem about the field "file" that says why. The caller
-// closes the source.
+// Open recognizes a file by its content, and undoes what is around it. One that
+// cannot be imported is a validation_failed problem about the field "file" that
+// says why. The caller closes the source.
 func Open(ctx context.Context, o Opening) (*Source, error) {
 	resolved, head, err := readHead(o.Path)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{path: resolved, name: filepath.Base(cmp.Or(o.Name, o.Path)), kind: o.Kind}
+	s := &Source{path: resolved, name: filepath.Base(cmp.Or(o.Name, o.Path))}
 	if s.version, err = versionOf(resolved); err != nil {
 		return nil, err
 	}
-	if s.kind == "" {
-		if s.kind, err = recognize(head); err != nil {
-			return nil, err
-		}
+	files := []string{resolved}
+	if bytes.HasPrefix(head, []byte(sqliteMagic)) {
+		files = withLog(resolved)
 	}
-	if s.sha256, err = hashFiles(ctx, s.files()...); err != nil {
-		return nil, unreadable(err)
+	if s.sha256, err = hashFiles(ctx, files...); err != nil {
+		return nil, cmp.Or(ctx.Err(), unreadable(err))
 	}
-	if s.kind == KindSQLite {
-		if s.db, err = openSQLite(s.files()); err != nil {
-			return nil, err
-		}
+	if s.scratch, err = newScratch(o.Scratch, o.MaxUnpacked); err != nil {
+		return nil, err
+	}
+	if s.contents, err = s.scratch.unpackContents(ctx, s.path, s.name, o.Kind); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -91,27 +91,17 @@ func readHead(path string) (resolved string, head []byte, err error) {
 	return resolved, head, nil
 }
 
-// files returns the file and, of a SQLite file, its write-ahead log, which
-// holds its newest rows.
-func (s *Source) files() []string {
-	if s.kind == KindSQLite {
-		if info, err := os.Stat(s.path + "-wal"); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
-			return []string{s.path, s.path + "-wal"}
-		}
-	}
-	return []string{s.path}
-}
-
-// Close lets go of the file.
+// Close lets go of the file and removes what was unpacked.
 func (s *Source) Close() error {
-	if s.db == nil {
-		return nil
+	var err error
+	if s.contents != nil && s.contents.db != nil {
+		err = s.contents.db.Close()
 	}
-	return s.db.Close()
+	return errors.Join(err, s.scratch.Close())
 }
 
-// Kind returns what kind of file it is.
-func (s *Source) Kind() Kind { return s.kind }
+// Kind returns what kind of file it is, but for a compression around it.
+func (s *Source) Kind() Kind { return s.contents.kind }
 
 // SHA256 returns the SHA-256 of the file in hexadecimal digits; a SQLite file's
 // write-ahead log, if it holds anything, counts as its continuation.
@@ -140,9 +130,9 @@ func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 }
 
 func (s *Source) load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
-	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.kind, Tables: []TableReport{}, Notes: []Note{}}
-	if s.kind == KindSQLite {
-		err := s.loadSQLite(ctx, db, o, &report)
+	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.Kind(), Tables: []TableReport{}, Notes: append([]Note{}, s.contents.notes...)}
+	if s.contents.db != nil {
+		err := s.loadDatabase(ctx, db, o, &report)
 		return report, err
 	}
 	t, err := s.tables(ctx, o)
@@ -152,15 +142,20 @@ func (s *Source) load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 	return report, err
 }
 
-// tables returns the tables of the file on their way.
+// tables returns the tables of files on their way.
 func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
-	name := strings.TrimSuffix(s.name, filepath.Ext(s.name))
-	tables, err := fileTables(ctx, s.path, name, s.kind, o)
-	if err != nil {
-		return nil, explainFault(ctx, err)
+	var tables []tableSource
+	for _, p := range s.contents.files {
+		own, err := fileTables(ctx, p.path, p.tableName(), p.kind, o)
+		if err != nil {
+			return nil, p.explain(ctx, err)
+		}
+		for _, t := range own {
+			tables = append(tables, p.source(t))
+		}
 	}
 	assigned, err := assign(tables, o)
-	return &tableLoad{options: o, size: s.version.size, assigned: assigned, unchanged: s.unchanged}, err
+	return &tableLoad{options: o, size: s.contents.size(), assigned: assigned, unchanged: s.unchanged}, err
 }
 
 // unchanged makes sure that the file is still what was opened.
@@ -174,7 +169,11 @@ func (s *Source) unchanged() error {
 
 // Preview says what Load would do. Without db the project is a new one.
 func (s *Source) Preview(ctx context.Context, db *projectdb.DB, o Options) (Preview, error) {
-	preview := Preview{Source: s.name, SHA256: s.sha256, Kind: s.kind, Tables: []TablePreview{}, Notes: []Note{}}
+	preview := Preview{Source: s.name, SHA256: s.sha256, Kind: s.Kind(), Tables: []TablePreview{}, Notes: append([]Note{}, s.contents.notes...)}
+	if s.contents.db != nil {
+		err := s.previewDatabase(ctx, db, o, &preview)
+		return preview, err
+	}
 	t, err := s.tables(ctx, o)
 	if err == nil {
 		err = t.preview(ctx, db, &preview)

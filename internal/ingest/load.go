@@ -21,24 +21,6 @@ const (
 	batchBytes = 1 << 20
 )
 
-func (s *Source) loadSQLite(ctx context.Context, db *projectdb.DB, _ Options, report *Report) error {
-	p, err := makePlan(s.db.Conn)
-	if err != nil {
-		return damagedOnly(err)
-	}
-	if err := p.takeDisplayNames(s.db.Conn); err != nil {
-		return damagedOnly(err)
-	}
-	err = db.Load(ctx, func(l *projectdb.Loader) error {
-		if err := p.nameIndexes(l); err != nil {
-			return err
-		}
-		return p.load(ctx, l, s.db.Conn)
-	})
-	p.report(report)
-	return err
-}
-
 // damagedOnly turns what SQLite says of the source into a problem of the file.
 func damagedOnly(err error) error {
 	if sqlite.FaultOf(err) == sqlite.Other {
@@ -47,8 +29,16 @@ func damagedOnly(err error) error {
 	return damaged(err)
 }
 
-func (p *plan) takeDisplayNames(c *sqlite.Conn) error {
-	names, _, err := projectdb.DisplayNames(c)
+func (p *plan) takeDisplayNames(f *sqliteFile) error {
+	names, _, err := projectdb.DisplayNames(f.Conn)
+	for _, t := range f.described {
+		if t.DisplayName != nil {
+			if names == nil {
+				names = map[string]string{}
+			}
+			names[sqlite.Fold(t.TableName)] = *t.DisplayName
+		}
+	}
 	for _, t := range p.tables {
 		if name, ok := names[sqlite.Fold(t.source.Name)]; ok {
 			t.shape.DisplayName = &name
@@ -111,7 +101,7 @@ func (p *plan) load(ctx context.Context, l *projectdb.Loader, source *sqlite.Con
 	for {
 		err := l.Try(func() error {
 			for _, t := range p.tables {
-				if err := t.load(ctx, l, source); err != nil {
+				if err := t.load(ctx, l, source, p.told); err != nil {
 					return err
 				}
 			}
@@ -166,9 +156,9 @@ func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 
 // load makes one table with its rows and indexes. What stands in the way of the
 // rows is left out and noted.
-func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn, told func(*tablePlan)) error {
 	for {
-		err := l.Try(func() error { return p.create(ctx, l, source) })
+		err := l.Try(func() error { return p.create(ctx, l, source, told) })
 		if err == nil {
 			return p.createIndexes(l)
 		}
@@ -185,11 +175,11 @@ func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source *sqlit
 	}
 }
 
-func (p *tablePlan) create(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+func (p *tablePlan) create(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn, told func(*tablePlan)) error {
 	if _, err := l.CreateTable(p.shape); err != nil {
 		return err
 	}
-	if err := p.copyRows(ctx, l, source); err != nil {
+	if err := p.copyRows(ctx, l, source, told); err != nil {
 		return err
 	}
 	if err := p.compareGenerated(ctx, l, source); err != nil {
@@ -222,7 +212,7 @@ func (p *tablePlan) rowid() string {
 	return p.source.RowidName()
 }
 
-func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn, told func(*tablePlan)) error {
 	from, into := p.stored()
 	rowid := p.rowid()
 	rows, err := source.Prepare(selectSQL(p.source.Name, rowid, from))
@@ -235,9 +225,12 @@ func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, source *s
 		return err
 	}
 	defer inserter.Close()
-	err = eachBatch(ctx, rows, inserter.Batch)
-	p.rows = inserter.Rows()
-	return err
+	return eachBatch(ctx, rows, func(b *sqlite.Batch) error {
+		err := inserter.Batch(b)
+		p.rows = inserter.Rows()
+		told(p)
+		return err
+	})
 }
 
 // selectSQL reads a table itself and no index, which may lack rows in a damaged
@@ -363,14 +356,24 @@ func refusal(err error) bool {
 
 // report adds what was planned and done.
 func (p *plan) report(r *Report) {
-	r.Notes = append(r.Notes, p.notes...)
+	r.Notes = append(r.Notes, p.allNotes()...)
 	for _, t := range p.tables {
-		table := TableReport{Source: t.source.Name, Name: t.shape.Name, Mode: Create, Rows: t.rows, Inserted: t.rows}
-		for i, column := range t.shape.Columns {
-			source := t.source.Columns[i]
-			table.Columns = append(table.Columns, ColumnReport{Source: source.Name, Name: column.Name, DeclaredType: source.Type, Type: column.Type, Reason: t.typed[i]})
-		}
-		r.Tables = append(r.Tables, table)
-		r.Notes = append(r.Notes, t.notes...)
+		r.Tables = append(r.Tables, TableReport{Source: t.source.Name, Name: t.shape.Name, Mode: Create, Rows: t.rows, Inserted: t.rows, Columns: t.columnReports()})
 	}
+}
+
+func (p *plan) allNotes() notes {
+	all := slices.Clone(p.notes)
+	for _, t := range p.tables {
+		all = append(all, t.notes...)
+	}
+	return all
+}
+
+func (p *tablePlan) columnReports() (list []ColumnReport) {
+	for i, column := range p.shape.Columns {
+		source := p.source.Columns[i]
+		list = append(list, ColumnReport{Source: source.Name, Name: column.Name, DeclaredType: source.Type, Type: column.Type, Reason: p.typed[i]})
+	}
+	return list
 }

@@ -1,23 +1,30 @@
 package ingest
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // plan is how the tables of a SQLite file become tables of a project.
 type plan struct {
-	tables []*tablePlan
-	notes  notes
+	tables  []*tablePlan
+	present map[string]bool  // folded names of all tables of the file
+	told    func(*tablePlan) // called for each batch of rows
+	notes   notes
 }
 
 // tablePlan is how one table is taken in.
 type tablePlan struct {
+	target Target
+	field  string          // see assignment
 	source projectdb.Table // as it is in the file; types as declared
 	shape  projectdb.Table // as it will be in the project
 
@@ -27,8 +34,9 @@ type tablePlan struct {
 	counts  []classes         // of the columns
 	typed   []string          // why each column has its type
 	fitted  bool              // everything that does not compile has been left out
-	rows    int64
-	seq     int64 // the largest id that AUTOINCREMENT gave, -1 without
+	counted int64             // rows in the file
+	rows    int64             // that came in so far
+	seq     int64             // the largest id that AUTOINCREMENT gave, -1 without
 	notes   notes
 }
 
@@ -41,39 +49,43 @@ func (p *tablePlan) columnSubject(i int) string {
 	return "column " + p.source.Name + "." + p.source.Columns[i].Name
 }
 
-// makePlan reads the tables of a file and decides what becomes of them.
-func makePlan(c *sqlite.Conn) (*plan, error) {
-	p := &plan{}
-	names, err := p.listTables(c)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		if err := p.readTable(c, name); err != nil {
-			return nil, err
+// take reads tables of a file and decides what becomes of them.
+func (p *plan) take(ctx context.Context, c *sqlite.Conn, assigned []assignment) error {
+	for _, a := range assigned {
+		if err := cmp.Or(ctx.Err(), p.readTable(c, a)); err != nil {
+			return err
 		}
 	}
-	p.nameTables()
+	if err := p.nameTables(); err != nil {
+		return err
+	}
 	for _, t := range p.tables {
-		t.makeShape()
+		if err := t.makeShape(); err != nil {
+			return err
+		}
 		if err := t.readCounter(c); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, t := range p.tables {
 		p.resolveKeys(t)
 	}
+	return nil
+}
+
+// noteFile notes what is to be said of a file as a whole.
+func (p *plan) noteFile(c *sqlite.Conn, tables []string) error {
 	encoding, err := c.Text("PRAGMA encoding")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if encoding != "UTF-8" {
 		p.notes.add("file", "Its texts were %s and are now UTF-8.", encoding)
 	}
-	if len(p.tables) == 0 {
+	if len(tables) == 0 {
 		p.notes.add("file", "It holds no tables.")
 	}
-	return p, nil
+	return nil
 }
 
 // listTables returns the names of the ordinary tables and notes everything else
@@ -83,6 +95,7 @@ func (p *plan) listTables(c *sqlite.Conn) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.present = map[string]bool{}
 	kinds := map[string]string{}
 	err = c.Query("SELECT name, type FROM pragma_table_list WHERE schema = 'main'", nil, func(s *sqlite.Stmt) error {
 		kinds[s.Text(0)] = s.Text(1)
@@ -107,6 +120,7 @@ func (p *plan) listTables(c *sqlite.Conn) ([]string, error) {
 			p.notes.add("table "+name, "It belongs to a virtual table and is not imported.")
 		default:
 			names = append(names, name)
+			p.present[sqlite.Fold(name)] = true
 		}
 		return nil
 	})
@@ -114,8 +128,9 @@ func (p *plan) listTables(c *sqlite.Conn) ([]string, error) {
 }
 
 // readTable adds a table to the plan, unless SQLite cannot read it.
-func (p *plan) readTable(c *sqlite.Conn, name string) error {
-	t := &tablePlan{seq: -1}
+func (p *plan) readTable(c *sqlite.Conn, a assignment) error {
+	t := &tablePlan{target: a.target, field: a.field, seq: -1}
+	name := a.name
 	var err error
 	if t.source, err = projectdb.ReadTable(c, name); err != nil {
 		return p.unreadableTable(name, err)
@@ -124,8 +139,21 @@ func (p *plan) readTable(c *sqlite.Conn, name string) error {
 	if t.counts, err = countClasses(c, &t.source); err != nil {
 		return p.unreadableTable(name, err)
 	}
+	for _, n := range t.counts {
+		t.counted = n.rows
+	}
+	if err := a.checkNames(columnsOf(&t.source)); err != nil {
+		return err
+	}
 	p.tables = append(p.tables, t)
 	return nil
+}
+
+func columnsOf(t *projectdb.Table) (columns []format.Column) {
+	for _, column := range t.Columns {
+		columns = append(columns, format.Column{Name: column.Name})
+	}
+	return columns
 }
 
 // unreadableTable notes that a table cannot be read because it needs a
@@ -165,19 +193,32 @@ func (p *tablePlan) readCounter(c *sqlite.Conn) (err error) {
 	return err
 }
 
-// nameTables gives each table its name in the project. Names that are allowed
-// as they are come first, so that none of them has to give way.
-func (p *plan) nameTables() {
-	names := make([]string, len(p.tables))
-	for i, t := range p.tables {
-		names[i] = t.source.Name
+// nameTables gives each table its name in the project. Names that were asked
+// for come first, then those that are allowed as they are, so that none of them
+// has to give way.
+func (p *plan) nameTables() error {
+	var faults problem.Faults
+	taken := map[string]bool{}
+	var others []*tablePlan
+	var names []string
+	for _, t := range p.tables {
+		if t.shape.Name = t.target.Table; t.shape.Name == "" {
+			others, names = append(others, t), append(names, t.source.Name)
+			continue
+		}
+		projectdb.CheckName(&faults, t.field+"table", t.shape.Name)
+		if taken[sqlite.Fold(t.shape.Name)] {
+			faults.Add(t.field+"table", "Two tables of the file cannot become the same new one.")
+		}
+		taken[sqlite.Fold(t.shape.Name)] = true
 	}
-	for i, name := range allowedNames(names, "table", map[string]bool{}) {
-		t := p.tables[i]
+	for i, name := range allowedNames(names, "table", taken) {
+		t := others[i]
 		if t.shape.Name = name; name != t.source.Name {
 			t.notes.add(t.subject(), "The name is not allowed here; the table is now named %s.", name)
 		}
 	}
+	return faults.Err()
 }
 
 // allowedNames returns the names adjusted so that they are allowed and differ.
@@ -198,8 +239,10 @@ func allowedNames(names []string, otherwise string, taken map[string]bool) []str
 }
 
 // makeShape decides everything about a table that does not depend on others.
-func (p *tablePlan) makeShape() {
-	p.makeColumns()
+func (p *tablePlan) makeShape() error {
+	if err := p.makeColumns(); err != nil {
+		return err
+	}
 	p.makePrimaryKey()
 	source, shape := &p.source, &p.shape
 	shape.RowidKey, shape.Autoincrement, shape.WithoutRowid = source.RowidKey, source.Autoincrement, source.WithoutRowid
@@ -223,13 +266,18 @@ func (p *tablePlan) makeShape() {
 	if len(source.ConflictClauses) > 0 {
 		p.notes.add(p.subject(), "Conflict clauses are not carried: %s.", strings.Join(source.ConflictClauses, ", "))
 	}
+	return nil
 }
 
-func (p *tablePlan) makeColumns() {
+func (p *tablePlan) makeColumns() error {
 	names := make([]string, len(p.source.Columns))
 	for i, column := range p.source.Columns {
 		names[i] = column.Name
+		if wanted := p.target.Columns[column.Name]; wanted != "" {
+			names[i] = wanted
+		}
 	}
+	var faults problem.Faults
 	p.names, p.renamed = map[string]string{}, map[string]string{}
 	p.typed = make([]string, len(names))
 	for i, name := range allowedNames(names, "column", map[string]bool{}) {
@@ -238,6 +286,9 @@ func (p *tablePlan) makeColumns() {
 		column.Type, p.typed[i] = columnType(source.Type, p.counts[i])
 		if p.names[sqlite.Fold(source.Name)] = name; name != source.Name {
 			p.renamed[sqlite.Fold(source.Name)] = name
+		}
+		if names[i] != source.Name && names[i] != name {
+			faults.Add(p.field+"columns."+source.Name, "The name %s is not allowed here or used twice.", names[i])
 		}
 		p.shape.Columns = append(p.shape.Columns, column)
 		p.noteColumn(i)
@@ -252,12 +303,13 @@ func (p *tablePlan) makeColumns() {
 			column.Default = ""
 		}
 	}
+	return faults.Err()
 }
 
 // noteColumn notes what had to be changed in a column.
 func (p *tablePlan) noteColumn(i int) {
 	source, column := p.source.Columns[i], &p.shape.Columns[i]
-	if column.Name != source.Name {
+	if column.Name != source.Name && column.Name != p.target.Columns[source.Name] {
 		p.notes.add(p.columnSubject(i), "The name is not allowed here; the column is now named %s.", column.Name)
 	}
 	if p.typed[i] != "" && column.Type == "ANY" {
@@ -330,6 +382,10 @@ func (p *plan) resolveKeys(t *tablePlan) {
 			key.Columns = append(key.Columns, t.column(column))
 		}
 		parent := p.find(source.Parent)
+		if parent == nil && p.present[sqlite.Fold(source.Parent)] {
+			t.notes.add(t.subject(), "%s is not carried: that table is not made of the file.", what)
+			continue
+		}
 		if parent == nil {
 			t.notes.add(t.subject(), "%s is not carried: there is no such table.", what)
 			continue

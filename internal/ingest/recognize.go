@@ -21,11 +21,19 @@ func recognize(head []byte) (Kind, error) {
 		return KindSQLite, nil
 	case bytes.HasPrefix(head, []byte("PAR1")):
 		return KindParquet, nil
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")) && looksLikeWorkbook(head):
-		return KindXLSX, nil
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
+		return KindZIP, nil // a workbook and an archive, too: the list of its members tells
+	case looksLikeSQL(head):
+		return KindSQL, nil
 	}
 	if kind := jsonKind(head); kind != "" {
 		return kind, nil
+	}
+	if isTar(head) {
+		return "", invalid("The file is a tar archive: pack its files as a ZIP file.")
+	}
+	if len(head) == 0 {
+		return "", invalid("The file is empty.")
 	}
 	if _, err := format.Sniff(head); err != nil {
 		return "", notImportable(head, err)
@@ -33,16 +41,10 @@ func recognize(head []byte) (Kind, error) {
 	return KindCSV, nil
 }
 
-// looksLikeWorkbook reports whether a ZIP archive begins with a part of an Excel
-// workbook.
-func looksLikeWorkbook(head []byte) bool {
-	for _, part := range []string{"[Content_Types].xml", "_rels/.rels", "xl/", "docProps/"} {
-		const nameAt = 30
-		if len(head) > nameAt && bytes.HasPrefix(head[nameAt:], []byte(part)) {
-			return true
-		}
-	}
-	return false
+// isTar reports whether a file is a tar archive.
+func isTar(head []byte) bool {
+	const magicAt = 257
+	return len(head) > magicAt && bytes.HasPrefix(head[magicAt:], []byte("ustar"))
 }
 
 // jsonKind tells an array, or the JSON of a database, from objects one after
@@ -108,10 +110,14 @@ func notImportable(head []byte, err error) error {
 		{"\x89PNG\r\n", "a PNG image"},
 		{"GIF8", "a GIF image"},
 		{"\x7fELF", "a program"},
+		{"BZh", "compressed with bzip2; gzip and zstd are undone"},
+		{"\xfd7zXZ\x00", "compressed with xz; gzip and zstd are undone"},
+		{"7z\xbc\xaf\x27\x1c", "a 7z archive; ZIP files are read"},
+		{"Rar!\x1a", "a RAR archive; ZIP files are read"},
 	} {
 		if bytes.HasPrefix(head, []byte(known.magic)) {
 			reason = "The file is " + known.name + "."
 		}
 	}
-	return invalid("%s A SQLite database that is not encrypted, or a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file is needed.", reason).Because(err)
+	return invalid("%s A SQLite database that is not encrypted, a SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of such is needed.", reason).Because(err)
 }

@@ -1,13 +1,14 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
+	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -15,34 +16,36 @@ import (
 // transaction.
 type sqliteFile struct {
 	*sqlite.Conn
-	copied string // folder of a private copy, "" if the file itself is open
+	described []projectdb.TableDescription // of an archive of ours
 }
 
 // openSQLite opens a database, given as its file and perhaps its write-ahead
-// log, and makes sure that it is sound.
-func openSQLite(files []string) (*sqliteFile, error) {
+// log, and makes sure that it is sound. A private copy, if one is needed, is
+// put into the scratch folder.
+func openSQLite(ctx context.Context, files []string, scratch *scratch) (*sqliteFile, error) {
 	f := &sqliteFile{}
-	if err := f.open(files); err != nil {
+	if err := f.open(ctx, files, scratch); err != nil {
 		f.Close()
-		return nil, err
+		return nil, cmp.Or(ctx.Err(), err)
 	}
 	return f, nil
 }
 
-func (f *sqliteFile) open(files []string) error {
+func (f *sqliteFile) open(ctx context.Context, files []string, scratch *scratch) error {
 	path, wal := files[0], len(files) > 1
 	mode, err := usesWAL(path)
 	if err != nil {
 		return unreadable(err)
 	}
 	if wal || mode {
-		if path, err = f.copy(files); err != nil {
+		if path, err = scratch.copyDatabase(ctx, files); err != nil {
 			return err
 		}
 	}
 	if f.Conn, err = sqlite.OpenFile(path); err != nil {
 		return damaged(err)
 	}
+	defer f.Interrupt(ctx)()
 	for _, statement := range []string{
 		// A CHECK may call what we do not have, and quick_check would fail.
 		"PRAGMA ignore_check_constraints = ON",
@@ -70,16 +73,13 @@ func usesWAL(path string) (bool, error) {
 	return versions[0] == 2 || versions[1] == 2, nil
 }
 
-// copy puts a private copy of the database into a temporary folder and returns
+// copyDatabase puts a private copy of the database into the folder and returns
 // its path. A copy during which the original has changed is refused.
-func (f *sqliteFile) copy(files []string) (path string, err error) {
-	if f.copied, err = os.MkdirTemp("", "zangtable-import-"); err != nil {
-		return "", err
-	}
+func (s *scratch) copyDatabase(ctx context.Context, files []string) (path string, err error) {
 	before := stamps(files)
-	path = filepath.Join(f.copied, "source.sqlite")
+	path = s.path()
 	for i, suffix := range []string{"", "-wal"}[:len(files)] {
-		if err := copyFile(files[i], path+suffix); err != nil {
+		if err := s.copyFile(ctx, files[i], path+suffix); err != nil {
 			return "", err
 		}
 	}
@@ -101,15 +101,6 @@ func stamps(files []string) string {
 		}
 	}
 	return b.String()
-}
-
-func copyFile(from, to string) (err error) {
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	return readFile(context.Background(), from, out)
 }
 
 // setRollbackMode takes a database without a log out of write-ahead mode.
@@ -185,14 +176,10 @@ func oneLine(message string) string {
 	return message[:min(len(message), most)]
 }
 
-// Close closes the database and removes the private copy.
+// Close closes the database.
 func (f *sqliteFile) Close() error {
-	var errs []error
-	if f.Conn != nil {
-		errs = append(errs, f.Conn.Close())
+	if f.Conn == nil {
+		return nil
 	}
-	if f.copied != "" {
-		errs = append(errs, os.RemoveAll(f.copied))
-	}
-	return errors.Join(errs...)
+	return f.Conn.Close()
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -86,8 +87,11 @@ func explainFault(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	var known *problem.Error
 	var fault *format.FileError
 	switch {
+	case errors.As(err, &known):
+		return err
 	case !errors.As(err, &fault):
 		return unreadable(err)
 	case fault.Cell != "":

@@ -77,6 +77,30 @@ func (s *scratch) create(ctx context.Context, r io.Reader, packed func() int64) 
 	return path, s.copy(ctx, f, r, packed)
 }
 
+// copyFile copies a file that is not compressed.
+func (s *scratch) copyFile(ctx context.Context, from, to string) (err error) {
+	f, err := os.Open(from)
+	if err != nil {
+		return unreadable(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return unreadable(err)
+	}
+	if err := s.needSpace(info.Size()); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("copy: %w", err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	_, err = io.Copy(out, &ctxReader{ctx, f})
+	return err
+}
+
+// copy reads all of r to w. packed tells how many compressed bytes that took.
 func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed func() int64) error {
 	const asked = 64 << 20 // bytes between two looks at the disk
 	buffer := make([]byte, 256<<10)

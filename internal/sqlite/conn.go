@@ -106,6 +106,10 @@ func (c *Conn) bound(ctx context.Context) (release func()) {
 	return func() { c.c.SetInterrupt(nil) }
 }
 
+// Interrupt lets the end of ctx stop whatever runs on the connection, until the
+// returned function is called.
+func (c *Conn) Interrupt(ctx context.Context) (release func()) { return c.bound(ctx) }
+
 // Exec runs one statement to its end and drops any rows.
 func (c *Conn) Exec(query string, args ...any) error {
 	return c.Query(query, args, nil)

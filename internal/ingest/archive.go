@@ -1,0 +1,118 @@
+package ingest
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// mostDescribed bounds the members of an archive that are held in memory.
+const mostDescribed = 64 << 20
+
+// readArchive checks every member of an archive of ours against its checksum
+// and returns the database in it and how its tables were described.
+func (z *zipFile) readArchive(ctx context.Context) (database string, described []projectdb.TableDescription, err error) {
+	sums, err := z.checksums(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	database = z.scratch.path()
+	file, err := os.OpenFile(database, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", nil, fmt.Errorf("unpack an archive: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	var schema bytes.Buffer
+	for _, member := range z.members {
+		kept := io.Discard
+		switch member.Name {
+		case "SHA256SUMS":
+			continue
+		case "data.sqlite":
+			kept = file
+		case "schema.json":
+			kept = bounded{&schema}
+		}
+		if err := z.checkSum(ctx, member, sums, kept); err != nil {
+			return "", nil, err
+		}
+	}
+	for name := range sums {
+		return "", nil, invalid("The archive was changed: it has no member %q, which SHA256SUMS lists.", name)
+	}
+	described, err = describedTables(schema.Bytes())
+	return database, described, err
+}
+
+// checkSum reads a member to kept, compares its checksum and strikes it off the
+// list.
+func (z *zipFile) checkSum(ctx context.Context, member *zip.File, sums map[string]string, kept io.Writer) error {
+	sum := sha256.New()
+	if err := z.pass(ctx, member, io.MultiWriter(sum, kept)); err != nil {
+		return err
+	}
+	want, listed := sums[member.Name]
+	switch {
+	case !listed:
+		return invalid("The archive was changed: the member %q is not among its SHA256SUMS.", member.Name)
+	case want != hex.EncodeToString(sum.Sum(nil)):
+		return invalid("The archive was changed: the member %q has another checksum than SHA256SUMS says.", member.Name)
+	}
+	delete(sums, member.Name)
+	return nil
+}
+
+// bounded holds what is written, up to mostDescribed bytes.
+type bounded struct{ *bytes.Buffer }
+
+// Write adds to the buffer.
+func (b bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > mostDescribed {
+		return 0, invalid("The description of the tables in the archive is larger than %d bytes.", mostDescribed)
+	}
+	return b.Buffer.Write(p)
+}
+
+// checksumLine is a line of the file that sha256sum writes and reads.
+var checksumLine = regexp.MustCompile(`^([0-9a-f]{64}) [ *](.+)$`)
+
+// checksums returns what SHA256SUMS says, by the names of members.
+func (z *zipFile) checksums(ctx context.Context) (map[string]string, error) {
+	var text bytes.Buffer
+	if err := z.pass(ctx, z.find("SHA256SUMS"), bounded{&text}); err != nil {
+		return nil, err
+	}
+	sums := map[string]string{}
+	for line := range bytes.Lines(text.Bytes()) {
+		found := checksumLine.FindSubmatch(bytes.TrimRight(line, "\r\n"))
+		if found == nil {
+			return nil, invalid("The archive was changed: SHA256SUMS has a line that is no checksum.")
+		}
+		sums[string(found[2])] = string(found[1])
+	}
+	return sums, nil
+}
+
+// describedTables reads the schema.json of an archive.
+func describedTables(text []byte) ([]projectdb.TableDescription, error) {
+	var document struct {
+		Tables []projectdb.TableDescription `json:"tables"`
+	}
+	// A default can hold text that is not UTF-8.
+	if err := json.Unmarshal(text, &document, jsontext.AllowInvalidUTF8(true)); err != nil {
+		return nil, invalid("The schema.json of the archive is not as this program writes it.").Because(err)
+	}
+	return document.Tables, nil
+}

@@ -1,0 +1,258 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// databaseLoad is the way of a database into a project. Tables that are made as
+// they are carry their keys, indexes and rowids; others go the way of all
+// tables, row by row.
+type databaseLoad struct {
+	source *sqliteFile
+	plan   *plan
+	tables *tableLoad
+	size   int64
+}
+
+// database returns the tables of the file on their way.
+func (s *Source) database(ctx context.Context, o Options) (*databaseLoad, error) {
+	d := &databaseLoad{source: s.contents.db, plan: &plan{}, size: s.version.size}
+	d.tables = &tableLoad{options: o, unchanged: func() error { return nil }}
+	names, err := d.plan.listTables(d.source.Conn)
+	if err == nil {
+		err = d.plan.noteFile(d.source.Conn, names)
+	}
+	if err != nil {
+		return nil, damagedOnly(err)
+	}
+	sources := make([]tableSource, len(names))
+	for i, name := range names {
+		sources[i] = d.source.table(name)
+	}
+	var assigned []assignment
+	if len(names) > 0 || len(o.Include) > 0 {
+		if assigned, err = assign(sources, o); err != nil {
+			return nil, err
+		}
+	}
+	var whole []assignment
+	for _, a := range assigned {
+		if a.target.Mode == Create && len(a.target.Skip) == 0 && len(a.target.Types) == 0 {
+			whole = append(whole, a)
+		} else {
+			d.tables.assigned = append(d.tables.assigned, a)
+		}
+	}
+	if err := d.plan.take(ctx, d.source.Conn, whole); err != nil {
+		return nil, damagedOnly(err)
+	}
+	return d, damagedOnly(d.plan.takeDisplayNames(d.source))
+}
+
+// loadDatabase takes the database in.
+func (s *Source) loadDatabase(ctx context.Context, db *projectdb.DB, o Options, report *Report) error {
+	defer s.contents.db.Interrupt(ctx)()
+	d, err := s.database(ctx, o)
+	if err == nil {
+		err = d.tables.survey(ctx, false)
+	}
+	if err == nil {
+		d.plan.told = d.told(o)
+		err = db.Load(ctx, func(l *projectdb.Loader) error { return d.load(ctx, l, report) })
+		d.plan.report(report)
+		report.Rejects, report.RejectedRows = d.tables.rejects.list, d.tables.rejects.rows
+	}
+	if ctx.Err() != nil && err != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (d *databaseLoad) load(ctx context.Context, l *projectdb.Loader, report *Report) error {
+	had, err := l.HasTables()
+	if err != nil {
+		return err
+	}
+	if err := d.plan.nameIndexes(l); err != nil {
+		return err
+	}
+	if err := d.plan.load(ctx, l, d.source.Conn); err != nil {
+		return err
+	}
+	if err := d.tables.run(ctx, l, report); err != nil {
+		return err
+	}
+	if had || d.source.described == nil {
+		return nil
+	}
+	restored, err := l.RestoreIdentities(d.source.described)
+	if err == nil && !restored {
+		d.plan.notes.add("file", "The ids of its tables and columns could not be kept; they are new.")
+	}
+	return err
+}
+
+// told returns what tells how far the rows of whole tables have come: the file
+// counts as read by the share of them.
+func (d *databaseLoad) told(o Options) func(t *tablePlan) {
+	if o.Progress == nil {
+		return func(*tablePlan) {}
+	}
+	var all int64
+	for _, t := range d.plan.tables {
+		all += t.counted
+	}
+	return func(now *tablePlan) {
+		var done int64
+		for _, t := range d.plan.tables {
+			done += t.rows
+		}
+		o.Progress(Progress{
+			Table: now.source.Name, Rows: now.rows,
+			Bytes: int64(float64(d.size) * float64(min(done, all)) / float64(max(all, 1))), Size: d.size,
+		})
+	}
+}
+
+// previewDatabase says what loadDatabase would do.
+func (s *Source) previewDatabase(ctx context.Context, db *projectdb.DB, o Options, preview *Preview) error {
+	defer s.contents.db.Interrupt(ctx)()
+	d, err := s.database(ctx, o)
+	if err == nil {
+		err = d.preview(ctx, db, preview)
+	}
+	if ctx.Err() != nil && err != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (d *databaseLoad) preview(ctx context.Context, db *projectdb.DB, preview *Preview) error {
+	taken := map[string]bool{}
+	if db != nil {
+		tables, err := db.Tables(ctx)
+		if err != nil {
+			return err
+		}
+		for _, t := range tables {
+			taken[sqlite.Fold(t.Name)] = true
+		}
+	}
+	if err := d.plan.refuseTaken(taken); err != nil {
+		return err
+	}
+	for _, t := range d.plan.tables {
+		sample, err := t.sample(d.source.Conn)
+		if err != nil {
+			return damagedOnly(err)
+		}
+		preview.Tables = append(preview.Tables, TablePreview{
+			Source: t.source.Name, Name: t.shape.Name, Mode: Create, Rows: t.counted, Columns: t.columnReports(), Sample: sample,
+		})
+	}
+	preview.Notes = append(preview.Notes, d.plan.allNotes()...)
+	return d.tables.preview(ctx, db, preview)
+}
+
+// sample returns the first rows as the API writes them.
+func (p *tablePlan) sample(c *sqlite.Conn) ([][]any, error) {
+	names := make([]string, len(p.source.Columns))
+	for i, column := range p.source.Columns {
+		names[i] = column.Name
+	}
+	list := [][]any{}
+	err := c.Query(selectSQL(p.source.Name, "", names)+" LIMIT ?", []any{sampleRows}, func(s *sqlite.Stmt) error {
+		row := make([]any, len(names))
+		for i := range row {
+			row[i] = jsonValue(s.Value(i))
+		}
+		list = append(list, row)
+		return nil
+	})
+	return list, err
+}
+
+// table returns a table of the database whose rows are read one by one.
+func (f *sqliteFile) table(name string) tableSource {
+	return tableSource{name: name, open: func(ctx context.Context) (tableRows, error) {
+		shape, err := projectdb.ReadTable(f.Conn, name)
+		if err != nil {
+			return nil, damagedOnly(err)
+		}
+		r := &databaseRows{ctx: ctx}
+		var names []string
+		for _, column := range shape.Columns {
+			declared := column.Type
+			if !slices.Contains(columnTypes, declared) {
+				declared = ""
+			}
+			names = append(names, column.Name)
+			r.header = append(r.header, format.Column{Name: column.Name, Type: declared})
+		}
+		r.stmt, err = f.Prepare(selectSQL(name, "", names))
+		return r, damagedOnly(err)
+	}}
+}
+
+// databaseRows are the rows of a table in a database.
+type databaseRows struct {
+	ctx    context.Context
+	stmt   *sqlite.Stmt
+	header []format.Column
+	batch  sqlite.Batch
+	more   bool
+	at     int
+	number int64
+	row    []sqlite.Value
+}
+
+func (r *databaseRows) columns() []format.Column   { return r.header }
+func (r *databaseRows) line() int64                { return r.number }
+func (r *databaseRows) bytes() int64               { return 0 }
+func (r *databaseRows) remarks() (*Dialect, notes) { return nil, nil }
+
+func (r *databaseRows) next() ([]sqlite.Value, error) {
+	if r.at == r.batch.Rows {
+		if r.number > 0 && !r.more {
+			return nil, io.EOF
+		}
+		if err := r.fill(); err != nil {
+			return nil, err
+		}
+	}
+	r.row = r.row[:0]
+	for _, cell := range r.batch.Row(r.at) {
+		r.row = append(r.row, r.batch.Value(cell))
+	}
+	r.at++
+	r.number++
+	return r.row, nil
+}
+
+// fill reads the next rows; after the last it fails with io.EOF.
+func (r *databaseRows) fill() (err error) {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	r.at = 0
+	r.batch.Reset(r.stmt.Columns())
+	if r.more, err = r.stmt.Fill(&r.batch, readerBatch, batchBytes); err != nil {
+		return errors.Join(r.ctx.Err(), damagedOnly(err))
+	}
+	if r.batch.Rows == 0 {
+		return io.EOF
+	}
+	return nil
+}
+
+func (r *databaseRows) Close() error {
+	r.stmt.Close()
+	return nil
+}

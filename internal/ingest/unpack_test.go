@@ -1,0 +1,281 @@
+package ingest
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+func gzipped(t testing.TB, content io.Reader) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := io.Copy(w, content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func zstdOf(t testing.TB, content string) string {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	return string(w.EncodeAll([]byte(content), nil))
+}
+
+// zipped makes a ZIP file of names and contents, one after the other.
+func zipped(t testing.TB, members ...string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(members); i += 2 {
+		m, err := w.Create(members[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(m, members[i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// raw makes a ZIP file of one member with a header of one's own.
+func raw(t testing.TB, header zip.FileHeader, content string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	header.CRC32 = cmpOr(header.CRC32, crc32.ChecksumIEEE([]byte(content)))
+	header.CompressedSize64, header.UncompressedSize64 = uint64(len(content)), uint64(len(content))
+	m, err := w.CreateRaw(&header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(m, content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func cmpOr(a, b uint32) uint32 {
+	if a != 0 {
+		return a
+	}
+	return b
+}
+
+// opened unpacks a file, and describes what is in it.
+func opened(t testing.TB, name, content string, most int64) (got []string, err error) {
+	t.Helper()
+	parent := t.TempDir()
+	s, err := newScratch(parent, most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := write(t, name, content)
+	c, err := s.unpackContents(context.Background(), path, name, "")
+	if err == nil {
+		if c.db != nil {
+			got = append(got, string(c.kind)+" database")
+			c.db.Close()
+		}
+		for _, p := range c.files {
+			content, err := os.ReadFile(p.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(c.kind)+" "+string(p.kind)+" "+p.name+" "+string(content))
+		}
+		got = append(got, texts(c.notes)...)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(parent); err != nil || len(left) > 0 {
+		t.Errorf("there is something left: %v, %v", left, err)
+	}
+	return got, err
+}
+
+const dumpText = "CREATE TABLE t (a);\nINSERT INTO t VALUES (1);\n"
+
+func TestWhatIsAroundAFileIsUndone(t *testing.T) {
+	for _, test := range []struct {
+		name, content string
+		want          []string
+	}{
+		{"x.csv", "a,b\n1,2\n", []string{"csv csv x.csv a,b\n1,2\n"}},
+		{"x.csv.gz", gzipped(t, strings.NewReader("a,b\n")), []string{"csv csv x.csv a,b\n"}},
+		{"x.csv", zstdOf(t, "a,b\n"), []string{"csv csv x.csv a,b\n"}},
+		{"x.ndjson.gz.zst", zstdOf(t, gzipped(t, strings.NewReader(`{"a":1}`))), []string{`ndjson ndjson x.ndjson {"a":1}`}},
+		{"two.gz", gzipped(t, strings.NewReader("a,b\n")) + gzipped(t, strings.NewReader("1,2\n")), []string{"csv csv two a,b\n1,2\n"}},
+		{"x.sql.gz", gzipped(t, strings.NewReader(dumpText)), []string{"sql database"}},
+		{"x.sql", dumpText, []string{"sql database"}},
+		{"x.json", `{"project":"p","tables":{}}`, []string{"json database", "file: A JSON file tells nothing of indexes, foreign keys, checks and generated columns: there are none now."}},
+		{"x.json", `[{"a":1}]`, []string{`json json x.json [{"a":1}]`}},
+		{"x.json", `{"tables":1}`, []string{`ndjson ndjson x.json {"tables":1}`}},
+		{"x.zip", zipped(t, "x.sql", dumpText), []string{"zip database"}},
+		{"x.zip", zipped(t, "folder/", "", "folder/Orders.csv", "a,b\n", "b.ndjson.gz", gzipped(t, strings.NewReader(`{"a":1}`)),
+			"README.md", "hello", "__MACOSX/._x", "?", "folder/.DS_Store", "?", "SHA256SUMS", "?"),
+			[]string{"zip csv Orders.csv a,b\n", `zip ndjson b.ndjson {"a":1}`,
+				"member README.md: It describes others and is not imported.", "member SHA256SUMS: It describes others and is not imported."}},
+		{"x.zip.gz", gzipped(t, strings.NewReader(zipped(t, "a.csv", "a,b\n"))), []string{"zip csv a.csv a,b\n"}},
+		{"old.zip", raw(t, zip.FileHeader{Name: "\x81ber.csv", NonUTF8: true}, "a,b\n"), []string{"zip csv über.csv a,b\n"}},
+	} {
+		got, err := opened(t, test.name, test.content, 0)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		} else if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: %s", test.name, diff)
+		}
+	}
+}
+
+func TestHostileContainersAreRefused(t *testing.T) {
+	csv := gzipped(t, strings.NewReader("a,b\n"))
+	honest := zipped(t, "a.csv", "a,b\n")
+	link := zip.FileHeader{Name: "a.csv"}
+	link.SetMode(fs.ModeSymlink | 0o777)
+	for _, test := range []struct{ name, content, want string }{
+		{"three", gzipped(t, strings.NewReader(gzipped(t, strings.NewReader(csv)))), "The file is compressed more than 2 times."},
+		{"cut gzip", csv[:len(csv)-3], "The file was cut short: its gzip content ends in the middle."},
+		{"cut gzip head", csv[:5], "The file was cut short: its gzip content ends in the middle."},
+		{"bad gzip", csv[:len(csv)-7] + "x" + csv[len(csv)-6:], "The file is damaged: its gzip content cannot be unpacked."},
+		{"gzip and more", csv + "more and more and more", "The file is damaged: its gzip content cannot be unpacked."},
+		{"bad zstd", "\x28\xb5\x2f\xfdxxxxxxxxxxxxx", "its zstd content"},
+		{"cut zstd", zstdOf(t, "a,b\n1,2\n")[:9], "its zstd content"},
+		{"empty gzip", gzipped(t, strings.NewReader("")), "The file is empty."},
+		{"zip in zip", zipped(t, "a.csv", "a,b\n", "inner.zip", honest), `The member "inner.zip" is a ZIP file itself`},
+		{"zip in zip alone", zipped(t, "inner.zip", honest), `The member "inner.zip" is a ZIP file itself`},
+		{"zip in gzip in zip", zipped(t, "inner.zip.gz", gzipped(t, strings.NewReader(honest))), `The member "inner.zip.gz" is a ZIP file itself`},
+		{"cut zip", honest[:len(honest)-30], "the list of its members cannot be read"},
+		{"only the head", honest[:30], "the list of its members cannot be read"},
+		{"empty zip", zipped(t), "The ZIP file is empty."},
+		{"no data", zipped(t, "README", "x", ".hidden", "x"), "The ZIP file holds no data."},
+		{"twice", zipped(t, "a.csv", "a,b\n", "a.csv", "c,d\n"), `The ZIP file has two members named "a.csv".`},
+		{"up", zipped(t, "../../etc/a.csv", "a,b\n"), `The member "../../etc/a.csv" has a name that leads out of the ZIP file.`},
+		{"inside up", zipped(t, "x/../../a.csv", "a,b\n"), "leads out of"},
+		{"absolute", zipped(t, "/etc/a.csv", "a,b\n"), "leads out of"},
+		{"windows", zipped(t, `..\a.csv`, "a,b\n"), "leads out of"},
+		{"drive", zipped(t, `C:a.csv`, "a,b\n"), "leads out of"},
+		{"nul", zipped(t, "a\x00.csv", "a,b\n"), "holds a NUL character"},
+		{"link", raw(t, link, "/etc/passwd"), `The member "a.csv" is no file, but a link or the like.`},
+		{"encrypted", raw(t, zip.FileHeader{Name: "a.csv", Flags: 1}, "xxxxxxxxxxxxxxxx"), `The member "a.csv" is encrypted.`},
+		{"method", raw(t, zip.FileHeader{Name: "a.csv", Method: 12}, "xxxx"), "compressed by a method that is not known here"},
+		{"checksum", raw(t, zip.FileHeader{Name: "a.csv", CRC32: 7}, "a,b\n"), `The member "a.csv" is damaged: its checksum is another.`},
+		{"deflate", raw(t, zip.FileHeader{Name: "a.csv", Method: zip.Deflate}, "\xff\xff\xff"), `The member "a.csv" `},
+		{"mixed", zipped(t, "a.csv", "a,b\n", "b.sql", dumpText), `The member "b.sql" is a database of its own; such a file must be alone in a ZIP file.`},
+		{"picture", zipped(t, "a.png", "\x89PNG\r\n\x1a\n"), `In the member "a.png": The file is a PNG image.`},
+		{"bad dump", zipped(t, "a.sql", "CREATE TABLE t (a);\nnonsense;"), `In the member "a.sql": Line 2: SQLite says`},
+	} {
+		_, err := opened(t, test.name, test.content, 0)
+		if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v\nwant %s", test.name, err, test.want)
+		}
+	}
+}
+
+// zeros is a reader of zeros, which compress best.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestBombsAreRefused(t *testing.T) {
+	const size = 1 << 30
+	bomb := gzipped(t, io.LimitReader(zeros{}, size))
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	m, err := w.Create("zeros.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(m, io.LimitReader(zeros{}, size)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, content string
+		most          int64
+		want          string
+	}{
+		{"gzip", bomb, 0, "unpacks to more than 1000 times its size"},
+		{"zip", b.String(), 0, "unpacks to more than 1000 times its size"},
+		{"limit", bomb, 10 << 20, "The file unpacks to more than 10485760 bytes, which is the most that is taken."},
+		{"limit in all", zipped(t, "a.csv", strings.Repeat("a", 6<<20), "b.csv", strings.Repeat("b", 6<<20)), 10 << 20, "more than 10485760 bytes"},
+	} {
+		start := time.Now()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := opened(t, test.name, test.content, test.most)
+		runtime.ReadMemStats(&after)
+		if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v\nwant %s", test.name, err, test.want)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 32<<20 {
+			t.Errorf("%s: %d bytes of memory were used", test.name, used)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s: it took %s", test.name, took)
+		}
+	}
+}
+
+func TestUnpackingIsStopped(t *testing.T) {
+	s, err := newScratch(t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err = s.create(ctx, zeros{}, func() int64 { return 1 << 40 })
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+		t.Errorf("got %v after %s", err, time.Since(start))
+	}
+}
+
+func TestManyMembers(t *testing.T) {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := range 400_000 {
+		if _, err := w.CreateRaw(&zip.FileHeader{Name: itoa(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := opened(t, "many.zip", b.String(), 0); err == nil || !strings.Contains(err.Error(), "too many members") {
+		t.Errorf("got %v", err)
+	}
+}

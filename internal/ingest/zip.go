@@ -1,0 +1,240 @@
+package ingest
+
+import (
+	"archive/zip"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/flate"
+	"golang.org/x/text/encoding/charmap"
+)
+
+// Bounds of a ZIP file: members that are imported, and the bytes of the
+// directory that lists all.
+const (
+	mostMembers   = 10_000
+	mostDirectory = 16 << 20
+)
+
+// zipFile is a ZIP file whose members can be trusted to have sane names.
+type zipFile struct {
+	file    *os.File
+	read    *readerAt
+	members []*zip.File // without folders
+	scratch *scratch
+}
+
+// openZIP opens a ZIP file and checks its directory.
+func (s *scratch) openZIP(path string) (*zipFile, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	z := &zipFile{file: f, scratch: s}
+	if err := z.readDirectory(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return z, nil
+}
+
+// Close closes the file.
+func (z *zipFile) Close() error { return z.file.Close() }
+
+func (z *zipFile) readDirectory() error {
+	info, err := z.file.Stat()
+	if err != nil {
+		return unreadable(err)
+	}
+	z.read = &readerAt{r: z.file, size: info.Size(), left: mostDirectory}
+	r, err := zip.NewReader(z.read, info.Size())
+	switch {
+	case errors.Is(err, errTooMuch):
+		return invalid("The ZIP file has too many members.")
+	case err != nil:
+		return invalid("The ZIP file is damaged or was cut short: the list of its members cannot be read.").Because(err)
+	}
+	z.read.left = -1
+	r.RegisterDecompressor(zip.Deflate, flate.NewReader)
+	names := map[string]bool{}
+	for _, member := range r.File {
+		if err := checkMember(member); err != nil {
+			return err
+		}
+		if names[member.Name] {
+			return invalid("The ZIP file has two members named %q.", member.Name)
+		}
+		if names[member.Name] = true; !strings.HasSuffix(member.Name, "/") {
+			z.members = append(z.members, member)
+		}
+	}
+	if len(z.members) == 0 {
+		return invalid("The ZIP file is empty.")
+	}
+	return nil
+}
+
+// checkMember refuses what no honest program packs. It makes the name UTF-8.
+func checkMember(member *zip.File) error {
+	if !utf8.ValidString(member.Name) {
+		// Names without a word on their encoding are in that of MS-DOS.
+		name, err := charmap.CodePage437.NewDecoder().String(member.Name)
+		if err != nil {
+			return invalid("The ZIP file has a member whose name is not text.").Because(err)
+		}
+		member.Name = name
+	}
+	name := member.Name
+	switch clean := strings.TrimSuffix(name, "/"); {
+	case name == "":
+		return invalid("The ZIP file has a member without a name.")
+	case strings.ContainsRune(name, 0):
+		return invalid("The name of the member %q holds a NUL character.", name)
+	case strings.HasPrefix(name, "/"), strings.ContainsRune(name, '\\'), len(name) > 1 && name[1] == ':', !fs.ValidPath(clean):
+		return invalid("The member %q has a name that leads out of the ZIP file.", name)
+	case member.Flags&1 != 0:
+		return invalid("The member %q is encrypted. Unpack the ZIP file with its password, and import what is in it.", name)
+	case member.Mode()&fs.ModeType&^fs.ModeDir != 0:
+		return invalid("The member %q is no file, but a link or the like.", name)
+	case member.Method != zip.Store && member.Method != zip.Deflate:
+		return invalid("The member %q is compressed by a method that is not known here: pack it with deflate, the usual one.", name)
+	}
+	return nil
+}
+
+// find returns a member, or nil.
+func (z *zipFile) find(name string) *zip.File {
+	for _, member := range z.members {
+		if member.Name == name {
+			return member
+		}
+	}
+	return nil
+}
+
+// kind tells what the members make of the file.
+func (z *zipFile) kind() Kind {
+	switch {
+	case z.find("[Content_Types].xml") != nil && z.find("xl/workbook.xml") != nil:
+		return KindXLSX
+	case z.find("data.sqlite") != nil && z.find("schema.json") != nil && z.find("SHA256SUMS") != nil:
+		return KindArchive
+	}
+	return KindZIP
+}
+
+// data returns the members that hold data, and notes the others.
+func (z *zipFile) data(found *notes) ([]*zip.File, error) {
+	var data []*zip.File
+	for _, member := range z.members {
+		switch {
+		case strings.HasPrefix(member.Name, "__MACOSX/"), strings.HasPrefix(path.Base(member.Name), "."):
+		case isDescription(member.Name):
+			found.add("member "+member.Name, "It describes others and is not imported.")
+		default:
+			data = append(data, member)
+		}
+	}
+	switch {
+	case len(data) == 0:
+		return nil, invalid("The ZIP file holds no data.")
+	case len(data) > mostMembers:
+		return nil, invalid("The ZIP file has %d members; at most %d are imported.", len(data), mostMembers)
+	}
+	return data, nil
+}
+
+// isDescription reports whether a member is about others, by its name.
+func isDescription(name string) bool {
+	base := strings.ToLower(path.Base(name))
+	for _, start := range []string{"readme", "license", "licence", "sha256sums", "md5sums", "checksums", "manifest.", "datapackage."} {
+		if strings.HasPrefix(base, start) {
+			return true
+		}
+	}
+	return false
+}
+
+// unpack puts a member into a file, whose path it returns.
+func (z *zipFile) unpack(ctx context.Context, member *zip.File) (path string, err error) {
+	r, err := z.open(member)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	return z.scratch.create(ctx, r, z.packed)
+}
+
+// pass reads a member to w.
+func (z *zipFile) pass(ctx context.Context, member *zip.File, w io.Writer) error {
+	r, err := z.open(member)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return z.scratch.copy(ctx, w, r, z.packed)
+}
+
+// packed returns how much of the file has been read. Members may overlap, to
+// unpack the same bytes again and again.
+func (z *zipFile) packed() int64 { return min(z.read.n, z.read.size) }
+
+func (z *zipFile) open(member *zip.File) (io.ReadCloser, error) {
+	r, err := member.Open()
+	if err != nil {
+		return nil, badMember(member.Name, err)
+	}
+	return &memberReader{r, member.Name}, nil
+}
+
+// memberReader makes problems of the file from what unpacking finds.
+type memberReader struct {
+	io.ReadCloser
+	name string
+}
+
+// Read reads what is in the member.
+func (m *memberReader) Read(p []byte) (int, error) {
+	n, err := m.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = badMember(m.name, err)
+	}
+	return n, err
+}
+
+func badMember(name string, err error) error {
+	switch {
+	case errors.Is(err, zip.ErrChecksum):
+		return invalid("The member %q is damaged: its checksum is another.", name).Because(err)
+	case errors.Is(err, io.ErrUnexpectedEOF), err == io.EOF:
+		return invalid("The member %q was cut short.", name).Because(err)
+	}
+	return invalid("The member %q is damaged and cannot be unpacked.", name).Because(err)
+}
+
+// readerAt counts what is read, and can bound it.
+type readerAt struct {
+	r    io.ReaderAt
+	size int64
+	n    int64
+	left int64 // that may still be read; negative for no bound
+}
+
+var errTooMuch = errors.New("too much is read")
+
+// ReadAt reads from the underlying reader.
+func (r *readerAt) ReadAt(p []byte, offset int64) (int, error) {
+	if r.left >= 0 {
+		if r.left -= int64(len(p)); r.left < 0 {
+			return 0, errTooMuch
+		}
+	}
+	n, err := r.r.ReadAt(p, offset)
+	r.n += int64(n)
+	return n, err
+}

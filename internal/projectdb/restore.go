@@ -1,0 +1,100 @@
+package projectdb
+
+import (
+	"time"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// HasTables reports whether the project has any table.
+func (l *Loader) HasTables() (bool, error) {
+	n, err := l.c.Int("SELECT EXISTS (SELECT 1 FROM _tables)")
+	return n != 0, err
+}
+
+// RestoreIdentities gives tables and columns, found by their names, the ids and
+// times by which they were described elsewhere. It reports false, and changes
+// nothing, when these ids cannot be used. All tables must have been created in
+// this transaction.
+func (l *Loader) RestoreIdentities(described []TableDescription) (bool, error) {
+	cat, err := loadCatalogue(l.c, 0)
+	if err != nil {
+		return false, err
+	}
+	if !identify(cat.tables, described) {
+		return false, nil
+	}
+	for _, query := range []string{"DELETE FROM _columns", "DELETE FROM _tables"} {
+		if err := l.c.Exec(query); err != nil {
+			return false, err
+		}
+	}
+	for i := range cat.tables {
+		if err := enter(l.c, &cat.tables[i]); err != nil {
+			return false, err
+		}
+	}
+	return true, changed(l.c)
+}
+
+// identify sets ids and times, and reports whether the ids are all there,
+// positive and different.
+func identify(tables []Table, described []TableDescription) bool {
+	known := map[string]*TableDescription{}
+	for i := range described {
+		known[sqlite.Fold(described[i].TableName)] = &described[i]
+	}
+	tableIDs, columnIDs := map[int64]bool{}, map[int64]bool{}
+	take := func(ids map[int64]bool, id int64) bool {
+		const largest = 1 << 53 // what every client can hold
+		fresh := id > 0 && id < largest && !ids[id]
+		ids[id] = true
+		return fresh
+	}
+	for i := range tables {
+		t := &tables[i]
+		d := known[sqlite.Fold(t.Name)]
+		if d == nil || !take(tableIDs, d.ID) {
+			return false
+		}
+		t.ID, t.CreatedAt, t.UpdatedAt = d.ID, pastTime(d.CreatedAt, t.CreatedAt), pastTime(d.UpdatedAt, t.UpdatedAt)
+		columns := map[string]*ColumnObject{}
+		for j := range d.Columns {
+			columns[sqlite.Fold(d.Columns[j].ColumnName)] = &d.Columns[j]
+		}
+		for j := range t.Columns {
+			column := &t.Columns[j]
+			c := columns[sqlite.Fold(column.Name)]
+			if c == nil || !take(columnIDs, c.ID) {
+				return false
+			}
+			column.ID, column.CreatedAt, column.UpdatedAt = c.ID, pastTime(c.CreatedAt, column.CreatedAt), pastTime(c.UpdatedAt, column.UpdatedAt)
+		}
+	}
+	return true
+}
+
+// pastTime returns a time if it is written as all of ours are and not after
+// now, and else now.
+func pastTime(text, now string) string {
+	if t, err := time.Parse("2006-01-02T15:04:05Z", text); err != nil || timestamp(t) > now {
+		return now
+	}
+	return text
+}
+
+// enter adds a table, whose ids are known, to the catalogue.
+func enter(c *sqlite.Conn, t *Table) error {
+	const table = "INSERT INTO _tables (id, table_name, display_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
+	if err := c.Exec(table, t.ID, t.Name, optional(t.DisplayName), t.CreatedAt, t.UpdatedAt); err != nil {
+		return err
+	}
+	const entry = "INSERT INTO _columns (id, table_id, column_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
+	for i := range t.Columns {
+		column := &t.Columns[i]
+		if err := c.Exec(entry, column.ID, t.ID, column.Name, column.CreatedAt, column.UpdatedAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
