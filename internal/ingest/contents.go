@@ -87,6 +87,10 @@ func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) erro
 		return err
 	}
 	for _, member := range members {
+		if member.UncompressedSize64 == 0 && len(members) > 1 {
+			c.notes.add("member "+member.Name, "It is empty and not imported.")
+			continue
+		}
 		p, err := s.unpackMember(ctx, z, member)
 		if err != nil {
 			return err
@@ -98,6 +102,9 @@ func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) erro
 			return invalid("The member %q is a database of its own; such a file must be alone in a ZIP file.", member.Name)
 		}
 		c.files = append(c.files, p)
+	}
+	if len(c.files) == 0 {
+		return invalid("Every member of the ZIP file is empty.")
 	}
 	return nil
 }
