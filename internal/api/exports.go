@@ -36,6 +36,12 @@ func (o ExportOptions) of(kind export.Kind) export.Order {
 
 // ExportDialect is how rows are written where the format leaves a choice.
 type ExportDialect struct {
+	CSVDialect
+	Split Flag `json:"split,omitzero" doc:"Whether a workbook goes on in a further sheet where one is full."`
+}
+
+// CSVDialect is how CSV files are written.
+type CSVDialect struct {
 	Profile      string           `json:"profile,omitzero" doc:"A named dialect of CSV to begin with; lossless when absent."`
 	Delimiter    Optional[string] `json:"delimiter,omitzero" doc:"Of CSV: a comma, semicolon, tab or vertical bar."`
 	Header       Flag             `json:"header,omitzero" doc:"Whether the first row of a CSV names the columns."`
@@ -44,10 +50,9 @@ type ExportDialect struct {
 	LineEnding   string           `json:"line_ending,omitzero" enum:"lf,crlf" doc:"Of CSV."`
 	Quote        string           `json:"quote,omitzero" enum:"minimal,all" doc:"Of CSV."`
 	FormulaGuard Flag             `json:"formula_guard,omitzero" doc:"Whether a CSV keeps spreadsheets from running text as a formula."`
-	Split        Flag             `json:"split,omitzero" doc:"Whether a workbook goes on in a further sheet where one is full."`
 }
 
-func (d ExportDialect) options() export.CSVOptions {
+func (d CSVDialect) options() export.CSVOptions {
 	return export.CSVOptions{
 		Profile: d.Profile, Delimiter: d.Delimiter.Ptr(), Header: d.Header.Ptr(), BOM: d.BOM.Ptr(), NullText: d.NullText.Ptr(),
 		LineEnding: given(format.LineEnd(d.LineEnding)), Quote: given(format.Quoting(d.Quote)), FormulaGuard: d.FormulaGuard.Ptr(),
@@ -118,14 +123,21 @@ func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTab
 	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
 }
 
+// TableOptions is what an export of the database holds of one table, and how.
+// The dialect begins with that of the whole export, or with a profile.
+type TableOptions struct {
+	ExportSelection
+	CSVDialect
+}
+
 type exportDatabaseIn struct {
 	preferIn
 	Body struct {
 		ExportOptions
 		ExportDialect
-		Include []string                   `json:"include_tables,omitzero" doc:"Only these tables; all when absent."`
-		Exclude []string                   `json:"exclude_tables,omitzero"`
-		Options map[string]ExportSelection `json:"table_options,omitzero" doc:"What the export holds of single tables."`
+		Include []string                `json:"include_tables,omitzero" doc:"Only these tables; all when absent."`
+		Exclude []string                `json:"exclude_tables,omitzero"`
+		Options map[string]TableOptions `json:"table_options,omitzero" doc:"What the export holds of single tables, and how their CSV files are written."`
 	}
 }
 
@@ -133,9 +145,9 @@ func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *export
 	order := in.Body.of(export.DatabaseExport)
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
 	order.Include, order.Exclude = in.Body.Include, in.Body.Exclude
-	order.TableOptions = map[string]projectdb.Selection{}
+	order.TableOptions = map[string]export.TableOptions{}
 	for table, options := range in.Body.Options {
-		order.TableOptions[table] = options.selection()
+		order.TableOptions[table] = export.TableOptions{Selection: options.selection(), CSV: options.options()}
 	}
 	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
 }

@@ -49,7 +49,7 @@ func (j *job) archiveTables(s *source, l layout, zip *memberZIP) error {
 				return err
 			}
 			err := j.writeTable(s, t, &j.record.manifest.Tables[i], func(columns []format.Column) (format.TableWriter, error) {
-				return l.encodedWriter(zip, name, columns), nil
+				return l.encodedWriter(zip, name, t.ID, columns), nil
 			})
 			if err != nil {
 				return err

@@ -40,15 +40,15 @@ func (l layout) modified() time.Time {
 	return l.at
 }
 
-// encoder returns the encoder of a table's rows.
-func (l layout) encoder(name string, columns []format.Column) format.Encoder {
+// encoder returns the encoder of a table's rows; 0 is the result of a query.
+func (l layout) encoder(name string, tableID int64, columns []format.Column) format.Encoder {
 	switch name {
 	case "json":
 		return format.NewJSON(columns, format.JSONOptions{})
 	case "ndjson":
 		return format.NewNDJSON(columns, format.JSONOptions{})
 	}
-	return format.NewCSV(columns, l.work.dialect())
+	return format.NewCSV(columns, l.work.dialect(tableID))
 }
 
 // single is a file that is one table.
@@ -57,8 +57,8 @@ type single struct {
 	w      io.Writer
 }
 
-func (d single) begin(_ *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
-	return d.w, d.layout.encoder(d.layout.format.table, columns), nil
+func (d single) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
+	return d.w, d.layout.encoder(d.layout.format.table, t.ID, columns), nil
 }
 
 func (single) end() error   { return nil }
@@ -72,7 +72,7 @@ type zipOfTables struct {
 
 func (d zipOfTables) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
 	table := d.layout.format.table
-	return d.zip, d.layout.encoder(table, columns), d.zip.createTable("", t.Name, table)
+	return d.zip, d.layout.encoder(table, t.ID, columns), d.zip.createTable("", t.Name, table)
 }
 
 func (zipOfTables) end() error     { return nil }

@@ -48,10 +48,10 @@ func (l layout) sample(s *source, t *projectdb.Table) (sample, error) {
 		return sample{}, err
 	}
 	defer scan.Close()
-	return l.sampleRows(t.Name, scan.Columns, scan.Next)
+	return l.sampleRows(tableRef{t.ID, t.Name}, scan.Columns, scan.Next)
 }
 
-func (l layout) sampleRows(name string, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (result sample, err error) {
+func (l layout) sampleRows(t tableRef, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (result sample, err error) {
 	began := time.Now()
 	var count countingWriter
 	compression := l.work.Compress
@@ -62,7 +62,7 @@ func (l layout) sampleRows(name string, columns []format.Column, next func(*sqli
 	if err != nil {
 		return result, err
 	}
-	result.rows, err = l.writeSample(compressed, name, columns, next)
+	result.rows, err = l.writeSample(compressed, t, columns, next)
 	var limit *format.LimitError
 	if errors.As(err, &limit) {
 		return sample{}, nil // the export itself will say so
@@ -77,8 +77,8 @@ func (l layout) sampleRows(name string, columns []format.Column, next func(*sqli
 	return result, nil
 }
 
-func (l layout) writeSample(w io.Writer, name string, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
-	rowsWriter, err := l.tableWriter(w, name, columns)
+func (l layout) writeSample(w io.Writer, t tableRef, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
+	rowsWriter, err := l.tableWriter(w, t, columns)
 	if err != nil {
 		return 0, err
 	}

@@ -104,8 +104,8 @@ func TestDatabaseOfChosenTables(t *testing.T) {
 		{"included", Order{Include: []string{"companies", "2"}}, map[string]string{"companies.csv": "id,name\n1,Acme\n2,\n"}},
 		{"excluded", Order{Exclude: []string{"contacts"}}, map[string]string{"companies.csv": "id,name\n1,Acme\n2,\n"}},
 		{"all excluded", Order{Exclude: []string{"contacts", "companies"}}, map[string]string{}},
-		{"with options", Order{Format: "zip-csv", Exclude: []string{"1"}, TableOptions: map[string]projectdb.Selection{
-			"companies": {Columns: []string{"name"}, Sort: "id", Descending: true, Limit: 1},
+		{"with options", Order{Format: "zip-csv", Exclude: []string{"1"}, TableOptions: map[string]TableOptions{
+			"companies": {Selection: projectdb.Selection{Columns: []string{"name"}, Sort: "id", Descending: true, Limit: 1}},
 		}}, map[string]string{"companies.csv": "name\n\n"}},
 	} {
 		test.order.Kind = DatabaseExport

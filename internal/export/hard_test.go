@@ -96,7 +96,7 @@ func TestHardValuesInDatabases(t *testing.T) {
 	for name, order := range map[string]Order{
 		"sqlite":         {Format: "sqlite"},
 		"sqlite, chosen": {Format: "sqlite", Include: []string{"hard", "empty"}},
-		"sqlite, parts":  {Format: "sqlite", TableOptions: map[string]projectdb.Selection{"hard": limit}},
+		"sqlite, parts":  {Format: "sqlite", TableOptions: map[string]TableOptions{"hard": {Selection: limit}}},
 		"sql":            {Format: "sql"},
 		"archive":        {Format: "archive"},
 	} {

@@ -1,8 +1,8 @@
 package export
 
 import (
-	"cmp"
 	"io"
+	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -43,12 +43,15 @@ func (o CSVOptions) given() (fields []string) {
 	return fields
 }
 
-// dialect returns the dialect that is meant, and notes what is wrong with it.
-func (o CSVOptions) dialect(faults *problem.Faults) *format.Dialect {
-	d, err := format.Profile(cmp.Or(o.Profile, "lossless"))
-	if err != nil {
-		faults.Merge("", err)
-		d = format.DefaultDialect()
+// dialect returns the dialect that is meant, beginning with another where no
+// profile is named, and notes what is wrong with it under prefix.
+func (o CSVOptions) dialect(faults *problem.Faults, prefix string, d format.Dialect) *format.Dialect {
+	if o.Profile != "" {
+		profile, err := format.Profile(o.Profile)
+		faults.Merge(strings.TrimSuffix(prefix, "."), err)
+		if err == nil {
+			d = profile
+		}
 	}
 	override(&d.Delimiter, o.Delimiter)
 	override(&d.Header, o.Header)
@@ -57,7 +60,7 @@ func (o CSVOptions) dialect(faults *problem.Faults) *format.Dialect {
 	override(&d.LineEnding, o.LineEnding)
 	override(&d.Quote, o.Quote)
 	override(&d.FormulaGuard, o.FormulaGuard)
-	faults.Merge("", d.Validate())
+	faults.Merge(strings.TrimSuffix(prefix, "."), d.Validate())
 	return &d
 }
 
@@ -70,16 +73,8 @@ func override[T any](value *T, by *T) {
 // orderOptions notes how the files are to be written.
 func (r *record) orderOptions(faults *problem.Faults, o Order, f fileFormat) {
 	options := &r.manifest.Options
-	if fields := o.CSV.given(); len(fields) > 0 {
-		if f.table == "csv" {
-			r.work.Dialect = o.CSV.dialect(faults)
-			options.Profile, options.Dialect = o.CSV.Profile, r.work.Dialect
-		}
-		for _, field := range fields {
-			if f.table != "csv" && f.name != "" {
-				faults.Add(field, "The format %s has no CSV files to which this could apply.", f.name)
-			}
-		}
+	if r.work.Dialect = orderDialect(faults, o.CSV, f, "", format.DefaultDialect()); r.work.Dialect != nil {
+		options.Profile, options.Dialect = o.CSV.Profile, r.work.Dialect
 	}
 	r.orderCompression(faults, o.Compression, f)
 	if o.Canonical && f.isDatabaseFile() {
@@ -90,6 +85,24 @@ func (r *record) orderOptions(faults *problem.Faults, o Order, f fileFormat) {
 	}
 	r.work.Canonical, r.work.Split = o.Canonical, o.Split
 	options.Canonical, options.Split = o.Canonical, o.Split
+}
+
+// orderDialect returns the dialect that CSV options choose, nil when they choose
+// nothing.
+func orderDialect(faults *problem.Faults, o CSVOptions, f fileFormat, prefix string, otherwise format.Dialect) *format.Dialect {
+	fields := o.given()
+	if len(fields) == 0 {
+		return nil
+	}
+	if f.table == "csv" {
+		return o.dialect(faults, prefix, otherwise)
+	}
+	for _, field := range fields {
+		if f.name != "" {
+			faults.Add(prefix+field, "The format %s has no CSV files to which this could apply.", f.name)
+		}
+	}
+	return nil
 }
 
 func (r *record) orderCompression(faults *problem.Faults, name string, f fileFormat) {

@@ -74,6 +74,33 @@ func TestDialects(t *testing.T) {
 	}
 }
 
+// TestDialectsOfTables lets tables of one ZIP file differ.
+func TestDialectsOfTables(t *testing.T) {
+	f := started(t, small)
+	m, content := f.export(Order{Kind: DatabaseExport, CSV: CSVOptions{Delimiter: ptr(";"), NullText: ptr("NULL")}, TableOptions: map[string]TableOptions{
+		"companies": {CSV: CSVOptions{LineEnding: ptr(format.CRLF)}},
+		"contacts":  {Selection: projectdb.Selection{Columns: []string{"id", "note"}, Limit: 2}, CSV: CSVOptions{Profile: "postgres", Quote: ptr(format.QuoteAll)}},
+	}})
+	want := map[string]string{
+		"companies.csv": "id;name\r\n1;Acme\r\n2;NULL\r\n", // as the others but for the line ends
+		"contacts.csv":  "\"id\",\"note\"\n\"1\",\"a,\"\"b\"\"\nc\"\n\"2\",\"\"\n",
+	}
+	if diff := cmp.Diff(want, unzip(t, content)); diff != "" {
+		t.Errorf("members (-want +got):\n%s", diff)
+	}
+	for name, want := range map[string]format.Dialect{
+		"companies": {Delimiter: ";", Header: true, NullText: "NULL", LineEnding: format.CRLF, Quote: format.QuoteMinimal},
+		"contacts":  {Delimiter: ",", Header: true, LineEnding: format.LF, Quote: format.QuoteAll},
+	} {
+		if got := m.Options.TableOptions[name].Dialect; got == nil || *got != want {
+			t.Errorf("the manifest has for %s the dialect %+v, want %+v", name, got, want)
+		}
+	}
+	if m.Options.TableOptions["contacts"].Profile != "postgres" || m.Options.Dialect.Delimiter != ";" {
+		t.Errorf("options are %+v", m.Options)
+	}
+}
+
 func TestOptionFaults(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)

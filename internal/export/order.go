@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -29,8 +30,8 @@ type Order struct {
 	// Include and Exclude say which tables a database export holds; with an
 	// empty Include, all that are there when it begins.
 	Include, Exclude []string
-	// TableOptions is what a database export holds of single tables.
-	TableOptions map[string]projectdb.Selection
+	// TableOptions is what a database export holds of single tables, and how.
+	TableOptions map[string]TableOptions
 	// SQL is the SELECT of a query export, Params its parameters: an array, or an
 	// object of named values.
 	SQL    string
@@ -56,6 +57,13 @@ type Order struct {
 	Receipt *projectdb.Receipt
 }
 
+// TableOptions is what a database export holds of a table, and how its CSV file
+// is written where that differs from the others.
+type TableOptions struct {
+	projectdb.Selection
+	CSV CSVOptions
+}
+
 // ProjectRef is all that exports know of a project.
 type ProjectRef struct {
 	ID   int64
@@ -71,17 +79,21 @@ type work struct {
 	SQL        string
 	Params     jsontext.Value
 	Readable   []int64
-	Dialect    *format.Dialect // of CSV files; nil: the default
-	Compress   string          // "", "gzip" or "zstd"
+	Dialect    *format.Dialect           // of CSV files; nil: the default
+	Dialects   map[int64]*format.Dialect // of CSV files of single tables
+	Compress   string                    // "", "gzip" or "zstd"
 	Canonical  bool
 	Split      bool // of a workbook into sheets
 }
 
-func (w *work) dialect() format.Dialect {
-	if w.Dialect == nil {
+// dialect returns how the CSV file of a table is written; 0 is the result of a
+// query.
+func (w *work) dialect(tableID int64) format.Dialect {
+	d := cmp.Or(w.Dialects[tableID], w.Dialect)
+	if d == nil {
 		return format.DefaultDialect()
 	}
-	return *w.Dialect
+	return *d
 }
 
 // Create checks the order and stores it as a pending job. Every fault of the
@@ -133,7 +145,7 @@ func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*wor
 		base, err = r.orderTable(&faults, o, tables)
 	case DatabaseExport:
 		base = o.Project.Slug + "_database_export"
-		r.orderDatabase(&faults, o, tables)
+		r.orderDatabase(&faults, o, f, tables)
 	case QueryExport:
 		base = o.Project.Slug + "_query_export"
 		err = r.orderQuery(&faults, o, checkQuery)
@@ -210,7 +222,7 @@ func (r *record) choose(faults *problem.Faults, t *projectdb.Table, s projectdb.
 	r.work.setSelection(t.ID, s)
 }
 
-func (r *record) orderDatabase(faults *problem.Faults, o Order, tables []projectdb.Table) {
+func (r *record) orderDatabase(faults *problem.Faults, o Order, f fileFormat, tables []projectdb.Table) {
 	options := &r.manifest.Options
 	r.work.Tables, options.IncludeTables = lookUp(faults, "include_tables", o.Include, tables)
 	r.work.Excluded, options.ExcludeTables = lookUp(faults, "exclude_tables", o.Exclude, tables)
@@ -235,19 +247,25 @@ func (r *record) orderDatabase(faults *problem.Faults, o Order, tables []project
 		case r.work.chose(t.ID):
 			faults.Add(field, "The table has its options already, under its id or name.")
 		default:
-			r.choose(faults, t, o.TableOptions[ref], field+".")
-			options.setTable(t.Name, o.TableOptions[ref])
+			r.orderPart(faults, t, o.TableOptions[ref], f, field+".")
 		}
 	}
 }
 
-func (o *Options) setTable(name string, s projectdb.Selection) {
-	if o.TableOptions == nil {
-		o.TableOptions = map[string]Options{}
-	}
+// orderPart notes what is wanted of one table of a database, and how.
+func (r *record) orderPart(faults *problem.Faults, t *projectdb.Table, o TableOptions, f fileFormat, prefix string) {
+	r.choose(faults, t, o.Selection, prefix)
 	var options Options
-	options.setSelection(s)
-	o.TableOptions[name] = options
+	options.setSelection(o.Selection)
+	if d := orderDialect(faults, o.CSV, f, prefix, r.work.dialect(t.ID)); d != nil {
+		r.work.setDialect(t.ID, d)
+		options.Profile, options.Dialect = o.CSV.Profile, d
+	}
+	all := &r.manifest.Options.TableOptions
+	if *all == nil {
+		*all = map[string]Options{}
+	}
+	(*all)[t.Name] = options
 }
 
 // lookUp returns the ids and names of the tables that refs mean, once each.
@@ -276,6 +294,13 @@ func (w *work) setSelection(tableID int64, s projectdb.Selection) {
 		w.Selections = map[int64]projectdb.Selection{}
 	}
 	w.Selections[tableID] = s
+}
+
+func (w *work) setDialect(tableID int64, d *format.Dialect) {
+	if w.Dialects == nil {
+		w.Dialects = map[int64]*format.Dialect{}
+	}
+	w.Dialects[tableID] = d
 }
 
 func (w *work) chose(tableID int64) bool {

@@ -25,10 +25,16 @@ func TestCreateTellsEveryFaultAtOnce(t *testing.T) {
 		}}, []string{"format", "expires_in", "columns[1]", "filters.x", "sort", "limit", "offset"}},
 		{"database", Order{Kind: DatabaseExport, Format: "csv", ExpiresIn: &tooLong,
 			Include: []string{"x", "contacts"}, Exclude: []string{"contacts", "y"},
-			TableOptions: map[string]projectdb.Selection{
-				"1": {Sort: "z"}, "contacts": {}, "companies": {}, "none": {},
+			TableOptions: map[string]TableOptions{
+				"1": {Selection: projectdb.Selection{Sort: "z"}}, "contacts": {}, "companies": {}, "none": {},
 			}}, []string{"format", "expires_in", "include_tables[0]", "exclude_tables[1]", "exclude_tables",
 			"table_options.1.sort", "table_options.companies", "table_options.contacts", "table_options.none"}},
+		{"dialects", Order{Kind: DatabaseExport, CSV: CSVOptions{Profile: "lotus"}, TableOptions: map[string]TableOptions{
+			"contacts": {CSV: CSVOptions{Profile: "excell", Delimiter: ptr("x")}},
+		}}, []string{"profile", "table_options.contacts.profile", "table_options.contacts.delimiter"}},
+		{"dialect of JSON", Order{Kind: DatabaseExport, Format: "json", CSV: CSVOptions{NullText: ptr("")}, TableOptions: map[string]TableOptions{
+			"contacts": {CSV: CSVOptions{BOM: ptr(true)}},
+		}}, []string{"null_text", "table_options.contacts.bom"}},
 		{"schema", Order{Kind: SchemaExport, Format: "xml"}, []string{"format"}},
 	} {
 		test.order.Project = shop

@@ -100,7 +100,7 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 		if err != nil {
 			return err
 		}
-		err = p.look(l, t.Name, &r.manifest.Tables[i].RowsExpected, scan, deadline)
+		err = p.look(l, tableRef{t.ID, t.Name}, &r.manifest.Tables[i].RowsExpected, scan, deadline)
 		scan.Close()
 		if err != nil {
 			return err
@@ -118,7 +118,7 @@ func (e *Exports) tryQuery(ctx context.Context, p *Preflight, l layout, projectI
 	q := e.query(l.work)
 	q.Timeout = checkTime
 	err = db.ScanQuery(ctx, q, func(_ projectdb.SnapshotID, scan *projectdb.Scan) error {
-		return p.look(l, queryTable, nil, scan, time.Now().Add(checkTime/2))
+		return p.look(l, tableRef{name: queryTable}, nil, scan, time.Now().Add(checkTime/2))
 	})
 	if problem.Is(err, problem.CodeQueryTimeout) {
 		err = nil // it has more time when it is not only tried
@@ -128,9 +128,9 @@ func (e *Exports) tryQuery(ctx context.Context, p *Preflight, l layout, projectI
 }
 
 // look reads rows until the deadline, shows the first and checks all of them.
-func (p *Preflight) look(l layout, name string, total *int64, scan *projectdb.Scan, deadline time.Time) error {
-	check := newChecker(l, name, scan.Columns)
-	shown := TablePreflight{Name: name, RowCount: total, Lines: []string{}}
+func (p *Preflight) look(l layout, t tableRef, total *int64, scan *projectdb.Scan, deadline time.Time) error {
+	check := newChecker(l, t, scan.Columns)
+	shown := TablePreflight{Name: t.name, RowCount: total, Lines: []string{}}
 	var b sqlite.Batch
 	for first := true; first || time.Now().Before(deadline); first = false {
 		more, err := scan.Next(&b)
@@ -138,7 +138,7 @@ func (p *Preflight) look(l layout, name string, total *int64, scan *projectdb.Sc
 			return err
 		}
 		if first {
-			shown.Lines = append(shown.Lines, l.firstLines(name, scan.Columns, &b)...)
+			shown.Lines = append(shown.Lines, l.firstLines(t, scan.Columns, &b)...)
 		}
 		if !more {
 			break
@@ -152,13 +152,13 @@ func (p *Preflight) look(l layout, name string, total *int64, scan *projectdb.Sc
 }
 
 // firstLines returns the beginning of a table's text.
-func (l layout) firstLines(name string, columns []format.Column, b *sqlite.Batch) []string {
+func (l layout) firstLines(t tableRef, columns []format.Column, b *sqlite.Batch) []string {
 	var encoder format.Encoder
 	switch l.format.table {
 	case "csv", "json", "ndjson":
-		encoder = l.encoder(l.format.table, columns)
+		encoder = l.encoder(l.format.table, t.id, columns)
 	case "sql":
-		encoder = format.NewINSERT(name, columns)
+		encoder = format.NewINSERT(t.name, columns)
 	default:
 		return nil
 	}
@@ -199,12 +199,12 @@ type finding struct {
 // checker counts the values that the format may be read wrongly for.
 type checker struct {
 	layout   layout
-	table    string
+	table    tableRef
 	columns  []format.Column
 	findings []finding
 }
 
-func newChecker(l layout, table string, columns []format.Column) *checker {
+func newChecker(l layout, table tableRef, columns []format.Column) *checker {
 	return &checker{l, table, columns, make([]finding, len(columns))}
 }
 
@@ -273,7 +273,7 @@ func (c *checker) warnings(total *int64) []Warning {
 	var list []Warning
 	warn := func(column, code string, count int64, message string, formats ...string) {
 		if count > 0 && slices.Contains(formats, written) {
-			list = append(list, Warning{c.table, column, code, count, message})
+			list = append(list, Warning{c.table.name, column, code, count, message})
 		}
 	}
 	if total != nil && *total > format.XLSXRows-1 && !c.layout.work.Split {
@@ -282,7 +282,7 @@ func (c *checker) warnings(total *int64) []Warning {
 	if n := len(c.columns); n > format.XLSXColumns {
 		warn("", "excel_columns", int64(n), "A sheet of Excel has 16,384 columns.", "xlsx")
 	}
-	dialect := c.layout.work.dialect()
+	dialect := c.layout.work.dialect(c.table.id)
 	for i, f := range c.findings {
 		name := c.columns[i].Name
 		warn(name, "excel_text", f.long, "Texts longer than the 32,767 characters of a cell: the export would fail.", "xlsx")

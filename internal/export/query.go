@@ -65,7 +65,7 @@ func (e *Exports) writeResult(j *job, l layout, w io.Writer, columns []format.Co
 	if l.format.name == "sqlite" {
 		return e.writeQueryDatabase(j, w, columns, next)
 	}
-	writer, err := l.tableWriter(w, queryTable, columns)
+	writer, err := l.tableWriter(w, tableRef{name: queryTable}, columns)
 	if err != nil {
 		return 0, err
 	}

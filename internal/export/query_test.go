@@ -87,3 +87,14 @@ func TestQueryExportRunsLongAndEnds(t *testing.T) {
 		t.Errorf("files are %v", f.files())
 	}
 }
+
+// TestQueryIsNotBlamedForTheFormat orders what the statement can give and the
+// format cannot hold.
+func TestQueryIsNotBlamedForTheFormat(t *testing.T) {
+	f := started(t, small)
+	m := f.create(Order{Kind: QueryExport, Format: "xlsx", SQL: "SELECT hex(zeroblob(20000)) AS long"})
+	got, err := f.Wait(background, shop.ID, m.ID)
+	if got.Status != Failed || !strings.HasPrefix(*got.Error, "The format cannot hold the table: cell A2") {
+		t.Errorf("got %s: %v", got.Status, err)
+	}
+}

@@ -6,20 +6,26 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 )
 
+// tableRef is what the layout of rows depends on.
+type tableRef struct {
+	id   int64
+	name string
+}
+
 // tableWriter returns a writer of one table's rows as a file of the format
-// that the layout has for tables.
-func (l layout) tableWriter(w io.Writer, table string, columns []format.Column) (format.TableWriter, error) {
+// that the layout has for tables. The result of a query has the id 0.
+func (l layout) tableWriter(w io.Writer, t tableRef, columns []format.Column) (format.TableWriter, error) {
 	switch l.format.table {
 	case "xlsx":
-		return format.NewXLSX(w, columns, format.XLSXOptions{Sheet: table, Split: l.work.Split, Modified: l.at})
+		return format.NewXLSX(w, columns, format.XLSXOptions{Sheet: t.name, Split: l.work.Split, Modified: l.at})
 	case "parquet":
 		return format.NewParquet(w, columns)
 	}
-	return l.encodedWriter(w, l.format.table, columns), nil
+	return l.encodedWriter(w, l.format.table, t.id, columns), nil
 }
 
-func (l layout) encodedWriter(w io.Writer, name string, columns []format.Column) format.TableWriter {
-	encoder := l.encoder(name, columns)
+func (l layout) encodedWriter(w io.Writer, name string, tableID int64, columns []format.Column) format.TableWriter {
+	encoder := l.encoder(name, tableID, columns)
 	return countedWriter{format.NewTableWriter(w, encoder), encoder}
 }
 
@@ -38,7 +44,7 @@ func (j *job) writeTables(s *source, l layout, w io.Writer) (*memberZIP, error) 
 			}
 		}
 		err := j.writeTable(s, t, &j.record.manifest.Tables[i], func(columns []format.Column) (format.TableWriter, error) {
-			return l.tableWriter(w, t.Name, columns)
+			return l.tableWriter(w, tableRef{t.ID, t.Name}, columns)
 		})
 		if err != nil {
 			return zip, err
