@@ -382,6 +382,49 @@ func schemaEdit(schema, old, now string) string {
 	return schema + ";" + rows + "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '" + old + "', '" + now + "');"
 }
 
+// TestForgedHeaders changes what the header of a file says of it, and what a
+// project's own tables would say.
+func TestForgedHeaders(t *testing.T) {
+	path := database(t, `CREATE TABLE t (a INT); INSERT INTO t VALUES (1);`)
+	for _, test := range []struct {
+		name  string
+		at    int
+		bytes string
+		comes bool
+	}{
+		{"as many pages as there can be", 28, "\xff\xff\xff\xfe", false},
+		{"no pages", 28, "\x00\x00\x00\x00", true},
+		{"a page size that is none", 16, "\x00\x03", false},
+		{"larger pages", 16, "\x00\x01", false},
+		{"reserved bytes", 20, "\xff", false},
+		{"free pages", 32, "\x00\x00\x00\x02\x00\x00\x10\x00", false},
+		{"a schema format of the future", 44, "\x00\x00\x00\x09", false},
+		{"an encoding that is none", 56, "\x00\x00\x00\x07", false},
+		{"our application id", 68, "ZTp1", true},
+		{"a version of the file of the future", 19, "\x03", false},
+	} {
+		content := []byte(readAll(t, path))
+		copy(content[test.at:], test.bytes)
+		p := newProject(t)
+		_, err := p.take(write(t, "forged", string(content)), Options{})
+		switch {
+		case err != nil && !problem.Is(err, problem.CodeValidationFailed):
+			t.Errorf("%s: %v", test.name, err)
+		case test.comes != (err == nil):
+			t.Errorf("%s: comes in %v: %v", test.name, err == nil, err)
+		}
+	}
+	for _, own := range []string{
+		"CREATE TABLE _tables (a)", "CREATE TABLE _tables (table_name, display_name); INSERT INTO _tables VALUES (x'ff', 7), ('t', zeroblob(9))",
+		"CREATE VIEW _tables AS SELECT 't' AS table_name, load_extension('x') AS display_name", "CREATE TABLE _columns (a)",
+	} {
+		path := database(t, "PRAGMA application_id = 0x5a547031; CREATE TABLE t (a INT); "+own+";")
+		if _, err := newProject(t).take(path, Options{}); err != nil && !problem.Is(err, problem.CodeValidationFailed) {
+			t.Errorf("%s: %v", own, err)
+		}
+	}
+}
+
 func TestTwoThousandColumns(t *testing.T) {
 	var columns, cells []string
 	for i := range 2000 {

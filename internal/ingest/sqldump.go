@@ -176,7 +176,11 @@ func (d *dump) explain(text []byte, err error) error {
 	case fault == sqlite.Full, fault == sqlite.Interrupted, fault == sqlite.IO:
 		return fmt.Errorf("run a dump: %w", err)
 	case fault == sqlite.Denied:
-		return d.fail("%s is not allowed here: a dump may only make tables and indexes and fill them.", oneLine(strings.Join(words(text, 2), " ")))
+		what := words(text, 2)
+		if what[0] != "CREATE" && what[0] != "DROP" {
+			what = what[:1]
+		}
+		return d.fail("%s is not allowed here: a dump may only make tables and indexes and fill them.", oneLine(strings.Join(what, " ")))
 	}
 	if d.from == "" && alien.Match(text) {
 		d.from = "another database"
