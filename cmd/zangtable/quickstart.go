@@ -33,6 +33,7 @@ type quickstart struct {
 // keeps serving.
 func (q *quickstart) Run(p *program) error {
 	began := time.Now()
+	spareProcessors()
 	app, err := server.Open(q.Data, server.Settings{}, p.logger(slog.LevelWarn))
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/server"
@@ -29,6 +30,7 @@ type serve struct {
 // Run serves until the process is told to stop.
 func (s *serve) Run(p *program) error {
 	log := p.logger(slog.LevelInfo)
+	spareProcessors()
 	app, err := server.Open(s.Data, server.Settings{ImportMaxBytes: s.ImportMaxBytes}, log)
 	if err != nil {
 		return err
@@ -43,6 +45,11 @@ func (s *serve) Run(p *program) error {
 	}
 	return app.Close()
 }
+
+// spareProcessors gives Go twice as many processors as there are. Go looks for
+// requests only when one of its processors has nothing to do, and exports keep
+// as many busy as there are.
+func spareProcessors() { runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0)) }
 
 // baseURL returns the address at which a browser on this machine finds the
 // listener.

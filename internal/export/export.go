@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -93,7 +93,8 @@ type Exports struct {
 	running  map[string]*job
 	settled  chan struct{} // closed, and replaced, when a job is settled
 
-	cpus chan struct{} // holds one for each goroutine that reads or encodes a range of a table
+	requests atomic.Int64  // that exports have been told to give way to
+	cpus     chan struct{} // holds one for each goroutine that reads or encodes a range of a table
 
 	wake    chan struct{}
 	stopped context.Context
@@ -124,7 +125,7 @@ func Open(config Config) (*Exports, error) {
 		folder:   folder,
 		running:  map[string]*job{},
 		settled:  make(chan struct{}),
-		cpus:     make(chan struct{}, runtime.GOMAXPROCS(0)),
+		cpus:     make(chan struct{}, processors),
 		wake:     make(chan struct{}, 1),
 	}
 	e.stopped, e.stop = context.WithCancel(context.Background())

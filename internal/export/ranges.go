@@ -7,7 +7,6 @@ import (
 	"math/bits"
 	"runtime/debug"
 	"sync"
-	"time"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -20,10 +19,6 @@ const (
 	pieceRows  = 1000
 	pieceBytes = 512 << 10
 )
-
-// pause is how long a reader rests after a piece, which takes it a hundred times
-// as long or so.
-const pause = 20 * time.Microsecond
 
 // keepBytes is the largest buffer that is used again.
 const keepBytes = 4 << 20
@@ -79,12 +74,12 @@ func (g *ranges) setPiece(most int, rows int64) {
 // run has every reader work in a goroutine of its own, while this one gives the
 // pieces to emit, in order. cpus has a place for each that may work at the same
 // time, of all exports together.
-func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, emit func(piece []byte, rows int) error) error {
+func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, pace pace, emit func(piece []byte, rows int) error) error {
 	var workers sync.WaitGroup
 	// The readers must be at rest before their statements are closed.
 	defer workers.Wait()
 	for _, reader := range readers {
-		workers.Go(func() { g.work(reader, cpus) })
+		workers.Go(func() { g.work(reader, cpus, pace) })
 	}
 	defer context.AfterFunc(ctx, func() { g.fail(ctx.Err()) })()
 	for {
@@ -137,7 +132,7 @@ func (g *ranges) fail(err error) {
 }
 
 // work reads and encodes stretches until there are no more.
-func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}) {
+func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}, pace pace) {
 	defer func() {
 		if p := recover(); p != nil {
 			g.fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
@@ -145,12 +140,12 @@ func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}) {
 	}()
 	var b sqlite.Batch
 	for s := g.take(); s != nil; s = g.take() {
+		pace.begin()
 		if err := g.fill(s, reader, &b, cpus); err != nil {
 			g.fail(err)
 			return
 		}
-		// Requests are seen at once only when a processor looks for work.
-		time.Sleep(pause)
+		pace.rest()
 	}
 }
 

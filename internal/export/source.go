@@ -17,8 +17,13 @@ type source struct {
 	tables   []*projectdb.Table
 	work     *work
 	cpus     chan struct{} // see Exports
-	close    func()        // lets go of the snapshot and the project
+	pace     pace
+	close    func() // lets go of the snapshot and the project
 }
+
+// processors is how many there are: what GOMAXPROCS was before a command raised
+// it.
+var processors = runtime.GOMAXPROCS(0)
 
 // mostReaders bounds the readers of one table.
 const mostReaders = 8
@@ -28,12 +33,12 @@ func (e *Exports) openSource(ctx context.Context, r *record) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	snapshot, err := db.ParallelSnapshot(ctx, min(runtime.GOMAXPROCS(0), mostReaders))
+	snapshot, err := db.ParallelSnapshot(ctx, min(processors, mostReaders))
 	if err != nil {
 		release()
 		return nil, err
 	}
-	s := &source{snapshot: snapshot, work: &r.work, cpus: e.cpus}
+	s := &source{snapshot: snapshot, work: &r.work, cpus: e.cpus, pace: e.pace()}
 	s.close = sync.OnceFunc(func() {
 		if err := snapshot.Close(); err != nil {
 			e.log.Error("close a snapshot", "export", r.manifest.ID, "error", err)
@@ -115,7 +120,7 @@ func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
 		}
 		if r != nil {
 			return tableRows{r.Columns, func(ctx context.Context, encoder format.Encoder, emit func([]byte, int) error) error {
-				return newRanges(r, rows, encoder).run(ctx, r.Readers, s.cpus, emit)
+				return newRanges(r, rows, encoder).run(ctx, r.Readers, s.cpus, s.pace, emit)
 			}, r.Close}, nil
 		}
 	}

@@ -1,0 +1,38 @@
+package export
+
+import (
+	"testing"
+	"time"
+)
+
+// TestGiveWay compares how long a reader rests alone and beside requests.
+func TestGiveWay(t *testing.T) {
+	var e Exports
+	p := e.pace()
+	rest := func(during func()) time.Duration {
+		p.begin()
+		p.began = p.began.Add(-5 * time.Millisecond)
+		during()
+		began := time.Now()
+		p.rest()
+		return time.Since(began)
+	}
+	if got := rest(e.GiveWay); got < giveWay*5*time.Millisecond {
+		t.Errorf("beside a request: %v", got)
+	}
+	p.requests.Add(1)
+	// The shortest of several: a busy machine wakes a sleeper late.
+	alone := time.Hour
+	for range 20 {
+		alone = min(alone, rest(func() {}))
+	}
+	if alone >= giveWay*5*time.Millisecond {
+		t.Errorf("alone: %v", alone)
+	}
+	p.began = time.Now().Add(-time.Hour)
+	e.GiveWay()
+	began := time.Now()
+	if p.rest(); time.Since(began) > 10*time.Second {
+		t.Error("the rest after a long piece is as long as the piece")
+	}
+}
