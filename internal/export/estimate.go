@@ -18,6 +18,7 @@ const sampleRows = 1000
 type sample struct {
 	rows, bytes int64
 	took        time.Duration
+	refused     bool // the format cannot hold them; the export itself will say so
 }
 
 // of returns how many bytes so many rows will take, and how long.
@@ -65,7 +66,7 @@ func (l layout) sampleRows(t tableRef, columns []format.Column, next func(*sqlit
 	result.rows, err = l.writeSample(compressed, t, columns, next)
 	var limit *format.LimitError
 	if errors.As(err, &limit) {
-		return sample{}, nil // the export itself will say so
+		return sample{refused: true}, nil
 	}
 	if err != nil {
 		return result, err
@@ -104,6 +105,8 @@ type estimate struct {
 	bytes int64 // of the artifact
 	space int64 // on the disk, while it is made
 	took  time.Duration
+
+	unknown bool // nothing can be told
 }
 
 // estimate looks at the first rows of each table; rows are those of each.
@@ -113,6 +116,7 @@ func (l layout) estimate(s *source, rows []TableResult) (e estimate, err error) 
 		if err != nil {
 			return e, err
 		}
+		e.unknown = e.unknown || sampled.refused
 		bytes, took := sampled.of(rows[i].RowsExpected)
 		e.bytes += bytes
 		e.took += took

@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -140,7 +141,10 @@ func TestDryRun(t *testing.T) {
 		return list
 	}
 	p := dry(Order{Kind: TableExport, Table: "hard"})
-	if *p.RowCount != int64(len(hardValues())) || len(p.Tables[0].Lines) != 20 || p.Tables[0].Lines[0] != "id,i,r,t,b,a" || p.EstimatedBytes == 0 || !p.Fits {
+	if s := *p.EstimatedSeconds; s != math.Round(s*100)/100 {
+		t.Errorf("the seconds are %v", s)
+	}
+	if *p.RowCount != int64(len(hardValues())) || len(p.Tables[0].Lines) != 20 || p.Tables[0].Lines[0] != "id,i,r,t,b,a" || p.EstimatedBytes == nil || *p.EstimatedBytes == 0 || !p.Fits {
 		t.Errorf("got %+v", p)
 	}
 	want := []string{"t invalid_utf8 1", "t formulas 5", "t null_and_empty 1", "a invalid_utf8 1", "a formulas 5", "a null_and_empty 1"}
@@ -158,8 +162,11 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("warnings of %s (-want +got):\n%s", order.Format, diff)
 		}
 	}
-	if p := dry(Order{Kind: SchemaExport, Format: "sql"}); !strings.HasPrefix(p.Tables[0].Lines[0], "-- Schema") {
+	if p := dry(Order{Kind: SchemaExport, Format: "sql"}); !strings.HasPrefix(p.Tables[0].Lines[0], "-- Schema") || *p.EstimatedBytes == 0 {
 		t.Errorf("got %+v", p)
+	}
+	if p := dry(Order{Kind: QueryExport, SQL: "SELECT 1"}); p.EstimatedBytes != nil || p.EstimatedSeconds != nil {
+		t.Errorf("nothing is known of a query, got %+v", p)
 	}
 	for _, name := range []string{"sqlite", "archive", "sql"} {
 		dry(Order{Kind: DatabaseExport, Format: name})
@@ -171,7 +178,11 @@ func TestDryRun(t *testing.T) {
 	if _, err := db.InsertRecord(background, "hard", long, projectdb.InsertOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := codes(dry(Order{Kind: TableExport, Table: "hard", Format: "xlsx", Selection: projectdb.Selection{Columns: []string{"t"}}})); len(got) != 2 || got[0] != "t excel_text 1" {
+	p = dry(Order{Kind: TableExport, Table: "hard", Format: "xlsx", Selection: projectdb.Selection{Columns: []string{"t"}}})
+	if p.EstimatedBytes != nil {
+		t.Errorf("what cannot be made has an estimate of %d bytes", *p.EstimatedBytes)
+	}
+	if got := codes(p); len(got) != 2 || got[0] != "t excel_text 1" {
 		t.Errorf("warnings of a long text are %v", got)
 	}
 }
@@ -187,8 +198,8 @@ func TestEstimateIsNearTheTruth(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := f.wait(f.create(order))
-		if share := float64(p.EstimatedBytes) / float64(*m.SizeBytes); share < 0.7 || share > 1.4 {
-			t.Errorf("%s %s: estimated %d bytes, got %d", order.Kind, order.Format, p.EstimatedBytes, *m.SizeBytes)
+		if share := float64(*p.EstimatedBytes) / float64(*m.SizeBytes); share < 0.7 || share > 1.4 {
+			t.Errorf("%s %s: estimated %d bytes, got %d", order.Kind, order.Format, *p.EstimatedBytes, *m.SizeBytes)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package export
 import (
 	"bytes"
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +19,8 @@ import (
 // the first rows.
 type Preflight struct {
 	RowCount         *int64           `json:"row_count" doc:"Null for a query."`
-	EstimatedBytes   int64            `json:"estimated_bytes"`
-	EstimatedSeconds float64          `json:"estimated_seconds"`
+	EstimatedBytes   *int64           `json:"estimated_bytes" doc:"Null when nothing can be told: for a query, and where the format cannot hold the first rows."`
+	EstimatedSeconds *float64         `json:"estimated_seconds" doc:"As estimated_bytes."`
 	Fits             bool             `json:"fits" doc:"Whether the disk has the space."`
 	Tables           []TablePreflight `json:"tables"`
 	Warnings         []Warning        `json:"warnings"`
@@ -81,7 +82,8 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 		var schema bytes.Buffer
 		err := l.writeSchema(&schema, s.tables)
 		p.Tables = append(p.Tables, TablePreflight{Name: "schema", Lines: linesOf(schema.Bytes())})
-		p.RowCount, p.EstimatedBytes, p.Fits = new(int64), int64(schema.Len()), e.needSpace(int64(schema.Len())) == nil
+		p.RowCount = new(int64)
+		p.expect(e, estimate{bytes: int64(schema.Len()), space: int64(schema.Len())})
 		return err
 	}
 	if err := j.count(s); err != nil {
@@ -92,8 +94,8 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 		return err
 	}
 	total := j.rowsTotal.Load()
-	p.RowCount, p.EstimatedBytes, p.EstimatedSeconds = &total, expected.bytes, expected.took.Seconds()
-	p.Fits = e.needSpace(expected.space) == nil
+	p.RowCount = &total
+	p.expect(e, expected)
 	deadline := time.Now().Add(checkTime)
 	for i, t := range s.tables {
 		scan, err := s.snapshot.Scan(t, s.work.Selections[t.ID])
@@ -107,6 +109,16 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 		}
 	}
 	return nil
+}
+
+// expect notes an estimate, the seconds with two decimals.
+func (p *Preflight) expect(e *Exports, expected estimate) {
+	p.Fits = e.needSpace(expected.space) == nil
+	if expected.unknown {
+		return
+	}
+	seconds := math.Round(expected.took.Seconds()*100) / 100
+	p.EstimatedBytes, p.EstimatedSeconds = &expected.bytes, &seconds
 }
 
 func (e *Exports) tryQuery(ctx context.Context, p *Preflight, l layout, projectID int64) error {
@@ -123,7 +135,7 @@ func (e *Exports) tryQuery(ctx context.Context, p *Preflight, l layout, projectI
 	if problem.Is(err, problem.CodeQueryTimeout) {
 		err = nil // it has more time when it is not only tried
 	}
-	p.Fits = e.needSpace(0) == nil
+	p.expect(e, estimate{unknown: true})
 	return err
 }
 
