@@ -39,7 +39,8 @@ func ahead(ctx context.Context, next func(*sqlite.Batch) (bool, error), use func
 }
 
 // fill fills free batches and sends them on, until there are no more rows.
-func fill(ctx context.Context, next func(*sqlite.Batch) (bool, error), free <-chan *sqlite.Batch, filled chan<- *sqlite.Batch) error {
+func fill(ctx context.Context, next func(*sqlite.Batch) (bool, error), free <-chan *sqlite.Batch, filled chan<- *sqlite.Batch) (err error) {
+	defer recovered(&err)
 	for {
 		var b *sqlite.Batch
 		select {

@@ -67,11 +67,7 @@ func (e *Exports) make(j *job) error {
 
 // fill writes what was ordered of the project.
 func (e *Exports) fill(j *job, a *artifact) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer recovered(&err)
 	m, work := &j.record.manifest, &j.record.work
 	l := layout{format: findFormat(nil, m.Kind, m.Format), work: work, project: m.Project}
 	w, err := compressor(work.Compress, a)
@@ -87,6 +83,14 @@ func (e *Exports) fill(j *job, a *artifact) (err error) {
 		return err
 	}
 	return w.Close()
+}
+
+// recovered, which is to be deferred, turns a panic into an error: a fault of
+// ours must fail one job, and neither the others nor the server.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
 }
 
 // writeSnapshot writes tables, or their schema, as they are at one moment.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -296,6 +297,51 @@ func TestRangesSurviveAPanic(t *testing.T) {
 	err := g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "no such luck") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestReadingAheadSurvivesAPanic(t *testing.T) {
+	for name, panics := range map[string]func(batch int) bool{
+		"at once": func(int) bool { return true },
+		"later":   func(batch int) bool { return batch == 10 },
+	} {
+		batch := 0
+		err := ahead(background, func(*sqlite.Batch) (bool, error) {
+			if batch++; panics(batch) {
+				panic("no such luck")
+			}
+			return true, nil
+		}, func(*sqlite.Batch) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), "no such luck") || !strings.Contains(err.Error(), "ranges_test.go") {
+			t.Errorf("%s: got %v, want the panic and its stack", name, err)
+		}
+	}
+}
+
+// TestPanicFailsOneJob spoils one order of two, so that the encoder panics.
+func TestPanicFailsOneJob(t *testing.T) {
+	var log bytes.Buffer
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	f.project(shop.ID, small)
+	spoilt := f.create(Order{Kind: TableExport, Table: "contacts", CSV: CSVOptions{Profile: "excel"}})
+	sound := f.create(Order{Kind: TableExport, Table: "contacts"})
+	err := f.book.write(background, "spoil an order", func(c *sqlite.Conn) error {
+		return c.Exec("UPDATE exports SET work = replace(work, ?, ?) WHERE id = ?", `"delimiter":","`, `"delimiter":""`, spoilt.ID)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Start()
+	got, err := f.Wait(background, shop.ID, spoilt.ID)
+	if got.Status != Failed || !strings.HasPrefix(*got.Error, "Something went wrong on the server.") {
+		t.Errorf("got %s: %v", got.Status, err)
+	}
+	f.download(f.wait(sound))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); !strings.Contains(text, "panic") || !strings.Contains(text, "csv.go") {
+		t.Errorf("the log has no stack:\n%s", text)
 	}
 }
 

@@ -2,7 +2,9 @@ package format
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"runtime/debug"
 
 	"github.com/klauspost/compress/flate"
 )
@@ -130,7 +132,13 @@ func (d *deflater) unused() *block {
 	return &block{done: make(chan error, 1)}
 }
 
-func (b *block) compress() error {
+func (b *block) compress() (err error) {
+	// It runs in a goroutine, whose panic would end the program.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("deflate: panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	b.out.Reset()
 	if err := b.begin(); err != nil {
 		return err
