@@ -99,3 +99,55 @@ func TestEventsOfClientsThatLeave(t *testing.T) {
 		t.Errorf("the server closed after %v", took)
 	}
 }
+
+// TestWhoWaitsIsSentAway revokes the token of those who follow an export and
+// wait for it, and deletes the project of others.
+func TestWhoWaitsIsSentAway(t *testing.T) {
+	for name, shut := range map[string]func(t *testing.T, s *shop){
+		"token revoked": func(t *testing.T, s *shop) {
+			ws, err := s.registry.Authenticate(t.Context(), "shop", s.token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ws.Close()
+			if err := ws.Revoke(t.Context(), ws.Token.ID); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"project deleted": func(t *testing.T, s *shop) {
+			project, err := s.registry.Project(t.Context(), "shop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.registry.DeleteProject(t.Context(), project); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := openShop(t, openIdleHouse(t, clock), Config{})
+			s.ask(t, "POST", "/export/database", "", "Prefer: respond-async")
+			id := s.ordered(t)
+			lines := s.follow(t, t.Context(), id)
+			for range 3 { // the manifest, as it is
+				next(t, lines)
+			}
+			waited := make(chan reply)
+			go func() { waited <- s.ask(t, "GET", "/exports/"+id+"?wait=30", "") }()
+			time.Sleep(100 * time.Millisecond) // both wait now
+			shut(t, s)
+			if line, more := next(t, lines); more {
+				t.Errorf("the stream goes on with %q", line)
+			}
+			select {
+			case got := <-waited:
+				if got.status != 401 || !strings.Contains(got.body, `"invalid_token"`) {
+					t.Errorf("the long poll is answered %d %s", got.status, got.body)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the long poll goes on")
+			}
+		})
+	}
+}

@@ -303,7 +303,7 @@ func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *getExportIn
 	}
 	for out.Export = range updates {
 	}
-	return out, nil
+	return out, ws.Admitted(ctx)
 }
 
 func (h *handlers) followExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*Events[export.Manifest], error) {
@@ -327,7 +327,7 @@ func (h *handlers) watch(ctx context.Context, ws *Workspace, id string) (<-chan 
 		return nil, err
 	}
 	ws.Close() // who waits keeps no project from being deleted
-	return h.exports.Watch(ctx, ws.Project.ID, id)
+	return h.exports.Watch(whileAdmitted(ctx, ws), ws.Project.ID, id)
 }
 
 type exportDeleted struct {

@@ -292,7 +292,7 @@ func (h *handlers) getImport(ctx context.Context, ws *Workspace, in *getImportIn
 	}
 	for out.Import = range updates {
 	}
-	return out, nil
+	return out, ws.Admitted(ctx)
 }
 
 func (h *handlers) followImport(ctx context.Context, ws *Workspace, in *importIDIn) (*Events[imports.Manifest], error) {
@@ -305,7 +305,7 @@ func (h *handlers) watchImport(ctx context.Context, ws *Workspace, id string) (<
 		return nil, err
 	}
 	ws.Close() // who waits keeps no project from being deleted
-	return h.imports.Watch(ctx, ws.Project.ID, id)
+	return h.imports.Watch(whileAdmitted(ctx, ws), ws.Project.ID, id)
 }
 
 type importDeleted struct {

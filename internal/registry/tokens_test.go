@@ -203,10 +203,19 @@ func TestRevoke(t *testing.T) {
 		wantCode(t, fmt.Sprintf("revoke %d", id), ws.Revoke(t.Context(), id), problem.CodeNotFound)
 	}
 	wantCode(t, "revoke without tokens:manage", h.enter(t, "shop", reader.Secret).Revoke(t.Context(), reader.ID), problem.CodePermissionDenied)
+	waiting := h.enter(t, "shop", reader.Secret)
+	waiting.Close()
+	if err := waiting.Admitted(t.Context()); err != nil {
+		t.Errorf("before: %v", err)
+	}
 	for range 2 {
 		if err := ws.Revoke(t.Context(), reader.ID); err != nil {
 			t.Errorf("revoke the reader: %v", err)
 		}
+	}
+	wantCode(t, "who waits with it", waiting.Admitted(t.Context()), problem.CodeInvalidToken)
+	if err := ws.Admitted(t.Context()); err != nil {
+		t.Errorf("who waits with another: %v", err)
 	}
 	if h.isValid(t, "shop", reader.Secret) || !h.isValid(t, "shop", admin.Secret) || !h.isValid(t, "shop", writer.Secret) || !h.isValid(t, "other", foreign.Secret) {
 		t.Error("the wrong tokens are revoked")

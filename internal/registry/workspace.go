@@ -20,6 +20,7 @@ type Workspace struct {
 	DB      *projectdb.DB
 
 	registry *Registry
+	hash     hash // of the token's secret
 	release  func()
 }
 
@@ -27,6 +28,7 @@ type Workspace struct {
 type grant struct {
 	project Project
 	token   Token
+	hash    hash // of the secret
 }
 
 // errInvalidToken is the one answer for every secret that opens nothing here:
@@ -70,7 +72,7 @@ func (r *Registry) Operator(ctx context.Context, slug string) (*Workspace, error
 	if err != nil {
 		return nil, err
 	}
-	return r.open(ctx, &grant{project, Token{AccountUserID: defaultAccountUser, power: fullPower()}})
+	return r.open(ctx, &grant{project: project, token: Token{AccountUserID: defaultAccountUser, power: fullPower()}})
 }
 
 func (r *Registry) open(ctx context.Context, g *grant) (*Workspace, error) {
@@ -85,7 +87,18 @@ func (r *Registry) open(ctx context.Context, g *grant) (*Workspace, error) {
 	if g.token.ID != 0 {
 		r.used.note(g.token.ID, r.options.Now())
 	}
-	return &Workspace{Project: g.project, Token: g.token, DB: db, registry: r, release: release}, nil
+	return &Workspace{Project: g.project, Token: g.token, DB: db, registry: r, hash: g.hash, release: release}, nil
+}
+
+// Admitted returns invalid_token when the token would not open the project any
+// more: revoked or expired since, or of a project that was deleted. It can be
+// asked after Close.
+func (ws *Workspace) Admitted(ctx context.Context) error {
+	if ws.Token.ID == 0 {
+		return nil // the operator's
+	}
+	_, err := ws.registry.grantOf(ctx, ws.hash)
+	return err
 }
 
 // Close gives the project's database back. A second call does nothing.
@@ -96,7 +109,10 @@ func (r *Registry) grant(ctx context.Context, secret string) (*grant, error) {
 	if !isSecret(secret) {
 		return nil, errInvalidToken()
 	}
-	h := hashOf(secret)
+	return r.grantOf(ctx, hashOf(secret))
+}
+
+func (r *Registry) grantOf(ctx context.Context, h hash) (*grant, error) {
 	g, generation := r.known.get(h)
 	if g == nil {
 		var err error
@@ -120,7 +136,7 @@ func (r *Registry) readGrant(ctx context.Context, h hash) (g *grant, err error) 
 			LEFT JOIN project_users u ON u.id = t.project_user_id
 			WHERE t.hash = ?`, []any{h[:]}, func(s *sqlite.Stmt) error {
 			if subtle.ConstantTimeCompare(s.Value(tokenColumnCount).Bytes, h[:]) == 1 {
-				g = &grant{scanProject(s, tokenColumnCount+1), scanToken(s)}
+				g = &grant{scanProject(s, tokenColumnCount+1), scanToken(s), h}
 			}
 			return nil
 		})
