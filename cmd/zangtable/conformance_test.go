@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,6 +69,126 @@ func TestReferenceIsComplete(t *testing.T) {
 			if method != "parameters" && !slices.ContainsFunc(examples, shown) {
 				t.Errorf("no page shows %s %s succeed", strings.ToUpper(method), path)
 			}
+		}
+	}
+}
+
+// TestReferenceShowsEveryOption looks for an example that succeeds of each field
+// and parameter that orders of exports, and questions about them, can have.
+func TestReferenceShowsEveryOption(t *testing.T) {
+	shown := map[string]bool{}
+	for _, x := range readExamples(t, "../../docs/api/exports.md") {
+		if x.status >= 300 || !strings.Contains(x.target, "/export") {
+			continue
+		}
+		target, err := url.Parse(x.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range target.Query() {
+			shown[name] = true
+		}
+		for _, header := range x.headers {
+			shown[header[0]] = true
+		}
+		if x.body != "" {
+			noteFields(t, shown, "", []byte(x.body))
+		}
+	}
+	_, body, err := openReader(t).do(example{method: "GET", target: "/openapi.json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths map[string]map[string]struct {
+			Parameters  []struct{ Name, In string }
+			RequestBody struct {
+				Content map[string]struct{ Schema described }
+			}
+		}
+		Components struct{ Schemas map[string]described }
+	}
+	if err := json.Unmarshal([]byte(body), &document); err != nil {
+		t.Fatal(err)
+	}
+	fields := 0
+	check := func(operation, name string) {
+		fields++
+		if !shown[name] {
+			t.Errorf("no example of %s shows %s", operation, name)
+		}
+	}
+	for path, operations := range document.Paths {
+		if !strings.Contains(path, "/export") {
+			continue
+		}
+		for method, operation := range operations {
+			for _, parameter := range operation.Parameters {
+				if parameter.In == "query" || parameter.Name == "Prefer" {
+					check(method+" "+path, parameter.Name)
+				}
+			}
+			for _, content := range operation.RequestBody.Content {
+				for name, field := range content.Schema.in(document.Components.Schemas).Properties {
+					check(method+" "+path, name)
+					if options := field.AdditionalProperties; options != nil && name == "table_options" {
+						for option := range options.in(document.Components.Schemas).Properties {
+							check(method+" "+path, name+"."+option)
+						}
+					}
+				}
+			}
+		}
+	}
+	if fields < 60 {
+		t.Errorf("only %d fields and parameters were found", fields)
+	}
+}
+
+// described is what the test reads of a schema.
+type described struct {
+	Ref                  string `json:"$ref"`
+	Properties           map[string]described
+	AdditionalProperties *described
+}
+
+// UnmarshalJSON takes schemas that are only true or false for such without
+// fields.
+func (d *described) UnmarshalJSON(text []byte) error {
+	if text[0] != '{' {
+		return nil
+	}
+	type plain described
+	return json.Unmarshal(text, (*plain)(d))
+}
+
+// in follows a reference to another schema.
+func (d described) in(schemas map[string]described) described {
+	if name, ok := strings.CutPrefix(d.Ref, "#/components/schemas/"); ok {
+		return schemas[name]
+	}
+	return d
+}
+
+// noteFields notes the fields of an order, and with a prefix those that it has
+// for single tables.
+func noteFields(t *testing.T, shown map[string]bool, prefix string, body []byte) {
+	t.Helper()
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	for name, value := range fields {
+		shown[prefix+name] = true
+		if name != "table_options" {
+			continue
+		}
+		var tables map[string]json.RawMessage
+		if err := json.Unmarshal(value, &tables); err != nil {
+			t.Fatal(err)
+		}
+		for _, options := range tables {
+			noteFields(t, shown, name+".", options)
 		}
 	}
 }
