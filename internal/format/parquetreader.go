@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
-	logical "github.com/parquet-go/parquet-go/format"
 	metadata "github.com/parquet-go/parquet-go/format"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -169,28 +168,28 @@ func numberOrNull(f float64) sqlite.Value {
 
 // logicalColumn is parquetColumn for what the logical type decides; convert is
 // nil for the rest.
-func logicalColumn(l *logical.LogicalType, kind parquet.Kind) (columnType string, convert func(parquet.Value) sqlite.Value) {
+func logicalColumn(l *metadata.LogicalType, kind parquet.Kind) (columnType string, convert func(parquet.Value) sqlite.Value) {
 	asTime := func(layout string, unit time.Duration) func(parquet.Value) sqlite.Value {
 		return func(v parquet.Value) sqlite.Value {
 			return sqlite.TextValue(since1970(v, unit).Format(layout))
 		}
 	}
 	switch t := l.Value.(type) {
-	case *logical.StringType, *logical.EnumType, *logical.JsonType:
+	case *metadata.StringType, *metadata.EnumType, *metadata.JsonType:
 		return "TEXT", func(v parquet.Value) sqlite.Value {
 			return sqlite.Value{Kind: sqlite.Text, Bytes: v.ByteArray()}
 		}
-	case *logical.DateType:
+	case *metadata.DateType:
 		return "TEXT", asTime(time.DateOnly, 24*time.Hour)
-	case *logical.TimeType:
+	case *metadata.TimeType:
 		return "TEXT", asTime("15:04:05.999999999", t.Unit.Value.Duration())
-	case *logical.TimestampType:
+	case *metadata.TimestampType:
 		layout := "2006-01-02T15:04:05.999999999"
 		if t.IsAdjustedToUTC {
 			layout += "Z"
 		}
 		return "TEXT", asTime(layout, t.Unit.Value.Duration())
-	case *logical.IntType:
+	case *metadata.IntType:
 		switch {
 		case t.IsSigned:
 		case kind == parquet.Int64:
@@ -198,7 +197,7 @@ func logicalColumn(l *logical.LogicalType, kind parquet.Kind) (columnType string
 		default:
 			return "INTEGER", func(v parquet.Value) sqlite.Value { return sqlite.IntValue(int64(v.Uint32())) }
 		}
-	case *logical.DecimalType:
+	case *metadata.DecimalType:
 		const exact, longest = 15, 1000 // digits: that a REAL gives back, that anyone needs
 		if t.Scale < 0 || t.Scale > t.Precision || t.Precision > longest {
 			break
