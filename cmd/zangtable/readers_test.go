@@ -33,11 +33,9 @@ func readAs(t *testing.T, name, path string, o *oracle) [][]string {
 	case "csv":
 		return fields(t, readFile(t, path), o.columns)
 	case "json":
-		agreesWithJQ(t, path, ".[]", o.columns)
-		return objects(t, readFile(t, path), o.columns)
+		return agreesWithJQ(t, path, ".[]", o.columns, objects(t, readFile(t, path), o.columns))
 	case "ndjson":
-		agreesWithJQ(t, path, ".", o.columns)
-		return objects(t, readFile(t, path), o.columns)
+		return agreesWithJQ(t, path, ".", o.columns, objects(t, readFile(t, path), o.columns))
 	case "xlsx":
 		return sheet(t, path, o.columns)
 	case "parquet":
@@ -192,8 +190,9 @@ func objects(t *testing.T, content []byte, columns []string) (rows [][]string) {
 	return rows
 }
 
-// agreesWithJQ has jq tell the texts too. It rounds numbers.
-func agreesWithJQ(t *testing.T, path, each string, columns []string) {
+// agreesWithJQ has jq tell the texts of some rows too, which it returns. It
+// rounds numbers.
+func agreesWithJQ(t *testing.T, path, each string, columns []string, rows [][]string) [][]string {
 	t.Helper()
 	filter := each + ` | to_entries[] | .key, (.value | if type == "string" then @base64 else type end)`
 	cmd := exec.Command(testkit.Tool(t, "jq"), "-r", filter, path)
@@ -202,7 +201,6 @@ func agreesWithJQ(t *testing.T, path, each string, columns []string) {
 		t.Fatalf("jq: %v", err)
 	}
 	lines := strings.Split(string(out), "\n")
-	rows := objects(t, readFile(t, path), columns)
 	if len(lines) != 2*len(rows)*len(columns)+1 {
 		t.Fatalf("jq tells %d lines, there are %d rows of %d", len(lines), len(rows), len(columns))
 	}
@@ -218,6 +216,7 @@ func agreesWithJQ(t *testing.T, path, each string, columns []string) {
 			}
 		}
 	}
+	return rows
 }
 
 // sheet reads the first sheet of a workbook.
