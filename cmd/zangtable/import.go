@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -13,53 +16,180 @@ import (
 type importFile struct {
 	dataFlag
 	jsonFlag
-	File      string `arg:"" type:"path" help:"A SQLite database or a CSV file."`
-	Project   string `required:"" placeholder:"SLUG" help:"The project; it is made when there is none."`
-	Table     string `help:"CSV: the name of the table, otherwise that of the file."`
+	File    string `arg:"" type:"path" help:"A SQLite database, an SQL dump of one, an archive of a project, a JSON, NDJSON, CSV, Excel (.xlsx) or Parquet file, or a ZIP file of some; compressed with gzip or zstd if you like."`
+	Project string `required:"" placeholder:"SLUG" help:"The project; it is made when there is none."`
+	Format  string `enum:"detect,sqlite,sql,csv,json,ndjson,xlsx,parquet,zip,archive" default:"detect" help:"What kind of file it is (${enum})."`
+
+	Include []string          `placeholder:"TABLE,…" help:"Only these tables of the file."`
+	Exclude []string          `placeholder:"TABLE,…" help:"Not these tables of the file."`
+	Table   string            `help:"The table, otherwise named as the file."`
+	Mode    string            `enum:"create,append,replace,upsert,update" default:"create" help:"What is done with the rows (${enum}): make a new table, or fill one that is there."`
+	Key     []string          `placeholder:"COLUMN,…" help:"Modes upsert and update: columns of the table by which rows are recognized, otherwise its primary key."`
+	Columns map[string]string `name:"map" mapsep:"," placeholder:"COLUMN=COLUMN,…" help:"Columns of the file, and those of the table that they go into."`
+	Skip    []string          `placeholder:"COLUMN,…" help:"Columns of the file that are left out."`
+	Types   map[string]string `mapsep:"," placeholder:"COLUMN=TYPE,…" help:"Types of columns of the new table: INTEGER, REAL, TEXT, BLOB or ANY; otherwise inferred."`
+	Null    []string          `placeholder:"TEXT,…" help:"CSV, Excel: texts that stand for NULL."`
+	Sheet   string            `help:"Excel: the sheet, otherwise each one as a table."`
+
+	Profile   string `help:"CSV: the profile that it was exported with, such as excel."`
 	Delimiter string `placeholder:"CHAR" help:"CSV: the character between fields, tab for a tab; otherwise detected."`
 	Quote     string `placeholder:"CHAR" help:"CSV: the quote character, none for none; otherwise detected."`
-	Header    string `enum:"yes,no,detect" default:"detect" help:"CSV: whether the first row has the names (${enum})."`
+	Header    string `enum:"yes,no,detect" default:"detect" help:"CSV, Excel: whether the first row has the names (${enum})."`
 	Encoding  string `enum:"utf-8,utf-16le,utf-16be,windows-1252,detect" default:"detect" help:"CSV: the encoding (${enum})."`
+
+	OnError string `enum:"abort,skip" default:"abort" help:"When rows cannot come in (${enum}): change nothing, or take the others."`
+	Rejects string `type:"path" placeholder:"FILE" help:"Write the rows that cannot come in, and why, to a CSV file: the first 1,000."`
+	DryRun  bool   `help:"Only tell what the import would do."`
 }
 
 // Run imports the file and tells what came in, what was adjusted and what was
 // left out.
 func (cmd *importFile) Run(p *program) error {
-	dialect, err := cmd.dialect()
+	order, err := cmd.order()
 	if err != nil {
 		return err
 	}
-	path, err := filepath.Abs(cmd.File)
-	if err != nil {
-		return err
-	}
-	order := server.ImportOrder{Path: path, Project: cmd.Project, Options: ingest.Options{Target: ingest.Target{Table: cmd.Table}, CSV: dialect}}
-	return call(p, cmd.Data, server.Import, order, func(done server.Imported) error {
-		if cmd.JSON {
+	return withAdmin(p, cmd.Data, func(admin *server.Admin) error {
+		done, err := server.Import.Call(p.ctx, admin, order)
+		if cmd.Rejects != "" {
+			err = errors.Join(err, cmd.writeRejects(done))
+		}
+		switch {
+		case err != nil:
+			return err
+		case cmd.JSON:
 			return printJSON(p.stdout, done)
+		case done.Preview != nil:
+			return p.printPreview(done.Preview)
 		}
 		p.printImport(done)
 		return nil
 	})
 }
 
+func (cmd *importFile) order() (server.ImportOrder, error) {
+	dialect, err := cmd.dialect()
+	if err != nil {
+		return server.ImportOrder{}, err
+	}
+	path, err := filepath.Abs(cmd.File)
+	onError := ingest.Abort
+	if cmd.OnError == "skip" {
+		onError = ingest.Skip
+	}
+	kind := ingest.Kind(cmd.Format)
+	if cmd.Format == "detect" {
+		kind = ""
+	}
+	return server.ImportOrder{
+		Path: path, Kind: kind, Project: cmd.Project, DryRun: cmd.DryRun,
+		Options: ingest.Options{
+			Include: cmd.Include, Exclude: cmd.Exclude,
+			Target: ingest.Target{
+				Table: cmd.Table, Mode: ingest.Mode(cmd.Mode), Key: cmd.Key, Columns: cmd.Columns, Skip: cmd.Skip, Types: cmd.Types,
+			},
+			CSV: dialect, NullTexts: cmd.Null, Sheet: cmd.Sheet, OnError: onError,
+		},
+	}, err
+}
+
+// writeRejects writes the file of rejects, also when there are none.
+func (cmd *importFile) writeRejects(done server.Imported) (err error) {
+	f, err := os.Create(cmd.Rejects)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	list := done.Report.Rejects
+	if done.Preview != nil {
+		list = done.Preview.Rejects
+	}
+	return ingest.WriteRejects(f, list)
+}
+
 func (p *program) printImport(done server.Imported) {
-	verb := "More tables for"
+	verb := "Filled"
+	for _, t := range done.Report.Tables {
+		if t.Mode == ingest.Create {
+			verb = "More tables for"
+		}
+	}
 	if done.Created {
 		verb = "Made"
 	}
 	fmt.Fprintf(p.stdout, "%s the project %s.\n", verb, done.Project.Slug)
 	for _, t := range done.Report.Tables {
-		fmt.Fprintf(p.stdout, "  %-30s %s\n", t.Name, plural(t.Rows, "row"))
+		fmt.Fprintf(p.stdout, "  %-30s %s\n", t.Name, countsOf(t))
 	}
-	for _, note := range done.Report.Notes {
+	p.printNotes(done.Report.Notes, done.Report.Rejects, done.Report.RejectedRows)
+}
+
+// countsOf says what has become of the rows of a table.
+func countsOf(t ingest.TableReport) string {
+	text := plural(t.Rows, "row")
+	for _, part := range []struct {
+		rows int64
+		verb string
+	}{{t.Updated, "updated"}, {t.Deleted, "deleted before"}, {t.Rejected, "refused"}} {
+		if part.rows > 0 {
+			text += fmt.Sprintf(", %d %s", part.rows, part.verb)
+		}
+	}
+	return text
+}
+
+// printNotes prints what was adjusted, and the first rows that were refused.
+func (p *program) printNotes(notes []ingest.Note, rejects []ingest.Reject, rows int64) {
+	const shown = 20
+	for _, note := range notes {
 		fmt.Fprintf(p.stdout, "  Note: %s\n", note)
 	}
+	if rows > 0 {
+		fmt.Fprintf(p.stdout, "%s cannot come in:\n", plural(rows, "row"))
+	}
+	for _, reject := range rejects[:min(len(rejects), shown)] {
+		fmt.Fprintf(p.stdout, "  %s\n", reject)
+	}
+}
+
+// printPreview prints what an import would do.
+func (p *program) printPreview(preview *ingest.Preview) error {
+	if d := preview.Dialect; d != nil {
+		fmt.Fprintf(p.stdout, "CSV, %s, delimiter %q, quote %q, header %t\n", d.Encoding, d.Delimiter, d.Quote, d.Header)
+	}
+	for _, t := range preview.Tables {
+		fmt.Fprintf(p.stdout, "%s the table %s with %s of %s.\n", modeVerbs[t.Mode], t.Name, plural(t.Rows, "row"), t.Source)
+		for _, c := range t.Columns {
+			fmt.Fprintf(p.stdout, "  %-30s %-8s %s\n", c.Name, c.Type, c.Reason)
+		}
+		for _, row := range t.Sample {
+			line, err := json.Marshal(row)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(p.stdout, "  %s\n", line)
+		}
+	}
+	p.printNotes(preview.Notes, preview.Rejects, preview.RejectedRows)
+	fmt.Fprintln(p.stdout, "Nothing was changed.")
+	return nil
+}
+
+var modeVerbs = map[ingest.Mode]string{
+	ingest.Create: "Would make", ingest.Append: "Would append to", ingest.Replace: "Would replace the rows of",
+	ingest.Upsert: "Would update or insert into", ingest.Update: "Would update",
 }
 
 // dialect returns what the flags say of a CSV file.
 func (cmd *importFile) dialect() (format.ReadDialect, error) {
 	var d format.ReadDialect
+	if cmd.Profile != "" {
+		profile, err := format.Profile(cmd.Profile)
+		if err != nil {
+			return d, err
+		}
+		d = profile.Reading()
+	}
 	switch {
 	case cmd.Delimiter == "tab" || cmd.Delimiter == `\t`:
 		d.Delimiter = '\t'
@@ -76,7 +206,11 @@ func (cmd *importFile) dialect() (format.ReadDialect, error) {
 	case cmd.Quote != "":
 		return d, fmt.Errorf("--quote: %q is not one character", cmd.Quote)
 	}
-	d.Header = map[string]format.HeaderMode{"detect": format.DetectHeader, "yes": format.WithHeader, "no": format.WithoutHeader}[cmd.Header]
-	d.Encoding = map[string]format.Encoding{"utf-8": format.UTF8, "utf-16le": format.UTF16LE, "utf-16be": format.UTF16BE, "windows-1252": format.Windows1252}[cmd.Encoding]
+	if cmd.Header != "detect" {
+		d.Header = map[string]format.HeaderMode{"yes": format.WithHeader, "no": format.WithoutHeader}[cmd.Header]
+	}
+	if cmd.Encoding != "detect" {
+		d.Encoding = format.Encoding(cmd.Encoding)
+	}
 	return d, nil
 }

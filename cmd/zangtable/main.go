@@ -30,7 +30,7 @@ const (
 type commands struct {
 	Quickstart quickstart `cmd:"" help:"Run the main job on an example or on your own file, show the result and keep serving."`
 	Serve      serve      `cmd:"" help:"Serve the projects of a data folder over HTTP."`
-	Import     importFile `cmd:"" help:"Make a project, or more tables of one, from a SQLite or CSV file."`
+	Import     importFile `cmd:"" help:"Make a project, make tables of one, or fill them, from a file."`
 	Verify     verifyFile `cmd:"" help:"Compare a downloaded export with its manifest; no server is needed."`
 	Bootstrap  bootstrap  `cmd:"" help:"Make a project from a blueprint."`
 	Project    projects   `cmd:"" help:"Work with projects."`

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/csv"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -366,12 +366,7 @@ func (h *handlers) importRejects(ctx context.Context, ws *Workspace, in *importI
 		return nil, err
 	}
 	var text bytes.Buffer
-	w := csv.NewWriter(&text)
-	rows := [][]string{{"table", "line", "column", "value", "reason"}}
-	for _, r := range rejects {
-		rows = append(rows, []string{r.Table, strconv.FormatInt(r.Line, 10), r.Column, r.Value, r.Reason})
-	}
-	if err := w.WriteAll(rows); err != nil {
+	if err := ingest.WriteRejects(&text, rejects); err != nil {
 		return nil, err
 	}
 	return &Download{

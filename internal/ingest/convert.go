@@ -93,7 +93,8 @@ func (p *placement) produce(ctx context.Context, full chan<- *portion, empty <-c
 // converter makes the values that are stored of those in the file.
 type converter struct {
 	*placement
-	types  []string // of the columns that get values
+	types  []string     // of the columns that get values
+	dates  []dateOrders // of the texts in them; 0 for texts that stay as they are
 	judge  *realJudge
 	row    []sqlite.Value
 	faults []Reject
@@ -101,8 +102,11 @@ type converter struct {
 
 func (p *placement) converter() *converter {
 	c := &converter{placement: p, judge: newRealJudge(), row: make([]sqlite.Value, len(p.from))}
-	for _, to := range p.into {
-		c.types = append(c.types, p.table.Columns[to].Type)
+	for k, to := range p.into {
+		c.types, c.dates = append(c.types, p.table.Columns[to].Type), append(c.dates, 0)
+		if p.inferred != nil {
+			c.dates[k] = p.inferred[p.from[k]].dates.order()
+		}
 	}
 	return c
 }
@@ -141,7 +145,7 @@ func (c *converter) take(row []sqlite.Value, line int64) bool {
 		return false
 	}
 	for k, i := range c.from {
-		v, reason := c.stored(c.types[k], row[i])
+		v, reason := c.stored(k, row[i])
 		if reason != "" {
 			c.faults = append(c.faults, Reject{Table: c.name, Line: line, Column: label(c.source, i), Value: shorten(row[i]), Reason: reason})
 		}
@@ -150,9 +154,15 @@ func (c *converter) take(row []sqlite.Value, line int64) bool {
 	return len(c.faults) == 0
 }
 
-// stored returns the value that is stored in a column of the given type, or why
+// stored returns the value that is stored for one of column from[k], or why
 // there is none that is the same.
-func (c *converter) stored(columnType string, v sqlite.Value) (stored sqlite.Value, reason string) {
+func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason string) {
+	if c.dates[k] != 0 && v.Kind == sqlite.Text {
+		if orders, iso := readDate(v.Bytes, c.dates[k]); orders != 0 {
+			v.Bytes = []byte(iso)
+		}
+	}
+	columnType := c.types[k]
 	switch {
 	case v.Kind == sqlite.Null:
 		return v, ""

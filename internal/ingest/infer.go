@@ -23,10 +23,12 @@ type inference struct {
 	wide                                      bool   // one of the integers is none that a REAL holds exactly
 	deciding                                  string // the first value that decided, shortened
 	line                                      int64  // where it is
+	dates                                     dates
 }
 
 // see takes in the value of a row.
 func (n *inference) see(v sqlite.Value, line int64, judge *realJudge) {
+	n.dates.see(v)
 	switch {
 	case v.Kind == sqlite.Null:
 	case n.text && n.texts > 0:

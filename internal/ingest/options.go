@@ -58,7 +58,7 @@ type Target struct {
 	Columns map[string]string // from a column of the file to one of the table
 	Skip    []string          // columns of the file that are left out
 	Types   map[string]string // column of the file → INTEGER, REAL, TEXT, BLOB, ANY, instead of the inferred type
-	Dates   bool              // XLSX: dates as ISO 8601 text, not as the number that the cell holds
+	Dates   bool              // texts such as 31.1.2026 become 2026-01-31 in columns of nothing else; date cells of XLSX always do
 }
 
 // Mode says what is done with the rows.

@@ -72,7 +72,7 @@ func (p *placement) sample(sv *survey) [][]any {
 	for _, row := range sv.sample {
 		shown := make([]any, len(p.from))
 		for k, i := range p.from {
-			v, _ := c.stored(c.types[k], row[i])
+			v, _ := c.stored(k, row[i])
 			shown[k] = jsonValue(v)
 		}
 		list = append(list, shown)

@@ -1,7 +1,10 @@
 package ingest
 
 import (
+	"encoding/csv"
 	"fmt"
+	"io"
+	"strconv"
 
 	"github.com/zangtable/zangtable/internal/problem"
 )
@@ -62,4 +65,13 @@ func (r *rejects) err() error {
 		p.With("file", "%s", reject)
 	}
 	return p
+}
+
+// WriteRejects writes a table of rejects as CSV, with a header.
+func WriteRejects(w io.Writer, list []Reject) error {
+	rows := [][]string{{"table", "line", "column", "value", "reason"}}
+	for _, r := range list {
+		rows = append(rows, []string{r.Table, strconv.FormatInt(r.Line, 10), r.Column, r.Value, r.Reason})
+	}
+	return csv.NewWriter(w).WriteAll(rows)
 }

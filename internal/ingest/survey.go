@@ -35,15 +35,15 @@ const sampleRows = 10
 
 // look reads a table for the types of its columns. Rows of another length do
 // not count.
-func (t tableSource) look(ctx context.Context, told func(rows, bytes int64)) (*survey, error) {
-	rows, err := t.open(ctx)
+func (a assignment) look(ctx context.Context, told func(rows, bytes int64)) (*survey, error) {
+	rows, err := a.open(ctx)
 	if err != nil {
 		return nil, explainFault(ctx, err)
 	}
 	defer rows.Close()
 	sv := &survey{columns: rows.columns(), found: make([]inference, len(rows.columns()))}
 	for i, column := range sv.columns {
-		sv.found[i].text = t.text
+		sv.found[i].text, sv.found[i].dates.asked = a.text, a.target.Dates
 		sv.header = sv.header || column.Name != ""
 	}
 	judge := newRealJudge()
@@ -62,7 +62,7 @@ func (t tableSource) look(ctx context.Context, told func(rows, bytes int64)) (*s
 			sv.see(row, rows.line(), judge)
 		}
 	}
-	if t.text && !sv.header && len(sv.found) == 1 && sv.found[0] == (inference{text: true}) {
+	if a.text && !sv.header && len(sv.found) == 1 && sv.found[0].integers+sv.found[0].reals+sv.found[0].infinities+sv.found[0].texts == 0 {
 		return nil, invalid(emptyLines)
 	}
 	return sv, nil

@@ -39,7 +39,7 @@ func (t *tableLoad) load(ctx context.Context, db *projectdb.DB, report *Report) 
 func (t *tableLoad) survey(ctx context.Context, every bool) error {
 	t.surveys = make([]*survey, len(t.assigned))
 	for i, a := range t.assigned {
-		if a.target.Mode != Create && !every {
+		if a.target.Mode != Create && !a.target.Dates && !every {
 			continue
 		}
 		var err error
@@ -118,7 +118,12 @@ func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tabl
 	if err := rows.Close(); err != nil {
 		return nil, fmt.Errorf("close the file: %w", err)
 	}
-	return a.place(columns, tables)
+	p, err := a.place(columns, tables)
+	if err == nil && sv != nil {
+		p.inferred = sv.found
+		p.noteDates()
+	}
+	return p, err
 }
 
 // nameTables makes sure that new tables have names that are free, and differ.
@@ -185,7 +190,7 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 // before returns how much of the file counts as read when the rows of a table
 // begin: its first reading is half of the work.
 func (t *tableLoad) before(p *placement) int64 {
-	if p.target.Mode == Create {
+	if p.inferred != nil {
 		return t.size / 2
 	}
 	return 0

@@ -144,7 +144,7 @@ type placement struct {
 	table    projectdb.Table // that is made or filled
 	into     []int           // columns of the table, beside from
 	key      []string        // of the table: upsert and update
-	inferred []inference     // of all columns in the file, when the table is made
+	inferred []inference     // of all columns in the file, if they were looked at
 	dialect  *Dialect        // of a CSV file, when it has been read
 	notes    notes
 }
@@ -361,7 +361,15 @@ func (a assignment) design(sv *survey) (*placement, error) {
 		}
 		p.table.Columns = append(p.table.Columns, projectdb.Column{Name: name, Type: p.chosen(i).Type})
 	}
+	p.noteDates()
 	return p, faults.Err()
+}
+
+// noteDates says what becomes of dates.
+func (p *placement) noteDates() {
+	for _, i := range p.from {
+		p.inferred[i].dates.note(&p.notes, "column "+label(p.source, i))
+	}
 }
 
 // chosen returns the type of a column of a table that is made, and why.

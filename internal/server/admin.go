@@ -40,7 +40,7 @@ func (cmd Command[In, Out]) register(mux *http.ServeMux, app *App) {
 		answer := adminAnswer{Data: out}
 		if err != nil {
 			app.log.Warn("command", "name", cmd.name, "error", err)
-			answer = adminAnswer{Error: adminError(err)}
+			answer.Error = adminError(err)
 		}
 		// A command line that has gone needs no answer.
 		_ = json.NewEncoder(w).Encode(answer)
@@ -54,7 +54,8 @@ func (cmd Command[In, Out]) serve(app *App, r *http.Request, in *In) (any, error
 	return cmd.run(r.Context(), app, *in)
 }
 
-// adminAnswer is what a command answers: data or an error.
+// adminAnswer is what a command answers: data, or an error and what is known
+// nevertheless.
 type adminAnswer struct {
 	Data  any            `json:"data,omitempty"`
 	Error *problem.Error `json:"error,omitempty"`
@@ -70,7 +71,7 @@ func adminError(err error) *problem.Error {
 }
 
 // Call runs the command in the process that has the data folder. The failure of
-// the command itself is a *problem.Error.
+// the command itself is a *problem.Error; there may be an output beside it.
 func (cmd Command[In, Out]) Call(ctx context.Context, admin *Admin, in In) (out Out, err error) {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -86,7 +87,9 @@ func (cmd Command[In, Out]) Call(ctx context.Context, admin *Admin, in In) (out 
 	}
 	defer response.Body.Close()
 	answer := adminAnswer{Data: &out}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+	decoder := json.NewDecoder(response.Body)
+	decoder.UseNumber() // a preview has integers of 64 bits
+	if err := decoder.Decode(&answer); err != nil {
 		return out, fmt.Errorf("read the server's answer: %w", err)
 	}
 	if answer.Error != nil {

@@ -167,22 +167,26 @@ var DeleteUser = Command[UserName, None]{"user.delete", inProject(UserName.slug,
 
 // ImportOrder is the input of Import.
 type ImportOrder struct {
-	Path    string // absolute: the server may run in another folder
-	Project string // the project is made when there is none
+	Path    string      // absolute: the server may run in another folder
+	Kind    ingest.Kind // "" is recognized
+	Project string      // the project is made when there is none
+	DryRun  bool        // only say what the import would do
 	Options ingest.Options
 }
 
-// Imported is the output of Import.
+// Imported is the output of Import. When the file is refused because of its
+// rows, the report tells which.
 type Imported struct {
 	Project registry.Project `json:"project"`
 	Created bool             `json:"created"` // the project did not exist
 	Report  ingest.Report    `json:"report"`
+	Preview *ingest.Preview  `json:"preview,omitempty"` // of a dry run, which has no report
 }
 
-// Import takes a file into a project, all or nothing: into a new one, or as
-// further tables of one that exists.
+// Import takes a file into a project, all or nothing: into a new one, or into
+// one that exists.
 var Import = Command[ImportOrder, Imported]{"import", func(ctx context.Context, app *App, in ImportOrder) (Imported, error) {
-	source, err := ingest.Open(ctx, ingest.Opening{Path: in.Path})
+	source, err := ingest.Open(ctx, ingest.Opening{Path: in.Path, Kind: in.Kind})
 	if err != nil {
 		return Imported{}, err
 	}
@@ -192,7 +196,12 @@ var Import = Command[ImportOrder, Imported]{"import", func(ctx context.Context, 
 
 func (app *App) load(ctx context.Context, source *ingest.Source, in ImportOrder) (done Imported, err error) {
 	load := func(db *projectdb.DB) error {
-		done.Report, err = source.Load(ctx, db, in.Options)
+		if !in.DryRun {
+			done.Report, err = source.Load(ctx, db, in.Options)
+			return err
+		}
+		preview, err := source.Preview(ctx, db, in.Options)
+		done.Preview = &preview
 		return err
 	}
 	ws, err := app.Registry.Operator(ctx, in.Project)
@@ -205,8 +214,13 @@ func (app *App) load(ctx context.Context, source *ingest.Source, in ImportOrder)
 	case !problem.Is(err, problem.CodeNotFound):
 		return done, err
 	}
+	done.Created = true
+	if in.DryRun {
+		done.Project.Slug = in.Project
+		return done, load(nil)
+	}
 	sum := source.SHA256()
 	created, err := app.Registry.CreateProject(ctx, registry.NewProject{Slug: in.Project, Name: in.Project, Source: &sum}, load)
-	done.Project, done.Created = created.Project, true
+	done.Project = created.Project
 	return done, err
 }

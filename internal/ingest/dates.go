@@ -1,0 +1,112 @@
+package ingest
+
+import (
+	"math/bits"
+	"regexp"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// dateOrders is a set of orders in which the parts of a date may stand.
+type dateOrders uint8
+
+// The orders, alone.
+const (
+	yearFirst dateOrders = 1 << iota
+	dayFirst
+	monthFirst
+)
+
+var dateForm = regexp.MustCompile(`^(\d{1,4})([-./])(\d{1,2})([-./])(\d{1,4})(?:[T ](\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?))?$`)
+
+// readDate returns the orders in which a text is a date, and for a single order
+// the date as ISO 8601 writes it. Years have four digits; between points the day
+// comes first.
+func readDate(text []byte, among dateOrders) (orders dateOrders, iso string) {
+	const longest = 40
+	if len(text) > longest {
+		return 0, ""
+	}
+	m := dateForm.FindSubmatch(text)
+	if m == nil || string(m[2]) != string(m[4]) {
+		return 0, ""
+	}
+	a, b, c := string(m[1]), string(m[3]), string(m[5])
+	for _, try := range []struct {
+		order            dateOrders
+		year, month, day string
+		apt              bool
+	}{
+		{yearFirst, a, b, c, string(m[2]) != "."},
+		{dayFirst, c, b, a, true},
+		{monthFirst, c, a, b, string(m[2]) != "."},
+	} {
+		if !try.apt || among&try.order == 0 || len(try.year) != 4 {
+			continue
+		}
+		day, err := time.Parse("2006-1-2", try.year+"-"+try.month+"-"+try.day)
+		if err != nil {
+			continue
+		}
+		clock, ok := readClock(string(m[6]))
+		if !ok {
+			continue
+		}
+		orders, iso = orders|try.order, day.Format(time.DateOnly)+clock
+	}
+	return orders, iso
+}
+
+// readClock returns a time of day as it stands behind a date.
+func readClock(text string) (clock string, ok bool) {
+	if text == "" {
+		return "", true
+	}
+	for _, layout := range []string{"15:04", "15:04:05"} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at.Format(" 15:04:05.999999999"), true
+		}
+	}
+	return "", false
+}
+
+// dates follows whether all texts of a column are dates.
+type dates struct {
+	asked, some bool
+	orders      dateOrders // in which all texts so far are dates
+}
+
+func (d *dates) see(v sqlite.Value) {
+	if !d.asked || v.Kind != sqlite.Text {
+		return
+	}
+	if !d.some {
+		d.some, d.orders = true, yearFirst|dayFirst|monthFirst
+	}
+	if d.orders != 0 {
+		d.orders, _ = readDate(v.Bytes, d.orders)
+	}
+}
+
+// order returns the one order in which all texts are dates, or 0.
+func (d *dates) order() dateOrders {
+	if bits.OnesCount8(uint8(d.orders)) == 1 {
+		return d.orders
+	}
+	return 0
+}
+
+// note says what becomes of the dates of a column.
+func (d *dates) note(n *notes, subject string) {
+	switch order := d.order(); {
+	case order == dayFirst:
+		n.add(subject, "Its dates, in which the day came first, are now written as 2006-01-31.")
+	case order == monthFirst:
+		n.add(subject, "Its dates, in which the month came first, are now written as 2006-01-31.")
+	case order == yearFirst:
+		n.add(subject, "Its dates are written as 2006-01-31.")
+	case d.orders != 0:
+		n.add(subject, "Its texts are dates, but none of them tells whether the day or the month comes first: they stay as they are.")
+	}
+}
