@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -62,8 +63,13 @@ func (p *placement) convert(ctx context.Context) iter.Seq2[*portion, error] {
 }
 
 // produce fills portions to the end of the table, the first error or that of
-// ctx.
+// ctx. A panic is an error too: it would end the whole process.
 func (p *placement) produce(ctx context.Context, full chan<- *portion, empty <-chan *portion) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			full <- &portion{err: fmt.Errorf("read the table %s: panic: %v\n%s", p.name, fault, debug.Stack())}
+		}
+	}()
 	rows, err := p.open(ctx)
 	if err != nil {
 		full <- &portion{err: explainFault(ctx, err)}
@@ -168,12 +174,19 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 		return v, ""
 	case c.text && bytes.IndexByte(v.Bytes, 0) >= 0 && !c.nul:
 		return v, "The value holds a NUL character."
+	case v.Kind == sqlite.Text && columnType == "TEXT":
+		return v, ""
 	case c.text && (columnType == "INTEGER" || columnType == "ANY") && isCanonicalInteger(v.Bytes):
 		n, err := strconv.ParseInt(string(v.Bytes), 10, 64)
 		if err != nil {
 			return v, err.Error()
 		}
 		return sqlite.IntValue(n), ""
+	case c.text && columnType == "REAL" && isDecimal(v.Bytes):
+		f, err := strconv.ParseFloat(string(v.Bytes), 64)
+		if err == nil {
+			return sqlite.FloatValue(f), ""
+		}
 	case v.Kind == sqlite.Text && columnType == "REAL" && isInfinity(v.Bytes):
 		return infinity(v.Bytes), ""
 	case c.text && columnType == "ANY" && c.judge.isCanonical(v.Bytes):

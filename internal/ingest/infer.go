@@ -196,6 +196,21 @@ func mayBeReal(b []byte) bool {
 	return '0' <= first && first <= '9'
 }
 
+// isDecimal reports whether b has the characters of a number that is not whole,
+// and no others.
+func isDecimal(b []byte) bool {
+	decimal := false
+	for _, c := range b {
+		switch {
+		case c == '.', c == 'e', c == 'E':
+			decimal = true
+		case c != '-' && c != '+' && (c < '0' || c > '9'):
+			return false
+		}
+	}
+	return decimal && mayBeReal(b)
+}
+
 // isInfinity reports whether b is how exports write an infinite real. Alone it
 // does not make a column REAL: it may be a word.
 func isInfinity(b []byte) bool {

@@ -255,6 +255,23 @@ func TestAnImportStopsWithinASecond(t *testing.T) {
 	}
 }
 
+// brokenRows panic when they are read.
+type brokenRows struct{ tableRows }
+
+func (brokenRows) columns() []format.Column      { return []format.Column{{Name: "a", Type: "INTEGER"}} }
+func (brokenRows) next() ([]sqlite.Value, error) { panic("a fault of ours") }
+func (brokenRows) Close() error                  { return nil }
+
+func TestAPanicInTheReaderFailsTheImportOnly(t *testing.T) {
+	p := newProject(t)
+	p.mustTake(t, write(t, "x.csv", "a\n1\n"))
+	broken := tableSource{name: "x", open: func(context.Context) (tableRows, error) { return brokenRows{}, nil }}
+	load := &tableLoad{unchanged: func() error { return nil }, assigned: []assignment{{tableSource: broken, target: Target{Mode: Append}}}}
+	if err := load.load(t.Context(), p.DB, &Report{}); err == nil || !strings.Contains(err.Error(), "a fault of ours") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestHugeCells(t *testing.T) {
 	cell := strings.Repeat("ä", 5<<20)
 	for file, content := range map[string]string{"x.csv": "a,b\n1,\"" + cell + "\"\n2,\n", "x.json": `[{"a":1,"b":"` + cell + `"}]`} {
@@ -266,7 +283,7 @@ func TestHugeCells(t *testing.T) {
 	}
 	for file, content := range map[string]string{
 		"x.csv":  "a,b\n1,\"" + strings.Repeat("x", 70<<20),
-		"x.json": `[{"a":"` + strings.Repeat("x", 140<<20),
+		"x.json": `[{"a":"` + strings.Repeat("x", 80<<20),
 	} {
 		if _, err := newProject(t).take(write(t, file, content), Options{}); !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "longer than") {
 			t.Errorf("%s: %v", file, err)
