@@ -1,7 +1,7 @@
 # make check is what CI runs, without the race detector and the browser.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check lint test race crash fuzz run bench bench-export docs
+.PHONY: check lint test race crash fuzz run bench bench-export bench-import docs
 
 check: lint test
 
@@ -40,6 +40,10 @@ bench:
 # Measures exports beside other programs, those that are installed.
 bench-export:
 	go run ./bench -out docs/benchmarks.md
+
+# Measures imports beside the sqlite3 shell: x-shell is how many times as long they take.
+bench-import:
+	go test -run '^$$' -bench 'CSV|SQLite' ./internal/ingest
 
 # Writes the generated documents anew; tests compare them.
 docs:
