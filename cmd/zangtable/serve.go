@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/zangtable/zangtable/internal/server"
 )
@@ -20,10 +21,18 @@ type listenFlag struct {
 	Listen string `default:"127.0.0.1:8080" env:"ZANGTABLE_LISTEN" placeholder:"ADDR" help:"The address to listen on (${default}; $$ZANGTABLE_LISTEN)."`
 }
 
+// exportFlags say where finished exports are kept.
+type exportFlags struct {
+	ExportStore     string        `env:"ZANGTABLE_EXPORT_STORE" placeholder:"URL" help:"The bucket that finished exports go to: s3://…, gs://… or azblob://…; without it they stay in the data folder."`
+	ExportOldStores []string      `env:"ZANGTABLE_EXPORT_OLD_STORES" placeholder:"URL" help:"A bucket with earlier exports that can still be downloaded; several are separated by commas."`
+	ExportLinkLife  time.Duration `env:"ZANGTABLE_EXPORT_LINK_LIFE" placeholder:"DURATION" help:"Redirect downloads to addresses in the bucket that are good for so long, such as 5m; without it the server hands the files out."`
+}
+
 // serve is the command that runs the server.
 type serve struct {
 	dataFlag
 	listenFlag
+	exportFlags
 	ImportMaxBytes int64 `default:"17179869184" env:"ZANGTABLE_IMPORT_MAX_BYTES" placeholder:"BYTES" help:"How large an uploaded file may be (${default}; $$ZANGTABLE_IMPORT_MAX_BYTES)."`
 }
 
@@ -31,7 +40,12 @@ type serve struct {
 func (s *serve) Run(p *program) error {
 	log := p.logger(slog.LevelInfo)
 	spareProcessors()
-	app, err := server.Open(s.Data, server.Settings{ImportMaxBytes: s.ImportMaxBytes}, log)
+	app, err := server.Open(s.Data, server.Settings{
+		ImportMaxBytes:  s.ImportMaxBytes,
+		ExportStore:     s.ExportStore,
+		ExportOldStores: s.ExportOldStores,
+		ExportLinkLife:  s.ExportLinkLife,
+	}, log)
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,14 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -19,7 +20,8 @@ type Download struct {
 	SHA256      [32]byte // of the whole content
 	Modified    time.Time
 	Content     io.ReadSeeker
-	Policy      string // Content-Security-Policy, for pages
+	Link        func(context.Context) (string, error) // an address elsewhere, or ""; nil for none
+	Policy      string                                // Content-Security-Policy, for pages
 }
 
 // serveDownload answers with the file or the asked part of it. What is wrong
@@ -27,6 +29,9 @@ type Download struct {
 func (c *call) serveDownload(d *Download) {
 	if closer, ok := d.Content.(io.Closer); ok {
 		defer closer.Close()
+	}
+	if c.redirect(d) {
+		return
 	}
 	d.describe(c.w.Header())
 	w := &downloadWriter{ResponseWriter: c.w, call: c}
@@ -37,6 +42,30 @@ func (c *call) serveDownload(d *Download) {
 	case http.StatusPreconditionFailed:
 		c.refuse(w.refused, "If-Match", "the file is another one than the condition names")
 	}
+}
+
+// redirect sends the client to where the content lies, and reports whether it
+// has. A request with conditions is answered here: the ETag there is another.
+func (c *call) redirect(d *Download) bool {
+	if d.Link == nil || c.r.Method != http.MethodGet {
+		return false
+	}
+	for _, condition := range []string{"If-Match", "If-None-Match", "If-Range", "If-Modified-Since", "If-Unmodified-Since"} {
+		if c.r.Header.Get(condition) != "" {
+			return false
+		}
+	}
+	address, err := d.Link(c.r.Context())
+	if err != nil {
+		c.Log.Warn("link to a download", "request_id", c.id, "error", err)
+	}
+	if address == "" {
+		return false
+	}
+	c.w.Header().Set("Location", address)
+	c.w.Header().Set("Cache-Control", "no-store")
+	c.w.WriteHeader(http.StatusTemporaryRedirect)
+	return true
 }
 
 // describe sets the headers that tell what the content is.
@@ -51,39 +80,8 @@ func (d *Download) describe(header http.Header) {
 		header.Set("Referrer-Policy", "no-referrer")
 	}
 	if d.Name != "" {
-		header.Set("Content-Disposition", attachment(d.Name))
+		header.Set("Content-Disposition", export.ContentDisposition(d.Name))
 	}
-}
-
-// attachment returns a Content-Disposition with the name in ASCII and, where
-// that differs from the name, in UTF-8 as well (RFC 6266, RFC 8187).
-func attachment(name string) string {
-	plain := strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' || r == '/' {
-			return '_'
-		}
-		return r
-	}, name)
-	value := `attachment; filename="` + plain + `"`
-	if plain != name {
-		value += "; filename*=UTF-8''" + percentEncode(name)
-	}
-	return value
-}
-
-// percentEncode keeps only the characters that RFC 8187 calls attr-char.
-func percentEncode(s string) string {
-	const hexDigits = "0123456789ABCDEF"
-	var out strings.Builder
-	for _, b := range []byte(s) {
-		switch {
-		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9', strings.IndexByte("!#$&+-.^_`|~", b) >= 0:
-			out.WriteByte(b)
-		default:
-			out.WriteString("%" + string(hexDigits[b>>4]) + string(hexDigits[b&15]))
-		}
-	}
-	return out.String()
 }
 
 // downloadWriter holds back the plain text with which http.ServeContent

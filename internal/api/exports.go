@@ -356,7 +356,7 @@ func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *export
 		return nil, err
 	}
 	m := artifact.Manifest
-	d := &Download{Name: m.DownloadName, ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File}
+	d := &Download{Name: m.DownloadName, ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File, Link: artifact.Link}
 	if n, err := hex.Decode(d.SHA256[:], []byte(*m.SHA256)); err != nil || n != len(d.SHA256) {
 		return nil, fmt.Errorf("the book has no SHA-256 of %s: %w", m.ID, err)
 	}

@@ -22,16 +22,16 @@ type house struct {
 }
 
 // openHouse opens a house whose exports are made.
-func openHouse(t testing.TB, now func() time.Time) *house {
+func openHouse(t testing.TB, now func() time.Time, change ...func(*export.Config)) *house {
 	t.Helper()
-	h := openIdleHouse(t, now)
+	h := openIdleHouse(t, now, change...)
 	h.exports.Start()
 	h.imports.Start()
 	return h
 }
 
 // openIdleHouse opens a house where orders of exports stay pending.
-func openIdleHouse(t testing.TB, now func() time.Time) *house {
+func openIdleHouse(t testing.TB, now func() time.Time, change ...func(*export.Config)) *house {
 	t.Helper()
 	h := &house{now: now}
 	folder := t.TempDir()
@@ -50,10 +50,14 @@ func openIdleHouse(t testing.TB, now func() time.Time) *house {
 		},
 	})
 	check(err)
-	h.exports, err = export.Open(export.Config{
+	config := export.Config{
 		Database: filepath.Join(folder, "exports.db"), Folder: filepath.Join(folder, "exports"),
 		Projects: dir, Now: now, Random: &counting{},
-	})
+	}
+	for _, fn := range change {
+		fn(&config)
+	}
+	h.exports, err = export.Open(config)
 	check(err)
 	h.imports, err = imports.Open(imports.Config{
 		Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"),

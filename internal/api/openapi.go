@@ -213,6 +213,11 @@ func (ep *endpoint) success(registry huma.Registry, status int) *huma.Response {
 	}
 	switch out := reflect.Zero(ep.out).Interface().(type) {
 	case *Download:
+		if status == http.StatusTemporaryRedirect {
+			response.Description = "Temporary Redirect: the file lies in a store that the server sends its clients to."
+			response.Headers = map[string]*huma.Param{"Location": {Schema: &huma.Schema{Type: "string", Format: "uri"}}}
+			return response
+		}
 		response.Content = map[string]*huma.MediaType{"*/*": {}}
 		return response
 	case *NoContent:

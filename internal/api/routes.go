@@ -72,7 +72,7 @@ func routes(h *handlers) []*endpoint {
 		route("GET", exports+"/{export_id}/events", "follow-export", "Follow an export while it is made", exportsRead, h.followExport),
 		route("POST", exports+"/{export_id}/verify", "verify-export", "Read the file of an export again and compare it with the manifest", exportsRead, h.verifyExport, downloading),
 		route("DELETE", exports+"/{export_id}", "delete-export", "Cancel or remove an export", exportsCreate, h.deleteExport),
-		route("GET", project+"/export/download/{export_id}", "download-export", "Download the file of an export", exportsRead, h.downloadExport, downloading),
+		route("GET", project+"/export/download/{export_id}", "download-export", "Download the file of an export", exportsRead, h.downloadExport, or(http.StatusTemporaryRedirect), downloading),
 
 		route("POST", imports, "create-import", "Import a file, or begin to upload one in parts", recordsWrite, h.createImport, created, or(http.StatusAccepted), once(keyImport), orForm[ImportOptions](), importing),
 		route("HEAD", imports+"/{import_id}", "show-upload", "Show how far an upload in parts is", recordsWrite, h.showUpload),

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"crypto/md5"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type artifact struct {
 	collected []byte // of small writes
 	err       error  // of the disk
 	hash      hash.Hash
+	md5       hash.Hash // for a bucket; nil for none
 
 	bytes atomic.Int64
 	sum   [sha256.Size]byte // final after publish
@@ -70,6 +72,9 @@ func (a *artifact) write(p []byte) {
 	go func() {
 		defer close(hashed)
 		a.hash.Write(p)
+		if a.md5 != nil {
+			a.md5.Write(p)
+		}
 	}()
 	if _, err := a.file.Write(p); err != nil {
 		a.err = fmt.Errorf("write an artifact: %w", err)
@@ -77,8 +82,14 @@ func (a *artifact) write(p []byte) {
 	<-hashed
 }
 
-// publish brings everything to the disk and gives the file its name.
-func (a *artifact) publish() error {
+// part is the path of the file until it is published.
+func (a *artifact) part() string { return a.path + ".part" }
+
+// forBucket prepares for an upload: stores compare MD5 sums.
+func (a *artifact) forBucket() { a.md5 = md5.New() }
+
+// finish writes what is left to the file and closes it.
+func (a *artifact) finish() error {
 	a.flush()
 	if a.err != nil {
 		return errors.Join(a.err, a.discard())
@@ -86,11 +97,19 @@ func (a *artifact) publish() error {
 	a.hash.Sum(a.sum[:0])
 	// A disk may tell only now that it is full.
 	if err := errors.Join(a.file.Sync(), a.file.Close()); err != nil {
-		return errors.Join(fmt.Errorf("sync an artifact: %w", err), removeFile(a.path+".part"))
+		return errors.Join(fmt.Errorf("sync an artifact: %w", err), a.drop())
+	}
+	return nil
+}
+
+// publish brings everything to the disk and gives the file its name.
+func (a *artifact) publish() error {
+	if err := a.finish(); err != nil {
+		return err
 	}
 	a.step("synced")
-	if err := os.Rename(a.path+".part", a.path); err != nil {
-		return errors.Join(fmt.Errorf("put an artifact in place: %w", err), removeFile(a.path+".part"))
+	if err := os.Rename(a.part(), a.path); err != nil {
+		return errors.Join(fmt.Errorf("put an artifact in place: %w", err), a.drop())
 	}
 	a.step("renamed")
 	if err := syncFolder(filepath.Dir(a.path)); err != nil {
@@ -101,5 +120,8 @@ func (a *artifact) publish() error {
 
 // discard removes what was written.
 func (a *artifact) discard() error {
-	return errors.Join(a.file.Close(), removeFile(a.path+".part"))
+	return errors.Join(a.file.Close(), a.drop())
 }
+
+// drop removes the closed file before it is published.
+func (a *artifact) drop() error { return removeFile(a.part()) }

@@ -14,7 +14,8 @@ import (
 
 // schema of exports.db. Times are milliseconds since 1970. turn grows with
 // every job that begins: by it the projects take turns. attempt counts how
-// often the job has begun.
+// often the job has begun. store is the bucket that the artifact of a ready export
+// is in, ” for the folder; the triggers keep the list of leftovers.
 var schema = sqlite.Schema{
 	ApplicationID: 0x5a546531, // "ZTe1"
 	Migrations: []string{`
@@ -49,6 +50,29 @@ CREATE TABLE receipts (
 	PRIMARY KEY (project_id, token_id, key)
 ) STRICT;
 CREATE INDEX receipts_by_age ON receipts (created_at);
+`, `
+ALTER TABLE exports ADD COLUMN store TEXT NOT NULL DEFAULT '';
+CREATE TABLE leftovers (
+	store     TEXT NOT NULL,
+	key       TEXT NOT NULL,
+	export_id TEXT NOT NULL,
+	PRIMARY KEY (store, key)
+) STRICT;
+CREATE TRIGGER object_needed AFTER UPDATE OF status ON exports
+WHEN new.store <> '' AND new.status = 'ready'
+BEGIN
+	DELETE FROM leftovers WHERE store = new.store AND key = new.project_id || '/' || new.id || '.' || new.ext;
+END;
+CREATE TRIGGER object_not_needed AFTER UPDATE OF status ON exports
+WHEN old.store <> '' AND old.status = 'ready' AND new.status <> 'ready'
+BEGIN
+	INSERT OR IGNORE INTO leftovers VALUES (old.store, old.project_id || '/' || old.id || '.' || old.ext, old.id);
+END;
+CREATE TRIGGER export_removed AFTER DELETE ON exports
+WHEN old.store <> '' AND old.status = 'ready'
+BEGIN
+	INSERT OR IGNORE INTO leftovers VALUES (old.store, old.project_id || '/' || old.id || '.' || old.ext, old.id);
+END;
 `},
 }
 
@@ -67,6 +91,7 @@ type record struct {
 	settled   time.Time // zero until then
 	failure   problem.Code
 	ext       string
+	store     string // the name of a bucket, or "" for the folder
 	work      work
 	receipt   *receipt // of a new order; nil for none
 }
@@ -126,7 +151,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 }
 
 // columns in the order in which scanRecord reads them.
-const columns = "project_id, status, attempt, life, settled_at, expires_at, failure, ext, work, table_ids, manifest"
+const columns = "project_id, status, attempt, life, settled_at, expires_at, failure, ext, store, work, table_ids, manifest"
 
 func scanRecord(s *sqlite.Stmt) (*record, error) {
 	r := &record{
@@ -135,6 +160,7 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 		life:      time.Duration(s.Int(3)) * time.Millisecond,
 		failure:   problem.Code(s.Text(6)),
 		ext:       s.Text(7),
+		store:     s.Text(8),
 	}
 	if !s.IsNull(4) {
 		r.settled = time.UnixMilli(s.Int(4))
@@ -143,7 +169,7 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 		r.expires = time.UnixMilli(s.Int(5))
 	}
 	for i, into := range []any{&r.work, &r.manifest.TableIDs, &r.manifest} {
-		if err := json.Unmarshal([]byte(s.Text(8+i)), into); err != nil {
+		if err := json.Unmarshal([]byte(s.Text(9+i)), into); err != nil {
 			return nil, fmt.Errorf("decode an entry of the book of exports: %w", err)
 		}
 	}
@@ -265,10 +291,10 @@ func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
 	err = b.write(ctx, "settle the export "+r.manifest.ID, func(c *sqlite.Conn) error {
 		err := c.Exec(`
 UPDATE exports
-SET status = ?, settled_at = ?, expires_at = ?, failure = ?, manifest = ?, table_ids = ?
+SET status = ?, settled_at = ?, expires_at = ?, failure = ?, store = ?, manifest = ?, table_ids = ?
 WHERE id = ? AND status = 'running'`,
 			string(r.manifest.Status), millis(r.settled), millis(r.expires), string(r.failure),
-			string(manifest), string(tableIDs), r.manifest.ID)
+			r.store, string(manifest), string(tableIDs), r.manifest.ID)
 		done = c.Changes() == 1
 		return err
 	})
@@ -340,11 +366,12 @@ func (b book) removeProject(ctx context.Context, projectID int64) error {
 	})
 }
 
-// artifacts returns the exports that are ready, by id, with their projects.
+// artifacts returns the exports whose artifact is in the folder, by id, with
+// their projects.
 func (b book) artifacts(ctx context.Context) (map[string]int64, error) {
 	ready := map[string]int64{}
 	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
-		return c.Query("SELECT id, project_id FROM exports WHERE status = 'ready'", nil, func(s *sqlite.Stmt) error {
+		return c.Query("SELECT id, project_id FROM exports WHERE status = 'ready' AND store = ''", nil, func(s *sqlite.Stmt) error {
 			ready[s.Text(0)] = s.Int(1)
 			return nil
 		})

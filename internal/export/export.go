@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +36,16 @@ type Config struct {
 	Workers       int           // 2: jobs that run at once
 	PerProject    int           // 1: of these, jobs of one project
 
+	// Store is the address of the bucket that finished artifacts go to: s3://…,
+	// gs://… or azblob://…; "" keeps them in Folder. OldStores are those whose
+	// artifacts can still be had. Credentials come from the environment.
+	Store     string
+	OldStores []string
+	// LinkLife is how long the addresses are good that Artifact.Link makes; 0: it
+	// makes none.
+	LinkLife   time.Duration
+	StorePause time.Duration // 1 second: before what failed at a store is tried again; it doubles each time
+
 	// DiskReserve is how many bytes exports leave free; 0 means 5 % of the disk or
 	// 1 GB, whichever is less.
 	DiskReserve int64
@@ -58,6 +67,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.QueryTimeout, 10*time.Minute)
 	setDefault(&c.Workers, 2)
 	setDefault(&c.PerProject, 1)
+	setDefault(&c.StorePause, time.Second)
 	if c.FreeSpace == nil {
 		c.FreeSpace = freeSpace
 	}
@@ -83,8 +93,10 @@ type Exports struct {
 	now      func() time.Time
 	random   io.Reader
 
-	book   book
-	folder folder
+	book    book
+	folder  folder
+	buckets map[string]*bucket // by name
+	current *bucket            // for new artifacts; nil: the folder
 
 	// claiming is held from the claim of a job until it is in running, so that
 	// whoever finds it claimed in the book also finds it there.
@@ -97,12 +109,14 @@ type Exports struct {
 	cpus     chan struct{} // holds one for each goroutine that reads or encodes a range of a table
 
 	wake    chan struct{}
+	swept   chan struct{} // wakes the sweeper
 	stopped context.Context
 	stop    context.CancelFunc
 	workers sync.WaitGroup
 }
 
-// Open opens the book and the folder, and creates them when missing. Jobs that
+// Open opens the book and the folder, and creates them when missing; it asks no
+// store whether it is there. Jobs that
 // a crash has interrupted are pending again, and what they left is removed. No
 // job runs before Start.
 func Open(config Config) (*Exports, error) {
@@ -127,10 +141,14 @@ func Open(config Config) (*Exports, error) {
 		settled:  make(chan struct{}),
 		cpus:     make(chan struct{}, processors),
 		wake:     make(chan struct{}, 1),
+		swept:    make(chan struct{}, 1),
 	}
 	e.stopped, e.stop = context.WithCancel(context.Background())
-	if err := e.recover(context.Background()); err != nil {
+	if err := e.openBuckets(); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if err := e.recover(context.Background()); err != nil {
+		return nil, errors.Join(err, e.closeBuckets(), db.Close())
 	}
 	return e, nil
 }
@@ -163,7 +181,7 @@ func (e *Exports) Stop() { e.stop() }
 func (e *Exports) Close() error {
 	e.Stop()
 	e.workers.Wait()
-	return e.book.db.Close()
+	return errors.Join(e.closeBuckets(), e.book.db.Close())
 }
 
 // Get returns the manifest of an export of a project, or not_found.
@@ -172,15 +190,15 @@ func (e *Exports) Get(ctx context.Context, projectID int64, id string) (Manifest
 	return m, err
 }
 
-// asOfNow returns the manifest with what only the clock, the folder, the queue
+// asOfNow returns the manifest with what only the clock, the store, the queue
 // and the running job know.
-func (e *Exports) asOfNow(r *record, queue map[string]int64) Manifest {
+func (e *Exports) asOfNow(r *record, queue map[string]int64, present presence) Manifest {
 	m := r.manifest
 	switch m.Status {
 	case Ready:
 		if !e.now().Before(r.expires) {
 			m.Status = Expired
-		} else if !e.folder.exists(r) {
+		} else if !present(r) {
 			m.Status = NotFound
 		}
 	case Running:
@@ -221,8 +239,9 @@ func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 		return nil, false, err
 	}
 	list = []Manifest{}
+	present := e.presentOf(ctx, projectID)
 	err = e.book.walk(ctx, projectID, func(r *record) error {
-		m := e.asOfNow(r, queue)
+		m := e.asOfNow(r, queue, present)
 		switch {
 		case status != "" && m.Status != status, o.Visible != nil && !o.Visible(&m):
 		case o.Offset > 0:
@@ -272,7 +291,7 @@ func (e *Exports) look(ctx context.Context, projectID int64, id string) (Manifes
 			return Manifest{}, nil, err
 		}
 	}
-	return e.asOfNow(r, queue), r, nil
+	return e.asOfNow(r, queue, e.present(ctx)), r, nil
 }
 
 // fault returns why the export did not become ready, or nil.
@@ -306,29 +325,51 @@ func (e *Exports) tellSettled() {
 type Artifact struct {
 	Manifest  Manifest
 	Completed time.Time
-	File      *os.File
+	File      File
+
+	link func(context.Context) (string, error)
 }
 
+// Link returns an address in the store at which everybody can read the artifact
+// for a short while, without this server; "" when there is none.
+func (a *Artifact) Link(ctx context.Context) (string, error) { return a.link(ctx) }
+
 // Artifact opens the artifact of an export. One that cannot be had is
-// not_found, export_not_ready, export_failed or export_expired.
-func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (Artifact, error) {
-	for {
-		m, r, err := e.look(ctx, projectID, id)
-		if err != nil {
-			return Artifact{}, err
-		}
-		if err := m.refuse(); err != nil {
-			return Artifact{}, err
-		}
-		file, err := os.Open(e.folder.artifact(r))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // expired or deleted since: the next look says so
-		}
-		if err != nil {
-			return Artifact{}, fmt.Errorf("open the artifact of %s: %w", id, err)
-		}
-		return Artifact{Manifest: m, Completed: r.settled, File: file}, nil
+// not_found, export_not_ready, export_failed or export_expired; while its store
+// cannot be reached it is busy.
+func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (a Artifact, err error) {
+	r, err := e.book.find(ctx, projectID, id)
+	if err != nil {
+		return a, err
 	}
+	a.Manifest = e.asOfNow(r, nil, func(*record) bool { return true })
+	if err := a.Manifest.refuse(); err != nil {
+		return a, err
+	}
+	a.Completed = r.settled
+	from, err := e.storeOf(r)
+	if err != nil {
+		return a, err
+	}
+	a.File, err = from.open(ctx, r)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, e.whyGone(ctx, projectID, id)
+	}
+	a.link = func(ctx context.Context) (string, error) { return e.link(ctx, r) }
+	return a, err
+}
+
+// whyGone returns why a ready export has no artifact: it expired or was deleted
+// a moment ago, or the artifact has vanished.
+func (e *Exports) whyGone(ctx context.Context, projectID int64, id string) error {
+	m, _, err := e.look(ctx, projectID, id)
+	if err != nil {
+		return err
+	}
+	if m.Status == Ready {
+		m.Status = NotFound
+	}
+	return m.refuse()
 }
 
 // Delete cancels an export that is not settled: its manifest stays, as
@@ -339,7 +380,7 @@ func (e *Exports) Delete(ctx context.Context, projectID int64, id string) error 
 		return err
 	}
 	if before.manifest.Status.Settled() {
-		return e.folder.remove(before)
+		return e.remove(before)
 	}
 	e.tellSettled()
 	return e.cancel(ctx, func(j *job) bool { return j.record.manifest.ID == id })
@@ -355,6 +396,7 @@ func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
 	if err := e.cancel(ctx, func(j *job) bool { return j.record.projectID == projectID }); err != nil {
 		return err
 	}
+	e.wakeSweeper()
 	return e.folder.removeProject(projectID)
 }
 

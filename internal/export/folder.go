@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -50,6 +51,19 @@ func (f folder) private(r *record) (draft, finished string, err error) {
 	}
 	base := filepath.Join(folder, r.manifest.ID)
 	return base + ".draft", base + ".sqlite", nil
+}
+
+func (f folder) publish(_ *job, a *artifact) error { return a.publish() }
+
+func (f folder) open(_ context.Context, r *record) (File, error) {
+	file, err := os.Open(f.artifact(r))
+	if err != nil {
+		return nil, fmt.Errorf("open the artifact of %s: %w", r.manifest.ID, err)
+	}
+	if info, err := file.Stat(); err != nil || info.Size() != *r.manifest.SizeBytes {
+		return nil, errors.Join(fs.ErrNotExist, err, file.Close())
+	}
+	return file, nil
 }
 
 // exists reports whether the artifact of an export is there.

@@ -22,6 +22,7 @@ type job struct {
 	rowsDone, rowsTotal atomic.Int64
 	passes              int64 // how often each row is written
 	artifact            atomic.Pointer[artifact]
+	uploaded            atomic.Int64 // bytes of the artifact, by the attempt that runs
 }
 
 func newJob(ctx context.Context, r *record, now time.Time) *job {
@@ -34,7 +35,7 @@ func newJob(ctx context.Context, r *record, now time.Time) *job {
 }
 
 func (j *job) progress() Progress {
-	p := Progress{RowsDone: j.rowsDone.Load() / j.passes, RowsTotal: j.rowsTotal.Load()}
+	p := Progress{RowsDone: j.rowsDone.Load() / j.passes, RowsTotal: j.rowsTotal.Load(), Uploaded: j.uploaded.Load()}
 	if a := j.artifact.Load(); a != nil {
 		p.Bytes = a.bytes.Load()
 	}
@@ -49,13 +50,20 @@ func (e *Exports) make(j *job) error {
 		return err
 	}
 	a.step = e.config.Failpoint
+	if e.current != nil {
+		a.forBucket()
+	}
 	j.artifact.Store(a)
 	a.step("created")
 	if err := e.fill(j, a); err != nil {
 		return errors.Join(err, a.discard())
 	}
 	a.step("written")
-	if err := a.publish(); err != nil {
+	to, err := e.choose(j.ctx, j.record)
+	if err != nil {
+		return errors.Join(err, a.discard())
+	}
+	if err := to.publish(j, a); err != nil {
 		return err
 	}
 	a.step("published")

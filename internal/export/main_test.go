@@ -34,6 +34,10 @@ const crashFolder = "ZANGTABLE_TEST_CRASH_FOLDER"
 // for none.
 const crashStep = "ZANGTABLE_TEST_CRASH_STEP"
 
+// crashStore is the address of the store to which the child sends artifacts; ""
+// for none.
+const crashStore = "ZANGTABLE_TEST_CRASH_STORE"
+
 // killSelf ends the process as kill -9 does.
 func killSelf() {
 	if p, err := os.FindProcess(os.Getpid()); err == nil {
@@ -43,6 +47,11 @@ func killSelf() {
 }
 
 func TestMain(m *testing.M) {
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
 	if folder := os.Getenv(crashFolder); folder != "" {
 		exportForever(folder)
 	}
@@ -331,6 +340,9 @@ func exportForever(folder string) {
 		Projects: dir,
 		Now:      time.Now,
 		Random:   rand.Reader,
+	}
+	if address := os.Getenv(crashStore); address != "" {
+		inStore(address)(&config)
 	}
 	if at := os.Getenv(crashStep); at != "" {
 		config.Failpoint = func(step string) {

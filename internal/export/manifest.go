@@ -20,7 +20,7 @@ type Manifest struct {
 	Format         string                `json:"format"`
 	DownloadName   string                `json:"download_name"`
 	DownloadURL    string                `json:"download_url" doc:"Relative to the server."`
-	StorageBackend string                `json:"storage_backend" enum:"local"`
+	StorageBackend string                `json:"storage_backend" enum:"local,s3,gs,azblob" doc:"Where the artifact lies: in the data folder of the server, or in a bucket."`
 	ContentType    string                `json:"content_type"`
 	RowCount       int64                 `json:"row_count" doc:"Rows in the artifact, of all tables; 0 for a schema."`
 	Status         Status                `json:"status"`
@@ -91,6 +91,8 @@ type Progress struct {
 	RowsDone  int64 `json:"rows_done"`
 	RowsTotal int64 `json:"rows_total"`
 	Bytes     int64 `json:"bytes"`
+
+	Uploaded int64 `json:"bytes_uploaded,omitzero" doc:"While the complete artifact goes to its store."`
 
 	RowsPerSecond int64   `json:"rows_per_second,omitzero"`
 	EstimatedEnd  *string `json:"estimated_end,omitzero" format:"date-time" doc:"While it is running."`

@@ -162,7 +162,7 @@ func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*wor
 		return nil, err
 	}
 	m.Kind, m.Scope, m.Project, m.Format, m.Status = o.Kind, "project", o.Project.Slug, f.name, Pending
-	m.StorageBackend, m.ContentType, m.Tables = "local", f.contentType, []TableResult{}
+	m.StorageBackend, m.ContentType, m.Tables = e.backend(), f.contentType, []TableResult{}
 	m.DownloadName = f.downloadName(o.FileName, base)
 	m.DownloadURL = "/projects/" + o.Project.Slug + "/export/download/" + m.ID
 	m.CreatedAt, m.OperationRunID, m.FormatVersion = timestamp(now), o.OperationRunID, formatVersion

@@ -18,7 +18,7 @@ func (e *Exports) retain(ctx context.Context, projectID int64) {
 		e.log.Error("look for exports beyond the limits", "project", projectID, "error", err)
 	}
 	for _, r := range excess {
-		if err := e.folder.remove(r); err != nil {
+		if err := e.remove(r); err != nil {
 			// The next Open removes it: no entry needs it any more.
 			e.log.Error("remove an artifact beyond the limits", "export", r.manifest.ID, "error", err)
 		}

@@ -5,14 +5,27 @@ import (
 	"time"
 )
 
-// sweepAll removes what has expired, again and again until Close.
+// wakeSweeper tells that there may be something to remove from a bucket.
+func (e *Exports) wakeSweeper() {
+	select {
+	case e.swept <- struct{}{}:
+	default:
+	}
+}
+
+// sweepAll removes what has expired, and what is left in the buckets, again and
+// again until Close.
 func (e *Exports) sweepAll() {
+	e.sweepBuckets(e.stopped)
 	ticker := time.NewTicker(e.config.SweepInterval)
 	defer ticker.Stop()
 	last := e.now()
 	for {
 		select {
 		case <-ticker.C:
+		case <-e.swept:
+			e.sweepBuckets(e.stopped)
+			continue
 		case <-e.stopped.Done():
 			return
 		}
@@ -20,6 +33,7 @@ func (e *Exports) sweepAll() {
 		if err := e.sweep(e.stopped, earlier(last, now)); err != nil && e.stopped.Err() == nil {
 			e.log.Error("sweep the exports", "error", err)
 		}
+		e.sweepBuckets(e.stopped)
 		last = now
 	}
 }
@@ -45,7 +59,7 @@ func (e *Exports) sweep(ctx context.Context, then time.Time) error {
 		return err
 	}
 	for _, r := range expired {
-		if err := e.folder.remove(r); err != nil {
+		if err := e.remove(r); err != nil {
 			// The next Open removes it: no entry needs it any more.
 			e.log.Error("remove an expired artifact", "export", r.manifest.ID, "error", err)
 		}

@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // formatVersion says how manifests are to be understood; it grows with every
@@ -38,6 +41,9 @@ func (e *Exports) Verify(ctx context.Context, projectID int64, id string) (Verif
 		return Verification{}, err
 	}
 	v, err := verify(ctx, a.File, &a.Manifest)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = e.whyGone(ctx, projectID, id)
+	}
 	return v, errors.Join(err, a.File.Close())
 }
 
@@ -73,7 +79,7 @@ func VerifyFile(ctx context.Context, path string, manifest []byte) (Verification
 	return v, errors.Join(err, file.Close())
 }
 
-func verify(ctx context.Context, file *os.File, m *Manifest) (v Verification, err error) {
+func verify(ctx context.Context, file File, m *Manifest) (v Verification, err error) {
 	v.Faults = []string{}
 	if v.SizeBytes, v.SHA256, err = sumOf(ctx, file); err != nil {
 		return v, fmt.Errorf("read the artifact: %w", err)
@@ -92,8 +98,11 @@ func verify(ctx context.Context, file *os.File, m *Manifest) (v Verification, er
 }
 
 // members compares the members of a ZIP file. A file that is none is a fault.
-func (v *Verification) members(ctx context.Context, file *os.File, want []Member) error {
+func (v *Verification) members(ctx context.Context, file File, want []Member) error {
 	r, err := zip.NewReader(file, v.SizeBytes)
+	if problem.Is(err, problem.CodeBusy) || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err != nil {
 		v.fault("The file is not a whole ZIP file: %s.", err)
 		return nil
@@ -124,6 +133,8 @@ func (v *Verification) member(ctx context.Context, file *zip.File, want Member) 
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case problem.Is(err, problem.CodeBusy), errors.Is(err, fs.ErrNotExist):
+		return err // it is not the member that fails
 	case err != nil:
 		v.fault("The member %s cannot be read: %s.", want.Name, err)
 	case size != want.SizeBytes || sum != want.SHA256:

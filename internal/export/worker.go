@@ -112,7 +112,7 @@ func (e *Exports) settle(j *job) {
 			return
 		}
 		if j.record.manifest.Status == Ready {
-			if removeErr := e.folder.remove(j.record); removeErr != nil {
+			if removeErr := e.remove(j.record); removeErr != nil {
 				e.log.Error("remove an artifact", "export", j.record.manifest.ID, "error", removeErr)
 			}
 		}

@@ -43,7 +43,7 @@ WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i+1 FROM n WHERE i < 400) IN
 		if err != nil {
 			t.Fatal(err)
 		}
-		list[form] = readAll(t, a.File.Name())
+		list[form] = readAll(t, a.File.(*os.File).Name())
 		a.File.Close()
 	}
 	return list

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -83,7 +84,7 @@ func (x *exporter) file(o export.Order) string {
 		x.t.Fatal(err)
 	}
 	defer a.File.Close()
-	return a.File.Name()
+	return a.File.(*os.File).Name()
 }
 
 // withoutOwn leaves out the tables of the server.

@@ -42,6 +42,11 @@ var ErrInUse = errors.New("the data folder is in use by another zangtable proces
 // Settings are what an operator can choose.
 type Settings struct {
 	ImportMaxBytes int64 // of one upload; 0 means that of package imports
+
+	// Where finished exports are kept; see export.Config.
+	ExportStore     string
+	ExportOldStores []string
+	ExportLinkLife  time.Duration
 }
 
 // Open takes the data folder, creates it when missing, and opens what is in
@@ -118,6 +123,10 @@ func (app *App) openExports() (err error) {
 		Log:      app.log,
 		Now:      time.Now,
 		Random:   rand.Reader,
+
+		Store:     app.settings.ExportStore,
+		OldStores: app.settings.ExportOldStores,
+		LinkLife:  app.settings.ExportLinkLife,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,75 @@
+package export
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// leftover is an object in a bucket that no ready export needs, if it is there
+// at all. Each upload is entered as one before it begins; the triggers of the
+// book take it out when the export becomes ready, and enter it again when the
+// export is so no more. Only what is in this list is ever removed from a bucket.
+type leftover struct {
+	store, key, exportID string
+}
+
+// addLeftover enters the object that a job will upload.
+func (b book) addLeftover(ctx context.Context, r *record) error {
+	return b.write(ctx, "enter the upload of "+r.manifest.ID, func(c *sqlite.Conn) error {
+		return c.Exec("INSERT OR IGNORE INTO leftovers (store, key, export_id) VALUES (?, ?, ?)", r.store, r.key(), r.manifest.ID)
+	})
+}
+
+func (b book) removeLeftover(ctx context.Context, l leftover) error {
+	return b.write(ctx, "forget the object "+l.key, func(c *sqlite.Conn) error {
+		return c.Exec("DELETE FROM leftovers WHERE store = ? AND key = ?", l.store, l.key)
+	})
+}
+
+// leftovers returns the objects in a bucket that no job is going to upload.
+func (b book) leftovers(ctx context.Context, store string) (all []leftover, err error) {
+	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(`
+SELECT key, export_id FROM leftovers
+WHERE store = ? AND NOT EXISTS (SELECT 1 FROM exports WHERE id = export_id AND status IN ('pending', 'running'))`,
+			[]any{store}, func(s *sqlite.Stmt) error {
+				all = append(all, leftover{store, s.Text(0), s.Text(1)})
+				return nil
+			})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list what is left in the store: %w", explain(err))
+	}
+	return all, nil
+}
+
+// sweepBuckets removes what is left in the buckets. A bucket that fails is left
+// alone until the next time.
+func (e *Exports) sweepBuckets(ctx context.Context) {
+	for name, b := range e.buckets {
+		if err := e.sweepBucket(ctx, b); err != nil && ctx.Err() == nil {
+			e.log.Warn("sweep a store of exports", "store", name, "error", err)
+		}
+	}
+}
+
+func (e *Exports) sweepBucket(ctx context.Context, b *bucket) error {
+	all, err := e.book.leftovers(ctx, b.name)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if e.runningJob(l.exportID) != nil {
+			continue // canceled, but perhaps uploading still
+		}
+		if err := b.remove(ctx, l.key); err != nil {
+			return err
+		}
+		if err := e.book.removeLeftover(ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}

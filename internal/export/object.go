@@ -1,0 +1,154 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+const (
+	// firstWindow is how many bytes are asked for where reading begins. As long as
+	// it goes straight on, each request asks for four times as many.
+	firstWindow, lastWindow = 1 << 20, 1 << 30
+	// smallGap is what is read and thrown away rather than asked for anew.
+	smallGap = 64 << 10
+	// readTries is how often a request is made for the same byte.
+	readTries = 4
+)
+
+// object is an artifact in a bucket, open for reading. It asks for what is read
+// only, and asks again when a connection breaks.
+type object struct {
+	ctx    context.Context
+	bucket *bucket
+	key    string
+	size   int64
+
+	mu     sync.Mutex
+	offset int64 // of Read
+
+	stream  *blob.Reader // nil: none is open
+	at, end int64        // of the stream
+	window  int64        // of the last request
+}
+
+func (o *object) Read(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.read(p, o.offset)
+	o.offset += int64(n)
+	return n, err
+}
+
+func (o *object) ReadAt(p []byte, offset int64) (n int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for n < len(p) && err == nil {
+		var more int
+		more, err = o.read(p[n:], offset+int64(n))
+		n += more
+	}
+	return n, err
+}
+
+func (o *object) Seek(offset int64, whence int) (int64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch whence {
+	case io.SeekCurrent:
+		offset += o.offset
+	case io.SeekEnd:
+		offset += o.size
+	}
+	if offset < 0 {
+		return 0, errors.New("seek before the beginning of an artifact")
+	}
+	o.offset = offset
+	return offset, nil
+}
+
+func (o *object) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop()
+	return nil
+}
+
+// drop closes the stream. That reading ended early is no failure.
+func (o *object) drop() {
+	if o.stream != nil {
+		_ = o.stream.Close()
+		o.stream = nil
+	}
+}
+
+// read reads some bytes at offset.
+func (o *object) read(p []byte, offset int64) (n int, err error) {
+	if offset >= o.size {
+		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	pause := o.bucket.pause
+	for try := 1; ; try++ {
+		n, err = o.readStream(p, offset)
+		switch {
+		case n > 0:
+			return n, nil
+		case o.ctx.Err() != nil:
+			return 0, o.ctx.Err()
+		case gcerrors.Code(err) == gcerrors.NotFound:
+			return 0, fs.ErrNotExist
+		case try == readTries:
+			return 0, unreachable(err)
+		}
+		if err := sleep(o.ctx, pause); err != nil {
+			return 0, err
+		}
+		pause *= 2
+	}
+}
+
+// readStream reads from the stream, which it brings to offset before. After a
+// failure the next call opens another.
+func (o *object) readStream(p []byte, offset int64) (int, error) {
+	if err := o.seekStream(offset); err != nil {
+		o.drop()
+		return 0, err
+	}
+	n, err := o.stream.Read(p[:min(int64(len(p)), o.end-o.at)])
+	o.at += int64(n)
+	if err != nil || o.at == o.end {
+		o.drop()
+	}
+	if err == io.EOF && n == 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func (o *object) seekStream(offset int64) error {
+	if gap := offset - o.at; o.stream != nil && gap >= 0 && gap <= smallGap && offset < o.end {
+		skipped, err := io.CopyN(io.Discard, o.stream, gap)
+		o.at += skipped
+		return err
+	}
+	o.drop()
+	o.window = max(firstWindow, min(4*o.window, lastWindow))
+	if offset != o.end {
+		o.window = firstWindow
+	}
+	length := min(o.window, o.size-offset)
+	stream, err := o.bucket.objects.NewRangeReader(o.ctx, o.key, offset, length, nil)
+	if err != nil {
+		return err
+	}
+	o.stream, o.at, o.end = stream, offset, offset+length
+	return nil
+}

@@ -1,0 +1,556 @@
+package export
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/testkit"
+)
+
+// inStore returns a change to the configuration that sends artifacts to a store.
+func inStore(address string) func(*Config) {
+	return func(c *Config) { c.Store, c.StorePause = address, time.Millisecond }
+}
+
+// startedIn returns started exports of a shop whose artifacts go to a store.
+func startedIn(t testing.TB, address string, fill func(*projectdb.DB) error, change ...func(*Config)) *fixture {
+	t.Helper()
+	f := newFixture(t, t.TempDir(), append([]func(*Config){inStore(address)}, change...)...)
+	f.project(shop.ID, fill)
+	f.Start()
+	return f
+}
+
+func (f *fixture) leftovers() (n int64) {
+	f.t.Helper()
+	rows, err := f.book.leftovers(background, f.current.name)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return int64(len(rows))
+}
+
+func TestArtifactGoesToTheBucket(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	m, content := f.export(Order{Kind: TableExport, Table: "contacts"})
+	if string(content) != contactsCSV || m.StorageBackend != "s3" || m.Progress.Uploaded != *m.SizeBytes {
+		t.Errorf("got %q, %+v", content, m)
+	}
+	key := "1/" + m.ID + ".csv"
+	if got := s3.Keys(); !slices.Equal(got, []string{key}) || len(f.files()) != 0 || f.leftovers() != 0 {
+		t.Errorf("objects are %v, files %v, leftovers %d", got, f.files(), f.leftovers())
+	}
+	if header := s3.Header(key); header["Content-Disposition"] != `attachment; filename="contacts.csv"` || !strings.HasPrefix(header["Content-Type"], "text/csv") {
+		t.Errorf("the object has %v", header)
+	}
+	v, err := f.Verify(background, shop.ID, m.ID)
+	if err != nil || !v.OK {
+		t.Errorf("verified %+v, %v", v, err)
+	}
+	f.reopen()
+	f.download(m)
+}
+
+func TestMembersAreVerifiedInTheBucket(t *testing.T) {
+	f := startedIn(t, testkit.NewS3(t).URL, large(30_000))
+	m := f.wait(f.create(Order{Kind: DatabaseExport, Format: "archive"}))
+	v, err := f.Verify(background, shop.ID, m.ID)
+	if err != nil || !v.OK || v.Members != len(m.Members) || v.Members == 0 {
+		t.Errorf("verified %+v, %v", v, err)
+	}
+}
+
+// TestObjectReadsAsAFileDoes reads with an independent checker, and all parts
+// that begin or end near the edges of the windows.
+func TestObjectReadsAsAFileDoes(t *testing.T) {
+	f := startedIn(t, testkit.NewS3(t).URL, large(60_000))
+	m, content := f.export(Order{Kind: TableExport, Table: "big"})
+	if len(content) < 6<<20 {
+		t.Fatalf("%d bytes are too few for this test", len(content))
+	}
+	a, err := f.Artifact(background, shop.ID, m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.File.Close()
+	got, err := io.ReadAll(a.File)
+	if err != nil || !bytes.Equal(got, content) {
+		t.Fatalf("read %d bytes, %v", len(got), err)
+	}
+	size := int64(len(content))
+	for _, from := range []int64{0, 1, firstWindow - 1, firstWindow, 5*firstWindow - 1, 5 * firstWindow, size - 1} {
+		for _, length := range []int64{1, 2, smallGap, smallGap + 1, firstWindow + 1} {
+			want := content[from:min(from+length, size)]
+			got := make([]byte, length)
+			n, err := a.File.ReadAt(got, from)
+			if !bytes.Equal(got[:n], want) || (err == io.EOF) != (from+length > size) || err != nil && err != io.EOF {
+				t.Errorf("at %d, %d bytes: read %d, %v", from, length, n, err)
+			}
+		}
+	}
+	small := f.wait(f.create(Order{Kind: SchemaExport}))
+	b, err := f.Artifact(background, shop.ID, small.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.File.Close()
+	if err := iotest.TestReader(b.File, f.download(small)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestObjectsGoWithTheirExports(t *testing.T) {
+	for name, end := range map[string]func(*fixture, Manifest) error{
+		"deletion": func(f *fixture, m Manifest) error { return f.Delete(background, shop.ID, m.ID) },
+		"expiry": func(f *fixture, _ Manifest) error {
+			f.clock.advance(25 * time.Hour)
+			return f.sweep(background, f.clock.now())
+		},
+		"project": func(f *fixture, _ Manifest) error { return f.RemoveProject(background, shop.ID) },
+		"retention": func(f *fixture, _ Manifest) error {
+			f.Exports.config.KeepCount = 1
+			f.clock.advance(time.Second)
+			return f.Delete(background, shop.ID, f.wait(f.create(Order{Kind: SchemaExport})).ID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s3 := testkit.NewS3(t)
+			f := startedIn(t, s3.URL, small)
+			s3.Place("1/exp_foreign.csv", "not ours")
+			m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+			if err := end(f, m); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() bool { return f.leftovers() == 0 })
+			if got := s3.Keys(); !slices.Equal(got, []string{"1/exp_foreign.csv"}) {
+				t.Errorf("objects are %v", got)
+			}
+		})
+	}
+}
+
+func TestVanishedObject(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	kept := f.wait(f.create(Order{Kind: SchemaExport}))
+	for name, harm := range map[string]func(key string){
+		"removed":   s3.Remove,
+		"cut short": func(key string) { s3.Place(key, "x") },
+	} {
+		m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+		harm("1/" + m.ID + ".csv")
+		if f.status(m) != NotFound || f.refusal(m) != problem.CodeNotFound {
+			t.Errorf("%s: the export is %s, download %s", name, f.status(m), f.refusal(m))
+		}
+		if _, err := f.Verify(background, shop.ID, m.ID); codeOf(err) != problem.CodeNotFound {
+			t.Errorf("%s: verifying gives %v", name, err)
+		}
+	}
+	vanished, _, err := f.List(background, shop.ID, ListOptions{Status: "not_found"})
+	if err != nil || len(vanished) != 2 {
+		t.Errorf("%d exports are not found, %v; want 2", len(vanished), err)
+	}
+	ready, _, err := f.List(background, shop.ID, ListOptions{Status: "ready"})
+	if err != nil || len(ready) != 1 || ready[0].ID != kept.ID {
+		t.Errorf("%d exports are ready, %v; want 1", len(ready), err)
+	}
+}
+
+func TestObjectVanishesWhileItIsRead(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	s3.Front(func(straight http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, ".csv") {
+				s3.Remove("1/" + m.ID + ".csv")
+			}
+			straight.ServeHTTP(w, r)
+		})
+	})
+	if _, err := f.Verify(background, shop.ID, m.ID); codeOf(err) != problem.CodeNotFound {
+		t.Errorf("got %v", err)
+	}
+}
+
+// closedPort returns the address of a store at which nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return "s3://exports?region=us-east-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+l.Addr().String())
+}
+
+func TestNobodyListensAtTheStore(t *testing.T) {
+	t.Parallel() // the client for S3 takes its time to give up
+	f := startedIn(t, closedPort(t), small)
+	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	got, err := f.Wait(background, shop.ID, m.ID)
+	if codeOf(err) != problem.CodeExportFailed || got.Status != Failed || !strings.Contains(*got.Error, "could not be reached") || strings.Contains(*got.Error, "127.0.0.1") {
+		t.Errorf("got %s: %v", got.Status, err)
+	}
+	if len(f.files()) != 0 || got.SizeBytes != nil {
+		t.Errorf("files are %v, %+v", f.files(), got)
+	}
+}
+
+func TestCancelWhileTheStoreDoesNotAnswer(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	arrived := make(chan struct{}, 10)
+	s3.Front(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			arrived <- struct{}{}
+			<-r.Context().Done()
+		})
+	})
+	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	<-arrived
+	if f.status(m) != Running {
+		t.Errorf("while it is uploaded the export is %s", f.status(m))
+	}
+	began := time.Now()
+	if err := f.Delete(background, shop.ID, m.ID); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("canceling took %v", took)
+	}
+	if f.status(m) != Canceled || len(f.files()) != 0 {
+		t.Errorf("the export is %s, files %v", f.status(m), f.files())
+	}
+}
+
+func TestBrokenConnectionsAreTakenUpAgain(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	var n atomic.Int64
+	broken := func(r *http.Request) bool { return n.Add(1)%2 == 1 }
+	s3.Front(testkit.CutAnswers(broken))
+	f := startedIn(t, s3.URL, large(60_000))
+	m, _ := f.export(Order{Kind: TableExport, Table: "big"})
+	v, err := f.Verify(background, shop.ID, m.ID)
+	if err != nil || !v.OK {
+		t.Errorf("verified %+v, %v", v, err)
+	}
+}
+
+func TestStoreIsOutOfReachLater(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	s3.Front(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	})
+	list, _, err := f.List(background, shop.ID, ListOptions{})
+	if f.status(m) != Ready || err != nil || list[0].Status != Ready {
+		t.Errorf("the export is %s, %v", f.status(m), err)
+	}
+	if f.refusal(m) != problem.CodeBusy {
+		t.Errorf("download %s", f.refusal(m))
+	}
+	if err := f.Delete(background, shop.ID, m.ID); err != nil {
+		t.Fatal(err)
+	}
+	if f.status(m) != "gone" || f.leftovers() != 1 {
+		t.Errorf("the export is %s, leftovers %d", f.status(m), f.leftovers())
+	}
+	s3.Front(nil)
+	f.reopen()
+	f.Start()
+	eventually(t, func() bool { return f.leftovers() == 0 })
+	if len(s3.Keys()) != 0 {
+		t.Errorf("objects are %v", s3.Keys())
+	}
+}
+
+// TestShortObjectIsNotReady lets the store keep less than it was sent.
+func TestShortObjectIsNotReady(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	s3.Front(func(straight http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			straight.ServeHTTP(w, r)
+			if r.Method == http.MethodPut {
+				s3.Place(strings.TrimPrefix(r.URL.Path, "/exports/"), "short")
+			}
+		})
+	})
+	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	got, err := f.Wait(background, shop.ID, m.ID)
+	if codeOf(err) != problem.CodeExportFailed || got.Status != Failed || len(f.files()) != 0 {
+		t.Errorf("got %s, %v, files %v", got.Status, err, f.files())
+	}
+	if f.leftovers() != 1 {
+		t.Errorf("%d leftovers", f.leftovers())
+	}
+	f.sweepBuckets(background)
+	if len(s3.Keys()) != 0 {
+		t.Errorf("objects are %v", s3.Keys())
+	}
+}
+
+func TestRefusedUploadIsNotRepeated(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	var puts atomic.Int64
+	s3.Front(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut {
+				puts.Add(1)
+			}
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+		})
+	})
+	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	got, err := f.Wait(background, shop.ID, m.ID)
+	if codeOf(err) != problem.CodeExportFailed || *got.Error != "The store of exports refused the file." || puts.Load() != 1 {
+		t.Errorf("got %v after %d uploads", err, puts.Load())
+	}
+}
+
+func TestStopDuringTheUploadBeginsAnew(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	arrived := make(chan struct{}, 10)
+	s3.Front(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			arrived <- struct{}{}
+			<-r.Context().Done()
+		})
+	})
+	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	<-arrived
+	f.reopen()
+	if f.status(m) != Pending || len(f.files()) != 0 {
+		t.Errorf("the export is %s, files %v", f.status(m), f.files())
+	}
+	s3.Front(nil)
+	f.Start()
+	f.download(f.wait(m))
+	if len(s3.Keys()) != 1 || f.leftovers() != 0 {
+		t.Errorf("objects are %v, leftovers %d", s3.Keys(), f.leftovers())
+	}
+}
+
+func TestArtifactsStayWhereTheyAre(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := newFixture(t, t.TempDir())
+	f.project(shop.ID, small)
+	f.Start()
+	local := f.wait(f.create(Order{Kind: SchemaExport}))
+	change := func(store string, old ...string) {
+		inStore(store)(&f.config)
+		f.config.OldStores = old
+		f.reopen()
+		f.Start()
+	}
+	change(s3.URL)
+	first := f.wait(f.create(Order{Kind: SchemaExport}))
+	other := s3.URL + "&prefix=other/"
+	change(other, s3.URL)
+	second := f.wait(f.create(Order{Kind: SchemaExport}))
+	if local.StorageBackend != "local" || first.StorageBackend != "s3" || second.StorageBackend != "s3" {
+		t.Errorf("stores are %s, %s, %s", local.StorageBackend, first.StorageBackend, second.StorageBackend)
+	}
+	want := []string{"1/" + first.ID + ".json", "other/1/" + second.ID + ".json"}
+	if got := s3.Keys(); !slices.Equal(got, want) {
+		t.Errorf("objects are %v, want %v", got, want)
+	}
+	for _, m := range []Manifest{local, first, second} {
+		f.download(m)
+	}
+	change("", s3.URL, other)
+	for _, m := range []Manifest{local, first, second} {
+		f.download(m)
+	}
+	change("", other)
+	if f.status(first) != NotFound || f.refusal(first) != problem.CodeNotFound {
+		t.Errorf("without its store the export is %s, download %s", f.status(first), f.refusal(first))
+	}
+	f.download(second)
+	if err := f.Delete(background, shop.ID, second.ID); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return len(s3.Keys()) == 1 })
+}
+
+func TestStoreAddresses(t *testing.T) {
+	const exports = "s3://exports?region=us-east-1"
+	for _, test := range []struct {
+		name, store string
+		old         []string
+		want        string
+	}{
+		{"scheme", "ftp://exports", nil, "s3://, gs:// or azblob://"},
+		{"path", "s3://exports/below?region=us-east-1", nil, "?prefix="},
+		{"parameter", "s3://exports?regoin=x", nil, "regoin"},
+		{"nonsense", "s3://%zz", nil, "not a URL"},
+		{"twice", exports, []string{exports + "&use_path_style=true"}, "twice"},
+	} {
+		config := Config{Database: filepath.Join(t.TempDir(), "exports.db"), Folder: t.TempDir(), Store: test.store, OldStores: test.old}
+		if _, err := Open(config); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v", test.name, err)
+		}
+	}
+}
+
+func TestProvidersAreOpenedWithoutAskingThem(t *testing.T) {
+	t.Setenv("AZURE_STORAGE_ACCOUNT", "account")
+	t.Setenv("AZURE_STORAGE_KEY", "a2V5")
+	for address, backend := range map[string]string{"gs://exports?anonymous=true": "gs", "azblob://exports": "azblob", "s3://exports?region=us-east-1": "s3"} {
+		f := newFixture(t, t.TempDir(), inStore(address))
+		f.project(shop.ID, small)
+		if m := f.create(Order{Kind: SchemaExport}); m.StorageBackend != backend {
+			t.Errorf("%s is called %s", address, m.StorageBackend)
+		}
+	}
+}
+
+func TestLinksThatLiveTooLongAreRefused(t *testing.T) {
+	config := Config{Database: filepath.Join(t.TempDir(), "exports.db"), Folder: t.TempDir(), LinkLife: 8 * 24 * time.Hour}
+	if _, err := Open(config); err == nil || !strings.Contains(err.Error(), "168h") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLink(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small, func(c *Config) { c.LinkLife = time.Minute })
+	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	a, err := f.Artifact(background, shop.ID, m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.File.Close()
+	link, err := a.Link(background)
+	if err != nil || !strings.Contains(link, "X-Amz-Expires=60") {
+		t.Fatalf("the link is %q, %v", link, err)
+	}
+	r, err := http.NewRequestWithContext(background, http.MethodGet, link, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	got, err := io.ReadAll(answer.Body)
+	if err != nil || string(got) != contactsCSV || answer.Header.Get("Content-Disposition") != `attachment; filename="contacts.csv"` {
+		t.Errorf("the link gives %q, %v, %v", got, answer.Header, err)
+	}
+}
+
+func TestReadingEndsWithTheContext(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	ctx, cancel := context.WithCancel(background)
+	a, err := f.Artifact(ctx, shop.ID, m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.File.Close()
+	cancel()
+	if _, err := a.File.Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestKilledWhileUploading ends the process at each step of an upload, and in
+// the middle of the request.
+func TestKilledWhileUploading(t *testing.T) {
+	for _, step := range []string{"uploading", "in the request", "uploaded", "published", "entered"} {
+		t.Run(step, func(t *testing.T) {
+			folder := t.TempDir()
+			dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(dir.Create(background, shop.ID, large(1000)), dir.Close()); err != nil {
+				t.Fatal(err)
+			}
+			s3 := testkit.NewS3(t)
+			for range 3 {
+				killUploader(t, s3, folder, step)
+			}
+			s3.Front(nil)
+			checkUploads(t, s3, folder, step == "entered")
+		})
+	}
+}
+
+// killUploader runs a child that exports into the store until it is killed.
+func killUploader(t *testing.T, s3 *testkit.S3, folder, step string) {
+	t.Helper()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), crashFolder+"="+folder, crashStep+"="+step, crashStore+"="+s3.URL)
+	if step == "in the request" {
+		s3.Front(func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.CopyN(io.Discard, r.Body, r.ContentLength/2)
+				_ = child.Process.Kill()
+				_, _ = io.Copy(io.Discard, r.Body) // until the connection ends
+			})
+		})
+	}
+	if output, err := child.CombinedOutput(); err == nil || len(output) > 0 {
+		t.Fatalf("the child ended with %v, and said:\n%s", err, output)
+	}
+}
+
+// checkUploads opens what the kills have left: every ready export has its
+// object, and when all is settled there are no others.
+func checkUploads(t *testing.T, s3 *testkit.S3, folder string, entered bool) {
+	t.Helper()
+	f := newFixture(t, folder, inStore(s3.URL), func(c *Config) { c.Now = time.Now })
+	before, _, err := f.List(background, shop.ID, ListOptions{Status: "ready"})
+	if err != nil || (len(before) > 0) != entered || len(f.files()) != 0 {
+		t.Errorf("%d exports are ready, %v, the files are %v", len(before), err, f.files())
+	}
+	for _, m := range before {
+		f.download(m)
+	}
+	f.Start()
+	want := []string{}
+	for _, m := range f.settled() {
+		switch m.Status {
+		case Ready:
+			f.download(m)
+			want = append(want, "1/"+m.ID+filepath.Ext(m.DownloadName))
+		case Failed: // it had begun three times
+		default:
+			t.Errorf("export %s is %s", m.ID, m.Status)
+		}
+	}
+	eventually(t, func() bool { f.wakeSweeper(); return f.leftovers() == 0 })
+	slices.Sort(want)
+	if got := s3.Keys(); !slices.Equal(got, want) {
+		t.Errorf("objects are %v, want %v", got, want)
+	}
+}
