@@ -74,6 +74,9 @@ func (c *call) openBody() (*body, error) {
 	if c.r.ContentLength != 0 && !isJSON(c.r.Header.Get("Content-Type")) {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
 	}
+	if encoding := c.r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be sent without Content-Encoding.")
+	}
 	var r io.Reader = http.MaxBytesReader(c.w, c.r.Body, limit)
 	if c.keyed != nil {
 		r = io.TeeReader(r, c.keyed.request)

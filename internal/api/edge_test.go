@@ -495,6 +495,9 @@ func (f *fixture) checkBody(t *testing.T, ep *endpoint, path string) {
 	if got := f.ask(t, ep.method, path, "a=1", "Content-Type: application/x-www-form-urlencoded").failure(t); got != "415 unsupported_media_type" {
 		t.Errorf("form: %s", got)
 	}
+	if got := f.ask(t, ep.method, path, "{}", "Content-Encoding: gzip").failure(t); got != "415 unsupported_media_type" {
+		t.Errorf("compressed: %s", got)
+	}
 	got := f.ask(t, ep.method, path, strings.Repeat(" ", int(ep.bodyLimit)+1))
 	if text := got.failure(t); text != "413 body_too_large" {
 		t.Errorf("large body: %s", text)

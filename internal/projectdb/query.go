@@ -70,17 +70,17 @@ func (db *DB) askSettled(ctx context.Context, q Query) (Result, error) {
 func (db *DB) ask(ctx context.Context, q Query, tables []Table) (result Result, err error) {
 	gate := q.gate(tables)
 	err = db.sql.ReadGuarded(ctx, gate.permits, func(c *sqlite.Conn) error {
-		result, err = q.run(c)
+		result, err = q.run(c, gate)
 		return err
 	})
 	return result, gate.explain(err)
 }
 
-// gate remembers which table a statement was refused.
+// gate knows what a statement may read, and remembers which table it was
+// refused.
 type gate struct {
 	permitted map[string]bool // by folded name, for every table
 	refused   string
-	missing   string // a name that does not exist for clients
 }
 
 func (q Query) gate(tables []Table) *gate {
@@ -93,13 +93,90 @@ func (q Query) gate(tables []Table) *gate {
 
 func (g *gate) permits(name string) bool {
 	permitted, exists := g.permitted[name]
-	switch {
-	case !exists:
-		g.missing = name
-	case !permitted:
+	if exists && !permitted {
 		g.refused = name
 	}
 	return permitted
+}
+
+// hides reports whether a client must not learn more of a table than its name.
+func (g *gate) hides(name string) bool {
+	name = sqlite.Fold(name)
+	permitted, exists := g.permitted[name]
+	return exists && !permitted || strings.HasPrefix(name, "_") || strings.HasPrefix(name, "sqlite_") || strings.HasPrefix(name, "pragma_")
+}
+
+// veil, at the end of a name, makes it one that no table has.
+const veil = "\uE000"
+
+// veiled returns the statement with every name that is hidden made one that
+// stands for nothing.
+func (g *gate) veiled(sql string) string {
+	var b strings.Builder
+	done := 0
+	hide := func(name string, end int) {
+		if g.hides(name) {
+			b.WriteString(sql[done:end])
+			b.WriteString(veil)
+			done = end
+		}
+	}
+	for _, t := range scanSQL(sql) {
+		if isQuoted(t.text) {
+			hide(t.name(), t.end-1)
+			continue
+		}
+		at := t.start
+		for part := range strings.SplitSeq(t.text, ".") {
+			hide(part, at+len(part))
+			at += len(part) + 1
+		}
+	}
+	return b.String() + sql[done:]
+}
+
+func isQuoted(token string) bool { return len(token) > 1 && strings.IndexByte("\"`'[", token[0]) >= 0 }
+
+// prepare compiles a statement. SQLite looks up columns before it asks who may
+// read their table, and its error would tell of them. So when the statement
+// fails without its hidden tables too, for the lack of one, this is its failure.
+func (g *gate) prepare(c *sqlite.Conn, sql string) (*sqlite.Stmt, error) {
+	s, err := c.Prepare(sql)
+	if err == nil {
+		return s, nil
+	}
+	refused := g.refused
+	if without := g.veiled(sql); without != sql {
+		if missing := compile(c, without); missing != nil {
+			table, ok := strings.CutPrefix(sqlite.Message(missing), "no such table: ")
+			if name, hidden := strings.CutSuffix(table, veil); ok && hidden {
+				return nil, g.refuse(name)
+			}
+		}
+	}
+	g.refused = refused
+	return nil, err
+}
+
+func compile(c *sqlite.Conn, sql string) error {
+	s, err := c.Prepare(sql)
+	if err == nil {
+		s.Close()
+	}
+	return err
+}
+
+// refuse returns what a client is told of a table that it must not see.
+func (g *gate) refuse(name string) error {
+	table := sqlite.Fold(strings.TrimPrefix(name, "main."))
+	if _, exists := g.permitted[table]; exists {
+		return mayNotRead(table)
+	}
+	return problem.Invalid("sql", "SQLite says: no such table: %s.", name)
+}
+
+func mayNotRead(table string) error {
+	return problem.New(problem.CodePermissionDenied, "This token may not read the records of the table %s.", table)
 }
 
 // explain turns the failure of a client's statement into what it may see.
@@ -109,16 +186,12 @@ func (g *gate) explain(err error) error {
 	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled):
 		return err
 	case g.refused != "":
-		return problem.New(problem.CodePermissionDenied, "This token may not read the records of the table %s.", g.refused)
+		return mayNotRead(g.refused)
 	case errors.Is(err, sqlite.ErrTrailing):
 		return problem.Invalid("sql", "Only one statement is allowed.")
 	}
 	switch sqlite.FaultOf(err) {
 	case sqlite.Denied:
-		if g.missing != "" {
-			// The words that SQLite has for a table that is not there.
-			return problem.Invalid("sql", "SQLite says: no such table: %s.", g.missing)
-		}
 		return problem.Invalid("sql", "The statement does what is not allowed here: %s.", sqlite.Message(err))
 	case sqlite.Other, sqlite.BadSQL, sqlite.TooBig, sqlite.DataType, sqlite.NotNull:
 		return problem.Invalid("sql", "SQLite says: %s.", sqlite.Message(err))
@@ -144,8 +217,8 @@ func (q Query) checkWords() error {
 	return problem.Invalid("sql", "Only SELECT, WITH and EXPLAIN QUERY PLAN are allowed.")
 }
 
-func (q Query) run(c *sqlite.Conn) (Result, error) {
-	s, err := c.Prepare(q.SQL)
+func (q Query) run(c *sqlite.Conn, g *gate) (Result, error) {
+	s, err := g.prepare(c, q.SQL)
 	if err != nil {
 		return Result{}, err
 	}

@@ -253,12 +253,45 @@ func TestQueryWhileNamesChangeHands(t *testing.T) {
 // own tables with what it is told of one that is not there.
 func TestReservedTablesDoNotExist(t *testing.T) {
 	db := openProject(t, things)
-	for _, name := range []string{"nope", "_tables", "_project", "pragma_table_list", "SQLITE_MASTER"} {
-		for _, sql := range []string{"SELECT * FROM %s", "SELECT count(*) FROM %s", "SELECT 1 FROM things WHERE id IN (SELECT 1 FROM %s)"} {
-			_, err := db.Query(ctx, Query{SQL: fmt.Sprintf(sql, name), Limit: 1})
-			if want := "sql: SQLite says: no such table: " + sqlite.Fold(name) + "."; !strings.EqualFold(problem.From(err).Message, want) {
-				t.Errorf(sql+": got %q, want %q", name, problem.From(err).Message, want)
+	statements := []string{
+		"SELECT * FROM %s", "SELECT count(*) FROM %s", "SELECT 1 FROM main.%s", "SELECT 1 FROM temp.%s", `SELECT 1 FROM "%s"`, "SELECT 1 FROM '%s'", "SELECT 1 FROM [%s]",
+		"SELECT nosuch FROM %s", "SELECT %s.nosuch FROM %[1]s", "SELECT table_name FROM %s", "SELECT a.nosuch FROM %s AS a", "SELECT nosuch FROM main.%s",
+		"SELECT 1 FROM things WHERE id IN (SELECT 1 FROM %s)", "SELECT 1 IN %s", "SELECT (SELECT nosuch FROM %s)", "SELECT nosuch, (SELECT nosuch FROM %s)",
+		"SELECT * FROM things JOIN %s USING (id)", "SELECT * FROM things NATURAL JOIN %s", "SELECT * FROM %s, nowhere", "SELECT * FROM nowhere, %s",
+		"SELECT * FROM %s(1)", "SELECT %s(1)", "SELECT %s FROM things", "SELECT 1 AS %s FROM things", "SELECT '%s' AS x, nosuch FROM things", "SELECT %s %[1]s %[1]s FROM",
+		"WITH %s AS (SELECT 1 AS a) SELECT nosuch FROM %[1]s", "WITH %s AS (SELECT 1 AS a) SELECT a FROM %[1]s", "WITH %s AS (SELECT 1 AS a) SELECT a FROM main.%[1]s",
+		"SELECT * FROM things INDEXED BY %s", "SELECT * FROM things INDEXED BY sqlite_autoindex_%s_1", "EXPLAIN QUERY PLAN SELECT nosuch FROM %s",
+		"SELECT load_extension('x') FROM %s", "SELECT nosuch FROM %s; SELECT 1",
+	}
+	tell := func(sql, name string) string {
+		result, err := db.Query(ctx, Query{SQL: fmt.Sprintf(sql, name), Limit: 1})
+		told := fmt.Sprint(err)
+		if err == nil {
+			told = text(result.Rows)
+		}
+		return strings.ReplaceAll(strings.ReplaceAll(sqlite.Fold(told), sqlite.Fold(name), "?"), "sqlite_autoindex_?", "?")
+	}
+	for _, sql := range statements {
+		for _, name := range []string{"_tables", "_PROJECT", "_receipts", "pragma_table_list", "SQLITE_MASTER", "sqlite_sequence"} {
+			if got, want := tell(sql, name), tell(sql, "_nope"); got != want {
+				t.Errorf(sql+": got %q, want %q", name, got, want)
 			}
 		}
+	}
+}
+
+// TestHiddenTablesShowNoColumns asks for columns, there and not there, of a
+// table that the token may not read.
+func TestHiddenTablesShowNoColumns(t *testing.T) {
+	db := openLibrary(t)
+	for _, sql := range []string{"SELECT v FROM secrets", "SELECT nosuch FROM secrets", `SELECT s.nosuch FROM main."SECRETS" s`, "SELECT * FROM books JOIN secrets USING (title)", "SELECT nosuch FROM books, secrets"} {
+		_, err := db.Query(ctx, Query{SQL: sql, Limit: 1, Permitted: booksOnly})
+		if got, want := fmt.Sprint(err), "permission_denied: This token may not read the records of the table secrets."; got != want {
+			t.Errorf("%s: %s", sql, got)
+		}
+	}
+	_, err := db.Query(ctx, Query{SQL: "SELECT nosuch, 'secrets' AS x FROM books", Limit: 1, Permitted: booksOnly})
+	if got := problem.From(err).Message; got != "sql: SQLite says: no such column: nosuch." {
+		t.Error(got)
 	}
 }

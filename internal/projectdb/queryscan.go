@@ -26,7 +26,7 @@ func (db *DB) ScanQuery(ctx context.Context, q Query, use func(SnapshotID, *Scan
 		id.Commit, err = c.Int("SELECT commits FROM _project")
 		return err
 	}, gate.permits, func(c *sqlite.Conn) error {
-		scan, err := q.scan(c)
+		scan, err := q.scan(c, gate)
 		if err != nil {
 			return err
 		}
@@ -39,8 +39,8 @@ func (db *DB) ScanQuery(ctx context.Context, q Query, use func(SnapshotID, *Scan
 	return gate.explain(err)
 }
 
-func (q Query) scan(c *sqlite.Conn) (*Scan, error) {
-	s, err := c.Prepare(q.SQL)
+func (q Query) scan(c *sqlite.Conn, g *gate) (*Scan, error) {
+	s, err := g.prepare(c, q.SQL)
 	if err != nil {
 		return nil, err
 	}
