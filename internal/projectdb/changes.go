@@ -2,6 +2,7 @@ package projectdb
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 
@@ -186,6 +187,7 @@ type inserter struct {
 	options  InsertOptions
 	conflict []string // the columns of the key of an upsert
 	done     Inserted
+	last     int64 // the rowid of the row before
 }
 
 func newInserter(c *sqlite.Conn, t *Table, o InsertOptions) *inserter {
@@ -200,7 +202,12 @@ func (ins *inserter) insert(prefix string, r row) error {
 	}
 	rows := stored.Rows
 	run := func(clause string) error {
-		return within(prefix, explain(fillAll(ins.c, stored, ins.sql(r)+clause+ins.table.returning(), r.args())))
+		err := fillAll(ins.c, stored, ins.sql(r)+clause+ins.table.returning(), r.args())
+		if sqlite.FaultOf(err) == sqlite.Full && ins.spent() {
+			err = noIDsLeft(ins.table).Because(err)
+		}
+		ins.last = ins.c.LastInsertRowID()
+		return within(prefix, explain(err))
 	}
 	if ins.options.OnConflict == nil {
 		ins.done.Count++
@@ -217,6 +224,19 @@ func (ins *inserter) insert(prefix string, r row) error {
 		return run(conflict + "UPDATE SET " + ins.updates(r))
 	}
 	return nil
+}
+
+// spent reports whether the ids of the table have run out, which SQLite calls a
+// full disk. That error may have taken back what this call has inserted, so its
+// last row is looked at too.
+func (ins *inserter) spent() bool {
+	counter, err := ins.c.Int("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0)", ins.table.Name)
+	return ins.table.Autoincrement && (ins.last == math.MaxInt64 || err == nil && counter == math.MaxInt64)
+}
+
+func noIDsLeft(t *Table) *problem.Error {
+	key := t.PrimaryKey[0].Column
+	return problem.New(problem.CodeConflict, "The table %s has no ids left: its largest one is in use, or was.", t.Name).With(key, "Give the row an id of its own.")
 }
 
 // within puts a prefix before the fields that a problem names.

@@ -3,6 +3,7 @@ package projectdb
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -362,6 +363,45 @@ func TestCheckOfABlueprint(t *testing.T) {
 		if got := complaint(test.blueprint.Check()); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
 		}
+	}
+}
+
+// SQLite calls it a full disk when the ids of a table have run out, and takes
+// back the whole transaction.
+func TestNoIDsLeft(t *testing.T) {
+	db := openProject(t, NewTable{Name: "spent", Columns: []NewColumn{{Name: "v"}}}, NewTable{Name: "fresh", Columns: []NewColumn{{Name: "v"}}})
+	bulk := func(rows string) string {
+		_, err := db.InsertRecords(ctx, "spent", jsontext.Value(rows), InsertOptions{})
+		return complaint(err)
+	}
+	if got := bulk(`[{"v":"a"},{"id":9223372036854775807},{}]`); got != "conflict data[2].id" {
+		t.Errorf("in one call: %s", got)
+	}
+	if got := ask(t, other(t, db), "SELECT count(*) FROM spent"); got != "0" {
+		t.Errorf("%s rows are left of a call that failed", got)
+	}
+	put(t, db, "spent", `{"id":9223372036854775807}`)
+	if got := bulk(`[{}]`); got != "conflict data[0].id" {
+		t.Errorf("in the next call: %s", got)
+	}
+	if got := bulk(`[{"id":7}]`); got != "ok" {
+		t.Errorf("with an id: %s", got)
+	}
+	var writes sync.WaitGroup
+	for i := range 64 {
+		table, want := "fresh", "ok"
+		if i%8 == 0 {
+			table, want = "spent", "conflict id"
+		}
+		writes.Go(func() {
+			if _, err := db.InsertRecord(ctx, table, jsontext.Value(`{"v":"x"}`), InsertOptions{}); complaint(err) != want {
+				t.Errorf("a write to %s: %v", table, err)
+			}
+		})
+	}
+	writes.Wait()
+	if got := ask(t, other(t, db), "SELECT count(*) FROM fresh"); got != "56" {
+		t.Errorf("%s of 56 writes in shared transactions are there", got)
 	}
 }
 
