@@ -43,7 +43,7 @@ func read(t *testing.T, name string) (file []byte, b body) {
 // test.
 func build(t *testing.T, file []byte) (db *projectdb.DB, built projectdb.Built) {
 	t.Helper()
-	_, blueprint, err := api.DecodeBootstrap(file)
+	order, err := api.DecodeBootstrap(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func build(t *testing.T, file []byte) (db *projectdb.DB, built projectdb.Built) 
 	}
 	t.Cleanup(func() { dir.Close() })
 	err = dir.Create(t.Context(), 1, func(db *projectdb.DB) error {
-		built, err = db.Build(t.Context(), blueprint)
+		built, err = db.Build(t.Context(), order.Blueprint)
 		return err
 	})
 	if err != nil {

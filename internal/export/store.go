@@ -58,6 +58,18 @@ func (e *Exports) openBuckets() error {
 	return nil
 }
 
+// tryBuckets tells the operator early of a bucket that cannot be used.
+func (e *Exports) tryBuckets(ctx context.Context) {
+	for name, b := range e.buckets {
+		asking, cancel := context.WithTimeout(ctx, askTime)
+		found, err := b.objects.IsAccessible(asking)
+		cancel()
+		if !found && ctx.Err() == nil {
+			e.log.Warn("a store of exports cannot be used now", "store", name, "error", err)
+		}
+	}
+}
+
 func (e *Exports) closeBuckets() error {
 	var errs []error
 	for _, b := range e.buckets {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -205,7 +207,9 @@ func closedPort(t *testing.T) string {
 
 func TestNobodyListensAtTheStore(t *testing.T) {
 	t.Parallel() // the client for S3 takes its time to give up
-	f := startedIn(t, closedPort(t), small)
+	var mu sync.Mutex
+	var log bytes.Buffer
+	f := startedIn(t, closedPort(t), small, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)) })
 	m := f.create(Order{Kind: TableExport, Table: "contacts"})
 	got, err := f.Wait(background, shop.ID, m.ID)
 	if codeOf(err) != problem.CodeExportFailed || got.Status != Failed || !strings.Contains(*got.Error, "could not be reached") || strings.Contains(*got.Error, "127.0.0.1") {
@@ -214,6 +218,23 @@ func TestNobodyListensAtTheStore(t *testing.T) {
 	if len(f.files()) != 0 || got.SizeBytes != nil {
 		t.Errorf("files are %v, %+v", f.files(), got)
 	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !strings.Contains(log.String(), "cannot be used now") || !strings.Contains(log.String(), "export failed") {
+		t.Errorf("the log says:\n%s", log.String())
+	}
+}
+
+// locked is a writer for several goroutines.
+type locked struct {
+	*sync.Mutex
+	io.Writer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.Writer.Write(p)
 }
 
 func TestCancelWhileTheStoreDoesNotAnswer(t *testing.T) {
@@ -228,6 +249,9 @@ func TestCancelWhileTheStoreDoesNotAnswer(t *testing.T) {
 		})
 	})
 	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	for f.status(m) == Pending {
+		time.Sleep(time.Millisecond)
+	}
 	<-arrived
 	if f.status(m) != Running {
 		t.Errorf("while it is uploaded the export is %s", f.status(m))

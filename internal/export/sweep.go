@@ -16,6 +16,7 @@ func (e *Exports) wakeSweeper() {
 // sweepAll removes what has expired, and what is left in the buckets, again and
 // again until Close.
 func (e *Exports) sweepAll() {
+	e.tryBuckets(e.stopped)
 	e.sweepBuckets(e.stopped)
 	ticker := time.NewTicker(e.config.SweepInterval)
 	defer ticker.Stop()

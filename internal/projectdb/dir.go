@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -210,7 +211,24 @@ func (d *Dir) openExisting(id int64) (*DB, error) {
 			return db, nil
 		}
 	}
+	if isBusy(path, err) {
+		return nil, problem.New(problem.CodeBusy, "The project's database cannot be opened now.").Retry(time.Second).Because(err)
+	}
 	return nil, damaged(err)
+}
+
+// isBusy reports whether a database could not be opened because another program
+// holds its lock or no file descriptor is left.
+func isBusy(path string, err error) bool {
+	if !sqlite.CannotOpen(err) {
+		return sqlite.FaultOf(err) == sqlite.Busy
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+	}
+	f.Close()
+	return true // by now there is one
 }
 
 // leave takes a user off a lease. A database that could not be opened is

@@ -85,6 +85,12 @@ func primaryFault(code zs.ResultCode) Fault {
 	return Other
 }
 
+// CannotOpen reports whether err is SQLite's failure to open a file, which may
+// be for the lack of rights or of file descriptors.
+func CannotOpen(err error) bool {
+	return fromSQLite(err) && zs.ErrCode(err).ToPrimary() == zs.ResultCantOpen
+}
+
 // Message returns SQLite's own words for the failure in err, without the
 // driver's prefixes, such as `no such column: nmae`; for an error that is not
 // SQLite's, its text.

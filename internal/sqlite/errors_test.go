@@ -101,6 +101,8 @@ func TestDamagedBusyAndUnreachableFiles(t *testing.T) {
 	} {
 		if err := read(path); FaultOf(err) != want {
 			t.Errorf("%s: fault %d (%v), want %d", filepath.Base(path), FaultOf(err), err, want)
+		} else if CannotOpen(err) != (filepath.Base(path) == "missing.db") {
+			t.Errorf("%s: cannot be opened: %t (%v)", filepath.Base(path), CannotOpen(err), err)
 		}
 	}
 
