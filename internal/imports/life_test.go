@@ -101,7 +101,7 @@ func TestUploadInParts(t *testing.T) {
 		t.Errorf("more bytes than announced give %v", err)
 	}
 	m, err = f.Get(t.Context(), shop.ID, m.ID)
-	if err != nil || text[:m.ReceivedBytes] != text[:len(text)][:m.ReceivedBytes] {
+	if err != nil {
 		t.Fatal(err)
 	}
 	m, _, err = f.Receive(t.Context(), shop.ID, m.ID, Part{Offset: m.ReceivedBytes, Body: strings.NewReader(text[m.ReceivedBytes:])})

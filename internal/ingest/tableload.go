@@ -265,6 +265,7 @@ func (w *rowWriter) rows(part *portion) error {
 	return nil
 }
 
+//lint:ignore ST1005 a client reads it as it is
 var errNoRow = errors.New("The table has no row with this key.")
 
 // lostReference says that the row that a foreign key refers to does not exist.
