@@ -532,13 +532,15 @@ func TestKilledWhileUploading(t *testing.T) {
 // killUploader runs a child that exports into the store until it is killed.
 func killUploader(t *testing.T, s3 *testkit.S3, folder, step string) {
 	t.Helper()
-	child := exec.Command(os.Args[0])
+	ctx, kill := context.WithCancel(background)
+	defer kill()
+	child := exec.CommandContext(ctx, os.Args[0])
 	child.Env = append(os.Environ(), crashFolder+"="+folder, crashStep+"="+step, crashStore+"="+s3.URL)
 	if step == "in the request" {
 		s3.Front(func(http.Handler) http.Handler {
 			return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.CopyN(io.Discard, r.Body, r.ContentLength/2)
-				_ = child.Process.Kill()
+				kill()
 				_, _ = io.Copy(io.Discard, r.Body) // until the connection ends
 			})
 		})
