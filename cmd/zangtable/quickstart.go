@@ -33,7 +33,7 @@ type quickstart struct {
 // keeps serving.
 func (q *quickstart) Run(p *program) error {
 	began := time.Now()
-	spareProcessors()
+	spareProcessor()
 	app, err := server.Open(q.Data, server.Settings{}, p.logger(slog.LevelWarn))
 	if err != nil {
 		return err

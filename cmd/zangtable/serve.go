@@ -39,7 +39,7 @@ type serve struct {
 // Run serves until the process is told to stop.
 func (s *serve) Run(p *program) error {
 	log := p.logger(slog.LevelInfo)
-	spareProcessors()
+	spareProcessor()
 	app, err := server.Open(s.Data, server.Settings{
 		ImportMaxBytes:  s.ImportMaxBytes,
 		ExportStore:     s.ExportStore,
@@ -60,10 +60,10 @@ func (s *serve) Run(p *program) error {
 	return app.Close()
 }
 
-// spareProcessors gives Go twice as many processors as there are. Go looks for
+// spareProcessor gives Go one processor more than there are. Go looks for
 // requests only when one of its processors has nothing to do, and exports keep
-// as many busy as there are.
-func spareProcessors() { runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0)) }
+// as many busy as there are. More than one to spare slow exports down.
+func spareProcessor() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) }
 
 // baseURL returns the address at which a browser on this machine finds the
 // listener.

@@ -18,7 +18,7 @@ type pace struct {
 const (
 	// giveWay is how many times as long as it has worked a goroutine rests
 	// while there are requests.
-	giveWay = 6
+	giveWay = 7
 	// longestRest keeps a piece that took long from stopping the export.
 	longestRest = 50 * time.Millisecond
 	// shortestRest is for requests that wait in the network: the runtime looks
