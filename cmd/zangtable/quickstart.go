@@ -33,7 +33,6 @@ type quickstart struct {
 // keeps serving.
 func (q *quickstart) Run(p *program) error {
 	began := time.Now()
-	spareProcessor()
 	app, err := server.Open(q.Data, server.Settings{}, p.logger(slog.LevelWarn))
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime"
 	"strings"
 	"time"
 
@@ -39,7 +38,6 @@ type serve struct {
 // Run serves until the process is told to stop.
 func (s *serve) Run(p *program) error {
 	log := p.logger(slog.LevelInfo)
-	spareProcessor()
 	app, err := server.Open(s.Data, server.Settings{
 		ImportMaxBytes:  s.ImportMaxBytes,
 		ExportStore:     s.ExportStore,
@@ -59,11 +57,6 @@ func (s *serve) Run(p *program) error {
 	}
 	return app.Close()
 }
-
-// spareProcessor gives Go one processor more than there are. Go looks for
-// requests only when one of its processors has nothing to do, and exports keep
-// as many busy as there are. More than one to spare slow exports down.
-func spareProcessor() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) }
 
 // baseURL returns the address at which a browser on this machine finds the
 // listener.

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -43,3 +44,44 @@ func (e *Exports) GiveWay() { e.requests.Add(1) }
 
 // pace returns the pace of one goroutine, at the beginning.
 func (e *Exports) pace() pace { return pace{requests: &e.requests} }
+
+const (
+	// crowdInterval is how often a job looks how many requests there are.
+	crowdInterval = 100 * time.Millisecond
+	// crowd is how many of them in that time call for a spare processor.
+	crowd = 10
+)
+
+// spareProcessor gives Go one processor more than there are while many requests
+// come, until it is told to stop: Go looks for requests only when one of its
+// processors has nothing to do, and exports keep all busy. Without requests the
+// spare one would slow the export down.
+func (e *Exports) spareProcessor() (stop func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer setProcessors(processors)
+		ticker := time.NewTicker(crowdInterval)
+		defer ticker.Stop()
+		for seen := e.requests.Load(); ; {
+			select {
+			case <-ended:
+				return
+			case <-ticker.C:
+			}
+			wanted, now := processors, e.requests.Load()
+			if now-seen >= crowd {
+				wanted++
+			}
+			seen = now
+			setProcessors(wanted)
+		}
+	}()
+	return func() { close(ended) }
+}
+
+// setProcessors stops everything for a moment, so only when something changes.
+func setProcessors(n int) {
+	if runtime.GOMAXPROCS(0) != n {
+		runtime.GOMAXPROCS(n)
+	}
+}

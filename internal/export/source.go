@@ -21,8 +21,7 @@ type source struct {
 	close    func() // lets go of the snapshot and the project
 }
 
-// processors is how many there are: what GOMAXPROCS was before a command raised
-// it.
+// processors is how many Go works with, but for the spare one.
 var processors = runtime.GOMAXPROCS(0)
 
 // mostReaders bounds the readers of one table.

@@ -65,6 +65,7 @@ func (e *Exports) claim() (*job, error) {
 
 // runJob makes the artifact and settles the job.
 func (e *Exports) runJob(j *job) {
+	defer e.spareProcessor()()
 	err := e.make(j)
 	if err != nil && e.stopped.Err() != nil {
 		e.putBack(j)
