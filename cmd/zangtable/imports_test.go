@@ -17,29 +17,6 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// post sends a body and returns the status and the answer.
-func (p *process) post(t *testing.T, path string, body io.Reader, header ...string) (int, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "POST", p.url+path, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+p.token)
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
-}
-
 // dump has the shell write the tables and rows of a project as SQL.
 func dump(t *testing.T, shell, file string) string {
 	t.Helper()

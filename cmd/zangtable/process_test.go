@@ -96,7 +96,19 @@ func numbers(t *testing.T, n int) (data, token string) {
 // get makes a request and returns the status, the headers and the body.
 func (p *process) get(t *testing.T, path string, header ...string) (int, http.Header, []byte) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", p.url+path, nil)
+	return p.ask(t, "GET", path, nil, header...)
+}
+
+// post sends a body and returns the status and the answer.
+func (p *process) post(t *testing.T, path string, body io.Reader, header ...string) (int, string) {
+	t.Helper()
+	status, _, answer := p.ask(t, "POST", path, body, header...)
+	return status, string(answer)
+}
+
+func (p *process) ask(t *testing.T, method, path string, body io.Reader, header ...string) (int, http.Header, []byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, p.url+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +121,11 @@ func (p *process) get(t *testing.T, path string, header ...string) (int, http.He
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	answer, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode, response.Header, body
+	return response.StatusCode, response.Header, answer
 }
 
 // exportAsync orders an export and returns without waiting for it.

@@ -17,24 +17,6 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what is generated or recorded, instead of comparing")
 
-// movable is a clock that conversations move.
-type movable struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (m *movable) Now() time.Time {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.now
-}
-
-func (m *movable) add(d time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.now = m.now.Add(d)
-}
-
 // counting is a source of bytes that are different each time, and the same in
 // each run.
 type counting struct {
@@ -63,7 +45,7 @@ func TestConversations(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			watch := &movable{now: clock().Truncate(time.Second)}
+			watch := testkit.NewClock(clock().Truncate(time.Second))
 			h := openHouse(t, watch.Now)
 			h.project(t, "shop")
 			server := httptest.NewServer(New(Config{
@@ -75,7 +57,7 @@ func TestConversations(t *testing.T) {
 				Headers: []string{"Location", "Preference-Applied", "Allow", "Content-Disposition", "Content-Range", "Etag", "Idempotent-Replayed", "Retry-After"},
 				Vars:    map[string]string{"token": h.token(t, "shop").Secret},
 				Hide:    regexp.MustCompile(`pat_[0-9A-Za-z]{36}|"estimated_seconds": ?[0-9.]+`), // tokens, and estimates
-				Wait:    watch.add,
+				Wait:    watch.Add,
 				Check:   judge.check,
 				Update:  *update,
 			}.Play(t, file)

@@ -484,38 +484,9 @@ func (s *shape) check(registry huma.Registry, v reflect.Value) error {
 // suggest returns words that name the candidate nearest to a mistyped name, or
 // nothing when none is near.
 func suggest(name string, candidates []string) string {
-	best, nearest := len(name)/3+2, ""
-	for _, candidate := range candidates {
-		if distance := editDistance(strings.ToLower(name), candidate); distance < best {
-			best, nearest = distance, candidate
-		}
-	}
+	nearest := problem.Nearest(name, candidates)
 	if nearest == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", nearest)
-}
-
-// editDistance is Levenshtein's, in bytes. Long names are never near.
-func editDistance(a, b string) int {
-	if len(a) > 100 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

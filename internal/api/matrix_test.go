@@ -15,6 +15,7 @@ import (
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // needs is the permission table of the contract, written down once more: what a
@@ -91,13 +92,13 @@ func credentials() [][]string {
 // row each, and the project other.
 type maze struct {
 	*house
-	watch  *movable
+	watch  *testkit.Clock
 	server *httptest.Server
 	tables map[string]int64
 }
 
 func openMaze(t *testing.T) *maze {
-	watch := &movable{now: clock()}
+	watch := testkit.NewClock(clock())
 	m := &maze{house: openHouse(t, watch.Now), watch: watch, tables: map[string]int64{}}
 	m.house.project(t, "shop")
 	m.house.project(t, "other")
@@ -256,7 +257,7 @@ func (m *maze) expired(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.watch.add(2 * time.Second)
+	m.watch.Add(2 * time.Second)
 	return token.Secret
 }
 

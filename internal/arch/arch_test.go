@@ -22,6 +22,7 @@ var levels = map[string]int{
 	"examples/clients/go": 0,
 	"templates":           0,
 	"internal/problem":    0,
+	"internal/disk":       0,
 	"internal/sqlite":     0,
 	"internal/format":     1,
 	"internal/projectdb":  2,

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+
+	"github.com/zangtable/zangtable/internal/disk"
 )
 
 // smallBytes is how many bytes are collected before they are worth a write.
@@ -112,7 +114,7 @@ func (a *artifact) publish() error {
 		return errors.Join(fmt.Errorf("put an artifact in place: %w", err), a.drop())
 	}
 	a.step("renamed")
-	if err := syncFolder(filepath.Dir(a.path)); err != nil {
+	if err := disk.SyncFolder(filepath.Dir(a.path)); err != nil {
 		return errors.Join(fmt.Errorf("sync the folder of an artifact: %w", err), removeFile(a.path))
 	}
 	return nil

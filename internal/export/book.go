@@ -15,7 +15,7 @@ import (
 // schema of exports.db. Times are milliseconds since 1970. turn grows with
 // every job that begins: by it the projects take turns. attempt counts how
 // often the job has begun. store is the bucket that the artifact of a ready export
-// is in, ” for the folder; the triggers keep the list of leftovers.
+// is in, empty for the folder; the triggers keep the list of leftovers.
 var schema = sqlite.Schema{
 	ApplicationID: 0x5a546531, // "ZTe1"
 	Migrations: []string{`

@@ -1,18 +1,12 @@
 package export
 
 import (
+	"cmp"
 	"fmt"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/problem"
 )
-
-// reserve returns how many of a disk's bytes are to stay free.
-func (e *Exports) reserve(total int64) int64 {
-	if e.config.DiskReserve != 0 {
-		return e.config.DiskReserve
-	}
-	return min(total/20, 1<<30)
-}
 
 // needSpace fails with storage_full when the disk has not so many bytes beyond
 // the reserve.
@@ -21,7 +15,7 @@ func (e *Exports) needSpace(bytes int64) error {
 	if err != nil {
 		return fmt.Errorf("ask for the free space: %w", err)
 	}
-	reserve := e.reserve(total)
+	reserve := cmp.Or(e.config.DiskReserve, disk.Reserve(total))
 	switch {
 	case free-reserve >= bytes:
 		return nil

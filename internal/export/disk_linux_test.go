@@ -4,30 +4,15 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// smallDisk mounts a file system of 4 MiB.
-func smallDisk(t *testing.T) (path string) {
-	t.Helper()
-	path = t.TempDir()
-	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("no small file system can be mounted: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return path
-}
-
 func TestFullDisk(t *testing.T) {
-	disk := smallDisk(t)
+	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
 		c.Folder = filepath.Join(disk, "exports")
 		// What is free can change while an export is written.
@@ -50,14 +35,12 @@ func TestFullDisk(t *testing.T) {
 
 // TestBookOnAFullDisk is the case where not even the outcome can be written.
 func TestBookOnAFullDisk(t *testing.T) {
-	disk := smallDisk(t)
+	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Database = filepath.Join(disk, "exports.db") })
 	f.project(shop.ID, small)
 	m := f.create(Order{Kind: SchemaExport})
 	filler := filepath.Join(disk, "filler")
-	if err := fillDisk(filler); err != nil {
-		t.Fatal(err)
-	}
+	testkit.FillDisk(t, filler)
 	if _, err := f.Create(background, Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("creation on a full disk gives %v", err)
 	}
@@ -68,34 +51,17 @@ func TestBookOnAFullDisk(t *testing.T) {
 	f.download(f.wait(m))
 }
 
-// fillDisk writes a file until nothing more fits.
-func fillDisk(path string) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	for _, size := range []int{64 << 10, 4 << 10, 512, 1} {
-		for err = nil; err == nil; {
-			_, err = file.Write(make([]byte, size))
-		}
-	}
-	return nil
-}
-
 // TestDiskFillsWhileRunning is the case where the book may not take the
 // outcome: whatever it says in the end must be true.
 func TestDiskFillsWhileRunning(t *testing.T) {
-	disk := smallDisk(t)
+	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Database = filepath.Join(disk, "exports.db") })
 	f.project(shop.ID, large(100_000))
 	f.Start()
 	m := f.create(Order{Kind: TableExport, Table: "big"})
 	eventually(t, func() bool { return f.status(m) == Running })
 	filler := filepath.Join(disk, "filler")
-	if err := fillDisk(filler); err != nil {
-		t.Fatal(err)
-	}
+	testkit.FillDisk(t, filler)
 	time.Sleep(500 * time.Millisecond)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)

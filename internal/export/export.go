@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -69,7 +70,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.PerProject, 1)
 	setDefault(&c.StorePause, time.Second)
 	if c.FreeSpace == nil {
-		c.FreeSpace = freeSpace
+		c.FreeSpace = disk.Space
 	}
 	if c.Failpoint == nil {
 		c.Failpoint = func(string) {}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/zangtable/zangtable/internal/disk"
 )
 
 // folder is where artifacts lie: <project id>/<export id>.<ext>, and with the
@@ -34,7 +36,7 @@ func (f folder) artifact(r *record) string { return filepath.Join(f.of(r.project
 func (f folder) create(r *record) (*artifact, error) {
 	err := os.Mkdir(f.of(r.projectID), 0o700)
 	if err == nil {
-		err = syncFolder(f.path)
+		err = disk.SyncFolder(f.path)
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("create the folder of project %d: %w", r.projectID, err)
@@ -102,12 +104,4 @@ func removeFile(path string) error {
 		return fmt.Errorf("remove an artifact: %w", err)
 	}
 	return nil
-}
-
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -31,28 +31,28 @@ func TestExpiry(t *testing.T) {
 	f := started(t, small)
 	hour := int64(3600)
 	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts", ExpiresIn: &hour}))
-	f.clock.advance(time.Hour - time.Second)
+	f.clock.Add(time.Hour - time.Second)
 	f.download(m)
-	f.clock.advance(time.Second)
+	f.clock.Add(time.Second)
 	if f.refusal(m) != problem.CodeExportExpired || f.status(m) != Expired {
 		t.Errorf("when its time has come the export is %s, download %s", f.status(m), f.refusal(m))
 	}
-	f.clock.advance(-time.Second)
+	f.clock.Add(-time.Second)
 	f.download(m)
 
-	f.clock.advance(time.Minute)
-	if err := f.sweep(background, f.clock.now()); err != nil {
+	f.clock.Add(time.Minute)
+	if err := f.sweep(background, f.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if f.refusal(m) != problem.CodeExportExpired || f.status(m) != Expired || len(f.files()) != 0 {
 		t.Errorf("swept, the export is %s, download %s, files %v", f.status(m), f.refusal(m), f.files())
 	}
-	f.clock.advance(-time.Hour)
+	f.clock.Add(-time.Hour)
 	if f.status(m) != Expired {
 		t.Errorf("the clock goes back: %s", f.status(m))
 	}
-	f.clock.advance(time.Hour + 7*24*time.Hour)
-	if err := f.sweep(background, f.clock.now()); err != nil {
+	f.clock.Add(time.Hour + 7*24*time.Hour)
+	if err := f.sweep(background, f.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if f.status(m) != "gone" || f.refusal(m) != problem.CodeNotFound {
@@ -68,8 +68,8 @@ func TestDownloadGoesOnWhileTheArtifactIsSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.File.Close()
-	f.clock.advance(25 * time.Hour)
-	if err := f.sweep(background, f.clock.now()); err != nil {
+	f.clock.Add(25 * time.Hour)
+	if err := f.sweep(background, f.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	content := make([]byte, *m.SizeBytes)
@@ -83,12 +83,12 @@ func TestSweeperSurvivesAJumpOfTheClock(t *testing.T) {
 	f.project(shop.ID, small)
 	f.Start()
 	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
-	before := f.clock.now()
-	f.clock.advance(10 * 365 * 24 * time.Hour)
-	if err := f.sweep(background, earlier(before, f.clock.now())); err != nil {
+	before := f.clock.Now()
+	f.clock.Add(10 * 365 * 24 * time.Hour)
+	if err := f.sweep(background, earlier(before, f.clock.Now())); err != nil {
 		t.Fatal(err)
 	}
-	f.clock.advance(-10 * 365 * 24 * time.Hour)
+	f.clock.Add(-10 * 365 * 24 * time.Hour)
 	f.download(m)
 }
 
@@ -97,7 +97,7 @@ func TestSweeperRuns(t *testing.T) {
 	f.project(shop.ID, small)
 	f.Start()
 	f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
-	f.clock.advance(25 * time.Hour)
+	f.clock.Add(25 * time.Hour)
 	eventually(t, func() bool { return len(f.files()) == 0 })
 }
 
@@ -444,7 +444,7 @@ func TestRetention(t *testing.T) {
 		other := f.wait(f.create(Order{Project: ProjectRef{2, "p2"}, Kind: TableExport, Table: "contacts"}))
 		var all []Manifest
 		for range 5 {
-			f.clock.advance(time.Second)
+			f.clock.Add(time.Second)
 			all = append(all, f.wait(f.create(Order{Kind: TableExport, Table: "contacts"})))
 		}
 		eventually(t, func() bool { return len(f.files()) == test.kept+1 })

@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // crashFolder names the data folder of a child process that exports until it
@@ -58,29 +58,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// clock is a wall clock that tests can set.
-type clock struct {
-	mu   sync.Mutex
-	time time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.time
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.time = c.time.Add(d)
-}
-
 // fixture is a data folder with exports and the projects 1, 2, …
 type fixture struct {
 	*Exports
 	t      testing.TB
-	clock  *clock
+	clock  *testkit.Clock
 	dir    *projectdb.Dir
 	config Config
 }
@@ -95,12 +77,12 @@ func newFixture(t testing.TB, folder string, change ...func(*Config)) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	f := &fixture{t: t, dir: dir, clock: &clock{time: time.Date(2026, 6, 1, 18, 23, 45, 0, time.UTC)}}
+	f := &fixture{t: t, dir: dir, clock: testkit.NewClock(time.Date(2026, 6, 1, 18, 23, 45, 0, time.UTC))}
 	f.config = Config{
 		Database: filepath.Join(folder, "exports.db"),
 		Folder:   filepath.Join(folder, "exports"),
 		Projects: dir,
-		Now:      f.clock.now,
+		Now:      f.clock.Now,
 		Random:   rand.Reader,
 	}
 	for _, fn := range change {

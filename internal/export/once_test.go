@@ -63,10 +63,10 @@ func TestOrderIsRecalled(t *testing.T) {
 		if f.recall(1, theirs) != "" || f.recall(1, further) != "" || f.recall(2, mine) != "" {
 			t.Error("another token, key or project has recalled the export")
 		}
-		f.clock.advance(24*time.Hour - time.Second)
+		f.clock.Add(24*time.Hour - time.Second)
 		f.reopen()
 	}
-	f.clock.advance(-24*time.Hour + 2*time.Second)
+	f.clock.Add(-24*time.Hour + 2*time.Second)
 	if got := f.recall(1, mine); got != "" {
 		t.Errorf("after a day %q", got)
 	}
@@ -74,11 +74,11 @@ func TestOrderIsRecalled(t *testing.T) {
 	if again := f.create(order); f.recall(1, changed) != again.ID || f.receipts() != 1 {
 		t.Error("the key was not used again")
 	}
-	f.clock.advance(24 * time.Hour)
-	if err := f.sweep(background, f.clock.now().Add(-time.Millisecond)); err != nil || f.receipts() != 1 {
+	f.clock.Add(24 * time.Hour)
+	if err := f.sweep(background, f.clock.Now().Add(-time.Millisecond)); err != nil || f.receipts() != 1 {
 		t.Errorf("swept too early: %v", err)
 	}
-	if err := f.sweep(background, f.clock.now()); err != nil || f.receipts() != 0 {
+	if err := f.sweep(background, f.clock.Now()); err != nil || f.receipts() != 0 {
 		t.Errorf("not swept: %v", err)
 	}
 }

@@ -218,7 +218,7 @@ func TestCanonicalExportsOfEqualDataAreEqual(t *testing.T) {
 			// The slug is part of some files.
 			order.Project = ProjectRef{ID: int64(i + 1), Slug: "same"}
 			m := f.create(order)
-			f.clock.advance(time.Hour + time.Second)
+			f.clock.Add(time.Hour + time.Second)
 			m, err := f.Wait(background, order.Project.ID, m.ID)
 			if err != nil {
 				t.Fatal(err)

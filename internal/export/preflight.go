@@ -177,11 +177,7 @@ func (l layout) firstLines(t tableRef, columns []format.Column, b *sqlite.Batch)
 	few := sqlite.Batch{}
 	few.Reset(b.Columns)
 	for i := range min(b.Rows, firstLines) {
-		row := make([]sqlite.Value, 0, b.Columns)
-		for _, cell := range b.Row(i) {
-			row = append(row, b.Value(cell))
-		}
-		few.Append(row...)
+		few.Append(b.AppendValues(nil, i)...)
 	}
 	return linesOf(encoder.Rows(encoder.Head(nil), &few, true))
 }

@@ -122,13 +122,13 @@ func TestObjectsGoWithTheirExports(t *testing.T) {
 	for name, end := range map[string]func(*fixture, Manifest) error{
 		"deletion": func(f *fixture, m Manifest) error { return f.Delete(background, shop.ID, m.ID) },
 		"expiry": func(f *fixture, _ Manifest) error {
-			f.clock.advance(25 * time.Hour)
-			return f.sweep(background, f.clock.now())
+			f.clock.Add(25 * time.Hour)
+			return f.sweep(background, f.clock.Now())
 		},
 		"project": func(f *fixture, _ Manifest) error { return f.RemoveProject(background, shop.ID) },
 		"retention": func(f *fixture, _ Manifest) error {
 			f.Exports.config.KeepCount = 1
-			f.clock.advance(time.Second)
+			f.clock.Add(time.Second)
 			return f.Delete(background, shop.ID, f.wait(f.create(Order{Kind: SchemaExport})).ID)
 		},
 	} {
@@ -237,21 +237,27 @@ func (l locked) Write(p []byte) (int, error) {
 	return l.Writer.Write(p)
 }
 
-func TestCancelWhileTheStoreDoesNotAnswer(t *testing.T) {
-	s3 := testkit.NewS3(t)
-	f := startedIn(t, s3.URL, small)
-	arrived := make(chan struct{}, 10)
+// answersNothing has the store take uploads and leave them without an answer. It
+// tells of each.
+func answersNothing(s3 *testkit.S3) (arrived <-chan struct{}) {
+	uploads := make(chan struct{}, 10)
 	s3.Front(func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			arrived <- struct{}{}
+			if r.Method == http.MethodPut {
+				uploads <- struct{}{}
+			}
 			<-r.Context().Done()
 		})
 	})
+	return uploads
+}
+
+func TestCancelWhileTheStoreDoesNotAnswer(t *testing.T) {
+	s3 := testkit.NewS3(t)
+	f := startedIn(t, s3.URL, small)
+	arrived := answersNothing(s3)
 	m := f.create(Order{Kind: TableExport, Table: "contacts"})
-	for f.status(m) == Pending {
-		time.Sleep(time.Millisecond)
-	}
 	<-arrived
 	if f.status(m) != Running {
 		t.Errorf("while it is uploaded the export is %s", f.status(m))
@@ -359,14 +365,7 @@ func TestRefusedUploadIsNotRepeated(t *testing.T) {
 func TestStopDuringTheUploadBeginsAnew(t *testing.T) {
 	s3 := testkit.NewS3(t)
 	f := startedIn(t, s3.URL, small)
-	arrived := make(chan struct{}, 10)
-	s3.Front(func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			arrived <- struct{}{}
-			<-r.Context().Done()
-		})
-	})
+	arrived := answersNothing(s3)
 	m := f.create(Order{Kind: TableExport, Table: "contacts"})
 	<-arrived
 	f.reopen()

@@ -1,8 +1,10 @@
 package imports
 
 import (
+	"cmp"
 	"fmt"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -13,10 +15,7 @@ func (m *Imports) needSpace(bytes int64) error {
 	if err != nil {
 		return fmt.Errorf("ask for the free space: %w", err)
 	}
-	reserve := m.config.DiskReserve
-	if reserve == 0 {
-		reserve = min(total/20, 1<<30)
-	}
+	reserve := cmp.Or(m.config.DiskReserve, disk.Reserve(total))
 	if free-reserve >= bytes {
 		return nil
 	}

@@ -4,31 +4,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
-
-// smallDisk mounts a file system of 4 MiB.
-func smallDisk(t *testing.T) (path string) {
-	t.Helper()
-	path = t.TempDir()
-	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("no small file system can be mounted: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return path
-}
 
 // TestFullDisk lets the disk fill while a file arrives: what is free is not what
 // was free when it began.
 func TestFullDisk(t *testing.T) {
-	disk := smallDisk(t)
+	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
 		c.Folder = filepath.Join(disk, "imports")
 		c.FreeSpace = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/zangtable/zangtable/internal/disk"
 )
 
 // folder is where uploads lie, <project id>/<import id>, and beside them tmp,
@@ -36,14 +38,14 @@ func (f folder) scratch() string { return filepath.Join(f.path, "tmp") }
 func (f folder) open(r *record) (*os.File, error) {
 	err := os.Mkdir(f.of(r.projectID), 0o700)
 	if err == nil {
-		err = syncFolder(f.path)
+		err = disk.SyncFolder(f.path)
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("create the folder of project %d: %w", r.projectID, err)
 	}
 	file, err := os.OpenFile(f.upload(r), os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
-		err = syncFolder(f.of(r.projectID))
+		err = disk.SyncFolder(f.of(r.projectID))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the upload %s: %w", r.manifest.ID, err)
@@ -98,12 +100,4 @@ func (f folder) removeOrphans(wanted map[string]int64) error {
 		}
 		return os.Remove(path)
 	})
-}
-
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -55,7 +56,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Workers, 2)
 	setDefault(&c.Log, slog.New(slog.DiscardHandler))
 	if c.FreeSpace == nil {
-		c.FreeSpace = freeSpace
+		c.FreeSpace = disk.Space
 	}
 	if c.Failpoint == nil {
 		c.Failpoint = func(string) {}

@@ -275,7 +275,7 @@ func TestExpiry(t *testing.T) {
 	if _, _, err := f.Receive(t.Context(), shop.ID, begun.ID, Part{Body: strings.NewReader("a,b")}); err != nil {
 		t.Fatal(err)
 	}
-	f.clock.advance(25 * time.Hour)
+	f.clock.Add(25 * time.Hour)
 	if got, err := f.Get(t.Context(), shop.ID, begun.ID); err != nil || got.Status != Expired {
 		t.Errorf("the upload is %s, %v", got.Status, err)
 	}
@@ -285,11 +285,11 @@ func TestExpiry(t *testing.T) {
 	if _, err := f.Run(t.Context(), shop.ID, failed.ID, nil, false, 0); codeOf(err) != problem.CodeNotFound {
 		t.Errorf("a late run gives %v", err)
 	}
-	if err := f.sweep(t.Context(), f.clock.now()); err != nil || len(f.files()) != 0 {
+	if err := f.sweep(t.Context(), f.clock.Now()); err != nil || len(f.files()) != 0 {
 		t.Errorf("files %v, %v", f.files(), err)
 	}
-	f.clock.advance(8 * 24 * time.Hour)
-	if err := f.sweep(t.Context(), f.clock.now()); err != nil {
+	f.clock.Add(8 * 24 * time.Hour)
+	if err := f.sweep(t.Context(), f.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if list, _, err := f.List(t.Context(), shop.ID, ListOptions{}); err != nil || len(list) != 0 {

@@ -17,6 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // crashFolder names the data folder of a child process that imports a file and
@@ -42,29 +43,11 @@ func killSelf() {
 	select {}
 }
 
-// clock is a wall clock that tests can set.
-type clock struct {
-	mu   sync.Mutex
-	time time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.time
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.time = c.time.Add(d)
-}
-
 // fixture is a data folder with imports and the project shop.
 type fixture struct {
 	*Imports
 	t        testing.TB
-	clock    *clock
+	clock    *testkit.Clock
 	registry *registry.Registry
 	projects *projectdb.Dir
 	config   Config
@@ -76,7 +59,7 @@ var shop = ProjectRef{ID: 1, Slug: "shop"}
 // newFixture opens imports without starting the workers.
 func newFixture(t testing.TB, folder string, change ...func(*Config)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, clock: &clock{time: time.Date(2026, 6, 1, 18, 23, 45, 0, time.UTC)}}
+	f := &fixture{t: t, clock: testkit.NewClock(time.Date(2026, 6, 1, 18, 23, 45, 0, time.UTC))}
 	var err error
 	f.projects, err = projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
 	if err != nil {
@@ -90,7 +73,7 @@ func newFixture(t testing.TB, folder string, change ...func(*Config)) *fixture {
 	}
 	f.config = Config{
 		Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"),
-		Projects: f.projects, Registry: f.registry, Now: f.clock.now, Random: rand.Reader,
+		Projects: f.projects, Registry: f.registry, Now: f.clock.Now, Random: rand.Reader,
 	}
 	for _, fn := range change {
 		fn(&f.config)

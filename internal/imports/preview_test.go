@@ -29,7 +29,7 @@ func TestDryRunExpires(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
 	m := f.ready(f.send(people(3), order(func(o *Order) { o.DryRun = true })))
-	f.clock.advance(25 * time.Hour)
+	f.clock.Add(25 * time.Hour)
 	if got, err := f.Get(t.Context(), shop.ID, m.ID); err != nil || got.Status != Expired || got.Preview == nil {
 		t.Errorf("the dry run is %s, %v", got.Status, err)
 	}

@@ -206,15 +206,11 @@ type databaseRows struct {
 	ctx    context.Context
 	stmt   *sqlite.Stmt
 	header []format.Column
-	batch  sqlite.Batch
 	more   bool
-	at     int
-	number int64
-	row    []sqlite.Value
+	batchCursor
 }
 
 func (r *databaseRows) columns() []format.Column   { return r.header }
-func (r *databaseRows) line() int64                { return r.number }
 func (r *databaseRows) bytes() int64               { return 0 }
 func (r *databaseRows) remarks() (*Dialect, notes) { return nil, nil }
 
@@ -227,13 +223,7 @@ func (r *databaseRows) next() ([]sqlite.Value, error) {
 			return nil, err
 		}
 	}
-	r.row = r.row[:0]
-	for _, cell := range r.batch.Row(r.at) {
-		r.row = append(r.row, r.batch.Value(cell))
-	}
-	r.at++
-	r.number++
-	return r.row, nil
+	return r.step(), nil
 }
 
 // fill reads the next rows; after the last it fails with io.EOF.

@@ -134,18 +134,32 @@ func (r *csvRows) next() ([]sqlite.Value, error) {
 // readerRows are the rows that a format.TableReader gives.
 type readerRows struct {
 	format.TableReader
-	read   func() int64
-	close  func() error
+	read  func() int64
+	close func() error
+	batchCursor
+}
+
+const readerBatch = 256 // rows
+
+// batchCursor gives the rows of one batch after another.
+type batchCursor struct {
 	batch  sqlite.Batch
 	at     int // next row of the batch
 	number int64
 	row    []sqlite.Value
 }
 
-const readerBatch = 256 // rows
+func (r *batchCursor) line() int64 { return r.number }
+
+// step returns the next row of the batch, which must have one.
+func (r *batchCursor) step() []sqlite.Value {
+	r.row = r.batch.AppendValues(r.row[:0], r.at)
+	r.at++
+	r.number++
+	return r.row
+}
 
 func (r *readerRows) columns() []format.Column { return r.Columns() }
-func (r *readerRows) line() int64              { return r.number }
 func (r *readerRows) bytes() int64             { return r.read() }
 
 func (r *readerRows) remarks() (*Dialect, notes) { return nil, nil }
@@ -161,13 +175,7 @@ func (r *readerRows) next() ([]sqlite.Value, error) {
 		}
 		r.at = 0
 	}
-	r.row = r.row[:0]
-	for _, cell := range r.batch.Row(r.at) {
-		r.row = append(r.row, r.batch.Value(cell))
-	}
-	r.at++
-	r.number++
-	return r.row, nil
+	return r.step(), nil
 }
 
 func (r *readerRows) Close() error { return errors.Join(r.TableReader.Close(), r.close()) }

@@ -433,39 +433,9 @@ func oneOf(field, lacking, name string, names []string) (string, error) {
 // suggest returns the end of a sentence about a mistyped name: it names the
 // candidate that is nearest, if one is near.
 func suggest(name string, candidates []string) string {
-	best, nearest := len(name)/3+2, ""
-	for _, candidate := range candidates {
-		if distance := editDistance(strings.ToLower(name), strings.ToLower(candidate)); distance < best {
-			best, nearest = distance, candidate
-		}
-	}
+	nearest := problem.Nearest(name, candidates)
 	if nearest == "" {
 		return "."
 	}
 	return fmt.Sprintf("; did you mean %s?", nearest)
-}
-
-// editDistance is Levenshtein's, in bytes. Long names are never near.
-func editDistance(a, b string) int {
-	const long = 100
-	if len(a) > long || len(b) > long {
-		return long
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

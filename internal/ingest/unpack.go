@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -137,7 +138,7 @@ func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed fun
 
 // room returns how many bytes a database may have that is made here.
 func (s *scratch) room() (int64, error) {
-	free, err := freeSpace(s.folder)
+	free, _, err := disk.Space(s.folder)
 	if err != nil {
 		return 0, fmt.Errorf("ask for the free space: %w", err)
 	}
@@ -155,7 +156,7 @@ func (s *scratch) full(room int64, err error) error {
 // needSpace fails with storage_full when so many bytes would not leave the
 // reserve.
 func (s *scratch) needSpace(bytes int64) error {
-	free, err := freeSpace(s.folder)
+	free, _, err := disk.Space(s.folder)
 	if err != nil {
 		return fmt.Errorf("ask for the free space: %w", err)
 	}

@@ -149,7 +149,7 @@ func TestStories(t *testing.T) {
 				j := open(t, path, options)
 				var ids []string
 				for i, step := range story {
-					clock.move(step.wait)
+					clock.Add(step.wait)
 					if got, want := tell(t, j, step, &ids), step.telling(); got != want {
 						t.Errorf("step %d: got %s, want %s", i+1, got, want)
 					}
@@ -200,7 +200,7 @@ func tell(t *testing.T, j *Journal, s step, ids *[]string) string {
 func TestGeneratedIDsHaveTheLayout(t *testing.T) {
 	random := bytes.NewReader([]byte{0xab, 0xc1, 0x23, 0xde, 0xf4, 0x56})
 	zone := time.FixedZone("", 7200)
-	j := open(t, file(t), Options{Now: func() time.Time { return newClock().now.In(zone) }, Random: random})
+	j := open(t, file(t), Options{Now: func() time.Time { return newClock().Now().In(zone) }, Random: random})
 	if got, want := join(t, j, alice, "k", "").RunID, "oprun_20260602T012345_123456Z_abc123def456"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -309,9 +309,9 @@ func TestMemoryKnowsTheLastCall(t *testing.T) {
 	j = open(t, path, Options{Now: clock.Now})
 	j.storing.Lock()
 	defer j.storing.Unlock()
-	clock.move(Window)
+	clock.Add(Window)
 	join(t, j, alice, "", "oprun_a")
-	clock.move(Window)
+	clock.Add(Window)
 	if got := join(t, j, alice, "nightly", ""); got.Status != ContinuedRun {
 		t.Errorf("got %v", got)
 	}
@@ -349,12 +349,12 @@ func TestOldRunsAreRemoved(t *testing.T) {
 	clock, path := newClock(), file(t)
 	j := open(t, path, Options{Now: clock.Now})
 	join(t, j, alice, "old", "oprun_old")
-	clock.move(time.Hour)
+	clock.Add(time.Hour)
 	join(t, j, alice, "young", "oprun_young")
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	clock.move(Retention - time.Minute)
+	clock.Add(Retention - time.Minute)
 	j = open(t, path, Options{Now: clock.Now})
 	if err := j.prune(); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // model is the grouping said once more, with everything in three maps.
@@ -81,7 +83,7 @@ func TestLikeTheModel(t *testing.T) {
 // history is one journal that sees many projects one after the other.
 type history struct {
 	path    string
-	clock   *clock
+	clock   *testkit.Clock
 	names   int
 	journal *Journal
 	project int64
@@ -97,7 +99,7 @@ func (h *history) open(t interface{ Fatal(...any) }) {
 
 func (h *history) likeTheModel(t *rapid.T) {
 	h.project += 2
-	m := model{now: h.clock.now, last: map[modelName]time.Time{}, becomes: map[modelName]string{}, keys: map[modelName]string{}, ours: map[modelName]bool{}}
+	m := model{now: h.clock.Now(), last: map[modelName]time.Time{}, becomes: map[modelName]string{}, keys: map[modelName]string{}, ours: map[modelName]bool{}}
 	sendable := []string{"", "", "oprun_a", "oprun_b", "oprun_", "undefined"}
 	callers := []Caller{{h.project, 1}, {h.project, 2}, {h.project + 1, 1}}
 	t.Repeat(map[string]func(*rapid.T){
@@ -127,8 +129,8 @@ func (h *history) likeTheModel(t *rapid.T) {
 			}
 		},
 		"wait": func(t *rapid.T) {
-			h.clock.move(time.Duration(rapid.SampledFrom([]int{1, 60, 419, 420, 421, 4000}).Draw(t, "seconds")) * time.Second)
-			m.now = h.clock.now
+			h.clock.Add(time.Duration(rapid.SampledFrom([]int{1, 60, 419, 420, 421, 4000}).Draw(t, "seconds")) * time.Second)
+			m.now = h.clock.Now()
 		},
 		"restart": func(t *rapid.T) {
 			if rapid.IntRange(0, 39).Draw(t, "seldom") > 0 {

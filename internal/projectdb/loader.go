@@ -122,11 +122,9 @@ func (in *Inserter) Row(values []sqlite.Value) error {
 
 // Batch inserts every row of b.
 func (in *Inserter) Batch(b *sqlite.Batch) error {
-	values := make([]sqlite.Value, b.Columns)
+	values := make([]sqlite.Value, 0, b.Columns)
 	for i := range b.Rows {
-		for j, cell := range b.Row(i) {
-			values[j] = b.Value(cell)
-		}
+		values = b.AppendValues(values[:0], i)
 		if err := in.Row(values); err != nil {
 			return err
 		}

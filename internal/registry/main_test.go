@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -11,35 +10,20 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock is a time that tests move.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 6, 2, 1, 23, 45, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+func newClock() *testkit.Clock {
+	return testkit.NewClock(time.Date(2026, 6, 2, 1, 23, 45, 0, time.UTC))
 }
 
 // house is a registry with its projects in a folder of its own.
 type house struct {
 	*Registry
 	folder string
-	clock  *clock
+	clock  *testkit.Clock
 	dir    *projectdb.Dir
 	forget func(ctx context.Context, projectID int64) error
 }

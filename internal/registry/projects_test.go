@@ -75,7 +75,7 @@ func TestProjectLife(t *testing.T) {
 	}
 
 	ws := h.enter(t, "my-shop", created.Tokens[0].Secret)
-	h.clock.add(time.Hour)
+	h.clock.Add(time.Hour)
 	renamed, err := ws.Rename(t.Context(), "Our shop")
 	if err != nil || renamed.Name != "Our shop" || renamed.UpdatedAt != "2026-06-02T02:23:45Z" || renamed.CreatedAt != created.Project.CreatedAt {
 		t.Errorf("renamed %+v, %v", renamed, err)

@@ -40,7 +40,7 @@ func TestTokenJSON(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("minted %s\nwant   %s", got, want)
 	}
-	h.clock.add(time.Minute)
+	h.clock.Add(time.Minute)
 	me, err := h.enter(t, "shop", minted.Secret).Me(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestNobodyLearnsWhyATokenIsInvalid(t *testing.T) {
 	if err := shop.Revoke(t.Context(), revoked.ID); err != nil {
 		t.Fatal(err)
 	}
-	h.clock.add(time.Hour)
+	h.clock.Add(time.Hour)
 	unknown, err := newSecret(h.options.Random)
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +220,7 @@ func TestRevoke(t *testing.T) {
 	if h.isValid(t, "shop", reader.Secret) || !h.isValid(t, "shop", admin.Secret) || !h.isValid(t, "shop", writer.Secret) || !h.isValid(t, "other", foreign.Secret) {
 		t.Error("the wrong tokens are revoked")
 	}
-	h.clock.add(time.Second)
+	h.clock.Add(time.Second)
 	if err := ws.Revoke(t.Context(), manager.ID); err != nil {
 		t.Errorf("revoke itself: %v", err)
 	}
@@ -477,7 +477,7 @@ func TestLastUseIsStoredLater(t *testing.T) {
 		t.Errorf("used %s", got)
 	}
 	h.isValid(t, "shop", token.Secret)
-	h.clock.add(5 * time.Second)
+	h.clock.Add(5 * time.Second)
 	h.isValid(t, "shop", token.Secret)
 	const want = "2026-06-02T01:23:50Z"
 	if got := lastUsed(); got != want {
@@ -489,7 +489,7 @@ func TestLastUseIsStoredLater(t *testing.T) {
 	if got := lastUsed(); got != want {
 		t.Errorf("after it was stored: %s", got)
 	}
-	h.clock.add(time.Hour)
+	h.clock.Add(time.Hour)
 	h.isValid(t, "shop", token.Secret)
 	ws.Close()
 	h.close(t)

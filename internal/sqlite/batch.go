@@ -109,6 +109,15 @@ func (b *Batch) Value(c Cell) Value {
 	return Value{}
 }
 
+// AppendValues appends the values of row i, 0 ≤ i < b.Rows. Their bytes are those
+// of the arena.
+func (b *Batch) AppendValues(dst []Value, i int) []Value {
+	for _, c := range b.Row(i) {
+		dst = append(dst, b.Value(c))
+	}
+	return dst
+}
+
 // Value is one SQLite value. The zero Value is NULL.
 type Value struct {
 	Kind  Kind

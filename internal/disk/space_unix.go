@@ -1,11 +1,12 @@
 //go:build linux || darwin || freebsd
 
-package imports
+package disk
 
 import "golang.org/x/sys/unix"
 
-// freeSpace asks the system about the disk of a folder.
-func freeSpace(folder string) (free, total int64, err error) {
+// Space returns how many bytes are free on the disk of a folder, and how many it
+// has.
+func Space(folder string) (free, total int64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(folder, &s); err != nil {
 		return 0, 0, err

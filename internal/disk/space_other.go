@@ -1,0 +1,8 @@
+//go:build !(linux || darwin || freebsd)
+
+package disk
+
+import "math"
+
+// Space does not know how to ask this system, and lets everything begin.
+func Space(string) (free, total int64, err error) { return math.MaxInt64, 0, nil }
