@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -295,15 +294,10 @@ func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *getExportIn
 		out.Export, err = h.manifest(ctx, ws, in.ID)
 		return out, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, time.Duration(in.Wait)*time.Second)
-	defer cancel()
-	updates, err := h.watch(waiting, ws, in.ID)
-	if err != nil {
-		return out, err
-	}
-	for out.Export = range updates {
-	}
-	return out, ws.Admitted(ctx)
+	out.Export, err = await(ctx, ws, in.Wait, func(ctx context.Context) (<-chan export.Manifest, error) {
+		return h.watch(ctx, ws, in.ID)
+	})
+	return out, err
 }
 
 func (h *handlers) followExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*Events[export.Manifest], error) {

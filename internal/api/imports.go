@@ -12,7 +12,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -284,15 +283,10 @@ func (h *handlers) getImport(ctx context.Context, ws *Workspace, in *getImportIn
 		out.Import, err = h.importOf(ctx, ws, in.ID)
 		return out, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, time.Duration(in.Wait)*time.Second)
-	defer cancel()
-	updates, err := h.watchImport(waiting, ws, in.ID)
-	if err != nil {
-		return out, err
-	}
-	for out.Import = range updates {
-	}
-	return out, ws.Admitted(ctx)
+	out.Import, err = await(ctx, ws, in.Wait, func(ctx context.Context) (<-chan imports.Manifest, error) {
+		return h.watchImport(ctx, ws, in.ID)
+	})
+	return out, err
 }
 
 func (h *handlers) followImport(ctx context.Context, ws *Workspace, in *importIDIn) (*Events[imports.Manifest], error) {

@@ -37,6 +37,20 @@ func whileAdmitted(ctx context.Context, ws *Workspace) context.Context {
 	return ctx
 }
 
+// await returns the last of the updates that come within so many seconds: how a
+// job ends, or as it stands then.
+func await[M any](ctx context.Context, ws *Workspace, seconds int, watch func(context.Context) (<-chan M, error)) (last M, err error) {
+	waiting, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
+	defer cancel()
+	updates, err := watch(waiting)
+	if err != nil {
+		return last, err
+	}
+	for last = range updates {
+	}
+	return last, ws.Admitted(ctx)
+}
+
 // tableOf returns the table that a request names, when the token has the scopes
 // for it. What follows asks for it by idOf: another table may get its name.
 func tableOf(ctx context.Context, ws *Workspace, ref Ref, scopes ...registry.Scope) (*projectdb.Table, error) {

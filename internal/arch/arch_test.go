@@ -24,6 +24,7 @@ var levels = map[string]int{
 	"internal/problem":    0,
 	"internal/disk":       0,
 	"internal/sqlite":     0,
+	"internal/jobs":       1,
 	"internal/format":     1,
 	"internal/projectdb":  2,
 	"internal/journal":    2,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -229,20 +230,8 @@ func (b book) walk(ctx context.Context, projectID int64, fn func(*record) error)
 func (b book) claim(ctx context.Context, perProject int) (r *record, err error) {
 	err = b.write(ctx, "claim an export", func(c *sqlite.Conn) error {
 		r = nil
-		id, err := c.Text(`
-SELECT id FROM exports AS e
-WHERE status = 'pending'
-AND (SELECT count(*) FROM exports WHERE status = 'running' AND project_id = e.project_id) < ?
-ORDER BY (SELECT max(turn) FROM exports WHERE project_id = e.project_id), seq
-LIMIT 1`, perProject)
+		id, err := jobs.Claim(c, "exports", perProject)
 		if err != nil || id == "" {
-			return err
-		}
-		err = c.Exec(`
-UPDATE exports
-SET status = 'running', attempt = attempt + 1, turn = 1 + (SELECT coalesce(max(turn), 0) FROM exports)
-WHERE id = ?`, id)
-		if err != nil {
 			return err
 		}
 		return c.Query("SELECT "+columns+" FROM exports WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
@@ -255,21 +244,10 @@ WHERE id = ?`, id)
 
 // queue returns the places of the pending jobs in the order in which claim
 // would take them, from 1: of each project one after the other.
-func (b book) queue(ctx context.Context) (map[string]int64, error) {
-	places := map[string]int64{}
-	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
-		return c.Query(`
-SELECT id, row_number() OVER (ORDER BY nth, turn, first)
-FROM (
-	SELECT id, row_number() OVER (PARTITION BY project_id ORDER BY seq) AS nth,
-		min(seq) OVER (PARTITION BY project_id) AS first,
-		(SELECT max(turn) FROM exports WHERE project_id = e.project_id) AS turn
-	FROM exports AS e
-	WHERE status = 'pending'
-)`, nil, func(s *sqlite.Stmt) error {
-			places[s.Text(0)] = s.Int(1)
-			return nil
-		})
+func (b book) queue(ctx context.Context) (places map[string]int64, err error) {
+	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
+		places, err = jobs.Queue(c, "exports")
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the queue of exports: %w", explain(err))
@@ -312,7 +290,7 @@ func millis(t time.Time) any {
 // of its own.
 func (b book) putBack(ctx context.Context, id string) error {
 	return b.write(ctx, "put the export "+id+" back", func(c *sqlite.Conn) error {
-		return c.Exec("UPDATE exports SET status = 'pending', attempt = attempt - 1 WHERE id = ? AND status = 'running'", id)
+		return jobs.PutBack(c, "exports", id)
 	})
 }
 

@@ -7,11 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -99,21 +99,13 @@ type Exports struct {
 	buckets map[string]*bucket // by name
 	current *bucket            // for new artifacts; nil: the folder
 
-	// claiming is held from the claim of a job until it is in running, so that
-	// whoever finds it claimed in the book also finds it there.
-	claiming sync.Mutex
-	mu       sync.Mutex
-	running  map[string]*job
-	settled  chan struct{} // closed, and replaced, when a job is settled
+	crew    *jobs.Crew
+	running jobs.Running[job]
 
 	requests atomic.Int64  // that exports have been told to give way to
 	cpus     chan struct{} // holds one for each goroutine that reads or encodes a range of a table
 
-	wake    chan struct{}
-	swept   chan struct{} // wakes the sweeper
-	stopped context.Context
-	stop    context.CancelFunc
-	workers sync.WaitGroup
+	swept chan struct{} // wakes the sweeper
 }
 
 // Open opens the book and the folder, and creates them when missing; it asks no
@@ -138,13 +130,10 @@ func Open(config Config) (*Exports, error) {
 		random:   config.Random,
 		book:     book{db},
 		folder:   folder,
-		running:  map[string]*job{},
-		settled:  make(chan struct{}),
+		crew:     jobs.NewCrew(),
 		cpus:     make(chan struct{}, processors),
-		wake:     make(chan struct{}, 1),
 		swept:    make(chan struct{}, 1),
 	}
-	e.stopped, e.stop = context.WithCancel(context.Background())
 	if err := e.openBuckets(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -167,21 +156,17 @@ func (e *Exports) recover(ctx context.Context) error {
 
 // Start begins to work on pending jobs and to sweep what has expired.
 func (e *Exports) Start() {
-	for range e.config.Workers {
-		e.workers.Go(e.work)
-	}
-	e.workers.Go(e.sweepAll)
-	e.wakeWorker()
+	e.crew.Work(e.config.Workers, e.log, e.claim)
+	e.crew.Go(e.sweepAll)
 }
 
 // Stop tells the jobs to stop, which will begin anew after the next Start, and
 // sends those away who wait for them or watch them.
-func (e *Exports) Stop() { e.stop() }
+func (e *Exports) Stop() { e.crew.Stop() }
 
 // Close stops the jobs, waits for them, and closes the book.
 func (e *Exports) Close() error {
-	e.Stop()
-	e.workers.Wait()
+	e.crew.Close()
 	return errors.Join(e.closeBuckets(), e.book.db.Close())
 }
 
@@ -203,7 +188,7 @@ func (e *Exports) asOfNow(r *record, queue map[string]int64, present presence) M
 			m.Status = NotFound
 		}
 	case Running:
-		if j := e.runningJob(m.ID); j != nil {
+		if j := e.running.Find(m.ID); j != nil {
 			m.Progress = j.progress()
 			m.Progress.estimateEnd(j.began, e.now())
 		}
@@ -211,12 +196,6 @@ func (e *Exports) asOfNow(r *record, queue map[string]int64, present presence) M
 		m.Progress.QueuePosition = queue[m.ID]
 	}
 	return m
-}
-
-func (e *Exports) runningJob(id string) *job {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.running[id]
 }
 
 // ListOptions say which exports are wanted.
@@ -262,23 +241,15 @@ func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 // ends. With the manifest of a job that failed or was canceled comes an error,
 // storage_full or export_failed.
 func (e *Exports) Wait(ctx context.Context, projectID int64, id string) (Manifest, error) {
-	for {
-		settled := e.nextSettled()
-		m, r, err := e.look(context.WithoutCancel(ctx), projectID, id)
-		if err != nil {
-			return m, err
-		}
-		if m.Status.Settled() {
-			return m, r.fault()
-		}
-		select {
-		case <-settled:
-		case <-e.stopped.Done():
-			return m, nil
-		case <-ctx.Done():
-			return e.Get(context.WithoutCancel(ctx), projectID, id)
-		}
+	var r *record
+	m, settled, err := jobs.Wait(ctx, e.crew, func(ctx context.Context) (m Manifest, err error) {
+		m, r, err = e.look(ctx, projectID, id)
+		return m, err
+	})
+	if settled {
+		err = r.fault()
 	}
+	return m, err
 }
 
 func (e *Exports) look(ctx context.Context, projectID int64, id string) (Manifest, *record, error) {
@@ -306,20 +277,6 @@ func (r *record) fault() error {
 		return problem.New(r.failure, "%s", *r.manifest.Error).With("export_id", "%s", r.manifest.ID)
 	}
 	return r.manifest.refuse()
-}
-
-func (e *Exports) nextSettled() <-chan struct{} {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.settled
-}
-
-// tellSettled wakes those who wait for a job.
-func (e *Exports) tellSettled() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	close(e.settled)
-	e.settled = make(chan struct{})
 }
 
 // Artifact is a complete file, open for reading. Its owner closes it.
@@ -383,7 +340,7 @@ func (e *Exports) Delete(ctx context.Context, projectID int64, id string) error 
 	if before.manifest.Status.Settled() {
 		return e.remove(before)
 	}
-	e.tellSettled()
+	e.crew.TellSettled()
 	return e.cancel(ctx, func(j *job) bool { return j.record.manifest.ID == id })
 }
 
@@ -393,7 +350,7 @@ func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
 	if err := e.book.removeProject(ctx, projectID); err != nil {
 		return err
 	}
-	e.tellSettled()
+	e.crew.TellSettled()
 	if err := e.cancel(ctx, func(j *job) bool { return j.record.projectID == projectID }); err != nil {
 		return err
 	}
@@ -404,7 +361,7 @@ func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
 // cancel stops running jobs, which the book has as canceled or not at all, and
 // waits until they have cleared up.
 func (e *Exports) cancel(ctx context.Context, which func(*job) bool) error {
-	for _, j := range e.runningJobs(which) {
+	for _, j := range e.running.Which(which) {
 		j.cancel()
 		select {
 		case <-j.done:
@@ -413,18 +370,4 @@ func (e *Exports) cancel(ctx context.Context, which func(*job) bool) error {
 		}
 	}
 	return nil
-}
-
-func (e *Exports) runningJobs(which func(*job) bool) []*job {
-	e.claiming.Lock()
-	defer e.claiming.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var jobs []*job
-	for _, j := range e.running {
-		if which(j) {
-			jobs = append(jobs, j)
-		}
-	}
-	return jobs
 }

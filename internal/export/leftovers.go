@@ -61,7 +61,7 @@ func (e *Exports) sweepBucket(ctx context.Context, b *bucket) error {
 		return err
 	}
 	for _, l := range all {
-		if e.runningJob(l.exportID) != nil {
+		if e.running.Find(l.exportID) != nil {
 			continue // canceled, but perhaps uploading still
 		}
 		if err := b.remove(ctx, l.key); err != nil {

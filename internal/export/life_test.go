@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -85,7 +86,7 @@ func TestSweeperSurvivesAJumpOfTheClock(t *testing.T) {
 	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
 	before := f.clock.Now()
 	f.clock.Add(10 * 365 * 24 * time.Hour)
-	if err := f.sweep(background, earlier(before, f.clock.Now())); err != nil {
+	if err := f.sweep(background, jobs.Earlier(before, f.clock.Now())); err != nil {
 		t.Fatal(err)
 	}
 	f.clock.Add(-10 * 365 * 24 * time.Hour)

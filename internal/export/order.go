@@ -114,7 +114,7 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 	if queue, err := e.book.queue(ctx); err == nil { // the order is entered, with or without its place
 		m.Progress.QueuePosition = queue[m.ID]
 	}
-	e.wakeWorker()
+	e.crew.Wake()
 	return m, nil
 }
 

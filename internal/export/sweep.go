@@ -3,6 +3,8 @@ package export
 import (
 	"context"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/jobs"
 )
 
 // wakeSweeper tells that there may be something to remove from a bucket.
@@ -16,8 +18,8 @@ func (e *Exports) wakeSweeper() {
 // sweepAll removes what has expired, and what is left in the buckets, again and
 // again until Close.
 func (e *Exports) sweepAll() {
-	e.tryBuckets(e.stopped)
-	e.sweepBuckets(e.stopped)
+	e.tryBuckets(e.crew.Stopped)
+	e.sweepBuckets(e.crew.Stopped)
 	ticker := time.NewTicker(e.config.SweepInterval)
 	defer ticker.Stop()
 	last := e.now()
@@ -25,27 +27,18 @@ func (e *Exports) sweepAll() {
 		select {
 		case <-ticker.C:
 		case <-e.swept:
-			e.sweepBuckets(e.stopped)
+			e.sweepBuckets(e.crew.Stopped)
 			continue
-		case <-e.stopped.Done():
+		case <-e.crew.Stopped.Done():
 			return
 		}
 		now := e.now()
-		if err := e.sweep(e.stopped, earlier(last, now)); err != nil && e.stopped.Err() == nil {
+		if err := e.sweep(e.crew.Stopped, jobs.Earlier(last, now)); err != nil && e.crew.Stopped.Err() == nil {
 			e.log.Error("sweep the exports", "error", err)
 		}
-		e.sweepBuckets(e.stopped)
+		e.sweepBuckets(e.crew.Stopped)
 		last = now
 	}
-}
-
-// earlier is up to when a sweep looks. Because what has expired must be so for
-// two sweeps, a clock that jumps ahead and back again does no harm.
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // sweep removes the artifacts that had expired by then, the book's entries

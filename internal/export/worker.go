@@ -10,78 +10,35 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// wakeWorker tells one idle worker that there may be something to do.
-func (e *Exports) wakeWorker() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
-}
-
-// work runs jobs until Close.
-func (e *Exports) work() {
-	for e.stopped.Err() == nil {
-		j, err := e.claim()
-		switch {
-		case e.stopped.Err() != nil && j == nil:
-		case err != nil:
-			e.log.Error("claim an export", "error", err)
-			e.rest()
-		case j == nil:
-			select {
-			case <-e.wake:
-			case <-e.stopped.Done():
-			}
-		default:
-			// Where one job was, there may be another for the next worker.
-			e.wakeWorker()
-			e.runJob(j)
+// claim takes the next job, or nil, out of the book, and returns what makes it.
+func (e *Exports) claim() (run func(), err error) {
+	j, err := e.running.Claim(func() (id string, j *job, err error) {
+		r, err := e.book.claim(e.crew.Stopped, e.config.PerProject)
+		if r == nil || err != nil {
+			return "", nil, err
 		}
-	}
-}
-
-// rest waits before something that failed is tried again.
-func (e *Exports) rest() {
-	select {
-	case <-time.After(time.Second):
-	case <-e.stopped.Done():
-	}
-}
-
-// claim takes the next job, or nil, out of the book.
-func (e *Exports) claim() (*job, error) {
-	e.claiming.Lock()
-	defer e.claiming.Unlock()
-	r, err := e.book.claim(e.stopped, e.config.PerProject)
-	if r == nil || err != nil {
+		return r.manifest.ID, newJob(e.crew.Stopped, r, e.now()), nil
+	})
+	if j == nil || err != nil {
 		return nil, err
 	}
-	j := newJob(e.stopped, r, e.now())
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.running[r.manifest.ID] = j
-	return j, nil
+	return func() { e.runJob(j) }, nil
 }
 
 // runJob makes the artifact and settles the job.
 func (e *Exports) runJob(j *job) {
 	defer e.spareProcessor()()
 	err := e.make(j)
-	if err != nil && e.stopped.Err() != nil {
+	if err != nil && e.crew.Stopped.Err() != nil {
 		e.putBack(j)
 	} else {
 		j.record.complete(e.now(), err)
 		e.logOutcome(j, err)
 		e.settle(j)
 	}
-	e.mu.Lock()
-	delete(e.running, j.record.manifest.ID)
-	e.mu.Unlock()
+	e.running.Remove(j.record.manifest.ID)
 	j.cancel()
 	close(j.done)
-	e.tellSettled()
-	// The project may have been at its limit because of this job.
-	e.wakeWorker()
 }
 
 func (e *Exports) putBack(j *job) {
@@ -117,12 +74,12 @@ func (e *Exports) settle(j *job) {
 				e.log.Error("remove an artifact", "export", j.record.manifest.ID, "error", removeErr)
 			}
 		}
-		if err == nil || e.stopped.Err() != nil {
+		if err == nil || e.crew.Stopped.Err() != nil {
 			return
 		}
 		e.log.Error("settle an export", "export", j.record.manifest.ID, "error", err)
 		j.record.complete(e.now(), err)
-		e.rest()
+		e.crew.Rest()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -286,20 +287,11 @@ func millis(t time.Time) any {
 func (b book) claim(ctx context.Context, now time.Time) (r *record, err error) {
 	err = b.write(ctx, "claim an import", func(c *sqlite.Conn) error {
 		r = nil
-		id, err := c.Text(`
-SELECT id FROM imports AS i
-WHERE status = 'pending'
-AND NOT EXISTS (SELECT 1 FROM imports WHERE status = 'running' AND project_id = i.project_id)
-ORDER BY (SELECT max(turn) FROM imports WHERE project_id = i.project_id), seq
-LIMIT 1`)
+		id, err := jobs.Claim(c, "imports", 1)
 		if err != nil || id == "" {
 			return err
 		}
-		err = c.Exec(`
-UPDATE imports
-SET status = 'running', attempt = attempt + 1, begun_at = ?, turn = 1 + (SELECT coalesce(max(turn), 0) FROM imports)
-WHERE id = ?`, now.UnixMilli(), id)
-		if err != nil {
+		if err := c.Exec("UPDATE imports SET begun_at = ? WHERE id = ?", now.UnixMilli(), id); err != nil {
 			return err
 		}
 		return c.Query("SELECT "+columns+" FROM imports WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
@@ -312,21 +304,10 @@ WHERE id = ?`, now.UnixMilli(), id)
 
 // queue returns the places of the pending jobs in the order in which claim
 // would take them, from 1: of each project one after the other.
-func (b book) queue(ctx context.Context) (map[string]int64, error) {
-	places := map[string]int64{}
-	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
-		return c.Query(`
-SELECT id, row_number() OVER (ORDER BY nth, turn, first)
-FROM (
-	SELECT id, row_number() OVER (PARTITION BY project_id ORDER BY seq) AS nth,
-		min(seq) OVER (PARTITION BY project_id) AS first,
-		(SELECT max(turn) FROM imports WHERE project_id = i.project_id) AS turn
-	FROM imports AS i
-	WHERE status = 'pending'
-)`, nil, func(s *sqlite.Stmt) error {
-			places[s.Text(0)] = s.Int(1)
-			return nil
-		})
+func (b book) queue(ctx context.Context) (places map[string]int64, err error) {
+	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
+		places, err = jobs.Queue(c, "imports")
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the queue of imports: %w", explain(err))
@@ -354,7 +335,7 @@ func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
 // of its own.
 func (b book) putBack(ctx context.Context, id string) error {
 	return b.write(ctx, "put the import "+id+" back", func(c *sqlite.Conn) error {
-		return c.Exec("UPDATE imports SET status = 'pending', attempt = attempt - 1 WHERE id = ? AND status = 'running'", id)
+		return jobs.PutBack(c, "imports", id)
 	})
 }
 

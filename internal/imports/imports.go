@@ -11,6 +11,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -80,18 +81,11 @@ type Imports struct {
 	book   book
 	folder folder
 
-	// claiming is held from the claim of a job until it is in running, so that
-	// whoever finds it claimed in the book also finds it there.
-	claiming  sync.Mutex
-	mu        sync.Mutex
-	running   map[string]*job
-	receiving map[string]bool // uploads that bytes are written to
-	settled   chan struct{}   // closed, and replaced, when an import is settled
+	crew    *jobs.Crew
+	running jobs.Running[job]
 
-	wake    chan struct{}
-	stopped context.Context
-	stop    context.CancelFunc
-	workers sync.WaitGroup
+	mu        sync.Mutex
+	receiving map[string]bool // uploads that bytes are written to
 }
 
 // Open opens the book and the folder, and creates them when missing. Jobs that
@@ -114,12 +108,9 @@ func Open(config Config) (*Imports, error) {
 		now:       config.Now,
 		book:      book{db},
 		folder:    folder,
-		running:   map[string]*job{},
+		crew:      jobs.NewCrew(),
 		receiving: map[string]bool{},
-		settled:   make(chan struct{}),
-		wake:      make(chan struct{}, 1),
 	}
-	m.stopped, m.stop = context.WithCancel(context.Background())
 	if err := m.recover(context.Background()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -128,21 +119,17 @@ func Open(config Config) (*Imports, error) {
 
 // Start begins to work on pending jobs and to sweep what has expired.
 func (m *Imports) Start() {
-	for range m.config.Workers {
-		m.workers.Go(m.work)
-	}
-	m.workers.Go(m.sweepAll)
-	m.wakeWorker()
+	m.crew.Work(m.config.Workers, m.log, m.claim)
+	m.crew.Go(m.sweepAll)
 }
 
 // Stop tells the jobs to stop, which will begin anew after the next Start, and
 // sends those away who wait for them or watch them.
-func (m *Imports) Stop() { m.stop() }
+func (m *Imports) Stop() { m.crew.Stop() }
 
 // Close stops the jobs, waits for them, and closes the book.
 func (m *Imports) Close() error {
-	m.Stop()
-	m.workers.Wait()
+	m.crew.Close()
 	return m.book.db.Close()
 }
 
@@ -171,7 +158,7 @@ func (m *Imports) asOfNow(r *record, queue map[string]int64) Manifest {
 	case Uploading:
 		r.manifest.ReceivedBytes = m.folder.received(r)
 	case Running:
-		if j := m.runningJob(r.manifest.ID); j != nil {
+		if j := m.running.Find(r.manifest.ID); j != nil {
 			r.manifest.Progress = j.progress()
 		}
 	case Pending:
@@ -181,12 +168,6 @@ func (m *Imports) asOfNow(r *record, queue map[string]int64) Manifest {
 		r.expire()
 	}
 	return r.manifest
-}
-
-func (m *Imports) runningJob(id string) *job {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.running[id]
 }
 
 // ListOptions say which imports are wanted.
@@ -231,37 +212,11 @@ func (m *Imports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 // or the server ends. With the manifest of one that failed or was canceled
 // comes the reason.
 func (m *Imports) Wait(ctx context.Context, projectID int64, id string) (Manifest, error) {
-	for {
-		settled := m.nextSettled()
-		manifest, err := m.Get(context.WithoutCancel(ctx), projectID, id)
-		if err != nil {
-			return manifest, err
-		}
-		if manifest.Status.Settled() {
-			return manifest, manifest.fault()
-		}
-		select {
-		case <-settled:
-		case <-m.stopped.Done():
-			return manifest, nil
-		case <-ctx.Done():
-			return m.Get(context.WithoutCancel(ctx), projectID, id)
-		}
+	manifest, settled, err := jobs.Wait(ctx, m.crew, func(ctx context.Context) (Manifest, error) { return m.Get(ctx, projectID, id) })
+	if settled {
+		err = manifest.fault()
 	}
-}
-
-func (m *Imports) nextSettled() <-chan struct{} {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.settled
-}
-
-// tellSettled wakes those who wait for an import.
-func (m *Imports) tellSettled() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	close(m.settled)
-	m.settled = make(chan struct{})
+	return manifest, err
 }
 
 // Rejects returns the rows that an import has refused, or would refuse: at most
@@ -294,7 +249,7 @@ func (m *Imports) Run(ctx context.Context, projectID int64, id string, options *
 	if err != nil {
 		return Manifest{}, err
 	}
-	m.wakeWorker()
+	m.crew.Wake()
 	return m.Get(ctx, projectID, r.manifest.ID)
 }
 
@@ -344,7 +299,7 @@ func (m *Imports) Delete(ctx context.Context, projectID int64, id string) error 
 			return err
 		}
 	}
-	m.tellSettled()
+	m.crew.TellSettled()
 	return m.folder.remove(r)
 }
 
@@ -377,7 +332,7 @@ func (m *Imports) cancelRunning(ctx context.Context, r *record) error {
 
 // cancelJobs stops running jobs and waits until they have cleared up.
 func (m *Imports) cancelJobs(ctx context.Context, which func(*job) bool) error {
-	for _, j := range m.runningJobs(which) {
+	for _, j := range m.running.Which(which) {
 		j.canceled.Store(true)
 		j.cancel()
 		select {
@@ -389,26 +344,13 @@ func (m *Imports) cancelJobs(ctx context.Context, which func(*job) bool) error {
 	return nil
 }
 
-func (m *Imports) runningJobs(which func(*job) bool) (jobs []*job) {
-	m.claiming.Lock()
-	defer m.claiming.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, j := range m.running {
-		if which(j) {
-			jobs = append(jobs, j)
-		}
-	}
-	return jobs
-}
-
 // RemoveProject removes every import of a project, after the project itself
 // cannot be reached any more.
 func (m *Imports) RemoveProject(ctx context.Context, projectID int64) error {
 	if err := m.book.removeProject(ctx, projectID); err != nil {
 		return err
 	}
-	m.tellSettled()
+	m.crew.TellSettled()
 	if err := m.cancelJobs(ctx, func(j *job) bool { return j.record.projectID == projectID }); err != nil {
 		return err
 	}

@@ -213,7 +213,7 @@ func TestCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		for j := f.runningJob(first.ID); !j.canceled.Load(); {
+		for j := f.running.Find(first.ID); !j.canceled.Load(); {
 			time.Sleep(time.Millisecond)
 		}
 		close(release)

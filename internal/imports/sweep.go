@@ -3,6 +3,8 @@ package imports
 import (
 	"context"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/jobs"
 )
 
 // sweepAll removes what has expired, again and again until Close.
@@ -13,17 +15,11 @@ func (m *Imports) sweepAll() {
 	for {
 		select {
 		case <-ticker.C:
-		case <-m.stopped.Done():
+		case <-m.crew.Stopped.Done():
 			return
 		}
 		now := m.now()
-		// What has expired must be so for two sweeps: a clock that jumps ahead and
-		// back again does no harm.
-		then := now
-		if last.Before(then) {
-			then = last
-		}
-		if err := m.sweep(m.stopped, then); err != nil && m.stopped.Err() == nil {
+		if err := m.sweep(m.crew.Stopped, jobs.Earlier(last, now)); err != nil && m.crew.Stopped.Err() == nil {
 			m.log.Error("sweep the imports", "error", err)
 		}
 		last = now
@@ -44,7 +40,7 @@ func (m *Imports) sweep(ctx context.Context, then time.Time) error {
 		}
 	}
 	if len(expired) > 0 {
-		m.tellSettled()
+		m.crew.TellSettled()
 	}
 	return nil
 }

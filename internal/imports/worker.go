@@ -24,61 +24,28 @@ type job struct {
 	progressed atomic.Pointer[Progress]
 }
 
-func (j *job) progress() Progress { return *j.progressed.Load() }
-
-// wakeWorker tells one idle worker that there may be something to do.
-func (m *Imports) wakeWorker() {
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
-}
-
-// work runs jobs until Close.
-func (m *Imports) work() {
-	for m.stopped.Err() == nil {
-		j, err := m.claim()
-		switch {
-		case m.stopped.Err() != nil && j == nil:
-		case err != nil:
-			m.log.Error("claim an import", "error", err)
-			m.rest()
-		case j == nil:
-			select {
-			case <-m.wake:
-			case <-m.stopped.Done():
-			}
-		default:
-			// Where one job was, there may be another for the next worker.
-			m.wakeWorker()
-			m.runJob(j)
-		}
-	}
-}
-
-// rest waits before something that failed is tried again.
-func (m *Imports) rest() {
-	select {
-	case <-time.After(time.Second):
-	case <-m.stopped.Done():
-	}
-}
-
-// claim takes the next job, or nil, out of the book.
-func (m *Imports) claim() (*job, error) {
-	m.claiming.Lock()
-	defer m.claiming.Unlock()
-	r, err := m.book.claim(m.stopped, m.now())
-	if r == nil || err != nil {
-		return nil, err
-	}
+func newJob(ctx context.Context, r *record) *job {
 	j := &job{record: r, done: make(chan struct{})}
 	j.progressed.Store(pointer(r.manifest.Progress))
-	j.ctx, j.cancel = context.WithCancel(m.stopped)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.running[r.manifest.ID] = j
-	return j, nil
+	j.ctx, j.cancel = context.WithCancel(ctx)
+	return j
+}
+
+func (j *job) progress() Progress { return *j.progressed.Load() }
+
+// claim takes the next job, or nil, out of the book, and returns what runs it.
+func (m *Imports) claim() (run func(), err error) {
+	j, err := m.running.Claim(func() (id string, j *job, err error) {
+		r, err := m.book.claim(m.crew.Stopped, m.now())
+		if r == nil || err != nil {
+			return "", nil, err
+		}
+		return r.manifest.ID, newJob(m.crew.Stopped, r), nil
+	})
+	if j == nil || err != nil {
+		return nil, err
+	}
+	return func() { m.runJob(j) }, nil
 }
 
 // runJob takes the file in and settles the job.
@@ -86,21 +53,16 @@ func (m *Imports) runJob(j *job) {
 	m.config.Failpoint("claimed")
 	err := m.take(j)
 	m.config.Failpoint("loaded")
-	if err != nil && m.stopped.Err() != nil && !j.canceled.Load() {
+	if err != nil && m.crew.Stopped.Err() != nil && !j.canceled.Load() {
 		m.putBack(j)
 	} else {
 		j.record.complete(m.now(), err, j.canceled.Load(), m.config.KeepFiles)
 		m.logOutcome(j, err)
 		m.settle(j)
 	}
-	m.mu.Lock()
-	delete(m.running, j.record.manifest.ID)
-	m.mu.Unlock()
+	m.running.Remove(j.record.manifest.ID)
 	j.cancel()
 	close(j.done)
-	m.tellSettled()
-	// The project may have had to wait because of this job.
-	m.wakeWorker()
 }
 
 func (m *Imports) putBack(j *job) {
@@ -141,11 +103,11 @@ func (m *Imports) settle(j *job) {
 			}
 			return
 		}
-		if m.stopped.Err() != nil {
+		if m.crew.Stopped.Err() != nil {
 			return
 		}
 		m.log.Error("settle an import", "import", j.record.manifest.ID, "error", err)
-		m.rest()
+		m.crew.Rest()
 	}
 }
 
