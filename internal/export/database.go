@@ -9,6 +9,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // writeDatabase writes an SQLite database file to w.
@@ -25,13 +26,7 @@ func (e *Exports) withDatabase(j *job, s *source, use func(path string) error) (
 	}
 	defer func() { err = errors.Join(err, removeDatabase(draft), removeDatabase(path)) }()
 	if s.isWhole() {
-		err = s.snapshot.WriteFile(j.ctx, draft, path)
-		for i := range j.record.manifest.Tables {
-			// The check of the file has found every page as it was.
-			result := &j.record.manifest.Tables[i]
-			result.RowCount = result.RowsExpected
-			j.rowsDone.Add(result.RowCount)
-		}
+		err = j.copyDatabase(s, draft, path)
 	} else {
 		err = j.fillDatabase(s, draft, path)
 	}
@@ -45,6 +40,42 @@ func (e *Exports) withDatabase(j *job, s *source, use func(path string) error) (
 func (s *source) isWhole() bool {
 	return len(s.tables) == len(s.snapshot.Tables) && len(s.work.Selections) == 0 && s.work.Tables == nil
 }
+
+// copyDatabase copies the whole database, page by page. What its rows are is read
+// from the snapshot itself.
+func (j *job) copyDatabase(s *source, draft, path string) error {
+	if err := s.snapshot.WriteFile(j.ctx, draft, path); err != nil {
+		return err
+	}
+	for i, t := range s.tables {
+		if err := j.readTable(s, t, &j.record.manifest.Tables[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readTable enters what the rows of a table are, and writes them nowhere.
+func (j *job) readTable(s *source, t *projectdb.Table, result *TableResult) error {
+	rows, err := s.open(t, result.RowsExpected)
+	if err != nil {
+		return err
+	}
+	defer rows.close()
+	content, err := rows.copy(j.ctx, unwritten{}, j.writer(io.Discard, result))
+	if err != nil {
+		return err
+	}
+	result.hold(rows.columns, content)
+	return result.check(unwritten{})
+}
+
+// unwritten is the encoder of rows that are only read.
+type unwritten struct{}
+
+func (unwritten) Head(dst []byte) []byte                          { return dst }
+func (unwritten) Rows(dst []byte, _ *sqlite.Batch, _ bool) []byte { return dst }
+func (unwritten) Tail(dst []byte, _ bool) []byte                  { return dst }
 
 // fillDatabase makes a database file of some tables, or of parts of them.
 func (j *job) fillDatabase(whole *source, draft, path string) error {

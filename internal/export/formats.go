@@ -102,6 +102,10 @@ func (f fileFormat) isZIP() bool { return f.contentType == zipType }
 // one.
 func (f fileFormat) isDatabaseFile() bool { return f.table == "sqlite" || f.name == "archive" }
 
+// keepsSchema reports whether keys, indexes and all else of the tables are in
+// the artifact.
+func (f fileFormat) keepsSchema() bool { return f.isDatabaseFile() || f.table == "sql" }
+
 // encodes reports whether all rows go through encoders, which do not need to
 // see them in order.
 func (f fileFormat) encodes() bool {

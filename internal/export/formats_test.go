@@ -46,7 +46,9 @@ func TestTableCSV(t *testing.T) {
 	want := `{"id":"` + m.ID + `","kind":"table_export","scope":"project","project":"shop","table":"contacts","format":"csv",` +
 		`"download_name":"contacts.csv","download_url":"/projects/shop/export/download/` + m.ID + `","storage_backend":"local",` +
 		`"content_type":"text/csv; charset=utf-8","row_count":3,"status":"ready","size_bytes":156,"sha256":"` + *m.SHA256 + `",` +
-		`"tables":[{"name":"contacts","row_count":3,"rows_expected":3}],"snapshot":{"commit":4,"time":"` + m.Snapshot.Time + `"},` +
+		`"tables":[{"name":"contacts","row_count":3,"rows_expected":3,"columns":[{"name":"id","type":"INTEGER"},{"name":"email","type":"TEXT"},` +
+		`{"name":"age","type":"INTEGER"},{"name":"score","type":"REAL"},{"name":"photo","type":"BLOB"},{"name":"note","type":"TEXT"}],` +
+		`"content_hash":"c98f949ffb7323dc59b89c9ed57feb8d"}],"snapshot":{"commit":4,"time":"` + m.Snapshot.Time + `"},` +
 		`"format_version":1,"options":{},"progress":{"rows_done":3,"rows_total":3,"bytes":156},"error":null,"created_at":"2026-06-01T18:23:45Z",` +
 		`"completed_at":"2026-06-01T18:23:45Z","expires_at":"2026-06-02T18:23:45Z","created_by_token_id":null,"operation_run_id":null}`
 	if diff := cmp.Diff(want, string(text)); diff != "" {

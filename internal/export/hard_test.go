@@ -38,7 +38,9 @@ func hardValues() []sqlite.Value {
 
 // hard fills a project with a table in which every hard value stands in every
 // column that can hold it, and an empty table.
-func hard(db *projectdb.DB) error {
+func hard(db *projectdb.DB) error { return hardTable(db, hardValues()) }
+
+func hardTable(db *projectdb.DB, values []sqlite.Value) error {
 	return db.Load(context.Background(), func(l *projectdb.Loader) error {
 		names := []string{"id", "i", "r", "t", "b", "a"}
 		kinds := map[string]sqlite.Kind{"i": sqlite.Integer, "r": sqlite.Real, "t": sqlite.Text, "b": sqlite.Blob}
@@ -58,7 +60,7 @@ func hard(db *projectdb.DB) error {
 			return err
 		}
 		defer in.Close()
-		for n, value := range hardValues() {
+		for n, value := range values {
 			row := make([]sqlite.Value, len(names))
 			row[0] = sqlite.IntValue(int64(n + 1))
 			for i, name := range names[1:] {

@@ -120,6 +120,9 @@ func (e *Exports) writeSnapshot(j *job, l layout, w io.Writer) error {
 	if err := j.count(s); err != nil {
 		return err
 	}
+	if l.format.keepsSchema() {
+		s.noteSchemas(m.Tables)
+	}
 	expected, err := l.estimate(s, m.Tables)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // Manifest says what an export is, how far it is, and what its artifact holds.
@@ -26,7 +28,7 @@ type Manifest struct {
 	Status         Status                `json:"status"`
 	SizeBytes      *int64                `json:"size_bytes"`
 	SHA256         *string               `json:"sha256" doc:"Of the artifact, in hexadecimal digits."`
-	Tables         []TableResult         `json:"tables"`
+	Tables         []TableResult         `json:"tables" doc:"What the artifact holds; of a query, its result as one table."`
 	Members        []Member              `json:"members,omitzero" doc:"Of a ZIP file, in their order."`
 	Snapshot       *projectdb.SnapshotID `json:"snapshot" doc:"The one state of the project that all tables are from."`
 	FormatVersion  int                   `json:"format_version" doc:"Of this manifest."`
@@ -78,12 +80,33 @@ var statuses = [...]Status{Pending, Running, Ready, Failed, Canceled, Expired, N
 func (s Status) Settled() bool { return s != Pending && s != Running }
 
 // TableResult is what the artifact holds of one table. RowCount rows were
-// written; RowsExpected were counted in the same snapshot before.
+// written; RowsExpected were counted in the same snapshot by a statement of its
+// own.
 type TableResult struct {
 	Name         string `json:"name"`
 	RowCount     int64  `json:"row_count"`
 	RowsExpected int64  `json:"rows_expected"`
-	Replaced     int64  `json:"replaced,omitzero" doc:"Values that the format cannot hold: in JSON infinities, written as null; texts that are not UTF-8, written with U+FFFD but in CSV; and BLOBs in ANY columns, written as the text of their base64."`
+
+	Columns      []ResultColumn `json:"columns,omitzero" doc:"Whose values the rows have, in their order."`
+	ContentHash  string         `json:"content_hash,omitzero" doc:"Of the values of the rows, whatever the format and the order: the sum, modulo 2^128, of the XXH3 hash of each row, in hexadecimal digits."`
+	SchemaSHA256 string         `json:"schema_sha256,omitzero" doc:"Of the statements that make the table and its indexes, where the artifact has them."`
+
+	Replaced int64 `json:"replaced,omitzero" doc:"Values that the format cannot hold: in JSON infinities, written as null; texts that are not UTF-8, written with U+FFFD but in CSV; and BLOBs in ANY columns, written as the text of their base64."`
+}
+
+// ResultColumn is a column in the artifact.
+type ResultColumn struct {
+	Name string `json:"name"`
+	Type string `json:"type" enum:"INTEGER,REAL,TEXT,BLOB,ANY"`
+}
+
+// hold enters the rows that were written.
+func (r *TableResult) hold(columns []format.Column, content sqlite.Content) {
+	r.Columns = make([]ResultColumn, len(columns))
+	for i, c := range columns {
+		r.Columns[i] = ResultColumn{c.Name, cmp.Or(c.Type, "ANY")}
+	}
+	r.ContentHash = content.Hash()
 }
 
 // Progress is how far the work is. Bytes counts those of the artifact.

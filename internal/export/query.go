@@ -48,10 +48,12 @@ func (e *Exports) writeQuery(j *job, l layout, w io.Writer) error {
 		if !l.work.Canonical {
 			m.Snapshot, l.snapshot, l.at = &id, &id, e.now()
 		}
-		m.RowCount, err = e.writeResult(j, l, w, scan.Columns, func(b *sqlite.Batch) (more bool, err error) {
+		m.Tables = []TableResult{{Name: queryTable}}
+		err = e.writeResult(j, l, w, scan.Columns, &m.Tables[0], func(b *sqlite.Batch) (more bool, err error) {
 			more, readErr = scan.Next(b)
 			return more, readErr
 		})
+		m.RowCount = m.Tables[0].RowCount
 		if readErr == nil {
 			writeErr = err
 		}
@@ -61,45 +63,57 @@ func (e *Exports) writeQuery(j *job, l layout, w io.Writer) error {
 	return cmp.Or(writeErr, err)
 }
 
-func (e *Exports) writeResult(j *job, l layout, w io.Writer, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
+func (e *Exports) writeResult(j *job, l layout, w io.Writer, columns []format.Column, result *TableResult, next func(*sqlite.Batch) (bool, error)) error {
 	if l.format.name == "sqlite" {
-		return e.writeQueryDatabase(j, w, columns, next)
+		return e.writeQueryDatabase(j, w, columns, result, next)
 	}
 	writer, err := l.tableWriter(w, tableRef{name: queryTable}, columns)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return j.pump(next, writer)
+	return j.pumpResult(next, writer, columns, result)
+}
+
+// pumpResult writes all rows of a result. How many there are to be only shows
+// when they have been read.
+func (j *job) pumpResult(next func(*sqlite.Batch) (bool, error), w format.TableWriter, columns []format.Column, result *TableResult) error {
+	content, err := j.pump(next, w)
+	if err != nil {
+		return err
+	}
+	result.RowCount, result.RowsExpected, result.Replaced = content.Rows, content.Rows, replaced(w)
+	result.hold(columns, content)
+	return nil
 }
 
 // queryTable is the name of the table, or sheet, that holds what a statement
 // gave.
 const queryTable = "query_result"
 
-func (e *Exports) writeQueryDatabase(j *job, w io.Writer, result []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
+func (e *Exports) writeQueryDatabase(j *job, w io.Writer, columns []format.Column, result *TableResult, next func(*sqlite.Batch) (bool, error)) (err error) {
 	draft, path, err := e.folder.private(j.record)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, removeDatabase(draft), removeDatabase(path)) }()
 	file, err := projectdb.NewFile(j.ctx, draft, path)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	shape, columns := queryShape(result)
+	shape, named := queryShape(columns)
 	if err = file.CreateTable(shape); err == nil {
 		var in *projectdb.Inserter
-		if in, err = file.Insert(shape, columns); err == nil {
-			rows, err = j.pump(next, insertWriter{in})
+		if in, err = file.Insert(shape, named); err == nil {
+			err = j.pumpResult(next, insertWriter{in}, columns, result)
 		}
 	}
 	if err != nil {
-		return 0, errors.Join(err, file.Discard())
+		return errors.Join(err, file.Discard())
 	}
 	if err := file.Finish(); err != nil {
-		return 0, err
+		return err
 	}
-	return rows, copyFile(j.ctx, w, path)
+	return copyFile(j.ctx, w, path)
 }
 
 // queryShape returns a table that can hold any values in the columns, whose

@@ -37,7 +37,8 @@ type ranges struct {
 	first   *stretch // the first that is not written
 	width   uint64   // how many rowids probably give one piece, less one
 	free    [][]byte
-	err     error // stops everything
+	err     error          // stops everything
+	content sqlite.Content // of the rows that workers have read who are done
 
 	encoder   format.Encoder
 	leastRow  int64
@@ -73,11 +74,14 @@ func (g *ranges) setPiece(most int, rows int64) {
 
 // run has every reader work in a goroutine of its own, while this one gives the
 // pieces to emit, in order. cpus has a place for each that may work at the same
-// time, of all exports together.
-func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, pace pace, emit func(piece []byte, rows int) error) error {
+// time, of all exports together. It returns what the rows were.
+func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, pace pace, emit emit) (content sqlite.Content, err error) {
 	var workers sync.WaitGroup
 	// The readers must be at rest before their statements are closed.
-	defer workers.Wait()
+	defer func() {
+		workers.Wait()
+		content = g.content
+	}()
 	for _, reader := range readers {
 		workers.Go(func() { g.work(reader, cpus, pace) })
 	}
@@ -85,11 +89,11 @@ func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus
 	for {
 		s, err := g.pop()
 		if s == nil || err != nil {
-			return err
+			return content, err
 		}
 		if err := emit(s.piece, s.rows); err != nil {
 			g.fail(err)
-			return err
+			return content, err
 		}
 		g.recycle(s.piece)
 	}
@@ -139,14 +143,18 @@ func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}, pace pa
 		}
 	}()
 	var b sqlite.Batch
+	var content sqlite.Content
 	for s := g.take(); s != nil; s = g.take() {
 		pace.begin()
-		if err := g.fill(s, reader, &b, cpus); err != nil {
+		if err := g.fill(s, reader, &b, &content, cpus); err != nil {
 			g.fail(err)
 			return
 		}
 		pace.rest()
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.content.Merge(content)
 }
 
 // take takes the next stretch with a buffer for its piece, nil when there is
@@ -180,13 +188,14 @@ func (g *ranges) cut(s *stretch) {
 	s.to = middle
 }
 
-func (g *ranges) fill(s *stretch, reader *projectdb.RangeReader, b *sqlite.Batch, cpus chan struct{}) error {
+func (g *ranges) fill(s *stretch, reader *projectdb.RangeReader, b *sqlite.Batch, content *sqlite.Content, cpus chan struct{}) error {
 	cpus <- struct{}{}
 	defer func() { <-cpus }()
 	last, more, err := reader.Read(b, s.from, s.to, g.pieceRows, pieceBytes)
 	if err != nil {
 		return err
 	}
+	content.Add(b)
 	s.piece = g.encoder.Rows(s.piece, b, s.from == g.leastRow)
 	g.finish(s, b.Rows, last, more)
 	return nil

@@ -91,7 +91,7 @@ func readRanges(t fataler, s *projectdb.Snapshot, table *projectdb.Table, rows i
 	g.setPiece(most, rows)
 	var out []byte
 	var count int64
-	err = g.run(context.Background(), r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func(piece []byte, n int) error {
+	_, err = g.run(context.Background(), r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func(piece []byte, n int) error {
 		out, count = append(out, piece...), count+int64(n)
 		return nil
 	})
@@ -115,7 +115,7 @@ func readAll(t fataler, s *projectdb.Snapshot, table *projectdb.Table) []byte {
 	defer scan.Close()
 	encoder := format.NewJSON(scan.Columns, format.JSONOptions{})
 	var out []byte
-	err = copyScan(context.Background(), scan, encoder, func(piece []byte, _ int) error {
+	_, err = copyScan(context.Background(), scan, encoder, func(piece []byte, _ int) error {
 		out = append(out, piece...)
 		return nil
 	})
@@ -177,7 +177,7 @@ func TestRangesFindRowsFarApart(t *testing.T) {
 	defer r.Close()
 	pieces, rows := 0, 0
 	g := newRanges(r, int64(len(ids)), format.NewCSV(r.Columns, format.DefaultDialect()))
-	err = g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func(_ []byte, n int) error {
+	_, err = g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func(_ []byte, n int) error {
 		pieces++
 		rows += n
 		return nil
@@ -251,7 +251,7 @@ func TestRangesStopWhenWritingFails(t *testing.T) {
 	g, r := bigRanges(t, 50_000)
 	broken := errors.New("broken")
 	pieces := 0
-	err := g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error {
+	_, err := g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error {
 		if pieces++; pieces == 5 {
 			return broken
 		}
@@ -266,7 +266,7 @@ func TestRangesStopWhenCanceled(t *testing.T) {
 	g, r := bigRanges(t, 50_000)
 	ctx, cancel := context.WithCancel(background)
 	pieces := 0
-	err := g.run(ctx, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error {
+	_, err := g.run(ctx, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error {
 		if pieces++; pieces == 5 {
 			cancel()
 			time.Sleep(time.Millisecond)
@@ -294,7 +294,7 @@ func (e failing) Rows(dst []byte, b *sqlite.Batch, first bool) []byte {
 func TestRangesSurviveAPanic(t *testing.T) {
 	g, r := bigRanges(t, 50_000)
 	g.encoder = failing{g.encoder, 20_000}
-	err := g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error { return nil })
+	_, err := g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "no such luck") {
 		t.Errorf("got %v", err)
 	}

@@ -18,23 +18,27 @@ func (j *job) writeTable(s *source, t *projectdb.Table, result *TableResult, beg
 	if err != nil {
 		return err
 	}
-	if result.RowCount, err = j.pump(scan.Next, w); err != nil {
+	content, err := j.pump(scan.Next, w)
+	if err != nil {
 		return err
 	}
+	result.RowCount = content.Rows
+	result.hold(scan.Columns, content)
 	return result.check(w)
 }
 
-// pump writes all batches that next fills, and closes the writer.
-func (j *job) pump(next func(*sqlite.Batch) (bool, error), w format.TableWriter) (rows int64, err error) {
+// pump writes all batches that next fills, and closes the writer. It returns
+// what the rows were.
+func (j *job) pump(next func(*sqlite.Batch) (bool, error), w format.TableWriter) (content sqlite.Content, err error) {
 	err = ahead(j.ctx, next, func(b *sqlite.Batch) error {
-		rows += int64(b.Rows)
+		content.Add(b)
 		j.rowsDone.Add(int64(b.Rows))
 		return w.Rows(b)
 	})
 	if err != nil {
-		return rows, err
+		return content, err
 	}
-	return rows, w.Close()
+	return content, w.Close()
 }
 
 // countedWriter is a TableWriter whose encoder can tell what it has replaced.

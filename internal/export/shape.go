@@ -35,6 +35,13 @@ func (s *source) shapes() (*source, []shape, error) {
 	return &stored, shapes, nil
 }
 
+// noteSchemas enters what the tables of the artifact are.
+func (s *source) noteSchemas(results []TableResult) {
+	for i, t := range s.tables {
+		results[i].SchemaSHA256 = s.work.shape(t, s.tables).SchemaSHA256()
+	}
+}
+
 // storedColumns returns the names of the columns that rows have values for, or
 // nil when those are all.
 func storedColumns(t *projectdb.Table) []string {

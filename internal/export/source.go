@@ -77,9 +77,11 @@ func (j *job) copyTable(s *source, t *projectdb.Table, d document, result *Table
 	if _, err := w.Write(encoder.Head(nil)); err != nil {
 		return err
 	}
-	if err := rows.copy(j.ctx, encoder, j.writer(w, result)); err != nil {
+	content, err := rows.copy(j.ctx, encoder, j.writer(w, result))
+	if err != nil {
 		return err
 	}
+	result.hold(rows.columns, content)
 	if _, err := w.Write(encoder.Tail(nil, result.RowCount > 0)); err != nil {
 		return err
 	}
@@ -90,7 +92,7 @@ func (j *job) copyTable(s *source, t *projectdb.Table, d document, result *Table
 }
 
 // writer returns a function that writes encoded rows and counts them.
-func (j *job) writer(w io.Writer, result *TableResult) func(piece []byte, rows int) error {
+func (j *job) writer(w io.Writer, result *TableResult) emit {
 	return func(piece []byte, rows int) error {
 		result.RowCount += int64(rows)
 		j.rowsDone.Add(int64(rows))
@@ -102,9 +104,12 @@ func (j *job) writer(w io.Writer, result *TableResult) func(piece []byte, rows i
 // tableRows is a table about to be read, in one of two ways.
 type tableRows struct {
 	columns []format.Column
-	copy    func(ctx context.Context, encoder format.Encoder, emit func(piece []byte, rows int) error) error
+	copy    func(ctx context.Context, encoder format.Encoder, emit emit) (sqlite.Content, error)
 	close   func()
 }
+
+// emit takes encoded rows, in order.
+type emit = func(piece []byte, rows int) error
 
 // fewRows is up to how many rows one reader is enough.
 const fewRows = 4 * pieceRows
@@ -118,7 +123,7 @@ func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
 			return tableRows{}, err
 		}
 		if r != nil {
-			return tableRows{r.Columns, func(ctx context.Context, encoder format.Encoder, emit func([]byte, int) error) error {
+			return tableRows{r.Columns, func(ctx context.Context, encoder format.Encoder, emit emit) (sqlite.Content, error) {
 				return newRanges(r, rows, encoder).run(ctx, r.Readers, s.cpus, s.pace, emit)
 			}, r.Close}, nil
 		}
@@ -127,16 +132,17 @@ func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
 	if err != nil {
 		return tableRows{}, err
 	}
-	return tableRows{scan.Columns, func(ctx context.Context, encoder format.Encoder, emit func([]byte, int) error) error {
+	return tableRows{scan.Columns, func(ctx context.Context, encoder format.Encoder, emit emit) (sqlite.Content, error) {
 		return copyScan(ctx, scan, encoder, emit)
 	}, scan.Close}, nil
 }
 
-// copyScan encodes the rows of a scan.
-func copyScan(ctx context.Context, scan *projectdb.Scan, encoder format.Encoder, emit func(piece []byte, rows int) error) error {
+// copyScan encodes the rows of a scan, and returns what they were.
+func copyScan(ctx context.Context, scan *projectdb.Scan, encoder format.Encoder, emit emit) (content sqlite.Content, err error) {
 	var piece []byte
 	first := true
-	return ahead(ctx, scan.Next, func(b *sqlite.Batch) error {
+	err = ahead(ctx, scan.Next, func(b *sqlite.Batch) error {
+		content.Add(b)
 		piece = encoder.Rows(piece[:0], b, first)
 		first = false
 		err := emit(piece, b.Rows)
@@ -145,4 +151,5 @@ func copyScan(ctx context.Context, scan *projectdb.Scan, encoder format.Encoder,
 		}
 		return err
 	})
+	return content, err
 }

@@ -1,6 +1,9 @@
 package projectdb
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -30,6 +33,21 @@ func (t *Table) CreateSQL() string {
 		options = "STRICT, WITHOUT ROWID"
 	}
 	return "CREATE TABLE " + format.QuoteIdent(t.Name) + " (\n  " + strings.Join(lines, ",\n  ") + "\n) " + options
+}
+
+// SchemaSHA256 returns the SHA-256, in hexadecimal digits, of the statements that
+// make the table and, by their names, the indexes that do not come with it. Each
+// one ends in ";\n".
+func (t *Table) SchemaSHA256() string {
+	var indexes []string
+	for _, x := range t.Indexes {
+		if x.Managed() {
+			indexes = append(indexes, x.CreateSQL()+";\n")
+		}
+	}
+	slices.Sort(indexes)
+	sum := sha256.Sum256([]byte(t.CreateSQL() + ";\n" + strings.Join(indexes, "")))
+	return hex.EncodeToString(sum[:])
 }
 
 func (t *Table) columnSQL(column *Column) string {
