@@ -87,8 +87,9 @@ func (cmd *importFile) order() (server.ImportOrder, error) {
 			Include: cmd.Include, Exclude: cmd.Exclude,
 			Target: ingest.Target{
 				Table: cmd.Table, Mode: ingest.Mode(cmd.Mode), Key: cmd.Key, Columns: cmd.Columns, Skip: cmd.Skip, Types: cmd.Types,
+				CSV: &dialect,
 			},
-			CSV: dialect, NullTexts: cmd.Null, Sheet: cmd.Sheet, OnError: onError,
+			NullTexts: cmd.Null, Sheet: cmd.Sheet, OnError: onError,
 		},
 	}, err
 }

@@ -31,6 +31,18 @@ type ImportTarget struct {
 	Skip    []string          `json:"skip,omitzero" doc:"Columns of the file that are left out."`
 	Types   map[string]string `json:"types,omitzero" doc:"From a column of the file to its type: INTEGER, REAL, TEXT, BLOB or ANY."`
 	Dates   Flag              `json:"dates,omitzero" doc:"Whether dates become texts such as 2026-06-01; else they stay as the file has them."`
+	ImportDialect
+}
+
+// ImportDialect says how CSV is read.
+type ImportDialect struct {
+	Profile      string           `json:"profile,omitzero" doc:"A named dialect of CSV, as exports write it; the options beside it change it."`
+	Delimiter    string           `json:"delimiter,omitzero" doc:"Of CSV; found out when absent, like header, encoding and quote."`
+	Header       Flag             `json:"header,omitzero" doc:"Whether the first row of a CSV or sheet names the columns."`
+	Encoding     string           `json:"encoding,omitzero" enum:"utf-8,utf-16le,utf-16be,windows-1252"`
+	Quote        string           `json:"quote,omitzero" doc:"Of CSV: a character, or none."`
+	NullText     Optional[string] `json:"null_text,omitzero" doc:"What stands for NULL in a CSV where it has no quotes; nothing when absent."`
+	FormulaGuard Flag             `json:"formula_guard,omitzero" doc:"Whether the apostrophes that the formula guard of an export has put into a CSV are taken away."`
 }
 
 // ImportOptions is what an import can say of its file.
@@ -39,11 +51,6 @@ type ImportOptions struct {
 	Tables    map[string]ImportTarget `json:"tables,omitzero" doc:"The same of single tables, by their names in the file."`
 	Include   []string                `json:"include_tables,omitzero" doc:"Only these tables of the file; all when absent."`
 	Exclude   []string                `json:"exclude_tables,omitzero"`
-	Profile   string                  `json:"profile,omitzero" doc:"A named dialect of CSV, as exports write it."`
-	Delimiter string                  `json:"delimiter,omitzero" doc:"Of CSV; found out when absent, like header, encoding and quote."`
-	Header    Flag                    `json:"header,omitzero" doc:"Whether the first row of a CSV names the columns."`
-	Encoding  string                  `json:"encoding,omitzero" enum:"utf-8,utf-16le,utf-16be,windows-1252"`
-	Quote     string                  `json:"quote,omitzero" doc:"Of CSV: a character, or none."`
 	NullTexts []string                `json:"null_texts,omitzero" doc:"Texts that stand for NULL, beside the dialect's own."`
 	Sheet     string                  `json:"sheet,omitzero" doc:"Of a workbook."`
 	OnError   string                  `json:"on_error,omitzero" enum:"abort,skip" doc:"What a row that is refused does: abort, the default, imports nothing; skip leaves it out."`
@@ -52,13 +59,19 @@ type ImportOptions struct {
 }
 
 func (t ImportTarget) target() imports.Target {
-	return imports.Target{Table: t.Table, Mode: t.Mode, Key: t.Key, Columns: t.Columns, Skip: t.Skip, Types: t.Types, Dates: t.Dates.Or(false)}
+	return imports.Target{Table: t.Table, Mode: t.Mode, Key: t.Key, Columns: t.Columns, Skip: t.Skip, Types: t.Types, Dates: t.Dates.Or(false), Dialect: t.dialect()}
+}
+
+func (d ImportDialect) dialect() imports.Dialect {
+	return imports.Dialect{
+		Profile: d.Profile, Delimiter: d.Delimiter, Header: d.Header.Ptr(), Encoding: d.Encoding, Quote: d.Quote,
+		NullText: d.NullText.Ptr(), FormulaGuard: d.FormulaGuard.Ptr(),
+	}
 }
 
 func (o ImportOptions) options() imports.Options {
 	options := imports.Options{
 		Target: o.target(), IncludeTables: o.Include, ExcludeTables: o.Exclude,
-		Profile: o.Profile, Delimiter: o.Delimiter, Header: o.Header.Ptr(), Encoding: o.Encoding, Quote: o.Quote,
 		NullTexts: o.NullTexts, Sheet: o.Sheet, OnError: o.OnError, Format: o.Format,
 	}
 	for name, t := range o.Tables {

@@ -11,6 +11,9 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -56,9 +59,12 @@ func TestOptionsAreChecked(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	_, _, err := f.Begin(t.Context(), order(func(o *Order) {
 		o.Options = Options{
-			Target:    Target{Mode: "merge", Key: []string{"id"}, Types: map[string]string{"age": "VARCHAR"}},
-			Tables:    map[string]Target{"orders": {Mode: "none"}},
-			Delimiter: "ab", Quote: "q", Encoding: "ebcdic", OnError: "ignore", Format: "docx",
+			Target: Target{
+				Mode: "merge", Key: []string{"id"}, Types: map[string]string{"age": "VARCHAR"},
+				Dialect: Dialect{Delimiter: "ab", Quote: "q", Encoding: "ebcdic"},
+			},
+			Tables:  map[string]Target{"orders": {Mode: "none", Dialect: Dialect{Profile: "lotus"}}, "x": {Dialect: Dialect{Quote: "9"}}},
+			OnError: "ignore", Format: "docx",
 		}
 	}))
 	var known *problem.Error
@@ -69,8 +75,32 @@ func TestOptionsAreChecked(t *testing.T) {
 	for _, d := range known.Details {
 		fields = append(fields, d.Field)
 	}
-	if got, want := strings.Join(fields, " "), "mode types.age key tables.orders.mode delimiter quote encoding on_error format"; got != want {
+	if got, want := strings.Join(fields, " "), "mode types.age key delimiter quote encoding tables.orders.mode tables.orders.profile tables.x.quote on_error format"; got != want {
 		t.Errorf("faults of %s, want %s", got, want)
+	}
+}
+
+// TestDialectsOfTablesBeginWithThatOfAll tells what is read in which way.
+func TestDialectsOfTablesBeginWithThatOfAll(t *testing.T) {
+	o := Options{
+		Target: Target{Dialect: Dialect{Profile: "excel-eu", Header: pointer(false)}},
+		Tables: map[string]Target{
+			"same":    {},
+			"changed": {Dialect: Dialect{NullText: pointer("NULL"), FormulaGuard: pointer(false)}},
+			"own":     {Dialect: Dialect{Profile: "bigquery", Quote: "none"}},
+		},
+	}
+	all := format.ReadDialect{Encoding: format.UTF8, Delimiter: ';', Quote: '"', Header: format.WithoutHeader, LineEnd: format.CRLF, FormulaGuard: true}
+	changed, own := all, format.ReadDialect{Encoding: format.UTF8, Delimiter: ',', Quote: format.NoQuote, Header: format.WithHeader, LineEnd: format.LF, NullText: `\N`}
+	changed.NullText, changed.FormulaGuard = "NULL", false
+	order := o.order()
+	for name, want := range map[string]format.ReadDialect{"same": all, "changed": changed, "own": own} {
+		if diff := cmp.Diff(want, *order.Tables[name].CSV); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	if diff := cmp.Diff(all, *order.CSV); diff != "" {
+		t.Error(diff)
 	}
 }
 

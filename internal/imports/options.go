@@ -1,9 +1,9 @@
 package imports
 
 import (
+	"cmp"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -18,11 +18,6 @@ type Options struct {
 	Tables        map[string]Target `json:"tables,omitzero" doc:"Of single tables, by their names in the file."`
 	IncludeTables []string          `json:"include_tables,omitzero"`
 	ExcludeTables []string          `json:"exclude_tables,omitzero"`
-	Profile       string            `json:"profile,omitzero"`
-	Delimiter     string            `json:"delimiter,omitzero"`
-	Header        *bool             `json:"header,omitzero"`
-	Encoding      string            `json:"encoding,omitzero"`
-	Quote         string            `json:"quote,omitzero"`
 	NullTexts     []string          `json:"null_texts,omitzero"`
 	Sheet         string            `json:"sheet,omitzero"`
 	OnError       string            `json:"on_error,omitzero"`
@@ -38,6 +33,20 @@ type Target struct {
 	Skip    []string          `json:"skip,omitzero"`
 	Types   map[string]string `json:"types,omitzero"`
 	Dates   bool              `json:"dates,omitzero"`
+	Dialect
+}
+
+// Dialect says how CSV is read: as the profile, changed by what is said beside
+// it, was written. What is left out is found out, or for a single table is what
+// is said for all.
+type Dialect struct {
+	Profile      string  `json:"profile,omitzero"`
+	Delimiter    string  `json:"delimiter,omitzero"`
+	Header       *bool   `json:"header,omitzero"`
+	Encoding     string  `json:"encoding,omitzero"`
+	Quote        string  `json:"quote,omitzero"`
+	NullText     *string `json:"null_text,omitzero"`
+	FormulaGuard *bool   `json:"formula_guard,omitzero"`
 }
 
 var (
@@ -55,9 +64,6 @@ func (o *Options) check(faults *problem.Faults) {
 		t := o.Tables[name]
 		t.check(faults, "tables."+name+".")
 	}
-	if _, err := o.dialect(); err != nil {
-		faults.Merge("", err)
-	}
 	oneOf(faults, "on_error", o.OnError, onErrors)
 	kinds := make([]string, 0, len(ingest.Kinds()))
 	for _, k := range ingest.Kinds() {
@@ -74,6 +80,7 @@ func (t *Target) check(faults *problem.Faults, prefix string) {
 	if len(t.Key) > 0 && t.Mode != "upsert" && t.Mode != "update" {
 		faults.Add(prefix+"key", "A key is for the modes upsert and update.")
 	}
+	t.reading(faults, prefix, format.ReadDialect{})
 }
 
 // oneOf checks a word that may be left out.
@@ -83,71 +90,76 @@ func oneOf(faults *problem.Faults, field, word string, words []string) {
 	}
 }
 
-// dialect is how a CSV file is read: that of the profile, changed by what is
-// said beside it.
-func (o *Options) dialect() (d format.ReadDialect, err error) {
-	var faults problem.Faults
+// reading returns the dialect that is meant, beginning with another where no
+// profile is named, and notes what is wrong with it under prefix.
+func (o *Dialect) reading(faults *problem.Faults, prefix string, d format.ReadDialect) format.ReadDialect {
 	if o.Profile != "" {
 		profile, err := format.Profile(o.Profile)
 		if err != nil {
-			return d, err
+			faults.Merge(strings.TrimSuffix(prefix, "."), err)
+			return d
 		}
 		d = profile.Reading()
 	}
-	if d.Delimiter, err = oneByte("delimiter", o.Delimiter, d.Delimiter); err != nil {
-		faults.Merge("", err)
-	}
+	d.Delimiter = oneByte(faults, prefix+"delimiter", o.Delimiter, d.Delimiter)
 	if o.Quote == "none" {
 		d.Quote = format.NoQuote
-	} else if d.Quote, err = oneByte("quote", o.Quote, d.Quote); err != nil {
-		faults.Merge("", err)
+	} else {
+		d.Quote = oneByte(faults, prefix+"quote", o.Quote, d.Quote)
 	}
-	oneOf(&faults, "encoding", o.Encoding, encodings)
-	if o.Encoding != "" {
-		d.Encoding = format.Encoding(o.Encoding)
-	}
+	oneOf(faults, prefix+"encoding", o.Encoding, encodings)
+	d.Encoding = cmp.Or(format.Encoding(o.Encoding), d.Encoding)
 	if o.Header != nil {
 		d.Header = format.WithoutHeader
 		if *o.Header {
 			d.Header = format.WithHeader
 		}
 	}
-	return d, faults.Err()
+	if o.NullText != nil {
+		d.NullText = *o.NullText
+	}
+	if o.FormulaGuard != nil {
+		d.FormulaGuard = *o.FormulaGuard
+	}
+	return d
 }
 
-func oneByte(field, text string, otherwise byte) (byte, error) {
+func oneByte(faults *problem.Faults, field, text string, otherwise byte) byte {
 	switch {
 	case text == "":
-		return otherwise, nil
-	case len(text) > 1 || text[0] < ' ' && text[0] != '\t' || text[0] > '~' || strconv.IsPrint(rune(text[0])) && isWord(text[0]):
-		return 0, problem.Invalid(field, "must be one ASCII character that is no letter and no digit")
+		return otherwise
+	case len(text) > 1 || text[0] < ' ' && text[0] != '\t' || text[0] > '~' || isWord(text[0]):
+		faults.Add(field, "must be one ASCII character that is no letter and no digit")
+		return otherwise
 	}
-	return text[0], nil
+	return text[0]
 }
 
 func isWord(b byte) bool {
 	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9'
 }
 
-// order is what package ingest is asked to do.
-func (o *Options) order() (ingest.Options, error) {
-	dialect, err := o.dialect()
+// order is what package ingest is asked to do by options that are checked.
+func (o *Options) order() ingest.Options {
 	order := ingest.Options{
-		Include: o.IncludeTables, Exclude: o.ExcludeTables,
-		Target: o.Target.order(), Tables: map[string]ingest.Target{},
-		CSV: dialect, NullTexts: o.NullTexts, Sheet: o.Sheet,
+		Include: o.IncludeTables, Exclude: o.ExcludeTables, Target: o.Target.order(format.ReadDialect{}),
+		Tables: map[string]ingest.Target{}, NullTexts: o.NullTexts, Sheet: o.Sheet,
 	}
 	if o.OnError == "skip" {
 		order.OnError = ingest.Skip
 	}
 	for name, t := range o.Tables {
-		order.Tables[name] = t.order()
+		order.Tables[name] = t.order(*order.CSV)
 	}
-	return order, err
+	return order
 }
 
-func (t *Target) order() ingest.Target {
+// order returns the target, whose dialect begins with that of all tables.
+func (t *Target) order(all format.ReadDialect) ingest.Target {
+	var faults problem.Faults // none: check would have told them
+	dialect := t.reading(&faults, "", all)
 	return ingest.Target{
 		Table: t.Table, Mode: ingest.Mode(t.Mode), Key: t.Key, Columns: t.Columns, Skip: t.Skip, Types: t.Types, Dates: t.Dates,
+		CSV: &dialect,
 	}
 }

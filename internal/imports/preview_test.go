@@ -39,7 +39,7 @@ func TestRejectsAreKept(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
 	const file = "number,name\n1,Ada\nlots,Grace\n\xff,Edith\n"
-	strict := Options{Target: Target{Types: map[string]string{"number": "INTEGER"}}, Encoding: "utf-8"}
+	strict := Options{Target: Target{Types: map[string]string{"number": "INTEGER"}, Dialect: Dialect{Encoding: "utf-8"}}}
 	m, err := f.wait(f.send(file, order(func(o *Order) { o.Options = strict })))
 	if m.Status != Failed || codeOf(err) != problem.CodeValidationFailed || m.RejectedRows != 2 || m.RejectsURL == nil {
 		t.Fatalf("%s with %d rejected rows, %v", m.Status, m.RejectedRows, err)

@@ -42,10 +42,7 @@ func (m *Imports) take(j *job) (err error) {
 	}
 	defer m.close(j, source)
 	r.manifest.Format = pointer(string(source.Kind()))
-	order, err := r.manifest.Options.order()
-	if err != nil {
-		return err
-	}
+	order := r.manifest.Options.order()
 	order.Progress = j.note
 	if r.work.TableID != 0 {
 		order.Table = strconv.FormatInt(r.work.TableID, 10)

@@ -149,11 +149,11 @@ func TestCSVNames(t *testing.T) {
 		{"my data (2).csv", "name,age\nAda,36\n", Options{}, "my_data_2", "name TEXT, age INTEGER", nil},
 		{"2024.csv", "name,age\nAda,36\n", Options{Target: Target{Table: "years"}}, "years", "name TEXT, age INTEGER", nil},
 		{"2024.csv", "1,2\n3,4\n", Options{}, "table_2024", "column_1 INTEGER, column_2 INTEGER", nil},
-		{"x.csv", "First name,first name,ID\na,b,c\n", Options{CSV: format.ReadDialect{Header: format.WithHeader}}, "x", "First_name TEXT, first_name_2 TEXT, ID TEXT", []string{
+		{"x.csv", "First name,first name,ID\na,b,c\n", Options{Target: Target{CSV: &format.ReadDialect{Header: format.WithHeader}}}, "x", "First_name TEXT, first_name_2 TEXT, ID TEXT", []string{
 			"column First name: The name is empty, not allowed here or used twice; the column is now named First_name.",
 			"column first name: The name is empty, not allowed here or used twice; the column is now named first_name_2.",
 		}},
-		{"x.csv", "a,,a\n1,2,3\n", Options{CSV: format.ReadDialect{Header: format.WithHeader}}, "x", "a INTEGER, column_2 INTEGER, a_2 INTEGER", []string{
+		{"x.csv", "a,,a\n1,2,3\n", Options{Target: Target{CSV: &format.ReadDialect{Header: format.WithHeader}}}, "x", "a INTEGER, column_2 INTEGER, a_2 INTEGER", []string{
 			"column number 2: The name is empty, not allowed here or used twice; the column is now named column_2.",
 			"column a: The name is empty, not allowed here or used twice; the column is now named a_2.",
 		}},
@@ -294,7 +294,7 @@ func TestCSVDialectsAreDetectedAndOverridden(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProject(t)
-			report, err := p.take(write(t, "x.csv", test.content), Options{CSV: test.dialect})
+			report, err := p.take(write(t, "x.csv", test.content), Options{Target: Target{CSV: &test.dialect}})
 			if err != nil {
 				t.Fatal(err)
 			}

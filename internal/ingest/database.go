@@ -42,9 +42,13 @@ func (s *Source) database(ctx context.Context, o Options) (*databaseLoad, error)
 			return nil, err
 		}
 	}
+	joined := map[string]bool{}
+	for _, a := range assigned {
+		joined[a.onto] = true
+	}
 	var whole []assignment
 	for _, a := range assigned {
-		if a.target.Mode == Create && len(a.target.Skip) == 0 && len(a.target.Types) == 0 {
+		if a.target.Mode == Create && len(a.target.Skip) == 0 && len(a.target.Types) == 0 && !joined[a.name] {
 			whole = append(whole, a)
 		} else {
 			d.tables.assigned = append(d.tables.assigned, a)

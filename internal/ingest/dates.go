@@ -89,6 +89,20 @@ func (d *dates) see(v sqlite.Value) {
 	}
 }
 
+// with returns what is known of the texts of both.
+func (d dates) with(other dates) dates {
+	switch {
+	case d.asked != other.asked:
+		return dates{}
+	case !other.some:
+		return d
+	case !d.some:
+		return other
+	}
+	d.orders &= other.orders
+	return d
+}
+
 // order returns the one order in which all texts are dates, or 0.
 func (d *dates) order() dateOrders {
 	if bits.OnesCount8(uint8(d.orders)) == 1 {

@@ -176,7 +176,7 @@ func (x *exporter) compare(original project, plain bool, script string) {
 			if form == "zip-ndjson" && !fullTables(t, original) {
 				continue // a file without rows tells nothing of a table
 			}
-			comesBack(form, export.Order{Format: form}, Options{CSV: format.DefaultDialect().Reading(), Tables: told}, values)
+			comesBack(form, export.Order{Format: form}, Options{Target: Target{CSV: new(format.DefaultDialect().Reading())}, Tables: told}, values)
 		}
 	}
 	if got := original.everything(t); got != want {

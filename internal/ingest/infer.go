@@ -68,6 +68,22 @@ func (n *inference) count(class *int64, v sqlite.Value, line int64) {
 	*class++
 }
 
+// with returns what both tell of one column, whose type a file declares or "".
+func (n inference) with(other *inference, declared string) inference {
+	both := n
+	both.integers, both.reals, both.infinities = n.integers+other.integers, n.reals+other.reals, n.infinities+other.infinities
+	both.texts, both.blobs = n.texts+other.texts, n.blobs+other.blobs
+	both.text = n.text && other.text
+	// What is text in one file and a number in another is not made a REAL of.
+	both.wide = n.wide || other.wide || n.text != other.text
+	both.dates = n.dates.with(other.dates)
+	was, _ := n.columnType(declared)
+	if now, _ := both.columnType(declared); now != was {
+		both.deciding, both.line = other.deciding, other.line
+	}
+	return both
+}
+
 // columnType returns the type and why it is that one. declared is what the file
 // says, or "".
 func (n *inference) columnType(declared string) (chosen, reason string) {

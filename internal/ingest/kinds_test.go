@@ -144,7 +144,7 @@ func TestSheets(t *testing.T) {
 	if got := shell(t, p.path, ".nullvalue NULL\nSELECT * FROM book;\n"); got != "2024-01-31|1.0\nNULL|2.5\n" {
 		t.Errorf("rows: %s", got)
 	}
-	report, err = p.take(path, Options{Sheet: "data", CSV: format.ReadDialect{Header: format.WithoutHeader}})
+	report, err = p.take(path, Options{Sheet: "data", Target: Target{CSV: &format.ReadDialect{Header: format.WithoutHeader}}})
 	if err != nil {
 		t.Fatal(err)
 	}

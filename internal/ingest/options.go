@@ -41,9 +41,8 @@ type Options struct {
 	Target                             // of the one table, when the file holds one
 	Tables           map[string]Target // of single tables, by their names in the file
 
-	CSV       format.ReadDialect // what is left zero is detected
-	NullTexts []string           // further texts that stand for NULL, in CSV and in text cells of XLSX
-	Sheet     string             // of a workbook; "" takes every sheet that has rows, each as a table
+	NullTexts []string // further texts that stand for NULL, in CSV and in text cells of XLSX
+	Sheet     string   // of a workbook; "" takes every sheet that has rows, each as a table
 	OnError   OnError
 
 	Receipt  *projectdb.Receipt // kept in the transaction of the rows, with the Report in JSON as its answer
@@ -59,12 +58,18 @@ type Target struct {
 	Skip    []string          // columns of the file that are left out
 	Types   map[string]string // column of the file → INTEGER, REAL, TEXT, BLOB, ANY, instead of the inferred type
 	Dates   bool              // texts such as 31.1.2026 become 2026-01-31 in columns of nothing else; date cells of XLSX always do
+
+	// CSV is how a file of text is read, and whether a sheet has a header. What is
+	// left zero is detected; nil for a single table is what is said for all.
+	CSV *format.ReadDialect
 }
 
 // Mode says what is done with the rows.
 type Mode string
 
-// The modes. All but Create need a table that the project has.
+// The modes. All but Create need a table that the project has; Append may also
+// name the new one that another table of the file becomes, so that several
+// sheets or members make one table.
 const (
 	Create  Mode = "create"  // make a new table
 	Append  Mode = "append"  // insert every row

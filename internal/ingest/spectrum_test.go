@@ -41,7 +41,7 @@ func TestCSVAsTheStandardSays(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProject(t)
-			report, err := p.take(write(t, "x.csv", test.content), Options{CSV: format.ReadDialect{Header: format.WithHeader}})
+			report, err := p.take(write(t, "x.csv", test.content), Options{Target: Target{CSV: &format.ReadDialect{Header: format.WithHeader}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func TestEncodingsCanBeTold(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProject(t)
 			d := format.ReadDialect{Header: format.WithHeader, Encoding: test.encoding, Delimiter: ','}
-			if _, err := p.take(write(t, "x.csv", test.content), Options{CSV: d}); err != nil {
+			if _, err := p.take(write(t, "x.csv", test.content), Options{Target: Target{CSV: &d}}); err != nil {
 				t.Fatal(err)
 			}
 			if got := shell(t, p.path, "SELECT * FROM x;\n"); got != test.want {
@@ -92,7 +92,7 @@ func TestEncodingsCanBeTold(t *testing.T) {
 	defer s.Close()
 	told := format.ReadDialect{Header: format.WithHeader, Encoding: format.UTF8, Delimiter: ','}
 	p := newProject(t)
-	if _, err := s.Load(t.Context(), p.DB, Options{CSV: told}); err != nil {
+	if _, err := s.Load(t.Context(), p.DB, Options{Target: Target{CSV: &told}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := shell(t, p.path, "SELECT count(*), hex(a), hex(b) FROM binary;\n"); got != "50|010203|04\n" {

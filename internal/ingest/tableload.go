@@ -39,7 +39,7 @@ func (t *tableLoad) load(ctx context.Context, db *projectdb.DB, report *Report) 
 func (t *tableLoad) survey(ctx context.Context, every bool) error {
 	t.surveys = make([]*survey, len(t.assigned))
 	for i, a := range t.assigned {
-		if a.target.Mode != Create && !a.target.Dates && !every {
+		if a.target.Mode != Create && a.onto == "" && !a.target.Dates && !every {
 			continue
 		}
 		var err error
@@ -97,18 +97,29 @@ func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report
 func (t *tableLoad) place(ctx context.Context, tables []projectdb.Table) (placed []*placement, err error) {
 	var faults problem.Faults
 	for i, a := range t.assigned {
-		p, err := t.placeOne(ctx, a, t.surveys[i], tables)
+		p, err := t.placeOne(ctx, a, t.surveys[i], tables, placed)
 		if !faults.Merge("", err) {
 			return nil, err
 		}
 		placed = append(placed, p)
 	}
-	return placed, faults.Err()
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	for _, p := range placed {
+		if p.inferred != nil {
+			p.noteDates()
+		}
+	}
+	return placed, nil
 }
 
-func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tables []projectdb.Table) (*placement, error) {
-	if a.target.Mode == Create {
+func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tables []projectdb.Table, placed []*placement) (*placement, error) {
+	switch {
+	case a.target.Mode == Create:
 		return a.design(sv)
+	case a.onto != "":
+		return a.joinTo(sv, placed)
 	}
 	rows, err := a.open(ctx)
 	if err != nil {
@@ -121,7 +132,20 @@ func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tabl
 	p, err := a.place(columns, tables)
 	if err == nil && sv != nil {
 		p.inferred = sv.found
-		p.noteDates()
+	}
+	return p, err
+}
+
+// joinTo places a table that is appended to a new one of the same file.
+func (a assignment) joinTo(sv *survey, placed []*placement) (*placement, error) {
+	at := slices.IndexFunc(placed, func(p *placement) bool { return p != nil && p.name == a.onto && p.target.Mode == Create })
+	if at < 0 {
+		return nil, nil // that table has a fault, which is told
+	}
+	p, err := a.placeIn(placed[at].table, sv.columns)
+	if err == nil {
+		p.inferred = sv.found
+		placed[at].join(p)
 	}
 	return p, err
 }
@@ -154,11 +178,11 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 	var err error
 	switch p.target.Mode {
 	case Create:
-		if p.table, err = l.CreateTable(p.table); err != nil {
+		if *p.table, err = l.CreateTable(*p.table); err != nil {
 			return r, err
 		}
 	case Replace:
-		if r.Deleted, err = l.Empty(&p.table); err != nil {
+		if r.Deleted, err = l.Empty(p.table); err != nil {
 			return r, err
 		}
 	}
@@ -216,12 +240,12 @@ func newRowWriter(l *projectdb.Loader, p *placement, placed []*placement) (w *ro
 		}
 	}()
 	if len(p.key) > 0 {
-		if w.update, err = l.Update(&p.table, names, p.key); err != nil {
+		if w.update, err = l.Update(p.table, names, p.key); err != nil {
 			return nil, err
 		}
 	}
 	if p.target.Mode != Update {
-		if w.insert, _, err = l.Insert(&p.table, names, false); err != nil {
+		if w.insert, _, err = l.Insert(p.table, names, false); err != nil {
 			return nil, err
 		}
 	}
@@ -229,7 +253,7 @@ func newRowWriter(l *projectdb.Loader, p *placement, placed []*placement) (w *ro
 	for i, other := range placed {
 		filled[i] = other.table.Name
 	}
-	w.references, err = l.References(&p.table, names, filled)
+	w.references, err = l.References(p.table, names, filled)
 	return w, err
 }
 

@@ -272,8 +272,9 @@ func fileTables(ctx context.Context, path, name string, kind Kind, o Options) ([
 			})
 		}}}, nil
 	}
-	return []tableSource{{name: name, text: true, nul: o.CSV.Complete(), open: func(ctx context.Context) (tableRows, error) {
-		rows, err := openCSV(ctx, path, o.CSV)
+	dialect := o.dialect(name)
+	return []tableSource{{name: name, text: true, nul: dialect.Complete(), open: func(ctx context.Context) (tableRows, error) {
+		rows, err := openCSV(ctx, path, dialect)
 		if err != nil {
 			return nil, err
 		}
@@ -326,21 +327,23 @@ func sheets(ctx context.Context, path, name string, o Options) ([]tableSource, e
 	}
 	var tables []tableSource
 	for _, sheet := range names {
-		t := tableSource{name: sheet, open: func(ctx context.Context) (tableRows, error) {
+		t := tableSource{name: sheet}
+		if len(names) == 1 && o.Sheet == "" {
+			t.name = name
+		}
+		header := o.dialect(t.name).Header != format.WithoutHeader
+		t.open = func(ctx context.Context) (tableRows, error) {
 			rows, err := openReaderAt(ctx, path, func(f *countedFile, size int64) (format.TableReader, error) {
 				book, err := format.OpenWorkbook(f, size)
 				if err != nil {
 					return nil, err
 				}
-				return book.Sheet(sheet, o.CSV.Header != format.WithoutHeader)
+				return book.Sheet(sheet, header)
 			})
 			if err != nil {
 				return nil, err
 			}
 			return withNullTexts(rows, o.NullTexts), nil
-		}}
-		if len(names) == 1 && o.Sheet == "" {
-			t.name = name
 		}
 		tables = append(tables, t)
 	}

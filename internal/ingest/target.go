@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ type assignment struct {
 	tableSource
 	target Target
 	field  string // what the target is called in the options, such as "tables.orders."
+	onto   string // the table of the file that becomes the new one this is appended to
 }
 
 // assign picks the tables of the file that are wanted, and says where each one
@@ -45,7 +47,30 @@ func assign(tables []tableSource, o Options) ([]assignment, error) {
 	if len(assigned) == 0 && faults.Len() == 0 {
 		faults.Add("include_tables", "No table of the file is left.")
 	}
-	return assigned, faults.Err()
+	return joined(assigned), faults.Err()
+}
+
+// joined finds the tables that are appended to new ones of the same file, and
+// puts them behind these.
+func joined(assigned []assignment) []assignment {
+	makers := map[string]string{}
+	for _, a := range assigned {
+		if a.target.Mode == Create {
+			makers[sqlite.Fold(a.target.newName(a.name))] = a.name
+		}
+	}
+	for i := range assigned {
+		if a := &assigned[i]; a.target.Mode == Append && a.target.Table != "" {
+			a.onto = makers[sqlite.Fold(a.target.Table)]
+		}
+	}
+	slices.SortStableFunc(assigned, func(a, b assignment) int { return cmp.Compare(min(len(a.onto), 1), min(len(b.onto), 1)) })
+	return assigned
+}
+
+// newName returns the name of the table that is made of one of the file.
+func (t Target) newName(source string) string {
+	return cmp.Or(t.Table, projectdb.AdjustName(source, "table", map[string]bool{}))
 }
 
 // unknownTables notes names in the options that the file does not have.
@@ -74,6 +99,15 @@ func (o Options) wants(name string) bool {
 	return (len(o.Include) == 0 || listed(o.Include)) && !listed(o.Exclude)
 }
 
+// dialect returns how a table of text is read.
+func (o Options) dialect(name string) format.ReadDialect {
+	own, _ := o.table(name)
+	if csv := own.or(o.Target).CSV; csv != nil {
+		return *csv
+	}
+	return format.ReadDialect{}
+}
+
 // table returns what the options say of a single table.
 func (o Options) table(name string) (Target, bool) {
 	for key, t := range o.Tables {
@@ -88,6 +122,9 @@ func (o Options) table(name string) (Target, bool) {
 func (t Target) or(all Target) Target {
 	if t.Mode == "" {
 		t.Mode = all.Mode
+	}
+	if t.CSV == nil {
+		t.CSV = all.CSV
 	}
 	t.Dates = t.Dates || all.Dates
 	return t
@@ -139,13 +176,13 @@ var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
 // placement is where the columns of a table of the file go.
 type placement struct {
 	assignment
-	source   []format.Column // all columns in the file
-	from     []int           // of them, those that come in
-	table    projectdb.Table // that is made or filled
-	into     []int           // columns of the table, beside from
-	key      []string        // of the table: upsert and update
-	inferred []inference     // of all columns in the file, if they were looked at
-	dialect  *Dialect        // of a CSV file, when it has been read
+	source   []format.Column  // all columns in the file
+	from     []int            // of them, those that come in
+	table    *projectdb.Table // that is made or filled; what is appended to a new one shares it
+	into     []int            // columns of the table, beside from
+	key      []string         // of the table: upsert and update
+	inferred []inference      // of all columns in the file, if they were looked at
+	dialect  *Dialect         // of a CSV file, when it has been read
 	notes    notes
 }
 
@@ -180,12 +217,17 @@ func (a *assignment) checkNames(columns []format.Column) error {
 
 // place decides where the columns of a table go that the project has.
 func (a assignment) place(columns []format.Column, tables []projectdb.Table) (*placement, error) {
-	p := &placement{assignment: a, source: columns}
 	table, err := a.existing(tables)
 	if err != nil {
 		return nil, err
 	}
-	p.table = *table
+	return a.placeIn(table, columns)
+}
+
+// placeIn decides where the columns go in a table that is there, or has been
+// designed.
+func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*placement, error) {
+	p := &placement{assignment: a, source: columns, table: table}
 	faults := problem.Faults{}
 	faults.Merge("", a.checkNames(columns))
 	byPlace := a.byPlace(columns, table)
@@ -220,10 +262,7 @@ func (a assignment) place(columns []format.Column, tables []projectdb.Table) (*p
 
 // existing returns the table that the rows go into.
 func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error) {
-	wanted := a.target.Table
-	if wanted == "" {
-		wanted = projectdb.AdjustName(a.name, "table", map[string]bool{})
-	}
+	wanted := a.target.newName(a.name)
 	names := make([]string, len(tables))
 	for i := range tables {
 		names[i] = tables[i].Name
@@ -263,7 +302,7 @@ func (p *placement) find(i int, byPlace bool, faults *problem.Faults) int {
 	}
 	switch {
 	case to < 0:
-		faults.Add(p.field+"columns."+name, "The table %s has no column %s%s Map the column to one that it has, or skip it.", p.table.Name, wanted, suggest(wanted, columnNamesOf(&p.table)))
+		faults.Add(p.field+"columns."+name, "The table %s has no column %s%s Map the column to one that it has, or skip it.", p.table.Name, wanted, suggest(wanted, columnNamesOf(p.table)))
 	case p.table.Columns[to].Generated != "" && mapped:
 		faults.Add(p.field+"columns."+name, "The column %s is generated and cannot be set.", wanted)
 		return -1
@@ -283,7 +322,7 @@ func (p *placement) findKey() error {
 	for i, name := range p.target.Key {
 		column := p.table.Column(name)
 		if column == nil {
-			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "The table %s has no column %s%s", p.table.Name, name, suggest(name, columnNamesOf(&p.table)))
+			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "The table %s has no column %s%s", p.table.Name, name, suggest(name, columnNamesOf(p.table)))
 			continue
 		}
 		p.key = append(p.key, column.Name)
@@ -297,7 +336,7 @@ func (p *placement) findKey() error {
 	case faults.Len() > 0:
 	case len(p.key) == 0:
 		faults.Add(p.field+"key", "The table %s has no primary key: name the columns by which its rows are recognized.", p.table.Name)
-	case !isUnique(&p.table, p.key):
+	case !isUnique(p.table, p.key):
 		faults.Add(p.field+"key", "Several rows of %s may have the same values in %s: a key is the primary key or unique.", p.table.Name, strings.Join(p.key, ", "))
 	}
 	for _, name := range p.key {
@@ -325,7 +364,7 @@ func columnNamesOf(t *projectdb.Table) []string {
 // design decides what the table is that is made.
 func (a assignment) design(sv *survey) (*placement, error) {
 	const mostColumns = 2000 // of a table of SQLite
-	p := &placement{assignment: a, source: sv.columns, inferred: sv.found}
+	p := &placement{assignment: a, source: sv.columns, inferred: sv.found, table: &projectdb.Table{}}
 	if err := a.checkNames(sv.columns); err != nil {
 		return nil, err
 	}
@@ -346,10 +385,7 @@ func (a assignment) design(sv *survey) (*placement, error) {
 	case len(p.from) > mostColumns:
 		return nil, invalid("The table has %d columns; %d are the most.", len(p.from), mostColumns)
 	}
-	p.table.Name = a.target.Table
-	if p.table.Name == "" {
-		p.table.Name = projectdb.AdjustName(a.name, "table", map[string]bool{})
-	}
+	p.table.Name = a.target.newName(a.name)
 	var faults problem.Faults
 	projectdb.CheckName(&faults, a.field+"table", p.table.Name)
 	for k, name := range allowedNames(wanted, "column", map[string]bool{}) {
@@ -361,8 +397,18 @@ func (a assignment) design(sv *survey) (*placement, error) {
 		}
 		p.table.Columns = append(p.table.Columns, projectdb.Column{Name: name, Type: p.chosen(i).Type})
 	}
-	p.noteDates()
 	return p, faults.Err()
+}
+
+// join makes the types of a new table those that the rows fit, too, that are
+// appended to it.
+func (p *placement) join(other *placement) {
+	for k, i := range other.from {
+		mine := p.from[slices.Index(p.into, other.into[k])]
+		both := p.inferred[mine].with(&other.inferred[i], p.source[mine].Type)
+		p.inferred[mine], other.inferred[i] = both, both
+		p.table.Columns[other.into[k]].Type = p.chosen(mine).Type
+	}
 }
 
 // noteDates says what becomes of dates.
