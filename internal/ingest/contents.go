@@ -2,11 +2,14 @@ package ingest
 
 import (
 	"archive/zip"
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -29,6 +32,7 @@ type part struct {
 	name     string // as its sender calls it
 	member   string // its name in a ZIP file, or ""
 	document bool   // the JSON of a database
+	blank    bool   // nothing is in it
 }
 
 // unpackContents finds out what is in a file. wanted is the kind that its
@@ -87,11 +91,11 @@ func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) erro
 		return err
 	}
 	for _, member := range members {
-		if member.UncompressedSize64 == 0 && len(members) > 1 {
+		p, err := s.unpackMember(ctx, z, member)
+		if errors.Is(err, errBlank) && len(members) > 1 {
 			c.notes.add("member "+member.Name, "It is empty and not imported.")
 			continue
 		}
-		p, err := s.unpackMember(ctx, z, member)
 		if err != nil {
 			return err
 		}
@@ -248,9 +252,13 @@ func inMember(name string, err error) error {
 	return invalid("In the member %q: %s", name, known.Details[0].Message).Because(err)
 }
 
+//lint:ignore ST1005 a client reads it as it is
+var errBlank = errors.New("The file is empty.")
+
 // recognize finds out the kind of the file by its content, unless it is known.
+// The name counts only where there is no content.
 func (p *part) recognize() error {
-	if p.kind != "" && p.kind != KindJSON {
+	if p.kind != "" && !slices.Contains([]Kind{KindCSV, KindJSON, KindNDJSON}, p.kind) {
 		return nil
 	}
 	f, err := os.Open(p.path)
@@ -261,6 +269,13 @@ func (p *part) recognize() error {
 	head, err := io.ReadAll(io.LimitReader(f, headSize))
 	if err != nil {
 		return unreadable(err)
+	}
+	if p.blank = len(bytes.TrimPrefix(head, []byte("\ufeff"))) == 0; p.blank {
+		p.kind = cmp.Or(p.kind, kindNamed(p.name))
+		if p.kind == "" {
+			return invalid("%s", errBlank).Because(errBlank)
+		}
+		return nil
 	}
 	if p.kind == "" {
 		p.kind, err = recognize(head)

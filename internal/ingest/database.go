@@ -38,7 +38,7 @@ func (s *Source) database(ctx context.Context, o Options) (*databaseLoad, error)
 	}
 	var assigned []assignment
 	if len(names) > 0 || len(o.Include) > 0 {
-		if assigned, err = assign(sources, o); err != nil {
+		if assigned, _, err = assign(sources, o); err != nil {
 			return nil, err
 		}
 	}

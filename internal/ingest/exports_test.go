@@ -173,9 +173,6 @@ func (x *exporter) compare(original project, plain bool, script string) {
 		comesBack("json", export.Order{Format: "json"}, Options{}, values)
 		told := toldTypes(mustTables(t, original))
 		for _, form := range []string{"zip-csv", "zip-ndjson", "zip-parquet"} {
-			if form == "zip-ndjson" && !fullTables(t, original) {
-				continue // a file without rows tells nothing of a table
-			}
 			comesBack(form, export.Order{Format: form}, Options{Target: Target{CSV: new(format.DefaultDialect().Reading())}, Tables: told}, values)
 		}
 	}
@@ -273,11 +270,4 @@ func TestExportsOfChinookComeBack(t *testing.T) {
 	original := x.project(1)
 	original.mustTake(t, path)
 	x.compare(original, true, "chinook")
-}
-
-// fullTables reports whether every table has rows.
-func fullTables(t *testing.T, p project) bool {
-	return !slices.ContainsFunc(mustTables(t, p), func(table projectdb.Table) bool {
-		return values(t, p.path, table.Name, columnNamesOf(&table), "1") == ""
-	})
 }

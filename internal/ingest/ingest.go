@@ -76,8 +76,6 @@ func readHead(path string) (resolved string, head []byte, err error) {
 		return "", nil, invalid("This is a folder, not a file.")
 	case !info.Mode().IsRegular():
 		return "", nil, invalid("This is not a regular file.")
-	case info.Size() == 0:
-		return "", nil, invalid("The file is empty.")
 	}
 	f, err := os.Open(resolved)
 	if err != nil {
@@ -146,7 +144,7 @@ func (s *Source) load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
 	var tables []tableSource
 	for _, p := range s.contents.files {
-		own, err := fileTables(ctx, p.path, p.tableName(), p.kind, o)
+		own, err := p.tables(ctx, o)
 		if err != nil {
 			return nil, p.explain(ctx, err)
 		}
@@ -154,8 +152,14 @@ func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
 			tables = append(tables, p.source(t))
 		}
 	}
-	assigned, err := assign(tables, o)
-	return &tableLoad{options: o, size: s.contents.size(), assigned: assigned, unchanged: s.unchanged}, err
+	if files := s.contents.files; len(files) == 1 && files[0].blank {
+		own, _ := o.table(tables[0].name)
+		if len(own.Types)+len(o.Target.Types) == 0 {
+			return nil, invalid("%s", errBlank) // who replaces all rows by none has to say it in another way
+		}
+	}
+	assigned, said, err := assign(tables, o)
+	return &tableLoad{options: o, size: s.contents.size(), assigned: assigned, notes: said, unchanged: s.unchanged}, err
 }
 
 // unchanged makes sure that the file is still what was opened.

@@ -34,6 +34,7 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 	if err := nameTables(placed, taken); err != nil {
 		return err
 	}
+	preview.Notes = append(preview.Notes, t.notes...)
 	for i, p := range placed {
 		if err := t.tryRows(ctx, p); err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"path"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -32,13 +34,24 @@ func recognize(head []byte) (Kind, error) {
 	if isTar(head) {
 		return "", invalid("The file is a tar archive: pack its files as a ZIP file.")
 	}
-	if len(head) == 0 {
-		return "", invalid("The file is empty.")
-	}
 	if _, err := format.Sniff(head); err != nil {
 		return "", notImportable(head, err)
 	}
 	return KindCSV, nil
+}
+
+// kindNamed returns the kind of file that the ending of a name is usual for, of
+// those that can be without a byte, or "".
+func kindNamed(name string) Kind {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".csv", ".tsv":
+		return KindCSV
+	case ".json":
+		return KindJSON
+	case ".ndjson", ".jsonl":
+		return KindNDJSON
+	}
+	return ""
 }
 
 // isTar reports whether a file is a tar archive.

@@ -62,7 +62,7 @@ func (a assignment) look(ctx context.Context, told func(rows, bytes int64)) (*su
 			sv.see(row, rows.line(), judge)
 		}
 	}
-	if a.text && !sv.header && len(sv.found) == 1 && sv.found[0].integers+sv.found[0].reals+sv.found[0].infinities+sv.found[0].texts == 0 {
+	if a.text && !sv.header && len(sv.found) == 1 && len(a.target.Types) == 0 && sv.found[0].integers+sv.found[0].reals+sv.found[0].infinities+sv.found[0].texts == 0 {
 		return nil, invalid(emptyLines)
 	}
 	return sv, nil

@@ -18,6 +18,7 @@ type tableLoad struct {
 	options   Options
 	size      int64 // of the file
 	assigned  []assignment
+	notes     notes        // about what is left out
 	unchanged func() error // fails when the file is not what it was
 
 	surveys []*survey
@@ -77,6 +78,7 @@ func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report
 	if err := nameTables(placed, taken); err != nil {
 		return err
 	}
+	report.Notes = append(report.Notes, t.notes...)
 	for _, p := range placed {
 		filled, err := t.fill(ctx, l, p, placed)
 		if err != nil {
@@ -185,6 +187,9 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 		if r.Deleted, err = l.Empty(p.table); err != nil {
 			return r, err
 		}
+	}
+	if len(p.from) == 0 {
+		return r, nil
 	}
 	w, err := newRowWriter(l, p, placed)
 	if err != nil {

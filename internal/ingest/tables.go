@@ -1,10 +1,13 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +23,8 @@ type tableSource struct {
 	text bool   // every value is text: what looks like a number is taken for one
 	nul  bool   // such text may hold NUL characters: nothing is detected by its content
 	open func(ctx context.Context) (tableRows, error)
+
+	rowless bool // there are no rows, and so nothing tells the columns
 }
 
 // tableRows reads the rows of a table.
@@ -207,6 +212,35 @@ func (n nullTextRows) next() ([]sqlite.Value, error) {
 	return row, err
 }
 
+// noRows are the rows of a table that has none.
+type noRows []format.Column
+
+// withoutRows opens a table without rows, whose columns are those of which the
+// types are told: in the order of their names, column_10 after column_9.
+func withoutRows(types map[string]string) func(context.Context) (tableRows, error) {
+	var columns noRows
+	place := func(name string) int {
+		n, err := strconv.Atoi(strings.TrimPrefix(name, "column_"))
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(types), func(a, b string) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), strings.Compare(a, b))
+	}) {
+		columns = append(columns, format.Column{Name: name})
+	}
+	return func(context.Context) (tableRows, error) { return columns, nil }
+}
+
+func (r noRows) columns() []format.Column      { return r }
+func (r noRows) next() ([]sqlite.Value, error) { return nil, io.EOF }
+func (r noRows) line() int64                   { return 0 }
+func (r noRows) bytes() int64                  { return 0 }
+func (r noRows) remarks() (*Dialect, notes)    { return nil, nil }
+func (r noRows) Close() error                  { return nil }
+
 // countedFile is a file that is read until ctx ends.
 type countedFile struct {
 	*os.File
@@ -257,15 +291,17 @@ func versionOf(path string) (version, error) {
 	return version{info.Size(), info.ModTime()}, nil
 }
 
-// fileTables returns the tables of a file that is one table, or one for each
-// sheet.
-func fileTables(ctx context.Context, path, name string, kind Kind, o Options) ([]tableSource, error) {
-	switch kind {
-	case KindJSON, KindNDJSON:
+// tables returns the tables of a file that is one table, or one for each sheet.
+func (p part) tables(ctx context.Context, o Options) ([]tableSource, error) {
+	path, name, kind := p.path, p.tableName(), p.kind
+	switch {
+	case p.blank:
+		return []tableSource{{name: name, text: kind == KindCSV, rowless: true}}, nil
+	case kind == KindJSON, kind == KindNDJSON:
 		return jsonTable(ctx, path, name, kind)
-	case KindXLSX:
+	case kind == KindXLSX:
 		return sheets(ctx, path, name, o)
-	case KindParquet:
+	case kind == KindParquet:
 		return []tableSource{{name: name, open: func(ctx context.Context) (tableRows, error) {
 			return openReaderAt(ctx, path, func(f *countedFile, size int64) (format.TableReader, error) {
 				return format.NewParquetReader(f, size)
@@ -301,6 +337,9 @@ func jsonTable(ctx context.Context, path, name string, kind Kind) ([]tableSource
 	}
 	if err != nil {
 		return nil, err
+	}
+	if t.Rows == 0 && len(t.Columns) == 0 {
+		return []tableSource{{name: name, rowless: true}}, nil
 	}
 	return []tableSource{{name: name, open: func(ctx context.Context) (tableRows, error) {
 		return openReader(ctx, path, func(f *countedFile) (format.TableReader, error) {

@@ -22,8 +22,8 @@ type assignment struct {
 }
 
 // assign picks the tables of the file that are wanted, and says where each one
-// goes.
-func assign(tables []tableSource, o Options) ([]assignment, error) {
+// goes, and what of them is left out.
+func assign(tables []tableSource, o Options) (assigned []assignment, said notes, err error) {
 	names := make([]string, len(tables))
 	for i, t := range tables {
 		names[i] = t.name
@@ -32,7 +32,6 @@ func assign(tables []tableSource, o Options) ([]assignment, error) {
 	if len(tables) > 1 {
 		faults.Merge("", o.Target.onlyForOne())
 	}
-	var assigned []assignment
 	for _, t := range tables {
 		if !o.wants(t.name) {
 			continue
@@ -42,12 +41,29 @@ func assign(tables []tableSource, o Options) ([]assignment, error) {
 			a.target, a.field = own.or(o.Target), "tables."+t.name+"."
 		}
 		faults.Merge("", a.target.check(a.field))
+		if a.rowless {
+			a.open = withoutRows(a.target.Types)
+		}
+		if a.rowless && a.target.Mode == Create && !a.tellsColumns(o) {
+			said.add("table "+t.name, "It has no rows, and nothing tells its columns: there is no such table now. Say their types to have it made.")
+			continue
+		}
 		assigned = append(assigned, a)
 	}
-	if len(assigned) == 0 && faults.Len() == 0 {
+	switch {
+	case len(assigned) > 0 || faults.Len() > 0:
+	case len(said) > 0:
+		return nil, nil, invalid("The file has no rows, and nothing tells the columns of a table: say their types.")
+	default:
 		faults.Add("include_tables", "No table of the file is left.")
 	}
-	return joined(assigned), faults.Err()
+	return joined(assigned), said, faults.Err()
+}
+
+// tellsColumns reports whether a table without rows can be made. Where the names
+// should have been in the file, it was cut short.
+func (a assignment) tellsColumns(o Options) bool {
+	return len(a.target.Types) > 0 && !(a.text && o.dialect(a.name).Header == format.WithHeader)
 }
 
 // joined finds the tables that are appended to new ones of the same file, and
@@ -228,6 +244,9 @@ func (a assignment) place(columns []format.Column, tables []projectdb.Table) (*p
 // designed.
 func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*placement, error) {
 	p := &placement{assignment: a, source: columns, table: table}
+	if a.rowless {
+		return p, nil
+	}
 	faults := problem.Faults{}
 	faults.Merge("", a.checkNames(columns))
 	byPlace := a.byPlace(columns, table)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/xuri/excelize/v2"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // TestTablesOfAZIPFileHaveDialectsOfTheirOwn reads members as they were written.
@@ -147,5 +149,70 @@ func TestFaultsOfJoinedTables(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v: got %v, want %s", test.tables, err, test.want)
 		}
+	}
+}
+
+// TestTablesWithoutRows come in as far as anything is known of them.
+func TestTablesWithoutRows(t *testing.T) {
+	told := map[string]string{"column_2": "REAL", "column_10": "TEXT"}
+	for _, test := range []struct {
+		name, file, content string
+		options             Options
+		want                string // columns of table x, or the end of the error
+	}{
+		{"NDJSON, not told", "x.ndjson", "", Options{}, "The file is empty."},
+		{"NDJSON, told", "x.ndjson", "", Options{Target: Target{Types: told}}, "column_2 REAL, column_10 TEXT"},
+		{"a CSV without a header, told", "x.csv", "\ufeff", Options{Target: Target{
+			Types: told, Columns: map[string]string{"column_2": "b"}, CSV: &format.ReadDialect{Header: format.WithoutHeader},
+		}}, "b REAL, column_10 TEXT"},
+		{"a CSV that lost its header", "x.csv", "", Options{Target: Target{Types: told, CSV: &format.ReadDialect{Header: format.WithHeader}}}, "nothing tells the columns of a table: say their types."},
+		{"JSON, not told", "x.json", "[ ]", Options{}, "nothing tells the columns of a table: say their types."},
+		{"JSON, told", "x.json", "[\n]\n", Options{Target: Target{Types: told}}, "column_2 REAL, column_10 TEXT"},
+		{"no kind", "x", "", Options{Target: Target{Types: told}}, "The file is empty."},
+		{"a column that is only NULL", "x.csv", "\n\n", Options{Target: Target{Types: map[string]string{"column_1": "REAL"}, CSV: &format.ReadDialect{Header: format.WithoutHeader}}}, "column_1 REAL"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			report, err := newProject(t).take(write(t, test.file, test.content), test.options)
+			if err != nil {
+				var known *problem.Error
+				if !errors.As(err, &known) || !strings.HasSuffix(known.Message, test.want) {
+					t.Error(err)
+				}
+				return
+			}
+			if got := types(report); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// TestMembersWithoutRows leave the others alone, and empty a table if that is
+// what is asked for.
+func TestMembersWithoutRows(t *testing.T) {
+	path := write(t, "x.zip", zipped(t, "a.ndjson", "", "b.csv", "n\n1\n", "c.json", "[]", "d.csv", "", "e.ndjson", "", "f.dat", "", "people.json", "[]"))
+	p := newProject(t)
+	p.mustTake(t, database(t, "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO people VALUES (1, 'Ada'), (2, 'Bob');"))
+	report, err := p.take(path, Options{Tables: map[string]Target{
+		"a": {Types: map[string]string{"z": "TEXT", "id": "INTEGER"}}, "people": {Mode: Replace}, "e": {Mode: Append, Table: "b"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"member f.dat: It is empty and not imported.",
+		"table c: It has no rows, and nothing tells its columns: there is no such table now. Say their types to have it made.",
+		"table d: It has no rows, and nothing tells its columns: there is no such table now. Say their types to have it made.",
+	}
+	if diff := cmp.Diff(want, texts(report.Notes)); diff != "" {
+		t.Error(diff)
+	}
+	got := shell(t, p.path, "SELECT name, type FROM pragma_table_info('a');\nSELECT (SELECT count(*) FROM b), (SELECT count(*) FROM people);\n")
+	if want := "id|INTEGER\nz|TEXT\n1|0\n"; got != want {
+		t.Errorf("got %s", got)
+	}
+	_, err = p.take(write(t, "people.json", ""), Options{Target: Target{Mode: Replace}})
+	if err == nil || !strings.Contains(err.Error(), "The file is empty.") {
+		t.Errorf("an empty file in the place of a table: %v", err)
 	}
 }
