@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -63,6 +65,32 @@ func TestFilesComeInAlikeByEitherWay(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCommandsUnpackInTheDataFolder have no other place for it, and leave
+// nothing there.
+func TestCommandsUnpackInTheDataFolder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "people.csv.gz")
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := io.WriteString(w, "id,name\n1,Ada\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), os.WriteFile(file, packed.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	data := t.TempDir()
+	t.Setenv("TMPDIR", filepath.Join(data, "there is no such folder"))
+	command(t, "import", file, "--project", "p", "--data", data)
+	command(t, "quickstart", "--once", "--listen", "127.0.0.1:0", "--from", file, "--data", data)
+	scratch := filepath.Join(data, "imports", "tmp")
+	if err := os.MkdirAll(filepath.Join(scratch, "left-by-a-crash", "more"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	command(t, "import", file, "--project", "q", "--data", data)
+	if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
+		t.Errorf("the folder for unpacking holds %v, %v", left, err)
 	}
 }
 

@@ -133,6 +133,10 @@ func (m *Imports) Close() error {
 	return m.book.db.Close()
 }
 
+// Scratch is the folder for what has to be unpacked, which the next Open clears
+// of what a crash has left.
+func (m *Imports) Scratch() string { return m.folder.scratch() }
+
 // MaxBytes is how large an upload may be.
 func (m *Imports) MaxBytes() int64 { return m.config.MaxBytes }
 
