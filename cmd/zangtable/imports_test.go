@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,56 +18,174 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// dump has the shell write the tables and rows of a project as SQL.
-func dump(t *testing.T, shell, file string) string {
+// visibleTables lists the tables of a project that are not the server's own.
+const visibleTables = "SELECT s.name FROM sqlite_schema AS s WHERE " + visible + " ORDER BY s.name"
+
+// holds has the shell tell all that the tables of a project are and hold, and
+// how many rows that is.
+func holds(t *testing.T, shell, file string) (text string, rows int) {
 	t.Helper()
-	const visible = `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT LIKE '\_%' ESCAPE '\' ORDER BY name`
-	var text strings.Builder
-	for _, table := range strings.Fields(query(t, shell, file, visible)) {
-		text.WriteString(query(t, shell, file, ".dump "+table))
+	var all strings.Builder
+	for _, table := range strings.Fields(query(t, shell, file, visibleTables)) {
+		all.WriteString(query(t, shell, file, "SELECT sql FROM sqlite_schema WHERE tbl_name = '"+table+"' ORDER BY name"))
+		columns := strings.Split(strings.TrimSpace(query(t, shell, file, "SELECT name FROM pragma_table_xinfo('"+table+"')")), "\n")
+		list := values(t, shell, file, table, columns)
+		for _, row := range list {
+			fmt.Fprintln(&all, strings.Join(row, "|"))
+		}
+		rows += len(list)
 	}
-	return text.String()
+	return all.String(), rows
 }
 
-// TestFilesComeInAlikeByEitherWay takes real files in by the command, as a new
-// project over HTTP, and into an empty project over HTTP, and lets the sqlite3
-// shell compare what is there.
+// realFiles returns the path of every file to import among the real ones.
+func realFiles(t *testing.T) (paths []string) {
+	t.Helper()
+	folder := realFile(t, "")
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if entry.Name() != "README.md" {
+			paths = append(paths, filepath.Join(folder, entry.Name()))
+		}
+	}
+	if len(paths) == 0 {
+		t.Fatalf("no files in %s", folder)
+	}
+	return paths
+}
+
+// rowsIn counts the rows of a real file by other readers.
+func rowsIn(t *testing.T, shell, path string) (rows int) {
+	t.Helper()
+	if filepath.Ext(path) == ".csv" {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		records, err := csv.NewReader(f).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(records) - 1
+	}
+	for _, table := range strings.Fields(query(t, shell, path, visibleTables)) {
+		n, err := strconv.Atoi(strings.TrimSpace(query(t, shell, path, `SELECT count(*) FROM "`+table+`"`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows += n
+	}
+	return rows
+}
+
+// TestFilesComeInAlikeByEitherWay takes every real file in by the command, as a
+// new project over HTTP, and into an empty project over HTTP, in one piece and in
+// parts. The sqlite3 shell compares what is there; the reports are the same.
 func TestFilesComeInAlikeByEitherWay(t *testing.T) {
 	shell := testkit.Tool(t, "sqlite3")
-	for _, name := range []string{"chinook.sqlite", "tweets.csv", "police-deaths.csv"} {
+	for _, path := range realFiles(t) {
+		name := filepath.Base(path)
 		t.Run(name, func(t *testing.T) {
-			path := realFile(t, name)
 			data := t.TempDir()
-			command(t, "import", path, "--project", "by_command", "--data", data)
+			var byCommand struct{ Report json.RawMessage }
+			if err := json.Unmarshal([]byte(command(t, "import", path, "--project", "by_command", "--json", "--data", data)), &byCommand); err != nil {
+				t.Fatal(err)
+			}
 			command(t, "project", "create", "empty", "--name", "Empty", "--data", data)
+			command(t, "project", "create", "parts", "--name", "Parts", "--data", data)
 			server := start(t, data, "empty", command(t, "token", "create", "--project", "empty", "--data", data))
-			for _, target := range []string{
-				"/import-project?options=" + url.QueryEscape(`{"project_slug":"by_http"}`),
-				"/projects/empty/imports",
-			} {
-				file, err := os.Open(path)
-				if err != nil {
+			reports := [][]byte{
+				server.send(t, "/import-project?options="+url.QueryEscape(`{"project_slug":"by_http"}`), path),
+				server.send(t, "/projects/empty/imports", path),
+			}
+			server.token = command(t, "token", "create", "--project", "parts", "--data", data)
+			reports = append(reports, server.sendInParts(t, "parts", path))
+
+			want, rows := holds(t, shell, filepath.Join(data, "projects", "1.db"))
+			if expected := rowsIn(t, shell, path); rows != expected || rows == 0 {
+				t.Fatalf("%d rows came in of %d", rows, expected)
+			}
+			for _, id := range []string{"2", "3", "4"} {
+				if got, _ := holds(t, shell, filepath.Join(data, "projects", id+".db")); got != want {
+					t.Errorf("project %s differs from that of the command", id)
+				}
+			}
+			var report any
+			if err := json.Unmarshal(byCommand.Report, &report); err != nil {
+				t.Fatal(err)
+			}
+			for i, text := range reports {
+				var other any
+				if err := json.Unmarshal(text, &other); err != nil {
 					t.Fatal(err)
 				}
-				defer file.Close()
-				if status, answer := server.post(t, target, file, "X-File-Name", name, "Prefer", "wait=60"); status != http.StatusCreated {
-					t.Fatalf("%s: %d %s", target, status, answer)
-				}
-			}
-			want := dump(t, shell, filepath.Join(data, "projects", "1.db"))
-			if !strings.Contains(want, "INSERT INTO") {
-				t.Fatalf("the dump is %q", want)
-			}
-			for _, id := range []string{"2", "3"} {
-				if dump(t, shell, filepath.Join(data, "projects", id+".db")) != want {
-					t.Errorf("project %s differs from that of the command", id)
+				if diff := cmp.Diff(report, other); diff != "" {
+					t.Errorf("report %d of HTTP differs: %s", i, diff)
 				}
 			}
 		})
 	}
+}
+
+// reportOf returns the report in an answer that has a ready import.
+func reportOf(t *testing.T, status int, answer string) []byte {
+	t.Helper()
+	var got struct {
+		Data struct {
+			Import struct {
+				Status string
+				Report json.RawMessage
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(answer), &got); err != nil || got.Data.Import.Status != "ready" {
+		t.Fatalf("%d %s, %v", status, answer, err)
+	}
+	return got.Data.Import.Report
+}
+
+// send imports a file that is sent in one piece, and returns the report.
+func (p *process) send(t *testing.T, target, path string) []byte {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	status, answer := p.post(t, target, file, "X-File-Name", filepath.Base(path), "Prefer", "wait=60")
+	return reportOf(t, status, answer)
+}
+
+// sendInParts imports a file that is sent in three parts, and returns the
+// report.
+func (p *process) sendInParts(t *testing.T, project, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := base64.StdEncoding.EncodeToString([]byte(filepath.Base(path)))
+	made := p.tus(t, "POST", "/projects/"+project+"/imports", "", "Upload-Length", strconv.Itoa(len(content)), "Upload-Metadata", "filename "+name)
+	address := made.Header.Get("Location")
+	third := len(content)/3 + 1
+	for offset := 0; offset < len(content); offset += third {
+		part := string(content[offset:min(offset+third, len(content))])
+		response := p.tus(t, "PATCH", address, part, "Upload-Offset", strconv.Itoa(offset), "Content-Type", "application/offset+octet-stream")
+		if response.StatusCode != http.StatusNoContent {
+			t.Fatal(response.Status)
+		}
+	}
+	status, _, answer := p.get(t, address+"?wait=60")
+	return reportOf(t, status, string(answer))
 }
 
 // TestCommandsUnpackInTheDataFolder have no other place for it, and leave
