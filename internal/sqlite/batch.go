@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"math"
-	"slices"
 )
 
 // Kind is the storage class of one value.
@@ -65,14 +64,6 @@ func (b *Batch) Reset(columns int) {
 	b.Columns, b.Rows, b.cells, b.arena = columns, 0, b.cells[:0], b.arena[:0]
 }
 
-// grow lengthens the arena by n bytes.
-func (b *Batch) grow(n int) {
-	if free := cap(b.arena) - len(b.arena); free < n {
-		b.arena = slices.Grow(b.arena, n)
-	}
-	b.arena = b.arena[:len(b.arena)+n]
-}
-
 func realCell(f float64) Cell { return Cell{Kind: Real, bits: math.Float64bits(f)} }
 
 // Append adds one row of values, as many as the batch has columns. It is how
@@ -80,19 +71,24 @@ func realCell(f float64) Cell { return Cell{Kind: Real, bits: math.Float64bits(f
 // Stmt.Fill.
 func (b *Batch) Append(row ...Value) {
 	for _, v := range row {
-		c := Cell{Kind: v.Kind}
-		switch v.Kind {
-		case Integer:
-			c.bits = uint64(v.Int)
-		case Real:
-			c = realCell(v.Float)
-		case Text, Blob:
-			c.bits, c.size = uint64(len(b.arena)), uint32(len(v.Bytes))
-			b.arena = append(b.arena, v.Bytes...)
-		}
-		b.cells = append(b.cells, c)
+		b.cells = append(b.cells, b.cell(v))
 	}
 	b.Rows++
+}
+
+// cell returns a cell that holds v, whose bytes are copied into the arena.
+func (b *Batch) cell(v Value) Cell {
+	c := Cell{Kind: v.Kind}
+	switch v.Kind {
+	case Integer:
+		c.bits = uint64(v.Int)
+	case Real:
+		c = realCell(v.Float)
+	case Text, Blob:
+		c.bits, c.size = uint64(len(b.arena)), uint32(len(v.Bytes))
+		b.arena = append(b.arena, v.Bytes...)
+	}
+	return c
 }
 
 // Value returns a cell as a Value. Its bytes are those of the arena, not a

@@ -10,10 +10,10 @@ import (
 
 // Conn is one connection. It belongs to one goroutine at a time.
 type Conn struct {
-	c     *zs.Conn
-	idle  map[string]idleStmt // prepared statements not in use, by SQL text
-	clock uint64              // counts uses, to find the statement unused for longest
-	utf8  bool                // texts are known to be stored in UTF-8
+	c             *zs.Conn
+	idle          map[string]idleStmt // prepared statements not in use, by SQL text
+	clock         uint64              // counts uses, to find the statement unused for longest
+	stopReadAhead func()              // of one that is pinned
 }
 
 type idleStmt struct {
@@ -89,6 +89,9 @@ const maxForeignValue = 256 << 20
 
 // Close closes the connection and its statements.
 func (c *Conn) Close() error {
+	if c.stopReadAhead != nil {
+		c.stopReadAhead()
+	}
 	for _, idle := range c.idle {
 		idle.stmt.Finalize()
 	}

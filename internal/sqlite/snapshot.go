@@ -38,13 +38,15 @@ func (db *DB) Snapshot(ctx context.Context, n int) (*Snapshot, error) {
 
 // pin begins a read transaction that holds the present state. BEGIN alone, or
 // a statement that reads no table, does not.
-func (c *Conn) pin() error {
+func (c *Conn) pin() (err error) {
 	if err := c.Exec("BEGIN"); err != nil {
 		return err
 	}
-	encoding, err := c.Text("PRAGMA encoding")
-	c.utf8 = encoding == "UTF-8"
-	return errors.Join(err, c.Exec("SELECT 1 FROM sqlite_schema LIMIT 1"))
+	if err := c.Exec("SELECT 1 FROM sqlite_schema LIMIT 1"); err != nil {
+		return err
+	}
+	c.stopReadAhead, err = startReadAhead(c.c)
+	return err
 }
 
 // Interrupt lets the end of ctx stop whatever runs on the snapshot's

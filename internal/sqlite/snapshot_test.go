@@ -71,9 +71,6 @@ func TestSnapshotStaysWhileTheDatabaseChanges(t *testing.T) {
 	if name, err := s.Conns[0].Text("SELECT name FROM item"); err != nil || name != "old" {
 		t.Errorf("the snapshot sees %q, %v", name, err)
 	}
-	if !s.Conns[0].utf8 {
-		t.Error("texts are not known to be UTF-8")
-	}
 }
 
 func TestSnapshotInterrupt(t *testing.T) {

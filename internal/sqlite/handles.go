@@ -1,0 +1,38 @@
+package sqlite
+
+import (
+	"errors"
+	"reflect"
+	"unsafe"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+	zs "zombiezen.com/go/sqlite"
+)
+
+// The driver has no way to what it wraps, hence the reflection. Tests hold it:
+// they fail when a driver has other fields.
+
+// handles returns the library's own form of a connection.
+func handles(c *zs.Conn) (thread *libc.TLS, db uintptr, err error) {
+	fields := reflect.ValueOf(c).Elem()
+	tls, handle := fields.FieldByName("tls"), fields.FieldByName("conn")
+	if tls.Kind() != reflect.Pointer || handle.Kind() != reflect.Uintptr {
+		return nil, 0, errors.New("the driver has other fields than this program was built for")
+	}
+	return (*libc.TLS)(tls.UnsafePointer()), uintptr(handle.Uint()), nil
+}
+
+// program returns the library's own form of a statement.
+func program(s *zs.Stmt) *lib.TVdbe {
+	return view[lib.TVdbe](uintptr(reflect.ValueOf(s).Elem().FieldByName("stmt").Uint()))
+}
+
+// view returns what is at an address of the library's memory, of which Go knows
+// nothing.
+func view[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }
+
+// function returns the function at an address that the library calls, and
+// functionAddress what the library takes for its address.
+func function[F any](address uintptr) F  { return *(*F)(unsafe.Pointer(&address)) }
+func functionAddress[F any](f F) uintptr { return *(*uintptr)(unsafe.Pointer(&f)) }
