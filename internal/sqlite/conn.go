@@ -13,7 +13,7 @@ type Conn struct {
 	c             *zs.Conn
 	idle          map[string]idleStmt // prepared statements not in use, by SQL text
 	clock         uint64              // counts uses, to find the statement unused for longest
-	stopReadAhead func()              // of one that is pinned
+	stopReadAhead func()              // of one that belongs to a snapshot
 }
 
 type idleStmt struct {

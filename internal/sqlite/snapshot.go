@@ -33,20 +33,21 @@ func (db *DB) Snapshot(ctx context.Context, n int) (*Snapshot, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
+	for _, c := range s.Conns {
+		if c.stopReadAhead, err = startReadAhead(c.c); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
 	return s, nil
 }
 
 // pin begins a read transaction that holds the present state. BEGIN alone, or
 // a statement that reads no table, does not.
-func (c *Conn) pin() (err error) {
+func (c *Conn) pin() error {
 	if err := c.Exec("BEGIN"); err != nil {
 		return err
 	}
-	if err := c.Exec("SELECT 1 FROM sqlite_schema LIMIT 1"); err != nil {
-		return err
-	}
-	c.stopReadAhead, err = startReadAhead(c.c)
-	return err
+	return c.Exec("SELECT 1 FROM sqlite_schema LIMIT 1")
 }
 
 // Interrupt lets the end of ctx stop whatever runs on the snapshot's
