@@ -1,11 +1,15 @@
 package main
 
 import (
+	"archive/zip"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +23,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/xuri/excelize/v2"
 
 	"github.com/zangtable/zangtable/internal/testkit"
 )
@@ -33,6 +38,7 @@ func TestReferenceHolds(t *testing.T) {
 			t.Parallel()
 			examples := readExamples(t, page)
 			r := openReader(t)
+			maps.Copy(r.vars, readFiles(t, page))
 			for _, x := range examples {
 				if fault := r.play(x); fault != "" {
 					t.Errorf("%s:%d: %s %s\n%s", page, x.line, x.method, x.target, fault)
@@ -74,75 +80,93 @@ func TestReferenceIsComplete(t *testing.T) {
 }
 
 // TestReferenceShowsEveryOption looks for an example that succeeds of each field
-// and parameter that orders of exports, and questions about them, can have.
+// and parameter that orders of exports and imports, and questions about them, can
+// have.
 func TestReferenceShowsEveryOption(t *testing.T) {
-	shown := map[string]bool{}
-	for _, x := range readExamples(t, "../../docs/api/exports.md") {
-		if x.status >= 300 || !strings.Contains(x.target, "/export") {
-			continue
-		}
-		target, err := url.Parse(x.target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name := range target.Query() {
-			shown[name] = true
-		}
-		for _, header := range x.headers {
-			shown[header[0]] = true
-		}
-		if x.body != "" {
-			noteFields(t, shown, "", []byte(x.body))
-		}
-	}
-	_, body, err := openReader(t).do(example{method: "GET", target: "/openapi.json"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var document struct {
-		Paths map[string]map[string]struct {
-			Parameters  []struct{ Name, In string }
-			RequestBody struct {
-				Content map[string]struct{ Schema described }
+	document := readDocument(t)
+	for _, part := range []struct {
+		page, path, single string // what is said of single tables
+		headers            []string
+		atLeast            int
+	}{
+		{"exports", "/export", "table_options", []string{"Prefer"}, 60},
+		{"imports", "/import", "tables", []string{
+			"Prefer", "X-File-Name", "Repr-Digest", "Tus-Resumable", "Upload-Length", "Upload-Metadata", "Upload-Offset", "Content-Digest", "Idempotency-Key",
+		}, 100},
+	} {
+		shown := map[string]bool{}
+		for _, x := range readExamples(t, "../../docs/api/"+part.page+".md") {
+			if x.status < 300 && strings.Contains(x.target, part.path) {
+				x.note(t, shown, part.single)
 			}
 		}
-		Components struct{ Schemas map[string]described }
-	}
-	if err := json.Unmarshal([]byte(body), &document); err != nil {
-		t.Fatal(err)
-	}
-	fields := 0
-	check := func(operation, name string) {
-		fields++
-		if !shown[name] {
-			t.Errorf("no example of %s shows %s", operation, name)
-		}
-	}
-	for path, operations := range document.Paths {
-		if !strings.Contains(path, "/export") {
-			continue
-		}
-		for method, operation := range operations {
-			for _, parameter := range operation.Parameters {
-				if parameter.In == "query" || parameter.Name == "Prefer" {
-					check(method+" "+path, parameter.Name)
-				}
+		fields := 0
+		for path, operations := range document.Paths {
+			if !strings.Contains(path, part.path) {
+				continue
 			}
-			for _, content := range operation.RequestBody.Content {
-				for name, field := range content.Schema.in(document.Components.Schemas).Properties {
-					check(method+" "+path, name)
-					if options := field.AdditionalProperties; options != nil && name == "table_options" {
-						for option := range options.in(document.Components.Schemas).Properties {
-							check(method+" "+path, name+"."+option)
-						}
+			for method, operation := range operations {
+				for _, name := range operation.options(document.Components.Schemas, part.single, part.headers) {
+					if fields++; !shown[name] {
+						t.Errorf("no example of %s %s shows %s", method, path, name)
 					}
 				}
 			}
 		}
+		if fields < part.atLeast {
+			t.Errorf("only %d fields and parameters of %s were found", fields, part.page)
+		}
 	}
-	if fields < 60 {
-		t.Errorf("only %d fields and parameters were found", fields)
+}
+
+// apiDocument is what the test reads of /openapi.json.
+type apiDocument struct {
+	Paths      map[string]map[string]operation
+	Components struct{ Schemas map[string]described }
+}
+
+type operation struct {
+	Parameters  []struct{ Name, In string }
+	RequestBody struct {
+		Content map[string]struct{ Schema described }
 	}
+}
+
+func readDocument(t *testing.T) (document apiDocument) {
+	t.Helper()
+	_, body, err := openReader(t).do(example{method: "GET", target: "/openapi.json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(body), &document); err != nil {
+		t.Fatal(err)
+	}
+	return document
+}
+
+// options returns the names of what can be said to an operation; after a dot
+// those of a single table.
+func (o operation) options(schemas map[string]described, single string, headers []string) (names []string) {
+	for _, parameter := range o.Parameters {
+		if parameter.In == "query" || slices.Contains(headers, parameter.Name) {
+			names = append(names, parameter.Name)
+		}
+	}
+	for media, content := range o.RequestBody.Content {
+		fields := content.Schema.in(schemas).Properties
+		if media == "multipart/form-data" {
+			fields = fields["options"].in(schemas).Properties
+		}
+		for name, field := range fields {
+			names = append(names, name)
+			if name == single {
+				for option := range field.AdditionalProperties.in(schemas).Properties {
+					names = append(names, name+"."+option)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // described is what the test reads of a schema.
@@ -170,9 +194,45 @@ func (d described) in(schemas map[string]described) described {
 	return d
 }
 
+// note notes everything that an example says: parameters, headers, and the
+// fields of its body or of its options.
+func (x example) note(t *testing.T, shown map[string]bool, single string) {
+	t.Helper()
+	target, err := url.Parse(x.target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range target.Query() {
+		shown[name] = true
+	}
+	media := "application/json"
+	for _, header := range x.headers {
+		shown[header[0]] = true
+		if header[0] == "Content-Type" {
+			media = header[1]
+		}
+	}
+	options := target.Query().Get("options")
+	switch kind, parameters, err := mime.ParseMediaType(media); {
+	case err != nil:
+		t.Fatal(err)
+	case kind == "multipart/form-data":
+		form, err := multipart.NewReader(strings.NewReader(x.body), parameters["boundary"]).ReadForm(1 << 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		options = strings.Join(form.Value["options"], "")
+	case kind == "application/json" && strings.HasPrefix(x.body, "{"):
+		options = x.body
+	}
+	if options != "" {
+		noteFields(t, shown, "", single, []byte(options))
+	}
+}
+
 // noteFields notes the fields of an order, and with a prefix those that it has
 // for single tables.
-func noteFields(t *testing.T, shown map[string]bool, prefix string, body []byte) {
+func noteFields(t *testing.T, shown map[string]bool, prefix, single string, body []byte) {
 	t.Helper()
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
@@ -180,7 +240,7 @@ func noteFields(t *testing.T, shown map[string]bool, prefix string, body []byte)
 	}
 	for name, value := range fields {
 		shown[prefix+name] = true
-		if name != "table_options" {
+		if name != single {
 			continue
 		}
 		var tables map[string]json.RawMessage
@@ -188,7 +248,7 @@ func noteFields(t *testing.T, shown map[string]bool, prefix string, body []byte)
 			t.Fatal(err)
 		}
 		for _, options := range tables {
-			noteFields(t, shown, name+".", options)
+			noteFields(t, shown, name+".", single, options)
 		}
 	}
 }
@@ -272,6 +332,84 @@ func readExamples(t *testing.T, page string) (all []example) {
 		}
 	}
 	return all
+}
+
+// shownFile is a block that shows a member of a ZIP file, or a sheet of a workbook.
+var shownFile = regexp.MustCompile("(?ms)^```csv ([^\n/]+)/([^\n]+)\n(.*?)\n```$")
+
+// readFiles makes the files whose members or sheets a page shows.
+func readFiles(t *testing.T, page string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := map[string][][2]string{}
+	for _, block := range shownFile.FindAllStringSubmatch(string(text), -1) {
+		members[block[1]] = append(members[block[1]], [2]string{block[2], block[3] + "\n"})
+	}
+	files := map[string]string{}
+	for name, list := range members {
+		var content bytes.Buffer
+		if filepath.Ext(name) == ".xlsx" {
+			err = writeBook(&content, list)
+		} else {
+			err = writeZIP(&content, list)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = content.String()
+	}
+	return files
+}
+
+func writeZIP(out io.Writer, members [][2]string) error {
+	z := zip.NewWriter(out)
+	for _, member := range members {
+		w, err := z.Create(member[0])
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(w, member[1]); err != nil {
+			return err
+		}
+	}
+	return z.Close()
+}
+
+// writeBook writes a workbook, in which numbers are numbers.
+func writeBook(out io.Writer, sheets [][2]string) error {
+	book := excelize.NewFile()
+	defer book.Close()
+	for i, sheet := range sheets {
+		if _, err := book.NewSheet(sheet[0]); err != nil {
+			return err
+		}
+		records, err := csv.NewReader(strings.NewReader(sheet[1])).ReadAll()
+		if err != nil {
+			return err
+		}
+		for row, record := range records {
+			cells := make([]any, len(record))
+			for i, text := range record {
+				if cells[i] = text; row > 0 {
+					if number, err := strconv.ParseFloat(text, 64); err == nil {
+						cells[i] = number
+					}
+				}
+			}
+			if err := book.SetSheetRow(sheet[0], fmt.Sprintf("A%d", row+1), &cells); err != nil {
+				return err
+			}
+		}
+		if i == 0 {
+			if err := book.DeleteSheet("Sheet1"); err != nil {
+				return err
+			}
+		}
+	}
+	return book.Write(out)
 }
 
 // parseExample reads a request, the line with the status, and the answer.

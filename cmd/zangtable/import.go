@@ -28,6 +28,7 @@ type importFile struct {
 	Columns map[string]string `name:"map" mapsep:"," placeholder:"COLUMN=COLUMN,…" help:"Columns of the file, and those of the table that they go into."`
 	Skip    []string          `placeholder:"COLUMN,…" help:"Columns of the file that are left out."`
 	Types   map[string]string `mapsep:"," placeholder:"COLUMN=TYPE,…" help:"Types of columns of the new table: INTEGER, REAL, TEXT, BLOB or ANY; otherwise inferred."`
+	Dates   bool              `help:"Write dates as 2006-01-31, in columns that have nothing else."`
 	Null    []string          `placeholder:"TEXT,…" help:"CSV, Excel: texts that stand for NULL."`
 	Sheet   string            `help:"Excel: the sheet, otherwise each one as a table."`
 
@@ -87,7 +88,7 @@ func (cmd *importFile) order() (server.ImportOrder, error) {
 			Include: cmd.Include, Exclude: cmd.Exclude,
 			Target: ingest.Target{
 				Table: cmd.Table, Mode: ingest.Mode(cmd.Mode), Key: cmd.Key, Columns: cmd.Columns, Skip: cmd.Skip, Types: cmd.Types,
-				CSV: &dialect,
+				Dates: cmd.Dates, CSV: &dialect,
 			},
 			NullTexts: cmd.Null, Sheet: cmd.Sheet, OnError: onError,
 		},
