@@ -52,6 +52,13 @@ func TestChinookInEveryFormat(t *testing.T) {
 	x.proveQuery(t, `SELECT * FROM Track ORDER BY TrackId`, "Track")
 }
 
+// hardTexts are texts that something or other gets wrong.
+var hardTexts = []string{
+	"", " ", " padded ", "a,b", `say "hi"`, `"`, `""`, "two\nlines", "cr\ronly", "cr\r\nlf", "\r\n", "\n", "😀 zoë", "bad \xff\xc3( utf-8", "\xed\xa0\x80", "\xf0\x9f\x98",
+	"nul \x00 here", "\x00", "\x01\x1f control", "\x7f\u0085\u2028", "\ufffe\uffff\ufffd", "_x0041_", "_x005F_x0041_", "=1+1", "+1", "-1", "@x", "'=1", "\tx", "NULL", `\N`, "null",
+	"1", "1.0", "007", "1e5", "Infinity", "true", `\.`, "\ufeffbom", "</c><x>&amp;", "]]>", "a\u202eb", strings.Repeat("é", 32767),
+}
+
 // hardSQL makes tables of hard values: each stands in the column of its type and
 // in one of any type.
 func hardSQL() string {
@@ -77,11 +84,7 @@ INSERT INTO long VALUES (1, replace(hex(zeroblob(5000000)), '00', 'ab')), (2, 's
 	add("r", "0.0", "-0.0", "0.1", "1.0/3", "100.0", "1e21", "1e-7", "5e-324", "2.2250738585072014e-308", "1.7976931348623157e308",
 		"0.30000000000000004", "1.2345678901234567", "-123456789012345.67", "9007199254740993.0", "9e999", "-9e999")
 	add("b", "x''", "x'00'", "x'00ff0a22'", "x'27'", "zeroblob(20000)")
-	for _, text := range []string{
-		"", " ", " padded ", "a,b", `say "hi"`, `"`, `""`, "two\nlines", "cr\ronly", "cr\r\nlf", "\r\n", "\n", "😀 zoë", "bad \xff\xc3( utf-8", "\xed\xa0\x80", "\xf0\x9f\x98",
-		"nul \x00 here", "\x00", "\x01\x1f control", "\x7f\u0085\u2028", "\ufffe\uffff\ufffd", "_x0041_", "_x005F_x0041_", "=1+1", "+1", "-1", "@x", "'=1", "\tx", "NULL", `\N`, "null",
-		"1", "1.0", "007", "1e5", "Infinity", "true", `\.`, "\ufeffbom", "</c><x>&amp;", "]]>", "a\u202eb", strings.Repeat("é", 32767),
-	} {
+	for _, text := range hardTexts {
 		add("t", "CAST(x'"+hex.EncodeToString([]byte(text))+"' AS TEXT)")
 	}
 	return b.String()

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/rehearsal"
 )
 
 // verifyFile is the command that proves a downloaded file. It needs no server
@@ -14,39 +16,90 @@ type verifyFile struct {
 	jsonFlag
 	File     string `arg:"" type:"path" help:"The file of an export, as it was downloaded."`
 	Manifest string `required:"" type:"path" placeholder:"FILE" help:"The manifest of the export in JSON, as the API answers it."`
+	Restore  bool   `help:"Restore the file, too, into a scratch project in the temporary folder, and compare that with the snapshot."`
+}
+
+// findings are what was found out about a file.
+type findings struct {
+	export.Verification
+	Rehearsal *rehearsal.Rehearsal `json:"rehearsal,omitzero"`
 }
 
 // Run compares the file with its manifest, tells what differs, and fails when
 // anything does.
 func (cmd *verifyFile) Run(p *program) error {
-	manifest, err := os.ReadFile(cmd.Manifest)
+	text, err := os.ReadFile(cmd.Manifest)
 	if err != nil {
 		return err
 	}
-	v, err := export.VerifyFile(p.ctx, cmd.File, manifest)
+	m, err := export.ReadManifest(text)
+	if err != nil {
+		return err
+	}
+	var found findings
+	if found.Verification, err = export.VerifyFile(p.ctx, cmd.File, m); err != nil {
+		return err
+	}
+	if cmd.Restore && found.OK {
+		if found.Rehearsal, err = restoreFile(p.ctx, cmd.File, m); err != nil {
+			return err
+		}
+	}
+	if cmd.JSON {
+		err = printJSON(p.stdout, found)
+	} else {
+		p.printFindings(&found)
+	}
 	switch {
 	case err != nil:
 		return err
-	case cmd.JSON:
-		err = printJSON(p.stdout, v)
-	default:
-		p.printVerification(v)
+	case !found.OK:
+		return errors.New("the file is not what the manifest describes")
+	case found.Rehearsal != nil && !found.Rehearsal.Restorable:
+		return errors.New("the file cannot be restored as the snapshot was")
 	}
-	if err == nil && !v.OK {
-		err = errors.New("the file is not what the manifest describes")
-	}
-	return err
+	return nil
 }
 
-func (p *program) printVerification(v export.Verification) {
-	for _, fault := range v.Faults {
+// restoreFile rehearses the restoring of a file.
+func restoreFile(ctx context.Context, path string, m *export.Manifest) (r *rehearsal.Rehearsal, err error) {
+	folder, err := os.MkdirTemp("", "zangtable-restore-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	stage, err := rehearsal.Open(rehearsal.Config{Folder: folder})
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	done, err := stage.Rehearse(ctx, file, m)
+	return &done, err
+}
+
+func (p *program) printFindings(found *findings) {
+	for _, fault := range found.Faults {
 		fmt.Fprintln(p.stdout, fault)
 	}
-	if !v.OK {
+	if !found.OK {
 		return
 	}
-	fmt.Fprintf(p.stdout, "Verified: %s with the SHA-256 %s, as the manifest says.\n", plural(v.SizeBytes, "byte"), v.SHA256)
-	if v.Members > 0 {
-		fmt.Fprintf(p.stdout, "So are the bytes of %s in it.\n", plural(int64(v.Members), "file"))
+	fmt.Fprintf(p.stdout, "Verified: %s with the SHA-256 %s, as the manifest says.\n", plural(found.SizeBytes, "byte"), found.SHA256)
+	if found.Members > 0 {
+		fmt.Fprintf(p.stdout, "So are the bytes of %s in it.\n", plural(int64(found.Members), "file"))
+	}
+	if found.Rehearsal == nil {
+		return
+	}
+	for _, fault := range found.Rehearsal.Faults {
+		fmt.Fprintln(p.stdout, fault)
+	}
+	if found.Rehearsal.Restorable {
+		fmt.Fprintf(p.stdout, "Restored: %s of %s, as they were in the snapshot (%.1f s).\n",
+			plural(found.Rehearsal.RowCount, "row"), plural(int64(len(found.Rehearsal.Tables)), "table"), float64(found.Rehearsal.DurationMS)/1000)
 	}
 }

@@ -24,13 +24,15 @@ import (
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rehearsal"
 )
 
 // Config is what the API needs from outside.
 type Config struct {
-	Registry *registry.Registry
-	Exports  *export.Exports
-	Imports  *imports.Imports
+	Registry   *registry.Registry
+	Exports    *export.Exports
+	Imports    *imports.Imports
+	Rehearsals *rehearsal.Stage
 
 	// WaitLimit is how long the creation of an export waits for the artifact; 30
 	// seconds when zero.
@@ -60,7 +62,7 @@ type Config struct {
 // given, unknown ones included, in the envelope.
 func New(config Config) http.Handler {
 	config.WaitLimit = cmp.Or(config.WaitLimit, 30*time.Second)
-	return newEdge(config, routes(&handlers{config.Registry, config.Exports, config.Imports, config.WaitLimit, config.Now}))
+	return newEdge(config, routes(&handlers{config.Registry, config.Exports, config.Imports, config.Rehearsals, config.WaitLimit, config.Now}))
 }
 
 // edge holds the matched routes and what every call shares.

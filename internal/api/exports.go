@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rehearsal"
 )
 
 // ExportOptions is what every order of an export can say.
@@ -367,5 +369,23 @@ func (h *handlers) verifyExport(ctx context.Context, ws *Workspace, in *exportID
 	}
 	ws.Close() // a large file takes long, and keeps no project from being deleted
 	out.Verification, err = h.exports.Verify(ctx, ws.Project.ID, in.ID)
+	return out, err
+}
+
+type rehearsalOut struct {
+	Rehearsal rehearsal.Rehearsal `json:"rehearsal"`
+}
+
+func (h *handlers) rehearseRestore(ctx context.Context, ws *Workspace, in *exportIDIn) (out rehearsalOut, err error) {
+	if _, err := h.manifest(ctx, ws, in.ID); err != nil {
+		return out, err
+	}
+	ws.Close()
+	artifact, err := h.exports.Artifact(ctx, ws.Project.ID, in.ID)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, artifact.File.Close()) }()
+	out.Rehearsal, err = h.rehearsals.Rehearse(ctx, artifact.File, &artifact.Manifest)
 	return out, err
 }

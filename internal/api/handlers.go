@@ -6,15 +6,17 @@ import (
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rehearsal"
 )
 
 // handlers is what handlers need besides the workspace of a call.
 type handlers struct {
-	registry  *registry.Registry
-	exports   *export.Exports
-	imports   *imports.Imports
-	waitLimit time.Duration
-	now       func() time.Time
+	registry   *registry.Registry
+	exports    *export.Exports
+	imports    *imports.Imports
+	rehearsals *rehearsal.Stage
+	waitLimit  time.Duration
+	now        func() time.Time
 }
 
 // noInput is the input of a route that takes nothing but its project.

@@ -11,14 +11,16 @@ import (
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rehearsal"
 )
 
 // house is a data folder with everything that the API works on.
 type house struct {
-	registry *registry.Registry
-	exports  *export.Exports
-	imports  *imports.Imports
-	now      func() time.Time
+	registry   *registry.Registry
+	exports    *export.Exports
+	imports    *imports.Imports
+	rehearsals *rehearsal.Stage
+	now        func() time.Time
 }
 
 // openHouse opens a house whose exports are made.
@@ -64,6 +66,8 @@ func openIdleHouse(t testing.TB, now func() time.Time, change ...func(*export.Co
 		Projects: dir, Registry: h.registry, Now: now, Random: &counting{},
 	})
 	check(err)
+	h.rehearsals, err = rehearsal.Open(rehearsal.Config{Folder: filepath.Join(folder, "rehearsals")})
+	check(err)
 	t.Cleanup(func() {
 		check(h.imports.Close())
 		check(h.exports.Close())
@@ -98,7 +102,7 @@ func (h *house) token(t testing.TB, slug string, scopes ...string) registry.Mint
 
 // handlers returns the handlers of this house.
 func (h *house) handlers() *handlers {
-	return &handlers{h.registry, h.exports, h.imports, 30 * time.Second, h.now}
+	return &handlers{h.registry, h.exports, h.imports, h.rehearsals, 30 * time.Second, h.now}
 }
 
 // operator enters every project with full power, whatever the secret.

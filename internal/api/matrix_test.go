@@ -31,7 +31,7 @@ var needs = map[string]string{
 	"query": "query:read", "list-indexes": "schema:read@", "create-index": "schema:write", "delete-index": "schema:write",
 	"export-table": "exports:create@ records:read@", "export-query": "exports:create query:read", "export-database": "project:admin", "export-schema": "project:admin",
 	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",
-	"delete-export": "exports:create@ records:read@", "verify-export": "exports:read@ records:read@", "follow-export": "exports:read@ records:read@",
+	"delete-export": "exports:create@ records:read@", "verify-export": "exports:read@ records:read@", "rehearse-restore": "exports:read@ records:read@", "follow-export": "exports:read@ records:read@",
 	"create-import": "schema:write records:write", "import-project": "project:admin",
 	// Those of others are for full power.
 	"show-upload": "project:admin", "continue-upload": "project:admin", "get-import": "project:admin", "follow-import": "project:admin",
@@ -117,7 +117,7 @@ func openMaze(t *testing.T) *maze {
 		}
 		m.tables[name] = table.ID
 	}
-	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Imports: m.imports, Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}))
+	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Imports: m.imports, Rehearsals: m.rehearsals, Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}))
 	t.Cleanup(m.server.Close)
 	return m
 }

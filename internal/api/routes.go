@@ -71,6 +71,7 @@ func routes(h *handlers) []*endpoint {
 		route("GET", exports+"/{export_id}", "get-export", "Show the manifest of an export", exportsRead, h.getExport),
 		route("GET", exports+"/{export_id}/events", "follow-export", "Follow an export while it is made", exportsRead, h.followExport),
 		route("POST", exports+"/{export_id}/verify", "verify-export", "Read the file of an export again and compare it with the manifest", exportsRead, h.verifyExport, downloading),
+		route("POST", exports+"/{export_id}/rehearse-restore", "rehearse-restore", "Restore an export into a scratch project and compare it with the snapshot", exportsRead, h.rehearseRestore, downloading, fails(problem.CodeStorageFull)),
 		route("DELETE", exports+"/{export_id}", "delete-export", "Cancel or remove an export", exportsCreate, h.deleteExport),
 		route("GET", project+"/export/download/{export_id}", "download-export", "Download the file of an export", exportsRead, h.downloadExport, or(http.StatusTemporaryRedirect), downloading),
 

@@ -32,6 +32,7 @@ var levels = map[string]int{
 	"internal/export":     4,
 	"internal/ingest":     4,
 	"internal/imports":    5,
+	"internal/rehearsal":  5,
 	"internal/api":        6,
 	"internal/panel":      6,
 	"internal/server":     7,

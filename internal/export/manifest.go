@@ -97,7 +97,7 @@ type TableResult struct {
 // ResultColumn is a column in the artifact.
 type ResultColumn struct {
 	Name string `json:"name"`
-	Type string `json:"type" enum:"INTEGER,REAL,TEXT,BLOB,ANY"`
+	Type string `json:"type" enum:"INTEGER,REAL,TEXT,BLOB,ANY" doc:"Of a query, that of its values, or ANY."`
 }
 
 // hold enters the rows that were written.

@@ -71,7 +71,36 @@ func (e *Exports) writeResult(j *job, l layout, w io.Writer, columns []format.Co
 	if err != nil {
 		return err
 	}
-	return j.pumpResult(next, writer, columns, result)
+	seen := make(classes, len(columns))
+	err = j.pumpResult(seen.of(next), writer, columns, result)
+	seen.name(result.Columns)
+	return err
+}
+
+// classes are the storage classes that the values of each column have, one bit
+// each: the columns of a result have no types.
+type classes []uint
+
+// of notes the classes of what next reads.
+func (seen classes) of(next func(*sqlite.Batch) (bool, error)) func(*sqlite.Batch) (bool, error) {
+	return func(b *sqlite.Batch) (bool, error) {
+		more, err := next(b)
+		for i := range b.Rows {
+			for j, cell := range b.Row(i) {
+				seen[j] |= 1 << cell.Kind
+			}
+		}
+		return more, err
+	}
+}
+
+// name gives the columns with values of one class its type, by which they can
+// be read back from a text.
+func (seen classes) name(columns []ResultColumn) {
+	types := map[uint]string{1 << sqlite.Integer: "INTEGER", 1 << sqlite.Real: "REAL", 1 << sqlite.Text: "TEXT", 1 << sqlite.Blob: "BLOB"}
+	for i := range columns {
+		columns[i].Type = cmp.Or(types[seen[i]&^(1<<sqlite.Null)], "ANY")
+	}
 }
 
 // pumpResult writes all rows of a result. How many there are to be only shows

@@ -47,9 +47,9 @@ func (e *Exports) Verify(ctx context.Context, projectID int64, id string) (Verif
 	return v, errors.Join(err, a.File.Close())
 }
 
-// VerifyFile compares the file path with a manifest in JSON: as the server's
-// answers have it, or by itself. It needs no server.
-func VerifyFile(ctx context.Context, path string, manifest []byte) (Verification, error) {
+// ReadManifest reads the manifest of a ready export in JSON: as the server's
+// answers have it, or by itself.
+func ReadManifest(text []byte) (*Manifest, error) {
 	var answer struct {
 		Data struct {
 			Export Manifest `json:"export"`
@@ -57,8 +57,8 @@ func VerifyFile(ctx context.Context, path string, manifest []byte) (Verification
 		Export Manifest `json:"export"`
 	}
 	var m Manifest
-	if err := errors.Join(json.Unmarshal(manifest, &m), json.Unmarshal(manifest, &answer)); err != nil {
-		return Verification{}, fmt.Errorf("read the manifest: %w", err)
+	if err := errors.Join(json.Unmarshal(text, &m), json.Unmarshal(text, &answer)); err != nil {
+		return nil, fmt.Errorf("read the manifest: %w", err)
 	}
 	for _, wrapped := range []Manifest{answer.Data.Export, answer.Export} {
 		if wrapped.ID != "" {
@@ -67,15 +67,32 @@ func VerifyFile(ctx context.Context, path string, manifest []byte) (Verification
 	}
 	switch {
 	case m.ID == "" || m.SHA256 == nil || m.SizeBytes == nil:
-		return Verification{}, errors.New("read the manifest: it is not that of a ready export")
+		return nil, errors.New("read the manifest: it is not that of a ready export")
 	case m.FormatVersion > formatVersion:
-		return Verification{}, fmt.Errorf("read the manifest: its format %d is newer than %d, please update the program", m.FormatVersion, formatVersion)
+		return nil, fmt.Errorf("read the manifest: its format %d is newer than %d, please update the program", m.FormatVersion, formatVersion)
+	case !m.Options.readable():
+		return nil, errors.New("read the manifest: it describes a dialect of CSV that there is not")
 	}
+	return &m, nil
+}
+
+// readable reports whether all dialects are such as files are written in.
+func (o *Options) readable() bool {
+	for _, own := range o.TableOptions {
+		if !own.readable() {
+			return false
+		}
+	}
+	return o.Dialect == nil || o.Dialect.Validate() == nil
+}
+
+// VerifyFile compares the file path with a manifest. It needs no server.
+func VerifyFile(ctx context.Context, path string, m *Manifest) (Verification, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return Verification{}, err
 	}
-	v, err := verify(ctx, file, &m)
+	v, err := verify(ctx, file, m)
 	return v, errors.Join(err, file.Close())
 }
 

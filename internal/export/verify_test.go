@@ -35,38 +35,50 @@ func TestVerify(t *testing.T) {
 			if err := os.WriteFile(path, changed, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if v, err := VerifyFile(background, path, manifest); err != nil || v.OK || len(v.Faults) == 0 {
+			if v, err := verifyFile(path, manifest); err != nil || v.OK || len(v.Faults) == 0 {
 				t.Fatalf("%s: byte %d changed: %+v, %v", order.Format, i, v, err)
 			}
 		}
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if v, err := VerifyFile(background, path, manifest); err != nil || !v.OK {
+		if v, err := verifyFile(path, manifest); err != nil || !v.OK {
 			t.Errorf("%s: %+v, %v", order.Format, v, err)
 		}
 		if err := os.WriteFile(path, content[:len(content)/2], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if v, err := VerifyFile(background, path, manifest); err != nil || v.OK {
+		if v, err := verifyFile(path, manifest); err != nil || v.OK {
 			t.Errorf("%s cut short: %+v, %v", order.Format, v, err)
 		}
 		bare, err := json.Marshal(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v, err := VerifyFile(background, path, bare); err != nil || v.OK {
+		if v, err := verifyFile(path, bare); err != nil || v.OK {
 			t.Errorf("%s, bare manifest: %+v, %v", order.Format, v, err)
 		}
 	}
 	if _, err := f.Verify(background, shop.ID, "exp_none"); codeOf(err) != problem.CodeNotFound {
 		t.Errorf("an unknown export gives %v", err)
 	}
-	for _, manifest := range []string{"{}", "x", `{"id":"a","sha256":"b","size_bytes":1,"format_version":2}`} {
-		if _, err := VerifyFile(background, "none", []byte(manifest)); err == nil || !strings.Contains(err.Error(), "read the manifest") {
+	for _, manifest := range []string{
+		"{}", "x", `{"id":"a","sha256":"b","size_bytes":1,"format_version":2}`,
+		`{"id":"a","sha256":"b","size_bytes":1,"options":{"table_options":{"t":{"dialect":{"delimiter":""}}}}}`,
+	} {
+		if _, err := ReadManifest([]byte(manifest)); err == nil || !strings.Contains(err.Error(), "read the manifest") {
 			t.Errorf("manifest %s: %v", manifest, err)
 		}
 	}
+}
+
+// verifyFile compares a file with a manifest in JSON.
+func verifyFile(path string, manifest []byte) (v Verification, err error) {
+	m, err := ReadManifest(manifest)
+	if err != nil {
+		return v, err
+	}
+	return VerifyFile(background, path, m)
 }
 
 // TestArchiveSums lets the tool of the trade check what the archive says of

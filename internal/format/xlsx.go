@@ -130,7 +130,7 @@ func (x *XLSX) nextSheet() error {
 }
 
 func (x *XLSX) beginSheet() (err error) {
-	x.sheets = append(x.sheets, sheetName(x.options.Sheet, len(x.sheets)+1))
+	x.sheets = append(x.sheets, SheetName(x.options.Sheet, len(x.sheets)+1))
 	x.sheet, err = x.zip.Create(fmt.Sprintf("xl/worksheets/sheet%d.xml", len(x.sheets)), x.options.Modified)
 	if err != nil {
 		return err
@@ -175,14 +175,21 @@ func (x *XLSX) openCell(j int, style string) {
 
 func (x *XLSX) appendRow(b *sqlite.Batch, row []sqlite.Cell) error {
 	x.openRow()
+	values := 0
 	for j, cell := range row {
 		if cell.Kind == sqlite.Null {
 			continue
 		}
+		values++
 		x.openCell(j, "")
 		if err := x.appendValue(j, b, cell); err != nil {
 			return err
 		}
+	}
+	if values == 0 {
+		// A number without a value tells the row from one that is only formatted.
+		x.openCell(0, "")
+		x.buffer = append(x.buffer, ` t="n"/>`...)
 	}
 	x.buffer = append(x.buffer, "</row>"...)
 	return nil
@@ -314,9 +321,9 @@ func columnLetters(i int) string {
 	return s
 }
 
-// sheetName returns a name that Excel allows for the nth sheet, from 1, of a
+// SheetName returns a name that Excel allows for the nth sheet, from 1, of a
 // table.
-func sheetName(table string, n int) string {
+func SheetName(table string, n int) string {
 	const longest = 31 // UTF-16 units
 	suffix := ""
 	if n > 1 {

@@ -278,7 +278,7 @@ func TestXLSXSheetNames(t *testing.T) {
 		{"", "table", 1}, {"History", "history_", 1}, {"a\x00\n\xff", "a___", 1},
 		{strings.Repeat("x", 40), strings.Repeat("x", 31), 1}, {strings.Repeat("😀", 20), strings.Repeat("😀", 13) + " (12)", 12},
 	} {
-		got := sheetName(c.table, c.n)
+		got := SheetName(c.table, c.n)
 		if got != c.want {
 			t.Errorf("%q, %d: %q, want %q", c.table, c.n, got, c.want)
 		}

@@ -303,7 +303,8 @@ func escapedUnit(s []byte) (uint16, bool) {
 // become INTEGER, others REAL, truth values 1 and 0. Numbers shown as dates
 // become TEXT: 2006-01-02, 2006-01-02 15:04:05.999 or 15:04:05.999, as their
 // format has a date, a time or both. Texts and errors such as #N/A become TEXT;
-// of a formula, its value counts. Rows without any value are passed over.
+// of a formula, its value counts. Rows without any value are passed over, but for
+// those that XLSX writes of NULLs.
 type XLSXReader struct {
 	book    *Workbook
 	part    io.ReadCloser
@@ -512,6 +513,9 @@ func columnNumber(place string) int {
 func (x *XLSXReader) set(column int, kind, style string) error {
 	found := x.text.found
 	text := x.text.take()
+	if !found && kind == "n" && len(x.row) == 0 {
+		x.row = append(x.row, sqlite.Value{})
+	}
 	if !found || len(text) == 0 && kind != "inlineStr" && kind != "str" {
 		return nil
 	}

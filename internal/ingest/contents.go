@@ -280,6 +280,10 @@ func (p *part) recognize() error {
 	if p.kind == "" {
 		p.kind, err = recognize(head)
 	}
+	if err != nil && p.member != "" && kindNamed(p.name) == KindCSV && foreign(head) == "" {
+		// Nobody can say of a member what it is, only how CSV is to be read.
+		p.kind, err = KindCSV, nil
+	}
 	p.document = p.kind == KindJSON && hasTables(head)
 	return err
 }

@@ -172,8 +172,16 @@ func (x *exporter) compare(original project, plain bool, script string) {
 		values := func(p project) string { return p.allValues(t) }
 		comesBack("json", export.Order{Format: "json"}, Options{}, values)
 		told := toldTypes(mustTables(t, original))
-		for _, form := range []string{"zip-csv", "zip-ndjson", "zip-parquet"} {
-			comesBack(form, export.Order{Format: form}, Options{Target: Target{CSV: new(format.DefaultDialect().Reading())}, Tables: told}, values)
+		for _, form := range []string{"zip-ndjson", "zip-parquet"} {
+			comesBack(form, export.Order{Format: form}, Options{Tables: told}, values)
+		}
+		for _, name := range format.Profiles() {
+			profile, err := format.Profile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			options := Options{Target: Target{CSV: new(profile.Reading())}, Tables: told}
+			comesBack("zip-csv, "+name, export.Order{Format: "zip-csv", CSV: export.CSVOptions{Profile: name}}, options, values)
 		}
 	}
 	if got := original.everything(t); got != want {

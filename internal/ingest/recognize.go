@@ -35,7 +35,11 @@ func recognize(head []byte) (Kind, error) {
 		return "", invalid("The file is a tar archive: pack its files as a ZIP file.")
 	}
 	if _, err := format.Sniff(head); err != nil {
-		return "", notImportable(head, err)
+		reason := sqlite.Message(err)
+		if known := foreign(head); known != "" {
+			reason = "The file is " + known + "."
+		}
+		return "", invalid("%s A SQLite database that is not encrypted, a SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of such is needed.", reason).Because(err)
 	}
 	return KindCSV, nil
 }
@@ -115,9 +119,8 @@ func hasTables(head []byte) bool {
 	return false
 }
 
-// notImportable is the problem of a file of an unknown kind.
-func notImportable(head []byte, err error) error {
-	reason := sqlite.Message(err)
+// foreign returns what a file is that is not read here, if that is known.
+func foreign(head []byte) string {
 	for _, known := range []struct{ magic, name string }{
 		{"\xff\xd8\xff", "a JPEG image"},
 		{"\x89PNG\r\n", "a PNG image"},
@@ -129,8 +132,8 @@ func notImportable(head []byte, err error) error {
 		{"Rar!\x1a", "a RAR archive; ZIP files are read"},
 	} {
 		if bytes.HasPrefix(head, []byte(known.magic)) {
-			reason = "The file is " + known.name + "."
+			return known.name
 		}
 	}
-	return invalid("%s A SQLite database that is not encrypted, a SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of such is needed.", reason).Because(err)
+	return ""
 }

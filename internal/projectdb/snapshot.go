@@ -140,5 +140,23 @@ func (s *Scan) Close() {
 	}
 }
 
+// Content sums up the rows of a table by the values of some of its columns. No
+// scan can be open meanwhile.
+func (s *Snapshot) Content(t *Table, columns []string) (sqlite.Content, error) {
+	var content sqlite.Content
+	scan, err := s.Scan(t, Selection{Columns: columns})
+	if err != nil {
+		return content, err
+	}
+	defer scan.Close()
+	var b sqlite.Batch
+	for {
+		if more, err := scan.Next(&b); err != nil || !more {
+			return content, err
+		}
+		content.Add(&b)
+	}
+}
+
 // Close lets go of the state.
 func (s *Snapshot) Close() error { return s.pinned.Close() }

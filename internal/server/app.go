@@ -17,17 +17,19 @@ import (
 	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rehearsal"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // App is everything that works on one data folder. One process at a time has
 // one.
 type App struct {
-	Projects *projectdb.Dir
-	Registry *registry.Registry
-	Exports  *export.Exports
-	Imports  *imports.Imports
-	Journal  *journal.Journal
+	Projects   *projectdb.Dir
+	Registry   *registry.Registry
+	Exports    *export.Exports
+	Imports    *imports.Imports
+	Rehearsals *rehearsal.Stage
+	Journal    *journal.Journal
 
 	folder   string
 	settings Settings
@@ -56,7 +58,7 @@ func Open(folder string, settings Settings, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	app := &App{folder: folder, settings: settings, log: log}
-	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openJournal, app.sweep} {
+	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, app.Close())
 		}
@@ -151,6 +153,11 @@ func (app *App) openImports() (err error) {
 	}
 	app.close = append(app.close, app.Imports.Close)
 	return nil
+}
+
+func (app *App) openRehearsals() (err error) {
+	app.Rehearsals, err = rehearsal.Open(rehearsal.Config{Folder: app.path("rehearsals")})
+	return err
 }
 
 func (app *App) path(name string) string { return filepath.Join(app.folder, name) }

@@ -69,14 +69,15 @@ func drain(srv *http.Server) error {
 // because the redirects of one to cleaned paths would not be in the envelope.
 func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
 	published := api.New(api.Config{
-		Registry: app.Registry,
-		Exports:  app.Exports,
-		Imports:  app.Imports,
-		Join:     app.join,
-		Log:      app.log,
-		Now:      time.Now,
-		Random:   rand.Reader,
-		Version:  version,
+		Registry:   app.Registry,
+		Exports:    app.Exports,
+		Imports:    app.Imports,
+		Rehearsals: app.Rehearsals,
+		Join:       app.join,
+		Log:        app.log,
+		Now:        time.Now,
+		Random:     rand.Reader,
+		Version:    version,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asks := r.Method == http.MethodGet || r.Method == http.MethodHead

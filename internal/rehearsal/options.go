@@ -1,0 +1,103 @@
+package rehearsal
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ingest"
+)
+
+// kindOf returns what kind of file an artifact is: nothing about it has to be
+// guessed.
+func kindOf(m *export.Manifest) ingest.Kind {
+	if strings.HasPrefix(m.Format, "zip") {
+		return ingest.KindZIP
+	}
+	return ingest.Kind(m.Format)
+}
+
+// optionsFor returns what undoes an export. Files that hold a whole database
+// say everything themselves; of the others, the manifest knows how they were
+// written and which types their columns have.
+func optionsFor(m *export.Manifest) ingest.Options {
+	var o ingest.Options
+	switch m.Format {
+	case "sqlite", "sql", "archive":
+		return o
+	case "json":
+		if m.Kind == export.DatabaseExport {
+			return o
+		}
+	}
+	if !strings.HasPrefix(m.Format, "zip") {
+		o.Target = targetOf(m, &m.Tables[0])
+		if m.Format == "xlsx" {
+			o.Tables = furtherSheets(m, o.Target)
+		}
+		return o
+	}
+	o.Tables = map[string]ingest.Target{}
+	for i := range m.Tables {
+		t := &m.Tables[i]
+		for _, member := range m.Members {
+			if member.Table == t.Name {
+				o.Tables[strings.TrimSuffix(member.Name, path.Ext(member.Name))] = targetOf(m, t)
+			}
+		}
+	}
+	return o
+}
+
+// targetOf returns the table that a file of rows becomes.
+func targetOf(m *export.Manifest, t *export.TableResult) ingest.Target {
+	target := ingest.Target{Table: t.Name, Types: map[string]string{}}
+	dialect := dialectOf(m, t.Name)
+	headerless := strings.HasSuffix(m.Format, "csv") && !dialect.Header || m.Format == "zip" && !dialect.Header
+	if headerless {
+		target.Columns = map[string]string{}
+	}
+	for i, column := range t.Columns {
+		name := column.Name
+		if headerless || name == "" {
+			name = "column_" + strconv.Itoa(i+1)
+		}
+		if headerless {
+			target.Columns[name] = column.Name
+		}
+		target.Types[name] = column.Type
+	}
+	target.CSV = new(dialect.Reading())
+	return target
+}
+
+// dialectOf returns how the CSV file of a table was written.
+func dialectOf(m *export.Manifest, table string) format.Dialect {
+	dialect := m.Options.Dialect
+	for name, own := range m.Options.TableOptions {
+		if strings.EqualFold(name, table) && own.Dialect != nil {
+			dialect = own.Dialect
+		}
+	}
+	if dialect == nil {
+		return format.DefaultDialect()
+	}
+	return *dialect
+}
+
+// furtherSheets returns what is done with each sheet of a table that did not
+// fit into one.
+func furtherSheets(m *export.Manifest, whole ingest.Target) map[string]ingest.Target {
+	t := &m.Tables[0]
+	sheets := 1 + max(0, t.RowCount-1)/(format.XLSXRows-1)
+	if sheets == 1 {
+		return nil
+	}
+	targets := map[string]ingest.Target{format.SheetName(t.Name, 1): whole}
+	for n := 2; n <= int(sheets); n++ {
+		targets[format.SheetName(t.Name, n)] = ingest.Target{Table: t.Name, Mode: ingest.Append}
+	}
+	return targets
+}

@@ -1,0 +1,226 @@
+// Package rehearsal proves that artifacts can be restored, by restoring them: an
+// artifact is imported into a scratch project like any other file, and what is
+// then there is compared with what the manifest says of the snapshot. Nothing of
+// it stays, and no project is touched.
+package rehearsal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// Config says where artifacts are restored. Numbers that are zero have the
+// values given here.
+type Config struct {
+	Folder      string        // for scratch projects; nothing else may be in it
+	MaxUnpacked int64         // that of package ingest: of what an artifact unpacks to
+	AtOnce      int           // 2: rehearsals that run at the same time
+	Patience    time.Duration // 20 seconds: how long one waits for others
+
+	// DiskReserve is how many bytes rehearsals leave free; 0 means 5 % of the disk or
+	// 1 GB, whichever is less.
+	DiskReserve int64
+	// FreeSpace returns the bytes that are free on the disk of a folder, and how
+	// many it has; nil asks the system.
+	FreeSpace func(folder string) (free, total int64, err error)
+}
+
+// Stage is where artifacts are restored. Its methods may be called from many
+// goroutines.
+type Stage struct {
+	config Config
+	places chan struct{} // holds one for each rehearsal that runs
+}
+
+// Open makes the folder, and removes what a crash has left in it.
+func Open(config Config) (*Stage, error) {
+	if config.AtOnce == 0 {
+		config.AtOnce = 2
+	}
+	if config.Patience == 0 {
+		config.Patience = 20 * time.Second
+	}
+	if config.FreeSpace == nil {
+		config.FreeSpace = disk.Space
+	}
+	err := os.RemoveAll(config.Folder)
+	if err == nil {
+		err = os.MkdirAll(config.Folder, 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("clear the folder of rehearsals: %w", err)
+	}
+	return &Stage{config: config, places: make(chan struct{}, config.AtOnce)}, nil
+}
+
+// Rehearsal is what has become of an artifact when it was restored.
+type Rehearsal struct {
+	Restorable bool          `json:"restorable" doc:"Whether everything came back as it was in the snapshot."`
+	Tables     []Table       `json:"tables"`
+	RowCount   int64         `json:"row_count" doc:"Rows restored, of all tables."`
+	DurationMS int64         `json:"duration_ms"`
+	Faults     []string      `json:"faults" doc:"What did not come back as it was."`
+	Notes      []ingest.Note `json:"notes" doc:"What the import has adjusted or left out."`
+}
+
+func (r *Rehearsal) fault(text string, args ...any) {
+	r.Faults = append(r.Faults, fmt.Sprintf(text, args...))
+}
+
+// Table compares a table that was restored with what the manifest says of it.
+type Table struct {
+	Name             string `json:"name"`
+	RowCount         int64  `json:"row_count" doc:"Rows restored."`
+	RowsExpected     int64  `json:"rows_expected"`
+	ContentHash      string `json:"content_hash" doc:"Of the rows restored."`
+	ExpectedHash     string `json:"expected_content_hash" doc:"Of the rows in the snapshot."`
+	ContentEqual     bool   `json:"content_equal"`
+	ColumnsEqual     bool   `json:"columns_equal" doc:"Whether the columns have their names and types."`
+	SchemaEqual      *bool  `json:"schema_equal" doc:"Whether keys, constraints and indexes are the same; null where the format does not have them."`
+	equal, contained bool
+}
+
+// Rehearse restores an artifact, which is read once, from its beginning. That it
+// cannot be restored is no error, but what the rehearsal tells. The manifest of
+// a schema is validation_failed.
+func (s *Stage) Rehearse(ctx context.Context, artifact io.Reader, m *export.Manifest) (r Rehearsal, err error) {
+	if m.Kind == export.SchemaExport || len(m.Tables) == 0 && m.Kind != export.DatabaseExport {
+		return r, problem.Invalid("export_id", "The export has no rows to restore: it is one of the schema.")
+	}
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer leave()
+	if err := s.needSpace(m); err != nil {
+		return r, err
+	}
+	began := time.Now()
+	folder, err := os.MkdirTemp(s.config.Folder, "")
+	if err != nil {
+		return r, fmt.Errorf("make room for a rehearsal: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	r = Rehearsal{Tables: []Table{}, Faults: []string{}, Notes: []ingest.Note{}}
+	err = s.restore(ctx, folder, artifact, m, &r)
+	if known := (*problem.Error)(nil); errors.As(err, &known) && known.Code == problem.CodeValidationFailed {
+		r.fault("The file cannot be restored: %s", reason(known))
+		err = nil
+	}
+	r.Restorable = len(r.Faults) == 0
+	r.DurationMS = time.Since(began).Milliseconds()
+	return r, err
+}
+
+// reason is what the first detail of a problem says.
+func reason(err *problem.Error) string {
+	if len(err.Details) > 0 {
+		return err.Details[0].Message
+	}
+	return err.Message
+}
+
+// enter waits until another rehearsal may begin.
+func (s *Stage) enter(ctx context.Context) (leave func(), err error) {
+	patience := time.NewTimer(s.config.Patience)
+	defer patience.Stop()
+	select {
+	case s.places <- struct{}{}:
+		return func() { <-s.places }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-patience.C:
+		return nil, problem.New(problem.CodeBusy, "Other exports are being restored at the moment.").Retry(10 * time.Second)
+	}
+}
+
+// needSpace makes sure that there is room for a copy of the artifact, and for
+// a database that is as large. A larger one finds out by itself.
+func (s *Stage) needSpace(m *export.Manifest) error {
+	free, total, err := s.config.FreeSpace(s.config.Folder)
+	if err != nil {
+		return fmt.Errorf("ask for the free space: %w", err)
+	}
+	reserve := s.config.DiskReserve
+	if reserve == 0 {
+		reserve = disk.Reserve(total)
+	}
+	if free-reserve < 2**m.SizeBytes {
+		return problem.New(problem.CodeStorageFull, "The disk has no room to restore the file: %d bytes are free, and %d are kept in reserve.", free, reserve)
+	}
+	return nil
+}
+
+// restore imports the artifact in a folder, and compares.
+func (s *Stage) restore(ctx context.Context, folder string, artifact io.Reader, m *export.Manifest, r *Rehearsal) (err error) {
+	path := filepath.Join(folder, "artifact")
+	sum, err := keep(ctx, path, artifact)
+	if err != nil {
+		return err
+	}
+	if sum != *m.SHA256 {
+		r.fault("The SHA-256 of the file is %s, the manifest says %s.", sum, *m.SHA256)
+		return nil
+	}
+	source, err := ingest.Open(ctx, ingest.Opening{
+		Path: path, Name: m.DownloadName, Scratch: folder, Kind: kindOf(m), MaxUnpacked: s.config.MaxUnpacked,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	projects, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{Relaxed: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, projects.Close()) }()
+	return projects.Create(ctx, 1, func(db *projectdb.DB) error {
+		report, err := source.Load(ctx, db, optionsFor(m))
+		if err != nil {
+			return err
+		}
+		r.Notes = append(r.Notes, report.Notes...)
+		return r.compare(ctx, db, m, report)
+	})
+}
+
+// keep writes a file, and returns its SHA-256.
+func keep(ctx context.Context, path string, content io.Reader) (sum string, err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("keep a copy of an artifact: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	hash := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(file, hash), &reader{ctx, content}); err != nil {
+		return "", fmt.Errorf("keep a copy of an artifact: %w", err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// reader reads until ctx ends.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads on.
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
