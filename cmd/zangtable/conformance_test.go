@@ -91,7 +91,7 @@ func TestReferenceShowsEveryOption(t *testing.T) {
 	}{
 		{"exports", "/export", "table_options", []string{"Prefer"}, 60},
 		{"imports", "/import", "tables", []string{
-			"Prefer", "X-File-Name", "Repr-Digest", "Tus-Resumable", "Upload-Length", "Upload-Metadata", "Upload-Offset", "Content-Digest", "Idempotency-Key",
+			"Prefer", "X-File-Name", "Repr-Digest", "Tus-Resumable", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Offset", "Content-Digest", "Idempotency-Key",
 		}, 100},
 	} {
 		shown := map[string]bool{}
@@ -278,7 +278,7 @@ type example struct {
 
 var (
 	fence   = regexp.MustCompile("(?ms)^```http\n(.*?)\n```$")
-	begin   = regexp.MustCompile(`(?m)^(?:# (\d+) seconds? later\n)?(GET|HEAD|POST|PUT|PATCH|DELETE) (/\S*)$`)
+	begin   = regexp.MustCompile(`(?m)^(?:# (\d+) seconds? later\n)?(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)$`)
 	arrow   = regexp.MustCompile(`(?m)^=> (\d{3})$`)
 	holders = regexp.MustCompile(`<([a-z0-9]+)(?::([a-z_]+))?>`)
 )

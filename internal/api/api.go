@@ -104,9 +104,7 @@ type call struct {
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{edge: e, w: w, r: r, id: e.newID("req_")}
 	w.Header().Set("X-Request-Id", c.id)
-	if r.Header.Get(tusHeader) != "" {
-		w.Header().Set(tusHeader, tusVersion) // in every answer, as the protocol asks
-	}
+	c.r = asTus(w, r)
 	defer c.rescue()
 	c.guardBody()
 	out, err := c.run()
@@ -133,6 +131,9 @@ func (c *call) run() (any, error) {
 	if !c.ep.access.permits(ws) {
 		return nil, problem.New(problem.CodePermissionDenied, "This token may not do this: the call needs the scope %s.", c.ep.access.scope)
 	}
+	if err := speaksTus(c.r); err != nil {
+		return nil, err
+	}
 	return c.ep.handle(c, ws)
 }
 
@@ -155,7 +156,7 @@ func (c *call) match() error {
 func (c *call) allowed() []string {
 	var allowed []string
 	probe := c.r.WithContext(c.r.Context())
-	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		probe.Method = method
 		if handler, _ := c.mux.Handler(probe); isEndpoint(handler) {
 			allowed = append(allowed, method)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -96,7 +97,7 @@ func (c *call) answer(out any) {
 		out.serve(c)
 		return
 	case *NoContent:
-		c.serveNothing(out)
+		c.serveNothing(c.ep.status, out.Header)
 		return
 	}
 	a := c.ep.answerOf(out)
@@ -108,6 +109,10 @@ func (c *call) answer(out any) {
 	for name, value := range a.Header {
 		c.setHeader(name, value)
 	}
+	if a.Status == http.StatusNoContent {
+		c.serveNothing(a.Status, nil)
+		return
+	}
 	c.write(a.Status, envelope{OK: true, Data: a.Data})
 }
 
@@ -116,12 +121,15 @@ type NoContent struct {
 	Header map[string]string
 }
 
-func (c *call) serveNothing(out *NoContent) {
-	for name, value := range out.Header {
+func (c *call) serveNothing(status int, header map[string]string) {
+	for name, value := range header {
 		c.setHeader(name, value)
 	}
+	if c.r.Method == http.MethodOptions {
+		c.setHeader("Allow", strings.Join(c.allowed(), ", "))
+	}
 	c.w.Header().Set("Cache-Control", "no-store")
-	c.w.WriteHeader(c.ep.status)
+	c.w.WriteHeader(status)
 }
 
 func (c *call) setHeader(name, value string) {

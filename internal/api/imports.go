@@ -92,6 +92,7 @@ type sendIn struct {
 	ReprDigest string `header:"Repr-Digest" doc:"sha-256=:base64: of the whole file, which is refused when it arrives as another (RFC 9530)."`
 	Resumable  string `header:"Tus-Resumable" doc:"1.0.0 begins an upload in parts (tus 1.0): the body is empty."`
 	Length     string `header:"Upload-Length" doc:"Of an upload in parts: the size of the file in bytes."`
+	Deferred   string `header:"Upload-Defer-Length" doc:"1 instead of Upload-Length when a part will tell the size."`
 	Metadata   string `header:"Upload-Metadata" doc:"Of an upload in parts: filename and options, each with a space and its value in base64, joined by a comma."`
 	Body       Incoming
 }
@@ -169,6 +170,7 @@ func (h *handlers) importProject(ctx context.Context, ws *Workspace, in *importP
 		return out, err
 	}
 	s.order.Kind, s.order.Options, s.order.DryRun = imports.ProjectImport, body.options(), body.DryRun.Or(false)
+	s.order.Metadata = withoutOptions(s.order.Metadata) // they may hold a password
 	return h.receiveImport(ctx, ws, in.sendIn, s)
 }
 
@@ -209,7 +211,7 @@ func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, in sendIn, 
 		return out, err
 	}
 	ws.Close() // an upload takes long, and keeps no project from being deleted
-	if s.file == nil && order.Size > 0 {
+	if s.file == nil && order.Size != 0 {
 		out = Answer[importMade]{Data: importMade{Import: m}, Location: importPath(&m), Header: uploadHeaders(&m), Replayed: replayed}
 		return out, nil
 	}
@@ -320,13 +322,21 @@ type importDeleted struct {
 	ID      string `json:"id"`
 }
 
-func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *importIDIn) (out importDeleted, err error) {
+type deleteImportIn struct {
+	importIDIn
+	Resumable string `header:"Tus-Resumable" doc:"1.0.0 asks for the answer of that protocol: 204 without a body."`
+}
+
+func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *deleteImportIn) (out Answer[importDeleted], err error) {
 	m, err := h.importOf(ctx, ws, in.ID)
 	if err != nil {
 		return out, err
 	}
 	ws.Close() // the job that is to end may be waiting for the project
-	return importDeleted{true, m.ID}, h.imports.Delete(ctx, ws.Project.ID, m.ID)
+	if out.Data = (importDeleted{true, m.ID}); in.Resumable != "" {
+		out.Status = http.StatusNoContent
+	}
+	return out, h.imports.Delete(ctx, ws.Project.ID, m.ID)
 }
 
 type runImportIn struct {

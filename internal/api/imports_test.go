@@ -168,6 +168,98 @@ func TestUploadsThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestTusAsItsTextSays asks what version 1.0.0 of the protocol demands beyond
+// its core.
+func TestTusAsItsTextSays(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	const version, octets = "Tus-Resumable: 1.0.0", "Content-Type: application/offset+octet-stream"
+	ask := func(status int, method, path, body string, header ...string) reply {
+		t.Helper()
+		got := s.ask(t, method, path, body, header...)
+		if got.status != status {
+			t.Errorf("%s %s %v: %d %s", method, path, header, got.status, got.body)
+		}
+		if len(header) > 0 && strings.HasPrefix(header[0], "Tus-Resumable") && got.header.Get("Tus-Resumable") != "1.0.0" {
+			t.Errorf("%s %s: an answer without Tus-Resumable", method, path)
+		}
+		return got
+	}
+	wants := func(got reply, header ...string) {
+		t.Helper()
+		for _, h := range header {
+			if name, value, _ := strings.Cut(h, ": "); got.header.Get(name) != value {
+				t.Errorf("%s is %q, want %q", name, got.header.Get(name), value)
+			}
+		}
+	}
+
+	// A client that speaks another version may ask which there is.
+	told := ask(204, "OPTIONS", "/imports", "", "Tus-Resumable: 0.2.2")
+	wants(told, "Tus-Version: 1.0.0", "Tus-Extension: creation,creation-defer-length,expiration,termination", "Tus-Max-Size: 17179869184", "Allow: GET, HEAD, POST, OPTIONS")
+	if told.body != "" {
+		t.Errorf("OPTIONS answers %s", told.body)
+	}
+	for _, method := range []string{"POST", "GET"} { // before anything else of the request
+		wants(ask(412, method, "/imports?limit=x", "", "Tus-Resumable: 0.2.2"), "Tus-Version: 1.0.0")
+	}
+
+	// The length may come later.
+	ask(400, "POST", "/imports", "", version, "Upload-Defer-Length: 2")
+	ask(422, "POST", "/imports", "", version, "Upload-Defer-Length: 1", "Upload-Length: 5")
+	ask(422, "POST", "/imports", "", version, "Upload-Defer-Length: 1", "Upload-Metadata: filename YQ==,filename Yg==")
+	const metadata = "filename cGVvcGxlLmNzdg==,is_confidential,options eyJ0YWJsZSI6ImxhdGVyIn0="
+	made := ask(201, "POST", "/imports", "", version, "Upload-Defer-Length: 1", "Upload-Metadata: "+metadata)
+	path := strings.TrimPrefix(made.header.Get("Location"), "/projects/shop")
+	wants(made, "Upload-Expires: Wed, 03 Jun 2026 01:23:45 GMT")
+	wants(ask(200, "HEAD", path, "", version), "Upload-Defer-Length: 1", "Upload-Length: ", "Upload-Offset: 0", "Upload-Metadata: "+metadata, "Cache-Control: no-store")
+	ask(415, "PATCH", path, "x", version, "Upload-Offset: 0", "Content-Type: text/csv")
+	ask(409, "PATCH", path, "x", version, "Upload-Offset: 1", "Upload-Length: 3", octets)
+	half := len(peopleCSV) / 2
+	ask(204, "PATCH", path, peopleCSV[:half], version, "Upload-Offset: 0", octets)
+	wants(ask(200, "HEAD", path, "", version), "Upload-Defer-Length: 1", "Upload-Length: ") // what was refused has set nothing
+	ask(422, "PATCH", path, "", version, "Upload-Offset: "+strconv.Itoa(half), "Upload-Length: 3", octets)
+	ask(413, "PATCH", path, "", version, "Upload-Offset: "+strconv.Itoa(half), "Upload-Length: 99999999999999", octets)
+	length := "Upload-Length: " + strconv.Itoa(len(peopleCSV))
+	wants(ask(204, "PATCH", path, "", version, "Upload-Offset: "+strconv.Itoa(half), length, octets), "Upload-Expires: Wed, 03 Jun 2026 01:23:45 GMT")
+	wants(ask(200, "HEAD", path, "", version), "Upload-Defer-Length: ", length)
+	ask(409, "PATCH", path, "", version, "Upload-Offset: "+strconv.Itoa(half), "Upload-Length: 1000", octets)
+	ask(413, "PATCH", path, peopleCSV, version, "Upload-Offset: "+strconv.Itoa(half), octets)
+	// What cannot send PATCH sends POST.
+	ask(204, "POST", path, peopleCSV[half:], version, "X-HTTP-Method-Override: PATCH", "Upload-Offset: "+strconv.Itoa(half), octets)
+	if m := imported(t, ask(200, "GET", path+"?wait=10", "")); m.Status != imports.Ready || m.FileName != "people.csv" || m.Report.Tables[0].Name != "later" {
+		t.Errorf("%+v", m)
+	}
+
+	// Termination, of an upload and of an import.
+	other := s.begin(t, 100, "{}")
+	for _, path := range []string{other, path} {
+		if got := ask(204, "DELETE", path, "", version); got.body != "" {
+			t.Errorf("DELETE answers %s", got.body)
+		}
+		ask(404, "HEAD", path, "", version)
+		ask(404, "PATCH", path, "x", version, "Upload-Offset: 0", octets)
+	}
+	ask(405, "POST", other, "", "X-HTTP-Method-Override: DELETE") // nobody speaks tus here
+
+	// A password is not kept for those who ask how far an upload is.
+	r, err := http.NewRequest("POST", s.URL+"/import-project", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := base64.StdEncoding.EncodeToString([]byte(`{"project_slug":"made","initial_project_user":{"username":"ada","password":"correct horse"}}`))
+	for name, value := range map[string]string{
+		"Authorization": "Bearer " + s.token, "Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Metadata": "filename YS5jc3Y=,options " + secret,
+	} {
+		r.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil || response.StatusCode != http.StatusCreated {
+		t.Fatalf("%v, %v", response, err)
+	}
+	response.Body.Close()
+	wants(ask(200, "HEAD", strings.TrimPrefix(response.Header.Get("Location"), "/projects/shop"), "", version), "Upload-Metadata: filename YS5jc3Y=")
+}
+
 // dribble sends a request whose body stops after its first bytes, and returns
 // what the server says to that.
 func (s *shop) dribble(t *testing.T, request string, body string, stay bool) string {
@@ -334,7 +426,7 @@ func TestImportsAreDescribed(t *testing.T) {
 	ask(200, "DELETE", path, "")
 	ask(200, "GET", path, "")
 	ask(404, "HEAD", path, "")
-	ask(409, "PATCH", path, "x", "Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Type: application/offset+octet-stream")
+	ask(404, "PATCH", path, "x", "Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Type: application/offset+octet-stream")
 }
 
 // FuzzSentFiles reads forms and headers that can be anything: what is wrong with

@@ -36,6 +36,7 @@ var needs = map[string]string{
 	// Those of others are for full power.
 	"show-upload": "project:admin", "continue-upload": "project:admin", "get-import": "project:admin", "follow-import": "project:admin",
 	"import-rejects": "project:admin", "run-import": "project:admin", "delete-import": "project:admin", "list-imports": "records:write?",
+	"show-tus": "records:write?", "show-project-tus": "project:admin",
 }
 
 // harmless is a body for each route that needs one to get as far as its
@@ -207,6 +208,9 @@ func TestIsolation(t *testing.T) {
 				want := http.StatusUnauthorized
 				if (ep.id == "bootstrap" || ep.id == "import-project") && kind == "of another project" {
 					want = http.StatusUnprocessableEntity // an admin of any project of the account may
+				}
+				if ep.id == "show-project-tus" && kind == "of another project" {
+					want = http.StatusNoContent
 				}
 				if got := m.ask(t, ep, "shown", ids["shown"], secret); got != want {
 					t.Errorf("token %s: %d, want %d", kind, got, want)

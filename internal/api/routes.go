@@ -76,6 +76,7 @@ func routes(h *handlers) []*endpoint {
 		route("GET", project+"/export/download/{export_id}", "download-export", "Download the file of an export", exportsRead, h.downloadExport, or(http.StatusTemporaryRedirect), downloading),
 
 		route("POST", imports, "create-import", "Import a file, or begin to upload one in parts", recordsWrite, h.createImport, created, or(http.StatusAccepted), once(keyImport), orForm[ImportOptions](), importing),
+		route("OPTIONS", imports, "show-tus", "Show what of the protocol for uploads in parts is spoken", recordsWrite, h.showTus, with(http.StatusNoContent)),
 		route("HEAD", imports+"/{import_id}", "show-upload", "Show how far an upload in parts is", recordsWrite, h.showUpload),
 		route("PATCH", imports+"/{import_id}", "continue-upload", "Upload a part", recordsWrite, h.continueUpload, with(http.StatusNoContent), media(partType), importing),
 		route("GET", imports, "list-imports", "List imports, newest first", recordsWrite, h.listImports),
@@ -83,7 +84,8 @@ func routes(h *handlers) []*endpoint {
 		route("GET", imports+"/{import_id}/events", "follow-import", "Follow an import", recordsWrite, h.followImport),
 		route("GET", imports+"/{import_id}/rejects", "import-rejects", "Download the rows that were refused", recordsWrite, h.importRejects),
 		route("POST", imports+"/{import_id}/run", "run-import", "Run a dry run, or an import that failed, without sending the file again", recordsWrite, h.runImport, or(http.StatusAccepted), importing),
-		route("DELETE", imports+"/{import_id}", "delete-import", "Cancel or remove an import", recordsWrite, h.deleteImport, conflicts),
+		route("DELETE", imports+"/{import_id}", "delete-import", "Cancel or remove an import", recordsWrite, h.deleteImport, or(http.StatusNoContent), conflicts),
+		route("OPTIONS", "/import-project", "show-project-tus", "Show what of the protocol for uploads in parts is spoken", admin, h.showTus, with(http.StatusNoContent)),
 		route("POST", "/import-project", "import-project", "Make a project of a file", admin, h.importProject, created, or(http.StatusAccepted), once(keyRefused), orForm[ProjectImportOptions](), importing),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,10 +19,43 @@ import (
 // tusVersion is the version of the protocol for resumable uploads that is
 // spoken, https://tus.io/protocols/resumable-upload.
 const (
-	tusHeader  = "Tus-Resumable"
-	tusVersion = "1.0.0"
-	partType   = "application/offset+octet-stream"
+	tusHeader     = "Tus-Resumable"
+	tusVersion    = "1.0.0"
+	tusExtensions = "creation,creation-defer-length,expiration,termination"
+	partType      = "application/offset+octet-stream"
 )
+
+// asTus returns the request as the protocol means it: where a client cannot send
+// PATCH or DELETE, a header names the method.
+func asTus(w http.ResponseWriter, r *http.Request) *http.Request {
+	if r.Header.Get(tusHeader) == "" {
+		return r
+	}
+	w.Header().Set(tusHeader, tusVersion) // in every answer, as the protocol asks
+	if method := r.Header.Get("X-HTTP-Method-Override"); method != "" {
+		r = r.WithContext(r.Context())
+		r.Method = method
+	}
+	return r
+}
+
+// speaksTus returns why a request is not processed: it asks for another version
+// of the protocol. OPTIONS is how a client finds out which there is.
+func speaksTus(r *http.Request) error {
+	version := r.Header.Get(tusHeader)
+	if version == "" || version == tusVersion || r.Method == http.MethodOptions {
+		return nil
+	}
+	return &otherStatus{problem.Invalid(tusHeader, "must be %s", tusVersion), http.StatusPreconditionFailed}
+}
+
+// showTus tells what of the protocol is spoken.
+func (h *handlers) showTus(context.Context, *Workspace, *struct{}) (*NoContent, error) {
+	return &NoContent{map[string]string{
+		tusHeader: tusVersion, "Tus-Version": tusVersion, "Tus-Extension": tusExtensions,
+		"Tus-Max-Size": strconv.FormatInt(h.imports.MaxBytes(), 10),
+	}}, nil
+}
 
 // sending is a file that a call brings, in whatever form.
 type sending struct {
@@ -80,11 +114,18 @@ func (s *sending) openForm(in *sendIn, parameters map[string]string, limit int64
 
 // begin reads what an upload in parts begins with.
 func (s *sending) begin(in *sendIn) (err error) {
-	if err := speaksTus(in.Resumable); err != nil {
-		return err
+	s.order.Resumable, s.order.Metadata = true, in.Metadata
+	switch {
+	case in.Deferred == "":
+		s.order.Size, err = sizeOf("Upload-Length", in.Length)
+	case in.Deferred != "1":
+		err = &otherStatus{problem.Invalid("Upload-Defer-Length", "must be 1"), http.StatusBadRequest}
+	case in.Length != "":
+		err = problem.Invalid("Upload-Defer-Length", "sent with Upload-Length")
+	default:
+		s.order.Size = -1
 	}
-	s.order.Resumable = true
-	if s.order.Size, err = sizeOf("Upload-Length", in.Length); err != nil {
+	if err != nil {
 		return err
 	}
 	s.order.FileName, s.options, err = readMetadata(in.Metadata)
@@ -94,13 +135,17 @@ func (s *sending) begin(in *sendIn) (err error) {
 // readMetadata reads the header Upload-Metadata. What else clients tell of a
 // file is passed over.
 func readMetadata(header string) (name string, options []byte, err error) {
+	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(header, ",") {
 		key, text, _ := strings.Cut(strings.TrimSpace(pair), " ")
 		value, err := base64Of(strings.TrimSpace(text))
-		if err != nil {
+		switch {
+		case err != nil:
 			return "", nil, problem.Invalid("Upload-Metadata", "the value of %q is not base64", key)
+		case seen[key]:
+			return "", nil, problem.Invalid("Upload-Metadata", "%q is sent twice", key)
 		}
-		switch key {
+		switch seen[key] = true; key {
 		case "filename":
 			name = string(value)
 		case "options":
@@ -108,6 +153,15 @@ func readMetadata(header string) (name string, options []byte, err error) {
 		}
 	}
 	return name, options, nil
+}
+
+// withoutOptions returns the header Upload-Metadata without the options.
+func withoutOptions(header string) string {
+	pairs := slices.DeleteFunc(strings.Split(header, ","), func(pair string) bool {
+		key, _, _ := strings.Cut(strings.TrimSpace(pair), " ")
+		return key == "options"
+	})
+	return strings.Join(pairs, ",")
 }
 
 // otherStatus is a problem that is answered with another status than its code
@@ -119,13 +173,6 @@ type otherStatus struct {
 
 func (e *otherStatus) Error() string { return e.problem.Error() }
 func (e *otherStatus) Unwrap() error { return e.problem }
-
-func speaksTus(version string) error {
-	if version == tusVersion {
-		return nil
-	}
-	return &otherStatus{problem.Invalid(tusHeader, "must be %s", tusVersion), http.StatusPreconditionFailed}
-}
 
 func sizeOf(header, text string) (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
@@ -142,6 +189,8 @@ func uploadHeaders(m *imports.Manifest) map[string]string {
 	header := map[string]string{"Upload-Offset": strconv.FormatInt(m.ReceivedBytes, 10)}
 	if m.SizeBytes != nil {
 		header["Upload-Length"] = strconv.FormatInt(*m.SizeBytes, 10)
+	} else {
+		header["Upload-Defer-Length"] = "1"
 	}
 	if m.ExpiresAt != nil && m.Status == imports.Uploading {
 		if at, err := time.Parse(time.RFC3339, *m.ExpiresAt); err == nil {
@@ -157,11 +206,6 @@ type showUploadIn struct {
 }
 
 func (h *handlers) showUpload(ctx context.Context, ws *Workspace, in *showUploadIn) (*NoContent, error) {
-	if in.Resumable != "" {
-		if err := speaksTus(in.Resumable); err != nil {
-			return nil, err
-		}
-	}
 	m, err := h.importOf(ctx, ws, in.ID)
 	if err != nil {
 		return nil, err
@@ -169,21 +213,21 @@ func (h *handlers) showUpload(ctx context.Context, ws *Workspace, in *showUpload
 	if m.Status == imports.Expired || m.Status == imports.Canceled {
 		return nil, problem.New(problem.CodeNotFound, "The upload is not kept any more.")
 	}
-	return &NoContent{uploadHeaders(&m)}, nil
+	header := uploadHeaders(&m)
+	header["Upload-Metadata"], err = h.imports.Metadata(ctx, ws.Project.ID, m.ID)
+	return &NoContent{header}, err
 }
 
 type continueUploadIn struct {
 	importIDIn
 	Resumable     string `header:"Tus-Resumable" required:"true" doc:"1.0.0, the version of the protocol."`
 	Offset        string `header:"Upload-Offset" required:"true" doc:"How many bytes of the file have arrived already."`
+	Length        string `header:"Upload-Length" doc:"The size of the file in bytes, of an upload that was begun without."`
 	ContentDigest string `header:"Content-Digest" doc:"sha-256=:base64: of the body, which is thrown away when it arrives as another (RFC 9530)."`
 	Body          Incoming
 }
 
 func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *continueUploadIn) (*NoContent, error) {
-	if err := speaksTus(in.Resumable); err != nil {
-		return nil, err
-	}
 	if media, _ := in.Body.Type(); media != partType {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "A part of an upload is sent with Content-Type: %s.", partType)
 	}
@@ -191,6 +235,13 @@ func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *contin
 	var err error
 	if part.Offset, err = sizeOf("Upload-Offset", in.Offset); err != nil {
 		return nil, err
+	}
+	if in.Length != "" {
+		size, err := sizeOf("Upload-Length", in.Length)
+		if err != nil {
+			return nil, err
+		}
+		part.Size = &size
 	}
 	if part.SHA256, err = digest("Content-Digest", in.ContentDigest); err != nil {
 		return nil, err

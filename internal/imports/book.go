@@ -79,6 +79,7 @@ type work struct {
 	NewProject *NewProject // of a project import
 	SHA256     string      // that the sender has promised, in hexadecimal digits; "" for none
 	Keyed      *keyed      // of the call that has made the import; nil for none
+	Metadata   string      // of an upload in parts, as its sender has put it
 }
 
 // explain turns what SQLite says into what a client may see.

@@ -137,6 +137,15 @@ func (m *Imports) Close() error {
 // of what a crash has left.
 func (m *Imports) Scratch() string { return m.folder.scratch() }
 
+// Metadata returns what the sender of an upload in parts has told of the file.
+func (m *Imports) Metadata(ctx context.Context, projectID int64, id string) (string, error) {
+	r, err := m.book.find(ctx, projectID, id)
+	if err != nil {
+		return "", err
+	}
+	return r.work.Metadata, nil
+}
+
 // MaxBytes is how large an upload may be.
 func (m *Imports) MaxBytes() int64 { return m.config.MaxBytes }
 

@@ -13,12 +13,19 @@ import (
 
 // TestUploadInAnyParts sends a file in parts of any size, which break off
 // anywhere, come twice or at the wrong place, with restarts of the server in
-// between. What is there is always the beginning of the file.
+// between; its size may be told by any of them. What is there is always the
+// beginning of the file.
 func TestUploadInAnyParts(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	text := people(20)
 	rapid.Check(t, func(rt *rapid.T) {
-		m, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Resumable, o.Size = true, int64(len(text)) }))
+		size := int64(len(text))
+		told := rapid.Bool().Draw(rt, "told")
+		m, _, err := f.Begin(t.Context(), order(func(o *Order) {
+			if o.Resumable, o.Size = true, -1; told {
+				o.Size = size
+			}
+		}))
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -32,8 +39,13 @@ func TestUploadInAnyParts(t *testing.T) {
 				body = io.MultiReader(iotest.OneByteReader(body), iotest.ErrReader(errors.New("connection reset")))
 			}
 			right := at == have
-			_, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Offset: int64(at), Body: body})
-			whole := right && end == len(text) // then it does not matter how the sender leaves
+			part := Part{Offset: int64(at), Body: body}
+			if rapid.Bool().Draw(rt, "tells") {
+				part.Size = &size
+				told = told || right
+			}
+			_, _, err := f.Receive(t.Context(), shop.ID, m.ID, part)
+			whole := right && end == len(text) && told // then it does not matter how the sender leaves
 			if (err == nil) != (right && !breaks || whole) {
 				rt.Fatalf("a part at %d of %d, which breaks: %t, gives %v", at, have, breaks, err)
 			}
@@ -46,6 +58,14 @@ func TestUploadInAnyParts(t *testing.T) {
 			got, err := f.Get(t.Context(), shop.ID, m.ID)
 			if err != nil || got.ReceivedBytes != int64(have) {
 				rt.Fatalf("%d bytes of %d, %v", got.ReceivedBytes, have, err)
+			}
+		}
+		if !told {
+			if got, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Offset: size, Body: strings.NewReader("")}); err != nil || got.Status != Uploading {
+				rt.Fatalf("%s before the size is known, %v", got.Status, err)
+			}
+			if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Offset: size, Body: strings.NewReader(""), Size: &size}); err != nil {
+				rt.Fatal(err)
 			}
 		}
 		r, err := f.book.find(t.Context(), shop.ID, m.ID)

@@ -27,8 +27,9 @@ type Order struct {
 	FileName string // as its sender calls it; "" for import
 	Size     int64  // in bytes; negative when it is not known
 	// Resumable uploads may come in several parts, and are kept while parts are
-	// missing.
+	// missing. Such a one of unknown size is whole when a part has told the size.
 	Resumable bool
+	Metadata  string // of a resumable upload, as its sender has put it
 	// SHA256 is what the sender says of the file, in hexadecimal digits; "" for
 	// nothing.
 	SHA256 string
@@ -93,7 +94,7 @@ func (m *Imports) draft(o Order) (*record, error) {
 	}
 	r := &record{
 		projectID: o.Project.ID, resumable: o.Resumable, expires: now.Add(m.config.KeepFiles),
-		work: work{TableID: o.TableID, NewProject: o.NewProject, SHA256: o.SHA256, Keyed: newKeyed(o.Receipt)},
+		work: work{TableID: o.TableID, NewProject: o.NewProject, SHA256: o.SHA256, Keyed: newKeyed(o.Receipt), Metadata: o.Metadata},
 		manifest: Manifest{
 			ID:   now.UTC().Format("imp_20060102_150405_") + hex.EncodeToString(random[:]),
 			Kind: o.Kind, Project: o.Project.Slug, FileName: cmp.Or(o.FileName, "import"), Status: Uploading, Options: o.Options, DryRun: o.DryRun,
@@ -115,6 +116,7 @@ type Part struct {
 	Offset int64 // in the file; what is there already must be as long
 	Body   io.Reader
 	SHA256 string // of the part, in hexadecimal digits, compared when it is not ""
+	Size   *int64 // of the whole file, when its sender says it with the part
 }
 
 // Receive adds a part to an upload. When the file is whole it becomes a pending
@@ -179,6 +181,8 @@ func (m *Imports) takes(r *record) error {
 		return nil
 	case Expired:
 		return problem.New(problem.CodeNotFound, "The upload was not finished in time and is not kept any more.")
+	case Canceled:
+		return problem.New(problem.CodeNotFound, "The upload was canceled and is not kept any more.")
 	default:
 		return problem.New(problem.CodeConflict, "The import takes no more bytes: it is %s.", status)
 	}
@@ -197,6 +201,11 @@ func (m *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
 	if have != p.Offset {
 		return problem.New(problem.CodeConflict, "The upload has %d bytes, not %d.", have, p.Offset).With("Upload-Offset", "must be %d", have)
 	}
+	if p.Size != nil {
+		if r, err = m.announce(ctx, r, have, *p.Size); err != nil {
+			return err
+		}
+	}
 	sum := sha256.New()
 	have, err = m.copy(r, file, sum, p, have)
 	if syncErr := file.Sync(); err == nil {
@@ -207,6 +216,28 @@ func (m *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
 		return err
 	}
 	return m.finish(ctx, r, file, have, sum, p.Offset == 0)
+}
+
+// announce enters the size of an upload that was begun without, and returns the
+// import as it is then. A size that is known never changes.
+func (m *Imports) announce(ctx context.Context, r *record, have, size int64) (*record, error) {
+	switch known := r.manifest.SizeBytes; {
+	case known != nil && *known == size:
+		return r, nil
+	case known != nil:
+		return nil, problem.New(problem.CodeConflict, "The upload was announced with %d bytes.", *known).With("Upload-Length", "must be %d", *known)
+	case size > m.config.MaxBytes:
+		return nil, tooLarge(m.config.MaxBytes)
+	case size < have:
+		return nil, problem.Invalid("Upload-Length", "must not be less than the %d bytes that have arrived", have)
+	}
+	if err := m.needSpace(size - have); err != nil {
+		return nil, err
+	}
+	return m.book.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
+		r.manifest.SizeBytes, r.manifest.Progress.BytesTotal = &size, size
+		return m.takes(r)
+	})
 }
 
 // spaceEvery is after how many bytes the room on the disk is looked at again.
@@ -274,10 +305,11 @@ func (m *Imports) finishWhole(ctx context.Context, r *record) (err error) {
 
 // finish enters what has come: the upload goes on, or becomes a pending job.
 func (m *Imports) finish(ctx context.Context, r *record, file *os.File, have int64, sum hash.Hash, whole bool) error {
-	if r.manifest.SizeBytes != nil && !r.whole(have) {
-		if !r.resumable {
-			return problem.New(problem.CodeInvalidJSON, "The body ended early.")
-		}
+	switch {
+	case r.whole(have), r.manifest.SizeBytes == nil && !r.resumable:
+	case !r.resumable:
+		return problem.New(problem.CodeInvalidJSON, "The body ended early.")
+	default:
 		_, err := m.book.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
 			if err := m.takes(r); err != nil {
 				return err
