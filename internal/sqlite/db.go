@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	zs "zombiezen.com/go/sqlite"
@@ -56,7 +57,7 @@ func Open(path string, options Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := writer.adopt(options.Schema, "PRAGMA journal_mode = WAL", synchronous); err != nil {
+	if err := writer.adopt(options.Schema, "PRAGMA journal_mode = WAL", synchronous, fmt.Sprintf("PRAGMA journal_size_limit = %d", maxLog)); err != nil {
 		writer.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -76,6 +77,10 @@ func Open(path string, options Options) (*DB, error) {
 	}
 	return db, nil
 }
+
+// maxLog is how large a write-ahead log may stay, in bytes. Left alone, one keeps
+// the size that the largest transaction ever has given it, even one in vain.
+const maxLog = 16 << 20
 
 // ErrForeign is returned by Open for a file that belongs to another program or
 // to a newer version of this one.
@@ -236,6 +241,21 @@ func (db *DB) leaseWriter(ctx context.Context) (*Conn, error) {
 	}
 }
 
+// returnWriter ends a lease after a transaction that may have been large.
+func (db *DB) returnWriter(c *Conn) {
+	if log, err := os.Stat(db.path + "-wal"); err == nil && log.Size() > maxLog {
+		// Readers of older states are not waited for: the next one tries again.
+		c.c.SetBusyTimeout(0)
+		_ = c.truncateLog()
+		c.c.SetBusyTimeout(busyTimeout)
+	}
+	db.writer <- c
+}
+
+// truncateLog moves the log into the database file and empties it, if nobody
+// reads from it.
+func (c *Conn) truncateLog() error { return c.Exec("PRAGMA wal_checkpoint(TRUNCATE)") }
+
 // Exclusive runs fn in a write transaction of its own, for schema changes and
 // large bodies. The end of ctx interrupts it and nothing is changed.
 func (db *DB) Exclusive(ctx context.Context, fn func(*Conn) error) error {
@@ -243,7 +263,7 @@ func (db *DB) Exclusive(ctx context.Context, fn func(*Conn) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { db.writer <- c }()
+	defer db.returnWriter(c)
 	defer c.bound(ctx)()
 	return db.commit(c, fn)
 }
@@ -255,7 +275,7 @@ func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { db.writer <- c }()
+	defer db.returnWriter(c)
 	// Inside a transaction this pragma is ignored.
 	if err := c.Exec("PRAGMA foreign_keys = OFF"); err != nil {
 		return err
@@ -309,5 +329,5 @@ func (db *DB) Checkpoint(ctx context.Context) error {
 		return err
 	}
 	defer func() { db.writer <- c }()
-	return c.Exec("PRAGMA wal_checkpoint(TRUNCATE)")
+	return c.truncateLog()
 }

@@ -167,6 +167,56 @@ func TestCheckpointEmptiesTheLog(t *testing.T) {
 	}
 }
 
+// TestLogShrinksAfterALargeTransaction writes much at once, in vain or not: what
+// the log took of the disk for it is given back, if not at once, then when
+// nobody reads an older state any more.
+func TestLogShrinksAfterALargeTransaction(t *testing.T) {
+	type transact func(*DB, context.Context, func(*Conn) error) error
+	for name, transact := range map[string]transact{"exclusive": (*DB).Exclusive, "restructure": (*DB).Restructure} {
+		for _, end := range []error{nil, errors.New("in vain")} {
+			db := open(t, Options{})
+			script(t, db, "CREATE TABLE filler (b BLOB)")
+			fill := func(c *Conn) error {
+				for range 2 * maxLog >> 20 {
+					if err := c.Exec("INSERT INTO filler VALUES (zeroblob(1 << 20))"); err != nil {
+						return err
+					}
+				}
+				return end
+			}
+			check := func(when string, large bool) {
+				t.Helper()
+				if info, err := os.Stat(db.Path() + "-wal"); err != nil || info.Size() > maxLog != large {
+					t.Errorf("%s, %s, %v: the log is %v, %v", name, when, end, info.Size(), err)
+				}
+			}
+			if err := transact(db, t.Context(), fill); !errors.Is(err, end) {
+				t.Fatal(err)
+			}
+			check("alone", false)
+			err := db.Read(t.Context(), func(c *Conn) error {
+				if _, err := c.Int("SELECT count(*) FROM filler"); err != nil {
+					return err
+				}
+				began := time.Now()
+				err := transact(db, t.Context(), fill)
+				if waited := time.Since(began); waited > busyTimeout {
+					t.Errorf("the writer waited %s for a reader", waited)
+				}
+				check("beside a reader", end == nil)
+				return err
+			})
+			if !errors.Is(err, end) {
+				t.Fatal(err)
+			}
+			if err := transact(db, t.Context(), insertItem("after")); err != nil {
+				t.Fatal(err)
+			}
+			check("after the reader", false)
+		}
+	}
+}
+
 func TestCloseLeavesOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "one.db")
 	db, err := Open(path, Options{Schema: testSchema})
