@@ -72,18 +72,15 @@ func (m *Imports) takeTables(j *job, source *ingest.Source, order ingest.Options
 		return err
 	}
 	defer release()
-	if r.manifest.DryRun || r.work.TableID != 0 {
+	if err := r.permits(j.ctx, db, source, order); err != nil {
+		return err
+	}
+	if r.manifest.DryRun {
 		preview, err := source.Preview(j.ctx, db, order)
-		if err != nil {
-			return err
-		}
-		if err := r.permits(j.ctx, db, &preview); err != nil {
-			return err
-		}
-		if r.manifest.DryRun {
+		if err == nil {
 			r.setPreview(preview)
-			return nil
 		}
+		return err
 	}
 	order.Receipt = r.receipt()
 	report, err := source.Load(j.ctx, db, order)
@@ -97,19 +94,16 @@ func (m *Imports) takeTables(j *job, source *ingest.Source, order ingest.Options
 }
 
 // permits makes sure that an import for one table reaches no other.
-func (r *record) permits(ctx context.Context, db *projectdb.DB, preview *ingest.Preview) error {
+func (r *record) permits(ctx context.Context, db *projectdb.DB, source *ingest.Source, order ingest.Options) error {
 	if r.work.TableID == 0 {
 		return nil
 	}
-	tables, err := db.Tables(ctx)
+	into, others, err := source.Reach(ctx, db, order)
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(tables, func(t projectdb.Table) bool { return t.ID == r.work.TableID })
-	for _, t := range preview.Tables {
-		if at < 0 || t.Name != tables[at].Name || t.Mode == ingest.Create {
-			return problem.New(problem.CodePermissionDenied, "This token may write to one table, and the file has others. Nothing was imported.")
-		}
+	if others || slices.ContainsFunc(into, func(t projectdb.Table) bool { return t.ID != r.work.TableID }) {
+		return problem.New(problem.CodePermissionDenied, "This token may write to one table, and the file has others. Nothing was imported.")
 	}
 	return nil
 }

@@ -25,22 +25,9 @@ type databaseLoad struct {
 func (s *Source) database(ctx context.Context, o Options) (*databaseLoad, error) {
 	d := &databaseLoad{source: s.contents.db, plan: &plan{}, size: s.version.size}
 	d.tables = &tableLoad{options: o, unchanged: func() error { return nil }}
-	names, err := d.plan.listTables(d.source.Conn)
-	if err == nil {
-		err = d.plan.noteFile(d.source.Conn, names)
-	}
+	assigned, err := d.plan.assign(d.source, o)
 	if err != nil {
-		return nil, damagedOnly(err)
-	}
-	sources := make([]tableSource, len(names))
-	for i, name := range names {
-		sources[i] = d.source.table(name)
-	}
-	var assigned []assignment
-	if len(names) > 0 || len(o.Include) > 0 {
-		if assigned, _, err = assign(sources, o); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	joined := map[string]bool{}
 	for _, a := range assigned {
@@ -58,6 +45,26 @@ func (s *Source) database(ctx context.Context, o Options) (*databaseLoad, error)
 		return nil, damagedOnly(err)
 	}
 	return d, damagedOnly(d.plan.takeDisplayNames(d.source))
+}
+
+// assign says where the tables of a file go.
+func (p *plan) assign(source *sqliteFile, o Options) ([]assignment, error) {
+	names, err := p.listTables(source.Conn)
+	if err == nil {
+		err = p.noteFile(source.Conn, names)
+	}
+	if err != nil {
+		return nil, damagedOnly(err)
+	}
+	sources := make([]tableSource, len(names))
+	for i, name := range names {
+		sources[i] = source.table(name)
+	}
+	if len(names) == 0 && len(o.Include) == 0 {
+		return nil, nil
+	}
+	assigned, _, err := assign(sources, o)
+	return assigned, err
 }
 
 // loadDatabase takes the database in.

@@ -162,6 +162,39 @@ func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
 	return &tableLoad{options: o, size: s.contents.size(), assigned: assigned, notes: said, unchanged: s.unchanged}, err
 }
 
+// Reach returns the tables of the project that a Load writes to, and whether it
+// makes others. It reads nothing of the rows.
+func (s *Source) Reach(ctx context.Context, db *projectdb.DB, o Options) (into []projectdb.Table, others bool, err error) {
+	var assigned []assignment
+	if s.contents.db != nil {
+		defer s.contents.db.Interrupt(ctx)()
+		assigned, err = new(plan).assign(s.contents.db, o)
+	} else if t, tablesErr := s.tables(ctx, o); tablesErr != nil {
+		err = tablesErr
+	} else {
+		assigned = t.assigned
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	tables, err := db.Tables(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, a := range assigned {
+		if a.target.Mode == Create || a.onto != "" {
+			others = true
+			continue
+		}
+		table, err := a.existing(tables)
+		if err != nil {
+			return nil, false, err
+		}
+		into = append(into, *table)
+	}
+	return into, others, nil
+}
+
 // unchanged makes sure that the file is still what was opened.
 func (s *Source) unchanged() error {
 	now, err := versionOf(s.path)

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 func receipt(key string) *projectdb.Receipt {
@@ -121,6 +123,11 @@ m",9,m@x,2,1e3,AA==
 	p.mustTake(t, database(t, people))
 	before := shell(t, p.path, allPeople)
 	target := Target{Table: "person", Mode: Append}
+	if preview := p.preview(t, path, Options{Target: target}); preview.RejectedRows != 9 {
+		t.Errorf("%d rejected rows in the preview", preview.RejectedRows)
+	} else if diff := cmp.Diff(want, rejected(preview.Rejects)); diff != "" {
+		t.Errorf("rejects of the preview: %s", diff)
+	}
 	report, err := p.take(path, Options{Target: target})
 	var fault *problem.Error
 	if !errors.As(err, &fault) || fault.Code != problem.CodeValidationFailed || len(fault.Details) < 9 {
@@ -145,6 +152,93 @@ m",9,m@x,2,1e3,AA==
 	const rows = "SELECT id, typeof(score), score, hex(photo) FROM person WHERE id > 2;\n"
 	if got := shell(t, p.path, rows); got != "11|real|1.23456789012346e+19|00\n12|real|1000.0|00\n" {
 		t.Errorf("rows: %s", got)
+	}
+}
+
+// preview asks what an import would do, and makes sure that nothing has changed.
+func (p project) preview(t *testing.T, path string, o Options) Preview {
+	t.Helper()
+	source, err := Open(t.Context(), Opening{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	before := shell(t, p.path, ".dump\n")
+	preview, err := source.Preview(t.Context(), p.DB, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, shell(t, p.path, ".dump\n")); diff != "" {
+		t.Errorf("a preview has changed the project: %s", diff)
+	}
+	return preview
+}
+
+// TestPreviewTriesRowsInTheirTables finds what only the rows of the project and
+// of the whole file can tell, in every mode.
+func TestPreviewTriesRowsInTheirTables(t *testing.T) {
+	p := newProject(t)
+	p.mustTake(t, database(t, people))
+	for _, test := range []struct {
+		mode        Mode
+		table, rows string
+		want        []string
+	}{
+		{Append, "team", "2,x\n5,y\n5,z\n", []string{"2|id|2|Another row has this value already.", "4|id|5|Another row has this value already."}},
+		{Replace, "team", "1,x\n2,y\n2,z\n", []string{"4|id|2|Another row has this value already."}},
+		{Upsert, "team", "1,x\n,y\n7,\n", []string{"4|name||A value is required."}},
+		{Update, "team", "1,x\n9,y\n", []string{"3|id|9|The table has no row with this key."}},
+	} {
+		path := write(t, "x.csv", "id,name\n"+test.rows)
+		preview := p.preview(t, path, Options{Target: Target{Table: test.table, Mode: test.mode}})
+		if diff := cmp.Diff(test.want, rejected(preview.Rejects)); diff != "" {
+			t.Errorf("%s: %s", test.mode, diff)
+		}
+	}
+}
+
+// endlessRows are rows that never end.
+type endlessRows struct {
+	noRows
+	n int64
+}
+
+func (r *endlessRows) next() ([]sqlite.Value, error) {
+	r.n++
+	return []sqlite.Value{sqlite.IntValue(r.n % 5000), sqlite.TextValue("x")}, nil
+}
+func (r *endlessRows) line() int64 { return r.n }
+
+// TestTrialOfManyRowsGivesWay stops before others wait for long, whatever the
+// trial is at.
+func TestTrialOfManyRowsGivesWay(t *testing.T) {
+	for mode, rows := range map[Mode]int{Append: 1, Replace: 300_000} {
+		p := newProject(t)
+		p.mustTake(t, database(t, fmt.Sprintf("CREATE TABLE numbers (n INTEGER PRIMARY KEY, text TEXT); WITH RECURSIVE r (n) AS (SELECT 10000 UNION ALL SELECT n + 1 FROM r LIMIT %d) INSERT INTO numbers SELECT n, 'text' FROM r;", rows)))
+		source := tableSource{name: "x", open: func(context.Context) (tableRows, error) {
+			return &endlessRows{noRows: noRows{{Name: "n"}, {Name: "text"}}}, nil
+		}}
+		load := &tableLoad{assigned: []assignment{{tableSource: source, target: Target{Table: "numbers", Mode: mode}}}, surveys: make([]*survey, 1), unchanged: func() error { return nil }}
+		var said []Note
+		done := make(chan error)
+		go func() { done <- load.tryTables(t.Context(), p.DB, &said) }()
+		time.Sleep(trialTime / 10)
+		began := time.Now()
+		if _, err := p.UpdateTable(t.Context(), "numbers", projectdb.TablePatch{DisplayName: new(new("Numbers"))}); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(began); waited > 4*trialTime {
+			t.Errorf("%s: a writer has waited for %v", mode, waited)
+		}
+		if err := <-done; err != nil || len(said) != 1 {
+			t.Errorf("%s: %v, %v", mode, said, err)
+		}
+		if got := shell(t, p.path, "SELECT count(*) FROM numbers;\n"); got != fmt.Sprintln(rows) {
+			t.Errorf("%s: %s rows are left of %d", mode, got, rows)
+		}
+		if mode == Append && load.rejects.rows == 0 {
+			t.Error("what was found is not told")
+		}
 	}
 }
 
@@ -191,7 +285,15 @@ func TestOptionsThatDoNotFitAreNamed(t *testing.T) {
 func TestReplaceThatLeavesOrphansIsRefused(t *testing.T) {
 	p := newProject(t)
 	p.mustTake(t, database(t, people+"UPDATE person SET team = 2;"))
-	_, err := p.take(write(t, "x.csv", "id,name\n1,green\n"), Options{Target: Target{Table: "team", Mode: Replace}})
+	source, err := Open(t.Context(), Opening{Path: write(t, "x.csv", "id,name\n1,green\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	if _, err := source.Preview(t.Context(), p.DB, Options{Target: Target{Table: "team", Mode: Replace}}); !problem.Is(err, problem.CodeConflict) {
+		t.Errorf("the preview gets %v", err)
+	}
+	_, err = p.take(write(t, "x.csv", "id,name\n1,green\n"), Options{Target: Target{Table: "team", Mode: Replace}})
 	if !problem.Is(err, problem.CodeConflict) {
 		t.Fatalf("got %v", err)
 	}

@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -45,8 +48,53 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 			Source: p.name, Name: p.table.Name, Mode: p.target.Mode, Rows: sv.rows, Columns: p.columns(), Sample: p.sample(sv),
 		})
 	}
+	if err := t.tryTables(ctx, db, &preview.Notes); err != nil {
+		return err
+	}
 	preview.Rejects, preview.RejectedRows = t.rejects.list, t.rejects.rows
 	return t.unchanged()
+}
+
+// trialTime is how long a preview keeps others from writing.
+const trialTime = time.Second
+
+// tryTables puts the rows into the tables that are there, as a load does, and
+// takes all of it back: what is refused then, nothing but the table can tell. It
+// stops after trialTime and says how far it came.
+func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, said *[]Note) error {
+	trial := &tableLoad{options: t.options, size: t.size, unchanged: t.unchanged, trial: true}
+	for i, a := range t.assigned {
+		if a.target.Mode != Create && a.onto == "" {
+			trial.assigned, trial.surveys = append(trial.assigned, a), append(trial.surveys, t.surveys[i])
+		}
+	}
+	if len(trial.assigned) == 0 {
+		return nil
+	}
+	trial.options.OnError, trial.options.Progress = Skip, nil
+	bounded, stop := context.WithCancel(ctx)
+	defer stop()
+	err := db.Load(bounded, func(l *projectdb.Loader) error {
+		defer time.AfterFunc(trialTime, stop).Stop()
+		if err := trial.run(bounded, l, &Report{}); err != nil {
+			return err
+		}
+		if t.options.OnError == Abort && trial.rejects.rows+t.rejects.rows > 0 {
+			return errTrial // other rows may refer to those that are refused
+		}
+		return cmp.Or(l.CheckKeys(), errTrial)
+	})
+	t.rejects.mergeByLine(trial.rejects, t.assigned)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case bounded.Err() != nil:
+		(*notes)(said).add("file", "Only its first %d rows were tried in the table, so as not to keep others from writing: whether the others clash with rows that are there shows when they are loaded.", trial.tried)
+		return nil
+	case errors.Is(err, errTrial):
+		return nil
+	}
+	return err
 }
 
 // tryRows converts every row for its faults.

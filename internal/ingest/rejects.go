@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -28,6 +30,20 @@ func (r *rejects) add(faults ...Reject) {
 func (r *rejects) merge(other rejects) {
 	r.rows += other.rows
 	r.list = append(r.list, other.list[:min(len(other.list), mostRejects-len(r.list))]...)
+}
+
+// mergeByLine takes in those that were found in another reading of the same
+// tables.
+func (r *rejects) mergeByLine(other rejects, tables []assignment) {
+	r.rows += other.rows
+	place := func(table string) int {
+		return slices.IndexFunc(tables, func(a assignment) bool { return a.name == table })
+	}
+	r.list = append(r.list, other.list...)
+	slices.SortStableFunc(r.list, func(a, b Reject) int {
+		return cmp.Or(cmp.Compare(place(a.Table), place(b.Table)), cmp.Compare(a.Line, b.Line))
+	})
+	r.list = r.list[:min(len(r.list), mostRejects)]
 }
 
 // full reports whether further faults would not be told.

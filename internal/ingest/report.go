@@ -50,8 +50,7 @@ type Dialect struct {
 }
 
 // Preview says what a Load would do, of a file and a project as they are now.
-// What only the whole project can tell, such as whether a value is taken
-// already, shows when the rows are loaded.
+// Rows for tables that are there are tried, too, for a second at most.
 type Preview struct {
 	Source       string         `json:"source"`
 	SHA256       string         `json:"sha256"`

@@ -23,6 +23,8 @@ type tableLoad struct {
 
 	surveys []*survey
 	rejects rejects
+	trial   bool  // everything is taken back
+	tried   int64 // rows of a trial that SQLite was given
 }
 
 // load takes the tables into the project, in one transaction. Those of which
@@ -184,7 +186,11 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 			return r, err
 		}
 	case Replace:
-		if r.Deleted, err = l.Empty(p.table); err != nil {
+		empty := l.Empty
+		if t.trial {
+			empty = l.EmptySlowly
+		}
+		if r.Deleted, err = empty(p.table); err != nil {
 			return r, err
 		}
 	}
@@ -202,10 +208,11 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 		if err != nil {
 			return r, err
 		}
-		if err := w.rows(part); err != nil {
+		refused, err := w.rows(part)
+		if err != nil {
 			return r, err
 		}
-		t.rejects.merge(part.rejects)
+		t.refuse(part, refused)
 		p.hear(part)
 		if told(w.inserted+w.updated, part.bytes); t.options.OnError == Abort && t.rejects.full() {
 			break
@@ -214,6 +221,19 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 	r.Inserted, r.Updated, r.Rows = w.inserted, w.updated, w.inserted+w.updated
 	r.Rejected = t.rejects.rows - before
 	return r, nil
+}
+
+// refuse notes the rows of a portion that cannot come in. What a trial tells is
+// only what SQLite has refused.
+func (t *tableLoad) refuse(part *portion, refused rejects) {
+	if t.trial {
+		t.tried += int64(part.batch.Rows)
+		t.rejects.merge(refused)
+		return
+	}
+	part.rejects.merge(refused)
+	slices.SortStableFunc(part.rejects.list, func(a, b Reject) int { return cmp.Compare(a.Line, b.Line) })
+	t.rejects.merge(part.rejects)
 }
 
 // before returns how much of the file counts as read when the rows of a table
@@ -274,9 +294,8 @@ func (w *rowWriter) close() {
 	}
 }
 
-// rows puts the rows of a portion in and adds those that cannot be to its
-// rejects.
-func (w *rowWriter) rows(part *portion) error {
+// rows puts the rows of a portion in and returns those that SQLite refuses.
+func (w *rowWriter) rows(part *portion) (refused rejects, err error) {
 	for i := range part.batch.Rows {
 		for k, cell := range part.batch.Row(i) {
 			w.values[k] = part.batch.Value(cell)
@@ -284,14 +303,13 @@ func (w *rowWriter) rows(part *portion) error {
 		if err := w.row(); err != nil {
 			reject, known := w.reject(err)
 			if !known {
-				return err
+				return refused, err
 			}
 			reject.Line = part.lines[i]
-			part.rejects.add(reject)
+			refused.add(reject)
 		}
 	}
-	slices.SortStableFunc(part.rejects.list, func(a, b Reject) int { return cmp.Compare(a.Line, b.Line) })
-	return nil
+	return refused, nil
 }
 
 //lint:ignore ST1005 a client reads it as it is

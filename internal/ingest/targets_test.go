@@ -216,3 +216,36 @@ func TestMembersWithoutRows(t *testing.T) {
 		t.Errorf("an empty file in the place of a table: %v", err)
 	}
 }
+
+// TestReach tells what would be written to, without reading a row.
+func TestReach(t *testing.T) {
+	p := newProject(t)
+	p.mustTake(t, database(t, people))
+	for _, test := range []struct {
+		name, content string
+		options       Options
+		into          string
+		others        bool
+	}{
+		{"x.csv", "id,name\n", Options{}, "", true},
+		{"x.csv", "id,name\nthe quotes \"are\",\"wrong", Options{Target: Target{Table: "PERSON", Mode: Append}}, "person", false},
+		{"x.zip", zipped(t, "person.csv", "id,name\n", "team.csv", "id,name\n", "x.csv", "id\n"), Options{Target: Target{Mode: Replace}, Tables: map[string]Target{"x": {Mode: Create}}}, "person team", true},
+		{"x.zip", zipped(t, "x.csv", "id\n1\n", "y.csv", "id\n1\n"), Options{Tables: map[string]Target{"y": {Mode: Append, Table: "x"}}}, "", true},
+		{"x.sql", "CREATE TABLE person (id); CREATE TABLE z (id);", Options{Tables: map[string]Target{"z": {Mode: Upsert, Table: "team"}, "person": {Mode: Update}}}, "person team", false},
+		{"x.sql", "CREATE TABLE person (id); CREATE TABLE z (id);", Options{Include: []string{"z"}}, "", true},
+	} {
+		s, err := Open(t.Context(), Opening{Path: write(t, test.name, test.content)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		into, others, err := s.Reach(t.Context(), p.DB, test.options)
+		var names []string
+		for _, table := range into {
+			names = append(names, table.Name)
+		}
+		if got := strings.Join(names, " "); err != nil || got != test.into || others != test.others {
+			t.Errorf("%s: %s, %t, %v; want %s, %t", test.content, got, others, err, test.into, test.others)
+		}
+	}
+}

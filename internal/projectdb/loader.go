@@ -85,6 +85,9 @@ func (l *Loader) BrokenKeys(t *Table) (map[int]int64, error) {
 	return broken, err
 }
 
+// CheckKeys fails as Load does at its end when a foreign key does not hold.
+func (l *Loader) CheckKeys() error { return explainBroken(l.c.CheckForeignKeys()) }
+
 // Inserter inserts rows into one table.
 type Inserter struct {
 	stmt *sqlite.Stmt

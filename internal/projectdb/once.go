@@ -121,7 +121,11 @@ func (db *DB) transact(ctx context.Context, kind TransactionKind, fn func(*sqlit
 	case OwnTransaction:
 		return db.sql.Exclusive(ctx, fn)
 	}
-	err := db.sql.Restructure(ctx, fn)
+	return explainBroken(db.sql.Restructure(ctx, fn))
+}
+
+// explainBroken makes a problem of a foreign key that does not hold at the end.
+func explainBroken(err error) error {
 	var broken *sqlite.BrokenReference
 	if errors.As(err, &broken) {
 		return problem.New(problem.CodeConflict, "A row of %s would refer to a row of %s that does not exist.", broken.Table, broken.Parent)

@@ -286,18 +286,20 @@ func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) error {
 		if err := fn(c); err != nil {
 			return err
 		}
-		return c.checkForeignKeys()
+		return c.CheckForeignKeys()
 	})
 }
 
-func (c *Conn) checkForeignKeys() error {
+// CheckForeignKeys returns a *BrokenReference when a row of any table refers to
+// one that does not exist.
+func (c *Conn) CheckForeignKeys() error {
 	return c.Query("PRAGMA foreign_key_check", nil, func(s *Stmt) error {
 		return &BrokenReference{Table: s.Text(0), Parent: s.Text(2)}
 	})
 }
 
-// BrokenReference is returned by Restructure when a row of Table refers to a
-// row of Parent that does not exist.
+// BrokenReference says that a row of Table refers to a row of Parent that does
+// not exist.
 type BrokenReference struct{ Table, Parent string }
 
 // Error names both tables.
