@@ -91,7 +91,7 @@ type TableResult struct {
 	ContentHash  string         `json:"content_hash,omitzero" doc:"Of the values of the rows, whatever the format and the order: the sum, modulo 2^128, of the XXH3 hash of each row, in hexadecimal digits."`
 	SchemaSHA256 string         `json:"schema_sha256,omitzero" doc:"Of the statements that make the table and its indexes, where the artifact has them."`
 
-	Replaced int64 `json:"replaced,omitzero" doc:"Values that the format cannot hold: in JSON infinities, written as null; texts that are not UTF-8, written with U+FFFD but in CSV; and BLOBs in ANY columns, written as the text of their base64."`
+	Replaced int64 `json:"replaced,omitzero" doc:"Values that the format cannot hold: in JSON infinities, written as null; texts that are not UTF-8, written with U+FFFD but in CSV; and in ANY columns what cannot be told from a value of another type."`
 }
 
 // ResultColumn is a column in the artifact.

@@ -25,12 +25,16 @@ type CSV struct {
 	crlf      bool
 	plain     bool      // cells are written as in the default dialect
 	special   [256]bool // bytes that a field may hold only in quotes
+	untyped   []bool    // per column: Column.holdsAny
 	replaced  atomic.Int64
 }
 
 // NewCSV returns an encoder for rows of the given columns, in a valid dialect.
 func NewCSV(columns []Column, d Dialect) *CSV {
 	c := &CSV{columns: columns, dialect: d, delimiter: d.Delimiter[0], crlf: d.LineEnding == CRLF}
+	for _, column := range columns {
+		c.untyped = append(c.untyped, column.holdsAny())
+	}
 	c.plain = d.NullText == "" && d.Quote != QuoteAll && !d.FormulaGuard
 	for _, b := range []byte{c.delimiter, '"', '\r', '\n'} {
 		c.special[b] = true
@@ -55,9 +59,9 @@ func (c *CSV) Head(dst []byte) []byte {
 	return c.endRow(dst)
 }
 
-// Replaced returns how many values a reader of CSV cannot tell from others so
-// far: blobs in columns of any type, which are written as the text of their
-// base64.
+// Replaced returns how many values in columns of any type a reader cannot tell
+// from others so far: blobs, which are written as base64, texts that look like
+// numbers, and reals that do not, such as infinities.
 func (c *CSV) Replaced() int64 { return c.replaced.Load() }
 
 func (c *CSV) endRow(dst []byte) []byte {
@@ -75,7 +79,7 @@ func (c *CSV) Rows(dst []byte, b *sqlite.Batch, _ bool) []byte {
 			if j > 0 {
 				dst = append(dst, delimiter)
 			}
-			if cell.Kind == sqlite.Blob && c.columns[j].holdsAny() {
+			if c.untyped[j] && becomesAnother(b, cell) {
 				c.replaced.Add(1)
 			}
 			if !c.plain {

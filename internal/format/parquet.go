@@ -94,8 +94,8 @@ func (g orderedGroup) Fields() []parquet.Field {
 }
 
 // Replaced returns how many values so far could not be written as they are:
-// texts that hold bytes that are not UTF-8, and blobs in columns of any type,
-// which become the text of their base64.
+// texts that hold bytes that are not UTF-8, and in columns of any type numbers
+// and blobs, which become texts.
 func (p *Parquet) Replaced() int64 { return p.replaced }
 
 // Rows writes the rows of b.
@@ -169,8 +169,8 @@ func (p *Parquet) value(columnType string, b *sqlite.Batch, c sqlite.Cell) (v pa
 		p.scratch = appendCSVReal(p.scratch, c.Float())
 	case sqlite.Blob:
 		p.scratch = appendBase64(p.scratch, b.Bytes(c))
-		p.replaced++
 	}
+	p.replaced++
 	// Growing moves scratch, and leaves behind what earlier values point to.
 	return parquet.ByteArrayValue(p.scratch[start:]), true
 }

@@ -73,8 +73,8 @@ func NewXLSX(w io.Writer, columns []Column, o XLSXOptions) (*XLSX, error) {
 }
 
 // Replaced returns how many values so far could not be written as they are:
-// texts that hold bytes that are not UTF-8, and blobs in columns of any type,
-// which become the text of their base64.
+// texts that hold bytes that are not UTF-8, and in columns of any type what
+// becomes a text: blobs, infinities, and integers beyond 2^53.
 func (x *XLSX) Replaced() int64 { return x.replaced }
 
 // Rows writes the rows of b.
@@ -195,6 +195,14 @@ func (x *XLSX) appendRow(b *sqlite.Batch, row []sqlite.Cell) error {
 	return nil
 }
 
+// countReplaced counts a value that is written as a text, if nothing tells it
+// from one.
+func (x *XLSX) countReplaced(j int) {
+	if x.columns[j].holdsAny() {
+		x.replaced++
+	}
+}
+
 func (x *XLSX) appendValue(j int, b *sqlite.Batch, c sqlite.Cell) error {
 	const exact = 1 << 53
 	switch {
@@ -202,14 +210,14 @@ func (x *XLSX) appendValue(j int, b *sqlite.Batch, c sqlite.Cell) error {
 		return x.appendText(j, b.Bytes(c))
 	case c.Kind == sqlite.Blob:
 		x.scratch = appendBase64(x.scratch[:0], b.Bytes(c))
-		if x.columns[j].holdsAny() {
-			x.replaced++
-		}
+		x.countReplaced(j)
 		return x.appendText(j, x.scratch)
 	case c.Kind == sqlite.Integer && (c.Int() > exact || c.Int() < -exact):
+		x.countReplaced(j)
 		x.scratch = strconv.AppendInt(x.scratch[:0], c.Int(), 10)
 		return x.appendText(j, x.scratch)
 	case c.Kind == sqlite.Real && math.IsInf(c.Float(), 0):
+		x.countReplaced(j)
 		return x.appendText(j, appendCSVReal(nil, c.Float()))
 	}
 	x.buffer = append(x.buffer, "><v>"...)

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -101,13 +102,12 @@ type converter struct {
 	*placement
 	types  []string     // of the columns that get values
 	dates  []dateOrders // of the texts in them; 0 for texts that stay as they are
-	judge  *realJudge
 	row    []sqlite.Value
 	faults []Reject
 }
 
 func (p *placement) converter() *converter {
-	c := &converter{placement: p, judge: newRealJudge(), row: make([]sqlite.Value, len(p.from))}
+	c := &converter{placement: p, row: make([]sqlite.Value, len(p.from))}
 	for k, to := range p.into {
 		c.types, c.dates = append(c.types, p.table.Columns[to].Type), append(c.dates, 0)
 		if p.inferred != nil {
@@ -176,7 +176,7 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 		return v, "The value holds a NUL character."
 	case v.Kind == sqlite.Text && columnType == "TEXT":
 		return v, ""
-	case c.text && (columnType == "INTEGER" || columnType == "ANY") && isCanonicalInteger(v.Bytes):
+	case c.text && (columnType == "INTEGER" || columnType == "ANY") && format.IsInteger(v.Bytes):
 		n, err := strconv.ParseInt(string(v.Bytes), 10, 64)
 		if err != nil {
 			return v, err.Error()
@@ -189,7 +189,7 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 		}
 	case v.Kind == sqlite.Text && columnType == "REAL" && isInfinity(v.Bytes):
 		return infinity(v.Bytes), ""
-	case c.text && columnType == "ANY" && c.judge.isCanonical(v.Bytes):
+	case c.text && columnType == "ANY" && format.IsReal(v.Bytes):
 		columnType = "REAL"
 	}
 	stored, err := projectdb.Stored(columnType, v)

@@ -27,14 +27,14 @@ type inference struct {
 }
 
 // see takes in the value of a row.
-func (n *inference) see(v sqlite.Value, line int64, judge *realJudge) {
+func (n *inference) see(v sqlite.Value, line int64) {
 	n.dates.see(v)
 	switch {
 	case v.Kind == sqlite.Null:
 	case n.text && n.texts > 0:
 		n.texts++ // nothing can change the type any more
 	case n.text:
-		n.seeText(v, line, judge)
+		n.seeText(v, line)
 	case v.Kind == sqlite.Integer:
 		n.wide = n.wide || !exactReal(v.Int)
 		n.count(&n.integers, v, line)
@@ -47,13 +47,13 @@ func (n *inference) see(v sqlite.Value, line int64, judge *realJudge) {
 	}
 }
 
-func (n *inference) seeText(v sqlite.Value, line int64, judge *realJudge) {
+func (n *inference) seeText(v sqlite.Value, line int64) {
 	switch {
-	case isCanonicalInteger(v.Bytes):
+	case format.IsInteger(v.Bytes):
 		n.count(&n.integers, v, line)
 	case isInfinity(v.Bytes):
 		n.infinities++
-	case judge.isCanonical(v.Bytes):
+	case format.IsReal(v.Bytes):
 		n.count(&n.reals, v, line)
 	default:
 		n.count(&n.texts, v, line)
@@ -152,55 +152,7 @@ func exactReal(i int64) bool {
 	return f < 1<<63 && int64(f) == i
 }
 
-// isCanonicalInteger reports whether b is a 64-bit integer as it is printed.
-func isCanonicalInteger(b []byte) bool {
-	digits := b
-	if len(b) > 0 && b[0] == '-' {
-		digits = b[1:]
-	}
-	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' && len(b) > 1 {
-		return false
-	}
-	for _, c := range digits {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	if len(digits) < 19 {
-		return true
-	}
-	_, err := strconv.ParseInt(string(b), 10, 64)
-	return err == nil
-}
-
-// realJudge tells by the CSV encoder itself how it would write a real.
-type realJudge struct {
-	encoder *format.CSV
-	batch   sqlite.Batch
-	written []byte
-}
-
-func newRealJudge() *realJudge {
-	column := []format.Column{{Name: "real", Type: "REAL"}}
-	return &realJudge{encoder: format.NewCSV(column, format.DefaultDialect())}
-}
-
-// isCanonical reports whether b is a finite real that exports write so. A
-// negative zero is not: a REAL column forgets the sign.
-func (j *realJudge) isCanonical(b []byte) bool {
-	if len(b) > 32 || !mayBeReal(b) {
-		return false
-	}
-	f, err := strconv.ParseFloat(string(b), 64)
-	if err != nil || f == 0 && b[0] == '-' {
-		return false
-	}
-	j.batch.Reset(1)
-	j.batch.Append(sqlite.FloatValue(f))
-	j.written = j.encoder.Rows(j.written[:0], &j.batch, false)
-	return bytes.Equal(bytes.TrimSuffix(j.written, []byte("\n")), b)
-}
-
+// mayBeReal reports whether b begins like a number.
 func mayBeReal(b []byte) bool {
 	if len(b) == 0 {
 		return false

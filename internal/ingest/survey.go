@@ -46,7 +46,6 @@ func (a assignment) look(ctx context.Context, told func(rows, bytes int64)) (*su
 		sv.found[i].text, sv.found[i].dates.asked = a.text, a.target.Dates
 		sv.header = sv.header || column.Name != ""
 	}
-	judge := newRealJudge()
 	for {
 		row, err := rows.next()
 		if err == io.EOF {
@@ -59,7 +58,7 @@ func (a assignment) look(ctx context.Context, told func(rows, bytes int64)) (*su
 			told(sv.rows, rows.bytes())
 		}
 		if len(row) == len(sv.found) {
-			sv.see(row, rows.line(), judge)
+			sv.see(row, rows.line())
 		}
 	}
 	if a.text && !sv.header && len(sv.found) == 1 && len(a.target.Types) == 0 && sv.found[0].integers+sv.found[0].reals+sv.found[0].infinities+sv.found[0].texts == 0 {
@@ -68,9 +67,9 @@ func (a assignment) look(ctx context.Context, told func(rows, bytes int64)) (*su
 	return sv, nil
 }
 
-func (sv *survey) see(row []sqlite.Value, line int64, judge *realJudge) {
+func (sv *survey) see(row []sqlite.Value, line int64) {
 	for i, v := range row {
-		sv.found[i].see(v, line, judge)
+		sv.found[i].see(v, line)
 	}
 	if len(sv.sample) < sampleRows {
 		kept := make([]sqlite.Value, len(row))

@@ -149,9 +149,14 @@ func (z *zipFile) data(found *notes) ([]*zip.File, error) {
 	return data, nil
 }
 
-// isDescription reports whether a member is about others, by its name.
+// isDescription reports whether a member is about others, by its name. Tables
+// can have such names, too.
 func isDescription(name string) bool {
 	base := strings.ToLower(path.Base(name))
+	switch path.Ext(base) {
+	case ".csv", ".tsv", ".ndjson", ".jsonl", ".parquet", ".xlsx":
+		return false
+	}
 	for _, start := range []string{"readme", "license", "licence", "sha256sums", "md5sums", "checksums", "manifest.", "datapackage."} {
 		if strings.HasPrefix(base, start) {
 			return true

@@ -82,15 +82,14 @@ func (r *Rehearsal) fault(text string, args ...any) {
 
 // Table compares a table that was restored with what the manifest says of it.
 type Table struct {
-	Name             string `json:"name"`
-	RowCount         int64  `json:"row_count" doc:"Rows restored."`
-	RowsExpected     int64  `json:"rows_expected"`
-	ContentHash      string `json:"content_hash" doc:"Of the rows restored."`
-	ExpectedHash     string `json:"expected_content_hash" doc:"Of the rows in the snapshot."`
-	ContentEqual     bool   `json:"content_equal"`
-	ColumnsEqual     bool   `json:"columns_equal" doc:"Whether the columns have their names and types."`
-	SchemaEqual      *bool  `json:"schema_equal" doc:"Whether keys, constraints and indexes are the same; null where the format does not have them."`
-	equal, contained bool
+	Name         string `json:"name"`
+	RowCount     int64  `json:"row_count" doc:"Rows restored."`
+	RowsExpected int64  `json:"rows_expected"`
+	ContentHash  string `json:"content_hash" doc:"Of the rows restored."`
+	ExpectedHash string `json:"expected_content_hash" doc:"Of the rows in the snapshot."`
+	ContentEqual bool   `json:"content_equal"`
+	ColumnsEqual bool   `json:"columns_equal" doc:"Whether the columns have their names and types."`
+	SchemaEqual  *bool  `json:"schema_equal" doc:"Whether keys, constraints and indexes are the same; null where the format does not have them."`
 }
 
 // Rehearse restores an artifact, which is read once, from its beginning. That it
