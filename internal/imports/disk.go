@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -19,5 +20,17 @@ func (m *Imports) needSpace(bytes int64) error {
 	if free-reserve >= bytes {
 		return nil
 	}
-	return problem.New(problem.CodeStorageFull, "The disk has no room for the file: %d bytes are free, and %d are kept in reserve.", free, reserve)
+	return problem.New(problem.CodeStorageFull, "The disk has no room for the file: %d bytes are free, and %d are kept in reserve. Nothing was imported.", free, reserve)
+}
+
+// leaveRoom ends a job before the disk is full for everybody. What has come in
+// stands in the log of the project, and once more in its database after the
+// commit.
+func (m *Imports) leaveRoom(j *job, p ingest.Progress) {
+	if j.record.manifest.DryRun {
+		return
+	}
+	if err := m.needSpace(p.Bytes); err != nil {
+		j.cancel(err)
+	}
 }

@@ -10,6 +10,26 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
+// TestBookOnAFullDisk lets a file fill the disk that the book is on too. An upload
+// that cannot go on is gone, not said to be going on for a day.
+func TestBookOnAFullDisk(t *testing.T) {
+	disk := testkit.SmallDisk(t)
+	f := newFixture(t, t.TempDir(), func(c *Config) {
+		c.Folder, c.Database = filepath.Join(disk, "imports"), filepath.Join(disk, "imports.db")
+		c.FreeSpace = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
+	})
+	m, _, err := f.Begin(t.Context(), order())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Body: strings.NewReader(people(1 << 20))}); codeOf(err) != problem.CodeStorageFull || len(f.files()) != 0 {
+		t.Errorf("got %v, files %v", err, f.files())
+	}
+	if m, err := f.Get(t.Context(), shop.ID, m.ID); codeOf(err) != problem.CodeNotFound {
+		t.Errorf("the upload is %s, %v", m.Status, err)
+	}
+}
+
 // TestFullDisk lets the disk fill while a file arrives: what is free is not what
 // was free when it began.
 func TestFullDisk(t *testing.T) {

@@ -347,7 +347,7 @@ func (m *Imports) cancelRunning(ctx context.Context, r *record) error {
 func (m *Imports) cancelJobs(ctx context.Context, which func(*job) bool) error {
 	for _, j := range m.running.Which(which) {
 		j.canceled.Store(true)
-		j.cancel()
+		j.cancel(nil)
 		select {
 		case <-j.done:
 		case <-ctx.Done():

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -193,6 +194,33 @@ func TestNoRoom(t *testing.T) {
 	free = 1000
 	if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Body: strings.NewReader(people(10))}); codeOf(err) != problem.CodeStorageFull || len(f.files()) != 0 {
 		t.Errorf("got %v, files %v", err, f.files())
+	}
+}
+
+// TestRoomIsLeftWhileRowsComeIn takes the room away once the file has arrived: a
+// disk that an import fills is full for everybody.
+func TestRoomIsLeftWhileRowsComeIn(t *testing.T) {
+	var free atomic.Int64
+	f := newFixture(t, t.TempDir(), func(c *Config) {
+		c.DiskReserve = 1 << 20
+		c.FreeSpace = func(string) (int64, int64, error) { return free.Load(), 1 << 30, nil }
+		c.Failpoint = func(step string) {
+			if step == "claimed" {
+				free.Store(c.DiskReserve + 1000)
+			}
+		}
+	})
+	f.Start()
+	for rows, want := range map[int]problem.Code{10_000: problem.CodeStorageFull, 10: ""} {
+		free.Store(1 << 30)
+		m, err := f.wait(f.send(people(rows), order()))
+		if codeOf(err) != want || want != "" && (m.Status != Failed || f.rows("shop", "people") != -1) {
+			t.Errorf("%d rows: %s, %v, %d rows came in", rows, m.Status, err, f.rows("shop", "people"))
+		}
+	}
+	free.Store(1 << 30)
+	if m := f.ready(f.send(people(10_000), order(func(o *Order) { o.DryRun = true; o.FileName = "others.csv" }))); m.Preview == nil {
+		t.Error("a dry run shows nothing")
 	}
 }
 

@@ -43,7 +43,10 @@ func (m *Imports) take(j *job) (err error) {
 	defer m.close(j, source)
 	r.manifest.Format = pointer(string(source.Kind()))
 	order := r.manifest.Options.order()
-	order.Progress = j.note
+	order.Progress = func(p ingest.Progress) {
+		j.note(p)
+		m.leaveRoom(j, p)
+	}
 	if r.work.TableID != 0 {
 		order.Table = strconv.FormatInt(r.work.TableID, 10)
 	}

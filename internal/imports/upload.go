@@ -150,7 +150,8 @@ func (m *Imports) Receive(ctx context.Context, projectID int64, id string, p Par
 // on.
 func (m *Imports) clear(ctx context.Context, r *record) error {
 	if !r.resumable {
-		return errors.Join(m.book.remove(ctx, r.manifest.ID), m.folder.remove(r))
+		// The file first: the book may need its room.
+		return errors.Join(m.folder.remove(r), m.book.remove(ctx, r.manifest.ID))
 	}
 	now, err := m.book.find(ctx, r.projectID, r.manifest.ID)
 	if problem.Is(err, problem.CodeNotFound) || err == nil && now.manifest.Status != Uploading {

@@ -16,8 +16,8 @@ import (
 // job is an import that a worker works on.
 type job struct {
 	record   *record
-	ctx      context.Context // ends when the job is canceled or the server stops
-	cancel   context.CancelFunc
+	ctx      context.Context // ends when the job is canceled, the disk fills or the server stops
+	cancel   context.CancelCauseFunc
 	canceled atomic.Bool
 	done     chan struct{} // closed when the job is settled and has cleared up
 
@@ -27,7 +27,7 @@ type job struct {
 func newJob(ctx context.Context, r *record) *job {
 	j := &job{record: r, done: make(chan struct{})}
 	j.progressed.Store(pointer(r.manifest.Progress))
-	j.ctx, j.cancel = context.WithCancel(ctx)
+	j.ctx, j.cancel = context.WithCancelCause(ctx)
 	return j
 }
 
@@ -52,6 +52,9 @@ func (m *Imports) claim() (run func(), err error) {
 func (m *Imports) runJob(j *job) {
 	m.config.Failpoint("claimed")
 	err := m.take(j)
+	if err != nil && j.ctx.Err() != nil {
+		err = context.Cause(j.ctx)
+	}
 	m.config.Failpoint("loaded")
 	if err != nil && m.crew.Stopped.Err() != nil && !j.canceled.Load() {
 		m.putBack(j)
@@ -61,7 +64,7 @@ func (m *Imports) runJob(j *job) {
 		m.settle(j)
 	}
 	m.running.Remove(j.record.manifest.ID)
-	j.cancel()
+	j.cancel(nil)
 	close(j.done)
 }
 
