@@ -29,9 +29,6 @@ const (
 	mostRatio = 1000
 )
 
-// diskReserve is what stays free on the disk of a scratch folder.
-const diskReserve = 256 << 20
-
 // scratch is a private folder for what has to be unpacked or copied.
 type scratch struct {
 	folder string
@@ -103,25 +100,20 @@ func (s *scratch) copyFile(ctx context.Context, from, to string) (err error) {
 
 // copy reads all of r to w. packed tells how many compressed bytes that took.
 func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed func() int64) error {
-	const asked = 64 << 20 // bytes between two looks at the disk
 	buffer := make([]byte, 256<<10)
-	for written, next := int64(0), int64(0); ; {
+	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n, readErr := io.ReadFull(r, buffer)
-		written += int64(n)
 		if s.left -= int64(n); s.left < 0 {
 			return invalid("The file unpacks to more than %d bytes, which is the most that is taken.", s.most)
 		}
 		if unpacked := s.most - s.left; unpacked > harmless && unpacked/mostRatio > packed() {
 			return invalid("The file unpacks to more than %d times its size; this is how files are made that fill a disk.", mostRatio)
 		}
-		if written >= next {
-			if err := s.needSpace(int64(len(buffer))); err != nil {
-				return err
-			}
-			next = written + asked
+		if err := s.needSpace(int64(n)); err != nil {
+			return err
 		}
 		if _, err := w.Write(buffer[:n]); err != nil {
 			return fmt.Errorf("unpack: %w", err)
@@ -136,13 +128,19 @@ func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed fun
 	}
 }
 
-// room returns how many bytes a database may have that is made here.
-func (s *scratch) room() (int64, error) {
-	free, _, err := disk.Space(s.folder)
+// free returns how many bytes the disk has beyond its reserve.
+func (s *scratch) free() (int64, error) {
+	free, total, err := disk.Space(s.folder)
 	if err != nil {
 		return 0, fmt.Errorf("ask for the free space: %w", err)
 	}
-	return max(0, min(s.left, free-diskReserve)), nil
+	return max(0, free-disk.Reserve(total)), nil
+}
+
+// room returns how many bytes a database may have that is made here.
+func (s *scratch) room() (int64, error) {
+	free, err := s.free()
+	return min(s.left, free), err
 }
 
 // full says why a database could not grow beyond the room that it had.
@@ -156,14 +154,11 @@ func (s *scratch) full(room int64, err error) error {
 // needSpace fails with storage_full when so many bytes would not leave the
 // reserve.
 func (s *scratch) needSpace(bytes int64) error {
-	free, _, err := disk.Space(s.folder)
-	if err != nil {
-		return fmt.Errorf("ask for the free space: %w", err)
+	free, err := s.free()
+	if err == nil && free < bytes {
+		err = problem.New(problem.CodeStorageFull, "The disk is too full to unpack the file: %d bytes are free beyond the reserve. Nothing was imported.", free)
 	}
-	if free-diskReserve < bytes {
-		return problem.New(problem.CodeStorageFull, "The disk is too full to unpack the file: %d bytes are free, and %d are kept in reserve.", free, diskReserve)
-	}
-	return nil
+	return err
 }
 
 // compressions are those that are undone.
