@@ -39,7 +39,7 @@ func (s *scratch) readDocument(ctx context.Context, path string) (database strin
 		return "", nil, err
 	}
 	database = s.path()
-	sandbox, err := sqlite.OpenSandbox(ctx, database, sqlite.SandboxLimits{Bytes: room, Statement: longestRun})
+	sandbox, err := sqlite.OpenSandbox(ctx, database, sqlite.SandboxLimits{Bytes: room, Statement: s.patience})
 	if err != nil {
 		return "", nil, fmt.Errorf("open a sandbox: %w", err)
 	}

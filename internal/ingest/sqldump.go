@@ -18,9 +18,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// longestRun bounds the time of one statement of a dump. Building the index of
-// a large table is what takes longest.
-const longestRun = 10 * time.Minute
+// errComputes is the end of a dump that takes much longer than what it holds. Ten
+// lines can ask for more than a computer does in a year.
+var errComputes = errors.New("the dump computes")
 
 // dump is a text of SQL statements on its way into a database.
 type dump struct {
@@ -44,7 +44,15 @@ func (s *scratch) runDump(ctx context.Context, path string) (database string, fo
 	if err != nil {
 		return "", nil, err
 	}
-	sandbox, err := sqlite.OpenSandbox(ctx, database, sqlite.SandboxLimits{Bytes: room, Statement: longestRun})
+	info, err := f.Stat()
+	if err != nil {
+		return "", nil, unreadable(err)
+	}
+	// A second for each million bytes is ten times what their rows and indexes take.
+	limit := s.patience + time.Duration(info.Size())*time.Microsecond
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errComputes)
+	defer cancel()
+	sandbox, err := sqlite.OpenSandbox(ctx, database, sqlite.SandboxLimits{Bytes: room, Statement: limit})
 	if err != nil {
 		return "", nil, fmt.Errorf("open a sandbox: %w", err)
 	}
@@ -70,6 +78,7 @@ func decodeSQL(r io.Reader) io.Reader {
 }
 
 func (d *dump) run(ctx context.Context) error {
+	began := time.Now()
 	for {
 		statement, _, err := d.text.next()
 		switch {
@@ -86,7 +95,10 @@ func (d *dump) run(ctx context.Context) error {
 		}
 		if err := d.statement(statement); err != nil {
 			if ctx.Err() != nil {
-				return ctx.Err()
+				err = context.Cause(ctx)
+			}
+			if errors.Is(err, errComputes) {
+				return d.fail("The dump is not done after %s: it computes more than it holds.", time.Since(began).Round(time.Second))
 			}
 			return err
 		}
@@ -172,7 +184,7 @@ func (d *dump) explain(text []byte, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, sqlite.ErrTooLong):
-		return d.fail("The statement took longer than %s.", longestRun)
+		return errComputes
 	case fault == sqlite.Full, fault == sqlite.Interrupted, fault == sqlite.IO:
 		return fmt.Errorf("run a dump: %w", err)
 	case fault == sqlite.Denied:

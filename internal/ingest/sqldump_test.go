@@ -191,6 +191,26 @@ func TestDumpIsStopped(t *testing.T) {
 	}
 }
 
+// TestDumpThatComputes has statements of which each takes a moment, and which
+// together would keep a worker for ever.
+func TestDumpThatComputes(t *testing.T) {
+	s, err := newScratch(t.TempDir(), 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.patience = 200 * time.Millisecond
+	const busy = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 100000) SELECT max(i) FROM n;\n"
+	start := time.Now()
+	_, _, err = s.runDump(t.Context(), write(t, "x.sql", "CREATE TABLE t (a);\n"+strings.Repeat(busy, 10_000)))
+	if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "computes more than it holds") || time.Since(start) > 5*time.Second {
+		t.Errorf("got %v after %s", err, time.Since(start))
+	}
+	if _, _, err = s.runDump(t.Context(), write(t, "y.sql", "CREATE TABLE t (a);\n"+busy)); err != nil {
+		t.Errorf("a moment is allowed: %v", err)
+	}
+}
+
 func TestSQLIsRecognized(t *testing.T) {
 	for text, want := range map[string]bool{
 		"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;":         true,

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -35,6 +36,8 @@ type scratch struct {
 	most   int64 // bytes that content may become in all
 	left   int64 // of them
 	files  int
+
+	patience time.Duration // with a dump, however short
 }
 
 // newScratch makes a folder in parent, "" for that of the system.
@@ -46,7 +49,7 @@ func newScratch(parent string, most int64) (*scratch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a scratch folder: %w", err)
 	}
-	return &scratch{folder: folder, most: most, left: most}, nil
+	return &scratch{folder: folder, most: most, left: most, patience: time.Minute}, nil
 }
 
 // Close removes the folder.
