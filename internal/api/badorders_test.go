@@ -1,13 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"mime"
 	"strings"
 	"testing"
 	"unicode"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // TestBadOrders orders what cannot be made: each fault is told with its field,
@@ -61,29 +60,31 @@ func TestBadOrders(t *testing.T) {
 	}
 }
 
-// TestFileNames asks for names that nobody should get: what is offered is a name
-// that every system can hold, in a header that every reader understands.
+// TestFileNames asks for names that nobody should get: what is offered first is a
+// name that every system can hold, and in filename* the one that was asked for,
+// in a header that every reader understands.
 func TestFileNames(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	long := strings.Repeat("é", 150)
-	for asked, want := range map[string]string{
-		"list":               "list.csv",
-		"../../etc/passwd":   "_.._etc_passwd.csv",
-		`C:\list`:            "C__list.csv",
-		`a "quoted" one`:     "a _quoted_ one.csv",
-		"line\r\nX-Evil: 1":  "line__X-Evil_ 1.csv",
-		"nul\x00":            "nul_.csv",
-		"gpj\u202evsc":       "gpj_vsc.csv",
-		"....":               "contacts.csv",
-		".. .":               "contacts.csv",
-		"NUL":                "_NUL.csv",
-		"liste für zoë.csv":  "liste für zoë.csv",
-		"百分% a;b=c":          "百分% a;b=c.csv",
-		long:                 long[:200] + ".csv",
-		"\u202e":             "_.csv",
-		"\"; filename=x.exe": "_; filename=x.exe.csv",
+	for _, test := range []struct{ asked, name, plain, exact string }{
+		{"list", "list.csv", "list.csv", ""},
+		{"list.CSV", "list.csv", "list.csv", ""},
+		{"../../etc/passwd", "_.._etc_passwd.csv", "_.._etc_passwd.csv", "../../etc/passwd.csv"},
+		{`C:\list`, "C__list.csv", "C__list.csv", `C:\list.csv`},
+		{`a "quoted" one`, "a _quoted_ one.csv", "a _quoted_ one.csv", `a "quoted" one.csv`},
+		{"line\r\nX-Evil: 1", "line__X-Evil_ 1.csv", "line__X-Evil_ 1.csv", "line\r\nX-Evil: 1.csv"},
+		{"nul\x00", "nul_.csv", "nul_.csv", "nul\x00.csv"},
+		{"gpj\u202evsc", "gpj_vsc.csv", "gpj_vsc.csv", "gpj\u202evsc.csv"},
+		{"....", "contacts.csv", "contacts.csv", ".....csv"},
+		{".. .", "contacts.csv", "contacts.csv", ".. ..csv"},
+		{"NUL", "_NUL.csv", "_NUL.csv", "NUL.csv"},
+		{"liste für zoë.csv", "liste für zoë.csv", "liste f_r zo_.csv", "liste für zoë.csv"},
+		{"百分% a;b=c", "百分% a;b=c.csv", "__% a;b=c.csv", "百分% a;b=c.csv"},
+		{long, long[:200] + ".csv", strings.Repeat("_", 100) + ".csv", long + ".csv"},
+		{"\u202e", "_.csv", "_.csv", "\u202e.csv"},
+		{"\"; filename=x.exe", "_; filename=x.exe.csv", "_; filename=x.exe.csv", "\"; filename=x.exe.csv"},
 	} {
-		body, err := json.Marshal(map[string]string{"file_name": asked})
+		body, err := json.Marshal(map[string]string{"file_name": test.asked})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,23 +92,40 @@ func TestFileNames(t *testing.T) {
 		var answer struct {
 			Data struct {
 				Export struct {
-					Name string `json:"download_name"`
-					URL  string `json:"download_url"`
+					Name    string `json:"download_name"`
+					URL     string `json:"download_url"`
+					Options struct {
+						FileName string `json:"file_name"`
+					}
 				}
 			}
 		}
 		if err := json.Unmarshal([]byte(made.body), &answer); err != nil {
 			t.Fatal(err)
 		}
-		got := s.ask(t, "GET", strings.TrimPrefix(answer.Data.Export.URL, "/projects/shop"), "")
+		export := answer.Data.Export
+		if export.Name != test.name || export.Options.FileName != test.asked {
+			t.Errorf("%q: the manifest has %q and %q", test.asked, export.Name, export.Options.FileName)
+		}
+		got := s.ask(t, "GET", strings.TrimPrefix(export.URL, "/projects/shop"), "")
 		header := got.header.Get("Content-Disposition")
-		kind, parameters, err := mime.ParseMediaType(header)
-		if err != nil || kind != "attachment" || strings.ContainsFunc(header, func(r rune) bool { return r > unicode.MaxASCII || r < ' ' }) {
-			t.Errorf("%q: the header is %q: %v", asked, header, err)
+		if strings.ContainsFunc(header, func(r rune) bool { return r > unicode.MaxASCII || r < ' ' }) || got.header.Get("X-Evil") != "" {
+			t.Errorf("%q: the header is %q", test.asked, header)
 		}
-		if diff := cmp.Diff([]string{want, want}, []string{answer.Data.Export.Name, parameters["filename"]}); diff != "" || got.header.Get("X-Evil") != "" {
-			t.Errorf("%q: names (-want +got):\n%s\n%s", asked, diff, header)
+		first, _, _ := strings.Cut(header, "; filename*=")
+		for _, offered := range []struct{ header, want string }{{first, test.plain}, {header, cmp.Or(test.exact, test.plain)}} {
+			kind, parameters, err := mime.ParseMediaType(offered.header)
+			if err != nil || kind != "attachment" || parameters["filename"] != offered.want {
+				t.Errorf("%q: %s offers %q, not %q: %v", test.asked, offered.header, parameters["filename"], offered.want, err)
+			}
 		}
+		if (first != header) != (test.exact != "") {
+			t.Errorf("%q: the header is %s", test.asked, header)
+		}
+	}
+	got := s.ask(t, "POST", "/export/table/contacts", `{"file_name":"`+strings.Repeat("x", 401)+`"}`)
+	if got.status != 422 || !strings.Contains(got.body, `"field":"file_name"`) {
+		t.Errorf("a name that is too long: %d %s", got.status, got.body)
 	}
 }
 

@@ -8,14 +8,13 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // Download is the output of a handler whose answer is a file. Content is
 // closed after it was sent when it is an io.Closer.
 type Download struct {
-	Name        string // offered to the client for saving; empty: shown, not saved
+	Disposition string // Content-Disposition, for what is to be saved; empty: shown
 	ContentType string
 	SHA256      [32]byte // of the whole content
 	Modified    time.Time
@@ -79,8 +78,8 @@ func (d *Download) describe(header http.Header) {
 		header.Set("Content-Security-Policy", d.Policy)
 		header.Set("Referrer-Policy", "no-referrer")
 	}
-	if d.Name != "" {
-		header.Set("Content-Disposition", export.ContentDisposition(d.Name))
+	if d.Disposition != "" {
+		header.Set("Content-Disposition", d.Disposition)
 	}
 }
 

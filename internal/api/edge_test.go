@@ -23,6 +23,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -213,7 +214,7 @@ func download(dir string) func(context.Context, *Workspace, *fileIn) (*Download,
 		if err != nil || in.Name == "gone" {
 			return nil, problem.New(problem.CodeExportExpired, "Export file has expired.")
 		}
-		return &Download{Name: in.Name, ContentType: "text/csv; charset=utf-8", SHA256: sha256.Sum256([]byte(content)), Modified: clock(), Content: f}, nil
+		return &Download{Disposition: export.ContentDisposition(in.Name, in.Name), ContentType: "text/csv; charset=utf-8", SHA256: sha256.Sum256([]byte(content)), Modified: clock(), Content: f}, nil
 	}
 }
 

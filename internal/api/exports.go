@@ -19,7 +19,7 @@ import (
 // ExportOptions is what every order of an export can say.
 type ExportOptions struct {
 	Format    Optional[string] `json:"format,omitzero"`
-	FileName  Optional[string] `json:"file_name,omitzero" doc:"Offered for the download."`
+	FileName  Optional[string] `json:"file_name,omitzero" doc:"Offered for the download, in 400 bytes at most."`
 	ExpiresIn Optional[int64]  `json:"expires_in,omitzero" doc:"Seconds from completion until the file is removed."`
 
 	Compression string `json:"compression,omitzero" enum:"none,gzip,zstd" doc:"Of a file that its format does not compress."`
@@ -352,7 +352,7 @@ func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *export
 		return nil, err
 	}
 	m := artifact.Manifest
-	d := &Download{Name: m.DownloadName, ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File, Link: artifact.Link}
+	d := &Download{Disposition: m.Disposition(), ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File, Link: artifact.Link}
 	if n, err := hex.Decode(d.SHA256[:], []byte(*m.SHA256)); err != nil || n != len(d.SHA256) {
 		return nil, fmt.Errorf("the book has no SHA-256 of %s: %w", m.ID, err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -386,8 +387,9 @@ func (h *handlers) importRejects(ctx context.Context, ws *Workspace, in *importI
 	if err := ingest.WriteRejects(&text, rejects); err != nil {
 		return nil, err
 	}
+	name := m.ID + "_rejects.csv"
 	return &Download{
-		Name: m.ID + "_rejects.csv", ContentType: "text/csv; charset=utf-8",
+		Disposition: export.ContentDisposition(name, name), ContentType: "text/csv; charset=utf-8",
 		SHA256: sha256.Sum256(text.Bytes()), Content: bytes.NewReader(text.Bytes()),
 	}, nil
 }

@@ -143,7 +143,7 @@ func (b *bucket) upload(j *job, a *artifact) error {
 	m := &j.record.manifest
 	w, err := b.objects.NewWriter(ctx, j.record.key(), &blob.WriterOptions{
 		ContentType:        m.ContentType,
-		ContentDisposition: ContentDisposition(m.DownloadName),
+		ContentDisposition: m.Disposition(),
 		CacheControl:       "private",
 		ContentMD5:         a.md5.Sum(nil),
 		BufferSize:         int(max(smallestPart, size/mostParts)),

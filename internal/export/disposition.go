@@ -2,10 +2,28 @@ package export
 
 import "strings"
 
-// ContentDisposition returns the header with which a file is saved under name:
-// in ASCII and, where that differs from the name, in UTF-8 as well (RFC 6266, RFC
-// 8187).
-func ContentDisposition(name string) string {
+// maxFileName is how long a name may be that is asked for, in bytes.
+// Percent-encoded, it still fits into the 2 KB that S3 has for the headers of an
+// object.
+const maxFileName = 400
+
+// Disposition returns the header Content-Disposition with which the artifact is
+// saved. A program that takes the first name it finds gets the one that is safe
+// on every system. The one that was asked for, with the extension of the
+// format, stands beside it for those that know how to treat it (RFC 6266,
+// section 4.3).
+func (m *Manifest) Disposition() string {
+	exact := m.DownloadName
+	if asked := m.Options.FileName; asked != "" {
+		f := findFormat(nil, m.Kind, m.Format).compressed(m.Options.Compression)
+		exact = f.trimExt(asked) + "." + f.ext
+	}
+	return ContentDisposition(m.DownloadName, exact)
+}
+
+// ContentDisposition returns the header with which a file is saved: name in
+// ASCII and, where that differs, exact in UTF-8 as well (RFC 6266, RFC 8187).
+func ContentDisposition(name, exact string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' || r == '/' {
 			return '_'
@@ -13,8 +31,8 @@ func ContentDisposition(name string) string {
 		return r
 	}, name)
 	value := `attachment; filename="` + plain + `"`
-	if plain != name {
-		value += "; filename*=UTF-8''" + percentEncode(name)
+	if plain != exact {
+		value += "; filename*=UTF-8''" + percentEncode(exact)
 	}
 	return value
 }

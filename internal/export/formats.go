@@ -75,14 +75,23 @@ func findFormat(faults *problem.Faults, kind Kind, name string) fileFormat {
 // downloadName returns the name under which a file is offered: the one asked
 // for as far as file systems can hold it, with the extension of the format.
 func (f fileFormat) downloadName(asked, otherwise string) string {
-	base := asked
-	if n := len(base) - len(f.ext) - 1; n >= 0 && strings.EqualFold(base[n:], "."+f.ext) {
-		base = base[:n]
-	}
+	base := f.trimExt(asked)
 	if strings.Trim(base, ". ") == "" {
 		base = otherwise
 	}
 	return format.MemberName(base, f.ext, map[string]bool{})
+}
+
+// trimExt returns a name without the extension of the format, or without that
+// of what is compressed.
+func (f fileFormat) trimExt(name string) string {
+	inner, _, _ := strings.Cut(f.ext, ".")
+	for _, ext := range []string{f.ext, inner} {
+		if n := len(name) - len(ext) - 1; n >= 0 && strings.EqualFold(name[n:], "."+ext) {
+			return name[:n]
+		}
+	}
+	return name
 }
 
 // compressed returns the format as it is after compression.

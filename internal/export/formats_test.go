@@ -255,5 +255,9 @@ func TestDownloadName(t *testing.T) {
 		if got := csv.downloadName(test.asked, "contacts"); got != test.want {
 			t.Errorf("name for %q is %q, want %q", test.asked, got, test.want)
 		}
+		want := strings.TrimSuffix(test.want, ".csv") + ".csv.gz"
+		if got := csv.compressed("gzip").downloadName(test.asked, "contacts"); got != want {
+			t.Errorf("compressed, the name for %q is %q, want %q", test.asked, got, want)
+		}
 	}
 }

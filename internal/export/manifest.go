@@ -125,6 +125,7 @@ type Progress struct {
 // Options are what was ordered beyond kind and format; what was left out is
 // left out here too.
 type Options struct {
+	FileName      string             `json:"file_name,omitzero" doc:"As it was asked for; download_name is what every system can hold of it."`
 	Columns       []string           `json:"columns,omitzero"`
 	Filters       json.RawMessage    `json:"filters,omitzero"`
 	Sort          string             `json:"sort,omitzero"`

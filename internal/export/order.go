@@ -24,7 +24,7 @@ type Order struct {
 	Kind     Kind
 	Table    string // of a table export
 	Format   string // "" is the default of the kind
-	FileName string // offered for the download; "" is a name made of table or project
+	FileName string // offered for the download as far as that is safe; "" is a name made of table or project
 	// Selection is what a table export holds of its table.
 	Selection projectdb.Selection
 	// Include and Exclude say which tables a database export holds; with an
@@ -137,6 +137,10 @@ func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*wor
 	f := findFormat(&faults, o.Kind, o.Format)
 	r := &record{projectID: o.Project.ID, life: e.life(&faults, o.ExpiresIn)}
 	r.orderOptions(&faults, o, f)
+	if len(o.FileName) > maxFileName {
+		faults.Add("file_name", "The name must have at most %d bytes, and it has %d.", maxFileName, len(o.FileName))
+	}
+	r.manifest.Options.FileName = o.FileName
 	f = f.compressed(r.work.Compress)
 	base := o.Project.Slug + "_schema_export"
 	var err error
