@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -328,5 +329,58 @@ func TestExpiredExport(t *testing.T) {
 	}
 	if status != 410 || answer.OK || answer.Error.Code != "export_expired" || answer.Error.Message != "Export file has expired." || header.Get("Content-Type") != "application/json" {
 		t.Errorf("status %d, %s", status, body)
+	}
+}
+
+// TestExportsAreKeptAsSet sets each limit of what is kept.
+func TestExportsAreKeptAsSet(t *testing.T) {
+	data, token := numbers(t, 10)
+	t.Setenv("ZANGTABLE_EXPORT_LIFE", "1h")
+	for _, test := range []struct {
+		name, value string
+		want        []string // statuses, the newest first
+	}{
+		{"ZANGTABLE_EXPORT_KEEP", "0", []string{"ready", "ready", "ready"}},
+		{"ZANGTABLE_EXPORT_KEEP", "2", []string{"ready", "ready", "expired"}},
+		{"ZANGTABLE_EXPORT_KEEP_BYTES", "1", []string{"ready", "expired", "expired"}},
+	} {
+		t.Run(test.name+"="+test.value, func(t *testing.T) {
+			t.Setenv(test.name, test.value)
+			p := start(t, data, "p", token)
+			defer p.kill()
+			for range 3 {
+				if _, err := p.export(t.Context(), "/export/table/numbers", nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var list struct {
+				Exports []struct {
+					Status      string
+					CompletedAt time.Time `json:"completed_at"`
+					ExpiresAt   time.Time `json:"expires_at"`
+				}
+			}
+			var got []string
+			// What is too much goes when the newest is ready, which is told before.
+			for deadline := time.Now().Add(10 * time.Second); !slices.Equal(got, test.want) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+				if err := p.call(t.Context(), "GET", p.path("/exports?limit=3"), nil, &list); err != nil {
+					t.Fatal(err)
+				}
+				got = nil
+				for _, e := range list.Exports {
+					got = append(got, e.Status)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("the exports are %v, want %v", got, test.want)
+			}
+			if life := list.Exports[0].ExpiresAt.Sub(list.Exports[0].CompletedAt); life != time.Hour {
+				t.Errorf("the newest is kept for %s", life)
+			}
+		})
+	}
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"serve", "--data", t.TempDir(), "--export-life", "-1h"}, &out, &errs); code == exitOK || !strings.Contains(errs.String(), "--export-life") {
+		t.Errorf("exit code %d\n%s", code, errs.String())
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,11 +21,22 @@ type listenFlag struct {
 	Listen string `default:"127.0.0.1:8080" env:"ZANGTABLE_LISTEN" placeholder:"ADDR" help:"The address to listen on (${default}; $$ZANGTABLE_LISTEN)."`
 }
 
-// exportFlags say where finished exports are kept.
+// exportFlags say where finished exports are kept, and for how long.
 type exportFlags struct {
+	ExportLife      time.Duration `default:"24h" env:"ZANGTABLE_EXPORT_LIFE" placeholder:"DURATION" help:"How long an export is kept whose order does not say it (${default}; $$ZANGTABLE_EXPORT_LIFE)."`
+	ExportKeep      int64         `env:"ZANGTABLE_EXPORT_KEEP" placeholder:"COUNT" help:"How many exports of a project are kept, the newest; without it all that live."`
+	ExportKeepBytes int64         `env:"ZANGTABLE_EXPORT_KEEP_BYTES" placeholder:"BYTES" help:"How large the exports of a project may be together, from the newest; without it there is no limit."`
 	ExportStore     string        `env:"ZANGTABLE_EXPORT_STORE" placeholder:"URL" help:"The bucket that finished exports go to: s3://…, gs://… or azblob://…; without it they stay in the data folder."`
 	ExportOldStores []string      `env:"ZANGTABLE_EXPORT_OLD_STORES" placeholder:"URL" help:"A bucket with earlier exports that can still be downloaded; several are separated by commas."`
 	ExportLinkLife  time.Duration `env:"ZANGTABLE_EXPORT_LINK_LIFE" placeholder:"DURATION" help:"Redirect downloads to addresses in the bucket that are good for so long, such as 5m; without it the server hands the files out."`
+}
+
+// Validate is called by kong.
+func (f *exportFlags) Validate() error {
+	if f.ExportLife < time.Second || f.ExportKeep < 0 || f.ExportKeepBytes < 0 {
+		return errors.New("--export-life must be at least 1s, and neither --export-keep nor --export-keep-bytes below 0")
+	}
+	return nil
 }
 
 // serve is the command that runs the server.
@@ -40,6 +52,9 @@ func (s *serve) Run(p *program) error {
 	log := p.logger(slog.LevelInfo)
 	app, err := server.Open(s.Data, server.Settings{
 		ImportMaxBytes:  s.ImportMaxBytes,
+		ExportLife:      s.ExportLife,
+		ExportKeep:      s.ExportKeep,
+		ExportKeepBytes: s.ExportKeepBytes,
 		ExportStore:     s.ExportStore,
 		ExportOldStores: s.ExportOldStores,
 		ExportLinkLife:  s.ExportLinkLife,

@@ -28,7 +28,7 @@ type Config struct {
 	Random   io.Reader // for ids
 
 	DefaultLife   time.Duration // 24 hours: how long an artifact is kept
-	MaxLife       time.Duration // 30 days: the longest that can be asked for
+	MaxLife       time.Duration // 30 days, or DefaultLife if that is longer: the longest that can be asked for
 	KeepManifests time.Duration // 7 days: how long a manifest outlives its artifact
 	SweepInterval time.Duration // 1 minute
 	KeepCount     int64         // of a project's artifacts, the newest; 0: no limit
@@ -62,7 +62,7 @@ type Config struct {
 func (c *Config) setDefaults() {
 	const day = 24 * time.Hour
 	setDefault(&c.DefaultLife, day)
-	setDefault(&c.MaxLife, 30*day)
+	setDefault(&c.MaxLife, max(30*day, c.DefaultLife))
 	setDefault(&c.KeepManifests, 7*day)
 	setDefault(&c.SweepInterval, time.Minute)
 	setDefault(&c.QueryTimeout, 10*time.Minute)

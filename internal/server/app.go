@@ -45,7 +45,11 @@ var ErrInUse = errors.New("the data folder is in use by another zangtable proces
 type Settings struct {
 	ImportMaxBytes int64 // of one upload; 0 means that of package imports
 
-	// Where finished exports are kept; see export.Config.
+	// How long exports are kept, how many of a project and how many bytes of them,
+	// and where; see export.Config.
+	ExportLife      time.Duration
+	ExportKeep      int64
+	ExportKeepBytes int64
 	ExportStore     string
 	ExportOldStores []string
 	ExportLinkLife  time.Duration
@@ -125,6 +129,10 @@ func (app *App) openExports() (err error) {
 		Log:      app.log,
 		Now:      time.Now,
 		Random:   rand.Reader,
+
+		DefaultLife: app.settings.ExportLife,
+		KeepCount:   app.settings.ExportKeep,
+		KeepBytes:   app.settings.ExportKeepBytes,
 
 		Store:     app.settings.ExportStore,
 		OldStores: app.settings.ExportOldStores,
