@@ -40,9 +40,10 @@ const sampleSize = 256 << 10
 //     fields as the first row, at least two; then the one that gives more fields.
 //   - Quote: the double quote. Only tab-separated rows that make sense without
 //     quotes alone are read without.
-//   - Header: the first row, if each of its fields has text, no two are equal, none
-//     looks like a value (a number, date, address or truth value), and none comes
-//     again in its own column.
+//   - Header: the first row, if none of its fields looks like a value (a number,
+//     date, address or truth value) or comes again in its own column. Where one is
+//     empty or two are equal, there must also be one that stands above nothing but
+//     values.
 //   - Line ends: CR if no LF stands outside quotes.
 //
 // A file that is empty or not text is refused with a *CSVError that says so.
@@ -346,18 +347,36 @@ func isHeader(rows [][]string) bool {
 		return false
 	}
 	seen := map[string]bool{}
+	clean, above := true, false
 	for i, name := range rows[0] {
 		key := strings.ToLower(strings.TrimSpace(name))
-		if key == "" || seen[key] || looksLikeValue(key) {
+		clean = clean && key != "" && !seen[key]
+		seen[key] = true
+		if key == "" {
+			continue
+		}
+		again := func(row []string) bool { return i < len(row) && row[i] == name }
+		if looksLikeValue(key) || slices.ContainsFunc(rows[1:], again) {
 			return false
 		}
-		seen[key] = true
-		again := func(row []string) bool { return i < len(row) && row[i] == name }
-		if slices.ContainsFunc(rows[1:], again) {
+		above = above || onlyValues(rows[1:], i)
+	}
+	return clean || above
+}
+
+// onlyValues reports whether a column has values and nothing else, but for empty
+// fields.
+func onlyValues(rows [][]string, column int) bool {
+	some := false
+	for _, row := range rows {
+		if column >= len(row) || row[column] == "" {
+			continue
+		}
+		if some = looksLikeValue(strings.ToLower(strings.TrimSpace(row[column]))); !some {
 			return false
 		}
 	}
-	return true
+	return some
 }
 
 // looksLikeValue takes text in lower case.
