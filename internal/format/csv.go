@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -88,7 +87,7 @@ func (c *CSV) Rows(dst []byte, b *sqlite.Batch, _ bool) []byte {
 			}
 			switch cell.Kind {
 			case sqlite.Integer:
-				dst = strconv.AppendInt(dst, cell.Int(), 10)
+				dst = appendInt(dst, cell.Int())
 			case sqlite.Real:
 				dst = appendCSVReal(dst, cell.Float())
 			case sqlite.Text:
@@ -130,7 +129,7 @@ func (c *CSV) appendCell(dst []byte, b *sqlite.Batch, cell sqlite.Cell, first bo
 	start, quote := len(dst), c.dialect.Quote == QuoteAll
 	switch cell.Kind {
 	case sqlite.Integer:
-		dst = strconv.AppendInt(dst, cell.Int(), 10)
+		dst = appendInt(dst, cell.Int())
 	case sqlite.Real:
 		dst = appendCSVReal(dst, cell.Float())
 	case sqlite.Text:

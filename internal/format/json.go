@@ -2,7 +2,6 @@ package format
 
 import (
 	"math"
-	"strconv"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -99,10 +98,10 @@ func appendValue(dst []byte, b *sqlite.Batch, c sqlite.Cell, o JSONOptions) ([]b
 	case sqlite.Integer:
 		i := c.Int()
 		if o.IntegersAsStrings && (i > maxSafeInteger || i < -maxSafeInteger) {
-			dst = strconv.AppendInt(append(dst, '"'), i, 10)
+			dst = appendInt(append(dst, '"'), i)
 			return append(dst, '"'), 0
 		}
-		return strconv.AppendInt(dst, i, 10), 0
+		return appendInt(dst, i), 0
 	case sqlite.Real:
 		f := c.Float()
 		if math.IsInf(f, 0) {

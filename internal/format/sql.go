@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"math"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -24,7 +23,7 @@ func QuoteIdent(name string) string {
 func AppendLiteral(dst []byte, b *sqlite.Batch, c sqlite.Cell) []byte {
 	switch c.Kind {
 	case sqlite.Integer:
-		return strconv.AppendInt(dst, c.Int(), 10)
+		return appendInt(dst, c.Int())
 	case sqlite.Real:
 		return appendSQLReal(dst, c.Float())
 	case sqlite.Text:

@@ -222,7 +222,7 @@ func (x *XLSX) appendValue(j int, b *sqlite.Batch, c sqlite.Cell) error {
 	}
 	x.buffer = append(x.buffer, "><v>"...)
 	if c.Kind == sqlite.Integer {
-		x.buffer = strconv.AppendInt(x.buffer, c.Int(), 10)
+		x.buffer = appendInt(x.buffer, c.Int())
 	} else {
 		x.buffer = appendReal(x.buffer, c.Float())
 	}
