@@ -12,6 +12,10 @@ type Snapshot struct {
 	Conns []*Conn
 }
 
+// snapshotCache keeps the pages of a connection few enough for the cache of a
+// processor: tables are read from end to end, so that none is needed again soon.
+const snapshotCache = "PRAGMA cache_size = 64"
+
 // Snapshot pins the present state with n connections. While they begin, no
 // write can commit, so all of them see the same state.
 func (db *DB) Snapshot(ctx context.Context, n int) (*Snapshot, error) {
@@ -22,6 +26,9 @@ func (db *DB) Snapshot(ctx context.Context, n int) (*Snapshot, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 		s.Conns = append(s.Conns, c)
+		if err := c.Exec(snapshotCache); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
 	writer, err := db.leaseWriter(ctx)
 	if err != nil {
