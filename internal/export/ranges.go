@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -32,13 +33,15 @@ const keepBytes = 4 << 20
 // Finished pieces wait in buffers, of which there are few. The last free one is
 // only given to the first stretch of the list: the one that all others wait for.
 type ranges struct {
-	mu      sync.Mutex
-	changed sync.Cond
-	first   *stretch // the first that is not written
-	width   uint64   // how many rowids probably give one piece, less one
-	free    [][]byte
-	err     error          // stops everything
-	content sqlite.Content // of the rows that workers have read who are done
+	mu         sync.Mutex
+	changed    sync.Cond
+	first      *stretch // the first that is not written
+	width      uint64   // how many rowids probably give one piece, less one
+	free       [][]byte
+	emit       emit
+	delivering bool           // a worker gives pieces to emit
+	err        error          // stops everything
+	content    sqlite.Content // of the rows that workers have read who are done
 
 	encoder   format.Encoder
 	leastRow  int64
@@ -72,58 +75,20 @@ func (g *ranges) setPiece(most int, rows int64) {
 	g.width = scale(distance(g.first.from, g.first.to), uint64(most), uint64(max(1, rows)))
 }
 
-// run has every reader work in a goroutine of its own, while this one gives the
-// pieces to emit, in order. cpus has a place for each that may work at the same
-// time, of all exports together. It returns what the rows were.
-func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, pace pace, emit emit) (content sqlite.Content, err error) {
+// run has every reader work in a goroutine of its own. Their pieces are given to
+// emit in order, by whichever of them is there: so none is handed to a goroutine
+// that must first be woken, and all processors have work to the end. cpus has a
+// place for each that may read at the same time, of all exports together. It
+// returns what the rows were.
+func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, pace pace, emit emit) (sqlite.Content, error) {
+	g.emit = emit
+	defer context.AfterFunc(ctx, func() { g.fail(ctx.Err()) })()
 	var workers sync.WaitGroup
-	// The readers must be at rest before their statements are closed.
-	defer func() {
-		workers.Wait()
-		content = g.content
-	}()
 	for _, reader := range readers {
 		workers.Go(func() { g.work(reader, cpus, pace) })
 	}
-	defer context.AfterFunc(ctx, func() { g.fail(ctx.Err()) })()
-	for {
-		s, err := g.pop()
-		if s == nil || err != nil {
-			return content, err
-		}
-		if err := emit(s.piece, s.rows); err != nil {
-			g.fail(err)
-			return content, err
-		}
-		g.recycle(s.piece)
-	}
-}
-
-// pop removes the first stretch from the list, when it is done. At the end of
-// the list it returns nil.
-func (g *ranges) pop() (*stretch, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for g.err == nil && g.first != nil && !g.first.done {
-		g.changed.Wait()
-	}
-	if g.err != nil || g.first == nil {
-		return nil, g.err
-	}
-	s := g.first
-	g.first = s.next
-	g.changed.Broadcast()
-	return s, nil
-}
-
-func (g *ranges) recycle(piece []byte) {
-	if cap(piece) > keepBytes {
-		piece = nil
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.free = append(g.free, piece[:0])
-	g.changed.Broadcast()
+	workers.Wait()
+	return g.content, g.err
 }
 
 func (g *ranges) fail(err error) {
@@ -150,11 +115,42 @@ func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}, pace pa
 			g.fail(err)
 			return
 		}
+		g.deliver()
 		pace.rest()
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.content.Merge(content)
+}
+
+// deliver emits the pieces that are done at the head of the list, unless another
+// worker is at it, who will see them.
+func (g *ranges) deliver() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.delivering {
+		return
+	}
+	g.delivering = true
+	defer func() { g.delivering = false }()
+	for g.err == nil && g.first != nil && g.first.done {
+		s := g.first
+		g.first = s.next
+		if err := g.emitUnlocked(s); err != nil {
+			g.err = cmp.Or(g.err, err)
+		}
+		if cap(s.piece) > keepBytes {
+			s.piece = nil
+		}
+		g.free = append(g.free, s.piece[:0])
+		g.changed.Broadcast()
+	}
+}
+
+func (g *ranges) emitUnlocked(s *stretch) error {
+	g.mu.Unlock()
+	defer g.mu.Lock()
+	return g.emit(s.piece, s.rows)
 }
 
 // take takes the next stretch with a buffer for its piece, nil when there is
