@@ -278,7 +278,7 @@ func (p *part) recognize() error {
 		return nil
 	}
 	if p.kind == "" {
-		p.kind, err = recognize(head)
+		p.kind, err = recognize(head, p.name)
 	}
 	if err != nil && p.member != "" && kindNamed(p.name) == KindCSV && foreign(head) == "" {
 		// Nobody can say of a member what it is, only how CSV is to be read.

@@ -259,6 +259,9 @@ func TestWhatIsNoDatabaseAndNoTextIsRefused(t *testing.T) {
 		{"zip", "PK\x03\x04abcdefghijkl", "ZIP"},
 		{"NUL", "a,b\nc\x00,d\n", "NUL"},
 		{"binary", strings.Repeat("\x01\x02\x80\xff\x07\x03", 500), "not CSV text"},
+		{"HTML", "\ufeff\n<!DOCTYPE html>\n<html><title>Not found, sorry</title></html>\n", "HTML page"},
+		{"HTML without a type", "<html lang=en>\n", "HTML page"},
+		{"XML", "<?xml version=\"1.0\"?>\n<rows><row a='1'/></rows>\n", "XML document"},
 		{"SQLite header only", sqliteMagic, "SQLite"},
 		{"SQLite header and noise", sqliteMagic + strings.Repeat("\x93\x11noise", 2000), "SQLite"},
 	} {

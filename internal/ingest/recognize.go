@@ -16,8 +16,9 @@ import (
 // sqliteMagic begins every SQLite file.
 const sqliteMagic = "SQLite format 3\x00"
 
-// recognize tells the kind of a file by how it begins.
-func recognize(head []byte) (Kind, error) {
+// recognize tells the kind of a file by how it begins. Its name counts for text
+// that could be anything: what is called a dump is not taken for rows.
+func recognize(head []byte, name string) (Kind, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte(sqliteMagic)):
 		return KindSQLite, nil
@@ -34,12 +35,18 @@ func recognize(head []byte) (Kind, error) {
 	if isTar(head) {
 		return "", invalid("The file is a tar archive: pack its files as a ZIP file.")
 	}
+	if known := markup(head); known != "" {
+		return "", invalid("The file is %s, not a table; it may be what a server answered instead of a file.", known)
+	}
 	if _, err := format.Sniff(head); err != nil {
 		reason := sqlite.Message(err)
 		if known := foreign(head); known != "" {
 			reason = "The file is " + known + "."
 		}
 		return "", invalid("%s A SQLite database that is not encrypted, a SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of such is needed.", reason).Because(err)
+	}
+	if strings.EqualFold(path.Ext(name), ".sql") {
+		return KindSQL, nil
 	}
 	return KindCSV, nil
 }
@@ -54,6 +61,21 @@ func kindNamed(name string) Kind {
 		return KindJSON
 	case ".ndjson", ".jsonl":
 		return KindNDJSON
+	}
+	return ""
+}
+
+// markup returns what a text is that would else be a CSV file of one column.
+func markup(head []byte) string {
+	head = bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n"))
+	for _, known := range []struct{ begin, name string }{
+		{"<!doctype html", "an HTML page"},
+		{"<html", "an HTML page"},
+		{"<?xml ", "an XML document"},
+	} {
+		if bytes.HasPrefix(head, []byte(known.begin)) {
+			return known.name
+		}
 	}
 	return ""
 }

@@ -237,6 +237,28 @@ func TestSQLIsRecognized(t *testing.T) {
 	}
 }
 
+// TestTextCalledSQL has texts that could be CSV but for their name.
+func TestTextCalledSQL(t *testing.T) {
+	for text, want := range map[string]string{
+		"BEGIN;CREATE TABLE t(a);INSERT INTO t VALUES(1);COMMIT;": "sql",
+		".read other.sql\n":          "Line 1: Commands of the sqlite3 shell",
+		"-- nothing but a comment\n": "sql",
+		"a,b\n1,2\n":                 `Line 1: SQLite says: near "a": syntax error`,
+	} {
+		got := "csv"
+		source, err := Open(t.Context(), Opening{Path: write(t, "x.SQL", text)})
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = string(source.Kind())
+			source.Close()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is %s, want %s", text, got, want)
+		}
+	}
+}
+
 func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
 
 // withoutStatistics drops what ANALYZE has left, which differs by versions.
