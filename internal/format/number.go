@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -31,7 +32,7 @@ func IsInteger(b []byte) bool {
 func IsReal(b []byte) bool {
 	const longest = 32
 	digits := bytes.TrimPrefix(b, []byte("-"))
-	if len(b) > longest || len(digits) == 0 || digits[0] < '0' || digits[0] > '9' {
+	if len(b) > longest || len(digits) == 0 || digits[0] < '0' || digits[0] > '9' || !hasNumberBytes(digits) {
 		return false
 	}
 	f, err := strconv.ParseFloat(string(b), 64)
@@ -42,14 +43,25 @@ func IsReal(b []byte) bool {
 	return bytes.Equal(appendCSVReal(written[:0], f), b)
 }
 
+// hasNumberBytes tells most texts from reals before they are parsed.
+func hasNumberBytes(b []byte) bool {
+	for i, c := range b {
+		if c != '.' && c != 'e' && (c < '0' || c > '9') && (c != '+' && c != '-' || b[i-1] != 'e') {
+			return false
+		}
+	}
+	return true
+}
+
 // becomesAnother reports whether a value comes back as one of another class from
 // a file whose values are all texts, unless the type of the column is known.
 func becomesAnother(b *sqlite.Batch, c sqlite.Cell) bool {
 	switch c.Kind {
 	case sqlite.Text:
-		return IsInteger(b.Bytes(c)) || IsReal(b.Bytes(c))
+		s := b.Bytes(c)
+		return len(s) > 0 && s[0] <= '9' && (IsInteger(s) || IsReal(s))
 	case sqlite.Real:
-		return !IsReal(appendCSVReal(nil, c.Float()))
+		return math.IsInf(c.Float(), 0) || c.Float() == 0 && math.Signbit(c.Float()) // as IsReal has it
 	}
 	return c.Kind == sqlite.Blob
 }
