@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -194,6 +195,46 @@ func TestPreviewTriesRowsInTheirTables(t *testing.T) {
 		if diff := cmp.Diff(test.want, rejected(preview.Rejects)); diff != "" {
 			t.Errorf("%s: %s", test.mode, diff)
 		}
+	}
+}
+
+// TestRowsThatAreRefusedAmongMany are told one by one, and the others come in, as
+// the shell takes them row by row.
+func TestRowsThatAreRefusedAmongMany(t *testing.T) {
+	const shape = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, n INTEGER CHECK (n < 90), half INTEGER AS (n / 2)%s);\n"
+	for name, generated := range map[string]string{"plain": "", "generated": " STORED"} {
+		t.Run(name, func(t *testing.T) {
+			statement := fmt.Sprintf(shape, generated)
+			if generated == "" {
+				statement = strings.Replace(statement, ", half INTEGER AS (n / 2)", "", 1)
+			}
+			p := newProject(t)
+			p.mustTake(t, database(t, statement+"INSERT INTO t (id, name, n) VALUES (17, 'there', 1);"))
+			random := rand.New(rand.NewPCG(1, 2))
+			var content, script strings.Builder
+			content.WriteString("id,name,n\n")
+			for range 3000 {
+				id, name, n := random.IntN(4000), fmt.Sprintf("'name %d'", random.IntN(20_000)), random.IntN(95)
+				if random.IntN(50) == 0 {
+					name = "NULL"
+				}
+				fmt.Fprintf(&content, "%d,%s,%d\n", id, strings.Trim(strings.Replace(name, "NULL", "", 1), "'"), n)
+				fmt.Fprintf(&script, "INSERT OR IGNORE INTO t (id, name, n) VALUES (%d, %s, %d);\n", id, name, n)
+			}
+			oracle := database(t, statement+"INSERT INTO t (id, name, n) VALUES (17, 'there', 1);\n"+script.String())
+			report, err := p.take(write(t, "x.csv", content.String()), Options{Target: Target{Table: "t", Mode: Append}, OnError: Skip})
+			if err != nil {
+				t.Fatal(err)
+			}
+			const rows = "SELECT * FROM t ORDER BY id;\n"
+			want := shell(t, oracle, rows)
+			if got := shell(t, p.path, rows); got != want {
+				t.Error(cmp.Diff(want, got))
+			}
+			if r := report.Tables[0]; r.Inserted != int64(strings.Count(want, "\n")-1) || r.Inserted+r.Rejected != 3000 || r.Rejected == 0 {
+				t.Errorf("%d inserted, %d rejected", r.Inserted, r.Rejected)
+			}
+		})
 	}
 }
 

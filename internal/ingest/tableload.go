@@ -258,7 +258,7 @@ type rowWriter struct {
 
 func newRowWriter(l *projectdb.Loader, p *placement, placed []*placement) (w *rowWriter, err error) {
 	names := p.names()
-	w = &rowWriter{placement: p, values: make([]sqlite.Value, len(names))}
+	w = &rowWriter{placement: p}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -296,20 +296,34 @@ func (w *rowWriter) close() {
 
 // rows puts the rows of a portion in and returns those that SQLite refuses.
 func (w *rowWriter) rows(part *portion) (refused rejects, err error) {
-	for i := range part.batch.Rows {
-		for k, cell := range part.batch.Row(i) {
-			w.values[k] = part.batch.Value(cell)
+	for i := 0; i < part.batch.Rows; i++ {
+		if i, err = w.some(&part.batch, i); err == nil {
+			continue
 		}
-		if err := w.row(); err != nil {
-			reject, known := w.reject(err)
-			if !known {
-				return refused, err
-			}
-			reject.Line = part.lines[i]
-			refused.add(reject)
+		w.values = part.batch.AppendValues(w.values[:0], i)
+		reject, known := w.reject(err)
+		if !known {
+			return refused, err
 		}
+		reject.Line = part.lines[i]
+		refused.add(reject)
 	}
 	return refused, nil
+}
+
+// some puts rows of b in from row i on, and returns the last one; when it fails,
+// that is the one that was refused.
+func (w *rowWriter) some(b *sqlite.Batch, i int) (last int, err error) {
+	if w.update == nil && len(w.references) == 0 {
+		at, err := w.insert.From(b, i)
+		w.inserted += int64(at - i)
+		if err == nil {
+			at--
+		}
+		return at, err
+	}
+	w.values = b.AppendValues(w.values[:0], i)
+	return i, w.row()
 }
 
 //lint:ignore ST1005 a client reads it as it is

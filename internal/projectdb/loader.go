@@ -2,6 +2,7 @@ package projectdb
 
 import (
 	"context"
+	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -90,8 +91,12 @@ func (l *Loader) CheckKeys() error { return explainBroken(l.c.CheckForeignKeys()
 
 // Inserter inserts rows into one table.
 type Inserter struct {
-	stmt *sqlite.Stmt
-	rows int64
+	c        *sqlite.Conn
+	sql      string // of the insertion of one row
+	row      string // what stands in it for a row
+	most     int    // rows of one statement
+	one, all *sqlite.Stmt
+	rows     int64
 }
 
 // Insert prepares the insertion of rows with the given columns, in that order.
@@ -107,36 +112,78 @@ func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, boo
 		list = rowid + ", " + list
 		columns = append([]string{rowid}, columns...)
 	}
-	stmt, err := l.c.Prepare("INSERT INTO " + quote(t.Name) + " (" + list + ") VALUES (" + marks(len(columns)) + ")")
-	if err != nil {
+	in := &Inserter{c: l.c, row: "(" + marks(len(columns)) + ")", most: rowsOfInsert(t, len(columns))}
+	// FAIL: what a statement has inserted before it fails stays, and need not be
+	// kept to be taken back.
+	in.sql = "INSERT OR FAIL INTO " + quote(t.Name) + " (" + list + ") VALUES " + in.row
+	var err error
+	if in.one, err = l.c.Prepare(in.sql); err != nil {
 		return nil, false, err
 	}
-	return &Inserter{stmt: stmt}, true, nil
+	return in, true, nil
+}
+
+// rowsOfInsert returns how many rows one statement inserts. More are not faster,
+// and SQLite takes 32,766 parameters. Where a generated column can be refused, the
+// statement that fails does not tell how far it came.
+func rowsOfInsert(t *Table, columns int) int {
+	const enough, parameters = 32, 2000
+	for _, column := range t.Columns {
+		if column.Generated != "" {
+			return 1
+		}
+	}
+	return max(1, min(enough, parameters/max(1, columns)))
 }
 
 // Row inserts one row. After one that SQLite refuses others can follow.
 func (in *Inserter) Row(values []sqlite.Value) error {
-	if err := execute(in.stmt, values); err != nil {
+	if err := execute(in.one, values); err != nil {
 		return err
 	}
 	in.rows++
 	return nil
 }
 
-// Batch inserts every row of b.
+// Batch inserts every row of b, up to the first that SQLite refuses.
 func (in *Inserter) Batch(b *sqlite.Batch) error {
-	values := make([]sqlite.Value, 0, b.Columns)
-	for i := range b.Rows {
-		values = b.AppendValues(values[:0], i)
-		if err := in.Row(values); err != nil {
-			return err
+	_, err := in.From(b, 0)
+	return err
+}
+
+// From inserts the rows of b from row i on. When SQLite refuses one, those before
+// it are inserted; at is that row.
+func (in *Inserter) From(b *sqlite.Batch, i int) (at int, err error) {
+	const large = 128 << 20 // bytes: a row of so many may be too much for SQLite
+	for i < b.Rows {
+		stmt, n := in.one, 1
+		if in.most > 1 && b.Rows-i >= in.most && b.Size() < large {
+			if stmt, n = in.all, in.most; stmt == nil {
+				if stmt, err = in.c.Prepare(in.sql + strings.Repeat(", "+in.row, n-1)); err != nil {
+					return i, err
+				}
+				in.all = stmt
+			}
 		}
+		if err := stmt.Run(b, i, n); err != nil {
+			if n > 1 {
+				i += int(in.c.Changes())
+				in.rows += in.c.Changes()
+			}
+			return i, err
+		}
+		i, in.rows = i+n, in.rows+int64(n)
 	}
-	return nil
+	return i, nil
 }
 
 // Rows returns how many rows have been inserted.
 func (in *Inserter) Rows() int64 { return in.rows }
 
 // Close ends the insertion.
-func (in *Inserter) Close() { in.stmt.Close() }
+func (in *Inserter) Close() {
+	in.one.Close()
+	if in.all != nil {
+		in.all.Close()
+	}
+}

@@ -110,6 +110,88 @@ func TestEveryValueSurvives(t *testing.T) {
 
 // A REAL that is whole is stored as an integer in the file; it must come back
 // as a REAL, and only the sign of -0.0 is known to be lost there.
+// TestRunIsLikeBind inserts the same rows by Bind one by one, and by Run several
+// at a time; both ways use the same statements again.
+func TestRunIsLikeBind(t *testing.T) {
+	db := open(t, Options{})
+	err := db.Exclusive(t.Context(), func(c *Conn) error {
+		if err := c.Script("CREATE TABLE bound (a ANY, b ANY, c ANY) STRICT; CREATE TABLE placed (a ANY, b ANY, c ANY) STRICT; CREATE TABLE checked (a ANY CHECK (typeof(a) <> 'real'), b ANY, c ANY) STRICT"); err != nil {
+			return err
+		}
+		one, err := c.Prepare("INSERT INTO placed VALUES (?, ?, ?)")
+		if err != nil {
+			return err
+		}
+		defer one.Close()
+		three, err := c.Prepare("INSERT INTO placed VALUES (?, ?, ?), (?, ?, ?), (?, ?, ?)")
+		if err != nil {
+			return err
+		}
+		defer three.Close()
+		rapid.Check(t, func(rt *rapid.T) {
+			value := rapid.OneOf(anyValue(), rapid.Just(FloatValue(math.NaN())))
+			rows := rapid.SliceOfN(rapid.SliceOfN(value, 3, 3), 1, 10).Draw(rt, "rows")
+			var b Batch
+			b.Reset(3)
+			for _, row := range rows {
+				b.Append(row...)
+			}
+			if err := c.Script("DELETE FROM bound; DELETE FROM placed"); err != nil {
+				rt.Fatal(err)
+			}
+			for i := 0; i < len(rows); {
+				stmt, n := one, 1
+				if len(rows)-i >= 3 && rapid.Bool().Draw(rt, "three") {
+					stmt, n = three, 3
+				}
+				if rapid.Bool().Draw(rt, "bound before") {
+					stmt.BindValue(1, TextValue("left behind"))
+				}
+				if err := stmt.Run(&b, i, n); err != nil {
+					rt.Fatal(err)
+				}
+				i += n
+			}
+			for _, row := range rows {
+				if err := c.Exec("INSERT INTO bound VALUES (?, ?, ?)", row[0], row[1], row[2]); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			const judge = "SELECT group_concat(typeof(a) || quote(a) || hex(a) || typeof(b) || quote(b) || hex(b) || typeof(c) || quote(c) || hex(c)) FROM "
+			want, err := c.Text(judge + "bound")
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if got, err := c.Text(judge + "placed"); err != nil || got != want {
+				rt.Fatalf("placed %s\nbound  %s\n%v", got, want, err)
+			}
+		})
+		// A failure, and values of the wrong number.
+		refusing, err := c.Prepare("INSERT INTO checked VALUES (?, ?, ?)")
+		if err != nil {
+			return err
+		}
+		defer refusing.Close()
+		var b Batch
+		b.Reset(3)
+		b.Append(FloatValue(1), TextValue("x"), Value{})
+		b.Append(IntValue(1), TextValue("x"), Value{})
+		if err := refusing.Run(&b, 0, 1); FaultOf(err) != Check {
+			t.Errorf("got %v", err)
+		}
+		if err := refusing.Run(&b, 1, 1); err != nil {
+			t.Errorf("after a failure: %v", err)
+		}
+		if err := refusing.Run(&b, 0, 2); err == nil {
+			t.Error("six values were taken for three parameters")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRealColumnKeepsItsKind(t *testing.T) {
 	c := memoryConn(t)
 	if err := c.Script("CREATE TABLE r (x REAL) STRICT; INSERT INTO r VALUES (3), (-0.0), (9e999)"); err != nil {

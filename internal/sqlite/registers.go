@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"fmt"
 	"math"
+	"runtime"
 	"unsafe"
 
 	lib "modernc.org/sqlite/lib"
@@ -62,4 +64,58 @@ func (b *Batch) appendBytes(kind Kind, m *lib.TMem) Cell {
 // convert appends what the library must convert first, such as text in UTF-16.
 func (s *Stmt) convert(b *Batch, i int) Cell {
 	return b.cell(s.Value(i))
+}
+
+// Run runs a statement that gives no rows, with the values of n rows of b, from
+// row i on, as its parameters. After a failure it can run again. The values are
+// put where the library keeps parameters, and the bytes of texts and blobs stay in
+// the batch: binding each of them takes longer than to insert the row.
+func (s *Stmt) Run(b *Batch, i, n int) error {
+	cells := b.cells[i*b.Columns : (i+n)*b.Columns]
+	if s.Parameters() != len(cells) {
+		return fmt.Errorf("run a statement: %d values for %d parameters", len(cells), s.Parameters())
+	}
+	s.place(cells, b.arena)
+	_, err := s.s.Step()
+	if err == nil {
+		err = s.s.Reset() // after a failure the driver has done it
+	}
+	runtime.KeepAlive(b)
+	return err
+}
+
+// noBytes is where texts and blobs without bytes are: nowhere would be NULL.
+var noBytes [1]byte
+
+// place puts values where the library keeps the parameters of a statement that is
+// not running.
+func (s *Stmt) place(cells []Cell, arena []byte) {
+	if len(arena) == 0 {
+		arena = noBytes[:]
+	}
+	bytes := uintptr(unsafe.Pointer(unsafe.SliceData(arena)))
+	parameters := unsafe.Slice(view[lib.TMem](program(s.s).FaVar), len(cells))
+	for i, c := range cells {
+		m := &parameters[i]
+		if m.Fflags&lib.MEM_Dyn != 0 {
+			s.s.BindNull(i + 1) // frees what Bind has left
+		}
+		switch c.Kind {
+		case Integer:
+			m.Fu.Fr = math.Float64frombits(c.bits) // a union
+			m.Fflags = lib.MEM_Int
+		case Real:
+			m.Fu.Fr = c.Float()
+			m.Fflags = lib.MEM_Real
+		case Text:
+			m.Fz, m.Fn, m.Fenc = bytes+uintptr(c.bits), int32(c.size), lib.SQLITE_UTF8
+			m.Fflags = lib.MEM_Str | lib.MEM_Static
+		case Blob:
+			m.Fz, m.Fn = bytes+uintptr(c.bits), int32(c.size)
+			m.Fflags = lib.MEM_Blob | lib.MEM_Static
+		}
+		if c.Kind == Null || c.Kind == Real && math.IsNaN(c.Float()) {
+			m.Fflags = lib.MEM_Null
+		}
+	}
 }
