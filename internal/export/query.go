@@ -48,6 +48,11 @@ func (e *Exports) writeQuery(j *job, l layout, w io.Writer) error {
 		if !l.work.Canonical {
 			m.Snapshot, l.snapshot, l.at = &id, &id, e.now()
 		}
+		if l.format.table == "parquet" {
+			if readErr = typeColumns(scan); readErr != nil {
+				return readErr
+			}
+		}
 		m.Tables = []TableResult{{Name: queryTable}}
 		err = e.writeResult(j, l, w, scan.Columns, &m.Tables[0], func(b *sqlite.Batch) (more bool, err error) {
 			more, readErr = scan.Next(b)
@@ -72,35 +77,47 @@ func (e *Exports) writeResult(j *job, l layout, w io.Writer, columns []format.Co
 		return err
 	}
 	seen := make(classes, len(columns))
-	err = j.pumpResult(seen.of(next), writer, columns, result)
-	seen.name(result.Columns)
+	err = j.pumpResult(func(b *sqlite.Batch) (bool, error) {
+		more, err := next(b)
+		seen.note(b)
+		return more, err
+	}, writer, columns, result)
+	for i := range result.Columns {
+		result.Columns[i].Type = seen.name(i)
+	}
 	return err
+}
+
+// typeColumns gives the columns of a result the types of their values, for a
+// format that must know them before. It reads all rows.
+func typeColumns(scan *projectdb.Scan) error {
+	seen := make(classes, len(scan.Columns))
+	if err := scan.Survey(seen.note); err != nil {
+		return err
+	}
+	for i := range scan.Columns {
+		scan.Columns[i].Type = seen.name(i)
+	}
+	return nil
 }
 
 // classes are the storage classes that the values of each column have, one bit
 // each: the columns of a result have no types.
 type classes []uint
 
-// of notes the classes of what next reads.
-func (seen classes) of(next func(*sqlite.Batch) (bool, error)) func(*sqlite.Batch) (bool, error) {
-	return func(b *sqlite.Batch) (bool, error) {
-		more, err := next(b)
-		for i := range b.Rows {
-			for j, cell := range b.Row(i) {
-				seen[j] |= 1 << cell.Kind
-			}
+func (seen classes) note(b *sqlite.Batch) {
+	for i := range b.Rows {
+		for j, cell := range b.Row(i) {
+			seen[j] |= 1 << cell.Kind
 		}
-		return more, err
 	}
 }
 
-// name gives the columns with values of one class its type, by which they can
-// be read back from a text.
-func (seen classes) name(columns []ResultColumn) {
+// name returns the type of a column whose values are of one class, by which they
+// can be read back from a text.
+func (seen classes) name(column int) string {
 	types := map[uint]string{1 << sqlite.Integer: "INTEGER", 1 << sqlite.Real: "REAL", 1 << sqlite.Text: "TEXT", 1 << sqlite.Blob: "BLOB"}
-	for i := range columns {
-		columns[i].Type = cmp.Or(types[seen[i]&^(1<<sqlite.Null)], "ANY")
-	}
+	return cmp.Or(types[seen[column]&^(1<<sqlite.Null)], "ANY")
 }
 
 // pumpResult writes all rows of a result. How many there are to be only shows

@@ -1,11 +1,15 @@
 package export
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -37,6 +41,25 @@ func TestQueryExport(t *testing.T) {
 	}
 	if got := run(t, "SELECT * FROM query_result", testkit.Tool(t, "sqlite3"), path); got != "ada@example.com|2\nzoë@example.com|2\n" {
 		t.Errorf("the shell reads %q", got)
+	}
+}
+
+// TestQueryParquetHasTypes reads the schema of a result with a library of its own.
+func TestQueryParquetHasTypes(t *testing.T) {
+	f := started(t, hard)
+	m, content := f.export(Order{Kind: QueryExport, Format: "parquet",
+		SQL: "SELECT id, id * 2 AS twice, r, t, b, a, count(*) OVER () AS n, NULL AS none, iif(id % 2, 1, 'x') AS mixed FROM hard ORDER BY id"})
+	file, err := parquet.OpenFile(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, field := range file.Schema().Fields() {
+		got = append(got, field.Name()+" "+field.Type().String())
+	}
+	want := []string{"id INT(64,true)", "twice INT(64,true)", "r DOUBLE", "t STRING", "b BYTE_ARRAY", "a STRING", "n INT(64,true)", "none STRING", "mixed STRING"}
+	if diff := cmp.Diff(want, got); diff != "" || m.RowCount != int64(len(hardValues())) || file.NumRows() != m.RowCount {
+		t.Errorf("%d rows, columns (-want +got):\n%s", file.NumRows(), diff)
 	}
 }
 

@@ -132,6 +132,20 @@ func (s *Scan) Next(b *sqlite.Batch) (bool, error) {
 	return b.Rows > 0, nil
 }
 
+// Survey reads all rows, shows them to look, and begins the scan anew.
+func (s *Scan) Survey(look func(*sqlite.Batch)) error {
+	var b sqlite.Batch
+	for more := true; more; {
+		b.Reset(len(s.Columns))
+		var err error
+		if more, err = s.stmt.Fill(&b, batchRows, batchBytes); err != nil {
+			return explain(err)
+		}
+		look(&b)
+	}
+	return s.stmt.Reset()
+}
+
 // Close ends the scan.
 func (s *Scan) Close() {
 	if s.stmt != nil {
