@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,20 +148,23 @@ func TestDryRun(t *testing.T) {
 	if *p.RowCount != int64(len(hardValues())) || len(p.Tables[0].Lines) != 20 || p.Tables[0].Lines[0] != "id,i,r,t,b,a" || p.EstimatedBytes == nil || *p.EstimatedBytes == 0 || !p.Fits {
 		t.Errorf("got %+v", p)
 	}
-	want := []string{"t invalid_utf8 1", "t formulas 5", "t null_and_empty 1", "a invalid_utf8 1", "a formulas 5", "a null_and_empty 1"}
+	want := []string{"t invalid_utf8 1", "t formulas 5", "t null_and_empty 1", "a any_type 8", "a invalid_utf8 1", "a formulas 5", "a null_and_empty 1"}
 	if diff := cmp.Diff(want, codes(p)); diff != "" {
 		t.Errorf("warnings of csv (-want +got):\n%s", diff)
 	}
-	want = []string{"t invalid_utf8 1", "a invalid_utf8 1"}
+	want = []string{"t invalid_utf8 1", "a any_type 8", "a invalid_utf8 1"}
 	if diff := cmp.Diff(want, codes(dry(Order{Kind: TableExport, Table: "hard", CSV: CSVOptions{Profile: "excel", NullText: ptr("NULL")}}))); diff != "" {
 		t.Errorf("warnings of the guarded dialect (-want +got):\n%s", diff)
 	}
-	want = []string{"i big_integers 5", "r infinities 2", "t invalid_utf8 1", "a big_integers 5", "a infinities 2", "a invalid_utf8 1"}
-	for _, order := range []Order{{Kind: TableExport, Table: "hard", Format: "json"}, {Kind: DatabaseExport, Format: "zip-ndjson"},
-		{Kind: QueryExport, SQL: "SELECT * FROM hard", Format: "ndjson"}, {Kind: TableExport, Table: "hard", Format: "xlsx"}} {
+	want = []string{"i big_integers 5", "r infinities 2", "t invalid_utf8 1", "a big_integers 5", "a infinities 2", "a any_type 2", "a invalid_utf8 1"}
+	for _, order := range []Order{{Kind: TableExport, Table: "hard", Format: "json"}, {Kind: DatabaseExport, Format: "zip-ndjson"}, {Kind: TableExport, Table: "hard", Format: "xlsx"}} {
 		if diff := cmp.Diff(want, codes(dry(order))); diff != "" {
 			t.Errorf("warnings of %s (-want +got):\n%s", order.Format, diff)
 		}
+	}
+	want = slices.DeleteFunc(want, func(s string) bool { return strings.Contains(s, "any_type") }) // the columns of a query have the types of their values
+	if diff := cmp.Diff(want, codes(dry(Order{Kind: QueryExport, SQL: "SELECT * FROM hard", Format: "ndjson"}))); diff != "" {
+		t.Errorf("warnings of a query (-want +got):\n%s", diff)
 	}
 	if p := dry(Order{Kind: SchemaExport, Format: "sql"}); !strings.HasPrefix(p.Tables[0].Lines[0], "-- Schema") || *p.EstimatedBytes == 0 {
 		t.Errorf("got %+v", p)
@@ -184,6 +188,33 @@ func TestDryRun(t *testing.T) {
 	}
 	if got := codes(p); len(got) != 2 || got[0] != "t excel_text 1" {
 		t.Errorf("warnings of a long text are %v", got)
+	}
+}
+
+// TestDryRunWarnsOfWhatIsReplaced holds the warnings against the manifest of the
+// export that is made then.
+func TestDryRunWarnsOfWhatIsReplaced(t *testing.T) {
+	f := started(t, hard)
+	for name, counted := range map[string][]string{
+		"csv":     {"any_type"},
+		"json":    {"any_type", "infinities", "invalid_utf8"},
+		"ndjson":  {"any_type", "infinities", "invalid_utf8"},
+		"parquet": {"any_type", "invalid_utf8"},
+	} {
+		order := Order{Project: shop, Kind: TableExport, Table: "hard", Format: name}
+		p, err := f.DryRun(background, order)
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned := int64(0)
+		for _, w := range p.Warnings {
+			if slices.Contains(counted, w.Code) {
+				warned += w.Count
+			}
+		}
+		if m := f.wait(f.create(order)); m.Tables[0].Replaced != warned || warned == 0 {
+			t.Errorf("%s: %d values were replaced, and the dry run warned of %d", name, m.Tables[0].Replaced, warned)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ type TablePreflight struct {
 type Warning struct {
 	Table   string `json:"table"`
 	Column  string `json:"column,omitzero"`
-	Code    string `json:"code" enum:"excel_rows,excel_columns,excel_text,big_integers,infinities,invalid_utf8,formulas,null_and_empty"`
+	Code    string `json:"code" enum:"excel_rows,excel_columns,excel_text,big_integers,infinities,any_type,invalid_utf8,formulas,null_and_empty"`
 	Count   int64  `json:"count"`
 	Message string `json:"message"`
 }
@@ -202,6 +202,7 @@ func linesOf(text []byte) []string {
 // finding is what has been found in one column.
 type finding struct {
 	big, infinite, invalid, formulas, long, nulls, empty int64
+	numbers, blobs, changed                              int64 // changed: class, where the type is not known
 }
 
 // checker counts the values that the format may be read wrongly for.
@@ -226,20 +227,26 @@ func (c *checker) rows(b *sqlite.Batch) {
 
 func (f *finding) see(b *sqlite.Batch, cell sqlite.Cell) {
 	const exact = 1<<53 - 1
+	if format.BecomesAnother(b, cell) {
+		f.changed++
+	}
 	switch cell.Kind {
 	case sqlite.Null:
 		f.nulls++
 	case sqlite.Integer:
+		f.numbers++
 		if n := cell.Int(); n > exact || n < -exact {
 			f.big++
 		}
 	case sqlite.Real:
+		f.numbers++
 		if v := cell.Float(); v-v != 0 {
 			f.infinite++
 		}
 	case sqlite.Text:
 		f.seeText(b.Bytes(cell))
 	case sqlite.Blob:
+		f.blobs++
 		if len(b.Bytes(cell))*4/3 > format.XLSXText {
 			f.long++
 		}
@@ -298,6 +305,11 @@ func (c *checker) warnings(total *int64) []Warning {
 		warn(name, "big_integers", f.big, "Integers beyond ±2^53 become text.", "xlsx")
 		warn(name, "infinities", f.infinite, "Infinities become null.", "json", "ndjson")
 		warn(name, "infinities", f.infinite, "Infinities become text.", "xlsx")
+		if c.columns[i].Type == "ANY" {
+			warn(name, "any_type", f.changed, "In a column of any type, readers take BLOBs, texts that look like numbers, and infinities for values of another type.", "csv")
+			warn(name, "any_type", f.blobs, "In a column of any type, nothing tells BLOBs from the texts of their base64.", "json", "ndjson", "xlsx")
+			warn(name, "any_type", f.numbers+f.blobs, "In a column of any type, numbers and BLOBs become texts.", "parquet")
+		}
 		warn(name, "invalid_utf8", f.invalid, "Texts that are not UTF-8 are written as they are, and some readers refuse them.", "csv")
 		warn(name, "invalid_utf8", f.invalid, "Texts that are not UTF-8 are written with U+FFFD.", "json", "ndjson", "xlsx", "parquet")
 		if !dialect.FormulaGuard {

@@ -78,7 +78,7 @@ func (c *CSV) Rows(dst []byte, b *sqlite.Batch, _ bool) []byte {
 			if j > 0 {
 				dst = append(dst, delimiter)
 			}
-			if c.untyped[j] && becomesAnother(b, cell) {
+			if c.untyped[j] && BecomesAnother(b, cell) {
 				c.replaced.Add(1)
 			}
 			if !c.plain {

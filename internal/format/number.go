@@ -53,9 +53,9 @@ func hasNumberBytes(b []byte) bool {
 	return true
 }
 
-// becomesAnother reports whether a value comes back as one of another class from
+// BecomesAnother reports whether a value comes back as one of another class from
 // a file whose values are all texts, unless the type of the column is known.
-func becomesAnother(b *sqlite.Batch, c sqlite.Cell) bool {
+func BecomesAnother(b *sqlite.Batch, c sqlite.Cell) bool {
 	switch c.Kind {
 	case sqlite.Text:
 		s := b.Bytes(c)

@@ -37,7 +37,7 @@ func TestRealsBecomeAnother(t *testing.T) {
 		b.Reset(1)
 		b.Append(sqlite.FloatValue(f))
 		written := appendCSVReal(nil, f)
-		if got := becomesAnother(&b, b.Row(0)[0]); got == isReal(string(written)) {
+		if got := BecomesAnother(&b, b.Row(0)[0]); got == isReal(string(written)) {
 			t.Fatalf("%s: %v", written, got)
 		}
 	}
