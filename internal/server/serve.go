@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,8 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	// Whoever waits for a job or watches one would hold the server up.
 	srv.RegisterOnShutdown(app.Exports.Stop)
 	srv.RegisterOnShutdown(app.Imports.Stop)
+	// To start takes twice the memory that is needed from here on.
+	debug.FreeOSMemory()
 	app.log.Info("listening", "url", "http://"+listener.Addr().String())
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()
