@@ -361,9 +361,17 @@ func (r *CSVReader) Header() []string { return r.header }
 // Line returns the line at which the last record began, from 1.
 func (r *CSVReader) Line() int64 { return r.line }
 
-// InvalidUTF8 returns how many fields so far held bytes that are not UTF-8, in
-// a file read as UTF-8. Such bytes are kept as they are.
-func (r *CSVReader) InvalidUTF8() int64 { return r.invalid }
+// Invalid returns how many fields so far held bytes that are no text in the
+// encoding of the file. They are kept as they are in a file read as UTF-8, and
+// are U+FFFD in others.
+func (r *CSVReader) Invalid() int64 { return r.invalid }
+
+func (r *CSVReader) isInvalid(b []byte) bool {
+	if r.dialect.Encoding == UTF8 {
+		return !utf8.Valid(b)
+	}
+	return bytes.Contains(b, []byte("\ufffd"))
+}
 
 func (r *CSVReader) readHeader() error {
 	for {
@@ -419,7 +427,7 @@ func (r *CSVReader) record() ([]Field, error) {
 		return nil, r.fault
 	}
 	record := r.buf[r.start : r.start+r.used]
-	check := r.dialect.Encoding == UTF8 && !utf8.Valid(record)
+	check := r.isInvalid(record)
 	r.lines = 1
 	r.fields = r.fields[:0]
 	for _, s := range r.spans {
@@ -435,7 +443,7 @@ func (r *CSVReader) record() ([]Field, error) {
 		if r.guard {
 			f.Bytes = unguard(f.Bytes)
 		}
-		if check && !utf8.Valid(f.Bytes) {
+		if check && r.isInvalid(f.Bytes) {
 			r.invalid++
 		}
 		r.fields = append(r.fields, f)

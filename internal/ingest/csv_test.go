@@ -290,6 +290,8 @@ func TestCSVDialectsAreDetectedAndOverridden(t *testing.T) {
 		{"semicolons", "a;b\n1;x,y\n2;z\n", format.ReadDialect{}, "a,b\n1,\"x,y\"\n2,z\n", ""},
 		{"tabs and CRLF", "a\tb\r\n1\tx\r\n2\t\r\n", format.ReadDialect{}, "a,b\n1,x\n2,\n", ""},
 		{"UTF-16", "\xff\xfea\x00,\x00b\x00\n\x00\xe9\x00,\x001\x00\n\x00", format.ReadDialect{}, "a,b\né,1\n", "utf-16le"},
+		{"UTF-16 with half a pair", "\xfe\xff\x00a\x00,\x00b\x00\n\xd8\x00\x00x\x00,\x001\x00\n", format.ReadDialect{}, "a,b\n\ufffdx,1\n", "file: 1 field has bytes that are not UTF-16BE. Each of them is U+FFFD now."},
+		{"UTF-8 with a byte of another encoding", "é,b\nü,1\n\xfc,2\n", format.ReadDialect{}, "e,b\nü,1\n\xfc,2\n", "file: 1 field has bytes that are not UTF-8. They are kept as they are."},
 		{"Windows-1252", "a,b\ncaf\xe9,1\n\x80,2\n", format.ReadDialect{}, "a,b\ncafé,1\n€,2\n", "windows-1252"},
 		{"no header though it looks like one", "a,b\nc,d\n", format.ReadDialect{Header: format.WithoutHeader}, "column_1,column_2\na,b\nc,d\n", ""},
 		{"another delimiter than the likely one", "a:b,c\n1:2,3\n", format.ReadDialect{Delimiter: ':', Header: format.WithHeader}, "a,b_c\n1,\"2,3\"\n", ""},

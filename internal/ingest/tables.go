@@ -105,8 +105,12 @@ func (r *csvRows) remarks() (*Dialect, notes) {
 	if d.Encoding != format.UTF8 {
 		said.add("file", "It was read as %s; texts are kept as UTF-8.", d.Encoding)
 	}
-	if invalid := r.reader.InvalidUTF8(); invalid > 0 {
-		said.add("file", "%s bytes that are not UTF-8. They are kept as they are.", strings.Replace(have(invalid), "row", "field", 1))
+	if invalid := r.reader.Invalid(); invalid > 0 {
+		kept := "They are kept as they are."
+		if d.Encoding != format.UTF8 {
+			kept = "Each of them is U+FFFD now."
+		}
+		said.add("file", "%s bytes that are not %s. %s", strings.Replace(have(invalid), "row", "field", 1), strings.ToUpper(string(d.Encoding)), kept)
 	}
 	told := &Dialect{
 		Encoding: string(d.Encoding), BOM: d.BOM, Delimiter: string(rune(d.Delimiter)), Header: d.Header, LineEnd: string(d.LineEnd),
