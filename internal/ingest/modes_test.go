@@ -221,7 +221,7 @@ func TestRowsThatAreRefusedAmongMany(t *testing.T) {
 				fmt.Fprintf(&content, "%d,%s,%d\n", id, strings.Trim(strings.Replace(name, "NULL", "", 1), "'"), n)
 				fmt.Fprintf(&script, "INSERT OR IGNORE INTO t (id, name, n) VALUES (%d, %s, %d);\n", id, name, n)
 			}
-			oracle := database(t, statement+"INSERT INTO t (id, name, n) VALUES (17, 'there', 1);\n"+script.String())
+			oracle := database(t, statement+"INSERT INTO t (id, name, n) VALUES (17, 'there', 1);\nBEGIN;\n"+script.String()+"COMMIT;\n")
 			report, err := p.take(write(t, "x.csv", content.String()), Options{Target: Target{Table: "t", Mode: Append}, OnError: Skip})
 			if err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,7 @@ type Conn struct {
 	c             *zs.Conn
 	idle          map[string]idleStmt // prepared statements not in use, by SQL text
 	clock         uint64              // counts uses, to find the statement unused for longest
+	held          []byte              // see hold: memory of the library
 	stopReadAhead func()              // of one that belongs to a snapshot
 }
 
@@ -96,7 +98,7 @@ func (c *Conn) Close() error {
 		idle.stmt.Finalize()
 	}
 	c.idle = nil
-	return c.c.Close()
+	return errors.Join(c.makeRoom(0), c.c.Close())
 }
 
 // bound makes ctx able to interrupt what runs on the connection until the

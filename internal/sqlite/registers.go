@@ -1,9 +1,9 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"unsafe"
 
 	lib "modernc.org/sqlite/lib"
@@ -68,33 +68,44 @@ func (s *Stmt) convert(b *Batch, i int) Cell {
 
 // Run runs a statement that gives no rows, with the values of n rows of b, from
 // row i on, as its parameters. After a failure it can run again. The values are
-// put where the library keeps parameters, and the bytes of texts and blobs stay in
-// the batch: binding each of them takes longer than to insert the row.
+// put where the library keeps parameters: binding each of them would take longer
+// than to insert a row.
 func (s *Stmt) Run(b *Batch, i, n int) error {
 	cells := b.cells[i*b.Columns : (i+n)*b.Columns]
 	if s.Parameters() != len(cells) {
 		return fmt.Errorf("run a statement: %d values for %d parameters", len(cells), s.Parameters())
 	}
-	s.place(cells, b.arena)
+	parameters := unsafe.Slice(view[lib.TMem](program(s.s).FaVar), len(cells))
+	if err := s.place(cells, parameters, b.arena); err != nil {
+		return err
+	}
 	_, err := s.s.Step()
 	if err == nil {
 		err = s.s.Reset() // after a failure the driver has done it
 	}
-	runtime.KeepAlive(b)
+	for i := range parameters {
+		parameters[i].Fflags = lib.MEM_Null // what they point at is used again
+	}
 	return err
 }
 
-// noBytes is where texts and blobs without bytes are: nowhere would be NULL.
-var noBytes [1]byte
-
 // place puts values where the library keeps the parameters of a statement that is
 // not running.
-func (s *Stmt) place(cells []Cell, arena []byte) {
-	if len(arena) == 0 {
-		arena = noBytes[:]
+func (s *Stmt) place(cells []Cell, parameters []lib.TMem, arena []byte) error {
+	begin, end := uint64(len(arena)), uint64(0)
+	for _, c := range cells {
+		if c.Kind == Text || c.Kind == Blob {
+			begin, end = min(begin, c.bits), max(end, c.bits+uint64(c.size))
+		}
 	}
-	bytes := uintptr(unsafe.Pointer(unsafe.SliceData(arena)))
-	parameters := unsafe.Slice(view[lib.TMem](program(s.s).FaVar), len(cells))
+	var bytes []byte
+	if begin < end {
+		bytes = arena[begin:end]
+	}
+	address, err := s.conn.hold(bytes)
+	if err != nil {
+		return err
+	}
 	for i, c := range cells {
 		m := &parameters[i]
 		if m.Fflags&lib.MEM_Dyn != 0 {
@@ -108,14 +119,50 @@ func (s *Stmt) place(cells []Cell, arena []byte) {
 			m.Fu.Fr = c.Float()
 			m.Fflags = lib.MEM_Real
 		case Text:
-			m.Fz, m.Fn, m.Fenc = bytes+uintptr(c.bits), int32(c.size), lib.SQLITE_UTF8
+			m.Fz, m.Fn, m.Fenc = address+uintptr(c.bits-begin), int32(c.size), lib.SQLITE_UTF8
 			m.Fflags = lib.MEM_Str | lib.MEM_Static
 		case Blob:
-			m.Fz, m.Fn = bytes+uintptr(c.bits), int32(c.size)
+			m.Fz, m.Fn = address+uintptr(c.bits-begin), int32(c.size)
 			m.Fflags = lib.MEM_Blob | lib.MEM_Static
 		}
 		if c.Kind == Null || c.Kind == Real && math.IsNaN(c.Float()) {
 			m.Fflags = lib.MEM_Null
 		}
 	}
+	return nil
+}
+
+// hold copies bytes to memory of the library, where they stay until the next
+// call: it must have no pointers to memory of Go.
+func (c *Conn) hold(bytes []byte) (address uintptr, err error) {
+	const usual, most = 64 << 10, 1 << 20 // bytes that are kept
+	if have := len(c.held); have < max(len(bytes), 1) || have > most && len(bytes) <= most {
+		if err := c.makeRoom(max(len(bytes), usual)); err != nil {
+			return 0, err
+		}
+	}
+	copy(c.held, bytes)
+	return uintptr(unsafe.Pointer(unsafe.SliceData(c.held))), nil
+}
+
+// makeRoom gives the memory for what is held another size, 0 for none.
+func (c *Conn) makeRoom(size int) error {
+	if size == len(c.held) {
+		return nil
+	}
+	thread, _, err := handles(c.c)
+	if err != nil {
+		return err
+	}
+	lib.Xsqlite3_free(thread, uintptr(unsafe.Pointer(unsafe.SliceData(c.held))))
+	c.held = nil
+	if size == 0 {
+		return nil
+	}
+	address := lib.Xsqlite3_malloc64(thread, uint64(size))
+	if address == 0 {
+		return errors.New("out of memory")
+	}
+	c.held = unsafe.Slice(view[byte](address), size)
+	return nil
 }
