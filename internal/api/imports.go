@@ -405,8 +405,11 @@ func decodeText[T any](text []byte) (T, error) {
 	if depth.scan(text) > maxDepth {
 		return in.Body, problem.Invalid("options", "nest arrays and objects deeper than %d", maxDepth)
 	}
-	if len(bytes.TrimSpace(text)) == 0 {
+	switch text = bytes.TrimSpace(text); {
+	case len(text) == 0:
 		text = []byte("{}")
+	case text[0] == '[' || text[0] == '"':
+		return in.Body, problem.Invalid("options", "expected an object")
 	}
 	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewReader(text)), registry: schemas, faults: &faults}
 	err := d.decode(p.body, reflect.ValueOf(in).Elem().FieldByIndex(p.bodyAt), nil)

@@ -145,6 +145,7 @@ func TestUploadsThatAreRefused(t *testing.T) {
 		"another file":        {s.ask(t, "POST", "/imports", peopleCSV, "Repr-Digest: "+digest("y")), 422, "Repr-Digest"},
 		"unknown option":      {s.ask(t, "POST", "/imports?options=%7B%22tabel%22:1%7D", peopleCSV), 422, "tabel"},
 		"wrong option":        {s.ask(t, "POST", "/imports?options=%7B%22mode%22:%22merge%22%7D", peopleCSV), 422, "mode"},
+		"options in an array": {s.ask(t, "POST", "/imports?options=%5B%5D", peopleCSV), 422, `"field":"options"`},
 		"no options":          {s.ask(t, "POST", "/imports?options=%7B", peopleCSV), 422, "options"},
 		"unknown part":        {s.ask(t, "POST", "/imports", unknown, unknownType), 422, "note"},
 		"options last":        {s.ask(t, "POST", "/imports", late, lateType), 422, "behind the file"},

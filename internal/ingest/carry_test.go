@@ -254,10 +254,20 @@ func TestFileWithAWriteAheadLog(t *testing.T) {
 	copies := filepath.Join(t.TempDir(), "copy.sqlite")
 	// The shell keeps the log while it runs: copy both from inside it.
 	shell(t, path, fmt.Sprintf("INSERT INTO t VALUES (2);\n.shell cp %s %s && cp %s-wal %s-wal\n", path, copies, path, copies))
-	for _, test := range []struct{ path, want string }{{path, "1\n2\n"}, {copies, "1\n2\n"}} {
+	alone := filepath.Join(t.TempDir(), "alone.sqlite")
+	if err := os.Link(copies, alone); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		path, want string
+		lacksLog   bool
+	}{{path, "1\n2\n", true}, {copies, "1\n2\n", false}, {alone, "1\n", true}} {
 		before := listing(t, filepath.Dir(test.path))
 		p := newProject(t)
-		p.mustTake(t, test.path)
+		report := p.mustTake(t, test.path)
+		if notes := strings.Join(texts(report.Notes), "\n"); strings.Contains(notes, "without its log") != test.lacksLog {
+			t.Errorf("%s: notes %q", test.path, notes)
+		}
 		if got := shell(t, p.path, "SELECT a FROM t;\n"); got != test.want {
 			t.Errorf("rows %q, want %q", got, test.want)
 		}

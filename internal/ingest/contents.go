@@ -226,6 +226,9 @@ func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error)
 	if err != nil {
 		return err
 	}
+	if mode, err := usesWAL(database[0]); err == nil && mode && len(database) == 1 {
+		found.add("file", "It is in write-ahead mode and came without its log (the file that ends in -wal). Rows that stood only there are not among these.")
+	}
 	c.notes = append(c.notes, found...)
 	c.db, err = openSQLite(ctx, database, s)
 	return err

@@ -113,6 +113,16 @@ func TestRowsOfJSONThatLackKeys(t *testing.T) {
 	}
 }
 
+func TestRowsWithoutColumns(t *testing.T) {
+	for _, options := range []Options{{}, {Target: Target{Table: "person", Mode: Append}}} {
+		p := newProject(t)
+		p.mustTake(t, database(t, people))
+		if _, err := p.take(write(t, "x.json", "[{},{}]"), options); err == nil || !strings.Contains(err.Error(), "file: The rows of x have no columns.") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func TestJSONIntoATableThatIsThere(t *testing.T) {
 	p := newProject(t)
 	p.mustTake(t, database(t, people))

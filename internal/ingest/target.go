@@ -247,6 +247,9 @@ func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*p
 	if a.rowless {
 		return p, nil
 	}
+	if len(columns) == 0 {
+		return nil, a.noColumns()
+	}
 	faults := problem.Faults{}
 	faults.Merge("", a.checkNames(columns))
 	byPlace := a.byPlace(columns, table)
@@ -278,6 +281,9 @@ func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*p
 	}
 	return p, faults.Err()
 }
+
+// noColumns is the fault of rows that are empty objects.
+func (a assignment) noColumns() error { return invalid("The rows of %s have no columns.", a.name) }
 
 // existing returns the table that the rows go into.
 func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error) {
@@ -384,6 +390,9 @@ func columnNamesOf(t *projectdb.Table) []string {
 func (a assignment) design(sv *survey) (*placement, error) {
 	const mostColumns = 2000 // of a table of SQLite
 	p := &placement{assignment: a, source: sv.columns, inferred: sv.found, table: &projectdb.Table{}}
+	if len(sv.columns) == 0 {
+		return nil, a.noColumns()
+	}
 	if err := a.checkNames(sv.columns); err != nil {
 		return nil, err
 	}
