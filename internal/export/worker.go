@@ -111,7 +111,7 @@ func explainFailure(err error) (problem.Code, string) {
 	case problem.Is(err, problem.CodeStorageFull) && errors.As(err, &known):
 		return problem.CodeStorageFull, known.Message
 	case errors.As(err, &limit):
-		return problem.CodeExportFailed, "The format cannot hold the table: " + limit.Error()
+		return problem.CodeExportFailed, "The format cannot hold the table: " + limit.Error() + "."
 	case errors.As(err, &known):
 		return problem.CodeExportFailed, known.Message
 	}

@@ -120,7 +120,7 @@ func (x *XLSX) part(name, text string) error {
 
 func (x *XLSX) nextSheet() error {
 	if !x.options.Split {
-		return &LimitError{Row: x.before + XLSXRows, Reason: fmt.Sprintf("there are more than %d rows, and Excel's sheets have %d with the header", XLSXRows-1, XLSXRows)}
+		return &LimitError{Row: x.before + XLSXRows, Reason: fmt.Sprintf("there are more than %d rows, and Excel's sheets have %d with the header; split goes on in further sheets", XLSXRows-1, XLSXRows)}
 	}
 	if err := x.endSheet(); err != nil {
 		return err

@@ -226,7 +226,7 @@ func TestXLSXRowsBeyondTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var fault *LimitError
-	if err := fill(w); !errors.As(err, &fault) || fault.Row != 1<<20 || err.Error() != "there are more than 1048575 rows, and Excel's sheets have 1048576 with the header" {
+	if err := fill(w); !errors.As(err, &fault) || fault.Row != 1<<20 || err.Error() != "there are more than 1048575 rows, and Excel's sheets have 1048576 with the header; split goes on in further sheets" {
 		t.Errorf("got %v, row %d", err, fault.Row)
 	}
 	var file bytes.Buffer
