@@ -185,6 +185,26 @@ func TestRunIsLikeBind(t *testing.T) {
 		if err := refusing.Run(&b, 0, 2); err == nil {
 			t.Error("six values were taken for three parameters")
 		}
+		// The library compiles the statement anew.
+		if err := c.Script("DROP TABLE checked; CREATE TABLE checked (a ANY, b ANY, c ANY, d ANY DEFAULT 'new') STRICT"); err != nil {
+			return err
+		}
+		anew, err := c.Prepare("INSERT INTO checked (a, b, c) VALUES (?, ?, ?)")
+		if err != nil {
+			return err
+		}
+		defer anew.Close()
+		if err := c.Script("DROP TABLE checked; CREATE TABLE checked (c ANY, b ANY, a ANY) STRICT"); err != nil {
+			return err
+		}
+		for i := range 2 {
+			if err := anew.Run(&b, i, 1); err != nil {
+				t.Error(err)
+			}
+		}
+		if got, err := c.Text("SELECT group_concat(quote(c) || quote(b) || quote(a)) FROM checked"); err != nil || got != "NULL'x'1.0,NULL'x'1" {
+			t.Errorf("%s, %v", got, err)
+		}
 		return nil
 	})
 	if err != nil {

@@ -75,23 +75,29 @@ func (s *Stmt) Run(b *Batch, i, n int) error {
 	if s.Parameters() != len(cells) {
 		return fmt.Errorf("run a statement: %d values for %d parameters", len(cells), s.Parameters())
 	}
-	parameters := unsafe.Slice(view[lib.TMem](program(s.s).FaVar), len(cells))
-	if err := s.place(cells, parameters, b.arena); err != nil {
+	if err := s.place(cells, b.arena); err != nil {
 		return err
 	}
 	_, err := s.s.Step()
 	if err == nil {
 		err = s.s.Reset() // after a failure the driver has done it
 	}
+	parameters := s.parameters(len(cells))
 	for i := range parameters {
 		parameters[i].Fflags = lib.MEM_Null // what they point at is used again
 	}
 	return err
 }
 
+// parameters returns where the library keeps them. When it compiles a statement
+// anew, because tables have changed, that is another place.
+func (s *Stmt) parameters(n int) []lib.TMem {
+	return unsafe.Slice(view[lib.TMem](program(s.s).FaVar), n)
+}
+
 // place puts values where the library keeps the parameters of a statement that is
 // not running.
-func (s *Stmt) place(cells []Cell, parameters []lib.TMem, arena []byte) error {
+func (s *Stmt) place(cells []Cell, arena []byte) error {
 	begin, end := uint64(len(arena)), uint64(0)
 	for _, c := range cells {
 		if c.Kind == Text || c.Kind == Blob {
@@ -106,6 +112,7 @@ func (s *Stmt) place(cells []Cell, parameters []lib.TMem, arena []byte) error {
 	if err != nil {
 		return err
 	}
+	parameters := s.parameters(len(cells))
 	for i, c := range cells {
 		m := &parameters[i]
 		if m.Fflags&lib.MEM_Dyn != 0 {
