@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"runtime/debug"
+	"slices"
 	"strconv"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -20,6 +21,8 @@ type portion struct {
 	lines   []int64 // of the rows of batch
 	rejects rejects // rows that are not in batch
 	bytes   int64   // read of the file so far
+	seen    *survey // of the last portion of a table whose types are guessed: that of all rows
+	wrong   bool    // a row so far does not fit the guessed types; then there are no rows
 	dialect *Dialect
 	notes   notes // of the last portion: what is to be said of the file
 	err     error
@@ -27,7 +30,7 @@ type portion struct {
 
 // hear takes in what a portion tells of the file.
 func (p *placement) hear(part *portion) {
-	p.notes = append(p.notes, part.notes...)
+	p.notes, p.seen = append(p.notes, part.notes...), part.seen
 	if part.dialect != nil {
 		p.dialect = part.dialect
 	}
@@ -100,6 +103,9 @@ func (p *placement) produce(ctx context.Context, full chan<- *portion, empty <-c
 // converter makes the values that are stored of those in the file.
 type converter struct {
 	*placement
+	seen   *survey      // of the rows so far and those of the guess, nil when there is none
+	number int64        // of the row
+	wrong  bool         // a type is not what all rows so far ask for
 	types  []string     // of the columns that get values
 	dates  []dateOrders // of the texts in them; 0 for texts that stay as they are
 	row    []sqlite.Value
@@ -108,6 +114,9 @@ type converter struct {
 
 func (p *placement) converter() *converter {
 	c := &converter{placement: p, row: make([]sqlite.Value, len(p.from))}
+	if p.guess != nil {
+		c.seen = &survey{found: slices.Clone(p.guess.found), sample: p.guess.sample}
+	}
 	for k, to := range p.into {
 		c.types, c.dates = append(c.types, p.table.Columns[to].Type), append(c.dates, 0)
 		if p.inferred != nil {
@@ -121,15 +130,27 @@ func (p *placement) converter() *converter {
 func (c *converter) fill(part *portion, rows tableRows) (more bool, err error) {
 	part.batch.Reset(len(c.row))
 	part.lines, part.rejects = part.lines[:0], rejects{}
-	for part.batch.Rows < batchRows && part.batch.Size() < batchBytes && part.rejects.rows < batchRows {
+	more, err = c.read(part, rows)
+	part.bytes, part.wrong = rows.bytes(), c.judge()
+	return more, err
+}
+
+func (c *converter) read(part *portion, rows tableRows) (more bool, err error) {
+	for range batchRows {
+		if part.batch.Size() >= batchBytes {
+			break
+		}
 		row, err := rows.next()
-		if err != nil {
-			if err == io.EOF {
-				err = nil
-			}
-			part.bytes = rows.bytes()
+		if err == io.EOF {
 			part.dialect, part.notes = rows.remarks()
+			part.seen = c.seen
+			return false, nil
+		}
+		if err != nil {
 			return false, err
+		}
+		if c.see(row, rows.line()); c.wrong {
+			continue
 		}
 		if c.take(row, rows.line()) {
 			part.batch.Append(c.row...)
@@ -138,8 +159,29 @@ func (c *converter) fill(part *portion, rows tableRows) (more bool, err error) {
 			part.rejects.add(c.faults...)
 		}
 	}
-	part.bytes = rows.bytes()
 	return true, nil
+}
+
+// see looks at a row that the guess has not seen.
+func (c *converter) see(row []sqlite.Value, line int64) {
+	if c.seen == nil {
+		return
+	}
+	if c.number++; c.number > c.guess.rows {
+		c.seen.see(row, line)
+	}
+}
+
+// judge reports whether the rows so far ask for other types than were guessed.
+func (c *converter) judge() bool {
+	if c.seen == nil || c.wrong {
+		return c.wrong
+	}
+	for k, i := range c.from {
+		found, _ := c.seen.found[i].columnType(c.source[i].Type)
+		c.wrong = c.wrong || c.target.Types[label(c.source, i)] == "" && found != c.types[k]
+	}
+	return c.wrong
 }
 
 // take converts a row of the file, or notes its faults.

@@ -312,3 +312,79 @@ func TestCSVDialectsAreDetectedAndOverridden(t *testing.T) {
 		})
 	}
 }
+
+// TestLateRowsHaveTheirSay has values behind those by which types are guessed
+// that ask for others. The report is that of a preview, which reads all before it
+// says a word, and an export gives the file back.
+func TestLateRowsHaveTheirSay(t *testing.T) {
+	const rows = guessRows + 5000
+	line := func(i int) string { return fmt.Sprintf("%d,%d.5,,%d\n", i, i, i%7) }
+	for _, test := range []struct {
+		name    string
+		at      int    // the row that is another, from 0
+		row     string // instead of it
+		options Options
+		want    string
+		lost    int64
+	}{
+		{"none", 0, line(0), Options{}, "a INTEGER, b REAL, c TEXT, d INTEGER", 0},
+		{"a text", rows - 1, "x,1.5,,3\n", Options{}, "a TEXT, b REAL, c TEXT, d INTEGER", 0},
+		{"a text right behind", guessRows, "x,1.5,,3\n", Options{}, "a TEXT, b REAL, c TEXT, d INTEGER", 0},
+		{"a text right before", guessRows - 1, "x,1.5,,3\n", Options{}, "a TEXT, b REAL, c TEXT, d INTEGER", 0},
+		{"a number where there was none", guessRows + 100, "1,1.5,7,3\n", Options{}, "a INTEGER, b REAL, c INTEGER, d INTEGER", 0},
+		{"several", guessRows + 100, "1.5,2,x,007\n", Options{}, "a TEXT, b TEXT, c TEXT, d TEXT", 0},
+		{"a row of another length", guessRows + 100, "x,x\n", Options{OnError: Skip}, "a INTEGER, b REAL, c TEXT, d INTEGER", 1},
+		{"told", guessRows + 100, "x,1.5,,3\n", Options{Target: Target{Types: map[string]string{"a": "ANY", "b": "REAL", "c": "TEXT", "d": "INTEGER"}}}, "a ANY, b REAL, c TEXT, d INTEGER", 0},
+		{"told in part", guessRows + 100, "1,2,,3\n", Options{Target: Target{Types: map[string]string{"a": "INTEGER"}}}, "a INTEGER, b TEXT, c TEXT, d INTEGER", 0},
+		{"left out", guessRows + 100, "x,1.5,,3\n", Options{Target: Target{Skip: []string{"a"}}}, "b REAL, c TEXT, d INTEGER", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var content strings.Builder
+			content.WriteString("a,b,c,d\n")
+			for i := range rows {
+				if i == test.at {
+					content.WriteString(test.row)
+				} else {
+					content.WriteString(line(i))
+				}
+			}
+			p := newProject(t)
+			source, err := Open(t.Context(), Opening{Path: write(t, "x.csv", content.String())})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer source.Close()
+			preview, err := source.Preview(t.Context(), p.DB, test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report, err := source.Load(t.Context(), p.DB, test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := types(report); got != test.want {
+				t.Errorf("types %s, want %s", got, test.want)
+			}
+			if diff := cmp.Diff(preview.Tables[0].Columns, report.Tables[0].Columns); diff != "" {
+				t.Errorf("the preview says another thing: %s", diff)
+			}
+			if r := report.Tables[0]; report.RejectedRows != test.lost || r.Rejected != test.lost || r.Rows != rows-test.lost {
+				t.Errorf("%+v", report)
+			}
+			if want := content.String(); test.lost == 0 && len(test.options.Target.Skip) == 0 && exported(t, p, "x") != want {
+				t.Error("an export is another file")
+			}
+		})
+	}
+}
+
+func TestLateValuesOfJSON(t *testing.T) {
+	content := strings.Repeat("{\"a\":1,\"b\":2}\n", guessRows+10) + "{\"a\":1.5,\"b\":\"x\"}\n"
+	p := newProject(t)
+	if got := types(p.mustTake(t, write(t, "x.ndjson", content))); got != "a REAL, b ANY" {
+		t.Error(got)
+	}
+	if got := shell(t, p.path, "SELECT typeof(a), typeof(b), count(*) FROM x GROUP BY 1, 2 ORDER BY 3;\n"); got != fmt.Sprintf("real|text|1\nreal|integer|%d\n", guessRows+10) {
+		t.Error(got)
+	}
+}

@@ -13,12 +13,13 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// survey is what a reading of a whole table tells, before anything is made.
+// survey is what the rows of a table tell before anything is made.
 type survey struct {
 	columns []format.Column
 	header  bool // the columns have names
 	found   []inference
 	rows    int64
+	whole   bool             // these are all rows
 	sample  [][]sqlite.Value // the first rows
 }
 
@@ -33,9 +34,9 @@ func (sv *survey) subject(i int) string {
 // sampleRows is how many rows a preview shows.
 const sampleRows = 10
 
-// look reads a table for the types of its columns. Rows of another length do
-// not count.
-func (a assignment) look(ctx context.Context, told func(rows, bytes int64)) (*survey, error) {
+// look reads rows of a table for the types of its columns: the first most at
+// least. Rows of another length do not count.
+func (a assignment) look(ctx context.Context, most int64, told func(rows, bytes int64)) (*survey, error) {
 	rows, err := a.open(ctx)
 	if err != nil {
 		return nil, explainFault(ctx, err)
@@ -46,9 +47,10 @@ func (a assignment) look(ctx context.Context, told func(rows, bytes int64)) (*su
 		sv.found[i].text, sv.found[i].dates.asked = a.text, a.target.Dates
 		sv.header = sv.header || column.Name != ""
 	}
-	for {
+	for sv.rows < most || a.blank(sv) {
 		row, err := rows.next()
 		if err == io.EOF {
+			sv.whole = true
 			break
 		}
 		if err != nil {
@@ -57,17 +59,27 @@ func (a assignment) look(ctx context.Context, told func(rows, bytes int64)) (*su
 		if sv.rows++; sv.rows%batchRows == 0 {
 			told(sv.rows, rows.bytes())
 		}
-		if len(row) == len(sv.found) {
-			sv.see(row, rows.line())
-		}
+		sv.see(row, rows.line())
 	}
-	if a.text && !sv.header && len(sv.found) == 1 && len(a.target.Types) == 0 && sv.found[0].integers+sv.found[0].reals+sv.found[0].infinities+sv.found[0].texts == 0 {
+	if a.blank(sv) {
 		return nil, invalid(emptyLines)
 	}
 	return sv, nil
 }
 
+// blank reports whether there was nothing but empty lines so far.
+func (a assignment) blank(sv *survey) bool {
+	if !a.text || a.rowless || sv.header || len(sv.found) != 1 || len(a.target.Types) > 0 {
+		return false
+	}
+	n := &sv.found[0]
+	return n.integers+n.reals+n.infinities+n.texts == 0
+}
+
 func (sv *survey) see(row []sqlite.Value, line int64) {
+	if len(row) != len(sv.found) {
+		return
+	}
 	for i, v := range row {
 		sv.found[i].see(v, line)
 	}

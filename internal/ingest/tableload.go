@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -27,8 +28,8 @@ type tableLoad struct {
 	tried   int64 // rows of a trial that SQLite was given
 }
 
-// load takes the tables into the project, in one transaction. Those of which
-// new ones are made are read twice: for the types, and for the rows.
+// load takes the tables into the project, in one transaction. Of those of which
+// new ones are made, the first rows are read before, for the types.
 func (t *tableLoad) load(ctx context.Context, db *projectdb.DB, report *Report) error {
 	if err := t.survey(ctx, false); err != nil {
 		return err
@@ -38,15 +39,28 @@ func (t *tableLoad) load(ctx context.Context, db *projectdb.DB, report *Report) 
 	return err
 }
 
-// survey reads the tables of which new ones are made, or every one.
+// guessRows is how many rows are looked at to guess the types of a new table.
+const guessRows = 20_000
+
+// survey reads the tables of which new ones are made, or every one. Where nothing
+// but types depends on it, the first rows are enough: the others are looked at on
+// their way into the table.
 func (t *tableLoad) survey(ctx context.Context, every bool) error {
+	joined := map[string]bool{}
+	for _, a := range t.assigned {
+		joined[a.onto] = true
+	}
 	t.surveys = make([]*survey, len(t.assigned))
 	for i, a := range t.assigned {
 		if a.target.Mode != Create && a.onto == "" && !a.target.Dates && !every {
 			continue
 		}
+		most := int64(guessRows)
+		if every || a.target.Dates || a.onto != "" || joined[a.name] {
+			most = math.MaxInt64
+		}
 		var err error
-		if t.surveys[i], err = a.look(ctx, t.progress(a.name, 0)); err != nil {
+		if t.surveys[i], err = a.look(ctx, most, t.progress(a.name, 0)); err != nil {
 			return err
 		}
 	}
@@ -82,7 +96,7 @@ func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report
 	}
 	report.Notes = append(report.Notes, t.notes...)
 	for _, p := range placed {
-		filled, err := t.fill(ctx, l, p, placed)
+		filled, err := t.fillGuessed(ctx, l, p, placed)
 		if err != nil {
 			return err
 		}
@@ -176,9 +190,32 @@ func nameTables(placed []*placement, taken map[string]bool) error {
 	return nameConflict(conflicts)
 }
 
+var errWrongGuess = errors.New("the rows do not fit the types that their first ones asked for")
+
+// fillGuessed makes a table with the types that its first rows ask for. When the
+// others ask for different ones, it takes that back and begins again: then it
+// knows all rows.
+func (t *tableLoad) fillGuessed(ctx context.Context, l *projectdb.Loader, p *placement, placed []*placement) (r TableReport, err error) {
+	if p.guess == nil {
+		return t.fill(ctx, l, p, placed)
+	}
+	refused, shape, said := t.rejects, *p.table, p.notes
+	refused.list = slices.Clip(refused.list)
+	err = l.Try(func() error {
+		r, err = t.fill(ctx, l, p, placed)
+		return err
+	})
+	if !errors.Is(err, errWrongGuess) {
+		return r, err
+	}
+	t.rejects, *p.table, p.notes = refused, shape, said
+	p.settle()
+	return t.fill(ctx, l, p, placed)
+}
+
 // fill makes a table, or takes the one that is there, and puts the rows in.
 func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement, placed []*placement) (TableReport, error) {
-	r := TableReport{Source: p.name, Name: p.table.Name, Mode: p.target.Mode, Columns: p.columns()}
+	r := TableReport{Source: p.name, Name: p.table.Name, Mode: p.target.Mode}
 	var err error
 	switch p.target.Mode {
 	case Create:
@@ -195,6 +232,7 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 		}
 	}
 	if len(p.from) == 0 {
+		r.Columns = p.columns()
 		return r, nil
 	}
 	w, err := newRowWriter(l, p, placed)
@@ -204,20 +242,31 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 	defer w.close()
 	before := t.rejects.rows
 	told := t.progress(p.name, t.before(p))
+	wrong := false
 	for part, err := range p.convert(ctx) {
 		if err != nil {
 			return r, err
+		}
+		if p.hear(part); part.wrong {
+			wrong = true
+			continue
 		}
 		refused, err := w.rows(part)
 		if err != nil {
 			return r, err
 		}
 		t.refuse(part, refused)
-		p.hear(part)
 		if told(w.inserted+w.updated, part.bytes); t.options.OnError == Abort && t.rejects.full() {
 			break
 		}
 	}
+	switch {
+	case wrong:
+		return r, errWrongGuess
+	case p.seen != nil:
+		p.settle()
+	}
+	r.Columns = p.columns()
 	r.Inserted, r.Updated, r.Rows = w.inserted, w.updated, w.inserted+w.updated
 	r.Rejected = t.rejects.rows - before
 	return r, nil
@@ -239,7 +288,7 @@ func (t *tableLoad) refuse(part *portion, refused rejects) {
 // before returns how much of the file counts as read when the rows of a table
 // begin: its first reading is half of the work.
 func (t *tableLoad) before(p *placement) int64 {
-	if p.inferred != nil {
+	if p.inferred != nil && p.guess == nil {
 		return t.size / 2
 	}
 	return 0

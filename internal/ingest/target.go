@@ -198,6 +198,8 @@ type placement struct {
 	into     []int            // columns of the table, beside from
 	key      []string         // of the table: upsert and update
 	inferred []inference      // of all columns in the file, if they were looked at
+	guess    *survey          // that of inferred, when it is not that of all rows
+	seen     *survey          // that of all rows, known at the end
 	dialect  *Dialect         // of a CSV file, when it has been read
 	notes    notes
 }
@@ -425,6 +427,9 @@ func (a assignment) design(sv *survey) (*placement, error) {
 		}
 		p.table.Columns = append(p.table.Columns, projectdb.Column{Name: name, Type: p.chosen(i).Type})
 	}
+	if !sv.whole && len(a.target.Types) < len(sv.columns) {
+		p.guess = sv
+	}
 	return p, faults.Err()
 }
 
@@ -443,6 +448,14 @@ func (p *placement) join(other *placement) {
 func (p *placement) noteDates() {
 	for _, i := range p.from {
 		p.inferred[i].dates.note(&p.notes, "column "+label(p.source, i))
+	}
+}
+
+// settle makes the types those that fit all rows.
+func (p *placement) settle() {
+	p.inferred, p.guess = p.seen.found, nil
+	for k, i := range p.from {
+		p.table.Columns[p.into[k]].Type = p.chosen(i).Type
 	}
 }
 
