@@ -37,9 +37,10 @@ run:
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
 
-# Measures exports beside other programs, those that are installed.
+# Measures exports beside other programs, those that are installed. With
+# BENCHFLAGS="-amalgamation DIR" the floor is built with the sqlite3.c there.
 bench-export:
-	go run ./bench -out docs/benchmarks.md
+	go run ./bench -out docs/benchmarks.md $(BENCHFLAGS)
 
 # Measures imports beside the sqlite3 shell: x-shell is how many times as long they take.
 bench-import:

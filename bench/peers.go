@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -43,10 +45,10 @@ func (c *config) peers(ctx context.Context, file string) (all []peer) {
 		}})
 	}
 	query := "SELECT * FROM " + tableName
-	if shell, err := exec.LookPath("sqlite3"); err != nil {
+	if shell, version := newestShell(ctx); shell == "" {
 		say("skipped: no sqlite3 shell is installed")
 	} else {
-		name := "sqlite3 shell " + shellVersion(ctx, shell)
+		name := "sqlite3 shell " + version
 		add(name, csvWork, shell, "-readonly", "-csv", "-header", file, query)
 		add(name, jsonWork, shell, "-readonly", "-json", file, query)
 		for program, packer := range map[string]string{"pigz": "pigz -1", "zip": "zip -q -1 - -"} {
@@ -76,13 +78,31 @@ func (c *config) peers(ctx context.Context, file string) (all []peer) {
 	return all
 }
 
-func shellVersion(ctx context.Context, shell string) string {
-	text, err := output(ctx, shell, "--version")
-	version, _, _ := strings.Cut(text, " ")
-	if err != nil {
-		return "of an unknown version"
+// newestShell returns the newest of the sqlite3 shells in the folders of PATH.
+func newestShell(ctx context.Context) (path, version string) {
+	for _, folder := range filepath.SplitList(os.Getenv("PATH")) {
+		shell, err := exec.LookPath(filepath.Join(folder, "sqlite3"))
+		if err != nil {
+			continue
+		}
+		text, err := output(ctx, shell, "--version")
+		if found, _, _ := strings.Cut(text, " "); err == nil && newer(found, version) {
+			path, version = shell, found
+		}
 	}
-	return version
+	return path, version
+}
+
+// newer reports whether a version such as 3.54.1 is newer than another.
+func newer(a, b string) bool {
+	numbers := func(version string) (list []int) {
+		for part := range strings.SplitSeq(version, ".") {
+			n, _ := strconv.Atoi(part) // what is no number is the oldest
+			list = append(list, n)
+		}
+		return list
+	}
+	return slices.Compare(numbers(a), numbers(b)) > 0
 }
 
 // buildFloor compiles the C program that is the floor.
