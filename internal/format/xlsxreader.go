@@ -22,8 +22,7 @@ import (
 type Workbook struct {
 	parts    map[string]*zip.File
 	sheets   []sheetPart
-	texts    []byte // the shared texts, one after another
-	ends     []int  // of each of them
+	texts    sharedTexts
 	styles   []numberFormat
 	date1904 bool
 }
@@ -37,7 +36,7 @@ func OpenWorkbook(r io.ReaderAt, size int64) (*Workbook, error) {
 	if err != nil {
 		return nil, &FileError{Reason: "The file is not an Excel workbook (.xlsx), or damaged: " + err.Error()}
 	}
-	w := &Workbook{parts: map[string]*zip.File{}}
+	w := &Workbook{parts: map[string]*zip.File{}, texts: sharedTexts{most: mostShared}}
 	for _, f := range z.File {
 		w.parts[f.Name] = f
 	}
@@ -163,7 +162,6 @@ func (w *Workbook) decode(name string, v any) error {
 }
 
 func (w *Workbook) readTexts(name string) error {
-	const most = 512 << 20
 	r, err := w.part(name)
 	if err != nil {
 		return err
@@ -181,26 +179,54 @@ func (w *Workbook) readTexts(name string) error {
 		}
 		text.see(token)
 		if end, ok := token.(xml.EndElement); ok && end.Name.Local == "si" {
-			w.texts = appendUnescaped(w.texts, text.take())
-			w.ends = append(w.ends, len(w.texts))
-			if len(w.texts) > most {
-				return &FileError{Reason: fmt.Sprintf("The workbook has more than %d bytes of text.", most)}
+			if err := w.texts.add(text.take()); err != nil {
+				return err
 			}
 		}
 	}
 }
 
-// sharedText returns the text with the number that a cell holds.
-func (w *Workbook) sharedText(number string) ([]byte, error) {
+// sharedTexts are the texts that cells refer to by number. They lie in pieces,
+// for one that grew would take its memory several times.
+type sharedTexts struct {
+	pieces [][]byte
+	places []textPlace
+	size   int // bytes of memory that all of it takes
+	most   int // of them
+}
+
+type textPlace struct{ piece, begin, end uint32 }
+
+// mostShared is how many bytes of memory the shared texts of a workbook may
+// take: a small file can hold any number of them.
+const mostShared = 256 << 20
+
+func (s *sharedTexts) add(escaped []byte) error {
+	const pieceSize, placeSize = 64 << 10, 12
+	n, grow := len(s.pieces)-1, 0
+	if n < 0 || cap(s.pieces[n])-len(s.pieces[n]) < len(escaped) {
+		n, grow = n+1, max(pieceSize, len(escaped))
+	}
+	if s.size += grow + placeSize; s.size > s.most {
+		return &FileError{Reason: fmt.Sprintf("The texts that the sheets of the workbook share take more than %d bytes.", s.most)}
+	}
+	if grow > 0 {
+		s.pieces = append(s.pieces, make([]byte, 0, grow))
+	}
+	begin := len(s.pieces[n])
+	s.pieces[n] = appendUnescaped(s.pieces[n], escaped)
+	s.places = append(s.places, textPlace{uint32(n), uint32(begin), uint32(len(s.pieces[n]))})
+	return nil
+}
+
+// text returns the text with the number that a cell holds.
+func (s *sharedTexts) text(number string) ([]byte, error) {
 	i, err := strconv.Atoi(strings.TrimSpace(number))
-	if err != nil || i < 0 || i >= len(w.ends) {
+	if err != nil || i < 0 || i >= len(s.places) {
 		return nil, errors.New("the cell refers to a text that the workbook does not have")
 	}
-	start := 0
-	if i > 0 {
-		start = w.ends[i-1]
-	}
-	return w.texts[start:w.ends[i]], nil
+	at := s.places[i]
+	return s.pieces[at.piece][at.begin:at.end:at.end], nil
 }
 
 // xmlTokens reads the elements and texts of a part.
@@ -539,7 +565,7 @@ func (x *XLSXReader) set(column int, kind, style string) error {
 func (x *XLSXReader) value(kind, style string, text []byte) (sqlite.Value, error) {
 	switch kind {
 	case "s":
-		shared, err := x.book.sharedText(string(text))
+		shared, err := x.book.texts.text(string(text))
 		return sqlite.Value{Kind: sqlite.Text, Bytes: shared}, err
 	case "b":
 		if string(text) == "1" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -252,4 +253,32 @@ func FuzzXLSXSheet(f *testing.F) {
 			t.Fatalf("%T: %v", err, err)
 		}
 	})
+}
+
+// TestSharedTextsAreBounded adds what a small file can hold any number of.
+func TestSharedTextsAreBounded(t *testing.T) {
+	const most = 8 << 20
+	for _, text := range []string{"", "a", strings.Repeat("x", 40<<10), strings.Repeat("x", 3<<20)} {
+		s := sharedTexts{most: most}
+		var err error
+		for n := 0; err == nil && n < most; n++ {
+			err = s.add([]byte(text))
+		}
+		var fault *FileError
+		if !errors.As(err, &fault) || !strings.Contains(fault.Error(), strconv.Itoa(most)) {
+			t.Fatalf("%d texts of %d bytes: %v", len(s.places), len(text), err)
+		}
+		held := 12 * len(s.places)
+		for _, piece := range s.pieces {
+			held += cap(piece)
+		}
+		if held > most {
+			t.Errorf("%d texts of %d bytes take %d bytes", len(s.places), len(text), held)
+		}
+		for i := range s.places {
+			if got, err := s.text(strconv.Itoa(i)); err != nil || string(got) != text {
+				t.Fatalf("text %d has %d bytes, %v", i, len(got), err)
+			}
+		}
+	}
 }
