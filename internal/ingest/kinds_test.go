@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/xuri/excelize/v2"
 
 	"github.com/go-json-experiment/json"
 
@@ -136,6 +137,22 @@ func TestJSONIntoATableThatIsThere(t *testing.T) {
 	}
 	if got := shell(t, p.path, "SELECT id, typeof(name), name, typeof(age), age, score, hex(photo) FROM person WHERE id > 8;\n"); got != "9|text|Jo|integer|41|100.0|00FF\n10|text|7|integer|1||\n" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestWorkbookWithoutSheets(t *testing.T) {
+	book, err := excelize.OpenFile(workbook(t, []format.Column{{Name: "a"}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	book.WorkBook.Sheets.Sheet = nil
+	path := filepath.Join(t.TempDir(), "none.xlsx")
+	if err := book.SaveAs(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newProject(t).take(path, Options{}); err == nil || !strings.Contains(err.Error(), "file: The file holds no table.") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -54,6 +54,8 @@ func assign(tables []tableSource, o Options) (assigned []assignment, said notes,
 	case len(assigned) > 0 || faults.Len() > 0:
 	case len(said) > 0:
 		return nil, nil, invalid("The file has no rows, and nothing tells the columns of a table: say their types.")
+	case len(tables) == 0: // a workbook without worksheets
+		return nil, nil, invalid("The file holds no table.")
 	default:
 		faults.Add("include_tables", "No table of the file is left.")
 	}
