@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,15 +122,33 @@ func (o *oracle) cannotBeIn(name string) (n int) {
 			kind, digits, _ := strings.Cut(told, " ")
 			text, _ := hex.DecodeString(digits) // the shell's
 			switch {
-			case kind == "blob" && o.types[j] == "ANY",
-				kind == "text" && name != "csv" && !utf8.Valid(text),
-				kind == "real" && isInfinite(digits) && strings.HasSuffix(name, "json"):
+			case kind == "text" && name != "csv" && !utf8.Valid(text),
+				kind == "real" && isInfinite(digits) && strings.HasSuffix(name, "json"),
+				o.types[j] == "ANY" && looksLikeAnother(name, kind, digits, string(text)):
 				n++
 			}
 		}
 	}
 	return n
 }
+
+// looksLikeAnother reports whether a value in a column of any type has a form in
+// which nobody can tell its type.
+func looksLikeAnother(name, kind, digits, text string) bool {
+	switch {
+	case kind == "blob":
+		return true
+	case name == "csv":
+		return kind == "text" && looksLikeNumber.MatchString(text) || kind == "real" && (isInfinite(digits) || digits == "8000000000000000")
+	case name == "xlsx":
+		n, err := strconv.ParseInt(text, 10, 64)
+		return kind == "real" && isInfinite(digits) || kind == "integer" && err == nil && (n > 1<<53 || n < -1<<53)
+	}
+	return name == "parquet" && kind != "text" && kind != "null"
+}
+
+// looksLikeNumber matches those of hardTexts that are as numbers are in CSV.
+var looksLikeNumber = regexp.MustCompile(`^-?[1-9][0-9]*(\.[0-9]+)?$`)
 
 // fields reads CSV.
 func fields(t *testing.T, content []byte, columns []string) [][]string {
@@ -265,7 +284,7 @@ func cell(t *testing.T, book *excelize.File, sheet string, column, row int) stri
 	switch {
 	case kind == excelize.CellTypeInlineString:
 		return tellText(text)
-	case kind == excelize.CellTypeUnset && text == "":
+	case (kind == excelize.CellTypeUnset || kind == excelize.CellTypeNumber) && text == "":
 		return "null "
 	case kind == excelize.CellTypeUnset:
 		return "number " + text

@@ -73,7 +73,7 @@ func TestTableJSONWithSelection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `{"columns":["age","EMAIL"],"filters":[{"column":"age","op":"!=","value":9223372036854775807}],"sort":"age","order":"desc","limit":2}`; want != string(options) {
+	if want := `{"file_name":"../Ada's ` + "\u202e" + ` list.json","columns":["age","EMAIL"],"filters":[{"column":"age","op":"!=","value":9223372036854775807}],"sort":"age","order":"desc","limit":2}`; want != string(options) {
 		t.Errorf("options are %s", options)
 	}
 }

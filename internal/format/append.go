@@ -79,19 +79,21 @@ func countDigits(n uint64) int {
 }
 
 // pairs are the two digits of each number below 100, powers those of ten.
-var (
-	pairs  [200]byte
-	powers [20]uint64
-)
+var pairs, powers = digitPairs(), powersOfTen()
 
-func init() {
+func digitPairs() (pairs [200]byte) {
 	for i := range len(pairs) / 2 {
 		pairs[2*i], pairs[2*i+1] = '0'+byte(i/10), '0'+byte(i%10)
 	}
+	return pairs
+}
+
+func powersOfTen() (powers [20]uint64) {
 	for i, power := 0, uint64(1); i < len(powers); i++ {
 		powers[i] = power
 		power *= 10
 	}
+	return powers
 }
 
 func appendBase64(dst, b []byte) []byte {

@@ -211,7 +211,11 @@ func TestRoomIsLeftWhileRowsComeIn(t *testing.T) {
 		}
 	})
 	f.Start()
-	for rows, want := range map[int]problem.Code{10_000: problem.CodeStorageFull, 10: ""} {
+	for _, rows := range []int{10_000, 10} {
+		want := problem.Code("")
+		if rows > 1000 {
+			want = problem.CodeStorageFull
+		}
 		free.Store(1 << 30)
 		m, err := f.wait(f.send(people(rows), order()))
 		if codeOf(err) != want || want != "" && (m.Status != Failed || f.rows("shop", "people") != -1) {
