@@ -73,7 +73,7 @@ func (cmd *importFile) order() (server.ImportOrder, error) {
 	if err != nil {
 		return server.ImportOrder{}, err
 	}
-	path, err := filepath.Abs(cmd.File)
+	path, err := cmd.path()
 	onError := ingest.Abort
 	if cmd.OnError == "skip" {
 		onError = ingest.Skip
@@ -93,6 +93,16 @@ func (cmd *importFile) order() (server.ImportOrder, error) {
 			NullTexts: cmd.Null, Sheet: cmd.Sheet, OnError: onError,
 		},
 	}, err
+}
+
+// path returns the path of the file as it is for the server as well, which may
+// be another process: a pipe of this one would be something else there.
+func (cmd *importFile) path() (string, error) {
+	info, err := os.Stat(cmd.File)
+	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file, which an import needs", cmd.File)
+	}
+	return filepath.Abs(cmd.File)
 }
 
 // writeRejects writes the file of rejects, also when there are none.
