@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -33,6 +34,9 @@ func (c *call) serveDownload(d *Download) {
 		return
 	}
 	d.describe(c.w.Header())
+	if !strings.HasPrefix(c.r.Header.Get("Range"), "bytes=") {
+		c.r.Header.Del("Range") // RFC 9110, section 14.2: other units are ignored
+	}
 	w := &downloadWriter{ResponseWriter: c.w, call: c}
 	http.ServeContent(w, c.r, "", d.Modified, d.Content)
 	switch w.refused {

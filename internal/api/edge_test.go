@@ -679,6 +679,7 @@ func TestDownload(t *testing.T) {
 		{"HEAD", "X-A: b", 200, ""},
 		{"GET", "Range: bytes=8-", 206, content[8:]},
 		{"GET", "Range: bytes=0-1", 206, content[:2]},
+		{"GET", "Range: lines=1-2", 200, content}, // a unit that is not known is ignored
 		{"GET", "If-None-Match: " + etag, 304, ""},
 		{"GET", "If-Modified-Since: Tue, 02 Jun 2026 01:23:45 GMT", 304, ""},
 		{"GET", "If-Match: " + etag, 200, content},
