@@ -135,7 +135,7 @@ func TestQueryRefuses(t *testing.T) {
 		// What costs too much.
 		{"SELECT length(printf('%.*c', 900000000, 'x')) AS n", ``, invalid},
 		{"SELECT length(hex(zeroblob(400000000))) AS n", ``, invalid},
-		{"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000) SELECT length(group_concat(printf('%1000d', i))) AS n FROM n", ``, invalid},
+		{"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300) SELECT length(group_concat(printf('%100000d', i))) AS n FROM n", ``, invalid},
 		{"SELECT 1 AS x WHERE 'a' LIKE '" + strings.Repeat("%a", 400) + "'", ``, invalid},
 		{"SELECT 1" + strings.Repeat(" + 1", 200) + " AS x", ``, invalid},
 		{"SELECT 1 AS x" + strings.Repeat(" UNION ALL SELECT 1", 60), ``, invalid},
