@@ -96,8 +96,11 @@ func (l *lexer) scan(text []byte) {
 		rest := text[l.at:]
 		switch l.state {
 		case 0:
-			step := bytes.IndexAny(rest, "'\"`[-/")
-			if step < 0 {
+			step := 0
+			for step < len(rest) && !opens[rest[step]] {
+				step++
+			}
+			if step == len(rest) {
 				l.at = len(text)
 				return
 			}
@@ -124,6 +127,10 @@ func (l *lexer) scan(text []byte) {
 	}
 }
 
+// opens has the bytes with which something may begin in which a semicolon means
+// nothing.
+var opens = [256]bool{'\'': true, '"': true, '`': true, '[': true, '-': true, '/': true}
+
 // open enters what begins with the text, if anything does.
 func (l *lexer) open(text []byte) {
 	l.at++
@@ -147,6 +154,9 @@ var triggerEnd = regexp.MustCompile(`(?i);\s*END\s*;$`)
 // of a trigger's definition, which has semicolons inside.
 func inTrigger(text []byte) bool {
 	const tail = 1 << 10
+	if begin := skipBlank(text); len(begin) == 0 || begin[0]|0x20 != 'c' {
+		return false // words are slow, and most statements insert
+	}
 	first := words(text, 3)
 	isTrigger := first[0] == "CREATE" && (first[1] == "TRIGGER" || strings.HasPrefix(first[1], "TEMP") && first[2] == "TRIGGER")
 	return isTrigger && !triggerEnd.Match(text[max(0, len(text)-tail):])

@@ -25,7 +25,9 @@ var errComputes = errors.New("the dump computes")
 // dump is a text of SQL statements on its way into a database.
 type dump struct {
 	sandbox *sqlite.Sandbox
+	inserts inserts
 	text    *splitter
+	line    int64  // of the statement that is worked on
 	from    string // program whose dumps begin like this one, if it is another than SQLite
 	begun   int64  // line of a BEGIN without COMMIT so far
 	notes   notes
@@ -62,7 +64,8 @@ func (s *scratch) runDump(ctx context.Context, path string) (database string, fo
 	if err != nil && err != io.EOF {
 		return "", nil, unreadable(err)
 	}
-	d := &dump{sandbox: sandbox, text: newSplitter(decodeSQL(f)), from: dumpedBy(head[:n])}
+	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: newSplitter(decodeSQL(f)), from: dumpedBy(head[:n])}
+	defer d.inserts.close()
 	if err := d.run(ctx); err != nil {
 		if sqlite.FaultOf(err) == sqlite.Full {
 			return "", nil, s.full(room, err)
@@ -81,6 +84,13 @@ func (d *dump) run(ctx context.Context) error {
 	began := time.Now()
 	for {
 		statement, _, err := d.text.next()
+		d.line = d.text.begin
+		if err != nil {
+			// What came before has its faults first.
+			if fault := d.flush(); fault != nil {
+				return d.stopped(ctx, fault, began)
+			}
+		}
 		switch {
 		case err == io.EOF && d.begun > 0:
 			return invalid("The dump was cut short: the transaction that begins in line %d has no COMMIT.", d.begun)
@@ -94,26 +104,51 @@ func (d *dump) run(ctx context.Context) error {
 			return unreadable(err)
 		}
 		if err := d.statement(statement); err != nil {
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			if errors.Is(err, errComputes) {
-				return d.fail("The dump is not done after %s: it computes more than it holds.", time.Since(began).Round(time.Second))
-			}
-			return err
+			return d.stopped(ctx, err, began)
 		}
 	}
+}
+
+// stopped says why a dump that began at a time is not done.
+func (d *dump) stopped(ctx context.Context, err error, began time.Time) error {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if errors.Is(err, errComputes) {
+		return d.fail("The dump is not done after %s: it computes more than it holds.", time.Since(began).Round(time.Second))
+	}
+	return err
+}
+
+// flush inserts the rows that wait.
+func (d *dump) flush() error {
+	line, err := d.inserts.flush()
+	if err != nil {
+		d.line = line
+	}
+	return d.explain(nil, err)
 }
 
 // statement runs one statement, unless it is one of those that a dump has and
 // that mean nothing here.
 func (d *dump) statement(text []byte) error {
+	taken, line, err := d.inserts.take(text, d.line)
+	switch {
+	case err != nil:
+		d.line = line
+		return d.explain(nil, err)
+	case taken:
+		return nil
+	}
+	if err := d.flush(); err != nil {
+		return err
+	}
 	first := words(text, 4)
 	switch first[0] {
 	case "PRAGMA":
 		return d.pragma(first)
 	case "BEGIN":
-		d.begun = d.text.begin
+		d.begun = d.line
 		return nil
 	case "COMMIT", "END":
 		d.begun = 0
@@ -166,9 +201,9 @@ func (d *dump) passOver(text []byte) bool {
 	return true
 }
 
-// fail is a problem of the statement read last.
+// fail is a problem of the statement that is worked on.
 func (d *dump) fail(format string, args ...any) error {
-	return invalid("Line %d: %s", d.text.begin, d.foreign()+fmt.Sprintf(format, args...))
+	return invalid("Line %d: %s", d.line, d.foreign()+fmt.Sprintf(format, args...))
 }
 
 func (d *dump) foreign() string {

@@ -3,13 +3,16 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/zangtable/zangtable/internal/problem"
 )
@@ -267,4 +270,86 @@ func withoutStatistics(dump string) string {
 		return strings.Contains(line, "ANALYZE sqlite_schema") || strings.Contains(line, "INTO sqlite_stat")
 	})
 	return strings.Join(lines, "")
+}
+
+// drawInsert makes a statement that inserts rows, which is plain or nearly so.
+func drawInsert(rt *rapid.T) string {
+	literal := rapid.OneOf(
+		rapid.SampledFrom([]string{
+			"NULL", "null", "TRUE", "0", "-0", "-0.0", "007", "1.", ".5", "1e3", "1E-3", "1.5e+300", "9e999", "-9e999", "1e-400", "4.9e-324", "2.2250738585072011e-308",
+			"9223372036854775807", "-9223372036854775808", "9223372036854775808", "-9223372036854775809", "123456789012345678901234567890", "0x10", "+5", "- 5", "1-2", "1.5*4",
+			"''", "'it''s'", "''''", "'a;b'", "'a\nb'", "'--'", "'/*'", "x'00ff'", "X''", "X'00fF'", "CAST(X'00' AS TEXT)", "'a' || 'b'", "char(10)", "'ž🐎'",
+		}),
+		rapid.Map(rapid.Int64(), func(i int64) string { return fmt.Sprint(i) }),
+		rapid.Map(rapid.Int32(), func(i int32) string { return strconv.FormatFloat(float64(i)/8, 'g', -1, 64) }),
+		rapid.Map(rapid.StringMatching(`[ -~é\n]{0,20}`), func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }),
+	)
+	blank := rapid.SampledFrom([]string{"", "", " ", "\n", "/* a */"})
+	into := rapid.SampledFrom([]string{"t VALUES", `"t" VALUES`, "t(a,b,c) VALUES", `"t" ( "c" , a,b ) VALUES `, "strict VALUES", "insert_me VALUES", `"strange ""name" VALUES`}).Draw(rt, "into")
+	statement := rapid.SampledFrom([]string{"INSERT INTO ", "INSERT INTO ", "INSERT INTO ", "insert into ", "INSERT OR IGNORE INTO "}).Draw(rt, "verb") + into
+	for i := range rapid.IntRange(1, 3).Draw(rt, "rows") {
+		if i > 0 {
+			statement += ","
+		}
+		statement += blank.Draw(rt, "before") + "("
+		for j := range 3 {
+			if j > 0 {
+				statement += ","
+			}
+			statement += blank.Draw(rt, "blank") + literal.Draw(rt, "value") + blank.Draw(rt, "blank")
+		}
+		statement += ")" + blank.Draw(rt, "after")
+	}
+	return statement + ";\n"
+}
+
+// TestPlainInsertsAreAsSQLiteMakesThem runs the same statements a second time in a
+// form that SQLite has to compile: the shell sees the same rows.
+func TestPlainInsertsAreAsSQLiteMakesThem(t *testing.T) {
+	const tables = "CREATE TABLE t (a, b INTEGER, c TEXT);\nCREATE TABLE strict (a ANY, b ANY, c ANY) STRICT;\nCREATE TABLE insert_me (a REAL, b NUMERIC, c BLOB);\nCREATE TABLE \"strange \"\"name\" (a, b, c);\n"
+	const judge = "SELECT typeof(a), quote(a), typeof(b), quote(b), typeof(c), quote(c) FROM "
+	rapid.Check(t, func(rt *rapid.T) {
+		script := tables
+		for range rapid.IntRange(1, 60).Draw(rt, "statements") {
+			script += drawInsert(rt)
+		}
+		ours, _, err := run(t, script)
+		if err != nil {
+			rt.Fatalf("%v\n%s", err, script)
+		}
+		theirs, _, err := run(t, strings.ReplaceAll(script, "INSERT INTO ", "INSERT  INTO "))
+		if err != nil {
+			rt.Fatalf("%v\n%s", err, script)
+		}
+		for _, table := range []string{"t", "strict", "insert_me", `"strange ""name"`} {
+			if diff := cmp.Diff(shell(t, theirs, judge+table+";\n"), shell(t, ours, judge+table+";\n")); diff != "" {
+				rt.Fatalf("%s: %s\n%s", table, diff, script)
+			}
+		}
+	})
+}
+
+// TestFaultsOfRowsThatWaited are told with their lines, the first of them first.
+func TestFaultsOfRowsThatWaited(t *testing.T) {
+	const table = "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT NOT NULL);\n"
+	var many strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&many, "INSERT INTO t VALUES(%d,'x');\n", i)
+	}
+	for _, test := range []struct{ text, want string }{
+		{table + many.String() + "INSERT INTO t VALUES(7,'y');\n" + many.String(), "Line 1002: SQLite says: UNIQUE constraint failed: t.a"},
+		{table + strings.Replace(many.String(), "(700,'x')", "(700,NULL)", 1), "Line 702: SQLite says: NOT NULL constraint failed: t.b"},
+		{table + strings.Replace(many.String(), "(20,'x')", "(19,'x')", 1) + "SELECT nonsense;", "Line 22: SQLite says: UNIQUE constraint failed: t.a"},
+		{table + "INSERT INTO t VALUES(1,'x'),\n(2,'x'),\n(1,'x');\n", "Line 2: SQLite says: UNIQUE constraint failed: t.a"},
+		{table + "INSERT INTO t VALUES(1,'x');\nINSERT INTO t VALUES(1,'x','y');\n", "Line 3: SQLite says: table t has 2 columns but 3 values were supplied"},
+		{table + "INSERT INTO t VALUES(1,'x');\nINSERT INTO t VALUES;\n", "Line 3: SQLite says: "},
+		{table + "INSERT INTO t VALUES(1,'x');\nINSERT INTO t VALUES(2,'x\x00');\n", "Line 3: There is a NUL"},
+		{table + "INSERT INTO nowhere VALUES(1,'x');\n", "Line 2: SQLite says: no such table: nowhere"},
+		{table + "INSERT INTO sqlite_schema VALUES(1,2,3,4,5);\n", "Line 2: "},
+		{table + "BEGIN;\nINSERT INTO t VALUES(1,NULL);\n", "Line 3: SQLite says: NOT NULL"},
+	} {
+		if _, _, err := run(t, test.text); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("got %v, want %s", err, test.want)
+		}
+	}
 }

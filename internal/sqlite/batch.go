@@ -64,6 +64,12 @@ func (b *Batch) Reset(columns int) {
 	b.Columns, b.Rows, b.cells, b.arena = columns, 0, b.cells[:0], b.arena[:0]
 }
 
+// Cut takes rows away until there are only so many rows and, in texts and blobs,
+// bytes.
+func (b *Batch) Cut(rows, size int) {
+	b.Rows, b.cells, b.arena = rows, b.cells[:rows*b.Columns], b.arena[:size]
+}
+
 func realCell(f float64) Cell { return Cell{Kind: Real, bits: math.Float64bits(f)} }
 
 // Append adds one row of values, as many as the batch has columns. It is how

@@ -1,0 +1,287 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// inserts takes the statements of a dump that insert plain values, which are
+// nearly all, and spares SQLite to compile each of them: their rows wait until
+// there are many.
+type inserts struct {
+	sandbox *sqlite.Sandbox
+	into    string       // what the statements begin with, VALUES included
+	one     *sqlite.Stmt // inserts one row; nil before the first
+	many    *sqlite.Stmt // inserts rowsAtOnce; nil before there were so many
+	rows    sqlite.Batch // that wait
+	lines   []int64      // in which the statements begin that the rows came in
+
+	row     []sqlite.Value
+	scratch []byte // of the values in row that are not as they stand in the statement
+}
+
+const (
+	waitingRows = 512
+	rowsAtOnce  = 32
+	mostPlaced  = 2000 // parameters of a statement of several rows
+)
+
+// take takes a statement, and reports false if it is none of those. Of an error
+// it tells the line.
+func (in *inserts) take(text []byte, line int64) (taken bool, at int64, err error) {
+	into, values := insertInto(text)
+	if values == nil || bytes.IndexByte(text, 0) >= 0 {
+		return false, 0, nil
+	}
+	if string(into) != in.into || in.rows.Rows >= waitingRows || in.rows.Size() >= batchBytes {
+		if at, err := in.flush(); err != nil {
+			return false, at, err
+		}
+	}
+	if string(into) != in.into {
+		in.close()
+		in.into = string(into)
+	}
+	if !in.tuples(values) {
+		return false, 0, nil
+	}
+	for len(in.lines) < in.rows.Rows {
+		in.lines = append(in.lines, line)
+	}
+	return true, 0, nil
+}
+
+// tuples lets the rows of a statement wait, all or none.
+func (in *inserts) tuples(values []byte) bool {
+	rows, size := in.rows.Rows, in.rows.Size()
+	for {
+		if values = in.tuple(values); values == nil || !in.prepared() || len(in.row) != in.rows.Columns {
+			in.rows.Cut(rows, size)
+			return false
+		}
+		if in.rows.Append(in.row...); len(values) == 0 {
+			return true
+		}
+	}
+}
+
+// prepared reports whether rows such as the last one can be inserted. What
+// SQLite says against it shows when it compiles the statement itself.
+func (in *inserts) prepared() bool {
+	if in.one != nil {
+		return true
+	}
+	in.rows.Reset(len(in.row))
+	var err error
+	in.one, err = in.sandbox.Prepare(in.into + marksOf(len(in.row), 1))
+	return err == nil
+}
+
+func marksOf(columns, rows int) string {
+	row := "(" + strings.Repeat("?,", columns)[:2*columns-1] + ")"
+	return strings.Repeat(row+",", rows)[:(len(row)+1)*rows-1]
+}
+
+// flush inserts the rows that wait. Of an error it tells the line.
+func (in *inserts) flush() (line int64, err error) {
+	whole := 0 // rows that go in together
+	if in.rows.Columns*rowsAtOnce <= mostPlaced {
+		whole = in.rows.Rows - in.rows.Rows%rowsAtOnce
+	}
+	for i := 0; i < in.rows.Rows; {
+		stmt, n := in.one, 1
+		if i < whole {
+			if stmt, n = in.many, rowsAtOnce; stmt == nil {
+				if stmt, err = in.sandbox.Prepare(in.into + marksOf(in.rows.Columns, n)); err != nil {
+					return in.lines[i], err
+				}
+				in.many = stmt
+			}
+		}
+		err := stmt.Run(&in.rows, i, n)
+		switch {
+		case err == nil:
+			i += n
+		case n > 1 && refusal(err):
+			whole = i // one by one they show which it was
+		default:
+			return in.lines[i], err
+		}
+	}
+	in.rows.Reset(in.rows.Columns)
+	in.lines = in.lines[:0]
+	return 0, nil
+}
+
+// close lets go of the statements.
+func (in *inserts) close() {
+	for _, stmt := range []*sqlite.Stmt{in.one, in.many} {
+		if stmt != nil {
+			stmt.Close()
+		}
+	}
+	in.one, in.many = nil, nil
+}
+
+// insertInto returns the beginning of a statement that inserts rows, VALUES
+// included, and what follows; nil when it is another.
+func insertInto(text []byte) (into, values []byte) {
+	rest, ok := bytes.CutPrefix(text, []byte("INSERT INTO "))
+	if !ok {
+		return nil, nil
+	}
+	if rest = blanks(afterName(rest)); len(rest) > 0 && rest[0] == '(' {
+		for comma := true; comma; {
+			rest = blanks(afterName(blanks(rest[1:])))
+			if len(rest) == 0 || rest[0] != ',' && rest[0] != ')' {
+				return nil, nil
+			}
+			comma = rest[0] == ','
+		}
+		rest = blanks(rest[1:])
+	}
+	values, ok = bytes.CutPrefix(rest, []byte("VALUES"))
+	if !ok {
+		return nil, nil
+	}
+	return text[:len(text)-len(values)], values
+}
+
+func blanks(text []byte) []byte { return bytes.TrimLeft(text, " \t\r\n") }
+
+// afterName returns what follows the name at the beginning of a text, nothing
+// when there is none.
+func afterName(text []byte) []byte {
+	if len(text) > 0 && text[0] == '"' {
+		for {
+			end := bytes.IndexByte(text[1:], '"')
+			if end < 0 {
+				return nil
+			}
+			if text = text[end+1:]; len(text) < 2 || text[1] != '"' {
+				return text[1:]
+			}
+			text = text[1:]
+		}
+	}
+	for i, c := range text {
+		if c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return text[i:]
+		}
+	}
+	return nil
+}
+
+// tuple reads the values of a row in parentheses, and returns the text from the
+// next row on: nothing after the last, nil when they are not all plain.
+func (in *inserts) tuple(text []byte) []byte {
+	in.row, in.scratch = in.row[:0], in.scratch[:0]
+	if text = blanks(text); len(text) == 0 || text[0] != '(' {
+		return nil
+	}
+	for text[0] != ')' {
+		v, rest, ok := in.value(blanks(text[1:]))
+		if text = blanks(rest); !ok || len(text) == 0 || text[0] != ',' && text[0] != ')' {
+			return nil
+		}
+		in.row = append(in.row, v)
+	}
+	switch text = blanks(text[1:]); {
+	case len(text) == 0, string(text) == ";":
+		return []byte{}
+	case text[0] == ',':
+		return text[1:]
+	}
+	return nil
+}
+
+// value reads a plain value: a text, a blob, a number or NULL.
+func (in *inserts) value(text []byte) (v sqlite.Value, rest []byte, ok bool) {
+	switch {
+	case len(text) == 0:
+	case text[0] == '\'':
+		return in.quoted(text)
+	case bytes.HasPrefix(text, []byte("X'")):
+		digits, rest, ok := bytes.Cut(text[2:], []byte{'\''})
+		start := len(in.scratch)
+		var err error
+		in.scratch, err = hex.AppendDecode(in.scratch, digits)
+		return sqlite.BlobValue(in.scratch[start:]), rest, ok && err == nil
+	case bytes.HasPrefix(text, []byte("NULL")):
+		return v, text[4:], true
+	case text[0] == '-', '0' <= text[0] && text[0] <= '9':
+		return number(text)
+	}
+	return v, nil, false
+}
+
+// quoted reads a text in single quotes, of which those in it are doubled.
+func (in *inserts) quoted(text []byte) (v sqlite.Value, rest []byte, ok bool) {
+	v.Kind = sqlite.Text
+	start := -1 // of it in scratch, when it has quotes
+	for rest = text[1:]; ; {
+		end := bytes.IndexByte(rest, '\'')
+		if end < 0 {
+			return v, nil, false
+		}
+		last := end+1 == len(rest) || rest[end+1] != '\''
+		if last && start < 0 {
+			v.Bytes = rest[:end]
+			return v, rest[end+1:], true
+		}
+		if start < 0 {
+			start = len(in.scratch)
+		}
+		if last {
+			in.scratch = append(in.scratch, rest[:end]...)
+			v.Bytes = in.scratch[start:]
+			return v, rest[end+1:], true
+		}
+		in.scratch, rest = append(in.scratch, rest[:end+1]...), rest[end+2:]
+	}
+}
+
+// number reads a number in decimal digits. One with a point or exponent is a
+// REAL, and so is an integer that 64 bits do not hold.
+func number(text []byte) (v sqlite.Value, rest []byte, ok bool) {
+	digits := func(i int) int {
+		for i < len(text) && '0' <= text[i] && text[i] <= '9' {
+			i++
+		}
+		return i
+	}
+	begin := 0
+	if text[0] == '-' {
+		begin = 1
+	}
+	end := digits(begin)
+	if end == begin {
+		return v, nil, false
+	}
+	whole := end
+	if end < len(text) && text[end] == '.' {
+		end = digits(end + 1)
+	}
+	if end < len(text) && text[end]|0x20 == 'e' {
+		exponent := end + 1
+		if exponent < len(text) && (text[exponent] == '-' || text[exponent] == '+') {
+			exponent++
+		}
+		if end = digits(exponent); end == exponent {
+			return v, nil, false
+		}
+	}
+	if end == whole {
+		if n, err := strconv.ParseInt(string(text[:end]), 10, 64); err == nil {
+			return sqlite.IntValue(n), text[end:], true
+		}
+	}
+	// What is too large becomes an infinity, as SQLite reads it.
+	f, err := strconv.ParseFloat(string(text[:end]), 64)
+	return sqlite.FloatValue(f), text[end:], err == nil || errors.Is(err, strconv.ErrRange)
+}
