@@ -21,9 +21,10 @@ type databaseLoad struct {
 	size   int64
 }
 
-// database returns the tables of the file on their way.
-func (s *Source) database(ctx context.Context, o Options) (*databaseLoad, error) {
-	d := &databaseLoad{source: s.contents.db, plan: &plan{}, size: s.version.size}
+// database returns the tables of the file on their way. Unless it is to be exact,
+// their types are those that declarations ask for.
+func (s *Source) database(ctx context.Context, o Options, exact bool) (*databaseLoad, error) {
+	d := &databaseLoad{source: s.contents.db, plan: &plan{exact: exact}, size: s.version.size}
 	d.tables = &tableLoad{options: o, unchanged: func() error { return nil }}
 	assigned, err := d.plan.assign(d.source, o)
 	if err != nil {
@@ -67,22 +68,35 @@ func (p *plan) assign(source *sqliteFile, o Options) ([]assignment, error) {
 	return assigned, err
 }
 
-// loadDatabase takes the database in.
+// loadDatabase takes the database in: by what the declarations say, and when a
+// value says another thing, by all values.
 func (s *Source) loadDatabase(ctx context.Context, db *projectdb.DB, o Options, report *Report) error {
 	defer s.contents.db.Interrupt(ctx)()
-	d, err := s.database(ctx, o)
-	if err == nil {
-		err = d.tables.survey(ctx, false)
-	}
-	if err == nil {
-		d.plan.told = d.told(o)
-		err = db.Load(ctx, func(l *projectdb.Loader) error { return d.load(ctx, l, report) })
-		d.plan.report(report)
-		report.Rejects, report.RejectedRows = d.tables.rejects.list, d.tables.rejects.rows
+	err := s.loadAs(ctx, db, o, false, report)
+	if errors.Is(err, errMisfit) {
+		err = s.loadAs(ctx, db, o, true, report)
 	}
 	if ctx.Err() != nil && err != nil {
 		return ctx.Err()
 	}
+	return err
+}
+
+func (s *Source) loadAs(ctx context.Context, db *projectdb.DB, o Options, exact bool, report *Report) error {
+	d, err := s.database(ctx, o, exact)
+	if err == nil {
+		err = d.tables.survey(ctx, false)
+	}
+	if err != nil {
+		return err
+	}
+	d.plan.told = d.told(o)
+	err = db.Load(ctx, func(l *projectdb.Loader) error { return d.load(ctx, l, report) })
+	if errors.Is(err, errMisfit) {
+		return err
+	}
+	d.plan.report(report)
+	report.Rejects, report.RejectedRows = d.tables.rejects.list, d.tables.rejects.rows
 	return err
 }
 
@@ -135,7 +149,7 @@ func (d *databaseLoad) told(o Options) func(t *tablePlan) {
 // previewDatabase says what loadDatabase would do.
 func (s *Source) previewDatabase(ctx context.Context, db *projectdb.DB, o Options, preview *Preview) error {
 	defer s.contents.db.Interrupt(ctx)()
-	d, err := s.database(ctx, o)
+	d, err := s.database(ctx, o, true)
 	if err == nil {
 		err = d.preview(ctx, db, preview)
 	}

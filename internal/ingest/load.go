@@ -225,12 +225,48 @@ func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, source *s
 		return err
 	}
 	defer inserter.Close()
+	places := p.places(rowid != "")
 	return eachBatch(ctx, rows, func(b *sqlite.Batch) error {
+		if !fit(b, places) {
+			return errMisfit
+		}
 		err := inserter.Batch(b)
 		p.rows = inserter.Rows()
 		told(p)
 		return err
 	})
+}
+
+var errMisfit = errors.New("a value is none that its column is declared for")
+
+// places is what the values that are copied may be.
+func (p *tablePlan) places(rowid bool) (places []place) {
+	anything := place{any: true, null: true}
+	if rowid {
+		places = append(places, anything)
+	}
+	for i, column := range p.shape.Columns {
+		switch {
+		case column.Generated != "":
+		case p.counts[i].fits:
+			places = append(places, placeOf(&p.source, &p.source.Columns[i]))
+		default:
+			places = append(places, anything)
+		}
+	}
+	return places
+}
+
+// fit reports whether every value may stand in its place.
+func fit(b *sqlite.Batch, places []place) bool {
+	for i := range b.Rows {
+		for k, cell := range b.Row(i) {
+			if !places[k].takes(cell.Kind) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // selectSQL reads a table itself and no index, which may lack rows in a damaged

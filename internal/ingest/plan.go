@@ -16,6 +16,7 @@ import (
 // plan is how the tables of a SQLite file become tables of a project.
 type plan struct {
 	tables  []*tablePlan
+	exact   bool             // every value has been looked at
 	present map[string]bool  // folded names of all tables of the file
 	told    func(*tablePlan) // called for each batch of rows
 	notes   notes
@@ -136,7 +137,7 @@ func (p *plan) readTable(c *sqlite.Conn, a assignment) error {
 		return p.unreadableTable(name, err)
 	}
 	t.dropUncomputable(c)
-	if t.counts, err = countClasses(c, &t.source); err != nil {
+	if t.counts, err = countClasses(c, &t.source, p.exact); err != nil {
 		return p.unreadableTable(name, err)
 	}
 	for _, n := range t.counts {

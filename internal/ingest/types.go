@@ -71,20 +71,29 @@ func plural(n int64, noun string) string {
 const columnsPerScan = 480
 
 // countClasses scans a table to find the columns that fit their declaration,
-// and once more to count the values of the others.
-func countClasses(c *sqlite.Conn, t *projectdb.Table) ([]classes, error) {
+// and once more to count the values of the others. Unless it is to be exact, it
+// takes columns for fitting whose values decide nothing if they do: those who copy
+// the values see.
+func countClasses(c *sqlite.Conn, t *projectdb.Table, exact bool) ([]classes, error) {
+	rows, err := c.Int("SELECT count(*) FROM " + format.QuoteIdent(t.Name) + " NOT INDEXED")
+	if err != nil {
+		return nil, err
+	}
 	counts := make([]classes, len(t.Columns))
-	var others []int
-	for start := 0; start < len(t.Columns); start += columnsPerScan {
-		for i := start; i < min(start+columnsPerScan, len(t.Columns)); i++ {
-			others = append(others, i)
+	var unsure []int
+	for i, column := range t.Columns {
+		counts[i] = classes{rows: rows, fits: true}
+		if _, byValues := wantedType(column.Type, classes{}); exact || byValues || column.Generated != "" {
+			unsure = append(unsure, i)
 		}
-		if err := findFitting(c, t, others[start:], counts); err != nil {
+	}
+	for part := range slices.Chunk(unsure, columnsPerScan) {
+		if err := findFitting(c, t, part, counts); err != nil {
 			return nil, err
 		}
 	}
-	others = slices.DeleteFunc(others, func(i int) bool { return counts[i].fits })
-	for part := range slices.Chunk(others, columnsPerScan) {
+	unsure = slices.DeleteFunc(unsure, func(i int) bool { return counts[i].fits })
+	for part := range slices.Chunk(unsure, columnsPerScan) {
 		if err := countColumns(c, t, part, counts); err != nil {
 			return nil, err
 		}
@@ -105,6 +114,29 @@ func findFitting(c *sqlite.Conn, t *projectdb.Table, columns []int, counts []cla
 		}
 		return nil
 	})
+}
+
+// place is what a value in a column may be.
+type place struct {
+	any, null bool
+	kind      sqlite.Kind
+}
+
+// placeOf is what the values in a column are that fits.
+func placeOf(t *projectdb.Table, column *projectdb.Column) place {
+	wanted, _ := wantedType(column.Type, classes{})
+	full := column.NotNull || t.IsPrimary(column.Name)
+	return place{
+		any: wanted == "ANY" || t.RowidKey && t.IsPrimary(column.Name), null: !full,
+		kind: map[string]sqlite.Kind{"INTEGER": sqlite.Integer, "REAL": sqlite.Real, "TEXT": sqlite.Text, "BLOB": sqlite.Blob}[wanted],
+	}
+}
+
+func (p place) takes(kind sqlite.Kind) bool {
+	if kind == sqlite.Null {
+		return p.null
+	}
+	return p.any || kind == p.kind
 }
 
 // fitsSQL is an expression that is true when the column's value in a row fits
