@@ -28,9 +28,13 @@ import (
 type ParquetReader struct {
 	columns []Column
 	convert []func(parquet.Value) sqlite.Value
-	groups  []parquet.RowGroup // not begun yet
-	rows    parquet.Rows       // of the group that is read; nil between groups
+	file    *parquet.File
+	guard   parquetGuard
+	begun   int          // groups of rows
+	rows    parquet.Rows // of the last of them; nil between groups
+	ended   bool         // and all of them are read
 	buffer  []parquet.Row
+	pending []parquet.Row // rows of buffer that have not been given out
 	row     []sqlite.Value
 }
 
@@ -38,14 +42,17 @@ type ParquetReader struct {
 // file are *FileError, also from Read.
 func NewParquetReader(r io.ReaderAt, size int64) (p *ParquetReader, err error) {
 	defer damaged(&err)
-	f, err := parquet.OpenFile(r, size)
+	var f *parquet.File
+	if err = checkFooter(r, size); err == nil {
+		f, err = parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	}
 	if err != nil {
 		return nil, &FileError{Reason: "The file is not a Parquet file, or damaged: " + err.Error()}
 	}
 	if usesLZ4(f.Metadata()) {
 		return nil, &FileError{Reason: "The Parquet file is compressed with LZ4; only Snappy, gzip, Brotli and zstd can be read."}
 	}
-	p = &ParquetReader{groups: f.RowGroups(), buffer: make([]parquet.Row, 256)}
+	p = &ParquetReader{file: f, guard: guard(r, f), buffer: make([]parquet.Row, 256)}
 	for _, column := range f.Root().Columns() {
 		if !column.Leaf() || column.Repeated() {
 			return nil, &FileError{Reason: fmt.Sprintf("The column %q holds lists or records; only columns of single values can be read.", column.Name())}
@@ -87,26 +94,43 @@ func (p *ParquetReader) Read(b *sqlite.Batch, maxRows int) (some bool, err error
 	defer damaged(&err)
 	b.Reset(len(p.columns))
 	for b.Rows < maxRows && b.Size() < batchBytes {
-		if p.rows == nil {
-			if len(p.groups) == 0 {
-				break
+		if len(p.pending) == 0 {
+			if more, err := p.readRows(); !more || err != nil {
+				return b.Rows > 0, err
 			}
-			p.rows, p.groups = p.groups[0].Rows(), p.groups[1:]
+			continue
 		}
-		n, err := p.rows.ReadRows(p.buffer[:min(len(p.buffer), maxRows-b.Rows)])
-		for _, row := range p.buffer[:n] {
-			p.append(b, row)
-		}
-		switch {
-		case err == io.EOF:
-			if err := p.Close(); err != nil {
-				return false, err
-			}
-		case err != nil:
-			return false, &FileError{Reason: "The Parquet file is damaged: " + err.Error()}
-		}
+		// One by one: many rows can share one long text.
+		p.append(b, p.pending[0])
+		p.pending = p.pending[1:]
 	}
 	return b.Rows > 0, nil
+}
+
+// readRows makes the next rows pending, if there are any.
+func (p *ParquetReader) readRows() (more bool, err error) {
+	if p.ended { // and nothing is pending that lies in its memory
+		if err := p.endGroup(); err != nil {
+			return false, err
+		}
+	}
+	if p.rows == nil {
+		groups := p.file.RowGroups()
+		if p.begun == len(groups) {
+			return false, nil
+		}
+		if err := p.guard.check(&p.file.Metadata().RowGroups[p.begun]); err != nil {
+			return false, &FileError{Reason: "The Parquet file is damaged: " + err.Error()}
+		}
+		p.rows = groups[p.begun].Rows()
+		p.begun++
+	}
+	n, err := p.rows.ReadRows(p.buffer)
+	p.pending = p.buffer[:n]
+	if p.ended = err == io.EOF; err != nil && !p.ended {
+		return false, &FileError{Reason: "The Parquet file is damaged: " + err.Error()}
+	}
+	return true, nil
 }
 
 func (p *ParquetReader) append(b *sqlite.Batch, row parquet.Row) {
@@ -119,13 +143,18 @@ func (p *ParquetReader) append(b *sqlite.Batch, row parquet.Row) {
 	b.Append(p.row...)
 }
 
-// Close lets go of the group of rows that is read.
+// Close lets go of what is read.
 func (p *ParquetReader) Close() error {
+	p.guard.close()
+	return p.endGroup()
+}
+
+func (p *ParquetReader) endGroup() error {
 	if p.rows == nil {
 		return nil
 	}
 	err := p.rows.Close()
-	p.rows = nil
+	p.rows, p.ended = nil, false
 	return err
 }
 
