@@ -278,7 +278,10 @@ func drawInsert(rt *rapid.T) string {
 		rapid.SampledFrom([]string{
 			"NULL", "null", "TRUE", "0", "-0", "-0.0", "007", "1.", ".5", "1e3", "1E-3", "1.5e+300", "9e999", "-9e999", "1e-400", "4.9e-324", "2.2250738585072011e-308",
 			"9223372036854775807", "-9223372036854775808", "9223372036854775808", "-9223372036854775809", "123456789012345678901234567890", "0x10", "+5", "- 5", "1-2", "1.5*4",
-			"''", "'it''s'", "''''", "'a;b'", "'a\nb'", "'--'", "'/*'", "x'00ff'", "X''", "X'00fF'", "CAST(X'00' AS TEXT)", "'a' || 'b'", "char(10)", "'ž🐎'",
+			"''", "'it''s'", "''''", "'a;b'", "'a\nb'", "'--'", "'/*'", "x'00ff'", "X''", "X'00fF'", "CAST(X'00' AS TEXT)", "'a' || 'b'", "char(10)",
+			`replace('two\nlines','\n',char(10))`, `replace(replace('a\r\nb''\n','\r',char(13)),'\n',char(10))`, `replace('a','',char(10))`, `replace('a\n', '\n', char(10))`,
+			`replace('a\nb','\n',char(11))`, `replace('a''b','''''',char(10))`, `replace(1,'1',char(10))`, `replace('x','x',char(10)) || 'y'`,
+			"'ž🐎'",
 		}),
 		rapid.Map(rapid.Int64(), func(i int64) string { return fmt.Sprint(i) }),
 		rapid.Map(rapid.Int32(), func(i int32) string { return strconv.FormatFloat(float64(i)/8, 'g', -1, 64) }),

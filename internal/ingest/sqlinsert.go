@@ -200,7 +200,8 @@ func (in *inserts) tuple(text []byte) []byte {
 	return nil
 }
 
-// value reads a plain value: a text, a blob, a number or NULL.
+// value reads a plain value: a text, also with line ends, a blob, a number or
+// NULL.
 func (in *inserts) value(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	switch {
 	case len(text) == 0:
@@ -216,6 +217,28 @@ func (in *inserts) value(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 		return v, text[4:], true
 	case text[0] == '-', '0' <= text[0] && text[0] <= '9':
 		return number(text)
+	case bytes.HasPrefix(text, []byte("replace('")), bytes.HasPrefix(text, []byte("replace(replace('")):
+		return in.replaced(text[len("replace("):])
+	}
+	return v, nil, false
+}
+
+// replaced reads a text with line ends as the shell dumps it: a mark stands for
+// each, as in replace('two\nlines','\n',char(10)).
+func (in *inserts) replaced(text []byte) (v sqlite.Value, rest []byte, ok bool) {
+	v, rest, ok = in.value(text)
+	if !ok || !bytes.HasPrefix(rest, []byte(",'")) {
+		return v, nil, false
+	}
+	mark, rest, ok := in.quoted(rest[1:])
+	if !ok || len(mark.Bytes) == 0 {
+		return v, nil, false
+	}
+	for end, by := range map[string]string{",char(10))": "\n", ",char(13))": "\r"} {
+		if after, found := bytes.CutPrefix(rest, []byte(end)); found {
+			v.Bytes = bytes.ReplaceAll(v.Bytes, mark.Bytes, []byte(by))
+			return v, after, true
+		}
 	}
 	return v, nil, false
 }
