@@ -22,6 +22,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // TestExportHoldsOneSnapshotWhileOthersWrite exports a table into which four
@@ -265,5 +266,52 @@ func killChild(t *testing.T, folder string, after time.Duration) {
 	_ = child.Wait()
 	if output.Len() > 0 {
 		t.Fatalf("the child said:\n%s", &output)
+	}
+}
+
+// TestDamageBehindTheCount spoils what counting the rows does not read: the export
+// has begun to write when it comes there.
+func TestDamageBehindTheCount(t *testing.T) {
+	folder := t.TempDir()
+	f := newFixture(t, folder)
+	err := f.dir.Create(background, shop.ID, func(db *projectdb.DB) error {
+		values := make([]sqlite.Value, 200)
+		for i := range values {
+			values[i] = sqlite.TextValue(strings.Repeat("long ", 5000))
+		}
+		return hardTable(db, values)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "projects", "1.db")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096
+	middle := len(content) / 2 / page * page
+	copy(content[middle:], bytes.Repeat([]byte{0xa5}, page))
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.Start()
+	for _, format := range formats {
+		order := Order{Kind: format.kind, Format: format.name}
+		switch format.kind {
+		case SchemaExport:
+			continue
+		case TableExport:
+			order.Table = "hard"
+		case QueryExport:
+			order.SQL = "SELECT * FROM hard"
+		}
+		m, err := f.Wait(background, shop.ID, f.create(order).ID)
+		if codeOf(err) != problem.CodeExportFailed || m.Status != Failed || !strings.Contains(*m.Error, "cannot be read") || len(f.files()) != 0 {
+			t.Errorf("%s as %s is %s: %v, files %q", format.kind, format.name, m.Status, err, f.files())
+		}
+	}
+	if p, err := f.DryRun(background, Order{Project: shop, Kind: TableExport, Table: "hard", Selection: projectdb.Selection{Columns: []string{"id"}}}); err != nil || *p.RowCount != 200 {
+		t.Errorf("the rows cannot be counted: %v", err)
 	}
 }
