@@ -283,8 +283,8 @@ func (p *part) recognize() error {
 	if p.kind == "" {
 		p.kind, err = recognize(head, p.name)
 	}
-	if err != nil && p.member != "" && kindNamed(p.name) == KindCSV && foreign(head) == "" {
-		// Nobody can say of a member what it is, only how CSV is to be read.
+	if err != nil && kindNamed(p.name) == KindCSV && foreign(head) == "" {
+		// What is not found out about it may be said: how CSV is to be read.
 		p.kind, err = KindCSV, nil
 	}
 	p.document = p.kind == KindJSON && hasTables(head)

@@ -203,6 +203,24 @@ func TestCSVKeepsBytesThatAreNotUTF8(t *testing.T) {
 	}
 }
 
+// TestCSVKeepsNULs reads what exports write: a NUL is no fault where it is said
+// how the file is to be read.
+func TestCSVKeepsNULs(t *testing.T) {
+	const content = "id,x\n1,nul \x00 here\n"
+	path := write(t, "n.csv", content)
+	p := newProject(t)
+	if _, err := p.take(path, Options{}); err == nil || !strings.Contains(err.Error(), "NUL") {
+		t.Errorf("got %v", err)
+	}
+	dialect := format.DefaultDialect().Reading()
+	if _, err := p.take(path, Options{Target: Target{CSV: &dialect}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := exported(t, p, "n"); got != content {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestCSVBadRowsAreNamedAndNothingIsImported(t *testing.T) {
 	for _, test := range []struct{ name, content, want string }{
 		{"too long", "a,b\n1,2\n1,2,3\n", "Line 3: The row has 3 fields, but there are 2 columns."},
