@@ -42,9 +42,9 @@ bench:
 bench-export:
 	go run ./bench -out docs/benchmarks.md $(BENCHFLAGS)
 
-# Measures imports beside the sqlite3 shell: x-shell is how many times as long they take.
+# Measures imports beside the sqlite3 shell.
 bench-import:
-	go test -run '^$$' -bench 'CSV|SQLite' ./internal/ingest
+	go run ./bench -imports -rows 1000000 -out docs/benchmarks.md $(BENCHFLAGS)
 
 # Writes the generated documents anew; tests compare them.
 docs:

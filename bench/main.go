@@ -1,5 +1,6 @@
-// Command bench measures exports side by side with other programs: the same
-// rows, the same machine, turn by turn. It writes what it found as a document.
+// Command bench measures exports, or imports, side by side with other programs:
+// the same rows, the same machine, turn by turn. It writes what it found into a
+// document.
 //
 //	go run ./bench -rows 2000000 -out docs/benchmarks.md
 package main
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 )
 
 // config is the command line.
@@ -21,6 +23,7 @@ type config struct {
 	out          string
 	amalgamation string
 	writers      bool
+	imports      bool
 }
 
 func main() {
@@ -31,6 +34,7 @@ func main() {
 	flag.StringVar(&c.out, "out", "", "file to write the report to, besides standard output")
 	flag.StringVar(&c.amalgamation, "amalgamation", "", "folder with sqlite3.c and sqlite3.h to build the floor with, in place of the system's library")
 	flag.BoolVar(&c.writers, "writers", true, "measure also how inserting clients fare beside an export")
+	flag.BoolVar(&c.imports, "imports", false, "measure imports instead")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -60,6 +64,13 @@ func (c *config) run(ctx context.Context) error {
 		return err
 	}
 	defer s.stop()
+	if c.imports {
+		r, err := c.measureImports(ctx, s)
+		if err != nil {
+			return err
+		}
+		return c.tell("Imports", r.importsDocument())
+	}
 	r := report{config: c, file: s.file}
 	if err := r.measure(ctx, s, c.peers(ctx, s.file)); err != nil {
 		return err
@@ -69,11 +80,28 @@ func (c *config) run(ctx context.Context) error {
 			return err
 		}
 	}
-	fmt.Print(r.text())
+	return c.tell("Exports", r.document())
+}
+
+// tell prints a report, and puts it into the document in the place of an older
+// one.
+func (c *config) tell(heading, text string) error {
+	fmt.Print(text)
 	if c.out == "" {
 		return nil
 	}
-	return os.WriteFile(c.out, []byte(r.document()), 0o644)
+	document, err := os.ReadFile(c.out)
+	if err != nil {
+		return err
+	}
+	before, after, found := strings.Cut(string(document), "\n## "+heading+"\n")
+	if !found {
+		return fmt.Errorf("%s has no part ## %s", c.out, heading)
+	}
+	if _, next, more := strings.Cut(after, "\n## "); more {
+		text += "\n## " + next
+	}
+	return os.WriteFile(c.out, []byte(before+"\n## "+heading+"\n\n"+text), 0o644)
 }
 
 // chooseFolder makes the folder of the run. One that was given is kept.

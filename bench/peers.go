@@ -155,19 +155,28 @@ func (p peer) run(ctx context.Context, path string) (result, error) {
 	defer os.Remove(path)
 	cmd := p.command(ctx)
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
-	began := time.Now()
-	if err := errors.Join(cmd.Run(), out.Close()); err != nil {
+	r, err := measured(cmd)
+	if err := errors.Join(err, out.Close()); err != nil {
 		return result{}, fmt.Errorf("%s: %w", p.name, err)
-	}
-	r := result{wall: time.Since(began), cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
-	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.peak = used.Maxrss << 10
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return result{}, err
 	}
 	r.size = info.Size()
+	return r, nil
+}
+
+// measured runs a command.
+func measured(cmd *exec.Cmd) (result, error) {
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		return result{}, err
+	}
+	r := result{wall: time.Since(began), cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		r.peak = used.Maxrss << 10
+	}
 	return r, nil
 }
 

@@ -85,13 +85,13 @@ func (l line) peak() int64 {
 	return slices.MaxFunc(l.results, func(a, b result) int { return cmp.Compare(a.peak, b.peak) }).peak
 }
 
-// text is the table of results, and what the inserting clients did.
-func (r *report) text() string {
+// table is the table of results of works that read or write files.
+func table(what, file string, lines []line) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, "| export | program | wall s | CPU s | peak MiB | output MB | ratio of wall | ratio of CPU |")
+	fmt.Fprintf(&b, "| %s | program | wall s | CPU s | peak MiB | %s MB | ratio of wall | ratio of CPU |\n", what, file)
 	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|---|")
 	var mine line
-	for _, l := range r.lines {
+	for _, l := range lines {
 		if l.name == ours {
 			mine = l
 		}
@@ -99,6 +99,13 @@ func (r *report) text() string {
 			l.results[0].size/1_000_000, mine.wall()/l.wall(), mine.cpu()/l.cpu())
 	}
 	fmt.Fprint(&b, "\nThe ratios are what ZangTable takes, divided by what the program of the line takes.\n")
+	return b.String()
+}
+
+// text is the table of results, and what the inserting clients did.
+func (r *report) text() string {
+	var b strings.Builder
+	b.WriteString(table("export", "output", r.lines))
 	fmt.Fprintf(&b, "The server had %d MiB resident before the first export.\n", r.idle>>20)
 	if w := r.writing; w != nil {
 		fmt.Fprintf(&b, "\n%d clients that insert single rows into the same table over HTTP: %.0f rows/s alone, %.0f rows/s (%.0f %%)\nbeside a CSV export of it, which took %.2f s.\n",
@@ -109,14 +116,7 @@ func (r *report) text() string {
 
 // document is the report with how it was measured.
 func (r *report) document() string {
-	return fmt.Sprintf(`# Benchmarks
-
-Written by `+"`make bench-export`"+`. Times differ between machines; the ratios, measured side by side in one run, are what
-counts.
-
-%s
-## How it was measured
-
+	return fmt.Sprintf(`%s
 - %d processors with a load of %s before the run, %s/%s, %s; %d rounds, in which the programs take turns; medians, the largest of the peaks.
 - %d rows of 12 columns (integers, reals with two decimals, short texts, some with quotes, commas and line ends, NULLs,
   dates, a BLOB of 16 bytes), %d MB of database, generated from a fixed seed. All programs read the file of the project.
