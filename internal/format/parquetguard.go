@@ -200,6 +200,7 @@ func (g *parquetGuard) checkPage(p *pageHeader, column guardedColumn) (err error
 		}
 	}
 	switch {
+	//lint:ignore SA1019 old files have it
 	case p.kind == metadata.DictionaryPage && p.encoding == metadata.PlainDictionary:
 		return nil // an old name for plain values, of which none takes less than its bytes
 	case p.kind == metadata.DataPage && column.optional:
@@ -220,6 +221,7 @@ func (g *parquetGuard) checkPage(p *pageHeader, column guardedColumn) (err error
 func (p *pageHeader) checkValues(data []byte) error {
 	made := int64(0)
 	switch p.encoding {
+	//lint:ignore SA1019 old files have it
 	case metadata.PlainDictionary, metadata.RLEDictionary:
 		if len(data) > 0 {
 			made = runs(data[1:], uint64(data[0]))
