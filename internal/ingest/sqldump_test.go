@@ -280,6 +280,7 @@ func drawInsert(rt *rapid.T) string {
 			"9223372036854775807", "-9223372036854775808", "9223372036854775808", "-9223372036854775809", "123456789012345678901234567890", "0x10", "+5", "- 5", "1-2", "1.5*4",
 			"''", "'it''s'", "''''", "'a;b'", "'a\nb'", "'--'", "'/*'", "x'00ff'", "X''", "X'00fF'", "CAST(X'00' AS TEXT)", "'a' || 'b'", "char(10)",
 			`replace('two\nlines','\n',char(10))`, `replace(replace('a\r\nb''\n','\r',char(13)),'\n',char(10))`, `replace('a','',char(10))`, `replace('a\n', '\n', char(10))`,
+			`unistr('two\u000alines')`, `unistr('it''s \\ \u0001\u00E9')`, `unistr('')`, `unistr('\+01F40E')`, `unistr('\000a')`, `unistr('\uD83D')`, `unistr('\u0000')`, `unistr('\U0001f40e')`,
 			`replace('a\nb','\n',char(11))`, `replace('a''b','''''',char(10))`, `replace(1,'1',char(10))`, `replace('x','x',char(10)) || 'y'`,
 			"'ž🐎'",
 		}),

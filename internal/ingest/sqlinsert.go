@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -200,14 +202,14 @@ func (in *inserts) tuple(text []byte) []byte {
 	return nil
 }
 
-// value reads a plain value: a text, also with line ends, a blob, a number or
-// NULL.
+// value reads a plain value: a text, also one with control characters, a blob, a
+// number or NULL.
 func (in *inserts) value(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	switch {
 	case len(text) == 0:
 	case text[0] == '\'':
 		return in.quoted(text)
-	case bytes.HasPrefix(text, []byte("X'")):
+	case bytes.HasPrefix(text, []byte("X'")), bytes.HasPrefix(text, []byte("x'")):
 		digits, rest, ok := bytes.Cut(text[2:], []byte{'\''})
 		start := len(in.scratch)
 		var err error
@@ -219,11 +221,42 @@ func (in *inserts) value(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 		return number(text)
 	case bytes.HasPrefix(text, []byte("replace('")), bytes.HasPrefix(text, []byte("replace(replace('")):
 		return in.replaced(text[len("replace("):])
+	case bytes.HasPrefix(text, []byte("unistr('")):
+		return in.escaped(text[len("unistr("):])
 	}
 	return v, nil, false
 }
 
-// replaced reads a text with line ends as the shell dumps it: a mark stands for
+// escaped reads a text with control characters as the shell dumps it, as in
+// unistr('two\u000alines').
+func (in *inserts) escaped(text []byte) (v sqlite.Value, rest []byte, ok bool) {
+	v, rest, ok = in.quoted(text)
+	if !ok || len(rest) == 0 || rest[0] != ')' {
+		return v, nil, false
+	}
+	start := len(in.scratch)
+	for text := v.Bytes; ; {
+		before, after, found := bytes.Cut(text, []byte{'\\'})
+		if in.scratch = append(in.scratch, before...); !found {
+			v.Bytes = in.scratch[start:]
+			return v, rest[1:], true
+		}
+		switch {
+		case len(after) >= 5 && after[0] == 'u':
+			code, err := strconv.ParseUint(string(after[1:5]), 16, 16)
+			if err != nil || code == 0 || utf16.IsSurrogate(rune(code)) {
+				return v, nil, false
+			}
+			in.scratch, text = utf8.AppendRune(in.scratch, rune(code)), after[5:]
+		case len(after) > 0 && after[0] == '\\':
+			in.scratch, text = append(in.scratch, '\\'), after[1:]
+		default:
+			return v, nil, false
+		}
+	}
+}
+
+// replaced reads a text with line ends as older shells dump it: a mark stands for
 // each, as in replace('two\nlines','\n',char(10)).
 func (in *inserts) replaced(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	v, rest, ok = in.value(text)
