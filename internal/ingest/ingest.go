@@ -49,8 +49,10 @@ func Open(ctx context.Context, o Opening) (*Source, error) {
 	if bytes.HasPrefix(head, []byte(sqliteMagic)) {
 		files = withLog(resolved)
 	}
-	if s.sha256, err = hashFiles(ctx, files...); err != nil {
-		return nil, cmp.Or(ctx.Err(), unreadable(err))
+	if s.sha256 = o.SHA256; s.sha256 == "" {
+		if s.sha256, err = hashFiles(ctx, files...); err != nil {
+			return nil, cmp.Or(ctx.Err(), unreadable(err))
+		}
 	}
 	if s.scratch, err = newScratch(o.Scratch, o.MaxUnpacked); err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ type Opening struct {
 	Scratch     string // folder for what has to be unpacked or copied; "" is that of the system
 	Kind        Kind   // "" is recognized by content
 	MaxUnpacked int64  // bytes that compressed content may become in all; 0 means DefaultMaxUnpacked
+	SHA256      string // of the file in hexadecimal digits, when it is known
 }
 
 // Options say how a file is taken in.

@@ -12,7 +12,15 @@ import (
 // are checked once, at its end. When fill or the check fails, or ctx ends,
 // nothing is changed. Inside Once the transaction is that of Once.
 func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
-	err := db.transact(ctx, RebuildTransaction, func(c *sqlite.Conn) error { return fill(&Loader{db, c}) })
+	err := db.transact(ctx, RebuildTransaction, func(c *sqlite.Conn) error {
+		l := &Loader{db: db, c: c}
+		if err := fill(l); err != nil || !l.changed {
+			return err
+		}
+		// Once, at the end: SQLite reads its log again from a page on that is written
+		// twice in a transaction that does not fit into memory.
+		return changed(c)
+	})
 	if sqlite.FaultOf(err) == sqlite.Interrupted && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -21,8 +29,9 @@ func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
 
 // Loader makes tables and fills them inside the transaction of Load.
 type Loader struct {
-	db *DB
-	c  *sqlite.Conn
+	db      *DB
+	c       *sqlite.Conn
+	changed bool // the catalogue
 }
 
 // CreateTable creates a table of the given shape, without its indexes, and
@@ -36,7 +45,8 @@ func (l *Loader) CreateTable(shape Table) (Table, error) {
 	if err := faults.Err(); err != nil {
 		return shape, err
 	}
-	return l.db.createTable(l.c, shape)
+	l.changed = true
+	return l.db.makeTable(l.c, shape)
 }
 
 // Try runs fn and takes back what it did when it fails.
@@ -46,10 +56,8 @@ func (l *Loader) Try(fn func() error) error {
 
 // CreateIndex creates an index.
 func (l *Loader) CreateIndex(x Index) error {
-	if err := l.c.Exec(x.CreateSQL()); err != nil {
-		return err
-	}
-	return changed(l.c)
+	l.changed = true
+	return l.c.Exec(x.CreateSQL())
 }
 
 // Names returns the names, folded, that tables and indexes have already.

@@ -34,7 +34,8 @@ func (l *Loader) RestoreIdentities(described []TableDescription) (bool, error) {
 			return false, err
 		}
 	}
-	return true, changed(l.c)
+	l.changed = true
+	return true, nil
 }
 
 // identify sets ids and times, and reports whether the ids are all there,

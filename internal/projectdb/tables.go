@@ -122,6 +122,15 @@ func literal(v sqlite.Value) string {
 
 // createTable makes the table and its entries in the catalogue.
 func (db *DB) createTable(c *sqlite.Conn, t Table) (Table, error) {
+	created, err := db.makeTable(c, t)
+	if err == nil {
+		err = changed(c)
+	}
+	return created, err
+}
+
+// makeTable is createTable for who marks the catalogue as changed himself.
+func (db *DB) makeTable(c *sqlite.Conn, t Table) (Table, error) {
 	if err := refuseTakenName(c, t.Name, "table_name"); err != nil {
 		return t, err
 	}
@@ -138,9 +147,6 @@ func (db *DB) createTable(c *sqlite.Conn, t Table) (Table, error) {
 		if err := insertColumnEntry(c, t.ID, column.Name, now); err != nil {
 			return t, err
 		}
-	}
-	if err := changed(c); err != nil {
-		return t, err
 	}
 	created, err := reloadOne(c, t.ID)
 	if err != nil {
