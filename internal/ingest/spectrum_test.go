@@ -82,7 +82,7 @@ func TestEncodingsCanBeTold(t *testing.T) {
 	}
 	binary := "a,b\n" + strings.Repeat("\x01\x02\x03,\x04\n", 50)
 	path := write(t, "binary.csv", binary)
-	if _, err := Open(t.Context(), Opening{Path: path}); err == nil || !strings.Contains(err.Error(), "binary") {
+	if _, err := newProject(t).take(path, Options{}); err == nil || !strings.Contains(err.Error(), "binary") {
 		t.Fatalf("without being told: %v", err)
 	}
 	s, err := Open(t.Context(), Opening{Path: path, Kind: KindCSV})

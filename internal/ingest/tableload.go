@@ -79,11 +79,7 @@ func (t *tableLoad) progress(table string, before int64) func(rows, bytes int64)
 }
 
 func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report) error {
-	tables, err := l.Tables()
-	if err != nil {
-		return err
-	}
-	placed, err := t.place(ctx, tables)
+	placed, err := t.place(ctx, l.Tables())
 	if err != nil {
 		return err
 	}

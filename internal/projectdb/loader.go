@@ -12,15 +12,15 @@ import (
 // are checked once, at its end. When fill or the check fails, or ctx ends,
 // nothing is changed. Inside Once the transaction is that of Once.
 func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
-	err := db.transact(ctx, RebuildTransaction, func(c *sqlite.Conn) error {
-		l := &Loader{db: db, c: c}
+	err := db.transact(ctx, RebuildTransaction, db.withCatalogue(func(c *sqlite.Conn, before *catalogue) error {
+		l := &Loader{db: db, c: c, before: before}
 		if err := fill(l); err != nil || !l.changed {
 			return err
 		}
 		// Once, at the end: SQLite reads its log again from a page on that is written
 		// twice in a transaction that does not fit into memory.
 		return changed(c)
-	})
+	}))
 	if sqlite.FaultOf(err) == sqlite.Interrupted && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -31,6 +31,7 @@ func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
 type Loader struct {
 	db      *DB
 	c       *sqlite.Conn
+	before  *catalogue
 	changed bool // the catalogue
 }
 

@@ -25,13 +25,7 @@ func Stored(columnType string, v sqlite.Value) (sqlite.Value, error) {
 }
 
 // Tables returns every table as it was before the transaction.
-func (l *Loader) Tables() ([]Table, error) {
-	cat, err := l.db.catalogue(l.c)
-	if err != nil {
-		return nil, err
-	}
-	return cat.tables, nil
-}
+func (l *Loader) Tables() []Table { return l.before.tables }
 
 // Empty deletes every row of a table and returns how many there were. No
 // foreign key acts; those that are broken at the end fail the load.
