@@ -69,7 +69,7 @@ func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err erro
 		if err != nil {
 			return err
 		}
-		if c.db, err = openSQLite(ctx, []string{database}, s); err == nil {
+		if c.db, err = openSQLite(ctx, []string{database}, s, false); err == nil {
 			c.db.described = described
 		}
 		return err
@@ -230,7 +230,7 @@ func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error)
 		found.add("file", "It is in write-ahead mode and came without its log (the file that ends in -wal). Rows that stood only there are not among these.")
 	}
 	c.notes = append(c.notes, found...)
-	c.db, err = openSQLite(ctx, database, s)
+	c.db, err = openSQLite(ctx, database, s, p.kind != KindSQLite)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -282,20 +283,50 @@ func selectSQL(table, rowid string, columns []string) string {
 	return "SELECT " + strings.Join(list, ", ") + " FROM " + format.QuoteIdent(table) + " NOT INDEXED"
 }
 
-// eachBatch reads rows of the source to their end.
+// eachBatch reads rows of the source to their end, the next ones while some are
+// used. Until it returns, the source's connection is taken.
 func eachBatch(ctx context.Context, rows *sqlite.Stmt, use func(*sqlite.Batch) error) error {
-	var b sqlite.Batch
-	for more := true; more; {
+	full, empty := make(chan *sqlite.Batch), make(chan *sqlite.Batch, 2)
+	empty <- &sqlite.Batch{}
+	empty <- &sqlite.Batch{}
+	var failure error // of the reading, when full is closed
+	go func() {
+		defer close(full)
+		failure = readBatches(ctx, rows, full, empty)
+	}()
+	defer func() {
+		close(empty)
+		for range full { // until the connection is free
+		}
+	}()
+	for b := range full {
+		if err := use(b); err != nil {
+			return err
+		}
+		empty <- b
+	}
+	return failure
+}
+
+// readBatches fills batches to the last row, or until there are no more of them. A
+// panic is an error: it would end the whole process.
+func readBatches(ctx context.Context, rows *sqlite.Stmt, full chan<- *sqlite.Batch, empty <-chan *sqlite.Batch) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("read a database: panic: %v\n%s", fault, debug.Stack())
+		}
+	}()
+	for b := range empty {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		b.Reset(rows.Columns())
-		var err error
-		if more, err = rows.Fill(&b, batchRows, batchBytes); err != nil {
+		more, err := rows.Fill(b, batchRows, batchBytes)
+		if err != nil {
 			return damagedOnly(err)
 		}
-		if err := use(&b); err != nil {
-			return err
+		if full <- b; !more {
+			return nil
 		}
 	}
 	return nil

@@ -20,11 +20,15 @@ type sqliteFile struct {
 }
 
 // openSQLite opens a database, given as its file and perhaps its write-ahead
-// log, and makes sure that it is sound. A private copy, if one is needed, is
-// put into the scratch folder.
-func openSQLite(ctx context.Context, files []string, scratch *scratch) (*sqliteFile, error) {
+// log, and makes sure that it is sound, unless it was made here. A private copy, if
+// one is needed, is put into the scratch folder.
+func openSQLite(ctx context.Context, files []string, scratch *scratch, made bool) (*sqliteFile, error) {
 	f := &sqliteFile{}
-	if err := f.open(ctx, files, scratch); err != nil {
+	err := f.open(ctx, files, scratch)
+	if err == nil && !made {
+		err = f.check(ctx)
+	}
+	if err != nil {
 		f.Close()
 		return nil, cmp.Or(ctx.Err(), err)
 	}
@@ -55,7 +59,7 @@ func (f *sqliteFile) open(ctx context.Context, files []string, scratch *scratch)
 			return damaged(err)
 		}
 	}
-	return f.check()
+	return nil
 }
 
 // usesWAL reports whether the header says that the database is in write-ahead
@@ -116,7 +120,8 @@ func setRollbackMode(path string) (err error) {
 
 // check refuses a database whose structure is damaged. What quick_check says of
 // single values is left to the copying: it finds the same.
-func (f *sqliteFile) check() error {
+func (f *sqliteFile) check(ctx context.Context) error {
+	defer f.Interrupt(ctx)()
 	var finding string
 	err := f.Query("PRAGMA quick_check(1000000)", nil, func(s *sqlite.Stmt) error {
 		if text := s.Text(0); finding == "" && !aboutValues(text) {
