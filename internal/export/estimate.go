@@ -49,7 +49,7 @@ func (l layout) sample(s *source, t *projectdb.Table) (sample, error) {
 		return sample{}, err
 	}
 	defer scan.Close()
-	return l.sampleRows(tableRef{t.ID, t.Name}, scan.Columns, scan.Next)
+	return l.sampleRows(tableRef{id: t.ID, name: t.Name}, scan.Columns, scan.Next)
 }
 
 func (l layout) sampleRows(t tableRef, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (result sample, err error) {

@@ -102,7 +102,7 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 		if err != nil {
 			return err
 		}
-		err = p.look(l, tableRef{t.ID, t.Name}, &r.manifest.Tables[i].RowsExpected, scan, deadline)
+		err = p.look(l, tableRef{id: t.ID, name: t.Name}, &r.manifest.Tables[i].RowsExpected, scan, deadline)
 		scan.Close()
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 type tableRef struct {
 	id   int64
 	name string
+	rows int64 // 0 when they are not counted
 }
 
 // tableWriter returns a writer of one table's rows as a file of the format
@@ -17,7 +18,7 @@ type tableRef struct {
 func (l layout) tableWriter(w io.Writer, t tableRef, columns []format.Column) (format.TableWriter, error) {
 	switch l.format.table {
 	case "xlsx":
-		return format.NewXLSX(w, columns, format.XLSXOptions{Sheet: t.name, Split: l.work.Split, Modified: l.at})
+		return format.NewXLSX(w, columns, format.XLSXOptions{Sheet: t.name, Split: l.work.Split, Rows: t.rows, Modified: l.at})
 	case "parquet":
 		return format.NewParquet(w, columns)
 	}
@@ -43,8 +44,9 @@ func (j *job) writeTables(s *source, l layout, w io.Writer) (*memberZIP, error) 
 				return zip, err
 			}
 		}
-		err := j.writeTable(s, t, &j.record.manifest.Tables[i], func(columns []format.Column) (format.TableWriter, error) {
-			return l.tableWriter(w, tableRef{t.ID, t.Name}, columns)
+		result := &j.record.manifest.Tables[i]
+		err := j.writeTable(s, t, result, func(columns []format.Column) (format.TableWriter, error) {
+			return l.tableWriter(w, tableRef{t.ID, t.Name, result.RowsExpected}, columns)
 		})
 		if err != nil {
 			return zip, err

@@ -24,6 +24,7 @@ const (
 type XLSXOptions struct {
 	Sheet    string    // name of the sheet; adapted to what Excel allows
 	Split    bool      // go on in another sheet where one is full, instead of failing
+	Rows     int64     // that will come, so that too many fail before the first; 0 when that is not known
 	Modified time.Time // of the workbook and its parts; zero for none
 }
 
@@ -55,6 +56,9 @@ type XLSX struct {
 func NewXLSX(w io.Writer, columns []Column, o XLSXOptions) (*XLSX, error) {
 	if len(columns) > XLSXColumns {
 		return nil, &LimitError{Reason: fmt.Sprintf("there are %d columns, and Excel's sheets have %d", len(columns), XLSXColumns)}
+	}
+	if o.Rows > XLSXRows-1 && !o.Split {
+		return nil, tooManyRows(strconv.FormatInt(o.Rows, 10))
 	}
 	x := &XLSX{zip: NewZIP(w), columns: columns, options: o}
 	for i := range columns {
@@ -118,9 +122,15 @@ func (x *XLSX) part(name, text string) error {
 	return err
 }
 
+func tooManyRows(rows string) *LimitError {
+	return &LimitError{Reason: fmt.Sprintf("there are %s rows, and Excel's sheets have %d with the header; split goes on in further sheets", rows, XLSXRows)}
+}
+
 func (x *XLSX) nextSheet() error {
 	if !x.options.Split {
-		return &LimitError{Row: x.before + XLSXRows, Reason: fmt.Sprintf("there are more than %d rows, and Excel's sheets have %d with the header; split goes on in further sheets", XLSXRows-1, XLSXRows)}
+		e := tooManyRows(fmt.Sprintf("more than %d", XLSXRows-1))
+		e.Row = x.before + XLSXRows
+		return e
 	}
 	if err := x.endSheet(); err != nil {
 		return err

@@ -229,6 +229,14 @@ func TestXLSXRowsBeyondTheLimit(t *testing.T) {
 	if err := fill(w); !errors.As(err, &fault) || fault.Row != 1<<20 || err.Error() != "there are more than 1048575 rows, and Excel's sheets have 1048576 with the header; split goes on in further sheets" {
 		t.Errorf("got %v, row %d", err, fault.Row)
 	}
+	var nothing bytes.Buffer
+	_, err = NewXLSX(&nothing, columns("a"), XLSXOptions{Rows: 1 << 20})
+	if !errors.As(err, &fault) || err.Error() != "there are 1048576 rows, and Excel's sheets have 1048576 with the header; split goes on in further sheets" || nothing.Len() > 0 {
+		t.Errorf("when the rows are known before: %v, %d bytes", err, nothing.Len())
+	}
+	if _, err = NewXLSX(io.Discard, columns("a"), XLSXOptions{Rows: 1<<20 - 1}); err != nil {
+		t.Error(err)
+	}
 	var file bytes.Buffer
 	w, err = NewXLSX(&file, columns("a"), XLSXOptions{Sheet: "numbers", Split: true})
 	if err != nil {

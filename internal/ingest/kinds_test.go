@@ -178,6 +178,10 @@ func TestSheets(t *testing.T) {
 	if got := types(report); report.Tables[0].Name != "Data" || got != "A TEXT, B ANY" {
 		t.Errorf("table %s: %s", report.Tables[0].Name, got)
 	}
+	other := write(t, "other.csv", "a\n1\n")
+	if _, err = p.take(other, Options{Sheet: "Data"}); err == nil || !strings.Contains(err.Error(), "no Excel workbook") {
+		t.Errorf("got %v", err)
+	}
 	if _, err = p.take(path, Options{Sheet: "Dta"}); err == nil || !strings.Contains(err.Error(), "did you mean Data?") {
 		t.Errorf("got %v", err)
 	}

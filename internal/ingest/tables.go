@@ -24,6 +24,7 @@ type tableSource struct {
 	nul  bool   // such text may hold NUL characters: nothing is detected by its content
 	open func(ctx context.Context) (tableRows, error)
 
+	sheet   bool // of a workbook
 	rowless bool // there are no rows, and so nothing tells the columns
 }
 
@@ -370,7 +371,7 @@ func sheets(ctx context.Context, path, name string, o Options) ([]tableSource, e
 	}
 	var tables []tableSource
 	for _, sheet := range names {
-		t := tableSource{name: sheet}
+		t := tableSource{name: sheet, sheet: true}
 		if len(names) == 1 && o.Sheet == "" {
 			t.name = name
 		}

@@ -32,6 +32,9 @@ func assign(tables []tableSource, o Options) (assigned []assignment, said notes,
 	if len(tables) > 1 {
 		faults.Merge("", o.Target.onlyForOne())
 	}
+	if o.Sheet != "" && !slices.ContainsFunc(tables, func(t tableSource) bool { return t.sheet }) {
+		faults.Add("sheet", "The file is no Excel workbook.")
+	}
 	for _, t := range tables {
 		if !o.wants(t.name) {
 			continue
