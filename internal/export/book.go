@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -79,7 +78,11 @@ END;
 
 // book is exports.db: what was ordered and what became of it.
 type book struct {
-	db *sqlite.DB
+	jobs.Book[record]
+}
+
+func newBook(db *sqlite.DB) book {
+	return book{jobs.Book[record]{DB: db, Table: "exports", Job: "export", Columns: columns, Scan: scanRecord}}
 }
 
 // record is an export as the book has it.
@@ -100,29 +103,6 @@ type record struct {
 // file returns the name of the artifact in the folder of its project.
 func (r *record) file() string { return r.manifest.ID + "." + r.ext }
 
-// explain turns what SQLite says into what a client may see.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, sqlite.ErrClosed):
-		return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
-	case sqlite.FaultOf(err) == sqlite.Full:
-		return storageFull(err)
-	}
-	return err
-}
-
-func storageFull(err error) error {
-	return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written.").Because(err)
-}
-
-// write runs fn in a write transaction. fn may run more than once.
-func (b book) write(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
-	if err := b.db.Write(ctx, fn); err != nil {
-		return fmt.Errorf("%s: %w", action, explain(err))
-	}
-	return nil
-}
-
 func (b book) add(ctx context.Context, r *record) error {
 	manifest, err := json.Marshal(r.manifest)
 	if err != nil {
@@ -137,7 +117,7 @@ func (b book) add(ctx context.Context, r *record) error {
 	if err != nil {
 		return fmt.Errorf("encode the tables of %s: %w", r.manifest.ID, err)
 	}
-	return b.write(ctx, "enter the export "+r.manifest.ID, func(c *sqlite.Conn) error {
+	return b.Write(ctx, "enter the export "+r.manifest.ID, func(c *sqlite.Conn) error {
 		if r.receipt != nil {
 			if err := r.receipt.keep(c, r.projectID, r.manifest.ID); err != nil {
 				return err
@@ -159,100 +139,19 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 		projectID: s.Int(0),
 		attempt:   s.Int(2),
 		life:      time.Duration(s.Int(3)) * time.Millisecond,
+		settled:   jobs.MomentOf(s, 4),
+		expires:   jobs.MomentOf(s, 5),
 		failure:   problem.Code(s.Text(6)),
 		ext:       s.Text(7),
 		store:     s.Text(8),
 	}
-	if !s.IsNull(4) {
-		r.settled = time.UnixMilli(s.Int(4))
-	}
-	if !s.IsNull(5) {
-		r.expires = time.UnixMilli(s.Int(5))
-	}
 	for i, into := range []any{&r.work, &r.manifest.TableIDs, &r.manifest} {
 		if err := json.Unmarshal([]byte(s.Text(9+i)), into); err != nil {
-			return nil, fmt.Errorf("decode an entry of the book of exports: %w", err)
+			return nil, err
 		}
 	}
 	r.manifest.Status = Status(s.Text(1))
 	return r, nil
-}
-
-// find returns one export of a project, or not_found.
-func (b book) find(ctx context.Context, projectID int64, id string) (r *record, err error) {
-	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
-		r, err = findRecord(c, projectID, id)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the export %s: %w", id, explain(err))
-	}
-	return r, nil
-}
-
-func findRecord(c *sqlite.Conn, projectID int64, id string) (r *record, err error) {
-	const query = "SELECT " + columns + " FROM exports WHERE id = ? AND project_id = ?"
-	err = c.Query(query, []any{id, projectID}, func(s *sqlite.Stmt) error {
-		r, err = scanRecord(s)
-		return err
-	})
-	if err == nil && r == nil {
-		err = problem.NotFound("The export", id)
-	}
-	return r, err
-}
-
-// errStop ends a walk early.
-var errStop = errors.New("enough")
-
-// walk calls fn with each export of a project, newest first, until it returns
-// errStop.
-func (b book) walk(ctx context.Context, projectID int64, fn func(*record) error) error {
-	const query = "SELECT " + columns + " FROM exports WHERE project_id = ? ORDER BY seq DESC"
-	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
-		return c.Query(query, []any{projectID}, func(s *sqlite.Stmt) error {
-			r, err := scanRecord(s)
-			if err != nil {
-				return err
-			}
-			return fn(r)
-		})
-	})
-	if err != nil && !errors.Is(err, errStop) {
-		return fmt.Errorf("list the exports of project %d: %w", projectID, explain(err))
-	}
-	return nil
-}
-
-// claim takes the next pending job and marks it as running; nil when there is
-// none. Of the projects with fewer than perProject running jobs, the one is
-// served whose last turn is longest ago, and of its jobs the oldest.
-func (b book) claim(ctx context.Context, perProject int) (r *record, err error) {
-	err = b.write(ctx, "claim an export", func(c *sqlite.Conn) error {
-		r = nil
-		id, err := jobs.Claim(c, "exports", perProject)
-		if err != nil || id == "" {
-			return err
-		}
-		return c.Query("SELECT "+columns+" FROM exports WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
-			r, err = scanRecord(s)
-			return err
-		})
-	})
-	return r, err
-}
-
-// queue returns the places of the pending jobs in the order in which claim
-// would take them, from 1: of each project one after the other.
-func (b book) queue(ctx context.Context) (places map[string]int64, err error) {
-	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
-		places, err = jobs.Queue(c, "exports")
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the queue of exports: %w", explain(err))
-	}
-	return places, nil
 }
 
 // settle enters what became of a running job. It reports false when the job
@@ -266,32 +165,17 @@ func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("encode the tables of %s: %w", r.manifest.ID, err)
 	}
-	err = b.write(ctx, "settle the export "+r.manifest.ID, func(c *sqlite.Conn) error {
+	err = b.Write(ctx, "settle the export "+r.manifest.ID, func(c *sqlite.Conn) error {
 		err := c.Exec(`
 UPDATE exports
 SET status = ?, settled_at = ?, expires_at = ?, failure = ?, store = ?, manifest = ?, table_ids = ?
 WHERE id = ? AND status = 'running'`,
-			string(r.manifest.Status), millis(r.settled), millis(r.expires), string(r.failure),
+			string(r.manifest.Status), jobs.Moment(r.settled), jobs.Moment(r.expires), string(r.failure),
 			r.store, string(manifest), string(tableIDs), r.manifest.ID)
 		done = c.Changes() == 1
 		return err
 	})
 	return done && err == nil, err
-}
-
-func millis(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UnixMilli()
-}
-
-// putBack makes a running job pending again that was stopped through no fault
-// of its own.
-func (b book) putBack(ctx context.Context, id string) error {
-	return b.write(ctx, "put the export "+id+" back", func(c *sqlite.Conn) error {
-		return jobs.PutBack(c, "exports", id)
-	})
 }
 
 // maxAttempts is how often a job may begin.
@@ -300,7 +184,7 @@ const maxAttempts = 3
 // recover settles what a crash has interrupted: running jobs are pending
 // again, up to maxAttempts.
 func (b book) recover(ctx context.Context, now time.Time) error {
-	return b.write(ctx, "take up interrupted exports", func(c *sqlite.Conn) error {
+	return b.Write(ctx, "take up interrupted exports", func(c *sqlite.Conn) error {
 		err := c.Exec(`
 UPDATE exports
 SET status = 'failed', settled_at = ?, failure = ?,
@@ -318,8 +202,8 @@ WHERE status = 'running' AND attempt >= ?`,
 // withdraw takes an export out of the book, or marks it as canceled when it is
 // not settled, and returns it as it was before.
 func (b book) withdraw(ctx context.Context, projectID int64, id string, now time.Time) (before *record, err error) {
-	err = b.write(ctx, "withdraw the export "+id, func(c *sqlite.Conn) error {
-		before, err = findRecord(c, projectID, id)
+	err = b.Write(ctx, "withdraw the export "+id, func(c *sqlite.Conn) error {
+		before, err = b.Get(c, projectID, id)
 		if err != nil {
 			return err
 		}
@@ -335,40 +219,25 @@ WHERE id = ?`, now.UnixMilli(), timestamp(now), id)
 	return before, err
 }
 
-func (b book) removeProject(ctx context.Context, projectID int64) error {
-	return b.write(ctx, fmt.Sprintf("remove the exports of project %d", projectID), func(c *sqlite.Conn) error {
-		if err := c.Exec("DELETE FROM receipts WHERE project_id = ?", projectID); err != nil {
-			return err
-		}
-		return c.Exec("DELETE FROM exports WHERE project_id = ?", projectID)
-	})
-}
-
 // artifacts returns the exports whose artifact is in the folder, by id, with
 // their projects.
 func (b book) artifacts(ctx context.Context) (map[string]int64, error) {
 	ready := map[string]int64{}
-	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
+	err := b.Read(ctx, "list the artifacts", func(c *sqlite.Conn) error {
 		return c.Query("SELECT id, project_id FROM exports WHERE status = 'ready' AND store = ''", nil, func(s *sqlite.Stmt) error {
 			ready[s.Text(0)] = s.Int(1)
 			return nil
 		})
 	})
-	return ready, explain(err)
+	return ready, err
 }
 
 // expire marks ready exports as expired whose time had come by then, and
 // returns them. Manifests that have been kept long enough are removed.
 func (b book) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
-	err = b.write(ctx, "expire exports", func(c *sqlite.Conn) error {
-		expired = nil
-		const query = "SELECT " + columns + " FROM exports WHERE status = 'ready' AND expires_at <= ?"
-		err := c.Query(query, []any{then.UnixMilli()}, func(s *sqlite.Stmt) error {
-			r, err := scanRecord(s)
-			expired = append(expired, r)
-			return err
-		})
-		if err != nil {
+	err = b.Write(ctx, "expire exports", func(c *sqlite.Conn) error {
+		var err error
+		if expired, err = b.Select(c, "status = 'ready' AND expires_at <= ?", then.UnixMilli()); err != nil {
 			return err
 		}
 		if len(expired) > 0 {

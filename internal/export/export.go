@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,28 +62,21 @@ type Config struct {
 
 func (c *Config) setDefaults() {
 	const day = 24 * time.Hour
-	setDefault(&c.DefaultLife, day)
-	setDefault(&c.MaxLife, max(30*day, c.DefaultLife))
-	setDefault(&c.KeepManifests, 7*day)
-	setDefault(&c.SweepInterval, time.Minute)
-	setDefault(&c.QueryTimeout, 10*time.Minute)
-	setDefault(&c.Workers, 2)
-	setDefault(&c.PerProject, 1)
-	setDefault(&c.StorePause, time.Second)
+	c.DefaultLife = cmp.Or(c.DefaultLife, day)
+	c.MaxLife = cmp.Or(c.MaxLife, max(30*day, c.DefaultLife))
+	c.KeepManifests = cmp.Or(c.KeepManifests, 7*day)
+	c.SweepInterval = cmp.Or(c.SweepInterval, time.Minute)
+	c.QueryTimeout = cmp.Or(c.QueryTimeout, 10*time.Minute)
+	c.Workers = cmp.Or(c.Workers, 2)
+	c.PerProject = cmp.Or(c.PerProject, 1)
+	c.StorePause = cmp.Or(c.StorePause, time.Second)
 	if c.FreeSpace == nil {
 		c.FreeSpace = disk.Space
 	}
 	if c.Failpoint == nil {
 		c.Failpoint = func(string) {}
 	}
-	setDefault(&c.Log, slog.New(slog.DiscardHandler))
-}
-
-func setDefault[T comparable](value *T, otherwise T) {
-	var zero T
-	if *value == zero {
-		*value = otherwise
-	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 }
 
 // Exports is the book of exports, the folder of artifacts, and the workers that
@@ -128,7 +122,7 @@ func Open(config Config) (*Exports, error) {
 		log:      config.Log,
 		now:      config.Now,
 		random:   config.Random,
-		book:     book{db},
+		book:     newBook(db),
 		folder:   folder,
 		crew:     jobs.NewCrew(),
 		cpus:     make(chan struct{}, processors),
@@ -167,7 +161,7 @@ func (e *Exports) Stop() { e.crew.Stop() }
 // Close stops the jobs, waits for them, and closes the book.
 func (e *Exports) Close() error {
 	e.crew.Close()
-	return errors.Join(e.closeBuckets(), e.book.db.Close())
+	return errors.Join(e.closeBuckets(), e.book.DB.Close())
 }
 
 // Get returns the manifest of an export of a project, or not_found.
@@ -213,28 +207,15 @@ func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 	if err != nil {
 		return nil, false, err
 	}
-	setDefault(&o.Limit, 50)
-	queue, err := e.book.queue(ctx)
+	queue, err := e.book.Queue(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	list = []Manifest{}
 	present := e.presentOf(ctx, projectID)
-	err = e.book.walk(ctx, projectID, func(r *record) error {
-		m := e.asOfNow(r, queue, present)
-		switch {
-		case status != "" && m.Status != status, o.Visible != nil && !o.Visible(&m):
-		case o.Offset > 0:
-			o.Offset--
-		case len(list) == o.Limit:
-			more = true
-			return errStop
-		default:
-			list = append(list, m)
-		}
-		return nil
+	return jobs.Page(ctx, e.book.Book, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *record) (m Manifest, wanted bool) {
+		m = e.asOfNow(r, queue, present)
+		return m, (status == "" || m.Status == status) && (o.Visible == nil || o.Visible(&m))
 	})
-	return list, more, err
 }
 
 // Wait returns the manifest when the job is settled, or as it stands when ctx
@@ -253,13 +234,13 @@ func (e *Exports) Wait(ctx context.Context, projectID int64, id string) (Manifes
 }
 
 func (e *Exports) look(ctx context.Context, projectID int64, id string) (Manifest, *record, error) {
-	r, err := e.book.find(ctx, projectID, id)
+	r, err := e.book.Find(ctx, projectID, id)
 	if err != nil {
 		return Manifest{}, nil, err
 	}
 	var queue map[string]int64
 	if r.manifest.Status == Pending {
-		if queue, err = e.book.queue(ctx); err != nil {
+		if queue, err = e.book.Queue(ctx); err != nil {
 			return Manifest{}, nil, err
 		}
 	}
@@ -296,7 +277,7 @@ func (a *Artifact) Link(ctx context.Context) (string, error) { return a.link(ctx
 // not_found, export_not_ready, export_failed or export_expired; while its store
 // cannot be reached it is busy.
 func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (a Artifact, err error) {
-	r, err := e.book.find(ctx, projectID, id)
+	r, err := e.book.Find(ctx, projectID, id)
 	if err != nil {
 		return a, err
 	}
@@ -347,7 +328,7 @@ func (e *Exports) Delete(ctx context.Context, projectID int64, id string) error 
 // RemoveProject removes every export of a project, after the project itself
 // cannot be reached any more.
 func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
-	if err := e.book.removeProject(ctx, projectID); err != nil {
+	if err := e.book.RemoveProject(ctx, projectID); err != nil {
 		return err
 	}
 	e.crew.TellSettled()

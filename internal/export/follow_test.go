@@ -79,7 +79,7 @@ func TestQueuePositionIsTheOrderOfClaims(t *testing.T) {
 		f.create(Order{Project: ProjectRef{id, fmt.Sprintf("p%d", id)}, Kind: SchemaExport})
 	}
 	f.claimed() // gives project 2 a turn
-	places, err := f.book.queue(background)
+	places, err := f.book.Queue(background)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -17,20 +16,20 @@ type leftover struct {
 
 // addLeftover enters the object that a job will upload.
 func (b book) addLeftover(ctx context.Context, r *record) error {
-	return b.write(ctx, "enter the upload of "+r.manifest.ID, func(c *sqlite.Conn) error {
+	return b.Write(ctx, "enter the upload of "+r.manifest.ID, func(c *sqlite.Conn) error {
 		return c.Exec("INSERT OR IGNORE INTO leftovers (store, key, export_id) VALUES (?, ?, ?)", r.store, r.key(), r.manifest.ID)
 	})
 }
 
 func (b book) removeLeftover(ctx context.Context, l leftover) error {
-	return b.write(ctx, "forget the object "+l.key, func(c *sqlite.Conn) error {
+	return b.Write(ctx, "forget the object "+l.key, func(c *sqlite.Conn) error {
 		return c.Exec("DELETE FROM leftovers WHERE store = ? AND key = ?", l.store, l.key)
 	})
 }
 
 // leftovers returns the objects in a bucket that no job is going to upload.
 func (b book) leftovers(ctx context.Context, store string) (all []leftover, err error) {
-	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
+	err = b.Read(ctx, "list what is left in the store", func(c *sqlite.Conn) error {
 		return c.Query(`
 SELECT key, export_id FROM leftovers
 WHERE store = ? AND NOT EXISTS (SELECT 1 FROM exports WHERE id = export_id AND status IN ('pending', 'running'))`,
@@ -39,10 +38,7 @@ WHERE store = ? AND NOT EXISTS (SELECT 1 FROM exports WHERE id = export_id AND s
 				return nil
 			})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list what is left in the store: %w", explain(err))
-	}
-	return all, nil
+	return all, err
 }
 
 // sweepBuckets removes what is left in the buckets. A bucket that fails is left

@@ -327,7 +327,7 @@ func TestRemoveProject(t *testing.T) {
 // running makes the book say that a worker is at the job.
 func (f *fixture) claimed() *record {
 	f.t.Helper()
-	r, err := f.book.claim(background, f.Exports.config.PerProject)
+	r, err := f.book.Claim(background, f.Exports.config.PerProject, nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -32,7 +31,7 @@ func (e *Exports) Recall(ctx context.Context, projectID int64, r projectdb.Recei
 // findReceipt returns the id of the export that is kept for r, or "".
 func (b book) findReceipt(ctx context.Context, projectID int64, r receipt) (id string, err error) {
 	const query = "SELECT request = ?, export_id FROM receipts WHERE project_id = ? AND token_id = ? AND key = ? AND created_at > ?"
-	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
+	err = b.Read(ctx, "look for a receipt", func(c *sqlite.Conn) error {
 		return c.Query(query, []any{r.Request[:], projectID, r.TokenID, r.Key, r.oldest()}, func(s *sqlite.Stmt) error {
 			if s.Int(0) == 0 {
 				return projectdb.ErrOtherRequest
@@ -41,10 +40,7 @@ func (b book) findReceipt(ctx context.Context, projectID int64, r receipt) (id s
 			return nil
 		})
 	})
-	if err != nil {
-		return "", fmt.Errorf("look for a receipt: %w", explain(err))
-	}
-	return id, nil
+	return id, err
 }
 
 // oldest is when the receipts were made that end at the time of r.
@@ -67,7 +63,7 @@ WHERE created_at <= ?`,
 
 // sweepReceipts removes the receipts that had ended by then.
 func (b book) sweepReceipts(ctx context.Context, then time.Time) error {
-	return b.write(ctx, "sweep receipts", func(c *sqlite.Conn) error {
+	return b.Write(ctx, "sweep receipts", func(c *sqlite.Conn) error {
 		return c.Exec("DELETE FROM receipts WHERE created_at <= ?", (&receipt{at: then}).oldest())
 	})
 }

@@ -15,7 +15,7 @@ import (
 // receipts counts those that are kept.
 func (f *fixture) receipts() (n int64) {
 	f.t.Helper()
-	err := f.book.db.Read(background, func(c *sqlite.Conn) (err error) {
+	err := f.book.DB.Read(background, func(c *sqlite.Conn) (err error) {
 		n, err = c.Int("SELECT count(*) FROM receipts")
 		return err
 	})

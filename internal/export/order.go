@@ -111,7 +111,7 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 		return Manifest{}, err
 	}
 	m := r.manifest
-	if queue, err := e.book.queue(ctx); err == nil { // the order is entered, with or without its place
+	if queue, err := e.book.Queue(ctx); err == nil { // the order is entered, with or without its place
 		m.Progress.QueuePosition = queue[m.ID]
 	}
 	e.crew.Wake()

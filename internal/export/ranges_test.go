@@ -325,7 +325,7 @@ func TestPanicFailsOneJob(t *testing.T) {
 	f.project(shop.ID, small)
 	spoilt := f.create(Order{Kind: TableExport, Table: "contacts", CSV: CSVOptions{Profile: "excel"}})
 	sound := f.create(Order{Kind: TableExport, Table: "contacts"})
-	err := f.book.write(background, "spoil an order", func(c *sqlite.Conn) error {
+	err := f.book.Write(background, "spoil an order", func(c *sqlite.Conn) error {
 		return c.Exec("UPDATE exports SET work = replace(work, ?, ?) WHERE id = ?", `"delimiter":","`, `"delimiter":""`, spoilt.ID)
 	})
 	if err != nil {

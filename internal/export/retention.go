@@ -28,10 +28,8 @@ func (e *Exports) retain(ctx context.Context, projectID int64) {
 // retain marks exports of a project as expired that are ready and, counted from
 // the newest, beyond count or bytes, and returns them; 0 is no limit.
 func (b book) retain(ctx context.Context, projectID, count, bytes int64, now time.Time) (excess []*record, err error) {
-	err = b.write(ctx, "expire exports beyond the limits", func(c *sqlite.Conn) error {
-		excess = nil
-		const query = `
-SELECT ` + columns + ` FROM exports WHERE id IN (
+	err = b.Write(ctx, "expire exports beyond the limits", func(c *sqlite.Conn) error {
+		const beyond = `id IN (
 	SELECT id FROM (
 		SELECT id, row_number() OVER newest AS nth, sum(json_extract(manifest, '$.size_bytes')) OVER newest AS bytes
 		FROM exports
@@ -40,12 +38,8 @@ SELECT ` + columns + ` FROM exports WHERE id IN (
 	)
 	WHERE nth > 1 AND (?2 > 0 AND nth > ?2 OR ?3 > 0 AND bytes > ?3)
 )`
-		err := c.Query(query, []any{projectID, count, bytes}, func(s *sqlite.Stmt) error {
-			r, err := scanRecord(s)
-			excess = append(excess, r)
-			return err
-		})
-		if err != nil {
+		var err error
+		if excess, err = b.Select(c, beyond, projectID, count, bytes); err != nil {
 			return err
 		}
 		for _, r := range excess {

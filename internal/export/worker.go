@@ -13,7 +13,7 @@ import (
 // claim takes the next job, or nil, out of the book, and returns what makes it.
 func (e *Exports) claim() (run func(), err error) {
 	j, err := e.running.Claim(func() (id string, j *job, err error) {
-		r, err := e.book.claim(e.crew.Stopped, e.config.PerProject)
+		r, err := e.book.Claim(e.crew.Stopped, e.config.PerProject, nil)
 		if r == nil || err != nil {
 			return "", nil, err
 		}
@@ -42,7 +42,7 @@ func (e *Exports) runJob(j *job) {
 }
 
 func (e *Exports) putBack(j *job) {
-	if err := e.book.putBack(context.Background(), j.record.manifest.ID); err != nil {
+	if err := e.book.PutBack(context.Background(), j.record.manifest.ID); err != nil {
 		// The next Open does the same.
 		e.log.Error("stop an export", "export", j.record.manifest.ID, "error", err)
 	}

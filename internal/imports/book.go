@@ -57,7 +57,11 @@ CREATE INDEX receipts_by_age ON receipts (created_at);
 
 // book is imports.db: what was sent and what became of it.
 type book struct {
-	db *sqlite.DB
+	jobs.Book[record]
+}
+
+func newBook(db *sqlite.DB) book {
+	return book{jobs.Book[record]{DB: db, Table: "imports", Job: "import", Columns: columns, Scan: scanRecord}}
 }
 
 // record is an import as the book has it.
@@ -80,33 +84,6 @@ type work struct {
 	SHA256     string      // that the sender has promised, in hexadecimal digits; "" for none
 	Keyed      *keyed      // of the call that has made the import; nil for none
 	Metadata   string      // of an upload in parts, as its sender has put it
-}
-
-// explain turns what SQLite says into what a client may see.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, sqlite.ErrClosed):
-		return errStopping()
-	case sqlite.FaultOf(err) == sqlite.Full:
-		return storageFull(err)
-	}
-	return err
-}
-
-func errStopping() error {
-	return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
-}
-
-func storageFull(err error) error {
-	return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was imported.").Because(err)
-}
-
-// write runs fn in a write transaction. fn may run more than once.
-func (b book) write(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
-	if err := b.db.Write(ctx, fn); err != nil {
-		return fmt.Errorf("%s: %w", action, explain(err))
-	}
-	return nil
 }
 
 // bookOptions keep what a file holds as it is: a text that is not UTF-8 does
@@ -140,7 +117,7 @@ func (b book) add(ctx context.Context, r *record, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return b.write(ctx, "enter the import "+r.manifest.ID, func(c *sqlite.Conn) error {
+	return b.Write(ctx, "enter the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		if r.resumable {
 			if err := r.work.Keyed.keep(c, r.projectID, r.manifest.ID, "", now); err != nil {
 				return err
@@ -149,7 +126,7 @@ func (b book) add(ctx context.Context, r *record, now time.Time) error {
 		return c.Exec(`
 INSERT INTO imports (id, project_id, status, expires_at, resumable, work, manifest)
 VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			r.manifest.ID, r.projectID, string(r.manifest.Status), millis(r.expires), r.resumable, work, manifest)
+			r.manifest.ID, r.projectID, string(r.manifest.Status), jobs.Moment(r.expires), r.resumable, work, manifest)
 	})
 }
 
@@ -157,72 +134,28 @@ VALUES (?, ?, ?, ?, ?, ?, ?)`,
 const columns = "project_id, status, attempt, begun_at, settled_at, expires_at, resumable, work, manifest"
 
 func scanRecord(s *sqlite.Stmt) (*record, error) {
-	r := &record{projectID: s.Int(0), attempt: s.Int(2), resumable: s.Int(6) != 0}
-	for i, at := range []*time.Time{&r.begun, &r.settled, &r.expires} {
-		if !s.IsNull(3 + i) {
-			*at = time.UnixMilli(s.Int(3 + i))
-		}
+	r := &record{
+		projectID: s.Int(0),
+		attempt:   s.Int(2),
+		begun:     jobs.MomentOf(s, 3),
+		settled:   jobs.MomentOf(s, 4),
+		expires:   jobs.MomentOf(s, 5),
+		resumable: s.Int(6) != 0,
 	}
 	for i, into := range []any{&r.work, &r.manifest} {
 		if err := json.Unmarshal([]byte(s.Text(7+i)), into, bookOptions); err != nil {
-			return nil, fmt.Errorf("decode an entry of the book of imports: %w", err)
+			return nil, err
 		}
 	}
 	r.manifest.Status = Status(s.Text(1))
 	return r, nil
 }
 
-// find returns one import of a project, or not_found.
-func (b book) find(ctx context.Context, projectID int64, id string) (r *record, err error) {
-	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
-		r, err = findRecord(c, projectID, id)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the import %s: %w", id, explain(err))
-	}
-	return r, nil
-}
-
-func findRecord(c *sqlite.Conn, projectID int64, id string) (r *record, err error) {
-	const query = "SELECT " + columns + " FROM imports WHERE id = ? AND project_id = ?"
-	err = c.Query(query, []any{id, projectID}, func(s *sqlite.Stmt) error {
-		r, err = scanRecord(s)
-		return err
-	})
-	if err == nil && r == nil {
-		err = problem.NotFound("The import", id)
-	}
-	return r, err
-}
-
-// errStop ends a walk early.
-var errStop = errors.New("enough")
-
-// walk calls fn with each import of a project, newest first, until it returns
-// errStop.
-func (b book) walk(ctx context.Context, projectID int64, fn func(*record) error) error {
-	const query = "SELECT " + columns + " FROM imports WHERE project_id = ? ORDER BY seq DESC"
-	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
-		return c.Query(query, []any{projectID}, func(s *sqlite.Stmt) error {
-			r, err := scanRecord(s)
-			if err != nil {
-				return err
-			}
-			return fn(r)
-		})
-	})
-	if err != nil && !errors.Is(err, errStop) {
-		return fmt.Errorf("list the imports of project %d: %w", projectID, explain(err))
-	}
-	return nil
-}
-
 // change reads an import, lets fn change it, and writes it back, in one
 // transaction. An error of fn is returned and changes nothing.
 func (b book) change(ctx context.Context, projectID int64, id string, fn func(*sqlite.Conn, *record) error) (r *record, err error) {
-	err = b.write(ctx, "change the import "+id, func(c *sqlite.Conn) error {
-		r, err = findRecord(c, projectID, id)
+	err = b.Write(ctx, "change the import "+id, func(c *sqlite.Conn) error {
+		r, err = b.Get(c, projectID, id)
 		if err == nil {
 			err = fn(c, r)
 		}
@@ -243,7 +176,7 @@ func update(c *sqlite.Conn, r *record) error {
 UPDATE imports
 SET status = ?, attempt = ?, begun_at = ?, settled_at = ?, expires_at = ?, work = ?, manifest = ?
 WHERE id = ?`,
-		string(r.manifest.Status), r.attempt, millis(r.begun), millis(r.settled), millis(r.expires), work, manifest, r.manifest.ID)
+		string(r.manifest.Status), r.attempt, jobs.Moment(r.begun), jobs.Moment(r.settled), jobs.Moment(r.expires), work, manifest, r.manifest.ID)
 }
 
 // keepRejects stores the rows that a job has refused, in the place of those of
@@ -259,13 +192,13 @@ func keepRejects(c *sqlite.Conn, id string, rejects []ingest.Reject) error {
 // readRejects returns the rows that an import of a project has refused.
 func (b book) readRejects(ctx context.Context, projectID int64, id string) (rejects []ingest.Reject, err error) {
 	text := ""
-	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
+	err = b.Read(ctx, "read the rejects of "+id, func(c *sqlite.Conn) error {
 		text, err = c.Text("SELECT rejects FROM imports WHERE id = ? AND project_id = ?", id, projectID)
 		return err
 	})
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read the rejects of %s: %w", id, explain(err))
+		return nil, err
 	case text == "":
 		return nil, problem.NotFound("The import", id)
 	}
@@ -275,51 +208,18 @@ func (b book) readRejects(ctx context.Context, projectID int64, id string) (reje
 	return rejects, nil
 }
 
-func millis(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UnixMilli()
-}
-
-// claim takes the next pending job and marks it as running; nil when there is
-// none. Projects that have a running job wait; of the others, the one is served
-// whose last turn is longest ago, and of its jobs the oldest.
-func (b book) claim(ctx context.Context, now time.Time) (r *record, err error) {
-	err = b.write(ctx, "claim an import", func(c *sqlite.Conn) error {
-		r = nil
-		id, err := jobs.Claim(c, "imports", 1)
-		if err != nil || id == "" {
-			return err
-		}
-		if err := c.Exec("UPDATE imports SET begun_at = ? WHERE id = ?", now.UnixMilli(), id); err != nil {
-			return err
-		}
-		return c.Query("SELECT "+columns+" FROM imports WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
-			r, err = scanRecord(s)
-			return err
-		})
+// claim takes the next pending job and marks it as running since now; nil when
+// there is none. Projects that have a running job wait.
+func (b book) claim(ctx context.Context, now time.Time) (*record, error) {
+	return b.Claim(ctx, 1, func(c *sqlite.Conn, id string) error {
+		return c.Exec("UPDATE imports SET begun_at = ? WHERE id = ?", now.UnixMilli(), id)
 	})
-	return r, err
-}
-
-// queue returns the places of the pending jobs in the order in which claim
-// would take them, from 1: of each project one after the other.
-func (b book) queue(ctx context.Context) (places map[string]int64, err error) {
-	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
-		places, err = jobs.Queue(c, "imports")
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the queue of imports: %w", explain(err))
-	}
-	return places, nil
 }
 
 // settle enters what became of a running job. It reports false when the import
 // was removed meanwhile.
 func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
-	err = b.write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
+	err = b.Write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		status, err := c.Text("SELECT status FROM imports WHERE id = ?", r.manifest.ID)
 		if done = status == string(Running); err != nil || !done {
 			return err
@@ -332,40 +232,18 @@ func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
 	return done && err == nil, err
 }
 
-// putBack makes a running job pending again that was stopped through no fault
-// of its own.
-func (b book) putBack(ctx context.Context, id string) error {
-	return b.write(ctx, "put the import "+id+" back", func(c *sqlite.Conn) error {
-		return jobs.PutBack(c, "imports", id)
-	})
-}
-
 // interrupted returns the jobs and uploads that a crash has interrupted.
 func (b book) interrupted(ctx context.Context) (all []*record, err error) {
-	const query = "SELECT " + columns + " FROM imports WHERE status IN ('running', 'uploading')"
-	err = b.db.Read(ctx, func(c *sqlite.Conn) error {
-		all = nil
-		return c.Query(query, nil, func(s *sqlite.Stmt) error {
-			r, err := scanRecord(s)
-			all = append(all, r)
-			return err
-		})
+	err = b.Read(ctx, "list what was interrupted", func(c *sqlite.Conn) error {
+		all, err = b.Select(c, "status IN ('running', 'uploading')")
+		return err
 	})
-	return all, explain(err)
+	return all, err
 }
 
 func (b book) remove(ctx context.Context, id string) error {
-	return b.write(ctx, "remove the import "+id, func(c *sqlite.Conn) error {
+	return b.Write(ctx, "remove the import "+id, func(c *sqlite.Conn) error {
 		return c.Exec("DELETE FROM imports WHERE id = ?", id)
-	})
-}
-
-func (b book) removeProject(ctx context.Context, projectID int64) error {
-	return b.write(ctx, fmt.Sprintf("remove the imports of project %d", projectID), func(c *sqlite.Conn) error {
-		if err := c.Exec("DELETE FROM receipts WHERE project_id = ?", projectID); err != nil {
-			return err
-		}
-		return c.Exec("DELETE FROM imports WHERE project_id = ?", projectID)
 	})
 }
 
@@ -373,28 +251,22 @@ func (b book) removeProject(ctx context.Context, projectID int64) error {
 func (b book) wanted(ctx context.Context) (map[string]int64, error) {
 	all := map[string]int64{}
 	const query = "SELECT id, project_id FROM imports WHERE expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')"
-	err := b.db.Read(ctx, func(c *sqlite.Conn) error {
+	err := b.Read(ctx, "list the files that are kept", func(c *sqlite.Conn) error {
 		return c.Query(query, nil, func(s *sqlite.Stmt) error {
 			all[s.Text(0)] = s.Int(1)
 			return nil
 		})
 	})
-	return all, explain(err)
+	return all, err
 }
 
 // expire ends what is not kept any more by then, and returns it: uploads that
 // were never finished, and files of settled imports. Manifests that have been
 // kept long enough are removed, and so are receipts.
 func (b book) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
-	err = b.write(ctx, "expire imports", func(c *sqlite.Conn) error {
-		expired = nil
-		const query = "SELECT " + columns + " FROM imports WHERE expires_at <= ? AND status NOT IN ('pending', 'running')"
-		err := c.Query(query, []any{then.UnixMilli()}, func(s *sqlite.Stmt) error {
-			r, err := scanRecord(s)
-			expired = append(expired, r)
-			return err
-		})
-		if err != nil {
+	err = b.Write(ctx, "expire imports", func(c *sqlite.Conn) error {
+		var err error
+		if expired, err = b.Select(c, "expires_at <= ? AND status NOT IN ('pending', 'running')", then.UnixMilli()); err != nil {
 			return err
 		}
 		for _, r := range expired {

@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,24 +51,17 @@ type Config struct {
 
 func (c *Config) setDefaults() {
 	const day = 24 * time.Hour
-	setDefault(&c.MaxBytes, 16<<30)
-	setDefault(&c.KeepFiles, day)
-	setDefault(&c.KeepManifests, 7*day)
-	setDefault(&c.SweepInterval, time.Minute)
-	setDefault(&c.Workers, 2)
-	setDefault(&c.Log, slog.New(slog.DiscardHandler))
+	c.MaxBytes = cmp.Or(c.MaxBytes, 16<<30)
+	c.KeepFiles = cmp.Or(c.KeepFiles, day)
+	c.KeepManifests = cmp.Or(c.KeepManifests, 7*day)
+	c.SweepInterval = cmp.Or(c.SweepInterval, time.Minute)
+	c.Workers = cmp.Or(c.Workers, 2)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.FreeSpace == nil {
 		c.FreeSpace = disk.Space
 	}
 	if c.Failpoint == nil {
 		c.Failpoint = func(string) {}
-	}
-}
-
-func setDefault[T comparable](value *T, otherwise T) {
-	var zero T
-	if *value == zero {
-		*value = otherwise
 	}
 }
 
@@ -106,7 +100,7 @@ func Open(config Config) (*Imports, error) {
 		config:    config,
 		log:       config.Log,
 		now:       config.Now,
-		book:      book{db},
+		book:      newBook(db),
 		folder:    folder,
 		crew:      jobs.NewCrew(),
 		receiving: map[string]bool{},
@@ -130,7 +124,7 @@ func (m *Imports) Stop() { m.crew.Stop() }
 // Close stops the jobs, waits for them, and closes the book.
 func (m *Imports) Close() error {
 	m.crew.Close()
-	return m.book.db.Close()
+	return m.book.DB.Close()
 }
 
 // Scratch is the folder for what has to be unpacked, which the next Open clears
@@ -139,7 +133,7 @@ func (m *Imports) Scratch() string { return m.folder.scratch() }
 
 // Metadata returns what the sender of an upload in parts has told of the file.
 func (m *Imports) Metadata(ctx context.Context, projectID int64, id string) (string, error) {
-	r, err := m.book.find(ctx, projectID, id)
+	r, err := m.book.Find(ctx, projectID, id)
 	if err != nil {
 		return "", err
 	}
@@ -151,13 +145,13 @@ func (m *Imports) MaxBytes() int64 { return m.config.MaxBytes }
 
 // Get returns the manifest of an import of a project, or not_found.
 func (m *Imports) Get(ctx context.Context, projectID int64, id string) (Manifest, error) {
-	r, err := m.book.find(ctx, projectID, id)
+	r, err := m.book.Find(ctx, projectID, id)
 	if err != nil {
 		return Manifest{}, err
 	}
 	var queue map[string]int64
 	if r.manifest.Status == Pending {
-		if queue, err = m.book.queue(ctx); err != nil {
+		if queue, err = m.book.Queue(ctx); err != nil {
 			return Manifest{}, err
 		}
 	}
@@ -198,27 +192,14 @@ func (m *Imports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 	if err != nil {
 		return nil, false, err
 	}
-	setDefault(&o.Limit, 50)
-	queue, err := m.book.queue(ctx)
+	queue, err := m.book.Queue(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	list = []Manifest{}
-	err = m.book.walk(ctx, projectID, func(r *record) error {
-		manifest := m.asOfNow(r, queue)
-		switch {
-		case status != "" && manifest.Status != status, o.Visible != nil && !o.Visible(&manifest):
-		case o.Offset > 0:
-			o.Offset--
-		case len(list) == o.Limit:
-			more = true
-			return errStop
-		default:
-			list = append(list, manifest)
-		}
-		return nil
+	return jobs.Page(ctx, m.book.Book, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *record) (manifest Manifest, wanted bool) {
+		manifest = m.asOfNow(r, queue)
+		return manifest, (status == "" || manifest.Status == status) && (o.Visible == nil || o.Visible(&manifest))
 	})
-	return list, more, err
 }
 
 // Wait returns the manifest when the import is settled, or as it stands when ctx
@@ -360,7 +341,7 @@ func (m *Imports) cancelJobs(ctx context.Context, which func(*job) bool) error {
 // RemoveProject removes every import of a project, after the project itself
 // cannot be reached any more.
 func (m *Imports) RemoveProject(ctx context.Context, projectID int64) error {
-	if err := m.book.removeProject(ctx, projectID); err != nil {
+	if err := m.book.RemoveProject(ctx, projectID); err != nil {
 		return err
 	}
 	m.crew.TellSettled()

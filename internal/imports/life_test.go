@@ -373,7 +373,7 @@ func TestProjectImport(t *testing.T) {
 	if m.NewProject == nil || m.NewProject.Slug != "crowd" || f.rows("crowd", "people") != 3 {
 		t.Errorf("%+v with %d rows", m.NewProject, f.rows("crowd", "people"))
 	}
-	if r, err := f.book.find(t.Context(), shop.ID, m.ID); err != nil || r.work.NewProject.PasswordHash != "" {
+	if r, err := f.book.Find(t.Context(), shop.ID, m.ID); err != nil || r.work.NewProject.PasswordHash != "" {
 		t.Errorf("the hash of the password is kept, %v", err)
 	}
 	if user, ok, err := f.registry.Login(t.Context(), "crowd", "ada", "secret"); err != nil || !ok || user.Role != registry.Admin {

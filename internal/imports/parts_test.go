@@ -68,7 +68,7 @@ func TestUploadInAnyParts(t *testing.T) {
 				rt.Fatal(err)
 			}
 		}
-		r, err := f.book.find(t.Context(), shop.ID, m.ID)
+		r, err := f.book.Find(t.Context(), shop.ID, m.ID)
 		if err != nil || r.manifest.Status != Pending {
 			rt.Fatalf("%s, %v", r.manifest.Status, err)
 		}

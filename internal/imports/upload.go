@@ -131,7 +131,7 @@ func (m *Imports) Receive(ctx context.Context, projectID int64, id string, p Par
 	defer leave()
 	// What has come is entered even if its sender goes away meanwhile.
 	ctx = context.WithoutCancel(ctx)
-	r, err := m.book.find(ctx, projectID, id)
+	r, err := m.book.Find(ctx, projectID, id)
 	if err == nil {
 		err = m.takes(r)
 	}
@@ -153,7 +153,7 @@ func (m *Imports) clear(ctx context.Context, r *record) error {
 		// The file first: the book may need its room.
 		return errors.Join(m.folder.remove(r), m.book.remove(ctx, r.manifest.ID))
 	}
-	now, err := m.book.find(ctx, r.projectID, r.manifest.ID)
+	now, err := m.book.Find(ctx, r.projectID, r.manifest.ID)
 	if problem.Is(err, problem.CodeNotFound) || err == nil && now.manifest.Status != Uploading {
 		return m.folder.remove(r) // canceled or removed meanwhile
 	}
@@ -366,7 +366,7 @@ func digestOf(file *os.File, sum hash.Hash, whole bool) (string, error) {
 // full tells a disk that is full from other errors.
 func full(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return storageFull(err)
+		return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was imported.").Because(err)
 	}
 	return err
 }

@@ -69,7 +69,7 @@ func (m *Imports) runJob(j *job) {
 }
 
 func (m *Imports) putBack(j *job) {
-	if err := m.book.putBack(context.Background(), j.record.manifest.ID); err != nil {
+	if err := m.book.PutBack(context.Background(), j.record.manifest.ID); err != nil {
 		// The next Open does the same.
 		m.log.Error("stop an import", "import", j.record.manifest.ID, "error", err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -110,62 +111,169 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// TestTurns claims the jobs of three projects, of which the first has ordered
-// most of them.
-func TestTurns(t *testing.T) {
-	const table = `CREATE TABLE work (seq INTEGER PRIMARY KEY, id TEXT, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER) STRICT`
-	db, err := sqlite.Open(filepath.Join(t.TempDir(), "work.db"), sqlite.Options{Schema: sqlite.Schema{Migrations: []string{table}}})
+// entry is a job in the book of the tests.
+type entry struct{ id, status string }
+
+// openBook returns a book with pending jobs of the given projects, whose ids are
+// 1 and so on.
+func openBook(t *testing.T, projects ...int) Book[entry] {
+	t.Helper()
+	const tables = `
+CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER) STRICT;
+CREATE TABLE receipts (project_id INTEGER, work_id TEXT) STRICT;`
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "works.db"), sqlite.Options{Schema: sqlite.Schema{Migrations: []string{tables}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	err = db.Exclusive(t.Context(), func(c *sqlite.Conn) error {
-		for i, project := range []int{1, 1, 1, 2, 2, 3} {
-			if err := c.Exec("INSERT INTO work VALUES (?, ?, ?, 'pending', 0, NULL)", i+1, strconv.Itoa(i+1), project); err != nil {
+	t.Cleanup(func() { _ = db.Close() })
+	b := Book[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: func(s *sqlite.Stmt) (*entry, error) {
+		return &entry{s.Text(0), s.Text(1)}, nil
+	}}
+	err = b.Write(t.Context(), "enter works", func(c *sqlite.Conn) error {
+		for i, project := range projects {
+			if err := c.Exec("INSERT INTO works VALUES (?, ?, ?, 'pending', 0, NULL)", i+1, strconv.Itoa(i+1), project); err != nil {
 				return err
 			}
-		}
-		places, err := Queue(c, "work")
-		if err != nil {
-			return err
-		}
-		var order []string
-		for range places {
-			id, err := Claim(c, "work", 1)
-			if err != nil {
+			if err := c.Exec("INSERT INTO receipts VALUES (?, ?)", project, strconv.Itoa(i+1)); err != nil {
 				return err
 			}
-			order = append(order, id)
-			if places[id] != int64(len(order)) {
-				t.Errorf("job %s came as number %d, its place was %d", id, len(order), places[id])
-			}
-			if len(order) == 3 {
-				if more, err := Claim(c, "work", 1); more != "" || err != nil {
-					t.Errorf("with a running job of each project comes %q, %v", more, err)
-				}
-				if err := PutBack(c, "work", "6"); err != nil {
-					return err
-				}
-				if again, err := Claim(c, "work", 1); again != "6" || err != nil {
-					t.Errorf("the job that was put back does not come again, but %q, %v", again, err)
-				}
-				if err := c.Exec("UPDATE work SET status = 'ready' WHERE status = 'running'"); err != nil {
-					return err
-				}
-			}
-			if len(order) > 3 {
-				if err := c.Exec("UPDATE work SET status = 'ready' WHERE id = ?", id); err != nil {
-					return err
-				}
-			}
-		}
-		if want := []string{"1", "4", "6", "2", "5", "3"}; !slices.Equal(order, want) {
-			t.Errorf("the order is %v, want %v", order, want)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return b
+}
+
+// finish settles the running jobs of a book.
+func finish(t *testing.T, b Book[entry]) {
+	t.Helper()
+	err := b.Write(t.Context(), "finish works", func(c *sqlite.Conn) error {
+		return c.Exec("UPDATE works SET status = 'ready' WHERE status = 'running'")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// claimed returns the id of the job that a claim gives, "" for none.
+func claimed(t *testing.T, b Book[entry]) string {
+	t.Helper()
+	e, err := b.Claim(t.Context(), 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e == nil {
+		return ""
+	}
+	if e.status != "running" {
+		t.Errorf("the claimed job %s is %s", e.id, e.status)
+	}
+	return e.id
+}
+
+// TestTurns claims the jobs of three projects, of which the first has ordered
+// most of them.
+func TestTurns(t *testing.T) {
+	b := openBook(t, 1, 1, 1, 2, 2, 3)
+	places, err := b.Queue(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for range places {
+		id := claimed(t, b)
+		order = append(order, id)
+		if places[id] != int64(len(order)) {
+			t.Errorf("job %s came as number %d, its place was %d", id, len(order), places[id])
+		}
+		if len(order) < 3 {
+			continue
+		}
+		if len(order) == 3 {
+			if more := claimed(t, b); more != "" {
+				t.Errorf("with a running job of each project comes %s", more)
+			}
+			if err := b.PutBack(t.Context(), "6"); err != nil {
+				t.Fatal(err)
+			}
+			if again := claimed(t, b); again != "6" {
+				t.Errorf("the job that was put back does not come again, but %q", again)
+			}
+		}
+		finish(t, b)
+	}
+	if want := []string{"1", "4", "6", "2", "5", "3"}; !slices.Equal(order, want) {
+		t.Errorf("the order is %v, want %v", order, want)
+	}
+}
+
+// TestClaimNotesMoreOfAJob lets what is noted of a claimed job fail once.
+func TestClaimNotesMoreOfAJob(t *testing.T) {
+	b := openBook(t, 1)
+	broken := errors.New("broken")
+	if e, err := b.Claim(t.Context(), 1, func(*sqlite.Conn, string) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	e, err := b.Claim(t.Context(), 1, func(c *sqlite.Conn, id string) error {
+		return c.Exec("UPDATE works SET status = 'noted' WHERE id = ?", id)
+	})
+	if err != nil || e == nil || *e != (entry{"1", "noted"}) {
+		t.Errorf("got %+v, %v", e, err)
+	}
+}
+
+func TestPages(t *testing.T) {
+	b := openBook(t, 1, 2, 1, 1, 1)
+	odd := func(e *entry) (string, bool) {
+		n, _ := strconv.Atoi(e.id)
+		return "job " + e.id, n%2 == 1
+	}
+	for _, test := range []struct {
+		offset, limit int
+		want          []string
+		more          bool
+	}{
+		{0, 2, []string{"job 5", "job 3"}, true},
+		{0, 3, []string{"job 5", "job 3", "job 1"}, false},
+		{1, 1, []string{"job 3"}, true},
+		{2, 9, []string{"job 1"}, false},
+		{3, 9, []string{}, false},
+	} {
+		got, more, err := Page(t.Context(), b, 1, test.offset, test.limit, odd)
+		if err != nil || more != test.more || !slices.Equal(got, test.want) || got == nil {
+			t.Errorf("from %d, %d: got %q, more %t, %v", test.offset, test.limit, got, more, err)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	b := openBook(t, 1, 2)
+	if e, err := b.Find(t.Context(), 2, "2"); err != nil || e.id != "2" {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	for _, id := range []string{"1", "3"} {
+		if _, err := b.Find(t.Context(), 2, id); !problem.Is(err, problem.CodeNotFound) {
+			t.Errorf("of project 2, the job %s: %v", id, err)
+		}
+	}
+	if err := b.RemoveProject(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	var left string
+	err := b.Read(t.Context(), "count", func(c *sqlite.Conn) (err error) {
+		left, err = c.Text("SELECT (SELECT group_concat(id) FROM works) || '|' || (SELECT group_concat(work_id) FROM receipts)")
+		return err
+	})
+	if err != nil || left != "1|1" {
+		t.Errorf("left are %s, %v", left, err)
+	}
+	if err := b.DB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Find(t.Context(), 1, "1"); !problem.Is(err, problem.CodeBusy) {
+		t.Errorf("when the database is closed: %v", err)
 	}
 }
 

@@ -1,0 +1,214 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Book is where the jobs of one kind are entered, each as an R. Its table has
+// the columns seq, id, project_id, status, attempt and turn beside others. turn
+// grows with every job that begins: by it the projects take turns.
+type Book[R any] struct {
+	DB      *sqlite.DB
+	Table   string // its name, and what the jobs are called
+	Job     string // what one is called
+	Columns string // of an entry, in the order in which Scan reads them
+	Scan    func(*sqlite.Stmt) (*R, error)
+}
+
+// Write runs fn in a write transaction. fn may run more than once.
+func (b Book[R]) Write(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
+	if err := b.DB.Write(ctx, fn); err != nil {
+		return fmt.Errorf("%s: %w", action, explain(err))
+	}
+	return nil
+}
+
+// Read runs fn in a read transaction.
+func (b Book[R]) Read(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
+	if err := b.DB.Read(ctx, fn); err != nil {
+		return fmt.Errorf("%s: %w", action, explain(err))
+	}
+	return nil
+}
+
+// explain turns what SQLite says into what a client may see.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, sqlite.ErrClosed):
+		return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
+	case sqlite.FaultOf(err) == sqlite.Full:
+		return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written.").Because(err)
+	}
+	return err
+}
+
+// Each calls fn with each entry that satisfies a condition. The condition may go
+// on with an order.
+func (b Book[R]) Each(c *sqlite.Conn, condition string, args []any, fn func(*R) error) error {
+	return c.Query("SELECT "+b.Columns+" FROM "+b.Table+" WHERE "+condition, args, func(s *sqlite.Stmt) error {
+		r, err := b.Scan(s)
+		if err != nil {
+			return fmt.Errorf("decode an entry of the book of %s: %w", b.Table, err)
+		}
+		return fn(r)
+	})
+}
+
+// Select returns the entries that satisfy a condition.
+func (b Book[R]) Select(c *sqlite.Conn, condition string, args ...any) (list []*R, err error) {
+	err = b.Each(c, condition, args, func(r *R) error {
+		list = append(list, r)
+		return nil
+	})
+	return list, err
+}
+
+// Get returns one job of a project, or not_found.
+func (b Book[R]) Get(c *sqlite.Conn, projectID int64, id string) (*R, error) {
+	found, err := b.Select(c, "id = ? AND project_id = ?", id, projectID)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, problem.NotFound("The "+b.Job, id)
+	}
+	return found[0], nil
+}
+
+// Find is Get in a transaction of its own.
+func (b Book[R]) Find(ctx context.Context, projectID int64, id string) (r *R, err error) {
+	err = b.Read(ctx, "read the "+b.Job+" "+id, func(c *sqlite.Conn) error {
+		r, err = b.Get(c, projectID, id)
+		return err
+	})
+	return r, err
+}
+
+// errEnough ends a listing.
+var errEnough = errors.New("enough")
+
+// Page returns jobs of a project, newest first, as show shows them, and whether
+// there are more. Those that it does not want do not count.
+func Page[R, M any](ctx context.Context, b Book[R], projectID int64, offset, limit int, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
+	list = []M{}
+	err = b.Read(ctx, fmt.Sprintf("list the %s of project %d", b.Table, projectID), func(c *sqlite.Conn) error {
+		err := b.Each(c, "project_id = ? ORDER BY seq DESC", []any{projectID}, func(r *R) error {
+			m, wanted := show(r)
+			switch {
+			case !wanted:
+			case offset > 0:
+				offset--
+			case len(list) == limit:
+				return errEnough
+			default:
+				list = append(list, m)
+			}
+			return nil
+		})
+		if more = errors.Is(err, errEnough); more {
+			err = nil
+		}
+		return err
+	})
+	return list, more, err
+}
+
+// Claim marks the next pending job as running, has begin, if there is one, note
+// more of it in the same transaction, and returns it; nil when there is none. Of
+// the projects with fewer than perProject running jobs, the one is served whose
+// last turn is longest ago, and of its jobs the oldest.
+func (b Book[R]) Claim(ctx context.Context, perProject int, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
+	err = b.Write(ctx, "claim one of the "+b.Table, func(c *sqlite.Conn) error {
+		r = nil
+		id, err := b.next(c, perProject)
+		if err != nil || id == "" {
+			return err
+		}
+		const mark = "UPDATE %[1]s SET status = 'running', attempt = attempt + 1, turn = 1 + (SELECT coalesce(max(turn), 0) FROM %[1]s) WHERE id = ?"
+		if err := c.Exec(fmt.Sprintf(mark, b.Table), id); err != nil {
+			return err
+		}
+		if begin != nil {
+			if err := begin(c, id); err != nil {
+				return err
+			}
+		}
+		return b.Each(c, "id = ?", []any{id}, func(claimed *R) error {
+			r = claimed
+			return nil
+		})
+	})
+	return r, err
+}
+
+// next returns the id of the job that comes next, or "".
+func (b Book[R]) next(c *sqlite.Conn, perProject int) (id string, err error) {
+	return c.Text(fmt.Sprintf(`
+SELECT id FROM %[1]s AS j
+WHERE status = 'pending'
+AND (SELECT count(*) FROM %[1]s WHERE status = 'running' AND project_id = j.project_id) < ?
+ORDER BY (SELECT max(turn) FROM %[1]s WHERE project_id = j.project_id), seq
+LIMIT 1`, b.Table), perProject)
+}
+
+// Queue returns the places of the pending jobs in the order in which Claim would
+// take them, from 1: of each project one after the other.
+func (b Book[R]) Queue(ctx context.Context) (map[string]int64, error) {
+	places := map[string]int64{}
+	err := b.Read(ctx, "read the queue of "+b.Table, func(c *sqlite.Conn) error {
+		return c.Query(fmt.Sprintf(`
+SELECT id, row_number() OVER (ORDER BY nth, turn, first)
+FROM (
+	SELECT id, row_number() OVER (PARTITION BY project_id ORDER BY seq) AS nth,
+		min(seq) OVER (PARTITION BY project_id) AS first,
+		(SELECT max(turn) FROM %[1]s WHERE project_id = j.project_id) AS turn
+	FROM %[1]s AS j
+	WHERE status = 'pending'
+)`, b.Table), nil, func(s *sqlite.Stmt) error {
+			places[s.Text(0)] = s.Int(1)
+			return nil
+		})
+	})
+	return places, err
+}
+
+// PutBack makes a running job pending again that was stopped through no fault of
+// its own.
+func (b Book[R]) PutBack(ctx context.Context, id string) error {
+	return b.Write(ctx, "put the "+b.Job+" "+id+" back", func(c *sqlite.Conn) error {
+		return c.Exec("UPDATE "+b.Table+" SET status = 'pending', attempt = attempt - 1 WHERE id = ? AND status = 'running'", id)
+	})
+}
+
+// RemoveProject removes the jobs of a project, and the receipts of their orders.
+func (b Book[R]) RemoveProject(ctx context.Context, projectID int64) error {
+	return b.Write(ctx, fmt.Sprintf("remove the %s of project %d", b.Table, projectID), func(c *sqlite.Conn) error {
+		if err := c.Exec("DELETE FROM receipts WHERE project_id = ?", projectID); err != nil {
+			return err
+		}
+		return c.Exec("DELETE FROM "+b.Table+" WHERE project_id = ?", projectID)
+	})
+}
+
+// Moment is how the books keep a time: as milliseconds since 1970, and the zero
+// time as NULL.
+func Moment(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+// MomentOf returns the time that a book keeps in a column of s.
+func MomentOf(s *sqlite.Stmt, column int) time.Time {
+	if s.IsNull(column) {
+		return time.Time{}
+	}
+	return time.UnixMilli(s.Int(column))
+}
