@@ -11,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"golang.org/x/term"
+
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/server"
 )
@@ -255,12 +257,39 @@ type createUser struct {
 // visible to everybody on the machine.
 func (cmd *createUser) Run(p *program) error {
 	fmt.Fprintf(p.stderr, "Password for %s: ", cmd.Username)
-	password, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return err
+	password, err := p.readPassword(os.Stdin)
+	if err != nil {
+		return fmt.Errorf("read the password: %w", err)
 	}
-	in := server.NewUser{Project: cmd.Project, Username: cmd.Username, Password: strings.TrimRight(password, "\r\n"), Role: registry.Role(cmd.Role)}
+	in := server.NewUser{Project: cmd.Project, Username: cmd.Username, Password: password, Role: registry.Role(cmd.Role)}
 	return call(p, cmd.Data, server.CreateUser, in, line(p, func(user registry.ProjectUser) string { return user.Username }))
+}
+
+// readPassword reads a line, which a terminal does not show.
+func (p *program) readPassword(in *os.File) (string, error) {
+	terminal := int(in.Fd())
+	before, err := term.GetState(terminal)
+	if err != nil { // it is no terminal
+		password, err := bufio.NewReader(in).ReadString('\n')
+		if err == io.EOF {
+			err = nil
+		}
+		return strings.TrimRight(password, "\r\n"), err
+	}
+	var password []byte
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		password, err = term.ReadPassword(terminal)
+		done <- err
+	}()
+	select {
+	case err = <-done:
+	case <-p.ctx.Done(): // nothing ends the reading, but the terminal has to show again what is typed
+		return "", errors.Join(p.ctx.Err(), term.Restore(terminal, before))
+	}
+	fmt.Fprintln(p.stderr)
+	return string(password), err
 }
 
 type listUsers struct {
