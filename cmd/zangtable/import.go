@@ -24,7 +24,7 @@ type importFile struct {
 	Exclude []string          `placeholder:"TABLE,…" help:"Not these tables of the file."`
 	Table   string            `help:"The table, otherwise named as the file."`
 	Mode    string            `enum:"create,append,replace,upsert,update" default:"create" help:"What is done with the rows (${enum}): make a new table, or fill one that is there."`
-	Key     []string          `placeholder:"COLUMN,…" help:"Modes upsert and update: columns of the table by which rows are recognized, otherwise its primary key."`
+	Key     []string          `placeholder:"COLUMN,…" help:"Modes upsert and update: columns of the table by which rows are recognized, otherwise its primary key. Mode create: its primary key."`
 	Columns map[string]string `name:"map" mapsep:"," placeholder:"COLUMN=COLUMN,…" help:"Columns of the file, and those of the table that they go into."`
 	Skip    []string          `placeholder:"COLUMN,…" help:"Columns of the file that are left out."`
 	Types   map[string]string `mapsep:"," placeholder:"COLUMN=TYPE,…" help:"Types of columns of the new table: INTEGER, REAL, TEXT, BLOB or ANY; otherwise inferred."`

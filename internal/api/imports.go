@@ -27,7 +27,7 @@ import (
 type ImportTarget struct {
 	Table   string            `json:"table,omitzero" doc:"The name of the new table, or the name or id of one that exists; made of the name in the file when absent."`
 	Mode    string            `json:"mode,omitzero" enum:"create,append,replace,upsert,update" doc:"create, the default, makes a new table; append adds rows to one that exists; replace removes its rows first; upsert changes the rows whose key exists and adds the others; update only changes rows."`
-	Key     []string          `json:"key,omitzero" doc:"Of upsert and update: the columns that tell rows apart; the primary key when absent."`
+	Key     []string          `json:"key,omitzero" doc:"Of upsert and update: the columns that tell rows apart; the primary key when absent. Of create: the primary key."`
 	Columns map[string]string `json:"columns,omitzero" doc:"From a column of the file to one of the table."`
 	Skip    []string          `json:"skip,omitzero" doc:"Columns of the file that are left out."`
 	Types   map[string]string `json:"types,omitzero" doc:"From a column of the file to its type: INTEGER, REAL, TEXT, BLOB or ANY."`

@@ -61,10 +61,10 @@ func TestOptionsAreChecked(t *testing.T) {
 	_, _, err := f.Begin(t.Context(), order(func(o *Order) {
 		o.Options = Options{
 			Target: Target{
-				Mode: "merge", Key: []string{"id"}, Types: map[string]string{"age": "VARCHAR"},
+				Mode: "merge", Types: map[string]string{"age": "VARCHAR"},
 				Dialect: Dialect{Delimiter: "ab", Quote: "q", Encoding: "ebcdic"},
 			},
-			Tables:  map[string]Target{"orders": {Mode: "none", Dialect: Dialect{Profile: "lotus"}}, "x": {Dialect: Dialect{Quote: "9"}}},
+			Tables:  map[string]Target{"orders": {Mode: "none", Dialect: Dialect{Profile: "lotus"}}, "x": {Mode: "append", Key: []string{"id"}, Dialect: Dialect{Quote: "9"}}},
 			OnError: "ignore", Format: "docx",
 		}
 	}))
@@ -76,7 +76,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	for _, d := range known.Details {
 		fields = append(fields, d.Field)
 	}
-	if got, want := strings.Join(fields, " "), "mode types.age key delimiter quote encoding tables.orders.mode tables.orders.profile tables.x.quote on_error format"; got != want {
+	if got, want := strings.Join(fields, " "), "mode types.age delimiter quote encoding tables.orders.mode tables.orders.profile tables.x.key tables.x.quote on_error format"; got != want {
 		t.Errorf("faults of %s, want %s", got, want)
 	}
 }

@@ -77,8 +77,8 @@ func (t *Target) check(faults *problem.Faults, prefix string) {
 	for _, name := range slices.Sorted(maps.Keys(t.Types)) {
 		oneOf(faults, prefix+"types."+name, t.Types[name], types)
 	}
-	if len(t.Key) > 0 && t.Mode != "upsert" && t.Mode != "update" {
-		faults.Add(prefix+"key", "A key is for the modes upsert and update.")
+	if len(t.Key) > 0 && (t.Mode == "append" || t.Mode == "replace") {
+		faults.Add(prefix+"key", "A key is for the modes create, upsert and update.")
 	}
 	t.reading(faults, prefix, format.ReadDialect{})
 }

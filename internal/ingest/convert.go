@@ -108,6 +108,7 @@ type converter struct {
 	wrong  bool         // a type is not what all rows so far ask for
 	types  []string     // of the columns that get values
 	dates  []dateOrders // of the texts in them; 0 for texts that stay as they are
+	keys   []bool       // whether they belong to the primary key of a new table
 	row    []sqlite.Value
 	faults []Reject
 }
@@ -118,7 +119,9 @@ func (p *placement) converter() *converter {
 		c.seen = &survey{found: slices.Clone(p.guess.found), sample: p.guess.sample}
 	}
 	for k, to := range p.into {
-		c.types, c.dates = append(c.types, p.table.Columns[to].Type), append(c.dates, 0)
+		column := p.table.Columns[to]
+		c.types, c.dates = append(c.types, column.Type), append(c.dates, 0)
+		c.keys = append(c.keys, p.makes() && p.table.IsPrimary(column.Name))
 		if p.inferred != nil {
 			c.dates[k] = p.inferred[p.from[k]].dates.order()
 		}
@@ -212,6 +215,8 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 	}
 	columnType := c.types[k]
 	switch {
+	case v.Kind == sqlite.Null && c.keys[k]:
+		return v, "The value is NULL, and belongs to the primary key."
 	case v.Kind == sqlite.Null:
 		return v, ""
 	case c.text && bytes.IndexByte(v.Bytes, 0) >= 0 && !c.nul:

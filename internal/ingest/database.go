@@ -36,7 +36,7 @@ func (s *Source) database(ctx context.Context, o Options, exact bool) (*database
 	}
 	var whole []assignment
 	for _, a := range assigned {
-		if a.target.Mode == Create && len(a.target.Skip) == 0 && len(a.target.Types) == 0 && !joined[a.name] {
+		if a.target.Mode == Create && len(a.target.Skip)+len(a.target.Types)+len(a.target.Key) == 0 && !joined[a.name] {
 			whole = append(whole, a)
 		} else {
 			d.tables.assigned = append(d.tables.assigned, a)

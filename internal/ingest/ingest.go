@@ -184,7 +184,7 @@ func (s *Source) Reach(ctx context.Context, db *projectdb.DB, o Options) (into [
 		return nil, false, err
 	}
 	for _, a := range assigned {
-		if a.target.Mode == Create || a.onto != "" {
+		if a.makes() {
 			others = true
 			continue
 		}

@@ -54,7 +54,7 @@ type Options struct {
 type Target struct {
 	Table   string            // name, or id in digits, in the project; "" is made of the name in the file
 	Mode    Mode              // "" is Create
-	Key     []string          // Upsert, Update: columns of the table by which rows are found; none for its primary key
+	Key     []string          // columns of the table: Upsert, Update: by which rows are found, none for its primary key; Create: its primary key
 	Columns map[string]string // from a column of the file to one of the table
 	Skip    []string          // columns of the file that are left out
 	Types   map[string]string // column of the file → INTEGER, REAL, TEXT, BLOB, ANY, instead of the inferred type

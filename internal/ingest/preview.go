@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -58,17 +59,17 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 // trialTime is how long a preview keeps others from writing.
 const trialTime = time.Second
 
-// tryTables puts the rows into the tables that are there, as a load does, and
-// takes all of it back: what is refused then, nothing but the table can tell. It
+// tryTables puts the rows into the tables that are there, or that get a key, as a
+// load does, and takes all of it back: what is refused then, nothing but the table can tell. It
 // stops after trialTime and says how far it came.
 func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, said *[]Note) error {
 	trial := &tableLoad{options: t.options, size: t.size, unchanged: t.unchanged, trial: true}
 	for i, a := range t.assigned {
-		if a.target.Mode != Create && a.onto == "" {
+		if !a.makes() || len(t.newKey(a)) > 0 {
 			trial.assigned, trial.surveys = append(trial.assigned, a), append(trial.surveys, t.surveys[i])
 		}
 	}
-	if len(trial.assigned) == 0 {
+	if len(trial.assigned) == 0 || db == nil {
 		return nil
 	}
 	trial.options.OnError, trial.options.Progress = Skip, nil
@@ -95,6 +96,15 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, said *[]Not
 		return nil
 	}
 	return err
+}
+
+// newKey returns the primary key of the new table that one of the file goes to.
+func (t *tableLoad) newKey(a assignment) []string {
+	if a.onto == "" {
+		return a.target.Key
+	}
+	at := slices.IndexFunc(t.assigned, func(maker assignment) bool { return maker.name == a.onto })
+	return t.assigned[at].target.Key
 }
 
 // tryRows converts every row for its faults.

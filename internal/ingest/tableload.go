@@ -52,7 +52,7 @@ func (t *tableLoad) survey(ctx context.Context, every bool) error {
 	}
 	t.surveys = make([]*survey, len(t.assigned))
 	for i, a := range t.assigned {
-		if a.target.Mode != Create && a.onto == "" && !a.target.Dates && !every {
+		if !a.makes() && !a.target.Dates && !every {
 			continue
 		}
 		most := int64(guessRows)
@@ -157,6 +157,9 @@ func (a assignment) joinTo(sv *survey, placed []*placement) (*placement, error) 
 		return nil, nil // that table has a fault, which is told
 	}
 	p, err := a.placeIn(placed[at].table, sv.columns)
+	if err == nil {
+		err = p.fillsKey(placed[at].key)
+	}
 	if err == nil {
 		p.inferred = sv.found
 		placed[at].join(p)
@@ -309,7 +312,7 @@ func newRowWriter(l *projectdb.Loader, p *placement, placed []*placement) (w *ro
 			w.close()
 		}
 	}()
-	if len(p.key) > 0 {
+	if p.target.Mode == Upsert || p.target.Mode == Update {
 		if w.update, err = l.Update(p.table, names, p.key); err != nil {
 			return nil, err
 		}

@@ -21,6 +21,9 @@ type assignment struct {
 	onto   string // the table of the file that becomes the new one this is appended to
 }
 
+// makes reports whether the table is one that is made.
+func (a assignment) makes() bool { return a.target.Mode == Create || a.onto != "" }
+
 // assign picks the tables of the file that are wanted, and says where each one
 // goes, and what of them is left out.
 func assign(tables []tableSource, o Options) (assigned []assignment, said notes, err error) {
@@ -178,8 +181,8 @@ func (t *Target) check(field string) error {
 	default:
 		faults.Add(field+"mode", "The mode must be create, append, replace, upsert or update.")
 	}
-	if len(t.Key) > 0 && t.Mode != Upsert && t.Mode != Update {
-		faults.Add(field+"key", "A key is for the modes upsert and update.")
+	if len(t.Key) > 0 && (t.Mode == Append || t.Mode == Replace) {
+		faults.Add(field+"key", "A key is for the modes create, upsert and update.")
 	}
 	if len(t.Types) > 0 && t.Mode != Create {
 		faults.Add(field+"types", "The table has its types already; types are for the mode create.")
@@ -201,7 +204,7 @@ type placement struct {
 	from     []int            // of them, those that come in
 	table    *projectdb.Table // that is made or filled; what is appended to a new one shares it
 	into     []int            // columns of the table, beside from
-	key      []string         // of the table: upsert and update
+	key      []string         // of the table: that by which rows are found, or that of a new one
 	inferred []inference      // of all columns in the file, if they were looked at
 	guess    *survey          // that of inferred, when it is not that of all rows
 	seen     *survey          // that of all rows, known at the end
@@ -371,7 +374,14 @@ func (p *placement) findKey() error {
 	case !isUnique(p.table, p.key):
 		faults.Add(p.field+"key", "Several rows of %s may have the same values in %s: a key is the primary key or unique.", p.table.Name, strings.Join(p.key, ", "))
 	}
-	for _, name := range p.key {
+	faults.Merge("", p.fillsKey(p.key))
+	return faults.Err()
+}
+
+// fillsKey makes sure that the file has values for a key.
+func (p *placement) fillsKey(key []string) error {
+	var faults problem.Faults
+	for _, name := range key {
 		if !slices.ContainsFunc(p.into, func(to int) bool { return p.table.Columns[to].Name == name }) {
 			faults.Add(p.field+"key", "The file has no values for %s, which belongs to the key.", name)
 		}
@@ -435,7 +445,37 @@ func (a assignment) design(sv *survey) (*placement, error) {
 	if !sv.whole && len(a.target.Types) < len(sv.columns) {
 		p.guess = sv
 	}
+	faults.Merge("", p.designKey())
 	return p, faults.Err()
+}
+
+// designKey gives the table that is made the primary key that was asked for.
+func (p *placement) designKey() error {
+	var faults problem.Faults
+	for i, name := range p.target.Key {
+		field := fmt.Sprintf("%skey[%d]", p.field, i)
+		column := p.table.Column(name)
+		switch {
+		case column == nil:
+			faults.Add(field, "The new table has no column %s%s", name, suggest(name, columnNamesOf(p.table)))
+		case slices.Contains(p.key, column.Name):
+			faults.Add(field, "The column %s belongs to the key already.", column.Name)
+		default:
+			p.key = append(p.key, column.Name)
+		}
+	}
+	if err := faults.Err(); err != nil {
+		return err
+	}
+	p.keepKey()
+	return nil
+}
+
+// keepKey makes the key that of the types which the columns have now.
+func (p *placement) keepKey() {
+	if len(p.key) > 0 && p.target.Mode == Create {
+		p.table.SetPrimaryKey(p.key)
+	}
 }
 
 // join makes the types of a new table those that the rows fit, too, that are
@@ -447,6 +487,7 @@ func (p *placement) join(other *placement) {
 		p.inferred[mine], other.inferred[i] = both, both
 		p.table.Columns[other.into[k]].Type = p.chosen(mine).Type
 	}
+	p.keepKey()
 }
 
 // noteDates says what becomes of dates.
@@ -462,6 +503,7 @@ func (p *placement) settle() {
 	for k, i := range p.from {
 		p.table.Columns[p.into[k]].Type = p.chosen(i).Type
 	}
+	p.keepKey()
 }
 
 // chosen returns the type of a column of a table that is made, and why.

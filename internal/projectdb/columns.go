@@ -232,6 +232,17 @@ func (column *Column) setDefault(faults *problem.Faults, field string, raw jsont
 	}
 }
 
+// SetPrimaryKey makes columns that the table has its primary key: that of a table
+// which the API makes. It has to be done again when the type of one has changed.
+func (t *Table) SetPrimaryKey(columns []string) {
+	t.PrimaryKey = nil
+	for _, name := range columns {
+		t.PrimaryKey = append(t.PrimaryKey, KeyPart{Column: name})
+	}
+	t.Autoincrement = true
+	t.setRowidKey()
+}
+
 // setRowidKey decides anew whether the primary key is the rowid, after the type
 // of a column has changed.
 func (t *Table) setRowidKey() {
