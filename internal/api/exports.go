@@ -228,7 +228,7 @@ func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, 
 			return out, err
 		}
 	}
-	out = Answer[exportMade]{Data: exportMade{Export: &m}, Applied: preferred.applied()}
+	out = Answer[exportMade]{Data: exportMade{Export: &m}, Applied: preferred.applied(h.waitLimit)}
 	if !m.Status.Settled() {
 		out.Status, out.Location = http.StatusAccepted, "/projects/"+ws.Project.Slug+"/exports/"+m.ID
 	}

@@ -238,7 +238,7 @@ func (h *handlers) awaitImport(ctx context.Context, ws *Workspace, m imports.Man
 			return out, err
 		}
 	}
-	out = Answer[importMade]{Data: importMade{m, m.NewProject}, Applied: preferred.applied(), Location: importPath(&m)}
+	out = Answer[importMade]{Data: importMade{m, m.NewProject}, Applied: preferred.applied(h.waitLimit), Location: importPath(&m)}
 	if !m.Status.Settled() {
 		out.Status = http.StatusAccepted
 	}

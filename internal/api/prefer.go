@@ -44,14 +44,15 @@ func (p preferences) limit(most time.Duration) time.Duration {
 	return most
 }
 
-// applied is the answer's header Preference-Applied.
-func (p preferences) applied() string {
+// applied is the answer's header Preference-Applied, with the time that it was
+// ready to wait: at most the given one.
+func (p preferences) applied(most time.Duration) string {
 	var words []string
 	if p.async {
 		words = append(words, "respond-async")
 	}
 	if p.wait >= 0 {
-		words = append(words, "wait="+strconv.Itoa(int(p.wait/time.Second)))
+		words = append(words, "wait="+strconv.Itoa(int(p.limit(most)/time.Second)))
 	}
 	return strings.Join(words, ", ")
 }
