@@ -1,0 +1,218 @@
+package ingest
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// assignment is a table of the file and where it goes.
+type assignment struct {
+	tableSource
+	target Target
+	field  string // what the target is called in the options, such as "tables.orders."
+	onto   string // the table of the file that becomes the new one this is appended to
+}
+
+// makes reports whether the table is one that is made.
+func (a assignment) makes() bool { return a.target.Mode == Create || a.onto != "" }
+
+// assign picks the tables of the file that are wanted, and says where each one
+// goes, and what of them is left out.
+func assign(tables []tableSource, o Options) (assigned []assignment, said notes, err error) {
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.name
+	}
+	faults := unknownTables(names, o)
+	if len(tables) > 1 {
+		faults.Merge("", o.Target.onlyForOne())
+	}
+	if o.Sheet != "" && !slices.ContainsFunc(tables, func(t tableSource) bool { return t.sheet }) {
+		faults.Add("sheet", "The file is no Excel workbook.")
+	}
+	for _, t := range tables {
+		if !o.wants(t.name) {
+			continue
+		}
+		a := assignment{tableSource: t, target: o.Target}
+		if own, ok := o.table(t.name); ok {
+			a.target, a.field = own.or(o.Target), "tables."+t.name+"."
+		}
+		faults.Merge("", a.target.check(a.field))
+		if a.rowless {
+			a.open = withoutRows(a.target.Types)
+		}
+		if a.rowless && a.target.Mode == Create && !a.tellsColumns(o) {
+			said.add("table "+t.name, "It has no rows, and nothing tells its columns: there is no such table now. Say their types to have it made.")
+			continue
+		}
+		assigned = append(assigned, a)
+	}
+	switch {
+	case len(assigned) > 0 || faults.Len() > 0:
+	case len(said) > 0:
+		return nil, nil, invalid("The file has no rows, and nothing tells the columns of a table: say their types.")
+	case len(tables) == 0: // a workbook without worksheets
+		return nil, nil, invalid("The file holds no table.")
+	default:
+		faults.Add("include_tables", "No table of the file is left.")
+	}
+	return joined(assigned), said, faults.Err()
+}
+
+// tellsColumns reports whether a table without rows can be made. Where the names
+// should have been in the file, it was cut short.
+func (a assignment) tellsColumns(o Options) bool {
+	return len(a.target.Types) > 0 && !(a.text && o.dialect(a.name).Header == format.WithHeader)
+}
+
+// joined finds the tables that are appended to new ones of the same file, and
+// puts them behind these.
+func joined(assigned []assignment) []assignment {
+	makers := map[string]string{}
+	for _, a := range assigned {
+		if a.target.Mode == Create {
+			makers[sqlite.Fold(a.target.newName(a.name))] = a.name
+		}
+	}
+	for i := range assigned {
+		if a := &assigned[i]; a.target.Mode == Append && a.target.Table != "" {
+			a.onto = makers[sqlite.Fold(a.target.Table)]
+		}
+	}
+	slices.SortStableFunc(assigned, func(a, b assignment) int { return cmp.Compare(min(len(a.onto), 1), min(len(b.onto), 1)) })
+	return assigned
+}
+
+// newName returns the name of the table that is made of one of the file.
+func (t Target) newName(source string) string {
+	return cmp.Or(t.Table, projectdb.AdjustName(source, "table", map[string]bool{}))
+}
+
+// unknownTables notes names in the options that the file does not have.
+func unknownTables(names []string, o Options) (faults problem.Faults) {
+	note := func(field, name string) {
+		_, err := oneOf(field, "The file has no table %s", name, names)
+		faults.Merge("", err)
+	}
+	for i, name := range o.Include {
+		note(fmt.Sprintf("include_tables[%d]", i), name)
+	}
+	for i, name := range o.Exclude {
+		note(fmt.Sprintf("exclude_tables[%d]", i), name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Tables)) {
+		note("tables."+name, name)
+	}
+	return faults
+}
+
+// wants reports whether a table of the file is to come in.
+func (o Options) wants(name string) bool {
+	listed := func(list []string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return sqlite.Fold(s) == sqlite.Fold(name) })
+	}
+	return (len(o.Include) == 0 || listed(o.Include)) && !listed(o.Exclude)
+}
+
+// dialect returns how a table of text is read.
+func (o Options) dialect(name string) format.ReadDialect {
+	own, _ := o.table(name)
+	if csv := own.or(o.Target).CSV; csv != nil {
+		return *csv
+	}
+	return format.ReadDialect{}
+}
+
+// table returns what the options say of a single table.
+func (o Options) table(name string) (Target, bool) {
+	for key, t := range o.Tables {
+		if sqlite.Fold(key) == sqlite.Fold(name) {
+			return t, true
+		}
+	}
+	return Target{}, false
+}
+
+// or fills in what is said for all tables.
+func (t Target) or(all Target) Target {
+	if t.Mode == "" {
+		t.Mode = all.Mode
+	}
+	if t.CSV == nil {
+		t.CSV = all.CSV
+	}
+	t.Dates = t.Dates || all.Dates
+	return t
+}
+
+// onlyForOne refuses what makes no sense for several tables.
+func (t Target) onlyForOne() error {
+	var faults problem.Faults
+	for _, option := range []struct {
+		name string
+		set  bool
+	}{
+		{"table", t.Table != ""}, {"key", len(t.Key) > 0}, {"columns", len(t.Columns) > 0},
+		{"skip", len(t.Skip) > 0}, {"types", len(t.Types) > 0},
+	} {
+		if option.set {
+			faults.Add(option.name, "The file has several tables: say it of a single one, in tables.")
+		}
+	}
+	return faults.Err()
+}
+
+// check finds what is wrong with a target by itself.
+func (t *Target) check(field string) error {
+	var faults problem.Faults
+	switch t.Mode {
+	case "":
+		t.Mode = Create
+	case Create, Append, Replace, Upsert, Update:
+	default:
+		faults.Add(field+"mode", "The mode must be create, append, replace, upsert or update.")
+	}
+	if len(t.Key) > 0 && (t.Mode == Append || t.Mode == Replace) {
+		faults.Add(field+"key", "A key is for the modes create, upsert and update.")
+	}
+	if len(t.Types) > 0 && t.Mode != Create {
+		faults.Add(field+"types", "The table has its types already; types are for the mode create.")
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Types)) {
+		if !slices.Contains(columnTypes, t.Types[name]) {
+			faults.Add(field+"types."+name, "The type must be %s.", strings.Join(columnTypes, ", "))
+		}
+	}
+	return faults.Err()
+}
+
+var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
+
+// oneOf finds a name in a list, in any letter case.
+func oneOf(field, lacking, name string, names []string) (string, error) {
+	for _, known := range names {
+		if sqlite.Fold(known) == sqlite.Fold(name) {
+			return known, nil
+		}
+	}
+	return "", problem.Invalid(field, lacking+"%s", name, suggest(name, names))
+}
+
+// suggest returns the end of a sentence about a mistyped name: it names the
+// candidate that is nearest, if one is near.
+func suggest(name string, candidates []string) string {
+	nearest := problem.Nearest(name, candidates)
+	if nearest == "" {
+		return "."
+	}
+	return fmt.Sprintf("; did you mean %s?", nearest)
+}

@@ -1,0 +1,184 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// rowWriter puts rows into a table.
+type rowWriter struct {
+	placement  *placement
+	insert     *projectdb.Inserter // nil: only rows that are there
+	update     *projectdb.Updater  // nil: only new rows
+	references []*projectdb.Reference
+	values     []sqlite.Value
+
+	inserted, updated int64
+}
+
+func newRowWriter(l *projectdb.Loader, p *placement, placed []*placement) (w *rowWriter, err error) {
+	names := p.names()
+	w = &rowWriter{placement: p}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	if p.target.Mode == Upsert || p.target.Mode == Update {
+		if w.update, err = l.Update(p.table, names, p.key); err != nil {
+			return nil, err
+		}
+	}
+	if p.target.Mode != Update {
+		if w.insert, _, err = l.Insert(p.table, names, false); err != nil {
+			return nil, err
+		}
+	}
+	filled := make([]string, len(placed))
+	for i, other := range placed {
+		filled[i] = other.table.Name
+	}
+	w.references, err = l.References(p.table, names, filled)
+	return w, err
+}
+
+func (w *rowWriter) close() {
+	if w.insert != nil {
+		w.insert.Close()
+	}
+	if w.update != nil {
+		w.update.Close()
+	}
+	for _, reference := range w.references {
+		reference.Close()
+	}
+}
+
+// rows puts the rows of a portion in and returns those that SQLite refuses.
+func (w *rowWriter) rows(part *portion) (refused rejects, err error) {
+	for i := 0; i < part.batch.Rows; i++ {
+		if i, err = w.some(&part.batch, i); err == nil {
+			continue
+		}
+		w.values = part.batch.AppendValues(w.values[:0], i)
+		reject, known := w.reject(err)
+		if !known {
+			return refused, err
+		}
+		reject.Line = part.lines[i]
+		refused.add(reject)
+	}
+	return refused, nil
+}
+
+// some puts rows of b in from row i on, and returns the last one; when it fails,
+// that is the one that was refused.
+func (w *rowWriter) some(b *sqlite.Batch, i int) (last int, err error) {
+	if w.update == nil && len(w.references) == 0 {
+		at, err := w.insert.From(b, i)
+		w.inserted += int64(at - i)
+		if err == nil {
+			at--
+		}
+		return at, err
+	}
+	w.values = b.AppendValues(w.values[:0], i)
+	return i, w.row()
+}
+
+//lint:ignore ST1005 a client reads it as it is
+var errNoRow = errors.New("The table has no row with this key.")
+
+// lostReference says that the row that a foreign key refers to does not exist.
+type lostReference struct{ *projectdb.Reference }
+
+// Error is the sentence about it.
+func (l lostReference) Error() string {
+	return fmt.Sprintf("The table %s has no row that it refers to.", l.Parent)
+}
+
+func (w *rowWriter) row() error {
+	for _, reference := range w.references {
+		holds, err := reference.Holds(w.values)
+		if err != nil {
+			return err
+		}
+		if !holds {
+			return lostReference{reference}
+		}
+	}
+	if w.update != nil {
+		found, err := w.update.Row(w.values)
+		if err != nil {
+			return err
+		}
+		if found {
+			w.updated++
+			return nil
+		}
+	}
+	if w.insert == nil {
+		return errNoRow
+	}
+	if err := w.insert.Row(w.values); err != nil {
+		return err
+	}
+	w.inserted++
+	return nil
+}
+
+// reject says why a row was refused, if it is the row's fault.
+func (w *rowWriter) reject(err error) (r Reject, known bool) {
+	r.Table = w.placement.name
+	columns := sqlite.ConstraintColumns(err)
+	var lost lostReference
+	switch fault := sqlite.FaultOf(err); {
+	case err == errNoRow:
+		r.Reason, columns = err.Error(), w.placement.key
+	case errors.As(err, &lost):
+		r.Reason, columns = err.Error(), w.named(lost.Columns)
+	case fault == sqlite.Unique:
+		r.Reason = "Another row has this value already."
+		if len(columns) > 1 {
+			r.Reason = "Another row has the same values in " + strings.Join(columns, ", ") + " already."
+		}
+	case fault == sqlite.NotNull:
+		r.Reason = "A value is required."
+	case fault == sqlite.DataType:
+		r.Reason = "The value does not fit the type of the column."
+	case fault == sqlite.Check:
+		r.Reason = fmt.Sprintf("The row does not satisfy the table: %s.", oneLine(sqlite.Message(err)))
+	case fault == sqlite.TooBig:
+		r.Reason = "A value is larger than SQLite can hold."
+	default:
+		return r, false
+	}
+	if len(columns) > 0 {
+		r.Column, r.Value = w.inFile(columns[0])
+	}
+	return r, true
+}
+
+func (w *rowWriter) named(places []int) []string {
+	names := make([]string, len(places))
+	for i, k := range places {
+		names[i] = w.placement.table.Columns[w.placement.into[k]].Name
+	}
+	return names
+}
+
+// inFile returns the name in the file of a column of the table, and the value
+// that the row has for it. One that the file does not have goes by its own name.
+func (w *rowWriter) inFile(column string) (name, value string) {
+	p := w.placement
+	for k, to := range p.into {
+		if sqlite.Fold(p.table.Columns[to].Name) == sqlite.Fold(column) {
+			return label(p.source, p.from[k]), shorten(w.values[k])
+		}
+	}
+	return column, ""
+}
