@@ -1,0 +1,419 @@
+package format
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+)
+
+// Encoding names how the text of a file is encoded.
+type Encoding string
+
+// The encodings that a CSV file may have.
+const (
+	UTF8        Encoding = "utf-8"
+	UTF16LE     Encoding = "utf-16le"
+	UTF16BE     Encoding = "utf-16be"
+	Windows1252 Encoding = "windows-1252"
+)
+
+// LineEnd names what ends the rows of a file.
+type LineEnd string
+
+// The line ends that a CSV file may have. LF and CRLF are read alike: each LF
+// outside quotes ends a row, and a CR right before it belongs to it.
+const (
+	LF   LineEnd = "lf"
+	CRLF LineEnd = "crlf"
+	CR   LineEnd = "cr"
+)
+
+// HeaderMode says whether the first row of a file names the columns.
+type HeaderMode uint8
+
+// The zero HeaderMode leaves it to detection.
+const (
+	DetectHeader HeaderMode = iota
+	WithHeader
+	WithoutHeader
+)
+
+// NoQuote as the quote of a ReadDialect says that quotes are text like any
+// other.
+const NoQuote = 0xff
+
+// ReadDialect says how a CSV file is to be read. What is left zero is detected
+// from the start of the file.
+type ReadDialect struct {
+	Encoding     Encoding
+	Delimiter    byte
+	Quote        byte // usually '"'; or NoQuote
+	Header       HeaderMode
+	LineEnd      LineEnd
+	NullText     string // what stands for NULL where it has no quotes; never detected
+	FormulaGuard bool   // apostrophes before formulas are taken away; never detected
+	MaxField     int    // bytes; default 64 MiB
+	MaxColumns   int    // default 2,000
+}
+
+// Complete reports whether nothing is left to be detected.
+func (d ReadDialect) Complete() bool {
+	return d.Encoding != "" && d.Delimiter != 0 && d.Quote != 0 && d.Header != DetectHeader && d.LineEnd != ""
+}
+
+// CSVError is what is wrong with a CSV file.
+type CSVError = FileError
+
+// Field is one field of a record.
+type Field struct {
+	Bytes  []byte
+	Quoted bool
+	Null   bool // stands for NULL: has no quotes and is the dialect's text for NULL
+}
+
+// CSVReader reads the records of a CSV file one after another. It tells quoted
+// fields from others, keeps what stands in quotes byte for byte, and holds no
+// more than one record in memory. Quotes follow RFC 4180; a quote inside a
+// field that does not begin with one is text. Records may differ in their
+// number of fields. An empty line is a record of one NULL in a file of one
+// column, and is skipped in others.
+type CSVReader struct {
+	src       io.Reader // UTF-8, without BOM
+	dialect   Detected
+	delimiter byte
+	quote     byte
+	nullText  string
+	guard     bool      // take apostrophes before formulas away
+	lineByte  byte      // the byte that ends each line
+	stop      [256]bool // bytes that end a field without quotes
+
+	maxField, maxColumns int
+
+	buf        []byte
+	start, end int   // buf[start:end] begins with the current record
+	used       int   // bytes of buf that the last record took
+	err        error // of src; io.EOF at the end of the file
+	fault      error // the first error returned, returned ever after
+
+	line    int64 // line at which the current record begins
+	lines   int64 // lines that it takes
+	width   int   // columns of the file, 0 when not known yet
+	spans   []span
+	fields  []Field
+	header  []string
+	invalid int64
+}
+
+// span is where a field lies, relative to the start of the record.
+type span struct {
+	begin, end      int
+	quoted, doubled bool // doubled: holds doubled quotes
+}
+
+// NewCSVReader returns a reader of r, after it has detected what d leaves open
+// and read the header row. Faults of the file are *CSVError.
+func NewCSVReader(r io.Reader, d ReadDialect) (*CSVReader, error) {
+	sample := make([]byte, sampleSize)
+	n, err := io.ReadFull(r, sample)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, fmt.Errorf("read the start of the file: %w", err)
+	}
+	sample = sample[:n]
+	found, err := sniff(sample, err != nil, d)
+	if err != nil {
+		return nil, err
+	}
+	src := decode(io.MultiReader(bytes.NewReader(sample), r), found.Encoding)
+	reader := newReader(src, found, d.MaxField, d.MaxColumns)
+	reader.nullText, reader.guard = d.NullText, d.FormulaGuard
+	if !found.Header {
+		return reader, nil
+	}
+	return reader, reader.readHeader()
+}
+
+func newReader(src io.Reader, d Detected, maxField, maxColumns int) *CSVReader {
+	r := &CSVReader{
+		src: src, dialect: d, delimiter: d.Delimiter, quote: d.Quote, lineByte: '\n', width: d.Columns, line: 1,
+		maxField: cmp.Or(maxField, 64<<20), maxColumns: cmp.Or(maxColumns, 2000), buf: make([]byte, 128<<10),
+	}
+	if d.LineEnd == CR {
+		r.lineByte = '\r'
+	}
+	r.stop[r.delimiter], r.stop[r.lineByte] = true, true
+	return r
+}
+
+// Dialect returns how the file is read, detected or told.
+func (r *CSVReader) Dialect() Detected { return r.dialect }
+
+// Header returns the names in the header row, nil if there is none.
+func (r *CSVReader) Header() []string { return r.header }
+
+// Line returns the line at which the last record began, from 1.
+func (r *CSVReader) Line() int64 { return r.line }
+
+// Invalid returns how many fields so far held bytes that are no text in the
+// encoding of the file. They are kept as they are in a file read as UTF-8, and
+// are U+FFFD in others.
+func (r *CSVReader) Invalid() int64 { return r.invalid }
+
+func (r *CSVReader) isInvalid(b []byte) bool {
+	if r.dialect.Encoding == UTF8 {
+		return !utf8.Valid(b)
+	}
+	return bytes.Contains(b, []byte("\ufffd"))
+}
+
+func (r *CSVReader) readHeader() error {
+	for {
+		fields, err := r.record()
+		if err == io.EOF {
+			return &CSVError{Reason: "The file has no header row: it is empty."}
+		}
+		if err != nil {
+			return err
+		}
+		if blank(fields) {
+			continue
+		}
+		for _, f := range fields {
+			r.header = append(r.header, string(f.Bytes))
+		}
+		r.width = len(fields)
+		return nil
+	}
+}
+
+// Read returns the next record, or io.EOF. The fields and their bytes are valid
+// until the next call.
+func (r *CSVReader) Read() ([]Field, error) {
+	for {
+		fields, err := r.record()
+		if err != nil {
+			return nil, err
+		}
+		if blank(fields) && r.width > 1 {
+			continue
+		}
+		if r.width == 0 {
+			r.width = len(fields)
+		}
+		return fields, nil
+	}
+}
+
+func blank(fields []Field) bool {
+	return len(fields) == 1 && len(fields[0].Bytes) == 0 && !fields[0].Quoted
+}
+
+func (r *CSVReader) record() ([]Field, error) {
+	if r.fault != nil {
+		return nil, r.fault
+	}
+	r.start += r.used
+	r.line += r.lines
+	r.used, r.lines = 0, 0
+	r.used, r.fault = r.scan()
+	if r.fault != nil {
+		return nil, r.fault
+	}
+	record := r.buf[r.start : r.start+r.used]
+	check := r.isInvalid(record)
+	r.lines = 1
+	r.fields = r.fields[:0]
+	for _, s := range r.spans {
+		f := Field{Bytes: record[s.begin:s.end:s.end], Quoted: s.quoted}
+		if s.quoted {
+			r.lines += int64(bytes.Count(f.Bytes, []byte{r.lineByte}))
+		} else {
+			f.Null = string(f.Bytes) == r.nullText
+		}
+		if s.doubled {
+			f.Bytes = undouble(f.Bytes, r.quote)
+		}
+		if r.guard {
+			f.Bytes = unguard(f.Bytes)
+		}
+		if check && r.isInvalid(f.Bytes) {
+			r.invalid++
+		}
+		r.fields = append(r.fields, f)
+	}
+	return r.fields, nil
+}
+
+// scan finds the fields of the next record and returns how many bytes it takes
+// with its line end.
+func (r *CSVReader) scan() (int, error) {
+	r.spans = r.spans[:0]
+	if r.start == r.end && !r.more(0) {
+		return 0, r.err
+	}
+	b, stop := r.buf[r.start:r.end], &r.stop
+	for i := 0; ; i++ {
+		if i == len(b) && r.more(i) {
+			b = r.buf[r.start:r.end]
+		}
+		s := span{begin: i}
+		if i < len(b) && b[i] == r.quote && r.quote != NoQuote {
+			var err error
+			if s, i, err = r.quoted(i); err != nil {
+				return 0, err
+			}
+			b = r.buf[r.start:r.end]
+		} else {
+			for {
+				for i < len(b) && !stop[b[i]] {
+					i++
+				}
+				if i < len(b) || !r.more(s.begin) {
+					break
+				}
+				b = r.buf[r.start:r.end]
+			}
+			s.end = i
+		}
+		if s.end-s.begin > r.maxField {
+			return 0, r.tooLong(s.begin)
+		}
+		if len(r.spans) == r.maxColumns {
+			return 0, r.fail(i, fmt.Sprintf("the row has more than %d fields", r.maxColumns))
+		}
+		if i < len(b) && b[i] == r.delimiter {
+			r.spans = append(r.spans, s)
+			continue
+		}
+		if i == len(b) && r.err != io.EOF {
+			return 0, r.err
+		}
+		if r.lineByte == '\n' && !s.quoted && s.end > s.begin && b[s.end-1] == '\r' {
+			s.end--
+		}
+		r.spans = append(r.spans, s)
+		return min(i+1, len(b)), nil
+	}
+}
+
+// quoted finds the end of the field whose opening quote is at i, and returns
+// the field and where the delimiter, the line end or the end of the file
+// follows it.
+func (r *CSVReader) quoted(i int) (span, int, error) {
+	s := span{begin: i + 1, quoted: true}
+	b := r.buf[r.start:r.end]
+	for j := s.begin; ; j += 2 {
+		for {
+			if j < len(b) {
+				if k := bytes.IndexByte(b[j:], r.quote); k >= 0 {
+					j += k
+					break
+				}
+				j = len(b)
+			}
+			if !r.more(i) {
+				return s, 0, r.unclosed(i)
+			}
+			b = r.buf[r.start:r.end]
+		}
+		if j+1 == len(b) && r.more(i) {
+			b = r.buf[r.start:r.end]
+		}
+		if j+1 == len(b) || b[j+1] != r.quote {
+			s.end = j
+			break
+		}
+		s.doubled = true
+	}
+	next, ok := r.closed(s.end + 1)
+	if !ok {
+		return s, 0, r.fail(s.end+1, "text follows the closing quote of a field; a quote inside quotes must be doubled")
+	}
+	return s, next, nil
+}
+
+// closed checks what follows a closing quote, at i, and passes over the CR of a
+// CRLF.
+func (r *CSVReader) closed(i int) (next int, ok bool) {
+	b := r.buf[r.start:r.end]
+	if i == len(b) || b[i] == r.delimiter || b[i] == r.lineByte {
+		return i, true
+	}
+	if b[i] != '\r' || r.lineByte != '\n' {
+		return 0, false
+	}
+	i++
+	if i == len(b) && r.more(i) {
+		b = r.buf[r.start:r.end]
+	}
+	return i, i == len(b) || b[i] == '\n'
+}
+
+// more reads on, and reports whether anything came. The field that begins at
+// the given place of the record is not complete yet.
+func (r *CSVReader) more(field int) bool {
+	if r.err != nil {
+		return false
+	}
+	held := r.end - r.start
+	if held-field > r.maxField || held > 4*r.maxField {
+		r.err = r.tooLong(field)
+		return false
+	}
+	if r.start > 0 {
+		copy(r.buf, r.buf[r.start:r.end])
+		r.start, r.end = 0, held
+	}
+	if r.end == len(r.buf) {
+		r.buf = append(r.buf, make([]byte, len(r.buf))...)
+	}
+	for range 100 {
+		var n int
+		n, r.err = r.src.Read(r.buf[r.end:])
+		r.end += n
+		if n > 0 || r.err != nil {
+			return n > 0
+		}
+	}
+	r.err = io.ErrNoProgress
+	return false
+}
+
+// unclosed returns why the quoted field at i has no end.
+func (r *CSVReader) unclosed(i int) error {
+	if r.err == io.EOF {
+		return r.fail(i, unclosedQuote)
+	}
+	return r.err
+}
+
+const unclosedQuote = "the quote that opens here is never closed"
+
+func (r *CSVReader) tooLong(i int) error {
+	return r.fail(i, fmt.Sprintf("the field is longer than %d bytes; a closing quote may be missing", r.maxField))
+}
+
+// fail returns an error at a place of the current record.
+func (r *CSVReader) fail(i int, reason string) error {
+	before := r.buf[r.start : r.start+i]
+	return &CSVError{
+		Line:   r.line + int64(bytes.Count(before, []byte{r.lineByte})),
+		Column: int64(i - bytes.LastIndexByte(before, r.lineByte)),
+		Reason: reason,
+	}
+}
+
+// undouble turns doubled quotes into single ones, in place.
+func undouble(b []byte, quote byte) []byte {
+	w := bytes.IndexByte(b, quote)
+	for i := w; i < len(b); i++ {
+		if b[i] == quote {
+			i++
+		}
+		b[w] = b[i]
+		w++
+	}
+	return b[:w]
+}
