@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
-
 )
 
 // Encoding names how the text of a file is encoded.
