@@ -15,7 +15,7 @@ import (
 
 // storeOf returns a change to the configuration that sends artifacts to a
 // store.
-func storeOf(t *testing.T, s3 *testkit.S3) func(*export.Config) {
+func storeOf(t *testing.T, s3 *testkit.Bucket) func(*export.Config) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	return func(c *export.Config) { c.Store, c.StorePause = s3.URL, time.Millisecond }

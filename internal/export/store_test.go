@@ -239,7 +239,7 @@ func (l locked) Write(p []byte) (int, error) {
 
 // answersNothing has the store take uploads and leave them without an answer. It
 // tells of each.
-func answersNothing(s3 *testkit.S3) (arrived <-chan struct{}) {
+func answersNothing(s3 *testkit.Bucket) (arrived <-chan struct{}) {
 	uploads := make(chan struct{}, 10)
 	s3.Front(func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -529,7 +529,7 @@ func TestKilledWhileUploading(t *testing.T) {
 }
 
 // killUploader runs a child that exports into the store until it is killed.
-func killUploader(t *testing.T, s3 *testkit.S3, folder, step string) {
+func killUploader(t *testing.T, s3 *testkit.Bucket, folder, step string) {
 	t.Helper()
 	ctx, kill := context.WithCancel(background)
 	defer kill()
@@ -551,7 +551,7 @@ func killUploader(t *testing.T, s3 *testkit.S3, folder, step string) {
 
 // checkUploads opens what the kills have left: every ready export has its
 // object, and when all is settled there are no others.
-func checkUploads(t *testing.T, s3 *testkit.S3, folder string, entered bool) {
+func checkUploads(t *testing.T, s3 *testkit.Bucket, folder string, entered bool) {
 	t.Helper()
 	f := newFixture(t, folder, inStore(s3.URL), func(c *Config) { c.Now = time.Now })
 	before, _, err := f.List(background, shop.ID, ListOptions{Status: "ready"})
