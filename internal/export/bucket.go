@@ -12,11 +12,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/azureblob"
 	"gocloud.dev/blob/gcsblob"
 	"gocloud.dev/blob/s3blob"
 	"gocloud.dev/gcerrors"
+	"google.golang.org/api/googleapi"
 
 	"github.com/zangtable/zangtable/internal/problem"
 )
@@ -24,6 +28,9 @@ import (
 const (
 	// uploadTries is how often an upload begins; the pauses between double.
 	uploadTries = 6
+	// googleTries is how often the client of Google makes a request, which would
+	// go on until the context ends. Those of the others end by themselves.
+	googleTries = 3
 	// slowestUpload in bytes per second, beyond a fixed time: what is slower
 	// counts as a store that does not answer.
 	slowestUpload = 256 << 10
@@ -56,6 +63,10 @@ func (e *Exports) openBucket(address string) (*bucket, error) {
 	}
 	if b.objects, err = blob.OpenBucket(e.crew.Stopped, address); err != nil {
 		return nil, fmt.Errorf("%s: %w", b.name, err)
+	}
+	var google *storage.Client
+	if b.objects.As(&google) {
+		google.SetRetry(storage.WithMaxAttempts(googleTries))
 	}
 	return b, nil
 }
@@ -111,11 +122,43 @@ func (b *bucket) keepUploading(j *job, a *artifact) error {
 
 // isRefusal reports whether the store would answer the same again.
 func isRefusal(err error) bool {
-	switch gcerrors.Code(err) {
-	case gcerrors.NotFound, gcerrors.PermissionDenied, gcerrors.InvalidArgument, gcerrors.Unimplemented:
+	switch status(err) {
+	case statusMoved, statusUnauthorized, statusForbidden, statusNotFound:
 		return true
 	}
 	return false
+}
+
+// isMissing reports whether the store says that it has no such object. What
+// gocloud.dev calls NotFound can also be a refusal by Google or an unknown host
+// of Azure, and an export must not be given up for that.
+func isMissing(err error) bool { return status(err) == statusNotFound }
+
+// The statuses of HTTP with which a store refuses for good.
+const (
+	statusMoved        = 301
+	statusUnauthorized = 401
+	statusForbidden    = 403
+	statusNotFound     = 404
+)
+
+// status returns the HTTP status of the answer that an error comes from; 0 when
+// there was none.
+func status(err error) int {
+	var amazon interface{ HTTPStatusCode() int }
+	var azure *azcore.ResponseError
+	var google *googleapi.Error
+	switch {
+	case errors.As(err, &amazon):
+		return amazon.HTTPStatusCode()
+	case errors.As(err, &azure):
+		return azure.StatusCode
+	case errors.As(err, &google):
+		return google.Code
+	case errors.Is(err, storage.ErrObjectNotExist):
+		return statusNotFound
+	}
+	return 0
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -141,24 +184,35 @@ func (b *bucket) upload(j *job, a *artifact) error {
 	defer file.Close()
 	j.uploaded.Store(0)
 	m := &j.record.manifest
-	w, err := b.objects.NewWriter(ctx, j.record.key(), &blob.WriterOptions{
+	options := &blob.WriterOptions{
 		ContentType:        m.ContentType,
 		ContentDisposition: m.Disposition(),
 		CacheControl:       "private",
 		ContentMD5:         a.md5.Sum(nil),
 		BufferSize:         int(max(smallestPart, size/mostParts)),
-	})
-	if err != nil {
-		return fmt.Errorf("begin an upload: %w", err)
 	}
-	_, err = io.Copy(w, counted{file, &j.uploaded})
-	if err != nil {
-		cancel() // else Close would complete what has been written
+	if b.backend == azureblob.Scheme {
+		withoutPipe(options)
 	}
-	if err := errors.Join(err, w.Close()); err != nil {
+	if err := b.objects.Upload(ctx, j.record.key(), counted{file, &j.uploaded}, options); err != nil {
 		return fmt.Errorf("upload an artifact: %w", err)
 	}
 	return b.compare(ctx, j.record.key(), a)
+}
+
+// withoutPipe has the client of Azure read the file itself. Bytes with an MD5 to
+// check are written to it through a pipe, and then gocloud.dev v0.47 panics when
+// the store does not take the last of them.
+func withoutPipe(options *blob.WriterOptions) {
+	sum := options.ContentMD5
+	options.ContentMD5 = nil
+	options.BeforeWrite = func(as func(any) bool) error {
+		var upload *azblob.UploadStreamOptions
+		if as(&upload) {
+			upload.HTTPHeaders.BlobContentMD5 = sum
+		}
+		return nil
+	}
 }
 
 // compare makes sure that the store has what was sent.
@@ -193,7 +247,7 @@ func (c counted) Read(p []byte) (int, error) {
 func (b *bucket) exists(ctx context.Context, r *record) (bool, error) {
 	got, err := b.objects.Attributes(ctx, r.key())
 	switch {
-	case gcerrors.Code(err) == gcerrors.NotFound:
+	case isMissing(err):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("ask the store for %s: %w", r.key(), err)
@@ -241,7 +295,7 @@ func unreachable(err error) error {
 func (b *bucket) remove(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*askTime)
 	defer cancel()
-	if err := b.objects.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+	if err := b.objects.Delete(ctx, key); err != nil && !isMissing(err) {
 		return fmt.Errorf("remove %s from the store: %w", key, err)
 	}
 	return nil

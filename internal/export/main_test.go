@@ -47,7 +47,10 @@ func killSelf() {
 }
 
 func TestMain(m *testing.M) {
-	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"} {
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+		"AZURE_STORAGE_ACCOUNT": testkit.AzureAccount, "AZURE_STORAGE_KEY": testkit.AzureKey,
+	} {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
 		}
@@ -55,7 +58,8 @@ func TestMain(m *testing.M) {
 	if folder := os.Getenv(crashFolder); folder != "" {
 		exportForever(folder)
 	}
-	goleak.VerifyTestMain(m)
+	// What the server for Google Cloud Storage imports begins it when it is loaded.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }
 
 // fixture is a data folder with exports and the projects 1, 2, …

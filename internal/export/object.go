@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
 )
 
 const (
@@ -103,7 +102,7 @@ func (o *object) read(p []byte, offset int64) (n int, err error) {
 			return n, nil
 		case o.ctx.Err() != nil:
 			return 0, o.ctx.Err()
-		case gcerrors.Code(err) == gcerrors.NotFound:
+		case isMissing(err):
 			return 0, fs.ErrNotExist
 		case try == readTries:
 			return 0, unreachable(err)

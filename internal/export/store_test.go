@@ -15,9 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -48,73 +46,12 @@ func (f *fixture) leftovers() (n int64) {
 	return int64(len(rows))
 }
 
-func TestArtifactGoesToTheBucket(t *testing.T) {
-	s3 := testkit.NewS3(t)
-	f := startedIn(t, s3.URL, small)
-	m, content := f.export(Order{Kind: TableExport, Table: "contacts"})
-	if string(content) != contactsCSV || m.StorageBackend != "s3" || m.Progress.Uploaded != *m.SizeBytes {
-		t.Errorf("got %q, %+v", content, m)
-	}
-	key := "1/" + m.ID + ".csv"
-	if got := s3.Keys(); !slices.Equal(got, []string{key}) || len(f.files()) != 0 || f.leftovers() != 0 {
-		t.Errorf("objects are %v, files %v, leftovers %d", got, f.files(), f.leftovers())
-	}
-	if header := s3.Header(key); header["Content-Disposition"] != `attachment; filename="contacts.csv"` || !strings.HasPrefix(header["Content-Type"], "text/csv") {
-		t.Errorf("the object has %v", header)
-	}
-	v, err := f.Verify(background, shop.ID, m.ID)
-	if err != nil || !v.OK {
-		t.Errorf("verified %+v, %v", v, err)
-	}
-	f.reopen()
-	f.download(m)
-}
-
 func TestMembersAreVerifiedInTheBucket(t *testing.T) {
 	f := startedIn(t, testkit.NewS3(t).URL, large(30_000))
 	m := f.wait(f.create(Order{Kind: DatabaseExport, Format: "archive"}))
 	v, err := f.Verify(background, shop.ID, m.ID)
 	if err != nil || !v.OK || v.Members != len(m.Members) || v.Members == 0 {
 		t.Errorf("verified %+v, %v", v, err)
-	}
-}
-
-// TestObjectReadsAsAFileDoes reads with an independent checker, and all parts
-// that begin or end near the edges of the windows.
-func TestObjectReadsAsAFileDoes(t *testing.T) {
-	f := startedIn(t, testkit.NewS3(t).URL, large(60_000))
-	m, content := f.export(Order{Kind: TableExport, Table: "big"})
-	if len(content) < 6<<20 {
-		t.Fatalf("%d bytes are too few for this test", len(content))
-	}
-	a, err := f.Artifact(background, shop.ID, m.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.File.Close()
-	got, err := io.ReadAll(a.File)
-	if err != nil || !bytes.Equal(got, content) {
-		t.Fatalf("read %d bytes, %v", len(got), err)
-	}
-	size := int64(len(content))
-	for _, from := range []int64{0, 1, firstWindow - 1, firstWindow, 5*firstWindow - 1, 5 * firstWindow, size - 1} {
-		for _, length := range []int64{1, 2, smallGap, smallGap + 1, firstWindow + 1} {
-			want := content[from:min(from+length, size)]
-			got := make([]byte, length)
-			n, err := a.File.ReadAt(got, from)
-			if !bytes.Equal(got[:n], want) || (err == io.EOF) != (from+length > size) || err != nil && err != io.EOF {
-				t.Errorf("at %d, %d bytes: read %d, %v", from, length, n, err)
-			}
-		}
-	}
-	small := f.wait(f.create(Order{Kind: SchemaExport}))
-	b, err := f.Artifact(background, shop.ID, small.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.File.Close()
-	if err := iotest.TestReader(b.File, f.download(small)); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -145,33 +82,6 @@ func TestObjectsGoWithTheirExports(t *testing.T) {
 				t.Errorf("objects are %v", got)
 			}
 		})
-	}
-}
-
-func TestVanishedObject(t *testing.T) {
-	s3 := testkit.NewS3(t)
-	f := startedIn(t, s3.URL, small)
-	kept := f.wait(f.create(Order{Kind: SchemaExport}))
-	for name, harm := range map[string]func(key string){
-		"removed":   s3.Remove,
-		"cut short": func(key string) { s3.Place(key, "x") },
-	} {
-		m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
-		harm("1/" + m.ID + ".csv")
-		if f.status(m) != NotFound || f.refusal(m) != problem.CodeNotFound {
-			t.Errorf("%s: the export is %s, download %s", name, f.status(m), f.refusal(m))
-		}
-		if _, err := f.Verify(background, shop.ID, m.ID); codeOf(err) != problem.CodeNotFound {
-			t.Errorf("%s: verifying gives %v", name, err)
-		}
-	}
-	vanished, _, err := f.List(background, shop.ID, ListOptions{Status: "not_found"})
-	if err != nil || len(vanished) != 2 {
-		t.Errorf("%d exports are not found, %v; want 2", len(vanished), err)
-	}
-	ready, _, err := f.List(background, shop.ID, ListOptions{Status: "ready"})
-	if err != nil || len(ready) != 1 || ready[0].ID != kept.ID {
-		t.Errorf("%d exports are ready, %v; want 1", len(ready), err)
 	}
 }
 
@@ -239,81 +149,18 @@ func (l locked) Write(p []byte) (int, error) {
 
 // answersNothing has the store take uploads and leave them without an answer. It
 // tells of each.
-func answersNothing(s3 *testkit.Bucket) (arrived <-chan struct{}) {
+func answersNothing(b *testkit.Bucket) (arrived <-chan struct{}) {
 	uploads := make(chan struct{}, 10)
-	s3.Front(func(http.Handler) http.Handler {
+	b.Front(func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			if r.Method == http.MethodPut {
+			if r.Method != http.MethodGet {
 				uploads <- struct{}{}
 			}
 			<-r.Context().Done()
 		})
 	})
 	return uploads
-}
-
-func TestCancelWhileTheStoreDoesNotAnswer(t *testing.T) {
-	s3 := testkit.NewS3(t)
-	f := startedIn(t, s3.URL, small)
-	arrived := answersNothing(s3)
-	m := f.create(Order{Kind: TableExport, Table: "contacts"})
-	<-arrived
-	if f.status(m) != Running {
-		t.Errorf("while it is uploaded the export is %s", f.status(m))
-	}
-	began := time.Now()
-	if err := f.Delete(background, shop.ID, m.ID); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("canceling took %v", took)
-	}
-	if f.status(m) != Canceled || len(f.files()) != 0 {
-		t.Errorf("the export is %s, files %v", f.status(m), f.files())
-	}
-}
-
-func TestBrokenConnectionsAreTakenUpAgain(t *testing.T) {
-	s3 := testkit.NewS3(t)
-	var n atomic.Int64
-	broken := func(r *http.Request) bool { return n.Add(1)%2 == 1 }
-	s3.Front(testkit.CutAnswers(broken))
-	f := startedIn(t, s3.URL, large(60_000))
-	m, _ := f.export(Order{Kind: TableExport, Table: "big"})
-	v, err := f.Verify(background, shop.ID, m.ID)
-	if err != nil || !v.OK {
-		t.Errorf("verified %+v, %v", v, err)
-	}
-}
-
-func TestStoreIsOutOfReachLater(t *testing.T) {
-	s3 := testkit.NewS3(t)
-	f := startedIn(t, s3.URL, small)
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
-	s3.Front(func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
-	})
-	list, _, err := f.List(background, shop.ID, ListOptions{})
-	if f.status(m) != Ready || err != nil || list[0].Status != Ready {
-		t.Errorf("the export is %s, %v", f.status(m), err)
-	}
-	if f.refusal(m) != problem.CodeBusy {
-		t.Errorf("download %s", f.refusal(m))
-	}
-	if err := f.Delete(background, shop.ID, m.ID); err != nil {
-		t.Fatal(err)
-	}
-	if f.status(m) != "gone" || f.leftovers() != 1 {
-		t.Errorf("the export is %s, leftovers %d", f.status(m), f.leftovers())
-	}
-	s3.Front(nil)
-	f.reopen()
-	f.Start()
-	eventually(t, func() bool { return f.leftovers() == 0 })
-	if len(s3.Keys()) != 0 {
-		t.Errorf("objects are %v", s3.Keys())
-	}
 }
 
 // TestShortObjectIsNotReady lets the store keep less than it was sent.
@@ -339,26 +186,6 @@ func TestShortObjectIsNotReady(t *testing.T) {
 	f.sweepBuckets(background)
 	if len(s3.Keys()) != 0 {
 		t.Errorf("objects are %v", s3.Keys())
-	}
-}
-
-func TestRefusedUploadIsNotRepeated(t *testing.T) {
-	s3 := testkit.NewS3(t)
-	f := startedIn(t, s3.URL, small)
-	var puts atomic.Int64
-	s3.Front(func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodPut {
-				puts.Add(1)
-			}
-			w.WriteHeader(http.StatusForbidden)
-			_, _ = io.WriteString(w, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
-		})
-	})
-	m := f.create(Order{Kind: TableExport, Table: "contacts"})
-	got, err := f.Wait(background, shop.ID, m.ID)
-	if codeOf(err) != problem.CodeExportFailed || *got.Error != "The store of exports refused the file." || puts.Load() != 1 {
-		t.Errorf("got %v after %d uploads", err, puts.Load())
 	}
 }
 
@@ -442,50 +269,10 @@ func TestStoreAddresses(t *testing.T) {
 	}
 }
 
-func TestProvidersAreOpenedWithoutAskingThem(t *testing.T) {
-	t.Setenv("AZURE_STORAGE_ACCOUNT", "account")
-	t.Setenv("AZURE_STORAGE_KEY", "a2V5")
-	for address, backend := range map[string]string{"gs://exports?anonymous=true": "gs", "azblob://exports": "azblob", "s3://exports?region=us-east-1": "s3"} {
-		f := newFixture(t, t.TempDir(), inStore(address))
-		f.project(shop.ID, small)
-		if m := f.create(Order{Kind: SchemaExport}); m.StorageBackend != backend {
-			t.Errorf("%s is called %s", address, m.StorageBackend)
-		}
-	}
-}
-
 func TestLinksThatLiveTooLongAreRefused(t *testing.T) {
 	config := Config{Database: filepath.Join(t.TempDir(), "exports.db"), Folder: t.TempDir(), LinkLife: 8 * 24 * time.Hour}
 	if _, err := Open(config); err == nil || !strings.Contains(err.Error(), "168h") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestLink(t *testing.T) {
-	s3 := testkit.NewS3(t)
-	f := startedIn(t, s3.URL, small, func(c *Config) { c.LinkLife = time.Minute })
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
-	a, err := f.Artifact(background, shop.ID, m.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.File.Close()
-	link, err := a.Link(background)
-	if err != nil || !strings.Contains(link, "X-Amz-Expires=60") {
-		t.Fatalf("the link is %q, %v", link, err)
-	}
-	r, err := http.NewRequestWithContext(background, http.MethodGet, link, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	got, err := io.ReadAll(answer.Body)
-	if err != nil || string(got) != contactsCSV || answer.Header.Get("Content-Disposition") != `attachment; filename="contacts.csv"` {
-		t.Errorf("the link gives %q, %v, %v", got, answer.Header, err)
 	}
 }
 
