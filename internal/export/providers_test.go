@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/md5"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -306,6 +307,17 @@ func TestUnknownHostIsNoAnswer(t *testing.T) {
 	f := newFixture(t, t.TempDir(), inStore("azblob://exports?domain=nowhere.invalid"))
 	if err := f.current.remove(background, "1/exp_1.csv"); err == nil {
 		t.Error("the object counts as removed")
+	}
+}
+
+// TestAzureKnowsTheMD5, which does not go to it as to the others.
+func TestAzureKnowsTheMD5(t *testing.T) {
+	b := testkit.NewAzure(t)
+	f := startedIn(t, b.URL, small)
+	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	sum := md5.Sum([]byte(contactsCSV))
+	if got := b.Header("1/" + m.ID + ".csv")["Content-Md5"]; got != base64.StdEncoding.EncodeToString(sum[:]) {
+		t.Errorf("it was told %q", got)
 	}
 }
 
