@@ -21,20 +21,32 @@ import (
 )
 
 // sample is a value as a client writes it, and as SQL that was written by hand.
-type sample struct{ json, sql string }
+type sample struct {
+	json, sql string
+	asText    string // the SQL where a TEXT column makes another text of a number than SQLite would
+}
+
+// of returns the SQL of a value that is compared with a column. A number is
+// compared with texts as it would be stored among them.
+func (s sample) of(column string) string {
+	if column == "s" && s.asText != "" {
+		return s.asText
+	}
+	return s.sql
+}
 
 func textSample(s string) sample {
 	b, _ := json.Marshal(s)
-	return sample{string(b), "'" + strings.ReplaceAll(s, "'", "''") + "'"}
+	return sample{json: string(b), sql: "'" + strings.ReplaceAll(s, "'", "''") + "'"}
 }
 
 func blobSample(b string) sample {
-	return sample{`"` + base64.StdEncoding.EncodeToString([]byte(b)) + `"`, "x'" + hex.EncodeToString([]byte(b)) + "'"}
+	return sample{json: `"` + base64.StdEncoding.EncodeToString([]byte(b)) + `"`, sql: "x'" + hex.EncodeToString([]byte(b)) + "'"}
 }
 
 var (
-	integers = []sample{{"-9223372036854775808", "(-9223372036854775807 - 1)"}, {"-1", "-1"}, {"0", "0"}, {"1", "1"}, {"2", "2"}, {"9007199254740992", "9007199254740992"}, {"9007199254740993", "9007199254740993"}, {"9223372036854775807", "9223372036854775807"}}
-	reals    = []sample{{"-1.5", "-1.5"}, {"0.0", "0.0"}, {"0.1", "0.1"}, {"2.0", "2.0"}, {"1e300", "1e300"}, {"9007199254740992.0", "9007199254740992.0"}}
+	integers = []sample{{json: "-9223372036854775808", sql: "(-9223372036854775807 - 1)"}, {json: "-1", sql: "-1"}, {json: "0", sql: "0"}, {json: "1", sql: "1"}, {json: "2", sql: "2"}, {json: "9007199254740992", sql: "9007199254740992"}, {json: "9007199254740993", sql: "9007199254740993"}, {json: "9223372036854775807", sql: "9223372036854775807"}}
+	reals    = []sample{{json: "-1.5", sql: "-1.5"}, {json: "0.0", sql: "0.0"}, {json: "0.1", sql: "0.1"}, {json: "2.0", sql: "2.0"}, {json: "1e300", sql: "1e300", asText: "'1e+300'"}, {json: "9007199254740992.0", sql: "9007199254740992.0", asText: "'9007199254740992.0'"}}
 	texts    = []sample{textSample(""), textSample("a"), textSample("A"), textSample("ab"), textSample("ä"), textSample("Ä"), textSample("10"), textSample("2"), textSample("it's"), textSample("🐎"), textSample("\x7f")}
 	blobs    = []sample{blobSample(""), blobSample("\x00"), blobSample("\x00\xff"), blobSample("a")}
 	columns  = map[string][]sample{"i": integers, "r": reals, "s": texts, "b": blobs, "a": slices.Concat(integers, reals, texts)}
@@ -131,12 +143,12 @@ func drawCondition(t *rapid.T) (condition, sql string) {
 		values := rapid.SliceOfN(rapid.SampledFrom(pool), 0, 3).Draw(t, "values")
 		var list, sql []string
 		for _, v := range values {
-			list, sql = append(list, v.json), append(sql, v.sql)
+			list, sql = append(list, v.json), append(sql, v.of(column))
 		}
 		return head + `,"value":[` + strings.Join(list, ",") + "]}", column + " IN (" + strings.Join(sql, ", ") + ")"
 	}
 	v := rapid.SampledFrom(pool).Draw(t, "value")
-	return head + `,"value":` + v.json + "}", column + " " + op + " " + v.sql
+	return head + `,"value":` + v.json + "}", column + " " + op + " " + v.of(column)
 }
 
 // drawRow returns a row with the given number in n. NULLs and repeated values
