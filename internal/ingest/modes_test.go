@@ -262,7 +262,7 @@ func TestTrialOfManyRowsGivesWay(t *testing.T) {
 		load := &tableLoad{assigned: []assignment{{tableSource: source, target: Target{Table: "numbers", Mode: mode}}}, surveys: make([]*survey, 1), unchanged: func() error { return nil }}
 		var said []Note
 		done := make(chan error)
-		go func() { done <- load.tryTables(t.Context(), p.DB, &said) }()
+		go func() { done <- load.tryTables(t.Context(), p.DB, []*placement{{assignment: load.assigned[0]}}, &said) }()
 		time.Sleep(trialTime / 10)
 		began := time.Now()
 		if _, err := p.UpdateTable(t.Context(), "numbers", projectdb.TablePatch{DisplayName: new(new("Numbers"))}); err != nil {

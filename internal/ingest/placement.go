@@ -168,15 +168,8 @@ func (p *placement) findKey() error {
 	if p.target.Mode != Upsert && p.target.Mode != Update {
 		return nil
 	}
-	var faults problem.Faults
-	for i, name := range p.target.Key {
-		column := p.table.Column(name)
-		if column == nil {
-			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "The table %s has no column %s%s", p.table.Name, name, suggest(name, columnNamesOf(p.table)))
-			continue
-		}
-		p.key = append(p.key, column.Name)
-	}
+	key, faults := p.keyColumns("The table " + p.table.Name)
+	p.key = key
 	if len(p.target.Key) == 0 {
 		for _, part := range p.table.PrimaryKey {
 			p.key = append(p.key, part.Column)
@@ -191,6 +184,19 @@ func (p *placement) findKey() error {
 	}
 	faults.Merge("", p.fillsKey(p.key))
 	return faults.Err()
+}
+
+// keyColumns returns the columns that are asked for as the key, as the table
+// calls them, and the faults of those that it does not have.
+func (p *placement) keyColumns(table string) (key []string, faults problem.Faults) {
+	for i, name := range p.target.Key {
+		if column := p.table.Column(name); column != nil {
+			key = append(key, column.Name)
+		} else {
+			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "%s has no column %s%s", table, name, suggest(name, columnNamesOf(p.table)))
+		}
+	}
+	return key, faults
 }
 
 // fillsKey makes sure that the file has values for a key.
@@ -266,31 +272,15 @@ func (a assignment) design(sv *survey) (*placement, error) {
 
 // designKey gives the table that is made the primary key that was asked for.
 func (p *placement) designKey() error {
-	var faults problem.Faults
+	key, faults := p.keyColumns("The new table")
 	for i, name := range p.target.Key {
-		field := fmt.Sprintf("%skey[%d]", p.field, i)
-		column := p.table.Column(name)
-		switch {
-		case column == nil:
-			faults.Add(field, "The new table has no column %s%s", name, suggest(name, columnNamesOf(p.table)))
-		case slices.Contains(p.key, column.Name):
-			faults.Add(field, "The column %s belongs to the key already.", column.Name)
-		default:
-			p.key = append(p.key, column.Name)
+		if slices.ContainsFunc(p.target.Key[:i], func(other string) bool { return sqlite.Fold(other) == sqlite.Fold(name) }) {
+			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "The column %s belongs to the key already.", name)
 		}
 	}
-	if err := faults.Err(); err != nil {
-		return err
-	}
-	p.keepKey()
-	return nil
-}
-
-// keepKey makes the key that of the types which the columns have now.
-func (p *placement) keepKey() {
-	if len(p.key) > 0 && p.target.Mode == Create {
-		p.table.SetPrimaryKey(p.key)
-	}
+	p.key = key
+	p.table.SetPrimaryKey(key)
+	return faults.Err()
 }
 
 // join makes the types of a new table those that the rows fit, too, that are
@@ -302,7 +292,6 @@ func (p *placement) join(other *placement) {
 		p.inferred[mine], other.inferred[i] = both, both
 		p.table.Columns[other.into[k]].Type = p.chosen(mine).Type
 	}
-	p.keepKey()
 }
 
 // noteDates says what becomes of dates.
@@ -318,7 +307,6 @@ func (p *placement) settle() {
 	for k, i := range p.from {
 		p.table.Columns[p.into[k]].Type = p.chosen(i).Type
 	}
-	p.keepKey()
 }
 
 // chosen returns the type of a column of a table that is made, and why.

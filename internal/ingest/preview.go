@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -49,7 +48,7 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 			Source: p.name, Name: p.table.Name, Mode: p.target.Mode, Rows: sv.rows, Columns: p.columns(), Sample: p.sample(sv),
 		})
 	}
-	if err := t.tryTables(ctx, db, &preview.Notes); err != nil {
+	if err := t.tryTables(ctx, db, placed, &preview.Notes); err != nil {
 		return err
 	}
 	preview.Rejects, preview.RejectedRows = t.rejects.list, t.rejects.rows
@@ -60,13 +59,13 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 const trialTime = time.Second
 
 // tryTables puts the rows into the tables that are there, or that get a key, as a
-// load does, and takes all of it back: what is refused then, nothing but the table can tell. It
-// stops after trialTime and says how far it came.
-func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, said *[]Note) error {
+// load does, and takes all of it back: what is refused then, nothing but the
+// table can tell. It stops after trialTime and says how far it came.
+func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*placement, said *[]Note) error {
 	trial := &tableLoad{options: t.options, size: t.size, unchanged: t.unchanged, trial: true}
-	for i, a := range t.assigned {
-		if !a.makes() || len(t.newKey(a)) > 0 {
-			trial.assigned, trial.surveys = append(trial.assigned, a), append(trial.surveys, t.surveys[i])
+	for i, p := range placed {
+		if !p.makes() || len(p.table.PrimaryKey) > 0 {
+			trial.assigned, trial.surveys = append(trial.assigned, p.assignment), append(trial.surveys, t.surveys[i])
 		}
 	}
 	if len(trial.assigned) == 0 || db == nil {
@@ -96,15 +95,6 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, said *[]Not
 		return nil
 	}
 	return err
-}
-
-// newKey returns the primary key of the new table that one of the file goes to.
-func (t *tableLoad) newKey(a assignment) []string {
-	if a.onto == "" {
-		return a.target.Key
-	}
-	at := slices.IndexFunc(t.assigned, func(maker assignment) bool { return maker.name == a.onto })
-	return t.assigned[at].target.Key
 }
 
 // tryRows converts every row for its faults.

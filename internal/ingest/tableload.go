@@ -217,6 +217,7 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 	var err error
 	switch p.target.Mode {
 	case Create:
+		p.table.SetPrimaryKey(p.key) // again: the rows may have asked for other types
 		if *p.table, err = l.CreateTable(*p.table); err != nil {
 			return r, err
 		}
