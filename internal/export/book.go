@@ -222,14 +222,7 @@ WHERE id = ?`, now.UnixMilli(), timestamp(now), id)
 // artifacts returns the exports whose artifact is in the folder, by id, with
 // their projects.
 func (b book) artifacts(ctx context.Context) (map[string]int64, error) {
-	ready := map[string]int64{}
-	err := b.Read(ctx, "list the artifacts", func(c *sqlite.Conn) error {
-		return c.Query("SELECT id, project_id FROM exports WHERE status = 'ready' AND store = ''", nil, func(s *sqlite.Stmt) error {
-			ready[s.Text(0)] = s.Int(1)
-			return nil
-		})
-	})
-	return ready, err
+	return b.Projects(ctx, "status = 'ready' AND store = ''")
 }
 
 // expire marks ready exports as expired whose time had come by then, and

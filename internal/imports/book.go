@@ -249,15 +249,7 @@ func (b book) remove(ctx context.Context, id string) error {
 
 // wanted returns the imports whose files are kept, by id, with their projects.
 func (b book) wanted(ctx context.Context) (map[string]int64, error) {
-	all := map[string]int64{}
-	const query = "SELECT id, project_id FROM imports WHERE expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')"
-	err := b.Read(ctx, "list the files that are kept", func(c *sqlite.Conn) error {
-		return c.Query(query, nil, func(s *sqlite.Stmt) error {
-			all[s.Text(0)] = s.Int(1)
-			return nil
-		})
-	})
-	return all, err
+	return b.Projects(ctx, "expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')")
 }
 
 // expire ends what is not kept any more by then, and returns it: uploads that

@@ -48,9 +48,9 @@ func explain(err error) error {
 	return err
 }
 
-// Each calls fn with each entry that satisfies a condition. The condition may go
+// each calls fn with each entry that satisfies a condition. The condition may go
 // on with an order.
-func (b Book[R]) Each(c *sqlite.Conn, condition string, args []any, fn func(*R) error) error {
+func (b Book[R]) each(c *sqlite.Conn, condition string, args []any, fn func(*R) error) error {
 	return c.Query("SELECT "+b.Columns+" FROM "+b.Table+" WHERE "+condition, args, func(s *sqlite.Stmt) error {
 		r, err := b.Scan(s)
 		if err != nil {
@@ -62,11 +62,24 @@ func (b Book[R]) Each(c *sqlite.Conn, condition string, args []any, fn func(*R) 
 
 // Select returns the entries that satisfy a condition.
 func (b Book[R]) Select(c *sqlite.Conn, condition string, args ...any) (list []*R, err error) {
-	err = b.Each(c, condition, args, func(r *R) error {
+	err = b.each(c, condition, args, func(r *R) error {
 		list = append(list, r)
 		return nil
 	})
 	return list, err
+}
+
+// Projects returns the projects of the jobs that satisfy a condition, by the ids
+// of the jobs.
+func (b Book[R]) Projects(ctx context.Context, condition string) (map[string]int64, error) {
+	projects := map[string]int64{}
+	err := b.Read(ctx, "list the projects of "+b.Table, func(c *sqlite.Conn) error {
+		return c.Query("SELECT id, project_id FROM "+b.Table+" WHERE "+condition, nil, func(s *sqlite.Stmt) error {
+			projects[s.Text(0)] = s.Int(1)
+			return nil
+		})
+	})
+	return projects, err
 }
 
 // Get returns one job of a project, or not_found.
@@ -98,7 +111,7 @@ var errEnough = errors.New("enough")
 func Page[R, M any](ctx context.Context, b Book[R], projectID int64, offset, limit int, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
 	list = []M{}
 	err = b.Read(ctx, fmt.Sprintf("list the %s of project %d", b.Table, projectID), func(c *sqlite.Conn) error {
-		err := b.Each(c, "project_id = ? ORDER BY seq DESC", []any{projectID}, func(r *R) error {
+		err := b.each(c, "project_id = ? ORDER BY seq DESC", []any{projectID}, func(r *R) error {
 			m, wanted := show(r)
 			switch {
 			case !wanted:
@@ -139,7 +152,7 @@ func (b Book[R]) Claim(ctx context.Context, perProject int, begin func(c *sqlite
 				return err
 			}
 		}
-		return b.Each(c, "id = ?", []any{id}, func(claimed *R) error {
+		return b.each(c, "id = ?", []any{id}, func(claimed *R) error {
 			r = claimed
 			return nil
 		})
