@@ -104,7 +104,11 @@ type call struct {
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{edge: e, w: w, r: r, id: e.newID("req_")}
 	w.Header().Set("X-Request-Id", c.id)
-	c.r = asTus(w, r)
+	if len(r.TransferEncoding) > 0 {
+		// It may have had a Content-Length too, which a proxy in front may have
+		// believed: what follows on the connection is not to be trusted.
+		w.Header().Set("Connection", "close")
+	}
 	defer c.rescue()
 	c.guardBody()
 	out, err := c.run()
@@ -131,7 +135,7 @@ func (c *call) run() (any, error) {
 	if !c.ep.access.permits(ws) {
 		return nil, problem.New(problem.CodePermissionDenied, "This token may not do this: the call needs the scope %s.", c.ep.access.scope)
 	}
-	if err := speaksTus(c.r); err != nil {
+	if err := c.speaksTus(); err != nil {
 		return nil, err
 	}
 	return c.ep.handle(c, ws)
@@ -140,6 +144,9 @@ func (c *call) run() (any, error) {
 // match finds the endpoint. The mux only matches: its own answers, the
 // redirects to cleaned paths included, would not be in the envelope.
 func (c *call) match() error {
+	if c.matchUpload() {
+		return nil
+	}
 	handler, _ := c.mux.Handler(c.r)
 	if ep, ok := handler.(*endpoint); ok {
 		c.ep = ep
@@ -270,7 +277,9 @@ func (c *call) fail(err error) {
 	status := p.Code.Status()
 	if other := (*otherStatus)(nil); errors.As(err, &other) {
 		status = other.status
-		c.setHeader("Tus-Version", tusVersion)
+		if c.ep.uploads {
+			c.setHeader("Tus-Version", tusVersion)
+		}
 	}
 	c.writeProblem(p, status)
 }

@@ -153,6 +153,24 @@ func TestDocumentIsCheckedIn(t *testing.T) {
 	compare(t, "openapi.json", append(w.Body.Bytes(), '\n'))
 }
 
+// outsideTheEnvelope is what the library answers before the API sees a request.
+// TestUnreadableRequests in package server provokes each of these.
+const outsideTheEnvelope = `
+## Before the envelope
+What cannot be read as a request of HTTP/1.x is answered in plain text, and its connection ends:
+
+| status | when |
+|---|---|
+| 400 | The request line, a header, the Host or the length of the body is malformed, or the client speaks TLS to the plain port. |
+| 417 | The Expect header asks for something else than 100-continue. |
+| 431 | The request line and the headers are larger than 32 KiB together. |
+| 501 | The Transfer-Encoding is another one than chunked. |
+| 505 | The version of HTTP is not 1.x. |
+
+A client that has not sent its headers within 5 seconds, or nothing for 60 seconds between two requests, is disconnected without an
+answer. A request with a chunked body ends its connection after the answer.
+`
+
 func TestErrorsAreCheckedIn(t *testing.T) {
 	var out bytes.Buffer
 	out.WriteString("# Error codes\n\n" +
@@ -162,5 +180,6 @@ func TestErrorsAreCheckedIn(t *testing.T) {
 	for _, meaning := range problem.Codes {
 		fmt.Fprintf(&out, "| `%s` | %d | %s |\n", meaning.Code, meaning.Status, meaning.When)
 	}
+	out.WriteString(outsideTheEnvelope)
 	compare(t, "errors.md", out.Bytes())
 }

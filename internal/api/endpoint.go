@@ -23,6 +23,7 @@ type endpoint struct {
 	codes        []problem.Code // beyond those that its shape implies
 	bodyLimit    int64          // bytes
 	keyUse       keyUse
+	uploads      bool         // one of the routes of the protocol for resumable uploads
 	media        string       // of a body that the handler reads itself; "" for any
 	form         reflect.Type // of the options in a form beside such a body; nil for none
 	in, out      reflect.Type

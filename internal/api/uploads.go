@@ -25,25 +25,37 @@ const (
 	partType      = "application/offset+octet-stream"
 )
 
-// asTus returns the request as the protocol means it: where a client cannot send
-// PATCH or DELETE, a header names the method.
-func asTus(w http.ResponseWriter, r *http.Request) *http.Request {
-	if r.Header.Get(tusHeader) == "" {
-		return r
+// uploads marks a route as one of the protocol for resumable uploads. Its headers
+// mean nothing to any other route.
+func uploads(ep *endpoint) { ep.uploads = true }
+
+// matchUpload finds the endpoint of a request that speaks the protocol, and
+// reports whether there is one. A client that cannot send PATCH or DELETE names
+// the method in a header.
+func (c *call) matchUpload() bool {
+	if c.r.Header.Get(tusHeader) == "" {
+		return false
 	}
-	w.Header().Set(tusHeader, tusVersion) // in every answer, as the protocol asks
+	r := c.r
 	if method := r.Header.Get("X-HTTP-Method-Override"); method != "" {
 		r = r.WithContext(r.Context())
 		r.Method = method
 	}
-	return r
+	handler, _ := c.mux.Handler(r)
+	ep, ok := handler.(*endpoint)
+	if !ok || !ep.uploads {
+		return false
+	}
+	c.r, c.ep = r, ep
+	c.w.Header().Set(tusHeader, tusVersion) // in every answer, as the protocol asks
+	return true
 }
 
 // speaksTus returns why a request is not processed: it asks for another version
 // of the protocol. OPTIONS is how a client finds out which there is.
-func speaksTus(r *http.Request) error {
-	version := r.Header.Get(tusHeader)
-	if version == "" || version == tusVersion || r.Method == http.MethodOptions {
+func (c *call) speaksTus() error {
+	version := c.r.Header.Get(tusHeader)
+	if !c.ep.uploads || version == "" || version == tusVersion || c.r.Method == http.MethodOptions {
 		return nil
 	}
 	return &otherStatus{problem.Invalid(tusHeader, "must be %s", tusVersion), http.StatusPreconditionFailed}

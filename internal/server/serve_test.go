@@ -125,6 +125,59 @@ func TestUnusualRequests(t *testing.T) {
 	}
 }
 
+// TestUnreadableRequests provokes what is answered before the API sees a request.
+// docs/errors.md lists these answers.
+func TestUnreadableRequests(t *testing.T) {
+	url, _ := serve(t)
+	address := strings.TrimPrefix(url, "http://")
+	const host = "Host: x\r\n"
+	for name, c := range map[string]struct{ request, want string }{
+		"no request":        {"what\r\n\r\n", "HTTP/1.1 400 Bad Request"},
+		"broken header":     {"GET / HTTP/1.1\r\n" + host + "a b: c\r\n\r\n", "HTTP/1.1 400 Bad Request"},
+		"lengths differ":    {"POST / HTTP/1.1\r\n" + host + "Content-Length: 1\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1 400 Bad Request"},
+		"expectation":       {"POST / HTTP/1.1\r\n" + host + "Expect: tea\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 417 Expectation Failed"},
+		"large headers":     {"GET / HTTP/1.1\r\n" + host + "A: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "HTTP/1.1 431 Request Header Fields Too Large"},
+		"transfer encoding": {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 501 Not Implemented"},
+		"version":           {"GET / HTTP/3.0\r\n" + host + "\r\n", "HTTP/1.1 505 HTTP Version Not Supported"},
+	} {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The server may answer, and hang up, before it has read all of it.
+		_, _ = io.WriteString(conn, c.request)
+		line, _, err := bufio.NewReader(conn).ReadLine()
+		if !strings.HasPrefix(string(line), c.want) {
+			t.Errorf("%s: %q (%v), want %q", name, line, err, c.want)
+		}
+		conn.Close()
+	}
+}
+
+// TestChunkedBodiesEndTheirConnection sends a request that a proxy could take for
+// two: its length says one thing, its chunks another. Whatever stands behind it
+// is not read as a request.
+func TestChunkedBodiesEndTheirConnection(t *testing.T) {
+	url, _ := serve(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = io.WriteString(conn, "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"+
+		"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(answers), "HTTP/1.1 "); n != 1 || !strings.Contains(string(answers), "Connection: close") {
+		t.Errorf("%d answers: %s", n, answers)
+	}
+}
+
 // askRaw sends the bytes of a request and returns the status of the answer with
 // its error code, or with its text when it is not in the envelope.
 func askRaw(t *testing.T, address, request string) string {
