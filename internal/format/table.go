@@ -88,8 +88,12 @@ type TableReader interface {
 	Close() error
 }
 
-// batchBytes is when a reader regards a batch as full.
-const batchBytes = 1 << 20
+// A reader regards a batch as full that holds so many bytes of texts and blobs,
+// or so many values.
+const (
+	batchBytes = 1 << 20
+	batchCells = 128 << 10
+)
 
 // FileError says what is wrong with a file that is read, and where.
 type FileError struct {

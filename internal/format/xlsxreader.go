@@ -3,6 +3,7 @@ package format
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -22,23 +24,28 @@ import (
 type Workbook struct {
 	parts    map[string]*zip.File
 	sheets   []sheetPart
-	texts    sharedTexts
+	textPart string // of the shared texts, or ""
+	texts    *sharedTexts
 	styles   []numberFormat
 	date1904 bool
 }
 
 type sheetPart struct{ name, part string }
 
+// Bounds of what describes a workbook: a small file can hold any number of
+// parts that name each other.
+const (
+	maxSheets      = 1000
+	maxDescription = 16 << 20 // bytes of a part, unpacked
+	maxColumns     = 2000     // of a table of SQLite
+)
+
 // OpenWorkbook opens a workbook of the given size. Faults of the file are
 // *FileError, here and wherever it is read.
 func OpenWorkbook(r io.ReaderAt, size int64) (*Workbook, error) {
-	z, err := zip.NewReader(r, size)
-	if err != nil {
-		return nil, &FileError{Reason: "The file is not an Excel workbook (.xlsx), or damaged: " + err.Error()}
-	}
-	w := &Workbook{parts: map[string]*zip.File{}, texts: sharedTexts{most: mostShared}}
-	for _, f := range z.File {
-		w.parts[f.Name] = f
+	w := &Workbook{texts: &sharedTexts{max: maxShared}}
+	if err := w.readParts(r, size); err != nil {
+		return nil, err
 	}
 	main := "xl/workbook.xml"
 	root, err := w.relations("")
@@ -53,6 +60,25 @@ func OpenWorkbook(r io.ReaderAt, size int64) (*Workbook, error) {
 	return w, w.open(main)
 }
 
+func (w *Workbook) readParts(r io.ReaderAt, size int64) error {
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return &FileError{Reason: "The file is not an Excel workbook (.xlsx), or damaged: " + err.Error()}
+	}
+	w.parts = map[string]*zip.File{}
+	for _, f := range z.File {
+		w.parts[f.Name] = f
+	}
+	return nil
+}
+
+// On returns the workbook read from another opening of the same file. What its
+// sheets share is not read again.
+func (w *Workbook) On(r io.ReaderAt, size int64) (*Workbook, error) {
+	other := *w
+	return &other, other.readParts(r, size)
+}
+
 // Sheets returns the names of the sheets that have cells, in their order.
 func (w *Workbook) Sheets() []string {
 	names := make([]string, len(w.sheets))
@@ -63,44 +89,65 @@ func (w *Workbook) Sheets() []string {
 }
 
 func (w *Workbook) open(main string) error {
-	var book struct {
-		Properties struct {
-			Date1904 string `xml:"date1904,attr"`
-		} `xml:"workbookPr"`
-		Sheets []struct {
-			Name string     `xml:"name,attr"`
-			Attr []xml.Attr `xml:",any,attr"`
-		} `xml:"sheets>sheet"`
-	}
-	if err := w.decode(main, &book); err != nil {
+	sheets, err := w.readBook(main)
+	if err != nil {
 		return err
 	}
-	w.date1904 = book.Properties.Date1904 == "1" || book.Properties.Date1904 == "true"
 	relations, err := w.relations(main)
 	if err != nil {
 		return err
 	}
 	byID := map[string]relation{}
+	styles := ""
 	for _, r := range relations {
 		byID[r.ID] = r
 		switch {
 		case strings.HasSuffix(r.Type, "/sharedStrings"):
-			err = w.readTexts(r.part(main))
+			w.textPart = cmp.Or(w.textPart, r.part(main))
 		case strings.HasSuffix(r.Type, "/styles"):
-			err = w.readStyles(r.part(main))
+			styles = cmp.Or(styles, r.part(main))
+		}
+	}
+	for _, sheet := range sheets {
+		if r := byID[sheet.part]; strings.HasSuffix(r.Type, "/worksheet") {
+			w.sheets = append(w.sheets, sheetPart{sheet.name, r.part(main)})
+		}
+	}
+	if styles == "" {
+		return nil
+	}
+	return w.readStyles(styles)
+}
+
+// readBook reads the part that lists the sheets. It returns them with the ids
+// of their relations in place of their parts.
+func (w *Workbook) readBook(main string) (sheets []sheetPart, err error) {
+	r, err := w.part(main)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	tokens := newXMLTokens(io.LimitReader(r, maxDescription), main)
+	for {
+		token, err := tokens.next()
+		if err == io.EOF {
+			return sheets, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
+		}
+		start, ok := token.(xml.StartElement)
+		switch {
+		case !ok:
+		case start.Name.Local == "workbookPr":
+			date := attribute(start, "date1904")
+			w.date1904 = date == "1" || date == "true"
+		case start.Name.Local == "sheet" && len(sheets) == maxSheets:
+			return nil, &FileError{Reason: fmt.Sprintf("The workbook has more than %d sheets.", maxSheets)}
+		case start.Name.Local == "sheet":
+			sheets = append(sheets, sheetPart{attribute(start, "name"), attribute(start, "id")})
 		}
 	}
-	for _, sheet := range book.Sheets {
-		for _, attr := range sheet.Attr {
-			if r := byID[attr.Value]; attr.Name.Local == "id" && strings.HasSuffix(r.Type, "/worksheet") {
-				w.sheets = append(w.sheets, sheetPart{sheet.Name, r.part(main)})
-			}
-		}
-	}
-	return nil
 }
 
 // relation says where in the workbook a part is that another one names.
@@ -149,29 +196,36 @@ func damagedPart(name string, err error) error {
 
 // decode reads a small part into v.
 func (w *Workbook) decode(name string, v any) error {
-	const longest = 64 << 20
 	r, err := w.part(name)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	if err := xml.NewDecoder(io.LimitReader(r, longest)).Decode(v); err != nil {
+	if err := xml.NewDecoder(io.LimitReader(r, maxDescription)).Decode(v); err != nil {
 		return damagedPart(name, err)
 	}
 	return nil
 }
 
-func (w *Workbook) readTexts(name string) error {
-	r, err := w.part(name)
+// readTexts reads what the sheets share, unless that has been done.
+func (w *Workbook) readTexts() error {
+	w.texts.reading.Lock()
+	defer w.texts.reading.Unlock()
+	if w.textPart == "" || w.texts.read {
+		return nil
+	}
+	w.texts.forget()
+	r, err := w.part(w.textPart)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	tokens := newXMLTokens(r, name)
+	tokens := newXMLTokens(r, w.textPart)
 	var text textCollector
 	for {
 		token, err := tokens.next()
 		if err == io.EOF {
+			w.texts.read = true
 			return nil
 		}
 		if err != nil {
@@ -186,46 +240,60 @@ func (w *Workbook) readTexts(name string) error {
 	}
 }
 
-// sharedTexts are the texts that cells refer to by number. They lie in pieces,
-// for one that grew would take its memory several times.
+// sharedTexts are the texts that cells refer to by number. Texts and their
+// places lie in pieces: one list that grew would take its memory several times.
 type sharedTexts struct {
-	pieces [][]byte
-	places []textPlace
-	size   int // bytes of memory that all of it takes
-	most   int // of them
+	reading sync.Mutex
+	read    bool // all of them are here
+	pieces  [][]byte
+	places  [][]textPlace // pieces of placesPerPiece, but for the last
+	size    int           // bytes of memory that all of it takes
+	max     int           // of them
 }
 
 type textPlace struct{ piece, begin, end uint32 }
 
-// mostShared is how many bytes of memory the shared texts of a workbook may
+// maxShared is how many bytes of memory the shared texts of a workbook may
 // take: a small file can hold any number of them.
-const mostShared = 256 << 20
+const maxShared = 128 << 20
+
+const (
+	pieceSize      = 64 << 10
+	placeSize      = 12
+	placesPerPiece = 64 << 10
+)
+
+// forget drops what an attempt has read that did not come to the end.
+func (s *sharedTexts) forget() { s.pieces, s.places, s.size = nil, nil, 0 }
 
 func (s *sharedTexts) add(escaped []byte) error {
-	const pieceSize, placeSize = 64 << 10, 12
 	n, grow := len(s.pieces)-1, 0
 	if n < 0 || cap(s.pieces[n])-len(s.pieces[n]) < len(escaped) {
 		n, grow = n+1, max(pieceSize, len(escaped))
 	}
-	if s.size += grow + placeSize; s.size > s.most {
-		return &FileError{Reason: fmt.Sprintf("The texts that the sheets of the workbook share take more than %d bytes.", s.most)}
+	if s.size += grow + placeSize; s.size > s.max {
+		return &FileError{Reason: fmt.Sprintf("The texts that the sheets of the workbook share take more than %d bytes.", s.max)}
 	}
 	if grow > 0 {
 		s.pieces = append(s.pieces, make([]byte, 0, grow))
 	}
 	begin := len(s.pieces[n])
 	s.pieces[n] = appendUnescaped(s.pieces[n], escaped)
-	s.places = append(s.places, textPlace{uint32(n), uint32(begin), uint32(len(s.pieces[n]))})
+	last := len(s.places) - 1
+	if last < 0 || len(s.places[last]) == placesPerPiece {
+		s.places, last = append(s.places, nil), last+1
+	}
+	s.places[last] = append(s.places[last], textPlace{uint32(n), uint32(begin), uint32(len(s.pieces[n]))})
 	return nil
 }
 
 // text returns the text with the number that a cell holds.
 func (s *sharedTexts) text(number string) ([]byte, error) {
 	i, err := strconv.Atoi(strings.TrimSpace(number))
-	if err != nil || i < 0 || i >= len(s.places) {
+	if err != nil || i < 0 || i/placesPerPiece >= len(s.places) || i%placesPerPiece >= len(s.places[i/placesPerPiece]) {
 		return nil, errors.New("the cell refers to a text that the workbook does not have")
 	}
-	at := s.places[i]
+	at := s.places[i/placesPerPiece][i%placesPerPiece]
 	return s.pieces[at.piece][at.begin:at.end:at.end], nil
 }
 
@@ -357,6 +425,9 @@ func (w *Workbook) Sheet(name string, header bool) (*XLSXReader, error) {
 }
 
 func (w *Workbook) sheet(part string, header bool) (*XLSXReader, error) {
+	if err := w.readTexts(); err != nil {
+		return nil, err
+	}
 	x := &XLSXReader{book: w}
 	if err := x.open(part); err != nil {
 		return nil, err
@@ -430,6 +501,7 @@ func (x *XLSXReader) Close() error { return x.part.Close() }
 // Read fills b with the next rows.
 func (x *XLSXReader) Read(b *sqlite.Batch, maxRows int) (bool, error) {
 	b.Reset(len(x.columns))
+	maxRows = min(maxRows, max(1, batchCells/max(1, len(x.columns))))
 	for b.Rows < maxRows && b.Size() < batchBytes {
 		some, err := x.next()
 		if err != nil {
@@ -548,6 +620,8 @@ func (x *XLSXReader) set(column int, kind, style string) error {
 	switch {
 	case column < 0 || column >= XLSXColumns:
 		return errors.New("the place of the cell is beyond Excel's limits")
+	case column >= maxColumns:
+		return fmt.Errorf("the cell is in column %d, and a table has at most %d", column+1, maxColumns)
 	case x.fixed && column >= len(x.columns):
 		return fmt.Errorf("the cell is to the right of the last column, %s", columnLetters(len(x.columns)-1))
 	}

@@ -259,26 +259,109 @@ func FuzzXLSXSheet(f *testing.F) {
 func TestSharedTextsAreBounded(t *testing.T) {
 	const most = 8 << 20
 	for _, text := range []string{"", "a", strings.Repeat("x", 40<<10), strings.Repeat("x", 3<<20)} {
-		s := sharedTexts{most: most}
+		s := sharedTexts{max: most}
 		var err error
 		for n := 0; err == nil && n < most; n++ {
 			err = s.add([]byte(text))
 		}
 		var fault *FileError
 		if !errors.As(err, &fault) || !strings.Contains(fault.Error(), strconv.Itoa(most)) {
-			t.Fatalf("%d texts of %d bytes: %v", len(s.places), len(text), err)
+			t.Fatalf("%d texts of %d bytes: %v", s.count(), len(text), err)
 		}
-		held := 12 * len(s.places)
+		held := 0
+		for _, places := range s.places {
+			held += placeSize * len(places)
+		}
 		for _, piece := range s.pieces {
 			held += cap(piece)
 		}
 		if held > most {
-			t.Errorf("%d texts of %d bytes take %d bytes", len(s.places), len(text), held)
+			t.Errorf("%d texts of %d bytes take %d bytes", s.count(), len(text), held)
 		}
-		for i := range s.places {
+		for i := range s.count() {
 			if got, err := s.text(strconv.Itoa(i)); err != nil || string(got) != text {
 				t.Fatalf("text %d has %d bytes, %v", i, len(got), err)
 			}
+		}
+	}
+}
+
+// count returns how many texts there are.
+func (s *sharedTexts) count() (n int) {
+	for _, places := range s.places {
+		n += len(places)
+	}
+	return n
+}
+
+// hostileBook is a workbook of the given parts, beside those that every one has.
+func hostileBook(t *testing.T, parts map[string]string) []byte {
+	t.Helper()
+	all := map[string]string{
+		"_rels/.rels":                `<Relationships><Relationship Id="r1" Type="x/officeDocument" Target="xl/workbook.xml"/></Relationships>`,
+		"xl/workbook.xml":            `<workbook><sheets><sheet name="one" r:id="r1"/></sheets></workbook>`,
+		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Type="x/worksheet" Target="sheet1.xml"/></Relationships>`,
+		"xl/sheet1.xml":              `<worksheet><sheetData><row><c t="inlineStr"><is><t>a</t></is></c></row></sheetData></worksheet>`,
+	}
+	for name, text := range parts {
+		all[name] = text
+	}
+	var file bytes.Buffer
+	z := zip.NewWriter(&file)
+	for name, text := range all {
+		part, err := z.Create(name)
+		if err == nil {
+			_, err = part.Write([]byte(text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+func TestXLSXReaderBoundsWhatPartsName(t *testing.T) {
+	far := strings.Repeat(`<row><c r="XFD1"><v>1</v></c></row>`, 1000)
+	for _, test := range []struct{ name, part, text, want string }{
+		{"sheets", "xl/workbook.xml", "<workbook><sheets>" + strings.Repeat(`<sheet name="a" r:id="r1"/>`, maxSheets+1) + "</sheets></workbook>", "more than 1000 sheets"},
+		{"a cell far to the right", "xl/sheet1.xml", "<worksheet><sheetData>" + far + "</sheetData></worksheet>", "column 16384, and a table has at most 2000"},
+	} {
+		_, _, err := readSheet(hostileBook(t, map[string]string{test.part: test.text}), "", true)
+		var fault *FileError
+		if !errors.As(err, &fault) || !strings.Contains(fault.Error(), test.want) {
+			t.Errorf("%s: %v, want a fault that says %q", test.name, err, test.want)
+		}
+	}
+}
+
+// TestXLSXReaderReadsSharedTextsOnce has a thousand relations name them: the
+// texts stay those of one reading, whatever opens the workbook again.
+func TestXLSXReaderReadsSharedTextsOnce(t *testing.T) {
+	relations := `<Relationship Id="r1" Type="x/worksheet" Target="sheet1.xml"/>` + strings.Repeat(`<Relationship Id="r2" Type="x/sharedStrings" Target="texts.xml"/>`, 1000)
+	file := hostileBook(t, map[string]string{
+		"xl/_rels/workbook.xml.rels": "<Relationships>" + relations + "</Relationships>",
+		"xl/texts.xml":               "<sst>" + strings.Repeat("<si><t>abc</t></si>", 100) + "</sst>",
+	})
+	book, err := openWorkbook(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if book, err = book.On(bytes.NewReader(file), int64(len(file))); err != nil {
+			t.Fatal(err)
+		}
+		sheet, err := book.Sheet("one", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sheet.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if n := book.texts.count(); n != 100 {
+			t.Errorf("the workbook holds %d shared texts, want 100", n)
 		}
 	}
 }

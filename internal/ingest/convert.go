@@ -37,7 +37,10 @@ func (p *placement) hear(part *portion) {
 }
 
 // Two portions are on their way while a third is filled.
-const portions = 3
+const (
+	portions     = 3
+	portionCells = 256 << 10 // values of one, at most
+)
 
 // convert reads a table in a goroutine of its own and gives its rows as they are
 // to be stored. A portion is valid until the next one.
@@ -139,7 +142,7 @@ func (c *converter) fill(part *portion, rows tableRows) (more bool, err error) {
 }
 
 func (c *converter) read(part *portion, rows tableRows) (more bool, err error) {
-	for range batchRows {
+	for range min(batchRows, max(1, portionCells/max(1, len(c.row)))) {
 		if part.batch.Size() >= batchBytes {
 			break
 		}

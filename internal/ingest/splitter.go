@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
 	"strings"
 	"unicode"
 )
@@ -54,6 +53,7 @@ func (s *splitter) next() (text []byte, ended bool, err error) {
 func (s *splitter) cut() (ended bool, err error) {
 	s.text, s.begin = s.text[:0], s.line
 	var lexer lexer
+	var body triggerBody
 	for {
 		piece, err := s.r.ReadSlice(';')
 		s.line += int64(bytes.Count(piece, []byte{'\n'}))
@@ -63,9 +63,9 @@ func (s *splitter) cut() (ended bool, err error) {
 		}
 		lexer.scan(s.text)
 		switch {
-		case err == nil && lexer.plain() && !inTrigger(s.text):
+		case err == nil && lexer.plain() && !body.open(s.text):
 			return true, nil
-		case err == io.EOF && lexer.state == inLineComment, err == io.EOF && lexer.plain() && !inTrigger(s.text):
+		case err == io.EOF && lexer.state == inLineComment, err == io.EOF && lexer.plain() && !body.open(s.text):
 			return false, nil
 		case err == io.EOF:
 			return false, errUnended
@@ -147,20 +147,44 @@ func (l *lexer) open(text []byte) {
 	}
 }
 
-// triggerEnd is how the definition of a trigger ends.
-var triggerEnd = regexp.MustCompile(`(?i);\s*END\s*;$`)
+// triggerBody knows whether the statement that is being cut defines a trigger,
+// whose body has semicolons of its own. The first semicolon decides it once: to
+// look at the beginning of a long text for each of them takes quadratic time.
+type triggerBody struct{ decided, trigger bool }
 
-// inTrigger reports whether a text that ends with a semicolon is the beginning
-// of a trigger's definition, which has semicolons inside.
-func inTrigger(text []byte) bool {
-	const tail = 1 << 10
-	if begin := skipBlank(text); len(begin) == 0 || begin[0]|0x20 != 'c' {
+// open reports whether the text, which grows from call to call, is a trigger's
+// definition without its end.
+func (b *triggerBody) open(text []byte) bool {
+	if !b.decided {
+		b.decided, b.trigger = true, definesTrigger(text)
+	}
+	return b.trigger && !endsTrigger(text)
+}
+
+func definesTrigger(text []byte) bool {
+	text = skipBlank(text)
+	if len(text) == 0 || text[0]|0x20 != 'c' {
 		return false // words are slow, and most statements insert
 	}
 	first := words(text, 3)
-	isTrigger := first[0] == "CREATE" && (first[1] == "TRIGGER" || strings.HasPrefix(first[1], "TEMP") && first[2] == "TRIGGER")
-	return isTrigger && !triggerEnd.Match(text[max(0, len(text)-tail):])
+	return first[0] == "CREATE" && (first[1] == "TRIGGER" || strings.HasPrefix(first[1], "TEMP") && first[2] == "TRIGGER")
 }
+
+// endsTrigger reports whether the text ends with "; END;", with any blanks
+// between.
+func endsTrigger(text []byte) bool {
+	rest, ok := bytes.CutSuffix(text, []byte(";"))
+	if !ok {
+		return false
+	}
+	rest = trimBlanksRight(rest)
+	if len(rest) < len("END") || !bytes.EqualFold(rest[len(rest)-len("END"):], []byte("END")) {
+		return false
+	}
+	return bytes.HasSuffix(trimBlanksRight(rest[:len(rest)-len("END")]), []byte(";"))
+}
+
+func trimBlanksRight(text []byte) []byte { return bytes.TrimRight(text, " \t\n\f\r") }
 
 // words returns the first n words of a statement in upper case, names without
 // their quotes and other signs one by one; "" where there are no more.

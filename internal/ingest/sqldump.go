@@ -64,7 +64,7 @@ func (s *scratch) runDump(ctx context.Context, path string) (database string, fo
 	if err != nil && err != io.EOF {
 		return "", nil, unreadable(err)
 	}
-	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: newSplitter(decodeSQL(f)), from: dumpedBy(head[:n])}
+	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: newSplitter(decodeSQL(&ctxReader{ctx, f})), from: dumpedBy(head[:n])}
 	defer d.inserts.close()
 	if err := d.run(ctx); err != nil {
 		if sqlite.FaultOf(err) == sqlite.Full {

@@ -36,6 +36,20 @@ func split(t testing.TB, text string, readers ...func(io.Reader) io.Reader) (sta
 	}
 }
 
+// TestSplittingTakesLinearTime has a trigger of many statements after a long
+// comment: who looks at the beginning for each of them needs minutes.
+func TestSplittingTakesLinearTime(t *testing.T) {
+	trigger := "/*" + strings.Repeat("x", 2<<20) + "*/CREATE TRIGGER a AFTER INSERT ON t BEGIN " + strings.Repeat("SELECT 1;", 400_000) + "END;"
+	began := time.Now()
+	statements, _, err := split(t, trigger+"SELECT 2;")
+	if err != nil || len(statements) != 2 {
+		t.Fatalf("%d statements, %v; want 2", len(statements), err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 func TestStatementsAreSplitAsTheShellDoes(t *testing.T) {
 	for _, test := range []struct {
 		name, text string

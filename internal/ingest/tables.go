@@ -144,6 +144,7 @@ func (r *csvRows) next() ([]sqlite.Value, error) {
 // readerRows are the rows that a format.TableReader gives.
 type readerRows struct {
 	format.TableReader
+	ctx   context.Context // few bytes of a file can stand for many rows
 	read  func() int64
 	close func() error
 	batchCursor
@@ -176,6 +177,9 @@ func (r *readerRows) remarks() (*Dialect, notes) { return nil, nil }
 
 func (r *readerRows) next() ([]sqlite.Value, error) {
 	if r.at == r.batch.Rows {
+		if err := r.ctx.Err(); err != nil {
+			return nil, err
+		}
 		some, err := r.Read(&r.batch, readerBatch)
 		if err != nil {
 			return nil, err
@@ -358,10 +362,11 @@ func jsonTable(ctx context.Context, path, name string, kind Kind) ([]tableSource
 
 // sheets returns a table for the sheet that is asked for, or for each one.
 func sheets(ctx context.Context, path, name string, o Options) ([]tableSource, error) {
-	names, err := sheetNames(ctx, path)
+	book, err := openBook(ctx, path)
 	if err != nil {
 		return nil, err
 	}
+	names := book.Sheets()
 	if o.Sheet != "" {
 		found, err := oneOf("sheet", "The workbook has no sheet %s", o.Sheet, names)
 		if err != nil {
@@ -378,7 +383,7 @@ func sheets(ctx context.Context, path, name string, o Options) ([]tableSource, e
 		header := o.dialect(t.name).Header != format.WithoutHeader
 		t.open = func(ctx context.Context) (tableRows, error) {
 			rows, err := openReaderAt(ctx, path, func(f *countedFile, size int64) (format.TableReader, error) {
-				book, err := format.OpenWorkbook(f, size)
+				book, err := book.On(f, size)
 				if err != nil {
 					return nil, err
 				}
@@ -394,7 +399,7 @@ func sheets(ctx context.Context, path, name string, o Options) ([]tableSource, e
 	return tables, nil
 }
 
-func sheetNames(ctx context.Context, path string) ([]string, error) {
+func openBook(ctx context.Context, path string) (*format.Workbook, error) {
 	file, err := openCounted(ctx, path)
 	if err != nil {
 		return nil, err
@@ -404,11 +409,7 @@ func sheetNames(ctx context.Context, path string) ([]string, error) {
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	book, err := format.OpenWorkbook(file, info.Size())
-	if err != nil {
-		return nil, err
-	}
-	return book.Sheets(), nil
+	return format.OpenWorkbook(file, info.Size())
 }
 
 func openReader(ctx context.Context, path string, open func(*countedFile) (format.TableReader, error)) (tableRows, error) {
@@ -420,7 +421,7 @@ func openReader(ctx context.Context, path string, open func(*countedFile) (forma
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &readerRows{TableReader: reader, read: func() int64 { return file.read }, close: file.Close}, nil
+	return &readerRows{TableReader: reader, ctx: ctx, read: func() int64 { return file.read }, close: file.Close}, nil
 }
 
 func openReaderAt(ctx context.Context, path string, open func(f *countedFile, size int64) (format.TableReader, error)) (tableRows, error) {
