@@ -24,6 +24,7 @@ const (
 	exitOK    = 0
 	exitError = 1 // the command failed; the reason is on standard error
 	exitUsage = 2 // the command line is wrong
+	exitStuck = 3 // the server was told to stop, and something did not end in time
 )
 
 // commands is the command line: commands, flags, environment and help.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/zangtable/zangtable/internal/server"
 )
 
 // asProgram is the environment variable that turns the test binary into the
@@ -24,9 +26,17 @@ const asProgram = "ZANGTABLE_TEST_AS_PROGRAM"
 
 var update = flag.Bool("update", false, "write the expected output of the scripts anew")
 
+// stuckProgram is the value of that variable that makes the program hang when it
+// closes.
+const stuckProgram = "stuck"
+
 // TestMain makes the program itself a command of the scripts, and the test
 // binary the program when a test starts it as a process of its own.
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) == stuckProgram {
+		stopTime = 2 * time.Second
+		closeApp = func(*server.App) error { select {} }
+	}
 	if os.Getenv(asProgram) != "" {
 		main()
 	}

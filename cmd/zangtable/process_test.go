@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -34,7 +35,7 @@ type process struct {
 func start(t *testing.T, data, project, token string) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "serve", "--data", data, "--listen", "127.0.0.1:0")
-	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Env = append(os.Environ(), asProgram+"="+cmp.Or(os.Getenv(asProgram), "1"))
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -33,10 +33,12 @@ type quickstart struct {
 // keeps serving.
 func (q *quickstart) Run(p *program) error {
 	began := time.Now()
-	app, err := server.Open(q.Data, server.Settings{}, p.logger(slog.LevelWarn))
+	log := p.logger(slog.LevelWarn)
+	app, err := server.Open(q.Data, server.Settings{}, log)
 	if err != nil {
 		return err
 	}
+	defer p.endInTime(log)()
 	defer app.Close()
 	ready, err := server.Prepare(p.ctx, app, q.From)
 	if err != nil {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -62,6 +64,7 @@ func (s *serve) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	defer p.endInTime(log)()
 	defer app.Close()
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
@@ -70,7 +73,37 @@ func (s *serve) Run(p *program) error {
 	if err := app.Serve(p.ctx, listener, buildVersion()); err != nil {
 		return err
 	}
-	return app.Close()
+	return closeApp(app)
+}
+
+var (
+	// stopTime is how long the process lives after it was told to stop. It is
+	// longer than the time that running requests get, and shorter than the 30
+	// seconds after which supervisors kill.
+	stopTime = 28 * time.Second
+
+	// closeApp closes what the server has opened; a test makes it hang.
+	closeApp = (*server.App).Close
+)
+
+// endInTime makes sure that the process ends soon after it was told to stop,
+// even when something cannot be interrupted. Nothing is lost by that: what was
+// acknowledged is on disk, and what was not is undone by the next start, as
+// after a power cut. The returned function lets the process live on.
+func (p *program) endInTime(log *slog.Logger) (cancel func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(p.ctx, func() {
+		select {
+		case <-done:
+		case <-time.After(stopTime):
+			log.Error("something that runs cannot be interrupted: the process ends without it", "after", stopTime)
+			os.Exit(exitStuck)
+		}
+	})
+	return func() {
+		stop()
+		close(done)
+	}
 }
 
 // baseURL returns the address at which a browser on this machine finds the

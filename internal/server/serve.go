@@ -31,7 +31,10 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	app.Exports.Start()
 	app.Imports.Start()
 	var stopping atomic.Bool
+	calls, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	srv := &http.Server{
+		BaseContext:       func(net.Listener) context.Context { return calls },
 		Handler:           app.handler(version, &stopping),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       60 * time.Second,
@@ -55,16 +58,17 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	}
 	stopping.Store(true)
 	app.log.Info("stopping")
-	return drain(srv)
+	return drain(srv, cancel)
 }
 
-func drain(srv *http.Server) error {
+// drain lets running calls finish. Those that have had their time are canceled.
+func drain(srv *http.Server, cancelCalls func()) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	// What is still running has had its time.
+	cancelCalls()
 	return srv.Close()
 }
 
