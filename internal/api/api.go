@@ -25,6 +25,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // Config is what the API needs from outside.
@@ -270,7 +271,7 @@ func (c *call) fail(err error) {
 		c.Log.Info("client gone", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path)
 		return
 	}
-	p := problem.From(err)
+	p := problem.From(storage.Explain(err))
 	if p.Code.Status() >= 500 {
 		c.Log.Error("request failed", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path, "code", p.Code, "error", err)
 	}

@@ -1,11 +1,53 @@
 // Package disk asks the system what the standard library does not: how much
-// room a disk has, and that the names in a folder outlive a power cut.
+// room a disk has, and that files and their names outlive a power cut.
 package disk
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 )
+
+// Publish gives the finished file f its name for good: it syncs and closes f,
+// renames it, and syncs the folder, so that after a power cut there is either
+// the whole file under its name or none. step, unless it is nil, is told "synced"
+// and "renamed" as they are done. When Publish fails, neither name is left.
+//
+// A sync that fails is final. The system may have dropped the pages that it
+// could not write and call them clean, so that a second sync would succeed
+// without having written anything; the content has to be made again.
+func Publish(f *os.File, name string, step func(string)) error {
+	if step == nil {
+		step = func(string) {}
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("sync %s: %w", f.Name(), err), remove(f.Name()))
+	}
+	step("synced")
+	if err := os.Rename(f.Name(), name); err != nil {
+		return errors.Join(fmt.Errorf("put a file in place: %w", err), remove(f.Name()))
+	}
+	step("renamed")
+	if err := SyncFolder(filepath.Dir(name)); err != nil {
+		return errors.Join(err, remove(name))
+	}
+	return nil
+}
+
+// WriteFile publishes content under a name. What had the name is replaced as a
+// whole.
+func WriteFile(name string, content []byte) error {
+	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(content); err != nil {
+		return errors.Join(err, f.Close(), remove(f.Name()))
+	}
+	return Publish(f, name, nil)
+}
 
 // SyncFolder makes sure that the names in a folder are on the disk.
 func SyncFolder(path string) error {
@@ -13,9 +55,27 @@ func SyncFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync the folder %s: %w", path, err)
+	}
+	return nil
 }
 
-// Reserve returns how many bytes are to stay free on a disk that has so many: 5 %
-// of them or 1 GiB, whichever is less.
-func Reserve(total int64) int64 { return min(total/20, 1<<30) }
+// MakeFolder makes a private folder and brings its name to the disk. One that is
+// there already is no fault.
+func MakeFolder(path string) error {
+	switch err := os.Mkdir(path, 0o700); {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return SyncFolder(filepath.Dir(path))
+}
+
+func remove(name string) error {
+	if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

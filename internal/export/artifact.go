@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 
 	"github.com/zangtable/zangtable/internal/disk"
@@ -90,13 +89,12 @@ func (a *artifact) part() string { return a.path + ".part" }
 // forBucket prepares for an upload: stores compare MD5 sums.
 func (a *artifact) forBucket() { a.md5 = md5.New() }
 
-// finish writes what is left to the file and closes it.
+// finish writes what is left to the file and closes it. Its content is on the
+// disk then, but not yet under its name.
 func (a *artifact) finish() error {
-	a.flush()
-	if a.err != nil {
-		return errors.Join(a.err, a.discard())
+	if err := a.complete(); err != nil {
+		return err
 	}
-	a.hash.Sum(a.sum[:0])
 	// A disk may tell only now that it is full.
 	if err := errors.Join(a.file.Sync(), a.file.Close()); err != nil {
 		return errors.Join(fmt.Errorf("sync an artifact: %w", err), a.drop())
@@ -104,20 +102,22 @@ func (a *artifact) finish() error {
 	return nil
 }
 
+// complete writes what has been collected, and sums up.
+func (a *artifact) complete() error {
+	a.flush()
+	if a.err != nil {
+		return errors.Join(a.err, a.discard())
+	}
+	a.hash.Sum(a.sum[:0])
+	return nil
+}
+
 // publish brings everything to the disk and gives the file its name.
 func (a *artifact) publish() error {
-	if err := a.finish(); err != nil {
+	if err := a.complete(); err != nil {
 		return err
 	}
-	a.step("synced")
-	if err := os.Rename(a.part(), a.path); err != nil {
-		return errors.Join(fmt.Errorf("put an artifact in place: %w", err), a.drop())
-	}
-	a.step("renamed")
-	if err := disk.SyncFolder(filepath.Dir(a.path)); err != nil {
-		return errors.Join(fmt.Errorf("sync the folder of an artifact: %w", err), removeFile(a.path))
-	}
-	return nil
+	return disk.Publish(a.file, a.path, a.step)
 }
 
 // discard removes what was written.

@@ -4,31 +4,47 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
+// TestFullDisk fills the disk by exports of every kind of writer: each must say
+// that it was the disk.
 func TestFullDisk(t *testing.T) {
-	disk := testkit.SmallDisk(t)
+	folder := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
-		c.Folder = filepath.Join(disk, "exports")
+		c.Folder = filepath.Join(folder, "exports")
 		// What is free can change while an export is written.
-		c.FreeSpace = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
+		c.Disk.Free = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
 	})
 	f.project(shop.ID, large(60_000))
 	f.Start()
-	m := f.create(Order{Kind: TableExport, Table: "big"})
-	ctx, cancel := context.WithTimeout(background, time.Minute)
-	defer cancel()
-	got, err := f.Wait(ctx, shop.ID, m.ID)
-	if codeOf(err) != problem.CodeStorageFull || got.Status != Failed || *got.Error != "The disk is full." {
-		t.Errorf("got %s, %v; want storage_full", got.Status, err)
-	}
-	if len(f.files()) != 0 || f.refusal(m) != problem.CodeExportFailed {
-		t.Errorf("download %s, files %v", f.refusal(m), f.files())
+	for name, order := range map[string]Order{
+		"a table":                 {Kind: TableExport, Table: "big"},
+		"a table as a database":   {Kind: TableExport, Table: "big", Format: "sqlite"},
+		"a part of it":            {Kind: TableExport, Table: "big", Format: "sqlite", Selection: projectdb.Selection{Limit: 59_000}},
+		"a query":                 {Kind: QueryExport, SQL: "SELECT * FROM big"},
+		"a query as a database":   {Kind: QueryExport, SQL: "SELECT * FROM big", Format: "sqlite"},
+		"a query as a workbook":   {Kind: QueryExport, SQL: "SELECT *, hex(randomblob(50)) AS r FROM big", Format: "xlsx"},
+		"all tables":              {Kind: DatabaseExport, Format: "sqlite"},
+		"all tables as a ZIP":     {Kind: DatabaseExport, Format: "archive"},
+		"a table that compresses": {Kind: QueryExport, SQL: "SELECT hex(randomblob(100)) AS r FROM big", Compression: "gzip"},
+	} {
+		m := f.create(order)
+		ctx, cancel := context.WithTimeout(background, time.Minute)
+		got, err := f.Wait(ctx, shop.ID, m.ID)
+		cancel()
+		if codeOf(err) != problem.CodeStorageFull || got.Status != Failed || !strings.HasPrefix(*got.Error, "The disk is full.") {
+			t.Errorf("%s: got %s, %v; want storage_full", name, got.Status, err)
+		}
+		if len(f.files()) != 0 || f.refusal(m) != problem.CodeExportFailed {
+			t.Errorf("%s: download %s, files %v", name, f.refusal(m), f.files())
+		}
 	}
 	f.download(f.wait(f.create(Order{Kind: SchemaExport})))
 }

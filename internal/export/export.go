@@ -48,12 +48,7 @@ type Config struct {
 	LinkLife   time.Duration
 	StorePause time.Duration // 1 second: before what failed at a store is tried again; it doubles each time
 
-	// DiskReserve is how many bytes exports leave free; 0 means 5 % of the disk or
-	// 1 GB, whichever is less.
-	DiskReserve int64
-	// FreeSpace returns the bytes that are free on the disk of a folder, and how
-	// many it has; nil asks the system.
-	FreeSpace func(folder string) (free, total int64, err error)
+	Disk disk.Budget // what exports leave free; without a folder: on the disk of Folder
 
 	// Failpoint is called at each step of publishing, for tests that end the
 	// process there; nil for none.
@@ -70,9 +65,7 @@ func (c *Config) setDefaults() {
 	c.Workers = cmp.Or(c.Workers, 2)
 	c.PerProject = cmp.Or(c.PerProject, 1)
 	c.StorePause = cmp.Or(c.StorePause, time.Second)
-	if c.FreeSpace == nil {
-		c.FreeSpace = disk.Space
-	}
+	c.Disk.Folder = cmp.Or(c.Disk.Folder, c.Folder)
 	if c.Failpoint == nil {
 		c.Failpoint = func(string) {}
 	}

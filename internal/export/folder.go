@@ -34,11 +34,7 @@ func (f folder) artifact(r *record) string { return filepath.Join(f.of(r.project
 
 // create begins the artifact of an export.
 func (f folder) create(r *record) (*artifact, error) {
-	err := os.Mkdir(f.of(r.projectID), 0o700)
-	if err == nil {
-		err = disk.SyncFolder(f.path)
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.MakeFolder(f.of(r.projectID)); err != nil {
 		return nil, fmt.Errorf("create the folder of project %d: %w", r.projectID, err)
 	}
 	return newArtifact(f.artifact(r))

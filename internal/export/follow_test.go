@@ -96,8 +96,8 @@ func TestQueuePositionIsTheOrderOfClaims(t *testing.T) {
 func TestNoSpace(t *testing.T) {
 	free := int64(1 << 30)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
-		c.DiskReserve = 1 << 20
-		c.FreeSpace = func(string) (int64, int64, error) { return free, 1 << 40, nil }
+		c.Disk.Reserve = 1 << 20
+		c.Disk.Free = func(string) (int64, int64, error) { return free, 1 << 40, nil }
 	})
 	f.project(shop.ID, large(20_000)) // about 3 MB of CSV
 	f.Start()
@@ -105,7 +105,7 @@ func TestNoSpace(t *testing.T) {
 	for _, order := range []Order{{Kind: TableExport, Table: "big"}, {Kind: DatabaseExport, Format: "sqlite"}, {Kind: DatabaseExport, Format: "archive"}} {
 		m := f.create(order)
 		got, err := f.Wait(background, shop.ID, m.ID)
-		if codeOf(err) != problem.CodeStorageFull || !strings.Contains(*got.Error, "needs about") || len(f.files()) != 0 {
+		if codeOf(err) != problem.CodeStorageFull || !strings.Contains(*got.Error, "bytes are needed") || len(f.files()) != 0 {
 			t.Errorf("%s: %s, %v, files %v", order.Format, got.Status, err, f.files())
 		}
 	}

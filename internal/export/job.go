@@ -127,7 +127,7 @@ func (e *Exports) writeSnapshot(j *job, l layout, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := e.needSpace(expected.space); err != nil {
+	if err := e.config.Disk.Need(expected.space); err != nil {
 		return err
 	}
 	if err := e.writeContent(j, s, l, w); err != nil {

@@ -104,7 +104,7 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	if err := e.needSpace(0); err != nil {
+	if err := e.config.Disk.Need(0); err != nil {
 		return Manifest{}, err
 	}
 	if err := e.book.add(ctx, r); err != nil {

@@ -113,7 +113,7 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 
 // expect notes an estimate, the seconds with two decimals.
 func (p *Preflight) expect(e *Exports, expected estimate) {
-	p.Fits = e.needSpace(expected.space) == nil
+	p.Fits = e.config.Disk.Need(expected.space) == nil
 	if expected.unknown {
 		return
 	}

@@ -3,11 +3,11 @@ package export
 import (
 	"context"
 	"errors"
-	"syscall"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // claim takes the next job, or nil, out of the book, and returns what makes it.
@@ -105,9 +105,8 @@ func (r *record) complete(now time.Time, err error) {
 func explainFailure(err error) (problem.Code, string) {
 	var known *problem.Error
 	var limit *format.LimitError
+	err = storage.Explain(err)
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return problem.CodeStorageFull, "The disk is full."
 	case problem.Is(err, problem.CodeStorageFull) && errors.As(err, &known):
 		return problem.CodeStorageFull, known.Message
 	case errors.As(err, &limit):

@@ -16,7 +16,7 @@ func TestBookOnAFullDisk(t *testing.T) {
 	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
 		c.Folder, c.Database = filepath.Join(disk, "imports"), filepath.Join(disk, "imports.db")
-		c.FreeSpace = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
+		c.Disk.Free = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
 	})
 	m, _, err := f.Begin(t.Context(), order())
 	if err != nil {
@@ -36,7 +36,7 @@ func TestFullDisk(t *testing.T) {
 	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
 		c.Folder = filepath.Join(disk, "imports")
-		c.FreeSpace = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
+		c.Disk.Free = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
 	})
 	f.Start()
 	large := strings.Repeat("a,b,c,d,e,f,g\n", 1<<19)

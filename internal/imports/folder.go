@@ -36,11 +36,7 @@ func (f folder) scratch() string { return filepath.Join(f.path, "tmp") }
 
 // open opens an upload for writing, and makes it when it has not begun.
 func (f folder) open(r *record) (*os.File, error) {
-	err := os.Mkdir(f.of(r.projectID), 0o700)
-	if err == nil {
-		err = disk.SyncFolder(f.path)
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.MakeFolder(f.of(r.projectID)); err != nil {
 		return nil, fmt.Errorf("create the folder of project %d: %w", r.projectID, err)
 	}
 	file, err := os.OpenFile(f.upload(r), os.O_RDWR|os.O_CREATE, 0o600)

@@ -37,12 +37,7 @@ type Config struct {
 	SweepInterval time.Duration // 1 minute
 	Workers       int           // 2: jobs that run at once, of different projects
 
-	// DiskReserve is how many bytes uploads leave free; 0 means 5 % of the disk or
-	// 1 GB, whichever is less.
-	DiskReserve int64
-	// FreeSpace returns the bytes that are free on the disk of a folder, and how
-	// many it has; nil asks the system.
-	FreeSpace func(folder string) (free, total int64, err error)
+	Disk disk.Budget // what uploads leave free; without a folder: on the disk of Folder
 
 	// Failpoint is called at each step of an import, for tests that end the process
 	// there; nil for none.
@@ -57,9 +52,7 @@ func (c *Config) setDefaults() {
 	c.SweepInterval = cmp.Or(c.SweepInterval, time.Minute)
 	c.Workers = cmp.Or(c.Workers, 2)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	if c.FreeSpace == nil {
-		c.FreeSpace = disk.Space
-	}
+	c.Disk.Folder = cmp.Or(c.Disk.Folder, c.Folder)
 	if c.Failpoint == nil {
 		c.Failpoint = func(string) {}
 	}

@@ -181,8 +181,8 @@ func TestUploadInOnePieceIsAllOrNothing(t *testing.T) {
 func TestNoRoom(t *testing.T) {
 	free := int64(1 << 20)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
-		c.DiskReserve = 1 << 19
-		c.FreeSpace = func(string) (int64, int64, error) { return free, 1 << 30, nil }
+		c.Disk.Reserve = 1 << 19
+		c.Disk.Free = func(string) (int64, int64, error) { return free, 1 << 30, nil }
 	})
 	if _, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Size = 1 << 20 })); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("a file larger than the room gives %v", err)
@@ -202,11 +202,11 @@ func TestNoRoom(t *testing.T) {
 func TestRoomIsLeftWhileRowsComeIn(t *testing.T) {
 	var free atomic.Int64
 	f := newFixture(t, t.TempDir(), func(c *Config) {
-		c.DiskReserve = 1 << 20
-		c.FreeSpace = func(string) (int64, int64, error) { return free.Load(), 1 << 30, nil }
+		c.Disk.Reserve = 1 << 20
+		c.Disk.Free = func(string) (int64, int64, error) { return free.Load(), 1 << 30, nil }
 		c.Failpoint = func(step string) {
 			if step == "claimed" {
-				free.Store(c.DiskReserve + 1000)
+				free.Store(c.Disk.Reserve + 1000)
 			}
 		}
 	})

@@ -63,6 +63,18 @@ func (m *Imports) close(j *job, source *ingest.Source) {
 	}
 }
 
+// leaveRoom ends a job before the disk is full for everybody. The rows that have
+// come in stand in the log of the project, and stand once more in its database
+// after the commit.
+func (m *Imports) leaveRoom(j *job, p ingest.Progress) {
+	if j.record.manifest.DryRun {
+		return
+	}
+	if err := m.config.Disk.Need(p.Bytes); err != nil {
+		j.cancel(err)
+	}
+}
+
 // note keeps what the job has come to.
 func (j *job) note(p ingest.Progress) {
 	j.progressed.Store(&Progress{Table: p.Table, RowsDone: p.Rows, BytesDone: p.Bytes, BytesTotal: p.Size})

@@ -10,12 +10,12 @@ import (
 	"hash"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // Order asks for an import of a file that is still to be sent.
@@ -69,7 +69,7 @@ func (m *Imports) Begin(ctx context.Context, o Order) (manifest Manifest, replay
 	if o.Size > m.config.MaxBytes {
 		return manifest, false, tooLarge(m.config.MaxBytes)
 	}
-	if err := m.needSpace(max(0, o.Size)); err != nil {
+	if err := m.config.Disk.Need(max(0, o.Size)); err != nil {
 		return manifest, false, err
 	}
 	r, err := m.draft(o)
@@ -192,7 +192,7 @@ func (m *Imports) takes(r *record) error {
 func (m *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
 	file, err := m.folder.open(r)
 	if err != nil {
-		return full(err)
+		return storage.Explain(err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	have, err := file.Seek(0, io.SeekEnd)
@@ -210,7 +210,7 @@ func (m *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
 	sum := sha256.New()
 	have, err = m.copy(r, file, sum, p, have)
 	if syncErr := file.Sync(); err == nil {
-		err = full(syncErr)
+		err = storage.Explain(syncErr)
 	}
 	m.config.Failpoint("received")
 	if err != nil {
@@ -232,7 +232,7 @@ func (m *Imports) announce(ctx context.Context, r *record, have, size int64) (*r
 	case size < have:
 		return nil, problem.Invalid("Upload-Length", "must not be less than the %d bytes that have arrived", have)
 	}
-	if err := m.needSpace(size - have); err != nil {
+	if err := m.config.Disk.Need(size - have); err != nil {
 		return nil, err
 	}
 	return m.book.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
@@ -257,13 +257,13 @@ func (m *Imports) copy(r *record, file *os.File, sum hash.Hash, p Part, have int
 			return have, problem.New(problem.CodeBodyTooLarge, "The file has more than its %d bytes.", most)
 		}
 		if have += int64(n); have > until {
-			if err := m.needSpace(0); err != nil {
+			if err := m.config.Disk.Need(0); err != nil {
 				return have, err
 			}
 			until = have + spaceEvery
 		}
 		if _, err := file.Write(buffer[:n]); err != nil {
-			return have, full(err)
+			return have, storage.Explain(err)
 		}
 		sum.Write(buffer[:n])
 		if readErr == io.EOF || readErr != nil && r.whole(have) {
@@ -361,12 +361,4 @@ func digestOf(file *os.File, sum hash.Hash, whole bool) (string, error) {
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
-// full tells a disk that is full from other errors.
-func full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was imported.").Because(err)
-	}
-	return err
 }

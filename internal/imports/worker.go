@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // job is an import that a worker works on.
@@ -87,7 +87,7 @@ func (m *Imports) logOutcome(j *job, err error) {
 
 func isInternal(err error) bool {
 	var known *problem.Error
-	return !errors.As(err, &known)
+	return !errors.As(storage.Explain(err), &known)
 }
 
 // settle enters the outcome into the book and removes a file that is not kept.
@@ -140,11 +140,7 @@ func (r *record) complete(now time.Time, err error, canceled bool, keep time.Dur
 func (r *record) fail(err error) {
 	m := &r.manifest
 	p := problem.New(problem.CodeInternal, "Something went wrong on the server. Its log has the reason under the id of the import.")
-	var known *problem.Error
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), sqlite.FaultOf(err) == sqlite.Full:
-		p = problem.New(problem.CodeStorageFull, "The disk is full. Nothing was imported.")
-	case errors.As(err, &known):
+	if known := (*problem.Error)(nil); errors.As(storage.Explain(err), &known) {
 		p = known
 	}
 	m.Status, m.Error, m.ErrorCode = Failed, &p.Message, &p.Code

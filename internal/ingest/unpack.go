@@ -89,7 +89,7 @@ func (s *scratch) copyFile(ctx context.Context, from, to string) (err error) {
 	if err != nil {
 		return unreadable(err)
 	}
-	if err := s.needSpace(info.Size()); err != nil {
+	if err := s.disk().Need(info.Size()); err != nil {
 		return err
 	}
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -115,7 +115,7 @@ func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed fun
 		if unpacked := s.most - s.left; unpacked > harmless && unpacked/mostRatio > packed() {
 			return invalid("The file unpacks to more than %d times its size; this is how files are made that fill a disk.", mostRatio)
 		}
-		if err := s.needSpace(int64(n)); err != nil {
+		if err := s.disk().Need(int64(n)); err != nil {
 			return err
 		}
 		if _, err := w.Write(buffer[:n]); err != nil {
@@ -131,18 +131,12 @@ func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed fun
 	}
 }
 
-// free returns how many bytes the disk has beyond its reserve.
-func (s *scratch) free() (int64, error) {
-	free, total, err := disk.Space(s.folder)
-	if err != nil {
-		return 0, fmt.Errorf("ask for the free space: %w", err)
-	}
-	return max(0, free-disk.Reserve(total)), nil
-}
+// disk is what unpacking leaves free.
+func (s *scratch) disk() disk.Budget { return disk.Budget{Folder: s.folder} }
 
 // room returns how many bytes a database may have that is made here.
 func (s *scratch) room() (int64, error) {
-	free, err := s.free()
+	free, err := s.disk().Room()
 	return min(s.left, free), err
 }
 
@@ -152,16 +146,6 @@ func (s *scratch) full(room int64, err error) error {
 		return problem.New(problem.CodeStorageFull, "The disk is too full for the file: its database is larger than the %d bytes that are free beyond the reserve.", room).Because(err)
 	}
 	return invalid("The file makes a database of more than %d bytes, which is the most that is taken.", room).Because(err)
-}
-
-// needSpace fails with storage_full when so many bytes would not leave the
-// reserve.
-func (s *scratch) needSpace(bytes int64) error {
-	free, err := s.free()
-	if err == nil && free < bytes {
-		err = problem.New(problem.CodeStorageFull, "The disk is too full to unpack the file: %d bytes are free beyond the reserve. Nothing was imported.", free)
-	}
-	return err
 }
 
 // compressions are those that are undone.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // Book is where the jobs of one kind are entered, each as an R. Its table has
@@ -24,7 +25,7 @@ type Book[R any] struct {
 // Write runs fn in a write transaction. fn may run more than once.
 func (b Book[R]) Write(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
 	if err := b.DB.Write(ctx, fn); err != nil {
-		return fmt.Errorf("%s: %w", action, explain(err))
+		return fmt.Errorf("%s: %w", action, storage.Explain(err))
 	}
 	return nil
 }
@@ -32,20 +33,9 @@ func (b Book[R]) Write(ctx context.Context, action string, fn func(*sqlite.Conn)
 // Read runs fn in a read transaction.
 func (b Book[R]) Read(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
 	if err := b.DB.Read(ctx, fn); err != nil {
-		return fmt.Errorf("%s: %w", action, explain(err))
+		return fmt.Errorf("%s: %w", action, storage.Explain(err))
 	}
 	return nil
-}
-
-// explain turns what SQLite says into what a client may see.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, sqlite.ErrClosed):
-		return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
-	case sqlite.FaultOf(err) == sqlite.Full:
-		return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written.").Because(err)
-	}
-	return err
 }
 
 // each calls fn with each entry that satisfies a condition. The condition may go

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // Window is how long a run may be idle and still be joined. A call that names
@@ -124,7 +125,7 @@ func (j *Journal) closed() bool {
 // Join fails only when the file cannot be read or there is no randomness.
 func (j *Journal) Join(ctx context.Context, caller Caller, key, runID string) (Operation, error) {
 	if j.closed() {
-		return Operation{}, sqlite.ErrClosed
+		return Operation{}, storage.Explain(sqlite.ErrClosed)
 	}
 	s := j.shardOf(caller)
 	s.mu.Lock()
@@ -132,7 +133,7 @@ func (j *Journal) Join(ctx context.Context, caller Caller, key, runID string) (O
 	c := joining{j: j, s: s, caller: caller, now: j.options.Now()}
 	run, status, err := c.join(ctx, key, runID)
 	if err != nil {
-		return Operation{}, fmt.Errorf("join a run: %w", err)
+		return Operation{}, fmt.Errorf("join a run: %w", storage.Explain(err))
 	}
 	operation := Operation{RunID: run.id, Status: status}
 	if validKey(key) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // schema of journal.db. A run is known under its own id unless names says that
@@ -182,7 +183,7 @@ func (j *Journal) Forget(ctx context.Context, projectID int64) error {
 		return c.Exec("DELETE FROM runs WHERE project_id = ?", projectID)
 	})
 	if err != nil {
-		return fmt.Errorf("forget the runs of project %d: %w", projectID, err)
+		return fmt.Errorf("forget the runs of project %d: %w", projectID, storage.Explain(err))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // schema of the server's own tables in a project's database. _project has one
@@ -119,9 +120,6 @@ func explain(err error) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
-	if errors.Is(err, sqlite.ErrClosed) {
-		return stopping().Because(err)
-	}
 	switch sqlite.FaultOf(err) {
 	case sqlite.Unique:
 		return taken(sqlite.ConstraintColumns(err)).Because(err)
@@ -135,18 +133,10 @@ func explain(err error) error {
 		return problem.New(problem.CodeValidationFailed, "The row does not satisfy the table's %s.", sqlite.Message(err)).Because(err)
 	case sqlite.TooBig:
 		return problem.New(problem.CodeValidationFailed, "A value is larger than SQLite can hold.").Because(err)
-	case sqlite.Full:
-		return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written.").Because(err)
-	case sqlite.Busy:
-		return problem.New(problem.CodeBusy, "The project's database is locked by another program.").Retry(time.Second).Because(err)
 	case sqlite.Damaged:
 		return damaged(err)
 	}
-	return err
-}
-
-func stopping() *problem.Error {
-	return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
+	return storage.Explain(err)
 }
 
 func damaged(err error) error {

@@ -14,8 +14,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // Dir is the folder of project databases, one file <id>.db each. Databases are
@@ -84,13 +86,13 @@ func (d *Dir) Create(ctx context.Context, id int64, build func(*DB) error) error
 	if err := d.build(ctx, building, build); err != nil {
 		return err
 	}
-	if err := syncFile(building); err != nil {
+	// Nobody has the database open: closing a file of one that SQLite uses would
+	// drop its locks.
+	file, err := os.OpenFile(building, os.O_RDWR, 0)
+	if err != nil {
 		return err
 	}
-	if err := os.Rename(building, d.path(id)); err != nil {
-		return fmt.Errorf("put project %d in place: %w", id, err)
-	}
-	return syncFile(d.folder)
+	return disk.Publish(file, d.path(id), nil)
 }
 
 // buildingSuffix ends the name of a database that is being built.
@@ -116,7 +118,7 @@ func (d *Dir) unclaim(id int64) {
 func (d *Dir) build(ctx context.Context, path string, build func(*DB) error) (err error) {
 	db, err := openDB(path, d.options)
 	if err != nil {
-		return err
+		return explain(err)
 	}
 	// Closing checkpoints: afterwards the one file holds everything.
 	defer func() { err = errors.Join(err, db.close()) }()
@@ -124,18 +126,6 @@ func (d *Dir) build(ctx context.Context, path string, build func(*DB) error) (er
 		return nil
 	}
 	return build(db)
-}
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
-	}
-	return nil
 }
 
 // removeDatabase deletes a database file with its log. A file that is not
@@ -181,7 +171,7 @@ func (d *Dir) join(id int64) (l *lease, mine bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return nil, false, stopping()
+		return nil, false, storage.Explain(sqlite.ErrClosed)
 	}
 	l, ok := d.open[id]
 	if !ok {

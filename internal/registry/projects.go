@@ -63,7 +63,7 @@ func (r *Registry) ProjectsFrom(ctx context.Context, source string) ([]Project, 
 }
 
 func (r *Registry) selectProjects(ctx context.Context, rest string, args ...any) (projects []Project, err error) {
-	err = r.db.Read(ctx, func(c *sqlite.Conn) error {
+	err = r.read(ctx, func(c *sqlite.Conn) error {
 		return c.Query("SELECT "+projectColumns+" FROM projects p "+rest, args, func(s *sqlite.Stmt) error {
 			projects = append(projects, scanProject(s, 0))
 			return nil

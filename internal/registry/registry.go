@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // schema of server.db. unfinished holds the ids of projects whose files are
@@ -136,7 +135,7 @@ func (r *Registry) Close() error {
 
 // Ping fails when the registry cannot be read.
 func (r *Registry) Ping(ctx context.Context) error {
-	return r.db.Read(ctx, func(c *sqlite.Conn) error {
+	return r.read(ctx, func(c *sqlite.Conn) error {
 		_, err := c.Int("SELECT count(*) FROM accounts")
 		return err
 	})
@@ -205,7 +204,7 @@ func (r *Registry) finishRemoval(id int64) error {
 }
 
 func (r *Registry) ids(ctx context.Context, query string, args ...any) (ids []int64, err error) {
-	err = r.db.Read(ctx, func(c *sqlite.Conn) error {
+	err = r.read(ctx, func(c *sqlite.Conn) error {
 		return c.Query(query, args, func(s *sqlite.Stmt) error {
 			ids = append(ids, s.Int(0))
 			return nil
@@ -216,18 +215,12 @@ func (r *Registry) ids(ctx context.Context, query string, args ...any) (ids []in
 
 // write runs fn in a write transaction, which it may share: see sqlite.DB.Write.
 func (r *Registry) write(ctx context.Context, fn func(*sqlite.Conn) error) error {
-	err := r.db.Write(ctx, fn)
-	var known *problem.Error
-	if err == nil || errors.As(err, &known) {
-		return err
-	}
-	switch sqlite.FaultOf(err) {
-	case sqlite.Full:
-		return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written.").Because(err)
-	case sqlite.Busy:
-		return problem.New(problem.CodeBusy, "The server is too busy now.").Retry(time.Second).Because(err)
-	}
-	return err
+	return storage.Explain(r.db.Write(ctx, fn))
+}
+
+// read runs fn in a read transaction.
+func (r *Registry) read(ctx context.Context, fn func(*sqlite.Conn) error) error {
+	return storage.Explain(r.db.Read(ctx, fn))
 }
 
 // timeLayout is how times are written everywhere: UTC, whole seconds.

@@ -365,7 +365,7 @@ func (ws *Workspace) Tokens(ctx context.Context) (tokens []Token, err error) {
 	if err := ws.Require(TokensManage); err != nil {
 		return nil, err
 	}
-	err = ws.registry.db.Read(ctx, func(c *sqlite.Conn) error {
+	err = ws.registry.read(ctx, func(c *sqlite.Conn) error {
 		tokens, err = selectTokens(c, "WHERE t.project_id = ? ORDER BY t.id DESC", ws.Project.ID)
 		return err
 	})

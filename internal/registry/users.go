@@ -137,7 +137,7 @@ func (ws *Workspace) ProjectUsers(ctx context.Context) (users []ProjectUser, err
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return nil, err
 	}
-	err = ws.registry.db.Read(ctx, func(c *sqlite.Conn) error {
+	err = ws.registry.read(ctx, func(c *sqlite.Conn) error {
 		return c.Query("SELECT id, username, role, created_at FROM project_users WHERE project_id = ? ORDER BY id", []any{ws.Project.ID}, func(s *sqlite.Stmt) error {
 			users = append(users, ProjectUser{s.Int(0), s.Text(1), Role(s.Text(2)), s.Text(3)})
 			return nil
@@ -206,7 +206,7 @@ func (ws *Workspace) RemoveProjectUser(ctx context.Context, username string) err
 // false. An unknown name takes as long as a wrong password.
 func (r *Registry) Login(ctx context.Context, slug, username, password string) (user ProjectUser, ok bool, err error) {
 	stored := decoyPassword
-	err = r.db.Read(ctx, func(c *sqlite.Conn) error {
+	err = r.read(ctx, func(c *sqlite.Conn) error {
 		return c.Query(`
 			SELECT u.id, u.username, u.role, u.created_at, u.password_hash
 			FROM project_users u

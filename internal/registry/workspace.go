@@ -128,7 +128,7 @@ func (r *Registry) grantOf(ctx context.Context, h hash) (*grant, error) {
 }
 
 func (r *Registry) readGrant(ctx context.Context, h hash) (g *grant, err error) {
-	err = r.db.Read(ctx, func(c *sqlite.Conn) error {
+	err = r.read(ctx, func(c *sqlite.Conn) error {
 		return c.Query(`
 			SELECT `+tokenColumns+`, t.hash, `+projectColumns+`
 			FROM tokens t

@@ -5,6 +5,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,6 +21,7 @@ import (
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // Config says where artifacts are restored. Numbers that are zero have the
@@ -30,12 +32,7 @@ type Config struct {
 	AtOnce      int           // 2: rehearsals that run at the same time
 	Patience    time.Duration // 20 seconds: how long one waits for others
 
-	// DiskReserve is how many bytes rehearsals leave free; 0 means 5 % of the disk or
-	// 1 GB, whichever is less.
-	DiskReserve int64
-	// FreeSpace returns the bytes that are free on the disk of a folder, and how
-	// many it has; nil asks the system.
-	FreeSpace func(folder string) (free, total int64, err error)
+	Disk disk.Budget // what rehearsals leave free; without a folder: on the disk of Folder
 }
 
 // Stage is where artifacts are restored. Its methods may be called from many
@@ -53,9 +50,7 @@ func Open(config Config) (*Stage, error) {
 	if config.Patience == 0 {
 		config.Patience = 20 * time.Second
 	}
-	if config.FreeSpace == nil {
-		config.FreeSpace = disk.Space
-	}
+	config.Disk.Folder = cmp.Or(config.Disk.Folder, config.Folder)
 	err := os.RemoveAll(config.Folder)
 	if err == nil {
 		err = os.MkdirAll(config.Folder, 0o700)
@@ -104,7 +99,9 @@ func (s *Stage) Rehearse(ctx context.Context, artifact io.Reader, m *export.Mani
 		return r, err
 	}
 	defer leave()
-	if err := s.needSpace(m); err != nil {
+	// For a copy of the artifact and a database that is as large. A larger one
+	// finds out by itself.
+	if err := s.config.Disk.Need(2 * *m.SizeBytes); err != nil {
 		return r, err
 	}
 	began := time.Now()
@@ -121,7 +118,7 @@ func (s *Stage) Rehearse(ctx context.Context, artifact io.Reader, m *export.Mani
 	}
 	r.Restorable = len(r.Faults) == 0
 	r.DurationMS = time.Since(began).Milliseconds()
-	return r, err
+	return r, storage.Explain(err)
 }
 
 // reason is what the first detail of a problem says.
@@ -144,23 +141,6 @@ func (s *Stage) enter(ctx context.Context) (leave func(), err error) {
 	case <-patience.C:
 		return nil, problem.New(problem.CodeBusy, "Other exports are being restored at the moment.").Retry(10 * time.Second)
 	}
-}
-
-// needSpace makes sure that there is room for a copy of the artifact, and for
-// a database that is as large. A larger one finds out by itself.
-func (s *Stage) needSpace(m *export.Manifest) error {
-	free, total, err := s.config.FreeSpace(s.config.Folder)
-	if err != nil {
-		return fmt.Errorf("ask for the free space: %w", err)
-	}
-	reserve := s.config.DiskReserve
-	if reserve == 0 {
-		reserve = disk.Reserve(total)
-	}
-	if free-reserve < 2**m.SizeBytes {
-		return problem.New(problem.CodeStorageFull, "The disk has no room to restore the file: %d bytes are free, and %d are kept in reserve.", free, reserve)
-	}
-	return nil
 }
 
 // restore imports the artifact in a folder, and compares.

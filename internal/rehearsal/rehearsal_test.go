@@ -16,6 +16,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -330,7 +331,7 @@ func TestRehearsalsAreBounded(t *testing.T) {
 	if _, err := s.Rehearse(context.Background(), bytes.NewReader(content), m); code(err) != problem.CodeBusy {
 		t.Errorf("beside another: %v", err)
 	}
-	full := stage(Config{FreeSpace: func(string) (int64, int64, error) { return 1000, 1e9, nil }})
+	full := stage(Config{Disk: disk.Budget{Free: func(string) (int64, int64, error) { return 1000, 1e9, nil }}})
 	if _, err := full.Rehearse(context.Background(), bytes.NewReader(content), m); code(err) != problem.CodeStorageFull {
 		t.Errorf("on a full disk: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // The operator's commands reach the process that has the data folder over a
@@ -64,7 +65,7 @@ type adminAnswer struct {
 // adminError shows the operator what a client of the API would not see.
 func adminError(err error) *problem.Error {
 	var known *problem.Error
-	if errors.As(err, &known) {
+	if errors.As(storage.Explain(err), &known) {
 		return known
 	}
 	return problem.New(problem.CodeInternal, "%s", err)

@@ -1,0 +1,89 @@
+// Package storage says, in one place, what a failure of the disk or of SQLite
+// means to a client. Every package that stores something passes its errors
+// through Explain instead of reading result codes itself.
+package storage
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Explain turns a failure of the storage into the problem that a client may
+// see, and keeps the failure as its cause for the log. An error that already
+// holds a problem, and one that the storage is not to blame for, come back as
+// they are: constraint violations and damaged files mean something different
+// in each database, so their owners explain those.
+func Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if known := (*problem.Error)(nil); errors.As(err, &known) {
+		return err
+	}
+	if p := explain(err); p != nil {
+		return p.Because(err)
+	}
+	return err
+}
+
+func explain(err error) *problem.Error {
+	switch {
+	case errors.Is(err, sqlite.ErrClosed):
+		return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
+	case IsFull(err):
+		return Full()
+	case OutOfFiles(err):
+		return problem.New(problem.CodeBusy, "The server cannot open another file right now.").Retry(time.Second)
+	case isAny(err, syscall.EROFS, syscall.EACCES, syscall.EPERM):
+		return problem.New(problem.CodeBusy, "The server may not use its own files right now. The operator finds the reason in the log.").Retry(30 * time.Second)
+	case isAny(err, syscall.EIO):
+		return unreadable()
+	}
+	switch sqlite.FaultOf(err) {
+	case sqlite.Busy:
+		return problem.New(problem.CodeBusy, "The database is locked by another program.").Retry(time.Second)
+	case sqlite.IO:
+		return unreadable()
+	}
+	return nil
+}
+
+// Full is the answer to whatever needs room on a disk that has none.
+func Full() *problem.Error {
+	return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written.")
+}
+
+// unreadable makes no promise about what was written: after a failed sync
+// nobody knows what the disk holds.
+func unreadable() *problem.Error {
+	return problem.New(problem.CodeBusy, "The disk could not be read or written. A change that was under way may or may not have been kept.").Retry(5 * time.Second)
+}
+
+// IsFull reports whether err says that there is no room left, whether on the
+// disk or within the quota of the server's user.
+func IsFull(err error) bool {
+	return sqlite.FaultOf(err) == sqlite.Full || isAny(err, syscall.ENOSPC, syscall.EDQUOT)
+}
+
+// OutOfFiles reports whether err says that the process or the system has no
+// file descriptor left. SQLite says only that it cannot open a file.
+func OutOfFiles(err error) bool {
+	return isAny(err, syscall.EMFILE, syscall.ENFILE) || sqlite.CannotOpen(err)
+}
+
+func isAny(err error, numbers ...syscall.Errno) bool {
+	var number syscall.Errno
+	if !errors.As(err, &number) {
+		return false
+	}
+	for _, n := range numbers {
+		if n == number {
+			return true
+		}
+	}
+	return false
+}
