@@ -2,8 +2,10 @@ package projectdb
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -49,7 +51,8 @@ const maxFilterDepth = 16
 // their lists, well below the 32,766 parameters that SQLite takes.
 const maxFilterSize = 10_000
 
-// maxPattern is the longest pattern that SQLite's LIKE takes, in bytes.
+// maxPattern is the longest pattern that like takes, in bytes: as long as SQLite's
+// own LIKE takes.
 const maxPattern = 50_000
 
 // parseFilters turns filters into a condition on the table. They are either an
@@ -195,14 +198,7 @@ func (p *filterParser) condition(columnField, field, name, op string, value json
 	case "in":
 		return p.in(valueField, column, value)
 	case "like":
-		v, ok := p.value(valueField, &Column{Type: "TEXT"}, value)
-		if len(v.Bytes) > maxPattern {
-			p.faults.Add(valueField, "The pattern has %d bytes; at most %d are allowed.", len(v.Bytes), maxPattern)
-		}
-		if !ok {
-			return where{sql: "0"}
-		}
-		return where{ident + " LIKE ?", []any{v}}
+		return p.like(valueField, column, value)
 	default:
 		comparison, known := comparisons[op]
 		if !known {
@@ -216,6 +212,53 @@ func (p *filterParser) condition(columnField, field, name, op string, value json
 		return where{ident + " " + comparison + " ?", []any{v}}
 	}
 }
+
+func (p *filterParser) like(field string, column *Column, value jsontext.Value) where {
+	v, ok := p.value(field, &Column{Type: "TEXT"}, value)
+	if len(v.Bytes) > maxPattern {
+		p.faults.Add(field, "The pattern has %d bytes; at most %d are allowed.", len(v.Bytes), maxPattern)
+	}
+	if !ok {
+		return where{sql: "0"}
+	}
+	w := where{sqlite.LikeFunction + "(" + quote(column.Name) + ", ?)", []any{v}}
+	if column.Type == "TEXT" && p.table.indexesWithoutCase(column) {
+		w = prefixRange(column, v.Bytes).and(w)
+	}
+	return w
+}
+
+// indexesWithoutCase reports whether an index has the column in an order that
+// knows no letter case.
+func (t *Table) indexesWithoutCase(column *Column) bool {
+	for _, x := range t.Indexes {
+		for _, part := range x.Parts {
+			if sameName(part.Column, column.Name) && strings.EqualFold(cmp.Or(part.Collation, column.Collation), "NOCASE") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// prefixRange returns a condition that an index without letter case answers and
+// that every text fulfils which a pattern matches: that it begins as the pattern
+// does. SQLite makes the same of its own LIKE.
+func prefixRange(column *Column, pattern []byte) where {
+	end := bytes.IndexFunc(pattern, func(r rune) bool { return r == '%' || r == '_' || r == 0 || r >= utf8.RuneSelf })
+	if end < 0 {
+		end = len(pattern)
+	}
+	if end == 0 {
+		return where{}
+	}
+	low, high := bytes.ToLower(pattern[:end]), bytes.ToLower(pattern[:end])
+	high[end-1]++
+	name := quote(column.Name) + " COLLATE NOCASE"
+	return where{name + " >= ? AND " + name + " < ?", []any{textValue(low), textValue(high)}}
+}
+
+func textValue(b []byte) sqlite.Value { return sqlite.Value{Kind: sqlite.Text, Bytes: b} }
 
 func (p *filterParser) in(field string, column *Column, value jsontext.Value) where {
 	items, err := elements(value)

@@ -137,7 +137,7 @@ func drawCondition(t *rapid.T) (condition, sql string) {
 	case "not_null":
 		return head + "}", column + " IS NOT NULL"
 	case "like":
-		v := rapid.SampledFrom([]sample{textSample("%"), textSample("a%"), textSample("_"), textSample("%1%"), textSample("Ä"), textSample("")}).Draw(t, "pattern")
+		v := rapid.SampledFrom([]sample{textSample("%"), textSample("a%"), textSample("_"), textSample("%1%"), textSample("Ä"), textSample(""), textSample("A"), textSample("1%"), textSample("2_"), textSample("Ä%"), textSample("%t's"), textSample("\x7f%"), textSample("A_%"), textSample("%B%"), textSample("_%_")}).Draw(t, "pattern")
 		return head + `,"value":` + v.json + "}", column + " LIKE " + v.sql
 	case "in":
 		values := rapid.SliceOfN(rapid.SampledFrom(pool), 0, 3).Draw(t, "values")
@@ -206,7 +206,8 @@ func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 	var projects []*DB
 	for _, create := range keyed {
 		db := openProject(t)
-		define(t, db, "t", create)
+		// SQLite answers the beginning of a pattern from such an index.
+		define(t, db, "t", create, "CREATE INDEX by_s ON t (s COLLATE NOCASE)")
 		projects = append(projects, db)
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -444,5 +445,30 @@ func TestLimitsOfFilters(t *testing.T) {
 		if got := complaint(err); got != test.want {
 			t.Errorf("%s: got %.200s, want %s (%.300v)", test.name, got, test.want, err)
 		}
+	}
+}
+
+// A pattern that begins with letters is found in an index that knows no case.
+func TestLikeIsFoundInAnIndex(t *testing.T) {
+	db := openProject(t)
+	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE, b TEXT, c TEXT, d ANY) STRICT",
+		"CREATE INDEX by_a ON t (a)", "CREATE INDEX by_b ON t (b COLLATE NOCASE)", "CREATE INDEX by_c ON t (c)", "CREATE INDEX by_d ON t (d COLLATE NOCASE)")
+	err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+		table, err := cat.table("t")
+		for column, searched := range map[string]bool{"a": true, "b": true, "c": false, "d": false} {
+			for pattern, begins := range map[string]bool{"Ab%": true, "ab": true, "z_": true, "%ab": false, "_b": false, "": false, "äb%": false} {
+				var faults problem.Faults
+				filters := fmt.Sprintf(`[{"column":%q,"op":"like","value":%q}]`, column, pattern)
+				q := Selection{Filters: jsontext.Value(filters)}.plan(table, &faults, "")
+				plan := explainPlan(t, c, q.sql(), q.where.args)
+				if got := strings.Contains(plan, "SEARCH t USING INDEX by_"+column+" ("+column+">? AND "+column+"<?)"); got != (searched && begins) {
+					t.Errorf("%s like %s: %s", column, pattern, plan)
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

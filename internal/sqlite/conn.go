@@ -16,6 +16,7 @@ type Conn struct {
 	clock         uint64              // counts uses, to find the statement unused for longest
 	held          []byte              // see hold: memory of the library
 	stopReadAhead func()              // of one that belongs to a snapshot
+	matcher       *matcher            // of LikeFunction
 }
 
 type idleStmt struct {
@@ -60,6 +61,9 @@ func openConn(path string, flags zs.OpenFlags, extra ...string) (*Conn, error) {
 
 func (c *Conn) configure(extra []string) error {
 	if err := setDefensive(c.c); err != nil {
+		return err
+	}
+	if err := c.addLike(); err != nil {
 		return err
 	}
 	for _, list := range [][]string{pragmas[:], extra} {

@@ -1,0 +1,406 @@
+package sqlite
+
+import (
+	"bytes"
+	"fmt"
+	"math/bits"
+	"unicode/utf8"
+	"unsafe"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+	zs "zombiezen.com/go/sqlite"
+)
+
+// LikeFunction is the name of a function that every connection has:
+// text_like(text, pattern) answers exactly what text LIKE pattern does. SQLite's
+// own LIKE takes time that grows with the product of both lengths and never looks
+// at an interrupt; this one is linear, except for patterns with _ between other
+// characters, and stops when the connection is interrupted.
+const LikeFunction = "text_like"
+
+// functionMethod is a scalar function as the library calls it.
+type functionMethod = func(thread *libc.TLS, context uintptr, n int32, args uintptr)
+
+// addLike defines LikeFunction on a connection. The driver's CreateFunction would
+// copy each value.
+func (c *Conn) addLike() error {
+	thread, db, err := handles(c.c)
+	if err != nil {
+		return err
+	}
+	name, err := libc.CString(LikeFunction)
+	if err != nil {
+		return err
+	}
+	defer libc.Xfree(thread, name)
+	const flags = lib.SQLITE_UTF8 | lib.SQLITE_DETERMINISTIC | lib.SQLITE_DIRECTONLY
+	// The library knows the matcher by its address only; c keeps it alive.
+	c.matcher = &matcher{thread: thread, db: db}
+	code := lib.Xsqlite3_create_function_v2(thread, db, name, 2, flags, uintptr(unsafe.Pointer(c.matcher)), functionAddress(functionMethod(textLike)), 0, 0, 0)
+	if code != lib.SQLITE_OK {
+		return fmt.Errorf("define %s: %w", LikeFunction, zs.ResultCode(code).ToError())
+	}
+	return nil
+}
+
+// textLike is LikeFunction. As with LIKE a BLOB matches nothing and is matched by
+// nothing, and NULL gives NULL.
+func textLike(thread *libc.TLS, context uintptr, _ int32, args uintptr) {
+	values := unsafe.Slice(view[uintptr](args), 2)
+	text, kind := textOf(thread, values[0])
+	source, sourceKind := textOf(thread, values[1])
+	switch {
+	case kind == lib.SQLITE_BLOB || sourceKind == lib.SQLITE_BLOB:
+		lib.Xsqlite3_result_int(thread, context, 0)
+		return
+	case kind == lib.SQLITE_NULL || sourceKind == lib.SQLITE_NULL:
+		return
+	}
+	m := view[matcher](lib.Xsqlite3_user_data(thread, context))
+	matched := m.like(text, m.patterns.of(source))
+	switch {
+	case m.stopped:
+		lib.Xsqlite3_result_error_code(thread, context, lib.SQLITE_INTERRUPT)
+	case matched:
+		lib.Xsqlite3_result_int(thread, context, 1)
+	default:
+		lib.Xsqlite3_result_int(thread, context, 0)
+	}
+}
+
+// textOf returns a value as text, without copying one that is text already, and
+// its type.
+func textOf(thread *libc.TLS, value uintptr) (text []byte, kind int32) {
+	kind = lib.Xsqlite3_value_type(thread, value)
+	var address uintptr
+	switch kind {
+	case lib.SQLITE_NULL, lib.SQLITE_BLOB:
+		return nil, kind
+	case lib.SQLITE_TEXT: // as text it would be copied to get a NUL at its end
+		address = lib.Xsqlite3_value_blob(thread, value)
+	default:
+		address = lib.Xsqlite3_value_text(thread, value)
+	}
+	if address == 0 {
+		return nil, kind
+	}
+	return unsafe.Slice(view[byte](address), lib.Xsqlite3_value_bytes(thread, value)), kind
+}
+
+// pattern is the pattern of a LIKE, taken apart.
+type pattern struct {
+	source []byte
+	ascii  bool
+	valid  bool          // UTF-8
+	every  bool          // it is nothing but %: every text matches
+	parts  []patternPart // what stands between one % and the next
+}
+
+// patternPart is a part of a pattern without %.
+type patternPart struct {
+	skip    int    // the _ that it begins with
+	literal []byte // what follows, in small letters
+	hasAny  bool   // there are further _ in it
+}
+
+func parsePattern(source []byte) *pattern {
+	p := &pattern{source: bytes.Clone(beforeNUL(source)), ascii: true}
+	for _, c := range p.source {
+		p.ascii = p.ascii && c < utf8.RuneSelf
+	}
+	p.valid = utf8.Valid(p.source)
+	p.every = len(p.source) > 0 && len(bytes.Trim(p.source, "%")) == 0
+	for _, text := range bytes.Split(p.source, []byte("%")) {
+		literal := bytes.TrimLeft(text, "_")
+		part := patternPart{skip: len(text) - len(literal), literal: bytes.Clone(literal), hasAny: bytes.IndexByte(literal, '_') >= 0}
+		for i, c := range part.literal {
+			part.literal[i] = folded[c]
+		}
+		p.parts = append(p.parts, part)
+	}
+	return p
+}
+
+// patterns are the patterns that a connection has matched with lately.
+type patterns struct {
+	last       *pattern
+	lastSource []byte
+	known      map[string]*pattern
+	size       int // bytes of the known ones
+}
+
+// maxPatternsSize bounds the patterns that a connection keeps.
+const maxPatternsSize = 1 << 20
+
+func (k *patterns) of(source []byte) *pattern {
+	if k.last != nil && bytes.Equal(k.lastSource, source) {
+		return k.last
+	}
+	p := k.known[string(source)]
+	if p == nil {
+		p = parsePattern(source)
+		const overhead = 200
+		if k.size += len(source) + overhead; k.known == nil || k.size > maxPatternsSize {
+			k.known, k.size = map[string]*pattern{}, len(source)+overhead
+		}
+		k.known[string(source)] = p
+	}
+	k.last, k.lastSource = p, append(k.lastSource[:0], source...)
+	return p
+}
+
+// matcher matches texts with patterns on behalf of one connection. Without one
+// nothing interrupts it.
+type matcher struct {
+	thread   *libc.TLS
+	db       uintptr
+	patterns patterns
+	spent    int  // comparisons so far, each of a nanosecond or two
+	look     int  // at how many the interrupt is looked at again
+	stopped  bool // by an interrupt: the result means nothing
+}
+
+// stepsBetweenLooks is how many comparisons are made between two looks at the
+// interrupt.
+const stepsBetweenLooks = 1 << 16
+
+// spend counts comparisons and reports whether to go on.
+func (m *matcher) spend(steps int) bool {
+	if m.spent += steps; m.spent >= m.look {
+		m.look = m.spent + stepsBetweenLooks
+		m.stopped = m.db != 0 && lib.Xsqlite3_is_interrupted(m.thread, m.db) != 0
+	}
+	return !m.stopped
+}
+
+// like reports whether text matches the pattern. As in SQLite both end at a NUL
+// character, ASCII letters match in either case, _ is one character and % any
+// number of them.
+func (m *matcher) like(text []byte, p *pattern) bool {
+	m.stopped = false
+	if p.every {
+		return true
+	}
+	text = beforeNUL(text)
+	// SQLite itself may compare a row with thousands of patterns without a look.
+	if !m.spend(1 + len(text)/16) {
+		return false
+	}
+	// Comparing bytes finds what comparing the characters that SQLite decodes would
+	// find, unless malformed sequences stand for characters of the pattern.
+	if !p.ascii && !(p.valid && utf8.Valid(text)) {
+		return m.likeDecoded(text, p.source)
+	}
+	last := len(p.parts) - 1
+	at := m.matchAt(text, 0, &p.parts[0])
+	if at < 0 || last == 0 {
+		return at == len(text)
+	}
+	// Each part but the last is best found as early as possible.
+	for i := 1; i < last; i++ {
+		if at = m.find(text, at, &p.parts[i]); at < 0 {
+			return false
+		}
+	}
+	return m.matchEnd(text[at:], &p.parts[last])
+}
+
+func beforeNUL(b []byte) []byte {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return b[:i]
+	}
+	return b
+}
+
+// folded maps ASCII capitals to small letters and every other byte to itself.
+var folded = func() (table [256]byte) {
+	for i := range table {
+		table[i] = byte(i)
+		if 'A' <= i && i <= 'Z' {
+			table[i] += 'a' - 'A'
+		}
+	}
+	return table
+}()
+
+// nextCharacter returns where the character at i ends. As SQLite sees it, a
+// leading byte takes along all that continue it, and one of these alone is a
+// character.
+func nextCharacter(text []byte, i int) int {
+	lead := text[i] >= 0xc0
+	for i++; lead && i < len(text) && text[i]&0xc0 == 0x80; i++ {
+	}
+	return i
+}
+
+// skipCharacters returns where n characters from i on end, -1 when there are fewer.
+func (m *matcher) skipCharacters(text []byte, i, n int) int {
+	for ; n > 0; n-- {
+		if i >= len(text) {
+			return -1
+		}
+		i = nextCharacter(text, i)
+	}
+	return i
+}
+
+// matchAt matches a part with the text at i. It returns where the match ends, -1
+// when there is none.
+func (m *matcher) matchAt(text []byte, i int, part *patternPart) int {
+	if i = m.skipCharacters(text, i, part.skip); i < 0 {
+		return -1
+	}
+	return m.matchLiteral(text, i, part.literal)
+}
+
+func (m *matcher) matchLiteral(text []byte, i int, literal []byte) int {
+	for n, c := range literal {
+		switch {
+		case i < len(text) && folded[text[i]] == c:
+			i++
+		case i < len(text) && c == '_':
+			i = nextCharacter(text, i)
+		default:
+			m.spend(n + 1)
+			return -1
+		}
+	}
+	m.spend(len(literal))
+	return i
+}
+
+// matchEnd reports whether the text ends with the part that follows the last %.
+func (m *matcher) matchEnd(text []byte, part *patternPart) bool {
+	if part.skip == 0 && !part.hasAny {
+		at := len(text) - len(part.literal)
+		return at >= 0 && m.matchLiteral(text, at, part.literal) == len(text)
+	}
+	surplus := characters(text) - characters(part.literal) - part.skip
+	if surplus < 0 || !m.spend(len(text)) {
+		return false
+	}
+	return m.matchAt(text, m.skipCharacters(text, 0, surplus), part) == len(text)
+}
+
+func characters(text []byte) (n int) {
+	for i := 0; i < len(text); n++ {
+		i = nextCharacter(text, i)
+	}
+	return n
+}
+
+// find returns where the first match of a part, at i or behind, ends; -1 when
+// there is none.
+func (m *matcher) find(text []byte, i int, part *patternPart) int {
+	if i = m.skipCharacters(text, i, part.skip); i < 0 || len(part.literal) == 0 {
+		return i
+	}
+	begin, spent := i, m.spent
+	for {
+		skipped := indexFolded(text[i:], part.literal[0])
+		if skipped < 0 || !m.spend(1) {
+			return -1
+		}
+		i += skipped
+		if end := m.matchLiteral(text, i, part.literal); end >= 0 {
+			return end
+		}
+		i++
+		// Comparing at each place costs the product of both lengths in the worst case.
+		if m.spent-spent > 8*(i-begin+len(part.literal)) && !part.hasAny {
+			return m.findLinear(text, i, part.literal)
+		}
+	}
+}
+
+// indexFolded returns the first place of a byte that is no capital, in either case.
+func indexFolded(text []byte, c byte) int {
+	if c < 'a' || 'z' < c {
+		return bytes.IndexByte(text, c)
+	}
+	for i, t := range text {
+		if t|('a'-'A') == c {
+			return i
+		}
+	}
+	return -1
+}
+
+// findLinear is find for a literal without _, by the algorithm of Knuth, Morris and
+// Pratt: it never goes back in the text.
+func (m *matcher) findLinear(text []byte, i int, literal []byte) int {
+	// borders[n] is the length of the longest end of literal[:n+1] that the literal
+	// begins with as well.
+	borders := make([]int32, len(literal))
+	grow := func(matched int32, c byte) int32 {
+		for matched > 0 && literal[matched] != c {
+			matched = borders[matched-1]
+		}
+		if literal[matched] == c {
+			matched++
+		}
+		return matched
+	}
+	for n := 1; n < len(literal); n++ {
+		borders[n] = grow(borders[n-1], literal[n])
+	}
+	for matched := int32(0); i < len(text); i++ {
+		if i&0xfff == 0 && !m.spend(0x1000) {
+			return -1
+		}
+		if matched = grow(matched, folded[text[i]]); int(matched) == len(literal) {
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// likeDecoded is like by the characters that SQLite decodes, where malformed
+// sequences need care. It may take the product of both lengths.
+func (m *matcher) likeDecoded(text, source []byte) bool {
+	i, p := 0, 0
+	retry, retryPattern := 0, -1 // where to go on when the present attempt fails
+	for i < len(text) {
+		if !m.spend(1) {
+			return false
+		}
+		c, next := decode(text, i)
+		want, nextWant := uint32(0), p
+		if p < len(source) {
+			want, nextWant = decode(source, p)
+		}
+		switch {
+		case want == '%':
+			p = nextWant
+			retry, retryPattern = i, p
+		case want == '_' || want == c || want < utf8.RuneSelf && c < utf8.RuneSelf && want != 0 && folded[want] == folded[c]:
+			i, p = next, nextWant
+		case retryPattern >= 0:
+			_, retry = decode(text, retry)
+			i, p = retry, retryPattern
+		default:
+			return false
+		}
+	}
+	return len(bytes.Trim(source[p:], "%")) == 0
+}
+
+// decode returns the character at i as SQLite reads it, and where it ends.
+func decode(b []byte, i int) (c uint32, end int) {
+	end = nextCharacter(b, i)
+	lead := b[i]
+	if lead < 0xc0 {
+		return uint32(lead), end
+	}
+	// What follows the ones and the zero that a leading byte begins with.
+	ones := bits.LeadingZeros8(^lead)
+	c = uint32(lead) & (1<<max(7-ones, 0) - 1)
+	for _, more := range b[i+1 : end] {
+		c = c<<6 + uint32(more&0x3f)
+	}
+	if c < utf8.RuneSelf || c&0xfffff800 == 0xd800 {
+		c = utf8.RuneError
+	}
+	return c, end
+}
