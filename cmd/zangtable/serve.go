@@ -25,18 +25,20 @@ type listenFlag struct {
 
 // exportFlags say where finished exports are kept, and for how long.
 type exportFlags struct {
-	ExportLife      time.Duration `default:"24h" env:"ZANGTABLE_EXPORT_LIFE" placeholder:"DURATION" help:"How long an export is kept whose order does not say it (${default}; $$ZANGTABLE_EXPORT_LIFE)."`
-	ExportKeep      int64         `env:"ZANGTABLE_EXPORT_KEEP" placeholder:"COUNT" help:"How many exports of a project are kept, the newest; without it all that live."`
-	ExportKeepBytes int64         `env:"ZANGTABLE_EXPORT_KEEP_BYTES" placeholder:"BYTES" help:"How large the exports of a project may be together, from the newest; without it there is no limit."`
-	ExportStore     string        `env:"ZANGTABLE_EXPORT_STORE" placeholder:"URL" help:"The bucket that finished exports go to: s3://…, gs://… or azblob://…; without it they stay in the data folder."`
-	ExportOldStores []string      `env:"ZANGTABLE_EXPORT_OLD_STORES" placeholder:"URL" help:"A bucket with earlier exports that can still be downloaded; several are separated by commas."`
-	ExportLinkLife  time.Duration `env:"ZANGTABLE_EXPORT_LINK_LIFE" placeholder:"DURATION" help:"Redirect downloads to addresses in the bucket that are good for so long, such as 5m; without it the server hands the files out."`
+	ExportLife         time.Duration `default:"24h" env:"ZANGTABLE_EXPORT_LIFE" placeholder:"DURATION" help:"How long an export is kept whose order does not say it (${default}; $$ZANGTABLE_EXPORT_LIFE)."`
+	ExportKeep         int64         `env:"ZANGTABLE_EXPORT_KEEP" placeholder:"COUNT" help:"How many exports of a project are kept, the newest; without it all that live."`
+	ExportKeepBytes    int64         `env:"ZANGTABLE_EXPORT_KEEP_BYTES" placeholder:"BYTES" help:"How large the exports of a project may be together, from the newest; without it there is no limit."`
+	ExportStore        string        `env:"ZANGTABLE_EXPORT_STORE" placeholder:"URL" help:"The bucket that finished exports go to: s3://…, gs://… or azblob://…; without it they stay in the data folder."`
+	ExportOldStores    []string      `env:"ZANGTABLE_EXPORT_OLD_STORES" placeholder:"URL" help:"A bucket with earlier exports that can still be downloaded; several are separated by commas."`
+	QueryExportTimeout time.Duration `default:"10m" env:"ZANGTABLE_QUERY_EXPORT_TIMEOUT" placeholder:"DURATION" help:"How long the statement of a query export may run; 0 for no limit (${default}; $$ZANGTABLE_QUERY_EXPORT_TIMEOUT)."`
+	ExportMaxPending   int           `default:"1000" env:"ZANGTABLE_EXPORT_MAX_PENDING" placeholder:"COUNT" help:"How many exports of a project may wait for their turn; 0 for no limit (${default}; $$ZANGTABLE_EXPORT_MAX_PENDING)."`
+	ExportLinkLife     time.Duration `env:"ZANGTABLE_EXPORT_LINK_LIFE" placeholder:"DURATION" help:"Redirect downloads to addresses in the bucket that are good for so long, such as 5m; without it the server hands the files out."`
 }
 
 // Validate is called by kong.
 func (f *exportFlags) Validate() error {
-	if f.ExportLife < time.Second || f.ExportKeep < 0 || f.ExportKeepBytes < 0 {
-		return errors.New("--export-life must be at least 1s, and neither --export-keep nor --export-keep-bytes below 0")
+	if f.ExportLife < time.Second || f.ExportKeep < 0 || f.ExportKeepBytes < 0 || f.QueryExportTimeout < 0 || f.ExportMaxPending < 0 {
+		return errors.New("--export-life must be at least 1s, and none of --export-keep, --export-keep-bytes, --query-export-timeout and --export-max-pending below 0")
 	}
 	return nil
 }
@@ -46,7 +48,30 @@ type serve struct {
 	dataFlag
 	listenFlag
 	exportFlags
-	ImportMaxBytes int64 `default:"17179869184" env:"ZANGTABLE_IMPORT_MAX_BYTES" placeholder:"BYTES" help:"How large an uploaded file may be (${default}; $$ZANGTABLE_IMPORT_MAX_BYTES)."`
+	importFlags
+}
+
+// importFlags bound what imports may hold.
+type importFlags struct {
+	ImportMaxPending int   `default:"1000" env:"ZANGTABLE_IMPORT_MAX_PENDING" placeholder:"COUNT" help:"How many imports of a project may be coming in or wait for their turn; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_MAX_PENDING)."`
+	ImportMaxBytes   int64 `default:"17179869184" env:"ZANGTABLE_IMPORT_MAX_BYTES" placeholder:"BYTES" help:"How large an uploaded file may be (${default}; $$ZANGTABLE_IMPORT_MAX_BYTES)."`
+}
+
+// Validate is called by kong.
+func (f *importFlags) Validate() error {
+	if f.ImportMaxPending < 0 {
+		return errors.New("--import-max-pending must not be below 0")
+	}
+	return nil
+}
+
+// orUnlimited turns the 0 of a flag, which switches a limit off, into what the
+// settings of the server have for that.
+func orUnlimited[T ~int | ~int64](limit T) T {
+	if limit == 0 {
+		return -1
+	}
+	return limit
 }
 
 // Run serves until the process is told to stop.
@@ -60,6 +85,10 @@ func (s *serve) Run(p *program) error {
 		ExportStore:     s.ExportStore,
 		ExportOldStores: s.ExportOldStores,
 		ExportLinkLife:  s.ExportLinkLife,
+
+		ExportMaxPending:   orUnlimited(s.ExportMaxPending),
+		ImportMaxPending:   orUnlimited(s.ImportMaxPending),
+		QueryExportTimeout: orUnlimited(s.QueryExportTimeout),
 	}, log)
 	if err != nil {
 		return err

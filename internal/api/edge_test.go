@@ -881,6 +881,34 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+// TestAdmittedCountsValidTokensOnly sends requests with and without a valid
+// token: only the valid ones may slow exports down.
+func TestAdmittedCountsValidTokensOnly(t *testing.T) {
+	h := openHouse(t, clock)
+	h.project(t, "shop")
+	good := h.token(t, "shop").Secret
+	admitted := 0
+	e := New(Config{
+		Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals,
+		Admitted: func() { admitted++ }, Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{},
+	})
+	for _, test := range []struct {
+		secret string
+		status int
+		want   int
+	}{{"", 401, 0}, {"pat_wrong", 401, 0}, {good[:len(good)-1] + "x", 401, 0}, {good, 200, 1}, {good, 200, 2}} {
+		r := httptest.NewRequest("GET", "/projects/shop/auth/me", nil)
+		if test.secret != "" {
+			r.Header.Set("Authorization", "Bearer "+test.secret)
+		}
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, r)
+		if w.Code != test.status || admitted != test.want {
+			t.Errorf("with %q: status %d, want %d; admitted %d, want %d", test.secret, w.Code, test.status, admitted, test.want)
+		}
+	}
+}
+
 // bareEdge has the routes under test, and no server and no log around it.
 func bareEdge(t testing.TB) *edge {
 	h := openHouse(t, clock)

@@ -205,6 +205,7 @@ func readableTables(ctx context.Context, ws *Workspace) ([]int64, error) {
 // only tries the order.
 func (h *handlers) makeExport(ctx context.Context, ws *Workspace, order export.Order, options ExportOptions, prefer preferIn) (out Answer[exportMade], err error) {
 	order.Project = export.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
+	order.Root = ws.Project.Root
 	order.TokenID, order.OperationRunID, order.Receipt = ws.Token.ID, runIDOf(ctx), receiptOf(ctx)
 	if options.DryRun.Or(false) {
 		p, err := h.exports.DryRun(ctx, order)

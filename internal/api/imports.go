@@ -205,6 +205,7 @@ func (h *handlers) newProject(ctx context.Context, ws *Workspace, o NewProjectOp
 func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, in sendIn, s *sending) (out Answer[importMade], err error) {
 	order := s.order
 	order.Project = imports.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
+	order.Root = ws.Project.Root
 	order.TokenID, order.OperationRunID = ws.Token.ID, runIDOf(ctx)
 	order.Receipt = s.receipt(ctx, ws)
 	m, replayed, err := h.imports.Begin(ctx, order)

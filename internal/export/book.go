@@ -12,8 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// schema of exports.db. Times are milliseconds since 1970. turn grows with
-// every job that begins: by it the projects take turns. attempt counts how
+// schema of exports.db. Times are milliseconds since 1970. attempt counts how
 // often the job has begun. store is the bucket that the artifact of a ready export
 // is in, empty for the folder; the triggers keep the list of leftovers.
 var schema = sqlite.Schema{
@@ -73,7 +72,7 @@ WHEN old.store <> '' AND old.status = 'ready'
 BEGIN
 	INSERT OR IGNORE INTO leftovers VALUES (old.store, old.project_id || '/' || old.id || '.' || old.ext, old.id);
 END;
-`},
+`, jobs.QueueSchema("exports")},
 }
 
 // book is exports.db: what was ordered and what became of it.
@@ -89,6 +88,7 @@ func newBook(db *sqlite.DB) book {
 type record struct {
 	manifest  Manifest // its status is that of the book, without the clock
 	projectID int64
+	root      int64 // of a new order: the project whose turn it takes
 	attempt   int64
 	life      time.Duration
 	expires   time.Time // zero until it is ready
@@ -103,7 +103,9 @@ type record struct {
 // file returns the name of the artifact in the folder of its project.
 func (r *record) file() string { return r.manifest.ID + "." + r.ext }
 
-func (b book) add(ctx context.Context, r *record) error {
+// add enters a new order, unless as many of its project as maxPending are
+// pending.
+func (b book) add(ctx context.Context, r *record, maxPending int) error {
 	manifest, err := json.Marshal(r.manifest)
 	if err != nil {
 		return fmt.Errorf("encode the manifest of %s: %w", r.manifest.ID, err)
@@ -123,10 +125,13 @@ func (b book) add(ctx context.Context, r *record) error {
 				return err
 			}
 		}
+		if err := b.Admit(c, r.projectID, 0, maxPending); err != nil {
+			return err
+		}
 		return c.Exec(`
-INSERT INTO exports (id, project_id, status, life, ext, work, table_ids, manifest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			r.manifest.ID, r.projectID, string(Pending), r.life.Milliseconds(), r.ext,
+INSERT INTO exports (id, project_id, root, status, life, ext, work, table_ids, manifest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			r.manifest.ID, r.projectID, r.root, string(Pending), r.life.Milliseconds(), r.ext,
 			string(work), string(tableIDs), string(manifest))
 	})
 }
@@ -178,11 +183,8 @@ WHERE id = ? AND status = 'running'`,
 	return done && err == nil, err
 }
 
-// maxAttempts is how often a job may begin.
-const maxAttempts = 3
-
-// recover settles what a crash has interrupted: running jobs are pending
-// again, up to maxAttempts.
+// recover settles what a crash has interrupted: running jobs are pending again,
+// up to jobs.MaxAttempts.
 func (b book) recover(ctx context.Context, now time.Time) error {
 	return b.Write(ctx, "take up interrupted exports", func(c *sqlite.Conn) error {
 		err := c.Exec(`
@@ -191,7 +193,7 @@ SET status = 'failed', settled_at = ?, failure = ?,
 	manifest = json_set(manifest, '$.status', 'failed', '$.completed_at', ?, '$.error', ?)
 WHERE status = 'running' AND attempt >= ?`,
 			now.UnixMilli(), string(problem.CodeExportFailed), timestamp(now),
-			"The server stopped each time while it worked on the export.", maxAttempts)
+			"The server died twice while it worked on this export, so it is not tried again.", jobs.MaxAttempts)
 		if err != nil {
 			return err
 		}

@@ -34,9 +34,13 @@ type Config struct {
 	SweepInterval time.Duration // 1 minute
 	KeepCount     int64         // of a project's artifacts, the newest; 0: no limit
 	KeepBytes     int64         // of a project's artifacts together, the newest; 0: no limit
-	QueryTimeout  time.Duration // 10 minutes: how long the statement of a query export may run
+	QueryTimeout  time.Duration // 10 minutes: how long the statement of a query export may run; negative: no limit
 	Workers       int           // 2: jobs that run at once
 	PerProject    int           // 1: of these, jobs of one project
+	MaxPending    int           // 1,000: of one project; negative: no limit
+
+	// Quarantine keeps jobs that may have ended the server apart; nil makes one.
+	Quarantine *jobs.Quarantine
 
 	// Store is the address of the bucket that finished artifacts go to: s3://…,
 	// gs://… or azblob://…; "" keeps them in Folder. OldStores are those whose
@@ -61,9 +65,15 @@ func (c *Config) setDefaults() {
 	c.MaxLife = cmp.Or(c.MaxLife, max(30*day, c.DefaultLife))
 	c.KeepManifests = cmp.Or(c.KeepManifests, 7*day)
 	c.SweepInterval = cmp.Or(c.SweepInterval, time.Minute)
-	c.QueryTimeout = cmp.Or(c.QueryTimeout, 10*time.Minute)
+	if c.QueryTimeout = cmp.Or(c.QueryTimeout, 10*time.Minute); c.QueryTimeout < 0 {
+		c.QueryTimeout = 100 * 365 * day
+	}
 	c.Workers = cmp.Or(c.Workers, 2)
 	c.PerProject = cmp.Or(c.PerProject, 1)
+	c.MaxPending = cmp.Or(c.MaxPending, 1000)
+	if c.Quarantine == nil {
+		c.Quarantine = jobs.NewQuarantine()
+	}
 	c.StorePause = cmp.Or(c.StorePause, time.Second)
 	c.Disk.Folder = cmp.Or(c.Disk.Folder, c.Folder)
 	if c.Failpoint == nil {
@@ -143,7 +153,8 @@ func (e *Exports) recover(ctx context.Context) error {
 
 // Start begins to work on pending jobs and to sweep what has expired.
 func (e *Exports) Start() {
-	e.crew.Work(e.config.Workers, e.log, e.claim)
+	e.config.Quarantine.Join(e.crew)
+	e.crew.Work(e.config.Workers+1, e.log, e.claim) // one is the reserve of jobs.Limits
 	e.crew.Go(e.sweepAll)
 }
 
@@ -163,9 +174,9 @@ func (e *Exports) Get(ctx context.Context, projectID int64, id string) (Manifest
 	return m, err
 }
 
-// asOfNow returns the manifest with what only the clock, the store, the queue
-// and the running job know.
-func (e *Exports) asOfNow(r *record, queue map[string]int64, present presence) Manifest {
+// asOfNow returns the manifest with what only the clock, the store and the
+// running job know.
+func (e *Exports) asOfNow(r *record, present presence) Manifest {
 	m := r.manifest
 	switch m.Status {
 	case Ready:
@@ -179,8 +190,6 @@ func (e *Exports) asOfNow(r *record, queue map[string]int64, present presence) M
 			m.Progress = j.progress()
 			m.Progress.estimateEnd(j.began, e.now())
 		}
-	case Pending:
-		m.Progress.QueuePosition = queue[m.ID]
 	}
 	return m
 }
@@ -200,15 +209,31 @@ func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 	if err != nil {
 		return nil, false, err
 	}
-	queue, err := e.book.Queue(ctx)
+	present := e.presentOf(ctx, projectID)
+	list, more, err = jobs.Page(ctx, e.book.Book, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *record) (m Manifest, wanted bool) {
+		m = e.asOfNow(r, present)
+		return m, (status == "" || m.Status == status) && (o.Visible == nil || o.Visible(&m))
+	})
 	if err != nil {
 		return nil, false, err
 	}
-	present := e.presentOf(ctx, projectID)
-	return jobs.Page(ctx, e.book.Book, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *record) (m Manifest, wanted bool) {
-		m = e.asOfNow(r, queue, present)
-		return m, (status == "" || m.Status == status) && (o.Visible == nil || o.Visible(&m))
-	})
+	return list, more, e.notePlaces(ctx, projectID, list)
+}
+
+// notePlaces enters into the manifests of pending jobs of a project where they
+// stand in the queue.
+func (e *Exports) notePlaces(ctx context.Context, projectID int64, list []Manifest) error {
+	var pending []string
+	for i := range list {
+		if list[i].Status == Pending {
+			pending = append(pending, list[i].ID)
+		}
+	}
+	places, err := e.book.Places(ctx, projectID, pending...)
+	for i := range list {
+		list[i].Progress.QueuePosition = places[list[i].ID]
+	}
+	return err
 }
 
 // Wait returns the manifest when the job is settled, or as it stands when ctx
@@ -231,13 +256,9 @@ func (e *Exports) look(ctx context.Context, projectID int64, id string) (Manifes
 	if err != nil {
 		return Manifest{}, nil, err
 	}
-	var queue map[string]int64
-	if r.manifest.Status == Pending {
-		if queue, err = e.book.Queue(ctx); err != nil {
-			return Manifest{}, nil, err
-		}
-	}
-	return e.asOfNow(r, queue, e.present(ctx)), r, nil
+	list := []Manifest{e.asOfNow(r, e.present(ctx))}
+	err = e.notePlaces(ctx, projectID, list)
+	return list[0], r, err
 }
 
 // fault returns why the export did not become ready, or nil.
@@ -274,7 +295,7 @@ func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (a A
 	if err != nil {
 		return a, err
 	}
-	a.Manifest = e.asOfNow(r, nil, func(*record) bool { return true })
+	a.Manifest = e.asOfNow(r, func(*record) bool { return true })
 	if err := a.Manifest.refuse(); err != nil {
 		return a, err
 	}

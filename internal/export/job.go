@@ -17,6 +17,7 @@ type job struct {
 	ctx    context.Context // ends when the job is canceled or the server stops
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the job is settled and has cleared up
+	leave  func()        // tells the quarantine that the job has ended
 
 	began               time.Time
 	rowsDone, rowsTotal atomic.Int64

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,11 @@ const crashStep = "ZANGTABLE_TEST_CRASH_STEP"
 // crashStore is the address of the store to which the child sends artifacts; ""
 // for none.
 const crashStore = "ZANGTABLE_TEST_CRASH_STORE"
+
+// crashQuery has the child make what is pending, after it has ordered so many
+// more exports of the projects 1 and 2, and kill itself when it begins one of a
+// query; "" for none of this.
+const crashQuery = "ZANGTABLE_TEST_CRASH_QUERY"
 
 // killSelf ends the process as kill -9 does.
 func killSelf() {
@@ -337,6 +343,9 @@ func exportForever(folder string) {
 			}
 		}
 	}
+	if more := os.Getenv(crashQuery); more != "" {
+		exportAndDie(config, more)
+	}
 	e, err := Open(config)
 	if err != nil {
 		panic(err)
@@ -362,4 +371,31 @@ func exportForever(folder string) {
 			}
 		}
 	}
+}
+
+// exportAndDie is what the child process does whose order is deadly.
+func exportAndDie(config Config, more string) {
+	var e *Exports
+	config.Failpoint = func(step string) {
+		if running := e.running.Which(func(j *job) bool { return j.record.manifest.Kind == QueryExport }); step == "created" && len(running) > 0 {
+			killSelf()
+		}
+	}
+	e, err := Open(config)
+	if err != nil {
+		panic(err)
+	}
+	n, err := strconv.Atoi(more)
+	if err != nil {
+		panic(err)
+	}
+	for range n {
+		for _, project := range []ProjectRef{shop, {2, "p2"}} {
+			if _, err := e.Create(context.Background(), Order{Project: project, Kind: TableExport, Table: "big"}); err != nil {
+				panic(err)
+			}
+		}
+	}
+	e.Start()
+	select {}
 }

@@ -21,6 +21,7 @@ import (
 // Order asks for an export. Tables are named by id or name.
 type Order struct {
 	Project  ProjectRef
+	Root     int64 // the project whose turn the order takes; 0: that of its own
 	Kind     Kind
 	Table    string // of a table export
 	Format   string // "" is the default of the kind
@@ -107,12 +108,12 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 	if err := e.config.Disk.Need(0); err != nil {
 		return Manifest{}, err
 	}
-	if err := e.book.add(ctx, r); err != nil {
+	if err := e.book.add(ctx, r, e.config.MaxPending); err != nil {
 		return Manifest{}, err
 	}
 	m := r.manifest
-	if queue, err := e.book.Queue(ctx); err == nil { // the order is entered, with or without its place
-		m.Progress.QueuePosition = queue[m.ID]
+	if places, err := e.book.Places(ctx, r.projectID, m.ID); err == nil { // the order is entered, with or without its place
+		m.Progress.QueuePosition = places[m.ID]
 	}
 	e.crew.Wake()
 	return m, nil
@@ -135,7 +136,7 @@ func (e *Exports) check(ctx context.Context, o Order) (*record, error) {
 func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*work) error) (*record, error) {
 	var faults problem.Faults
 	f := findFormat(&faults, o.Kind, o.Format)
-	r := &record{projectID: o.Project.ID, life: e.life(&faults, o.ExpiresIn)}
+	r := &record{projectID: o.Project.ID, root: cmp.Or(o.Root, o.Project.ID), life: e.life(&faults, o.ExpiresIn)}
 	r.orderOptions(&faults, o, f)
 	if len(o.FileName) > maxFileName {
 		faults.Add("file_name", "The name must have at most %d bytes, and it has %d.", maxFileName, len(o.FileName))

@@ -39,8 +39,10 @@ func (p *pace) rest() {
 	time.Sleep(min(giveWay*time.Since(p.began), longestRest))
 }
 
-// GiveWay tells the exports that are being made of a request to the server.
-func (e *Exports) GiveWay() { e.requests.Add(1) }
+// NoteRequest tells the exports that are being made of a request to the server, to
+// which they give way. It is for requests with a valid token: whoever has none
+// must not slow them down.
+func (e *Exports) NoteRequest() { e.requests.Add(1) }
 
 // pace returns the pace of one goroutine, at the beginning.
 func (e *Exports) pace() pace { return pace{requests: &e.requests} }

@@ -17,7 +17,7 @@ func TestGiveWay(t *testing.T) {
 		p.rest()
 		return time.Since(began)
 	}
-	if got := rest(e.GiveWay); got < giveWay*5*time.Millisecond {
+	if got := rest(e.NoteRequest); got < giveWay*5*time.Millisecond {
 		t.Errorf("beside a request: %v", got)
 	}
 	p.requests.Add(1)
@@ -30,7 +30,7 @@ func TestGiveWay(t *testing.T) {
 		t.Errorf("alone: %v", alone)
 	}
 	p.began = time.Now().Add(-time.Hour)
-	e.GiveWay()
+	e.NoteRequest()
 	began := time.Now()
 	if p.rest(); time.Since(began) > 10*time.Second {
 		t.Error("the rest after a long piece is as long as the piece")

@@ -232,7 +232,7 @@ func checkAfterKills(t *testing.T, folder string, entered bool) {
 		switch got.Status {
 		case Ready:
 			f.download(got)
-		case Failed: // it had begun three times
+		case Failed: // it had begun twice
 		default:
 			t.Errorf("export %s is %s: %v", m.ID, got.Status, err)
 		}
@@ -313,5 +313,45 @@ func TestDamageBehindTheCount(t *testing.T) {
 	}
 	if p, err := f.DryRun(background, Order{Project: shop, Kind: TableExport, Table: "hard", Selection: projectdb.Selection{Columns: []string{"id"}}}); err != nil || *p.RowCount != 200 {
 		t.Errorf("the rows cannot be counted: %v", err)
+	}
+}
+
+// TestDeadlyExportIsTriedTwice lets a process die with a certain order each time
+// it begins it: the others are made before the second time, and there is no third.
+func TestDeadlyExportIsTriedTwice(t *testing.T) {
+	folder := t.TempDir()
+	dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(dir.Create(background, shop.ID, large(100)), dir.Create(background, 2, large(100)), dir.Close()); err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, folder, func(c *Config) { c.Now = time.Now })
+	deadly := f.create(Order{Kind: QueryExport, SQL: "SELECT 1 AS deadly"})
+	if err := errors.Join(f.Close(), f.dir.Close()); err != nil {
+		t.Fatal(err)
+	}
+	die := func(more int) {
+		t.Helper()
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), crashFolder+"="+folder, crashQuery+"="+strconv.Itoa(more))
+		if output, err := child.CombinedOutput(); err == nil || len(output) > 0 {
+			t.Fatalf("the child ended with %v, and said:\n%s", err, output)
+		}
+	}
+	die(0)
+	die(5) // the child orders five more of each of two projects before it starts
+
+	f = newFixture(t, folder, func(c *Config) { c.Now = time.Now })
+	got, err := f.Get(background, shop.ID, deadly.ID)
+	if err != nil || got.Status != Failed || got.Error == nil || !strings.Contains(*got.Error, "died twice") {
+		t.Errorf("the deadly export is %s, %v, %v", got.Status, got.Error, err)
+	}
+	for _, project := range []int64{shop.ID, 2} {
+		list, _, err := f.List(background, project, ListOptions{Status: "ready"})
+		if err != nil || len(list) != 5 {
+			t.Errorf("%d exports of project %d were made before, %v; want 5", len(list), project, err)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/storage"
 )
@@ -13,11 +14,14 @@ import (
 // claim takes the next job, or nil, out of the book, and returns what makes it.
 func (e *Exports) claim() (run func(), err error) {
 	j, err := e.running.Claim(func() (id string, j *job, err error) {
-		r, err := e.book.Claim(e.crew.Stopped, e.config.PerProject, nil)
+		limits := jobs.Limits{Workers: e.config.Workers, PerProject: e.config.PerProject}
+		r, leave, err := jobs.Claim(e.crew.Stopped, e.config.Quarantine, e.book.Book, limits, nil)
 		if r == nil || err != nil {
 			return "", nil, err
 		}
-		return r.manifest.ID, newJob(e.crew.Stopped, r, e.now()), nil
+		j = newJob(e.crew.Stopped, r, e.now())
+		j.leave = leave
+		return r.manifest.ID, j, nil
 	})
 	if j == nil || err != nil {
 		return nil, err
@@ -38,6 +42,7 @@ func (e *Exports) runJob(j *job) {
 	}
 	e.running.Remove(j.record.manifest.ID)
 	j.cancel()
+	j.leave()
 	close(j.done)
 }
 

@@ -16,10 +16,10 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// schema of imports.db. Times are milliseconds since 1970. turn grows with
-// every job that begins: by it the projects take turns. attempt counts how
-// often the job has begun since it was last ordered. expires_at is until when
-// the file is kept, NULL when it is not.
+// schema of imports.db. Times are milliseconds since 1970. attempt counts how
+// often the job has begun since it was last ordered, begun_at is when the first
+// of the attempts began that may have been committed. expires_at is until when the
+// file is kept, NULL when it is not.
 var schema = sqlite.Schema{
 	ApplicationID: 0x5a546931, // "ZTi1"
 	Migrations: []string{`
@@ -52,6 +52,8 @@ CREATE TABLE receipts (
 	PRIMARY KEY (project_id, token_id, key)
 ) STRICT;
 CREATE INDEX receipts_by_age ON receipts (created_at);
+`, jobs.QueueSchema("imports") + `
+CREATE INDEX imports_uploading ON imports (project_id) WHERE status = 'uploading';
 `},
 }
 
@@ -68,8 +70,9 @@ func newBook(db *sqlite.DB) book {
 type record struct {
 	manifest  Manifest // its status is that of the book, without the clock
 	projectID int64
+	root      int64 // of a new import: the project whose turn it takes
 	attempt   int64
-	begun     time.Time // of the last attempt; zero until then
+	begun     time.Time // of the first attempt that may have been committed; zero for none
 	settled   time.Time // zero until then
 	expires   time.Time // of the file; zero when it is not kept
 	resumable bool
@@ -111,8 +114,9 @@ func (r *record) texts() (work, manifest string, err error) {
 	return string(w), string(m), nil
 }
 
-// add enters a new import.
-func (b book) add(ctx context.Context, r *record, now time.Time) error {
+// add enters a new import, unless as many of its project as maxPending wait for
+// their bytes or for their turn.
+func (b book) add(ctx context.Context, r *record, now time.Time, maxPending int) error {
 	work, manifest, err := r.texts()
 	if err != nil {
 		return err
@@ -123,10 +127,17 @@ func (b book) add(ctx context.Context, r *record, now time.Time) error {
 				return err
 			}
 		}
+		uploading, err := c.Int("SELECT count(*) FROM imports WHERE project_id = ? AND status = 'uploading'", r.projectID)
+		if err != nil {
+			return err
+		}
+		if err := b.Admit(c, r.projectID, uploading, maxPending); err != nil {
+			return err
+		}
 		return c.Exec(`
-INSERT INTO imports (id, project_id, status, expires_at, resumable, work, manifest)
-VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			r.manifest.ID, r.projectID, string(r.manifest.Status), jobs.Moment(r.expires), r.resumable, work, manifest)
+INSERT INTO imports (id, project_id, root, status, expires_at, resumable, work, manifest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			r.manifest.ID, r.projectID, r.root, string(r.manifest.Status), jobs.Moment(r.expires), r.resumable, work, manifest)
 	})
 }
 
@@ -208,14 +219,6 @@ func (b book) readRejects(ctx context.Context, projectID int64, id string) (reje
 	return rejects, nil
 }
 
-// claim takes the next pending job and marks it as running since now; nil when
-// there is none. Projects that have a running job wait.
-func (b book) claim(ctx context.Context, now time.Time) (*record, error) {
-	return b.Claim(ctx, 1, func(c *sqlite.Conn, id string) error {
-		return c.Exec("UPDATE imports SET begun_at = ? WHERE id = ?", now.UnixMilli(), id)
-	})
-}
-
 // settle enters what became of a running job. It reports false when the import
 // was removed meanwhile.
 func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
@@ -239,6 +242,17 @@ func (b book) interrupted(ctx context.Context) (all []*record, err error) {
 		return err
 	})
 	return all, err
+}
+
+// putBack makes a running job pending again that was stopped with the server. If
+// it is known that it was not committed, it need not be asked again.
+func (b book) putBack(ctx context.Context, id string, known bool) error {
+	return b.Write(ctx, "put the import "+id+" back", func(c *sqlite.Conn) error {
+		return c.Exec(`
+UPDATE imports
+SET status = 'pending', attempt = attempt - 1, begun_at = CASE WHEN ? THEN NULL ELSE begun_at END
+WHERE id = ? AND status = 'running'`, known, id)
+	})
 }
 
 func (b book) remove(ctx context.Context, id string) error {

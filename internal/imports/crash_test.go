@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -25,16 +26,28 @@ func importAndDie(folder, at string) {
 	check(err)
 	known, err := registry.Open(filepath.Join(folder, "server.db"), projects, registry.Options{})
 	check(err)
-	m, err := Open(Config{
+	var m *Imports
+	m, err = Open(Config{
 		Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"),
 		Projects: projects, Registry: known, Now: time.Now, Random: rand.Reader,
 		Failpoint: func(step string) {
-			if step == at {
+			deadly := func(j *job) bool { return j.record.manifest.FileName == deadlyFile }
+			if step == at && (os.Getenv(crashKind) != "deadly" || len(m.running.Which(deadly)) > 0) {
 				killSelf()
 			}
 		},
 	})
 	check(err)
+	if os.Getenv(crashKind) == "deadly" {
+		for _, name := range strings.Fields(os.Getenv(crashFiles)) {
+			made, _, err := m.Begin(context.Background(), order(func(o *Order) { o.FileName = name }))
+			check(err)
+			_, _, err = m.Receive(context.Background(), shop.ID, made.ID, Part{Body: strings.NewReader(people(500))})
+			check(err)
+		}
+		m.Start()
+		select {}
+	}
 	m.Start()
 	made, _, err := m.Begin(context.Background(), order(func(o *Order) {
 		switch os.Getenv(crashKind) {
@@ -94,5 +107,64 @@ func killAt(t *testing.T, step, kind string) {
 	m := f.ready(list[0])
 	if n := f.rows(slug, "people"); n != 500 || m.Report == nil || m.Report.Tables[0].Rows != 500 || len(f.files()) != 0 {
 		t.Errorf("%d rows, report %+v, files %v", n, m.Report, f.files())
+	}
+}
+
+// deadlyFile is the name of a file that ends the child process.
+const deadlyFile = "deadly.csv"
+
+// dieOf has a child process order imports of the named files, and take in what
+// is pending until it comes to the deadly file.
+func dieOf(t *testing.T, folder, files string) {
+	t.Helper()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), crashFolder+"="+folder, crashStep+"=claimed", crashKind+"=deadly", crashFiles+"="+files)
+	if output, err := child.CombinedOutput(); err == nil || len(output) > 0 {
+		t.Fatalf("the child ended with %v, and said:\n%s", err, output)
+	}
+}
+
+// TestDeadlyFileIsTriedTwice lets a process die with a file each time it begins
+// to take it in: the others come in before the second time, and there is no third.
+func TestDeadlyFileIsTriedTwice(t *testing.T) {
+	folder := t.TempDir()
+	f := newFixture(t, folder)
+	f.shut()
+	dieOf(t, folder, deadlyFile)
+	dieOf(t, folder, "a.csv b.csv c.csv")
+
+	f = newFixture(t, folder, func(c *Config) { c.Now = time.Now })
+	list, _, err := f.List(t.Context(), shop.ID, ListOptions{})
+	if err != nil || len(list) != 4 {
+		t.Fatalf("%d imports, %v", len(list), err)
+	}
+	for _, m := range list[:3] {
+		if m.Status != Ready || f.rows("shop", strings.TrimSuffix(m.FileName, ".csv")) != 500 {
+			t.Errorf("%s, which was not deadly, is %s", m.FileName, m.Status)
+		}
+	}
+	deadly := list[3]
+	if deadly.Status != Failed || deadly.Error == nil || !strings.Contains(*deadly.Error, "died twice") || len(f.files()) != 0 {
+		t.Errorf("the deadly import is %s, %v, files %v", deadly.Status, deadly.Error, f.files())
+	}
+	if _, err := f.Run(t.Context(), shop.ID, deadly.ID, nil, false, 0); codeOf(err) != problem.CodeNotFound {
+		t.Errorf("it can be run again: %v", err)
+	}
+}
+
+// TestAwayForTooLong opens the imports when the receipts of interrupted jobs may be
+// gone.
+func TestAwayForTooLong(t *testing.T) {
+	for away, want := range map[time.Duration]Status{22 * time.Hour: Pending, 23*time.Hour + time.Minute: Failed} {
+		f := newFixture(t, t.TempDir())
+		m := f.send(people(3), order())
+		if run, err := f.claim(); run == nil || err != nil {
+			t.Fatalf("nothing is claimed: %v", err)
+		}
+		f.clock.Add(away)
+		f.reopen()
+		if got, err := f.Get(t.Context(), shop.ID, m.ID); err != nil || got.Status != want || len(f.files()) != map[Status]int{Pending: 1, Failed: 0}[want] {
+			t.Errorf("after %v the import is %s, %v, files %v", away, got.Status, err, f.files())
+		}
 	}
 }

@@ -36,6 +36,10 @@ type Config struct {
 	KeepManifests time.Duration // 7 days: how long a manifest is kept after that
 	SweepInterval time.Duration // 1 minute
 	Workers       int           // 2: jobs that run at once, of different projects
+	MaxPending    int           // 1,000: of one project, those included whose file is still coming; negative: no limit
+
+	// Quarantine keeps jobs that may have ended the server apart; nil makes one.
+	Quarantine *jobs.Quarantine
 
 	Disk disk.Budget // what uploads leave free; without a folder: on the disk of Folder
 
@@ -51,6 +55,10 @@ func (c *Config) setDefaults() {
 	c.KeepManifests = cmp.Or(c.KeepManifests, 7*day)
 	c.SweepInterval = cmp.Or(c.SweepInterval, time.Minute)
 	c.Workers = cmp.Or(c.Workers, 2)
+	c.MaxPending = cmp.Or(c.MaxPending, 1000)
+	if c.Quarantine == nil {
+		c.Quarantine = jobs.NewQuarantine()
+	}
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	c.Disk.Folder = cmp.Or(c.Disk.Folder, c.Folder)
 	if c.Failpoint == nil {
@@ -106,7 +114,8 @@ func Open(config Config) (*Imports, error) {
 
 // Start begins to work on pending jobs and to sweep what has expired.
 func (m *Imports) Start() {
-	m.crew.Work(m.config.Workers, m.log, m.claim)
+	m.config.Quarantine.Join(m.crew)
+	m.crew.Work(m.config.Workers+1, m.log, m.claim) // one is the reserve of jobs.Limits
 	m.crew.Go(m.sweepAll)
 }
 
@@ -142,18 +151,30 @@ func (m *Imports) Get(ctx context.Context, projectID int64, id string) (Manifest
 	if err != nil {
 		return Manifest{}, err
 	}
-	var queue map[string]int64
-	if r.manifest.Status == Pending {
-		if queue, err = m.book.Queue(ctx); err != nil {
-			return Manifest{}, err
-		}
-	}
-	return m.asOfNow(r, queue), nil
+	list := []Manifest{m.asOfNow(r)}
+	err = m.notePlaces(ctx, projectID, list)
+	return list[0], err
 }
 
-// asOfNow returns the manifest with what only the clock, the folder, the queue
-// and the running job know.
-func (m *Imports) asOfNow(r *record, queue map[string]int64) Manifest {
+// notePlaces enters into the manifests of pending jobs of a project where they
+// stand in the queue.
+func (m *Imports) notePlaces(ctx context.Context, projectID int64, list []Manifest) error {
+	var pending []string
+	for i := range list {
+		if list[i].Status == Pending {
+			pending = append(pending, list[i].ID)
+		}
+	}
+	places, err := m.book.Places(ctx, projectID, pending...)
+	for i := range list {
+		list[i].Progress.QueuePosition = places[list[i].ID]
+	}
+	return err
+}
+
+// asOfNow returns the manifest with what only the clock, the folder and the
+// running job know.
+func (m *Imports) asOfNow(r *record) Manifest {
 	switch r.manifest.Status {
 	case Uploading:
 		r.manifest.ReceivedBytes = m.folder.received(r)
@@ -161,8 +182,6 @@ func (m *Imports) asOfNow(r *record, queue map[string]int64) Manifest {
 		if j := m.running.Find(r.manifest.ID); j != nil {
 			r.manifest.Progress = j.progress()
 		}
-	case Pending:
-		r.manifest.Progress.QueuePosition = queue[r.manifest.ID]
 	}
 	if !r.expires.IsZero() && !m.now().Before(r.expires) && r.manifest.Status != Pending && r.manifest.Status != Running {
 		r.expire()
@@ -185,14 +204,14 @@ func (m *Imports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 	if err != nil {
 		return nil, false, err
 	}
-	queue, err := m.book.Queue(ctx)
+	list, more, err = jobs.Page(ctx, m.book.Book, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *record) (manifest Manifest, wanted bool) {
+		manifest = m.asOfNow(r)
+		return manifest, (status == "" || manifest.Status == status) && (o.Visible == nil || o.Visible(&manifest))
+	})
 	if err != nil {
 		return nil, false, err
 	}
-	return jobs.Page(ctx, m.book.Book, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *record) (manifest Manifest, wanted bool) {
-		manifest = m.asOfNow(r, queue)
-		return manifest, (status == "" || manifest.Status == status) && (o.Visible == nil || o.Visible(&manifest))
-	})
+	return list, more, m.notePlaces(ctx, projectID, list)
 }
 
 // Wait returns the manifest when the import is settled, or as it stands when ctx
@@ -225,6 +244,9 @@ func (m *Imports) Run(ctx context.Context, projectID int64, id string, options *
 		if err := m.mayRun(r); err != nil {
 			return err
 		}
+		if err := m.book.Admit(c, projectID, 0, m.config.MaxPending); err != nil {
+			return err
+		}
 		if options != nil {
 			r.manifest.Options = *options
 		}
@@ -241,7 +263,7 @@ func (m *Imports) Run(ctx context.Context, projectID int64, id string, options *
 }
 
 func (m *Imports) mayRun(r *record) error {
-	manifest := m.asOfNow(r, nil)
+	manifest := m.asOfNow(r)
 	switch {
 	case !manifest.Status.Settled():
 		return problem.New(problem.CodeConflict, "The import is %s.", manifest.Status).Retry(time.Second)
@@ -260,7 +282,7 @@ func (r *record) order() {
 	m.Preview, m.Report, m.RejectedRows, m.RejectsURL = nil, nil, 0, nil
 	m.Error, m.ErrorCode, m.ErrorDetails = nil, nil, []problem.Detail{}
 	m.Progress = Progress{BytesTotal: *m.SizeBytes}
-	r.attempt, r.settled, r.expires = 0, time.Time{}, time.Time{}
+	r.attempt, r.begun, r.settled, r.expires = 0, time.Time{}, time.Time{}, time.Time{}
 }
 
 // Delete cancels an import that is not settled: its manifest stays, as

@@ -25,7 +25,8 @@ import (
 const (
 	crashFolder = "ZANGTABLE_TEST_CRASH_FOLDER"
 	crashStep   = "ZANGTABLE_TEST_CRASH_STEP"
-	crashKind   = "ZANGTABLE_TEST_CRASH_KIND" // table, project or parts
+	crashKind   = "ZANGTABLE_TEST_CRASH_KIND" // table, project, parts or deadly
+	crashFiles  = "ZANGTABLE_TEST_CRASH_FILES"
 )
 
 func TestMain(m *testing.M) {

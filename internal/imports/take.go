@@ -7,10 +7,12 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -24,15 +26,17 @@ func (m *Imports) take(j *job) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if j.record.attempt > 1 {
+	r := j.record
+	if r.attempt > 1 {
+		j.unsure = true
 		if done, err := m.recallWork(j); done || err != nil {
 			return err
 		}
+		j.unsure = false
 	}
-	if err := j.tooOften(); err != nil {
-		return err
+	if r.attempt > jobs.MaxAttempts {
+		return errDeadly
 	}
-	r := j.record
 	source, err := ingest.Open(j.ctx, ingest.Opening{
 		Path: m.folder.upload(r), Name: r.manifest.FileName, Scratch: m.folder.scratch(),
 		Kind: ingest.Kind(r.manifest.Options.Format), MaxUnpacked: m.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
@@ -198,6 +202,9 @@ func (m *Imports) recallWork(j *job) (done bool, err error) {
 	r := j.record
 	if r.manifest.DryRun {
 		return false, nil
+	}
+	if m.now().Sub(r.begun) > projectdb.ReceiptLife-time.Hour {
+		return false, errUnknownOutcome
 	}
 	projectID := r.projectID
 	if r.work.NewProject != nil {

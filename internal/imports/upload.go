@@ -21,6 +21,7 @@ import (
 // Order asks for an import of a file that is still to be sent.
 type Order struct {
 	Project  ProjectRef
+	Root     int64 // the project whose turn the import takes; 0: that of its own
 	Kind     Kind
 	Options  Options
 	DryRun   bool
@@ -76,7 +77,7 @@ func (m *Imports) Begin(ctx context.Context, o Order) (manifest Manifest, replay
 	if err != nil {
 		return manifest, false, err
 	}
-	if err := m.book.add(ctx, r, m.now()); err != nil {
+	if err := m.book.add(ctx, r, m.now(), m.config.MaxPending); err != nil {
 		return m.replay(ctx, o.Project.ID, err)
 	}
 	return r.manifest, false, nil
@@ -93,7 +94,7 @@ func (m *Imports) draft(o Order) (*record, error) {
 		return nil, fmt.Errorf("draw the id of an import: %w", err)
 	}
 	r := &record{
-		projectID: o.Project.ID, resumable: o.Resumable, expires: now.Add(m.config.KeepFiles),
+		projectID: o.Project.ID, root: cmp.Or(o.Root, o.Project.ID), resumable: o.Resumable, expires: now.Add(m.config.KeepFiles),
 		work: work{TableID: o.TableID, NewProject: o.NewProject, SHA256: o.SHA256, Keyed: newKeyed(o.Receipt), Metadata: o.Metadata},
 		manifest: Manifest{
 			ID:   now.UTC().Format("imp_20060102_150405_") + hex.EncodeToString(random[:]),
@@ -177,7 +178,7 @@ func (m *Imports) enter(id string) (leave func(), err error) {
 
 // takes returns why an import takes no bytes, or nil.
 func (m *Imports) takes(r *record) error {
-	switch status := m.asOfNow(r, nil).Status; status {
+	switch status := m.asOfNow(r).Status; status {
 	case Uploading:
 		return nil
 	case Expired:

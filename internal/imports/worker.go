@@ -3,12 +3,11 @@ package imports
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
-	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
 )
@@ -20,6 +19,8 @@ type job struct {
 	cancel   context.CancelCauseFunc
 	canceled atomic.Bool
 	done     chan struct{} // closed when the job is settled and has cleared up
+	leave    func()        // tells the quarantine that the job has ended
+	unsure   bool          // an earlier attempt may have been committed
 
 	progressed atomic.Pointer[Progress]
 }
@@ -36,11 +37,17 @@ func (j *job) progress() Progress { return *j.progressed.Load() }
 // claim takes the next job, or nil, out of the book, and returns what runs it.
 func (m *Imports) claim() (run func(), err error) {
 	j, err := m.running.Claim(func() (id string, j *job, err error) {
-		r, err := m.book.claim(m.crew.Stopped, m.now())
+		begin := func(c *sqlite.Conn, id string) error {
+			return c.Exec("UPDATE imports SET begun_at = coalesce(begun_at, ?) WHERE id = ?", m.now().UnixMilli(), id)
+		}
+		limits := jobs.Limits{Workers: m.config.Workers, PerProject: 1}
+		r, leave, err := jobs.Claim(m.crew.Stopped, m.config.Quarantine, m.book.Book, limits, begin)
 		if r == nil || err != nil {
 			return "", nil, err
 		}
-		return r.manifest.ID, newJob(m.crew.Stopped, r), nil
+		j = newJob(m.crew.Stopped, r)
+		j.leave = leave
+		return r.manifest.ID, j, nil
 	})
 	if j == nil || err != nil {
 		return nil, err
@@ -65,11 +72,12 @@ func (m *Imports) runJob(j *job) {
 	}
 	m.running.Remove(j.record.manifest.ID)
 	j.cancel(nil)
+	j.leave()
 	close(j.done)
 }
 
 func (m *Imports) putBack(j *job) {
-	if err := m.book.PutBack(context.Background(), j.record.manifest.ID); err != nil {
+	if err := m.book.putBack(context.Background(), j.record.manifest.ID, !j.unsure); err != nil {
 		// The next Open does the same.
 		m.log.Error("stop an import", "import", j.record.manifest.ID, "error", err)
 	}
@@ -128,7 +136,7 @@ func (r *record) complete(now time.Time, err error, canceled bool, keep time.Dur
 		r.fail(err)
 	}
 	r.expires, m.ExpiresAt = time.Time{}, nil
-	if !m.DryRun && err == nil {
+	if !m.DryRun && err == nil || giveUp(err) {
 		r.forget()
 		return
 	}
@@ -151,11 +159,8 @@ func (r *record) fail(err error) {
 // are among the rejects.
 const maxDetails = 100
 
-// maxAttempts is how often a job may begin.
-const maxAttempts = 3
-
 // recover settles what a crash has interrupted: running jobs are pending again,
-// uploads that are whole become jobs, and those that cannot be resumed are
+// up to jobs.MaxAttempts, uploads that are whole become jobs, and those that cannot be resumed are
 // removed.
 func (m *Imports) recover(ctx context.Context) error {
 	all, err := m.book.interrupted(ctx)
@@ -165,10 +170,7 @@ func (m *Imports) recover(ctx context.Context) error {
 	for _, r := range all {
 		switch {
 		case r.manifest.Status == Running:
-			_, err = m.book.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
-				r.takeUp(m.now(), m.config.KeepFiles)
-				return nil
-			})
+			err = m.takeUp(ctx, r)
 		case !r.resumable:
 			err = m.book.remove(ctx, r.manifest.ID)
 		default:
@@ -185,21 +187,44 @@ func (m *Imports) recover(ctx context.Context) error {
 	return m.folder.removeOrphans(wanted)
 }
 
-// takeUp makes an interrupted job pending again, as long as the receipt that it
-// may have left in its project is kept.
-func (r *record) takeUp(now time.Time, keep time.Duration) {
-	if r.manifest.DryRun || now.Sub(r.begun) < projectdb.ReceiptLife-time.Hour {
-		r.manifest.Status = Pending
-		return
+// takeUp makes an interrupted job pending again, unless it was committed or has
+// been interrupted too often. What an attempt has left in its project is looked at
+// now, because that is not kept for as long as the job may have to wait.
+func (m *Imports) takeUp(ctx context.Context, r *record) error {
+	j := newJob(ctx, r)
+	defer j.cancel(nil)
+	done, err := m.recallWork(j)
+	known := err == nil
+	if !done && known {
+		err = j.mayBegin()
 	}
-	r.complete(now, problem.New(problem.CodeConflict,
-		"The server stopped during the import and was away for so long that it does not know whether the rows were committed. Please look, and send the file again if they were not."), false, keep)
-	r.expires, r.manifest.ExpiresAt = time.Time{}, nil // it must not be run twice
+	switch {
+	case done || giveUp(err):
+		r.complete(m.now(), err, false, m.config.KeepFiles)
+	case known:
+		r.manifest.Status, r.begun = Pending, time.Time{}
+	default:
+		m.log.Warn("look whether an import was committed", "import", r.manifest.ID, "error", err)
+		r.manifest.Status = Pending
+	}
+	_, err = m.book.settle(ctx, r)
+	return err
 }
 
-func (j *job) tooOften() error {
-	if j.record.attempt <= maxAttempts {
+// Why an import is given up, whose file must not be run once more.
+var (
+	errDeadly = problem.New(problem.CodeConflict,
+		"The server died twice while it worked on this file, so it is not tried again. Send it again if you think that the file is not to blame.")
+	errUnknownOutcome = problem.New(problem.CodeConflict,
+		"The server stopped during the import and was away for so long that it does not know whether the rows were committed. Please look, and send the file again if they were not.")
+)
+
+func giveUp(err error) bool { return errors.Is(err, errDeadly) || errors.Is(err, errUnknownOutcome) }
+
+// mayBegin returns why a job that has begun before must not begin again, or nil.
+func (j *job) mayBegin() error {
+	if j.record.attempt < jobs.MaxAttempts {
 		return nil
 	}
-	return fmt.Errorf("attempt %d: the server stopped each time while it worked on the import", j.record.attempt)
+	return errDeadly
 }

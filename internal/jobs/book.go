@@ -12,8 +12,9 @@ import (
 )
 
 // Book is where the jobs of one kind are entered, each as an R. Its table has
-// the columns seq, id, project_id, status, attempt and turn beside others. turn
-// grows with every job that begins: by it the projects take turns.
+// the columns seq, id, project_id, root, status and attempt beside others, and
+// the tables and triggers of QueueSchema beside it. attempt counts how often the
+// job has begun since it was last ordered.
 type Book[R any] struct {
 	DB      *sqlite.DB
 	Table   string // its name, and what the jobs are called
@@ -122,65 +123,6 @@ func Page[R, M any](ctx context.Context, b Book[R], projectID int64, offset, lim
 	return list, more, err
 }
 
-// Claim marks the next pending job as running, has begin, if there is one, note
-// more of it in the same transaction, and returns it; nil when there is none. Of
-// the projects with fewer than perProject running jobs, the one is served whose
-// last turn is longest ago, and of its jobs the oldest.
-func (b Book[R]) Claim(ctx context.Context, perProject int, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
-	err = b.Write(ctx, "claim one of the "+b.Table, func(c *sqlite.Conn) error {
-		r = nil
-		id, err := b.next(c, perProject)
-		if err != nil || id == "" {
-			return err
-		}
-		const mark = "UPDATE %[1]s SET status = 'running', attempt = attempt + 1, turn = 1 + (SELECT coalesce(max(turn), 0) FROM %[1]s) WHERE id = ?"
-		if err := c.Exec(fmt.Sprintf(mark, b.Table), id); err != nil {
-			return err
-		}
-		if begin != nil {
-			if err := begin(c, id); err != nil {
-				return err
-			}
-		}
-		return b.each(c, "id = ?", []any{id}, func(claimed *R) error {
-			r = claimed
-			return nil
-		})
-	})
-	return r, err
-}
-
-// next returns the id of the job that comes next, or "".
-func (b Book[R]) next(c *sqlite.Conn, perProject int) (id string, err error) {
-	return c.Text(fmt.Sprintf(`
-SELECT id FROM %[1]s AS j
-WHERE status = 'pending'
-AND (SELECT count(*) FROM %[1]s WHERE status = 'running' AND project_id = j.project_id) < ?
-ORDER BY (SELECT max(turn) FROM %[1]s WHERE project_id = j.project_id), seq
-LIMIT 1`, b.Table), perProject)
-}
-
-// Queue returns the places of the pending jobs in the order in which Claim would
-// take them, from 1: of each project one after the other.
-func (b Book[R]) Queue(ctx context.Context) (map[string]int64, error) {
-	places := map[string]int64{}
-	err := b.Read(ctx, "read the queue of "+b.Table, func(c *sqlite.Conn) error {
-		return c.Query(fmt.Sprintf(`
-SELECT id, row_number() OVER (ORDER BY nth, turn, first)
-FROM (
-	SELECT id, row_number() OVER (PARTITION BY project_id ORDER BY seq) AS nth,
-		min(seq) OVER (PARTITION BY project_id) AS first,
-		(SELECT max(turn) FROM %[1]s WHERE project_id = j.project_id) AS turn
-	FROM %[1]s AS j
-	WHERE status = 'pending'
-)`, b.Table), nil, func(s *sqlite.Stmt) error {
-			places[s.Text(0)] = s.Int(1)
-			return nil
-		})
-	})
-	return places, err
-}
-
 // PutBack makes a running job pending again that was stopped through no fault of
 // its own.
 func (b Book[R]) PutBack(ctx context.Context, id string) error {
@@ -195,7 +137,10 @@ func (b Book[R]) RemoveProject(ctx context.Context, projectID int64) error {
 		if err := c.Exec("DELETE FROM receipts WHERE project_id = ?", projectID); err != nil {
 			return err
 		}
-		return c.Exec("DELETE FROM "+b.Table+" WHERE project_id = ?", projectID)
+		if err := c.Exec("DELETE FROM "+b.Table+" WHERE project_id = ?", projectID); err != nil {
+			return err
+		}
+		return forgetQueue(c, projectID)
 	})
 }
 

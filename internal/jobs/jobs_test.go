@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -114,24 +115,26 @@ func TestStop(t *testing.T) {
 // entry is a job in the book of the tests.
 type entry struct{ id, status string }
 
+func scanEntry(s *sqlite.Stmt) (*entry, error) { return &entry{s.Text(0), s.Text(1)}, nil }
+
 // openBook returns a book with pending jobs of the given projects, whose ids are
 // 1 and so on.
 func openBook(t *testing.T, projects ...int) Book[entry] {
 	t.Helper()
 	const tables = `
-CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER) STRICT;
+CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER) STRICT;
+CREATE INDEX works_by_turn ON works (project_id, turn);
+CREATE INDEX works_unsettled ON works (status, project_id) WHERE status IN ('pending', 'running');
 CREATE TABLE receipts (project_id INTEGER, work_id TEXT) STRICT;`
-	db, err := sqlite.Open(filepath.Join(t.TempDir(), "works.db"), sqlite.Options{Schema: sqlite.Schema{Migrations: []string{tables}}})
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "works.db"), sqlite.Options{Schema: sqlite.Schema{Migrations: []string{tables, QueueSchema("works")}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	b := Book[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: func(s *sqlite.Stmt) (*entry, error) {
-		return &entry{s.Text(0), s.Text(1)}, nil
-	}}
+	b := Book[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: scanEntry}
 	err = b.Write(t.Context(), "enter works", func(c *sqlite.Conn) error {
 		for i, project := range projects {
-			if err := c.Exec("INSERT INTO works VALUES (?, ?, ?, 'pending', 0, NULL)", i+1, strconv.Itoa(i+1), project); err != nil {
+			if err := enter(c, i+1, project, project); err != nil {
 				return err
 			}
 			if err := c.Exec("INSERT INTO receipts VALUES (?, ?)", project, strconv.Itoa(i+1)); err != nil {
@@ -144,6 +147,11 @@ CREATE TABLE receipts (project_id INTEGER, work_id TEXT) STRICT;`
 		t.Fatal(err)
 	}
 	return b
+}
+
+// enter adds a pending job whose id is its number.
+func enter(c *sqlite.Conn, n, project, root int) error {
+	return c.Exec("INSERT INTO works (seq, id, project_id, root, status, attempt) VALUES (?, ?, ?, ?, 'pending', 0)", n, strconv.Itoa(n), project, root)
 }
 
 // finish settles the running jobs of a book.
@@ -160,7 +168,7 @@ func finish(t *testing.T, b Book[entry]) {
 // claimed returns the id of the job that a claim gives, "" for none.
 func claimed(t *testing.T, b Book[entry]) string {
 	t.Helper()
-	e, err := b.Claim(t.Context(), 1, nil)
+	e, err := b.Claim(t.Context(), Limits{Workers: 10, PerProject: 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,9 +185,13 @@ func claimed(t *testing.T, b Book[entry]) string {
 // most of them.
 func TestTurns(t *testing.T) {
 	b := openBook(t, 1, 1, 1, 2, 2, 3)
-	places, err := b.Queue(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	places := map[string]int64{}
+	for project, ids := range map[int64][]string{1: {"1", "2", "3"}, 2: {"4", "5"}, 3: {"6"}} {
+		of, err := b.Places(t.Context(), project, ids...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(places, of)
 	}
 	var order []string
 	for range places {
@@ -213,10 +225,10 @@ func TestTurns(t *testing.T) {
 func TestClaimNotesMoreOfAJob(t *testing.T) {
 	b := openBook(t, 1)
 	broken := errors.New("broken")
-	if e, err := b.Claim(t.Context(), 1, func(*sqlite.Conn, string) error { return broken }); !errors.Is(err, broken) {
+	if e, err := b.Claim(t.Context(), Limits{Workers: 10, PerProject: 1}, func(*sqlite.Conn, string) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("got %+v, %v", e, err)
 	}
-	e, err := b.Claim(t.Context(), 1, func(c *sqlite.Conn, id string) error {
+	e, err := b.Claim(t.Context(), Limits{Workers: 10, PerProject: 1}, func(c *sqlite.Conn, id string) error {
 		return c.Exec("UPDATE works SET status = 'noted' WHERE id = ?", id)
 	})
 	if err != nil || e == nil || *e != (entry{"1", "noted"}) {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"slices"
@@ -22,10 +23,15 @@ type Project struct {
 
 	AccountID int64   `json:"-"`
 	Source    *string `json:"-"` // SHA-256 of the file it was imported from, in hex
+
+	// Root is the first of the chain of projects whose tokens made this one, which
+	// may be gone; its own id when the operator made it. What is shared among
+	// projects is shared among roots.
+	Root int64 `json:"-"`
 }
 
 // projectColumns is what scanProject reads, of projects as p.
-const projectColumns = "p.id, p.project_slug, p.project_name, p.created_at, p.updated_at, p.account_id, p.source"
+const projectColumns = "p.id, p.project_slug, p.project_name, p.created_at, p.updated_at, p.account_id, p.source, coalesce(p.made_by_project, p.id)"
 
 func scanProject(s *sqlite.Stmt, at int) Project {
 	return Project{
@@ -36,6 +42,7 @@ func scanProject(s *sqlite.Stmt, at int) Project {
 		UpdatedAt: s.Text(at + 4),
 		AccountID: s.Int(at + 5),
 		Source:    s.TextOrNil(at + 6),
+		Root:      s.Int(at + 7),
 	}
 }
 
@@ -110,7 +117,7 @@ type CreatedProject struct {
 // at all. build fills its database before anybody else sees it; nil makes what
 // the blueprint says. A taken slug is a conflict.
 func (r *Registry) CreateProject(ctx context.Context, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
-	return r.createProject(ctx, defaultAccount, order, build)
+	return r.createProject(ctx, origin{account: defaultAccount}, order, build)
 }
 
 // CreateProject is Registry.CreateProject for a project of the same account as
@@ -119,12 +126,18 @@ func (ws *Workspace) CreateProject(ctx context.Context, order NewProject, build 
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return CreatedProject{}, err
 	}
-	return ws.registry.createProject(ctx, ws.Project.AccountID, order, build)
+	return ws.registry.createProject(ctx, origin{ws.Project.AccountID, ws.Project.Root}, order, build)
 }
 
-func (r *Registry) createProject(ctx context.Context, account int64, order NewProject, build func(*projectdb.DB) error) (created CreatedProject, err error) {
+// origin is where a new project comes from.
+type origin struct {
+	account int64
+	root    int64 // see Project.Root; 0 when the operator makes it
+}
+
+func (r *Registry) createProject(ctx context.Context, from origin, order NewProject, build func(*projectdb.DB) error) (created CreatedProject, err error) {
 	order.Slug = strings.ToLower(order.Slug)
-	birth, err := r.prepareBirth(ctx, account, order)
+	birth, err := r.prepareBirth(ctx, from, order)
 	if err != nil {
 		return created, err
 	}
@@ -167,15 +180,15 @@ func (r *Registry) reserveID(ctx context.Context) (id int64, err error) {
 // birth is the registration of a new project, with everything made ready that
 // takes long or may fail.
 type birth struct {
-	order        NewProject
-	account      int64
+	order NewProject
+	origin
 	now          string
 	passwordHash string
 	secrets      []string // one for each token
 }
 
-func (r *Registry) prepareBirth(ctx context.Context, account int64, order NewProject) (*birth, error) {
-	if err := r.checkOrder(ctx, account, order); err != nil {
+func (r *Registry) prepareBirth(ctx context.Context, from origin, order NewProject) (*birth, error) {
+	if err := r.checkOrder(ctx, from.account, order); err != nil {
 		return nil, err
 	}
 	switch _, err := r.Project(ctx, order.Slug); {
@@ -184,7 +197,7 @@ func (r *Registry) prepareBirth(ctx context.Context, account int64, order NewPro
 	case !problem.Is(err, problem.CodeNotFound):
 		return nil, err
 	}
-	b := &birth{order: order, account: account, now: timestamp(r.options.Now())}
+	b := &birth{order: order, origin: from, now: timestamp(r.options.Now())}
 	for range order.Tokens {
 		secret, err := newSecret(r.options.Random)
 		if err != nil {
@@ -257,11 +270,11 @@ func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // register writes the rows of a new project.
 func (b *birth) register(c *sqlite.Conn, id int64) (created CreatedProject, err error) {
-	created.Project = Project{id, b.order.Slug, b.order.Name, b.now, b.now, b.account, b.order.Source}
+	created.Project = Project{id, b.order.Slug, b.order.Name, b.now, b.now, b.account, b.order.Source, cmp.Or(b.root, id)}
 	err = c.Exec(`
-		INSERT INTO projects (id, account_id, project_slug, project_name, source, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		id, b.account, b.order.Slug, b.order.Name, nullable(b.order.Source), b.now, b.now)
+		INSERT INTO projects (id, account_id, project_slug, project_name, source, created_at, updated_at, made_by_project)
+		VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, 0))`,
+		id, b.account, b.order.Slug, b.order.Name, nullable(b.order.Source), b.now, b.now, b.root)
 	if sqlite.FaultOf(err) == sqlite.Unique {
 		return created, slugTaken(b.order.Slug).Because(err)
 	}

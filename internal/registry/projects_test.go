@@ -353,3 +353,64 @@ func TestDeleteForgetsBeforeItWaits(t *testing.T) {
 		t.Errorf("forgot %v, want the project %d", forgotten, inside.Project.ID)
 	}
 }
+
+// TestRoot makes projects of projects, whose root stays when it is deleted.
+func TestRoot(t *testing.T) {
+	h := open(t)
+	ws := h.project(t, "first")
+	root := ws.Project.ID
+	for _, slug := range []string{"second", "third", "fourth"} {
+		if ws.Project.Slug == "third" { // its root may be gone
+			first, err := h.Project(t.Context(), "first")
+			if err == nil {
+				err = h.DeleteProject(t.Context(), first)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		created, err := ws.CreateProject(t.Context(), NewProject{Slug: slug, Name: slug}, nil)
+		ws.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ws, err = h.Operator(t.Context(), slug); err != nil {
+			t.Fatal(err)
+		}
+		if created.Project.Root != root || ws.Project.Root != root {
+			t.Errorf("the root of %s is %d when it is made and %d then, want %d", slug, created.Project.Root, ws.Project.Root, root)
+		}
+	}
+	ws.Close()
+	other := h.project(t, "other")
+	defer other.Close()
+	if other.Project.Root != other.Project.ID {
+		t.Errorf("the root of project %d, which the operator made, is %d", other.Project.ID, other.Project.Root)
+	}
+}
+
+// TestOldRegistryKnowsNoRoots opens a registry that was made before projects had
+// roots.
+func TestOldRegistryKnowsNoRoots(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "server.db")
+	old := schema
+	old.Migrations = schema.Migrations[:1]
+	db, err := sqlite.Open(path, sqlite.Options{Schema: old})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(db.Write(t.Context(), func(c *sqlite.Conn) error {
+		return c.Exec("INSERT INTO projects VALUES (7, 1, 'old', 'Old', NULL, '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')")
+	}), db.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(path, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if p, err := r.Project(t.Context(), "old"); err != nil || p.Root != 7 {
+		t.Errorf("got %+v, %v, want the root 7", p, err)
+	}
+}

@@ -17,7 +17,9 @@ import (
 
 // schema of server.db. unfinished holds the ids of projects whose files are
 // being built or deleted; being AUTOINCREMENT, it also gives every project an
-// id that no other ever had.
+// id that no other ever had. made_by_project is the first of the chain of projects
+// whose tokens made the project, NULL when the operator made it; that project may
+// be gone.
 var schema = sqlite.Schema{
 	ApplicationID: 0x5a547231, // "ZTr1"
 	Migrations: []string{`
@@ -69,6 +71,8 @@ CREATE TABLE tokens (
 ) STRICT;
 CREATE INDEX tokens_project ON tokens (project_id);
 CREATE INDEX tokens_project_user ON tokens (project_user_id);
+`, `
+ALTER TABLE projects ADD COLUMN made_by_project INTEGER;
 `},
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -31,11 +32,12 @@ type App struct {
 	Rehearsals *rehearsal.Stage
 	Journal    *journal.Journal
 
-	folder   string
-	settings Settings
-	log      *slog.Logger
-	lock     *flock.Flock
-	close    []func() error // in the order of opening
+	folder     string
+	settings   Settings
+	quarantine *jobs.Quarantine
+	log        *slog.Logger
+	lock       *flock.Flock
+	close      []func() error // in the order of opening
 }
 
 // ErrInUse is returned by Open for a data folder that another process works on.
@@ -53,6 +55,13 @@ type Settings struct {
 	ExportStore     string
 	ExportOldStores []string
 	ExportLinkLife  time.Duration
+
+	// How many jobs of a project may be pending, and how long the statement of a
+	// query export may run; 0 means that of package export or imports, negative no
+	// limit.
+	ExportMaxPending   int
+	ImportMaxPending   int
+	QueryExportTimeout time.Duration
 }
 
 // Open takes the data folder, creates it when missing, and opens what is in
@@ -61,7 +70,7 @@ func Open(folder string, settings Settings, log *slog.Logger) (*App, error) {
 	if err := sqlite.CheckVersion(); err != nil {
 		return nil, err
 	}
-	app := &App{folder: folder, settings: settings, log: log}
+	app := &App{folder: folder, settings: settings, log: log, quarantine: jobs.NewQuarantine()}
 	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, app.Close())
@@ -134,6 +143,10 @@ func (app *App) openExports() (err error) {
 		KeepCount:   app.settings.ExportKeep,
 		KeepBytes:   app.settings.ExportKeepBytes,
 
+		QueryTimeout: app.settings.QueryExportTimeout,
+		MaxPending:   app.settings.ExportMaxPending,
+		Quarantine:   app.quarantine,
+
 		Store:     app.settings.ExportStore,
 		OldStores: app.settings.ExportOldStores,
 		LinkLife:  app.settings.ExportLinkLife,
@@ -155,6 +168,9 @@ func (app *App) openImports() (err error) {
 		Now:      time.Now,
 		Random:   rand.Reader,
 		MaxBytes: app.settings.ImportMaxBytes,
+
+		MaxPending: app.settings.ImportMaxPending,
+		Quarantine: app.quarantine,
 	})
 	if err != nil {
 		return err

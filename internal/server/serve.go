@@ -81,6 +81,7 @@ func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
 		Imports:    app.Imports,
 		Rehearsals: app.Rehearsals,
 		Join:       app.join,
+		Admitted:   app.Exports.NoteRequest,
 		Log:        app.log,
 		Now:        time.Now,
 		Random:     rand.Reader,

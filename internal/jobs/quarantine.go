@@ -1,0 +1,106 @@
+package jobs
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Quarantine keeps a job that was running when the server died apart from all
+// others, of every kind: it begins when no other job is running, and no other
+// begins before it has ended or has run for the time of probation. If it kills the
+// server again it is the only one to blame. The kinds of jobs of one server share
+// a Quarantine. Its methods may be called from many goroutines.
+type Quarantine struct {
+	// Probation is how long a suspect runs alone: long enough to show what it does
+	// to the server, and not so long that others wait for a job that is merely
+	// slow.
+	Probation time.Duration
+
+	// claiming is held while a job is claimed, so that two suspects cannot begin
+	// at once.
+	claiming sync.Mutex
+
+	mu       sync.Mutex
+	running  int
+	suspects int // that have begun so far
+	alone    int // which of them is on probation; 0 for none
+	crews    []*Crew
+}
+
+// NewQuarantine returns a Quarantine with a probation of a minute.
+func NewQuarantine() *Quarantine { return &Quarantine{Probation: time.Minute} }
+
+// Join has a crew woken whenever one of its jobs may begin.
+func (q *Quarantine) Join(c *Crew) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.crews = append(q.crews, c)
+}
+
+// Claim claims the next job of a book, and a suspect only when there is nothing
+// else to do. Whoever gets a job calls leave when it has ended.
+func Claim[R any](ctx context.Context, q *Quarantine, b Book[R], limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, leave func(), err error) {
+	q.claiming.Lock()
+	defer q.claiming.Unlock()
+	running, alone := q.state()
+	if alone {
+		return nil, nil, nil
+	}
+	r, err = b.Claim(ctx, limits, begin)
+	if r == nil && err == nil && running == 0 {
+		r, err = b.ClaimSuspect(ctx, begin)
+		alone = r != nil
+	}
+	if r == nil || err != nil {
+		return nil, nil, err
+	}
+	return r, q.enter(alone), nil
+}
+
+func (q *Quarantine) state() (running int, alone bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.running, q.alone > 0
+}
+
+// enter notes that a job runs.
+func (q *Quarantine) enter(suspect bool) (leave func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.running++
+	if !suspect {
+		return func() { q.leave(0) }
+	}
+	q.suspects++
+	q.alone = q.suspects
+	self := q.alone
+	over := time.AfterFunc(q.Probation, func() { q.acquit(self) })
+	return func() {
+		over.Stop()
+		q.leave(self)
+	}
+}
+
+// leave notes that a job has ended. self is 0 when it is no suspect.
+func (q *Quarantine) leave(self int) {
+	q.mu.Lock()
+	q.running--
+	q.mu.Unlock()
+	q.acquit(self)
+}
+
+// acquit ends the probation of a suspect, if it is not over, and has all crews
+// look for a job.
+func (q *Quarantine) acquit(self int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.alone == self {
+		q.alone = 0
+	}
+	for _, c := range q.crews {
+		c.Wake()
+	}
+}

@@ -1,0 +1,362 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// MaxAttempts is how often a job may be running when the server dies. After the
+// first time it waits until no other job is pending and then runs alone; after
+// the second it has failed.
+const MaxAttempts = 2
+
+// QueueSchema returns the migration that gives a table of jobs its queue. It
+// must never change: what comes later is another migration.
+//
+// Jobs wait in one queue per project, and projects share a turn with the project
+// that they were made from, their root. The counters in queues and turns follow
+// the jobs by triggers, so that no statement has to look at all jobs in order to
+// find the next one. A job that was running when the server died (attempt > 0)
+// is pending but in no queue: see Book.ClaimSuspect.
+func QueueSchema(table string) string { return strings.ReplaceAll(queueSchema, "@jobs", table) }
+
+const queueSchema = `
+ALTER TABLE @jobs ADD COLUMN root INTEGER NOT NULL DEFAULT 0;
+UPDATE @jobs SET root = project_id;
+DROP INDEX @jobs_by_turn;
+DROP INDEX @jobs_unsettled;
+CREATE INDEX @jobs_queued ON @jobs (project_id, seq) WHERE status = 'pending' AND attempt = 0;
+CREATE INDEX @jobs_suspect ON @jobs (seq) WHERE status = 'pending' AND attempt > 0;
+CREATE INDEX @jobs_running ON @jobs (project_id) WHERE status = 'running';
+
+CREATE TABLE turns (
+	root    INTEGER PRIMARY KEY,
+	turn    INTEGER NOT NULL DEFAULT 0, -- grows with every job that begins
+	since   INTEGER NOT NULL,           -- seq of the job with which the queue began to fill
+	pending INTEGER NOT NULL DEFAULT 0,
+	running INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX turns_waiting ON turns (running, turn, since) WHERE pending > 0;
+CREATE INDEX turns_running ON turns (running) WHERE running > 0;
+CREATE INDEX turns_by_turn ON turns (turn);
+CREATE TABLE queues (
+	project_id INTEGER PRIMARY KEY,
+	root       INTEGER NOT NULL,
+	turn       INTEGER NOT NULL DEFAULT 0,
+	since      INTEGER NOT NULL,
+	pending    INTEGER NOT NULL DEFAULT 0,
+	running    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX queues_waiting ON queues (root, turn, since) WHERE pending > 0;
+CREATE INDEX queues_by_root ON queues (root);
+
+INSERT INTO turns (root, turn, since, pending, running)
+SELECT root, coalesce(max(turn), 0), coalesce(min(seq) FILTER (WHERE status = 'pending'), 0),
+	count(*) FILTER (WHERE status = 'pending' AND attempt = 0), count(*) FILTER (WHERE status = 'running')
+FROM @jobs GROUP BY root;
+INSERT INTO queues (project_id, root, turn, since, pending, running)
+SELECT root, root, turn, since, pending, running FROM turns;
+ALTER TABLE @jobs DROP COLUMN turn;
+
+CREATE TRIGGER @jobs_enter AFTER INSERT ON @jobs
+WHEN new.status IN ('pending', 'running')
+BEGIN
+	INSERT OR IGNORE INTO turns (root, since) VALUES (new.root, new.seq);
+	INSERT OR IGNORE INTO queues (project_id, root, since) VALUES (new.project_id, new.root, new.seq);
+	UPDATE turns SET
+		since = CASE WHEN pending > 0 THEN since ELSE new.seq END,
+		pending = pending + (new.status = 'pending' AND new.attempt = 0),
+		running = running + (new.status = 'running')
+	WHERE root = new.root;
+	UPDATE queues SET
+		since = CASE WHEN pending > 0 THEN since ELSE new.seq END,
+		pending = pending + (new.status = 'pending' AND new.attempt = 0),
+		running = running + (new.status = 'running')
+	WHERE project_id = new.project_id;
+END;
+CREATE TRIGGER @jobs_go_on AFTER UPDATE OF status, attempt ON @jobs
+WHEN (old.status, old.attempt) <> (new.status, new.attempt)
+	AND (old.status IN ('pending', 'running') OR new.status IN ('pending', 'running'))
+BEGIN
+	INSERT OR IGNORE INTO turns (root, since) VALUES (new.root, new.seq);
+	INSERT OR IGNORE INTO queues (project_id, root, since) VALUES (new.project_id, new.root, new.seq);
+	UPDATE turns SET
+		since = CASE WHEN new.status <> 'pending' THEN since WHEN pending > 0 THEN min(since, new.seq) ELSE new.seq END,
+		pending = pending + (new.status = 'pending' AND new.attempt = 0) - (old.status = 'pending' AND old.attempt = 0),
+		running = running + (new.status = 'running') - (old.status = 'running')
+	WHERE root = new.root;
+	UPDATE queues SET
+		since = CASE WHEN new.status <> 'pending' THEN since WHEN pending > 0 THEN min(since, new.seq) ELSE new.seq END,
+		pending = pending + (new.status = 'pending' AND new.attempt = 0) - (old.status = 'pending' AND old.attempt = 0),
+		running = running + (new.status = 'running') - (old.status = 'running')
+	WHERE project_id = new.project_id;
+END;
+CREATE TRIGGER @jobs_leave AFTER DELETE ON @jobs
+WHEN old.status IN ('pending', 'running')
+BEGIN
+	UPDATE turns SET
+		pending = pending - (old.status = 'pending' AND old.attempt = 0),
+		running = running - (old.status = 'running')
+	WHERE root = old.root;
+	UPDATE queues SET
+		pending = pending - (old.status = 'pending' AND old.attempt = 0),
+		running = running - (old.status = 'running')
+	WHERE project_id = old.project_id;
+END;
+`
+
+// forgetQueue removes the queue of a project that is gone. Its turn stays for as
+// long as others share it: who makes projects and removes them again must not
+// come first each time.
+func forgetQueue(c *sqlite.Conn, projectID int64) error {
+	if err := c.Exec("DELETE FROM queues WHERE project_id = ?", projectID); err != nil {
+		return err
+	}
+	return c.Exec("DELETE FROM turns WHERE root = ?1 AND NOT EXISTS (SELECT 1 FROM queues WHERE root = ?1)", projectID)
+}
+
+// Limits say how many jobs may run at once.
+type Limits struct {
+	Workers    int // of all projects, and one more while projects of one root hold all workers
+	PerProject int
+}
+
+// Claim marks the next pending job as running, has begin, if there is one, note
+// more of it in the same transaction, and returns it; nil when there is none.
+//
+// Of the roots with pending jobs, that one is served which has the fewest running
+// and whose last turn is longest ago; of its projects with fewer than PerProject
+// running, the one whose last turn is longest ago; and of its jobs the oldest.
+// While the jobs of one root hold all workers, one more job may run of those that
+// have none: whoever orders work without end delays only himself.
+func (b Book[R]) Claim(ctx context.Context, limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
+	return b.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
+		free, most, err := freeFor(c, limits)
+		if err != nil || !free {
+			return "", err
+		}
+		return c.Text(fmt.Sprintf(`
+SELECT id FROM %[1]s
+WHERE status = 'pending' AND attempt = 0 AND project_id = (
+	SELECT project FROM (
+		SELECT (SELECT project_id FROM queues WHERE root = t.root AND pending > 0 AND running < ?1 ORDER BY turn, since LIMIT 1) AS project
+		FROM turns AS t
+		WHERE pending > 0 AND running <= ?2
+		ORDER BY running, turn, since
+	)
+	WHERE project IS NOT NULL
+	LIMIT 1
+)
+ORDER BY seq LIMIT 1`, b.Table), limits.PerProject, most)
+	})
+}
+
+// freeFor reports whether another job may begin, and how many of its root may run
+// already.
+func freeFor(c *sqlite.Conn, limits Limits) (free bool, most int64, err error) {
+	var running, ofOne int64
+	err = c.Query("SELECT coalesce(sum(running), 0), coalesce(max(running), 0) FROM turns WHERE running > 0", nil, func(s *sqlite.Stmt) error {
+		running, ofOne = s.Int(0), s.Int(1)
+		return nil
+	})
+	workers := int64(limits.Workers)
+	if running < workers {
+		return true, workers, err
+	}
+	return running == workers && ofOne == workers, 0, err
+}
+
+// ClaimSuspect is Claim for the jobs that were running when the server died, the
+// oldest first. It returns nil as long as any other job is pending or running.
+func (b Book[R]) ClaimSuspect(ctx context.Context, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
+	return b.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
+		return c.Text(fmt.Sprintf(`
+SELECT id FROM %[1]s
+WHERE status = 'pending' AND attempt > 0
+	AND NOT EXISTS (SELECT 1 FROM turns WHERE pending > 0) AND NOT EXISTS (SELECT 1 FROM turns WHERE running > 0)
+ORDER BY seq LIMIT 1`, b.Table))
+	})
+}
+
+// claim marks as running what next returns the id of.
+func (b Book[R]) claim(ctx context.Context, begin func(c *sqlite.Conn, id string) error, next func(*sqlite.Conn) (id string, err error)) (r *R, err error) {
+	err = b.Write(ctx, "claim one of the "+b.Table, func(c *sqlite.Conn) error {
+		r = nil
+		id, err := next(c)
+		if err != nil || id == "" {
+			return err
+		}
+		if err := b.begin(c, id); err != nil {
+			return err
+		}
+		if begin != nil {
+			if err := begin(c, id); err != nil {
+				return err
+			}
+		}
+		return b.each(c, "id = ?", []any{id}, func(claimed *R) error {
+			r = claimed
+			return nil
+		})
+	})
+	return r, err
+}
+
+// begin marks a job as running, and that its project and root have had their
+// turn.
+func (b Book[R]) begin(c *sqlite.Conn, id string) error {
+	if err := c.Exec("UPDATE "+b.Table+" SET status = 'running', attempt = attempt + 1 WHERE id = ?", id); err != nil {
+		return err
+	}
+	turn, err := c.Int("SELECT coalesce(max(turn), 0) + 1 FROM turns")
+	if err != nil {
+		return err
+	}
+	if err := c.Exec("UPDATE turns SET turn = ? WHERE root = (SELECT root FROM "+b.Table+" WHERE id = ?)", turn, id); err != nil {
+		return err
+	}
+	return c.Exec("UPDATE queues SET turn = ? WHERE project_id = (SELECT project_id FROM "+b.Table+" WHERE id = ?)", turn, id)
+}
+
+// Admit refuses a further job of a project that has max of them: pending ones, and
+// what the caller has counted besides. A negative max is no limit. It is called
+// in the transaction that enters the job.
+func (b Book[R]) Admit(c *sqlite.Conn, projectID, besides int64, max int) error {
+	if max < 0 {
+		return nil
+	}
+	pending, err := c.Int("SELECT pending FROM queues WHERE project_id = ?", projectID)
+	if pending += besides; err != nil || pending < int64(max) {
+		return err
+	}
+	return problem.New(problem.CodeRateLimited, "The project already has %d %s waiting, which is the maximum. Wait until some of them have finished, or cancel some.", pending, b.Table).Retry(10 * time.Second)
+}
+
+// Places returns the places of pending jobs of a project in the order in which
+// they would be claimed, from 1.
+func (b Book[R]) Places(ctx context.Context, projectID int64, ids ...string) (places map[string]int64, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	err = b.Read(ctx, "read the queue of "+b.Table, func(c *sqlite.Conn) error {
+		places = map[string]int64{}
+		line, err := readLine(c, projectID)
+		if err != nil {
+			return err
+		}
+		return b.eachQueued(c, projectID, ids, func(id string, suspect bool, behind int64) error {
+			if !suspect {
+				places[id] = line.place(behind)
+				return nil
+			}
+			ahead, err := c.Int("SELECT count(*) FROM "+b.Table+" WHERE status = 'pending' AND attempt > 0 AND seq <= (SELECT seq FROM "+b.Table+" WHERE id = ?)", id)
+			places[id] = line.waiting() + ahead
+			return err
+		})
+	})
+	return places, err
+}
+
+// eachQueued calls fn with those of the jobs that are pending, the newest first,
+// and how many of the project are queued behind each. A new order has few behind
+// it, however many are ahead.
+func (b Book[R]) eachQueued(c *sqlite.Conn, projectID int64, ids []string, fn func(id string, suspect bool, behind int64) error) error {
+	type queued struct {
+		seq     int64
+		id      string
+		suspect bool
+	}
+	var list []queued
+	for _, id := range ids {
+		err := c.Query("SELECT seq, attempt > 0 FROM "+b.Table+" WHERE id = ? AND project_id = ? AND status = 'pending'", []any{id, projectID}, func(s *sqlite.Stmt) error {
+			list = append(list, queued{s.Int(0), id, s.Int(1) != 0})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(list, func(x, y queued) int { return cmp.Compare(y.seq, x.seq) })
+	behind, counted := int64(0), int64(1)<<62
+	for _, q := range list {
+		n, err := c.Int("SELECT count(*) FROM "+b.Table+" WHERE status = 'pending' AND attempt = 0 AND project_id = ? AND seq > ? AND seq <= ?", projectID, q.seq, counted)
+		if err != nil {
+			return err
+		}
+		behind, counted = behind+n, q.seq
+		if err := fn(q.id, q.suspect, behind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// line is what the place of a job of one project depends on: how many jobs the
+// queues have, in the order of their turns, those of the projects of its root and
+// those of all roots.
+type line struct {
+	projects, roots []int64
+	project, root   int // where the job's own are in them
+}
+
+// readLine reads the queues before and behind which a project has its turn.
+func readLine(c *sqlite.Conn, projectID int64) (l line, err error) {
+	root, err := c.Int("SELECT root FROM queues WHERE project_id = ?", projectID)
+	if err != nil {
+		return l, err
+	}
+	note := func(list *[]int64, own *int, self int64) func(*sqlite.Stmt) error {
+		return func(s *sqlite.Stmt) error {
+			if s.Int(0) == self {
+				*own = len(*list)
+			}
+			*list = append(*list, s.Int(1))
+			return nil
+		}
+	}
+	const projects = "SELECT project_id, pending FROM queues WHERE root = ? AND pending > 0 ORDER BY turn, since"
+	const roots = "SELECT root, pending FROM turns WHERE pending > 0 ORDER BY running, turn, since"
+	err = errors.Join(
+		c.Query(projects, []any{root}, note(&l.projects, &l.project, projectID)),
+		c.Query(roots, nil, note(&l.roots, &l.root, root)))
+	return l, err
+}
+
+// place returns the place of a job that has so many of its project behind it.
+func (l line) place(behind int64) int64 {
+	if len(l.projects) == 0 || len(l.roots) == 0 {
+		return 0 // it has just begun
+	}
+	inProject := l.projects[l.project] - behind
+	return round(l.roots, l.root, round(l.projects, l.project, inProject))
+}
+
+// round returns the place of the nth job of one of several queues that take
+// turns.
+func round(queues []int64, own int, nth int64) int64 {
+	place := int64(0)
+	for i, pending := range queues {
+		if i <= own {
+			place += min(pending, nth)
+		} else {
+			place += min(pending, nth-1)
+		}
+	}
+	return place
+}
+
+// waiting returns how many jobs are queued.
+func (l line) waiting() (n int64) {
+	for _, pending := range l.roots {
+		n += pending
+	}
+	return n
+}
