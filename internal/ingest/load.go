@@ -135,7 +135,7 @@ func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 		return false, nil
 	}
 	broken, err := l.BrokenKeys(&p.shape)
-	if sqlite.FaultOf(err) == sqlite.BadSQL {
+	if sqlite.FaultOf(err).InSQL() {
 		p.notes.add(p.subject(), "Foreign keys are not carried. SQLite says: %s.", oneLine(sqlite.Message(err)))
 		p.shape.ForeignKeys = nil
 		return true, nil
@@ -415,7 +415,7 @@ func (p *tablePlan) createIndexes(l *projectdb.Loader) error {
 // failed at its work.
 func refusal(err error) bool {
 	switch sqlite.FaultOf(err) {
-	case sqlite.BadSQL, sqlite.Denied, sqlite.Damaged, sqlite.Unique, sqlite.NotNull, sqlite.Check, sqlite.DataType:
+	case sqlite.BadSQL, sqlite.Expression, sqlite.Denied, sqlite.Damaged, sqlite.Unique, sqlite.NotNull, sqlite.Check, sqlite.DataType:
 		return true
 	}
 	return false

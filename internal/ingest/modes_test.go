@@ -57,6 +57,8 @@ func TestModes(t *testing.T) {
 		{"upsert by the primary key", "id,name,age\n2,Rob,51\n3,Cy,7\n", Target{Mode: Upsert}, "2|Rob|51|bob@example.org||0.5||ROB|\n3|Cy|7|||0.5||CY|\n", "1 1 0"},
 		{"upsert by a unique column, in its collation", "email,age\nBOB@example.org,52\n", Target{Mode: Upsert, Key: []string{"email"}}, "2|Bob|52|bob@example.org||0.5||BOB|\n", "0 1 0"},
 		{"upsert of a part of the columns of a row that is there", "id,age\n2,9\n", Target{Mode: Upsert}, "2|Bob|9|bob@example.org||0.5||BOB|\n", "0 1 0"},
+		{"upsert by another key keeps the ids of rows that come without", "id,email,age\n,bob@example.org,52\n", Target{Mode: Upsert, Key: []string{"email"}}, "2|Bob|52|bob@example.org||0.5||BOB|\n", "0 1 0"},
+		{"update by another key keeps the ids of rows that come without", "id,email,age\n,bob@example.org,52\n", Target{Mode: Update, Key: []string{"email"}}, "2|Bob|52|bob@example.org||0.5||BOB|\n", "0 1 0"},
 		{"the last of several rows with one key counts", "id,name\n7,G\n7,H\n", Target{Mode: Upsert}, "7|H||||0.5||H|\n", "1 1 0"},
 		{"update", "id,score\n1,1.5\n2,2\n", Target{Mode: Update}, "1|Ada|36|ada@example.org||1.5||ADA|\n2|Bob|50|bob@example.org||2.0||BOB|\n", "0 2 0"},
 		{"update of nothing but keys", "id\n1\n", Target{Mode: Update}, "", "0 1 0"},
@@ -84,6 +86,9 @@ func TestModes(t *testing.T) {
 			r := report.Tables[0]
 			if got := fmt.Sprint(r.Inserted, r.Updated, r.Deleted); got != test.counts || r.Rows != r.Inserted+r.Updated {
 				t.Errorf("counts %s, want %s; %d rows", got, test.counts, r.Rows)
+			}
+			if want := strings.Contains(test.name, "keeps the ids"); want != strings.Contains(fmt.Sprint(report.Notes), "1 row has no value in the primary key") {
+				t.Errorf("notes: %v", report.Notes)
 			}
 			if r.Mode != test.target.Mode || r.Name != "person" {
 				t.Errorf("report: %+v", r)

@@ -160,7 +160,7 @@ func columnsOf(t *projectdb.Table) (columns []format.Column) {
 // unreadableTable notes that a table cannot be read because it needs a
 // collation or function that is not known here. Other failures are of the file.
 func (p *plan) unreadableTable(name string, err error) error {
-	if sqlite.FaultOf(err) != sqlite.BadSQL {
+	if !sqlite.FaultOf(err).InSQL() {
 		return err
 	}
 	p.notes.add("table "+name, "It cannot be read here and is not imported. SQLite says: %s.", oneLine(sqlite.Message(err)))

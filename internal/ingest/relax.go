@@ -26,7 +26,7 @@ func (p *tablePlan) relax(l *projectdb.Loader, source *sqlite.Conn, cause error)
 		return p.dropNotNull(names), nil
 	case sqlite.DataType:
 		return p.dropTypes(names), nil
-	case sqlite.BadSQL, sqlite.Denied, sqlite.Damaged:
+	case sqlite.BadSQL, sqlite.Expression, sqlite.Denied, sqlite.Damaged:
 		if p.fitted {
 			return false, nil
 		}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -16,13 +17,20 @@ type rowWriter struct {
 	update     *projectdb.Updater  // nil: only new rows
 	references []*projectdb.Reference
 	values     []sqlite.Value
+	keys       []int // places in values of parts of the primary key that recognize no row
 
 	inserted, updated int64
+	kept              int64 // rows updated that have no value for a part of the primary key
 }
 
 func newRowWriter(l *projectdb.Loader, p *placement, placed []*placement) (w *rowWriter, err error) {
 	names := p.names()
 	w = &rowWriter{placement: p}
+	for i, name := range names {
+		if p.table.IsPrimary(name) && !slices.Contains(p.key, name) {
+			w.keys = append(w.keys, i)
+		}
+	}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -118,6 +126,9 @@ func (w *rowWriter) row() error {
 		}
 		if found {
 			w.updated++
+			if slices.ContainsFunc(w.keys, func(i int) bool { return w.values[i].Kind == sqlite.Null }) {
+				w.kept++
+			}
 			return nil
 		}
 	}
@@ -129,6 +140,13 @@ func (w *rowWriter) row() error {
 	}
 	w.inserted++
 	return nil
+}
+
+// noteKeptKeys tells of rows that would have lost their keys.
+func (w *rowWriter) noteKeptKeys() {
+	if w.kept > 0 {
+		w.placement.notes.add("table "+w.placement.name, "%s no value in the primary key: the rows of the table that they changed keep theirs.", have(w.kept))
+	}
 }
 
 // reject says why a row was refused, if it is the row's fault.
@@ -152,6 +170,8 @@ func (w *rowWriter) reject(err error) (r Reject, known bool) {
 		r.Reason = "The value does not fit the type of the column."
 	case fault == sqlite.Check:
 		r.Reason = fmt.Sprintf("The row does not satisfy the table: %s.", oneLine(sqlite.Message(err)))
+	case fault == sqlite.Expression:
+		r.Reason = fmt.Sprintf("An expression of the table fails for the row. SQLite says: %s.", oneLine(sqlite.Message(err)))
 	case fault == sqlite.TooBig:
 		r.Reason = "A value is larger than SQLite can hold."
 	default:

@@ -130,7 +130,7 @@ func (f *sqliteFile) check(ctx context.Context) error {
 		return nil
 	})
 	switch {
-	case err != nil && sqlite.FaultOf(err) == sqlite.BadSQL:
+	case sqlite.FaultOf(err).InSQL():
 		return f.readSchema()
 	case err != nil:
 		return damaged(err)

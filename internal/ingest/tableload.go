@@ -265,6 +265,7 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 	case p.seen != nil:
 		p.settle()
 	}
+	w.noteKeptKeys()
 	r.Columns = p.columns()
 	r.Inserted, r.Updated, r.Rows = w.inserted, w.updated, w.inserted+w.updated
 	r.Rejected = t.rejects.rows - before

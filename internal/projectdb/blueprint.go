@@ -76,7 +76,7 @@ func (ch *checker) table(field string, n BlueprintTable) {
 		if ch.faults.Len() >= maxFaults {
 			return
 		}
-		t.parseNewRow(&ch.faults, field+".seed["+itoa(i)+"].", object)
+		t.parseNewRow(&ch.faults, field+".seed["+itoa(i)+"].", object, false)
 	}
 	for i, index := range n.Indexes {
 		ch.index(field+".indexes["+itoa(i)+"]", &t, index)
@@ -176,7 +176,7 @@ func (b *builder) seed(t *Table, rows []jsontext.Value) (int64, error) {
 	for i, object := range rows {
 		prefix := "seed[" + itoa(i) + "]."
 		var faults problem.Faults
-		r := t.parseNewRow(&faults, prefix, object)
+		r := t.parseNewRow(&faults, prefix, object, false)
 		if err := faults.Err(); err != nil {
 			return 0, err
 		}

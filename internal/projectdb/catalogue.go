@@ -157,13 +157,17 @@ func (t *Table) estimateRows(c *sqlite.Conn) (int64, error) {
 	return c.Int("SELECT max(" + rowid + ") - min(" + rowid + ") + 1 FROM " + name)
 }
 
+// rowidNames are the names by which SQL can reach the rowid, unless columns bear
+// them.
+var rowidNames = [...]string{"rowid", "_rowid_", "oid"}
+
 // rowidName returns a name by which the rowid can be reached, or "" when the
 // table has none, or hides it behind columns of all its names.
 func (t *Table) rowidName() string {
 	if t.WithoutRowid {
 		return ""
 	}
-	for _, name := range []string{"rowid", "_rowid_", "oid"} {
+	for _, name := range rowidNames {
 		if t.Column(name) == nil {
 			return name
 		}

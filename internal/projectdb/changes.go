@@ -79,7 +79,7 @@ func (db *DB) insertAll(c *sqlite.Conn, cat *catalogue, ref string, o InsertOpti
 	ins := newInserter(c, t, o)
 	ins.conflict = t.conflictKey(&faults, o.OnConflict)
 	err = each(func(prefix string, object jsontext.Value) error {
-		r := t.parseNewRow(&faults, prefix, object)
+		r := t.parseNewRow(&faults, prefix, object, o.OnConflict != nil)
 		switch {
 		case faults.Len() >= maxFaults:
 			return faults.Err()
@@ -155,9 +155,15 @@ func containsName(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return sameName(n, name) })
 }
 
-// parseNewRow is parseRow for a row that is to be inserted.
-func (t *Table) parseNewRow(faults *problem.Faults, prefix string, object jsontext.Value) row {
-	r := t.parseRow(faults, prefix, object)
+// parseNewRow is parseRow for a row that is to be inserted. In an upsert NULL for
+// a part of the primary key counts as not sent: clients that send whole objects
+// mean that the row keeps its key, or gets one.
+func (t *Table) parseNewRow(faults *problem.Faults, prefix string, object jsontext.Value, upsert bool) row {
+	null := nullKeyIsNext
+	if upsert {
+		null = nullKeyIsAbsent
+	}
+	r := t.parseRow(faults, prefix, object, null)
 	t.requireColumns(faults, prefix, r)
 	return r
 }
@@ -344,7 +350,7 @@ func (db *DB) UpdateRecord(ctx context.Context, ref, id string, patch jsontext.V
 
 // parsePatch reads what is to change in one or many rows.
 func (t *Table) parsePatch(faults *problem.Faults, prefix string, patch jsontext.Value) row {
-	r := t.parseRow(faults, prefix, patch)
+	r := t.parseRow(faults, prefix, patch, nullKeyIsFault)
 	if len(r.columns) == 0 && faults.Len() == 0 {
 		faults.Add("data", "There is nothing to change.")
 	}

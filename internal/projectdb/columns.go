@@ -50,11 +50,15 @@ func (db *DB) addColumn(c *sqlite.Conn, t *Table, n NewColumn) error {
 		n.Primary = false
 	}
 	after.addColumn(&faults, "", n)
+	refuseRowidName(&faults, "column_name", n.Name)
 	if err := faults.Err(); err != nil {
 		return err
 	}
 	if t.Column(n.Name) != nil {
 		return problem.New(problem.CodeConflict, "The table %s has a column %s already.", t.Name, n.Name).With("column_name", "The name is taken.")
+	}
+	if len(after.Columns) > MaxColumns {
+		return problem.New(problem.CodeConflict, "The table %s has %d columns, and more are not possible.", t.Name, len(t.Columns)).With("column_name", "Delete another column first, or make a second table.")
 	}
 	column := after.Column(n.Name)
 	if err := t.refuseNewColumn(c, n, column); err != nil {
@@ -72,6 +76,17 @@ func (db *DB) addColumn(c *sqlite.Conn, t *Table, n NewColumn) error {
 		return err
 	}
 	return touch(c, t, now)
+}
+
+// refuseRowidName notes names that SQLite gives to the numbers of rows. A new
+// table may have a column of such a name, but none can get or lose it later.
+func refuseRowidName(faults *problem.Faults, field string, names ...string) {
+	for _, name := range names {
+		if containsName(rowidNames[:], name) {
+			faults.Add(field, "SQLite reserves the name %s for the numbers of rows: a column can only have it from the creation of its table on.", name)
+			return
+		}
+	}
 }
 
 // refuseNewColumn is a conflict when the rows of the table cannot have the
@@ -182,6 +197,9 @@ func (p ColumnPatch) check(t *Table, column *Column, after *Table) error {
 	changed := after.Column(column.Name)
 	if p.NewName != nil {
 		CheckName(&faults, "new_column_name", *p.NewName)
+		if *p.NewName != column.Name {
+			refuseRowidName(&faults, "new_column_name", *p.NewName, column.Name)
+		}
 		if other := t.Column(*p.NewName); other != nil && other != column {
 			return problem.New(problem.CodeConflict, "The table %s has a column %s already.", t.Name, other.Name).With("new_column_name", "The name is taken.")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -131,12 +132,27 @@ func explain(err error) error {
 		return problem.New(problem.CodeConflict, "A foreign key is in the way: the row refers to one that does not exist, or another row refers to it.").Because(err)
 	case sqlite.Check:
 		return problem.New(problem.CodeValidationFailed, "The row does not satisfy the table's %s.", sqlite.Message(err)).Because(err)
+	case sqlite.Constraint:
+		return problem.New(problem.CodeConflict, "A constraint of the table is in the way. SQLite says: %s.", sqlite.Message(err)).Because(err)
+	case sqlite.Expression:
+		return problem.New(problem.CodeValidationFailed, "An expression of the table (of a generated column, a default, a check or an index) fails for these values. SQLite says: %s.", withoutValues(sqlite.Message(err))).Because(err)
+	case sqlite.BadSQL:
+		return problem.New(problem.CodeValidationFailed, "SQLite cannot do this with the table as it is. It says: %s.", sqlite.Message(err)).Because(err)
 	case sqlite.TooBig:
 		return problem.New(problem.CodeValidationFailed, "A value is larger than SQLite can hold.").Because(err)
 	case sqlite.Damaged:
 		return damaged(err)
 	}
 	return storage.Explain(err)
+}
+
+// withoutValues cuts off a message where it begins to quote: what stands there
+// can be a stored value, which the caller may not be allowed to read.
+func withoutValues(message string) string {
+	if i := strings.IndexAny(message, ":'\""); i >= 0 {
+		message = message[:i]
+	}
+	return strings.TrimSpace(message)
 }
 
 func damaged(err error) error {
@@ -165,7 +181,7 @@ func wrongTypes(columns []string, err error) error {
 		faults.Add(name, "The value does not fit the type of the column.")
 	}
 	if len(columns) == 0 {
-		return err
+		return problem.New(problem.CodeValidationFailed, "A value does not fit the type of its column, or a key would have no value.").Because(err)
 	}
 	return faults.Err()
 }

@@ -83,7 +83,7 @@ func (l *Loader) Rows(t *Table, columns []string) (*sqlite.Stmt, error) {
 
 // BrokenKeys returns which foreign keys of the table, by their place in it, its
 // rows violate, and how many rows do. Keys that SQLite cannot check because
-// their parent columns are no key are an error of kind sqlite.BadSQL.
+// their parent columns are no key are an error of kind sqlite.Expression.
 func (l *Loader) BrokenKeys(t *Table) (map[int]int64, error) {
 	broken := map[int]int64{}
 	const query = "SELECT fkid, count(*) FROM pragma_foreign_key_check(?) GROUP BY fkid"

@@ -49,7 +49,7 @@ type Updater struct {
 }
 
 // Update prepares the change of rows: values come in the order of columns, which
-// has the key's among them.
+// has the key's among them. NULL for a part of the primary key leaves it as it is.
 func (l *Loader) Update(t *Table, columns, key []string) (*Updater, error) {
 	var set, where []string
 	for i, name := range columns {
@@ -57,6 +57,9 @@ func (l *Loader) Update(t *Table, columns, key []string) (*Updater, error) {
 		if containsName(key, name) {
 			where = append(where, assignment)
 			continue
+		}
+		if t.IsPrimary(name) {
+			assignment = quote(name) + " = coalesce(?" + itoa(i+1) + ", " + quote(name) + ")"
 		}
 		set = append(set, assignment)
 	}

@@ -14,6 +14,9 @@ import (
 // MaxName is the longest name of a table, column or index, in characters.
 const MaxName = 63
 
+// MaxColumns is the most columns that a table can have, and a result of SQLite.
+const MaxColumns = 2000
+
 var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 
 // CheckName notes in faults what is wrong with the name of a table, column or

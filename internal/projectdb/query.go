@@ -193,7 +193,7 @@ func (g *gate) explain(err error) error {
 	switch sqlite.FaultOf(err) {
 	case sqlite.Denied:
 		return problem.Invalid("sql", "The statement does what is not allowed here: %s.", sqlite.Message(err))
-	case sqlite.Other, sqlite.BadSQL, sqlite.TooBig, sqlite.DataType, sqlite.NotNull:
+	case sqlite.Other, sqlite.BadSQL, sqlite.Expression, sqlite.TooBig, sqlite.DataType, sqlite.NotNull:
 		return problem.Invalid("sql", "SQLite says: %s.", sqlite.Message(err))
 	}
 	return explain(err)

@@ -27,7 +27,7 @@ func rebuild(c *sqlite.Conn, before *Table, after Table) error {
 		return inTheWay(err)
 	}
 	if err := c.Exec(copySQL(before, &building)); err != nil {
-		return err
+		return inTheWay(err)
 	}
 	if err := c.Exec("DROP TABLE " + quote(before.Name)); err != nil {
 		return err
@@ -47,9 +47,9 @@ func rebuild(c *sqlite.Conn, before *Table, after Table) error {
 }
 
 // inTheWay is a conflict when an expression of a constraint, a generated column
-// or an index does not compile in the new shape.
+// or an index does not compile in the new shape, or fails for a row.
 func inTheWay(err error) error {
-	if sqlite.FaultOf(err) != sqlite.BadSQL {
+	if !sqlite.FaultOf(err).InSQL() {
 		return err
 	}
 	return problem.New(problem.CodeConflict, "A check, a generated column or an index of the table is in the way: %s.", sqlite.Message(err)).Because(err)

@@ -42,6 +42,8 @@ type Page struct {
 	HasMore    bool
 	NextCursor string // "" at the end
 	Total      *int64 // rows that match the filters, when asked for
+
+	tail tail
 }
 
 // ListRecords returns one page of the selected records.
@@ -87,8 +89,8 @@ const maxPageBytes = 64 << 20
 // more would follow.
 func (q query) page(c *sqlite.Conn, after *cursor) (Page, error) {
 	page := Page{Rows: Rows{Table: q.table.Name, Columns: q.columns, Batch: &sqlite.Batch{}}}
-	place := q.place()
 	list := q.list
+	place := q.placeBeside()
 	if len(place) > 0 {
 		list += ", " + strings.Join(place, ", ")
 	}
@@ -104,7 +106,8 @@ func (q query) page(c *sqlite.Conn, after *cursor) (Page, error) {
 // fill appends the rows of one segment until the page is full.
 func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment) error {
 	narrowed := q
-	narrowed.limit = q.limit - int64(page.Batch.Rows) + 1
+	before := page.Batch.Rows
+	narrowed.limit = q.limit - int64(before) + 1
 	w := q.where.and(s.where)
 	stmt, err := c.Prepare(q.selectSQL(list, w, s.order) + narrowed.limits())
 	if err != nil {
@@ -113,16 +116,52 @@ func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment) error {
 	defer stmt.Close()
 	stmt.Bind(w.args...)
 	more, err := stmt.Fill(page.Batch, int(q.limit), maxPageBytes)
+	if n := page.Batch.Rows - before; n > 0 {
+		page.tail = tail{w, s.order, n}
+	}
 	switch {
 	case err != nil || !more:
 		return err
 	case page.Batch.Rows < int(q.limit):
 		return problem.New(problem.CodeValidationFailed, "The page would hold more than %d MiB: ask for fewer rows or columns, or make an export.", maxPageBytes>>20)
 	}
-	if page.HasMore, err = stmt.Step(); page.HasMore && len(q.place()) > 0 {
-		page.NextCursor = q.encode(q.lastPlace(page.Batch))
+	if page.HasMore, err = stmt.Step(); !page.HasMore || len(q.place()) == 0 {
+		return err
 	}
+	last := q.lastPlace(page.Batch)
+	if len(q.placeBeside()) == 0 {
+		last, err = q.placeOf(c, page.tail)
+	}
+	page.NextCursor = q.encode(last)
 	return err
+}
+
+// placeBeside returns what is selected beside the columns for the cursor: the
+// place, unless SQLite could not give that many columns.
+func (q query) placeBeside() []string {
+	if place := q.place(); len(q.columns)+len(place) <= MaxColumns {
+		return place
+	}
+	return nil
+}
+
+// tail is where the last rows of a page come from: the first n of a segment.
+type tail struct {
+	where where
+	order string
+	n     int
+}
+
+// placeOf returns the place of the last row of a page, by a statement of its own.
+func (q query) placeOf(c *sqlite.Conn, t tail) (last cursor, err error) {
+	q.limit, q.offset = 1, q.offset+int64(t.n)-1
+	err = c.Query(q.selectSQL(strings.Join(q.place(), ", "), t.where, t.order)+q.limits(), t.where.args, func(s *sqlite.Stmt) error {
+		for i := range s.Columns() {
+			last.values = append(last.values, s.Value(i))
+		}
+		return nil
+	})
+	return last, err
 }
 
 // lastPlace returns the place of the last row, which stands behind its columns.

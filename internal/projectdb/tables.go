@@ -77,6 +77,9 @@ func (n NewTable) shape() (Table, error) {
 		t.Columns = append([]Column{{Name: "id", Type: "INTEGER"}}, t.Columns...)
 		t.PrimaryKey = []KeyPart{{Column: "id"}}
 	}
+	if len(t.Columns) > MaxColumns {
+		faults.Add("columns", "The table would have %d columns with its key; at most %d are possible.", len(t.Columns), MaxColumns)
+	}
 	t.Autoincrement = true
 	t.setRowidKey()
 	return t, faults.Err()

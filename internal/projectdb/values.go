@@ -140,9 +140,18 @@ type row struct {
 	values  []sqlite.Value
 }
 
+// nullKey is what NULL means for a part of the primary key.
+type nullKey int
+
+const (
+	nullKeyIsNext   nullKey = iota // the next free number, where the key is the rowid
+	nullKeyIsAbsent                // the same as a column that is not sent
+	nullKeyIsFault                 // a row that exists cannot lose its key
+)
+
 // parseRow reads a JSON object as a row of the table and notes every fault
 // under the prefix.
-func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.Value) row {
+func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.Value, null nullKey) row {
 	var r row
 	err := eachMember(object, func(name string, value jsontext.Value) {
 		column := t.Column(name)
@@ -158,10 +167,13 @@ func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.
 			return
 		}
 		v, err := storedAs(column.Type, value)
-		switch {
+		isNull := err == nil && v.Kind == sqlite.Null
+		switch isKey := t.IsPrimary(column.Name); {
 		case err != nil:
 			faults.Add(prefix+name, "%s", err)
-		case v.Kind == sqlite.Null && t.refusesNull(column):
+		case isNull && isKey && null == nullKeyIsAbsent:
+			return
+		case isNull && (t.refusesNull(column) || isKey && null == nullKeyIsFault):
 			faults.Add(prefix+name, "The column cannot be null.")
 		}
 		r.columns = append(r.columns, column)
@@ -175,8 +187,8 @@ func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.
 
 func (r row) has(column *Column) bool { return slices.Contains(r.columns, column) }
 
-// refusesNull reports whether NULL can never be stored in the column. In the
-// one that is the rowid it stands for the next free number.
+// refusesNull reports whether a new row can never have NULL in the column. In
+// the one that is the rowid it stands for the next free number.
 func (t *Table) refusesNull(column *Column) bool {
 	if t.IsPrimary(column.Name) {
 		return !t.RowidKey

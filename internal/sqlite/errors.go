@@ -18,16 +18,23 @@ const (
 	NotNull
 	ForeignKey
 	Check
-	DataType // a value does not fit the type of a STRICT column
+	Constraint // one without a kind of its own here
+	DataType   // a value does not fit the type of a STRICT column, or the rowid
 	TooBig
 	Full        // the disk is full
 	Damaged     // the file is not a database, or not a sound one
-	Busy        // another connection holds the lock
+	Busy        // another connection is in the way: the same may work a moment later
 	Interrupted // by context or deadline
 	Denied      // by the authorizer; a function it refuses is BadSQL
 	BadSQL      // the statement does not compile
+	Expression  // an expression of the statement or of the schema fails for the values it is given
+	NoMemory
 	IO
 )
+
+// InSQL reports whether the text of a statement or of the schema is at fault,
+// when it is compiled or for the values that it meets.
+func (f Fault) InSQL() bool { return f == BadSQL || f == Expression }
 
 // FaultOf returns the kind of the SQLite failure in err.
 func FaultOf(err error) Fault {
@@ -46,9 +53,33 @@ func FaultOf(err error) Fault {
 		return Check
 	case zs.ResultCode(constraintDataType):
 		return DataType
+	case zs.ResultError:
+		if errors.As(err, new(*stepError)) {
+			return Expression
+		}
+		return BadSQL
 	default:
 		return primaryFault(code.ToPrimary())
 	}
+}
+
+// stepError marks an SQLITE_ERROR of a statement that had compiled. Only the
+// moment tells it from one that does not compile.
+type stepError struct{ err error }
+
+func (e *stepError) Error() string { return e.err.Error() }
+func (e *stepError) Unwrap() error { return e.err }
+
+// ErrorOf returns the failure that has the given result code of SQLite, for
+// tests of what is made of failures.
+func ErrorOf(code int) error { return zs.ResultCode(code).ToError() }
+
+// stepFailure marks what a step has failed with.
+func stepFailure(err error) error {
+	if err != nil && zs.ErrCode(err) == zs.ResultError {
+		return &stepError{err}
+	}
+	return err
 }
 
 // fromSQLite reports whether err holds a failure of SQLite. The driver gives
@@ -65,19 +96,25 @@ const constraintDataType = 19 | 12<<8
 
 func primaryFault(code zs.ResultCode) Fault {
 	switch code {
+	case zs.ResultConstraint:
+		return Constraint
+	case zs.ResultMismatch:
+		return DataType
 	case zs.ResultTooBig:
 		return TooBig
 	case zs.ResultFull:
 		return Full
 	case zs.ResultCorrupt, zs.ResultNotADB:
 		return Damaged
-	case zs.ResultBusy, zs.ResultLocked:
+	case zs.ResultBusy, zs.ResultLocked, zs.ResultAbort, zs.ResultSchema, zs.ResultProtocol:
 		return Busy
 	case zs.ResultInterrupt:
 		return Interrupted
 	case zs.ResultAuth:
 		return Denied
-	case zs.ResultIOErr, zs.ResultCantOpen, zs.ResultReadOnly:
+	case zs.ResultNoMem:
+		return NoMemory
+	case zs.ResultIOErr, zs.ResultCantOpen, zs.ResultReadOnly, zs.ResultPerm, zs.ResultNoLFS:
 		return IO
 	case zs.ResultError:
 		return BadSQL

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	lib "modernc.org/sqlite/lib"
 	zs "zombiezen.com/go/sqlite"
 )
 
@@ -42,6 +43,9 @@ func TestFaults(t *testing.T) {
 		{"SELECT * FROM nowhere", BadSQL, nil, "no such table: nowhere"},
 		{"SELEC 1", BadSQL, nil, `near "SELEC": syntax error`},
 		{"SELECT length(zeroblob(2000000000))", TooBig, nil, ""},
+		{"UPDATE k SET id = NULL", DataType, nil, "datatype mismatch"},
+		{"INSERT INTO k VALUES (9, json_extract('{bad', '$.a'))", Expression, nil, "malformed JSON"},
+		{"INSERT INTO p VALUES (3, 'z', abs(-9223372036854775808))", Expression, nil, "integer overflow"},
 	}
 	for _, test := range tests {
 		for kind, write := range map[string]func(func(*Conn) error) error{
@@ -60,6 +64,42 @@ func TestFaults(t *testing.T) {
 			}
 			if got := Message(err); test.message != "" && got != test.message {
 				t.Errorf("%s, %s: message %q, want %q", test.sql, kind, got, test.message)
+			}
+		}
+	}
+}
+
+// TestEveryResultCode holds a kind against every result code that SQLite has,
+// and every extended one that is not told apart by itself.
+func TestEveryResultCode(t *testing.T) {
+	primary := map[zs.ResultCode]Fault{
+		zs.ResultInternal: Other, zs.ResultPerm: IO, zs.ResultAbort: Busy, zs.ResultBusy: Busy, zs.ResultLocked: Busy,
+		zs.ResultNoMem: NoMemory, zs.ResultReadOnly: IO, zs.ResultInterrupt: Interrupted, zs.ResultIOErr: IO,
+		zs.ResultCorrupt: Damaged, zs.ResultNotFound: Other, zs.ResultFull: Full, zs.ResultCantOpen: IO,
+		zs.ResultProtocol: Busy, zs.ResultSchema: Busy, zs.ResultTooBig: TooBig, zs.ResultConstraint: Constraint,
+		zs.ResultMismatch: DataType, zs.ResultMisuse: Other, zs.ResultNoLFS: IO, zs.ResultAuth: Denied,
+		zs.ResultRange: Other, zs.ResultNotADB: Damaged,
+	}
+	const unused = 16 // SQLITE_EMPTY
+	for code := zs.ResultInternal; code <= zs.ResultNotADB; code++ {
+		if _, listed := primary[code]; !listed && code != unused && code != lib.SQLITE_FORMAT {
+			t.Errorf("the result code %d (%s) has no kind here", code, code.Message())
+		}
+	}
+	constraints := map[zs.ResultCode]Fault{
+		zs.ResultConstraintCheck: Check, zs.ResultConstraintForeignKey: ForeignKey, zs.ResultConstraintNotNull: NotNull,
+		zs.ResultConstraintPrimaryKey: Unique, zs.ResultConstraintTrigger: ForeignKey, zs.ResultConstraintUnique: Unique,
+		zs.ResultConstraintRowID: Unique, lib.SQLITE_CONSTRAINT_DATATYPE: DataType,
+	}
+	const extended = 40 // more than any code has
+	for code, want := range primary {
+		for n := range zs.ResultCode(extended) {
+			want := want
+			if own, ok := constraints[code|n<<8]; ok {
+				want = own
+			}
+			if got := FaultOf((code | n<<8).ToError()); got != want {
+				t.Errorf("code %d, extended by %d: fault %d, want %d", code, n, got, want)
 			}
 		}
 	}

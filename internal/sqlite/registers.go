@@ -86,7 +86,7 @@ func (s *Stmt) Run(b *Batch, i, n int) error {
 	for i := range parameters {
 		parameters[i].Fflags = lib.MEM_Null // what they point at is used again
 	}
-	return err
+	return stepFailure(err)
 }
 
 // parameters returns where the library keeps them. When it compiles a statement

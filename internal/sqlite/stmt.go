@@ -180,7 +180,8 @@ func (s *Stmt) Step() (bool, error) {
 	if s.err != nil {
 		return false, s.err
 	}
-	return s.s.Step()
+	more, err := s.s.Step()
+	return more, stepFailure(err)
 }
 
 // Columns returns the number of columns of a row.

@@ -46,6 +46,8 @@ func explain(err error) *problem.Error {
 	switch sqlite.FaultOf(err) {
 	case sqlite.Busy:
 		return problem.New(problem.CodeBusy, "The database is locked by another program.").Retry(time.Second)
+	case sqlite.NoMemory:
+		return problem.New(problem.CodeBusy, "The server has no memory left for this right now.").Retry(5 * time.Second)
 	case sqlite.IO:
 		return unreadable()
 	}

@@ -49,6 +49,7 @@ func TestExplain(t *testing.T) {
 		"disk error":            {system(syscall.EIO), problem.CodeBusy},
 		"read-only disk":        {system(syscall.EROFS), problem.CodeBusy},
 		"no right":              {system(syscall.EACCES), problem.CodeBusy},
+		"no memory":             {sqlite.ErrorOf(7), problem.CodeBusy},
 		"closed":                {sqlite.ErrClosed, problem.CodeBusy},
 		"a problem":             {known, problem.CodeNotFound},
 		"a constraint":          {raised(t, "INSERT INTO t VALUES (1, 1)", "INSERT INTO t VALUES (1, 1)"), ""},
