@@ -266,7 +266,7 @@ func TestCachedStatementFollowsTheSchema(t *testing.T) {
 	if err := c.Script("DROP TABLE t"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Exec("SELECT * FROM t"); FaultOf(err) != BadSQL {
+	if err := c.Exec("SELECT * FROM t"); !FaultOf(err).InSQL() {
 		t.Errorf("reading a dropped table: %v", err)
 	}
 }
