@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/zangtable/zangtable/internal/limits"
 )
 
 // TestSettingsAreDocumented holds docs/operating.md against the command line:
@@ -43,6 +45,27 @@ func TestSettingsAreDocumented(t *testing.T) {
 	for _, word := range strings.FieldsFunc(string(page), func(r rune) bool { return r == '`' || r == ' ' || r == '\n' }) {
 		if strings.HasPrefix(word, "ZANGTABLE_") && !seen[word] {
 			t.Errorf("docs/operating.md names %s, which no flag has", word)
+		}
+	}
+}
+
+// TestStandardLimits compares the defaults of the flags with those that
+// quickstart uses.
+func TestStandardLimits(t *testing.T) {
+	var cli commands
+	parser, err := kong.New(&cli)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"serve"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := cli.Serve.limitFlags.settings(); got != limits.Defaults() {
+		t.Errorf("the flags say %+v, the package %+v", got, limits.Defaults())
+	}
+	for _, arg := range []string{"--max-tables=-1", "--memory-budget=1000", "--memory-budget=-1"} {
+		if _, err := parser.Parse([]string{"serve", arg}); err == nil {
+			t.Errorf("%s is taken", arg)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/limits"
 	"github.com/zangtable/zangtable/internal/server"
 )
 
@@ -34,7 +35,7 @@ type quickstart struct {
 func (q *quickstart) Run(p *program) error {
 	began := time.Now()
 	log := p.logger(slog.LevelWarn)
-	app, err := server.Open(q.Data, server.Settings{}, log)
+	app, err := server.Open(q.Data, server.Settings{Limits: limits.Defaults()}, log)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"strings"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/limits"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
@@ -54,6 +56,14 @@ type Config struct {
 	// BodyTimeout is how long a client may take for each 64 KiB of a body; 10
 	// seconds when zero.
 	BodyTimeout time.Duration
+
+	// Limits are what one token, project or address can take of the server; nil is
+	// no limits.
+	Limits *limits.Limits
+
+	// ClientAddress returns where a request comes from; nil is the address of
+	// whoever has connected.
+	ClientAddress func(*http.Request) netip.Addr
 
 	// Heartbeat is how often a stream of events shows that it goes on; 15 seconds
 	// when zero.
@@ -89,6 +99,12 @@ func newEdge(config Config, list []*endpoint) *edge {
 	}
 	e.BodyTimeout = cmp.Or(config.BodyTimeout, 10*time.Second)
 	e.Heartbeat = cmp.Or(e.Heartbeat, 15*time.Second)
+	if e.Limits == nil {
+		e.Limits = limits.New(limits.Settings{}, nil)
+	}
+	if e.ClientAddress == nil {
+		e.ClientAddress = peerAddress
+	}
 	for _, ep := range withDocument(config.Version, list) {
 		e.mux.Handle(ep.method+" "+ep.path, ep)
 	}
@@ -104,12 +120,14 @@ type call struct {
 	id        string
 	operation *Operation
 	keyed     *keyed // nil without an Idempotency-Key
+	leave     func() // ends the call that was let in
 	streaming bool   // a file or events are under way: the answer can only be cut off
 }
 
 // ServeHTTP is the life of a request.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{edge: e, w: w, r: r, id: e.newID("req_")}
+	c := &call{edge: e, w: w, r: r, id: e.newID("req_"), leave: func() {}}
+	defer func() { c.leave() }()
 	w.Header().Set("X-Request-Id", c.id)
 	if len(r.TransferEncoding) > 0 {
 		// It may have had a Content-Length too, which a proxy in front may have
@@ -137,6 +155,9 @@ func (c *call) run() (any, error) {
 	}
 	if ws != nil {
 		defer ws.Close() // before the answer is sent: a slow client keeps no project open
+		if err := c.admit(ws); err != nil {
+			return nil, err
+		}
 	}
 	c.join(ws)
 	if !c.ep.access.permits(ws) {
@@ -205,8 +226,11 @@ func (c *call) enterWith(slug string) (*Workspace, error) {
 		return nil, problem.New(problem.CodeMissingAuthorization, "The request needs the header Authorization: Bearer <token>.")
 	}
 	ws, err := c.enter(c.r.Context(), slug, secret)
-	if err == nil {
+	switch {
+	case err == nil:
 		c.Admitted()
+	case problem.Is(err, problem.CodeInvalidToken):
+		err = c.countWrongToken(err)
 	}
 	return ws, err
 }
@@ -275,12 +299,12 @@ func runIDOf(ctx context.Context) *string {
 // gone, and its leaving is not a fault of the server.
 func (c *call) fail(err error) {
 	if c.r.Context().Err() != nil && !isProblem(err) {
-		c.Log.Info("client gone", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path)
+		c.Log.Info("client gone", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path)
 		return
 	}
 	p := problem.From(storage.Explain(err))
 	if p.Code.Status() >= 500 {
-		c.Log.Error("request failed", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path, "code", p.Code, "error", err)
+		c.Log.Error("request failed", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path, "code", p.Code, "error", err)
 	}
 	status := p.Code.Status()
 	if other := (*otherStatus)(nil); errors.As(err, &other) {
@@ -307,7 +331,7 @@ func (c *call) rescue() {
 	if cause == http.ErrAbortHandler {
 		panic(cause)
 	}
-	c.Log.Error("panic", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	c.Log.Error("panic", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	if c.streaming {
 		panic(http.ErrAbortHandler)
 	}

@@ -24,6 +24,7 @@ type endpoint struct {
 	bodyLimit    int64          // bytes
 	keyUse       keyUse
 	uploads      bool         // one of the routes of the protocol for resumable uploads
+	streams      bool         // its answer is a stream of events
 	media        string       // of a body that the handler reads itself; "" for any
 	form         reflect.Type // of the options in a form beside such a body; nil for none
 	in, out      reflect.Type
@@ -118,6 +119,7 @@ func route[In, Out any](method, path, id, summary string, access access, handler
 		status: http.StatusOK, bodyLimit: 1 << 20,
 		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
 	}
+	_, ep.streams = any(*new(Out)).(follows)
 	for _, o := range options {
 		o(ep)
 	}

@@ -260,7 +260,7 @@ func (ep *endpoint) failures() map[string]*huma.Response {
 func (ep *endpoint) allCodes() []problem.Code {
 	codes := append(slices.Clone(ep.codes), problem.CodeValidationFailed, problem.CodeInternal)
 	if !ep.access.open {
-		codes = append(codes, problem.CodeMissingAuthorization, problem.CodeInvalidToken, problem.CodeBusy)
+		codes = append(codes, problem.CodeMissingAuthorization, problem.CodeInvalidToken, problem.CodeRateLimited, problem.CodeBusy)
 	}
 	if ep.access.scope != "" {
 		codes = append(codes, problem.CodePermissionDenied)

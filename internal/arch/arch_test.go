@@ -25,6 +25,7 @@ var levels = map[string]int{
 	"internal/sqlite":     0,
 	"internal/disk":       1,
 	"internal/storage":    1,
+	"internal/limits":     1,
 	"internal/format":     1,
 	"internal/jobs":       2,
 	"internal/projectdb":  2,

@@ -55,9 +55,10 @@ CREATE INDEX _receipts_by_age ON _receipts (created_at);
 // DB is the database of one project. Its methods may be called from many
 // goroutines.
 type DB struct {
-	sql   *sqlite.DB
-	now   func() time.Time
-	known atomic.Pointer[catalogue] // the newest catalogue read
+	sql       *sqlite.DB
+	now       func() time.Time
+	maxTables int                       // 0 means no limit
+	known     atomic.Pointer[catalogue] // the newest catalogue read
 }
 
 func openDB(path string, options DirOptions) (*DB, error) {
@@ -74,7 +75,7 @@ func openDB(path string, options DirOptions) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{sql: sql, now: options.Now}, nil
+	return &DB{sql: sql, now: options.Now, maxTables: options.MaxTables}, nil
 }
 
 func (db *DB) close() error { return db.sql.Close() }

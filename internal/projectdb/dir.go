@@ -35,9 +35,10 @@ type Dir struct {
 
 // DirOptions say how project databases are opened.
 type DirOptions struct {
-	MaxOpen int              // most databases kept open while idle; 0 means 256
-	Relaxed bool             // synchronous=NORMAL, see sqlite.Options
-	Now     func() time.Time // nil means time.Now
+	MaxOpen   int              // most databases kept open while idle; 0 means 256
+	MaxTables int              // most tables of a project; 0 means no limit
+	Relaxed   bool             // synchronous=NORMAL, see sqlite.Options
+	Now       func() time.Time // nil means time.Now
 }
 
 // lease is one open database and how many use it.

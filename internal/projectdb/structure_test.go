@@ -419,3 +419,34 @@ func TestOwnTables(t *testing.T) {
 		t.Errorf("the project has %v, the list %v", tables, own)
 	}
 }
+
+// TestTablesOfAProjectAreBounded makes tables until no more fit, and again after
+// one was deleted, when the ids are above the limit.
+func TestTablesOfAProjectAreBounded(t *testing.T) {
+	dir := openDir(t, 1, DirOptions{MaxTables: 4}) // contacts is one of them
+	db, release, err := dir.Lease(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	add := func(name string) error {
+		_, err := db.CreateTable(ctx, NewTable{Name: name})
+		return err
+	}
+	for round := range 3 {
+		for _, name := range []string{"a", "b", "c"} {
+			if err := add(name); err != nil && !(round > 0 && name != "c") {
+				t.Fatalf("round %d: table %s: %v", round, name, err)
+			}
+		}
+		if err := add("d"); !problem.Is(err, problem.CodeConflict) || !strings.Contains(err.Error(), "4 tables") {
+			t.Errorf("round %d: a fourth table: %v", round, err)
+		}
+		if tables, err := db.Tables(ctx); err != nil || len(tables) != 4 {
+			t.Errorf("round %d: %d tables, %v", round, len(tables), err)
+		}
+		if _, err := db.DeleteTable(ctx, "c"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

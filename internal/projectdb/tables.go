@@ -146,6 +146,9 @@ func (db *DB) makeTable(c *sqlite.Conn, t Table) (Table, error) {
 		return t, err
 	}
 	t.ID = c.LastInsertRowID()
+	if err := db.refuseMoreTables(c, t.ID); err != nil {
+		return t, err
+	}
 	for _, column := range t.Columns {
 		if err := insertColumnEntry(c, t.ID, column.Name, now); err != nil {
 			return t, err
@@ -156,6 +159,19 @@ func (db *DB) makeTable(c *sqlite.Conn, t Table) (Table, error) {
 		return t, err
 	}
 	return *created, nil
+}
+
+// refuseMoreTables fails when the newest table is one too many. Ids are never
+// used again, so that tables need counting only when the newest id is large.
+func (db *DB) refuseMoreTables(c *sqlite.Conn, newest int64) error {
+	if db.maxTables == 0 || newest <= int64(db.maxTables) {
+		return nil
+	}
+	n, err := c.Int("SELECT count(*) FROM _tables")
+	if err == nil && n > int64(db.maxTables) {
+		err = problem.New(problem.CodeConflict, "The project has %d tables, as many as it may have: delete one that is not needed.", db.maxTables)
+	}
+	return err
 }
 
 func insertColumnEntry(c *sqlite.Conn, tableID int64, name, now string) error {

@@ -236,6 +236,9 @@ func (r *Registry) checkOrder(ctx context.Context, account int64, order NewProje
 	if err != nil {
 		return err
 	}
+	if most := r.options.MaxTokens; most > 0 && len(order.Tokens) > most {
+		faults.Add("project_api_tokens", "must be at most %d tokens", most)
+	}
 	for i, token := range order.Tokens {
 		field := indexed("project_api_tokens", i)
 		checkLabel(&faults, field+".token_name", defaultName(token.Name))

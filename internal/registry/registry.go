@@ -89,6 +89,8 @@ type Options struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Random io.Reader
+	// MaxTokens is how many tokens a project can have; 0 means no limit.
+	MaxTokens int
 	// Forget removes what others keep of a project that is being deleted. It may
 	// be called again for the same project.
 	Forget func(ctx context.Context, projectID int64) error

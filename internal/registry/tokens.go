@@ -144,6 +144,9 @@ func (ws *Workspace) mint(ctx context.Context, token Token, request TokenRequest
 				return err
 			}
 		}
+		if err := r.makeRoomForToken(c, ws.Project.ID); err != nil {
+			return err
+		}
 		minted, err = insertToken(c, token, secret, names)
 		return err
 	})
@@ -302,6 +305,32 @@ func (ws *Workspace) revokePrevious(c *sqlite.Conn) error {
 
 func (ws *Workspace) revokeRow(c *sqlite.Conn, id int64) error {
 	return c.Exec("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", timestamp(ws.registry.options.Now()), id)
+}
+
+// makeRoomForToken keeps a project below its limit of tokens. Those that are
+// revoked or expired make room, the oldest first.
+func (r *Registry) makeRoomForToken(c *sqlite.Conn, projectID int64) error {
+	most := int64(r.options.MaxTokens)
+	if most == 0 {
+		return nil
+	}
+	const count = "SELECT count(*) FROM tokens WHERE project_id = ?"
+	n, err := c.Int(count, projectID)
+	if err != nil || n < most {
+		return err
+	}
+	err = c.Exec(`
+		DELETE FROM tokens WHERE id IN (
+			SELECT id FROM tokens
+			WHERE project_id = ? AND (revoked_at IS NOT NULL OR expires_at <= ?)
+			ORDER BY id LIMIT ?)`, projectID, timestamp(r.options.Now()), n-most+1)
+	if err != nil {
+		return fmt.Errorf("remove dead tokens: %w", err)
+	}
+	if n, err = c.Int(count, projectID); err == nil && n >= most {
+		err = problem.New(problem.CodeConflict, "The project has %d valid tokens, as many as it may have: revoke those that are not needed.", n)
+	}
+	return err
 }
 
 // insertToken stores a token; scopeNames are its scopes as a client sees them.

@@ -613,3 +613,38 @@ func BenchmarkAuthenticate(b *testing.B) {
 		ws.Close()
 	}
 }
+
+// TestTokensOfAProjectAreBounded mints until no more fit. Dead tokens make room,
+// the oldest first; valid ones never do.
+func TestTokensOfAProjectAreBounded(t *testing.T) {
+	h := open(t)
+	h.Registry.options.MaxTokens = 5
+	ws, other := h.project(t, "shop"), h.project(t, "other")
+	soon := h.clock.Now().Add(time.Minute)
+	ws.mustMint(t, TokenRequest{ExpiresAt: &soon})
+	revoked := ws.mustMint(t, TokenRequest{})
+	valid := ws.mustMint(t, TokenRequest{})
+	if err := ws.Revoke(t.Context(), revoked.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.Add(time.Hour)
+	for range 4 { // two fit, and two take the places of the dead
+		ws.mustMint(t, TokenRequest{})
+	}
+	_, err := ws.Mint(t.Context(), TokenRequest{})
+	if !problem.Is(err, problem.CodeConflict) || !strings.Contains(err.Error(), "5 valid tokens") {
+		t.Errorf("a sixth token: %v", err)
+	}
+	tokens, err := ws.Tokens(t.Context())
+	if err != nil || len(tokens) != 5 || tokens[4].ID != valid.ID {
+		t.Errorf("%d tokens are left, %v; the oldest is %+v", len(tokens), err, tokens[len(tokens)-1])
+	}
+	other.mustMint(t, TokenRequest{})
+	if minted, err := ws.Mint(t.Context(), TokenRequest{RevokePrevious: true}); err != nil || minted.ID <= valid.ID {
+		t.Errorf("a token in place of the others: %+v, %v", minted, err)
+	}
+	order := NewProject{Slug: "many", Name: "Many", Tokens: make([]NewToken, 6)}
+	if _, err := h.CreateProject(t.Context(), order, nil); !problem.Is(err, problem.CodeValidationFailed) {
+		t.Errorf("a project with six tokens: %v", err)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/journal"
+	"github.com/zangtable/zangtable/internal/limits"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
@@ -32,6 +33,8 @@ type App struct {
 	Rehearsals *rehearsal.Stage
 	Journal    *journal.Journal
 
+	limits     *limits.Limits
+	conns      connections
 	folder     string
 	settings   Settings
 	quarantine *jobs.Quarantine
@@ -46,6 +49,8 @@ var ErrInUse = errors.New("the data folder is in use by another zangtable proces
 // Settings are what an operator can choose.
 type Settings struct {
 	ImportMaxBytes int64 // of one upload; 0 means that of package imports
+
+	Limits limits.Settings // of what clients can take; none when zero
 
 	// How long exports are kept, how many of a project and how many bytes of them,
 	// and where; see export.Config.
@@ -70,7 +75,7 @@ func Open(folder string, settings Settings, log *slog.Logger) (*App, error) {
 	if err := sqlite.CheckVersion(); err != nil {
 		return nil, err
 	}
-	app := &App{folder: folder, settings: settings, log: log, quarantine: jobs.NewQuarantine()}
+	app := &App{limits: limits.New(settings.Limits, nil), folder: folder, settings: settings, log: log, quarantine: jobs.NewQuarantine()}
 	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, app.Close())
@@ -96,7 +101,7 @@ func (app *App) takeFolder() error {
 }
 
 func (app *App) openProjects() (err error) {
-	app.Projects, err = projectdb.OpenDir(app.path("projects"), projectdb.DirOptions{})
+	app.Projects, err = projectdb.OpenDir(app.path("projects"), projectdb.DirOptions{MaxTables: app.settings.Limits.TablesPerProject})
 	if err != nil {
 		return err
 	}
@@ -105,7 +110,9 @@ func (app *App) openProjects() (err error) {
 }
 
 func (app *App) openRegistry() (err error) {
-	app.Registry, err = registry.Open(app.path("server.db"), app.Projects, registry.Options{Log: app.log, Forget: app.forget})
+	app.Registry, err = registry.Open(app.path("server.db"), app.Projects, registry.Options{
+		Log: app.log, Forget: app.forget, MaxTokens: app.settings.Limits.TokensPerProject,
+	})
 	if err != nil {
 		return err
 	}

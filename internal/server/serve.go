@@ -50,7 +50,7 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	debug.FreeOSMemory()
 	app.log.Info("listening", "url", "http://"+listener.Addr().String())
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(listener) }()
+	go func() { failed <- srv.Serve(app.connections(srv, listener)) }()
 	select {
 	case err := <-failed:
 		return err
@@ -82,6 +82,7 @@ func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
 		Rehearsals: app.Rehearsals,
 		Join:       app.join,
 		Admitted:   app.Exports.NoteRequest,
+		Limits:     app.limits,
 		Log:        app.log,
 		Now:        time.Now,
 		Random:     rand.Reader,

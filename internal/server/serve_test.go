@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/limits"
 )
 
 // running is a server at work on the example project.
@@ -26,9 +27,9 @@ type running struct {
 }
 
 // start runs a server; the test stops it and takes what it says in the end.
-func start(t *testing.T) *running {
+func start(t *testing.T, settings ...Settings) *running {
 	t.Helper()
-	app, err := Open(t.TempDir(), Settings{}, slog.New(slog.DiscardHandler))
+	app, err := Open(t.TempDir(), append(settings, Settings{Limits: limits.Defaults()})[0], slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

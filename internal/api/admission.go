@@ -1,0 +1,72 @@
+package api
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"net/netip"
+
+	"github.com/zangtable/zangtable/internal/limits"
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// rateName is the name of the one rate that the headers RateLimit-Policy and
+// RateLimit tell of.
+const rateName = `"token"`
+
+// peerAddress returns the address of whoever has connected.
+func peerAddress(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{} // no socket, as in tests
+	}
+	return peer.Addr()
+}
+
+// admit lets a call with a valid token in, when its token and its project have
+// room for one more. leave ends it.
+func (c *call) admit(ws *Workspace) error {
+	project, token := ws.Project.ID, ws.Token.ID
+	if err := c.countCall(token); err != nil {
+		return err
+	}
+	if c.ep.streams {
+		if !c.Limits.Streams.TryEnter(token) {
+			return problem.New(problem.CodeRateLimited, "This token has %d streams of events open, as many as it may have: close one.", c.Limits.Settings.StreamsPerToken).Retry(limits.RetryStream)
+		}
+		c.leave = func() { c.Limits.Streams.Leave(token) }
+		return nil
+	}
+	if err := c.Limits.Calls.Enter(c.r.Context(), project, token); err != nil {
+		return err
+	}
+	c.leave = func() { c.Limits.Calls.Leave(project, token) }
+	return nil
+}
+
+// countCall counts the call to the rate of its token, if there is one, and tells
+// the client how it stands.
+func (c *call) countCall(token int64) error {
+	if c.Limits.TokenRate == nil {
+		return nil
+	}
+	s := c.Limits.TokenRate.Use(token)
+	header := c.w.Header()
+	header.Set("RateLimit-Policy", fmt.Sprintf("%s;q=%d;w=1", rateName, c.Limits.TokenRate.Burst()))
+	header.Set("RateLimit", fmt.Sprintf("%s;r=%d;t=%d", rateName, s.Remaining, int(math.Ceil(s.Reset.Seconds()))))
+	if s.Allowed {
+		return nil
+	}
+	return problem.New(problem.CodeRateLimited, "This token may make %d calls a second.", c.Limits.Settings.TokenRate).Retry(s.Retry)
+}
+
+// countWrongToken counts a token that opens nothing to the address that it came
+// from. Valid tokens are looked up before, so they are never refused for the
+// failures of others.
+func (c *call) countWrongToken(err error) error {
+	s := c.Limits.WrongTokens.Use(limits.AddressKey(c.ClientAddress(c.r)))
+	if s.Allowed {
+		return err
+	}
+	return problem.New(problem.CodeRateLimited, "Too many wrong tokens have come from your address.").Retry(s.Retry)
+}

@@ -1,0 +1,163 @@
+package limits
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// Budget is the memory for the bodies and answers of all calls together. One
+// project can have a quarter of it, or MinBudget, so that it leaves room for
+// others.
+type Budget struct {
+	max, share int64 // 0: no limit
+
+	mu      sync.Mutex
+	used    int64
+	shares  map[int64]int64
+	waiting []*wish // first come, first served
+}
+
+// MinBudget is the least that a budget can be: room for the largest body and its
+// answer.
+const MinBudget = 128 << 20
+
+// NewBudget returns a budget of so many bytes. 0 means no limit; what is used is
+// counted all the same.
+func NewBudget(size int64) *Budget {
+	share := max(size/4, min(size, MinBudget))
+	return &Budget{max: size, share: share, shares: map[int64]int64{}}
+}
+
+// wish is a call that waits for a part of the budget.
+type wish struct {
+	project, bytes int64
+	granted        chan struct{}
+}
+
+// Used returns how many bytes are taken.
+func (b *Budget) Used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
+// Max returns the size of the budget, 0 when there is no limit.
+func (b *Budget) Max() int64 { return b.max }
+
+// Part is what one call has taken of the budget. It is used by one goroutine.
+type Part struct {
+	budget         *Budget
+	project, bytes int64
+}
+
+// Part returns an empty part for a call of the project.
+func (b *Budget) Part(projectID int64) Part { return Part{budget: b, project: projectID} }
+
+// Take takes more bytes, or returns busy when there are none.
+func (p *Part) Take(bytes int64) error {
+	b := p.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.fits(p.project, bytes) {
+		return noMemory()
+	}
+	b.grant(p.project, bytes)
+	p.bytes += bytes
+	return nil
+}
+
+// Await takes more bytes and waits for them a while. A call that holds some
+// already must not wait: two could wait for each other.
+func (p *Part) Await(ctx context.Context, bytes int64, patience time.Duration) error {
+	b := p.budget
+	b.mu.Lock()
+	if b.fits(p.project, bytes) {
+		b.grant(p.project, bytes)
+		b.mu.Unlock()
+		p.bytes += bytes
+		return nil
+	}
+	w := &wish{p.project, bytes, make(chan struct{})}
+	b.waiting = append(b.waiting, w)
+	b.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-w.granted:
+	case <-timer.C:
+		if b.withdraw(w) {
+			return noMemory()
+		}
+	case <-ctx.Done():
+		if b.withdraw(w) {
+			return ctx.Err()
+		}
+	}
+	p.bytes += bytes
+	return nil
+}
+
+func noMemory() error {
+	return problem.New(problem.CodeBusy, "Too many large bodies and answers are under way now.").Retry(time.Second)
+}
+
+// Release gives everything back.
+func (p *Part) Release() {
+	p.Shrink(0)
+}
+
+// Shrink gives back what is above so many bytes.
+func (p *Part) Shrink(bytes int64) {
+	if p.bytes <= bytes {
+		return
+	}
+	b := p.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.grant(p.project, bytes-p.bytes)
+	p.bytes = bytes
+	b.serve()
+}
+
+// Held returns how many bytes the part has.
+func (p *Part) Held() int64 { return p.bytes }
+
+func (b *Budget) fits(project, bytes int64) bool {
+	return b.max == 0 || b.used+bytes <= b.max && b.shares[project]+bytes <= b.share
+}
+
+func (b *Budget) grant(project, bytes int64) {
+	b.used += bytes
+	if b.shares[project] += bytes; b.shares[project] == 0 {
+		delete(b.shares, project)
+	}
+}
+
+// serve grants the wishes that fit now, in the order in which they came. One that
+// does not fit lets others pass: it may only wait for the share of its project.
+func (b *Budget) serve() {
+	b.waiting = slices.DeleteFunc(b.waiting, func(w *wish) bool {
+		if !b.fits(w.project, w.bytes) {
+			return false
+		}
+		b.grant(w.project, w.bytes)
+		close(w.granted)
+		return true
+	})
+}
+
+// withdraw takes back a wish. It reports false when it was granted already.
+func (b *Budget) withdraw(w *wish) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.Index(b.waiting, w)
+	if i < 0 {
+		return false
+	}
+	b.waiting = slices.Delete(b.waiting, i, i+1)
+	return true
+}

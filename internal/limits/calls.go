@@ -1,0 +1,77 @@
+package limits
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// patience is how long a call beyond a limit waits for another to end.
+const patience = time.Second
+
+// Calls bounds the calls of a token and of a project that run at once.
+type Calls struct {
+	perToken, perProject int
+	tokens, projects     *Gate[int64]
+	running              atomic.Int64
+}
+
+// NewCalls returns the bounds for calls. 0 means no limit.
+func NewCalls(perToken, perProject int) *Calls {
+	return &Calls{
+		perToken: perToken, perProject: perProject,
+		tokens: NewGate[int64](perToken), projects: NewGate[int64](perProject),
+	}
+}
+
+// Enter begins a call, which Leave ends. A call beyond a limit waits a moment;
+// then it is rate_limited.
+func (c *Calls) Enter(ctx context.Context, projectID, tokenID int64) error {
+	if !c.tryEnter(projectID, tokenID) {
+		if err := c.wait(ctx, projectID, tokenID); err != nil {
+			return err
+		}
+	}
+	c.running.Add(1)
+	return nil
+}
+
+func (c *Calls) tryEnter(projectID, tokenID int64) bool {
+	if !c.tokens.TryEnter(tokenID) {
+		return false
+	}
+	if !c.projects.TryEnter(projectID) {
+		c.tokens.Leave(tokenID)
+		return false
+	}
+	return true
+}
+
+func (c *Calls) wait(ctx context.Context, projectID, tokenID int64) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if !c.tokens.Enter(ctx, tokenID) {
+		return tooMany("This token has %d calls running, as many as it may have: wait until one has ended.", c.perToken)
+	}
+	if !c.projects.Enter(ctx, projectID) {
+		c.tokens.Leave(tokenID)
+		return tooMany("The project has %d calls running, as many as it may have: wait until one has ended.", c.perProject)
+	}
+	return nil
+}
+
+func tooMany(format string, args ...any) error {
+	return problem.New(problem.CodeRateLimited, format, args...).Retry(time.Second)
+}
+
+// Leave ends a call.
+func (c *Calls) Leave(projectID, tokenID int64) {
+	c.running.Add(-1)
+	c.projects.Leave(projectID)
+	c.tokens.Leave(tokenID)
+}
+
+// Running returns how many calls run.
+func (c *Calls) Running() int { return int(c.running.Load()) }
