@@ -2,7 +2,11 @@
 
 package disk
 
-import "golang.org/x/sys/unix"
+import (
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
 
 // Space returns how many bytes are free on the disk of a folder, and how many it
 // has.
@@ -13,4 +17,29 @@ func Space(folder string) (free, total int64, err error) {
 	}
 	block := int64(s.Bsize)
 	return int64(s.Bavail) * block, int64(s.Blocks) * block, nil
+}
+
+// Accessible fails when the process may not read and write a file. It does not
+// open the file.
+func Accessible(path string) error {
+	if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil {
+		return &fs.PathError{Op: "access", Path: path, Err: err}
+	}
+	return nil
+}
+
+// MaxFiles raises how many files the process may have open as far as the system
+// lets it, and returns that number; 0 when it has no limit that is known.
+func MaxFiles() int64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	if limit.Cur < limit.Max {
+		raised := unix.Rlimit{Cur: limit.Max, Max: limit.Max}
+		if unix.Setrlimit(unix.RLIMIT_NOFILE, &raised) == nil {
+			limit = raised
+		}
+	}
+	return int64(min(uint64(limit.Cur), 1<<31))
 }

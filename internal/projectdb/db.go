@@ -65,6 +65,8 @@ func openDB(path string, options DirOptions) (*DB, error) {
 	sql, err := sqlite.Open(path, sqlite.Options{
 		Schema:  schema,
 		Relaxed: options.Relaxed,
+		Files:   options.files,
+		Trouble: func(err error) { options.Log.Error("a project's database", "error", err) },
 		BeforeCommit: func(c *sqlite.Conn) error {
 			if err := sweepReceipts(c, options.Now()); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/disk"
@@ -35,10 +35,16 @@ type Dir struct {
 
 // DirOptions say how project databases are opened.
 type DirOptions struct {
-	MaxOpen   int              // most databases kept open while idle; 0 means 256
-	MaxTables int              // most tables of a project; 0 means no limit
-	Relaxed   bool             // synchronous=NORMAL, see sqlite.Options
-	Now       func() time.Time // nil means time.Now
+	MaxOpen   int // most databases kept open while idle; 0 means 256
+	MaxTables int // most tables of a project; 0 means no limit
+	// MaxFiles is how many file descriptors databases may use before idle ones are
+	// closed; 0 means no bound.
+	MaxFiles int64
+	Log      *slog.Logger     // nil for none
+	Relaxed  bool             // synchronous=NORMAL, see sqlite.Options
+	Now      func() time.Time // nil means time.Now
+
+	files *sqlite.Files // set by OpenDir
 }
 
 // lease is one open database and how many use it.
@@ -60,10 +66,15 @@ func OpenDir(folder string, options DirOptions) (*Dir, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder of projects: %w", err)
 	}
-	return &Dir{folder: folder, options: options, open: map[int64]*lease{}, building: map[int64]bool{}}, nil
+	d := &Dir{folder: folder, options: options, open: map[int64]*lease{}, building: map[int64]bool{}}
+	d.options.files = &sqlite.Files{Max: options.MaxFiles, Spare: d.spare}
+	return d, nil
 }
 
 // path returns where the database of a project lies.
@@ -192,34 +203,32 @@ func errBeingDeleted() error {
 
 func (d *Dir) openExisting(id int64) (*DB, error) {
 	path := d.path(id)
-	info, err := os.Stat(path)
-	if err == nil && (!info.Mode().IsRegular() || info.Size() == 0) {
-		err = fmt.Errorf("%s is not a database file", path)
-	}
+	err := checkFileOf(path)
 	if err == nil {
 		var db *DB
 		if db, err = openDB(path, d.options); err == nil {
 			return db, nil
 		}
 	}
-	if isBusy(path, err) {
-		return nil, problem.New(problem.CodeBusy, "The project's database cannot be opened now.").Retry(time.Second).Because(err)
+	// Only what is known to be wrong with the file itself is damage: a full disk, a
+	// disk that cannot be read and too many open files pass.
+	if explained := storage.Explain(err); problem.Is(explained, problem.CodeBusy) || problem.Is(explained, problem.CodeStorageFull) {
+		return nil, explained
 	}
 	return nil, damaged(err)
 }
 
-// isBusy reports whether a database could not be opened because another program
-// holds its lock or no file descriptor is left.
-func isBusy(path string, err error) bool {
-	if !sqlite.CannotOpen(err) {
-		return sqlite.FaultOf(err) == sqlite.Busy
+// checkFileOf fails when there can be no database at path. It does not open the
+// file: to close it again could drop the locks of whoever has it open.
+func checkFileOf(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular() || info.Size() == 0:
+		return fmt.Errorf("%s is not a database file", path)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
-	}
-	f.Close()
-	return true // by now there is one
+	return disk.Accessible(path)
 }
 
 // leave takes a user off a lease. A database that could not be opened is
@@ -246,20 +255,45 @@ func (d *Dir) leave(id int64, l *lease) {
 func (d *Dir) takeSurplus() []*DB {
 	var surplus []*DB
 	for len(d.open) > d.options.MaxOpen {
-		var oldest int64
-		var found *lease
-		for id, l := range d.open {
-			if l.users == 0 && !l.remove && (found == nil || l.used.Before(found.used)) {
-				oldest, found = id, l
-			}
-		}
-		if found == nil {
+		db := d.takeIdlest()
+		if db == nil {
 			break
 		}
-		delete(d.open, oldest)
-		surplus = append(surplus, found.db)
+		surplus = append(surplus, db)
 	}
 	return surplus
+}
+
+// takeIdlest takes the database out of the list that nobody has used for
+// longest; nil when all are in use.
+func (d *Dir) takeIdlest() *DB {
+	var oldest int64
+	var found *lease
+	for id, l := range d.open {
+		if l.users == 0 && !l.remove && (found == nil || l.used.Before(found.used)) {
+			oldest, found = id, l
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	delete(d.open, oldest)
+	return found.db
+}
+
+// spare closes the database that nobody has used for longest, so that its files
+// can be opened elsewhere. It reports whether there was one.
+func (d *Dir) spare() bool {
+	d.mu.Lock()
+	db := d.takeIdlest()
+	d.closing.Add(1)
+	d.mu.Unlock()
+	defer d.closing.Done()
+	if db == nil {
+		return false
+	}
+	closeAll([]*DB{db})
+	return true
 }
 
 // closeAll closes databases. One that somebody else has closed is no fault.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/jobs"
@@ -101,7 +102,11 @@ func (app *App) takeFolder() error {
 }
 
 func (app *App) openProjects() (err error) {
-	app.Projects, err = projectdb.OpenDir(app.path("projects"), projectdb.DirOptions{MaxTables: app.settings.Limits.TablesPerProject})
+	app.Projects, err = projectdb.OpenDir(app.path("projects"), projectdb.DirOptions{
+		MaxTables: app.settings.Limits.TablesPerProject,
+		MaxFiles:  disk.MaxFiles() / 2,
+		Log:       app.log,
+	})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ type Conn struct {
 	held          []byte              // see hold: memory of the library
 	stopReadAhead func()              // of one that belongs to a snapshot
 	matcher       *matcher            // of LikeFunction
+	files         *Files              // that it counts in; nil for none
+	generation    uint64              // of the connections of its DB: see renew
 }
 
 type idleStmt struct {
@@ -45,6 +47,7 @@ var pragmas = [...]string{
 // openConn opens path and sets the pragmas. flags must say read-only or
 // read-write.
 func openConn(path string, flags zs.OpenFlags, extra ...string) (*Conn, error) {
+	lockByDescription()
 	c, err := zs.OpenConn(path, flags)
 	if err != nil {
 		return nil, err
@@ -102,6 +105,7 @@ func (c *Conn) Close() error {
 		idle.stmt.Finalize()
 	}
 	c.idle = nil
+	c.files.count(-filesPerConn)
 	return errors.Join(c.makeRoom(0), c.c.Close())
 }
 

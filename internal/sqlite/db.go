@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
+	"sync/atomic"
 
 	zs "zombiezen.com/go/sqlite"
 )
@@ -26,6 +26,11 @@ type Options struct {
 	Relaxed bool
 	// BeforeCommit runs in every write transaction, just before it commits.
 	BeforeCommit func(*Conn) error
+	// Files is what the connections count in; nil for none.
+	Files *Files
+	// Trouble is told of failures that the database recovers from by itself; nil
+	// for nobody.
+	Trouble func(error)
 }
 
 // DB is one database file: a single writer and several readers.
@@ -38,6 +43,8 @@ type DB struct {
 	group   group
 	closed  chan struct{}
 	closing sync.Once
+
+	generation atomic.Uint64 // of connections: those of an older one are not used any more
 }
 
 // ErrClosed is returned by a DB that has been closed.
@@ -46,20 +53,8 @@ var ErrClosed = errors.New("the database is closed")
 // Open opens the database file, creates it when missing, and brings it to the
 // newest form of its schema.
 func Open(path string, options Options) (*DB, error) {
-	synchronous := "PRAGMA synchronous = FULL"
-	if options.Relaxed {
-		synchronous = "PRAGMA synchronous = NORMAL"
-	}
 	if options.Readers == 0 {
 		options.Readers = 4
-	}
-	writer, err := openConn(path, zs.OpenReadWrite|zs.OpenCreate)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if err := writer.adopt(options.Schema, "PRAGMA journal_mode = WAL", synchronous, fmt.Sprintf("PRAGMA journal_size_limit = %d", maxLog)); err != nil {
-		writer.Close()
-		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	db := &DB{
 		path:    path,
@@ -69,6 +64,11 @@ func Open(path string, options Options) (*DB, error) {
 		guarded: make(chan *Conn, maxGuarded),
 		closed:  make(chan struct{}),
 	}
+	writer, err := db.openWriter(zs.OpenReadWrite | zs.OpenCreate)
+	if err != nil {
+		return nil, err
+	}
+	db.options.Files.count(1) // the shared memory
 	db.writer <- writer
 	for _, pool := range []chan *Conn{db.readers, db.guarded} {
 		for range cap(pool) {
@@ -187,7 +187,10 @@ func (db *DB) close() error {
 		}
 	}
 	// The last connection to close checkpoints and removes the log.
-	errs = append(errs, (<-db.writer).Close())
+	if c := <-db.writer; c != nil {
+		errs = append(errs, c.Close())
+	}
+	db.options.Files.count(-1)
 	return errors.Join(errs...)
 }
 
@@ -211,8 +214,11 @@ func (db *DB) lease(ctx context.Context, pool chan *Conn) (*Conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case c := <-pool:
-		if c != nil {
+		if c != nil && c.generation == db.generation.Load() {
 			return c, nil
+		}
+		if c != nil {
+			_ = c.Close() // after a failed sync nothing is expected of it
 		}
 		c, err := db.openReader()
 		if err != nil {
@@ -222,14 +228,6 @@ func (db *DB) lease(ctx context.Context, pool chan *Conn) (*Conn, error) {
 	}
 }
 
-func (db *DB) openReader() (*Conn, error) {
-	c, err := openConn(db.path, zs.OpenReadOnly, "PRAGMA query_only = ON")
-	if err != nil {
-		return nil, fmt.Errorf("open %s for reading: %w", db.path, err)
-	}
-	return c, nil
-}
-
 func (db *DB) leaseWriter(ctx context.Context) (*Conn, error) {
 	select {
 	case <-db.closed:
@@ -237,19 +235,8 @@ func (db *DB) leaseWriter(ctx context.Context) (*Conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case c := <-db.writer:
-		return c, nil
+		return db.writerOf(c)
 	}
-}
-
-// returnWriter ends a lease after a transaction that may have been large.
-func (db *DB) returnWriter(c *Conn) {
-	if log, err := os.Stat(db.path + "-wal"); err == nil && log.Size() > maxLog {
-		// Readers of older states are not waited for: the next one tries again.
-		c.c.SetBusyTimeout(0)
-		_ = c.truncateLog()
-		c.c.SetBusyTimeout(busyTimeout)
-	}
-	db.writer <- c
 }
 
 // truncateLog moves the log into the database file and empties it, if nobody
@@ -258,24 +245,24 @@ func (c *Conn) truncateLog() error { return c.Exec("PRAGMA wal_checkpoint(TRUNCA
 
 // Exclusive runs fn in a write transaction of its own, for schema changes and
 // large bodies. The end of ctx interrupts it and nothing is changed.
-func (db *DB) Exclusive(ctx context.Context, fn func(*Conn) error) error {
+func (db *DB) Exclusive(ctx context.Context, fn func(*Conn) error) (err error) {
 	c, err := db.leaseWriter(ctx)
 	if err != nil {
 		return err
 	}
-	defer db.returnWriter(c)
+	defer func() { db.returnWriter(c, err) }()
 	defer c.bound(ctx)()
 	return db.commit(c, fn)
 }
 
 // Restructure is Exclusive for the rebuild of tables: foreign keys are not
 // enforced meanwhile, and checked as a whole before the commit.
-func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) error {
+func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) (err error) {
 	c, err := db.leaseWriter(ctx)
 	if err != nil {
 		return err
 	}
-	defer db.returnWriter(c)
+	defer func() { db.returnWriter(c, err) }()
 	// Inside a transaction this pragma is ignored.
 	if err := c.Exec("PRAGMA foreign_keys = OFF"); err != nil {
 		return err

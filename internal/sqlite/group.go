@@ -81,8 +81,28 @@ func (g *group) take() []*member {
 
 // commitWaiting commits for those who wait and hands the writer back.
 func (db *DB) commitWaiting(c *Conn) {
-	defer func() { db.writer <- c }()
-	db.commitGroup(c, db.group.take())
+	members := db.group.take()
+	c, err := db.writerOf(c)
+	if err != nil {
+		refuse(members, err)
+		return
+	}
+	defer func() {
+		if err != nil {
+			db.returnWriter(c, err)
+		} else {
+			db.writer <- c // small writes need not look at the log
+		}
+	}()
+	err = db.commitGroup(c, members)
+}
+
+// refuse answers members that are not carried out.
+func refuse(members []*member, err error) {
+	for _, m := range members {
+		m.err = err
+		close(m.done)
+	}
 }
 
 // abandon takes m out of the queue and returns why. A write that has begun is
@@ -102,22 +122,38 @@ func (db *DB) abandon(m *member, why error) error {
 }
 
 // commitGroup runs the members in one transaction. When something undoes the
-// whole of it, each runs again in a transaction of its own.
-func (db *DB) commitGroup(c *Conn, members []*member) {
-	if len(members) > 1 && db.commitTogether(c, members) {
-		return
+// whole of it, each runs again in a transaction of its own; but not after a sync
+// has failed, when nobody knows whether the transaction is on the disk. It
+// returns why the last of the transactions that failed did so.
+func (db *DB) commitGroup(c *Conn, members []*member) (failure error) {
+	if len(members) > 1 {
+		err := db.commitTogether(c, members)
+		if SyncFailed(err) {
+			refuse(members, err)
+		}
+		if err == nil || SyncFailed(err) {
+			return err
+		}
 	}
-	for _, m := range members {
-		m.err = db.commit(c, m.run)
+	for i, m := range members {
+		if m.err = db.commit(c, m.run); m.err != nil {
+			failure = m.err
+		}
 		close(m.done)
+		if SyncFailed(failure) {
+			refuse(members[i+1:], failure)
+			break
+		}
 	}
+	return failure
 }
 
 // errGroupLost says that the transaction of a group ended early, by a full
 // disk or a conflict clause that rolls back.
 var errGroupLost = errors.New("the shared transaction was rolled back")
 
-func (db *DB) commitTogether(c *Conn, members []*member) bool {
+// commitTogether answers the members when it succeeds.
+func (db *DB) commitTogether(c *Conn, members []*member) error {
 	err := db.commit(c, func(c *Conn) error {
 		for _, m := range members {
 			if m.err = c.Savepoint(func() error { return m.run(c) }); !c.inTransaction() {
@@ -127,12 +163,12 @@ func (db *DB) commitTogether(c *Conn, members []*member) bool {
 		return nil
 	})
 	if err != nil {
-		return false
+		return err
 	}
 	for _, m := range members {
 		close(m.done)
 	}
-	return true
+	return nil
 }
 
 // run calls fn and keeps a panic for the goroutine that asked for the write.

@@ -1,0 +1,103 @@
+package projectdb
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// TestFewDescriptors has many projects read and written at once where the
+// system lets only a few files be open. Some calls may be told to come back; none
+// may fail otherwise, and all is well as soon as the load ends.
+func TestFewDescriptors(t *testing.T) {
+	const projects, callers = 60, 8
+	for name, bound := range map[string]int64{"bounded": 30, "found out": 0} {
+		t.Run(name, func(t *testing.T) {
+			dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true, MaxFiles: bound})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dir.Close()
+			for id := range int64(projects) {
+				if err := dir.Create(t.Context(), id+1, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			entries, err := os.ReadDir("/proc/self/fd")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var limit unix.Rlimit
+			if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(len(entries) + 40), Max: limit.Max}); err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+			use := func(id int64) error {
+				db, release, err := dir.Lease(t.Context(), id)
+				if err != nil {
+					return err
+				}
+				defer release()
+				if _, err := db.Tables(t.Context()); err != nil {
+					return err
+				}
+				_, err = db.Size(t.Context())
+				return err
+			}
+			var running sync.WaitGroup
+			for caller := range int64(callers) {
+				running.Go(func() {
+					for i := range int64(3 * projects) {
+						if err := use((caller*7+i*11)%projects + 1); err != nil && !problem.Is(err, problem.CodeBusy) {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			running.Wait()
+			for id := range int64(projects) {
+				if err := use(id + 1); err != nil {
+					t.Errorf("when the load has ended, project %d: %v", id+1, err)
+				}
+			}
+		})
+	}
+}
+
+// TestWhatIsNoDamage opens projects whose files are sound but out of reach.
+func TestWhatIsNoDamage(t *testing.T) {
+	folder := t.TempDir()
+	dir, err := OpenDir(folder, DirOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := dir.Create(t.Context(), 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	// A folder in the place of the log is what SQLite reports as a file that cannot
+	// be opened.
+	log := filepath.Join(folder, "1.db-wal")
+	if err := os.Mkdir(log, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := dir.Lease(t.Context(), 1); !problem.Is(err, problem.CodeBusy) {
+		t.Errorf("got %v, want busy", err)
+	}
+	if err := os.Remove(log); err != nil {
+		t.Fatal(err)
+	}
+	if _, release, err := dir.Lease(t.Context(), 1); err != nil {
+		t.Errorf("when it can be opened again: %v", err)
+	} else {
+		release()
+	}
+}

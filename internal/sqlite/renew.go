@@ -1,0 +1,88 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	zs "zombiezen.com/go/sqlite"
+)
+
+// SyncFailed reports whether err says that what was written could not be brought
+// to the disk. What the disk holds is not known then: the system may have
+// dropped the pages and call them clean.
+func SyncFailed(err error) bool {
+	if !fromSQLite(err) {
+		return false
+	}
+	code := zs.ErrCode(err)
+	return code == zs.ResultIOErrFsync || code == zs.ResultIOErrDirFsync
+}
+
+// writerOf returns the writer that was taken, which is nil when it has to be
+// opened. When that fails, the writer is free again.
+func (db *DB) writerOf(c *Conn) (*Conn, error) {
+	if c != nil {
+		return c, nil
+	}
+	c, err := db.openWriter(zs.OpenReadWrite)
+	if err == nil {
+		// What is in the log may never have reached the disk. Written into the
+		// database file, it is written and synced anew.
+		if err = c.truncateLog(); err != nil {
+			c.Close()
+		}
+	}
+	if err != nil {
+		db.writer <- nil
+		return nil, err
+	}
+	return c, nil
+}
+
+// returnWriter ends a lease of the writer after a transaction that ended with
+// err.
+func (db *DB) returnWriter(c *Conn, err error) {
+	switch {
+	case SyncFailed(err):
+		db.renew(c, err)
+		c = nil
+	case FaultOf(err) == Full || db.logSize() > maxLog:
+		// Readers of older states are not waited for: the next one tries again. After
+		// a transaction that did not fit, the log keeps the room that it took.
+		c.c.SetBusyTimeout(0)
+		_ = c.truncateLog()
+		c.c.SetBusyTimeout(busyTimeout)
+	}
+	db.writer <- c
+}
+
+// logSize returns how large the write-ahead log is, in bytes.
+func (db *DB) logSize() int64 {
+	log, err := os.Stat(db.path + "-wal")
+	if err != nil {
+		return 0
+	}
+	return log.Size()
+}
+
+// renew closes the writer after a sync has failed, and every idle reader; those
+// in use are closed when they are next taken. New ones know nothing of pages
+// that may never have reached the disk.
+func (db *DB) renew(c *Conn, cause error) {
+	db.generation.Add(1)
+	errs := []error{cause, c.Close()}
+	for range cap(db.readers) {
+		select {
+		case reader := <-db.readers:
+			if reader != nil {
+				errs = append(errs, reader.Close())
+			}
+			db.readers <- nil
+		default:
+		}
+	}
+	if db.options.Trouble != nil {
+		db.options.Trouble(fmt.Errorf("%s was closed and is opened again, because a sync has failed: %w", db.path, errors.Join(errs...)))
+	}
+}
