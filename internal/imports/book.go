@@ -19,7 +19,8 @@ import (
 // schema of imports.db. Times are milliseconds since 1970. attempt counts how
 // often the job has begun since it was last ordered, begun_at is when the first
 // of the attempts began that may have been committed. expires_at is until when the
-// file is kept, NULL when it is not.
+// file is kept, NULL when it is not. held is how many bytes the file has, or how
+// many it may come to have.
 var schema = sqlite.Schema{
 	ApplicationID: 0x5a546931, // "ZTi1"
 	Migrations: []string{`
@@ -54,6 +55,11 @@ CREATE TABLE receipts (
 CREATE INDEX receipts_by_age ON receipts (created_at);
 `, jobs.QueueSchema("imports") + `
 CREATE INDEX imports_uploading ON imports (project_id) WHERE status = 'uploading';
+`, `
+ALTER TABLE imports ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+UPDATE imports SET held = coalesce(json_extract(manifest, '$.size_bytes'), 0);
+CREATE INDEX imports_held ON imports (project_id, held) WHERE ` + isHeld + `;
+CREATE INDEX imports_spare ON imports (project_id, seq, held) WHERE ` + isSpare + `;
 `},
 }
 
@@ -76,6 +82,7 @@ type record struct {
 	settled   time.Time // zero until then
 	expires   time.Time // of the file; zero when it is not kept
 	resumable bool
+	held      int64 // bytes that the file takes up, or for which it has its place
 	work      work
 	rejects   []ingest.Reject // only of a job that is being settled; readRejects reads them
 }
@@ -115,13 +122,13 @@ func (r *record) texts() (work, manifest string, err error) {
 }
 
 // add enters a new import, unless as many of its project as maxPending wait for
-// their bytes or for their turn.
-func (b book) add(ctx context.Context, r *record, now time.Time, maxPending int) error {
+// their bytes or for their turn. It returns those that had to make room for its file.
+func (b book) add(ctx context.Context, r *record, now time.Time, maxPending int, keepBytes int64) (expired []*record, err error) {
 	work, manifest, err := r.texts()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return b.Write(ctx, "enter the import "+r.manifest.ID, func(c *sqlite.Conn) error {
+	err = b.Write(ctx, "enter the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		if r.resumable {
 			if err := r.work.Keyed.keep(c, r.projectID, r.manifest.ID, "", now); err != nil {
 				return err
@@ -134,15 +141,19 @@ func (b book) add(ctx context.Context, r *record, now time.Time, maxPending int)
 		if err := b.Admit(c, r.projectID, uploading, maxPending); err != nil {
 			return err
 		}
+		if expired, err = b.makeRoom(c, r.projectID, r.held, keepBytes); err != nil {
+			return err
+		}
 		return c.Exec(`
-INSERT INTO imports (id, project_id, root, status, expires_at, resumable, work, manifest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			r.manifest.ID, r.projectID, r.root, string(r.manifest.Status), jobs.Moment(r.expires), r.resumable, work, manifest)
+INSERT INTO imports (id, project_id, root, status, expires_at, resumable, held, work, manifest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			r.manifest.ID, r.projectID, r.root, string(r.manifest.Status), jobs.Moment(r.expires), r.resumable, r.held, work, manifest)
 	})
+	return expired, err
 }
 
 // columns in the order in which scanRecord reads them.
-const columns = "project_id, status, attempt, begun_at, settled_at, expires_at, resumable, work, manifest"
+const columns = "project_id, status, attempt, begun_at, settled_at, expires_at, resumable, held, work, manifest"
 
 func scanRecord(s *sqlite.Stmt) (*record, error) {
 	r := &record{
@@ -152,9 +163,10 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 		settled:   jobs.MomentOf(s, 4),
 		expires:   jobs.MomentOf(s, 5),
 		resumable: s.Int(6) != 0,
+		held:      s.Int(7),
 	}
 	for i, into := range []any{&r.work, &r.manifest} {
-		if err := json.Unmarshal([]byte(s.Text(7+i)), into, bookOptions); err != nil {
+		if err := json.Unmarshal([]byte(s.Text(8+i)), into, bookOptions); err != nil {
 			return nil, err
 		}
 	}
@@ -185,9 +197,9 @@ func update(c *sqlite.Conn, r *record) error {
 	}
 	return c.Exec(`
 UPDATE imports
-SET status = ?, attempt = ?, begun_at = ?, settled_at = ?, expires_at = ?, work = ?, manifest = ?
+SET status = ?, attempt = ?, begun_at = ?, settled_at = ?, expires_at = ?, held = ?, work = ?, manifest = ?
 WHERE id = ?`,
-		string(r.manifest.Status), r.attempt, jobs.Moment(r.begun), jobs.Moment(r.settled), jobs.Moment(r.expires), work, manifest, r.manifest.ID)
+		string(r.manifest.Status), r.attempt, jobs.Moment(r.begun), jobs.Moment(r.settled), jobs.Moment(r.expires), r.held, work, manifest, r.manifest.ID)
 }
 
 // keepRejects stores the rows that a job has refused, in the place of those of
@@ -219,9 +231,10 @@ func (b book) readRejects(ctx context.Context, projectID int64, id string) (reje
 	return rejects, nil
 }
 
-// settle enters what became of a running job. It reports false when the import
-// was removed meanwhile.
-func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
+// settle enters what became of a running job, and returns the imports whose files
+// are too many then: those of a project that are kept for a further run are at most
+// count. It reports false when the import was removed meanwhile.
+func (b book) settle(ctx context.Context, r *record, count int64) (done bool, surplus []*record, err error) {
 	err = b.Write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		status, err := c.Text("SELECT status FROM imports WHERE id = ?", r.manifest.ID)
 		if done = status == string(Running); err != nil || !done {
@@ -230,9 +243,13 @@ func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
 		if err := keepRejects(c, r.manifest.ID, r.rejects); err != nil {
 			return err
 		}
-		return update(c, r)
+		if err := update(c, r); err != nil {
+			return err
+		}
+		surplus, err = b.dropSurplus(c, r.projectID, count)
+		return err
 	})
-	return done && err == nil, err
+	return done && err == nil, surplus, err
 }
 
 // interrupted returns the jobs and uploads that a crash has interrupted.

@@ -33,6 +33,8 @@ type Config struct {
 	MaxBytes      int64         // 16 GiB: of one upload
 	MaxUnpacked   int64         // that of package ingest: of what an upload unpacks to
 	KeepFiles     time.Duration // 24 hours: how long an upload is kept unfinished, after a dry run, and after a failure
+	KeepBytes     int64         // 32 GiB: of the files of a project's imports together; negative: no limit
+	KeepCount     int64         // 1,000: of the files of a project that are kept after a dry run or a failure, the newest; negative: no limit
 	KeepManifests time.Duration // 7 days: how long a manifest is kept after that
 	SweepInterval time.Duration // 1 minute
 	Workers       int           // 2: jobs that run at once, of different projects
@@ -52,6 +54,8 @@ func (c *Config) setDefaults() {
 	const day = 24 * time.Hour
 	c.MaxBytes = cmp.Or(c.MaxBytes, 16<<30)
 	c.KeepFiles = cmp.Or(c.KeepFiles, day)
+	c.KeepBytes = cmp.Or(c.KeepBytes, 32<<30)
+	c.KeepCount = cmp.Or(c.KeepCount, 1000)
 	c.KeepManifests = cmp.Or(c.KeepManifests, 7*day)
 	c.SweepInterval = cmp.Or(c.SweepInterval, time.Minute)
 	c.Workers = cmp.Or(c.Workers, 2)

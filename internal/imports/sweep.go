@@ -33,14 +33,6 @@ func (m *Imports) sweep(ctx context.Context, then time.Time) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range expired {
-		if err := m.folder.remove(r); err != nil {
-			// The next Open removes it: no entry needs it any more.
-			m.log.Error("remove an upload", "import", r.manifest.ID, "error", err)
-		}
-	}
-	if len(expired) > 0 {
-		m.crew.TellSettled()
-	}
+	m.removeFiles(expired)
 	return nil
 }

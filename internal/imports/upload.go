@@ -77,9 +77,11 @@ func (m *Imports) Begin(ctx context.Context, o Order) (manifest Manifest, replay
 	if err != nil {
 		return manifest, false, err
 	}
-	if err := m.book.add(ctx, r, m.now(), m.config.MaxPending); err != nil {
+	expired, err := m.book.add(ctx, r, m.now(), m.config.MaxPending, m.config.KeepBytes)
+	if err != nil {
 		return m.replay(ctx, o.Project.ID, err)
 	}
+	m.removeFiles(expired)
 	return r.manifest, false, nil
 }
 
@@ -104,7 +106,7 @@ func (m *Imports) draft(o Order) (*record, error) {
 	}
 	r.manifest.ExpiresAt = pointer(timestamp(r.expires))
 	if o.Size >= 0 {
-		r.manifest.SizeBytes, r.manifest.Progress.BytesTotal = &o.Size, o.Size
+		r.manifest.SizeBytes, r.manifest.Progress.BytesTotal, r.held = &o.Size, o.Size, o.Size
 	}
 	if o.TokenID != 0 {
 		r.manifest.CreatedByTokenID = &o.TokenID
@@ -209,7 +211,7 @@ func (m *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
 		}
 	}
 	sum := sha256.New()
-	have, err = m.copy(r, file, sum, p, have)
+	have, err = m.copy(ctx, r, file, sum, p, have)
 	if syncErr := file.Sync(); err == nil {
 		err = storage.Explain(syncErr)
 	}
@@ -236,17 +238,14 @@ func (m *Imports) announce(ctx context.Context, r *record, have, size int64) (*r
 	if err := m.config.Disk.Need(size - have); err != nil {
 		return nil, err
 	}
-	return m.book.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
-		r.manifest.SizeBytes, r.manifest.Progress.BytesTotal = &size, size
-		return m.takes(r)
-	})
+	return m.hold(ctx, r, size, func(r *record) { r.manifest.SizeBytes, r.manifest.Progress.BytesTotal = &size, size })
 }
 
 // spaceEvery is after how many bytes the room on the disk is looked at again.
 const spaceEvery = 64 << 20
 
 // copy writes a part behind what is there, and returns how long the file is now.
-func (m *Imports) copy(r *record, file *os.File, sum hash.Hash, p Part, have int64) (int64, error) {
+func (m *Imports) copy(ctx context.Context, r *record, file *os.File, sum hash.Hash, p Part, have int64) (_ int64, err error) {
 	most := m.config.MaxBytes
 	if r.manifest.SizeBytes != nil {
 		most = *r.manifest.SizeBytes
@@ -262,6 +261,11 @@ func (m *Imports) copy(r *record, file *os.File, sum hash.Hash, p Part, have int
 				return have, err
 			}
 			until = have + spaceEvery
+		}
+		if have > r.held { // its size is not known
+			if r, err = m.grow(ctx, r, have); err != nil {
+				return have, err
+			}
 		}
 		if _, err := file.Write(buffer[:n]); err != nil {
 			return have, storage.Explain(err)
@@ -339,7 +343,7 @@ func (m *Imports) finish(ctx context.Context, r *record, file *os.File, have int
 				return err
 			}
 		}
-		r.manifest.SizeBytes, r.manifest.ReceivedBytes, r.manifest.SHA256 = &have, have, &digest
+		r.manifest.SizeBytes, r.manifest.ReceivedBytes, r.manifest.SHA256, r.held = &have, have, &digest, have
 		r.order()
 		return nil
 	})

@@ -102,9 +102,10 @@ func isInternal(err error) bool {
 func (m *Imports) settle(j *job) {
 	for {
 		// The outcome must be entered also when the server is stopping.
-		entered, err := m.book.settle(context.Background(), j.record)
+		entered, surplus, err := m.book.settle(context.Background(), j.record, m.config.KeepCount)
 		if err == nil {
 			m.config.Failpoint("settled")
+			m.removeFiles(surplus)
 			if !entered || j.record.expires.IsZero() {
 				err = m.folder.remove(j.record)
 			}
@@ -207,7 +208,7 @@ func (m *Imports) takeUp(ctx context.Context, r *record) error {
 		m.log.Warn("look whether an import was committed", "import", r.manifest.ID, "error", err)
 		r.manifest.Status = Pending
 	}
-	_, err = m.book.settle(ctx, r)
+	_, _, err = m.book.settle(ctx, r, -1)
 	return err
 }
 

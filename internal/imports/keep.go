@@ -1,0 +1,114 @@
+package imports
+
+import (
+	"context"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// The files of a project's imports share a bound: those that are coming in or wait
+// for their job hold their place, and those of failed imports and dry runs, which
+// are kept only for a further run, give way to newer ones.
+
+// isHeld is the condition for an import whose file is there, or has its place.
+const isHeld = "expires_at IS NOT NULL OR status IN ('pending', 'running')"
+
+// isSpare is the condition for an import whose file is kept only for a further run.
+const isSpare = "expires_at IS NOT NULL AND status IN ('failed', 'ready')"
+
+// makeRoom lets the files of a project have so many bytes more, within max
+// together. It expires the oldest spare ones for that, and returns them;
+// storage_full if they are not enough. A negative max is no limit.
+func (b book) makeRoom(c *sqlite.Conn, projectID, bytes, max int64) (expired []*record, err error) {
+	held, err := c.Int("SELECT coalesce(sum(held), 0) FROM imports WHERE project_id = ? AND ("+isHeld+")", projectID)
+	if err != nil || max < 0 || bytes <= 0 || held+bytes <= max {
+		return nil, err
+	}
+	spare, err := c.Int("SELECT coalesce(sum(held), 0) FROM imports WHERE project_id = ? AND ("+isSpare+")", projectID)
+	switch {
+	case err != nil:
+		return nil, err
+	case held-spare+bytes > max:
+		return nil, problem.New(problem.CodeStorageFull,
+			"The files of a project's imports may have %d bytes together. %d are taken by uploads and imports that have not finished, which leaves no room for %d more. Wait until they have finished, or cancel some.",
+			max, held-spare, bytes)
+	}
+	return b.expireSpare(c, "project_id = ? AND ("+isSpare+") ORDER BY seq", []any{projectID}, func(r *record) bool {
+		if held+bytes <= max {
+			return false
+		}
+		held -= r.held
+		return true
+	})
+}
+
+// dropSurplus expires the oldest spare files of a project beyond count, and
+// returns them.
+func (b book) dropSurplus(c *sqlite.Conn, projectID, count int64) (expired []*record, err error) {
+	if count < 0 {
+		return nil, nil
+	}
+	return b.expireSpare(c, "project_id = ? AND ("+isSpare+") ORDER BY seq DESC LIMIT -1 OFFSET ?", []any{projectID, count}, func(*record) bool { return true })
+}
+
+// expireSpare expires the imports that satisfy a condition, until enough reports
+// false.
+func (b book) expireSpare(c *sqlite.Conn, condition string, args []any, wanted func(*record) bool) (expired []*record, err error) {
+	found, err := b.Select(c, condition, args...)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range found {
+		if !wanted(r) {
+			break
+		}
+		r.expire()
+		if err := update(c, r); err != nil {
+			return nil, err
+		}
+		expired = append(expired, r)
+	}
+	return expired, nil
+}
+
+// hold gives an upload its place for so many bytes, has also change it, and
+// returns it as it is then.
+func (m *Imports) hold(ctx context.Context, r *record, bytes int64, also func(*record)) (*record, error) {
+	var expired []*record
+	r, err := m.book.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) (err error) {
+		if expired, err = m.book.makeRoom(c, r.projectID, bytes-r.held, m.config.KeepBytes); err != nil {
+			return err
+		}
+		r.held = bytes
+		also(r)
+		return m.takes(r)
+	})
+	if err == nil {
+		m.removeFiles(expired)
+	}
+	return r, err
+}
+
+// grow gives an upload of unknown size its place for what has come and, if there is
+// room, for some more, so that it need not be asked for each piece.
+func (m *Imports) grow(ctx context.Context, r *record, have int64) (*record, error) {
+	grown, err := m.hold(ctx, r, have+min(max(have, 1<<20), spaceEvery), func(*record) {})
+	if problem.Is(err, problem.CodeStorageFull) {
+		grown, err = m.hold(ctx, r, have, func(*record) {})
+	}
+	return grown, err
+}
+
+// removeFiles removes the files of imports that have expired.
+func (m *Imports) removeFiles(expired []*record) {
+	for _, r := range expired {
+		if err := m.folder.remove(r); err != nil {
+			// The next Open removes it: no entry needs it any more.
+			m.log.Error("remove an upload", "import", r.manifest.ID, "error", err)
+		}
+	}
+	if len(expired) > 0 {
+		m.crew.TellSettled()
+	}
+}
