@@ -87,13 +87,15 @@ type serve struct {
 
 // importFlags bound what imports may hold.
 type importFlags struct {
+	ImportKeep       int64 `default:"1000" env:"ZANGTABLE_IMPORT_KEEP" placeholder:"COUNT" help:"How many files of failed imports and dry runs of a project are kept, the newest; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_KEEP)."`
+	ImportKeepBytes  int64 `default:"34359738368" env:"ZANGTABLE_IMPORT_KEEP_BYTES" placeholder:"BYTES" help:"How large the files of a project's imports may be together; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_KEEP_BYTES)."`
 	ImportMaxPending int   `default:"1000" env:"ZANGTABLE_IMPORT_MAX_PENDING" placeholder:"COUNT" help:"How many imports of a project may be coming in or wait for their turn; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_MAX_PENDING)."`
 	ImportMaxBytes   int64 `default:"17179869184" env:"ZANGTABLE_IMPORT_MAX_BYTES" placeholder:"BYTES" help:"How large an uploaded file may be (${default}; $$ZANGTABLE_IMPORT_MAX_BYTES)."`
 }
 
 func (f *importFlags) check() error {
-	if f.ImportMaxPending < 0 {
-		return errors.New("--import-max-pending must not be below 0")
+	if f.ImportMaxPending < 0 || f.ImportKeep < 0 || f.ImportKeepBytes < 0 {
+		return errors.New("none of --import-max-pending, --import-keep and --import-keep-bytes may be below 0")
 	}
 	return nil
 }
@@ -127,6 +129,8 @@ func (s *serve) Run(p *program) error {
 
 		ExportMaxPending:   orUnlimited(s.ExportMaxPending),
 		ImportMaxPending:   orUnlimited(s.ImportMaxPending),
+		ImportKeep:         orUnlimited(s.ImportKeep),
+		ImportKeepBytes:    orUnlimited(s.ImportKeepBytes),
 		QueryExportTimeout: orUnlimited(s.QueryExportTimeout),
 	}, log)
 	if err != nil {

@@ -68,6 +68,11 @@ type Settings struct {
 	ExportMaxPending   int
 	ImportMaxPending   int
 	QueryExportTimeout time.Duration
+
+	// How many bytes the files of a project's imports may have together, and how many
+	// of them are kept after a failure; as above.
+	ImportKeepBytes int64
+	ImportKeep      int64
 }
 
 // Open takes the data folder, creates it when missing, and opens what is in
@@ -181,6 +186,8 @@ func (app *App) openImports() (err error) {
 		Random:   rand.Reader,
 		MaxBytes: app.settings.ImportMaxBytes,
 
+		KeepBytes:  app.settings.ImportKeepBytes,
+		KeepCount:  app.settings.ImportKeep,
 		MaxPending: app.settings.ImportMaxPending,
 		Quarantine: app.quarantine,
 	})
