@@ -133,9 +133,8 @@ func checkReferences(t *testing.T, db *projectdb.DB, tables []projectdb.BuiltTab
 			continue
 		}
 		result, err := db.Query(t.Context(), projectdb.Query{
-			SQL:       fmt.Sprintf("SELECT %s FROM %s WHERE %[1]s NOT IN (SELECT id FROM %[3]s)", column.Name, table.Name, parent),
-			Limit:     10,
-			Permitted: func(int64) bool { return true },
+			SQL:   fmt.Sprintf("SELECT %s FROM %s WHERE %[1]s NOT IN (SELECT id FROM %[3]s)", column.Name, table.Name, parent),
+			Limit: 10,
 		})
 		if err != nil {
 			t.Error(err)

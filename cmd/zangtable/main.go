@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // Exit codes of every command.
@@ -53,6 +54,7 @@ func (p *program) logger(level slog.Level) *slog.Logger {
 }
 
 func main() {
+	worker.Main()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/zangtable/zangtable/internal/server"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // asProgram is the environment variable that turns the test binary into the
@@ -33,6 +34,7 @@ const stuckProgram = "stuck"
 // TestMain makes the program itself a command of the scripts, and the test
 // binary the program when a test starts it as a process of its own.
 func TestMain(m *testing.M) {
+	worker.Main()
 	if os.Getenv(asProgram) == stuckProgram {
 		stopTime = 2 * time.Second
 		closeApp = func(*server.App) error { select {} }

@@ -83,6 +83,23 @@ type serve struct {
 	exportFlags
 	importFlags
 	limitFlags
+	workerFlags
+}
+
+// workerFlags bound the processes that run the SQL of clients.
+type workerFlags struct {
+	WorkerMemory    int64 `default:"67108864" env:"ZANGTABLE_WORKER_MEMORY" placeholder:"BYTES" help:"How much memory a statement of a client may use (${default}; $$ZANGTABLE_WORKER_MEMORY)."`
+	WorkerTempBytes int64 `default:"1073741824" env:"ZANGTABLE_WORKER_TEMP_BYTES" placeholder:"BYTES" help:"How large the temporary files of a statement of a client may be (${default}; $$ZANGTABLE_WORKER_TEMP_BYTES)."`
+	Workers         int   `default:"16" env:"ZANGTABLE_WORKERS" placeholder:"COUNT" help:"How many statements of clients may run at once (${default}; $$ZANGTABLE_WORKERS)."`
+}
+
+// Validate is called by kong.
+func (f *workerFlags) Validate() error {
+	const leastMemory = 8 << 20
+	if f.WorkerMemory < leastMemory || f.WorkerTempBytes < 1 || f.Workers < 1 {
+		return fmt.Errorf("--worker-memory must be at least %d, and --worker-temp-bytes and --workers at least 1", leastMemory)
+	}
+	return nil
 }
 
 // importFlags bound what imports may hold.
@@ -132,6 +149,10 @@ func (s *serve) Run(p *program) error {
 		ImportKeep:         orUnlimited(s.ImportKeep),
 		ImportKeepBytes:    orUnlimited(s.ImportKeepBytes),
 		QueryExportTimeout: orUnlimited(s.QueryExportTimeout),
+
+		WorkerMemory:    s.WorkerMemory,
+		WorkerTempBytes: s.WorkerTempBytes,
+		WorkerCount:     s.Workers,
 	}, log)
 	if err != nil {
 		return err

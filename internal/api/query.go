@@ -6,7 +6,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/projectdb"
-	"github.com/zangtable/zangtable/internal/registry"
 )
 
 const maxQueryRows = 1000
@@ -29,24 +28,24 @@ type queryOut struct {
 	Rows       recordRows `json:"rows"`
 	RowCount   int        `json:"row_count"`
 	Limit      int64      `json:"limit"`
-	DurationMS int64      `json:"duration_ms"`
+	DurationMS int64      `json:"duration_ms" doc:"Of the statement, without the wait for its turn."`
 	Columns    []string   `json:"columns"`
 	Truncated  bool       `json:"truncated" doc:"There are more rows."`
 }
 
 func (h *handlers) query(ctx context.Context, ws *Workspace, in *queryIn) (out queryOut, err error) {
+	readable, err := readableTables(ctx, ws)
+	if err != nil {
+		return out, err
+	}
 	limit := min(max(in.Body.Limit, 1), maxQueryRows)
-	began := h.now()
-	result, err := ws.DB.Query(ctx, projectdb.Query{
-		SQL: in.Body.SQL, Params: in.Body.Params, Limit: limit,
-		Permitted: func(tableID int64) bool { return ws.MayTable(registry.RecordsRead, tableID) },
-	})
+	result, err := ws.DB.Query(ctx, projectdb.Query{SQL: in.Body.SQL, Params: in.Body.Params, Limit: limit, Readable: readable})
 	if err != nil {
 		return out, err
 	}
 	out = queryOut{
 		Rows: recordRows{result.Rows, in.options()}, RowCount: result.Len(), Limit: limit,
-		DurationMS: h.now().Sub(began).Milliseconds(), Truncated: result.Truncated,
+		DurationMS: result.Took.Milliseconds(), Truncated: result.Truncated,
 	}
 	for _, column := range result.Columns {
 		out.Columns = append(out.Columns, column.Name)

@@ -27,6 +27,7 @@ var levels = map[string]int{
 	"internal/storage":    1,
 	"internal/limits":     1,
 	"internal/format":     1,
+	"internal/worker":     1,
 	"internal/jobs":       2,
 	"internal/projectdb":  2,
 	"internal/journal":    2,

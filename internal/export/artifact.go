@@ -22,10 +22,11 @@ type artifact struct {
 	path string
 	file *os.File
 
-	collected []byte // of small writes
-	err       error  // of the disk
-	hash      hash.Hash
+	collected []byte    // of small writes
+	err       error     // of the disk
+	hash      hash.Hash // nil when a worker has written the file
 	md5       hash.Hash // for a bucket; nil for none
+	md5Sum    []byte    // as a worker has told it
 
 	bytes atomic.Int64
 	sum   [sha256.Size]byte // final after publish
@@ -38,6 +39,40 @@ func newArtifact(path string) (*artifact, error) {
 		return nil, fmt.Errorf("create an artifact: %w", err)
 	}
 	return &artifact{path: path, file: file, collected: make([]byte, 0, smallBytes), hash: sha256.New()}, nil
+}
+
+// inheritArtifact continues in a worker what the server has begun: the worker
+// writes the file, and the server publishes or discards it.
+func inheritArtifact(file *os.File, withMD5 bool) *artifact {
+	a := &artifact{file: file, collected: make([]byte, 0, smallBytes), hash: sha256.New()}
+	if withMD5 {
+		a.forBucket()
+	}
+	return a
+}
+
+// sums ends the writing in a worker, and returns what the server must know.
+func (a *artifact) sums() (size int64, sha, md []byte, err error) {
+	a.flush()
+	if a.md5 != nil {
+		md = a.md5.Sum(nil)
+	}
+	return a.bytes.Load(), a.hash.Sum(nil), md, a.err
+}
+
+// takeOver makes the artifact the one that a worker has written.
+func (a *artifact) takeOver(size int64, sha, md []byte) error {
+	info, err := a.file.Stat()
+	switch {
+	case err != nil:
+		return fmt.Errorf("look at an artifact: %w", err)
+	case info.Size() != size || len(sha) != len(a.sum):
+		return fmt.Errorf("a worker tells of an artifact of %d bytes, and the file has %d", size, info.Size())
+	}
+	a.bytes.Store(size)
+	a.hash, a.md5Sum = nil, md
+	copy(a.sum[:], sha)
+	return nil
 }
 
 // Write writes p, or collects it. After a failure it repeats the same error.
@@ -89,6 +124,14 @@ func (a *artifact) part() string { return a.path + ".part" }
 // forBucket prepares for an upload: stores compare MD5 sums.
 func (a *artifact) forBucket() { a.md5 = md5.New() }
 
+// md5sum returns the MD5 sum of what was written.
+func (a *artifact) md5sum() []byte {
+	if a.md5Sum != nil {
+		return a.md5Sum
+	}
+	return a.md5.Sum(nil)
+}
+
 // finish writes what is left to the file and closes it. Its content is on the
 // disk then, but not yet under its name.
 func (a *artifact) finish() error {
@@ -108,7 +151,9 @@ func (a *artifact) complete() error {
 	if a.err != nil {
 		return errors.Join(a.err, a.discard())
 	}
-	a.hash.Sum(a.sum[:0])
+	if a.hash != nil {
+		a.hash.Sum(a.sum[:0])
+	}
 	return nil
 }
 

@@ -188,7 +188,7 @@ func (b *bucket) upload(j *job, a *artifact) error {
 		ContentType:        m.ContentType,
 		ContentDisposition: m.Disposition(),
 		CacheControl:       "private",
-		ContentMD5:         a.md5.Sum(nil),
+		ContentMD5:         a.md5sum(),
 		BufferSize:         int(max(smallestPart, size/mostParts)),
 	}
 	if b.backend == azureblob.Scheme {
@@ -225,7 +225,7 @@ func (b *bucket) compare(ctx context.Context, key string, a *artifact) error {
 		return fmt.Errorf("the store has %d bytes of %s, %d were sent", got.Size, key, size)
 	}
 	// What S3 tells is the MD5 of some objects only, and cannot be told apart.
-	if sum := a.md5.Sum(nil); b.backend != "s3" && got.MD5 != nil && string(got.MD5) != string(sum) {
+	if sum := a.md5sum(); b.backend != "s3" && got.MD5 != nil && string(got.MD5) != string(sum) {
 		return fmt.Errorf("the store has %s with the MD5 %x, %x was sent", key, got.MD5, sum)
 	}
 	return nil

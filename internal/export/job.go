@@ -78,17 +78,15 @@ func (e *Exports) make(j *job) error {
 func (e *Exports) fill(j *job, a *artifact) (err error) {
 	defer recovered(&err)
 	m, work := &j.record.manifest, &j.record.work
+	if m.Kind == QueryExport {
+		return e.writeQuery(j, a)
+	}
 	l := layout{format: findFormat(nil, m.Kind, m.Format), work: work, project: m.Project}
 	w, err := compressor(work.Compress, a)
 	if err != nil {
 		return err
 	}
-	if m.Kind == QueryExport {
-		err = e.writeQuery(j, l, w)
-	} else {
-		err = e.writeSnapshot(j, l, w)
-	}
-	if err != nil {
+	if err := e.writeSnapshot(j, l, w); err != nil {
 		return err
 	}
 	return w.Close()

@@ -25,6 +25,7 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/testkit"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // crashFolder names the data folder of a child process that exports until it
@@ -53,6 +54,7 @@ func killSelf() {
 }
 
 func TestMain(m *testing.M) {
+	worker.Main()
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
 		"AZURE_STORAGE_ACCOUNT": testkit.AzureAccount, "AZURE_STORAGE_KEY": testkit.AzureKey,

@@ -63,7 +63,7 @@ func (e *Exports) DryRun(ctx context.Context, o Order) (Preflight, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if o.Kind == QueryExport {
-		err = e.tryQuery(ctx, &p, l, o.Project.ID)
+		err = e.tryQuery(ctx, &p, r)
 	} else {
 		err = e.tryTables(ctx, &p, l, r)
 	}
@@ -121,17 +121,20 @@ func (p *Preflight) expect(e *Exports, expected estimate) {
 	p.EstimatedBytes, p.EstimatedSeconds = &expected.bytes, &seconds
 }
 
-func (e *Exports) tryQuery(ctx context.Context, p *Preflight, l layout, projectID int64) error {
-	db, release, err := e.projects.Lease(ctx, projectID)
+func (e *Exports) tryQuery(ctx context.Context, p *Preflight, r *record) error {
+	db, release, err := e.projects.Lease(ctx, r.projectID)
 	if err != nil {
 		return err
 	}
 	defer release()
-	q := e.query(l.work)
+	q := e.query(&r.work)
 	q.Timeout = checkTime
-	err = db.ScanQuery(ctx, q, func(_ projectdb.SnapshotID, scan *projectdb.Scan) error {
-		return p.look(l, tableRef{name: queryTable}, nil, scan, time.Now().Add(checkTime/2))
-	})
+	order, err := e.queryOrder(r, q)
+	if err != nil {
+		return err
+	}
+	tried, err := projectdb.CallQuery(ctx, db, q, tryTask, order)
+	p.Tables, p.Warnings, p.RowsChecked = append(p.Tables, tried.Tables...), append(p.Warnings, tried.Warnings...), tried.RowsChecked
 	if problem.Is(err, problem.CodeQueryTimeout) {
 		err = nil // it has more time when it is not only tried
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/testkit"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // crashFolder names the data folder of a child process that imports a file and
@@ -30,6 +31,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	worker.Main()
 	if folder := os.Getenv(crashFolder); folder != "" {
 		importAndDie(folder, os.Getenv(crashStep))
 	}

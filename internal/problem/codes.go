@@ -22,6 +22,7 @@ const (
 	CodeUnsupportedMediaType Code = "unsupported_media_type"
 	CodeValidationFailed     Code = "validation_failed"
 	CodeQueryTimeout         Code = "query_timeout"
+	CodeResultTooLarge       Code = "result_too_large"
 	CodeRateLimited          Code = "rate_limited"
 	CodeInternal             Code = "internal_error"
 	CodeBusy                 Code = "busy"
@@ -56,6 +57,7 @@ var Codes = [...]Meaning{
 	{CodeUnsupportedMediaType, 415, "The Content-Type of the body is not one that this route reads."},
 	{CodeValidationFailed, 422, "A path, query or body field is wrong. The details list every field at once."},
 	{CodeQueryTimeout, 422, "The statement ran longer than allowed."},
+	{CodeResultTooLarge, 422, "The statement needed more memory, rows or bytes than allowed."},
 	{CodeRateLimited, 429, "Too many requests. Retry-After says when to come back."},
 	{CodeInternal, 500, "A fault of the server. The cause is in its log under the request id."},
 	{CodeBusy, 503, "The server or the project is too busy now. Retry-After says when to come back."},

@@ -11,6 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // schema of the server's own tables in a project's database. _project has one
@@ -59,6 +60,7 @@ type DB struct {
 	now       func() time.Time
 	maxTables int                       // 0 means no limit
 	known     atomic.Pointer[catalogue] // the newest catalogue read
+	workers   *worker.Pool              // for the SQL of clients
 }
 
 func openDB(path string, options DirOptions) (*DB, error) {
@@ -77,10 +79,15 @@ func openDB(path string, options DirOptions) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{sql: sql, now: options.Now, maxTables: options.MaxTables}, nil
+	return &DB{sql: sql, now: options.Now, maxTables: options.MaxTables, workers: options.Workers}, nil
 }
 
-func (db *DB) close() error { return db.sql.Close() }
+// close ends the workers of the project first: the last connection to close is
+// to be ours, which then removes the log.
+func (db *DB) close() error {
+	db.workers.Evict(db.sql.Path())
+	return db.sql.Close()
+}
 
 // timestamp is how times are written everywhere: UTC, whole seconds.
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }

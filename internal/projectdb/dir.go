@@ -18,6 +18,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // Dir is the folder of project databases, one file <id>.db each. Databases are
@@ -31,6 +32,7 @@ type Dir struct {
 	building map[int64]bool // projects that Create is at work on
 	closed   bool
 	closing  sync.WaitGroup // surplus databases
+	workers  *worker.Pool   // of its own; nil for none
 }
 
 // DirOptions say how project databases are opened.
@@ -43,6 +45,7 @@ type DirOptions struct {
 	Log      *slog.Logger     // nil for none
 	Relaxed  bool             // synchronous=NORMAL, see sqlite.Options
 	Now      func() time.Time // nil means time.Now
+	Workers  *worker.Pool     // run the SQL of clients; nil means workers of the folder's own
 
 	files *sqlite.Files // set by OpenDir
 }
@@ -74,8 +77,18 @@ func OpenDir(folder string, options DirOptions) (*Dir, error) {
 	}
 	d := &Dir{folder: folder, options: options, open: map[int64]*lease{}, building: map[int64]bool{}}
 	d.options.files = &sqlite.Files{Max: options.MaxFiles, Spare: d.spare}
+	if options.Workers == nil {
+		own, err := worker.Open(worker.Options{Folder: filepath.Join(folder, "workers")})
+		if err != nil {
+			return nil, err
+		}
+		d.workers, d.options.Workers = own, own
+	}
 	return d, nil
 }
+
+// Workers returns the workers that run the SQL of clients.
+func (d *Dir) Workers() *worker.Pool { return d.options.Workers }
 
 // path returns where the database of a project lies.
 func (d *Dir) path(id int64) string {
@@ -376,6 +389,14 @@ func (d *Dir) removeUnfinished(id int64) error {
 
 // Close closes every database. Those in use are waited for.
 func (d *Dir) Close() error {
+	err := d.closeDatabases()
+	if d.workers != nil {
+		err = errors.Join(err, d.workers.Close())
+	}
+	return err
+}
+
+func (d *Dir) closeDatabases() error {
 	d.mu.Lock()
 	d.closed = true
 	leases := slices.Collect(maps.Values(d.open))

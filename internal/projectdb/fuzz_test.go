@@ -123,7 +123,7 @@ func FuzzQuerySQL(f *testing.F) {
 	c := other(f, db)
 	before, folder := dump(f, c), inFolder(f, db)
 	f.Fuzz(func(t *testing.T, sql string) {
-		result, err := db.Query(ctx, Query{SQL: sql, Limit: 5, Timeout: 200e6, Permitted: booksOnly})
+		result, err := db.Query(ctx, Query{SQL: sql, Limit: 5, Timeout: 200e6, Readable: booksOnly})
 		visible(t, err)
 		if err == nil {
 			for i := range result.Batch.Rows {

@@ -1,80 +1,137 @@
 package projectdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // Query is one read-only statement of a client.
 type Query struct {
-	SQL       string
-	Params    jsontext.Value           // an array, or an object of named values; nil without
-	Limit     int64                    // rows
-	Timeout   time.Duration            // 0 means QueryTimeout
-	Permitted func(tableID int64) bool // the tables that may be read
+	SQL      string
+	Params   jsontext.Value // an array, or an object of named values; nil without
+	Limit    int64          // rows
+	Timeout  time.Duration  // 0 means QueryTimeout; below 0, no limit
+	Readable []int64        // the ids of the tables that may be read; nil for all
 }
 
 // QueryTimeout is how long a statement of a client may run.
 const QueryTimeout = 5 * time.Second
 
 // maxResultBytes bounds the texts and blobs of a query's result.
-const maxResultBytes = 16 << 20
+const maxResultBytes = 8 << 20
 
 // Result is what a query has given.
 type Result struct {
 	Rows
-	Truncated bool // there are more rows
+	Truncated bool          // there are more rows
+	Took      time.Duration // without the wait for a worker
 }
 
-// Query runs one SELECT of a client. What it may read is decided by SQLite's
-// authorizer, not by its words.
+// Query runs one SELECT of a client, in a worker. What it may read is decided by
+// SQLite's authorizer, not by its words.
 func (db *DB) Query(ctx context.Context, q Query) (result Result, err error) {
+	err = db.withQuery(ctx, q, func(ctx context.Context, w *worker.Worker) error {
+		began := time.Now()
+		result, err = q.call(ctx, w)
+		result.Took = time.Since(began)
+		return err
+	})
+	return result, err
+}
+
+// CheckQuery returns every fault of a query without running it.
+func (db *DB) CheckQuery(ctx context.Context, q Query) error {
+	q.Timeout = QueryTimeout
+	return db.withQuery(ctx, q, func(ctx context.Context, w *worker.Worker) error {
+		_, err := checkTask.Call(ctx, w, q.message(), nil)
+		return err
+	})
+}
+
+// withQuery runs fn with a worker of the project, for as long as the query may
+// run.
+func (db *DB) withQuery(ctx context.Context, q Query, fn func(context.Context, *worker.Worker) error) error {
 	if err := q.checkWords(); err != nil {
+		return err
+	}
+	w, err := db.workers.Acquire(ctx, db.Scope())
+	if err != nil {
+		return err
+	}
+	defer db.workers.Release(w)
+	return q.within(ctx, func(ctx context.Context) error { return fn(ctx, w) })
+}
+
+// within runs fn for as long as the query may run, and says what its end means.
+func (q Query) within(ctx context.Context, fn func(context.Context) error) error {
+	limit := cmp.Or(q.Timeout, QueryTimeout)
+	limited, cancel := context.WithCancel(ctx)
+	if limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	err := fn(limited)
+	var died *worker.Died
+	switch {
+	case err == nil:
+		return nil
+	case limited.Err() != nil && ctx.Err() == nil:
+		return problem.New(problem.CodeQueryTimeout, "The statement ran longer than %s.", limit)
+	case errors.As(err, &died):
+		return tooLarge().Because(err)
+	}
+	return err
+}
+
+func tooLarge() *problem.Error {
+	return problem.New(problem.CodeResultTooLarge, "The statement needs more memory than a statement may use. Select fewer or shorter values.")
+}
+
+// Scope is what a worker may open that reads the project.
+func (db *DB) Scope() worker.Scope {
+	path := db.sql.Path()
+	log := path + "-wal"
+	// Whoever reads a database with a write-ahead log marks in its index how far.
+	return worker.Scope{Path: path, Read: []string{log}, Write: []string{path + "-shm"}, Log: log}
+}
+
+// call has the worker run the query, and takes the rows.
+func (q Query) call(ctx context.Context, w *worker.Worker) (result Result, err error) {
+	var rows []byte
+	out, err := queryTask.Call(ctx, w, q.message(), func(p []byte) error {
+		if len(rows)+len(p) > maxRowBytes {
+			return errors.New("a worker has sent more rows than it may")
+		}
+		rows = append(rows, p...)
+		return nil
+	})
+	if err != nil {
 		return result, err
 	}
-	if q.Timeout == 0 {
-		q.Timeout = QueryTimeout
-	}
-	limited, cancel := context.WithTimeout(ctx, q.Timeout)
-	defer cancel()
-	result, err = db.askSettled(limited, q)
-	if limited.Err() != nil && ctx.Err() == nil && err != nil {
-		return result, problem.New(problem.CodeQueryTimeout, "The statement ran longer than %s. A query export has no such limit.", q.Timeout)
+	result.Rows = Rows{Columns: out.Columns, Batch: &sqlite.Batch{}}
+	result.Truncated = out.Truncated
+	result.Batch.Reset(len(out.Columns))
+	if len(rows) > 0 {
+		err = result.Batch.TakeRows(rows)
 	}
 	return result, err
 }
 
-// askSettled asks until no name has changed hands meanwhile: rights belong to the
-// ids of tables, and SQL to their names.
-func (db *DB) askSettled(ctx context.Context, q Query) (Result, error) {
-	before, err := db.current(ctx)
-	for err == nil {
-		result, failure := db.ask(ctx, q, before.tables)
-		var after *catalogue
-		if after, err = db.current(ctx); err == nil && after.version == before.version {
-			return result, failure
-		}
-		before = after
-	}
-	return Result{}, err
-}
-
-func (db *DB) ask(ctx context.Context, q Query, tables []Table) (result Result, err error) {
-	gate := q.gate(tables)
-	err = db.sql.ReadGuarded(ctx, gate.permits, func(c *sqlite.Conn) error {
-		result, err = q.run(c, gate)
-		return err
-	})
-	return result, gate.explain(err)
-}
+// maxRowBytes bounds the rows of a result on their way: 1,000 rows of 2,000
+// integers beside the texts and blobs.
+const maxRowBytes = maxResultBytes + 1000*2000*11
 
 // gate knows what a statement may read, and remembers which table it was
 // refused.
@@ -83,10 +140,12 @@ type gate struct {
 	refused   string
 }
 
-func (q Query) gate(tables []Table) *gate {
-	g := &gate{permitted: map[string]bool{}}
-	for _, t := range tables {
-		g.permitted[sqlite.Fold(t.Name)] = q.Permitted == nil || q.Permitted(t.ID)
+// newGate returns the gate for whoever may read the tables with the given ids,
+// nil for all. ids are those of all tables, by folded name.
+func newGate(ids map[string]int64, readable []int64) *gate {
+	g := &gate{permitted: make(map[string]bool, len(ids))}
+	for name, id := range ids {
+		g.permitted[name] = readable == nil || slices.Contains(readable, id)
 	}
 	return g
 }
@@ -145,6 +204,9 @@ func (g *gate) prepare(c *sqlite.Conn, sql string) (*sqlite.Stmt, error) {
 	if err == nil {
 		return s, nil
 	}
+	if sqlite.FaultOf(err) == sqlite.TooBig {
+		return nil, problem.Invalid("sql", "The statement is longer than 100,000 bytes.").Because(err)
+	}
 	refused := g.refused
 	if without := g.veiled(sql); without != sql {
 		if missing := compile(c, without); missing != nil {
@@ -187,13 +249,21 @@ func (g *gate) explain(err error) error {
 		return err
 	case g.refused != "":
 		return mayNotRead(g.refused)
+	case errors.Is(err, sqlite.ErrTooLarge):
+		return tooLarge().Because(err)
 	case errors.Is(err, sqlite.ErrTrailing):
 		return problem.Invalid("sql", "Only one statement is allowed.")
 	}
 	switch sqlite.FaultOf(err) {
 	case sqlite.Denied:
 		return problem.Invalid("sql", "The statement does what is not allowed here: %s.", sqlite.Message(err))
-	case sqlite.Other, sqlite.BadSQL, sqlite.Expression, sqlite.TooBig, sqlite.DataType, sqlite.NotNull:
+	case sqlite.TooBig, sqlite.NoMemory:
+		return tooLarge().Because(err)
+	case sqlite.Full:
+		if sqlite.TempExceeded() {
+			return problem.New(problem.CodeResultTooLarge, "The statement needs more room for its temporary files than a statement may use. An index on what it sorts or groups by may help.").Because(err)
+		}
+	case sqlite.Other, sqlite.BadSQL, sqlite.Expression, sqlite.DataType, sqlite.NotNull:
 		return problem.Invalid("sql", "SQLite says: %s.", sqlite.Message(err))
 	}
 	return explain(err)
@@ -207,6 +277,8 @@ func (q Query) checkWords() error {
 	switch {
 	case len(tokens) == 0:
 		return problem.Invalid("sql", "A statement is required.")
+	case !utf8.ValidString(q.SQL):
+		return problem.Invalid("sql", "The statement is not valid UTF-8.")
 	case strings.IndexByte(q.SQL, 0) >= 0:
 		return problem.Invalid("sql", "The statement holds a NUL character.")
 	case tokens[0].is("SELECT", "WITH"):
@@ -215,28 +287,6 @@ func (q Query) checkWords() error {
 		return nil
 	}
 	return problem.Invalid("sql", "Only SELECT, WITH and EXPLAIN QUERY PLAN are allowed.")
-}
-
-func (q Query) run(c *sqlite.Conn, g *gate) (Result, error) {
-	s, err := g.prepare(c, q.SQL)
-	if err != nil {
-		return Result{}, err
-	}
-	defer s.Close()
-	columns, err := resultColumns(s)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := q.bind(s); err != nil {
-		return Result{}, err
-	}
-	result := Result{Rows: Rows{Columns: columns, Batch: &sqlite.Batch{}}}
-	result.Batch.Reset(len(columns))
-	more, err := s.Fill(result.Batch, int(q.Limit), maxResultBytes)
-	if more && err == nil {
-		result.Truncated, err = s.Step()
-	}
-	return result, err
 }
 
 // resultColumns returns the columns of a result. Rows are objects, so no two

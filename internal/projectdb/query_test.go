@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +27,7 @@ func openLibrary(t testing.TB) *DB {
 }
 
 // booksOnly permits the table with the id 1.
-func booksOnly(id int64) bool { return id == 1 }
+var booksOnly = []int64{1}
 
 // inFolder returns the names and sizes of what lies beside the project.
 func inFolder(t testing.TB, db *DB) string {
@@ -39,7 +38,9 @@ func inFolder(t testing.TB, db *DB) string {
 	}
 	var names []string
 	for _, e := range entries {
-		names = append(names, e.Name())
+		if e.Name() != "workers" {
+			names = append(names, e.Name())
+		}
 	}
 	return strings.Join(names, " ")
 }
@@ -67,7 +68,7 @@ func TestQueryAnswers(t *testing.T) {
 		{"WITH secrets(v) AS (SELECT 'mine') SELECT v FROM secrets", ``, `v="mine"`},
 		{"SELECT title AS 'secrets' FROM books LIMIT 1", ``, `secrets="a"`},
 	} {
-		result, err := db.Query(ctx, Query{SQL: test.sql, Params: jsontext.Value(test.params), Limit: 10, Permitted: booksOnly})
+		result, err := db.Query(ctx, Query{SQL: test.sql, Params: jsontext.Value(test.params), Limit: 10, Readable: booksOnly})
 		if err != nil {
 			t.Errorf("%s: %v", test.sql, err)
 			continue
@@ -76,7 +77,7 @@ func TestQueryAnswers(t *testing.T) {
 			t.Errorf("%s\n got %s, truncated %v\nwant %s", test.sql, got, result.Truncated, test.want)
 		}
 	}
-	result, err := db.Query(ctx, Query{SQL: "EXPLAIN  /* how */ query PLAN SELECT * FROM books WHERE id = 1", Limit: 10, Permitted: booksOnly})
+	result, err := db.Query(ctx, Query{SQL: "EXPLAIN  /* how */ query PLAN SELECT * FROM books WHERE id = 1", Limit: 10, Readable: booksOnly})
 	if err != nil || !strings.Contains(text(result.Rows), "SEARCH books") {
 		t.Errorf("EXPLAIN QUERY PLAN: %s, %v", text(result.Rows), err)
 	}
@@ -133,9 +134,9 @@ func TestQueryRefuses(t *testing.T) {
 		{"SELECT 1 AS x; DELETE FROM books", ``, invalid},
 		{"SELECT 1 AS x; SELECT 2 AS x", ``, invalid},
 		// What costs too much.
-		{"SELECT length(printf('%.*c', 900000000, 'x')) AS n", ``, invalid},
-		{"SELECT length(hex(zeroblob(400000000))) AS n", ``, invalid},
-		{"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300) SELECT length(group_concat(printf('%100000d', i))) AS n FROM n", ``, invalid},
+		{"SELECT length(printf('%.*c', 900000000, 'x')) AS n", ``, "result_too_large"},
+		{"SELECT length(hex(zeroblob(400000000))) AS n", ``, "result_too_large"},
+		{"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300) SELECT length(group_concat(printf('%100000d', i))) AS n FROM n", ``, "result_too_large"},
 		{"SELECT 1 AS x WHERE 'a' LIKE '" + strings.Repeat("%a", 400) + "'", ``, invalid},
 		{"SELECT 1" + strings.Repeat(" + 1", 200) + " AS x", ``, invalid},
 		{"SELECT 1 AS x" + strings.Repeat(" UNION ALL SELECT 1", 60), ``, invalid},
@@ -170,7 +171,7 @@ func TestQueryRefuses(t *testing.T) {
 		{"SELECT 1 AS x", `[1]`, "validation_failed params"},
 	} {
 		start := time.Now()
-		_, err := db.Query(ctx, Query{SQL: test.sql, Params: jsontext.Value(test.params), Limit: 10, Permitted: booksOnly})
+		_, err := db.Query(ctx, Query{SQL: test.sql, Params: jsontext.Value(test.params), Limit: 10, Readable: booksOnly})
 		if got := complaint(err); got != test.want {
 			t.Errorf("%.300s: got %s, want %s (%v)", test.sql, got, test.want, err)
 		}
@@ -225,27 +226,46 @@ func TestQueryIsBounded(t *testing.T) {
 	}
 }
 
-// A right is bound to the id of a table: when names change hands before a query
-// runs, it must not read what its token may not.
+// A right is bound to the id of a table: while names change hands, a query must
+// never read what its token may not.
 func TestQueryWhileNamesChangeHands(t *testing.T) {
 	db := openLibrary(t)
-	swap := sync.OnceFunc(func() {
-		for _, names := range [][2]string{{"books", "x"}, {"secrets", "books"}, {"x", "secrets"}} {
-			if err := rename(names[0], names[1])(ctx, db); err != nil {
-				t.Error(err)
+	stop := make(chan struct{})
+	swapped := make(chan error, 1)
+	go func() {
+		for {
+			for _, names := range [][2]string{{"books", "x"}, {"secrets", "books"}, {"x", "secrets"}} {
+				if err := rename(names[0], names[1])(ctx, db); err != nil {
+					swapped <- err
+					return
+				}
+			}
+			select {
+			case <-stop:
+				swapped <- nil
+				return
+			default:
 			}
 		}
-	})
-	permitted := func(id int64) bool {
-		swap()
-		return booksOnly(id)
+	}()
+	answers := map[problem.Code]int{}
+	for range 300 {
+		result, err := db.Query(ctx, Query{SQL: "SELECT * FROM books", Limit: 10, Readable: booksOnly})
+		if err == nil && strings.Contains(text(result.Rows), "hidden") {
+			t.Fatalf("a secret was read: %s", text(result.Rows))
+		}
+		if err != nil {
+			answers[problem.From(err).Code]++
+		}
 	}
-	result, err := db.Query(ctx, Query{SQL: "SELECT * FROM books", Limit: 10, Permitted: permitted})
-	if !problem.Is(err, problem.CodePermissionDenied) {
-		t.Errorf("got %v, %v", result.Batch, err)
+	close(stop)
+	if err := <-swapped; err != nil {
+		t.Fatal(err)
 	}
-	if _, err := db.Query(ctx, Query{SQL: "SELECT title FROM secrets", Limit: 10, Permitted: permitted}); err != nil {
-		t.Errorf("the table under its new name: %v", err)
+	delete(answers, problem.CodePermissionDenied)
+	delete(answers, problem.CodeValidationFailed) // between two renames there is no such table
+	if len(answers) > 0 {
+		t.Errorf("further answers: %v", answers)
 	}
 }
 
@@ -285,12 +305,12 @@ func TestReservedTablesDoNotExist(t *testing.T) {
 func TestHiddenTablesShowNoColumns(t *testing.T) {
 	db := openLibrary(t)
 	for _, sql := range []string{"SELECT v FROM secrets", "SELECT nosuch FROM secrets", `SELECT s.nosuch FROM main."SECRETS" s`, "SELECT * FROM books JOIN secrets USING (title)", "SELECT nosuch FROM books, secrets"} {
-		_, err := db.Query(ctx, Query{SQL: sql, Limit: 1, Permitted: booksOnly})
+		_, err := db.Query(ctx, Query{SQL: sql, Limit: 1, Readable: booksOnly})
 		if got, want := fmt.Sprint(err), "permission_denied: This token may not read the records of the table secrets."; got != want {
 			t.Errorf("%s: %s", sql, got)
 		}
 	}
-	_, err := db.Query(ctx, Query{SQL: "SELECT nosuch, 'secrets' AS x FROM books", Limit: 1, Permitted: booksOnly})
+	_, err := db.Query(ctx, Query{SQL: "SELECT nosuch, 'secrets' AS x FROM books", Limit: 1, Readable: booksOnly})
 	if got := problem.From(err).Message; got != "sql: SQLite says: no such column: nosuch." {
 		t.Error(got)
 	}

@@ -11,9 +11,13 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/testkit"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	worker.Main()
+	goleak.VerifyTestMain(m)
+}
 
 func newClock() *testkit.Clock {
 	return testkit.NewClock(time.Date(2026, 6, 2, 1, 23, 45, 0, time.UTC))

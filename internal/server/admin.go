@@ -192,8 +192,34 @@ func (app *App) listenAdmin() (io.Closer, error) {
 		cmd.register(mux, app)
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go srv.Serve(listener)
+	go srv.Serve(operatorsOnly{listener, app})
 	return srv, nil
+}
+
+// operatorsOnly is the listener of the socket. It closes connections of workers:
+// they run as the owner of the folder, and one that a stranger has taken over
+// must not command the server.
+type operatorsOnly struct {
+	net.Listener
+	app *App
+}
+
+// Accept waits for a connection that is not a worker's.
+func (l operatorsOnly) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		pid, err := peerProcess(conn)
+		if err == nil && !l.app.Workers.Descends(pid) {
+			return conn, nil
+		}
+		l.app.log.Error("a worker has tried to command the server", "process", pid, "error", err)
+		if err := conn.Close(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // atShortPath calls use with a path of the folder's socket that is short enough

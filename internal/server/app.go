@@ -22,11 +22,13 @@ import (
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // App is everything that works on one data folder. One process at a time has
 // one.
 type App struct {
+	Workers    *worker.Pool
 	Projects   *projectdb.Dir
 	Registry   *registry.Registry
 	Exports    *export.Exports
@@ -73,6 +75,12 @@ type Settings struct {
 	// of them are kept after a failure; as above.
 	ImportKeepBytes int64
 	ImportKeep      int64
+
+	// What the processes may use that run the SQL of clients, and how many there
+	// are; 0 means that of package worker.
+	WorkerMemory    int64
+	WorkerTempBytes int64
+	WorkerCount     int
 }
 
 // Open takes the data folder, creates it when missing, and opens what is in
@@ -82,7 +90,7 @@ func Open(folder string, settings Settings, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	app := &App{limits: limits.New(settings.Limits, nil), folder: folder, settings: settings, log: log, quarantine: jobs.NewQuarantine()}
-	for _, step := range []func() error{app.takeFolder, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
+	for _, step := range []func() error{app.takeFolder, app.openWorkers, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, app.Close())
 		}
@@ -106,11 +114,27 @@ func (app *App) takeFolder() error {
 	return nil
 }
 
+func (app *App) openWorkers() (err error) {
+	app.Workers, err = worker.Open(worker.Options{
+		Folder:    app.path("workers"),
+		Heap:      app.settings.WorkerMemory,
+		TempBytes: app.settings.WorkerTempBytes,
+		Max:       app.settings.WorkerCount,
+		Log:       app.log,
+	})
+	if err != nil {
+		return err
+	}
+	app.close = append(app.close, app.Workers.Close)
+	return nil
+}
+
 func (app *App) openProjects() (err error) {
 	app.Projects, err = projectdb.OpenDir(app.path("projects"), projectdb.DirOptions{
 		MaxTables: app.settings.Limits.TablesPerProject,
 		MaxFiles:  disk.MaxFiles() / 2,
 		Log:       app.log,
+		Workers:   app.Workers,
 	})
 	if err != nil {
 		return err

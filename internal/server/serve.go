@@ -28,6 +28,7 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 		return err
 	}
 	defer admin.Close()
+	app.Workers.Warm()
 	app.Exports.Start()
 	app.Imports.Start()
 	var stopping atomic.Bool

@@ -22,6 +22,7 @@ const (
 type Batch struct {
 	Columns int    // cells per row; 0 only for a batch never filled
 	Rows    int    // rows held
+	Limit   int    // bytes of texts and blobs that Fill may bring it to; 0 for no limit
 	cells   []Cell // Rows × Columns
 	arena   []byte
 }

@@ -14,6 +14,8 @@ type Conn struct {
 	c             *zs.Conn
 	idle          map[string]idleStmt // prepared statements not in use, by SQL text
 	clock         uint64              // counts uses, to find the statement unused for longest
+	guarded       bool                // what is prepared is a stranger's, and not kept
+	objects       objects             // as the guard has read them
 	held          []byte              // see hold: memory of the library
 	stopReadAhead func()              // of one that belongs to a snapshot
 	matcher       *matcher            // of LikeFunction

@@ -68,22 +68,17 @@ func TestPragmasOnEveryConnection(t *testing.T) {
 		db.writer <- writer
 
 		readOnly := map[string]string{"query_only": "1"}
-		for _, pool := range []struct {
-			kind  string
-			conns chan *Conn
-		}{{"reader", db.readers}, {"guarded", db.guarded}} {
-			var conns []*Conn
-			for range cap(pool.conns) {
-				c, err := db.lease(t.Context(), pool.conns)
-				if err != nil {
-					t.Fatal(err)
-				}
-				checkPragmas(t, pool.kind, c, readOnly)
-				conns = append(conns, c)
+		var conns []*Conn
+		for range cap(db.readers) {
+			c, err := db.leaseReader(t.Context())
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, c := range conns {
-				pool.conns <- c
-			}
+			checkPragmas(t, "reader", c, readOnly)
+			conns = append(conns, c)
+		}
+		for _, c := range conns {
+			db.readers <- c
 		}
 		snapshot, err := db.Snapshot(t.Context(), 5)
 		if err != nil {

@@ -39,7 +39,6 @@ type DB struct {
 	options Options
 	writer  chan *Conn // holds the writer while nobody writes
 	readers chan *Conn // holds idle readers and nil for those not opened yet
-	guarded chan *Conn // the same, for SQL from strangers
 	group   group
 	closed  chan struct{}
 	closing sync.Once
@@ -61,7 +60,6 @@ func Open(path string, options Options) (*DB, error) {
 		options: options,
 		writer:  make(chan *Conn, 1),
 		readers: make(chan *Conn, options.Readers),
-		guarded: make(chan *Conn, maxGuarded),
 		closed:  make(chan struct{}),
 	}
 	writer, err := db.openWriter(zs.OpenReadWrite | zs.OpenCreate)
@@ -70,10 +68,8 @@ func Open(path string, options Options) (*DB, error) {
 	}
 	db.options.Files.count(1) // the shared memory
 	db.writer <- writer
-	for _, pool := range []chan *Conn{db.readers, db.guarded} {
-		for range cap(pool) {
-			pool <- nil
-		}
+	for range cap(db.readers) {
+		db.readers <- nil
 	}
 	return db, nil
 }
@@ -179,11 +175,9 @@ func (db *DB) Close() error {
 func (db *DB) close() error {
 	close(db.closed)
 	var errs []error
-	for _, pool := range []chan *Conn{db.readers, db.guarded} {
-		for range cap(pool) {
-			if c := <-pool; c != nil {
-				errs = append(errs, c.Close())
-			}
+	for range cap(db.readers) {
+		if c := <-db.readers; c != nil {
+			errs = append(errs, c.Close())
 		}
 	}
 	// The last connection to close checkpoints and removes the log.
@@ -197,7 +191,7 @@ func (db *DB) close() error {
 // Read runs fn in a read transaction: fn sees one state of the database. The
 // end of ctx interrupts it.
 func (db *DB) Read(ctx context.Context, fn func(*Conn) error) error {
-	c, err := db.lease(ctx, db.readers)
+	c, err := db.leaseReader(ctx)
 	if err != nil {
 		return err
 	}
@@ -206,14 +200,14 @@ func (db *DB) Read(ctx context.Context, fn func(*Conn) error) error {
 	return c.transaction("BEGIN", func() error { return fn(c) })
 }
 
-// lease takes a connection from a pool of readers and opens it when needed.
-func (db *DB) lease(ctx context.Context, pool chan *Conn) (*Conn, error) {
+// leaseReader takes an idle reader and opens it when needed.
+func (db *DB) leaseReader(ctx context.Context) (*Conn, error) {
 	select {
 	case <-db.closed:
 		return nil, ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case c := <-pool:
+	case c := <-db.readers:
 		if c != nil && c.generation == db.generation.Load() {
 			return c, nil
 		}
@@ -222,10 +216,16 @@ func (db *DB) lease(ctx context.Context, pool chan *Conn) (*Conn, error) {
 		}
 		c, err := db.openReader()
 		if err != nil {
-			pool <- nil
+			db.readers <- nil
 		}
 		return c, err
 	}
+}
+
+// OpenReader opens a database of ours for reading only. The caller closes the
+// connection.
+func OpenReader(path string) (*Conn, error) {
+	return openConn(path, zs.OpenReadOnly, "PRAGMA query_only = ON")
 }
 
 func (db *DB) leaseWriter(ctx context.Context) (*Conn, error) {

@@ -32,7 +32,6 @@ func TestClosedDBRefuses(t *testing.T) {
 		"Write":       other.Write(t.Context(), nothing),
 		"Exclusive":   other.Exclusive(t.Context(), nothing),
 		"Restructure": other.Restructure(t.Context(), nothing),
-		"ReadGuarded": other.ReadGuarded(t.Context(), func(string) bool { return true }, nothing),
 		"Checkpoint":  other.Checkpoint(t.Context()),
 		"Snapshot":    snapshotErr,
 	} {

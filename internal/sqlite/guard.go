@@ -2,20 +2,14 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"strings"
 
 	zs "zombiezen.com/go/sqlite"
 )
 
-// maxGuarded bounds the statements of strangers that run at once on one
-// database.
-const maxGuarded = 2
-
-// guardLimits bound what one statement of a stranger can cost. The length
-// limit matters most: it stops a single opcode that builds gigabytes, which no
-// deadline can interrupt.
+// guardLimits bound what one statement of a stranger can ask for. They cannot
+// bound what it costs: 1,900 columns of 10 MB each are within them.
 var guardLimits = [...]struct {
 	limit zs.Limit
 	value int32
@@ -34,75 +28,78 @@ var guardLimits = [...]struct {
 	{zs.LimitWorkerThreads, 0},
 }
 
-// ReadGuarded runs fn in a read transaction for SQL from a stranger. Every
-// statement that fn prepares may only SELECT from tables for which permitted,
-// called with the name folded as SQLite does (A to Z in lower case), answers true; anything else does not
-// compile. Memory is bounded by limits and time by ctx.
-func (db *DB) ReadGuarded(ctx context.Context, permitted func(table string) bool, fn func(*Conn) error) error {
-	c, err := db.lease(ctx, db.guarded)
-	if err != nil {
-		return err
-	}
-	defer func() { db.guarded <- c }()
-	return c.readGuarded(ctx, nil, permitted, fn)
+// A Guard is the allow-list for the statements of one stranger.
+type Guard struct {
+	// Permitted tells whether the rows of a table may be read. It is called with
+	// the name folded as SQLite does (A to Z in lower case).
+	Permitted func(table string) bool
+	objects   map[string]bool // see objects
 }
 
-// ReadGuardedAlone is ReadGuarded on a connection of its own, for what may run
-// for minutes. Before the guard is up, first runs in the same transaction.
-func (db *DB) ReadGuardedAlone(ctx context.Context, first func(*Conn) error, permitted func(table string) bool, fn func(*Conn) error) error {
-	c, err := db.openReader()
-	if err != nil {
+// Guarded runs fn in the read transaction that is open on c. Every statement that
+// fn prepares may only SELECT from tables that the guard permits; anything else
+// does not compile. The end of ctx interrupts what runs.
+//
+// The guard bounds what a statement may name. What it may cost is bounded by the
+// process: see Confine.
+func (c *Conn) Guarded(ctx context.Context, g Guard, fn func() error) error {
+	if err := c.readObjects(); err != nil {
 		return err
 	}
-	return errors.Join(c.readGuarded(ctx, first, permitted, fn), c.Close())
+	g.objects = c.objects.names
+	for _, l := range guardLimits {
+		l.value = c.c.Limit(l.limit, l.value)
+		defer c.c.Limit(l.limit, l.value)
+	}
+	if err := c.c.SetAuthorizer(g); err != nil {
+		return err
+	}
+	c.guarded = true
+	defer func() {
+		c.guarded = false
+		c.c.SetAuthorizer(nil)
+	}()
+	defer c.bound(ctx)()
+	return fn()
 }
 
-func (c *Conn) readGuarded(ctx context.Context, first func(*Conn) error, permitted func(table string) bool, fn func(*Conn) error) error {
+// ReadPinned runs fn in a read transaction that holds the present state from its
+// beginning.
+func (c *Conn) ReadPinned(fn func() error) error {
 	defer c.rollback()
-	// BEGIN is refused once the authorizer is in place, and so is ROLLBACK.
 	if err := c.pin(); err != nil {
 		return err
 	}
-	if first != nil {
-		if err := first(c); err != nil {
-			return err
-		}
-	}
-	objects, err := c.objectNames()
-	if err != nil {
-		return err
-	}
-	for _, l := range guardLimits {
-		c.c.Limit(l.limit, l.value)
-	}
-	if err := c.c.SetAuthorizer(guard{permitted, objects}); err != nil {
-		return err
-	}
-	defer c.c.SetAuthorizer(nil)
-	defer c.bound(ctx)()
-	return fn(c)
+	return fn()
 }
 
-// objectNames returns the folded names of every virtual table module, as
-// false, and of everything in the schema, as true.
-func (c *Conn) objectNames() (map[string]bool, error) {
+// objects are the folded names of every virtual table module, as false, and of
+// everything in the schema, as true.
+type objects struct {
+	version int64 // of the schema
+	names   map[string]bool
+}
+
+// readObjects reads the names anew when the schema has changed.
+func (c *Conn) readObjects() error {
+	version, err := c.Int("PRAGMA schema_version")
+	if err != nil || c.objects.names != nil && c.objects.version == version {
+		return err
+	}
 	names := map[string]bool{}
-	err := c.Query("SELECT name, 0 FROM pragma_module_list UNION ALL SELECT name, 1 FROM sqlite_schema", nil, func(s *Stmt) error {
+	err = c.Query("SELECT name, 0 FROM pragma_module_list UNION ALL SELECT name, 1 FROM sqlite_schema", nil, func(s *Stmt) error {
 		names[Fold(s.Text(0))] = s.Int(1) == 1
 		return nil
 	})
-	return names, err
-}
-
-// guard is the allow-list for SQL from strangers.
-type guard struct {
-	permitted func(table string) bool
-	objects   map[string]bool // see objectNames
+	if err == nil {
+		c.objects = objects{version, names}
+	}
+	return err
 }
 
 // Authorize is called by SQLite for everything a statement does while it is
 // compiled.
-func (g guard) Authorize(action zs.Action) zs.AuthResult {
+func (g Guard) Authorize(action zs.Action) zs.AuthResult {
 	var ok bool
 	switch action.Type() {
 	case zs.OpSelect, zs.OpRecursive:
@@ -122,13 +119,13 @@ func (g guard) Authorize(action zs.Action) zs.AuthResult {
 // that uses no column, such as count(*), names tables and common table
 // expressions alike. A common table expression passes when nothing real bears
 // its name.
-func (g guard) mayRead(table, column string) bool {
+func (g Guard) mayRead(table, column string) bool {
 	inSchema, known := g.objects[table]
 	switch {
 	case strings.HasPrefix(table, "sqlite_"), strings.HasPrefix(table, "pragma_"), strings.HasPrefix(table, "_"):
 		return false
 	case inSchema:
-		return g.permitted(table)
+		return g.Permitted(table)
 	case table == "json_each", table == "json_tree":
 		return true
 	case known:

@@ -9,6 +9,14 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
+// ErrOtherColumns is returned by Fill when the statement has fewer columns than
+// the batch was made for, because SQLite has compiled it anew for another schema.
+var ErrOtherColumns = errors.New("the statement has other columns than before")
+
+// ErrTooLarge is returned by Fill when the next row would take the batch beyond
+// its limit. The batch then holds the rows before.
+var ErrTooLarge = errors.New("the rows are larger than allowed")
+
 // Fill steps through the statement and appends its rows to b, until b holds
 // maxRows rows or maxBytes bytes. b must have been reset to the statement's
 // number of columns, or to fewer: then the others are left out. It reports
@@ -19,18 +27,30 @@ func (s *Stmt) Fill(b *Batch, maxRows, maxBytes int) (more bool, err error) {
 		if more, err = s.Step(); err != nil || !more {
 			return false, err
 		}
-		s.appendRow(b, p)
+		// Each Step may compile the statement anew. The registers behind those of
+		// its row hold whatever the library had there before.
+		if int(p.FnResColumn) < b.Columns {
+			return false, ErrOtherColumns
+		}
+		if before := len(b.arena); !s.appendRow(b, p) {
+			b.Cut(b.Rows, before)
+			return false, ErrTooLarge
+		}
 	}
 	return true, nil
 }
 
 // appendRow takes the values of a row from the registers that hold them, those
 // from pResultRow on. Calls of the library for each would take a sixth of the time
-// of an export.
-func (s *Stmt) appendRow(b *Batch, p *lib.TVdbe) {
+// of an export. It reports whether the row is within the batch's limit, which is
+// looked at before each value is copied.
+func (s *Stmt) appendRow(b *Batch, p *lib.TVdbe) bool {
 	row := unsafe.Slice(view[lib.TMem](p.FpResultRow), b.Columns)
 	for i := range row {
 		m := &row[i]
+		if b.Limit > 0 && m.Fflags&(lib.MEM_Str|lib.MEM_Blob) != 0 && len(b.arena)+valueSize(m) > b.Limit {
+			return false
+		}
 		var c Cell
 		switch m.Fflags & (lib.MEM_AffMask | lib.MEM_Zero) {
 		case lib.MEM_Null:
@@ -52,6 +72,16 @@ func (s *Stmt) appendRow(b *Batch, p *lib.TVdbe) {
 		b.cells = append(b.cells, c)
 	}
 	b.Rows++
+	return true
+}
+
+// valueSize returns how many bytes a text or blob has, with the zeros that are
+// not there yet.
+func valueSize(m *lib.TMem) int {
+	if m.Fflags&lib.MEM_Zero != 0 {
+		return int(m.Fn) + int(*(*int32)(unsafe.Pointer(&m.Fu))) // a union
+	}
+	return int(m.Fn)
 }
 
 // appendBytes copies a text or blob into the arena.

@@ -68,6 +68,7 @@ func (s *Sandbox) confine(limits SandboxLimits) error {
 	} {
 		s.conn.c.Limit(limit, value)
 	}
+	s.conn.guarded = true
 	return s.conn.c.SetAuthorizer(sandbox{})
 }
 
@@ -88,8 +89,7 @@ func (s *Sandbox) run(statement string) error {
 	if err != nil {
 		return err
 	}
-	// It is not kept for another time: no two are the same.
-	defer stmt.s.Finalize()
+	defer stmt.Close()
 	for more := true; more && err == nil; {
 		more, err = stmt.Step()
 	}
@@ -104,6 +104,7 @@ func (s *Sandbox) Commit() error {
 	if err := s.conn.c.SetAuthorizer(nil); err != nil {
 		return err
 	}
+	s.conn.guarded = false
 	return s.conn.Exec("COMMIT")
 }
 

@@ -14,17 +14,36 @@ import (
 type Stmt struct {
 	conn  *Conn
 	s     *zs.Stmt
-	query string
-	err   error // of Bind, reported by Step
+	query string // the key in Conn.idle; "" for a statement that is not kept
+	err   error  // of Bind, reported by Step
 }
 
 // Prepare compiles one statement, or takes one prepared before. A statement
 // after the first is refused, and so is text without any.
+//
+// The text of a stranger is compiled for each use. It need not list its columns,
+// and when SQLite compiles such a statement anew for another schema, the driver
+// still has the column names of the old one.
 func (c *Conn) Prepare(query string) (*Stmt, error) {
+	if c.guarded {
+		s, err := c.compile(query)
+		if err != nil {
+			return nil, err
+		}
+		return &Stmt{conn: c, s: s}, nil
+	}
 	if idle, ok := c.idle[query]; ok {
 		delete(c.idle, query)
 		return &Stmt{conn: c, s: idle.stmt, query: query}, nil
 	}
+	s, err := c.compile(query)
+	if err != nil {
+		return nil, err
+	}
+	return &Stmt{conn: c, s: s, query: query}, nil
+}
+
+func (c *Conn) compile(query string) (*zs.Stmt, error) {
 	if strings.IndexByte(query, 0) >= 0 {
 		return nil, errors.New("prepare: the statement holds a NUL character")
 	}
@@ -40,7 +59,7 @@ func (c *Conn) Prepare(query string) (*Stmt, error) {
 		s.Finalize()
 		return nil, ErrTrailing
 	}
-	return &Stmt{conn: c, s: s, query: query}, nil
+	return s, nil
 }
 
 // ErrTrailing is returned by Prepare when something follows the first
@@ -69,13 +88,17 @@ func skipBlank(sql string) string {
 }
 
 // Close resets the statement and keeps it for the next Prepare of the same
-// text.
+// text, unless it is a stranger's.
 func (s *Stmt) Close() {
 	if s.s == nil {
 		return
 	}
 	c, stmt := s.conn, s.s
 	s.s = nil
+	if s.query == "" {
+		stmt.Finalize()
+		return
+	}
 	_, taken := c.idle[s.query]
 	// Reset repeats the failure of the last step, which the caller has seen.
 	_ = stmt.Reset()

@@ -1,0 +1,213 @@
+package projectdb
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/worker"
+)
+
+// What is in this file runs in workers.
+
+var (
+	queryTask = worker.Define("projectdb.query", answerQuery)
+	checkTask = worker.Define("projectdb.check-query", checkQuery)
+)
+
+// QueryMessage is a query on its way to a worker.
+type QueryMessage struct {
+	SQL      string         `json:"sql"`
+	Params   jsontext.Value `json:"params,omitzero"`
+	Limit    int64          `json:"limit"`
+	ReadsAll bool           `json:"reads_all"`
+	Readable []int64        `json:"readable"` // unless ReadsAll
+}
+
+func (q Query) message() QueryMessage {
+	m := QueryMessage{SQL: q.SQL, Limit: q.Limit, ReadsAll: q.Readable == nil, Readable: q.Readable}
+	if len(q.Params) > 0 {
+		m.Params = q.Params
+	}
+	return m
+}
+
+// Message returns the query for a task of another package, which scans its rows
+// with ScanQuery. It fails when the words of the query are refused.
+func (q Query) Message() (QueryMessage, error) { return q.message(), q.checkWords() }
+
+// Within runs fn for as long as the query may run, and says what its end means.
+func (q Query) Within(ctx context.Context, fn func(context.Context) error) error {
+	return q.within(ctx, fn)
+}
+
+// CallQuery runs a task of another package that scans the rows of a query, with
+// a worker of the project.
+func CallQuery[In, Out any](ctx context.Context, db *DB, q Query, task worker.Task[In, Out], in In) (out Out, err error) {
+	err = db.withQuery(ctx, q, func(ctx context.Context, w *worker.Worker) error {
+		out, err = task.Call(ctx, w, in, nil)
+		return err
+	})
+	return out, err
+}
+
+func (m QueryMessage) query() Query {
+	q := Query{SQL: m.SQL, Params: m.Params, Limit: m.Limit}
+	if !m.ReadsAll {
+		q.Readable = append([]int64{}, m.Readable...)
+	}
+	return q
+}
+
+// queryAnswer is the result of a query without its rows, which come as data.
+type queryAnswer struct {
+	Columns   []format.Column `json:"columns"`
+	Truncated bool            `json:"truncated"`
+}
+
+// rowPiece is about how many bytes of rows are sent at a time.
+const rowPiece = 256 << 10
+
+func answerQuery(ctx context.Context, s *worker.Session, m QueryMessage) (out queryAnswer, err error) {
+	var b sqlite.Batch
+	b.Limit = maxResultBytes
+	err = ScanQuery(ctx, s, m, func(_ int64, scan *Scan) error {
+		out.Columns = scan.Columns
+		b.Reset(len(scan.Columns))
+		more, err := scan.stmt.Fill(&b, int(m.Limit), maxResultBytes)
+		switch {
+		case errors.Is(err, sqlite.ErrTooLarge) && b.Rows > 0:
+			out.Truncated, err = true, nil
+		case more && err == nil:
+			out.Truncated, err = scan.stmt.Step()
+		}
+		return err
+	})
+	if err != nil {
+		return out, err
+	}
+	return out, sendRows(s, &b)
+}
+
+// sendRows sends the rows of a batch in pieces.
+func sendRows(s *worker.Session, b *sqlite.Batch) error {
+	var piece []byte
+	for i := range b.Rows {
+		piece = b.AppendRows(piece, i, i+1)
+		if len(piece) < rowPiece && i < b.Rows-1 {
+			continue
+		}
+		if err := s.Send(piece); err != nil {
+			return err
+		}
+		piece = piece[:0]
+	}
+	return nil
+}
+
+func checkQuery(ctx context.Context, s *worker.Session, m QueryMessage) (struct{}, error) {
+	return struct{}{}, ScanQuery(ctx, s, m, func(int64, *Scan) error { return nil })
+}
+
+// ScanQuery runs the statement of a client in the project that the worker is
+// bound to, and lets use read its rows. All of them are from the state at the
+// given commit; which tables have which names, and what may be read, is of that
+// state too.
+func ScanQuery(ctx context.Context, s *worker.Session, m QueryMessage, use func(commit int64, scan *Scan) error) error {
+	r, err := readerOf(s)
+	if err != nil {
+		return explain(err)
+	}
+	q := m.query()
+	var g *gate
+	err = r.conn.ReadPinned(func() error {
+		commit, err := r.conn.Int("SELECT commits FROM _project")
+		if err != nil {
+			return err
+		}
+		ids, err := r.tableIDs()
+		if err != nil {
+			return err
+		}
+		g = newGate(ids, q.Readable)
+		return r.conn.Guarded(ctx, sqlite.Guard{Permitted: g.permits}, func() error {
+			scan, err := q.scan(r.conn, g)
+			if err != nil {
+				return err
+			}
+			defer scan.Close()
+			return use(commit, scan)
+		})
+	})
+	if g == nil {
+		return explain(err)
+	}
+	return g.explain(err)
+}
+
+// queryReader is the connection of a worker to its project.
+type queryReader struct {
+	conn    *sqlite.Conn
+	ids     map[string]int64 // of tables, by folded name; never changed once built
+	version int64            // of the catalogue that they are from
+}
+
+// readerOf returns the connection of a worker, which is kept for the next call.
+func readerOf(s *worker.Session) (*queryReader, error) {
+	if r, ok := s.State.(*queryReader); ok {
+		return r, nil
+	}
+	c, err := sqlite.OpenReader(s.Path)
+	if err != nil {
+		return nil, err
+	}
+	// Sorts go to files, which are bounded, and leave the memory to rows.
+	if err := c.Exec("PRAGMA temp_store = FILE"); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	r := &queryReader{conn: c}
+	s.State = r
+	return r, nil
+}
+
+// tableIDs returns the ids of all tables in the present transaction.
+func (r *queryReader) tableIDs() (map[string]int64, error) {
+	version, err := r.conn.Int("SELECT catalogue FROM _project")
+	if err != nil || r.ids != nil && r.version == version {
+		return r.ids, err
+	}
+	ids := map[string]int64{}
+	err = r.conn.Query("SELECT id, table_name FROM _tables", nil, func(s *sqlite.Stmt) error {
+		ids[sqlite.Fold(s.Text(1))] = s.Int(0)
+		return nil
+	})
+	if err == nil {
+		r.ids, r.version = ids, version
+	}
+	return ids, err
+}
+
+func (q Query) scan(c *sqlite.Conn, g *gate) (*Scan, error) {
+	s, err := g.prepare(c, q.SQL)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := resultColumns(s)
+	if err == nil {
+		err = q.bind(s)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return &Scan{Columns: columns, stmt: s}, nil
+}
+
+// SnapshotAt names the state of a project at a commit, as a worker has told it.
+func SnapshotAt(commit int64, at time.Time) SnapshotID {
+	return SnapshotID{Commit: commit, Time: timestamp(at)}
+}

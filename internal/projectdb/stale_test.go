@@ -1,0 +1,234 @@
+package projectdb
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// canary stands in another project, in texts of SQL and in rows: no answer may
+// ever hold it.
+const canary = "CANARY-of-another-project"
+
+// The same text is asked while the schema changes between and during the calls.
+// Each column is called after the only value that it holds, so that an answer
+// shows by itself whether its names and values belong together.
+func TestAnswersFollowTheSchema(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	db, other := openProject(t), openProject(t, NewTable{Name: "canaries", Columns: []NewColumn{{Name: "v"}}})
+	put(t, other, "canaries", `{"v":"`+canary+`"}`)
+	stop := make(chan struct{})
+	var busy sync.WaitGroup
+	for range 2 {
+		busy.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				// Its text fills what the allocator hands out next.
+				_, err := other.Query(ctx, Query{SQL: "SELECT '" + strings.Repeat(canary, 20) + "' AS x, v FROM canaries", Limit: 5})
+				if err != nil && !problem.Is(err, problem.CodeBusy) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	remake(t, db, 3)
+	asked := make(chan error, 1)
+	busy.Go(func() { asked <- askUntil(db, stop) })
+	for range changesOfSchema(t) {
+		if err := changeSchema(t, db, random); err != nil {
+			t.Fatal(err)
+		}
+		if err := askOnce(db); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	busy.Wait()
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+}
+
+func changesOfSchema(t *testing.T) int {
+	if testing.Short() {
+		return 10
+	}
+	return 60
+}
+
+func askUntil(db *DB, stop <-chan struct{}) (err error) {
+	for err == nil {
+		select {
+		case <-stop:
+			return nil
+		default:
+			err = askOnce(db)
+		}
+	}
+	return err
+}
+
+// askOnce asks for all columns and compares their names with their values.
+func askOnce(db *DB) error {
+	result, err := db.Query(ctx, Query{SQL: "SELECT * FROM t", Limit: 5})
+	if problem.Is(err, problem.CodeValidationFailed) && strings.Contains(err.Error(), "no such table") {
+		return nil // it is made anew
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range result.Batch.Rows {
+		for j, cell := range result.Batch.Row(i) {
+			name, v := result.Columns[j].Name, result.Batch.Value(cell)
+			if name == "id" {
+				continue
+			}
+			if got := string(v.Bytes); v.Kind != sqlite.Null && (v.Kind != sqlite.Text || got != name) {
+				errs = append(errs, fmt.Errorf("column %s holds %q (%v)", name, got, v))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// changeSchema renames, drops or adds a column, or makes the table anew.
+func changeSchema(t *testing.T, db *DB, random *rand.Rand) error {
+	table, err := db.Table(ctx, "t")
+	if err != nil {
+		return err
+	}
+	last := table.Columns[len(table.Columns)-1].Name
+	fresh := fmt.Sprintf("c%d", random.Int64N(1e15))
+	switch n := random.IntN(4); {
+	case n == 0 && len(table.Columns) > 2:
+		_, err = db.DeleteColumn(ctx, "t", last)
+	case n == 1:
+		if _, _, err = db.AddColumn(ctx, "t", NewColumn{Name: fresh}); err == nil {
+			_, _, err = db.UpdateRecords(ctx, "t", jsontext.Value(fmt.Sprintf("{%q:%q}", fresh, fresh)), Which{All: true})
+		}
+	default:
+		widths := []int{2, 3, 40, 300, 900, 1900}
+		remake(t, db, widths[random.IntN(len(widths))])
+	}
+	return err
+}
+
+// remake makes the table t anew, with so many columns beside its key.
+func remake(t *testing.T, db *DB, width int) {
+	t.Helper()
+	if _, err := db.Table(ctx, "t"); err == nil {
+		if _, err := db.DeleteTable(ctx, "t"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := NewTable{Name: "t"}
+	var row strings.Builder
+	for i := range width {
+		name := fmt.Sprintf("w%d_%d", width, i)
+		made.Columns = append(made.Columns, NewColumn{Name: name})
+		fmt.Fprintf(&row, ",%q:%q", name, name)
+	}
+	if _, err := db.CreateTable(ctx, made); err != nil {
+		t.Fatal(err)
+	}
+	put(t, db, "t", "{"+row.String()[1:]+"}")
+}
+
+// hostile are statements that ask for more time, memory or room than there is.
+// None of their costs shows in the text.
+var hostile = map[string]string{
+	"wide rows of long values":        "WITH v(v) AS (SELECT printf('%.9999990c', 'x')) SELECT " + repeated(1900, "v||%d AS c%[1]d") + " FROM v",
+	"wide rows of made values":        "SELECT " + repeated(100, "printf('%%.9999990c', 'x')||%d AS c%[1]d"),
+	"blobs of zeros":                  "SELECT " + repeated(500, "zeroblob(9900000) AS c%d"),
+	"lengths of long values":          "WITH v(v) AS (SELECT printf('%.9999990c', 'x')) SELECT " + repeated(300, "length(v||%d) AS c%[1]d") + " FROM v",
+	"random blobs":                    "SELECT " + repeated(400, "randomblob(9900000) AS c%d"),
+	"instr that is not to be ended":   "SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n",
+	"replace that is not to be ended": "SELECT length(replace(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b', 'x')) AS n",
+	"trim by a large set":             "SELECT length(trim(printf('%.9999000c', 'a'), printf('%.90000c', 'b') || 'a')) AS n",
+	"endless recursion":               "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS n FROM n",
+	"a recursion that keeps all":      "WITH RECURSIVE n(i, s) AS (SELECT 1, '' UNION SELECT i + 1, printf('%.2000000c', i) FROM n) SELECT count(*) AS n FROM n",
+	"a large window":                  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) SELECT max(length(l)) AS m FROM (SELECT lag(printf('%.2000000c', i), 50000) OVER () AS l FROM n)",
+	"a sort of long values":           "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) SELECT printf('%.500000c', i) AS p FROM n ORDER BY p",
+	"many accumulators":               "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000) SELECT " + repeated(300, "group_concat(printf('%%.9000c', i + %d)) AS c%[1]d") + " FROM n",
+	"a large JSON":                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT json_group_array(i) AS j FROM n",
+}
+
+// repeated returns n columns of a form.
+func repeated(n int, form string) string {
+	columns := make([]string, n)
+	for i := range columns {
+		columns[i] = fmt.Sprintf(form, i)
+	}
+	return strings.Join(columns, ", ")
+}
+
+// A hostile statement ends in time, in a failure of its own, and leaves neither
+// memory nor files behind.
+func TestHostileStatements(t *testing.T) {
+	db := openLibrary(t)
+	limit := 2 * time.Second
+	for name, sql := range hostile {
+		began := time.Now()
+		_, err := db.Query(ctx, Query{SQL: sql, Limit: 10, Timeout: limit})
+		took := time.Since(began)
+		if !problem.Is(err, problem.CodeQueryTimeout) && !problem.Is(err, problem.CodeResultTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+		// The machine may be loaded: it has ended itself or was killed.
+		if took > limit+3*time.Second {
+			t.Errorf("%s took %s", name, took)
+		}
+		result, err := db.Query(ctx, Query{SQL: "SELECT count(*) AS n FROM books", Limit: 1})
+		if err != nil || text(result.Rows) != "n=3" {
+			t.Errorf("after %s: %v", name, err)
+		}
+	}
+	if n := residentHere(t); n > 512<<20 {
+		t.Errorf("this process has %d bytes in use", n)
+	}
+}
+
+// residentHere returns how much memory this process has had at most.
+func residentHere(t *testing.T) (bytes int64) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Log("no /proc here")
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	if _, err := fmt.Sscan(rest, &bytes); err != nil {
+		t.Fatal(err)
+	}
+	return bytes << 10
+}
+
+func TestTemporaryFilesAreBounded(t *testing.T) {
+	db := openLibrary(t)
+	// Two gigabytes are to be sorted, and there may be one.
+	sql := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT printf('%.100000c', i) AS p FROM n ORDER BY p DESC, random()"
+	_, err := db.Query(ctx, Query{SQL: sql, Limit: 1, Timeout: time.Minute})
+	if !problem.Is(err, problem.CodeResultTooLarge) || !strings.Contains(err.Error(), "temporary files") {
+		t.Error(err)
+	}
+	if _, err := db.Query(ctx, Query{SQL: "SELECT title FROM books ORDER BY title", Limit: 1}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,116 @@
+package worker
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/landlock-lsm/go-landlock/landlock"
+	landlocksys "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+)
+
+// minData is the least RLIMIT_DATA with which the program works: below four
+// times the heap limit Go itself may be the one that finds no memory.
+const minData = 256 << 20
+
+// limitProcess sets what bounds the process from its beginning.
+func limitProcess(config childConfig) ([]Bound, error) {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return nil, fmt.Errorf("switch core dumps off: %w", err)
+	}
+	data := uint64(max(minData, 4*config.Heap))
+	limited := !raceDetector
+	if limited {
+		if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: data, Max: data}); err != nil {
+			return nil, fmt.Errorf("limit the data segment: %w", err)
+		}
+	}
+	version, err := landlocksys.LandlockGetABIVersion()
+	if err != nil {
+		version = 0
+	}
+	return []Bound{
+		{"heap limit", true, fmt.Sprintf("SQLite may hold %d bytes.", config.Heap)},
+		{"temporary files", true, fmt.Sprintf("SQLite may have %d bytes of them.", config.TempBytes)},
+		{"rlimit data", limited, fmt.Sprintf("The process may hold %d bytes of private memory.", data)},
+		{"resident memory", true, "The server looks at it and ends a worker that has too much."},
+		{"landlock", version > 0, fmt.Sprintf("Version %d of the kernel's interface.", version)},
+	}, nil
+}
+
+// restrictFiles lets the process open only what it is bound to and its own
+// folder, and nothing on the network, where the kernel can see to it.
+func restrictFiles(folder string, b binding) error {
+	rules := []landlock.Rule{landlock.RWDirs(folder)}
+	if len(b.Read) > 0 {
+		rules = append(rules, landlock.ROFiles(b.Read...).IgnoreIfMissing())
+	}
+	if len(b.Write) > 0 {
+		rules = append(rules, landlock.RWFiles(b.Write...).IgnoreIfMissing())
+	}
+	if err := landlock.V11.BestEffort().Restrict(rules...); err != nil {
+		return fmt.Errorf("restrict the files of a worker: %w", err)
+	}
+	return os.Chdir(folder)
+}
+
+// childAttributes puts a child into a process group of its own, and ends it when
+// the thread that started it ends.
+func childAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// prepareSpawner is called in the thread that starts the children. What they
+// inherit of it: they can gain no privileges by what they execute.
+func prepareSpawner() error {
+	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+}
+
+// closeOnExec keeps files that this process itself was started with, such as the
+// sockets of a service manager, from its children.
+func closeOnExec() {
+	// Kernels without it have nothing better.
+	_ = unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC)
+}
+
+// executable returns what to start: the running program, also when another one
+// lies at its path by now.
+func executable() (string, error) { return "/proc/self/exe", nil }
+
+// privateBytes returns how much memory of its own a process has in use: without
+// the pages of files, such as those of the program, that others share.
+func privateBytes(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, err
+	}
+	var size, resident, shared int64 // pages
+	if _, err := fmt.Sscan(string(text), &size, &resident, &shared); err != nil {
+		return 0, err
+	}
+	return (resident - shared) * int64(os.Getpagesize()), nil
+}
+
+// parentOf returns the parent of a process, 0 when there is none.
+func parentOf(pid int) int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "\nPPid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	parent, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		return 0
+	}
+	return parent
+}
+
+// killGroup ends a child and whatever it has started.
+func killGroup(p *os.Process) {
+	// It fails only when they are gone.
+	_ = syscall.Kill(-p.Pid, syscall.SIGKILL)
+}

@@ -1,0 +1,118 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// Task is something that a worker can do: it makes an Out of an In. Both go
+// through JSON.
+type Task[In, Out any] struct{ name string }
+
+// handler is a task in the child, with its types hidden.
+type handler func(ctx context.Context, s *Session, body []byte) ([]byte, error)
+
+// tasks are all that have been defined, by name.
+var tasks = map[string]handler{}
+
+// Define declares a task. It is for variables of packages, so that parent and
+// child know the same ones.
+func Define[In, Out any](name string, run func(context.Context, *Session, In) (Out, error)) Task[In, Out] {
+	if tasks[name] != nil {
+		panic("worker: the task " + name + " is defined twice")
+	}
+	tasks[name] = func(ctx context.Context, s *Session, body []byte) ([]byte, error) {
+		var in In
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, fmt.Errorf("decode the input of %s: %w", name, err)
+		}
+		out, err := run(ctx, s, in)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(out)
+	}
+	return Task[In, Out]{name}
+}
+
+// Call runs the task in a worker. receive is given the data that the task sends,
+// piece by piece; a nil receive wants none. Its error ends the call and is
+// returned as it is.
+//
+// The failure of the task comes back as a *problem.Error when it is one. When ctx
+// ends, so does the call, if need be with the worker; the error is then that of
+// ctx. A worker that has died otherwise is a *Died.
+func (t Task[In, Out]) Call(ctx context.Context, w *Worker, in In, receive func([]byte) error) (out Out, err error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return out, fmt.Errorf("encode the input of %s: %w", t.name, err)
+	}
+	answer, err := w.call(ctx, t.name, body, receive)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(answer, &out); err != nil {
+		w.Kill()
+		return out, fmt.Errorf("decode the output of %s: %w", t.name, err)
+	}
+	return out, nil
+}
+
+// callBody is the body of a call.
+type callBody struct {
+	Task string         `json:"task"`
+	In   jsontext.Value `json:"in"`
+}
+
+// endBody is the body of an end. Exactly one member is set, none for a binding
+// that worked.
+type endBody struct {
+	Out     jsontext.Value `json:"out,omitzero"`
+	Problem *problemBody   `json:"problem,omitzero"`
+	Failure string         `json:"failure,omitzero"`
+}
+
+// problemBody is a *problem.Error on its way.
+type problemBody struct {
+	Code    problem.Code     `json:"code"`
+	Message string           `json:"message"`
+	Details []problem.Detail `json:"details,omitzero"`
+	Retry   int64            `json:"retry,omitzero"` // nanoseconds
+	Cause   string           `json:"cause,omitzero"`
+}
+
+// endOf returns the end that tells of an error.
+func endOf(err error) endBody {
+	var p *problem.Error
+	if !errors.As(err, &p) {
+		return endBody{Failure: err.Error()}
+	}
+	b := &problemBody{Code: p.Code, Message: p.Message, Details: p.Details, Retry: int64(p.RetryAfter)}
+	if cause := errors.Unwrap(p); cause != nil {
+		b.Cause = cause.Error()
+	}
+	return endBody{Problem: b}
+}
+
+// err returns the error that the end tells of, or nil.
+func (e endBody) err() error {
+	switch {
+	case e.Problem != nil:
+		p := problem.New(e.Problem.Code, "%s", e.Problem.Message).Retry(time.Duration(e.Problem.Retry))
+		p.Details = e.Problem.Details
+		if e.Problem.Cause != "" {
+			p = p.Because(errors.New(e.Problem.Cause))
+		}
+		return p
+	case e.Failure != "":
+		return errors.New(e.Failure)
+	}
+	return nil
+}
