@@ -33,13 +33,14 @@ type exportFlags struct {
 	ExportStore        string        `env:"ZANGTABLE_EXPORT_STORE" placeholder:"URL" help:"The bucket that finished exports go to: s3://…, gs://… or azblob://…; without it they stay in the data folder."`
 	ExportOldStores    []string      `env:"ZANGTABLE_EXPORT_OLD_STORES" placeholder:"URL" help:"A bucket with earlier exports that can still be downloaded; several are separated by commas."`
 	QueryExportTimeout time.Duration `default:"10m" env:"ZANGTABLE_QUERY_EXPORT_TIMEOUT" placeholder:"DURATION" help:"How long the statement of a query export may run; 0 for no limit (${default}; $$ZANGTABLE_QUERY_EXPORT_TIMEOUT)."`
+	JobHistoryBytes    int64         `default:"268435456" env:"ZANGTABLE_JOB_HISTORY_BYTES" placeholder:"BYTES" help:"How many bytes the orders and manifests of a project's exports may have, and those of its imports; 0 for no limit (${default}; $$ZANGTABLE_JOB_HISTORY_BYTES)."`
 	ExportMaxPending   int           `default:"1000" env:"ZANGTABLE_EXPORT_MAX_PENDING" placeholder:"COUNT" help:"How many exports of a project may wait for their turn; 0 for no limit (${default}; $$ZANGTABLE_EXPORT_MAX_PENDING)."`
 	ExportLinkLife     time.Duration `env:"ZANGTABLE_EXPORT_LINK_LIFE" placeholder:"DURATION" help:"Redirect downloads to addresses in the bucket that are good for so long, such as 5m; without it the server hands the files out."`
 }
 
 func (f *exportFlags) check() error {
-	if f.ExportLife < time.Second || f.ExportKeep < 0 || f.ExportKeepBytes < 0 || f.QueryExportTimeout < 0 || f.ExportMaxPending < 0 {
-		return errors.New("--export-life must be at least 1s, and none of --export-keep, --export-keep-bytes, --query-export-timeout and --export-max-pending below 0")
+	if f.ExportLife < time.Second || f.ExportKeep < 0 || f.ExportKeepBytes < 0 || f.QueryExportTimeout < 0 || f.ExportMaxPending < 0 || f.JobHistoryBytes < 0 {
+		return errors.New("--export-life must be at least 1s, and none of --export-keep, --export-keep-bytes, --query-export-timeout, --export-max-pending and --job-history-bytes below 0")
 	}
 	return nil
 }
@@ -144,6 +145,7 @@ func (s *serve) Run(p *program) error {
 		ExportOldStores: s.ExportOldStores,
 		ExportLinkLife:  s.ExportLinkLife,
 
+		JobHistoryBytes:    orUnlimited(s.JobHistoryBytes),
 		ExportMaxPending:   orUnlimited(s.ExportMaxPending),
 		ImportMaxPending:   orUnlimited(s.ImportMaxPending),
 		ImportKeep:         orUnlimited(s.ImportKeep),

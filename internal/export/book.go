@@ -72,8 +72,14 @@ WHEN old.store <> '' AND old.status = 'ready'
 BEGIN
 	INSERT OR IGNORE INTO leftovers VALUES (old.store, old.project_id || '/' || old.id || '.' || old.ext, old.id);
 END;
-`, jobs.QueueSchema("exports")},
+`, jobs.QueueSchema("exports"), jobs.HistorySchema("exports", spent, sized...)},
 }
+
+// spent is the condition for an export of which there is only the manifest; sized
+// are the columns of which an export may have much.
+const spent = "status IN ('failed', 'canceled', 'expired')"
+
+var sized = []string{"work", "manifest"}
 
 // book is exports.db: what was ordered and what became of it.
 type book struct {
@@ -81,7 +87,7 @@ type book struct {
 }
 
 func newBook(db *sqlite.DB) book {
-	return book{jobs.Book[record]{DB: db, Table: "exports", Job: "export", Columns: columns, Scan: scanRecord}}
+	return book{jobs.Book[record]{DB: db, Table: "exports", Job: "export", Columns: columns, Scan: scanRecord, Spent: spent, Sized: sized}}
 }
 
 // record is an export as the book has it.
@@ -103,9 +109,8 @@ type record struct {
 // file returns the name of the artifact in the folder of its project.
 func (r *record) file() string { return r.manifest.ID + "." + r.ext }
 
-// add enters a new order, unless as many of its project as maxPending are
-// pending.
-func (b book) add(ctx context.Context, r *record, maxPending int) error {
+// add enters a new order, unless its project would be beyond its bounds.
+func (b book) add(ctx context.Context, r *record, bounds jobs.Bounds) error {
 	manifest, err := json.Marshal(r.manifest)
 	if err != nil {
 		return fmt.Errorf("encode the manifest of %s: %w", r.manifest.ID, err)
@@ -125,7 +130,7 @@ func (b book) add(ctx context.Context, r *record, maxPending int) error {
 				return err
 			}
 		}
-		if err := b.Admit(c, r.projectID, 0, maxPending); err != nil {
+		if err := b.Admit(c, r.projectID, bounds, 0, int64(len(work)+len(manifest))); err != nil {
 			return err
 		}
 		return c.Exec(`

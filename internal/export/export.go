@@ -38,6 +38,7 @@ type Config struct {
 	Workers       int           // 2: jobs that run at once
 	PerProject    int           // 1: of these, jobs of one project
 	MaxPending    int           // 1,000: of one project; negative: no limit
+	HistoryBytes  int64         // 256 MiB: of the orders and manifests of a project; negative: no limit
 
 	// Quarantine keeps jobs that may have ended the server apart; nil makes one.
 	Quarantine *jobs.Quarantine
@@ -71,6 +72,7 @@ func (c *Config) setDefaults() {
 	c.Workers = cmp.Or(c.Workers, 2)
 	c.PerProject = cmp.Or(c.PerProject, 1)
 	c.MaxPending = cmp.Or(c.MaxPending, 1000)
+	c.HistoryBytes = cmp.Or(c.HistoryBytes, 256<<20)
 	if c.Quarantine == nil {
 		c.Quarantine = jobs.NewQuarantine()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -108,7 +109,7 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 	if err := e.config.Disk.Need(0); err != nil {
 		return Manifest{}, err
 	}
-	if err := e.book.add(ctx, r, e.config.MaxPending); err != nil {
+	if err := e.book.add(ctx, r, jobs.Bounds{Pending: e.config.MaxPending, Bytes: e.config.HistoryBytes}); err != nil {
 		return Manifest{}, err
 	}
 	m := r.manifest

@@ -355,3 +355,59 @@ func TestDeadlyExportIsTriedTwice(t *testing.T) {
 		}
 	}
 }
+
+// endless is a statement that never ends.
+const endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n) SELECT count(*) AS c FROM n"
+
+// TestEndlessQueriesDoNotStopOthers has six projects with one root order endless
+// queries before another orders a row.
+func TestEndlessQueriesDoNotStopOthers(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	for id := range int64(6) {
+		f.project(id+1, small)
+	}
+	f.project(7, small)
+	f.Start()
+	for range 3 {
+		for id := range int64(6) {
+			f.create(Order{Project: ProjectRef{id + 1, fmt.Sprintf("p%d", id+1)}, Root: 1, Kind: QueryExport, SQL: endless})
+		}
+	}
+	eventually(t, func() bool { return len(f.running.Which(func(*job) bool { return true })) == 2 })
+	for range 5 {
+		began := time.Now()
+		f.download(f.wait(f.create(Order{Project: ProjectRef{7, "p7"}, Kind: TableExport, Table: "contacts"})))
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("the export of another project took %v", took)
+		}
+	}
+}
+
+func TestPendingExportsAreBounded(t *testing.T) {
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.MaxPending, c.HistoryBytes = 2, 100_000 })
+	f.project(shop.ID, small)
+	first := f.create(Order{Kind: SchemaExport})
+	f.create(Order{Kind: SchemaExport})
+	if _, err := f.Create(background, Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeRateLimited {
+		t.Errorf("a third order gives %v", err)
+	}
+	if err := f.Delete(background, shop.ID, first.ID); err != nil {
+		t.Fatal(err)
+	}
+	long := Order{Project: shop, Kind: QueryExport, SQL: "SELECT '" + strings.Repeat("x", 90_000) + "' AS x"}
+	if _, err := f.Create(background, long); codeOf(err) != problem.CodeStorageFull {
+		t.Errorf("an order that has no room in the book gives %v", err)
+	}
+	f.create(Order{Kind: SchemaExport})
+}
+
+// TestQueryExportHasATimeLimit lets an endless query run until it must end.
+func TestQueryExportHasATimeLimit(t *testing.T) {
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = 50 * time.Millisecond })
+	f.project(shop.ID, small)
+	f.Start()
+	m, err := f.Wait(background, shop.ID, f.create(Order{Kind: QueryExport, SQL: endless}).ID)
+	if codeOf(err) != problem.CodeExportFailed || m.Status != Failed || !strings.Contains(*m.Error, "longer than 50ms") {
+		t.Errorf("the export is %s, %v", m.Status, err)
+	}
+}

@@ -60,8 +60,14 @@ ALTER TABLE imports ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 UPDATE imports SET held = coalesce(json_extract(manifest, '$.size_bytes'), 0);
 CREATE INDEX imports_held ON imports (project_id, held) WHERE ` + isHeld + `;
 CREATE INDEX imports_spare ON imports (project_id, seq, held) WHERE ` + isSpare + `;
-`},
+`, jobs.HistorySchema("imports", spent, sized...)},
 }
+
+// spent is the condition for an import of which there is only the manifest; sized
+// are the columns of which an import may have much.
+const spent = "settled_at IS NOT NULL AND expires_at IS NULL"
+
+var sized = []string{"work", "manifest", "rejects"}
 
 // book is imports.db: what was sent and what became of it.
 type book struct {
@@ -69,7 +75,7 @@ type book struct {
 }
 
 func newBook(db *sqlite.DB) book {
-	return book{jobs.Book[record]{DB: db, Table: "imports", Job: "import", Columns: columns, Scan: scanRecord}}
+	return book{jobs.Book[record]{DB: db, Table: "imports", Job: "import", Columns: columns, Scan: scanRecord, Spent: spent, Sized: sized}}
 }
 
 // record is an import as the book has it.
@@ -121,9 +127,9 @@ func (r *record) texts() (work, manifest string, err error) {
 	return string(w), string(m), nil
 }
 
-// add enters a new import, unless as many of its project as maxPending wait for
-// their bytes or for their turn. It returns those that had to make room for its file.
-func (b book) add(ctx context.Context, r *record, now time.Time, maxPending int, keepBytes int64) (expired []*record, err error) {
+// add enters a new import, unless its project would be beyond its bounds. It
+// returns those that had to make room for its file.
+func (b book) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds, keepBytes int64) (expired []*record, err error) {
 	work, manifest, err := r.texts()
 	if err != nil {
 		return nil, err
@@ -138,7 +144,7 @@ func (b book) add(ctx context.Context, r *record, now time.Time, maxPending int,
 		if err != nil {
 			return err
 		}
-		if err := b.Admit(c, r.projectID, uploading, maxPending); err != nil {
+		if err := b.Admit(c, r.projectID, bounds, uploading, int64(len(work)+len(manifest))); err != nil {
 			return err
 		}
 		if expired, err = b.makeRoom(c, r.projectID, r.held, keepBytes); err != nil {

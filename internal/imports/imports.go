@@ -39,6 +39,7 @@ type Config struct {
 	SweepInterval time.Duration // 1 minute
 	Workers       int           // 2: jobs that run at once, of different projects
 	MaxPending    int           // 1,000: of one project, those included whose file is still coming; negative: no limit
+	HistoryBytes  int64         // 256 MiB: of the orders, manifests and rejects of a project; negative: no limit
 
 	// Quarantine keeps jobs that may have ended the server apart; nil makes one.
 	Quarantine *jobs.Quarantine
@@ -60,6 +61,7 @@ func (c *Config) setDefaults() {
 	c.SweepInterval = cmp.Or(c.SweepInterval, time.Minute)
 	c.Workers = cmp.Or(c.Workers, 2)
 	c.MaxPending = cmp.Or(c.MaxPending, 1000)
+	c.HistoryBytes = cmp.Or(c.HistoryBytes, 256<<20)
 	if c.Quarantine == nil {
 		c.Quarantine = jobs.NewQuarantine()
 	}
@@ -248,7 +250,7 @@ func (m *Imports) Run(ctx context.Context, projectID int64, id string, options *
 		if err := m.mayRun(r); err != nil {
 			return err
 		}
-		if err := m.book.Admit(c, projectID, 0, m.config.MaxPending); err != nil {
+		if err := m.book.Admit(c, projectID, m.bounds(), 0, 0); err != nil {
 			return err
 		}
 		if options != nil {
@@ -264,6 +266,10 @@ func (m *Imports) Run(ctx context.Context, projectID int64, id string, options *
 	}
 	m.crew.Wake()
 	return m.Get(ctx, projectID, r.manifest.ID)
+}
+
+func (m *Imports) bounds() jobs.Bounds {
+	return jobs.Bounds{Pending: m.config.MaxPending, Bytes: m.config.HistoryBytes}
 }
 
 func (m *Imports) mayRun(r *record) error {

@@ -1,6 +1,8 @@
 package imports
 
 import (
+	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -118,25 +120,21 @@ func TestDeleteRemovesTheFileOfAFailedImport(t *testing.T) {
 // TestOldFilesAreCounted opens a book that was made before it told how large its
 // files are.
 func TestOldFilesAreCounted(t *testing.T) {
-	f := newFixture(t, t.TempDir(), func(c *Config) { c.KeepBytes = 1500 })
-	f.send(broken(1000), order(func(o *Order) { o.Size = 1000 }))
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sqlite.Open(f.config.Database, sqlite.Options{Schema: schema})
+	folder := t.TempDir()
+	old := schema
+	old.Migrations = schema.Migrations[:2]
+	db, err := sqlite.Open(filepath.Join(folder, "imports.db"), sqlite.Options{Schema: old})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Write(t.Context(), func(c *sqlite.Conn) error {
-		return c.Script("DROP INDEX imports_held; DROP INDEX imports_spare; ALTER TABLE imports DROP COLUMN held; PRAGMA user_version = 2;")
-	})
+	err = errors.Join(db.Write(t.Context(), func(c *sqlite.Conn) error {
+		return c.Exec(`INSERT INTO imports (id, project_id, root, status, resumable, work, manifest)
+			VALUES ('imp_old', 1, 1, 'pending', 0, '{}', '{"id":"imp_old","status":"pending","size_bytes":1000}')`)
+	}), db.Close())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	f.open()
+	f := newFixture(t, folder, func(c *Config) { c.KeepBytes = 1500 })
 	if _, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Size = 1000 })); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("beside an old file of 1,000 bytes, one more of 1,000 within 1,500 gives %v", err)
 	}

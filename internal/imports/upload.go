@@ -77,7 +77,7 @@ func (m *Imports) Begin(ctx context.Context, o Order) (manifest Manifest, replay
 	if err != nil {
 		return manifest, false, err
 	}
-	expired, err := m.book.add(ctx, r, m.now(), m.config.MaxPending, m.config.KeepBytes)
+	expired, err := m.book.add(ctx, r, m.now(), m.bounds(), m.config.KeepBytes)
 	if err != nil {
 		return m.replay(ctx, o.Project.ID, err)
 	}

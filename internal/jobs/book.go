@@ -13,7 +13,7 @@ import (
 
 // Book is where the jobs of one kind are entered, each as an R. Its table has
 // the columns seq, id, project_id, root, status and attempt beside others, and
-// the tables and triggers of QueueSchema beside it. attempt counts how often the
+// the tables and triggers of QueueSchema and HistorySchema beside it. attempt counts how often the
 // job has begun since it was last ordered.
 type Book[R any] struct {
 	DB      *sqlite.DB
@@ -21,6 +21,8 @@ type Book[R any] struct {
 	Job     string // what one is called
 	Columns string // of an entry, in the order in which Scan reads them
 	Scan    func(*sqlite.Stmt) (*R, error)
+	Spent   string   // the condition for an entry that is kept for nothing but to be looked at
+	Sized   []string // the columns of which an entry may have much
 }
 
 // Write runs fn in a write transaction. fn may run more than once.

@@ -122,16 +122,16 @@ func scanEntry(s *sqlite.Stmt) (*entry, error) { return &entry{s.Text(0), s.Text
 func openBook(t *testing.T, projects ...int) Book[entry] {
 	t.Helper()
 	const tables = `
-CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER) STRICT;
+CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER, text TEXT NOT NULL DEFAULT '') STRICT;
 CREATE INDEX works_by_turn ON works (project_id, turn);
 CREATE INDEX works_unsettled ON works (status, project_id) WHERE status IN ('pending', 'running');
 CREATE TABLE receipts (project_id INTEGER, work_id TEXT) STRICT;`
-	db, err := sqlite.Open(filepath.Join(t.TempDir(), "works.db"), sqlite.Options{Schema: sqlite.Schema{Migrations: []string{tables, QueueSchema("works")}}})
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "works.db"), sqlite.Options{Schema: sqlite.Schema{Migrations: []string{tables, QueueSchema("works"), HistorySchema("works", "status = 'ready'", "text")}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	b := Book[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: scanEntry}
+	b := Book[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: scanEntry, Spent: "status = 'ready'", Sized: []string{"text"}}
 	err = b.Write(t.Context(), "enter works", func(c *sqlite.Conn) error {
 		for i, project := range projects {
 			if err := enter(c, i+1, project, project); err != nil {

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -117,8 +115,10 @@ END;
 // long as others share it: who makes projects and removes them again must not
 // come first each time.
 func forgetQueue(c *sqlite.Conn, projectID int64) error {
-	if err := c.Exec("DELETE FROM queues WHERE project_id = ?", projectID); err != nil {
-		return err
+	for _, table := range []string{"queues", "history"} {
+		if err := c.Exec("DELETE FROM "+table+" WHERE project_id = ?", projectID); err != nil {
+			return err
+		}
 	}
 	return c.Exec("DELETE FROM turns WHERE root = ?1 AND NOT EXISTS (SELECT 1 FROM queues WHERE root = ?1)", projectID)
 }
@@ -224,20 +224,6 @@ func (b Book[R]) begin(c *sqlite.Conn, id string) error {
 		return err
 	}
 	return c.Exec("UPDATE queues SET turn = ? WHERE project_id = (SELECT project_id FROM "+b.Table+" WHERE id = ?)", turn, id)
-}
-
-// Admit refuses a further job of a project that has max of them: pending ones, and
-// what the caller has counted besides. A negative max is no limit. It is called
-// in the transaction that enters the job.
-func (b Book[R]) Admit(c *sqlite.Conn, projectID, besides int64, max int) error {
-	if max < 0 {
-		return nil
-	}
-	pending, err := c.Int("SELECT pending FROM queues WHERE project_id = ?", projectID)
-	if pending += besides; err != nil || pending < int64(max) {
-		return err
-	}
-	return problem.New(problem.CodeRateLimited, "The project already has %d %s waiting, which is the maximum. Wait until some of them have finished, or cancel some.", pending, b.Table).Retry(10 * time.Second)
 }
 
 // Places returns the places of pending jobs of a project in the order in which

@@ -151,7 +151,7 @@ func TestAdmit(t *testing.T) {
 	}{{1, 2, false}, {1, 3, true}, {2, 2, true}, {3, 1, true}, {1, -1, true}} {
 		var refused error
 		must(t, b, func(c *sqlite.Conn) error {
-			refused = b.Admit(c, test.project, 0, test.max)
+			refused = b.Admit(c, test.project, Bounds{Pending: test.max, Bytes: -1}, 0, 0)
 			return nil
 		})
 		if (refused == nil) != test.admits || refused != nil && (!problem.Is(refused, problem.CodeRateLimited) || problem.From(refused).RetryAfter == 0) {

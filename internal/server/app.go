@@ -68,6 +68,7 @@ type Settings struct {
 	// query export may run; 0 means that of package export or imports, negative no
 	// limit.
 	ExportMaxPending   int
+	JobHistoryBytes    int64 // of the orders and manifests of exports, and of imports
 	ImportMaxPending   int
 	QueryExportTimeout time.Duration
 
@@ -186,6 +187,7 @@ func (app *App) openExports() (err error) {
 
 		QueryTimeout: app.settings.QueryExportTimeout,
 		MaxPending:   app.settings.ExportMaxPending,
+		HistoryBytes: app.settings.JobHistoryBytes,
 		Quarantine:   app.quarantine,
 
 		Store:     app.settings.ExportStore,
@@ -210,10 +212,11 @@ func (app *App) openImports() (err error) {
 		Random:   rand.Reader,
 		MaxBytes: app.settings.ImportMaxBytes,
 
-		KeepBytes:  app.settings.ImportKeepBytes,
-		KeepCount:  app.settings.ImportKeep,
-		MaxPending: app.settings.ImportMaxPending,
-		Quarantine: app.quarantine,
+		KeepBytes:    app.settings.ImportKeepBytes,
+		KeepCount:    app.settings.ImportKeep,
+		MaxPending:   app.settings.ImportMaxPending,
+		HistoryBytes: app.settings.JobHistoryBytes,
+		Quarantine:   app.quarantine,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,103 @@
+package jobs
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Bounds say how much of a book one project may have. Negative is no limit.
+type Bounds struct {
+	Pending int   // jobs that wait for their turn
+	Bytes   int64 // of all its entries together
+}
+
+// HistorySchema returns the migration that counts how many bytes the entries of
+// each project have in the given columns, and lists those that are kept for
+// nothing but to be looked at. It must never change: what comes later is another
+// migration.
+func HistorySchema(table, spent string, columns ...string) string {
+	return strings.NewReplacer(
+		"@jobs", table, "@spent", spent, "@columns", strings.Join(columns, ", "),
+		"@size", octets("", columns), "@new", octets("new.", columns), "@old", octets("old.", columns),
+	).Replace(historySchema)
+}
+
+// octets is the expression for how many bytes some columns have together.
+func octets(of string, columns []string) string {
+	terms := make([]string, len(columns))
+	for i, column := range columns {
+		terms[i] = "octet_length(" + of + column + ")"
+	}
+	return strings.Join(terms, " + ")
+}
+
+const historySchema = `
+CREATE TABLE history (
+	project_id INTEGER PRIMARY KEY,
+	bytes      INTEGER NOT NULL
+) STRICT;
+INSERT INTO history SELECT project_id, sum(@size) FROM @jobs GROUP BY project_id;
+CREATE INDEX @jobs_spent ON @jobs (project_id, seq) WHERE @spent;
+CREATE TRIGGER @jobs_entered AFTER INSERT ON @jobs
+BEGIN
+	INSERT INTO history (project_id, bytes) VALUES (new.project_id, @new)
+	ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER @jobs_changed AFTER UPDATE OF @columns ON @jobs
+BEGIN
+	UPDATE history SET bytes = bytes + @new - (@old) WHERE project_id = new.project_id;
+END;
+CREATE TRIGGER @jobs_removed AFTER DELETE ON @jobs
+BEGIN
+	UPDATE history SET bytes = bytes - (@old) WHERE project_id = old.project_id;
+END;
+`
+
+// Admit refuses a further job of a project that would be beyond its bounds:
+// rate_limited when too many are pending, with those that the caller has counted
+// besides, and storage_full when its entry, of so many bytes, has no room. The
+// oldest spent entries make room first. It is called in the transaction that
+// enters the job.
+func (b Book[R]) Admit(c *sqlite.Conn, projectID int64, bounds Bounds, besides, bytes int64) error {
+	pending, err := c.Int("SELECT pending FROM queues WHERE project_id = ?", projectID)
+	if err != nil {
+		return err
+	}
+	if pending += besides; bounds.Pending >= 0 && pending >= int64(bounds.Pending) {
+		return problem.New(problem.CodeRateLimited,
+			"The project already has %d %s waiting, which is the maximum. Wait until some of them have finished, or cancel some.", pending, b.Table).Retry(10 * time.Second)
+	}
+	if bounds.Bytes < 0 {
+		return nil
+	}
+	held, err := c.Int("SELECT bytes FROM history WHERE project_id = ?", projectID)
+	if excess := held + bytes - bounds.Bytes; err == nil && excess > 0 {
+		return b.dropSpent(c, projectID, excess, bounds.Bytes)
+	}
+	return err
+}
+
+// dropSpent removes the oldest spent entries of a project that have so many bytes
+// together, or fails with storage_full.
+func (b Book[R]) dropSpent(c *sqlite.Conn, projectID, bytes, max int64) error {
+	var last int64
+	err := c.Query("SELECT seq, "+octets("", b.Sized)+" FROM "+b.Table+" WHERE project_id = ? AND "+b.Spent+" ORDER BY seq", []any{projectID}, func(s *sqlite.Stmt) error {
+		last, bytes = s.Int(0), bytes-s.Int(1)
+		if bytes <= 0 {
+			return errEnough
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errEnough):
+		return c.Exec("DELETE FROM "+b.Table+" WHERE project_id = ? AND "+b.Spent+" AND seq <= ?", projectID, last)
+	case err != nil:
+		return err
+	}
+	return problem.New(problem.CodeStorageFull,
+		"The orders and manifests of the project's %s may have %d bytes together, and there is no room for another. Delete %s that are not needed any more, or wait until some have expired.", b.Table, max, b.Table)
+}
