@@ -56,7 +56,7 @@ func TestConversations(t *testing.T) {
 				Server:  server.URL,
 				Headers: []string{"Location", "Preference-Applied", "Allow", "Content-Disposition", "Content-Range", "Etag", "Idempotent-Replayed", "Retry-After"},
 				Vars:    map[string]string{"token": h.token(t, "shop").Secret},
-				Hide:    regexp.MustCompile(`pat_[0-9A-Za-z]{36}|"estimated_seconds": ?[0-9.]+`), // tokens, and estimates
+				Hide:    regexp.MustCompile(`pat_[0-9A-Za-z]{36}|"(estimated_seconds|duration_ms)": ?[0-9.]+`), // tokens, estimates, and how long statements took
 				Wait:    watch.Add,
 				Check:   judge.check,
 				Update:  *update,
