@@ -27,6 +27,7 @@ func peerAddress(r *http.Request) netip.Addr {
 // room for one more. leave ends it.
 func (c *call) admit(ws *Workspace) error {
 	project, token := ws.Project.ID, ws.Token.ID
+	c.part = c.Limits.Budget.Part(project)
 	if err := c.countCall(token); err != nil {
 		return err
 	}

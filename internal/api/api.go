@@ -57,6 +57,10 @@ type Config struct {
 	// seconds when zero.
 	BodyTimeout time.Duration
 
+	// AnswerTimeout is how long a client may take for each 64 KiB of an answer; 10
+	// seconds when zero.
+	AnswerTimeout time.Duration
+
 	// Limits are what one token, project or address can take of the server; nil is
 	// no limits.
 	Limits *limits.Limits
@@ -82,8 +86,8 @@ func New(config Config) http.Handler {
 // edge holds the matched routes and what every call shares.
 type edge struct {
 	Config
-	mux     *http.ServeMux
-	buffers sync.Pool
+	mux   *http.ServeMux
+	texts sync.Pool // of *answerText
 	// underway is the calls that must not run twice at once.
 	underway underway
 	// enter returns what a secret opens in the project with the given slug,
@@ -91,13 +95,17 @@ type edge struct {
 	enter func(ctx context.Context, slug, secret string) (*Workspace, error)
 }
 
+// standardTimeout is how long a client may take to send or take 64 KiB.
+const standardTimeout = 10 * time.Second
+
 func newEdge(config Config, list []*endpoint) *edge {
 	e := &edge{Config: config, mux: http.NewServeMux()}
 	e.enter = e.authenticate
 	if e.Admitted == nil {
 		e.Admitted = func() {}
 	}
-	e.BodyTimeout = cmp.Or(config.BodyTimeout, 10*time.Second)
+	e.BodyTimeout = cmp.Or(config.BodyTimeout, standardTimeout)
+	e.AnswerTimeout = cmp.Or(config.AnswerTimeout, standardTimeout)
 	e.Heartbeat = cmp.Or(e.Heartbeat, 15*time.Second)
 	if e.Limits == nil {
 		e.Limits = limits.New(limits.Settings{}, nil)
@@ -121,13 +129,18 @@ type call struct {
 	operation *Operation
 	keyed     *keyed // nil without an Idempotency-Key
 	leave     func() // ends the call that was let in
-	streaming bool   // a file or events are under way: the answer can only be cut off
+	part      limits.Part
+	bodyBytes int64 // of a body that has room in part
+	streaming bool  // a file or events are under way: the answer can only be cut off
 }
 
 // ServeHTTP is the life of a request.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{edge: e, w: w, r: r, id: e.newID("req_"), leave: func() {}}
-	defer func() { c.leave() }()
+	c := &call{edge: e, w: deliver(w, e.AnswerTimeout), r: r, id: e.newID("req_"), leave: func() {}, part: e.Limits.Budget.Part(0)}
+	defer func() {
+		c.part.Release()
+		c.leave()
+	}()
 	w.Header().Set("X-Request-Id", c.id)
 	if len(r.TransferEncoding) > 0 {
 		// It may have had a Content-Length too, which a proxy in front may have

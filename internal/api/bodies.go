@@ -62,7 +62,7 @@ func (b *insertBody) UnmarshalJSON(raw []byte) error {
 func (b *insertBody) set(name string, value jsontext.Value, faults *problem.Faults) {
 	switch name {
 	case "data":
-		b.data, b.many = value.Clone(), isArray(value)
+		b.data, b.many = value, isArray(value)
 	case "return":
 		switch string(value) {
 		case `"none"`:
@@ -148,7 +148,7 @@ func (b *patchBody) set(name string, value jsontext.Value, faults *problem.Fault
 	case !isObject(value):
 		faults.Add(name, "expected an object")
 	default:
-		b.patch = value.Clone()
+		b.patch = value
 	}
 }
 

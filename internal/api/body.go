@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,8 @@ const (
 func (c *call) guardBody() {
 	if c.r.ContentLength != 0 {
 		c.setDeadline(time.Now().Add(c.BodyTimeout)) // a socket's deadline is in real time
+		// The one of the answer before must not end "100 Continue".
+		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Time{})
 	}
 }
 
@@ -62,6 +65,7 @@ func (p *pace) Read(into []byte) (int, error) {
 type body struct {
 	pace
 	nesting nesting
+	size    int64 // read so far
 	err     error
 }
 
@@ -77,11 +81,60 @@ func (c *call) openBody() (*body, error) {
 	if encoding := c.r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be sent without Content-Encoding.")
 	}
+	if err := c.roomForBody(); err != nil {
+		return nil, err
+	}
 	var r io.Reader = http.MaxBytesReader(c.w, c.r.Body, limit)
 	if c.keyed != nil {
 		r = io.TeeReader(r, c.keyed.request)
 	}
 	return &body{pace: pace{call: c, r: r, began: time.Now()}}, nil
+}
+
+// roomPatience is how long a large body waits for others to end, unread.
+const roomPatience = 10 * time.Second
+
+// roomForBody waits until there is room for a body whose length is known, and for
+// what becomes of it.
+func (c *call) roomForBody() error {
+	if c.r.ContentLength <= smallBytes {
+		return nil
+	}
+	if err := c.part.Await(c.r.Context(), bodyCost*c.r.ContentLength, roomPatience); err != nil {
+		c.passOver()
+		return err
+	}
+	c.bodyBytes = c.r.ContentLength
+	return nil
+}
+
+// passOver reads a body and forgets it: many clients look for an answer only when
+// they have sent all of it.
+func (c *call) passOver() {
+	began := time.Now()
+	rest := &pace{call: c, r: c.r.Body, began: began}
+	for time.Since(began) < roomPatience {
+		if _, err := io.CopyN(io.Discard, rest, pieceBytes); err != nil {
+			return // the end, or one that the answer will meet too
+		}
+	}
+}
+
+// grow makes room for what has come of a body whose length is not known.
+func (b *body) grow(n int) error {
+	if b.size += int64(n); b.size <= smallBytes || b.call.r.ContentLength >= 0 {
+		return nil
+	}
+	b.call.bodyBytes = b.size
+	return b.call.part.Ensure(bodyCost * b.size)
+}
+
+// whole reads all of the body, whose length is known, into memory of that size: a
+// decoder that reads on would need twice as much.
+func (b *body) whole() (*bytes.Buffer, error) {
+	text := bytes.NewBuffer(make([]byte, 0, b.call.r.ContentLength+bytes.MinRead))
+	_, err := text.ReadFrom(b)
+	return text, err
 }
 
 func tooLarge(limit int64) error {
@@ -109,6 +162,9 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if err != nil && err != io.EOF {
 		b.err = readFailure(err)
+	} else if full := b.grow(n); full != nil {
+		b.err = full
+		return 0, full
 	}
 	return n, err
 }

@@ -186,7 +186,13 @@ func (c *call) readBody(in reflect.Value, faults *problem.Faults) error {
 	if err != nil {
 		return err
 	}
-	d := &decoder{Decoder: jsontext.NewDecoder(b), registry: c.ep.plan.registry, faults: faults}
+	var text io.Reader = b
+	if c.r.ContentLength > smallBytes {
+		if text, err = b.whole(); err != nil {
+			return b.explain(err)
+		}
+	}
+	d := &decoder{Decoder: jsontext.NewDecoder(text), registry: c.ep.plan.registry, faults: faults}
 	if d.PeekKind() == 0 && isEmpty(d, b) {
 		d.Decoder = jsontext.NewDecoder(strings.NewReader("{}"))
 	}

@@ -128,7 +128,11 @@ func route[In, Out any](method, path, id, summary string, access access, handler
 		if err := c.decode(reflect.ValueOf(in).Elem()); err != nil {
 			return nil, ep.allFaults(c.r.Context(), ws, in, err)
 		}
-		return c.once(ws, func(ctx context.Context) (any, error) { return handler(ctx, ws, in) })
+		out, err := c.once(ws, func(ctx context.Context) (any, error) { return handler(ctx, ws, in) })
+		if err == nil {
+			err = c.roomForRows(out)
+		}
+		return out, err
 	}
 	return ep
 }

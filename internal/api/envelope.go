@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/hex"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -101,6 +99,7 @@ func (c *call) answer(out any) {
 		return
 	}
 	a := c.ep.answerOf(out)
+	c.giveBackBody(a.Data)
 	c.setHeader("Location", a.Location)
 	c.setHeader("Preference-Applied", a.Applied)
 	if a.Replayed {
@@ -159,44 +158,3 @@ func (c *call) writeProblem(p *problem.Error, status int) {
 // becomes U+FFFD. Names are not checked for duplicates: they are ours, and rows
 // have many.
 var answerOptions = json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-
-// write encodes the whole answer before its first byte is sent, so that an
-// answer that cannot be encoded becomes an error and never half an answer.
-func (c *call) write(status int, env envelope) {
-	env.RequestID = c.id
-	env.Operation = c.operation
-	env.Meta.GeneratedAt = c.Now().UTC().Format(time.RFC3339)
-	buffer, ok := c.buffers.Get().(*bytes.Buffer)
-	if !ok {
-		buffer = new(bytes.Buffer)
-	}
-	defer c.release(buffer)
-	if err := json.MarshalWrite(buffer, &env, answerOptions); err != nil {
-		buffer.Reset()
-		c.w.Header().Del("Location")
-		c.Log.Error("encode answer", "request_id", c.id, "error", err)
-		p := problem.From(err)
-		status, env.OK, env.Data, env.Error = p.Code.Status(), false, nil, &fault{p.Code, p.Message, nil}
-		// Strings and booleans of our own always encode.
-		_ = json.MarshalWrite(buffer, &env)
-	}
-	header := c.w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(buffer.Len()))
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	c.w.WriteHeader(status)
-	if c.r.Method != http.MethodHead {
-		_, _ = c.w.Write(buffer.Bytes()) // the client has gone: nobody is left to tell
-	}
-}
-
-// release keeps the buffer for the next answer, unless one large answer made
-// it too big to keep.
-func (e *edge) release(buffer *bytes.Buffer) {
-	if buffer.Cap() > 1<<20 {
-		return
-	}
-	buffer.Reset()
-	e.buffers.Put(buffer)
-}

@@ -92,7 +92,7 @@ func (c *call) receipt(ws *Workspace) projectdb.Receipt {
 // once makes the call, unless it has a key and was made before: then the answer
 // is that of the first time.
 func (c *call) once(ws *Workspace, do func(context.Context) (any, error)) (any, error) {
-	ctx := c.r.Context()
+	ctx := projectdb.WithRoom(c.r.Context(), c.ensureRoom)
 	if c.keyed == nil {
 		return do(ctx)
 	}
@@ -133,7 +133,7 @@ func (c *call) onceInProject(ctx context.Context, ws *Workspace, receipt project
 			return nil, err
 		}
 		a := c.ep.answerOf(out)
-		return json.Marshal(keptAnswer[any]{a.Status, a.Data}, answerOptions)
+		return c.marshalKept(keptAnswer[any]{a.Status, a.Data})
 	})
 	if err != nil {
 		return nil, err

@@ -33,6 +33,8 @@ type queryOut struct {
 	Truncated  bool       `json:"truncated" doc:"There are more rows."`
 }
 
+func (out queryOut) answeredRows() projectdb.Rows { return out.Rows.rows }
+
 func (h *handlers) query(ctx context.Context, ws *Workspace, in *queryIn) (out queryOut, err error) {
 	readable, err := readableTables(ctx, ws)
 	if err != nil {

@@ -45,6 +45,8 @@ type recordsOut struct {
 	NextCursor *string    `json:"next_cursor" doc:"Null at the end."`
 }
 
+func (out recordsOut) answeredRows() projectdb.Rows { return out.Rows.rows }
+
 func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecordsIn) (out recordsOut, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
 	if err != nil {
@@ -88,6 +90,8 @@ type recordOut struct {
 	Row   recordRow `json:"row"`
 }
 
+func (out recordOut) answeredRows() projectdb.Rows { return out.Row.rows }
+
 func (h *handlers) getRecord(ctx context.Context, ws *Workspace, in *getRecordIn) (out recordOut, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
 	if err != nil {
@@ -113,6 +117,16 @@ type recordsInserted struct {
 	Row      *recordRow  `json:"row,omitzero" doc:"The row as stored, when one was sent; null when it was skipped."`
 	Inserted *int64      `json:"inserted,omitzero" doc:"Rows really inserted, when an array was sent."`
 	Rows     *recordRows `json:"rows,omitzero" doc:"The rows as stored, without those skipped."`
+}
+
+func (out recordsInserted) answeredRows() projectdb.Rows {
+	switch {
+	case out.Rows != nil:
+		return out.Rows.rows
+	case out.Row != nil:
+		return out.Row.rows
+	}
+	return projectdb.Rows{}
 }
 
 func (h *handlers) insertRecords(ctx context.Context, ws *Workspace, in *insertRecordsIn) (out Answer[recordsInserted], err error) {

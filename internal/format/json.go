@@ -1,6 +1,7 @@
 package format
 
 import (
+	"io"
 	"math"
 	"sync/atomic"
 	"time"
@@ -85,6 +86,65 @@ func (j *JSON) AppendRow(dst []byte, b *sqlite.Batch, row []sqlite.Cell) []byte 
 	return append(dst, '}')
 }
 
+// pieceBytes bounds what WriteRow encodes at once, before escaping.
+const pieceBytes = 32 << 10
+
+// WriteRow writes what AppendRow would append, in pieces, so that a large value
+// is never held in its encoded form, which can be six times as long. It uses buf
+// and returns it, with what is not written yet.
+func (j *JSON) WriteRow(w io.Writer, buf []byte, b *sqlite.Batch, row []sqlite.Cell) ([]byte, error) {
+	for i, cell := range row {
+		buf = append(buf, j.keys[i]...)
+		if cell.Kind == sqlite.Text || cell.Kind == sqlite.Blob {
+			var err error
+			if buf, err = writeLong(w, buf, cell.Kind, b.Bytes(cell)); err != nil {
+				return buf, err
+			}
+			continue
+		}
+		buf, _ = appendValue(buf, b, cell, j.options)
+	}
+	return append(buf, '}'), nil
+}
+
+// writeLong writes a text or blob as a JSON string.
+func writeLong(w io.Writer, buf []byte, kind sqlite.Kind, value []byte) ([]byte, error) {
+	buf = append(buf, '"')
+	for len(value) > 0 {
+		n := len(value)
+		if n > pieceBytes {
+			n = pieceEnd(kind, value)
+		}
+		if kind == sqlite.Blob {
+			buf = appendBase64(buf, value[:n])
+		} else {
+			buf, _ = appendText(buf, value[:n])
+		}
+		value = value[n:]
+		if len(buf) >= pieceBytes {
+			if _, err := w.Write(buf); err != nil {
+				return buf[:0], err
+			}
+			buf = buf[:0]
+		}
+	}
+	return append(buf, '"'), nil
+}
+
+// pieceEnd returns where a long value can be cut: before a character, or after a
+// whole group of base64.
+func pieceEnd(kind sqlite.Kind, value []byte) int {
+	if kind == sqlite.Blob {
+		return pieceBytes - pieceBytes%3
+	}
+	for n := pieceBytes; n > pieceBytes-utf8.UTFMax; n-- {
+		if utf8.RuneStart(value[n]) {
+			return n
+		}
+	}
+	return pieceBytes // in the middle of what is no UTF-8 anyway
+}
+
 // AppendValue appends a cell of b as a JSON value. A blob becomes a base64
 // string; what JSON cannot hold is replaced as JSON.Replaced describes.
 func AppendValue(dst []byte, b *sqlite.Batch, c sqlite.Cell, o JSONOptions) []byte {
@@ -125,24 +185,21 @@ func AppendString[S string | []byte](dst []byte, s S) []byte {
 }
 
 func appendString(dst, s []byte) ([]byte, int) {
-	dst = append(dst, '"')
+	dst, replaced := appendText(append(dst, '"'), s)
+	return append(dst, '"'), replaced
+}
+
+// appendText appends what stands between the quotes of a JSON string.
+func appendText(dst, s []byte) ([]byte, int) {
 	n := plainPrefix(s)
 	dst = append(dst, s[:n]...)
-	if n == len(s) {
-		return append(dst, '"'), 0
-	}
-	s = s[n:]
-	valid := utf8.Valid(s)
-	if valid {
-		dst = appendEscaped(dst, s)
-	} else {
-		dst = appendRepaired(dst, s)
-	}
-	dst = append(dst, '"')
-	if valid {
+	if s = s[n:]; len(s) == 0 {
 		return dst, 0
 	}
-	return dst, 1
+	if utf8.Valid(s) {
+		return appendEscaped(dst, s), 0
+	}
+	return appendRepaired(dst, s), 1
 }
 
 // plainPrefix returns how many bytes at the start of s are ASCII that a JSON

@@ -48,7 +48,8 @@ func (b *Budget) Used() int64 {
 // Max returns the size of the budget, 0 when there is no limit.
 func (b *Budget) Max() int64 { return b.max }
 
-// Part is what one call has taken of the budget. It is used by one goroutine.
+// Part is what one call has taken of the budget. It is not safe for concurrent
+// use. The zero Part is of a call without a project: it has no limit.
 type Part struct {
 	budget         *Budget
 	project, bytes int64
@@ -68,6 +69,24 @@ func (p *Part) Take(bytes int64) error {
 	b.grant(p.project, bytes)
 	p.bytes += bytes
 	return nil
+}
+
+// Ensure takes what is missing to so many bytes, or returns busy when there is no
+// room for that.
+func (p *Part) Ensure(bytes int64) error {
+	if missing := bytes - p.bytes; missing > 0 {
+		return p.Take(missing)
+	}
+	return nil
+}
+
+// Overdraw takes more bytes even if there are none, for what cannot be undone.
+func (p *Part) Overdraw(bytes int64) {
+	b := p.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.grant(p.project, bytes)
+	p.bytes += bytes
 }
 
 // Await takes more bytes and waits for them a while. A call that holds some

@@ -44,6 +44,9 @@ func (db *DB) InsertRecord(ctx context.Context, ref string, object jsontext.Valu
 		done, err = db.insertAll(c, cat, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
 			return insert("", object)
 		})
+		if err == nil {
+			err = askForRoom(ctx, done.Rows)
+		}
 		return err
 	})
 	return done, err
@@ -63,6 +66,9 @@ func (db *DB) InsertRecords(ctx context.Context, ref string, array jsontext.Valu
 				return insert("data["+itoa(i)+"].", object)
 			})
 		})
+		if err == nil {
+			err = askForRoom(ctx, done.Rows)
+		}
 		return err
 	})
 	return done, err
@@ -343,7 +349,7 @@ func (db *DB) UpdateRecord(ctx context.Context, ref, id string, patch jsontext.V
 		if rows.Len() == 0 {
 			return noRecord(id)
 		}
-		return nil
+		return askForRoom(ctx, rows)
 	})
 	return rows, err
 }

@@ -93,9 +93,9 @@ func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
 		asks := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
 		case asks && r.URL.Path == "/healthz":
-			plain(w, http.StatusOK, "ok")
+			plain(api.Deliver(w, r), http.StatusOK, "ok")
 		case asks && r.URL.Path == "/readyz":
-			app.readiness(w, r, stopping.Load())
+			app.readiness(api.Deliver(w, r), r, stopping.Load())
 		default:
 			published.ServeHTTP(w, r)
 		}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"math"
+	"unsafe"
 )
 
 // Kind is the storage class of one value.
@@ -54,6 +55,11 @@ func (b *Batch) Bytes(c Cell) []byte {
 // Size returns the bytes held in texts and blobs, a measure for when a batch
 // is full.
 func (b *Batch) Size() int { return len(b.arena) }
+
+// Memory returns how many bytes the batch takes, room for growth included.
+func (b *Batch) Memory() int64 {
+	return int64(cap(b.arena)) + int64(cap(b.cells))*int64(unsafe.Sizeof(Cell{}))
+}
 
 // Reset empties the batch for rows of the given number of columns and keeps
 // its memory, unless an outsized value has made it grow beyond reason.

@@ -1,0 +1,273 @@
+package api
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+const (
+	// smallBytes is how large a body or an answer is that nobody has to ask for
+	// room for: a full budget stops large ones only.
+	smallBytes = 64 << 10
+
+	// streamBytes is how many bytes of rows make an answer that is encoded only
+	// while it is sent. Encoded, they can be six times as many.
+	streamBytes = 256 << 10
+
+	// bodyCost is how often the bytes of a body are in memory while it is worked
+	// on: as they came, as they are read, and as the stored rows of the answer.
+	bodyCost = 3
+)
+
+// hasRows is an answer whose rows can be many.
+type hasRows interface{ answeredRows() projectdb.Rows }
+
+// ensureRoom makes sure that the call has room for so many bytes of stored rows,
+// beside those of its body.
+func (c *call) ensureRoom(rows int64) error {
+	if rows <= smallBytes {
+		return nil
+	}
+	return c.part.Ensure((bodyCost-1)*c.bodyBytes + rows)
+}
+
+// roomForRows makes sure that there is room for the rows that were read. What was
+// written has asked before it was committed.
+func (c *call) roomForRows(out any) error {
+	if data, ok := c.ep.answerOf(out).Data.(hasRows); ok && isSafe(c.r.Method) {
+		return c.ensureRoom(data.answeredRows().Memory())
+	}
+	return nil
+}
+
+// giveBackBody gives the room of the body back: only the rows of the answer are
+// held any longer.
+func (c *call) giveBackBody(data any) {
+	if rows, ok := data.(hasRows); ok {
+		c.part.Shrink(rows.answeredRows().Memory())
+	}
+}
+
+// write sends an answer. It is encoded before its first byte is sent, so that one
+// that cannot be encoded becomes an error and never half an answer; but large
+// parts of it, which always can, are encoded while they are sent.
+func (c *call) write(status int, env envelope) {
+	env.RequestID = c.id
+	env.Operation = c.operation
+	env.Meta.GeneratedAt = c.Now().UTC().Format(time.RFC3339)
+	text := c.newText()
+	defer c.release(text)
+	large, err := text.encode(&env)
+	if err != nil {
+		large = nil
+		status = c.encodeFailure(text, env, err)
+	}
+	header := c.w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if len(large) == 0 {
+		header.Set("Content-Length", strconv.Itoa(text.Len()))
+	}
+	c.w.WriteHeader(status)
+	if c.r.Method != http.MethodHead {
+		c.streaming = true
+		_ = text.send(c.w, large) // the client has gone: nobody is left to tell
+	}
+}
+
+// encodeFailure replaces what was encoded by a problem, and returns its status.
+func (c *call) encodeFailure(text *answerText, env envelope, err error) int {
+	if text.full != nil {
+		err = text.full
+	}
+	c.w.Header().Del("Location")
+	p := problem.From(err)
+	if p.Code == problem.CodeInternal {
+		c.Log.Error("encode answer", "request_id", c.id, "error", err)
+	}
+	if p.RetryAfter > 0 {
+		c.w.Header().Set("Retry-After", strconv.Itoa(int(p.RetryAfter.Seconds())))
+	}
+	text.Reset()
+	text.full = nil
+	env.OK, env.Data, env.Error = false, nil, &fault{p.Code, p.Message, nil}
+	// Strings and booleans of our own always encode.
+	_ = json.MarshalWrite(&text.Buffer, &env)
+	return p.Code.Status()
+}
+
+// answerText is an encoded answer, but for its large parts. Beyond smallBytes it
+// asks for room as it grows.
+type answerText struct {
+	bytes.Buffer
+	call   *call
+	needed bool // for what has happened already: it is kept even without room
+	cost   int  // how often it is in memory
+	room   int  // bytes that may be written without asking
+	full   error
+}
+
+func (c *call) newText() *answerText {
+	text, ok := c.texts.Get().(*answerText)
+	if !ok {
+		text = new(answerText)
+	}
+	text.call, text.needed, text.cost, text.room, text.full = c, !isSafe(c.r.Method), 1, smallBytes, nil
+	return text
+}
+
+// release keeps the text for the next answer, unless one large answer made it too
+// big to keep.
+func (e *edge) release(text *answerText) {
+	if text.Cap() > 1<<20 {
+		return
+	}
+	text.Reset()
+	text.call = nil
+	e.texts.Put(text)
+}
+
+// Write fails when there is no room.
+func (t *answerText) Write(p []byte) (int, error) {
+	if more := t.Len() + len(p) - t.room; more > 0 {
+		step := max(more, t.room) // the buffer grows as fast
+		switch part := &t.call.part; {
+		case t.needed:
+			part.Overdraw(int64(t.cost * step))
+		default:
+			if t.full = part.Take(int64(t.cost * step)); t.full != nil {
+				return 0, t.full
+			}
+		}
+		t.room += step
+	}
+	return t.Buffer.Write(p)
+}
+
+// keptCost is how often an answer that is kept with its change is in memory: as
+// it is stored, as it is read again and as it is sent.
+const keptCost = 3
+
+// marshalKept returns the JSON of an answer that is kept with its change. It is
+// encoded before the commit: a change whose answer has no room is not made.
+func (c *call) marshalKept(answer any) ([]byte, error) {
+	text := &answerText{call: c, cost: keptCost, room: smallBytes}
+	err := json.MarshalWrite(text, answer, answerOptions)
+	if text.full != nil {
+		err = text.full
+	}
+	return text.Bytes(), err
+}
+
+// isSafe reports whether requests of the method change nothing.
+func isSafe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// largePart is a part of an answer that is written while the answer is sent.
+type largePart struct {
+	at, end int64 // where a stand-in is in the text
+	write   func(io.Writer) error
+}
+
+// encode writes the answer and returns its large parts.
+func (t *answerText) encode(env *envelope) (large []largePart, err error) {
+	options := answerOptions
+	if isLarge(env.Data) {
+		options = json.JoinOptions(answerOptions, json.WithMarshalers(json.JoinMarshalers(
+			json.MarshalToFunc(func(e *jsontext.Encoder, rows recordRows) error { return standIn(e, &large, rows.writeTo) }),
+			json.MarshalToFunc(func(e *jsontext.Encoder, row recordRow) error { return standIn(e, &large, row.writeTo) }),
+			json.MarshalToFunc(func(e *jsontext.Encoder, kept jsontext.Value) error {
+				return standIn(e, &large, func(w io.Writer) error {
+					_, err := w.Write(kept)
+					return err
+				})
+			}),
+		)))
+	}
+	return large, json.MarshalWrite(t, env, options)
+}
+
+// isLarge reports whether parts of an answer are to be encoded while it is sent.
+func isLarge(data any) bool {
+	switch data := data.(type) {
+	case hasRows:
+		return data.answeredRows().Memory() > streamBytes
+	case jsontext.Value: // an answer that was kept
+		return len(data) > streamBytes
+	}
+	return false
+}
+
+// standIn writes null in place of a large part and notes where.
+func standIn(e *jsontext.Encoder, large *[]largePart, write func(io.Writer) error) error {
+	if err := e.WriteToken(jsontext.Null); err != nil {
+		return err
+	}
+	end := e.OutputOffset()
+	*large = append(*large, largePart{end - int64(len("null")), end, write})
+	return nil
+}
+
+// send writes the text with the large parts in their places.
+func (t *answerText) send(w io.Writer, large []largePart) error {
+	text, at := t.Bytes(), int64(0)
+	for _, part := range large {
+		if _, err := w.Write(text[at:part.at]); err != nil {
+			return err
+		}
+		if err := part.write(w); err != nil {
+			return err
+		}
+		at = part.end
+	}
+	_, err := w.Write(text[at:])
+	return err
+}
+
+// writeTo writes the array in pieces.
+func (r recordRows) writeTo(w io.Writer) (err error) {
+	encoder := format.NewJSON(r.rows.Columns, r.options)
+	text := []byte{'['}
+	for i := range r.rows.Len() {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		if text, err = encoder.WriteRow(w, text, r.rows.Batch, r.rows.Batch.Row(i)[:len(r.rows.Columns)]); err != nil {
+			return err
+		}
+		if len(text) >= pieceBytes {
+			if _, err = w.Write(text); err != nil {
+				return err
+			}
+			text = text[:0]
+		}
+	}
+	_, err = w.Write(append(text, ']'))
+	return err
+}
+
+// writeTo writes the object in pieces.
+func (r recordRow) writeTo(w io.Writer) error {
+	if r.rows.Len() == 0 {
+		_, err := io.WriteString(w, "null")
+		return err
+	}
+	encoder := format.NewJSON(r.rows.Columns, r.options)
+	text, err := encoder.WriteRow(w, nil, r.rows.Batch, r.rows.Batch.Row(0)[:len(r.rows.Columns)])
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	return err
+}

@@ -1,0 +1,31 @@
+package projectdb
+
+import (
+	"context"
+)
+
+// roomKey is where a context holds who is asked for room.
+type roomKey struct{}
+
+// WithRoom returns a context whose writes ask for room for the rows that they
+// return, in bytes, before they are committed. A write whose rows have no room is
+// not made, so that its client can safely try it again. ask may be called more than
+// once for the same rows.
+func WithRoom(ctx context.Context, ask func(bytes int64) error) context.Context {
+	return context.WithValue(ctx, roomKey{}, ask)
+}
+
+func askForRoom(ctx context.Context, rows Rows) error {
+	if ask, ok := ctx.Value(roomKey{}).(func(int64) error); ok {
+		return ask(rows.Memory())
+	}
+	return nil
+}
+
+// Memory returns how much memory the rows take.
+func (r Rows) Memory() int64 {
+	if r.Batch == nil {
+		return 0
+	}
+	return r.Batch.Memory()
+}
