@@ -45,7 +45,7 @@ func (w *Worker) exchange(ctx context.Context, kind frameKind, body []byte, rece
 	err := w.frames.write(frame{kind, r.number, body})
 	var out []byte
 	if err == nil {
-		out, err = w.take(r.number, receive)
+		out, err = w.take(ctx, r.number, receive)
 	}
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -54,11 +54,11 @@ func (w *Worker) exchange(ctx context.Context, kind frameKind, body []byte, rece
 }
 
 // take reads the frames of a call.
-func (w *Worker) take(call uint32, receive func([]byte) error) ([]byte, error) {
+func (w *Worker) take(ctx context.Context, call uint32, receive func([]byte) error) ([]byte, error) {
 	for {
 		f, err := readFrame(w.reader)
 		if err != nil {
-			return nil, w.explainDeath(err)
+			return nil, w.explainDeath(ctx, err)
 		}
 		switch {
 		case f.call != call:
@@ -79,7 +79,7 @@ func (w *Worker) take(call uint32, receive func([]byte) error) ([]byte, error) {
 		}
 		if err != nil {
 			w.kill(fmt.Errorf("it does not keep to the protocol: %w", err))
-			return nil, w.explainDeath(err)
+			return nil, w.explainDeath(ctx, err)
 		}
 	}
 }
@@ -89,9 +89,13 @@ func (w *Worker) Send(p []byte) error {
 	return w.frames.write(frame{frameData, w.calls.Load(), p})
 }
 
-// explainDeath says why a worker no longer speaks.
-func (w *Worker) explainDeath(err error) error {
+// explainDeath says why a worker no longer speaks. Where the call was to end
+// anyway, nobody asks, and the process is not waited for.
+func (w *Worker) explainDeath(ctx context.Context, err error) error {
 	w.Kill()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	<-w.dead
 	w.mu.Lock()
 	cause := w.cause

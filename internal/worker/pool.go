@@ -276,10 +276,12 @@ func (p *Pool) returnPlace(key string, w *Worker) {
 		}
 	}
 	p.admit()
-	p.mu.Unlock()
 	if w != nil {
-		w.end()
+		// A killed process may be busy for a while with the files that it had: no
+		// answer waits for that.
+		p.closers.Go(w.end)
 	}
+	p.mu.Unlock()
 }
 
 // admit lets those in who wait and now have a place: first those whose project

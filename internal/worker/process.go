@@ -47,6 +47,9 @@ const startTimeout = 20 * time.Second
 // that its worker is killed: there are opcodes that no interrupt stops.
 const cancelGrace = 100 * time.Millisecond
 
+// deadGrace is how long a killed worker is still listened to.
+const deadGrace = 20 * time.Millisecond
+
 // watchInterval is how often the parent looks at what a running call has used.
 const watchInterval = 20 * time.Millisecond
 
@@ -176,9 +179,9 @@ func (w *Worker) kill(cause error) {
 		w.cause = cause
 	}
 	killGroup(w.cmd.Process)
-	// What it has said before is still read, and no more from whoever has
-	// inherited its side of the pipe.
-	_ = w.out.SetReadDeadline(time.Now().Add(time.Second))
+	// Its side of the pipe may stay open: it may be busy for a while with the files
+	// that it had, and something that it has started may have inherited the pipe.
+	_ = w.out.SetReadDeadline(time.Now().Add(deadGrace))
 }
 
 // alive reports whether the worker can take another call.
