@@ -28,7 +28,7 @@ var levels = map[string]int{
 	"internal/limits":     1,
 	"internal/format":     1,
 	"internal/worker":     1,
-	"internal/jobs":       2,
+	"internal/jobs":       3,
 	"internal/projectdb":  2,
 	"internal/journal":    2,
 	"internal/registry":   3,

@@ -72,7 +72,7 @@ WHEN old.store <> '' AND old.status = 'ready'
 BEGIN
 	INSERT OR IGNORE INTO leftovers VALUES (old.store, old.project_id || '/' || old.id || '.' || old.ext, old.id);
 END;
-`, jobs.QueueSchema("exports"), jobs.HistorySchema("exports", spent, sized...)},
+`, jobs.QueueSchema("exports"), jobs.HistorySchema("exports", spent, sized...), jobs.ReceiptSchema("export_id")},
 }
 
 // spent is the condition for an export of which there is only the manifest; sized
@@ -103,14 +103,14 @@ type record struct {
 	ext       string
 	store     string // the name of a bucket, or "" for the folder
 	work      work
-	receipt   *receipt // of a new order; nil for none
+	receipt   *jobs.Receipt // of a new order; nil for none
 }
 
 // file returns the name of the artifact in the folder of its project.
 func (r *record) file() string { return r.manifest.ID + "." + r.ext }
 
 // add enters a new order, unless its project would be beyond its bounds.
-func (b book) add(ctx context.Context, r *record, bounds jobs.Bounds) error {
+func (b book) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds) error {
 	manifest, err := json.Marshal(r.manifest)
 	if err != nil {
 		return fmt.Errorf("encode the manifest of %s: %w", r.manifest.ID, err)
@@ -126,7 +126,7 @@ func (b book) add(ctx context.Context, r *record, bounds jobs.Bounds) error {
 	}
 	return b.Write(ctx, "enter the export "+r.manifest.ID, func(c *sqlite.Conn) error {
 		if r.receipt != nil {
-			if err := r.receipt.keep(c, r.projectID, r.manifest.ID); err != nil {
+			if err := r.receipt.Keep(c, r.projectID, r.manifest.ID, now); err != nil {
 				return err
 			}
 		}
@@ -233,7 +233,8 @@ func (b book) artifacts(ctx context.Context) (map[string]int64, error) {
 }
 
 // expire marks ready exports as expired whose time had come by then, and
-// returns them. Manifests that have been kept long enough are removed.
+// returns them. Manifests that have been kept long enough are removed, and so are
+// receipts.
 func (b book) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
 	err = b.Write(ctx, "expire exports", func(c *sqlite.Conn) error {
 		var err error
@@ -244,6 +245,9 @@ func (b book) expire(ctx context.Context, then time.Time, keep time.Duration) (e
 			err = c.Exec("UPDATE exports SET status = 'expired' WHERE status = 'ready' AND expires_at <= ?", then.UnixMilli())
 		}
 		if err != nil {
+			return err
+		}
+		if err := jobs.SweepReceipts(c, then); err != nil {
 			return err
 		}
 		const remove = "DELETE FROM exports WHERE status IN ('expired', 'failed', 'canceled') AND coalesce(expires_at, settled_at) <= ?"

@@ -109,8 +109,8 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 	if err := e.config.Disk.Need(0); err != nil {
 		return Manifest{}, err
 	}
-	if err := e.book.add(ctx, r, jobs.Bounds{Pending: e.config.MaxPending, Bytes: e.config.HistoryBytes}); err != nil {
-		return Manifest{}, err
+	if err := e.book.add(ctx, r, e.now(), jobs.Bounds{Pending: e.config.MaxPending, Bytes: e.config.HistoryBytes}); err != nil {
+		return Manifest{}, notTwice(err)
 	}
 	m := r.manifest
 	if places, err := e.book.Places(ctx, r.projectID, m.ID); err == nil { // the order is entered, with or without its place
@@ -172,9 +172,7 @@ func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*wor
 	m.DownloadName = f.downloadName(o.FileName, base)
 	m.DownloadURL = "/projects/" + o.Project.Slug + "/export/download/" + m.ID
 	m.CreatedAt, m.OperationRunID, m.FormatVersion = timestamp(now), o.OperationRunID, formatVersion
-	if o.Receipt != nil {
-		r.receipt = &receipt{*o.Receipt, now}
-	}
+	r.receipt = jobs.ReceiptOf(o.Receipt)
 	if o.TokenID != 0 {
 		m.CreatedByTokenID = &o.TokenID
 	}

@@ -45,9 +45,6 @@ func (e *Exports) sweepAll() {
 // first, so that a missing file is never offered; and the manifests that have
 // been kept long enough.
 func (e *Exports) sweep(ctx context.Context, then time.Time) error {
-	if err := e.book.sweepReceipts(ctx, then); err != nil {
-		return err
-	}
 	expired, err := e.book.expire(ctx, then, e.config.KeepManifests)
 	if err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
-	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -60,7 +59,7 @@ ALTER TABLE imports ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 UPDATE imports SET held = coalesce(json_extract(manifest, '$.size_bytes'), 0);
 CREATE INDEX imports_held ON imports (project_id, held) WHERE ` + isHeld + `;
 CREATE INDEX imports_spare ON imports (project_id, seq, held) WHERE ` + isSpare + `;
-`, jobs.HistorySchema("imports", spent, sized...)},
+`, jobs.HistorySchema("imports", spent, sized...), jobs.ReceiptSchema("import_id")},
 }
 
 // spent is the condition for an import of which there is only the manifest; sized
@@ -95,11 +94,11 @@ type record struct {
 
 // work is what a job needs to know beside the manifest.
 type work struct {
-	TableID    int64       // the only table that may be written to; 0: any
-	NewProject *NewProject // of a project import
-	SHA256     string      // that the sender has promised, in hexadecimal digits; "" for none
-	Keyed      *keyed      // of the call that has made the import; nil for none
-	Metadata   string      // of an upload in parts, as its sender has put it
+	TableID    int64         // the only table that may be written to; 0: any
+	NewProject *NewProject   // of a project import
+	SHA256     string        // that the sender has promised, in hexadecimal digits; "" for none
+	Keyed      *jobs.Receipt // of the call that has made the import; nil for none
+	Metadata   string        // of an upload in parts, as its sender has put it
 }
 
 // bookOptions keep what a file holds as it is: a text that is not UTF-8 does
@@ -136,7 +135,7 @@ func (b book) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bou
 	}
 	err = b.Write(ctx, "enter the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		if r.resumable {
-			if err := r.work.Keyed.keep(c, r.projectID, r.manifest.ID, "", now); err != nil {
+			if err := r.keepReceipt(c, "", now); err != nil {
 				return err
 			}
 		}
@@ -304,7 +303,7 @@ func (b book) expire(ctx context.Context, then time.Time, keep time.Duration) (e
 				return err
 			}
 		}
-		if err := c.Exec("DELETE FROM receipts WHERE created_at <= ?", then.Add(-projectdb.ReceiptLife).UnixMilli()); err != nil {
+		if err := jobs.SweepReceipts(c, then); err != nil {
 			return err
 		}
 		return c.Exec("DELETE FROM imports WHERE expires_at IS NULL AND settled_at <= ?", then.Add(-keep).UnixMilli())

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -97,7 +98,7 @@ func (m *Imports) draft(o Order) (*record, error) {
 	}
 	r := &record{
 		projectID: o.Project.ID, root: cmp.Or(o.Root, o.Project.ID), resumable: o.Resumable, expires: now.Add(m.config.KeepFiles),
-		work: work{TableID: o.TableID, NewProject: o.NewProject, SHA256: o.SHA256, Keyed: newKeyed(o.Receipt), Metadata: o.Metadata},
+		work: work{TableID: o.TableID, NewProject: o.NewProject, SHA256: o.SHA256, Keyed: jobs.ReceiptOf(o.Receipt), Metadata: o.Metadata},
 		manifest: Manifest{
 			ID:   now.UTC().Format("imp_20060102_150405_") + hex.EncodeToString(random[:]),
 			Kind: o.Kind, Project: o.Project.Slug, FileName: cmp.Or(o.FileName, "import"), Status: Uploading, Options: o.Options, DryRun: o.DryRun,
@@ -339,7 +340,7 @@ func (m *Imports) finish(ctx context.Context, r *record, file *os.File, have int
 			return err
 		}
 		if !r.resumable {
-			if err := r.work.Keyed.keep(c, r.projectID, r.manifest.ID, digest, m.now()); err != nil {
+			if err := r.keepReceipt(c, digest, m.now()); err != nil {
 				return err
 			}
 		}

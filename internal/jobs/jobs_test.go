@@ -125,8 +125,9 @@ func openBook(t *testing.T, projects ...int) Book[entry] {
 CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER, text TEXT NOT NULL DEFAULT '') STRICT;
 CREATE INDEX works_by_turn ON works (project_id, turn);
 CREATE INDEX works_unsettled ON works (status, project_id) WHERE status IN ('pending', 'running');
-CREATE TABLE receipts (project_id INTEGER, work_id TEXT) STRICT;`
-	db, err := sqlite.Open(filepath.Join(t.TempDir(), "works.db"), sqlite.Options{Schema: sqlite.Schema{Migrations: []string{tables, QueueSchema("works"), HistorySchema("works", "status = 'ready'", "text")}}})
+CREATE TABLE receipts (project_id INTEGER, token_id INTEGER, key TEXT, request BLOB, work_id TEXT, created_at INTEGER) STRICT;
+CREATE INDEX receipts_by_age ON receipts (created_at);`
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "works.db"), sqlite.Options{Schema: sqlite.Schema{Migrations: []string{tables, QueueSchema("works"), HistorySchema("works", "status = 'ready'", "text"), ReceiptSchema("work_id")}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,8 @@ CREATE TABLE receipts (project_id INTEGER, work_id TEXT) STRICT;`
 			if err := enter(c, i+1, project, project); err != nil {
 				return err
 			}
-			if err := c.Exec("INSERT INTO receipts VALUES (?, ?)", project, strconv.Itoa(i+1)); err != nil {
+			r := Receipt{Key: strconv.Itoa(i + 1), Request: []byte{1}}
+			if err := r.Keep(c, int64(project), r.Key, time.Now()); err != nil {
 				return err
 			}
 		}
@@ -275,7 +277,7 @@ func TestFind(t *testing.T) {
 	}
 	var left string
 	err := b.Read(t.Context(), "count", func(c *sqlite.Conn) (err error) {
-		left, err = c.Text("SELECT (SELECT group_concat(id) FROM works) || '|' || (SELECT group_concat(work_id) FROM receipts)")
+		left, err = c.Text("SELECT (SELECT group_concat(id) FROM works) || '|' || (SELECT group_concat(job_id) FROM receipts)")
 		return err
 	})
 	if err != nil || left != "1|1" {

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -280,26 +281,37 @@ func TestLongQueue(t *testing.T) {
 	}
 }
 
-// TestOldBookGetsItsQueues migrates a book that was made before there were
-// queues.
-func TestOldBookGetsItsQueues(t *testing.T) {
+// TestOldBookIsMigrated opens a book that was made before there were queues and a
+// history, and whose receipts had another form.
+func TestOldBookIsMigrated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "works.db")
 	old := []string{`
-CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER) STRICT;
+CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER, text TEXT) STRICT;
 CREATE INDEX works_by_turn ON works (project_id, turn);
 CREATE INDEX works_unsettled ON works (status, project_id) WHERE status IN ('pending', 'running');
-INSERT INTO works VALUES (1, '1', 1, 'ready', 1, 2), (2, '2', 1, 'pending', 0, NULL), (3, '3', 2, 'ready', 1, 1), (4, '4', 2, 'pending', 0, NULL),
-	(5, '5', 3, 'pending', 1, 3), (6, '6', 4, 'running', 1, 4);`}
-	for _, migrations := range [][]string{old, append(old, QueueSchema("works"))} {
+INSERT INTO works VALUES (1, '1', 1, 'ready', 1, 2, 'long'), (2, '2', 1, 'pending', 0, NULL, ''), (3, '3', 2, 'ready', 1, 1, ''), (4, '4', 2, 'pending', 0, NULL, ''),
+	(5, '5', 3, 'pending', 1, 3, ''), (6, '6', 4, 'running', 1, 4, '');
+CREATE TABLE receipts (project_id INTEGER, token_id INTEGER, key TEXT, request BLOB, work_id TEXT, created_at INTEGER) STRICT;
+CREATE INDEX receipts_by_age ON receipts (created_at);
+INSERT INTO receipts VALUES (1, 1, 'k', x'01', '1', 1780000000000)`}
+	for _, migrations := range [][]string{old, append(old, QueueSchema("works"), HistorySchema("works", "status = 'ready'", "text"), ReceiptSchema("work_id"))} {
 		db, err := sqlite.Open(path, sqlite.Options{Schema: sqlite.Schema{Migrations: migrations}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(migrations) == 2 {
+		if len(migrations) > 1 {
 			b := Book[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: scanEntry}
 			if first, second, third := claimed(t, b), claimed(t, b), claimed(t, b); first != "4" || second != "2" || third != "" {
 				t.Errorf("claimed %q, %q and %q, want 4, 2 and none", first, second, third)
 			}
+			must(t, b, func(c *sqlite.Conn) error {
+				id, err := (&Receipt{1, "k", []byte{1}}).Recall(c, 1, time.UnixMilli(1780000000000))
+				bytes, err2 := c.Int("SELECT bytes FROM history WHERE project_id = 1")
+				if id != "1" || bytes != 4 {
+					t.Errorf("the receipt is that of job %q, project 1 has %d bytes", id, bytes)
+				}
+				return errors.Join(err, err2)
+			})
 		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
