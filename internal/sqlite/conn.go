@@ -19,8 +19,9 @@ type Conn struct {
 	held          []byte              // see hold: memory of the library
 	stopReadAhead func()              // of one that belongs to a snapshot
 	matcher       *matcher            // of LikeFunction
-	files         *Files              // that it counts in; nil for none
-	generation    uint64              // of the connections of its DB: see renew
+	watchdog      *watchdog
+	files         *Files // that it counts in; nil for none
+	generation    uint64 // of the connections of its DB: see renew
 }
 
 type idleStmt struct {
@@ -68,6 +69,11 @@ func (c *Conn) configure(extra []string) error {
 	if err := setDefensive(c.c); err != nil {
 		return err
 	}
+	thread, db, err := handles(c.c)
+	if err != nil {
+		return err
+	}
+	c.watchdog = newWatchdog(thread, db)
 	if err := c.addLike(); err != nil {
 		return err
 	}
@@ -196,13 +202,14 @@ func (c *Conn) transaction(begin string, fn func() error) error {
 	return c.Exec("COMMIT")
 }
 
-// rollback ends an open transaction without its changes. The interrupt of a
-// cancelled context would stop ROLLBACK itself, so it is taken off first.
+// rollback ends an open transaction without its changes. What interrupts the
+// transaction would stop ROLLBACK itself, so it is taken off first.
 func (c *Conn) rollback() {
 	if !c.inTransaction() {
 		return
 	}
 	c.c.SetInterrupt(nil)
+	c.watchdog.disarm()
 	// It can only fail when the transaction is gone already.
 	_ = c.Exec("ROLLBACK")
 }

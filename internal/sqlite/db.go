@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	zs "zombiezen.com/go/sqlite"
 )
@@ -188,38 +189,38 @@ func (db *DB) close() error {
 	return errors.Join(errs...)
 }
 
-// Read runs fn in a read transaction: fn sees one state of the database. The
-// end of ctx interrupts it.
+// Read is ReadWithin without bounds.
 func (db *DB) Read(ctx context.Context, fn func(*Conn) error) error {
-	c, err := db.leaseReader(ctx)
+	return db.ReadWithin(ctx, Deadlines{}, fn)
+}
+
+// ReadWithin runs fn in a read transaction: fn sees one state of the database.
+// The end of ctx interrupts it.
+func (db *DB) ReadWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) error {
+	c, err := db.leaseReader(ctx, b.Wait)
 	if err != nil {
 		return err
 	}
 	defer func() { db.readers <- c }()
 	defer c.bound(ctx)()
-	return c.transaction("BEGIN", func() error { return fn(c) })
+	return c.within(b.Run, func() error {
+		return c.transaction("BEGIN", func() error { return fn(c) })
+	})
 }
 
 // leaseReader takes an idle reader and opens it when needed.
-func (db *DB) leaseReader(ctx context.Context) (*Conn, error) {
-	select {
-	case <-db.closed:
-		return nil, ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case c := <-db.readers:
-		if c != nil && c.generation == db.generation.Load() {
-			return c, nil
-		}
-		if c != nil {
-			_ = c.Close() // after a failed sync nothing is expected of it
-		}
-		c, err := db.openReader()
-		if err != nil {
-			db.readers <- nil
-		}
+func (db *DB) leaseReader(ctx context.Context, wait time.Duration) (*Conn, error) {
+	c, err := db.take(ctx, wait, db.readers)
+	if err != nil || c != nil && c.generation == db.generation.Load() {
 		return c, err
 	}
+	if c != nil {
+		_ = c.Close() // after a failed sync nothing is expected of it
+	}
+	if c, err = db.openReader(); err != nil {
+		db.readers <- nil
+	}
+	return c, err
 }
 
 // OpenReader opens a database of ours for reading only. The caller closes the
@@ -228,37 +229,81 @@ func OpenReader(path string) (*Conn, error) {
 	return openConn(path, zs.OpenReadOnly, "PRAGMA query_only = ON")
 }
 
-func (db *DB) leaseWriter(ctx context.Context) (*Conn, error) {
+// take takes a connection from a pool.
+func (db *DB) take(ctx context.Context, wait time.Duration, pool chan *Conn) (*Conn, error) {
 	select {
 	case <-db.closed:
 		return nil, ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case c := <-db.writer:
-		return db.writerOf(c)
+	default:
 	}
+	select { // mostly there is one, and no need for a timer
+	case c := <-pool:
+		return c, nil
+	default:
+	}
+	waited, stop := after(wait)
+	defer stop()
+	select {
+	case <-db.closed:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-waited:
+		return nil, ErrWaited
+	case c := <-pool:
+		return c, nil
+	}
+}
+
+// after returns a channel that tells when the time is over: never for 0.
+func after(d time.Duration) (over <-chan time.Time, stop func() bool) {
+	if d <= 0 {
+		return nil, func() bool { return false }
+	}
+	timer := time.NewTimer(d)
+	return timer.C, timer.Stop
+}
+
+func (db *DB) leaseWriter(ctx context.Context, wait time.Duration) (*Conn, error) {
+	c, err := db.take(ctx, wait, db.writer)
+	if err != nil {
+		return nil, err
+	}
+	return db.writerOf(c)
 }
 
 // truncateLog moves the log into the database file and empties it, if nobody
 // reads from it.
 func (c *Conn) truncateLog() error { return c.Exec("PRAGMA wal_checkpoint(TRUNCATE)") }
 
-// Exclusive runs fn in a write transaction of its own, for schema changes and
-// large bodies. The end of ctx interrupts it and nothing is changed.
-func (db *DB) Exclusive(ctx context.Context, fn func(*Conn) error) (err error) {
-	c, err := db.leaseWriter(ctx)
+// Exclusive is ExclusiveWithin without bounds.
+func (db *DB) Exclusive(ctx context.Context, fn func(*Conn) error) error {
+	return db.ExclusiveWithin(ctx, Deadlines{}, fn)
+}
+
+// ExclusiveWithin runs fn in a write transaction of its own, for schema changes
+// and large bodies. The end of ctx interrupts it and nothing is changed.
+func (db *DB) ExclusiveWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) (err error) {
+	c, err := db.leaseWriter(ctx, b.Wait)
 	if err != nil {
 		return err
 	}
 	defer func() { db.returnWriter(c, err) }()
 	defer c.bound(ctx)()
-	return db.commit(c, fn)
+	return c.within(b.Run, func() error { return db.commit(c, fn) })
 }
 
-// Restructure is Exclusive for the rebuild of tables: foreign keys are not
-// enforced meanwhile, and checked as a whole before the commit.
-func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) (err error) {
-	c, err := db.leaseWriter(ctx)
+// Restructure is RestructureWithin without bounds.
+func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) error {
+	return db.RestructureWithin(ctx, Deadlines{}, fn)
+}
+
+// RestructureWithin is ExclusiveWithin for the rebuild of tables: foreign keys are
+// not enforced meanwhile, and checked as a whole before the commit.
+func (db *DB) RestructureWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) (err error) {
+	c, err := db.leaseWriter(ctx, b.Wait)
 	if err != nil {
 		return err
 	}
@@ -269,11 +314,13 @@ func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) (err error)
 	}
 	defer c.Exec("PRAGMA foreign_keys = ON")
 	defer c.bound(ctx)()
-	return db.commit(c, func(c *Conn) error {
-		if err := fn(c); err != nil {
-			return err
-		}
-		return c.CheckForeignKeys()
+	return c.within(b.Run, func() error {
+		return db.commit(c, func(c *Conn) error {
+			if err := fn(c); err != nil {
+				return err
+			}
+			return c.CheckForeignKeys()
+		})
 	})
 }
 
@@ -313,7 +360,7 @@ func (db *DB) beforeCommit(c *Conn) error {
 
 // Checkpoint moves the whole write-ahead log into the database file.
 func (db *DB) Checkpoint(ctx context.Context) error {
-	c, err := db.leaseWriter(ctx)
+	c, err := db.leaseWriter(ctx, 0)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,9 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 )
 
 // group holds the writes that wait for the next transaction.
@@ -14,42 +16,96 @@ type group struct {
 
 // member is one write in a group commit.
 type member struct {
-	fn    func(*Conn) error
-	err   error
-	panic any           // what fn panicked with, raised again where it belongs
-	done  chan struct{} // closed when err and panic are final
+	fn      func(*Conn) error
+	err     error
+	panic   any           // what fn panicked with, raised again where it belongs
+	alone   bool          // it was taken back, and is to run again by itself
+	lost    bool          // a shared transaction with it was lost already
+	givenUp bool          // its caller does not wait for another try; guarded by the group
+	settled chan struct{} // closed when the others are final
 }
 
 // maxGroup bounds how many writes share a transaction, and so how long the
 // first of them waits for the last.
 const maxGroup = 256
 
-// Write runs fn in a write transaction that it may share with other callers'
+// A write that takes longer than maxShare leaves its group, which is committed
+// without it, and no write joins a group that is older than maxGroupTime. So those
+// who are in a group wait for a moment only, whatever the others do.
+const (
+	maxShare     = 100 * time.Millisecond
+	maxGroupTime = 250 * time.Millisecond
+)
+
+// Write is WriteWithin without bounds.
+func (db *DB) Write(ctx context.Context, fn func(*Conn) error) error {
+	return db.WriteWithin(ctx, Deadlines{}, fn)
+}
+
+// WriteWithin runs fn in a write transaction that it may share with other callers'
 // writes, each in a savepoint of its own; it returns after the commit. fn may
 // run more than once and must have no effect outside the connection. The end of
 // ctx gives up waiting, and never stops a write that has begun.
-func (db *DB) Write(ctx context.Context, fn func(*Conn) error) error {
-	m := &member{fn: fn, done: make(chan struct{})}
+func (db *DB) WriteWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) error {
+	m := &member{fn: fn, settled: make(chan struct{})}
 	db.group.add(m)
 	// Whoever gets hold of the writer commits for everybody who waits. A full
 	// group may leave its own member for the next round.
-	for !m.finished() {
-		select {
-		case <-m.done:
-		case c := <-db.writer:
-			db.commitWaiting(c)
-		case <-ctx.Done():
-			return db.abandon(m, ctx.Err())
-		case <-db.closed:
-			return db.abandon(m, ErrClosed)
+	select {
+	case c := <-db.writer:
+		db.commitWaiting(c, m, b.Run)
+	default:
+	}
+	return db.await(ctx, b, m)
+}
+
+// await returns when m is settled, or given up.
+func (db *DB) await(ctx context.Context, b Deadlines, m *member) error {
+	if !m.isSettled() {
+		waited, stop := after(b.Wait)
+		defer stop()
+		if err := db.follow(ctx, waited, b.Run, m); err != nil {
+			return db.abandon(m, err)
 		}
+	}
+	if m.alone {
+		return db.writeAlone(ctx, b, m.fn)
 	}
 	return m.answer()
 }
 
-func (m *member) finished() bool {
+// follow waits until m is settled, and commits whenever the writer is free. An
+// error says why it does not wait any longer.
+func (db *DB) follow(ctx context.Context, waited <-chan time.Time, limit time.Duration, m *member) error {
+	for !m.isSettled() {
+		select {
+		case <-m.settled:
+		case c := <-db.writer:
+			db.commitWaiting(c, m, limit)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-waited:
+			return ErrWaited
+		case <-db.closed:
+			return ErrClosed
+		}
+	}
+	return nil
+}
+
+// writeAlone runs a write again that could not share a transaction.
+func (db *DB) writeAlone(ctx context.Context, b Deadlines, fn func(*Conn) error) (err error) {
+	c, err := db.leaseWriter(ctx, b.Wait)
+	if err != nil {
+		return err
+	}
+	defer func() { db.returnWriter(c, err) }()
+	return c.within(b.Run, func() error { return db.commit(c, fn) })
+}
+
+func (m *member) isSettled() bool {
 	select {
-	case <-m.done:
+	case <-m.settled:
 		return true
 	default:
 		return false
@@ -69,22 +125,68 @@ func (g *group) add(m *member) {
 	g.waiting = append(g.waiting, m)
 }
 
-// take removes up to maxGroup members from the queue.
-func (g *group) take() []*member {
+// next takes the first member from the queue, nil when it is empty, and returns
+// how many are left.
+func (g *group) next() (m *member, left int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := min(len(g.waiting), maxGroup)
-	members := g.waiting[:n:n]
-	g.waiting = g.waiting[n:]
-	return members
+	if len(g.waiting) == 0 {
+		return nil, 0
+	}
+	m = g.waiting[0]
+	g.waiting[0] = nil // the array may live on
+	g.waiting = g.waiting[1:]
+	return m, len(g.waiting)
 }
 
-// commitWaiting commits for those who wait and hands the writer back.
-func (db *DB) commitWaiting(c *Conn) {
-	members := db.group.take()
+// putBack puts members at the head of the queue, but those whose callers have
+// given up.
+func (g *group) putBack(members []*member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	members = slices.DeleteFunc(members, func(m *member) bool {
+		if m.givenUp {
+			m.alone = true
+			close(m.settled)
+		}
+		return m.givenUp
+	})
+	g.waiting = slices.Concat(members, g.waiting)
+}
+
+// giveUp takes m out of the queue, or sees to it that it does not come back there.
+// It reports whether it was in the queue.
+func (g *group) giveUp(m *member) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.waiting, m)
+	if i < 0 {
+		m.givenUp = true
+		return false
+	}
+	g.waiting = slices.Delete(g.waiting, i, i+1)
+	return true
+}
+
+// abandon takes m out of the queue and returns why. A write that has begun is
+// waited for: its answer must be the truth.
+func (db *DB) abandon(m *member, why error) error {
+	if db.group.giveUp(m) {
+		return why
+	}
+	<-m.settled
+	if m.alone { // it was taken back
+		return why
+	}
+	return m.answer()
+}
+
+// commitWaiting commits for those who wait and hands the writer back. own is the
+// write of who does it, and may run for as long as limit when nobody else waits.
+func (db *DB) commitWaiting(c *Conn, own *member, limit time.Duration) {
 	c, err := db.writerOf(c)
 	if err != nil {
-		refuse(members, err)
+		db.group.refuse(err)
 		return
 	}
 	defer func() {
@@ -94,81 +196,73 @@ func (db *DB) commitWaiting(c *Conn) {
 			db.writer <- c // small writes need not look at the log
 		}
 	}()
-	err = db.commitGroup(c, members)
+	switch first, left := db.group.next(); {
+	case first == nil:
+	case first == own && left == 0: // there is no need for a savepoint
+		err = c.within(limit, func() error { return db.commit(c, own.run) })
+		own.err = err
+		close(own.settled)
+	default:
+		err = db.commitGroup(c, first)
+	}
 }
 
-// refuse answers members that are not carried out.
-func refuse(members []*member, err error) {
-	for _, m := range members {
+// refuse answers everybody who waits.
+func (g *group) refuse(err error) {
+	for m, _ := g.next(); m != nil; m, _ = g.next() {
 		m.err = err
-		close(m.done)
+		close(m.settled)
 	}
-}
-
-// abandon takes m out of the queue and returns why. A write that has begun is
-// waited for: its answer must be the truth.
-func (db *DB) abandon(m *member, why error) error {
-	db.group.mu.Lock()
-	for i, w := range db.group.waiting {
-		if w == m {
-			db.group.waiting = append(db.group.waiting[:i:i], db.group.waiting[i+1:]...)
-			db.group.mu.Unlock()
-			return why
-		}
-	}
-	db.group.mu.Unlock()
-	<-m.done
-	return m.answer()
-}
-
-// commitGroup runs the members in one transaction. When something undoes the
-// whole of it, each runs again in a transaction of its own; but not after a sync
-// has failed, when nobody knows whether the transaction is on the disk. It
-// returns why the last of the transactions that failed did so.
-func (db *DB) commitGroup(c *Conn, members []*member) (failure error) {
-	if len(members) > 1 {
-		err := db.commitTogether(c, members)
-		if SyncFailed(err) {
-			refuse(members, err)
-		}
-		if err == nil || SyncFailed(err) {
-			return err
-		}
-	}
-	for i, m := range members {
-		if m.err = db.commit(c, m.run); m.err != nil {
-			failure = m.err
-		}
-		close(m.done)
-		if SyncFailed(failure) {
-			refuse(members[i+1:], failure)
-			break
-		}
-	}
-	return failure
 }
 
 // errGroupLost says that the transaction of a group ended early, by a full
-// disk or a conflict clause that rolls back.
+// disk, a conflict clause that rolls back or an interrupted statement.
 var errGroupLost = errors.New("the shared transaction was rolled back")
 
-// commitTogether answers the members when it succeeds.
-func (db *DB) commitTogether(c *Conn, members []*member) error {
+// commitGroup commits the write first and those that wait behind it, and answers
+// them. It returns why the transaction failed, if it did.
+func (db *DB) commitGroup(c *Conn, first *member) error {
+	var members []*member
+	began := time.Now()
 	err := db.commit(c, func(c *Conn) error {
-		for _, m := range members {
-			if m.err = c.Savepoint(func() error { return m.run(c) }); !c.inTransaction() {
-				return errGroupLost
+		for m := first; m != nil; m, _ = db.group.next() {
+			members = append(members, m)
+			m.err = c.Savepoint(func() error {
+				return c.within(maxShare, func() error { return m.run(c) })
+			})
+			switch {
+			case !c.inTransaction():
+				return errors.Join(errGroupLost, m.err)
+			case len(members) == maxGroup, time.Since(began) > maxGroupTime:
+				return nil
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
+	db.group.settle(members, err)
+	return err
+}
+
+// settle answers the members of a transaction that ended with err. When nothing of
+// it has happened, who took too long in it, or was in such a transaction before, is
+// to run again alone, and the others together. After a sync has failed nobody knows
+// whether it has happened.
+func (g *group) settle(members []*member, err error) {
+	var again []*member
 	for _, m := range members {
-		close(m.done)
+		switch {
+		case SyncFailed(err):
+			m.err = err
+		case errors.Is(m.err, ErrTooLong), err != nil && m.lost:
+			m.alone = true
+		case err != nil:
+			m.lost = true
+			again = append(again, m)
+			continue
+		}
+		close(m.settled)
 	}
-	return nil
+	g.putBack(again)
 }
 
 // run calls fn and keeps a panic for the goroutine that asked for the write.

@@ -27,9 +27,6 @@ type SandboxLimits struct {
 	Statement time.Duration // that one statement may run
 }
 
-// ErrTooLong is returned by a Sandbox for a statement that ran too long.
-var ErrTooLong = errors.New("the statement took too long")
-
 // OpenSandbox creates the file path. The end of ctx stops what runs in it.
 func OpenSandbox(ctx context.Context, path string, limits SandboxLimits) (*Sandbox, error) {
 	ctx, stop := context.WithCancel(ctx)

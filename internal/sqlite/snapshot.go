@@ -30,7 +30,7 @@ func (db *DB) Snapshot(ctx context.Context, n int) (*Snapshot, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	writer, err := db.leaseWriter(ctx)
+	writer, err := db.leaseWriter(ctx, 0)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

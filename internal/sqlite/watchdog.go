@@ -1,0 +1,91 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+)
+
+// Deadlines say how long a transaction may wait for its connection, and how long it
+// may then run. Zero means as long as its context lasts.
+type Deadlines struct {
+	Wait time.Duration // beyond it the transaction fails with ErrWaited
+	Run  time.Duration // beyond it it is interrupted and fails with ErrTooLong
+}
+
+// ErrWaited is returned when all connections that could have been used were busy
+// for too long. Nothing has happened.
+var ErrWaited = errors.New("the connections of the database were busy for too long")
+
+// ErrTooLong is returned when something ran longer than it was allowed to, and was
+// interrupted and taken back.
+var ErrTooLong = errors.New("it took too long and was interrupted")
+
+// watchdog interrupts what runs on a connection for too long. It costs less than
+// a context with a deadline, whose end the driver waits for in a goroutine.
+type watchdog struct {
+	interrupt func()
+
+	mu    sync.Mutex
+	timer *time.Timer
+	armed bool
+	late  bool // it has interrupted something since it was armed
+}
+
+// barkInterval is how soon the watchdog interrupts again: SQLite forgets an
+// interrupt that comes between two statements.
+const barkInterval = 2 * time.Millisecond
+
+func newWatchdog(thread *libc.TLS, db uintptr) *watchdog {
+	w := &watchdog{interrupt: func() { lib.Xsqlite3_interrupt(thread, db) }}
+	w.timer = time.AfterFunc(time.Hour, w.bark)
+	w.timer.Stop()
+	return w
+}
+
+func (w *watchdog) bark() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.armed { // it was stopped just when it was about to bark
+		return
+	}
+	w.late = true
+	w.interrupt()
+	w.timer.Reset(barkInterval)
+}
+
+func (w *watchdog) arm(limit time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed, w.late = true, false
+	w.timer.Reset(limit)
+}
+
+// disarm makes sure that nothing is interrupted any more, and reports whether
+// something was.
+func (w *watchdog) disarm() (late bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = false
+	w.timer.Stop()
+	return w.late
+}
+
+// within runs fn and interrupts it when it takes longer than limit, 0 for none:
+// then it fails with ErrTooLong.
+func (c *Conn) within(limit time.Duration, fn func() error) (err error) {
+	if limit <= 0 {
+		return fn()
+	}
+	c.watchdog.arm(limit)
+	defer func() {
+		if c.watchdog.disarm() && FaultOf(err) == Interrupted {
+			err = fmt.Errorf("%w: %w", ErrTooLong, err)
+		}
+	}()
+	return fn()
+}
