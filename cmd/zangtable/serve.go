@@ -85,6 +85,7 @@ type serve struct {
 	importFlags
 	limitFlags
 	workerFlags
+	schemaFlags
 }
 
 // workerFlags bound the processes that run the SQL of clients.
@@ -99,6 +100,18 @@ func (f *workerFlags) Validate() error {
 	const leastMemory = 8 << 20
 	if f.WorkerMemory < leastMemory || f.WorkerTempBytes < 1 || f.Workers < 1 {
 		return fmt.Errorf("--worker-memory must be at least %d, and --worker-temp-bytes and --workers at least 1", leastMemory)
+	}
+	return nil
+}
+
+// schemaFlags bound what changes of the schema may cost others.
+type schemaFlags struct {
+	SchemaTimeout time.Duration `default:"10m" env:"ZANGTABLE_SCHEMA_TIMEOUT" placeholder:"DURATION" help:"How long a change of the schema, an index or an import may keep the other writes of its project waiting; 0 for no limit (${default}; $$ZANGTABLE_SCHEMA_TIMEOUT)."`
+}
+
+func (f *schemaFlags) check() error {
+	if f.SchemaTimeout < 0 {
+		return errors.New("--schema-timeout must not be below 0")
 	}
 	return nil
 }
@@ -129,13 +142,14 @@ func orUnlimited[T ~int | ~int64](limit T) T {
 
 // Validate is called by kong.
 func (s *serve) Validate() error {
-	return errors.Join(s.exportFlags.check(), s.importFlags.check(), s.limitFlags.check())
+	return errors.Join(s.exportFlags.check(), s.importFlags.check(), s.limitFlags.check(), s.schemaFlags.check())
 }
 
 // Run serves until the process is told to stop.
 func (s *serve) Run(p *program) error {
 	log := p.logger(slog.LevelInfo)
 	app, err := server.Open(s.Data, server.Settings{
+		SchemaTimeout:   s.SchemaTimeout,
 		ImportMaxBytes:  s.ImportMaxBytes,
 		Limits:          s.limitFlags.settings(),
 		ExportLife:      s.ExportLife,

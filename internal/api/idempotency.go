@@ -78,13 +78,15 @@ func isKey(text string) bool {
 
 // receipt is complete when the body has been read.
 func (c *call) receipt(ws *Workspace) projectdb.Receipt {
-	r := projectdb.Receipt{TokenID: ws.Token.ID, Key: c.keyed.key, Kind: projectdb.OwnTransaction}
+	r := projectdb.Receipt{TokenID: ws.Token.ID, Key: c.keyed.key, Kind: projectdb.SchemaTransaction}
 	c.keyed.request.Sum(r.Request[:0])
 	switch {
 	case c.ep.keyUse == keyColumns:
 		r.Kind = projectdb.RebuildTransaction
 	case c.ep.keyUse == keyRows && 0 <= c.r.ContentLength && c.r.ContentLength <= smallBody:
 		r.Kind = projectdb.SharedTransaction
+	case c.ep.keyUse == keyRows:
+		r.Kind = projectdb.OwnTransaction
 	}
 	return r
 }

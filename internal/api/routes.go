@@ -15,11 +15,12 @@ func routes(h *handlers) []*endpoint {
 	const records, indexes = project + "/records/{table}", project + "/indexes/{table}"
 	const tokens, exports, imports = project + "/auth/tokens", project + "/exports", project + "/imports"
 	var (
-		conflicts   = fails(problem.CodeConflict)
+		conflicts   = fails(problem.CodeConflict, problem.CodeQueryTimeout)
+		reading     = fails(problem.CodeQueryTimeout)
 		exporting   = fails(problem.CodeExportFailed, problem.CodeStorageFull)
 		downloading = fails(problem.CodeExportNotReady, problem.CodeExportFailed, problem.CodeExportExpired)
 		importing   = fails(problem.CodeConflict, problem.CodeNotFound, problem.CodeStorageFull)
-		writing     = fails(problem.CodeConflict, problem.CodeStorageFull)
+		writing     = fails(problem.CodeConflict, problem.CodeStorageFull, problem.CodeQueryTimeout)
 
 		schemaRead, schemaWrite   = scope(registry.SchemaRead), scope(registry.SchemaWrite)
 		recordsRead, recordsWrite = scope(registry.RecordsRead), scope(registry.RecordsWrite)
@@ -28,40 +29,40 @@ func routes(h *handlers) []*endpoint {
 	)
 	return []*endpoint{
 		route("POST", "/bootstrap", "bootstrap", "Make a project with tables, rows, indexes and tokens", admin, h.bootstrap, further(checkBootstrap), created, once(keyRefused), bodyUpTo(32), writing),
-		route("GET", project, "get-project", "Show the project", anyToken(), h.getProject),
+		route("GET", project, "get-project", "Show the project", anyToken(), h.getProject, reading),
 		route("PATCH", project, "rename-project", "Rename the project", admin, h.renameProject),
 		route("DELETE", project, "delete-project", "Delete the project with all its data", admin, h.deleteProject),
 
 		route("GET", project+"/auth/me", "show-token", "Show the token of the call", anyToken(), h.showToken),
 		route("GET", tokens, "list-tokens", "List the tokens of the project", tokensManage, h.listTokens),
 		route("POST", tokens, "mint-token", "Mint a token", tokensManage, h.mintToken, created, once(keyRefused)),
-		route("POST", tokens+"/test", "test-token", "Mint a temporary token and read a row with it", tokensManage, h.testTokenAccess, created, once(keyRefused), fails(problem.CodeNotFound)),
+		route("POST", tokens+"/test", "test-token", "Mint a temporary token and read a row with it", tokensManage, h.testTokenAccess, created, once(keyRefused), fails(problem.CodeNotFound), reading),
 		route("DELETE", tokens+"/{token_id}", "revoke-token", "Revoke a token", tokensManage, h.revokeToken),
 
-		route("GET", project+"/tables", "list-tables", "List tables", schemaRead, h.listTables),
+		route("GET", project+"/tables", "list-tables", "List tables", schemaRead, h.listTables, reading),
 		route("POST", project+"/table", "create-table", "Create a table", schemaWrite, h.createTable, further(checkTable), created, once(keySchema), writing),
-		route("GET", table, "get-table", "Show a table with its columns", schemaRead, h.getTable),
+		route("GET", table, "get-table", "Show a table with its columns", schemaRead, h.getTable, reading),
 		route("PATCH", table, "update-table", "Change the names of a table", schemaWrite, h.updateTable, conflicts),
 		route("DELETE", table, "delete-table", "Delete a table with its rows", schemaWrite, h.deleteTable, conflicts),
 
-		route("GET", column, "list-columns", "List the columns of a table", schemaRead, h.listColumns),
+		route("GET", column, "list-columns", "List the columns of a table", schemaRead, h.listColumns, reading),
 		route("POST", column, "add-column", "Add a column", schemaWrite, h.addColumn, created, once(keyColumns), writing),
 		route("PATCH", column, "update-columns", "Change columns, all or nothing", schemaWrite, h.updateColumns, writing, fails(problem.CodeColumnTypeLocked)),
 		route("PATCH", column+"/{column_id_or_name}", "update-column", "Change a column", schemaWrite, h.updateColumn, writing, fails(problem.CodeColumnTypeLocked)),
 		route("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
 
-		route("GET", records, "list-records", "List records", recordsRead, h.listRecords, further(h.checkList)),
+		route("GET", records, "list-records", "List records", recordsRead, h.listRecords, further(h.checkList), reading),
 		route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, created, once(keyRows), or(http.StatusOK), bodyUpTo(32), writing),
 		route("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, bodyUpTo(32), writing),
 		route("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, bodyUpTo(32), conflicts),
-		route("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord, further(h.checkGet)),
+		route("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord, further(h.checkGet), reading),
 		route("PATCH", records+"/{id}", "update-record", "Change a record", recordsWrite, h.updateRecord, bodyUpTo(32), writing),
 		route("DELETE", records+"/{id}", "delete-record", "Delete a record", recordsWrite, h.deleteRecord, conflicts),
 
 		route("POST", project+"/query", "query", "Run a read-only SQL statement", scope(registry.QueryRead), h.query, bodyUpTo(32), fails(problem.CodeQueryTimeout)),
-		route("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, h.listIndexes),
+		route("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, h.listIndexes, reading),
 		route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, created, once(keySchema), writing),
-		route("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex),
+		route("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex, reading),
 
 		route("POST", project+"/export/table/{table}", "export-table", "Export a table", exportsCreate, orderOnce(h, h.exportTable), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), exporting),
 		route("POST", project+"/export/query", "export-query", "Export the result of a read-only SQL statement", exportsCreate, orderOnce(h, h.exportQuery), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), bodyUpTo(32), exporting),

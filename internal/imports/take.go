@@ -193,7 +193,7 @@ func (r *record) setRejects(rejects []ingest.Reject, rows int64) {
 // receipt is what an import leaves in the project, in the transaction of its
 // rows. An import changes a project once, whatever it was asked for.
 func (r *record) receipt() *projectdb.Receipt {
-	return &projectdb.Receipt{Key: "import " + r.manifest.ID, Kind: projectdb.RebuildTransaction}
+	return &projectdb.Receipt{Key: "import " + r.manifest.ID, Kind: projectdb.LoadTransaction}
 }
 
 // recallWork reports whether an earlier attempt has committed its work, of

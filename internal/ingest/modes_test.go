@@ -17,7 +17,7 @@ import (
 )
 
 func receipt(key string) *projectdb.Receipt {
-	return &projectdb.Receipt{Key: key, Kind: projectdb.RebuildTransaction}
+	return &projectdb.Receipt{Key: key, Kind: projectdb.LoadTransaction}
 }
 
 const people = `

@@ -56,7 +56,7 @@ var Codes = [...]Meaning{
 	{CodeBodyTooLarge, 413, "The body is above the limit of this route."},
 	{CodeUnsupportedMediaType, 415, "The Content-Type of the body is not one that this route reads."},
 	{CodeValidationFailed, 422, "A path, query or body field is wrong. The details list every field at once."},
-	{CodeQueryTimeout, 422, "The statement ran longer than allowed."},
+	{CodeQueryTimeout, 422, "The statement, the read or the change took longer than allowed. Nothing was changed."},
 	{CodeResultTooLarge, 422, "The statement needed more memory, rows or bytes than allowed."},
 	{CodeRateLimited, 429, "Too many requests. Retry-After says when to come back."},
 	{CodeInternal, 500, "A fault of the server. The cause is in its log under the request id."},

@@ -111,7 +111,7 @@ func named(tables []*Table, name string) *Table {
 // Build creates everything in the blueprint, or nothing. It ends at the first
 // fault: Check finds them all.
 func (db *DB) Build(ctx context.Context, b Blueprint) (built Built, err error) {
-	err = explain(db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
+	err = explain(db.transact(ctx, SchemaTransaction, func(c *sqlite.Conn) error {
 		builder := builder{db: db, c: c}
 		err := builder.build(b)
 		built = builder.built

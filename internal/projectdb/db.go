@@ -58,6 +58,7 @@ CREATE INDEX _receipts_by_age ON _receipts (created_at);
 type DB struct {
 	sql       *sqlite.DB
 	now       func() time.Time
+	bounds    Bounds
 	maxTables int                       // 0 means no limit
 	known     atomic.Pointer[catalogue] // the newest catalogue read
 	workers   *worker.Pool              // for the SQL of clients
@@ -79,7 +80,7 @@ func openDB(path string, options DirOptions) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{sql: sql, now: options.Now, maxTables: options.MaxTables, workers: options.Workers}, nil
+	return &DB{sql: sql, now: options.Now, bounds: options.Bounds, maxTables: options.MaxTables, workers: options.Workers}, nil
 }
 
 // close ends the workers of the project first: the last connection to close is
@@ -97,7 +98,12 @@ func (db *DB) read(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error)
 	if c := db.opened(ctx); c != nil {
 		return explain(db.withCatalogue(fn)(c))
 	}
-	return explain(db.sql.Read(ctx, db.withCatalogue(fn)))
+	return db.readBounded(ctx, db.withCatalogue(fn))
+}
+
+func (db *DB) readBounded(ctx context.Context, fn func(*sqlite.Conn) error) error {
+	bounds := db.bounds.reads()
+	return explain(readTooLong(bounds, db.sql.ReadWithin(ctx, bounds, fn)))
 }
 
 // write runs fn in a write transaction, which it may share: see sqlite.DB.Write.
@@ -198,10 +204,10 @@ func wrongTypes(columns []string, err error) error {
 
 // Size returns the size of the database in bytes, without its log.
 func (db *DB) Size(ctx context.Context) (bytes int64, err error) {
-	err = explain(db.sql.Read(ctx, func(c *sqlite.Conn) error {
+	err = db.readBounded(ctx, func(c *sqlite.Conn) error {
 		bytes, err = c.Int("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
 		return err
-	}))
+	})
 	return bytes, err
 }
 

@@ -1,6 +1,7 @@
 package projectdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,7 @@ type DirOptions struct {
 	Relaxed  bool             // synchronous=NORMAL, see sqlite.Options
 	Now      func() time.Time // nil means time.Now
 	Workers  *worker.Pool     // run the SQL of clients; nil means workers of the folder's own
+	Bounds   Bounds
 
 	files *sqlite.Files // set by OpenDir
 }
@@ -72,6 +74,8 @@ func OpenDir(folder string, options DirOptions) (*Dir, error) {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
+	options.Bounds.Wait = cmp.Or(options.Bounds.Wait, DefaultWait)
+	options.Bounds.Records = cmp.Or(options.Bounds.Records, DefaultRecords)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder of projects: %w", err)
 	}

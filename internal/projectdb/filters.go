@@ -85,6 +85,10 @@ type filterParser struct {
 	table  *Table
 	faults *problem.Faults
 	size   int // conditions and values seen
+
+	inGroup bool    // the next condition is an alternative of others
+	loaded  *Column // the large column of the condition before
+	loads   int     // how often a row's values are loaded for the conditions seen
 }
 
 // object reads the short form. null means that the column is NULL.
@@ -173,7 +177,33 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	if !ok || (members["op"] != nil && !isText) {
 		return where{sql: "0"}
 	}
+	p.inGroup = depth > 0
 	return p.condition(field+".column", field, column, op, members["value"])
+}
+
+// maxLoads is how many values of a row are loaded without a look at the interrupt.
+// One of 15 MB takes some milliseconds.
+const maxLoads = 16
+
+// watched makes a condition look at the interrupt when it is one of many that may
+// load a large value. SQLite keeps the value of the one column that it loaded last.
+// An alternative stays visible for the choice of an index.
+func (p *filterParser) watched(column *Column, w where) where {
+	computed := column.Generated != "" && !column.Stored
+	if !computed && (column.Type == "INTEGER" || column.Type == "REAL") {
+		return w
+	}
+	if computed || column != p.loaded {
+		p.loads++
+		p.loaded = column
+	}
+	switch {
+	case p.loads <= maxLoads:
+		return w
+	case p.inGroup:
+		return where{"(" + sqlite.GoesOnFunction + "() AND " + w.sql + ")", w.args}
+	}
+	return where{"CASE WHEN " + sqlite.GoesOnFunction + "() THEN " + w.sql + " END", w.args}
 }
 
 // condition makes one comparison. columnField names the column in faults, field
@@ -185,6 +215,10 @@ func (p *filterParser) condition(columnField, field, name, op string, value json
 		return where{sql: "0"}
 	}
 	p.size++
+	return p.watched(column, p.comparison(columnField, field, column, op, value))
+}
+
+func (p *filterParser) comparison(columnField, field string, column *Column, op string, value jsontext.Value) where {
 	ident := quote(column.Name)
 	valueField := field
 	if columnField != field {

@@ -138,7 +138,7 @@ func (db *DB) DropIndex(ctx context.Context, ref, name string) (dropped string, 
 
 // alter runs fn on one table in an exclusive transaction.
 func (db *DB) alter(ctx context.Context, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	return db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	return db.change(ctx, SchemaTransaction, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err

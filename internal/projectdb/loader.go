@@ -12,7 +12,7 @@ import (
 // are checked once, at its end. When fill or the check fails, or ctx ends,
 // nothing is changed. Inside Once the transaction is that of Once.
 func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
-	err := db.transact(ctx, RebuildTransaction, db.withCatalogue(func(c *sqlite.Conn, before *catalogue) error {
+	err := db.transact(ctx, LoadTransaction, db.withCatalogue(func(c *sqlite.Conn, before *catalogue) error {
 		l := &Loader{db: db, c: c, before: before}
 		if err := fill(l); err != nil || !l.changed {
 			return err

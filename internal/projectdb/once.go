@@ -24,11 +24,13 @@ type Receipt struct {
 // TransactionKind is in what transaction a call of Once does its work.
 type TransactionKind int
 
-// The kinds of transactions. Only RebuildTransaction may alter columns.
+// The kinds of transactions. Only the last two may alter columns.
 const (
 	SharedTransaction  TransactionKind = iota // small changes of rows, committed together with others
-	OwnTransaction                            // large bodies and changes of the schema
+	OwnTransaction                            // large bodies of rows
+	SchemaTransaction                         // tables and indexes
 	RebuildTransaction                        // changes that may rebuild a table
+	LoadTransaction                           // whole tables, in the background: it waits for its turn
 )
 
 // ErrOtherRequest is returned for a key that the token has used for another
@@ -110,18 +112,19 @@ func (db *DB) opened(ctx context.Context) *sqlite.Conn {
 // holds already.
 func (db *DB) transact(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn) error) error {
 	if o, ok := ctx.Value(openKey{db}).(open); ok {
-		if kind == RebuildTransaction && o.kind != kind {
+		if kind >= RebuildTransaction && o.kind < RebuildTransaction {
 			return errors.New("tables cannot be rebuilt in this transaction: its foreign keys are on")
 		}
 		return fn(o.conn)
 	}
+	bounds := db.bounds.of(kind)
 	switch kind {
 	case SharedTransaction:
-		return db.sql.Write(ctx, fn)
-	case OwnTransaction:
-		return db.sql.Exclusive(ctx, fn)
+		return tookTooLong(bounds, db.sql.WriteWithin(ctx, bounds, fn))
+	case OwnTransaction, SchemaTransaction:
+		return tookTooLong(bounds, db.sql.ExclusiveWithin(ctx, bounds, fn))
 	}
-	return explainBroken(db.sql.Restructure(ctx, fn))
+	return tookTooLong(bounds, explainBroken(db.sql.RestructureWithin(ctx, bounds, fn)))
 }
 
 // explainBroken makes a problem of a foreign key that does not hold at the end.

@@ -52,7 +52,7 @@ func insertOnce(db *DB, r Receipt, row string) (answer string, replayed bool, er
 }
 
 func TestOnce(t *testing.T) {
-	for kind := range RebuildTransaction + 1 {
+	for kind := range LoadTransaction + 1 {
 		now := time.Date(2026, 6, 2, 1, 23, 45, 0, time.UTC)
 		db := openAt(t, &now)
 		mine := Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}, Kind: kind}
@@ -118,7 +118,7 @@ func TestEveryWriteSweepsReceipts(t *testing.T) {
 func TestReplayIsNoCommit(t *testing.T) {
 	db := openProject(t, things)
 	commits := func() string { return ask(t, other(t, db), "SELECT commits FROM _project") }
-	for kind := range RebuildTransaction + 1 {
+	for kind := range LoadTransaction + 1 {
 		r := Receipt{Key: fmt.Sprint(kind), Kind: kind}
 		if _, _, err := insertOnce(db, r, `{"name":"Ada"}`); err != nil {
 			t.Fatal(err)
@@ -161,11 +161,11 @@ func TestOnceOfSchemas(t *testing.T) {
 		kind TransactionKind
 		fn   func(context.Context) error
 	}{
-		"table": {OwnTransaction, func(ctx context.Context) error {
+		"table": {SchemaTransaction, func(ctx context.Context) error {
 			_, err := db.CreateTable(ctx, NewTable{Name: "more"})
 			return err
 		}},
-		"index": {OwnTransaction, func(ctx context.Context) error {
+		"index": {SchemaTransaction, func(ctx context.Context) error {
 			_, err := db.CreateIndex(ctx, "things", NewIndex{Columns: []string{"name"}})
 			return err
 		}},
@@ -205,7 +205,7 @@ func TestOnceOfSchemas(t *testing.T) {
 func TestOnceOutlivesNothingThatFailed(t *testing.T) {
 	db := openProject(t, things)
 	before := dump(t, other(t, db))
-	for kind := range RebuildTransaction + 1 {
+	for kind := range LoadTransaction + 1 {
 		_, _, err := db.Once(ctx, Receipt{Key: "k", Kind: kind}, func(ctx context.Context) ([]byte, error) {
 			if _, err := db.InsertRecord(ctx, "things", jsontext.Value(`{"name":"Ada"}`), InsertOptions{}); err != nil {
 				t.Error(err)

@@ -105,14 +105,14 @@ func drawQuestion(t *rapid.T, key []string) question {
 
 func drawFilters(t *rapid.T) (filters, where string) {
 	var conditions, sql []string
-	for range rapid.IntRange(0, 2).Draw(t, "conditions") {
+	for range rapid.SampledFrom([]int{0, 1, 1, 2, 2, 2, 25}).Draw(t, "conditions") {
 		if rapid.IntRange(0, 3).Draw(t, "group") > 0 {
 			c, s := drawCondition(t)
 			conditions, sql = append(conditions, c), append(sql, s)
 			continue
 		}
 		var alternatives, parts []string
-		for range rapid.IntRange(0, 3).Draw(t, "alternatives") {
+		for range rapid.SampledFrom([]int{0, 1, 2, 3, 3, 25}).Draw(t, "alternatives") {
 			c, s := drawCondition(t)
 			alternatives, parts = append(alternatives, c), append(parts, "("+s+")")
 		}
@@ -467,6 +467,32 @@ func TestLikeIsFoundInAnIndex(t *testing.T) {
 			}
 		}
 		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Alternatives that look at the interrupt are found in indexes as others are.
+func TestManyAlternativesAreFoundInIndexes(t *testing.T) {
+	db := openProject(t)
+	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT) STRICT", "CREATE INDEX by_a ON t (a)", "CREATE INDEX by_b ON t (b)")
+	var alternatives []string
+	for i := range 2 * maxLoads {
+		alternatives = append(alternatives, fmt.Sprintf(`{"column":"a","value":"a%d"},{"column":"b","value":"b%d"}`, i, i))
+	}
+	err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+		var faults problem.Faults
+		table, err := cat.table("t")
+		if err != nil {
+			return err
+		}
+		q := Selection{Filters: jsontext.Value(`[{"or":[` + strings.Join(alternatives, ",") + `]}]`)}.plan(table, &faults, "")
+		plan := explainPlan(t, c, q.sql(), q.where.args)
+		if !strings.Contains(q.sql(), sqlite.GoesOnFunction) || strings.Contains(plan, "SCAN") || strings.Count(plan, "SEARCH") != 4*maxLoads {
+			t.Errorf("%s\n%s", q.sql(), plan)
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

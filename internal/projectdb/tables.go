@@ -42,7 +42,7 @@ func (db *DB) CreateTable(ctx context.Context, table NewTable) (created Table, e
 	if err != nil {
 		return created, err
 	}
-	err = explain(db.transact(ctx, OwnTransaction, func(c *sqlite.Conn) error {
+	err = explain(db.transact(ctx, SchemaTransaction, func(c *sqlite.Conn) error {
 		created, err = db.createTable(c, shape)
 		return err
 	}))

@@ -51,7 +51,8 @@ var ErrInUse = errors.New("the data folder is in use by another zangtable proces
 
 // Settings are what an operator can choose.
 type Settings struct {
-	ImportMaxBytes int64 // of one upload; 0 means that of package imports
+	SchemaTimeout  time.Duration // see projectdb.Bounds; 0 is without end
+	ImportMaxBytes int64         // of one upload; 0 means that of package imports
 
 	Limits limits.Settings // of what clients can take; none when zero
 
@@ -136,6 +137,7 @@ func (app *App) openProjects() (err error) {
 		MaxFiles:  disk.MaxFiles() / 2,
 		Log:       app.log,
 		Workers:   app.Workers,
+		Bounds:    projectdb.Bounds{Schema: app.settings.SchemaTimeout},
 	})
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func (c *Conn) configure(extra []string) error {
 		return err
 	}
 	c.watchdog = newWatchdog(thread, db)
-	if err := c.addLike(); err != nil {
+	if err := c.addFunctions(); err != nil {
 		return err
 	}
 	for _, list := range [][]string{pragmas[:], extra} {

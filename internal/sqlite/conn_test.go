@@ -70,7 +70,7 @@ func TestPragmasOnEveryConnection(t *testing.T) {
 		readOnly := map[string]string{"query_only": "1"}
 		var conns []*Conn
 		for range cap(db.readers) {
-			c, err := db.leaseReader(t.Context())
+			c, err := db.leaseReader(t.Context(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,29 +19,52 @@ import (
 // characters, and stops when the connection is interrupted.
 const LikeFunction = "text_like"
 
+// GoesOnFunction is the name of a function of every connection without arguments:
+// goes_on() is 1, and stops the statement when the connection is interrupted. SQLite
+// itself looks at the interrupt between two rows, and not between the conditions on
+// one row, each of which may load a value of many megabytes.
+const GoesOnFunction = "goes_on"
+
 // functionMethod is a scalar function as the library calls it.
 type functionMethod = func(thread *libc.TLS, context uintptr, n int32, args uintptr)
 
-// addLike defines LikeFunction on a connection. The driver's CreateFunction would
-// copy each value.
-func (c *Conn) addLike() error {
+// addFunctions defines the functions on a connection. The driver's CreateFunction
+// would copy each value.
+func (c *Conn) addFunctions() error {
 	thread, db, err := handles(c.c)
 	if err != nil {
 		return err
 	}
-	name, err := libc.CString(LikeFunction)
+	// The library knows the matcher by its address only; c keeps it alive.
+	c.matcher = &matcher{thread: thread, db: db}
+	if err := c.matcher.define(LikeFunction, 2, lib.SQLITE_DETERMINISTIC, textLike); err != nil {
+		return err
+	}
+	return c.matcher.define(GoesOnFunction, 0, 0, goesOn)
+}
+
+func (m *matcher) define(name string, arguments, flags int32, f functionMethod) error {
+	text, err := libc.CString(name)
 	if err != nil {
 		return err
 	}
-	defer libc.Xfree(thread, name)
-	const flags = lib.SQLITE_UTF8 | lib.SQLITE_DETERMINISTIC | lib.SQLITE_DIRECTONLY
-	// The library knows the matcher by its address only; c keeps it alive.
-	c.matcher = &matcher{thread: thread, db: db}
-	code := lib.Xsqlite3_create_function_v2(thread, db, name, 2, flags, uintptr(unsafe.Pointer(c.matcher)), functionAddress(functionMethod(textLike)), 0, 0, 0)
+	defer libc.Xfree(m.thread, text)
+	flags |= lib.SQLITE_UTF8 | lib.SQLITE_DIRECTONLY
+	code := lib.Xsqlite3_create_function_v2(m.thread, m.db, text, arguments, flags, uintptr(unsafe.Pointer(m)), functionAddress(f), 0, 0, 0)
 	if code != lib.SQLITE_OK {
-		return fmt.Errorf("define %s: %w", LikeFunction, zs.ResultCode(code).ToError())
+		return fmt.Errorf("define %s: %w", name, zs.ResultCode(code).ToError())
 	}
 	return nil
+}
+
+// goesOn is GoesOnFunction.
+func goesOn(thread *libc.TLS, context uintptr, _ int32, _ uintptr) {
+	m := view[matcher](lib.Xsqlite3_user_data(thread, context))
+	if lib.Xsqlite3_is_interrupted(thread, m.db) != 0 {
+		lib.Xsqlite3_result_error_code(thread, context, lib.SQLITE_INTERRUPT)
+		return
+	}
+	lib.Xsqlite3_result_int(thread, context, 1)
 }
 
 // textLike is LikeFunction. As with LIKE a BLOB matches nothing and is matched by

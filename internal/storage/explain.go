@@ -34,6 +34,8 @@ func explain(err error) *problem.Error {
 	switch {
 	case errors.Is(err, sqlite.ErrClosed):
 		return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
+	case errors.Is(err, sqlite.ErrWaited):
+		return problem.New(problem.CodeBusy, "Other calls keep the database busy, so this one gave up waiting before it began.").Retry(2 * time.Second)
 	case IsFull(err):
 		return Full()
 	case OutOfFiles(err):

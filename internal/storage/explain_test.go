@@ -51,6 +51,7 @@ func TestExplain(t *testing.T) {
 		"no right":              {system(syscall.EACCES), problem.CodeBusy},
 		"no memory":             {sqlite.ErrorOf(7), problem.CodeBusy},
 		"closed":                {sqlite.ErrClosed, problem.CodeBusy},
+		"waited too long":       {sqlite.ErrWaited, problem.CodeBusy},
 		"a problem":             {known, problem.CodeNotFound},
 		"a constraint":          {raised(t, "INSERT INTO t VALUES (1, 1)", "INSERT INTO t VALUES (1, 1)"), ""},
 		"bad SQL":               {raised(t, "SELEC"), ""},

@@ -1,0 +1,56 @@
+package projectdb
+
+import (
+	"errors"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Bounds say how long calls may wait and run, so that none keeps others from the
+// project for good.
+type Bounds struct {
+	Wait    time.Duration // for a connection or for the writer; 0 means DefaultWait
+	Records time.Duration // a read or a change of records, once it runs; 0 means DefaultRecords
+	// Schema is for how long a change of the schema, an index or an import may hold
+	// the writer; 0 means without end.
+	Schema time.Duration
+}
+
+// The usual bounds.
+const (
+	DefaultWait    = 5 * time.Second
+	DefaultRecords = 10 * time.Second
+	DefaultSchema  = 10 * time.Minute
+)
+
+// of returns the bounds of a transaction that writes.
+func (b Bounds) of(kind TransactionKind) sqlite.Deadlines {
+	switch kind {
+	case SharedTransaction, OwnTransaction:
+		return sqlite.Deadlines{Wait: b.Wait, Run: b.Records}
+	case LoadTransaction:
+		return sqlite.Deadlines{Run: b.Schema}
+	}
+	return sqlite.Deadlines{Wait: b.Wait, Run: b.Schema}
+}
+
+// reads returns the bounds of a transaction that reads.
+func (b Bounds) reads() sqlite.Deadlines { return sqlite.Deadlines{Wait: b.Wait, Run: b.Records} }
+
+// tookTooLong makes a problem of a write that ran out of time.
+func tookTooLong(b sqlite.Deadlines, err error) error {
+	if !errors.Is(err, sqlite.ErrTooLong) {
+		return err
+	}
+	return problem.New(problem.CodeQueryTimeout, "The change took longer than %s and was taken back: nothing was changed. Change fewer rows at a time.", b.Run).Because(err)
+}
+
+// readTooLong makes a problem of a read that ran out of time.
+func readTooLong(b sqlite.Deadlines, err error) error {
+	if !errors.Is(err, sqlite.ErrTooLong) {
+		return err
+	}
+	return problem.New(problem.CodeQueryTimeout, "Reading took longer than %s. Use filters and a sort that an index helps, ask for fewer rows, or make an export.", b.Run).Because(err)
+}

@@ -1,0 +1,223 @@
+package projectdb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// openBounded opens a project with a table t and the given bounds.
+func openBounded(t *testing.T, b Bounds) *DB {
+	t.Helper()
+	dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true, Bounds: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	err = dir.Create(ctx, 1, func(db *DB) error {
+		_, err := db.CreateTable(ctx, NewTable{Name: "t", Columns: []NewColumn{{Name: "a"}, {Name: "n", Type: "INTEGER"}}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, release, err := dir.Lease(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return db
+}
+
+// slowFilters takes minutes to match with a text of a million a's: only what has _
+// between other characters is not matched in linear time.
+func slowFilters() jsontext.Value {
+	return jsontext.Value(`[{"column":"a","op":"like","value":"%` + strings.Repeat("a", 20_000) + `_b%"}]`)
+}
+
+// Whatever runs too long ends in time, as a problem, and changes nothing; what
+// others ask for meanwhile is answered.
+func TestCallsEndInTime(t *testing.T) {
+	const limit = 400 * time.Millisecond
+	db := openBounded(t, Bounds{Records: limit, Wait: 10 * time.Second})
+	put(t, db, "t", `{"a":"`+strings.Repeat("a", 5_000_000)+`","n":1}`, `{"a":"b","n":2}`)
+	page := func(o ListOptions) func() error {
+		return func() error {
+			o.Limit = 10
+			_, err := db.ListRecords(ctx, "t", o)
+			return err
+		}
+	}
+	slow := map[string]func() error{
+		"a list":       page(ListOptions{Selection: Selection{Filters: slowFilters()}}),
+		"a count":      page(ListOptions{Selection: Selection{Filters: slowFilters()}, Count: true}),
+		"many filters": page(ListOptions{Selection: Selection{Filters: jsontext.Value(`[{"or":[` + strings.TrimSuffix(strings.Repeat(`{"column":"a","op":"like","value":"%aaab%"},`, 9000), ",") + `]}]`)}}),
+		"an update": func() error {
+			_, _, err := db.UpdateRecords(ctx, "t", jsontext.Value(`{"n":3}`), Which{Filters: slowFilters()})
+			return err
+		},
+		"a deletion": func() error {
+			_, _, err := db.DeleteRecords(ctx, "t", Which{Filters: slowFilters()})
+			return err
+		},
+	}
+	var wg sync.WaitGroup
+	for name, call := range slow {
+		wg.Go(func() {
+			began := time.Now()
+			if err := call(); !problem.Is(err, problem.CodeQueryTimeout) {
+				t.Errorf("%s: %v", name, err)
+			}
+			// Both changes wait for the one writer.
+			if took := time.Since(began); took > 2*limit+time.Second {
+				t.Errorf("%s took %v", name, took)
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range 20 {
+			if _, err := db.GetRecord(ctx, "t", "2", []string{"n"}); err != nil {
+				t.Errorf("a read meanwhile: %v", err)
+			}
+			if _, err := db.InsertRecord(ctx, "t", jsontext.Value(fmt.Sprintf(`{"a":"m","n":%d}`, 10+i)), InsertOptions{}); err != nil {
+				t.Errorf("a write meanwhile: %v", err)
+			}
+		}
+	})
+	wg.Wait()
+	if got := ask(t, other(t, db), "SELECT count(*), sum(n) FROM t"); got != "22|393" {
+		t.Errorf("afterwards the table has %s", got)
+	}
+}
+
+// SQLite looks at nothing between the conditions on one row, each of which loads
+// another value of megabytes.
+func TestManyConditionsOnLargeValuesEndInTime(t *testing.T) {
+	const limit = 300 * time.Millisecond
+	db := openBounded(t, Bounds{})
+	define(t, db, "u", "CREATE TABLE u (id INTEGER PRIMARY KEY, a TEXT, b TEXT, g INTEGER AS (length(upper(a)))) STRICT")
+	put(t, db, "u", `{"a":"`+strings.Repeat("a", 12_000_000)+`","b":"`+strings.Repeat("b", 12_000_000)+`"}`)
+	db.bounds.Records = limit
+	a, b := `{"column":"a","op":"%s","value":"x"},`, `{"column":"b","op":"%s","value":"x"},`
+	for name, test := range map[string]struct{ conditions, op, form string }{
+		"all hold":                 {strings.Repeat(a+b, 4000), "!=", `[%s]`},
+		"none holds":               {strings.Repeat(a+b, 4000), "=", `[{"or":[%s]}]`},
+		"a generated one":          {strings.Repeat(`{"column":"g","op":"%s","value":1},`, 8000), "=", `[{"or":[%s]}]`},
+		"some are never looked at": {strings.Repeat(`{"or":[`+strings.ReplaceAll(a, "%s", "!=")+strings.TrimSuffix(b, ",")+`]},{"or":[`+strings.ReplaceAll(b, "%s", "!=")+strings.TrimSuffix(a, ",")+`]},`, 1500), "=", `[%s]`},
+	} {
+		began := time.Now()
+		filters := fmt.Sprintf(test.form, strings.TrimSuffix(strings.ReplaceAll(test.conditions, "%s", test.op), ","))
+		_, err := db.ListRecords(ctx, "u", ListOptions{Selection: Selection{Columns: []string{"id"}, Limit: 1, Filters: jsontext.Value(filters)}})
+		if took := time.Since(began); !problem.Is(err, problem.CodeQueryTimeout) || took > limit+2*time.Second {
+			t.Errorf("%s: %v after %v", name, err, took)
+		}
+	}
+}
+
+// A read ends when its caller has gone.
+func TestReadsEndWithTheirCaller(t *testing.T) {
+	db := openBounded(t, Bounds{})
+	put(t, db, "t", `{"a":"`+strings.Repeat("a", 5_000_000)+`"}`)
+	gone, leave := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer leave()
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range 8 {
+		wg.Go(func() {
+			if _, err := db.ListRecords(gone, "t", ListOptions{Selection: Selection{Limit: 1, Filters: slowFilters()}}); err == nil || problem.Is(err, problem.CodeQueryTimeout) {
+				t.Errorf("a read whose caller has gone: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the reads ended after %v", took)
+	}
+}
+
+// Waiting is not running: it is answered with busy, and tells when to come again.
+func TestWaitingForTheWriterIsBusy(t *testing.T) {
+	db := openBounded(t, Bounds{Wait: 50 * time.Millisecond, Schema: 2 * time.Second})
+	held, end := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		err := db.alter(ctx, "t", func(*sqlite.Conn, *catalogue, *Table) error {
+			close(held)
+			<-end
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-held
+	name := "new"
+	for what, call := range map[string]func() error{
+		"an insert": func() error { _, err := db.InsertRecord(ctx, "t", jsontext.Value(`{}`), InsertOptions{}); return err },
+		"many inserts": func() error {
+			_, err := db.InsertRecords(ctx, "t", jsontext.Value(`[{}]`), InsertOptions{})
+			return err
+		},
+		"a new table":  func() error { _, err := db.CreateTable(ctx, NewTable{Name: "u"}); return err },
+		"a new column": func() error { _, _, err := db.AddColumn(ctx, "t", NewColumn{Name: "z"}); return err },
+		"another name": func() error { _, err := db.UpdateTable(ctx, "t", TablePatch{NewName: &name}); return err },
+		"a blueprint": func() error {
+			_, err := db.Build(ctx, Blueprint{Tables: []BlueprintTable{{NewTable: NewTable{Name: "v"}}}})
+			return err
+		},
+		"a call by key": func() error { _, _, err := insertOnce(db, Receipt{Key: "k"}, `{}`); return err },
+	} {
+		err := call()
+		if e := problem.From(err); e.Code != problem.CodeBusy || e.RetryAfter == 0 {
+			t.Errorf("%s while the schema changes: %v", what, err)
+		}
+	}
+	if _, err := db.ListRecords(ctx, "t", ListOptions{Selection: Selection{Limit: 1}}); err != nil {
+		t.Errorf("a read while the schema changes: %v", err)
+	}
+	// What loads whole tables waits for its turn.
+	loaded := make(chan error)
+	go func() { loaded <- db.Load(ctx, func(*Loader) error { return nil }) }()
+	time.Sleep(100 * time.Millisecond)
+	close(end)
+	if err := <-loaded; err != nil {
+		t.Errorf("an import that waited: %v", err)
+	}
+	wg.Wait()
+}
+
+// A change of the schema may hold the writer for longer than others, and not for
+// ever.
+func TestSchemaChangesEnd(t *testing.T) {
+	const limit = 300 * time.Millisecond
+	db := openBounded(t, Bounds{Records: 10 * time.Millisecond, Schema: limit})
+	endless := func(c *sqlite.Conn) error {
+		return c.Exec("INSERT INTO t (n) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i % 1000000 = 0")
+	}
+	for what, call := range map[string]func() error{
+		"a change": func() error {
+			return db.alter(ctx, "t", func(c *sqlite.Conn, _ *catalogue, _ *Table) error { return endless(c) })
+		},
+		"a rebuild": func() error {
+			return db.restructure(ctx, "t", func(c *sqlite.Conn, _ *catalogue, _ *Table) error { return endless(c) })
+		},
+		"an import": func() error { return db.Load(ctx, func(l *Loader) error { return endless(l.c) }) },
+	} {
+		began := time.Now()
+		err := call()
+		if took := time.Since(began); !problem.Is(err, problem.CodeQueryTimeout) || took < limit || took > limit+time.Second {
+			t.Errorf("%s: %v after %v", what, err, took)
+		}
+	}
+	if got := ask(t, other(t, db), "SELECT count(*) FROM t"); got != "0" {
+		t.Errorf("%s rows are there", got)
+	}
+}
