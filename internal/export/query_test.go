@@ -2,6 +2,8 @@ package export
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,5 +121,55 @@ func TestQueryIsNotBlamedForTheFormat(t *testing.T) {
 	got, err := f.Wait(background, shop.ID, m.ID)
 	if got.Status != Failed || !strings.HasPrefix(*got.Error, "The format cannot hold the table: cell A2") {
 		t.Errorf("got %s: %v", got.Status, err)
+	}
+}
+
+// A hostile statement fails its own export: not in an order that is only
+// checked, not in the server, and nothing is left of it.
+func TestHostileQueryExports(t *testing.T) {
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = time.Second })
+	f.project(shop.ID, small)
+	f.Start()
+	wide := make([]string, 1900)
+	for i := range wide {
+		wide[i] = fmt.Sprintf("v||%d", i)
+	}
+	for name, test := range map[string]struct{ sql, want string }{
+		"rows that are too wide":   {"WITH v(v) AS (SELECT printf('%.9999990c', 'x')) SELECT " + strings.Join(wide, ",") + " FROM v", "more memory"},
+		"what cannot be ended":     {"SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n", "longer than 1s"},
+		"what does not end":        {"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n", "longer than 1s"},
+		"a value that is too long": {"SELECT group_concat(printf('%.9999000c', 'a')) AS n FROM contacts", "more memory"},
+	} {
+		for _, format := range []string{"csv", "parquet", "sqlite"} {
+			m := f.create(Order{Kind: QueryExport, SQL: test.sql, Format: format})
+			ctx, cancel := context.WithTimeout(background, time.Minute)
+			got, err := f.Wait(ctx, shop.ID, m.ID)
+			cancel()
+			if codeOf(err) != problem.CodeExportFailed || got.Error == nil || !strings.Contains(*got.Error, test.want) {
+				t.Errorf("%s as %s: %s, %v", name, format, got.Status, err)
+			}
+		}
+	}
+	if files := f.files(); len(files) != 0 {
+		t.Errorf("left: %v", files)
+	}
+	f.export(Order{Kind: QueryExport, SQL: "SELECT 1 AS n"})
+}
+
+// An export whose statement is deaf to the cancel of its order is canceled all
+// the same.
+func TestCancelOfADeafQueryExport(t *testing.T) {
+	f := started(t, small)
+	m := f.create(Order{Kind: QueryExport, SQL: "SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n"})
+	eventually(t, func() bool { return f.status(m) == Running })
+	began := time.Now()
+	if err := f.Delete(background, shop.ID, m.ID); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the cancel took %s", took)
+	}
+	if got := f.status(m); got != Canceled {
+		t.Errorf("it is %s", got)
 	}
 }

@@ -204,7 +204,7 @@ func (q Query) scan(c *sqlite.Conn, g *gate) (*Scan, error) {
 		s.Close()
 		return nil, err
 	}
-	return &Scan{Columns: columns, stmt: s}, nil
+	return &Scan{Columns: columns, stmt: s, explain: g.explain}, nil
 }
 
 // SnapshotAt names the state of a project at a commit, as a worker has told it.

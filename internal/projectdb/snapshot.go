@@ -92,6 +92,7 @@ func (s *Snapshot) Count(t *Table, selection Selection) (int64, error) {
 type Scan struct {
 	Columns []format.Column
 	stmt    *sqlite.Stmt
+	explain func(error) error // of whoever has written the statement
 }
 
 // Scan begins to read a table. Only one scan of a snapshot can be open.
@@ -106,7 +107,7 @@ func (s *Snapshot) Scan(t *Table, selection Selection) (*Scan, error) {
 		return nil, explain(err)
 	}
 	stmt.Bind(q.where.args...)
-	return &Scan{Columns: q.columns, stmt: stmt}, nil
+	return &Scan{Columns: q.columns, stmt: stmt, explain: explain}, nil
 }
 
 // batchRows and batchBytes end a batch of a scan, whichever comes first.
@@ -123,7 +124,7 @@ func (s *Scan) Next(b *sqlite.Batch) (bool, error) {
 	}
 	more, err := s.stmt.Fill(b, batchRows, batchBytes)
 	if err != nil {
-		return false, explain(err)
+		return false, s.explain(err)
 	}
 	if !more {
 		// A further step would run the statement from its beginning.
@@ -139,7 +140,7 @@ func (s *Scan) Survey(look func(*sqlite.Batch)) error {
 		b.Reset(len(s.Columns))
 		var err error
 		if more, err = s.stmt.Fill(&b, batchRows, batchBytes); err != nil {
-			return explain(err)
+			return s.explain(err)
 		}
 		look(&b)
 	}

@@ -17,6 +17,9 @@ import (
 type Bounds struct {
 	Heap      int64 // bytes of memory that SQLite may hold at a time
 	TempBytes int64 // bytes of the temporary files that SQLite may have at a time
+	// Room tells how many bytes there are for temporary files on their disk: when
+	// there are none left they can grow no more. Nil for no look.
+	Room func() (int64, error)
 }
 
 // Confine sets the bounds. It must be called before the process opens its first
@@ -38,7 +41,7 @@ func Confine(b Bounds) error {
 		return fmt.Errorf("initialize SQLite: %w", zs.ResultCode(code).ToError())
 	}
 	lib.Xsqlite3_hard_heap_limit64(thread, b.Heap)
-	return temporary.watch(thread, b.TempBytes)
+	return temporary.watch(thread, b)
 }
 
 // HeapInUse returns how many bytes of memory SQLite holds in a confined process.
@@ -65,6 +68,8 @@ type temporaryFiles struct {
 	mu       sync.Mutex
 	max      int64
 	total    int64
+	room     func() (int64, error)    // see Bounds
+	looked   int64                    // the total when room was last asked
 	refused  bool                     // a write, for the bound
 	sizes    map[uintptr]int64        // by file
 	plain    *lib.Tsqlite3_io_methods // of the files
@@ -85,12 +90,12 @@ type (
 )
 
 // watch makes the default file system count what is written to temporary files.
-func (t *temporaryFiles) watch(thread *libc.TLS, maxBytes int64) error {
+func (t *temporaryFiles) watch(thread *libc.TLS, b Bounds) error {
 	vfs := lib.Xsqlite3_vfs_find(thread, 0)
 	if vfs == 0 {
 		return errors.New("SQLite has no file system")
 	}
-	t.max = maxBytes
+	t.max, t.room = b.TempBytes, b.Room
 	system := view[lib.Tsqlite3_vfs](vfs)
 	t.openFile = function[openMethod](system.FxOpen)
 	system.FxOpen = functionAddress(openMethod(openCounted))
@@ -171,7 +176,25 @@ func (t *temporaryFiles) resize(file uintptr, size int64) bool {
 		t.refused = true
 		return false
 	}
+	if grows > 0 && !t.hasRoom(t.total+grows) {
+		return false
+	}
 	t.total += grows
 	t.sizes[file] = size
 	return true
+}
+
+// lookEvery is how many bytes temporary files grow between two looks at the disk.
+const lookEvery = 8 << 20
+
+// hasRoom reports whether the disk has room for so many bytes, as far as it was
+// looked at.
+func (t *temporaryFiles) hasRoom(total int64) bool {
+	if t.room == nil || total < t.looked+lookEvery {
+		t.looked = min(t.looked, total)
+		return true
+	}
+	t.looked = total
+	room, err := t.room()
+	return err != nil || room > 0
 }

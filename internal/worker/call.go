@@ -101,9 +101,15 @@ func (w *Worker) explainDeath(ctx context.Context, err error) error {
 	cause := w.cause
 	w.mu.Unlock()
 	var died *Died
-	if errors.As(cause, &died) {
-		return died
+	if !errors.As(cause, &died) {
+		died = w.deathBy(cause, err)
 	}
+	w.pool.log.Warn("a worker died", "about", w.key, "reason", died.Reason)
+	return died
+}
+
+// deathBy returns what is known of a death that nobody has ordered.
+func (w *Worker) deathBy(cause, err error) *Died {
 	reason := cause.Error()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) {
 		reason = w.cmd.ProcessState.String()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -22,6 +23,7 @@ type childConfig struct {
 	Folder    string `json:"folder"`     // its own, absolute
 	Heap      int64  `json:"heap"`       // bytes of memory for SQLite
 	TempBytes int64  `json:"temp_bytes"` // of temporary files
+	Reserve   int64  `json:"reserve"`    // see Options
 	Files     int    `json:"files"`      // open files that it inherits beyond the usual three
 }
 
@@ -95,7 +97,8 @@ func serve(argument string) error {
 	if err != nil {
 		return err
 	}
-	if err := sqlite.Confine(sqlite.Bounds{Heap: config.Heap, TempBytes: config.TempBytes}); err != nil {
+	budget := disk.Budget{Folder: config.Folder, Reserve: config.Reserve}
+	if err := sqlite.Confine(sqlite.Bounds{Heap: config.Heap, TempBytes: config.TempBytes, Room: budget.Room}); err != nil {
 		return err
 	}
 	c := &child{

@@ -25,6 +25,7 @@ type Options struct {
 	Folder    string        // of their folders; what is in it is removed
 	Heap      int64         // 64 MiB: of memory for SQLite, per worker
 	TempBytes int64         // 1 GiB: of temporary files, per worker
+	Reserve   int64         // bytes of the disk that temporary files leave free; 0 as in disk.Budget
 	MaxLog    int64         // 1 GiB: a write-ahead log held back by a worker beyond this ends it
 	Max       int           // 16: workers bound to projects
 	PerKey    int           // 2: calls at once about one project
@@ -499,8 +500,15 @@ func (p *Pool) Descends(pid int) bool {
 
 func (p *Pool) noteBounds(bounds []Bound) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	first := p.bounds == nil
 	p.bounds = bounds
+	p.mu.Unlock()
+	if !first {
+		return
+	}
+	for _, b := range bounds {
+		p.log.Info("bound of workers", "name", b.Name, "holds", b.Holds, "note", b.Note)
+	}
 }
 
 // Bounds starts a worker and returns which limits hold for it on this system.

@@ -81,7 +81,7 @@ func (p *Pool) spawn(files []*os.File) (*Worker, error) {
 }
 
 func (p *Pool) startIn(folder string, files []*os.File) (w *Worker, err error) {
-	argument, err := json.Marshal(childConfig{Folder: folder, Heap: p.options.Heap, TempBytes: p.options.TempBytes, Files: len(files)})
+	argument, err := json.Marshal(childConfig{Folder: folder, Heap: p.options.Heap, TempBytes: p.options.TempBytes, Reserve: p.options.Reserve, Files: len(files)})
 	if err != nil {
 		return nil, err
 	}
