@@ -1,0 +1,66 @@
+//go:build linux
+
+package main
+
+// mutants are the faults put in on purpose. When a source changes, the edit is
+// brought up to date here: it must go on to break the same promise.
+var mutants = []mutant{
+	{
+		name: "acknowledge before commit", part: "kill", notice: `acknowledged: true, (is there 0|0 of)`,
+		edits: []edit{{
+			file: "internal/sqlite/group.go",
+			old: `		m.err = db.commit(c, m.run)
+		close(m.done)`,
+			new: `		told := false
+		err := db.commit(c, func(c *Conn) error {
+			err := m.run(c)
+			if told = err == nil; told {
+				close(m.done)
+			}
+			return err
+		})
+		if !told {
+			m.err = err
+			close(m.done)
+		}`,
+		}},
+	},
+	{
+		name: "publish before fsync", part: "power", notice: `an artifact got its name before it was synced`,
+		edits: []edit{{
+			file: "internal/export/artifact.go",
+			old:  `errors.Join(a.file.Sync(), a.file.Close())`,
+			new:  `a.file.Close()`,
+		}},
+	},
+	{
+		name: "authorizer off", part: "sql", notice: `^forbidden, |may not be read`,
+		edits: []edit{{
+			file: "internal/sqlite/guard.go",
+			old:  `return zs.AuthResultDeny`,
+			new:  `return zs.AuthResultOK`,
+		}},
+	},
+	{
+		name: "manifest before artifact", part: "kill", notice: `export .* is ready`,
+		edits: []edit{{
+			file: "internal/export/job.go",
+			old: `	to, err := e.choose(j.ctx, j.record)
+`,
+			new: `	a.flush()
+	earlySize, earlySum := a.bytes.Load(), hex.EncodeToString(a.hash.Sum(nil))
+	j.record.manifest.SizeBytes, j.record.manifest.SHA256 = &earlySize, &earlySum
+	j.record.complete(e.now(), nil)
+	e.settle(j)
+	to, err := e.choose(j.ctx, j.record)
+`,
+		}, {
+			file: "internal/export/worker.go",
+			old: `		e.logOutcome(j, err)
+		e.settle(j)
+`,
+			new: `		e.logOutcome(j, err)
+`,
+		}},
+	},
+}

@@ -1,0 +1,117 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// mutant is a server that is broken on purpose, and how that must be noticed.
+type mutant struct {
+	name   string
+	edits  []edit
+	part   string // the part that notices
+	notice string // what it says, as a regular expression
+}
+
+// edit replaces a piece of a source file, which must be there exactly once.
+type edit struct{ file, old, new string }
+
+// selfTest builds each mutant, runs the part on it, and requires a fault of the
+// right kind. The sources stay as they are: the compiler is given others in their
+// place.
+func (c *config) selfTest(ctx context.Context) error {
+	var missed []string
+	for _, m := range mutants {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		fault, err := c.tryMutant(ctx, m)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		if fault == "" {
+			missed = append(missed, m.name)
+			fmt.Printf("   MISSED   %s\n", m.name)
+			continue
+		}
+		fmt.Printf("   noticed  %-34s by part %s: %.140s\n", m.name, m.part, fault)
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("%w: nobody noticed: %s", errBroken, strings.Join(missed, ", "))
+	}
+	fmt.Printf("\neach of %d faults put in on purpose is noticed\n", len(mutants))
+	return nil
+}
+
+// tryMutant returns the fault by which a mutant is noticed, or none.
+func (c *config) tryMutant(ctx context.Context, m mutant) (fault string, err error) {
+	broken := *c
+	broken.folder = filepath.Join(c.folder, strings.ReplaceAll(m.name, " ", "-"))
+	if err := os.MkdirAll(broken.folder, 0o700); err != nil {
+		return "", err
+	}
+	overlay, err := m.overlay(broken.folder)
+	if err != nil {
+		return "", err
+	}
+	broken.program = filepath.Join(broken.folder, "zangtable")
+	if err := build(ctx, broken.program, append(c.buildFlags(), "-overlay", overlay)...); err != nil {
+		return "", err
+	}
+	chosen, err := choose(m.part)
+	if err != nil {
+		return "", err
+	}
+	t := broken.tryTo(ctx, chosen[0], io.Discard)
+	if t.skipped != "" {
+		return "", fmt.Errorf("part %s cannot run here: %s", m.part, t.skipped)
+	}
+	notice := regexp.MustCompile(m.notice)
+	for _, text := range t.faults {
+		if notice.MatchString(text) {
+			return text, nil
+		}
+	}
+	return "", nil
+}
+
+// overlay writes the changed sources and the list of them for the compiler.
+func (m mutant) overlay(folder string) (list string, err error) {
+	changed := map[string]string{}
+	for i, e := range m.edits {
+		path, err := filepath.Abs(e.file)
+		if err != nil {
+			return "", err
+		}
+		from := path
+		if earlier, ok := changed[path]; ok {
+			from = earlier
+		}
+		source, err := os.ReadFile(from)
+		if err != nil {
+			return "", err
+		}
+		if n := strings.Count(string(source), e.old); n != 1 {
+			return "", fmt.Errorf("%s holds %d times what is to be changed; bring torture/mutants.go up to date:\n%s", e.file, n, e.old)
+		}
+		to := filepath.Join(folder, fmt.Sprintf("%d-%s", i, filepath.Base(e.file)))
+		if err := os.WriteFile(to, []byte(strings.Replace(string(source), e.old, e.new, 1)), 0o600); err != nil {
+			return "", err
+		}
+		changed[path] = to
+	}
+	text, err := json.Marshal(map[string]any{"Replace": changed})
+	if err != nil {
+		return "", err
+	}
+	list = filepath.Join(folder, "overlay.json")
+	return list, os.WriteFile(list, text, 0o600)
+}

@@ -1,0 +1,200 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// trial is one run of a part: what it works with, and what it has found.
+type trial struct {
+	*config
+	part   part
+	ctx    context.Context
+	out    io.Writer
+	folder string // of this part
+	random *rand.Rand
+	began  time.Time
+	took   time.Duration
+
+	mu      sync.Mutex
+	faults  []string
+	skipped string // why the part did not run
+	figures []figure
+	secrets []string // what must not be found on the disk
+	servers []*server
+}
+
+// figure is one thing that was measured.
+type figure struct{ what, value string }
+
+// abandon is what stop panics with: the part cannot go on.
+type abandon struct{}
+
+// try runs one part and prints what it found.
+func (c *config) try(ctx context.Context, p part) *trial { return c.tryTo(ctx, p, os.Stdout) }
+
+// tryTo runs one part and writes what it found.
+func (c *config) tryTo(ctx context.Context, p part, out io.Writer) *trial {
+	t := &trial{config: c, part: p, ctx: ctx, out: out, began: time.Now(), folder: filepath.Join(c.folder, p.name)}
+	t.random = rand.New(rand.NewPCG(c.seed, hashName(p.name)))
+	fmt.Fprintf(t.out, "\n== %s (%s)\n", p.name, p.promises)
+	if err := os.MkdirAll(t.folder, 0o700); err != nil {
+		t.fault("make the folder of the part: %v", err)
+		return t
+	}
+	t.guarded(func() { p.run(t) })
+	t.guarded(t.searchSecrets)
+	t.endServers()
+	t.took = time.Since(t.began)
+	for _, f := range t.figures {
+		fmt.Fprintf(t.out, "   %-60s %s\n", f.what, f.value)
+	}
+	switch {
+	case t.skipped != "":
+		fmt.Fprintf(t.out, "   SKIPPED: %s\n", t.skipped)
+	case len(t.faults) == 0:
+		fmt.Fprintf(t.out, "   holds, %.1f s\n", t.took.Seconds())
+	default:
+		fmt.Fprintf(t.out, "   BROKEN, %d faults, %.1f s, seed %d\n", len(t.faults), t.took.Seconds(), c.seed)
+	}
+	return t
+}
+
+// guarded runs fn until it ends or gives up.
+func (t *trial) guarded(fn func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			if _, ok := p.(abandon); !ok {
+				panic(p)
+			}
+		}
+	}()
+	fn()
+}
+
+// maxFaults bounds what is printed of one part.
+const maxFaults = 40
+
+// fault notes a broken promise.
+func (t *trial) fault(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := fmt.Sprintf(format, args...)
+	if !slices.Contains(t.faults, text) && len(t.faults) < maxFaults {
+		fmt.Fprintf(t.out, "   FAULT: %s\n", text)
+	}
+	t.faults = append(t.faults, text)
+}
+
+// stop notes a broken promise after which the part cannot go on. Only the
+// goroutine that runs the part may call it.
+func (t *trial) stop(format string, args ...any) {
+	t.fault(format, args...)
+	panic(abandon{})
+}
+
+// must stops the part when something that is no promise of the server's fails.
+func (t *trial) must(err error, doing string) {
+	if err != nil {
+		t.stop("%s: %v", doing, err)
+	}
+}
+
+// skip ends the part because this machine lacks what it needs. In CI that is a
+// fault.
+func (t *trial) skip(format string, args ...any) {
+	why := fmt.Sprintf(format, args...)
+	if os.Getenv("ZANGTABLE_REQUIRE_TOOLS") != "" {
+		t.stop("cannot run here: %s", why)
+	}
+	t.skipped = why
+	panic(abandon{})
+}
+
+// figure notes something measured.
+func (t *trial) figure(what, format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.figures = append(t.figures, figure{what, fmt.Sprintf(format, args...)})
+}
+
+// failed reports how many faults there are.
+func (t *trial) failed() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.faults)
+}
+
+// pick returns a number from low to high.
+func (t *trial) pick(low, high int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return low + t.random.IntN(high-low+1)
+}
+
+// pause waits, unless the run is interrupted.
+func (t *trial) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-t.ctx.Done():
+	}
+	if t.ctx.Err() != nil {
+		t.stop("interrupted")
+	}
+}
+
+// until tries again until fn is content or the time is over, and returns how
+// long that took.
+func (t *trial) until(limit time.Duration, fn func() bool) (took time.Duration, ok bool) {
+	for begin := time.Now(); ; t.pause(10 * time.Millisecond) {
+		if fn() {
+			return time.Since(begin), true
+		}
+		if time.Since(begin) > limit {
+			return time.Since(begin), false
+		}
+	}
+}
+
+// path returns a path in the folder of the part.
+func (t *trial) path(names ...string) string {
+	return filepath.Join(append([]string{t.folder}, names...)...)
+}
+
+// hashName makes a seed of a name.
+func hashName(name string) (sum uint64) {
+	for _, b := range []byte(name) {
+		sum = sum*31 + uint64(b)
+	}
+	return sum
+}
+
+// report says what held, and writes the figures into a document when asked.
+func (c *config) report(done []*trial) error {
+	var broken []string
+	for _, t := range done {
+		if len(t.faults) > 0 {
+			broken = append(broken, fmt.Sprintf("%s (%d)", t.part.name, len(t.faults)))
+		}
+	}
+	if c.out != "" {
+		if err := c.writeFigures(done); err != nil {
+			return err
+		}
+	}
+	if len(broken) > 0 {
+		return fmt.Errorf("%w: %s; seed %d", errBroken, strings.Join(broken, ", "), c.seed)
+	}
+	fmt.Printf("\nall of %d parts hold; seed %d\n", len(done), c.seed)
+	return nil
+}
