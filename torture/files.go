@@ -84,7 +84,7 @@ func (t *trial) sendFile(s *server, f hostileFile, content []byte, c, other *cli
 		if !t.short {
 			t.fault("%s: not settled after %.0f s", f.name, patience.Seconds())
 		}
-		t.cancel(f, c, m)
+		t.cancelImport(f, c, m)
 	}
 	own, _ := peaks()
 	if !s.alive() {
@@ -105,7 +105,7 @@ func (t *trial) importBeside(f hostileFile, other *client) {
 	}
 }
 
-func (t *trial) cancel(f hostileFile, c *client, m manifest) {
+func (t *trial) cancelImport(f hostileFile, c *client, m manifest) {
 	asked := time.Now()
 	r, err := c.withDeadline(time.Minute).call("DELETE", c.path("/imports/"+m.ID), nil)
 	if took := time.Since(asked); err != nil || r.status != 200 && r.status != 404 || took > maxCancel {

@@ -33,6 +33,7 @@ type config struct {
 	short     bool
 	selftest  bool
 	race      bool
+	verbose   bool
 	program   string
 	folder    string
 	out       string
@@ -75,6 +76,7 @@ func main() {
 	flag.BoolVar(&c.short, "short", false, "run the short form of each part, for CI")
 	flag.BoolVar(&c.selftest, "selftest", false, "break the server on purpose, one fault after the other, and require that a part notices")
 	flag.BoolVar(&c.race, "race", false, "build the server with the race detector")
+	flag.BoolVar(&c.verbose, "v", false, "print what the parts of a self-test say")
 	flag.StringVar(&c.program, "server", "", "the zangtable binary; built from this tree when empty")
 	flag.StringVar(&c.folder, "dir", "", "folder for data; kept when given (default a temporary one)")
 	flag.StringVar(&c.out, "out", "", "document whose table of figures is written anew")

@@ -6,7 +6,7 @@ package main
 // brought up to date here: it must go on to break the same promise.
 var mutants = []mutant{
 	{
-		name: "acknowledge before commit", part: "kill", notice: `acknowledged: true, (is there 0|0 of)`,
+		name: "acknowledge before commit", part: "power", notice: `acknowledged: true, (is there 0|0 of)`,
 		edits: []edit{{
 			file: "internal/sqlite/group.go",
 			old: `		m.err = db.commit(c, m.run)
@@ -23,14 +23,33 @@ var mutants = []mutant{
 			m.err = err
 			close(m.done)
 		}`,
+		}, {
+			file: "internal/sqlite/group.go",
+			old: `		return nil
+	})
+	if err != nil {
+		return false
+	}
+	for _, m := range members {
+		close(m.done)
+	}
+	return true`,
+			new: `		for _, m := range members {
+			close(m.done)
+		}
+		return nil
+	})
+	return err == nil`,
 		}},
 	},
 	{
 		name: "publish before fsync", part: "power", notice: `an artifact got its name before it was synced`,
 		edits: []edit{{
-			file: "internal/export/artifact.go",
-			old:  `errors.Join(a.file.Sync(), a.file.Close())`,
-			new:  `a.file.Close()`,
+			file: "internal/disk/disk.go",
+			old: `errors.Join(f.Sync(), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("sync %s`,
+			new: `errors.Join(f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("close %s`,
 		}},
 	},
 	{
@@ -42,7 +61,7 @@ var mutants = []mutant{
 		}},
 	},
 	{
-		name: "manifest before artifact", part: "kill", notice: `export .* is ready`,
+		name: "manifest before artifact", part: "power", notice: `export .* is ready`,
 		edits: []edit{{
 			file: "internal/export/job.go",
 			old: `	to, err := e.choose(j.ctx, j.record)

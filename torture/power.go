@@ -38,6 +38,8 @@ func runPower(t *trial) {
 	t.tablesOfLoad(c)
 	for n := range t.cuts {
 		before := t.failed()
+		// The slower the disk, the more is on its way when the power fails.
+		disk.Slow(time.Duration(t.pick(0, 15)) * time.Millisecond)
 		l := t.startLoad(s, c, book)
 		t.pause(time.Duration(t.pick(20, 600)) * time.Millisecond)
 		s.kill()

@@ -70,17 +70,25 @@ func (c *config) tryMutant(ctx context.Context, m mutant) (fault string, err err
 	if err != nil {
 		return "", err
 	}
-	t := broken.tryTo(ctx, chosen[0], io.Discard)
+	notice := regexp.MustCompile(m.notice)
+	t := broken.tryTo(ctx, chosen[0], c.verbosity(), notice)
 	if t.skipped != "" {
 		return "", fmt.Errorf("part %s cannot run here: %s", m.part, t.skipped)
 	}
-	notice := regexp.MustCompile(m.notice)
 	for _, text := range t.faults {
 		if notice.MatchString(text) {
 			return text, nil
 		}
 	}
 	return "", nil
+}
+
+// verbosity returns where the parts that are to fail say why.
+func (c *config) verbosity() io.Writer {
+	if c.verbose {
+		return os.Stdout
+	}
+	return io.Discard
 }
 
 // overlay writes the changed sources and the list of them for the compiler.

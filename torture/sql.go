@@ -41,6 +41,7 @@ func runSQL(t *trial) {
 	q.warmUp()
 	before := q.files()
 
+	q.refuse(narrow)
 	for _, list := range []struct {
 		name string
 		of   []statement
@@ -54,8 +55,21 @@ func runSQL(t *trial) {
 		q.torment(list.name, of)
 	}
 	q.inTurn()
+	t.pause(500 * time.Millisecond)
+	for name, size := range q.files() {
+		if old, known := before[name]; !known {
+			t.fault("a file is left: %s, %d bytes, before: %d", name, size, old)
+		}
+	}
+	q.s.checkLog()
+	q.s.end()
+}
+
+// refuse sends what must not be answered.
+func (q *hostile) refuse(narrow string) {
+	t := q.t
 	for _, x := range forbidden {
-		if _, r, err := q.s.open("p", token).query(x.sql); err != nil || r.status < 400 || r.status >= 500 {
+		if _, r, err := q.s.open("p", q.token).query(x.sql); err != nil || r.status < 400 || r.status >= 500 {
 			t.fault("forbidden, %s: %s %v", x.name, r, err)
 		}
 	}
@@ -66,14 +80,6 @@ func runSQL(t *trial) {
 		}
 	}
 	t.figure("forbidden statements, ways to a forbidden table; refused", "%d, %d; all but %d", len(forbidden), len(sneaking), t.failed())
-	t.pause(500 * time.Millisecond)
-	for name, size := range q.files() {
-		if old, known := before[name]; !known {
-			t.fault("a file is left: %s, %d bytes, before: %d", name, size, old)
-		}
-	}
-	q.s.checkLog()
-	q.s.end()
 }
 
 // hostile is a server that is sent hostile SQL.

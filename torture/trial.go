@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,8 @@ type trial struct {
 	*config
 	part   part
 	ctx    context.Context
+	cancel context.CancelFunc
+	enough *regexp.Regexp // a fault that ends the part early
 	out    io.Writer
 	folder string // of this part
 	random *rand.Rand
@@ -41,11 +44,14 @@ type figure struct{ what, value string }
 type abandon struct{}
 
 // try runs one part and prints what it found.
-func (c *config) try(ctx context.Context, p part) *trial { return c.tryTo(ctx, p, os.Stdout) }
+func (c *config) try(ctx context.Context, p part) *trial { return c.tryTo(ctx, p, os.Stdout, nil) }
 
-// tryTo runs one part and writes what it found.
-func (c *config) tryTo(ctx context.Context, p part, out io.Writer) *trial {
-	t := &trial{config: c, part: p, ctx: ctx, out: out, began: time.Now(), folder: filepath.Join(c.folder, p.name)}
+// tryTo runs one part and writes what it found. The part ends early with a fault
+// that enough matches, when that is not nil.
+func (c *config) tryTo(ctx context.Context, p part, out io.Writer, enough *regexp.Regexp) *trial {
+	t := &trial{config: c, part: p, enough: enough, out: out, began: time.Now(), folder: filepath.Join(c.folder, p.name)}
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	defer t.cancel()
 	t.random = rand.New(rand.NewPCG(c.seed, hashName(p.name)))
 	fmt.Fprintf(t.out, "\n== %s (%s)\n", p.name, p.promises)
 	if err := os.MkdirAll(t.folder, 0o700); err != nil {
@@ -94,6 +100,9 @@ func (t *trial) fault(format string, args ...any) {
 		fmt.Fprintf(t.out, "   FAULT: %s\n", text)
 	}
 	t.faults = append(t.faults, text)
+	if t.enough != nil && t.enough.MatchString(text) {
+		t.cancel()
+	}
 }
 
 // stop notes a broken promise after which the part cannot go on. Only the

@@ -42,7 +42,8 @@ type FS struct {
 	buried    int
 	failWrite int // one of so many writes fails; 0 for none
 	failSync  int
-	failed    int // calls that were made to fail
+	delay     time.Duration // of every fsync
+	failed    int           // calls that were made to fail
 	unsynced  []string
 }
 
@@ -80,6 +81,21 @@ func (f *FS) Fail(writes, syncs int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failWrite, f.failSync = writes, syncs
+}
+
+// Slow lets every fsync take so long at least, as those of real disks do.
+func (f *FS) Slow(delay time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delay = delay
+}
+
+// wait takes the time of an fsync.
+func (f *FS) wait() {
+	f.mu.Lock()
+	delay := f.delay
+	f.mu.Unlock()
+	time.Sleep(delay)
 }
 
 // Failed returns how many calls have failed.

@@ -141,6 +141,7 @@ func (h *handle) Fsync(ctx context.Context, flags uint32) syscall.Errno {
 	if h.volatile {
 		return 0
 	}
+	h.fs.wait()
 	h.fs.mu.Lock()
 	defer h.fs.mu.Unlock()
 	var st syscall.Stat_t

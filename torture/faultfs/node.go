@@ -159,6 +159,7 @@ func (n *node) Fsync(_ context.Context, open fs.FileHandle, flags uint32) syscal
 	if h, ok := open.(*handle); ok {
 		return h.Fsync(context.Background(), flags)
 	}
+	n.fs.wait()
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
 	if n.fs.fails(n.fs.failSync) {
