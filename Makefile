@@ -1,7 +1,7 @@
 # make check is what CI runs, without the race detector and the browser.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check lint test race crash fuzz run bench bench-export bench-import docs
+.PHONY: check lint test race crash torture torture-short torture-selftest fuzz run bench bench-export bench-import docs
 
 check: lint test
 
@@ -20,6 +20,22 @@ race:
 KILLS ?= 500
 crash:
 	ZANGTABLE_KILLS=$(KILLS) go test -count 1 -timeout 0 -v -run '^TestKilled' ./internal/export
+
+# Real servers under kills, power cuts, full and failing disks, damaged files,
+# few descriptors, hostile clients, statements and files (docs/reliability.md).
+# PARTS is a list of parts, SEED that of an earlier run; TORTUREFLAGS="-projects
+# 10000", "-kills 100" and others say how much of each.
+PARTS ?= all
+SEED ?= 0
+torture:
+	go run ./torture -parts $(PARTS) -seed $(SEED) $(TORTUREFLAGS)
+
+torture-short:
+	go run ./torture -short -parts $(PARTS) -seed $(SEED) $(TORTUREFLAGS)
+
+# Servers broken on purpose, each of which a part must notice.
+torture-selftest:
+	go run ./torture -short -selftest -parts $(PARTS) -seed $(SEED) $(TORTUREFLAGS)
 
 # FUZZTIME bounds each fuzz target.
 FUZZTIME ?= 1m

@@ -6,21 +6,33 @@ package main
 // brought up to date here: it must go on to break the same promise.
 var mutants = []mutant{
 	{
+		name: "stale statement", part: "schemas", notice: `shows the value of|has no column|shows memory|columns, want`,
+		edits: []edit{{
+			file: "internal/sqlite/stmt.go",
+			old: `	if c.guarded {
+		s, err := c.compile(query)`,
+			new: `	if c.guarded && query == "" {
+		s, err := c.compile(query)`,
+		}},
+	},
+	{
 		name: "acknowledge before commit", part: "power", notice: `acknowledged: true, (is there 0|0 of)`,
 		edits: []edit{{
 			file: "internal/sqlite/group.go",
-			old: `		m.err = db.commit(c, m.run)
+			old: `		if m.err = db.commit(c, m.run); m.err != nil {
+			failure = m.err
+		}
 		close(m.done)`,
 			new: `		told := false
-		err := db.commit(c, func(c *Conn) error {
-			err := m.run(c)
-			if told = err == nil; told {
+		failure = db.commit(c, func(c *Conn) error {
+			if m.err = m.run(c); m.err == nil {
+				told = true
 				close(m.done)
 			}
-			return err
+			return m.err
 		})
 		if !told {
-			m.err = err
+			m.err = failure
 			close(m.done)
 		}`,
 		}, {
@@ -28,18 +40,18 @@ var mutants = []mutant{
 			old: `		return nil
 	})
 	if err != nil {
-		return false
+		return err
 	}
 	for _, m := range members {
 		close(m.done)
 	}
-	return true`,
+	return nil`,
 			new: `		for _, m := range members {
 			close(m.done)
 		}
 		return nil
 	})
-	return err == nil`,
+	return err`,
 		}},
 	},
 	{
@@ -61,7 +73,7 @@ var mutants = []mutant{
 		}},
 	},
 	{
-		name: "manifest before artifact", part: "power", notice: `export .* is ready`,
+		name: "manifest before artifact", part: "power", notice: `export .* is (ready with|ready, and|not_found)`,
 		edits: []edit{{
 			file: "internal/export/job.go",
 			old: `	to, err := e.choose(j.ctx, j.record)

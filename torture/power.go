@@ -42,6 +42,7 @@ func runPower(t *trial) {
 		disk.Slow(time.Duration(t.pick(0, 15)) * time.Millisecond)
 		l := t.startLoad(s, c, book)
 		t.pause(time.Duration(t.pick(20, 600)) * time.Millisecond)
+		disk.Freeze()
 		s.kill()
 		l.wait()
 		t.waitForChildren(data)
@@ -140,6 +141,7 @@ func (t *trial) errorsOf(name string, writes, syncs int) {
 		t.fault("%s: writes do not go on %.1f s after the disk is well: %s %v", name, took.Seconds(), r, err)
 	}
 	s.checkLog()
+	disk.Freeze()
 	s.kill()
 	t.waitForChildren(data)
 	t.must(disk.Cut(true), "cut the power")

@@ -43,6 +43,7 @@ type FS struct {
 	failWrite int // one of so many writes fails; 0 for none
 	failSync  int
 	delay     time.Duration // of every fsync
+	frozen    bool          // the power has failed
 	failed    int           // calls that were made to fail
 	unsynced  []string
 }
@@ -119,6 +120,15 @@ func (f *FS) Unsynced(suffix string) (renames []string) {
 	return renames
 }
 
+// Freeze is the moment at which the power fails: from now on nothing reaches the
+// disk, and every call that changes something fails, also one that has begun.
+// Whoever was told before that something is on the disk was told the truth.
+func (f *FS) Freeze() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.frozen = true
+}
+
 // Unmount ends the file system. No process may have files open in it.
 func (f *FS) Unmount() error {
 	var err error
@@ -131,10 +141,11 @@ func (f *FS) Unmount() error {
 	return errors.Join(fmt.Errorf("unmount %s: %w", f.at, err), syscall.Unmount(f.at, syscall.MNT_DETACH))
 }
 
-// Cut unmounts the file system and leaves the folder as a power cut would. With
+// Cut freezes and unmounts the file system, and leaves the folder as a power cut would. With
 // all, whatever was not synced is lost; else chance decides block by block, and
 // how many of the last changes of directories are lost.
 func (f *FS) Cut(all bool) error {
+	f.Freeze()
 	if err := f.Unmount(); err != nil {
 		return err
 	}
@@ -159,8 +170,11 @@ func (f *FS) Cut(all bool) error {
 // index of a log anew, and writes to it through memory.
 func forgettable(path string) bool { return strings.HasSuffix(path, "-shm") }
 
-// fails decides whether a call fails.
+// fails decides whether a call fails. f.mu is held.
 func (f *FS) fails(oneOf int) bool {
+	if f.frozen {
+		return true
+	}
 	if oneOf == 0 || f.random.IntN(oneOf) != 0 {
 		return false
 	}
@@ -208,7 +222,7 @@ func (f *FS) bury(path string) (back func() error) {
 	if err := os.Link(path, kept); err != nil {
 		return func() error { return err }
 	}
-	return func() error { return os.Rename(kept, path) }
+	return func() error { return ignoreMissing(os.Rename(kept, path)) }
 }
 
 // ignoreMissing says that something is gone already, which is what was wanted.

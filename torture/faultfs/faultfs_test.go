@@ -174,3 +174,25 @@ func TestWritesFail(t *testing.T) {
 		t.Errorf("%d of 60 writes failed, %d were made to fail", failed, f.Failed())
 	}
 }
+
+// TestNothingIsDurableAfterTheCut writes while the power fails.
+func TestNothingIsDurableAfterTheCut(t *testing.T) {
+	f, folder, at := mount(t, 1)
+	path := filepath.Join(at, "file")
+	write(t, path, 0, []byte("before"), true)
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	check(t, err)
+	_, err = file.WriteAt([]byte("during"), 0)
+	check(t, err)
+	f.Freeze()
+	if err := file.Sync(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("an fsync after the power has failed answers %v", err)
+	}
+	if err := os.Rename(path, path+"2"); !errors.Is(err, syscall.EIO) {
+		t.Errorf("a rename after the power has failed answers %v", err)
+	}
+	check(t, file.Close(), f.Cut(true))
+	if got := content(t, filepath.Join(folder, "file")); got != "before" {
+		t.Errorf("the file holds %q", got)
+	}
+}

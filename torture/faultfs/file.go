@@ -182,6 +182,9 @@ func (h *handle) Setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.Attr
 
 // truncated keeps what a truncation is about to take away. f.mu is held.
 func (f *FS) truncated(fd int, size int64) error {
+	if f.frozen {
+		return syscall.EIO
+	}
 	k, err := f.track(fd)
 	if err != nil {
 		return err

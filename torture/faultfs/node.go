@@ -67,6 +67,9 @@ func readable(flags uint32) int {
 func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
+	if n.fs.frozen {
+		return nil, nil, 0, syscall.EIO
+	}
 	path := filepath.Join(n.path(), name)
 	inode, made, _, errno := n.LoopbackNode.Create(ctx, name, uint32(readable(flags))|flags&syscall.O_EXCL, mode, out)
 	if errno != 0 {
@@ -89,6 +92,9 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
+	if n.fs.frozen {
+		return nil, syscall.EIO
+	}
 	path := filepath.Join(n.path(), name)
 	inode, errno := n.LoopbackNode.Mkdir(ctx, name, mode, out)
 	if errno == 0 {
@@ -101,10 +107,13 @@ func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.En
 func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
+	if n.fs.frozen {
+		return syscall.EIO
+	}
 	path := filepath.Join(n.path(), name)
 	errno := n.LoopbackNode.Rmdir(ctx, name)
 	if errno == 0 {
-		n.fs.note(change{folder: n.path(), undo: func() error { return os.Mkdir(path, 0o700) }})
+		n.fs.note(change{folder: n.path(), undo: func() error { return ignoreMissing(os.Mkdir(path, 0o700)) }})
 	}
 	return errno
 }
@@ -113,6 +122,9 @@ func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
+	if n.fs.frozen {
+		return syscall.EIO
+	}
 	path := filepath.Join(n.path(), name)
 	back := n.fs.bury(path)
 	errno := n.LoopbackNode.Unlink(ctx, name)
@@ -126,6 +138,9 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 func (n *node) Rename(ctx context.Context, name string, into fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
+	if n.fs.frozen {
+		return syscall.EIO
+	}
 	target, ok := into.(*node)
 	if !ok {
 		return syscall.EXDEV
