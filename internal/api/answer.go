@@ -238,20 +238,22 @@ func (t *answerText) send(w io.Writer, large []largePart) error {
 
 // writeTo writes the array in pieces.
 func (r recordRows) writeTo(w io.Writer) (err error) {
-	encoder := format.NewJSON(r.rows.Columns, r.options)
 	text := []byte{'['}
-	for i := range r.rows.Len() {
-		if i > 0 {
-			text = append(text, ',')
-		}
-		if text, err = encoder.WriteRow(w, text, r.rows.Batch, r.rows.Batch.Row(i)[:len(r.rows.Columns)]); err != nil {
-			return err
-		}
-		if len(text) >= pieceBytes {
-			if _, err = w.Write(text); err != nil {
+	for part := &r.rows; part != nil; part = part.Next {
+		encoder := format.NewJSON(part.Columns, r.options)
+		for i := range part.Len() {
+			if i > 0 || part != &r.rows {
+				text = append(text, ',')
+			}
+			if text, err = encoder.WriteRow(w, text, part.Batch, part.Batch.Row(i)[:len(part.Columns)]); err != nil {
 				return err
 			}
-			text = text[:0]
+			if len(text) >= pieceBytes {
+				if _, err = w.Write(text); err != nil {
+					return err
+				}
+				text = text[:0]
+			}
 		}
 	}
 	_, err = w.Write(append(text, ']'))

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -23,6 +25,8 @@ type endpoint struct {
 	codes        []problem.Code // beyond those that its shape implies
 	bodyLimit    int64          // bytes
 	keyUse       keyUse
+	mayCall      func(ctx context.Context, ws *Workspace, in any) error
+	narrowed     func(ctx context.Context, ws *Workspace, in any, data jsontext.Value) (jsontext.Value, error)
 	uploads      bool         // one of the routes of the protocol for resumable uploads
 	streams      bool         // its answer is a stream of events
 	media        string       // of a body that the handler reads itself; "" for any
@@ -128,7 +132,7 @@ func route[In, Out any](method, path, id, summary string, access access, handler
 		if err := c.decode(reflect.ValueOf(in).Elem()); err != nil {
 			return nil, ep.allFaults(c.r.Context(), ws, in, err)
 		}
-		out, err := c.once(ws, func(ctx context.Context) (any, error) { return handler(ctx, ws, in) })
+		out, err := c.once(ws, in, func(ctx context.Context) (any, error) { return handler(ctx, ws, in) })
 		if err == nil {
 			err = c.roomForRows(out)
 		}

@@ -124,6 +124,10 @@ func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTab
 	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
 }
 
+func (h *handlers) mayExportTable(ctx context.Context, ws *Workspace, in *exportTableIn) error {
+	return mayTable(ctx, ws, in.Table, registry.ExportsCreate, registry.RecordsRead)
+}
+
 // TableOptions is what an export of the database holds of one table, and how.
 // The dialect begins with that of the whole export, or with a profile.
 type TableOptions struct {
@@ -172,10 +176,8 @@ type exportQueryIn struct {
 }
 
 func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQueryIn) (out Answer[exportMade], err error) {
-	for _, needed := range []registry.Scope{registry.ExportsCreate, registry.QueryRead} {
-		if err := ws.Require(needed); err != nil {
-			return out, err
-		}
+	if err := h.mayExportQuery(ctx, ws, in); err != nil {
+		return out, err
 	}
 	order := in.Body.of(export.QueryExport)
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
@@ -184,6 +186,15 @@ func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQue
 		return out, err
 	}
 	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
+}
+
+func (h *handlers) mayExportQuery(_ context.Context, ws *Workspace, _ *exportQueryIn) error {
+	for _, needed := range []registry.Scope{registry.ExportsCreate, registry.QueryRead} {
+		if err := ws.Require(needed); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readableTables returns the tables whose records the token may read; nil for all.

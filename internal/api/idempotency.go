@@ -44,6 +44,25 @@ func once(use keyUse) option {
 	return func(ep *endpoint) { ep.keyUse = use }
 }
 
+// rightsBefore sets a check of the rights that access cannot tell, such as those
+// over one table. It runs before the key of a call is looked at: who may not make
+// the call gets no answer of an earlier one, and learns nothing of its key.
+func rightsBefore[In any](check func(context.Context, *Workspace, *In) error) option {
+	return func(ep *endpoint) {
+		ep.mayCall = func(ctx context.Context, ws *Workspace, in any) error { return check(ctx, ws, in.(*In)) }
+	}
+}
+
+// narrowing sets what leaves out of an answer that is given again what the token
+// may not see any more.
+func narrowing[In any](narrow func(context.Context, *Workspace, *In, jsontext.Value) (jsontext.Value, error)) option {
+	return func(ep *endpoint) {
+		ep.narrowed = func(ctx context.Context, ws *Workspace, in any, data jsontext.Value) (jsontext.Value, error) {
+			return narrow(ctx, ws, in.(*In), data)
+		}
+	}
+}
+
 // keyed is what tells one call with a key from others.
 type keyed struct {
 	key     string
@@ -93,10 +112,15 @@ func (c *call) receipt(ws *Workspace) projectdb.Receipt {
 
 // once makes the call, unless it has a key and was made before: then the answer
 // is that of the first time.
-func (c *call) once(ws *Workspace, do func(context.Context) (any, error)) (any, error) {
+func (c *call) once(ws *Workspace, in any, do func(context.Context) (any, error)) (any, error) {
 	ctx := projectdb.WithRoom(c.r.Context(), c.ensureRoom)
 	if c.keyed == nil {
 		return do(ctx)
+	}
+	if c.ep.mayCall != nil {
+		if err := c.ep.mayCall(ctx, ws, in); err != nil {
+			return nil, err
+		}
 	}
 	leave, ok := c.underway.enter(callKey{ws.Project.ID, ws.Token.ID, c.keyed.key})
 	if !ok {
@@ -113,7 +137,7 @@ func (c *call) once(ws *Workspace, do func(context.Context) (any, error)) (any, 
 	case keyExport:
 		out, err = do(context.WithValue(ctx, receiptKey{}, &receipt))
 	default:
-		out, err = c.onceInProject(ctx, ws, receipt, do)
+		out, err = c.onceInProject(ctx, ws, receipt, in, do)
 	}
 	if errors.Is(err, projectdb.ErrOtherRequest) {
 		err = problem.Invalid(keyHeader, "used before for another request")
@@ -128,7 +152,7 @@ type keptAnswer[Data any] struct {
 }
 
 // onceInProject keeps the answer in the project's database.
-func (c *call) onceInProject(ctx context.Context, ws *Workspace, receipt projectdb.Receipt, do func(context.Context) (any, error)) (any, error) {
+func (c *call) onceInProject(ctx context.Context, ws *Workspace, receipt projectdb.Receipt, in any, do func(context.Context) (any, error)) (any, error) {
 	text, replayed, err := ws.DB.Once(ctx, receipt, func(ctx context.Context) ([]byte, error) {
 		out, err := do(ctx)
 		if err != nil {
@@ -143,6 +167,11 @@ func (c *call) onceInProject(ctx context.Context, ws *Workspace, receipt project
 	var kept keptAnswer[jsontext.Value]
 	if err := json.Unmarshal(text, &kept, answerOptions); err != nil {
 		return nil, fmt.Errorf("decode a kept answer: %w", err)
+	}
+	if replayed && c.ep.narrowed != nil {
+		if kept.Data, err = c.ep.narrowed(ctx, ws, in, kept.Data); err != nil {
+			return nil, err
+		}
 	}
 	return Answer[jsontext.Value]{Data: kept.Data, Status: kept.Status, Replayed: replayed}, nil
 }

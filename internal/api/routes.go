@@ -52,7 +52,7 @@ func routes(h *handlers) []*endpoint {
 		route("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
 
 		route("GET", records, "list-records", "List records", recordsRead, h.listRecords, further(h.checkList), reading),
-		route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, created, once(keyRows), or(http.StatusOK), bodyUpTo(32), writing),
+		route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, created, once(keyRows), rightsBefore(h.mayInsert), narrowing(h.narrowInserted), or(http.StatusOK), bodyUpTo(32), writing),
 		route("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, bodyUpTo(32), writing),
 		route("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, bodyUpTo(32), conflicts),
 		route("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord, further(h.checkGet), reading),
@@ -64,8 +64,8 @@ func routes(h *handlers) []*endpoint {
 		route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, created, once(keySchema), writing),
 		route("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex, reading),
 
-		route("POST", project+"/export/table/{table}", "export-table", "Export a table", exportsCreate, orderOnce(h, h.exportTable), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), exporting),
-		route("POST", project+"/export/query", "export-query", "Export the result of a read-only SQL statement", exportsCreate, orderOnce(h, h.exportQuery), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), bodyUpTo(32), exporting),
+		route("POST", project+"/export/table/{table}", "export-table", "Export a table", exportsCreate, orderOnce(h, h.exportTable), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), rightsBefore(h.mayExportTable), exporting),
+		route("POST", project+"/export/query", "export-query", "Export the result of a read-only SQL statement", exportsCreate, orderOnce(h, h.exportQuery), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), rightsBefore(h.mayExportQuery), bodyUpTo(32), exporting),
 		route("POST", project+"/export/database", "export-database", "Export tables together", admin, orderOnce(h, h.exportDatabase), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), exporting),
 		route("POST", project+"/export/schema", "export-schema", "Export the schema", admin, orderOnce(h, h.exportSchema), created, or(http.StatusAccepted), or(http.StatusOK), once(keyExport), exporting),
 		route("GET", exports, "list-exports", "List exports, newest first", exportsRead, h.listExports),

@@ -29,12 +29,14 @@ func (r recordRows) MarshalJSONTo(e *jsontext.Encoder) error {
 	if err := e.WriteToken(jsontext.BeginArray); err != nil {
 		return err
 	}
-	encoder := format.NewJSON(r.rows.Columns, r.options)
 	var text []byte
-	for i := range r.rows.Len() {
-		text = encoder.AppendRow(text[:0], r.rows.Batch, r.rows.Batch.Row(i)[:len(r.rows.Columns)])
-		if err := e.WriteValue(text); err != nil {
-			return err
+	for part := &r.rows; part != nil; part = part.Next {
+		encoder := format.NewJSON(part.Columns, r.options)
+		for i := range part.Len() {
+			text = encoder.AppendRow(text[:0], part.Batch, part.Batch.Row(i)[:len(part.Columns)])
+			if err := e.WriteValue(text); err != nil {
+				return err
+			}
 		}
 	}
 	return e.WriteToken(jsontext.EndArray)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,6 +65,17 @@ func tableOf(ctx context.Context, ws *Workspace, ref Ref, scopes ...registry.Sco
 		}
 	}
 	return &t, nil
+}
+
+// mayTable refuses a token without the scopes for the table that a request names.
+// One that has them for all tables need not name one that exists: a call that was
+// made before may be answered again when its table is gone.
+func mayTable(ctx context.Context, ws *Workspace, ref Ref, scopes ...registry.Scope) error {
+	if !slices.ContainsFunc(scopes, func(s registry.Scope) bool { return !ws.May(s) }) {
+		return nil
+	}
+	_, err := tableOf(ctx, ws, ref, scopes...)
+	return err
 }
 
 func idOf(t *projectdb.Table) string { return strconv.FormatInt(t.ID, 10) }

@@ -71,6 +71,9 @@ func (j *JSON) Tail(dst []byte, some bool) []byte {
 // AppendRow appends one row, the cells of b in the order of the encoder's
 // columns, as an object.
 func (j *JSON) AppendRow(dst []byte, b *sqlite.Batch, row []sqlite.Cell) []byte {
+	if len(row) == 0 {
+		return append(dst, "{}"...)
+	}
 	replaced := 0
 	for i, cell := range row {
 		var r int
@@ -93,6 +96,9 @@ const pieceBytes = 32 << 10
 // is never held in its encoded form, which can be six times as long. It uses buf
 // and returns it, with what is not written yet.
 func (j *JSON) WriteRow(w io.Writer, buf []byte, b *sqlite.Batch, row []sqlite.Cell) ([]byte, error) {
+	if len(row) == 0 {
+		return append(buf, "{}"...), nil
+	}
 	for i, cell := range row {
 		buf = append(buf, j.keys[i]...)
 		if cell.Kind == sqlite.Text || cell.Kind == sqlite.Blob {

@@ -77,28 +77,31 @@ func (db *DB) InsertRecords(ctx context.Context, ref string, array jsontext.Valu
 // insertAll inserts the rows that each gives. After a fault it goes on only to
 // find further ones.
 func (db *DB) insertAll(c *sqlite.Conn, cat *catalogue, ref string, o InsertOptions, each func(func(prefix string, object jsontext.Value) error) error) (Inserted, error) {
-	t, err := cat.table(ref)
+	t, err := db.writable(cat, ref)
 	if err != nil {
 		return Inserted{}, err
 	}
 	var faults problem.Faults
 	ins := newInserter(c, t, o)
+	ins.narrow = !db.mayRead(t)
 	ins.conflict = t.conflictKey(&faults, o.OnConflict)
-	err = each(func(prefix string, object jsontext.Value) error {
-		r := t.parseNewRow(&faults, prefix, object, o.OnConflict != nil)
-		switch {
-		case faults.Len() >= maxFaults:
-			return faults.Err()
-		case faults.Len() > 0:
-			return nil
-		}
-		return ins.insert(prefix, r)
+	err = db.confine(c, cat, func() error {
+		return each(func(prefix string, object jsontext.Value) error {
+			r := t.parseNewRow(&faults, prefix, object, o.OnConflict != nil)
+			switch {
+			case faults.Len() >= maxFaults:
+				return faults.Err()
+			case faults.Len() > 0:
+				return nil
+			}
+			return ins.insert(prefix, r)
+		})
 	})
 	if err == nil {
 		err = faults.Err()
 	}
 	if o.ReturnNone {
-		ins.done.Batch.Reset(len(t.Columns))
+		ins.done.Rows = newRows(t, t.formatColumns())
 	}
 	return ins.done, err
 }
@@ -185,8 +188,16 @@ func (t *Table) requireColumns(faults *problem.Faults, prefix string, r row) {
 }
 
 func (t *Table) formatColumns() []format.Column {
-	columns := make([]format.Column, len(t.Columns))
-	for i, column := range t.Columns {
+	all := make([]*Column, len(t.Columns))
+	for i := range t.Columns {
+		all[i] = &t.Columns[i]
+	}
+	return formatColumns(all)
+}
+
+func formatColumns(list []*Column) []format.Column {
+	columns := make([]format.Column, len(list))
+	for i, column := range list {
 		columns[i] = format.Column{Name: column.Name, Type: column.Type}
 	}
 	return columns
@@ -198,23 +209,46 @@ type inserter struct {
 	table    *Table
 	options  InsertOptions
 	conflict []string // the columns of the key of an upsert
+	narrow   bool     // the caller may not read the table: see Table.shown
 	done     Inserted
+	stored   *Rows // where the next row goes, in done
 	last     int64 // the rowid of the row before
 }
 
 func newInserter(c *sqlite.Conn, t *Table, o InsertOptions) *inserter {
-	return &inserter{c: c, table: t, options: o, done: Inserted{Rows: newRows(t, t.formatColumns())}}
+	ins := &inserter{c: c, table: t, options: o, done: Inserted{Rows: newRows(t, t.formatColumns())}}
+	ins.stored = &ins.done.Rows
+	return ins
+}
+
+// place returns where a row goes in what is answered, and the clause that
+// returns it.
+func (ins *inserter) place(r row) (stored *sqlite.Batch, returning string) {
+	if !ins.narrow {
+		return ins.done.Batch, ins.table.returning()
+	}
+	shown := ins.table.shown(r)
+	if columns := formatColumns(shown); !slices.Equal(columns, ins.stored.Columns) {
+		part := newRows(ins.table, columns)
+		if ins.stored.Len() == 0 {
+			*ins.stored = part
+		} else {
+			ins.stored.Next = &part
+			ins.stored = &part
+		}
+	}
+	return ins.stored.Batch, ins.table.returningShown(r, shown)
 }
 
 // insert inserts one row, and updates or skips it when its key is taken.
 func (ins *inserter) insert(prefix string, r row) error {
-	stored := ins.done.Batch
+	stored, returning := ins.place(r)
 	if ins.options.ReturnNone {
-		stored.Reset(len(ins.table.Columns))
+		stored.Reset(stored.Columns)
 	}
 	rows := stored.Rows
 	run := func(clause string) error {
-		err := fillAll(ins.c, stored, ins.sql(r)+clause+ins.table.returning(), r.args())
+		err := fillAll(ins.c, stored, ins.sql(r)+clause+returning, r.args())
 		if sqlite.FaultOf(err) == sqlite.Full && ins.spent() {
 			err = noIDsLeft(ins.table).Because(err)
 		}
@@ -328,7 +362,7 @@ func (t *Table) returning() string {
 // UpdateRecord changes the record with the given id and returns it as stored.
 func (db *DB) UpdateRecord(ctx context.Context, ref, id string, patch jsontext.Value) (rows Rows, err error) {
 	err = db.write(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
+		t, err := db.writable(cat, ref)
 		if err != nil {
 			return err
 		}
@@ -341,9 +375,14 @@ func (db *DB) UpdateRecord(ctx context.Context, ref, id string, patch jsontext.V
 		if err != nil {
 			return err
 		}
-		rows = newRows(t, t.formatColumns())
+		columns, returning := t.formatColumns(), t.returning()
+		if !db.mayRead(t) {
+			shown := t.shown(set)
+			columns, returning = formatColumns(shown), t.returningShown(set, shown)
+		}
+		rows = newRows(t, columns)
 		update, args := t.updateSQL(set, at)
-		if err := fillAll(c, rows.Batch, update+t.returning(), args); err != nil {
+		if err := db.confine(c, cat, func() error { return fillAll(c, rows.Batch, update+returning, args) }); err != nil {
 			return err
 		}
 		if rows.Len() == 0 {
@@ -382,7 +421,10 @@ type Which struct {
 // UpdateRecords changes every record that matches and returns how many.
 func (db *DB) UpdateRecords(ctx context.Context, ref string, patch jsontext.Value, which Which) (table string, affected int64, err error) {
 	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
+		t, err := db.writable(cat, ref)
+		if err == nil {
+			err = db.mayMatch(t, which)
+		}
 		if err != nil {
 			return err
 		}
@@ -394,7 +436,7 @@ func (db *DB) UpdateRecords(ctx context.Context, ref string, patch jsontext.Valu
 		}
 		table = t.Name
 		update, args := t.updateSQL(set, w)
-		if err := c.Exec(update, args...); err != nil {
+		if err := db.confine(c, cat, func() error { return c.Exec(update, args...) }); err != nil {
 			return err
 		}
 		affected = c.Changes()
@@ -414,7 +456,7 @@ func (which Which) where(t *Table, faults *problem.Faults) where {
 // DeleteRecord deletes the record with the given id.
 func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, err error) {
 	err = db.write(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
+		t, err := db.writable(cat, ref)
 		if err != nil {
 			return err
 		}
@@ -423,7 +465,7 @@ func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, e
 			return err
 		}
 		table = t.Name
-		if err := c.Exec("DELETE FROM "+quote(t.Name)+at.clause(), at.args...); err != nil {
+		if err := db.confine(c, cat, func() error { return c.Exec("DELETE FROM "+quote(t.Name)+at.clause(), at.args...) }); err != nil {
 			return err
 		}
 		if c.Changes() == 0 {
@@ -437,7 +479,10 @@ func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, e
 // DeleteRecords deletes every record that matches and returns how many.
 func (db *DB) DeleteRecords(ctx context.Context, ref string, which Which) (table string, affected int64, err error) {
 	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
+		t, err := db.writable(cat, ref)
+		if err == nil {
+			err = db.mayMatch(t, which)
+		}
 		if err != nil {
 			return err
 		}
@@ -450,7 +495,7 @@ func (db *DB) DeleteRecords(ctx context.Context, ref string, which Which) (table
 		if w.sql == "" {
 			w.sql = "true" // without a condition SQLite would not count the rows
 		}
-		if err := c.Exec("DELETE FROM "+quote(t.Name)+w.clause(), w.args...); err != nil {
+		if err := db.confine(c, cat, func() error { return c.Exec("DELETE FROM "+quote(t.Name)+w.clause(), w.args...) }); err != nil {
 			return err
 		}
 		affected = c.Changes()

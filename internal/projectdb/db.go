@@ -59,9 +59,10 @@ type DB struct {
 	sql       *sqlite.DB
 	now       func() time.Time
 	bounds    Bounds
-	maxTables int                       // 0 means no limit
-	known     atomic.Pointer[catalogue] // the newest catalogue read
-	workers   *worker.Pool              // for the SQL of clients
+	maxTables int                        // 0 means no limit
+	known     *atomic.Pointer[catalogue] // the newest catalogue read
+	workers   *worker.Pool               // for the SQL of clients
+	rights    Rights                     // of whoever holds it; nil for every right
 }
 
 func openDB(path string, options DirOptions) (*DB, error) {
@@ -80,7 +81,7 @@ func openDB(path string, options DirOptions) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{sql: sql, now: options.Now, bounds: options.Bounds, maxTables: options.MaxTables, workers: options.Workers}, nil
+	return &DB{sql: sql, now: options.Now, bounds: options.Bounds, maxTables: options.MaxTables, workers: options.Workers, known: new(atomic.Pointer[catalogue])}, nil
 }
 
 // close ends the workers of the project first: the last connection to close is

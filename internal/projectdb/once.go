@@ -51,7 +51,7 @@ func (db *DB) Once(ctx context.Context, r Receipt, fn func(context.Context) ([]b
 		if answer != nil {
 			return errReplayed // nothing is to be committed
 		}
-		inside := context.WithValue(ctx, openKey{db}, open{c, r.Kind})
+		inside := context.WithValue(ctx, openKey{db.sql}, open{c, r.Kind})
 		if answer, err = fn(inside); err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func sweepReceipts(c *sqlite.Conn, now time.Time) error {
 
 // openKey is where the context that Once gives to its function holds the
 // transaction of db.
-type openKey struct{ db *DB }
+type openKey struct{ sql *sqlite.DB }
 
 type open struct {
 	conn *sqlite.Conn
@@ -104,14 +104,14 @@ type open struct {
 
 // opened returns the connection of the transaction that ctx holds, or nil.
 func (db *DB) opened(ctx context.Context) *sqlite.Conn {
-	o, _ := ctx.Value(openKey{db}).(open)
+	o, _ := ctx.Value(openKey{db.sql}).(open)
 	return o.conn
 }
 
 // transact runs fn in a transaction of the given kind, or in the one that ctx
 // holds already.
 func (db *DB) transact(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn) error) error {
-	if o, ok := ctx.Value(openKey{db}).(open); ok {
+	if o, ok := ctx.Value(openKey{db.sql}).(open); ok {
 		if kind >= RebuildTransaction && o.kind < RebuildTransaction {
 			return errors.New("tables cannot be rebuilt in this transaction: its foreign keys are on")
 		}

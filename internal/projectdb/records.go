@@ -17,9 +17,11 @@ type Rows struct {
 	Table   string
 	Columns []format.Column
 	Batch   *sqlite.Batch
+	// Next holds the rows that follow and have other columns, or is nil.
+	Next *Rows
 }
 
-// Len returns the number of rows.
+// Len returns the number of rows, without those of Next.
 func (r Rows) Len() int { return r.Batch.Rows }
 
 // newRows returns no rows yet of the given columns.

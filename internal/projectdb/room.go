@@ -24,8 +24,11 @@ func askForRoom(ctx context.Context, rows Rows) error {
 
 // Memory returns how much memory the rows take.
 func (r Rows) Memory() int64 {
-	if r.Batch == nil {
-		return 0
+	var bytes int64
+	for part := &r; part != nil; part = part.Next {
+		if part.Batch != nil {
+			bytes += part.Batch.Memory()
+		}
 	}
-	return r.Batch.Memory()
+	return bytes
 }

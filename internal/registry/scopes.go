@@ -112,3 +112,15 @@ func parsePower(text string) power {
 	}
 	return p
 }
+
+// recordRights is what a power says about the records of tables.
+type recordRights struct{ power power }
+
+// MayRead reports whether the records of a table may be read.
+func (r recordRights) MayRead(tableID int64) bool { return r.power.may(RecordsRead.On(tableID)) }
+
+// MayWrite reports whether the records of a table may be changed.
+func (r recordRights) MayWrite(tableID int64) bool { return r.power.may(RecordsWrite.On(tableID)) }
+
+// MayWriteAll reports whether those of every table may be changed.
+func (r recordRights) MayWriteAll() bool { return r.power.may(RecordsWrite) }

@@ -16,8 +16,8 @@ import (
 // May and Require. Close gives the project's database back.
 type Workspace struct {
 	Project Project
-	Token   Token // the zero Token for the operator
-	DB      *projectdb.DB
+	Token   Token         // the zero Token for the operator
+	DB      *projectdb.DB // in the hands of the token
 
 	registry *Registry
 	hash     hash // of the token's secret
@@ -87,6 +87,7 @@ func (r *Registry) open(ctx context.Context, g *grant) (*Workspace, error) {
 	if g.token.ID != 0 {
 		r.used.note(g.token.ID, r.options.Now())
 	}
+	db = db.As(recordRights{g.token.power})
 	return &Workspace{Project: g.project, Token: g.token, DB: db, registry: r, hash: g.hash, release: release}, nil
 }
 

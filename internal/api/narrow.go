@@ -1,0 +1,92 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+)
+
+func (h *handlers) mayInsert(ctx context.Context, ws *Workspace, in *insertRecordsIn) error {
+	return mayTable(ctx, ws, in.Table, registry.RecordsWrite)
+}
+
+// keptInserted is recordsInserted as a receipt holds it.
+type keptInserted struct {
+	Table    string           `json:"table"`
+	Row      jsontext.Value   `json:"row,omitzero"`
+	Inserted *int64           `json:"inserted,omitzero"`
+	Rows     []jsontext.Value `json:"rows,omitzero"`
+}
+
+// narrowInserted takes out of the answer to an insert, when it is given again,
+// what a token that may no longer read the table would not get the first time.
+// Rows that were passed over are not in the answer, so nobody can say which row
+// sent is which there: of many, only what was sent in all of them is left.
+func (h *handlers) narrowInserted(ctx context.Context, ws *Workspace, in *insertRecordsIn, data jsontext.Value) (jsontext.Value, error) {
+	if ws.May(registry.RecordsRead) {
+		return data, nil
+	}
+	t, err := tableOf(ctx, ws, in.Table)
+	if err != nil || ws.MayTable(registry.RecordsRead, t.ID) {
+		return data, err
+	}
+	shown, err := in.Body.sentInAll(t)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range t.PrimaryKey {
+		shown = append(shown, part.Column)
+	}
+	var kept keptInserted
+	if err := json.Unmarshal(data, &kept); err != nil {
+		return nil, err
+	}
+	if isObject(kept.Row) {
+		if kept.Row, err = onlyMembers(kept.Row, shown); err != nil {
+			return nil, err
+		}
+	}
+	for i, row := range kept.Rows {
+		if kept.Rows[i], err = onlyMembers(row, shown); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(kept)
+}
+
+// sentInAll returns the names of the columns of t that each row has.
+func (b *insertBody) sentInAll(t *projectdb.Table) (names []string, err error) {
+	rows := make([]Values, 1)
+	if b.many {
+		err = json.Unmarshal(b.data, &rows)
+	} else {
+		err = json.Unmarshal(b.data, &rows[0])
+	}
+	counts := map[string]int{}
+	for _, row := range rows {
+		for _, member := range row {
+			if column := t.Column(member.Name); column != nil {
+				counts[column.Name]++
+			}
+		}
+	}
+	for name, n := range counts {
+		if n == len(rows) {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// onlyMembers returns an object with those members alone.
+func onlyMembers(object jsontext.Value, names []string) (jsontext.Value, error) {
+	var members Values
+	err := json.Unmarshal(object, &members)
+	members = slices.DeleteFunc(members, func(m NamedValue) bool { return !slices.Contains(names, m.Name) })
+	return members.JSON(), err
+}
