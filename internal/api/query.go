@@ -41,7 +41,7 @@ func (h *handlers) query(ctx context.Context, ws *Workspace, in *queryIn) (out q
 		return out, err
 	}
 	limit := min(max(in.Body.Limit, 1), maxQueryRows)
-	result, err := ws.DB.Query(ctx, projectdb.Query{SQL: in.Body.SQL, Params: in.Body.Params, Limit: limit, Readable: readable})
+	result, err := ws.DB.Query(ctx, projectdb.Query{SQL: in.Body.SQL, Params: in.Body.Params, Limit: limit, Readable: readable, Group: ws.Project.Root})
 	if err != nil {
 		return out, err
 	}

@@ -131,10 +131,10 @@ func (e *Exports) check(ctx context.Context, o Order) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.accept(o, tables, func(w *work) error { return db.CheckQuery(ctx, e.query(w)) })
+	return e.accept(o, tables, func(r *record) error { return db.CheckQuery(ctx, e.query(r)) })
 }
 
-func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*work) error) (*record, error) {
+func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*record) error) (*record, error) {
 	var faults problem.Faults
 	f := findFormat(&faults, o.Kind, o.Format)
 	r := &record{projectID: o.Project.ID, root: cmp.Or(o.Root, o.Project.ID), life: e.life(&faults, o.ExpiresIn)}

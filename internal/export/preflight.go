@@ -127,7 +127,7 @@ func (e *Exports) tryQuery(ctx context.Context, p *Preflight, r *record) error {
 		return err
 	}
 	defer release()
-	q := e.query(&r.work)
+	q := e.query(r)
 	q.Timeout = checkTime
 	order, err := e.queryOrder(r, q)
 	if err != nil {

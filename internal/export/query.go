@@ -13,15 +13,16 @@ import (
 )
 
 // query returns the statement of a query export.
-func (e *Exports) query(w *work) projectdb.Query {
-	return projectdb.Query{SQL: w.SQL, Params: w.Params, Timeout: e.config.QueryTimeout, Readable: w.Readable}
+func (e *Exports) query(r *record) projectdb.Query {
+	w := &r.work
+	return projectdb.Query{SQL: w.SQL, Params: w.Params, Timeout: e.config.QueryTimeout, Readable: w.Readable, Group: r.root}
 }
 
 // orderQuery notes the statement, for which check says whether it can run.
-func (r *record) orderQuery(faults *problem.Faults, o Order, check func(*work) error) error {
+func (r *record) orderQuery(faults *problem.Faults, o Order, check func(*record) error) error {
 	r.work.SQL, r.work.Params, r.work.Readable = o.SQL, o.Params.Clone(), o.Readable
 	r.manifest.Options.SQL, r.manifest.Options.Params = o.SQL, []byte(r.work.Params)
-	err := check(&r.work)
+	err := check(r)
 	if problem.Is(err, problem.CodeValidationFailed) {
 		faults.Merge("", err)
 		return nil
@@ -37,7 +38,7 @@ func (e *Exports) writeQuery(j *job, a *artifact) error {
 		return err
 	}
 	defer release()
-	q := e.query(&j.record.work)
+	q := e.query(j.record)
 	order, err := e.queryOrder(j.record, q)
 	if err != nil {
 		return err

@@ -24,13 +24,20 @@ type Query struct {
 	Limit    int64          // rows
 	Timeout  time.Duration  // 0 means QueryTimeout; below 0, no limit
 	Readable []int64        // the ids of the tables that may be read; nil for all
+	// Group is the project whose share of the workers the query takes: the first of
+	// the chain of projects whose tokens made this one.
+	Group int64
 }
 
 // QueryTimeout is how long a statement of a client may run.
 const QueryTimeout = 5 * time.Second
 
-// maxResultBytes bounds the texts and blobs of a query's result.
-const maxResultBytes = 8 << 20
+// maxResultBytes bounds the texts and blobs of a query's result, and
+// maxResultValues how many values it has.
+const (
+	maxResultBytes  = 8 << 20
+	maxResultValues = 500_000
+)
 
 // Result is what a query has given.
 type Result struct {
@@ -66,7 +73,9 @@ func (db *DB) withQuery(ctx context.Context, q Query, fn func(context.Context, *
 	if err := q.checkWords(); err != nil {
 		return err
 	}
-	w, err := db.workers.Acquire(ctx, db.Scope())
+	scope := db.Scope()
+	scope.Group = q.Group
+	w, err := db.workers.Acquire(ctx, scope)
 	if err != nil {
 		return err
 	}
@@ -129,9 +138,9 @@ func (q Query) call(ctx context.Context, w *worker.Worker) (result Result, err e
 	return result, err
 }
 
-// maxRowBytes bounds the rows of a result on their way: 1,000 rows of 2,000
-// integers beside the texts and blobs.
-const maxRowBytes = maxResultBytes + 1000*2000*11
+// maxRowBytes bounds the rows of a result on their way: beside the texts and blobs,
+// the kind and the number, or the length, of each value.
+const maxRowBytes = maxResultBytes + 11*maxResultValues
 
 // gate knows what a statement may read, and remembers which table it was
 // refused.

@@ -78,7 +78,8 @@ func answerQuery(ctx context.Context, s *worker.Session, m QueryMessage) (out qu
 	err = ScanQuery(ctx, s, m, func(_ int64, scan *Scan) error {
 		out.Columns = scan.Columns
 		b.Reset(len(scan.Columns))
-		more, err := scan.stmt.Fill(&b, int(m.Limit), maxResultBytes)
+		rows := min(int(m.Limit), max(1, maxResultValues/len(scan.Columns)))
+		more, err := scan.stmt.Fill(&b, rows, maxResultBytes)
 		switch {
 		case errors.Is(err, sqlite.ErrTooLarge) && b.Rows > 0:
 			out.Truncated, err = true, nil

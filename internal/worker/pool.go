@@ -27,7 +27,7 @@ type Options struct {
 	TempBytes int64         // 1 GiB: of temporary files, per worker
 	Reserve   int64         // bytes of the disk that temporary files leave free; 0 as in disk.Budget
 	MaxLog    int64         // 1 GiB: a write-ahead log held back by a worker beyond this ends it
-	Max       int           // 16: workers bound to projects
+	Max       int           // 16: workers bound to projects, a quarter of which no group can take from the others
 	PerKey    int           // 2: calls at once about one project
 	Fresh     int           // 2: workers made ready before they are needed
 	IdleTime  time.Duration // 60 seconds: how long a worker stays with its project without a call
@@ -50,6 +50,7 @@ func (o *Options) setDefaults() {
 // Scope is all that a worker may reach beside its own folder.
 type Scope struct {
 	Path  string     // what its calls are about; it may be read
+	Group int64      // whose share of the places a call takes: see Options
 	Read  []string   // further files that it may read
 	Write []string   // files that it may write
 	Log   string     // a write-ahead log that it may hold back
@@ -72,7 +73,7 @@ type Pool struct {
 	fresh    []*Worker
 	spawning int                   // workers that are to be fresh
 	bound    map[*Worker]bool      // to projects; true while a call uses it
-	used     map[string]int        // calls under way, by key
+	used     map[place]int         // calls under way
 	claimed  int                   // places of workers that are about to be bound
 	waiting  []*waiter             // for a place, in order
 	pids     map[int]bool          // of every child that lives
@@ -83,9 +84,16 @@ type Pool struct {
 	closers sync.WaitGroup
 }
 
+// place is what a call is counted by: the project that it is about, and the group
+// of projects that share their places.
+type place struct {
+	key   string
+	group int64
+}
+
 // waiter is a call that waits for a place.
 type waiter struct {
-	key   string
+	place
 	ready chan struct{} // closed when it has one
 }
 
@@ -103,7 +111,7 @@ func Open(options Options) (*Pool, error) {
 	closeOnExec()
 	p := &Pool{
 		options: options, folder: folder, log: options.Log,
-		bound: map[*Worker]bool{}, idleFrom: map[*Worker]time.Time{}, used: map[string]int{}, pids: map[int]bool{},
+		bound: map[*Worker]bool{}, idleFrom: map[*Worker]time.Time{}, used: map[place]int{}, pids: map[int]bool{},
 	}
 	return p, nil
 }
@@ -149,19 +157,21 @@ func busy(format string, args ...any) *problem.Error {
 // Release gives it back. The path of the scope is what the worker is kept by. A
 // call that finds no place for too long is busy.
 func (p *Pool) Acquire(ctx context.Context, scope Scope) (*Worker, error) {
-	if err := p.takePlace(ctx, scope.Path); err != nil {
+	at := place{scope.Path, scope.Group}
+	if err := p.takePlace(ctx, at); err != nil {
 		return nil, err
 	}
 	w, err := p.bindOne(ctx, scope)
 	if err != nil {
-		p.returnPlace(scope.Path, nil)
+		p.returnPlace(at, nil)
 		return nil, err
 	}
+	w.place = at
 	return w, nil
 }
 
 // Release gives a worker back.
-func (p *Pool) Release(w *Worker) { p.returnPlace(w.key, w) }
+func (p *Pool) Release(w *Worker) { p.returnPlace(w.place, w) }
 
 // Start returns a worker for one job, which inherits the files of the scope. The
 // caller ends it with End.
@@ -196,19 +206,19 @@ func (p *Pool) bind(ctx context.Context, w *Worker, scope Scope) error {
 	return err
 }
 
-// takePlace waits until a call about key may begin.
-func (p *Pool) takePlace(ctx context.Context, key string) error {
+// takePlace waits until a call may begin.
+func (p *Pool) takePlace(ctx context.Context, at place) error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return busy("The server is stopping.")
 	}
-	if p.hasPlace(key) && !p.isWaiting(key) {
-		p.used[key]++
+	if p.hasPlace(at) && !p.isWaiting(at) {
+		p.used[at]++
 		p.mu.Unlock()
 		return nil
 	}
-	waits := &waiter{key: key, ready: make(chan struct{})}
+	waits := &waiter{place: at, ready: make(chan struct{})}
 	p.waiting = append(p.waiting, waits)
 	p.mu.Unlock()
 	late := time.NewTimer(p.options.Wait)
@@ -243,29 +253,45 @@ func (p *Pool) giveUp(waits *waiter, err error) error {
 	}
 	p.mu.Unlock()
 	if i < 0 {
-		p.returnPlace(waits.key, nil)
+		p.returnPlace(waits.place, nil)
 	}
 	return err
 }
 
-// hasPlace reports whether a call about key could begin now.
-func (p *Pool) hasPlace(key string) bool {
-	running := 0
-	for _, n := range p.used {
-		running += n
+// hasPlace reports whether a call could begin now.
+func (p *Pool) hasPlace(at place) bool {
+	all, ofKey, ofGroup := 0, 0, 0
+	for taken, n := range p.used {
+		all += n
+		if taken.key == at.key {
+			ofKey += n
+		}
+		if taken.group == at.group {
+			ofGroup += n
+		}
 	}
-	return p.used[key] < p.options.PerKey && running < p.options.Max
+	return all < p.options.Max && ofKey < p.options.PerKey && ofGroup < max(1, p.options.Max*3/4)
 }
 
-func (p *Pool) isWaiting(key string) bool {
-	return slices.ContainsFunc(p.waiting, func(w *waiter) bool { return w.key == key })
+// running returns how many calls of a group are under way.
+func (p *Pool) running(group int64) (n int) {
+	for taken, calls := range p.used {
+		if taken.group == group {
+			n += calls
+		}
+	}
+	return n
 }
 
-// returnPlace ends a call about key, and keeps its worker for the next one.
-func (p *Pool) returnPlace(key string, w *Worker) {
+func (p *Pool) isWaiting(at place) bool {
+	return slices.ContainsFunc(p.waiting, func(w *waiter) bool { return w.place == at })
+}
+
+// returnPlace ends a call, and keeps its worker for the next one.
+func (p *Pool) returnPlace(at place, w *Worker) {
 	p.mu.Lock()
-	if p.used[key]--; p.used[key] == 0 {
-		delete(p.used, key)
+	if p.used[at]--; p.used[at] == 0 {
+		delete(p.used, at)
 	}
 	if w != nil && p.bound[w] {
 		if w.alive() && !p.closed {
@@ -285,18 +311,22 @@ func (p *Pool) returnPlace(key string, w *Worker) {
 	p.mu.Unlock()
 }
 
-// admit lets those in who wait and now have a place: first those whose project
-// has no call under way, each group in order.
+// admit lets those in who wait and now have a place. The group with the fewest
+// calls under way goes first, of several the one that has waited longest.
 func (p *Pool) admit() {
-	for _, most := range []int{0, p.options.PerKey - 1} {
-		p.waiting = slices.DeleteFunc(p.waiting, func(waits *waiter) bool {
-			if p.used[waits.key] > most || !p.hasPlace(waits.key) {
-				return false
+	for {
+		next := -1
+		for i, waits := range p.waiting {
+			if p.hasPlace(waits.place) && (next < 0 || p.running(waits.group) < p.running(p.waiting[next].group)) {
+				next = i
 			}
-			p.used[waits.key]++
-			close(waits.ready)
-			return true
-		})
+		}
+		if next < 0 {
+			return
+		}
+		p.used[p.waiting[next].place]++
+		close(p.waiting[next].ready)
+		p.waiting = slices.Delete(p.waiting, next, next+1)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 type Worker struct {
 	pool   *Pool
 	key    string // of the project that it is bound to; "" for one that is not
+	place  place  // of the call that uses it
 	folder string
 	log    string // the write-ahead log that it may hold back; "" for none
 	// maxPrivate is how much memory of its own it may have in use, in bytes.

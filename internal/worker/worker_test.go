@@ -374,38 +374,47 @@ func TestNothingIsCarriedToAnotherProject(t *testing.T) {
 }
 
 func TestPlaces(t *testing.T) {
-	p := open(t, Options{Max: 3, PerKey: 2, Wait: 50 * time.Millisecond})
-	a, b, c := file(t, "a"), file(t, "b"), file(t, "c")
-	first, second, third := acquire(t, p, a), acquire(t, p, a), acquire(t, p, b)
-	for _, path := range []string{a, c} {
-		if _, err := p.Acquire(t.Context(), Scope{Path: path}); !problem.Is(err, problem.CodeBusy) {
-			t.Errorf("%s: %v", path, err)
+	p := open(t, Options{Max: 4, PerKey: 2, Wait: 50 * time.Millisecond})
+	a, b, c := Scope{Path: file(t, "a"), Group: 1}, Scope{Path: file(t, "b"), Group: 1}, Scope{Path: file(t, "c"), Group: 2}
+	enter := func(s Scope) *Worker {
+		w, err := p.Acquire(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	taken := []*Worker{enter(a), enter(a), enter(b)}
+	for name, s := range map[string]Scope{"a third call of a project": a, "a group that would take all": b} {
+		if _, err := p.Acquire(t.Context(), s); !problem.Is(err, problem.CodeBusy) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// The project without a call goes first, although it came last.
+	last := enter(c)
+	// The group with fewer calls goes first, although it came last.
 	p.options.Wait = 20 * time.Second
-	got := make(chan string, 2)
-	for i, path := range []string{a, c} {
+	got := make(chan int64, 2)
+	for i, s := range []Scope{b, c} {
 		go func() {
-			w, err := p.Acquire(context.Background(), Scope{Path: path})
+			w, err := p.Acquire(context.Background(), s)
 			if err != nil {
-				got <- err.Error()
+				got <- 0
 				return
 			}
-			got <- path
+			got <- s.Group
 			p.Release(w)
 		}()
 		for p.lineLength() <= i {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	p.Release(first)
-	if path := <-got; path != c {
-		t.Errorf("%s went first", path)
+	p.Release(taken[0])
+	if group := <-got; group != c.Group {
+		t.Errorf("group %d went first", group)
 	}
 	<-got
-	p.Release(second)
-	p.Release(third)
+	for _, w := range append(taken[1:], last) {
+		p.Release(w)
+	}
 }
 
 func (p *Pool) lineLength() int {
