@@ -58,9 +58,9 @@ func openGated(t *testing.T, settings limits.Settings) *gated {
 			return address
 		},
 	}, []*endpoint{
-		route("GET", "/projects/{project}/hold", "hold", "Hold", anyToken(), hold),
-		route("GET", "/projects/{project}/follow", "follow", "Follow", anyToken(), follow),
-		route("GET", "/projects/{project}/quick", "quick", "Answer", anyToken(), quick),
+		route("GET", "/projects/{project}/hold", "hold", "Hold", anyToken(), plain(hold)),
+		route("GET", "/projects/{project}/follow", "follow", "Follow", anyToken(), plain(follow)),
+		route("GET", "/projects/{project}/quick", "quick", "Answer", anyToken(), plain(quick)),
 	})
 	g.Server = httptest.NewServer(e)
 	t.Cleanup(g.Close)

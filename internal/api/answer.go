@@ -101,7 +101,7 @@ func (c *call) encodeFailure(text *answerText, env envelope, err error) int {
 	}
 	text.Reset()
 	text.full = nil
-	env.OK, env.Data, env.Error = false, nil, &fault{p.Code, p.Message, nil}
+	env.OK, env.Data, env.Error = false, nil, faultOf(p)
 	// Strings and booleans of our own always encode.
 	_ = json.MarshalWrite(&text.Buffer, &env)
 	return p.Code.Status()

@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -19,7 +18,7 @@ import (
 // row.
 func readEnvelope(raw []byte, set func(name string, value jsontext.Value, faults *problem.Faults)) (bool, error) {
 	if jsontext.Value(raw).Kind() != jsontext.KindBeginObject {
-		return false, errors.New("expected an object")
+		return false, errors.New(problem.Expected("an object"))
 	}
 	isEnvelope := false
 	err := eachMember(raw, func(name string, value jsontext.Value) {
@@ -69,12 +68,12 @@ func (b *insertBody) set(name string, value jsontext.Value, faults *problem.Faul
 			b.options.ReturnNone = true
 		case `"rows"`, `null`:
 		default:
-			faults.Add(name, `must be "rows" or "none"`)
+			faults.WrongChoice(name, []string{"rows", "none"})
 		}
 	case "on_conflict":
 		b.options.OnConflict = readConflict(value, faults)
 	default:
-		faults.Add(name, "unknown field%s", suggest(name, []string{"data", "return", "on_conflict"}))
+		faults.Unknown(name, "field", name, "", []string{"data", "return", "on_conflict"})
 	}
 }
 
@@ -82,22 +81,17 @@ func readConflict(value jsontext.Value, faults *problem.Faults) *projectdb.OnCon
 	if value.Kind() == jsontext.KindNull {
 		return nil
 	}
-	var read struct {
-		Columns []string `json:"columns"`
-		Action  string   `json:"action"`
-	}
-	if json.Unmarshal(value, &read, json.RejectUnknownMembers(true)) != nil {
-		faults.Add("on_conflict", `must be an object {"columns":[…],"action":"update" or "ignore"}`)
-		return nil
-	}
-	if len(read.Columns) == 0 {
-		faults.Add("on_conflict.columns", "must name the columns of the primary key or of a unique key")
-	}
-	if read.Action != "update" && read.Action != "ignore" {
-		faults.Add("on_conflict.action", `must be "update" or "ignore"`)
-	}
+	// The text was read before: it is well formed.
+	read, _ := conflictText.read(faults, value, &place{name: "on_conflict"})
 	return &projectdb.OnConflict{Columns: read.Columns, Update: read.Action == "update"}
 }
+
+type conflictBody struct {
+	Columns []string `json:"columns" minItems:"1"`
+	Action  string   `json:"action" enum:"update,ignore"`
+}
+
+var conflictText = newTextPlan[conflictBody]()
 
 // Schema describes a row and the envelope.
 func (insertBody) Schema(registry huma.Registry) *huma.Schema {

@@ -24,7 +24,7 @@ type BlueprintBody struct {
 
 type blueprintTable struct {
 	NewTable
-	Seed    []jsontext.Value `json:"seed,omitzero" doc:"The first rows, objects of column names and values."`
+	Seed    []jsontext.Value `json:"seed,omitzero" maxItems:"10000" doc:"The first rows, objects of column names and values."`
 	Indexes []NewIndex       `json:"indexes,omitzero"`
 }
 
@@ -104,8 +104,8 @@ type bootstrapOut struct {
 	Tokens  []registry.MintedToken  `json:"project_api_tokens"`
 }
 
-func (h *handlers) bootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn) (out bootstrapOut, err error) {
-	created, err := ws.CreateProject(ctx, in.Body.order(&in.Body.User), nil)
+func (h *handlers) bootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn, faults *problem.Faults) (out bootstrapOut, err error) {
+	created, err := ws.CreateProject(ctx, faults, in.Body.order(&in.Body.User), nil)
 	if err != nil {
 		return out, err
 	}
@@ -120,10 +120,6 @@ func (h *handlers) bootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn
 	return out, nil
 }
 
-func checkBootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn) error {
-	return ws.CheckProject(ctx, in.Body.order(&in.Body.User))
-}
-
 // DecodeBootstrap reads the body of a bootstrap request from a file, where the
 // first user may be left out. Faults are those that a client of the API would
 // be told.
@@ -132,11 +128,11 @@ func DecodeBootstrap(file []byte) (order registry.NewProject, err error) {
 	schemas := newSchemas()
 	p := newPlan(schemas, &endpoint{id: "bootstrap-file", in: reflect.TypeFor[blueprintFileIn]()})
 	var faults problem.Faults
-	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewReader(file)), registry: schemas, faults: &faults}
+	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewReader(file)), faults: &faults}
 	if err = d.decode(p.body, reflect.ValueOf(in).Elem().FieldByIndex(p.bodyAt), nil); err == nil {
 		err = d.ends()
 	}
-	if err != nil {
+	if err != nil && !problem.Is(err, problem.CodeValidationFailed) {
 		text := strings.TrimPrefix(err.Error(), "jsontext: ")
 		return order, problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: %s.", text)
 	}

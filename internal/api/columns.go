@@ -34,8 +34,8 @@ type columnObjectOut struct {
 	Column projectdb.ColumnObject `json:"column"`
 }
 
-func (h *handlers) addColumn(ctx context.Context, ws *Workspace, in *newColumnIn) (out columnObjectOut, err error) {
-	t, column, err := ws.DB.AddColumn(ctx, string(in.Table), in.Body.order())
+func (h *handlers) addColumn(ctx context.Context, ws *Workspace, in *newColumnIn, faults *problem.Faults) (out columnObjectOut, err error) {
+	t, column, err := ws.DB.AddColumn(ctx, faults, string(in.Table), in.Body.order())
 	if err != nil {
 		return out, err
 	}
@@ -70,8 +70,8 @@ type updateColumnIn struct {
 	Body ColumnPatch
 }
 
-func (h *handlers) updateColumn(ctx context.Context, ws *Workspace, in *updateColumnIn) (out columnObjectOut, err error) {
-	t, column, err := ws.DB.UpdateColumn(ctx, string(in.Table), string(in.Column), in.Body.order())
+func (h *handlers) updateColumn(ctx context.Context, ws *Workspace, in *updateColumnIn, faults *problem.Faults) (out columnObjectOut, err error) {
+	t, column, err := ws.DB.UpdateColumn(ctx, faults, string(in.Table), string(in.Column), in.Body.order())
 	if err != nil {
 		return out, err
 	}
@@ -96,28 +96,26 @@ type columnsUpdated struct {
 	Count int `json:"updated_count"`
 }
 
-func (h *handlers) updateColumns(ctx context.Context, ws *Workspace, in *updateColumnsIn) (columnsUpdated, error) {
-	var faults problem.Faults
+func (h *handlers) updateColumns(ctx context.Context, ws *Workspace, in *updateColumnsIn, faults *problem.Faults) (columnsUpdated, error) {
 	patches := make([]projectdb.NamedPatch, len(in.Body.Columns))
 	for i, patch := range in.Body.Columns {
 		name, id := patch.Name.Ptr(), patch.ID.Ptr()
 		if (name == nil) == (id == nil) {
-			faults.Add("columns["+strconv.Itoa(i)+"]", "must name the column either by column_name or by id")
-			continue
+			faults.Add("columns["+strconv.Itoa(i)+"]", "Name the column either by column_name or by id.")
 		}
 		patches[i] = projectdb.NamedPatch{Column: refOf(name, id), ColumnPatch: patch.order()}
 	}
-	if err := faults.Err(); err != nil {
-		return columnsUpdated{}, err
-	}
-	return columnsUpdated{len(patches)}, ws.DB.UpdateColumns(ctx, string(in.Table), patches)
+	return columnsUpdated{len(patches)}, ws.DB.UpdateColumns(ctx, faults, string(in.Table), patches)
 }
 
 func refOf(name *string, id *int64) string {
-	if name != nil {
+	switch {
+	case name != nil:
 		return *name
+	case id != nil:
+		return strconv.FormatInt(*id, 10)
 	}
-	return strconv.FormatInt(*id, 10)
+	return ""
 }
 
 type columnDeleted struct {
@@ -125,7 +123,7 @@ type columnDeleted struct {
 	Name    string `json:"column_name"`
 }
 
-func (h *handlers) deleteColumn(ctx context.Context, ws *Workspace, in *columnRefIn) (columnDeleted, error) {
-	name, err := ws.DB.DeleteColumn(ctx, string(in.Table), string(in.Column))
+func (h *handlers) deleteColumn(ctx context.Context, ws *Workspace, in *columnRefIn, faults *problem.Faults) (columnDeleted, error) {
+	name, err := ws.DB.DeleteColumn(ctx, faults, string(in.Table), string(in.Column))
 	return columnDeleted{true, name}, err
 }

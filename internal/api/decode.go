@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/url"
@@ -26,11 +25,10 @@ import (
 // schemas that the OpenAPI document publishes: what is described is what is
 // checked. Plans are made once, at start-up.
 type plan struct {
-	registry huma.Registry
-	params   []*param
-	query    []string // names of the query parameters, aliases included
-	body     *shape   // nil: bodies are not looked at
-	bodyAt   []int    // index of the field Body; nil: the body has no fields
+	params []*param
+	query  []string // names of the query parameters, aliases included
+	body   *shape   // nil: bodies are not looked at
+	bodyAt []int    // index of the field Body; nil: the body has no fields
 
 	incomingAt []int // index of the field that stands for a body which the handler reads
 }
@@ -54,12 +52,14 @@ type field struct {
 
 // shape is how one Go type reads JSON.
 type shape struct {
-	kind   reflect.Kind
-	schema *huma.Schema
-	fields []*field
-	byName map[string]*field
-	elem   *shape // of slices, maps and Optional
-	own    own
+	kind    reflect.Kind
+	schema  *huma.Schema
+	fields  []*field
+	byName  map[string]*field
+	names   []string // of the fields, aliases included
+	choices []string // of a string; nil: any
+	elem    *shape   // of slices, maps and Optional
+	own     own
 }
 
 // own says that a type decodes itself.
@@ -83,36 +83,37 @@ type (
 	}
 )
 
-// decode reads path, query, headers and body, and reports everything that is
-// wrong with any of them in one problem.
-func (c *call) decode(in reflect.Value) error {
-	var faults problem.Faults
-	c.readKey(&faults)
-	query := c.readQuery(&faults)
+// decode reads path, query, headers and body, and notes everything that is
+// wrong with any field of them. It returns an error only for what cannot be read
+// at all.
+func (c *call) decode(in reflect.Value, faults *problem.Faults) error {
+	c.readKey(faults)
+	query := c.readQuery(faults)
 	for _, p := range c.ep.plan.params {
-		c.readParam(p, query, in.FieldByIndex(p.index), &faults)
+		c.readParam(p, query, in.FieldByIndex(p.index), faults)
 	}
 	if c.ep.plan.body != nil {
-		if err := c.readBody(in, &faults); err != nil {
+		if err := c.readBody(in, faults); err != nil {
 			return err
 		}
 	}
 	if c.ep.plan.incomingAt != nil {
 		in.FieldByIndex(c.ep.plan.incomingAt).Set(reflect.ValueOf(Incoming{c}))
 	}
-	return faults.Err()
+	return nil
 }
 
 func (c *call) readQuery(faults *problem.Faults) url.Values {
 	query, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
-		faults.Add("query", "the query string is not well formed")
+		faults.Add("query", "The query string is not well formed.")
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if !slices.Contains(c.ep.plan.query, name) {
-			faults.Add(strings.ToValidUTF8(name, "\uFFFD"), "unknown query parameter%s", suggest(name, c.ep.plan.query))
+			valid := strings.ToValidUTF8(name, "\uFFFD")
+			faults.Unknown(valid, "query parameter", valid, "", c.ep.plan.query)
 		} else if len(query[name]) > 1 {
-			faults.Add(name, "sent %d times", len(query[name]))
+			faults.Add(name, "Sent %d times.", len(query[name]))
 		}
 	}
 	for _, p := range c.ep.plan.params {
@@ -128,7 +129,7 @@ func (p *param) takeAlias(query url.Values, faults *problem.Faults) {
 		switch {
 		case !query.Has(alias):
 		case query.Has(p.name):
-			faults.Add(alias, "sent as %s too, which is the same parameter", p.name)
+			faults.Add(alias, "Sent as %s too, which is the same parameter.", p.name)
 		default:
 			query[p.name] = query[alias]
 		}
@@ -140,15 +141,18 @@ func (p *param) takeAlias(query url.Values, faults *problem.Faults) {
 func (c *call) readParam(p *param, query url.Values, v reflect.Value, faults *problem.Faults) {
 	text, err := c.paramText(p, query)
 	if err != nil || !utf8.ValidString(text) {
-		faults.Add(p.name, "not well formed: it must be percent-encoded UTF-8")
+		faults.Add(p.name, notEncoded)
 		return
 	}
 	if _, isFlag := v.Addr().Interface().(*Flag); text == "" && !(isFlag && query.Has(p.name)) {
 		p.absent(v, nil, faults)
 		return
 	}
-	note(faults, p.name, p.shape.parse(c.ep.plan.registry, text, v))
+	p.shape.parse(text, v, p.name, faults)
 }
+
+// notEncoded is what is wrong with a part of the target that is no text.
+const notEncoded = "Not well formed: it must be percent-encoded UTF-8."
 
 func (c *call) paramText(p *param, query url.Values) (string, error) {
 	switch {
@@ -163,21 +167,23 @@ func (c *call) paramText(p *param, query url.Values) (string, error) {
 }
 
 // parse reads a value from the text of a parameter.
-func (s *shape) parse(registry huma.Registry, text string, v reflect.Value) error {
+func (s *shape) parse(text string, v reflect.Value, name string, faults *problem.Faults) {
 	if t, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		return t.UnmarshalText([]byte(text))
+		note(faults, name, t.UnmarshalText([]byte(text)))
+		return
 	}
 	switch s.kind {
 	case reflect.String:
 		v.SetString(text)
 	case reflect.Int, reflect.Int64:
-		if err := setInt(v, text); err != nil {
-			return err
+		if !setInt(v, text) {
+			faults.WrongType(name, integer)
+			return
 		}
 	case reflect.Slice:
 		v.Set(reflect.ValueOf(strings.Split(text, ",")))
 	}
-	return s.check(registry, v)
+	s.check(v, name, faults)
 }
 
 // readBody decodes the body in one pass. An empty one counts as {}.
@@ -192,7 +198,7 @@ func (c *call) readBody(in reflect.Value, faults *problem.Faults) error {
 			return b.explain(err)
 		}
 	}
-	d := &decoder{Decoder: jsontext.NewDecoder(text), registry: c.ep.plan.registry, faults: faults}
+	d := &decoder{Decoder: jsontext.NewDecoder(text), faults: faults}
 	if d.PeekKind() == 0 && isEmpty(d, b) {
 		d.Decoder = jsontext.NewDecoder(strings.NewReader("{}"))
 	}
@@ -215,8 +221,7 @@ func isEmpty(d *decoder, b *body) bool {
 // broken JSON, or a limit. What is wrong with a field goes to faults.
 type decoder struct {
 	*jsontext.Decoder
-	registry huma.Registry
-	faults   *problem.Faults
+	faults *problem.Faults
 }
 
 var errTrailing = errors.New("something follows the value")
@@ -254,11 +259,15 @@ func (p *place) String() string {
 	return up + "." + p.name
 }
 
-func (d *decoder) fault(at *place, format string, args ...any) {
-	d.faults.Add(cmp.Or(at.String(), "body"), format, args...)
-}
+// field names a place for clients, who call the whole of it body.
+func (p *place) field() string { return cmp.Or(p.String(), "body") }
 
+// decode reads one value. When so many faults were found that no further one is
+// told, what is left is only read over.
 func (d *decoder) decode(s *shape, v reflect.Value, at *place) error {
+	if d.faults.Full() {
+		return d.SkipValue()
+	}
 	switch s.own {
 	case ownValue:
 		return d.decodeOwn(v, at)
@@ -288,14 +297,23 @@ func (d *decoder) decodeOwn(v reflect.Value, at *place) error {
 	if err != nil {
 		return err
 	}
-	if _, isTime := v.Interface().(time.Time); isTime {
-		if v.Addr().Interface().(valueDecoder).UnmarshalJSON(raw) != nil {
-			d.fault(at, "expected a time such as 2026-06-02T01:23:45Z")
-		}
-		return nil
+	err = v.Addr().Interface().(valueDecoder).UnmarshalJSON(raw)
+	if _, isTime := v.Interface().(time.Time); isTime && err != nil {
+		v.SetZero()
+		err = errors.New(problem.Expected("a time such as 2026-06-02T01:23:45Z"))
 	}
-	note(d.faults, at.String(), v.Addr().Interface().(valueDecoder).UnmarshalJSON(raw))
+	if at == nil && err != nil && !problem.Is(err, problem.CodeValidationFailed) {
+		return d.refuse(err.Error())
+	}
+	note(d.faults, at.String(), err)
 	return nil
+}
+
+// refuse ends the reading of a body that is wrong as a whole: no field of it is
+// there to be looked at.
+func (d *decoder) refuse(sentence string) error {
+	d.faults.Add((*place)(nil).field(), "%s", sentence)
+	return d.faults.Err()
 }
 
 // decodeStream hands over the decoder. A type that stops in the middle, at a
@@ -319,15 +337,18 @@ func note(faults *problem.Faults, at string, err error) {
 // opens reads the first token of an array or object, or skips the value and
 // reports it.
 func (d *decoder) opens(kind jsontext.Kind, what string, at *place) (bool, error) {
-	if d.PeekKind() != kind {
-		if err := d.SkipValue(); err != nil {
-			return false, err
-		}
-		d.fault(at, "expected %s", what)
-		return false, nil
+	if d.PeekKind() == kind {
+		_, err := d.ReadToken()
+		return err == nil, err
 	}
-	_, err := d.ReadToken()
-	return err == nil, err
+	if err := d.SkipValue(); err != nil {
+		return false, err
+	}
+	if at == nil {
+		return false, d.refuse(problem.Expected(what))
+	}
+	d.faults.WrongType(at.field(), what)
+	return false, nil
 }
 
 func (d *decoder) decodeObject(s *shape, v reflect.Value, at *place) error {
@@ -359,14 +380,14 @@ func (d *decoder) decodeObject(s *shape, v reflect.Value, at *place) error {
 func (d *decoder) decodeMember(s *shape, v reflect.Value, at *place, sent map[*field]string) error {
 	f := s.byName[at.name]
 	if f == nil {
-		d.fault(at, "unknown field%s", suggest(at.name, s.names()))
+		d.faults.Unknown(at.String(), "field", at.name, "", s.names)
 		return d.SkipValue()
 	}
 	if d.PeekKind() == jsontext.KindNull && f.shape.own == ownNot {
 		return d.SkipValue()
 	}
 	if other := sent[f]; other != "" {
-		d.fault(at, "sent as %s too, which is the same field", other)
+		d.faults.Add(at.String(), "Sent as %s too, which is the same field.", other)
 		return d.SkipValue()
 	}
 	sent[f] = at.name
@@ -377,18 +398,10 @@ func (d *decoder) decodeMember(s *shape, v reflect.Value, at *place, sent map[*f
 func (f *field) absent(v reflect.Value, at *place, faults *problem.Faults) {
 	switch {
 	case f.required:
-		faults.Add((&place{up: at, name: f.name}).String(), "required")
+		faults.Required((&place{up: at, name: f.name}).String())
 	case f.standard.IsValid():
 		v.Set(f.standard)
 	}
-}
-
-func (s *shape) names() []string {
-	var names []string
-	for _, f := range s.fields {
-		names = append(append(names, f.name), f.aliases...)
-	}
-	return names
 }
 
 func (d *decoder) decodeMap(s *shape, v reflect.Value, at *place) error {
@@ -402,14 +415,25 @@ func (d *decoder) decodeMap(s *shape, v reflect.Value, at *place) error {
 			return err
 		}
 		name := token.String()
-		elem := reflect.New(v.Type().Elem()).Elem()
-		if err := d.decode(s.elem, elem, &place{up: at, name: name}); err != nil {
+		if err := d.decodeEntry(s, v, &place{up: at, name: name}); err != nil {
 			return err
 		}
-		v.SetMapIndex(reflect.ValueOf(name), elem)
 	}
 	_, err := d.ReadToken()
 	return err
+}
+
+// decodeEntry reads the value of one member of a map.
+func (d *decoder) decodeEntry(s *shape, v reflect.Value, at *place) error {
+	if d.hasEnough(v.Len(), s.schema.MaxProperties, "member", at.up) {
+		return d.SkipValue()
+	}
+	elem := reflect.New(v.Type().Elem()).Elem()
+	if err := d.decode(s.elem, elem, at); err != nil {
+		return err
+	}
+	v.SetMapIndex(reflect.ValueOf(at.name), elem)
+	return nil
 }
 
 func (d *decoder) decodeArray(s *shape, v reflect.Value, at *place) error {
@@ -417,33 +441,54 @@ func (d *decoder) decodeArray(s *shape, v reflect.Value, at *place) error {
 		return err
 	}
 	v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // an empty array is not an absent one
-	for i := 0; d.PeekKind() != jsontext.KindEndArray; i++ {
+	for d.PeekKind() != jsontext.KindEndArray {
+		if d.hasEnough(v.Len(), s.schema.MaxItems, "element", at) {
+			if err := d.SkipValue(); err != nil {
+				return err
+			}
+			continue
+		}
+		i := v.Len()
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
 		if err := d.decode(s.elem, v.Index(i), &place{up: at, index: i}); err != nil {
 			return err
 		}
 	}
 	if least := s.schema.MinItems; least != nil && v.Len() < *least {
-		d.fault(at, "expected at least %d elements", *least)
-	}
-	if most := s.schema.MaxItems; most != nil && v.Len() > *most {
-		d.fault(at, "expected at most %d elements", *most)
+		d.faults.Add(at.String(), "Expected at least %d %s.", *least, plural("element", *least))
 	}
 	_, err := d.ReadToken()
 	return err
 }
 
+// hasEnough reports whether what follows n values is only to be read over: it is
+// counted before it is built, so that a body costs no more than it may hold.
+func (d *decoder) hasEnough(n int, max *int, what string, at *place) bool {
+	if n == *max {
+		d.faults.Add(at.String(), "Expected at most %d %s.", *max, plural(what, *max))
+		return true
+	}
+	return d.faults.Full()
+}
+
+func plural(word string, n int) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
+}
+
+// integer is what is expected where one is read.
+const integer = "an integer of at most 64 bits"
+
 func (d *decoder) decodeScalar(s *shape, v reflect.Value, at *place) error {
-	kind, what := jsontext.KindNumber, "an integer"
+	kind, what := jsontext.KindNumber, integer
 	if s.kind == reflect.String {
 		kind, what = jsontext.KindString, "a string"
 	}
 	if d.PeekKind() != kind {
-		if err := d.SkipValue(); err != nil {
-			return err
-		}
-		d.fault(at, "expected %s", what)
-		return nil
+		d.faults.WrongType(at.String(), what)
+		return d.SkipValue()
 	}
 	token, err := d.ReadToken()
 	if err != nil {
@@ -451,48 +496,51 @@ func (d *decoder) decodeScalar(s *shape, v reflect.Value, at *place) error {
 	}
 	if s.kind == reflect.String {
 		v.SetString(token.String())
-	} else if err := setInt(v, token.String()); err != nil {
-		d.fault(at, "%s", err)
+	} else if !setInt(v, token.String()) {
+		d.faults.WrongType(at.String(), what)
 		return nil
 	}
-	note(d.faults, at.String(), s.check(d.registry, v))
+	s.check(v, at.String(), d.faults)
 	return nil
 }
 
-func setInt(v reflect.Value, text string) error {
+// setInt reports whether the text is an integer that fits.
+func setInt(v reflect.Value, text string) bool {
 	n, err := strconv.ParseInt(text, 10, v.Type().Bits())
-	if err != nil {
-		return fmt.Errorf("expected an integer of at most %d bits", v.Type().Bits())
+	if err == nil {
+		v.SetInt(n)
 	}
-	v.SetInt(n)
-	return nil
+	return err == nil
 }
 
-// check holds a decoded value against the constraints of its schema.
-func (s *shape) check(registry huma.Registry, v reflect.Value) error {
-	value := v.Interface()
+// check holds a decoded value against the constraints of its schema. A value
+// that does not keep them counts as absent.
+func (s *shape) check(v reflect.Value, field string, faults *problem.Faults) {
 	switch s.kind {
 	case reflect.String:
-		value = v.String()
+		most := s.schema.MaxLength
+		switch {
+		case s.choices != nil && !slices.Contains(s.choices, v.String()):
+			faults.WrongChoice(field, s.choices)
+		case most != nil && utf8.RuneCountInString(v.String()) > *most:
+			faults.Add(field, "Must have at most %d characters.", *most)
+		default:
+			return
+		}
 	case reflect.Int, reflect.Int64:
-		value = v.Int()
+		least, most := s.schema.Minimum, s.schema.Maximum
+		switch n := float64(v.Int()); {
+		case least != nil && most != nil && (n < *least || n > *most):
+			faults.Add(field, "Must be from %g to %g.", *least, *most)
+		case least != nil && n < *least:
+			faults.Add(field, "Must be at least %g.", *least)
+		case most != nil && n > *most:
+			faults.Add(field, "Must be at most %g.", *most)
+		default:
+			return
+		}
+	default:
+		return
 	}
-	var result huma.ValidateResult
-	huma.Validate(registry, s.schema, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, value, &result)
-	var faults problem.Faults
-	for _, err := range result.Errors {
-		detail := err.(*huma.ErrorDetail)
-		faults.Add(detail.Location, "%s", detail.Message)
-	}
-	return faults.Err()
-}
-
-// suggest returns words that name the candidate nearest to a mistyped name, or
-// nothing when none is near.
-func suggest(name string, candidates []string) string {
-	nearest := problem.Nearest(name, candidates)
-	if nearest == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", nearest)
+	v.SetZero()
 }

@@ -95,10 +95,10 @@ func TestDownloadsThatNobodyReadsAreLeft(t *testing.T) {
 	}
 	h := openHouse(t, clock)
 	closed := make(chan struct{})
-	list := []*endpoint{route("GET", "/projects/{project}/file", "file", "Download", anyToken(), func(_ context.Context, _ *Workspace, _ *noInput) (*Download, error) {
+	list := []*endpoint{route("GET", "/projects/{project}/file", "file", "Download", anyToken(), plain(func(_ context.Context, _ *Workspace, _ *noInput) (*Download, error) {
 		f, err := os.Open(name)
 		return &Download{ContentType: "text/plain", Modified: clock(), Content: &watchedFile{f, closed}}, err
-	})}
+	}))}
 	f := serve(t, h, list)
 	f.edge.AnswerTimeout = 100 * time.Millisecond
 	deaf(t, f.URL, "GET /projects/shop/file HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n\r\n")
@@ -157,7 +157,7 @@ func authorized(t *testing.T, url string) *http.Request {
 func TestStreamsThatNobodyReadsAreLeft(t *testing.T) {
 	h := openHouse(t, clock)
 	ended := make(chan struct{})
-	list := []*endpoint{route("GET", "/projects/{project}/follow", "follow", "Follow", anyToken(), func(ctx context.Context, _ *Workspace, _ *noInput) (*Events[string], error) {
+	list := []*endpoint{route("GET", "/projects/{project}/follow", "follow", "Follow", anyToken(), plain(func(ctx context.Context, _ *Workspace, _ *noInput) (*Events[string], error) {
 		updates := make(chan string)
 		go func() {
 			defer close(ended)
@@ -170,7 +170,7 @@ func TestStreamsThatNobodyReadsAreLeft(t *testing.T) {
 			}
 		}()
 		return &Events[string]{updates}, nil
-	})}
+	}))}
 	f := serve(t, h, list)
 	f.edge.AnswerTimeout = 200 * time.Millisecond
 	deaf(t, f.URL, "GET /projects/shop/follow HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n\r\n")

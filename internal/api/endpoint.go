@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -33,7 +34,6 @@ type endpoint struct {
 	form         reflect.Type // of the options in a form beside such a body; nil for none
 	in, out      reflect.Type
 	plan         *plan
-	further      func(ctx context.Context, ws *Workspace, in any) error
 	handle       func(c *call, ws *Workspace) (any, error)
 }
 
@@ -83,26 +83,6 @@ func bodyUpTo(mib int64) option {
 	return func(ep *endpoint) { ep.bodyLimit = mib << 20 }
 }
 
-// further sets a check for faults that decoding cannot find, so that a request
-// which has faults of both kinds is told all of them. It is given an input with
-// some fields wrong or absent, and must change nothing.
-func further[In any](check func(context.Context, *Workspace, *In) error) option {
-	return func(ep *endpoint) {
-		ep.further = func(ctx context.Context, ws *Workspace, in any) error { return check(ctx, ws, in.(*In)) }
-	}
-}
-
-// allFaults adds to what decoding has found what the further check finds.
-func (ep *endpoint) allFaults(ctx context.Context, ws *Workspace, in any, found error) error {
-	if ep.further == nil || !problem.Is(found, problem.CodeValidationFailed) {
-		return found
-	}
-	var faults problem.Faults
-	faults.Merge("", found)
-	faults.MergeOthers(ep.further(ctx, ws, in))
-	return faults.Err()
-}
-
 // media names the one type of a body that the handler reads itself.
 func media(name string) option {
 	return func(ep *endpoint) { ep.media = name }
@@ -114,10 +94,27 @@ func orForm[Options any]() option {
 	return func(ep *endpoint) { ep.form = reflect.TypeFor[Options]() }
 }
 
+// A handler makes the output of an endpoint. The faults are those that decoding
+// has found; a field that has one is absent from the input. The handler adds
+// what else is wrong, so that a client learns all of it at once, and changes
+// nothing while there are any.
+type handler[In, Out any] func(ctx context.Context, ws *Workspace, in *In, faults *problem.Faults) (Out, error)
+
+// plain makes a handler of a function that finds no faults of its own: it does
+// not run when decoding has found any.
+func plain[In, Out any](do func(context.Context, *Workspace, *In) (Out, error)) handler[In, Out] {
+	return func(ctx context.Context, ws *Workspace, in *In, faults *problem.Faults) (out Out, err error) {
+		if err := faults.Err(); err != nil {
+			return out, err
+		}
+		return do(ctx, ws, in)
+	}
+}
+
 // route makes one line of the list. In is a struct of fields tagged path,
 // query or header, and of a field Body where the route has one; Out is the
 // data of the answer, an Answer around it, *Download or *Events.
-func route[In, Out any](method, path, id, summary string, access access, handler func(context.Context, *Workspace, *In) (Out, error), options ...option) *endpoint {
+func route[In, Out any](method, path, id, summary string, access access, handle handler[In, Out], options ...option) *endpoint {
 	ep := &endpoint{
 		method: method, path: path, id: id, summary: summary, access: access,
 		status: http.StatusOK, bodyLimit: 1 << 20,
@@ -128,17 +125,32 @@ func route[In, Out any](method, path, id, summary string, access access, handler
 		o(ep)
 	}
 	ep.handle = func(c *call, ws *Workspace) (any, error) {
-		in := new(In)
-		if err := c.decode(reflect.ValueOf(in).Elem()); err != nil {
-			return nil, ep.allFaults(c.r.Context(), ws, in, err)
+		in, faults := new(In), new(problem.Faults)
+		if err := c.decode(reflect.ValueOf(in).Elem(), faults); err != nil {
+			return nil, err
 		}
-		out, err := c.once(ws, in, func(ctx context.Context) (any, error) { return handler(ctx, ws, in) })
+		if faults.Any() {
+			return nil, handle.judge(c.r.Context(), ws, in, faults)
+		}
+		out, err := c.once(ws, in, func(ctx context.Context) (any, error) { return handle(ctx, ws, in, faults) })
 		if err == nil {
 			err = c.roomForRows(out)
 		}
 		return out, err
 	}
 	return ep
+}
+
+// judge returns the faults that decoding has found with those that the handler
+// finds. Any other failure is none of the client's business yet: the call would
+// not be made as it is.
+func (handle handler[In, Out]) judge(ctx context.Context, ws *Workspace, in *In, faults *problem.Faults) error {
+	_, err := handle(ctx, ws, in, faults)
+	if err == nil {
+		return errors.New("the handler acted in spite of faults")
+	}
+	faults.Merge("", err)
+	return faults.Err()
 }
 
 // rawSegment returns the part of the request's path that stands at {name}, not

@@ -43,7 +43,10 @@ type fault struct {
 	Code    problem.Code     `json:"code"`
 	Message string           `json:"message"`
 	Details []problem.Detail `json:"details,omitempty"`
+	More    bool             `json:"more,omitzero"` // there are further details
 }
+
+func faultOf(p *problem.Error) *fault { return &fault{p.Code, p.Message, p.Details, p.More} }
 
 // Answer is the output of a handler that decides on the status, names the place
 // of what it made or tells which preferences it has followed; other handlers
@@ -151,7 +154,7 @@ func (c *call) writeProblem(p *problem.Error, status int) {
 		// The rest of the body is not worth reading.
 		header.Set("Connection", "close")
 	}
-	c.write(status, envelope{Error: &fault{p.Code, p.Message, p.Details}})
+	c.write(status, envelope{Error: faultOf(p)})
 }
 
 // answerOptions are how answers are encoded. Text that is not valid UTF-8

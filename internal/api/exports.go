@@ -11,6 +11,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
@@ -113,7 +114,7 @@ type (
 	}
 )
 
-func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTableIn) (out Answer[exportMade], err error) {
+func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTableIn, faults *problem.Faults) (out Answer[exportMade], err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.ExportsCreate, registry.RecordsRead)
 	if err != nil {
 		return out, err
@@ -121,7 +122,7 @@ func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTab
 	order := in.Body.of(export.TableExport)
 	order.Table, order.Selection = idOf(t), in.Body.selection()
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
-	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
+	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.preferIn)
 }
 
 func (h *handlers) mayExportTable(ctx context.Context, ws *Workspace, in *exportTableIn) error {
@@ -146,7 +147,7 @@ type exportDatabaseIn struct {
 	}
 }
 
-func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *exportDatabaseIn) (Answer[exportMade], error) {
+func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *exportDatabaseIn, faults *problem.Faults) (Answer[exportMade], error) {
 	order := in.Body.of(export.DatabaseExport)
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
 	order.Include, order.Exclude = in.Body.Include, in.Body.Exclude
@@ -154,7 +155,7 @@ func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *export
 	for table, options := range in.Body.Options {
 		order.TableOptions[table] = export.TableOptions{Selection: options.selection(), CSV: options.options()}
 	}
-	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
+	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.preferIn)
 }
 
 type exportSchemaIn struct {
@@ -162,8 +163,8 @@ type exportSchemaIn struct {
 	Body struct{ ExportOptions }
 }
 
-func (h *handlers) exportSchema(ctx context.Context, ws *Workspace, in *exportSchemaIn) (Answer[exportMade], error) {
-	return h.makeExport(ctx, ws, in.Body.of(export.SchemaExport), in.Body.ExportOptions, in.preferIn)
+func (h *handlers) exportSchema(ctx context.Context, ws *Workspace, in *exportSchemaIn, faults *problem.Faults) (Answer[exportMade], error) {
+	return h.makeExport(ctx, ws, faults, in.Body.of(export.SchemaExport), in.Body.ExportOptions, in.preferIn)
 }
 
 type exportQueryIn struct {
@@ -175,7 +176,7 @@ type exportQueryIn struct {
 	}
 }
 
-func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQueryIn) (out Answer[exportMade], err error) {
+func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQueryIn, faults *problem.Faults) (out Answer[exportMade], err error) {
 	if err := h.mayExportQuery(ctx, ws, in); err != nil {
 		return out, err
 	}
@@ -185,7 +186,7 @@ func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQue
 	if order.Readable, err = readableTables(ctx, ws); err != nil {
 		return out, err
 	}
-	return h.makeExport(ctx, ws, order, in.Body.ExportOptions, in.preferIn)
+	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.preferIn)
 }
 
 func (h *handlers) mayExportQuery(_ context.Context, ws *Workspace, _ *exportQueryIn) error {
@@ -214,15 +215,15 @@ func readableTables(ctx context.Context, ws *Workspace) ([]int64, error) {
 
 // makeExport orders an export and waits for it as long as the caller wants, or
 // only tries the order.
-func (h *handlers) makeExport(ctx context.Context, ws *Workspace, order export.Order, options ExportOptions, prefer preferIn) (out Answer[exportMade], err error) {
+func (h *handlers) makeExport(ctx context.Context, ws *Workspace, faults *problem.Faults, order export.Order, options ExportOptions, prefer preferIn) (out Answer[exportMade], err error) {
 	order.Project = export.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
 	order.Root = ws.Project.Root
 	order.TokenID, order.OperationRunID, order.Receipt = ws.Token.ID, runIDOf(ctx), receiptOf(ctx)
 	if options.DryRun.Or(false) {
-		p, err := h.exports.DryRun(ctx, order)
+		p, err := h.exports.DryRun(ctx, faults, order)
 		return Answer[exportMade]{Data: exportMade{Preflight: &p}, Status: http.StatusOK}, err
 	}
-	m, err := h.exports.Create(ctx, order)
+	m, err := h.exports.Create(ctx, faults, order)
 	if err != nil {
 		return out, err
 	}
@@ -388,9 +389,13 @@ type rehearsalOut struct {
 	Rehearsal rehearsal.Rehearsal `json:"rehearsal"`
 }
 
-func (h *handlers) rehearseRestore(ctx context.Context, ws *Workspace, in *exportIDIn) (out rehearsalOut, err error) {
-	if _, err := h.manifest(ctx, ws, in.ID); err != nil {
+func (h *handlers) rehearseRestore(ctx context.Context, ws *Workspace, in *exportIDIn, faults *problem.Faults) (out rehearsalOut, err error) {
+	m, err := h.manifest(ctx, ws, in.ID)
+	if err != nil {
 		return out, err
+	}
+	if rehearsal.Check(faults, &m); faults.Any() {
+		return out, faults.Err()
 	}
 	ws.Close()
 	artifact, err := h.exports.Artifact(ctx, ws.Project.ID, in.ID)

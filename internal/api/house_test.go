@@ -9,6 +9,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
@@ -93,7 +94,7 @@ func (h *house) token(t testing.TB, slug string, scopes ...string) registry.Mint
 		t.Fatal(err)
 	}
 	defer ws.Close()
-	token, err := ws.Mint(t.Context(), registry.TokenRequest{Scopes: scopes})
+	token, err := ws.Mint(t.Context(), new(problem.Faults), registry.TokenRequest{Scopes: scopes})
 	if err != nil {
 		t.Fatal(err)
 	}

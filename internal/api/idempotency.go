@@ -75,11 +75,11 @@ func (c *call) readKey(faults *problem.Faults) {
 	switch {
 	case len(keys) == 0, c.ep.keyUse == keyIgnored:
 	case c.ep.keyUse == keyRefused:
-		faults.Add(keyHeader, "not taken here: an answer that may hold secrets is never stored")
+		faults.Add(keyHeader, "Not taken here: an answer that may hold secrets is never stored.")
 	case len(keys) > 1:
-		faults.Add(keyHeader, "sent %d times", len(keys))
+		faults.Add(keyHeader, "Sent %d times.", len(keys))
 	case !isKey(keys[0]):
-		faults.Add(keyHeader, "expected 1 to %d printable ASCII characters", maxKey)
+		faults.WrongType(keyHeader, fmt.Sprintf("1 to %d printable ASCII characters", maxKey))
 	default:
 		c.keyed = &keyed{keys[0], sha256.New()}
 		fmt.Fprintf(c.keyed.request, "%s %s\n", c.r.Method, c.r.URL.RequestURI())
@@ -125,7 +125,7 @@ func (c *call) once(ws *Workspace, in any, do func(context.Context) (any, error)
 	leave, ok := c.underway.enter(callKey{ws.Project.ID, ws.Token.ID, c.keyed.key})
 	if !ok {
 		return nil, problem.New(problem.CodeConflict, "A call with this %s is still running.", keyHeader).
-			With(keyHeader, "in use by a call that is still running").Retry(time.Second)
+			With(keyHeader, "In use by a call that is still running.").Retry(time.Second)
 	}
 	defer leave()
 	receipt := c.receipt(ws)
@@ -140,7 +140,7 @@ func (c *call) once(ws *Workspace, in any, do func(context.Context) (any, error)
 		out, err = c.onceInProject(ctx, ws, receipt, in, do)
 	}
 	if errors.Is(err, projectdb.ErrOtherRequest) {
-		err = problem.Invalid(keyHeader, "used before for another request")
+		err = problem.Invalid(keyHeader, "Used before for another request.")
 	}
 	return out, err
 }
@@ -194,18 +194,18 @@ type ordering interface{ prefers() string }
 
 // orderOnce recalls the export that was ordered by the same call before, and
 // waits for it as that call did, or makes the order.
-func orderOnce[In ordering](h *handlers, order func(context.Context, *Workspace, *In) (Answer[exportMade], error)) func(context.Context, *Workspace, *In) (Answer[exportMade], error) {
-	return func(ctx context.Context, ws *Workspace, in *In) (Answer[exportMade], error) {
+func orderOnce[In ordering](h *handlers, order handler[In, Answer[exportMade]]) handler[In, Answer[exportMade]] {
+	return func(ctx context.Context, ws *Workspace, in *In, faults *problem.Faults) (Answer[exportMade], error) {
 		receipt := receiptOf(ctx)
 		if receipt == nil {
-			return order(ctx, ws, in)
+			return order(ctx, ws, in, faults)
 		}
 		m, ordered, err := h.exports.Recall(ctx, ws.Project.ID, *receipt)
 		if err != nil {
 			return Answer[exportMade]{}, err
 		}
 		if !ordered {
-			return order(ctx, ws, in)
+			return order(ctx, ws, in, faults)
 		}
 		out, err := h.await(ctx, ws, m, (*in).prefers())
 		out.Replayed = true

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -26,7 +27,7 @@ func serveKeyed(t *testing.T, more ...*endpoint) *fixture {
 		t.Fatal(err)
 	}
 	defer ws.Close()
-	if _, err := ws.DB.CreateTable(t.Context(), projectdb.NewTable{Name: "people", Columns: []projectdb.NewColumn{{Name: "name"}}}); err != nil {
+	if _, err := ws.DB.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: "people", Columns: []projectdb.NewColumn{{Name: "name"}}}); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -96,10 +97,10 @@ func TestSameKeyManyTimesAtOnce(t *testing.T) {
 func TestKeyOfRunningCall(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan error)
 	f := serveKeyed(t, route("POST", "/projects/{project}/slow", "slow", "Take long", scope(registry.RecordsWrite),
-		func(context.Context, *Workspace, *noInput) (string, error) {
+		plain(func(context.Context, *Workspace, *noInput) (string, error) {
 			entered <- struct{}{}
 			return "done", <-leave
-		}, once(keySchema)))
+		}), once(keySchema)))
 	slow := func(result error) reply {
 		answered := make(chan reply)
 		go func() { answered <- f.post(t, "/slow", nil, "k") }()

@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/ingest"
@@ -109,22 +107,26 @@ type (
 	}
 )
 
+var (
+	importOptions        = newTextPlan[ImportOptions]()
+	projectImportOptions = newTextPlan[ProjectImportOptions]()
+)
+
 type createImportIn struct{ sendIn }
 
-func (h *handlers) createImport(ctx context.Context, ws *Workspace, in *createImportIn) (out Answer[importMade], err error) {
-	s, err := in.open(h.imports.MaxBytes())
+func (h *handlers) createImport(ctx context.Context, ws *Workspace, in *createImportIn, faults *problem.Faults) (out Answer[importMade], err error) {
+	s, err := in.open(faults, h.imports.MaxBytes())
 	if err != nil {
 		return out, err
 	}
-	body, err := decodeText[ImportOptions](s.options)
-	if err != nil {
-		return out, err
-	}
+	body := importOptions.decode(faults, s.options)
 	s.order.Kind, s.order.Options, s.order.DryRun = imports.TableImport, body.options(), body.DryRun.Or(false)
-	if s.order.TableID, err = importTable(ctx, ws, &s.order.Options); err != nil {
-		return out, err
+	if !faults.Any() {
+		if s.order.TableID, err = importTable(ctx, ws, &s.order.Options); err != nil {
+			return out, err
+		}
 	}
-	return h.receiveImport(ctx, ws, in.sendIn, s)
+	return h.receiveImport(ctx, ws, faults, in.sendIn, s)
 }
 
 // importTable checks that the token may import: with power over one table only,
@@ -158,36 +160,37 @@ type ProjectImportOptions struct {
 
 type importProjectIn struct{ sendIn }
 
-func (h *handlers) importProject(ctx context.Context, ws *Workspace, in *importProjectIn) (out Answer[importMade], err error) {
-	s, err := in.open(h.imports.MaxBytes())
+func (h *handlers) importProject(ctx context.Context, ws *Workspace, in *importProjectIn, faults *problem.Faults) (out Answer[importMade], err error) {
+	s, err := in.open(faults, h.imports.MaxBytes())
 	if err != nil {
 		return out, err
 	}
-	body, err := decodeText[ProjectImportOptions](s.options)
-	if err != nil {
-		return out, err
-	}
-	if s.order.NewProject, err = h.newProject(ctx, ws, body.NewProjectOptions); err != nil {
-		return out, err
+	body := projectImportOptions.decode(faults, s.options)
+	if !faults.Has("options") {
+		if s.order.NewProject, err = h.newProject(ctx, ws, faults, body.NewProjectOptions); err != nil {
+			return out, err
+		}
 	}
 	s.order.Kind, s.order.Options, s.order.DryRun = imports.ProjectImport, body.options(), body.DryRun.Or(false)
 	s.order.Metadata = withoutOptions(s.order.Metadata) // they may hold a password
-	return h.receiveImport(ctx, ws, in.sendIn, s)
+	return h.receiveImport(ctx, ws, faults, in.sendIn, s)
 }
 
-func (h *handlers) newProject(ctx context.Context, ws *Workspace, o NewProjectOptions) (*imports.NewProject, error) {
+// newProject checks the project that is to be made. Its password is hashed, and
+// its slug looked up, only when there are no faults.
+func (h *handlers) newProject(ctx context.Context, ws *Workspace, faults *problem.Faults, o NewProjectOptions) (*imports.NewProject, error) {
 	made := &imports.NewProject{Slug: strings.ToLower(o.Slug), Name: cmp.Or(o.Name, o.Slug)}
 	order := registry.NewProject{Slug: made.Slug, Name: made.Name}
 	user := o.User.Ptr()
 	if user != nil {
 		order.User = &registry.NewProjectUser{Username: user.Username, Password: user.Password}
 	}
-	if err := ws.CheckProject(ctx, order); err != nil {
+	if err := ws.CheckProject(ctx, faults, order); err != nil || faults.Any() {
 		return nil, err
 	}
 	switch _, err := h.registry.Project(ctx, made.Slug); {
 	case err == nil:
-		return nil, problem.New(problem.CodeConflict, "There is a project %s already.", made.Slug).With("project_slug", "taken")
+		return nil, problem.New(problem.CodeConflict, "There is a project %s already.", made.Slug).With("project_slug", "The slug is taken.")
 	case !problem.Is(err, problem.CodeNotFound):
 		return nil, err
 	}
@@ -202,13 +205,13 @@ func (h *handlers) newProject(ctx context.Context, ws *Workspace, o NewProjectOp
 
 // receiveImport takes the file as it comes and waits for the job as long as the
 // caller wants. An upload in parts is only begun.
-func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, in sendIn, s *sending) (out Answer[importMade], err error) {
+func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, faults *problem.Faults, in sendIn, s *sending) (out Answer[importMade], err error) {
 	order := s.order
 	order.Project = imports.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
 	order.Root = ws.Project.Root
 	order.TokenID, order.OperationRunID = ws.Token.ID, runIDOf(ctx)
 	order.Receipt = s.receipt(ctx, ws)
-	m, replayed, err := h.imports.Begin(ctx, order)
+	m, replayed, err := h.imports.Begin(ctx, faults, order)
 	if err != nil {
 		return out, err
 	}
@@ -348,7 +351,7 @@ type runImportIn struct {
 }
 
 // runImport takes options that are sent instead of all that were sent before.
-func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn) (out Answer[importMade], err error) {
+func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn, faults *problem.Faults) (out Answer[importMade], err error) {
 	m, err := h.importOf(ctx, ws, in.ID)
 	if err != nil {
 		return out, err
@@ -361,15 +364,17 @@ func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn
 		options, m.Options = &sent, sent
 	}
 	tableID := int64(0)
-	if m.Kind == imports.TableImport {
+	switch {
+	case faults.Any():
+	case m.Kind == imports.TableImport:
 		tableID, err = importTable(ctx, ws, &m.Options)
-	} else {
+	default:
 		err = ws.Require(registry.ProjectAdmin)
 	}
 	if err != nil {
 		return out, err
 	}
-	if m, err = h.imports.Run(ctx, ws.Project.ID, m.ID, options, dryRun, tableID); err != nil {
+	if m, err = h.imports.Run(ctx, faults, ws.Project.ID, m.ID, options, dryRun, tableID); err != nil {
 		return out, err
 	}
 	return h.awaitImport(ctx, ws, m, in.Prefer)
@@ -395,34 +400,6 @@ func (h *handlers) importRejects(ctx context.Context, ws *Workspace, in *importI
 	}, nil
 }
 
-// decodeText reads a JSON text as the body of a request is read. No text is {}.
-func decodeText[T any](text []byte) (T, error) {
-	type textIn struct{ Body T }
-	in := new(textIn)
-	schemas := newSchemas()
-	p := newPlan(schemas, &endpoint{id: "options", in: reflect.TypeFor[textIn]()})
-	var faults problem.Faults
-	var depth nesting
-	if depth.scan(text) > maxDepth {
-		return in.Body, problem.Invalid("options", "nest arrays and objects deeper than %d", maxDepth)
-	}
-	switch text = bytes.TrimSpace(text); {
-	case len(text) == 0:
-		text = []byte("{}")
-	case text[0] == '[' || text[0] == '"':
-		return in.Body, problem.Invalid("options", "expected an object")
-	}
-	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewReader(text)), registry: schemas, faults: &faults}
-	err := d.decode(p.body, reflect.ValueOf(in).Elem().FieldByIndex(p.bodyAt), nil)
-	if err == nil {
-		err = d.ends()
-	}
-	if err != nil {
-		return in.Body, problem.Invalid("options", "not valid JSON: %s", strings.TrimPrefix(err.Error(), "jsontext: "))
-	}
-	return in.Body, faults.Err()
-}
-
 // receipt tells this call from others with other keys or of another content.
 func (s *sending) receipt(ctx context.Context, ws *Workspace) *projectdb.Receipt {
 	k, ok := ctx.Value(keyedKey{}).(*keyed)
@@ -439,7 +416,7 @@ func (s *sending) receipt(ctx context.Context, ws *Workspace) *projectdb.Receipt
 
 // digest reads the SHA-256 of a header of RFC 9530, in hexadecimal digits; ""
 // when the header has none.
-func digest(header, value string) (string, error) {
+func digest(faults *problem.Faults, header, value string) string {
 	for item := range strings.SplitSeq(value, ",") {
 		name, text, _ := strings.Cut(strings.TrimSpace(item), "=")
 		if !strings.EqualFold(name, "sha-256") {
@@ -447,9 +424,10 @@ func digest(header, value string) (string, error) {
 		}
 		sum, err := base64Of(strings.Trim(text, ":"))
 		if err != nil || len(sum) != sha256.Size {
-			return "", problem.Invalid(header, "expected sha-256=:base64:")
+			faults.WrongType(header, "sha-256=:base64:")
+			return ""
 		}
-		return hex.EncodeToString(sum), nil
+		return hex.EncodeToString(sum)
 	}
-	return "", nil
+	return ""
 }

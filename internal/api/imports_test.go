@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // formOf returns a form and its Content-Type. Parts are names and contents.
@@ -448,11 +449,10 @@ func FuzzSentFiles(f *testing.F) {
 			_, err = io.Copy(io.Discard, form.file)
 			wantProblem(err)
 		}
-		_, options, err := readMetadata(metadata)
-		wantProblem(err)
-		_, err = decodeText[ImportOptions](options)
-		wantProblem(err)
-		_, err = digest("Repr-Digest", header)
-		wantProblem(err)
+		var faults problem.Faults
+		_, options := readMetadata(&faults, metadata)
+		importOptions.decode(&faults, options)
+		digest(&faults, "Repr-Digest", header)
+		wantProblem(faults.Err())
 	})
 }

@@ -70,9 +70,9 @@ func openForm(body io.Reader, parameters map[string]string) (*form, error) {
 			f.name, f.file = part.FileName(), fileOfForm{part, f}
 			return f, nil
 		case name != "options":
-			return nil, problem.Invalid(name, "unknown part: the form has the parts options and file, in this order")
+			return nil, problem.Invalid(name, "Unknown part: the form has the parts options and file, in this order.")
 		case f.options != nil:
-			return nil, problem.Invalid(name, "sent twice")
+			return nil, problem.Invalid(name, "Sent twice.")
 		}
 		if f.options, err = io.ReadAll(io.LimitReader(part, maxOptions+1)); err != nil {
 			return nil, formFault(err, "The form ends early.")
@@ -111,7 +111,7 @@ func (f *form) ends() error {
 	case err != nil:
 		return formFault(err, "The form ends early.")
 	}
-	return problem.Invalid(part.FormName(), "stands behind the file, which must be the last part")
+	return problem.Invalid(part.FormName(), "Stands behind the file, which must be the last part.")
 }
 
 func formFault(err error, sentence string) error {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -44,8 +45,8 @@ type indexOut struct {
 	Index projectdb.IndexObject `json:"index"`
 }
 
-func (h *handlers) createIndex(ctx context.Context, ws *Workspace, in *newIndexIn) (indexOut, error) {
-	x, err := ws.DB.CreateIndex(ctx, string(in.Table), in.Body.order())
+func (h *handlers) createIndex(ctx context.Context, ws *Workspace, in *newIndexIn, faults *problem.Faults) (indexOut, error) {
+	x, err := ws.DB.CreateIndex(ctx, faults, string(in.Table), in.Body.order())
 	return indexOut{x.Object()}, err
 }
 
@@ -59,7 +60,7 @@ type indexDeleted struct {
 	Name    string `json:"index_name"`
 }
 
-func (h *handlers) deleteIndex(ctx context.Context, ws *Workspace, in *indexRefIn) (indexDeleted, error) {
-	name, err := ws.DB.DropIndex(ctx, string(in.Table), in.Index)
+func (h *handlers) deleteIndex(ctx context.Context, ws *Workspace, in *indexRefIn, faults *problem.Faults) (indexDeleted, error) {
+	name, err := ws.DB.DropIndex(ctx, faults, string(in.Table), in.Index)
 	return indexDeleted{true, name}, err
 }

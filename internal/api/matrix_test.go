@@ -13,6 +13,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -109,11 +110,11 @@ func openMaze(t *testing.T) *maze {
 	}
 	defer ws.Close()
 	for _, name := range []string{"shown", "hidden"} {
-		table, err := ws.DB.CreateTable(t.Context(), projectdb.NewTable{Name: name, Columns: []projectdb.NewColumn{{Name: "name"}}})
+		table, err := ws.DB.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: name, Columns: []projectdb.NewColumn{{Name: "name"}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ws.DB.InsertRecord(t.Context(), name, []byte(`{"name":"Ada"}`), projectdb.InsertOptions{}); err != nil {
+		if _, err := ws.DB.InsertRecord(t.Context(), new(problem.Faults), name, []byte(`{"name":"Ada"}`), projectdb.InsertOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		m.tables[name] = table.ID
@@ -127,7 +128,7 @@ func openMaze(t *testing.T) *maze {
 func (m *maze) export(t *testing.T, table string) string {
 	t.Helper()
 	order := export.Order{Project: export.ProjectRef{ID: 1, Slug: "shop"}, Kind: export.TableExport, Table: table}
-	made, err := m.exports.Create(t.Context(), order)
+	made, err := m.exports.Create(t.Context(), new(problem.Faults), order)
 	if err == nil {
 		made, err = m.exports.Wait(t.Context(), 1, made.ID)
 	}
@@ -140,7 +141,7 @@ func (m *maze) export(t *testing.T, table string) string {
 // upload begins an upload and returns its id.
 func (m *maze) upload(t *testing.T) string {
 	t.Helper()
-	made, _, err := m.imports.Begin(t.Context(), imports.Order{Project: imports.ProjectRef{ID: 1, Slug: "shop"}, Kind: imports.TableImport, Size: 5, Resumable: true})
+	made, _, err := m.imports.Begin(t.Context(), new(problem.Faults), imports.Order{Project: imports.ProjectRef{ID: 1, Slug: "shop"}, Kind: imports.TableImport, Size: 5, Resumable: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +258,7 @@ func (m *maze) expired(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer ws.Close()
-	token, err := ws.MintTemporary(t.Context(), "short", time.Second)
+	token, err := ws.MintTemporary(t.Context(), new(problem.Faults), "short", time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

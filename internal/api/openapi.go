@@ -30,9 +30,9 @@ const (
 func withDocument(version string, list []*endpoint) []*endpoint {
 	var text []byte
 	list = append(slices.Clone(list), route("GET", "/openapi.json", "get-openapi", "Read this document", open(),
-		func(context.Context, *Workspace, *noInput) (*Download, error) {
+		plain(func(context.Context, *Workspace, *noInput) (*Download, error) {
 			return page("application/json", text), nil
-		}))
+		})))
 	text = describe(version, list)
 	return append(list, reference()...)
 }
@@ -310,7 +310,7 @@ func failureSchema() *huma.Schema {
 	for _, meaning := range problem.Codes {
 		codes = append(codes, meaning.Code)
 	}
-	text := &huma.Schema{Type: huma.TypeString}
+	text, most := &huma.Schema{Type: huma.TypeString}, problem.MaxDetails
 	return envelopeSchema(&huma.Schema{Type: "null"}, &huma.Schema{
 		Type: huma.TypeObject,
 		Properties: map[string]*huma.Schema{
@@ -320,7 +320,8 @@ func failureSchema() *huma.Schema {
 				Type:       huma.TypeObject,
 				Properties: map[string]*huma.Schema{"field": text, "message": text},
 				Required:   []string{"field", "message"},
-			}},
+			}, MaxItems: &most},
+			"more": {Type: huma.TypeBoolean, Enum: []any{true}, Description: "Sent when there are more faults than the details list."},
 		},
 		Required: []string{"code", "message"},
 	})

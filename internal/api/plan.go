@@ -14,7 +14,7 @@ import (
 // newPlan compiles the input type of an endpoint. It panics on types that the
 // decoder cannot read, when the server starts.
 func newPlan(registry huma.Registry, ep *endpoint) *plan {
-	p := &plan{registry: registry}
+	p := &plan{}
 	for _, f := range reflect.VisibleFields(ep.in) {
 		switch {
 		case f.Anonymous:
@@ -69,6 +69,7 @@ func newShape(registry huma.Registry, t reflect.Type, schema *huma.Schema) *shap
 		schema = registry.SchemaFromRef(schema.Ref)
 	}
 	s := &shape{kind: t.Kind(), schema: schema, own: ownOf(t)}
+	s.constrain()
 	switch {
 	case s.own == ownOptional:
 		value, _ := t.FieldByName("Value")
@@ -84,6 +85,29 @@ func newShape(registry huma.Registry, t reflect.Type, schema *huma.Schema) *shap
 		panic(fmt.Sprintf("inputs of type %s are not read: use string, int, int64, Flag, Optional or a type of its own", t))
 	}
 	return s
+}
+
+// maxElements bounds the arrays and maps of bodies that declare no bound of their
+// own: a project has no more tables.
+const maxElements = 20_000
+
+// constrain makes the constraints of the schema ready to be checked, and bounds
+// what has no bound. Constraints that are not checked must not be described.
+func (s *shape) constrain() {
+	for _, word := range s.schema.Enum {
+		s.choices = append(s.choices, word.(string))
+	}
+	bound := maxElements
+	switch {
+	case s.own != ownNot:
+	case s.kind == reflect.Slice && s.schema.MaxItems == nil:
+		s.schema.MaxItems = &bound
+	case s.kind == reflect.Map && s.schema.MaxProperties == nil:
+		s.schema.MaxProperties = &bound
+	}
+	if s.schema.MinLength != nil || s.schema.Pattern != "" || s.schema.MinProperties != nil {
+		panic(fmt.Sprintf("the decoder does not check all constraints of %+v", s.schema))
+	}
 }
 
 func ownOf(t reflect.Type) own {
@@ -116,6 +140,7 @@ func (s *shape) addFields(registry huma.Registry, t reflect.Type) {
 		s.fields = append(s.fields, made)
 		for _, n := range append([]string{name}, made.aliases...) {
 			s.byName[n] = made
+			s.names = append(s.names, n)
 		}
 	}
 }

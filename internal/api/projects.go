@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -37,11 +36,8 @@ type renameProjectIn struct {
 	}
 }
 
-func (h *handlers) renameProject(ctx context.Context, ws *Workspace, in *renameProjectIn) (projectOut, error) {
-	if strings.TrimSpace(in.Body.Name) == "" {
-		return projectOut{}, problem.Invalid("project_name", "must not be empty")
-	}
-	project, err := ws.Rename(ctx, in.Body.Name)
+func (h *handlers) renameProject(ctx context.Context, ws *Workspace, in *renameProjectIn, faults *problem.Faults) (projectOut, error) {
+	project, err := ws.Rename(ctx, faults, in.Body.Name)
 	return projectOut{project}, err
 }
 
@@ -56,9 +52,12 @@ type projectDeleted struct {
 	Slug    string `json:"project_slug"`
 }
 
-func (h *handlers) deleteProject(ctx context.Context, ws *Workspace, in *deleteProjectIn) (projectDeleted, error) {
+func (h *handlers) deleteProject(ctx context.Context, ws *Workspace, in *deleteProjectIn, faults *problem.Faults) (projectDeleted, error) {
 	if in.Body.Confirm != ws.Project.Slug {
-		return projectDeleted{}, problem.Invalid("confirm_project_slug", "must be exactly the slug of the project")
+		faults.Add("confirm_project_slug", "Must be exactly the slug of the project.")
+	}
+	if err := faults.Err(); err != nil {
+		return projectDeleted{}, err
 	}
 	return projectDeleted{true, ws.Project.Slug}, ws.Delete(ctx)
 }

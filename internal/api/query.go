@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
@@ -35,13 +36,18 @@ type queryOut struct {
 
 func (out queryOut) answeredRows() projectdb.Rows { return out.Rows.rows }
 
-func (h *handlers) query(ctx context.Context, ws *Workspace, in *queryIn) (out queryOut, err error) {
+func (h *handlers) query(ctx context.Context, ws *Workspace, in *queryIn, faults *problem.Faults) (out queryOut, err error) {
 	readable, err := readableTables(ctx, ws)
 	if err != nil {
 		return out, err
 	}
 	limit := min(max(in.Body.Limit, 1), maxQueryRows)
-	result, err := ws.DB.Query(ctx, projectdb.Query{SQL: in.Body.SQL, Params: in.Body.Params, Limit: limit, Readable: readable, Group: ws.Project.Root})
+	query := projectdb.Query{SQL: in.Body.SQL, Params: in.Body.Params, Limit: limit, Readable: readable, Group: ws.Project.Root}
+	if faults.Any() {
+		faults.Merge("", ws.DB.CheckQuery(ctx, query))
+		return out, faults.Err()
+	}
+	result, err := ws.DB.Query(ctx, query)
 	if err != nil {
 		return out, err
 	}

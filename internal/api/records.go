@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -47,12 +48,12 @@ type recordsOut struct {
 
 func (out recordsOut) answeredRows() projectdb.Rows { return out.Rows.rows }
 
-func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecordsIn) (out recordsOut, err error) {
+func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecordsIn, faults *problem.Faults) (out recordsOut, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
 	if err != nil {
 		return out, err
 	}
-	page, err := ws.DB.ListRecords(ctx, idOf(t), in.order())
+	page, err := ws.DB.ListRecords(ctx, faults, idOf(t), in.order())
 	if err != nil {
 		return out, err
 	}
@@ -64,14 +65,6 @@ func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecor
 		out.NextCursor = &page.NextCursor
 	}
 	return out, nil
-}
-
-// checkList finds what is wrong with the order of a list, by a list of one row.
-func (h *handlers) checkList(ctx context.Context, ws *Workspace, in *listRecordsIn) error {
-	one := *in
-	one.Limit, one.Count = 1, Flag{}
-	_, err := h.listRecords(ctx, ws, &one)
-	return err
 }
 
 type recordKeyIn struct {
@@ -92,18 +85,13 @@ type recordOut struct {
 
 func (out recordOut) answeredRows() projectdb.Rows { return out.Row.rows }
 
-func (h *handlers) getRecord(ctx context.Context, ws *Workspace, in *getRecordIn) (out recordOut, err error) {
+func (h *handlers) getRecord(ctx context.Context, ws *Workspace, in *getRecordIn, faults *problem.Faults) (out recordOut, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
 	if err != nil {
 		return out, err
 	}
-	rows, err := ws.DB.GetRecord(ctx, idOf(t), string(in.ID), in.Columns)
+	rows, err := ws.DB.GetRecord(ctx, faults, idOf(t), string(in.ID), in.Columns)
 	return recordOut{rows.Table, recordRow{rows, in.options()}}, err
-}
-
-func (h *handlers) checkGet(ctx context.Context, ws *Workspace, in *getRecordIn) error {
-	_, err := h.getRecord(ctx, ws, in)
-	return err
 }
 
 type insertRecordsIn struct {
@@ -129,7 +117,7 @@ func (out recordsInserted) answeredRows() projectdb.Rows {
 	return projectdb.Rows{}
 }
 
-func (h *handlers) insertRecords(ctx context.Context, ws *Workspace, in *insertRecordsIn) (out Answer[recordsInserted], err error) {
+func (h *handlers) insertRecords(ctx context.Context, ws *Workspace, in *insertRecordsIn, faults *problem.Faults) (out Answer[recordsInserted], err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
 	if err != nil {
 		return out, err
@@ -138,7 +126,7 @@ func (h *handlers) insertRecords(ctx context.Context, ws *Workspace, in *insertR
 	if in.Body.many {
 		insert = ws.DB.InsertRecords
 	}
-	done, err := insert(ctx, idOf(t), in.Body.data, in.Body.options)
+	done, err := insert(ctx, faults, idOf(t), in.Body.data, in.Body.options)
 	if err != nil {
 		return out, err
 	}
@@ -169,12 +157,12 @@ type updateRecordIn struct {
 	Body patchBody
 }
 
-func (h *handlers) updateRecord(ctx context.Context, ws *Workspace, in *updateRecordIn) (out recordOut, err error) {
+func (h *handlers) updateRecord(ctx context.Context, ws *Workspace, in *updateRecordIn, faults *problem.Faults) (out recordOut, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
 	if err != nil {
 		return out, err
 	}
-	rows, err := ws.DB.UpdateRecord(ctx, idOf(t), string(in.ID), in.Body.patch)
+	rows, err := ws.DB.UpdateRecord(ctx, faults, idOf(t), string(in.ID), in.Body.patch)
 	return recordOut{rows.Table, recordRow{rows: rows}}, err
 }
 
@@ -201,12 +189,12 @@ type recordsAffected struct {
 	Affected int64  `json:"affected_rows"`
 }
 
-func (h *handlers) updateRecords(ctx context.Context, ws *Workspace, in *updateRecordsIn) (out recordsAffected, err error) {
+func (h *handlers) updateRecords(ctx context.Context, ws *Workspace, in *updateRecordsIn, faults *problem.Faults) (out recordsAffected, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
 	if err != nil {
 		return out, err
 	}
-	out.Table, out.Affected, err = ws.DB.UpdateRecords(ctx, idOf(t), in.Body.Data.JSON(), in.Body.order())
+	out.Table, out.Affected, err = ws.DB.UpdateRecords(ctx, faults, idOf(t), in.Body.Data.JSON(), in.Body.order())
 	return out, err
 }
 
@@ -230,11 +218,11 @@ type deleteRecordsIn struct {
 	Body WhichRecords
 }
 
-func (h *handlers) deleteRecords(ctx context.Context, ws *Workspace, in *deleteRecordsIn) (out recordsAffected, err error) {
+func (h *handlers) deleteRecords(ctx context.Context, ws *Workspace, in *deleteRecordsIn, faults *problem.Faults) (out recordsAffected, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
 	if err != nil {
 		return out, err
 	}
-	out.Table, out.Affected, err = ws.DB.DeleteRecords(ctx, idOf(t), in.Body.order())
+	out.Table, out.Affected, err = ws.DB.DeleteRecords(ctx, faults, idOf(t), in.Body.order())
 	return out, err
 }

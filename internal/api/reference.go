@@ -20,9 +20,9 @@ const referencePolicy = "default-src 'none'; script-src 'self'; style-src 'self'
 // described themselves.
 func reference() []*endpoint {
 	list := []*endpoint{
-		route("GET", "/docs", "docs", "Show the reference", open(), referencePage("index.html", "text/html; charset=utf-8")),
-		route("GET", "/docs/reference.js", "docs-script", "Its script", open(), referencePage("reference.js", "text/javascript; charset=utf-8")),
-		route("GET", "/docs/reference.css", "docs-style", "Its style", open(), referencePage("reference.css", "text/css; charset=utf-8")),
+		route("GET", "/docs", "docs", "Show the reference", open(), plain(referencePage("index.html", "text/html; charset=utf-8"))),
+		route("GET", "/docs/reference.js", "docs-script", "Its script", open(), plain(referencePage("reference.js", "text/javascript; charset=utf-8"))),
+		route("GET", "/docs/reference.css", "docs-style", "Its style", open(), plain(referencePage("reference.css", "text/css; charset=utf-8"))),
 	}
 	for _, ep := range list {
 		ep.plan = newPlan(newSchemas(), ep)

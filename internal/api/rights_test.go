@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
@@ -24,7 +25,7 @@ func openOffice(t *testing.T) (*fixture, *house) {
 		{Name: "notes", Columns: []projectdb.NewColumn{{Name: "email", Unique: true}, {Name: "secret", Default: []byte(`"hush"`)}}},
 		{Name: "other", Columns: []projectdb.NewColumn{{Name: "v"}}},
 	} {
-		if _, err := ws.DB.CreateTable(t.Context(), table); err != nil {
+		if _, err := ws.DB.CreateTable(t.Context(), new(problem.Faults), table); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -54,7 +55,7 @@ func (n newColumn) order() projectdb.NewColumn {
 type NewTable struct {
 	Name        string           `json:"table_name"`
 	DisplayName Optional[string] `json:"display_name,omitzero"`
-	Columns     []newColumn      `json:"columns,omitzero" doc:"Without a primary key among them, the table gets a first column id."`
+	Columns     []newColumn      `json:"columns,omitzero" maxItems:"2000" doc:"Without a primary key among them, the table gets a first column id."`
 }
 
 func (n NewTable) order() projectdb.NewTable {
@@ -75,16 +76,12 @@ type TableWithColumns struct {
 	Columns []projectdb.ColumnObject `json:"columns"`
 }
 
-func (h *handlers) createTable(ctx context.Context, ws *Workspace, in *newTableIn) (out TableWithColumns, err error) {
-	t, err := ws.DB.CreateTable(ctx, in.Body.order())
+func (h *handlers) createTable(ctx context.Context, ws *Workspace, in *newTableIn, faults *problem.Faults) (out TableWithColumns, err error) {
+	t, err := ws.DB.CreateTable(ctx, faults, in.Body.order())
 	if err != nil {
 		return out, err
 	}
 	return TableWithColumns{t.Object(), t.ColumnObjects()}, nil
-}
-
-func checkTable(_ context.Context, _ *Workspace, in *newTableIn) error {
-	return in.Body.order().Check()
 }
 
 type tableRefIn struct {
@@ -111,12 +108,12 @@ type tableObjectOut struct {
 	Table projectdb.TableObject `json:"table"`
 }
 
-func (h *handlers) updateTable(ctx context.Context, ws *Workspace, in *updateTableIn) (out tableObjectOut, err error) {
+func (h *handlers) updateTable(ctx context.Context, ws *Workspace, in *updateTableIn, faults *problem.Faults) (out tableObjectOut, err error) {
 	patch := projectdb.TablePatch{NewName: in.Body.NewName.Ptr()}
 	if name := in.Body.DisplayName.Ptr(); in.Body.DisplayName.Sent {
 		patch.DisplayName = &name
 	}
-	t, err := ws.DB.UpdateTable(ctx, string(in.Table), patch)
+	t, err := ws.DB.UpdateTable(ctx, faults, string(in.Table), patch)
 	if err != nil {
 		return out, err
 	}

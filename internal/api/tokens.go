@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -41,7 +42,7 @@ type mintedTokenOut struct {
 	Token registry.MintedToken `json:"token"`
 }
 
-func (h *handlers) mintToken(ctx context.Context, ws *Workspace, in *mintTokenIn) (mintedTokenOut, error) {
+func (h *handlers) mintToken(ctx context.Context, ws *Workspace, in *mintTokenIn, faults *problem.Faults) (mintedTokenOut, error) {
 	b := in.Body
 	request := registry.TokenRequest{
 		Name: b.Name, Scopes: b.Scopes, ProjectUsername: b.Username,
@@ -50,7 +51,7 @@ func (h *handlers) mintToken(ctx context.Context, ws *Workspace, in *mintTokenIn
 	if !b.ExpiresAt.IsZero() {
 		request.ExpiresAt = &b.ExpiresAt
 	}
-	token, err := ws.Mint(ctx, request)
+	token, err := ws.Mint(ctx, faults, request)
 	return mintedTokenOut{token}, err
 }
 
@@ -82,7 +83,7 @@ type testTokenOut struct {
 }
 
 // testTokenAccess mints a token and reads with it as its holder would.
-func (h *handlers) testTokenAccess(ctx context.Context, ws *Workspace, in *testTokenIn) (testTokenOut, error) {
+func (h *handlers) testTokenAccess(ctx context.Context, ws *Workspace, in *testTokenIn, faults *problem.Faults) (testTokenOut, error) {
 	out := testTokenOut{Test: tokenTest{Project: ws.Project.Slug}}
 	ref := in.Body.Table.Ptr()
 	if ref != nil {
@@ -90,7 +91,7 @@ func (h *handlers) testTokenAccess(ctx context.Context, ws *Workspace, in *testT
 			return out, err
 		}
 	}
-	minted, err := ws.MintTemporary(ctx, in.Body.Name, testTokenLife)
+	minted, err := ws.MintTemporary(ctx, faults, in.Body.Name, testTokenLife)
 	if err != nil {
 		return out, err
 	}
@@ -112,7 +113,7 @@ func (h *handlers) readSample(ctx context.Context, slug, secret string, ref Ref)
 	if err != nil {
 		return nil, nil, err
 	}
-	page, err := ws.DB.ListRecords(ctx, idOf(t), projectdb.ListOptions{Selection: projectdb.Selection{Limit: 1}})
+	page, err := ws.DB.ListRecords(ctx, new(problem.Faults), idOf(t), projectdb.ListOptions{Selection: projectdb.Selection{Limit: 1}})
 	if err != nil || page.Len() == 0 {
 		return &t.Name, nil, err
 	}

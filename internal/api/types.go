@@ -117,7 +117,7 @@ type Key string
 func (k *Key) UnmarshalText(raw []byte) error {
 	text, err := url.PathUnescape(string(raw))
 	if err != nil || !utf8.ValidString(text) {
-		return errors.New("not well formed: it must be percent-encoded UTF-8")
+		return problem.Invalid("", notEncoded)
 	}
 	*k = Key(raw)
 	return nil
@@ -145,7 +145,7 @@ type Value jsontext.Value
 func (v *Value) UnmarshalJSON(raw []byte) error {
 	switch jsontext.Value(raw).Kind() {
 	case jsontext.KindBeginObject, jsontext.KindBeginArray:
-		return errors.New("expected a string, number, boolean or null")
+		return errors.New(problem.Expected("a string, number, boolean or null"))
 	}
 	*v = append(Value(nil), raw...)
 	return nil
@@ -172,7 +172,7 @@ type NamedValue struct {
 func (v *Values) UnmarshalJSON(raw []byte) error {
 	*v = nil
 	if jsontext.Value(raw).Kind() != jsontext.KindBeginObject {
-		return errors.New("expected an object")
+		return errors.New(problem.Expected("an object"))
 	}
 	var faults problem.Faults
 	err := eachMember(raw, func(name string, value jsontext.Value) {
@@ -242,14 +242,14 @@ func (f *Filters) UnmarshalJSON(raw []byte) error {
 		*f = append(Filters(nil), raw...)
 		return nil
 	}
-	return errors.New("expected an object or an array of conditions")
+	return errors.New(problem.Expected("an object or an array of conditions"))
 }
 
 // UnmarshalText reads the JSON of a query parameter.
 func (f *Filters) UnmarshalText(text []byte) error {
 	var depth nesting
 	if !jsontext.Value(text).IsValid() || depth.scan(text) > maxDepth {
-		return errors.New("expected JSON: an object or an array of conditions")
+		return errors.New(problem.Expected("JSON: an object or an array of conditions"))
 	}
 	return f.UnmarshalJSON([]byte(strings.TrimSpace(string(text))))
 }

@@ -58,7 +58,7 @@ func (c *call) speaksTus() error {
 	if !c.ep.uploads || version == "" || version == tusVersion || c.r.Method == http.MethodOptions {
 		return nil
 	}
-	return &otherStatus{problem.Invalid(tusHeader, "must be %s", tusVersion), http.StatusPreconditionFailed}
+	return &otherStatus{problem.Invalid(tusHeader, "Must be %s.", tusVersion), http.StatusPreconditionFailed}
 }
 
 // showTus tells what of the protocol is spoken.
@@ -77,23 +77,21 @@ type sending struct {
 }
 
 // open finds out in what form the file comes.
-func (in *sendIn) open(limit int64) (s *sending, err error) {
+func (in *sendIn) open(faults *problem.Faults, limit int64) (s *sending, err error) {
 	s = &sending{options: []byte(in.Options)}
 	media, parameters := in.Body.Type()
 	switch {
 	case in.Resumable != "":
-		err = s.begin(in)
+		err = s.begin(faults, in)
 	case media == "multipart/form-data":
 		err = s.openForm(in, parameters, limit)
 	default:
 		s.order.FileName, s.order.Size = fileName(in.FileName), in.Body.Size()
 		s.file, err = in.Body.Open(limit)
 	}
-	if err == nil {
-		s.order.SHA256, err = digest("Repr-Digest", in.ReprDigest)
-	}
-	if err == nil && (!utf8.ValidString(s.order.FileName) || len(s.order.FileName) > 1000) {
-		err = problem.Invalid("X-File-Name", "must be UTF-8 of at most 1000 bytes")
+	s.order.SHA256 = digest(faults, "Repr-Digest", in.ReprDigest)
+	if !utf8.ValidString(s.order.FileName) || len(s.order.FileName) > 1000 {
+		faults.Add("X-File-Name", "Must be UTF-8 of at most 1000 bytes.")
 	}
 	return s, err
 }
@@ -125,37 +123,34 @@ func (s *sending) openForm(in *sendIn, parameters map[string]string, limit int64
 }
 
 // begin reads what an upload in parts begins with.
-func (s *sending) begin(in *sendIn) (err error) {
+func (s *sending) begin(faults *problem.Faults, in *sendIn) error {
 	s.order.Resumable, s.order.Metadata = true, in.Metadata
+	s.order.FileName, s.options = readMetadata(faults, in.Metadata)
 	switch {
 	case in.Deferred == "":
-		s.order.Size, err = sizeOf("Upload-Length", in.Length)
+		s.order.Size = sizeOf(faults, "Upload-Length", in.Length)
 	case in.Deferred != "1":
-		err = &otherStatus{problem.Invalid("Upload-Defer-Length", "must be 1"), http.StatusBadRequest}
+		return &otherStatus{problem.Invalid("Upload-Defer-Length", "Must be 1."), http.StatusBadRequest}
 	case in.Length != "":
-		err = problem.Invalid("Upload-Defer-Length", "sent with Upload-Length")
+		faults.Add("Upload-Defer-Length", "Sent with Upload-Length.")
 	default:
 		s.order.Size = -1
 	}
-	if err != nil {
-		return err
-	}
-	s.order.FileName, s.options, err = readMetadata(in.Metadata)
-	return err
+	return nil
 }
 
 // readMetadata reads the header Upload-Metadata. What else clients tell of a
 // file is passed over.
-func readMetadata(header string) (name string, options []byte, err error) {
+func readMetadata(faults *problem.Faults, header string) (name string, options []byte) {
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(header, ",") {
 		key, text, _ := strings.Cut(strings.TrimSpace(pair), " ")
 		value, err := base64Of(strings.TrimSpace(text))
 		switch {
 		case err != nil:
-			return "", nil, problem.Invalid("Upload-Metadata", "the value of %q is not base64", key)
+			faults.Add("Upload-Metadata", "The value of %q is not base64.", key)
 		case seen[key]:
-			return "", nil, problem.Invalid("Upload-Metadata", "%q is sent twice", key)
+			faults.Add("Upload-Metadata", "%q is sent twice.", key)
 		}
 		switch seen[key] = true; key {
 		case "filename":
@@ -164,7 +159,7 @@ func readMetadata(header string) (name string, options []byte, err error) {
 			options = value
 		}
 	}
-	return name, options, nil
+	return name, options
 }
 
 // withoutOptions returns the header Upload-Metadata without the options.
@@ -186,12 +181,13 @@ type otherStatus struct {
 func (e *otherStatus) Error() string { return e.problem.Error() }
 func (e *otherStatus) Unwrap() error { return e.problem }
 
-func sizeOf(header, text string) (int64, error) {
+func sizeOf(faults *problem.Faults, header, text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		return 0, problem.Invalid(header, "expected a number of bytes")
+		faults.WrongType(header, "a number of bytes")
+		return 0
 	}
-	return n, nil
+	return n
 }
 
 func base64Of(text string) ([]byte, error) { return base64.StdEncoding.DecodeString(text) }
@@ -239,29 +235,23 @@ type continueUploadIn struct {
 	Body          Incoming
 }
 
-func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *continueUploadIn) (*NoContent, error) {
+func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *continueUploadIn, faults *problem.Faults) (*NoContent, error) {
 	if media, _ := in.Body.Type(); media != partType {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "A part of an upload is sent with Content-Type: %s.", partType)
 	}
-	part := imports.Part{}
-	var err error
-	if part.Offset, err = sizeOf("Upload-Offset", in.Offset); err != nil {
-		return nil, err
-	}
+	part := imports.Part{Offset: sizeOf(faults, "Upload-Offset", in.Offset), SHA256: digest(faults, "Content-Digest", in.ContentDigest)}
 	if in.Length != "" {
-		size, err := sizeOf("Upload-Length", in.Length)
-		if err != nil {
-			return nil, err
-		}
+		size := sizeOf(faults, "Upload-Length", in.Length)
 		part.Size = &size
-	}
-	if part.SHA256, err = digest("Content-Digest", in.ContentDigest); err != nil {
-		return nil, err
 	}
 	if _, err := h.importOf(ctx, ws, in.ID); err != nil {
 		return nil, err
 	}
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
 	ws.Close() // an upload takes long, and keeps no project from being deleted
+	var err error
 	if part.Body, err = in.Body.Open(h.imports.MaxBytes()); err != nil {
 		return nil, err
 	}

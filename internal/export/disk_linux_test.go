@@ -57,7 +57,7 @@ func TestBookOnAFullDisk(t *testing.T) {
 	m := f.create(Order{Kind: SchemaExport})
 	filler := filepath.Join(disk, "filler")
 	testkit.FillDisk(t, filler)
-	if _, err := f.Create(background, Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
+	if _, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("creation on a full disk gives %v", err)
 	}
 	f.Start()

@@ -15,7 +15,8 @@ const maxFileName = 400
 func (m *Manifest) Disposition() string {
 	exact := m.DownloadName
 	if asked := m.Options.FileName; asked != "" {
-		f := findFormat(nil, m.Kind, m.Format).compressed(m.Options.Compression)
+		f, _ := formatOf(m.Kind, m.Format)
+		f = f.compressed(m.Options.Compression)
 		exact = f.trimExt(asked) + "." + f.ext
 	}
 	return ContentDisposition(m.DownloadName, exact)

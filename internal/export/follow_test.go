@@ -117,11 +117,11 @@ func TestNoSpace(t *testing.T) {
 	}
 	f.wait(f.create(Order{Kind: DatabaseExport})) // a ZIP file is smaller
 	free = 1 << 20
-	if _, err := f.Create(background, Order{Project: shop, Kind: SchemaExport}); err != nil {
+	if _, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport}); err != nil {
 		t.Errorf("at the reserve: %v", err)
 	}
 	free--
-	if _, err := f.Create(background, Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
+	if _, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("below the reserve: %v", err)
 	}
 }
@@ -132,7 +132,7 @@ func TestDryRun(t *testing.T) {
 	dry := func(o Order) Preflight {
 		t.Helper()
 		o.Project = shop
-		p, err := f.DryRun(background, o)
+		p, err := f.DryRun(background, new(problem.Faults), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("exports are %v, %v", list, err)
 	}
 	long := []byte(`{"id":1000,"t":"` + strings.Repeat("x", 40_000) + `"}`)
-	if _, err := db.InsertRecord(background, "hard", long, projectdb.InsertOptions{}); err != nil {
+	if _, err := db.InsertRecord(background, new(problem.Faults), "hard", long, projectdb.InsertOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	p = dry(Order{Kind: TableExport, Table: "hard", Format: "xlsx", Selection: projectdb.Selection{Columns: []string{"t"}}})
@@ -208,7 +208,7 @@ func TestDryRunWarnsOfWhatIsReplaced(t *testing.T) {
 		"parquet": {"any_type", "invalid_utf8"},
 	} {
 		order := Order{Project: shop, Kind: TableExport, Table: "hard", Format: name}
-		p, err := f.DryRun(background, order)
+		p, err := f.DryRun(background, new(problem.Faults), order)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestEstimateIsNearTheTruth(t *testing.T) {
 	f.Start()
 	for _, order := range []Order{{Kind: TableExport, Table: "big"}, {Kind: DatabaseExport, Format: "json"}, {Kind: DatabaseExport, Format: "sqlite"}, {Kind: DatabaseExport, Format: "sql"}} {
 		order.Project = shop
-		p, err := f.DryRun(background, order)
+		p, err := f.DryRun(background, new(problem.Faults), order)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,20 +56,32 @@ var formats = [...]fileFormat{
 }
 
 // findFormat returns the format of a kind with the given name, or the default
-// for "". One that does not exist is noted as a fault.
+// for "". One that does not exist is noted as a fault; what goes with it cannot
+// be judged then.
 func findFormat(faults *problem.Faults, kind Kind, name string) fileFormat {
-	var names []string
+	f, names := formatOf(kind, name)
+	if f.name == "" {
+		faults.WrongChoice("format", names)
+	}
+	if faults.Has("format") {
+		return fileFormat{}
+	}
+	return f
+}
+
+// formatOf returns the format of a kind with the given name, or the default for
+// "". There is none with another name than those returned.
+func formatOf(kind Kind, name string) (found fileFormat, names []string) {
 	for _, f := range formats {
 		if f.kind != kind {
 			continue
 		}
-		if f.name == name || name == "" {
-			return f
+		if found.name == "" && (f.name == name || name == "") {
+			found = f
 		}
 		names = append(names, f.name)
 	}
-	faults.Add("format", "The format must be one of %s.", strings.Join(names, ", "))
-	return fileFormat{}
+	return found, names
 }
 
 // downloadName returns the name under which a file is offered: the one asked

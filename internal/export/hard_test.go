@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -153,7 +154,7 @@ func TestXLSXRefusesALongText(t *testing.T) {
 	db := f.project(shop.ID, small)
 	long := strings.Repeat("x", format.XLSXText+1)
 	row := []byte(`{"email":"long","note":"` + long + `"}`)
-	if _, err := db.InsertRecord(background, "contacts", row, projectdb.InsertOptions{}); err != nil {
+	if _, err := db.InsertRecord(background, new(problem.Faults), "contacts", row, projectdb.InsertOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	f.Start()

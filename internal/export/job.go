@@ -81,7 +81,8 @@ func (e *Exports) fill(j *job, a *artifact) (err error) {
 	if m.Kind == QueryExport {
 		return e.writeQuery(j, a)
 	}
-	l := layout{format: findFormat(nil, m.Kind, m.Format), work: work, project: m.Project}
+	f, _ := formatOf(m.Kind, m.Format)
+	l := layout{format: f, work: work, project: m.Project}
 	w, err := compressor(work.Compress, a)
 	if err != nil {
 		return err

@@ -145,7 +145,7 @@ func small(db *projectdb.DB) error {
 	}}
 	companies := projectdb.NewTable{Name: "companies", Columns: []projectdb.NewColumn{{Name: "name"}}}
 	for _, table := range []projectdb.NewTable{contacts, companies} {
-		if _, err := db.CreateTable(ctx, table); err != nil {
+		if _, err := db.CreateTable(ctx, new(problem.Faults), table); err != nil {
 			return err
 		}
 	}
@@ -155,7 +155,7 @@ func small(db *projectdb.DB) error {
 			{"email":"😀","age":-9223372036854775808,"score":1e300,"note":null}]`,
 		"companies": `[{"name":"Acme"},{"name":null}]`,
 	} {
-		if _, err := db.InsertRecords(ctx, table, jsontext.Value(rows), projectdb.InsertOptions{}); err != nil {
+		if _, err := db.InsertRecords(ctx, new(problem.Faults), table, jsontext.Value(rows), projectdb.InsertOptions{}); err != nil {
 			return err
 		}
 	}
@@ -198,7 +198,7 @@ func (f *fixture) create(o Order) Manifest {
 	if o.Project.ID == 0 {
 		o.Project = shop
 	}
-	m, err := f.Create(context.Background(), o)
+	m, err := f.Create(context.Background(), new(problem.Faults), o)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -359,7 +359,7 @@ func exportForever(folder string) {
 	}
 	for i := 0; ; i++ {
 		kind := []Kind{TableExport, DatabaseExport, SchemaExport}[i%3]
-		m, err := e.Create(context.Background(), Order{Project: shop, Kind: kind, Table: "big"})
+		m, err := e.Create(context.Background(), new(problem.Faults), Order{Project: shop, Kind: kind, Table: "big"})
 		if err != nil {
 			panic(err)
 		}
@@ -393,7 +393,7 @@ func exportAndDie(config Config, more string) {
 	}
 	for range n {
 		for _, project := range []ProjectRef{shop, {2, "p2"}} {
-			if _, err := e.Create(context.Background(), Order{Project: project, Kind: TableExport, Table: "big"}); err != nil {
+			if _, err := e.Create(context.Background(), new(problem.Faults), Order{Project: project, Kind: TableExport, Table: "big"}); err != nil {
 				panic(err)
 			}
 		}

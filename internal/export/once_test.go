@@ -48,7 +48,7 @@ func TestOrderIsRecalled(t *testing.T) {
 	theirs, further, changed := mine, mine, mine
 	theirs.TokenID, further.Key, changed.Request = 2, "l", [32]byte{2}
 	order := Order{Project: shop, Kind: TableExport, Table: "none", Receipt: &mine}
-	if _, err := f.Create(background, order); codeOf(err) != problem.CodeNotFound || f.receipts() != 0 {
+	if _, err := f.Create(background, new(problem.Faults), order); codeOf(err) != problem.CodeNotFound || f.receipts() != 0 {
 		t.Errorf("an order that is refused: %v, %d receipts", err, f.receipts())
 	}
 	order.Table = "contacts"
@@ -106,7 +106,7 @@ func TestReceiptIsKeptOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			_, err := f.Create(background, Order{Project: shop, Kind: SchemaExport, Receipt: &r})
+			_, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport, Receipt: &r})
 			switch {
 			case err == nil:
 				made.Add(1)

@@ -111,7 +111,7 @@ func (r *record) orderCompression(faults *problem.Faults, name string, f fileFor
 		return
 	case "gzip", "zstd":
 	default:
-		faults.Add("compression", "The compression must be none, gzip or zstd.")
+		faults.WrongChoice("compression", []string{"none", "gzip", "zstd"})
 		return
 	}
 	if f.isZIP() || f.name == "xlsx" || f.name == "parquet" {

@@ -124,7 +124,7 @@ func TestOptionFaults(t *testing.T) {
 		if test.order.Kind == "" {
 			test.order.Kind, test.order.Table = TableExport, "contacts"
 		}
-		_, err := f.Create(background, test.order)
+		_, err := f.Create(background, new(problem.Faults), test.order)
 		var got []string
 		if err != nil {
 			for _, d := range problem.From(err).Details {

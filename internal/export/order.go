@@ -99,10 +99,10 @@ func (w *work) dialect(tableID int64) format.Dialect {
 }
 
 // Create checks the order and stores it as a pending job. Every fault of the
-// order is told at once, under the names of the request body. The unknown table
-// of a table export is not_found.
-func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
-	r, err := e.check(ctx, o)
+// order is told at once, under the names of the request body, beside those that
+// the caller has found. The unknown table of a table export is not_found.
+func (e *Exports) Create(ctx context.Context, faults *problem.Faults, o Order) (Manifest, error) {
+	r, err := e.check(ctx, faults, o)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -121,7 +121,7 @@ func (e *Exports) Create(ctx context.Context, o Order) (Manifest, error) {
 }
 
 // check makes the order into the record of a pending export.
-func (e *Exports) check(ctx context.Context, o Order) (*record, error) {
+func (e *Exports) check(ctx context.Context, faults *problem.Faults, o Order) (*record, error) {
 	db, release, err := e.projects.Lease(ctx, o.Project.ID)
 	if err != nil {
 		return nil, err
@@ -131,14 +131,13 @@ func (e *Exports) check(ctx context.Context, o Order) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.accept(o, tables, func(r *record) error { return db.CheckQuery(ctx, e.query(r)) })
+	return e.accept(faults, o, tables, func(r *record) error { return db.CheckQuery(ctx, e.query(r)) })
 }
 
-func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*record) error) (*record, error) {
-	var faults problem.Faults
-	f := findFormat(&faults, o.Kind, o.Format)
-	r := &record{projectID: o.Project.ID, root: cmp.Or(o.Root, o.Project.ID), life: e.life(&faults, o.ExpiresIn)}
-	r.orderOptions(&faults, o, f)
+func (e *Exports) accept(faults *problem.Faults, o Order, tables []projectdb.Table, checkQuery func(*record) error) (*record, error) {
+	f := findFormat(faults, o.Kind, o.Format)
+	r := &record{projectID: o.Project.ID, root: cmp.Or(o.Root, o.Project.ID), life: e.life(faults, o.ExpiresIn)}
+	r.orderOptions(faults, o, f)
 	if len(o.FileName) > maxFileName {
 		faults.Add("file_name", "The name must have at most %d bytes, and it has %d.", maxFileName, len(o.FileName))
 	}
@@ -148,13 +147,13 @@ func (e *Exports) accept(o Order, tables []projectdb.Table, checkQuery func(*rec
 	var err error
 	switch o.Kind {
 	case TableExport:
-		base, err = r.orderTable(&faults, o, tables)
+		base, err = r.orderTable(faults, o, tables)
 	case DatabaseExport:
 		base = o.Project.Slug + "_database_export"
-		r.orderDatabase(&faults, o, f, tables)
+		r.orderDatabase(faults, o, f, tables)
 	case QueryExport:
 		base = o.Project.Slug + "_query_export"
-		err = r.orderQuery(&faults, o, checkQuery)
+		err = r.orderQuery(faults, o, checkQuery)
 	}
 	if err == nil {
 		err = faults.Err()
@@ -196,7 +195,7 @@ func (e *Exports) life(faults *problem.Faults, seconds *int64) time.Duration {
 		return e.config.DefaultLife
 	}
 	if most := int64(e.config.MaxLife / time.Second); *seconds < 1 || *seconds > most {
-		faults.Add("expires_in", "The seconds must be from 1 to %d.", most)
+		faults.Add("expires_in", "Must be from 1 to %d.", most)
 		return 0
 	}
 	return time.Duration(*seconds) * time.Second
@@ -216,12 +215,12 @@ func (r *record) orderTable(faults *problem.Faults, o Order, tables []projectdb.
 
 // choose notes what is wanted of a table.
 func (r *record) choose(faults *problem.Faults, t *projectdb.Table, s projectdb.Selection, prefix string) {
-	faults.Merge("", s.Check(t, prefix))
+	s.Check(faults, t, prefix)
 	if s.Limit < 0 {
-		faults.Add(prefix+"limit", "The limit must not be negative.")
+		faults.Add(prefix+"limit", "Must be at least 0.")
 	}
 	if s.Offset < 0 {
-		faults.Add(prefix+"offset", "The offset must not be negative.")
+		faults.Add(prefix+"offset", "Must be at least 0.")
 	}
 	r.work.setSelection(t.ID, s)
 }
@@ -241,11 +240,14 @@ func (r *record) orderDatabase(faults *problem.Faults, o Order, f fileFormat, ta
 		}
 	}
 	for _, ref := range slices.Sorted(maps.Keys(o.TableOptions)) {
+		if faults.Full() {
+			return
+		}
 		field := "table_options." + ref
 		t, err := projectdb.FindTable(tables, ref)
 		switch {
 		case err != nil:
-			faults.Add(field, "There is no table %q.", ref)
+			unknownTable(faults, field, ref, tables)
 		case !r.work.wants(t.ID):
 			faults.Add(field, "The table is not part of the export.")
 		case r.work.chose(t.ID):
@@ -275,14 +277,28 @@ func (r *record) orderPart(faults *problem.Faults, t *projectdb.Table, o TableOp
 // lookUp returns the ids and names of the tables that refs mean, once each.
 func lookUp(faults *problem.Faults, field string, refs []string, tables []projectdb.Table) (ids []int64, names []string) {
 	for i, ref := range refs {
+		if faults.Full() {
+			break
+		}
 		t, err := projectdb.FindTable(tables, ref)
 		if err != nil {
-			faults.Add(field+"["+strconv.Itoa(i)+"]", "There is no table %q.", ref)
+			unknownTable(faults, field+"["+strconv.Itoa(i)+"]", ref, tables)
 		} else if !slices.Contains(ids, t.ID) {
 			ids, names = append(ids, t.ID), append(names, t.Name)
 		}
 	}
 	return ids, names
+}
+
+func unknownTable(faults *problem.Faults, field, ref string, tables []projectdb.Table) {
+	if faults.Full() || faults.Has(field) {
+		return // the names need not be listed
+	}
+	names := make([]string, len(tables))
+	for i := range tables {
+		names[i] = tables[i].Name
+	}
+	faults.Unknown(field, "table", ref, "", names)
 }
 
 // wants reports whether the table belongs to the work.

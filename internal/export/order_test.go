@@ -38,7 +38,7 @@ func TestCreateTellsEveryFaultAtOnce(t *testing.T) {
 		{"schema", Order{Kind: SchemaExport, Format: "xml"}, []string{"format"}},
 	} {
 		test.order.Project = shop
-		_, err := f.Create(context.Background(), test.order)
+		_, err := f.Create(context.Background(), new(problem.Faults), test.order)
 		var got []string
 		for _, d := range problem.From(err).Details {
 			got = append(got, d.Field)
@@ -55,7 +55,7 @@ func TestCreateTellsEveryFaultAtOnce(t *testing.T) {
 func TestCreateOfAnUnknownTable(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
-	if _, err := f.Create(context.Background(), Order{Project: shop, Kind: TableExport, Table: "none", Format: "x"}); codeOf(err) != problem.CodeNotFound {
+	if _, err := f.Create(context.Background(), new(problem.Faults), Order{Project: shop, Kind: TableExport, Table: "none", Format: "x"}); codeOf(err) != problem.CodeNotFound {
 		t.Errorf("got %v, want not_found", err)
 	}
 }

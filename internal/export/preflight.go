@@ -53,13 +53,14 @@ const (
 
 // DryRun checks an order as Create does, and tells what it would become. Nothing
 // is written.
-func (e *Exports) DryRun(ctx context.Context, o Order) (Preflight, error) {
-	r, err := e.check(ctx, o)
+func (e *Exports) DryRun(ctx context.Context, faults *problem.Faults, o Order) (Preflight, error) {
+	r, err := e.check(ctx, faults, o)
 	if err != nil {
 		return Preflight{}, err
 	}
 	p := Preflight{Tables: []TablePreflight{}, Warnings: []Warning{}}
-	l := layout{format: findFormat(nil, o.Kind, r.manifest.Format), work: &r.work, project: o.Project.Slug, at: e.now()}
+	f, _ := formatOf(o.Kind, r.manifest.Format)
+	l := layout{format: f, work: &r.work, project: o.Project.Slug, at: e.now()}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if o.Kind == QueryExport {

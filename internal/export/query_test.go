@@ -82,7 +82,7 @@ func TestQueryExportIsRefused(t *testing.T) {
 		{Order{SQL: ""}, problem.CodeValidationFailed, "sql"},
 	} {
 		test.order.Kind, test.order.Project = QueryExport, shop
-		_, err := f.Create(background, test.order)
+		_, err := f.Create(background, new(problem.Faults), test.order)
 		var fields []string
 		if err != nil {
 			for _, d := range problem.From(err).Details {

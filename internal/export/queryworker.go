@@ -49,7 +49,8 @@ type queryExport struct {
 
 func exportQuery(ctx context.Context, s *worker.Session, order queryOrder) (made queryMade, err error) {
 	x := &queryExport{session: s, job: &job{ctx: ctx}, artifact: inheritArtifact(s.Files[0], order.MD5)}
-	l := layout{format: findFormat(nil, QueryExport, order.Format), work: &order.Work, project: order.Project}
+	f, _ := formatOf(QueryExport, order.Format)
+	l := layout{format: f, work: &order.Work, project: order.Project}
 	w, err := compressor(order.Work.Compress, x.artifact)
 	if err != nil {
 		return made, err
@@ -140,7 +141,8 @@ type queryTried struct {
 }
 
 func tryQuery(ctx context.Context, s *worker.Session, order queryOrder) (queryTried, error) {
-	l := layout{format: findFormat(nil, QueryExport, order.Format), work: &order.Work, project: order.Project, at: order.At}
+	f, _ := formatOf(QueryExport, order.Format)
+	l := layout{format: f, work: &order.Work, project: order.Project, at: order.At}
 	var p Preflight
 	err := projectdb.ScanQuery(ctx, s, order.Query, func(_ int64, scan *projectdb.Scan) error {
 		return p.look(l, tableRef{name: queryTable}, nil, scan, time.Now().Add(checkTime/2))

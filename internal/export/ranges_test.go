@@ -190,7 +190,7 @@ func TestRangesFindRowsFarApart(t *testing.T) {
 func TestRangesAreRefusedForOtherOrders(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	db := f.project(shop.ID, func(db *projectdb.DB) error {
-		if _, err := db.CreateTable(background, projectdb.NewTable{Name: "keyed", Columns: []projectdb.NewColumn{{Name: "code", Primary: true}}}); err != nil {
+		if _, err := db.CreateTable(background, new(problem.Faults), projectdb.NewTable{Name: "keyed", Columns: []projectdb.NewColumn{{Name: "code", Primary: true}}}); err != nil {
 			return err
 		}
 		return small(db)

@@ -43,7 +43,7 @@ func TestExportHoldsOneSnapshotWhileOthersWrite(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := db.InsertRecord(background, "big", jsontext.Value(`{"text":"new"}`), projectdb.InsertOptions{}); err != nil {
+				if _, err := db.InsertRecord(background, new(problem.Faults), "big", jsontext.Value(`{"text":"new"}`), projectdb.InsertOptions{}); err != nil {
 					t.Error(err)
 					return
 				}
@@ -311,7 +311,7 @@ func TestDamageBehindTheCount(t *testing.T) {
 			t.Errorf("%s as %s is %s: %v, files %q", format.kind, format.name, m.Status, err, f.files())
 		}
 	}
-	if p, err := f.DryRun(background, Order{Project: shop, Kind: TableExport, Table: "hard", Selection: projectdb.Selection{Columns: []string{"id"}}}); err != nil || *p.RowCount != 200 {
+	if p, err := f.DryRun(background, new(problem.Faults), Order{Project: shop, Kind: TableExport, Table: "hard", Selection: projectdb.Selection{Columns: []string{"id"}}}); err != nil || *p.RowCount != 200 {
 		t.Errorf("the rows cannot be counted: %v", err)
 	}
 }
@@ -388,14 +388,14 @@ func TestPendingExportsAreBounded(t *testing.T) {
 	f.project(shop.ID, small)
 	first := f.create(Order{Kind: SchemaExport})
 	f.create(Order{Kind: SchemaExport})
-	if _, err := f.Create(background, Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeRateLimited {
+	if _, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeRateLimited {
 		t.Errorf("a third order gives %v", err)
 	}
 	if err := f.Delete(background, shop.ID, first.ID); err != nil {
 		t.Fatal(err)
 	}
 	long := Order{Project: shop, Kind: QueryExport, SQL: "SELECT '" + strings.Repeat("x", 90_000) + "' AS x"}
-	if _, err := f.Create(background, long); codeOf(err) != problem.CodeStorageFull {
+	if _, err := f.Create(background, new(problem.Faults), long); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("an order that has no room in the book gives %v", err)
 	}
 	f.create(Order{Kind: SchemaExport})

@@ -39,7 +39,7 @@ func NewCompressor(name string, w io.Writer) (io.WriteCloser, error) {
 		// With more than one worker, the encoder keeps goroutines until Close.
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	}
-	return nil, problem.Invalid("compression", "The compression must be gzip or zstd.")
+	return nil, problem.InvalidChoice("compression", []string{"gzip", "zstd"})
 }
 
 // gzipWriter writes a gzip file of one member, deflated in parallel.

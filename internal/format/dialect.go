@@ -78,7 +78,7 @@ func Profile(name string) (Dialect, error) {
 	case "bigquery", "duckdb":
 		d.NullText = `\N`
 	default:
-		return Dialect{}, problem.Invalid("profile", "The profile must be one of %s.", strings.Join(Profiles(), ", "))
+		return Dialect{}, problem.InvalidChoice("profile", Profiles())
 	}
 	return d, nil
 }
@@ -99,10 +99,10 @@ func (d Dialect) Validate() error {
 		f.Add("null_text", "The text for NULL %s.", reason)
 	}
 	if d.LineEnding != LF && d.LineEnding != CRLF {
-		f.Add("line_ending", "The line ending must be lf or crlf.")
+		f.WrongChoice("line_ending", []string{string(LF), string(CRLF)})
 	}
 	if d.Quote != QuoteMinimal && d.Quote != QuoteAll {
-		f.Add("quote", "The quoting must be minimal or all.")
+		f.WrongChoice("quote", []string{string(QuoteMinimal), string(QuoteAll)})
 	}
 	return f.Err()
 }

@@ -40,7 +40,7 @@ func importAndDie(folder, at string) {
 	check(err)
 	if os.Getenv(crashKind) == "deadly" {
 		for _, name := range strings.Fields(os.Getenv(crashFiles)) {
-			made, _, err := m.Begin(context.Background(), order(func(o *Order) { o.FileName = name }))
+			made, _, err := m.Begin(context.Background(), new(problem.Faults), order(func(o *Order) { o.FileName = name }))
 			check(err)
 			_, _, err = m.Receive(context.Background(), shop.ID, made.ID, Part{Body: strings.NewReader(people(500))})
 			check(err)
@@ -49,7 +49,7 @@ func importAndDie(folder, at string) {
 		select {}
 	}
 	m.Start()
-	made, _, err := m.Begin(context.Background(), order(func(o *Order) {
+	made, _, err := m.Begin(context.Background(), new(problem.Faults), order(func(o *Order) {
 		switch os.Getenv(crashKind) {
 		case "project":
 			o.Kind, o.NewProject = ProjectImport, &NewProject{Slug: "crowd", Name: "Crowd"}
@@ -147,7 +147,7 @@ func TestDeadlyFileIsTriedTwice(t *testing.T) {
 	if deadly.Status != Failed || deadly.Error == nil || !strings.Contains(*deadly.Error, "died twice") || len(f.files()) != 0 {
 		t.Errorf("the deadly import is %s, %v, files %v", deadly.Status, deadly.Error, f.files())
 	}
-	if _, err := f.Run(t.Context(), shop.ID, deadly.ID, nil, false, 0); codeOf(err) != problem.CodeNotFound {
+	if _, err := f.Run(t.Context(), new(problem.Faults), shop.ID, deadly.ID, nil, false, 0); codeOf(err) != problem.CodeNotFound {
 		t.Errorf("it can be run again: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ func TestBookOnAFullDisk(t *testing.T) {
 		c.Folder, c.Database = filepath.Join(disk, "imports"), filepath.Join(disk, "imports.db")
 		c.Disk.Free = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
 	})
-	m, _, err := f.Begin(t.Context(), order())
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), order())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +40,14 @@ func TestFullDisk(t *testing.T) {
 	})
 	f.Start()
 	large := strings.Repeat("a,b,c,d,e,f,g\n", 1<<19)
-	m, _, err := f.Begin(t.Context(), order())
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), order())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Body: strings.NewReader(large)}); codeOf(err) != problem.CodeStorageFull || len(f.files()) != 0 {
 		t.Errorf("got %v, files %v", err, f.files())
 	}
-	m, _, err = f.Begin(t.Context(), order(func(o *Order) { o.Resumable, o.Size = true, int64(len(large)) }))
+	m, _, err = f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, int64(len(large)) }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -239,12 +239,12 @@ func (m *Imports) Rejects(ctx context.Context, projectID int64, id string) ([]in
 
 // Run orders an import anew whose file is still kept: a dry run, or one that
 // failed. Options that are nil stay as they are.
-func (m *Imports) Run(ctx context.Context, projectID int64, id string, options *Options, dryRun bool, tableID int64) (Manifest, error) {
+func (m *Imports) Run(ctx context.Context, faults *problem.Faults, projectID int64, id string, options *Options, dryRun bool, tableID int64) (Manifest, error) {
 	if options != nil {
-		var faults problem.Faults
-		if options.check(&faults); faults.Len() > 0 {
-			return Manifest{}, faults.Err()
-		}
+		options.check(faults)
+	}
+	if err := faults.Err(); err != nil {
+		return Manifest{}, err
 	}
 	r, err := m.book.change(ctx, projectID, id, func(c *sqlite.Conn, r *record) error {
 		if err := m.mayRun(r); err != nil {

@@ -46,7 +46,7 @@ func TestFailedFilesMakeRoom(t *testing.T) {
 		if err != nil || first.Status != Failed || first.ExpiresAt != nil {
 			t.Errorf("%s: the oldest is %s until %v, %v", name, first.Status, first.ExpiresAt, err)
 		}
-		if _, err := f.Run(t.Context(), shop.ID, sent[5].ID, nil, true, 0); err != nil {
+		if _, err := f.Run(t.Context(), new(problem.Faults), shop.ID, sent[5].ID, nil, true, 0); err != nil {
 			t.Errorf("%s: the newest cannot be run: %v", name, err)
 		}
 	}
@@ -56,14 +56,14 @@ func TestFailedFilesMakeRoom(t *testing.T) {
 // come to an end, and makes room again.
 func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.KeepBytes = 3000 })
-	uploading, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Resumable, o.Size = true, 1000 }))
+	uploading, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, 1000 }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	pending := f.send(broken(1000), order(func(o *Order) { o.Size = 1000 }))
 	refused := func(size int64) bool {
 		t.Helper()
-		m, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Size = size }))
+		m, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Size = size }))
 		if err == nil {
 			err = f.Delete(t.Context(), shop.ID, m.ID)
 		}
@@ -75,7 +75,7 @@ func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 	if !refused(1001) || refused(1000) {
 		t.Error("of 3,000 bytes 2,000 are taken: 1,001 must be refused and 1,000 must not")
 	}
-	deferred, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Resumable = true }))
+	deferred, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable = true }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Project, o.Size = ProjectRef{other.Project.ID, "other"}, 3000 })); err != nil {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Project, o.Size = ProjectRef{other.Project.ID, "other"}, 3000 })); err != nil {
 		t.Errorf("another project has no room: %v", err)
 	}
 	for _, m := range []Manifest{uploading, pending} {
@@ -135,24 +135,24 @@ func TestOldFilesAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFixture(t, folder, func(c *Config) { c.KeepBytes = 1500 })
-	if _, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Size = 1000 })); codeOf(err) != problem.CodeStorageFull {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Size = 1000 })); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("beside an old file of 1,000 bytes, one more of 1,000 within 1,500 gives %v", err)
 	}
 }
 
 func TestPendingImportsAreBounded(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.MaxPending = 2 })
-	if _, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Resumable, o.Size = true, 10 })); err != nil {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, 10 })); err != nil {
 		t.Fatal(err)
 	}
 	m := f.send(people(1), order())
-	if _, _, err := f.Begin(t.Context(), order()); codeOf(err) != problem.CodeRateLimited {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order()); codeOf(err) != problem.CodeRateLimited {
 		t.Errorf("a third import gives %v", err)
 	}
 	if err := f.Delete(t.Context(), shop.ID, m.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Begin(t.Context(), order()); err != nil {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order()); err != nil {
 		t.Errorf("when one is canceled: %v", err)
 	}
 }

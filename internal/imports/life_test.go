@@ -35,7 +35,7 @@ func TestFileBecomesTable(t *testing.T) {
 	if len(f.files()) != 0 {
 		t.Errorf("files are left: %v", f.files())
 	}
-	if _, err := f.Run(t.Context(), shop.ID, m.ID, nil, false, 0); codeOf(err) != problem.CodeConflict {
+	if _, err := f.Run(t.Context(), new(problem.Faults), shop.ID, m.ID, nil, false, 0); codeOf(err) != problem.CodeConflict {
 		t.Errorf("a second run gives %v", err)
 	}
 }
@@ -48,7 +48,7 @@ func TestFailedImportCanRunAgain(t *testing.T) {
 	if m.Status != Failed || *m.ErrorCode != problem.CodeConflict || codeOf(err) != problem.CodeConflict || f.rows("shop", "people") != 1 {
 		t.Fatalf("%s with %v", m.Status, err)
 	}
-	if m, err = f.Run(t.Context(), shop.ID, m.ID, &Options{Target: Target{Table: "more"}}, false, 0); err != nil {
+	if m, err = f.Run(t.Context(), new(problem.Faults), shop.ID, m.ID, &Options{Target: Target{Table: "more"}}, false, 0); err != nil {
 		t.Fatal(err)
 	}
 	if m = f.ready(m); m.Error != nil || f.rows("shop", "more") != 2 {
@@ -58,7 +58,7 @@ func TestFailedImportCanRunAgain(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	f := newFixture(t, t.TempDir())
-	_, _, err := f.Begin(t.Context(), order(func(o *Order) {
+	_, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) {
 		o.Options = Options{
 			Target: Target{
 				Mode: "merge", Types: map[string]string{"age": "VARCHAR"},
@@ -108,7 +108,7 @@ func TestDialectsOfTablesBeginWithThatOfAll(t *testing.T) {
 func TestUploadInParts(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	text := people(1000)
-	m, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Resumable, o.Size = true, int64(len(text)) }))
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, int64(len(text)) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestUploadInOnePieceIsAllOrNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, t.TempDir(), func(c *Config) { c.MaxBytes = 50_000 })
-			m, _, err := f.Begin(t.Context(), order(test.change))
+			m, _, err := f.Begin(t.Context(), new(problem.Faults), order(test.change))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,10 +184,10 @@ func TestNoRoom(t *testing.T) {
 		c.Disk.Reserve = 1 << 19
 		c.Disk.Free = func(string) (int64, int64, error) { return free, 1 << 30, nil }
 	})
-	if _, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Size = 1 << 20 })); codeOf(err) != problem.CodeStorageFull {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Size = 1 << 20 })); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("a file larger than the room gives %v", err)
 	}
-	m, _, err := f.Begin(t.Context(), order())
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), order())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestOneReceiptOneImport(t *testing.T) {
 	f.Start()
 	keyed := func(o *Order) { o.Receipt = &projectdb.Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}} }
 	first := f.ready(f.send(people(3), order(keyed)))
-	m, _, err := f.Begin(t.Context(), order(keyed))
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), order(keyed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestOneReceiptOneImport(t *testing.T) {
 	if err != nil || !replayed || again.ID != first.ID || len(f.files()) != 0 {
 		t.Errorf("the same call gives %s, replayed %t, %v, files %v", again.ID, replayed, err, f.files())
 	}
-	m, _, err = f.Begin(t.Context(), order(keyed))
+	m, _, err = f.Begin(t.Context(), new(problem.Faults), order(keyed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,11 +249,11 @@ func TestOneReceiptOneImport(t *testing.T) {
 		t.Errorf("another file gives %v", err)
 	}
 	inParts := func(o *Order) { keyed(o); o.Resumable, o.Size, o.Receipt.Key = true, 100, "parts" }
-	begun, _, err := f.Begin(t.Context(), order(inParts))
+	begun, _, err := f.Begin(t.Context(), new(problem.Faults), order(inParts))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, replayed, err := f.Begin(t.Context(), order(inParts)); err != nil || !replayed || again.ID != begun.ID {
+	if again, replayed, err := f.Begin(t.Context(), new(problem.Faults), order(inParts)); err != nil || !replayed || again.ID != begun.ID {
 		t.Errorf("the same upload gives %s, replayed %t, %v", again.ID, replayed, err)
 	}
 }
@@ -330,7 +330,7 @@ func TestExpiry(t *testing.T) {
 	if failed.Status != Failed || codeOf(err) != problem.CodeValidationFailed {
 		t.Fatalf("an empty file is %s, %v", failed.Status, err)
 	}
-	begun, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Resumable, o.Size = true, 100 }))
+	begun, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, 100 }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +344,7 @@ func TestExpiry(t *testing.T) {
 	if _, _, err := f.Receive(t.Context(), shop.ID, begun.ID, Part{Offset: 3, Body: strings.NewReader("x")}); codeOf(err) != problem.CodeNotFound {
 		t.Errorf("a late part gives %v", err)
 	}
-	if _, err := f.Run(t.Context(), shop.ID, failed.ID, nil, false, 0); codeOf(err) != problem.CodeNotFound {
+	if _, err := f.Run(t.Context(), new(problem.Faults), shop.ID, failed.ID, nil, false, 0); codeOf(err) != problem.CodeNotFound {
 		t.Errorf("a late run gives %v", err)
 	}
 	if err := f.sweep(t.Context(), f.clock.Now()); err != nil || len(f.files()) != 0 {
@@ -387,7 +387,7 @@ func TestProjectImport(t *testing.T) {
 func TestRemovedProject(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	m := f.send(people(3), order())
-	if _, _, err := f.Begin(t.Context(), order(func(o *Order) { o.Resumable, o.Size = true, 100 })); err != nil {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, 100 })); err != nil {
 		t.Fatal(err)
 	}
 	project, err := f.registry.Project(t.Context(), "shop")

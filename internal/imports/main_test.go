@@ -135,7 +135,7 @@ func order(change ...func(*Order)) Order {
 // send orders an import and sends its file in one piece.
 func (f *fixture) send(file string, o Order) Manifest {
 	f.t.Helper()
-	m, _, err := f.Begin(f.t.Context(), o)
+	m, _, err := f.Begin(f.t.Context(), new(problem.Faults), o)
 	if err == nil {
 		m, _, err = f.Receive(f.t.Context(), o.Project.ID, m.ID, Part{Body: strings.NewReader(file)})
 	}

@@ -86,7 +86,7 @@ func (t *Target) check(faults *problem.Faults, prefix string) {
 // oneOf checks a word that may be left out.
 func oneOf(faults *problem.Faults, field, word string, words []string) {
 	if word != "" && !slices.Contains(words, word) {
-		faults.Add(field, "must be one of %s", strings.Join(words, ", "))
+		faults.WrongChoice(field, words)
 	}
 }
 
@@ -129,7 +129,7 @@ func oneByte(faults *problem.Faults, field, text string, otherwise byte) byte {
 	case text == "":
 		return otherwise
 	case len(text) > 1 || text[0] < ' ' && text[0] != '\t' || text[0] > '~' || isWord(text[0]):
-		faults.Add(field, "must be one ASCII character that is no letter and no digit")
+		faults.Add(field, "Must be one ASCII character that is neither a letter nor a digit.")
 		return otherwise
 	}
 	return text[0]

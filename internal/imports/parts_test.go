@@ -9,6 +9,8 @@ import (
 	"testing/iotest"
 
 	"pgregory.net/rapid"
+
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // TestUploadInAnyParts sends a file in parts of any size, which break off
@@ -21,7 +23,7 @@ func TestUploadInAnyParts(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		size := int64(len(text))
 		told := rapid.Bool().Draw(rt, "told")
-		m, _, err := f.Begin(t.Context(), order(func(o *Order) {
+		m, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) {
 			if o.Resumable, o.Size = true, -1; told {
 				o.Size = size
 			}

@@ -16,7 +16,7 @@ func TestDryRunThenRun(t *testing.T) {
 	}
 	f.reopen()
 	f.Start()
-	m, err := f.Run(t.Context(), shop.ID, m.ID, &Options{Target: Target{Table: "crowd"}}, false, 0)
+	m, err := f.Run(t.Context(), new(problem.Faults), shop.ID, m.ID, &Options{Target: Target{Table: "crowd"}}, false, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestRejectsAreKept(t *testing.T) {
 		t.Error("the table is there")
 	}
 	strict.OnError = "skip"
-	if m, err = f.Run(t.Context(), shop.ID, m.ID, &strict, false, 0); err != nil || m.RejectedRows != 0 || m.RejectsURL != nil {
+	if m, err = f.Run(t.Context(), new(problem.Faults), shop.ID, m.ID, &strict, false, 0); err != nil || m.RejectedRows != 0 || m.RejectsURL != nil {
 		t.Fatalf("%+v, %v", m, err)
 	}
 	if m = f.ready(m); f.rows("shop", "people") != 1 || m.RejectedRows != 2 {

@@ -147,7 +147,7 @@ func (m *Imports) takeProject(j *job, source *ingest.Source, order ingest.Option
 	}
 	order.Receipt = r.receipt()
 	var report ingest.Report
-	created, err := ws.CreateProject(j.ctx, wanted, func(db *projectdb.DB) error {
+	created, err := ws.CreateProject(j.ctx, new(problem.Faults), wanted, func(db *projectdb.DB) error {
 		report, err = source.Load(j.ctx, db, order)
 		return err
 	})

@@ -60,12 +60,12 @@ type NewProject struct {
 }
 
 // Begin checks an order and enters it as an upload that has no bytes yet. Every
-// fault of the order is told at once, under the names of its options. A
+// fault of the order is told at once, under the names of its options, beside
+// those that the caller has found. A
 // resumable upload that was begun with an equal receipt is returned again, with
 // replayed true; the same key with another request is projectdb.ErrOtherRequest.
-func (m *Imports) Begin(ctx context.Context, o Order) (manifest Manifest, replayed bool, err error) {
-	var faults problem.Faults
-	if o.Options.check(&faults); faults.Len() > 0 {
+func (m *Imports) Begin(ctx context.Context, faults *problem.Faults, o Order) (manifest Manifest, replayed bool, err error) {
+	if o.Options.check(faults); faults.Any() {
 		return manifest, false, faults.Err()
 	}
 	if o.Size > m.config.MaxBytes {

@@ -32,7 +32,7 @@ WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i+1 FROM n WHERE i < 400) IN
 	}
 	ctx := t.Context()
 	for _, form := range []string{"xlsx", "parquet"} {
-		m, err := x.Create(ctx, export.Order{Project: export.ProjectRef{ID: 1, Slug: "p1"}, Kind: export.TableExport, Table: "customers", Format: form})
+		m, err := x.Create(ctx, new(problem.Faults), export.Order{Project: export.ProjectRef{ID: 1, Slug: "p1"}, Kind: export.TableExport, Table: "customers", Format: form})
 		if err == nil {
 			m, err = x.Wait(ctx, 1, m.ID)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
@@ -72,7 +73,7 @@ func (x *exporter) file(o export.Order) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	o.Project, o.Kind = export.ProjectRef{ID: 1, Slug: "p1"}, export.DatabaseExport
-	m, err := x.Create(ctx, o)
+	m, err := x.Create(ctx, new(problem.Faults), o)
 	if err == nil {
 		m, err = x.Wait(ctx, 1, m.ID)
 	}
@@ -135,7 +136,7 @@ func TestExportsOfAProjectComeBack(t *testing.T) {
 			}
 			for i, tables := 0, mustTables(t, original); i < len(tables); i += 2 {
 				name := new("Name of " + tables[i].Name + " 💩")
-				if _, err := original.UpdateTable(context.Background(), tables[i].Name, projectdb.TablePatch{DisplayName: &name}); err != nil {
+				if _, err := original.UpdateTable(context.Background(), new(problem.Faults), tables[i].Name, projectdb.TablePatch{DisplayName: &name}); err != nil {
 					t.Fatal(err)
 				}
 			}

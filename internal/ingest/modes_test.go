@@ -270,7 +270,7 @@ func TestTrialOfManyRowsGivesWay(t *testing.T) {
 		go func() { done <- load.tryTables(t.Context(), p.DB, []*placement{{assignment: load.assigned[0]}}, &said) }()
 		time.Sleep(trialTime / 10)
 		began := time.Now()
-		if _, err := p.UpdateTable(t.Context(), "numbers", projectdb.TablePatch{DisplayName: new(new("Numbers"))}); err != nil {
+		if _, err := p.UpdateTable(t.Context(), new(problem.Faults), "numbers", projectdb.TablePatch{DisplayName: new(new("Numbers"))}); err != nil {
 			t.Fatal(err)
 		}
 		if waited := time.Since(began); waited > 4*trialTime {

@@ -55,7 +55,7 @@ var Codes = [...]Meaning{
 	{CodeExportExpired, 410, "The export file has expired."},
 	{CodeBodyTooLarge, 413, "The body is above the limit of this route."},
 	{CodeUnsupportedMediaType, 415, "The Content-Type of the body is not one that this route reads."},
-	{CodeValidationFailed, 422, "A path, query or body field is wrong. The details list every field at once."},
+	{CodeValidationFailed, 422, "A path, query or body field is wrong. The details list every field at once, up to 100 of them."},
 	{CodeQueryTimeout, 422, "The statement, the read or the change took longer than allowed. Nothing was changed."},
 	{CodeResultTooLarge, 422, "The statement needed more memory, rows or bytes than allowed."},
 	{CodeRateLimited, 429, "Too many requests. Retry-After says when to come back."},

@@ -2,17 +2,19 @@ package problem
 
 import "strings"
 
+// maxNear is the length of the longest names that can be near, in bytes.
+const maxNear = 100
+
 // Nearest returns the candidate that is meant by a name in which something is
 // mistyped, in any letter case, or "" when none is near. Long names are never
 // near.
 func Nearest(name string, candidates []string) string {
-	const long = 100
-	if len(name) > long {
+	if len(name) > maxNear {
 		return ""
 	}
-	best, nearest := len(name)/3+2, ""
+	best, nearest := min(len(name)/3+2, max(len(name), 1)), ""
 	for _, candidate := range candidates {
-		if len(candidate) > long {
+		if len(candidate) > maxNear {
 			continue
 		}
 		if distance := editDistance(strings.ToLower(name), strings.ToLower(candidate)); distance < best {

@@ -7,8 +7,6 @@ package problem
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -17,6 +15,7 @@ type Error struct {
 	Code       Code
 	Message    string
 	Details    []Detail
+	More       bool          // there are more details than are told
 	RetryAfter time.Duration // zero: no Retry-After header
 	cause      error
 }
@@ -30,7 +29,7 @@ type Detail struct {
 
 // New returns an error with the given code and message.
 func New(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Message: sentence(format, args)}
 }
 
 // Invalid returns a validation_failed error about one field.
@@ -68,7 +67,7 @@ func (e *Error) Because(cause error) *Error {
 
 // With adds a detail and returns e.
 func (e *Error) With(field, format string, args ...any) *Error {
-	e.Details = append(e.Details, Detail{field, fmt.Sprintf(format, args...)})
+	e.Details = append(e.Details, newDetail(field, format, args))
 	return e
 }
 
@@ -92,78 +91,4 @@ func From(err error) *Error {
 func Is(err error, code Code) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Code == code
-}
-
-// Faults collects everything that is wrong with one input, so that a client
-// learns all of it at once. The zero value is ready to use.
-type Faults struct {
-	details []Detail
-}
-
-// Add notes one fault.
-func (f *Faults) Add(field, format string, args ...any) {
-	f.details = append(f.details, Detail{field, fmt.Sprintf(format, args...)})
-}
-
-// Len returns how many faults have been noted.
-func (f *Faults) Len() int { return len(f.details) }
-
-// Merge takes over the details of err under a path prefix when err is a
-// validation_failed problem, and reports whether it was. A nil error counts as
-// merged.
-func (f *Faults) Merge(prefix string, err error) bool {
-	if err == nil {
-		return true
-	}
-	var e *Error
-	if !errors.As(err, &e) || e.Code != CodeValidationFailed {
-		return false
-	}
-	for _, d := range e.Details {
-		f.details = append(f.details, Detail{join(prefix, d.Field), d.Message})
-	}
-	return true
-}
-
-// MergeOthers takes over the details of a validation_failed problem that are
-// not about a field, or a part of one, that has a fault already. It leaves any
-// other error alone.
-func (f *Faults) MergeOthers(err error) {
-	var e *Error
-	if !errors.As(err, &e) || e.Code != CodeValidationFailed {
-		return
-	}
-	told := f.details
-	for _, d := range e.Details {
-		if !slices.ContainsFunc(told, func(t Detail) bool { return within(t.Field, d.Field) }) {
-			f.details = append(f.details, d)
-		}
-	}
-}
-
-// within reports whether field is whole or a part of it.
-func within(whole, field string) bool {
-	rest, ok := strings.CutPrefix(field, whole)
-	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
-}
-
-// Err returns a validation_failed error with every fault, or nil without one.
-func (f *Faults) Err() error {
-	switch len(f.details) {
-	case 0:
-		return nil
-	case 1:
-		return &Error{Code: CodeValidationFailed, Message: fmt.Sprintf("%s: %s", f.details[0].Field, f.details[0].Message), Details: f.details}
-	}
-	return &Error{Code: CodeValidationFailed, Message: fmt.Sprintf("%d fields are not valid.", len(f.details)), Details: f.details}
-}
-
-func join(prefix, field string) string {
-	switch {
-	case prefix == "":
-		return field
-	case field == "", field[0] == '[':
-		return prefix + field
-	}
-	return prefix + "." + field
 }

@@ -41,53 +41,63 @@ type BuiltTable struct {
 	SeededRows int64
 }
 
-// Check finds everything that is wrong with a blueprint by itself, with names
+// Check notes everything that is wrong with a blueprint by itself, with names
 // such as tables[1].columns[0].column_type. What shows only when the rows are
 // stored, a unique value that is there twice, is left to Build.
-func (b Blueprint) Check() error {
-	ch := checker{taken: map[string]bool{}}
+func (b Blueprint) Check(faults *problem.Faults) {
+	ch := checker{faults: faults, taken: map[string]bool{}, shapes: map[string]*Table{}}
 	for i, table := range b.Tables {
-		ch.table("tables["+itoa(i)+"]", table)
+		if faults.Full() {
+			return
+		}
+		ch.table("tables["+itoa(i)+"].", table)
 	}
 	for i, index := range b.Indexes {
-		field := "indexes[" + itoa(i) + "]"
-		if t := named(ch.shapes, index.Table); t != nil && t.Name != "" {
+		if faults.Full() {
+			return
+		}
+		field := "indexes[" + itoa(i) + "]."
+		if t := ch.shapes[sqlite.Fold(index.Table)]; t != nil && t.Name != "" {
 			ch.index(field, t, index.NewIndex)
 		} else {
-			ch.faults.Add(field+".table_name", "The blueprint has no table %q.", index.Table)
+			faults.Unknown(field+"table_name", "table", index.Table, "in the blueprint", ch.names)
 		}
 	}
-	return ch.faults.Err()
 }
 
 // checker checks one blueprint.
 type checker struct {
-	faults problem.Faults
-	shapes []*Table
-	taken  map[string]bool // folded names of tables and indexes, which share them
+	faults *problem.Faults
+	shapes map[string]*Table // by folded name
+	names  []string          // of the tables
+	taken  map[string]bool   // folded names of tables and indexes, which share them
 }
 
-func (ch *checker) table(field string, n BlueprintTable) {
-	t, err := n.shape()
-	ch.faults.Merge(field, err)
-	ch.name(field+".table_name", n.Name)
-	ch.shapes = append(ch.shapes, &t)
+func (ch *checker) table(prefix string, n BlueprintTable) {
+	t := n.shape(ch.faults, prefix)
+	ch.name(prefix+"table_name", n.Name)
+	if folded := sqlite.Fold(n.Name); ch.shapes[folded] == nil {
+		ch.shapes[folded], ch.names = &t, append(ch.names, n.Name)
+	}
 	for i, object := range n.Seed {
-		if ch.faults.Len() >= maxFaults {
+		if ch.faults.Full() {
 			return
 		}
-		t.parseNewRow(&ch.faults, field+".seed["+itoa(i)+"].", object, false)
+		t.parseNewRow(ch.faults, prefix+"seed["+itoa(i)+"].", object, false)
 	}
 	for i, index := range n.Indexes {
-		ch.index(field+".indexes["+itoa(i)+"]", &t, index)
+		if ch.faults.Full() {
+			return
+		}
+		ch.index(prefix+"indexes["+itoa(i)+"].", &t, index)
 	}
 }
 
-func (ch *checker) index(field string, t *Table, n NewIndex) {
-	x, err := n.on(t)
-	ch.faults.Merge(field, err)
-	if err == nil || n.Name != "" {
-		ch.name(field+".index_name", x.Name)
+func (ch *checker) index(prefix string, t *Table, n NewIndex) {
+	before := ch.faults.Len()
+	x := n.on(ch.faults, prefix, t)
+	if n.Name != "" || ch.faults.Len() == before {
+		ch.name(prefix+"index_name", x.Name)
 	}
 }
 
@@ -149,8 +159,9 @@ func (b *builder) build(blueprint Blueprint) error {
 }
 
 func (b *builder) table(n BlueprintTable) error {
-	shape, err := n.shape()
-	if err != nil {
+	var faults problem.Faults
+	shape := n.shape(&faults, "")
+	if err := faults.Err(); err != nil {
 		return err
 	}
 	t, err := b.db.createTable(b.c, shape)
@@ -188,7 +199,9 @@ func (b *builder) seed(t *Table, rows []jsontext.Value) (int64, error) {
 }
 
 func (b *builder) index(prefix string, t *Table, n NewIndex) error {
-	x, err := n.on(t)
+	var faults problem.Faults
+	x := n.on(&faults, "", t)
+	err := faults.Err()
 	if err == nil {
 		err = createIndex(b.c, t, x)
 	}

@@ -23,7 +23,7 @@ func openBounded(t *testing.T, b Bounds) *DB {
 	}
 	t.Cleanup(func() { dir.Close() })
 	err = dir.Create(ctx, 1, func(db *DB) error {
-		_, err := db.CreateTable(ctx, NewTable{Name: "t", Columns: []NewColumn{{Name: "a"}, {Name: "n", Type: "INTEGER"}}})
+		_, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "t", Columns: []NewColumn{{Name: "a"}, {Name: "n", Type: "INTEGER"}}})
 		return err
 	})
 	if err != nil {
@@ -52,7 +52,7 @@ func TestCallsEndInTime(t *testing.T) {
 	page := func(o ListOptions) func() error {
 		return func() error {
 			o.Limit = 10
-			_, err := db.ListRecords(ctx, "t", o)
+			_, err := db.ListRecords(ctx, new(problem.Faults), "t", o)
 			return err
 		}
 	}
@@ -61,11 +61,11 @@ func TestCallsEndInTime(t *testing.T) {
 		"a count":      page(ListOptions{Selection: Selection{Filters: slowFilters()}, Count: true}),
 		"many filters": page(ListOptions{Selection: Selection{Filters: jsontext.Value(`[{"or":[` + strings.TrimSuffix(strings.Repeat(`{"column":"a","op":"like","value":"%aaab%"},`, 9000), ",") + `]}]`)}}),
 		"an update": func() error {
-			_, _, err := db.UpdateRecords(ctx, "t", jsontext.Value(`{"n":3}`), Which{Filters: slowFilters()})
+			_, _, err := db.UpdateRecords(ctx, new(problem.Faults), "t", jsontext.Value(`{"n":3}`), Which{Filters: slowFilters()})
 			return err
 		},
 		"a deletion": func() error {
-			_, _, err := db.DeleteRecords(ctx, "t", Which{Filters: slowFilters()})
+			_, _, err := db.DeleteRecords(ctx, new(problem.Faults), "t", Which{Filters: slowFilters()})
 			return err
 		},
 	}
@@ -84,10 +84,10 @@ func TestCallsEndInTime(t *testing.T) {
 	}
 	wg.Go(func() {
 		for i := range 20 {
-			if _, err := db.GetRecord(ctx, "t", "2", []string{"n"}); err != nil {
+			if _, err := db.GetRecord(ctx, new(problem.Faults), "t", "2", []string{"n"}); err != nil {
 				t.Errorf("a read meanwhile: %v", err)
 			}
-			if _, err := db.InsertRecord(ctx, "t", jsontext.Value(fmt.Sprintf(`{"a":"m","n":%d}`, 10+i)), InsertOptions{}); err != nil {
+			if _, err := db.InsertRecord(ctx, new(problem.Faults), "t", jsontext.Value(fmt.Sprintf(`{"a":"m","n":%d}`, 10+i)), InsertOptions{}); err != nil {
 				t.Errorf("a write meanwhile: %v", err)
 			}
 		}
@@ -115,7 +115,7 @@ func TestManyConditionsOnLargeValuesEndInTime(t *testing.T) {
 	} {
 		began := time.Now()
 		filters := fmt.Sprintf(test.form, strings.TrimSuffix(strings.ReplaceAll(test.conditions, "%s", test.op), ","))
-		_, err := db.ListRecords(ctx, "u", ListOptions{Selection: Selection{Columns: []string{"id"}, Limit: 1, Filters: jsontext.Value(filters)}})
+		_, err := db.ListRecords(ctx, new(problem.Faults), "u", ListOptions{Selection: Selection{Columns: []string{"id"}, Limit: 1, Filters: jsontext.Value(filters)}})
 		if took := time.Since(began); !problem.Is(err, problem.CodeQueryTimeout) || took > limit+2*time.Second {
 			t.Errorf("%s: %v after %v", name, err, took)
 		}
@@ -132,7 +132,7 @@ func TestReadsEndWithTheirCaller(t *testing.T) {
 	began := time.Now()
 	for range 8 {
 		wg.Go(func() {
-			if _, err := db.ListRecords(gone, "t", ListOptions{Selection: Selection{Limit: 1, Filters: slowFilters()}}); err == nil || problem.Is(err, problem.CodeQueryTimeout) {
+			if _, err := db.ListRecords(gone, new(problem.Faults), "t", ListOptions{Selection: Selection{Limit: 1, Filters: slowFilters()}}); err == nil || problem.Is(err, problem.CodeQueryTimeout) {
 				t.Errorf("a read whose caller has gone: %v", err)
 			}
 		})
@@ -161,14 +161,14 @@ func TestWaitingForTheWriterIsBusy(t *testing.T) {
 	<-held
 	name := "new"
 	for what, call := range map[string]func() error{
-		"an insert": func() error { _, err := db.InsertRecord(ctx, "t", jsontext.Value(`{}`), InsertOptions{}); return err },
+		"an insert": func() error { _, err := db.InsertRecord(ctx, new(problem.Faults), "t", jsontext.Value(`{}`), InsertOptions{}); return err },
 		"many inserts": func() error {
-			_, err := db.InsertRecords(ctx, "t", jsontext.Value(`[{}]`), InsertOptions{})
+			_, err := db.InsertRecords(ctx, new(problem.Faults), "t", jsontext.Value(`[{}]`), InsertOptions{})
 			return err
 		},
-		"a new table":  func() error { _, err := db.CreateTable(ctx, NewTable{Name: "u"}); return err },
-		"a new column": func() error { _, _, err := db.AddColumn(ctx, "t", NewColumn{Name: "z"}); return err },
-		"another name": func() error { _, err := db.UpdateTable(ctx, "t", TablePatch{NewName: &name}); return err },
+		"a new table":  func() error { _, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "u"}); return err },
+		"a new column": func() error { _, _, err := db.AddColumn(ctx, new(problem.Faults), "t", NewColumn{Name: "z"}); return err },
+		"another name": func() error { _, err := db.UpdateTable(ctx, new(problem.Faults), "t", TablePatch{NewName: &name}); return err },
 		"a blueprint": func() error {
 			_, err := db.Build(ctx, Blueprint{Tables: []BlueprintTable{{NewTable: NewTable{Name: "v"}}}})
 			return err
@@ -180,7 +180,7 @@ func TestWaitingForTheWriterIsBusy(t *testing.T) {
 			t.Errorf("%s while the schema changes: %v", what, err)
 		}
 	}
-	if _, err := db.ListRecords(ctx, "t", ListOptions{Selection: Selection{Limit: 1}}); err != nil {
+	if _, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: Selection{Limit: 1}}); err != nil {
 		t.Errorf("a read while the schema changes: %v", err)
 	}
 	// What loads whole tables waits for its turn.

@@ -16,9 +16,6 @@ import (
 // MaxBulkRows is the most rows that one call can insert.
 const MaxBulkRows = 10_000
 
-// maxFaults bounds how many faults of a bulk body are told at once.
-const maxFaults = 100
-
 // InsertOptions say how rows are inserted.
 type InsertOptions struct {
 	OnConflict *OnConflict
@@ -39,9 +36,9 @@ type Inserted struct {
 }
 
 // InsertRecord inserts one row, a JSON object, and returns it as stored.
-func (db *DB) InsertRecord(ctx context.Context, ref string, object jsontext.Value, o InsertOptions) (done Inserted, err error) {
+func (db *DB) InsertRecord(ctx context.Context, faults *problem.Faults, ref string, object jsontext.Value, o InsertOptions) (done Inserted, err error) {
 	err = db.write(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		done, err = db.insertAll(c, cat, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
+		done, err = db.insertAll(c, cat, faults, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
 			return insert("", object)
 		})
 		if err == nil {
@@ -53,15 +50,17 @@ func (db *DB) InsertRecord(ctx context.Context, ref string, object jsontext.Valu
 }
 
 // InsertRecords inserts the rows of a JSON array, all or nothing.
-func (db *DB) InsertRecords(ctx context.Context, ref string, array jsontext.Value, o InsertOptions) (done Inserted, err error) {
+func (db *DB) InsertRecords(ctx context.Context, faults *problem.Faults, ref string, array jsontext.Value, o InsertOptions) (done Inserted, err error) {
 	if array.Kind() != '[' {
-		return done, problem.Invalid("data", "The rows are an array of objects.")
+		faults.WrongType("data", "an array of rows")
+		return done, faults.Err()
 	}
 	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		done, err = db.insertAll(c, cat, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
+		done, err = db.insertAll(c, cat, faults, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
 			return eachElement(array, func(i int, object jsontext.Value) error {
 				if i == MaxBulkRows {
-					return problem.Invalid("data", "At most %d rows can be inserted at once.", MaxBulkRows)
+					faults.Add("data", "At most %d rows can be inserted at once.", MaxBulkRows)
+					return faults.Err()
 				}
 				return insert("data["+itoa(i)+"].", object)
 			})
@@ -76,22 +75,21 @@ func (db *DB) InsertRecords(ctx context.Context, ref string, array jsontext.Valu
 
 // insertAll inserts the rows that each gives. After a fault it goes on only to
 // find further ones.
-func (db *DB) insertAll(c *sqlite.Conn, cat *catalogue, ref string, o InsertOptions, each func(func(prefix string, object jsontext.Value) error) error) (Inserted, error) {
+func (db *DB) insertAll(c *sqlite.Conn, cat *catalogue, faults *problem.Faults, ref string, o InsertOptions, each func(func(prefix string, object jsontext.Value) error) error) (Inserted, error) {
 	t, err := db.writable(cat, ref)
 	if err != nil {
 		return Inserted{}, err
 	}
-	var faults problem.Faults
 	ins := newInserter(c, t, o)
 	ins.narrow = !db.mayRead(t)
-	ins.conflict = t.conflictKey(&faults, o.OnConflict)
+	ins.conflict = t.conflictKey(faults, o.OnConflict)
 	err = db.confine(c, cat, func() error {
 		return each(func(prefix string, object jsontext.Value) error {
-			r := t.parseNewRow(&faults, prefix, object, o.OnConflict != nil)
+			r := t.parseNewRow(faults, prefix, object, o.OnConflict != nil)
 			switch {
-			case faults.Len() >= maxFaults:
+			case faults.Full():
 				return faults.Err()
-			case faults.Len() > 0:
+			case faults.Any():
 				return nil
 			}
 			return ins.insert(prefix, r)
@@ -115,7 +113,7 @@ func (t *Table) conflictKey(faults *problem.Faults, o *OnConflict) []string {
 	for i, name := range o.Columns {
 		column := t.Column(name)
 		if column == nil {
-			faults.Add("on_conflict.columns["+itoa(i)+"]", "The table %s has no column %q.", t.Name, name)
+			t.unknownColumn(faults, "on_conflict.columns["+itoa(i)+"]", name)
 			continue
 		}
 		names = append(names, column.Name)
@@ -182,7 +180,7 @@ func (t *Table) requireColumns(faults *problem.Faults, prefix string, r row) {
 	for i := range t.Columns {
 		column := &t.Columns[i]
 		if t.refusesNull(column) && column.Default == "" && column.Generated == "" && !r.has(column) {
-			faults.Add(prefix+column.Name, "A value is required.")
+			faults.Required(prefix + column.Name)
 		}
 	}
 }
@@ -360,14 +358,13 @@ func (t *Table) returning() string {
 }
 
 // UpdateRecord changes the record with the given id and returns it as stored.
-func (db *DB) UpdateRecord(ctx context.Context, ref, id string, patch jsontext.Value) (rows Rows, err error) {
+func (db *DB) UpdateRecord(ctx context.Context, faults *problem.Faults, ref, id string, patch jsontext.Value) (rows Rows, err error) {
 	err = db.write(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := db.writable(cat, ref)
 		if err != nil {
 			return err
 		}
-		var faults problem.Faults
-		set := t.parsePatch(&faults, "", patch)
+		set := t.parsePatch(faults, "", patch)
 		if err := faults.Err(); err != nil {
 			return err
 		}
@@ -396,7 +393,7 @@ func (db *DB) UpdateRecord(ctx context.Context, ref, id string, patch jsontext.V
 // parsePatch reads what is to change in one or many rows.
 func (t *Table) parsePatch(faults *problem.Faults, prefix string, patch jsontext.Value) row {
 	r := t.parseRow(faults, prefix, patch, nullKeyIsFault)
-	if len(r.columns) == 0 && faults.Len() == 0 {
+	if len(r.columns) == 0 && !faults.Any() {
 		faults.Add("data", "There is nothing to change.")
 	}
 	return r
@@ -419,7 +416,7 @@ type Which struct {
 }
 
 // UpdateRecords changes every record that matches and returns how many.
-func (db *DB) UpdateRecords(ctx context.Context, ref string, patch jsontext.Value, which Which) (table string, affected int64, err error) {
+func (db *DB) UpdateRecords(ctx context.Context, faults *problem.Faults, ref string, patch jsontext.Value, which Which) (table string, affected int64, err error) {
 	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := db.writable(cat, ref)
 		if err == nil {
@@ -428,9 +425,8 @@ func (db *DB) UpdateRecords(ctx context.Context, ref string, patch jsontext.Valu
 		if err != nil {
 			return err
 		}
-		var faults problem.Faults
-		set := t.parsePatch(&faults, "data.", patch)
-		w := which.where(t, &faults)
+		set := t.parsePatch(faults, "data.", patch)
+		w := which.where(t, faults)
 		if err := faults.Err(); err != nil {
 			return err
 		}
@@ -447,7 +443,7 @@ func (db *DB) UpdateRecords(ctx context.Context, ref string, patch jsontext.Valu
 
 func (which Which) where(t *Table, faults *problem.Faults) where {
 	w := t.parseFilters(faults, "where", which.Filters)
-	if w.sql == "" && faults.Len() == 0 && !which.All {
+	if w.sql == "" && !which.All {
 		faults.Add("where", "Without conditions every row is meant: say so with allow_all.")
 	}
 	return w
@@ -477,7 +473,7 @@ func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, e
 }
 
 // DeleteRecords deletes every record that matches and returns how many.
-func (db *DB) DeleteRecords(ctx context.Context, ref string, which Which) (table string, affected int64, err error) {
+func (db *DB) DeleteRecords(ctx context.Context, faults *problem.Faults, ref string, which Which) (table string, affected int64, err error) {
 	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := db.writable(cat, ref)
 		if err == nil {
@@ -486,8 +482,7 @@ func (db *DB) DeleteRecords(ctx context.Context, ref string, which Which) (table
 		if err != nil {
 			return err
 		}
-		var faults problem.Faults
-		w := which.where(t, &faults)
+		w := which.where(t, faults)
 		if err := faults.Err(); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package projectdb
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -27,9 +28,9 @@ type NamedPatch struct {
 
 // AddColumn adds a column at the end of a table. It returns the table as it is
 // then, and the column in it.
-func (db *DB) AddColumn(ctx context.Context, ref string, n NewColumn) (after Table, added *Column, err error) {
+func (db *DB) AddColumn(ctx context.Context, faults *problem.Faults, ref string, n NewColumn) (after Table, added *Column, err error) {
 	err = db.restructure(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
-		if err := db.addColumn(c, t, n); err != nil {
+		if err := db.addColumn(c, faults, t, n); err != nil {
 			return err
 		}
 		_, now, err := reload(c, t.ID)
@@ -42,15 +43,14 @@ func (db *DB) AddColumn(ctx context.Context, ref string, n NewColumn) (after Tab
 	return after, added, err
 }
 
-func (db *DB) addColumn(c *sqlite.Conn, t *Table, n NewColumn) error {
+func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, t *Table, n NewColumn) error {
 	after := t.clone()
-	var faults problem.Faults
 	if n.Primary {
 		faults.Add("is_primary", "The primary key of a table is chosen when it is created.")
 		n.Primary = false
 	}
-	after.addColumn(&faults, "", n)
-	refuseRowidName(&faults, "column_name", n.Name)
+	after.addColumn(faults, "", n)
+	refuseRowidName(faults, "column_name", n.Name)
 	if err := faults.Err(); err != nil {
 		return err
 	}
@@ -106,13 +106,17 @@ func (t *Table) refuseNewColumn(c *sqlite.Conn, n NewColumn, column *Column) err
 
 // UpdateColumn changes a column. It returns the table as it is then, and the
 // column in it.
-func (db *DB) UpdateColumn(ctx context.Context, ref, column string, patch ColumnPatch) (after Table, updated *Column, err error) {
+func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, column string, patch ColumnPatch) (after Table, updated *Column, err error) {
 	err = db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		found, err := t.find(column)
 		if err != nil {
 			return err
 		}
-		if err := db.patchColumn(c, cat, t, found, patch); err != nil {
+		shape, err := patch.check(faults, "", t, found)
+		if err := cmp.Or(faults.Err(), err); err != nil {
+			return err
+		}
+		if err := db.patchColumn(c, cat, t, found, shape, patch); err != nil {
 			return err
 		}
 		_, now, err := reload(c, t.ID)
@@ -126,27 +130,47 @@ func (db *DB) UpdateColumn(ctx context.Context, ref, column string, patch Column
 	return after, updated, err
 }
 
-// UpdateColumns changes several columns, all or nothing.
-func (db *DB) UpdateColumns(ctx context.Context, ref string, patches []NamedPatch) error {
-	return db.restructure(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
-		var faults problem.Faults
+// UpdateColumns changes several columns, all or nothing, one after the other.
+func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref string, patches []NamedPatch) error {
+	return db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) (err error) {
 		for i, patch := range patches {
-			field := "columns[" + itoa(i) + "]"
-			cat, current, err := reload(c, t.ID)
-			if err != nil {
-				return err
+			if faults.Full() {
+				break
 			}
-			column, err := current.find(patch.Column)
+			field := "columns[" + itoa(i) + "]."
+			column, err := t.find(patch.Column)
 			if err != nil {
-				faults.Add(field, "The table %s has no column %q.", t.Name, patch.Column)
+				t.unknownColumn(faults, strings.TrimSuffix(field, "."), patch.Column)
 				continue
 			}
-			if err := db.patchColumn(c, cat, current, column, patch.ColumnPatch); !faults.Merge(field, err) {
-				return within(field+".", err)
+			after, err := patch.check(faults, field, t, column)
+			if faults.Any() {
+				t = after.renamed(column.Name, patch.NewName) // as the next change would find it
+				continue
+			}
+			if err == nil {
+				err = db.patchColumn(c, cat, t, column, after, patch.ColumnPatch)
+			}
+			if err != nil {
+				if !faults.Merge(field, err) {
+					return within(field, err)
+				}
+				continue
+			}
+			if cat, t, err = reload(c, t.ID); err != nil {
+				return err
 			}
 		}
 		return faults.Err()
 	})
+}
+
+// renamed returns the table with a new name of one of its columns, if any.
+func (t *Table) renamed(column string, name *string) *Table {
+	if name != nil {
+		t.Column(column).Name = *name
+	}
+	return t
 }
 
 // find returns the column with the given id or name, or not_found.
@@ -158,11 +182,8 @@ func (t *Table) find(ref string) (*Column, error) {
 	return column, nil
 }
 
-func (db *DB) patchColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Column, patch ColumnPatch) error {
-	after := t.clone()
-	if err := patch.check(t, column, &after); err != nil {
-		return err
-	}
+// patchColumn makes a change that was checked: after is the table as it is to be.
+func (db *DB) patchColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Column, after Table, patch ColumnPatch) error {
 	changedColumn := after.Column(column.Name)
 	if err := refuseType(c, t, column, changedColumn); err != nil {
 		return err
@@ -191,22 +212,23 @@ func (db *DB) patchColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Colu
 	return db.renameColumn(c, t, column, patch.NewName)
 }
 
-// check makes the change in after and returns every fault in it.
-func (p ColumnPatch) check(t *Table, column *Column, after *Table) error {
-	var faults problem.Faults
+// check returns the table after the change, but for the new name, and notes every
+// fault in the change. A new name that is taken is a conflict.
+func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, column *Column) (after Table, err error) {
+	after = t.clone()
 	changed := after.Column(column.Name)
 	if p.NewName != nil {
-		CheckName(&faults, "new_column_name", *p.NewName)
+		CheckName(faults, prefix+"new_column_name", *p.NewName)
 		if *p.NewName != column.Name {
-			refuseRowidName(&faults, "new_column_name", *p.NewName, column.Name)
+			refuseRowidName(faults, prefix+"new_column_name", *p.NewName, column.Name)
 		}
 		if other := t.Column(*p.NewName); other != nil && other != column {
-			return problem.New(problem.CodeConflict, "The table %s has a column %s already.", t.Name, other.Name).With("new_column_name", "The name is taken.")
+			err = problem.New(problem.CodeConflict, "The table %s has a column %s already.", t.Name, other.Name).With("new_column_name", "The name is taken.")
 		}
 	}
 	if p.Type != nil {
 		if changed.Type = strings.ToUpper(*p.Type); !isColumnType(changed.Type) {
-			faults.Add("column_type", "The type must be one of %s.", strings.Join(columnTypes, ", "))
+			faults.WrongChoice(prefix+"column_type", columnTypes)
 		}
 	}
 	if changed.Type != column.Type && after.IsPrimary(column.Name) {
@@ -216,15 +238,15 @@ func (p ColumnPatch) check(t *Table, column *Column, after *Table) error {
 		changed.NotNull = *p.NotNull
 	}
 	if p.Default != nil {
-		changed.setDefault(&faults, "default_value", p.Default)
+		changed.setDefault(faults, prefix+"default_value", p.Default)
 	}
 	if column.Generated != "" && (p.Type != nil || p.Default != nil || p.NotNull != nil) {
-		faults.Add("column", "The column is generated: only its name can change.")
+		faults.Add(prefix+"column", "The column is generated: only its name can change.")
 	}
 	if p.Unique != nil {
 		after.setUnique(column.Name, *p.Unique)
 	}
-	return faults.Err()
+	return after, err
 }
 
 // keepDefault brings the default of a column that had another type in line with
@@ -332,13 +354,14 @@ func touch(c *sqlite.Conn, t *Table, now string) error {
 
 // DeleteColumn takes a column with its values out of a table, and with it the
 // indexes, unique constraints and foreign keys that use it.
-func (db *DB) DeleteColumn(ctx context.Context, ref, name string) (deleted string, err error) {
+func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, name string) (deleted string, err error) {
 	err = db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		column, err := t.find(name)
 		if err != nil {
 			return err
 		}
-		if err := t.refuseDeletion(column); err != nil {
+		t.refuseDeletion(faults, column)
+		if err := faults.Err(); err != nil {
 			return err
 		}
 		deleted = column.Name
@@ -357,14 +380,13 @@ func (db *DB) DeleteColumn(ctx context.Context, ref, name string) (deleted strin
 	return deleted, err
 }
 
-func (t *Table) refuseDeletion(column *Column) error {
+func (t *Table) refuseDeletion(faults *problem.Faults, column *Column) {
 	if t.IsPrimary(column.Name) {
-		return problem.Invalid("column", "The column belongs to the primary key and cannot be deleted.")
+		faults.Add("column", "The column belongs to the primary key and cannot be deleted.")
 	}
 	if len(t.Columns) == 1 {
-		return problem.Invalid("column", "The last column of a table cannot be deleted.")
+		faults.Add("column", "The last column of a table cannot be deleted.")
 	}
-	return nil
 }
 
 // refuseBrokenKeys is a conflict when foreign keys refer to columns of the table

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -48,26 +47,21 @@ func (q query) encode(c cursor) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// decode reads a cursor that encode has made for the same selection.
-func (q query) decode(text string) (cursor, error) {
-	foreign := problem.Invalid("after", "The cursor does not belong to this table with these filters, sort and order: use next_cursor of the page before.")
+// readCursor reads a cursor that encode has made for any selection.
+func readCursor(text string) (c cursor, bound string, ok bool) {
 	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		return cursor{}, foreign
-	}
 	var t cursorText
-	if json.Unmarshal(b, &t) != nil || t.Bound != q.bound() || len(t.Values) != len(q.place()) {
-		return cursor{}, foreign
+	if err != nil || json.Unmarshal(b, &t) != nil {
+		return c, "", false
 	}
-	var c cursor
 	for _, v := range t.Values {
 		value, ok := decodeValue(v)
 		if !ok {
-			return cursor{}, foreign
+			return c, "", false
 		}
 		c.values = append(c.values, value)
 	}
-	return c, nil
+	return c, t.Bound, true
 }
 
 func encodeValue(v sqlite.Value) string {

@@ -36,7 +36,7 @@ func openDir(t *testing.T, n int64, options DirOptions) *Dir {
 }
 
 func withContacts(db *DB) error {
-	_, err := db.CreateTable(ctx, contacts)
+	_, err := db.CreateTable(ctx, new(problem.Faults), contacts)
 	return err
 }
 
@@ -47,7 +47,7 @@ func use(dir *Dir, id int64, email string) error {
 		return err
 	}
 	defer release()
-	_, err = db.InsertRecord(ctx, "contacts", jsontext.Value(fmt.Sprintf(`{"email":%q}`, email)), InsertOptions{})
+	_, err = db.InsertRecord(ctx, new(problem.Faults), "contacts", jsontext.Value(fmt.Sprintf(`{"email":%q}`, email)), InsertOptions{})
 	return err
 }
 
@@ -164,7 +164,7 @@ func TestDamagedFiles(t *testing.T) {
 		for range 2 {
 			db, release, err := dir.Lease(ctx, id)
 			if err == nil {
-				_, err = db.ListRecords(ctx, "contacts", ListOptions{Selection: Selection{Limit: 500}})
+				_, err = db.ListRecords(ctx, new(problem.Faults), "contacts", ListOptions{Selection: Selection{Limit: 500}})
 				release()
 				if !damage.late {
 					t.Errorf("%s: the file was opened", damage.name)
@@ -234,7 +234,7 @@ func TestFewStayOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page, err := db.ListRecords(ctx, "contacts", ListOptions{Selection: Selection{Limit: 1}, Count: true})
+		page, err := db.ListRecords(ctx, new(problem.Faults), "contacts", ListOptions{Selection: Selection{Limit: 1}, Count: true})
 		if err != nil || *page.Total != done[id].Load() {
 			t.Errorf("project %d has %v rows, want %d (%v)", id, page.Total, done[id].Load(), err)
 		}
@@ -338,7 +338,7 @@ func TestCloseWhileInUse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			page, err := db.ListRecords(ctx, "contacts", ListOptions{Selection: Selection{Limit: 1}, Count: true})
+			page, err := db.ListRecords(ctx, new(problem.Faults), "contacts", ListOptions{Selection: Selection{Limit: 1}, Count: true})
 			if err != nil || *page.Total != stored[id].Load() {
 				t.Errorf("project %d has %d rows, want %d (%v)", id, *page.Total, stored[id].Load(), err)
 			}
@@ -389,10 +389,7 @@ func TestCatalogueOfRolledBackChanges(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		shape, err := NewTable{Name: "gone"}.shape()
-		if err != nil {
-			return err
-		}
+		shape := NewTable{Name: "gone"}.shape(new(problem.Faults), "")
 		if _, err := db.createTable(c, shape); err != nil {
 			return err
 		}
@@ -404,7 +401,7 @@ func TestCatalogueOfRolledBackChanges(t *testing.T) {
 	if err == nil || names() != before {
 		t.Errorf("after a rollback: %s (%v)", names(), err)
 	}
-	if _, err := db.CreateTable(ctx, NewTable{Name: "stays"}); err != nil {
+	if _, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "stays"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(); got != before+"stays id " {

@@ -26,10 +26,10 @@ func TestExpressionsThatFail(t *testing.T) {
 	bad, empty := `{"j":"{bad"}`, `{"j":"{\"a\":2}"}`
 	for _, table := range []string{"stored", "virtual", "checked", "indexed", "partly"} {
 		put(t, db, table, empty)
-		_, one := db.InsertRecord(ctx, table, jsontext.Value(bad), InsertOptions{})
-		_, many := db.InsertRecords(ctx, table, jsontext.Value("["+empty+","+bad+"]"), InsertOptions{})
-		_, upsert := db.InsertRecord(ctx, table, jsontext.Value(`{"id":1,"j":"{bad"}`), InsertOptions{OnConflict: &OnConflict{Columns: []string{"id"}, Update: true}})
-		_, patch := db.UpdateRecord(ctx, table, "1", jsontext.Value(bad))
+		_, one := db.InsertRecord(ctx, new(problem.Faults), table, jsontext.Value(bad), InsertOptions{})
+		_, many := db.InsertRecords(ctx, new(problem.Faults), table, jsontext.Value("["+empty+","+bad+"]"), InsertOptions{})
+		_, upsert := db.InsertRecord(ctx, new(problem.Faults), table, jsontext.Value(`{"id":1,"j":"{bad"}`), InsertOptions{OnConflict: &OnConflict{Columns: []string{"id"}, Update: true}})
+		_, patch := db.UpdateRecord(ctx, new(problem.Faults), table, "1", jsontext.Value(bad))
 		for what, err := range map[string]error{"insert": one, "insert many": many, "upsert": upsert, "change": patch} {
 			want := "validation_failed"
 			if what == "insert many" {
@@ -39,24 +39,24 @@ func TestExpressionsThatFail(t *testing.T) {
 				t.Errorf("%s, %s: %v", table, what, err)
 			}
 		}
-		if page, err := db.ListRecords(ctx, table, ListOptions{Selection: Selection{Limit: 10}}); err != nil || page.Len() != 1 {
+		if page, err := db.ListRecords(ctx, new(problem.Faults), table, ListOptions{Selection: Selection{Limit: 10}}); err != nil || page.Len() != 1 {
 			t.Errorf("%s: %d rows, %v", table, page.Len(), err)
 		}
-		if _, _, err := db.UpdateRecords(ctx, table, jsontext.Value(bad), Which{All: true}); complaint(err) != "validation_failed" {
+		if _, _, err := db.UpdateRecords(ctx, new(problem.Faults), table, jsontext.Value(bad), Which{All: true}); complaint(err) != "validation_failed" {
 			t.Errorf("%s, change many: %v", table, err)
 		}
 	}
 	for what, err := range map[string]error{
-		"abs of the least integer": second(db.InsertRecord(ctx, "checked", jsontext.Value(`{"n":-9223372036854775808}`), InsertOptions{})),
-		"a default":                second(db.InsertRecord(ctx, "defaults", jsontext.Value(`{}`), InsertOptions{})),
-		"a path":                   second(db.UpdateRecord(ctx, "telling", "1", jsontext.Value(`{"j":"{}"}`))),
+		"abs of the least integer": second(db.InsertRecord(ctx, new(problem.Faults), "checked", jsontext.Value(`{"n":-9223372036854775808}`), InsertOptions{})),
+		"a default":                second(db.InsertRecord(ctx, new(problem.Faults), "defaults", jsontext.Value(`{}`), InsertOptions{})),
+		"a path":                   second(db.UpdateRecord(ctx, new(problem.Faults), "telling", "1", jsontext.Value(`{"j":"{}"}`))),
 	} {
 		if e := problem.From(err); e.Code != problem.CodeValidationFailed || strings.Contains(e.Message, "hush") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	define(t, db, "loose", "CREATE TABLE loose (j TEXT)", "INSERT INTO loose VALUES ('{bad')", "ALTER TABLE loose ADD COLUMN a AS (json_extract(j, '$.a'))")
-	if _, err := db.ListRecords(ctx, "loose", ListOptions{Selection: Selection{Limit: 10}}); complaint(err) != "validation_failed" {
+	if _, err := db.ListRecords(ctx, new(problem.Faults), "loose", ListOptions{Selection: Selection{Limit: 10}}); complaint(err) != "validation_failed" {
 		t.Error("read a value that cannot be computed:", err)
 	}
 }
@@ -72,24 +72,24 @@ func TestNullKeys(t *testing.T) {
 	for table, patch := range map[string]string{"u": `{"id":null,"name":"x"}`, "pair": `{"b":null}`} {
 		key := map[string]string{"u": "1", "pair": "1,x"}[table]
 		field := map[string]string{"u": "id", "pair": "b"}[table]
-		if _, err := db.UpdateRecord(ctx, table, key, jsontext.Value(patch)); complaint(err) != "validation_failed "+field {
+		if _, err := db.UpdateRecord(ctx, new(problem.Faults), table, key, jsontext.Value(patch)); complaint(err) != "validation_failed "+field {
 			t.Errorf("%s, one: %v", table, err)
 		}
-		if _, _, err := db.UpdateRecords(ctx, table, jsontext.Value(patch), Which{All: true}); complaint(err) != "validation_failed data."+field {
+		if _, _, err := db.UpdateRecords(ctx, new(problem.Faults), table, jsontext.Value(patch), Which{All: true}); complaint(err) != "validation_failed data."+field {
 			t.Errorf("%s, many: %v", table, err)
 		}
 	}
 	bySKU := InsertOptions{OnConflict: &OnConflict{Columns: []string{"sku"}, Update: true}}
-	done, err := db.InsertRecords(ctx, "u", jsontext.Value(`[{"id":null,"sku":"a","name":"A2"},{"id":null,"sku":"c","name":"C"}]`), bySKU)
+	done, err := db.InsertRecords(ctx, new(problem.Faults), "u", jsontext.Value(`[{"id":null,"sku":"a","name":"A2"},{"id":null,"sku":"c","name":"C"}]`), bySKU)
 	if got := text(done.Rows); err != nil || got != "id=1 sku=\"a\" name=\"A2\"\nid=5 sku=\"c\" name=\"C\"" {
 		t.Errorf("%s %v", got, err)
 	}
 	byID := InsertOptions{OnConflict: &OnConflict{Columns: []string{"id"}, Update: true}}
-	if done, err := db.InsertRecord(ctx, "u", jsontext.Value(`{"id":null,"sku":"d"}`), byID); err != nil || done.Count != 1 {
+	if done, err := db.InsertRecord(ctx, new(problem.Faults), "u", jsontext.Value(`{"id":null,"sku":"d"}`), byID); err != nil || done.Count != 1 {
 		t.Errorf("%d new, %v", done.Count, err)
 	}
 	byV := InsertOptions{OnConflict: &OnConflict{Columns: []string{"v"}, Update: true}}
-	if _, err := db.InsertRecord(ctx, "pair", jsontext.Value(`{"a":1,"b":null,"v":"1x"}`), byV); complaint(err) != "validation_failed b" {
+	if _, err := db.InsertRecord(ctx, new(problem.Faults), "pair", jsontext.Value(`{"a":1,"b":null,"v":"1x"}`), byV); complaint(err) != "validation_failed b" {
 		t.Errorf("a key without a number to take: %v", err)
 	}
 }

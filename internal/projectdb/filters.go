@@ -3,6 +3,7 @@ package projectdb
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -41,8 +42,8 @@ func (w where) and(other where) where {
 // operators that compare a column with one value.
 var comparisons = map[string]string{"=": "=", "!=": "<>", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
 
-// operatorList is every operator, for messages.
-const operatorList = "=, !=, >, >=, <, <=, like, in, is_null, not_null"
+// operators is every operator, for messages.
+var operators = []string{"=", "!=", ">", ">=", "<", "<=", "like", "in", "is_null", "not_null"}
 
 // maxFilterDepth bounds how deep groups can be nested.
 const maxFilterDepth = 16
@@ -59,8 +60,7 @@ const maxPattern = 50_000
 // object, {"status":"active"}, or an array of {"column","op","value"} and
 // {"or":[…]}; everything in them must hold. field names them in faults.
 func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.Value) where {
-	p := &filterParser{table: t, faults: faults}
-	var w where
+	p := &filterParser{table: t, faults: faults, whole: field}
 	switch kind := raw.Kind(); {
 	case len(bytes.TrimSpace(raw)) == 0:
 		return where{}
@@ -69,32 +69,50 @@ func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.
 	case kind == 'n':
 		return where{}
 	case kind == '{':
-		w = p.object(field, raw)
+		return p.object(field, raw)
 	case kind == '[':
-		w = p.list(field, raw, " AND ", 0)
+		return p.list(field, raw, " AND ", 0)
 	default:
-		faults.Add(field, "Filters are an object of column values or an array of conditions.")
+		faults.WrongType(field, "an object of column values, or an array of conditions")
 	}
-	if p.size > maxFilterSize {
-		faults.Add(field, "The filters have %d conditions and values; at most %d are allowed.", p.size, maxFilterSize)
-	}
-	return w
+	return where{}
 }
 
 type filterParser struct {
 	table  *Table
 	faults *problem.Faults
-	size   int // conditions and values seen
+	whole  string // the field that holds the filters
+	size   int    // conditions, groups and values seen
 
 	inGroup bool    // the next condition is an alternative of others
 	loaded  *Column // the large column of the condition before
 	loads   int     // how often a row's values are loaded for the conditions seen
 }
 
+// errEnough ends the reading of filters when nothing further is to be made of
+// them: a fault tells why.
+var errEnough = errors.New("enough of the filters is read")
+
+// count counts a condition, group or value before it is built. It fails when
+// there are too many of them, or of faults.
+func (p *filterParser) count() error {
+	if p.size++; p.size > maxFilterSize {
+		p.faults.Add(p.whole, "The filters have more than %d conditions and values.", maxFilterSize)
+		return errEnough
+	}
+	if p.faults.Full() {
+		return errEnough
+	}
+	return nil
+}
+
 // object reads the short form. null means that the column is NULL.
 func (p *filterParser) object(field string, raw jsontext.Value) where {
 	var parts []where
 	err := eachMember(raw, func(name string, value jsontext.Value) {
+		if p.count() != nil {
+			return
+		}
 		op := "="
 		if value.Kind() == 'n' {
 			op = "is_null"
@@ -109,21 +127,23 @@ func (p *filterParser) object(field string, raw jsontext.Value) where {
 
 // list reads an array of conditions and groups, joined by AND or OR.
 func (p *filterParser) list(field string, raw jsontext.Value, join string, depth int) where {
-	items, err := elements(raw)
-	switch {
-	case err != nil:
-		p.faults.Add(field, "A list of conditions is an array.")
-		return where{}
-	case depth > maxFilterDepth:
+	if depth > maxFilterDepth {
 		p.faults.Add(field, "The filters are nested too deeply.")
 		return where{}
 	}
-	if len(items) == 0 && depth > 0 {
+	var parts []where
+	err := eachElement(raw, func(i int, item jsontext.Value) error {
+		if err := p.count(); err != nil {
+			return err
+		}
+		parts = append(parts, p.item(field+"["+itoa(i)+"]", item, depth))
+		return nil
+	})
+	switch {
+	case err == errNotArray:
+		p.faults.WrongType(field, "an array of conditions")
+	case len(parts) == 0 && depth > 0:
 		return where{sql: "0"} // none of nothing holds
-	}
-	parts := make([]where, len(items))
-	for i, item := range items {
-		parts[i] = p.item(field+"["+itoa(i)+"]", item, depth)
 	}
 	return joined(parts, join)
 }
@@ -141,23 +161,24 @@ func joined(parts []where, with string) where {
 	return where{"(" + a.sql + with + b.sql + ")", slices.Concat(a.args, b.args)}
 }
 
+// conditionFields are what a condition has, and what a group has.
+var conditionFields = []string{"column", "op", "value", "or"}
+
 // item reads one condition or one group.
 func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	members := map[string]jsontext.Value{}
 	err := eachMember(raw, func(name string, value jsontext.Value) {
-		switch name {
-		case "column", "op", "value", "or":
-			members[name] = value.Clone()
-		default:
-			p.faults.Add(field+"."+name, "A condition has column, op and value; a group has or.")
+		if !slices.Contains(conditionFields, name) {
+			p.faults.Unknown(field+"."+name, "field", name, "", conditionFields)
+			return
 		}
+		members[name] = value
 	})
 	if err != nil {
-		p.faults.Add(field, "A condition is an object with column, op and value.")
+		p.faults.WrongType(field, "an object with column, op and value, or with or")
 		return where{sql: "0"}
 	}
 	if group, ok := members["or"]; ok {
-		p.size++
 		if len(members) > 1 {
 			p.faults.Add(field, "A group has nothing but or.")
 		}
@@ -165,14 +186,14 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	}
 	column, ok := stringOf(members["column"])
 	if !ok {
-		p.faults.Add(field+".column", "The name of a column is required.")
+		p.faults.Required(field + ".column")
 	}
 	op, isText := stringOf(members["op"])
 	switch {
 	case members["op"] == nil:
 		op = "="
 	case !isText:
-		p.faults.Add(field+".op", "The operator must be one of %s.", operatorList)
+		p.faults.WrongChoice(field+".op", operators)
 	}
 	if !ok || (members["op"] != nil && !isText) {
 		return where{sql: "0"}
@@ -211,10 +232,9 @@ func (p *filterParser) watched(column *Column, w where) where {
 func (p *filterParser) condition(columnField, field, name, op string, value jsontext.Value) where {
 	column := p.table.Column(name)
 	if column == nil {
-		p.faults.Add(columnField, "The table %s has no column %q.", p.table.Name, name)
+		p.table.unknownColumn(p.faults, columnField, name)
 		return where{sql: "0"}
 	}
-	p.size++
 	return p.watched(column, p.comparison(columnField, field, column, op, value))
 }
 
@@ -236,7 +256,7 @@ func (p *filterParser) comparison(columnField, field string, column *Column, op 
 	default:
 		comparison, known := comparisons[op]
 		if !known {
-			p.faults.Add(field+".op", "The operator %q is not known; it must be one of %s.", op, operatorList)
+			p.faults.WrongChoice(field+".op", operators)
 			return where{sql: "0"}
 		}
 		v, ok := p.value(valueField, column, value)
@@ -295,17 +315,18 @@ func prefixRange(column *Column, pattern []byte) where {
 func textValue(b []byte) sqlite.Value { return sqlite.Value{Kind: sqlite.Text, Bytes: b} }
 
 func (p *filterParser) in(field string, column *Column, value jsontext.Value) where {
-	items, err := elements(value)
-	if err != nil {
-		p.faults.Add(field, "The operator in takes an array of values.")
-		return where{sql: "0"}
-	}
-	p.size += len(items)
 	w := where{sql: "0"} // in [] matches nothing
-	for i, item := range items {
+	err := eachElement(value, func(i int, item jsontext.Value) error {
+		if err := p.count(); err != nil {
+			return err
+		}
 		if v, ok := p.value(field+"["+itoa(i)+"]", column, item); ok {
 			w.args = append(w.args, v)
 		}
+		return nil
+	})
+	if err == errNotArray {
+		p.faults.WrongType(field, "an array of values")
 	}
 	if len(w.args) > 0 {
 		w.sql = quote(column.Name) + " IN (" + marks(len(w.args)) + ")"
@@ -319,7 +340,7 @@ func (p *filterParser) in(field string, column *Column, value jsontext.Value) wh
 func (p *filterParser) value(field string, column *Column, raw jsontext.Value) (sqlite.Value, bool) {
 	switch raw.Kind() {
 	case 0:
-		p.faults.Add(field, "A value is required.")
+		p.faults.Required(field)
 		return sqlite.Value{}, false
 	case 'n':
 		p.faults.Add(field, "Nothing compares with null: use is_null or not_null.")
@@ -336,15 +357,6 @@ func (p *filterParser) value(field string, column *Column, raw jsontext.Value) (
 	}
 	p.faults.Add(field, "%s", err)
 	return v, false
-}
-
-// elements returns the elements of a JSON array.
-func elements(raw jsontext.Value) (items []jsontext.Value, err error) {
-	err = eachElement(raw, func(_ int, item jsontext.Value) error {
-		items = append(items, item.Clone())
-		return nil
-	})
-	return items, err
 }
 
 // stringOf returns the text of a JSON string.

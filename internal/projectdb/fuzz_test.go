@@ -31,7 +31,7 @@ func FuzzFilters(f *testing.F) {
 	db := openProject(f, contacts)
 	put(f, db, "contacts", `{"email":"a","age":1,"score":0.5,"photo":"AP8=","extra":"x"}`, `{"email":"b","extra":1}`)
 	f.Fuzz(func(t *testing.T, filters string) {
-		page, err := db.ListRecords(ctx, "contacts", ListOptions{Selection: Selection{Filters: jsontext.Value(filters), Limit: 10, Sort: "age"}, Count: true})
+		page, err := db.ListRecords(ctx, new(problem.Faults), "contacts", ListOptions{Selection: Selection{Filters: jsontext.Value(filters), Limit: 10, Sort: "age"}, Count: true})
 		visible(t, err)
 		if err == nil && *page.Total != int64(page.Len()) {
 			t.Fatalf("%d rows, counted %d", page.Len(), *page.Total)
@@ -46,7 +46,7 @@ func FuzzCursor(f *testing.F) {
 	db := openProject(f, contacts)
 	put(f, db, "contacts", `{"email":"a","extra":1}`, `{"email":"b","extra":"x"}`, `{"email":"c"}`)
 	list := func(after string) (Page, error) {
-		return db.ListRecords(ctx, "contacts", ListOptions{Selection: Selection{Limit: 1, Sort: "extra"}, After: after})
+		return db.ListRecords(ctx, new(problem.Faults), "contacts", ListOptions{Selection: Selection{Limit: 1, Sort: "extra"}, After: after})
 	}
 	page, err := list("")
 	if err != nil {
@@ -92,7 +92,7 @@ func FuzzStoredAs(f *testing.F) {
 			return
 		}
 		object := jsontext.Value(`{"` + columnType + `":` + raw + `}`)
-		done, err := db.InsertRecord(ctx, "t", object, InsertOptions{})
+		done, err := db.InsertRecord(ctx, new(problem.Faults), "t", object, InsertOptions{})
 		if err != nil {
 			t.Fatalf("%s in a column %s: %v", raw, columnType, err)
 		}
@@ -105,7 +105,7 @@ func FuzzStoredAs(f *testing.F) {
 				t.Fatalf("%s in a column %s: %s, stored %s", raw, columnType, literal(v), literal(got))
 			}
 		}
-		if _, _, err := db.DeleteRecords(ctx, "t", Which{All: true}); err != nil {
+		if _, _, err := db.DeleteRecords(ctx, new(problem.Faults), "t", Which{All: true}); err != nil {
 			t.Fatal(err)
 		}
 	})

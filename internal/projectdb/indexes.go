@@ -20,10 +20,10 @@ type NewIndex struct {
 
 // CreateIndex creates an index on a table. Values that a unique index does not
 // allow are a conflict that says how many there are.
-func (db *DB) CreateIndex(ctx context.Context, ref string, n NewIndex) (created Index, err error) {
+func (db *DB) CreateIndex(ctx context.Context, faults *problem.Faults, ref string, n NewIndex) (created Index, err error) {
 	err = db.alter(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
-		x, err := n.on(t)
-		if err != nil {
+		x := n.on(faults, "", t)
+		if err := faults.Err(); err != nil {
 			return err
 		}
 		if err := createIndex(c, t, x); err != nil {
@@ -35,21 +35,24 @@ func (db *DB) CreateIndex(ctx context.Context, ref string, n NewIndex) (created 
 	return created, err
 }
 
-// on returns the index that n describes, or every fault in it.
-func (n NewIndex) on(t *Table) (Index, error) {
+// on returns the index that n describes and notes every fault in it.
+func (n NewIndex) on(faults *problem.Faults, prefix string, t *Table) Index {
 	x := Index{Name: n.Name, Table: t.Name, Unique: n.Unique, Origin: "c"}
-	var faults problem.Faults
 	if len(n.Columns) == 0 {
-		faults.Add("columns", "At least one column is required.")
+		faults.Required(prefix + "columns")
 	}
 	seen := map[*Column]bool{}
 	for i, name := range n.Columns {
+		if faults.Full() {
+			break
+		}
+		field := prefix + "columns[" + itoa(i) + "]"
 		column := t.Column(name)
 		switch {
 		case column == nil:
-			faults.Add("columns["+itoa(i)+"]", "The table %s has no column %q.", t.Name, name)
+			t.unknownColumn(faults, field, name)
 		case seen[column]:
-			faults.Add("columns["+itoa(i)+"]", "The column %q is there twice.", name)
+			faults.Add(field, "The column %q is there twice.", name)
 		default:
 			seen[column] = true
 			x.Parts = append(x.Parts, KeyPart{Column: column.Name})
@@ -58,9 +61,9 @@ func (n NewIndex) on(t *Table) (Index, error) {
 	if x.Name == "" {
 		x.Name = defaultIndexName(x)
 	} else {
-		CheckName(&faults, "index_name", x.Name)
+		CheckName(faults, prefix+"index_name", x.Name)
 	}
-	return x, faults.Err()
+	return x
 }
 
 // defaultIndexName joins table and columns. A name that would be too long is
@@ -113,14 +116,17 @@ func refuseDuplicates(c *sqlite.Conn, t *Table, columns []string, field string) 
 
 // DropIndex drops an index that was created by itself. Those of primary keys
 // and UNIQUE constraints stay.
-func (db *DB) DropIndex(ctx context.Context, ref, name string) (dropped string, err error) {
+func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name string) (dropped string, err error) {
 	err = db.alter(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		i := slices.IndexFunc(t.Indexes, func(x Index) bool { return sameName(x.Name, name) })
 		if i < 0 {
 			return problem.NotFound("The index", name)
 		}
 		if !t.Indexes[i].Managed() {
-			return problem.Invalid("index", "The index belongs to a primary key or a unique column and cannot be dropped by itself.")
+			faults.Add("index", "The index belongs to a primary key or a unique column and cannot be dropped by itself.")
+		}
+		if err := faults.Err(); err != nil {
+			return err
 		}
 		dropped = t.Indexes[i].Name
 		after := t.clone()

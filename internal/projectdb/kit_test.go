@@ -116,7 +116,7 @@ func complaint(err error) string {
 // put inserts rows into a table.
 func put(t testing.TB, db *DB, table string, rows ...string) {
 	t.Helper()
-	_, err := db.InsertRecords(context.Background(), table, jsontext.Value("["+strings.Join(rows, ",")+"]"), InsertOptions{ReturnNone: true})
+	_, err := db.InsertRecords(context.Background(), new(problem.Faults), table, jsontext.Value("["+strings.Join(rows, ",")+"]"), InsertOptions{ReturnNone: true})
 	if err != nil {
 		t.Fatal(err)
 	}

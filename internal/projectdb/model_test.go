@@ -143,7 +143,7 @@ func (p picks) createTable() (want string, err error, apply func()) {
 	if p.m.taken(name) {
 		want = "conflict"
 	}
-	_, err = p.db.CreateTable(ctx, NewTable{Name: name, Columns: []NewColumn{{Name: "a", Type: kind, NotNull: notNull, Unique: unique, Default: def}}})
+	_, err = p.db.CreateTable(ctx, new(problem.Faults), NewTable{Name: name, Columns: []NewColumn{{Name: "a", Type: kind, NotNull: notNull, Unique: unique, Default: def}}})
 	return want, err, func() {
 		p.m.nextTable++
 		p.m.nextField += 2
@@ -160,7 +160,7 @@ func (p picks) addColumn() (want string, err error, apply func()) {
 	if t.field(name) != nil || len(t.rows) > 0 && f.notNull && sql == "" || len(t.rows) > 1 && f.unique && sql != "" {
 		want = "conflict"
 	}
-	_, _, err = p.db.AddColumn(ctx, t.name, NewColumn{Name: name, Type: kind, NotNull: f.notNull, Unique: f.unique, Default: def})
+	_, _, err = p.db.AddColumn(ctx, new(problem.Faults), t.name, NewColumn{Name: name, Type: kind, NotNull: f.notNull, Unique: f.unique, Default: def})
 	return want, err, func() {
 		p.m.nextField++
 		f.id = p.m.nextField
@@ -227,7 +227,7 @@ func (p picks) patch() (column string, patch ColumnPatch, want string, apply fun
 
 func (p picks) updateColumn() (want string, err error, apply func()) {
 	column, patch, want, apply := p.patch()
-	_, _, err = p.db.UpdateColumn(ctx, p.from.name, column, patch)
+	_, _, err = p.db.UpdateColumn(ctx, new(problem.Faults), p.from.name, column, patch)
 	return want, err, apply
 }
 
@@ -242,7 +242,7 @@ func (p picks) updateColumns() (want string, err error, apply func()) {
 			want = "validation_failed"
 		}
 	}
-	return want, p.db.UpdateColumns(ctx, p.from.name, batch), apply
+	return want, p.db.UpdateColumns(ctx, new(problem.Faults), p.from.name, batch), apply
 }
 
 func (p picks) deleteColumn() (want string, err error, apply func()) {
@@ -251,7 +251,7 @@ func (p picks) deleteColumn() (want string, err error, apply func()) {
 	if want = "ok"; f.name == "id" {
 		want = "validation_failed"
 	}
-	_, err = p.db.DeleteColumn(ctx, t.name, fmt.Sprint(f.id))
+	_, err = p.db.DeleteColumn(ctx, new(problem.Faults), t.name, fmt.Sprint(f.id))
 	return want, err, func() {
 		t.fields = slices.DeleteFunc(t.fields, func(g *modelField) bool { return g == f })
 		t.indexes = slices.DeleteFunc(t.indexes, func(x modelIndex) bool { return slices.Contains(x.fields, f) })
@@ -274,7 +274,7 @@ func (p picks) createIndex() (want string, err error, apply func()) {
 	case p.m.taken(x.name) || x.unique && t.repeats(x.fields):
 		want = "conflict"
 	}
-	_, err = p.db.CreateIndex(ctx, t.name, NewIndex{Name: x.name, Columns: columns, Unique: x.unique})
+	_, err = p.db.CreateIndex(ctx, new(problem.Faults), t.name, NewIndex{Name: x.name, Columns: columns, Unique: x.unique})
 	return want, err, func() { t.indexes = append(t.indexes, x) }
 }
 
@@ -284,7 +284,7 @@ func (p picks) dropIndex() (want string, err error, apply func()) {
 	if want = "ok"; !slices.ContainsFunc(t.indexes, named) {
 		want = "not_found"
 	}
-	_, err = p.db.DropIndex(ctx, t.name, name)
+	_, err = p.db.DropIndex(ctx, new(problem.Faults), t.name, name)
 	return want, err, func() { t.indexes = slices.DeleteFunc(t.indexes, named) }
 }
 
@@ -293,7 +293,7 @@ func (p picks) renameTable() (want string, err error, apply func()) {
 	if want = "ok"; p.m.taken(name) && !strings.EqualFold(name, t.name) {
 		want = "conflict"
 	}
-	_, err = p.db.UpdateTable(ctx, t.name, TablePatch{NewName: &name})
+	_, err = p.db.UpdateTable(ctx, new(problem.Faults), t.name, TablePatch{NewName: &name})
 	return want, err, func() { t.name = name }
 }
 
@@ -340,7 +340,7 @@ func (p picks) insert() (want string, err error, apply func()) {
 			want = "conflict"
 		}
 	}
-	_, err = p.db.InsertRecord(ctx, t.name, jsontext.Value("{"+strings.Join(members, ",")+"}"), InsertOptions{})
+	_, err = p.db.InsertRecord(ctx, new(problem.Faults), t.name, jsontext.Value("{"+strings.Join(members, ",")+"}"), InsertOptions{})
 	return want, err, func() {
 		t.rows = append(t.rows, row)
 		t.counter++
@@ -474,7 +474,7 @@ func TestChangesOfShapeAgreeWithTheModel(t *testing.T) {
 			}
 			if of == "-" && len(parent.rows) > 0 {
 				of = fmt.Sprint(parent.rows[0].rowid)
-				if _, err := db.UpdateRecord(ctx, "kids", "1", jsontext.Value(`{"of":`+of+`}`)); err != nil {
+				if _, err := db.UpdateRecord(ctx, new(problem.Faults), "kids", "1", jsontext.Value(`{"of":`+of+`}`)); err != nil {
 					t.Fatal(err)
 				}
 			}

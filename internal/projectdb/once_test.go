@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 var things = NewTable{Name: "things", Columns: []NewColumn{{Name: "name", NotNull: true}}}
@@ -22,7 +24,7 @@ func openAt(t *testing.T, now *time.Time) *DB {
 	}
 	t.Cleanup(func() { dir.Close() })
 	err = dir.Create(ctx, 1, func(db *DB) error {
-		_, err := db.CreateTable(ctx, things)
+		_, err := db.CreateTable(ctx, new(problem.Faults), things)
 		return err
 	})
 	if err != nil {
@@ -42,7 +44,7 @@ func insertOnce(db *DB, r Receipt, row string) (answer string, replayed bool, er
 		if _, err := db.Table(ctx, "things"); err != nil { // as a handler does, which looks first
 			return nil, err
 		}
-		done, err := db.InsertRecord(ctx, "things", jsontext.Value(row), InsertOptions{})
+		done, err := db.InsertRecord(ctx, new(problem.Faults), "things", jsontext.Value(row), InsertOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +142,7 @@ func TestOnceAmongMany(t *testing.T) {
 			}
 		})
 		wg.Go(func() { // a neighbour in the shared transaction
-			if _, err := db.InsertRecord(ctx, "things", jsontext.Value(`{"name":"Eve"}`), InsertOptions{}); err != nil {
+			if _, err := db.InsertRecord(ctx, new(problem.Faults), "things", jsontext.Value(`{"name":"Eve"}`), InsertOptions{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -162,19 +164,19 @@ func TestOnceOfSchemas(t *testing.T) {
 		fn   func(context.Context) error
 	}{
 		"table": {SchemaTransaction, func(ctx context.Context) error {
-			_, err := db.CreateTable(ctx, NewTable{Name: "more"})
+			_, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "more"})
 			return err
 		}},
 		"index": {SchemaTransaction, func(ctx context.Context) error {
-			_, err := db.CreateIndex(ctx, "things", NewIndex{Columns: []string{"name"}})
+			_, err := db.CreateIndex(ctx, new(problem.Faults), "things", NewIndex{Columns: []string{"name"}})
 			return err
 		}},
 		"rebuilt": {RebuildTransaction, func(ctx context.Context) error {
-			_, _, err := db.AddColumn(ctx, "things", NewColumn{Name: "code", Unique: true})
+			_, _, err := db.AddColumn(ctx, new(problem.Faults), "things", NewColumn{Name: "code", Unique: true})
 			return err
 		}},
 		"rows": {OwnTransaction, func(ctx context.Context) error {
-			_, err := db.InsertRecords(ctx, "parents", jsontext.Value(`[{},{}]`), InsertOptions{})
+			_, err := db.InsertRecords(ctx, new(problem.Faults), "parents", jsontext.Value(`[{},{}]`), InsertOptions{})
 			return err
 		}},
 	}
@@ -194,7 +196,7 @@ func TestOnceOfSchemas(t *testing.T) {
 	}
 	sound(t, other(t, db))
 	_, _, err := db.Once(ctx, Receipt{Key: "misused", Kind: OwnTransaction}, func(ctx context.Context) ([]byte, error) {
-		_, _, err := db.AddColumn(ctx, "things", NewColumn{Name: "late"})
+		_, _, err := db.AddColumn(ctx, new(problem.Faults), "things", NewColumn{Name: "late"})
 		return nil, err
 	})
 	if err == nil {
@@ -207,7 +209,7 @@ func TestOnceOutlivesNothingThatFailed(t *testing.T) {
 	before := dump(t, other(t, db))
 	for kind := range LoadTransaction + 1 {
 		_, _, err := db.Once(ctx, Receipt{Key: "k", Kind: kind}, func(ctx context.Context) ([]byte, error) {
-			if _, err := db.InsertRecord(ctx, "things", jsontext.Value(`{"name":"Ada"}`), InsertOptions{}); err != nil {
+			if _, err := db.InsertRecord(ctx, new(problem.Faults), "things", jsontext.Value(`{"name":"Ada"}`), InsertOptions{}); err != nil {
 				t.Error(err)
 			}
 			return nil, errors.New("the answer could not be made")
@@ -219,7 +221,7 @@ func TestOnceOutlivesNothingThatFailed(t *testing.T) {
 	func() {
 		defer func() { _ = recover() }()
 		_, _, _ = db.Once(ctx, Receipt{Key: "k"}, func(ctx context.Context) ([]byte, error) {
-			if _, err := db.InsertRecord(ctx, "things", jsontext.Value(`{"name":"Ada"}`), InsertOptions{}); err != nil {
+			if _, err := db.InsertRecord(ctx, new(problem.Faults), "things", jsontext.Value(`{"name":"Ada"}`), InsertOptions{}); err != nil {
 				t.Error(err)
 			}
 			panic("a defect")

@@ -285,7 +285,7 @@ func (q Query) checkWords() error {
 	tokens := scanSQL(q.SQL)
 	switch {
 	case len(tokens) == 0:
-		return problem.Invalid("sql", "A statement is required.")
+		return problem.Missing("sql")
 	case !utf8.ValidString(q.SQL):
 		return problem.Invalid("sql", "The statement is not valid UTF-8.")
 	case strings.IndexByte(q.SQL, 0) >= 0:
@@ -300,80 +300,88 @@ func (q Query) checkWords() error {
 
 // resultColumns returns the columns of a result. Rows are objects, so no two
 // columns can have the same name.
-func resultColumns(s *sqlite.Stmt) ([]format.Column, error) {
+func resultColumns(s *sqlite.Stmt, faults *problem.Faults) []format.Column {
 	columns := make([]format.Column, s.Columns())
 	for i := range columns {
 		columns[i].Name = s.ColumnName(i)
 		if columns[i].Name == "" {
-			return nil, problem.Invalid("sql", "Column %d of the result has no name, or that of a later column: give it one with AS.", i+1)
+			faults.Add("sql", "Column %d of the result has no name, or that of a later column: give it one with AS.", i+1)
 		}
 	}
-	return columns, nil
+	return columns
 }
 
 // bind sets the parameters, and notes those missing and those too many.
-func (q Query) bind(s *sqlite.Stmt) error {
-	var faults problem.Faults
+func (q Query) bind(s *sqlite.Stmt, faults *problem.Faults) {
 	switch q.Params.Kind() {
 	case 0, 'n':
 		if n := s.Parameters(); n > 0 {
 			faults.Add("params", "The statement has %d parameters, and none is given.", n)
 		}
 	case '[':
-		q.bindList(s, &faults)
+		q.bindList(s, faults)
 	case '{':
-		q.bindNamed(s, &faults)
+		q.bindNamed(s, faults)
 	default:
-		faults.Add("params", "The parameters are an array, or an object of named values.")
+		faults.WrongType("params", "an array, or an object of named values")
 	}
-	return faults.Err()
 }
 
 func (q Query) bindList(s *sqlite.Stmt, faults *problem.Faults) {
-	items, err := elements(q.Params)
-	if err != nil || len(items) != s.Parameters() {
-		faults.Add("params", "The statement has %d parameters, and %d are given.", s.Parameters(), len(items))
+	if n, err := countElements(q.Params); err != nil || n != s.Parameters() {
+		faults.Add("params", "The statement has %d parameters, and %d are given.", s.Parameters(), n)
 		return
 	}
-	for i, item := range items {
+	// The text was read whole when it was counted.
+	_ = eachElement(q.Params, func(i int, item jsontext.Value) error {
 		v, err := storedAs("ANY", item)
 		if err != nil {
 			faults.Add("params["+itoa(i)+"]", "%s", err)
 		}
 		s.BindValue(i+1, v)
-	}
+		return nil
+	})
 }
 
 // bindNamed binds an object. A name may be written with the sign it has in the
 // statement, or without.
 func (q Query) bindNamed(s *sqlite.Stmt, faults *problem.Faults) {
-	given := map[string]bool{}
+	places, names := map[string][]int{}, []string{}
+	for i := 1; i <= s.Parameters(); i++ {
+		p := s.ParameterName(i)
+		names = append(names, strings.TrimLeft(p, ":@$?"))
+		if p == "" {
+			continue
+		}
+		places[p], places[p[1:]] = append(places[p], i), append(places[p[1:]], i)
+	}
+	given := map[int]bool{}
 	err := eachMember(q.Params, func(name string, value jsontext.Value) {
+		if faults.Full() {
+			return
+		}
+		if places[name] == nil {
+			faults.Unknown("params."+name, "parameter", name, "in the statement", names)
+			return
+		}
 		v, err := storedAs("ANY", value)
 		if err != nil {
 			faults.Add("params."+name, "%s", err)
 		}
-		known := false
-		for i := 1; i <= s.Parameters(); i++ {
-			if p := s.ParameterName(i); p == name || p != "" && p[1:] == name {
-				s.BindValue(i, v)
-				given[p] = true
-				known = true
-			}
-		}
-		if !known {
-			faults.Add("params."+name, "The statement has no such parameter.")
+		for _, i := range places[name] {
+			s.BindValue(i, v)
+			given[i] = true
 		}
 	})
 	if err != nil {
 		faults.Add("params", "The parameters are not valid JSON.")
 	}
-	for i := 1; i <= s.Parameters(); i++ {
-		switch p := s.ParameterName(i); {
-		case p == "":
-			faults.Add("params", "Parameter %d of the statement has no name: give an array.", i)
-		case !given[p]:
-			faults.Add("params."+p[1:], "A value is required.")
+	for i, name := range names {
+		switch {
+		case name == "":
+			faults.Add("params", "Parameter %d of the statement has no name: give an array.", i+1)
+		case !given[i+1]:
+			faults.Required("params." + name)
 		}
 	}
 }

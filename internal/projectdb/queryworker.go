@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/worker"
 )
@@ -197,11 +198,10 @@ func (q Query) scan(c *sqlite.Conn, g *gate) (*Scan, error) {
 	if err != nil {
 		return nil, err
 	}
-	columns, err := resultColumns(s)
-	if err == nil {
-		err = q.bind(s)
-	}
-	if err != nil {
+	var faults problem.Faults
+	columns := resultColumns(s, &faults)
+	q.bind(s, &faults)
+	if err := faults.Err(); err != nil {
 		s.Close()
 		return nil, err
 	}

@@ -49,15 +49,14 @@ type Page struct {
 }
 
 // ListRecords returns one page of the selected records.
-func (db *DB) ListRecords(ctx context.Context, ref string, o ListOptions) (page Page, err error) {
+func (db *DB) ListRecords(ctx context.Context, faults *problem.Faults, ref string, o ListOptions) (page Page, err error) {
 	err = db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err
 		}
-		var faults problem.Faults
-		q := o.plan(t, &faults, "")
-		after := q.after(o, &faults)
+		q := o.plan(t, faults, "")
+		after := q.after(o, faults)
 		if err := faults.Err(); err != nil {
 			return err
 		}
@@ -79,8 +78,13 @@ func (q query) after(o ListOptions, faults *problem.Faults) *cursor {
 	if o.Offset != 0 {
 		faults.Add("after", "A cursor and an offset cannot be used together.")
 	}
-	c, err := q.decode(o.After)
-	faults.Merge("", err)
+	c, bound, ok := readCursor(o.After)
+	if ok && !faults.Any() { // else the selection that it is bound to may not be known
+		ok = bound == q.bound() && len(c.values) == len(q.place())
+	}
+	if !ok {
+		faults.Add("after", "The cursor does not belong to this table with these filters, sort and order: use next_cursor of the page before.")
+	}
 	return &c
 }
 
@@ -180,14 +184,13 @@ func (q query) lastPlace(b *sqlite.Batch) cursor {
 
 // GetRecord returns the record with the given id: the text of its key, whose
 // parts are joined by commas and percent-encoded.
-func (db *DB) GetRecord(ctx context.Context, ref, id string, columns []string) (rows Rows, err error) {
+func (db *DB) GetRecord(ctx context.Context, faults *problem.Faults, ref, id string, columns []string) (rows Rows, err error) {
 	err = db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err
 		}
-		var faults problem.Faults
-		q := Selection{Columns: columns, Limit: 1}.plan(t, &faults, "")
+		q := Selection{Columns: columns, Limit: 1}.plan(t, faults, "")
 		if err := faults.Err(); err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func openProject(t testing.TB, tables ...NewTable) *DB {
 	ctx := context.Background()
 	err = dir.Create(ctx, 1, func(db *DB) error {
 		for _, table := range tables {
-			if _, err := db.CreateTable(ctx, table); err != nil {
+			if _, err := db.CreateTable(ctx, new(problem.Faults), table); err != nil {
 				return err
 			}
 		}
@@ -69,7 +69,7 @@ func text(r Rows) string {
 func insert(t *testing.T, db *DB, rows ...string) {
 	t.Helper()
 	for _, row := range rows {
-		if _, err := db.InsertRecord(context.Background(), "contacts", jsontext.Value(row), InsertOptions{}); err != nil {
+		if _, err := db.InsertRecord(context.Background(), new(problem.Faults), "contacts", jsontext.Value(row), InsertOptions{}); err != nil {
 			t.Fatalf("insert %s: %v", row, err)
 		}
 	}
@@ -89,7 +89,7 @@ func TestInsertRecordStoresValuesByColumnType(t *testing.T) {
 		{`{"email":"z","id":-9223372036854775808,"score":-0}`,
 			`id=-9223372036854775808 email="z" age=null score=0.0 photo=null extra=null`},
 	} {
-		done, err := db.InsertRecord(context.Background(), "contacts", jsontext.Value(test.row), InsertOptions{})
+		done, err := db.InsertRecord(context.Background(), new(problem.Faults), "contacts", jsontext.Value(test.row), InsertOptions{})
 		if err != nil {
 			t.Errorf("insert %s: %v", test.row, err)
 			continue
@@ -103,7 +103,7 @@ func TestInsertRecordStoresValuesByColumnType(t *testing.T) {
 func TestInsertRecordTellsEveryFaultAtOnce(t *testing.T) {
 	db := openProject(t, contacts)
 	row := `{"age":"abc","score":[1],"photo":"%","nmae":1,"extra":99999999999999999999,"id":0.5}`
-	_, err := db.InsertRecord(context.Background(), "contacts", jsontext.Value(row), InsertOptions{})
+	_, err := db.InsertRecord(context.Background(), new(problem.Faults), "contacts", jsontext.Value(row), InsertOptions{})
 	var fields []string
 	for _, d := range problem.From(err).Details {
 		fields = append(fields, d.Field)
@@ -117,7 +117,7 @@ func TestInsertRecordTellsEveryFaultAtOnce(t *testing.T) {
 func TestInsertRecordUniqueValueTaken(t *testing.T) {
 	db := openProject(t, contacts)
 	insert(t, db, `{"email":"a"}`)
-	_, err := db.InsertRecord(context.Background(), "contacts", jsontext.Value(`{"email":"a"}`), InsertOptions{})
+	_, err := db.InsertRecord(context.Background(), new(problem.Faults), "contacts", jsontext.Value(`{"email":"a"}`), InsertOptions{})
 	if !problem.Is(err, problem.CodeConflict) || len(problem.From(err).Details) != 1 || problem.From(err).Details[0].Field != "email" {
 		t.Errorf("got %v, want a conflict about email", err)
 	}
@@ -154,7 +154,7 @@ func TestListRecords(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.s.Columns = []string{"email"}
-			page, err := db.ListRecords(context.Background(), "contacts", ListOptions{Selection: test.s, Count: true})
+			page, err := db.ListRecords(context.Background(), new(problem.Faults), "contacts", ListOptions{Selection: test.s, Count: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,7 +183,7 @@ func TestListRecordsFaults(t *testing.T) {
 		{Selection{Filters: jsontext.Value(`{"photo":"%"}`)}, []string{"filters.photo"}},
 	} {
 		test.s.Limit = 10
-		_, err := db.ListRecords(context.Background(), "contacts", ListOptions{Selection: test.s})
+		_, err := db.ListRecords(context.Background(), new(problem.Faults), "contacts", ListOptions{Selection: test.s})
 		var fields []string
 		for _, d := range problem.From(err).Details {
 			fields = append(fields, d.Field)
@@ -200,7 +200,7 @@ func TestGetRecord(t *testing.T) {
 	}})
 	insert(t, db, `{"email":"a"}`)
 	ctx := context.Background()
-	if _, err := db.InsertRecord(ctx, "parts", jsontext.Value(`{"maker":"x,y/z","number":7,"title":"bolt"}`), InsertOptions{}); err != nil {
+	if _, err := db.InsertRecord(ctx, new(problem.Faults), "parts", jsontext.Value(`{"maker":"x,y/z","number":7,"title":"bolt"}`), InsertOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ table, id, want string }{
@@ -214,7 +214,7 @@ func TestGetRecord(t *testing.T) {
 		{"parts", "x,y/z,7", ""},
 		{"parts", "%zz,7", ""},
 	} {
-		rows, err := db.GetRecord(ctx, test.table, test.id, nil)
+		rows, err := db.GetRecord(ctx, new(problem.Faults), test.table, test.id, nil)
 		switch {
 		case test.want == "" && !problem.Is(err, problem.CodeNotFound):
 			t.Errorf("%s/%s: got %v, want not_found", test.table, test.id, err)
@@ -243,7 +243,7 @@ func TestTablesAreFoundByIDAndName(t *testing.T) {
 
 func TestCreateTableTellsEveryFaultAtOnce(t *testing.T) {
 	db := openProject(t)
-	_, err := db.CreateTable(context.Background(), NewTable{Name: "1x", Columns: []NewColumn{
+	_, err := db.CreateTable(context.Background(), new(problem.Faults), NewTable{Name: "1x", Columns: []NewColumn{
 		{Name: "a"}, {Name: "A"}, {Name: "sqlite_x", Type: "VARCHAR"}, {Name: "_p"}, {Name: strings.Repeat("n", 64)}, {Name: "id"},
 	}})
 	var fields []string
@@ -258,7 +258,7 @@ func TestCreateTableTellsEveryFaultAtOnce(t *testing.T) {
 
 func TestCreateTableNameTaken(t *testing.T) {
 	db := openProject(t, contacts)
-	_, err := db.CreateTable(context.Background(), NewTable{Name: "Contacts"})
+	_, err := db.CreateTable(context.Background(), new(problem.Faults), NewTable{Name: "Contacts"})
 	if !problem.Is(err, problem.CodeConflict) {
 		t.Errorf("got %v, want conflict", err)
 	}

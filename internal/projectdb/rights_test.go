@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // listed are rights of the tables in two lists.
@@ -80,21 +81,21 @@ func TestWritersSeeWhatTheySent(t *testing.T) {
 		if test.rows[0] == '[' {
 			insert = writer.InsertRecords
 		}
-		done, err := insert(ctx, test.table, jsontext.Value(test.rows), test.options)
+		done, err := insert(ctx, new(problem.Faults), test.table, jsontext.Value(test.rows), test.options)
 		if got := objects(done.Rows); err != nil || got != test.want {
 			t.Errorf("%s: %s %v, want %s", test.what, got, err, test.want)
 		}
 	}
 	for patch, want := range map[string]string{`{"n":5}`: `{"id":1,"n":5.0}`, `{"secret":"mine"}`: `{"id":1,"secret":"mine"}`} {
-		if rows, err := writer.UpdateRecord(ctx, "notes", "1", jsontext.Value(patch)); err != nil || objects(rows) != want {
+		if rows, err := writer.UpdateRecord(ctx, new(problem.Faults), "notes", "1", jsontext.Value(patch)); err != nil || objects(rows) != want {
 			t.Errorf("patch %s: %s %v, want %s", patch, objects(rows), err, want)
 		}
 	}
-	rows, err := writer.UpdateRecord(ctx, "pair", "x,1", jsontext.Value(`{"a":2}`))
+	rows, err := writer.UpdateRecord(ctx, new(problem.Faults), "pair", "x,1", jsontext.Value(`{"a":2}`))
 	if got := objects(rows); err != nil || got != `{"a":2,"b":"x"}` {
 		t.Errorf("a new key: %s %v", got, err)
 	}
-	if rows, err := db.UpdateRecord(ctx, "notes", "1", jsontext.Value(`{"n":6}`)); err != nil || !strings.Contains(objects(rows), `"secret":"mine"`) {
+	if rows, err := db.UpdateRecord(ctx, new(problem.Faults), "notes", "1", jsontext.Value(`{"n":6}`)); err != nil || !strings.Contains(objects(rows), `"secret":"mine"`) {
 		t.Errorf("who may read sees the whole row: %s %v", objects(rows), err)
 	}
 }
@@ -122,8 +123,8 @@ func TestConditionsNeedTheRightToRead(t *testing.T) {
 		{"other", `{"id":1}`, true, "permission_denied"},
 	} {
 		which := Which{Filters: jsontext.Value(test.where), All: test.all}
-		_, _, update := writer.UpdateRecords(ctx, test.table, jsontext.Value(`{"v":"a"}`), which)
-		_, _, remove := writer.DeleteRecords(ctx, test.table, which)
+		_, _, update := writer.UpdateRecords(ctx, new(problem.Faults), test.table, jsontext.Value(`{"v":"a"}`), which)
+		_, _, remove := writer.DeleteRecords(ctx, new(problem.Faults), test.table, which)
 		if got := complaint(update); got != test.want {
 			t.Errorf("change where %s: %s, want %s", test.where, got, test.want)
 		}
@@ -132,9 +133,9 @@ func TestConditionsNeedTheRightToRead(t *testing.T) {
 		}
 	}
 	for what, err := range map[string]error{
-		"insert":      second(writer.InsertRecord(ctx, "other", jsontext.Value(`{}`), InsertOptions{})),
-		"insert many": second(writer.InsertRecords(ctx, "other", jsontext.Value(`[{}]`), InsertOptions{})),
-		"change":      second(writer.UpdateRecord(ctx, "other", "1", jsontext.Value(`{"id":2}`))),
+		"insert":      second(writer.InsertRecord(ctx, new(problem.Faults), "other", jsontext.Value(`{}`), InsertOptions{})),
+		"insert many": second(writer.InsertRecords(ctx, new(problem.Faults), "other", jsontext.Value(`[{}]`), InsertOptions{})),
+		"change":      second(writer.UpdateRecord(ctx, new(problem.Faults), "other", "1", jsontext.Value(`{"id":2}`))),
 		"delete":      second(writer.DeleteRecord(ctx, "other", "1")),
 	} {
 		if got := complaint(err); got != "permission_denied" {
@@ -160,7 +161,7 @@ func TestForeignKeysCarryNoRights(t *testing.T) {
 				{"delete one by another key", []string{"parent", "child"}, deleteOne("parent", "2"), "permission_denied"},
 				{"delete one without children", []string{"parent"}, deleteOne("parent", "3"), "ok"},
 				{"delete many", []string{"parent", "child", "grandchild"}, func(db *DB) error {
-					_, _, err := db.DeleteRecords(ctx, "parent", Which{All: true})
+					_, _, err := db.DeleteRecords(ctx, new(problem.Faults), "parent", Which{All: true})
 					return err
 				}, "permission_denied"},
 				{"change a key", []string{"parent"}, patchOne("parent", "1", `{"id":9}`), "permission_denied"},
@@ -170,14 +171,14 @@ func TestForeignKeysCarryNoRights(t *testing.T) {
 				{"change a key to itself", []string{"parent"}, patchOne("parent", "1", `{"id":1}`), "ok"},
 				{"change a key that nobody refers to", []string{"parent"}, patchOne("parent", "3", `{"id":9,"code":"y"}`), "ok"},
 				{"change many", []string{"parent"}, func(db *DB) error {
-					_, _, err := db.UpdateRecords(ctx, "parent", jsontext.Value(`{"code":null}`), Which{All: true})
+					_, _, err := db.UpdateRecords(ctx, new(problem.Faults), "parent", jsontext.Value(`{"code":null}`), Which{All: true})
 					return err
 				}, "permission_denied"},
 				{"upsert one", []string{"parent"}, func(db *DB) error {
-					return second(db.InsertRecord(ctx, "parent", jsontext.Value(`{"id":2,"code":"z"}`), InsertOptions{OnConflict: &OnConflict{Columns: []string{"id"}, Update: true}}))
+					return second(db.InsertRecord(ctx, new(problem.Faults), "parent", jsontext.Value(`{"id":2,"code":"z"}`), InsertOptions{OnConflict: &OnConflict{Columns: []string{"id"}, Update: true}}))
 				}, "permission_denied"},
 				{"upsert many", []string{"parent"}, func(db *DB) error {
-					return second(db.InsertRecords(ctx, "parent", jsontext.Value(`[{"id":5},{"id":9,"code":"a"}]`), InsertOptions{OnConflict: &OnConflict{Columns: []string{"code"}, Update: true}}))
+					return second(db.InsertRecords(ctx, new(problem.Faults), "parent", jsontext.Value(`[{"id":5},{"id":9,"code":"a"}]`), InsertOptions{OnConflict: &OnConflict{Columns: []string{"code"}, Update: true}}))
 				}, "permission_denied"},
 				{"a table that refers to itself", []string{"tree"}, deleteOne("tree", "1"), "ok"},
 			} {
@@ -216,5 +217,5 @@ func deleteOne(table, id string) func(*DB) error {
 }
 
 func patchOne(table, id, patch string) func(*DB) error {
-	return func(db *DB) error { return second(db.UpdateRecord(ctx, table, id, jsontext.Value(patch))) }
+	return func(db *DB) error { return second(db.UpdateRecord(ctx, new(problem.Faults), table, id, jsontext.Value(patch))) }
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -106,6 +107,22 @@ func (t *Table) Column(name string) *Column {
 		}
 	}
 	return nil
+}
+
+// unknownColumn notes that the table has no column of the name.
+func (t *Table) unknownColumn(faults *problem.Faults, field, name string) {
+	if faults.Full() || faults.Has(field) {
+		return // the names need not be listed
+	}
+	faults.Unknown(field, "column", name, "in the table "+t.Name, t.columnNames())
+}
+
+func (t *Table) columnNames() []string {
+	names := make([]string, len(t.Columns))
+	for i := range t.Columns {
+		names[i] = t.Columns[i].Name
+	}
+	return names
 }
 
 // RowidName returns a name by which the rowid can be reached, or "" when the

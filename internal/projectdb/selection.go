@@ -69,10 +69,13 @@ func (s Selection) chosenColumns(t *Table, faults *problem.Faults, field string)
 	}
 	seen := map[*Column]bool{}
 	for i, name := range s.Columns {
+		if faults.Full() {
+			break
+		}
 		column := t.Column(name)
 		switch {
 		case column == nil:
-			faults.Add(field+"["+itoa(i)+"]", "The table %s has no column %q.", t.Name, name)
+			t.unknownColumn(faults, field+"["+itoa(i)+"]", name)
 		case seen[column]:
 			faults.Add(field+"["+itoa(i)+"]", "The column %q is chosen twice.", name)
 		default:
@@ -89,7 +92,7 @@ func (q *query) setOrder(s Selection, faults *problem.Faults, field string) {
 	if s.Sort != "" {
 		column := q.table.Column(s.Sort)
 		if column == nil {
-			faults.Add(field, "The table %s has no column %q.", q.table.Name, s.Sort)
+			q.table.unknownColumn(faults, field, s.Sort)
 			return
 		}
 		q.sort = column.Name

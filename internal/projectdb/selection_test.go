@@ -213,11 +213,11 @@ func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.IntRange(0, len(keyed)-1).Draw(t, "kind")
 		db, key := projects[kind], keyOrders[kind]
-		if _, _, err := db.DeleteRecords(ctx, "t", Which{All: true}); err != nil {
+		if _, _, err := db.DeleteRecords(ctx, new(problem.Faults), "t", Which{All: true}); err != nil {
 			t.Fatal(err)
 		}
 		insert := func(n int) {
-			_, err := db.InsertRecord(ctx, "t", jsontext.Value(drawRow(t, key, n)), InsertOptions{})
+			_, err := db.InsertRecord(ctx, new(problem.Faults), "t", jsontext.Value(drawRow(t, key, n)), InsertOptions{})
 			if err != nil && !problem.Is(err, problem.CodeConflict) {
 				t.Fatal(err)
 			}
@@ -241,7 +241,7 @@ func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 			if s.Limit == 0 {
 				s.Limit = 500
 			}
-			page, err := db.ListRecords(ctx, "t", ListOptions{Selection: s, Count: true})
+			page, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: s, Count: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,7 +259,7 @@ func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 		s.Limit = int64(rapid.IntRange(1, 7).Draw(t, "page"))
 		var got []string
 		for after, more, next := "", true, -1; more; next-- {
-			page, err := db.ListRecords(ctx, "t", ListOptions{Selection: s, After: after})
+			page, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: s, After: after})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -332,7 +332,7 @@ func TestCursorsAreBound(t *testing.T) {
 	db := openProject(t, contacts, NewTable{Name: "others"})
 	put(t, db, "contacts", `{"email":"a","age":1}`, `{"email":"b","age":1}`, `{"email":"c","age":1}`)
 	at := Selection{Limit: 1, Sort: "age", Filters: jsontext.Value(`{"age": 1}`)}
-	page, err := db.ListRecords(ctx, "contacts", ListOptions{Selection: at})
+	page, err := db.ListRecords(ctx, new(problem.Faults), "contacts", ListOptions{Selection: at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func TestCursorsAreBound(t *testing.T) {
 	} {
 		o := ListOptions{Selection: at, After: page.NextCursor}
 		test.with(&o)
-		_, err := db.ListRecords(ctx, test.table, o)
+		_, err := db.ListRecords(ctx, new(problem.Faults), test.table, o)
 		if got := complaint(err); got != test.want {
 			t.Errorf("%s: got %s, want %s", test.name, got, test.want)
 		}
@@ -441,7 +441,7 @@ func TestLimitsOfFilters(t *testing.T) {
 		{"a name twice", `{"age":1,"age":2}`, "validation_failed filters"},
 		{"blank", ` `, "ok"},
 	} {
-		_, err := db.ListRecords(ctx, "contacts", ListOptions{Selection: Selection{Limit: 1, Filters: jsontext.Value(test.filters)}})
+		_, err := db.ListRecords(ctx, new(problem.Faults), "contacts", ListOptions{Selection: Selection{Limit: 1, Filters: jsontext.Value(test.filters)}})
 		if got := complaint(err); got != test.want {
 			t.Errorf("%s: got %.200s, want %s (%.300v)", test.name, got, test.want, err)
 		}

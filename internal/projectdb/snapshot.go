@@ -69,12 +69,10 @@ func FindTable(tables []Table, ref string) (*Table, error) {
 	return (&catalogue{tables: tables}).table(ref)
 }
 
-// Check returns every fault of a selection on a table, with the given prefix
-// before the names of its fields.
-func (s Selection) Check(t *Table, prefix string) error {
-	var faults problem.Faults
-	s.plan(t, &faults, prefix)
-	return faults.Err()
+// Check notes every fault of a selection on a table, with the given prefix before
+// the names of its fields.
+func (s Selection) Check(faults *problem.Faults, t *Table, prefix string) {
+	s.plan(t, faults, prefix)
 }
 
 // Count returns how many rows a scan of the selection gives.

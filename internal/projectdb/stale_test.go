@@ -119,10 +119,10 @@ func changeSchema(t *testing.T, db *DB, random *rand.Rand) error {
 	fresh := fmt.Sprintf("c%d", random.Int64N(1e15))
 	switch n := random.IntN(4); {
 	case n == 0 && len(table.Columns) > 2:
-		_, err = db.DeleteColumn(ctx, "t", last)
+		_, err = db.DeleteColumn(ctx, new(problem.Faults), "t", last)
 	case n == 1:
-		if _, _, err = db.AddColumn(ctx, "t", NewColumn{Name: fresh}); err == nil {
-			_, _, err = db.UpdateRecords(ctx, "t", jsontext.Value(fmt.Sprintf("{%q:%q}", fresh, fresh)), Which{All: true})
+		if _, _, err = db.AddColumn(ctx, new(problem.Faults), "t", NewColumn{Name: fresh}); err == nil {
+			_, _, err = db.UpdateRecords(ctx, new(problem.Faults), "t", jsontext.Value(fmt.Sprintf("{%q:%q}", fresh, fresh)), Which{All: true})
 		}
 	default:
 		widths := []int{2, 3, 40, 300, 900, 1900}
@@ -146,7 +146,7 @@ func remake(t *testing.T, db *DB, width int) {
 		made.Columns = append(made.Columns, NewColumn{Name: name})
 		fmt.Fprintf(&row, ",%q:%q", name, name)
 	}
-	if _, err := db.CreateTable(ctx, made); err != nil {
+	if _, err := db.CreateTable(ctx, new(problem.Faults), made); err != nil {
 		t.Fatal(err)
 	}
 	put(t, db, "t", "{"+row.String()[1:]+"}")

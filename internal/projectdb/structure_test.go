@@ -17,28 +17,28 @@ type change func(ctx context.Context, db *DB) error
 
 func patch(table, column string, p ColumnPatch) change {
 	return func(ctx context.Context, db *DB) error {
-		_, _, err := db.UpdateColumn(ctx, table, column, p)
+		_, _, err := db.UpdateColumn(ctx, new(problem.Faults), table, column, p)
 		return err
 	}
 }
 
 func drop(table, column string) change {
 	return func(ctx context.Context, db *DB) error {
-		_, err := db.DeleteColumn(ctx, table, column)
+		_, err := db.DeleteColumn(ctx, new(problem.Faults), table, column)
 		return err
 	}
 }
 
 func add(table string, n NewColumn) change {
 	return func(ctx context.Context, db *DB) error {
-		_, _, err := db.AddColumn(ctx, table, n)
+		_, _, err := db.AddColumn(ctx, new(problem.Faults), table, n)
 		return err
 	}
 }
 
 func rename(table, name string) change {
 	return func(ctx context.Context, db *DB) error {
-		_, err := db.UpdateTable(ctx, table, TablePatch{NewName: &name})
+		_, err := db.UpdateTable(ctx, new(problem.Faults), table, TablePatch{NewName: &name})
 		return err
 	}
 }
@@ -123,7 +123,10 @@ func TestChangesOfShape(t *testing.T) {
 			[]string{"INSERT INTO p VALUES (1, 'a')", "INSERT INTO c VALUES (1, 'a')"},
 			patch("p", "code", ColumnPatch{Unique: ptr(false)}), "conflict is_unique", "", ""},
 		{"the unique index that an empty table refers to", []string{"p", "CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT) STRICT", "", "CREATE UNIQUE INDEX x ON p (code)", "c", "CREATE TABLE c (id INTEGER PRIMARY KEY, p TEXT REFERENCES p (code)) STRICT"}, nil,
-			func(ctx context.Context, db *DB) error { _, err := db.DropIndex(ctx, "p", "x"); return err }, "conflict index", "", ""},
+			func(ctx context.Context, db *DB) error {
+				_, err := db.DropIndex(ctx, new(problem.Faults), "p", "x")
+				return err
+			}, "conflict index", "", ""},
 		{"not null with nulls", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT) STRICT"}, []string{"INSERT INTO t (a) VALUES (NULL), ('x'), (NULL)"},
 			patch("t", "a", ColumnPatch{NotNull: ptr(true)}), "conflict is_nullable", "", ""},
 		{"unique with duplicates", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT) STRICT"}, []string{"INSERT INTO t (a) VALUES (NULL), ('x'), (NULL), ('x'), ('x')"},
@@ -183,20 +186,20 @@ func TestChangesOfShape(t *testing.T) {
 		{"the last column that is stored is dropped", []string{"t", "CREATE TABLE t (a TEXT, g TEXT AS ('x')) STRICT"}, nil, drop("t", "a"), "conflict", "", ""},
 		{"an index of a constraint is dropped", []string{"t", "CREATE TABLE t (a TEXT UNIQUE) STRICT"}, nil,
 			func(ctx context.Context, db *DB) error {
-				_, err := db.DropIndex(ctx, "t", "sqlite_autoindex_t_1")
+				_, err := db.DropIndex(ctx, new(problem.Faults), "t", "sqlite_autoindex_t_1")
 				return err
 			}, "validation_failed index", "", ""},
 		{"a batch of patches", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT) STRICT"}, []string{"INSERT INTO t (a, b) VALUES ('1', NULL)"},
 			func(ctx context.Context, db *DB) error {
-				return db.UpdateColumns(ctx, "t", []NamedPatch{{"a", ColumnPatch{NewName: ptr("c"), Unique: ptr(true)}}, {"b", ColumnPatch{NewName: ptr("a"), Type: ptr("REAL")}}})
+				return db.UpdateColumns(ctx, new(problem.Faults), "t", []NamedPatch{{"a", ColumnPatch{NewName: ptr("c"), Unique: ptr(true)}}, {"b", ColumnPatch{NewName: ptr("a"), Type: ptr("REAL")}}})
 			}, "ok", "SELECT group_concat(name || type), (SELECT group_concat(c) FROM t), (SELECT group_concat(column_name || id) FROM _columns) FROM pragma_table_info('t')", "'idINTEGER,cTEXT,aREAL'|'1'|'a3,c2,id1'"},
 		{"a batch is all or nothing", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT) STRICT"}, []string{"INSERT INTO t (a, b) VALUES ('1', '2')"},
 			func(ctx context.Context, db *DB) error {
-				return db.UpdateColumns(ctx, "t", []NamedPatch{{"a", ColumnPatch{NewName: ptr("c")}}, {"b", ColumnPatch{Type: ptr("REAL")}}})
+				return db.UpdateColumns(ctx, new(problem.Faults), "t", []NamedPatch{{"a", ColumnPatch{NewName: ptr("c")}}, {"b", ColumnPatch{Type: ptr("REAL")}}})
 			}, "column_type_locked columns[1].column_type", "", ""},
 		{"a batch tells every fault", []string{"t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT) STRICT"}, nil,
 			func(ctx context.Context, db *DB) error {
-				return db.UpdateColumns(ctx, "t", []NamedPatch{{"a", ColumnPatch{NewName: ptr("_c")}}, {"b", ColumnPatch{Type: ptr("VARCHAR")}}, {"zz", ColumnPatch{}}})
+				return db.UpdateColumns(ctx, new(problem.Faults), "t", []NamedPatch{{"a", ColumnPatch{NewName: ptr("_c")}}, {"b", ColumnPatch{Type: ptr("VARCHAR")}}, {"zz", ColumnPatch{}}})
 			}, "validation_failed columns[0].new_column_name columns[1].column_type columns[2]", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -232,7 +235,7 @@ func TestChangesOfShape(t *testing.T) {
 func TestRefusalsSayHowMany(t *testing.T) {
 	db := openProject(t, NewTable{Name: "t", Columns: []NewColumn{{Name: "a"}, {Name: "b"}}})
 	put(t, db, "t", `{"a":"x"}`, `{"a":"x"}`, `{"a":"x"}`, `{"a":"y"}`, `{"a":"y"}`, `{"a":"z","b":"v"}`)
-	_, indexErr := db.CreateIndex(t.Context(), "t", NewIndex{Columns: []string{"a"}, Unique: true})
+	_, indexErr := db.CreateIndex(t.Context(), new(problem.Faults), "t", NewIndex{Columns: []string{"a"}, Unique: true})
 	for _, test := range []struct {
 		err  error
 		want string
@@ -284,7 +287,7 @@ func TestDefaultsOfEveryKind(t *testing.T) {
 		put(t, db, "made", `{}`)
 		put(t, db, "added", `{}`)
 		for _, table := range []string{"made", "added"} {
-			page, err := db.ListRecords(t.Context(), table, ListOptions{Selection: Selection{Columns: []string{"v"}, Limit: 10}})
+			page, err := db.ListRecords(t.Context(), new(problem.Faults), table, ListOptions{Selection: Selection{Columns: []string{"v"}, Limit: 10}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -360,7 +363,9 @@ func TestCheckOfABlueprint(t *testing.T) {
 		}}, "validation_failed tables[0].seed[1].v tables[1].columns[1].column_type tables[1].columns tables[1].table_name" +
 			" tables[1].indexes[1].index_name tables[1].indexes[2].columns[0] tables[2].table_name indexes[0].table_name indexes[1].index_name"},
 	} {
-		if got := complaint(test.blueprint.Check()); got != test.want {
+		var faults problem.Faults
+		test.blueprint.Check(&faults)
+		if got := complaint(faults.Err()); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
 		}
 	}
@@ -371,7 +376,7 @@ func TestCheckOfABlueprint(t *testing.T) {
 func TestNoIDsLeft(t *testing.T) {
 	db := openProject(t, NewTable{Name: "spent", Columns: []NewColumn{{Name: "v"}}}, NewTable{Name: "fresh", Columns: []NewColumn{{Name: "v"}}})
 	bulk := func(rows string) string {
-		_, err := db.InsertRecords(ctx, "spent", jsontext.Value(rows), InsertOptions{})
+		_, err := db.InsertRecords(ctx, new(problem.Faults), "spent", jsontext.Value(rows), InsertOptions{})
 		return complaint(err)
 	}
 	if got := bulk(`[{"v":"a"},{"id":9223372036854775807},{}]`); got != "conflict data[2].id" {
@@ -394,7 +399,7 @@ func TestNoIDsLeft(t *testing.T) {
 			table, want = "spent", "conflict id"
 		}
 		writes.Go(func() {
-			if _, err := db.InsertRecord(ctx, table, jsontext.Value(`{"v":"x"}`), InsertOptions{}); complaint(err) != want {
+			if _, err := db.InsertRecord(ctx, new(problem.Faults), table, jsontext.Value(`{"v":"x"}`), InsertOptions{}); complaint(err) != want {
 				t.Errorf("a write to %s: %v", table, err)
 			}
 		})
@@ -430,7 +435,7 @@ func TestTablesOfAProjectAreBounded(t *testing.T) {
 	}
 	defer release()
 	add := func(name string) error {
-		_, err := db.CreateTable(ctx, NewTable{Name: name})
+		_, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: name})
 		return err
 	}
 	for round := range 3 {

@@ -36,10 +36,12 @@ type NewColumn struct {
 // columnTypes are the types that a column can have.
 var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
 
-// CreateTable creates an empty table.
-func (db *DB) CreateTable(ctx context.Context, table NewTable) (created Table, err error) {
-	shape, err := table.shape()
-	if err != nil {
+// CreateTable creates an empty table. Here as in every method that takes them,
+// faults are those that the caller has found in what was sent: the method adds
+// what it finds, and does nothing else while there are any.
+func (db *DB) CreateTable(ctx context.Context, faults *problem.Faults, table NewTable) (created Table, err error) {
+	shape := table.shape(faults, "")
+	if err := faults.Err(); err != nil {
 		return created, err
 	}
 	err = explain(db.transact(ctx, SchemaTransaction, func(c *sqlite.Conn) error {
@@ -49,21 +51,17 @@ func (db *DB) CreateTable(ctx context.Context, table NewTable) (created Table, e
 	return created, err
 }
 
-// Check finds everything that is wrong with n by itself.
-func (n NewTable) Check() error {
-	_, err := n.shape()
-	return err
-}
-
-// shape returns the table that n describes, or every fault in it.
-func (n NewTable) shape() (Table, error) {
-	var faults problem.Faults
-	CheckName(&faults, "table_name", n.Name)
+// shape returns the table that n describes and notes every fault in it.
+func (n NewTable) shape(faults *problem.Faults, prefix string) Table {
+	CheckName(faults, prefix+"table_name", n.Name)
 	t := Table{Name: n.Name, DisplayName: n.DisplayName}
 	seen := map[string]bool{}
 	for i, column := range n.Columns {
-		field := "columns[" + itoa(i) + "]."
-		t.addColumn(&faults, field, column)
+		if faults.Full() {
+			break
+		}
+		field := prefix + "columns[" + itoa(i) + "]."
+		t.addColumn(faults, field, column)
 		if name := sqlite.Fold(column.Name); seen[name] {
 			faults.Add(field+"column_name", "Another column of the table has this name.")
 		} else {
@@ -72,7 +70,7 @@ func (n NewTable) shape() (Table, error) {
 	}
 	if len(t.PrimaryKey) == 0 {
 		if seen["id"] {
-			faults.Add("columns", "A table without a primary key gets a column id, and id is taken: make it the primary key.")
+			faults.Add(prefix+"columns", "A table without a primary key gets a column id, and id is taken: make it the primary key.")
 		}
 		t.Columns = append([]Column{{Name: "id", Type: "INTEGER"}}, t.Columns...)
 		t.PrimaryKey = []KeyPart{{Column: "id"}}
@@ -82,7 +80,7 @@ func (n NewTable) shape() (Table, error) {
 	}
 	t.Autoincrement = true
 	t.setRowidKey()
-	return t, faults.Err()
+	return t
 }
 
 func (t *Table) addColumn(faults *problem.Faults, field string, n NewColumn) {
@@ -92,7 +90,7 @@ func (t *Table) addColumn(faults *problem.Faults, field string, n NewColumn) {
 		column.Type = "TEXT"
 	}
 	if !isColumnType(column.Type) {
-		faults.Add(field+"column_type", "The type must be one of %s.", strings.Join(columnTypes, ", "))
+		faults.WrongChoice(field+"column_type", columnTypes)
 	}
 	if n.Default != nil {
 		column.setDefault(faults, field+"default_value", n.Default)
@@ -215,7 +213,13 @@ type TablePatch struct {
 }
 
 // UpdateTable changes the names of a table. Foreign keys follow a new name.
-func (db *DB) UpdateTable(ctx context.Context, ref string, patch TablePatch) (updated Table, err error) {
+func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref string, patch TablePatch) (updated Table, err error) {
+	if patch.NewName != nil {
+		CheckName(faults, "new_table_name", *patch.NewName)
+	}
+	if err := faults.Err(); err != nil {
+		return updated, err
+	}
 	err = db.alter(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
 		if patch.NewName != nil && *patch.NewName != t.Name {
 			if err := renameTable(c, t, *patch.NewName); err != nil {
@@ -240,11 +244,6 @@ func (db *DB) UpdateTable(ctx context.Context, ref string, patch TablePatch) (up
 }
 
 func renameTable(c *sqlite.Conn, t *Table, name string) error {
-	var faults problem.Faults
-	CheckName(&faults, "new_table_name", name)
-	if err := faults.Err(); err != nil {
-		return err
-	}
 	from := t.Name
 	if sameName(from, name) {
 		// SQLite takes a name in another letter case for one that is taken.

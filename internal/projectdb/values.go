@@ -2,6 +2,7 @@ package projectdb
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"math"
@@ -157,7 +158,7 @@ func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.
 		column := t.Column(name)
 		switch {
 		case column == nil:
-			faults.Add(prefix+name, "The table %s has no such column.", t.Name)
+			t.unknownColumn(faults, prefix+name, name)
 			return
 		case column.Generated != "":
 			faults.Add(prefix+name, "The column is generated and cannot be set.")
@@ -180,7 +181,7 @@ func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.
 		r.values = append(r.values, v)
 	})
 	if err != nil {
-		faults.Add(strings.TrimSuffix(prefix, "."), "A row is an object of column names and values.")
+		faults.WrongType(cmp.Or(strings.TrimSuffix(prefix, "."), "data"), "an object of column names and values")
 	}
 	return r
 }
@@ -203,7 +204,7 @@ func eachMember(object jsontext.Value, fn func(name string, value jsontext.Value
 	if object.Kind() != '{' {
 		return errNotObject
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(object))
+	d := jsontext.NewDecoder(bytes.NewBuffer(object))
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
@@ -228,7 +229,7 @@ func eachElement(array jsontext.Value, fn func(i int, element jsontext.Value) er
 	if array.Kind() != '[' {
 		return errNotArray
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(array))
+	d := jsontext.NewDecoder(bytes.NewBuffer(array))
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
@@ -242,6 +243,23 @@ func eachElement(array jsontext.Value, fn func(i int, element jsontext.Value) er
 		}
 	}
 	return nil
+}
+
+// countElements counts the elements of a JSON array without building them.
+func countElements(array jsontext.Value) (n int, err error) {
+	if array.Kind() != '[' {
+		return 0, errNotArray
+	}
+	d := jsontext.NewDecoder(bytes.NewBuffer(array))
+	if _, err := d.ReadToken(); err != nil {
+		return 0, err
+	}
+	for ; d.PeekKind() != ']'; n++ {
+		if err := d.SkipValue(); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 var errNotArray = errors.New("not an array")

@@ -21,20 +21,20 @@ func wideColumns(n int) []NewColumn {
 
 func TestTablesHaveBoundedColumns(t *testing.T) {
 	db := openProject(t, NewTable{Name: "w", Columns: wideColumns(MaxColumns - 1)})
-	_, err := db.CreateTable(ctx, NewTable{Name: "x", Columns: wideColumns(MaxColumns)})
+	_, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "x", Columns: wideColumns(MaxColumns)})
 	if got := complaint(err); got != "validation_failed columns" {
 		t.Error("a new table:", got)
 	}
 	for _, unique := range []bool{false, true} {
-		_, _, err = db.AddColumn(ctx, "w", NewColumn{Name: "more", Unique: unique})
+		_, _, err = db.AddColumn(ctx, new(problem.Faults), "w", NewColumn{Name: "more", Unique: unique})
 		if got := complaint(err); got != "conflict column_name" {
 			t.Error("a further column:", got)
 		}
 	}
-	if _, err := db.DeleteColumn(ctx, "w", "c0"); err != nil {
+	if _, err := db.DeleteColumn(ctx, new(problem.Faults), "w", "c0"); err != nil {
 		t.Error(err)
 	}
-	if _, _, err = db.AddColumn(ctx, "w", NewColumn{Name: "more"}); err != nil {
+	if _, _, err = db.AddColumn(ctx, new(problem.Faults), "w", NewColumn{Name: "more"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -61,10 +61,10 @@ func TestWidestTablesAreListed(t *testing.T) {
 			}
 		}
 		o := ListOptions{Selection: Selection{Filters: jsontext.Value(`{"c2":"b"}`), Limit: 1, Offset: 1}}
-		if page, err := db.ListRecords(ctx, table, o); err != nil || page.Len() != 1 || page.HasMore {
+		if page, err := db.ListRecords(ctx, new(problem.Faults), table, o); err != nil || page.Len() != 1 || page.HasMore {
 			t.Errorf("%s with filters: %d rows, more %t, %v", table, page.Len(), page.HasMore, err)
 		}
-		if _, err := db.UpdateRecord(ctx, table, "1", jsontext.Value(`{"c1":"x"}`)); err != nil {
+		if _, err := db.UpdateRecord(ctx, new(problem.Faults), table, "1", jsontext.Value(`{"c1":"x"}`)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -75,7 +75,7 @@ func listAll(t *testing.T, db *DB, table string, o ListOptions) string {
 	t.Helper()
 	var seen strings.Builder
 	for range 10 {
-		page, err := db.ListRecords(ctx, table, o)
+		page, err := db.ListRecords(ctx, new(problem.Faults), table, o)
 		if err != nil {
 			t.Fatal(problem.From(err))
 		}
@@ -109,20 +109,20 @@ func reversed(s string) string {
 func TestNamesOfTheRowid(t *testing.T) {
 	db := openProject(t, NewTable{Name: "s", Columns: []NewColumn{{Name: "c"}}}, NewTable{Name: "own", Columns: []NewColumn{{Name: "rowid"}}})
 	for _, name := range []string{"rowid", "OID"} {
-		_, _, err := db.UpdateColumn(ctx, "s", "c", ColumnPatch{NewName: &name})
+		_, _, err := db.UpdateColumn(ctx, new(problem.Faults), "s", "c", ColumnPatch{NewName: &name})
 		if got := complaint(err); got != "validation_failed new_column_name" {
 			t.Errorf("rename to %s: %s", name, got)
 		}
-		_, _, err = db.AddColumn(ctx, "s", NewColumn{Name: name})
+		_, _, err = db.AddColumn(ctx, new(problem.Faults), "s", NewColumn{Name: name})
 		if got := complaint(err); got != "validation_failed column_name" {
 			t.Errorf("add %s: %s", name, got)
 		}
 	}
-	if _, _, err := db.UpdateColumn(ctx, "own", "rowid", ColumnPatch{NewName: ptr("rowid")}); err != nil {
+	if _, _, err := db.UpdateColumn(ctx, new(problem.Faults), "own", "rowid", ColumnPatch{NewName: ptr("rowid")}); err != nil {
 		t.Error("a column that has the name already:", err)
 	}
 	for _, name := range []string{"c", "ROWID"} {
-		_, _, err := db.UpdateColumn(ctx, "own", "rowid", ColumnPatch{NewName: &name})
+		_, _, err := db.UpdateColumn(ctx, new(problem.Faults), "own", "rowid", ColumnPatch{NewName: &name})
 		if got := complaint(err); got != "validation_failed new_column_name" {
 			t.Errorf("from rowid to %s: %s", name, got)
 		}

@@ -83,7 +83,7 @@ func (h *house) project(t testing.TB, slug string) *Workspace {
 
 func (ws *Workspace) mustMint(t testing.TB, request TokenRequest) MintedToken {
 	t.Helper()
-	minted, err := ws.Mint(t.Context(), request)
+	minted, err := ws.Mint(t.Context(), new(problem.Faults), request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,16 +117,17 @@ type CreatedProject struct {
 // at all. build fills its database before anybody else sees it; nil makes what
 // the blueprint says. A taken slug is a conflict.
 func (r *Registry) CreateProject(ctx context.Context, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
-	return r.createProject(ctx, origin{account: defaultAccount}, order, build)
+	return r.createProject(ctx, new(problem.Faults), origin{account: defaultAccount}, order, build)
 }
 
 // CreateProject is Registry.CreateProject for a project of the same account as
-// the workspace's. It needs project:admin.
-func (ws *Workspace) CreateProject(ctx context.Context, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
+// the workspace's, in which faults have been found already: with any, nothing is
+// made. It needs project:admin.
+func (ws *Workspace) CreateProject(ctx context.Context, faults *problem.Faults, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return CreatedProject{}, err
 	}
-	return ws.registry.createProject(ctx, origin{ws.Project.AccountID, ws.Project.Root}, order, build)
+	return ws.registry.createProject(ctx, faults, origin{ws.Project.AccountID, ws.Project.Root}, order, build)
 }
 
 // origin is where a new project comes from.
@@ -135,9 +136,9 @@ type origin struct {
 	root    int64 // see Project.Root; 0 when the operator makes it
 }
 
-func (r *Registry) createProject(ctx context.Context, from origin, order NewProject, build func(*projectdb.DB) error) (created CreatedProject, err error) {
+func (r *Registry) createProject(ctx context.Context, faults *problem.Faults, from origin, order NewProject, build func(*projectdb.DB) error) (created CreatedProject, err error) {
 	order.Slug = strings.ToLower(order.Slug)
-	birth, err := r.prepareBirth(ctx, from, order)
+	birth, err := r.prepareBirth(ctx, faults, from, order)
 	if err != nil {
 		return created, err
 	}
@@ -187,8 +188,11 @@ type birth struct {
 	secrets      []string // one for each token
 }
 
-func (r *Registry) prepareBirth(ctx context.Context, from origin, order NewProject) (*birth, error) {
-	if err := r.checkOrder(ctx, from.account, order); err != nil {
+func (r *Registry) prepareBirth(ctx context.Context, faults *problem.Faults, from origin, order NewProject) (*birth, error) {
+	if err := r.checkOrder(ctx, faults, from.account, order); err != nil {
+		return nil, err
+	}
+	if err := faults.Err(); err != nil {
 		return nil, err
 	}
 	switch _, err := r.Project(ctx, order.Slug); {
@@ -216,41 +220,41 @@ func (r *Registry) prepareBirth(ctx context.Context, from origin, order NewProje
 // slugForm is the form of a slug after it was put in lower case.
 var slugForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
 
-// CheckProject finds everything that is wrong with an order by itself; a slug
+// CheckProject notes everything that is wrong with an order by itself; a slug
 // that is taken is not.
-func (ws *Workspace) CheckProject(ctx context.Context, order NewProject) error {
+func (ws *Workspace) CheckProject(ctx context.Context, faults *problem.Faults, order NewProject) error {
 	order.Slug = strings.ToLower(order.Slug)
-	return ws.registry.checkOrder(ctx, ws.Project.AccountID, order)
+	return ws.registry.checkOrder(ctx, faults, ws.Project.AccountID, order)
 }
 
-func (r *Registry) checkOrder(ctx context.Context, account int64, order NewProject) error {
-	var faults problem.Faults
+func (r *Registry) checkOrder(ctx context.Context, faults *problem.Faults, account int64, order NewProject) error {
 	if !slugForm.MatchString(order.Slug) {
-		faults.Add("project_slug", "must be 1 to 63 of the characters a-z, 0-9, _ and -")
+		faults.Add("project_slug", "Must be 1 to 63 of the characters a-z, 0-9, _ and -.")
 	}
-	checkLabel(&faults, "project_name", order.Name)
+	checkLabel(faults, "project_name", order.Name)
+	userKnown := !faults.Has("initial_project_user.username")
 	if order.User != nil {
-		order.User.check(&faults, "initial_project_user.")
+		order.User.check(faults, "initial_project_user.")
 	}
 	users, err := r.ids(ctx, "SELECT id FROM account_users WHERE account_id = ?", account)
 	if err != nil {
 		return err
 	}
 	if most := r.options.MaxTokens; most > 0 && len(order.Tokens) > most {
-		faults.Add("project_api_tokens", "must be at most %d tokens", most)
+		faults.Add("project_api_tokens", "Must be at most %d tokens.", most)
 	}
 	for i, token := range order.Tokens {
 		field := indexed("project_api_tokens", i)
-		checkLabel(&faults, field+".token_name", defaultName(token.Name))
+		checkLabel(faults, field+".token_name", defaultName(token.Name))
 		if !slices.Contains(users, token.accountUser()) {
-			faults.Add(field+".account_user_id", "there is no such user of the account")
+			faults.Add(field+".account_user_id", "There is no such user of the account.")
 		}
-		if token.ProjectUsername != "" && (order.User == nil || token.ProjectUsername != order.User.Username) {
-			faults.Add(field+".project_username", "there is no such user of the project")
+		if token.ProjectUsername != "" && userKnown && (order.User == nil || token.ProjectUsername != order.User.Username) {
+			faults.Add(field+".project_username", "There is no such user of the project.")
 		}
 	}
-	faults.Merge("", order.Blueprint.Check())
-	return faults.Err()
+	order.Blueprint.Check(faults)
+	return nil
 }
 
 // maxLabel bounds the names that people give to projects, tokens and users, in
@@ -261,11 +265,11 @@ const maxLabel = 200
 func checkLabel(faults *problem.Faults, field, label string) {
 	switch {
 	case strings.TrimSpace(label) == "":
-		faults.Add(field, "must not be empty")
+		faults.Required(field)
 	case len(label) > maxLabel:
-		faults.Add(field, "must be at most %d bytes long", maxLabel)
+		faults.Add(field, "Must be at most %d bytes long.", maxLabel)
 	case !utf8.ValidString(label) || strings.ContainsFunc(label, isControl):
-		faults.Add(field, "must not contain control characters")
+		faults.Add(field, "Must not contain control characters.")
 	}
 }
 
@@ -321,12 +325,11 @@ func slugTaken(slug string) *problem.Error {
 }
 
 // Rename changes the name of the project, not its slug. It needs project:admin.
-func (ws *Workspace) Rename(ctx context.Context, name string) (Project, error) {
+func (ws *Workspace) Rename(ctx context.Context, faults *problem.Faults, name string) (Project, error) {
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return Project{}, err
 	}
-	var faults problem.Faults
-	checkLabel(&faults, "project_name", name)
+	checkLabel(faults, "project_name", name)
 	if err := faults.Err(); err != nil {
 		return Project{}, err
 	}

@@ -47,7 +47,7 @@ func TestProjectLife(t *testing.T) {
 		User:   &NewProjectUser{Username: "ada", Password: "correct horse"},
 		Tokens: []NewToken{{Name: "first"}, {ProjectUsername: "ada", AccountUserID: 1}},
 	}, func(db *projectdb.DB) error {
-		_, err := db.CreateTable(t.Context(), projectdb.NewTable{Name: "goods"})
+		_, err := db.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: "goods"})
 		return err
 	})
 	if err != nil {
@@ -76,7 +76,7 @@ func TestProjectLife(t *testing.T) {
 
 	ws := h.enter(t, "my-shop", created.Tokens[0].Secret)
 	h.clock.Add(time.Hour)
-	renamed, err := ws.Rename(t.Context(), "Our shop")
+	renamed, err := ws.Rename(t.Context(), new(problem.Faults), "Our shop")
 	if err != nil || renamed.Name != "Our shop" || renamed.UpdatedAt != "2026-06-02T02:23:45Z" || renamed.CreatedAt != created.Project.CreatedAt {
 		t.Errorf("renamed %+v, %v", renamed, err)
 	}
@@ -86,7 +86,7 @@ func TestProjectLife(t *testing.T) {
 		again.Close()
 	}
 	for _, name := range []string{"", "  ", "a\x00b", "a\nb", "\xff", strings.Repeat("x", 201)} {
-		_, err := ws.Rename(t.Context(), name)
+		_, err := ws.Rename(t.Context(), new(problem.Faults), name)
 		wantCode(t, fmt.Sprintf("rename to %q", name), err, problem.CodeValidationFailed)
 	}
 
@@ -369,7 +369,7 @@ func TestRoot(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		created, err := ws.CreateProject(t.Context(), NewProject{Slug: slug, Name: slug}, nil)
+		created, err := ws.CreateProject(t.Context(), new(problem.Faults), NewProject{Slug: slug, Name: slug}, nil)
 		ws.Close()
 		if err != nil {
 			t.Fatal(err)

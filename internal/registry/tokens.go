@@ -98,11 +98,11 @@ type MintedToken struct {
 
 // Mint makes a token with no more power and no longer life than the
 // workspace's own. It needs tokens:manage.
-func (ws *Workspace) Mint(ctx context.Context, request TokenRequest) (MintedToken, error) {
+func (ws *Workspace) Mint(ctx context.Context, faults *problem.Faults, request TokenRequest) (MintedToken, error) {
 	if err := ws.Require(TokensManage); err != nil {
 		return MintedToken{}, err
 	}
-	token, err := ws.draft(ctx, request)
+	token, err := ws.draft(ctx, faults, request)
 	if err != nil {
 		return MintedToken{}, err
 	}
@@ -111,12 +111,12 @@ func (ws *Workspace) Mint(ctx context.Context, request TokenRequest) (MintedToke
 
 // MintTemporary makes a token of the same power that lives for at most the
 // given time. It needs tokens:manage and revokes nothing.
-func (ws *Workspace) MintTemporary(ctx context.Context, name string, life time.Duration) (MintedToken, error) {
+func (ws *Workspace) MintTemporary(ctx context.Context, faults *problem.Faults, name string, life time.Duration) (MintedToken, error) {
 	expires := ws.registry.options.Now().Add(life)
 	if own := ws.Token.expires; !own.IsZero() && own.Before(expires) {
 		expires = own
 	}
-	return ws.Mint(ctx, TokenRequest{Name: name, ExpiresAt: &expires})
+	return ws.Mint(ctx, faults, TokenRequest{Name: name, ExpiresAt: &expires})
 }
 
 func (ws *Workspace) mint(ctx context.Context, token Token, request TokenRequest) (minted MintedToken, err error) {
@@ -161,24 +161,23 @@ func (ws *Workspace) mint(ctx context.Context, token Token, request TokenRequest
 
 // draft checks the request against the power and the life of the workspace's
 // token.
-func (ws *Workspace) draft(ctx context.Context, request TokenRequest) (Token, error) {
+func (ws *Workspace) draft(ctx context.Context, faults *problem.Faults, request TokenRequest) (Token, error) {
 	now := ws.registry.options.Now()
 	token := Token{
 		Name: defaultName(request.Name), CreatedAt: timestamp(now), AccountUserID: ws.Token.AccountUserID,
 		projectID: ws.Project.ID, projectUserID: ws.Token.projectUserID,
 		granted: ws.Token.power, expires: ws.Token.expires,
 	}
-	var faults problem.Faults
-	checkLabel(&faults, "token_name", token.Name)
+	checkLabel(faults, "token_name", token.Name)
 	if request.ExpiresAt != nil {
 		token.expires = request.ExpiresAt.UTC().Truncate(time.Second)
 		if !now.Before(token.expires) || token.expires.Year() > 9999 {
-			faults.Add("expires_at", "must be in the future and before the year 10000")
+			faults.Add("expires_at", "Must be in the future and before the year 10000.")
 		}
 	}
 	if request.Scopes != nil {
 		var err error
-		if token.granted, err = ws.parseScopes(ctx, &faults, request.Scopes); err != nil {
+		if token.granted, err = ws.parseScopes(ctx, faults, request.Scopes); err != nil {
 			return token, err
 		}
 	}
@@ -210,20 +209,23 @@ func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) 
 // ids. The result is as long as the list.
 func (ws *Workspace) parseScopes(ctx context.Context, faults *problem.Faults, list []string) (power, error) {
 	if len(list) == 0 {
-		faults.Add("scopes", "must name at least one scope, or be absent")
+		faults.Add("scopes", "Must name at least one scope, or be absent.")
 	}
 	p := power{}
 	for i, text := range list {
+		if faults.Full() {
+			break
+		}
 		scope, table := Scope(text).split()
 		isBound := len(text) > len(scope)
 		if !slices.Contains(Scopes[:], scope) || isBound && (table == "" || !scope.perTable()) {
-			faults.Add(indexed("scopes", i), "there is no scope %q", text)
+			faults.Unknown(indexed("scopes", i), "scope", text, "", words(Scopes[:]))
 			continue
 		}
 		if isBound {
 			found, err := ws.DB.Table(ctx, table)
 			if problem.Is(err, problem.CodeNotFound) {
-				faults.Add(indexed("scopes", i), "there is no table %q", table)
+				faults.Unknown(indexed("scopes", i), "table", table, "", nil)
 				continue
 			}
 			if err != nil {
@@ -234,6 +236,14 @@ func (ws *Workspace) parseScopes(ctx context.Context, faults *problem.Faults, li
 		p = append(p, scope)
 	}
 	return p, nil
+}
+
+func words(scopes []Scope) []string {
+	names := make([]string, len(scopes))
+	for i, scope := range scopes {
+		names[i] = string(scope)
+	}
+	return names
 }
 
 // scopeNames writes scopes as a client does, with the present names of tables.
@@ -276,7 +286,7 @@ func (ws *Workspace) bindUser(c *sqlite.Conn, token *Token, username string) err
 		return err
 	}
 	if id == 0 {
-		return problem.Invalid("project_username", "there is no such user of the project")
+		return problem.Invalid("project_username", "There is no such user of the project.")
 	}
 	if own := ws.Token.projectUserID; own != nil && *own != id {
 		return problem.New(problem.CodePermissionDenied, "A token of a project user can only make tokens of the same user.")

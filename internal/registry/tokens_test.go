@@ -19,7 +19,7 @@ import (
 
 func table(t testing.TB, ws *Workspace, name string) projectdb.Table {
 	t.Helper()
-	created, err := ws.DB.CreateTable(t.Context(), projectdb.NewTable{Name: name})
+	created, err := ws.DB.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestTokenJSON(t *testing.T) {
 
 	// A rename is followed; a new table of the old name gets nothing.
 	name := "wares"
-	if _, err := ws.DB.UpdateTable(t.Context(), "goods", projectdb.TablePatch{NewName: &name}); err != nil {
+	if _, err := ws.DB.UpdateTable(t.Context(), new(problem.Faults), "goods", projectdb.TablePatch{NewName: &name}); err != nil {
 		t.Fatal(err)
 	}
 	other := table(t, ws, "goods")
@@ -150,7 +150,7 @@ func TestMintGivesNoMoreThanItHas(t *testing.T) {
 		{"odd name", TokenRequest{Name: "a\nb"}, problem.CodeValidationFailed, "token_name"},
 	}
 	for _, test := range tests {
-		minted, err := manager.Mint(t.Context(), test.request)
+		minted, err := manager.Mint(t.Context(), new(problem.Faults), test.request)
 		if test.code == "" {
 			if err != nil {
 				t.Errorf("%s: %v", test.name, err)
@@ -168,18 +168,18 @@ func TestMintGivesNoMoreThanItHas(t *testing.T) {
 		}
 	}
 	muchLater := later.Add(time.Second)
-	_, err := manager.Mint(t.Context(), TokenRequest{ExpiresAt: &muchLater})
+	_, err := manager.Mint(t.Context(), new(problem.Faults), TokenRequest{ExpiresAt: &muchLater})
 	wantCode(t, "a longer life", err, problem.CodePermissionDenied)
 
 	reader := h.enter(t, "shop", manager.mustMint(t, TokenRequest{Scopes: []string{"records:read:goods"}}).Secret)
-	_, err = reader.Mint(t.Context(), TokenRequest{})
+	_, err = reader.Mint(t.Context(), new(problem.Faults), TokenRequest{})
 	wantCode(t, "mint without tokens:manage", err, problem.CodePermissionDenied)
 	_, err = reader.Tokens(t.Context())
 	wantCode(t, "list without tokens:manage", err, problem.CodePermissionDenied)
-	_, err = reader.Rename(t.Context(), "x")
+	_, err = reader.Rename(t.Context(), new(problem.Faults), "x")
 	wantCode(t, "rename without project:admin", err, problem.CodePermissionDenied)
 	wantCode(t, "delete without project:admin", reader.Delete(t.Context()), problem.CodePermissionDenied)
-	_, err = reader.CreateProject(t.Context(), NewProject{Slug: "x", Name: "x"}, nil)
+	_, err = reader.CreateProject(t.Context(), new(problem.Faults), NewProject{Slug: "x", Name: "x"}, nil)
 	wantCode(t, "create without project:admin", err, problem.CodePermissionDenied)
 	wantCode(t, "require", reader.Require(RecordsRead), problem.CodePermissionDenied)
 	if _, err := reader.DB.Tables(t.Context()); err != nil {
@@ -226,7 +226,7 @@ func TestRevoke(t *testing.T) {
 	}
 	// A request that was let in before does not use a power that is gone.
 	wantCode(t, "revoke with a revoked token", ws.Revoke(t.Context(), reader.ID), problem.CodeInvalidToken)
-	_, err := ws.Mint(t.Context(), TokenRequest{})
+	_, err := ws.Mint(t.Context(), new(problem.Faults), TokenRequest{})
 	wantCode(t, "mint with a revoked token", err, problem.CodeInvalidToken)
 	tokens, err := operator.Tokens(t.Context())
 	if err != nil {
@@ -256,7 +256,7 @@ func TestMintRevokesPrevious(t *testing.T) {
 		h.enter(t, "shop", token.Secret) // so that the cache knows them
 	}
 	ws := h.enter(t, "shop", manager.Secret)
-	temporary, err := ws.MintTemporary(t.Context(), "test", 10*time.Minute)
+	temporary, err := ws.MintTemporary(t.Context(), new(problem.Faults), "test", 10*time.Minute)
 	if err != nil || *temporary.ExpiresAt != "2026-06-02T01:33:45Z" {
 		t.Fatal(temporary, err)
 	}
@@ -275,7 +275,7 @@ func TestMintRevokesPrevious(t *testing.T) {
 	}
 	expires := h.clock.Now().Add(time.Minute)
 	short := h.enter(t, "shop", operator.mustMint(t, TokenRequest{ExpiresAt: &expires}).Secret)
-	if temporary, err := short.MintTemporary(t.Context(), "test", 10*time.Minute); err != nil || *temporary.ExpiresAt != "2026-06-02T01:24:45Z" {
+	if temporary, err := short.MintTemporary(t.Context(), new(problem.Faults), "test", 10*time.Minute); err != nil || *temporary.ExpiresAt != "2026-06-02T01:24:45Z" {
 		t.Errorf("%v, %v", temporary, err)
 	}
 }
@@ -294,7 +294,7 @@ func TestATokenIsReplacedOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, ws := range workspaces {
 		wg.Go(func() {
-			_, err := ws.Mint(t.Context(), TokenRequest{RevokePrevious: true})
+			_, err := ws.Mint(t.Context(), new(problem.Faults), TokenRequest{RevokePrevious: true})
 			if err == nil {
 				won.Add(1)
 			} else if !problem.Is(err, problem.CodeInvalidToken) {
@@ -370,9 +370,9 @@ func TestProjectUsersCapTheirTokens(t *testing.T) {
 	if !ws.May(ProjectAdmin) {
 		t.Errorf("an admin may %v", ws.Token.power)
 	}
-	_, err = ws.Mint(t.Context(), TokenRequest{ProjectUsername: "ed"})
+	_, err = ws.Mint(t.Context(), new(problem.Faults), TokenRequest{ProjectUsername: "ed"})
 	wantCode(t, "mint for another user", err, problem.CodePermissionDenied)
-	_, err = ws.Mint(t.Context(), TokenRequest{ProjectUsername: "nobody"})
+	_, err = ws.Mint(t.Context(), new(problem.Faults), TokenRequest{ProjectUsername: "nobody"})
 	wantCode(t, "mint for nobody", err, problem.CodeValidationFailed)
 	child := ws.mustMint(t, TokenRequest{Scopes: []string{"records:write"}})
 	if err := operator.SetRole(t.Context(), "vera", Viewer); err != nil {
@@ -448,7 +448,7 @@ func TestAuthenticateAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ws.Close()
-	created, err := ws.CreateProject(t.Context(), NewProject{Slug: "second", Name: "x", Tokens: []NewToken{{}, {}}}, nil)
+	created, err := ws.CreateProject(t.Context(), new(problem.Faults), NewProject{Slug: "second", Name: "x", Tokens: []NewToken{{}, {}}}, nil)
 	if err != nil || created.Project.AccountID != ws.Project.AccountID {
 		t.Fatal(created, err)
 	}
@@ -540,7 +540,7 @@ func TestManyTokensAtOnce(t *testing.T) {
 	for w := range 16 {
 		wg.Go(func() {
 			for i := range 10 {
-				minted, err := ws.Mint(t.Context(), TokenRequest{Name: fmt.Sprint(w, "/", i)})
+				minted, err := ws.Mint(t.Context(), new(problem.Faults), TokenRequest{Name: fmt.Sprint(w, "/", i)})
 				if err != nil {
 					t.Error(err)
 					return
@@ -631,7 +631,7 @@ func TestTokensOfAProjectAreBounded(t *testing.T) {
 	for range 4 { // two fit, and two take the places of the dead
 		ws.mustMint(t, TokenRequest{})
 	}
-	_, err := ws.Mint(t.Context(), TokenRequest{})
+	_, err := ws.Mint(t.Context(), new(problem.Faults), TokenRequest{})
 	if !problem.Is(err, problem.CodeConflict) || !strings.Contains(err.Error(), "5 valid tokens") {
 		t.Errorf("a sixth token: %v", err)
 	}
@@ -640,7 +640,7 @@ func TestTokensOfAProjectAreBounded(t *testing.T) {
 		t.Errorf("%d tokens are left, %v; the oldest is %+v", len(tokens), err, tokens[len(tokens)-1])
 	}
 	other.mustMint(t, TokenRequest{})
-	if minted, err := ws.Mint(t.Context(), TokenRequest{RevokePrevious: true}); err != nil || minted.ID <= valid.ID {
+	if minted, err := ws.Mint(t.Context(), new(problem.Faults), TokenRequest{RevokePrevious: true}); err != nil || minted.ID <= valid.ID {
 		t.Errorf("a token in place of the others: %+v, %v", minted, err)
 	}
 	order := NewProject{Slug: "many", Name: "Many", Tokens: make([]NewToken, 6)}

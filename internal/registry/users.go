@@ -81,9 +81,9 @@ func (order *NewProjectUser) check(faults *problem.Faults, prefix string) {
 	switch {
 	case order.PasswordHash != "":
 	case order.Password == "":
-		faults.Add(prefix+"password", "must not be empty")
+		faults.Required(prefix + "password")
 	case len(order.Password) > maxPassword:
-		faults.Add(prefix+"password", "must be at most %d bytes long", maxPassword)
+		faults.Add(prefix+"password", "Must be at most %d bytes long.", maxPassword)
 	}
 	checkRole(faults, prefix+"role", order.role())
 }

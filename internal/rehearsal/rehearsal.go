@@ -87,12 +87,21 @@ type Table struct {
 	SchemaEqual  *bool  `json:"schema_equal" doc:"Whether keys, constraints and indexes are the same; null where the format does not have them."`
 }
 
+// Check notes that the export can never be restored, if it is of such a kind.
+func Check(faults *problem.Faults, m *export.Manifest) {
+	if m.Kind == export.SchemaExport {
+		faults.Add("export_id", noRows)
+	}
+}
+
+const noRows = "The export has no rows to restore: it is one of the schema."
+
 // Rehearse restores an artifact, which is read once, from its beginning. That it
 // cannot be restored is no error, but what the rehearsal tells. The manifest of
 // a schema is validation_failed.
 func (s *Stage) Rehearse(ctx context.Context, artifact io.Reader, m *export.Manifest) (r Rehearsal, err error) {
 	if m.Kind == export.SchemaExport || len(m.Tables) == 0 && m.Kind != export.DatabaseExport {
-		return r, problem.Invalid("export_id", "The export has no rows to restore: it is one of the schema.")
+		return r, problem.Invalid("export_id", noRows)
 	}
 	leave, err := s.enter(ctx)
 	if err != nil {

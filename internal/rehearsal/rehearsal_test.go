@@ -114,7 +114,7 @@ func (f *fixture) export(o export.Order) (*export.Manifest, []byte) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	m, err := f.exports.Create(ctx, o)
+	m, err := f.exports.Create(ctx, new(problem.Faults), o)
 	if err == nil {
 		m, err = f.exports.Wait(ctx, o.Project.ID, m.ID)
 	}

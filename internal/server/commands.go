@@ -77,7 +77,7 @@ func (in NewName) slug() string { return in.Project }
 
 // RenameProject changes the name that people see; the slug stays.
 var RenameProject = Command[NewName, registry.Project]{"project.rename", inProject(NewName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewName) (registry.Project, error) {
-	return ws.Rename(ctx, in.Name)
+	return ws.Rename(ctx, new(problem.Faults), in.Name)
 })}
 
 // DeleteProject removes a project with its database, exports and tokens.
@@ -114,7 +114,7 @@ func (in NewToken) slug() string { return in.Project }
 
 // CreateToken mints a token. Earlier tokens stay.
 var CreateToken = Command[NewToken, registry.MintedToken]{"token.create", inProject(NewToken.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewToken) (registry.MintedToken, error) {
-	return ws.Mint(ctx, registry.TokenRequest{Name: in.Name, Scopes: in.Scopes, ProjectUsername: in.User})
+	return ws.Mint(ctx, new(problem.Faults), registry.TokenRequest{Name: in.Name, Scopes: in.Scopes, ProjectUsername: in.User})
 })}
 
 // ListTokens lists the tokens of a project, without their secrets.

@@ -84,6 +84,7 @@ type problemBody struct {
 	Code    problem.Code     `json:"code"`
 	Message string           `json:"message"`
 	Details []problem.Detail `json:"details,omitzero"`
+	More    bool             `json:"more,omitzero"`
 	Retry   int64            `json:"retry,omitzero"` // nanoseconds
 	Cause   string           `json:"cause,omitzero"`
 }
@@ -94,7 +95,7 @@ func endOf(err error) endBody {
 	if !errors.As(err, &p) {
 		return endBody{Failure: err.Error()}
 	}
-	b := &problemBody{Code: p.Code, Message: p.Message, Details: p.Details, Retry: int64(p.RetryAfter)}
+	b := &problemBody{Code: p.Code, Message: p.Message, Details: p.Details, More: p.More, Retry: int64(p.RetryAfter)}
 	if cause := errors.Unwrap(p); cause != nil {
 		b.Cause = cause.Error()
 	}
@@ -106,7 +107,7 @@ func (e endBody) err() error {
 	switch {
 	case e.Problem != nil:
 		p := problem.New(e.Problem.Code, "%s", e.Problem.Message).Retry(time.Duration(e.Problem.Retry))
-		p.Details = e.Problem.Details
+		p.Details, p.More = e.Problem.Details, e.Problem.More
 		if e.Problem.Cause != "" {
 			p = p.Because(errors.New(e.Problem.Cause))
 		}
