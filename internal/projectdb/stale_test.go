@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // canary stands in another project, in texts of SQL and in rows: no answer may
@@ -231,4 +233,51 @@ func TestTemporaryFilesAreBounded(t *testing.T) {
 	if _, err := db.Query(ctx, Query{SQL: "SELECT title FROM books ORDER BY title", Limit: 1}); err != nil {
 		t.Error(err)
 	}
+}
+
+// A statement that never ends holds the state that it reads, and the log grows by
+// whatever others write. It is ended before it takes the disk.
+func TestAStatementCannotHoldTheLog(t *testing.T) {
+	folder := t.TempDir()
+	workers, err := worker.Open(worker.Options{Folder: filepath.Join(folder, "workers"), MaxLog: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer workers.Close()
+	dir, err := OpenDir(folder, DirOptions{Relaxed: true, Workers: workers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	err = dir.Create(ctx, 1, func(db *DB) error {
+		_, err := db.CreateTable(ctx, NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, release, err := dir.Lease(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	asked := make(chan error, 1)
+	go func() {
+		endless := "WITH RECURSIVE n(i) AS (SELECT count(*) FROM books UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS n FROM n"
+		_, err := db.Query(ctx, Query{SQL: endless, Limit: 1, Timeout: time.Minute})
+		asked <- err
+	}()
+	row := `{"title":"` + strings.Repeat("x", 500_000) + `"}`
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		put(t, db, "books", row)
+		select {
+		case err := <-asked:
+			if !problem.Is(err, problem.CodeResultTooLarge) {
+				t.Errorf("it ended in %v", err)
+			}
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Error("it goes on")
 }

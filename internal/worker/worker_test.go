@@ -492,3 +492,18 @@ func TestChildrenDieWithTheirParent(t *testing.T) {
 		}
 	}
 }
+
+// Nothing runs inside when no process can be started.
+func TestNoWorkerIsBusy(t *testing.T) {
+	p := open(t, Options{})
+	blocked := p.folder
+	if err := os.WriteFile(blocked, []byte("a file where the folders are to be"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Acquire(t.Context(), Scope{Path: blocked}); !problem.Is(err, problem.CodeBusy) {
+		t.Errorf("a call: %v", err)
+	}
+	if _, err := p.Start(t.Context(), Scope{Path: blocked}); !problem.Is(err, problem.CodeBusy) {
+		t.Errorf("a job: %v", err)
+	}
+}
