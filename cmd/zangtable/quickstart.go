@@ -35,7 +35,7 @@ type quickstart struct {
 func (q *quickstart) Run(p *program) error {
 	began := time.Now()
 	log := p.logger(slog.LevelWarn)
-	app, err := server.Open(q.Data, server.Settings{Limits: limits.Defaults()}, log)
+	app, err := server.Open(q.Data, server.Settings{Limits: limits.Defaults(), Metrics: server.MetricsLoopback}, log)
 	if err != nil {
 		return err
 	}

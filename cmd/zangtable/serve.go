@@ -7,11 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/zangtable/zangtable/internal/limits"
 	"github.com/zangtable/zangtable/internal/server"
 )
 
@@ -45,44 +43,13 @@ func (f *exportFlags) check() error {
 	return nil
 }
 
-// limitFlags bound what clients can take of the server. 0 switches a limit off.
-type limitFlags struct {
-	MemoryBudget       int64 `default:"536870912" env:"ZANGTABLE_MEMORY_BUDGET" placeholder:"BYTES" help:"Memory for the bodies and answers of all calls together (${default}; $$ZANGTABLE_MEMORY_BUDGET)."`
-	MaxCallsPerToken   int   `default:"64" env:"ZANGTABLE_MAX_CALLS_PER_TOKEN" placeholder:"COUNT" help:"How many calls of a token run at once (${default}; $$ZANGTABLE_MAX_CALLS_PER_TOKEN)."`
-	MaxCallsPerProject int   `default:"256" env:"ZANGTABLE_MAX_CALLS_PER_PROJECT" placeholder:"COUNT" help:"How many calls of a project run at once (${default}; $$ZANGTABLE_MAX_CALLS_PER_PROJECT)."`
-	TokenRate          int   `default:"0" env:"ZANGTABLE_TOKEN_RATE" placeholder:"COUNT" help:"How many calls a token may make in a second; ${default} is no limit."`
-	MaxWrongTokens     int   `default:"20" env:"ZANGTABLE_MAX_WRONG_TOKENS" placeholder:"COUNT" help:"How many wrong tokens an address may send in a second (${default}; $$ZANGTABLE_MAX_WRONG_TOKENS)."`
-	MaxStreamsPerToken int   `default:"20" env:"ZANGTABLE_MAX_STREAMS_PER_TOKEN" placeholder:"COUNT" help:"How many streams of events a token has open at once (${default}; $$ZANGTABLE_MAX_STREAMS_PER_TOKEN)."`
-	MaxConnections     int   `default:"4096" env:"ZANGTABLE_MAX_CONNECTIONS" placeholder:"COUNT" help:"How many connections are open at once; those beyond wait (${default}; $$ZANGTABLE_MAX_CONNECTIONS)."`
-	MaxTables          int   `default:"20000" env:"ZANGTABLE_MAX_TABLES" placeholder:"COUNT" help:"How many tables a project has (${default}; $$ZANGTABLE_MAX_TABLES)."`
-	MaxTokens          int   `default:"1000" env:"ZANGTABLE_MAX_TOKENS" placeholder:"COUNT" help:"How many tokens a project has (${default}; $$ZANGTABLE_MAX_TOKENS)."`
-}
-
-func (f *limitFlags) check() error {
-	if f.MemoryBudget != 0 && f.MemoryBudget < limits.MinBudget {
-		return fmt.Errorf("--memory-budget must be at least %d, or 0 for no limit", int64(limits.MinBudget))
-	}
-	s := f.settings()
-	if slices.Min([]int{s.CallsPerToken, s.CallsPerProject, s.TokenRate, s.WrongTokens, s.StreamsPerToken, s.Connections, s.TablesPerProject, s.TokensPerProject}) < 0 {
-		return errors.New("a limit must not be below 0, which switches it off")
-	}
-	return nil
-}
-
-func (f *limitFlags) settings() limits.Settings {
-	return limits.Settings{
-		MemoryBudget: f.MemoryBudget, CallsPerToken: f.MaxCallsPerToken, CallsPerProject: f.MaxCallsPerProject, TokenRate: f.TokenRate,
-		WrongTokens: f.MaxWrongTokens, StreamsPerToken: f.MaxStreamsPerToken, Connections: f.MaxConnections,
-		TablesPerProject: f.MaxTables, TokensPerProject: f.MaxTokens,
-	}
-}
-
 // serve is the command that runs the server.
 type serve struct {
 	dataFlag
 	listenFlag
 	exportFlags
 	importFlags
+	edgeFlags
 	limitFlags
 	workerFlags
 	schemaFlags
@@ -152,6 +119,9 @@ func (s *serve) Run(p *program) error {
 		SchemaTimeout:   s.SchemaTimeout,
 		ImportMaxBytes:  s.ImportMaxBytes,
 		Limits:          s.limitFlags.settings(),
+		PublicURL:       s.PublicURL,
+		TrustedProxies:  s.TrustedProxies,
+		Metrics:         s.Metrics,
 		ExportLife:      s.ExportLife,
 		ExportKeep:      s.ExportKeep,
 		ExportKeepBytes: s.ExportKeepBytes,

@@ -69,6 +69,9 @@ type Config struct {
 	// whoever has connected.
 	ClientAddress func(*http.Request) netip.Addr
 
+	// Observe is told of every call when it has ended; nil for nobody.
+	Observe func(Observation)
+
 	// Heartbeat is how often a stream of events shows that it goes on; 15 seconds
 	// when zero.
 	Heartbeat time.Duration
@@ -76,9 +79,23 @@ type Config struct {
 	Version string // of the server, for the OpenAPI document
 }
 
+// Observation is what is counted of a call.
+type Observation struct {
+	Route  string // the id of the endpoint, or "unmatched"
+	Status int
+	Took   time.Duration // with the answer
+}
+
+// Handler is the whole API.
+type Handler interface {
+	http.Handler
+	// Refuse answers a request outside the routes, in the envelope.
+	Refuse(w http.ResponseWriter, r *http.Request, p *problem.Error, status int)
+}
+
 // New returns the handler of the whole API. It answers every path that it is
 // given, unknown ones included, in the envelope.
-func New(config Config) http.Handler {
+func New(config Config) Handler {
 	config.WaitLimit = cmp.Or(config.WaitLimit, 30*time.Second)
 	return newEdge(config, routes(&handlers{config.Registry, config.Exports, config.Imports, config.Rehearsals, config.WaitLimit, config.Now}))
 }
@@ -122,39 +139,70 @@ func newEdge(config Config, list []*endpoint) *edge {
 // call is one request on its way through the edge.
 type call struct {
 	*edge
-	w         http.ResponseWriter
+	w         *delivery
 	r         *http.Request
 	ep        *endpoint // nil when nothing matched
 	id        string
 	operation *Operation
 	keyed     *keyed // nil without an Idempotency-Key
+	began     time.Time
 	leave     func() // ends the call that was let in
 	part      limits.Part
 	bodyBytes int64 // of a body that has room in part
 	streaming bool  // a file or events are under way: the answer can only be cut off
 }
 
-// ServeHTTP is the life of a request.
-func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{edge: e, w: deliver(w, e.AnswerTimeout), r: r, id: e.newID("req_"), leave: func() {}, part: e.Limits.Budget.Part(0)}
-	defer func() {
-		c.part.Release()
-		c.leave()
-	}()
-	w.Header().Set("X-Request-Id", c.id)
+// begin takes a request, which end ends.
+func (e *edge) begin(w http.ResponseWriter, r *http.Request) *call {
+	c := &call{
+		edge: e, w: deliver(w, e.AnswerTimeout), r: r, id: e.newID("req_"), began: time.Now(),
+		leave: func() {}, part: e.Limits.Budget.Part(0),
+	}
+	c.w.Header().Set("X-Request-Id", c.id)
 	if len(r.TransferEncoding) > 0 {
 		// It may have had a Content-Length too, which a proxy in front may have
 		// believed: what follows on the connection is not to be trusted.
-		w.Header().Set("Connection", "close")
+		c.w.Header().Set("Connection", "close")
 	}
-	defer c.rescue()
 	c.guardBody()
+	return c
+}
+
+// end gives back what the call has taken, and counts it.
+func (c *call) end() {
+	c.part.Release()
+	c.leave()
+	if c.Observe == nil {
+		return
+	}
+	route := "unmatched"
+	if c.ep != nil {
+		route = c.ep.id
+	}
+	c.Observe(Observation{route, cmp.Or(c.w.status, statusGone), time.Since(c.began)})
+}
+
+// statusGone is counted for a call whose client has gone before it was answered.
+const statusGone = 499
+
+// ServeHTTP is the life of a request.
+func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := e.begin(w, r)
+	defer c.end()
+	defer c.rescue()
 	out, err := c.run()
 	if err != nil {
 		c.fail(err)
 		return
 	}
 	c.answer(out)
+}
+
+// Refuse answers a request outside the routes.
+func (e *edge) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Error, status int) {
+	c := e.begin(w, r)
+	defer c.end()
+	c.writeProblem(p, status)
 }
 
 func (c *call) run() (any, error) {

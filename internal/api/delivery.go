@@ -18,6 +18,7 @@ type delivery struct {
 	control *http.ResponseController
 	timeout time.Duration
 	due     time.Time // of the piece under way
+	status  int       // 0 until it is sent
 }
 
 // deliver returns w with deadlines. Answers that are written past it have none.
@@ -42,6 +43,7 @@ func (d *delivery) extend(pieces int) {
 // WriteHeader also gives answers without a body their deadline.
 func (d *delivery) WriteHeader(status int) {
 	d.extend(1)
+	d.status = status
 	d.ResponseWriter.WriteHeader(status)
 }
 

@@ -201,7 +201,7 @@ func TestLargeAnswersAreTheSame(t *testing.T) {
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST"} {
 			w := httptest.NewRecorder()
-			c := &call{edge: e, w: w, r: httptest.NewRequest(method, "/", nil), id: "req", part: e.Limits.Budget.Part(1)}
+			c := &call{edge: e, w: deliver(w, time.Second), r: httptest.NewRequest(method, "/", nil), id: "req", part: e.Limits.Budget.Part(1)}
 			c.write(200, envelope{OK: true, Data: data})
 			want, err := json.Marshal(&envelope{OK: true, Data: data, RequestID: "req", Meta: meta{clock().UTC().Format(time.RFC3339)}}, answerOptions)
 			if err != nil {

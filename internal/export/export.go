@@ -368,3 +368,6 @@ func (e *Exports) cancel(ctx context.Context, which func(*job) bool) error {
 	}
 	return nil
 }
+
+// Counts returns how many exports wait for their turn and how many run.
+func (e *Exports) Counts(ctx context.Context) (jobs.Counts, error) { return e.book.Counts(ctx) }

@@ -375,3 +375,6 @@ func (m *Imports) RemoveProject(ctx context.Context, projectID int64) error {
 	}
 	return m.folder.removeProject(projectID)
 }
+
+// Counts returns how many imports wait for their turn and how many run.
+func (m *Imports) Counts(ctx context.Context) (jobs.Counts, error) { return m.book.Counts(ctx) }

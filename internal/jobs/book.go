@@ -75,6 +75,25 @@ func (b Book[R]) Projects(ctx context.Context, condition string) (map[string]int
 	return projects, err
 }
 
+// Counts is how many jobs wait for their turn and how many run.
+type Counts struct{ Pending, Running int64 }
+
+// Counts counts the jobs of all projects.
+func (b Book[R]) Counts(ctx context.Context) (n Counts, err error) {
+	err = b.Read(ctx, "count "+b.Table, func(c *sqlite.Conn) error {
+		const query = " WHERE status IN ('pending', 'running') GROUP BY status"
+		return c.Query("SELECT status = 'running', count(*) FROM "+b.Table+query, nil, func(s *sqlite.Stmt) error {
+			if s.Int(0) == 1 {
+				n.Running = s.Int(1)
+			} else {
+				n.Pending = s.Int(1)
+			}
+			return nil
+		})
+	})
+	return n, err
+}
+
 // Get returns one job of a project, or not_found.
 func (b Book[R]) Get(c *sqlite.Conn, projectID int64, id string) (*R, error) {
 	found, err := b.Select(c, "id = ? AND project_id = ?", id, projectID)

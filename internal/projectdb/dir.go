@@ -94,6 +94,13 @@ func OpenDir(folder string, options DirOptions) (*Dir, error) {
 // Workers returns the workers that run the SQL of clients.
 func (d *Dir) Workers() *worker.Pool { return d.options.Workers }
 
+// Opened returns how many databases are open.
+func (d *Dir) Opened() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.open)
+}
+
 // path returns where the database of a project lies.
 func (d *Dir) path(id int64) string {
 	return filepath.Join(d.folder, strconv.FormatInt(id, 10)+".db")

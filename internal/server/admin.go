@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"time"
@@ -191,6 +192,7 @@ func (app *App) listenAdmin() (io.Closer, error) {
 	for _, cmd := range commands() {
 		cmd.register(mux, app)
 	}
+	registerProfiles(mux)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go srv.Serve(operatorsOnly{listener, app})
 	return srv, nil
@@ -220,6 +222,16 @@ func (l operatorsOnly) Accept() (net.Conn, error) {
 			return nil, err
 		}
 	}
+}
+
+// registerProfiles adds the profiles of Go, which tell too much for any other
+// listener.
+func registerProfiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // with the named profiles below it
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
 // atShortPath calls use with a path of the folder's socket that is short enough

@@ -56,6 +56,10 @@ type Settings struct {
 
 	Limits limits.Settings // of what clients can take; none when zero
 
+	TrustedProxies Proxies // in front of the server
+	PublicURL      Origin  // where people reach it
+	Metrics        Metrics // who may read them
+
 	// How long exports are kept, how many of a project and how many bytes of them,
 	// and where; see export.Config.
 	ExportLife      time.Duration

@@ -28,6 +28,12 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 		return err
 	}
 	defer admin.Close()
+	counted := app.newMetrics(version)
+	stopMetrics, err := app.listenMetrics(counted)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
 	app.Workers.Warm()
 	app.Exports.Start()
 	app.Imports.Start()
@@ -36,7 +42,7 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	defer cancel()
 	srv := &http.Server{
 		BaseContext:       func(net.Listener) context.Context { return calls },
-		Handler:           app.handler(version, &stopping),
+		Handler:           app.handler(version, &stopping, counted),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    32 << 10,
@@ -75,7 +81,7 @@ func drain(srv *http.Server, cancelCalls func()) error {
 
 // handler routes the few paths that are not of the published API. It is no mux,
 // because the redirects of one to cleaned paths would not be in the envelope.
-func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
+func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics) http.Handler {
 	published := api.New(api.Config{
 		Registry:   app.Registry,
 		Exports:    app.Exports,
@@ -84,14 +90,22 @@ func (app *App) handler(version string, stopping *atomic.Bool) http.Handler {
 		Join:       app.join,
 		Admitted:   app.Exports.NoteRequest,
 		Limits:     app.limits,
-		Log:        app.log,
-		Now:        time.Now,
-		Random:     rand.Reader,
-		Version:    version,
+		Observe:    counted.observe,
+
+		ClientAddress: app.settings.TrustedProxies.ClientAddress,
+
+		Log:     app.log,
+		Now:     time.Now,
+		Random:  rand.Reader,
+		Version: version,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asks := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
+		case asks && r.URL.Path == "/":
+			serveFront(api.Deliver(w, r))
+		case asks && r.URL.Path == "/metrics" && app.settings.Metrics.withAPI():
+			app.serveMetrics(w, r, published, counted)
 		case asks && r.URL.Path == "/healthz":
 			plain(api.Deliver(w, r), http.StatusOK, "ok")
 		case asks && r.URL.Path == "/readyz":

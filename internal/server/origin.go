@@ -1,0 +1,147 @@
+package server
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Proxy is a proxy in front of the server, or a network of them, whose word about
+// the addresses of clients is believed.
+type Proxy struct{ prefix netip.Prefix }
+
+// UnmarshalText reads an address, or a network such as 10.0.0.0/8.
+func (p *Proxy) UnmarshalText(text []byte) error {
+	prefix, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		address, err := netip.ParseAddr(string(text))
+		if err != nil {
+			return fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", text)
+		}
+		prefix = netip.PrefixFrom(address, address.BitLen())
+	}
+	p.prefix = prefix.Masked()
+	return nil
+}
+
+// Proxies are all of them.
+type Proxies []Proxy
+
+func (p Proxies) trust(address netip.Addr) bool {
+	address = address.Unmap().WithZone("")
+	return slices.ContainsFunc(p, func(proxy Proxy) bool { return proxy.prefix.Contains(address) })
+}
+
+// ClientAddress returns where a request comes from: whoever has connected, or,
+// when that is a trusted proxy, the last address in X-Forwarded-For that no
+// trusted proxy has. What stands before it is only what the client says.
+func (p Proxies) ClientAddress(r *http.Request) netip.Addr {
+	client := peerOf(r)
+	if len(p) == 0 {
+		return client
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !p.trust(client) {
+			break
+		}
+		address, ok := parseHop(hop)
+		if !ok {
+			break // the proxy does not tell: it stands for its client
+		}
+		client = address
+	}
+	return client
+}
+
+func peerOf(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{} // no TCP
+	}
+	return peer.Addr().Unmap()
+}
+
+// parseHop reads an address as proxies write it, some of them with a port.
+func parseHop(text string) (netip.Addr, bool) {
+	text = strings.TrimSpace(text)
+	if address, err := netip.ParseAddrPort(text); err == nil {
+		return address.Addr().Unmap(), true
+	}
+	address, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	return address.Unmap(), err == nil
+}
+
+// Origin is where people reach the server. The zero Origin is not known: then
+// only names of this machine are.
+type Origin struct{ scheme, host, port string }
+
+// UnmarshalText reads an address such as https://data.example.com; an empty one is
+// not known.
+func (o *Origin) UnmarshalText(text []byte) error {
+	*o = Origin{}
+	if len(text) == 0 {
+		return nil
+	}
+	u, err := url.Parse(string(text))
+	if err != nil {
+		return err
+	}
+	port, known := standardPorts[u.Scheme]
+	if !known || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("must be http or https with a host and at most a port, such as https://data.example.com")
+	}
+	*o = Origin{u.Scheme, canonicalHost(u.Hostname()), cmp.Or(u.Port(), port)}
+	return nil
+}
+
+// standardPorts are those that an address need not name.
+var standardPorts = map[string]string{"http": "80", "https": "443"}
+
+// AllowsHost reports whether a request is meant for this server: its Host is the
+// origin's, or, when that is not known, a name or address of this machine with the
+// port that the server listens on. A page elsewhere that makes its own name point
+// here has another Host. What acts for people, or tells of them, answers to nobody
+// else.
+func (o Origin) AllowsHost(r *http.Request) bool {
+	host, port := splitHost(r.Host)
+	if o != (Origin{}) {
+		return host == o.host && cmp.Or(port, standardPorts[o.scheme]) == o.port
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return false
+	}
+	_, own, err := net.SplitHostPort(local.String())
+	return err == nil && isLoopbackName(host) && cmp.Or(port, standardPorts["http"]) == own
+}
+
+// splitHost splits the header Host. A port that cannot be read stays part of the
+// name, which then is nobody's.
+func splitHost(text string) (host, port string) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), ""
+	}
+	return canonicalHost(host), port
+}
+
+func canonicalHost(host string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.Unmap().String()
+	}
+	return host
+}
+
+// isLoopbackName reports whether a canonical host is this machine's own name.
+func isLoopbackName(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
