@@ -161,14 +161,23 @@ func TestWaitingForTheWriterIsBusy(t *testing.T) {
 	<-held
 	name := "new"
 	for what, call := range map[string]func() error{
-		"an insert": func() error { _, err := db.InsertRecord(ctx, new(problem.Faults), "t", jsontext.Value(`{}`), InsertOptions{}); return err },
+		"an insert": func() error {
+			_, err := db.InsertRecord(ctx, new(problem.Faults), "t", jsontext.Value(`{}`), InsertOptions{})
+			return err
+		},
 		"many inserts": func() error {
 			_, err := db.InsertRecords(ctx, new(problem.Faults), "t", jsontext.Value(`[{}]`), InsertOptions{})
 			return err
 		},
-		"a new table":  func() error { _, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "u"}); return err },
-		"a new column": func() error { _, _, err := db.AddColumn(ctx, new(problem.Faults), "t", NewColumn{Name: "z"}); return err },
-		"another name": func() error { _, err := db.UpdateTable(ctx, new(problem.Faults), "t", TablePatch{NewName: &name}); return err },
+		"a new table": func() error { _, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "u"}); return err },
+		"a new column": func() error {
+			_, _, err := db.AddColumn(ctx, new(problem.Faults), "t", NewColumn{Name: "z"})
+			return err
+		},
+		"another name": func() error {
+			_, err := db.UpdateTable(ctx, new(problem.Faults), "t", TablePatch{NewName: &name})
+			return err
+		},
 		"a blueprint": func() error {
 			_, err := db.Build(ctx, Blueprint{Tables: []BlueprintTable{{NewTable: NewTable{Name: "v"}}}})
 			return err

@@ -217,5 +217,7 @@ func deleteOne(table, id string) func(*DB) error {
 }
 
 func patchOne(table, id, patch string) func(*DB) error {
-	return func(db *DB) error { return second(db.UpdateRecord(ctx, new(problem.Faults), table, id, jsontext.Value(patch))) }
+	return func(db *DB) error {
+		return second(db.UpdateRecord(ctx, new(problem.Faults), table, id, jsontext.Value(patch)))
+	}
 }

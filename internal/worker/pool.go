@@ -3,12 +3,10 @@ package worker
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -74,7 +72,6 @@ type Pool struct {
 	spawning int                   // workers that are to be fresh
 	bound    map[*Worker]bool      // to projects; true while a call uses it
 	used     map[place]int         // calls under way
-	claimed  int                   // places of workers that are about to be bound
 	waiting  []*waiter             // for a place, in order
 	pids     map[int]bool          // of every child that lives
 	bounds   []Bound               // as the last child has told them
@@ -82,19 +79,6 @@ type Pool struct {
 	idleFrom map[*Worker]time.Time // of idle bound workers
 
 	closers sync.WaitGroup
-}
-
-// place is what a call is counted by: the project that it is about, and the group
-// of projects that share their places.
-type place struct {
-	key   string
-	group int64
-}
-
-// waiter is a call that waits for a place.
-type waiter struct {
-	place
-	ready chan struct{} // closed when it has one
 }
 
 // Open clears the folder of the workers. It starts none before one is needed: see
@@ -206,87 +190,6 @@ func (p *Pool) bind(ctx context.Context, w *Worker, scope Scope) error {
 	return err
 }
 
-// takePlace waits until a call may begin.
-func (p *Pool) takePlace(ctx context.Context, at place) error {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return busy("The server is stopping.")
-	}
-	if p.hasPlace(at) && !p.isWaiting(at) {
-		p.used[at]++
-		p.mu.Unlock()
-		return nil
-	}
-	waits := &waiter{place: at, ready: make(chan struct{})}
-	p.waiting = append(p.waiting, waits)
-	p.mu.Unlock()
-	late := time.NewTimer(p.options.Wait)
-	defer late.Stop()
-	var err error
-	select {
-	case <-waits.ready:
-		return p.ifOpen()
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-late.C:
-		err = busy("Too many statements are running. This one waited %s for its turn and has not begun.", p.options.Wait)
-	}
-	return p.giveUp(waits, err)
-}
-
-func (p *Pool) ifOpen() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return busy("The server is stopping.")
-	}
-	return nil
-}
-
-// giveUp takes a waiter out of the line. It may have got its place meanwhile.
-func (p *Pool) giveUp(waits *waiter, err error) error {
-	p.mu.Lock()
-	i := slices.Index(p.waiting, waits)
-	if i >= 0 {
-		p.waiting = slices.Delete(p.waiting, i, i+1)
-	}
-	p.mu.Unlock()
-	if i < 0 {
-		p.returnPlace(waits.place, nil)
-	}
-	return err
-}
-
-// hasPlace reports whether a call could begin now.
-func (p *Pool) hasPlace(at place) bool {
-	all, ofKey, ofGroup := 0, 0, 0
-	for taken, n := range p.used {
-		all += n
-		if taken.key == at.key {
-			ofKey += n
-		}
-		if taken.group == at.group {
-			ofGroup += n
-		}
-	}
-	return all < p.options.Max && ofKey < p.options.PerKey && ofGroup < max(1, p.options.Max*3/4)
-}
-
-// running returns how many calls of a group are under way.
-func (p *Pool) running(group int64) (n int) {
-	for taken, calls := range p.used {
-		if taken.group == group {
-			n += calls
-		}
-	}
-	return n
-}
-
-func (p *Pool) isWaiting(at place) bool {
-	return slices.ContainsFunc(p.waiting, func(w *waiter) bool { return w.place == at })
-}
-
 // returnPlace ends a call, and keeps its worker for the next one.
 func (p *Pool) returnPlace(at place, w *Worker) {
 	p.mu.Lock()
@@ -303,31 +206,12 @@ func (p *Pool) returnPlace(at place, w *Worker) {
 		}
 	}
 	p.admit()
-	if w != nil {
+	if w != nil && !p.closed { // else Close ends it
 		// A killed process may be busy for a while with the files that it had: no
 		// answer waits for that.
 		p.closers.Go(w.end)
 	}
 	p.mu.Unlock()
-}
-
-// admit lets those in who wait and now have a place. The group with the fewest
-// calls under way goes first, of several the one that has waited longest.
-func (p *Pool) admit() {
-	for {
-		next := -1
-		for i, waits := range p.waiting {
-			if p.hasPlace(waits.place) && (next < 0 || p.running(waits.group) < p.running(p.waiting[next].group)) {
-				next = i
-			}
-		}
-		if next < 0 {
-			return
-		}
-		p.used[p.waiting[next].place]++
-		close(p.waiting[next].ready)
-		p.waiting = slices.Delete(p.waiting, next, next+1)
-	}
 }
 
 // bindOne returns an idle worker of the project, or binds a fresh one.
@@ -551,53 +435,4 @@ func (p *Pool) Bounds() ([]Bound, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.bounds), nil
-}
-
-// spawner starts children from one thread that lives as long as it does: Linux
-// ends a child when the thread that started it ends.
-type spawner struct {
-	mu     sync.Mutex // one start after the other
-	closed bool
-	starts chan func() error // nil before the first
-	errs   chan error
-}
-
-func (s *spawner) run() {
-	defer close(s.errs)
-	// It is never unlocked: the thread ends with this goroutine, and what was
-	// set for it goes with it.
-	runtime.LockOSThread()
-	err := prepareSpawner()
-	for start := range s.starts {
-		if err != nil {
-			s.errs <- err
-			continue
-		}
-		s.errs <- start()
-	}
-}
-
-// do runs start in the thread.
-func (s *spawner) do(start func() error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return errors.New("the pool of workers is closed")
-	}
-	if s.starts == nil {
-		s.starts, s.errs = make(chan func() error), make(chan error)
-		go s.run()
-	}
-	s.starts <- start
-	return <-s.errs
-}
-
-func (s *spawner) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	if s.starts != nil {
-		close(s.starts)
-		<-s.errs
-	}
 }
