@@ -40,7 +40,9 @@ func (w *Worker) call(ctx context.Context, task string, in []byte, receive func(
 func (w *Worker) exchange(ctx context.Context, kind frameKind, body []byte, receive func([]byte) error) ([]byte, error) {
 	r := &running{w: w, number: w.calls.Add(1)}
 	defer r.stop()
+	r.mu.Lock() // until timer is set: the watch uses it
 	r.timer = time.AfterFunc(watchInterval, r.watch)
+	r.mu.Unlock()
 	defer context.AfterFunc(ctx, r.cancel)()
 	err := w.frames.write(frame{kind, r.number, body})
 	var out []byte
