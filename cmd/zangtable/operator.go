@@ -81,6 +81,7 @@ type projects struct {
 	List   listProjects  `cmd:"" help:"List the projects."`
 	Show   showProject   `cmd:"" help:"Show one project with its size."`
 	Rename renameProject `cmd:"" help:"Change the name that people see."`
+	Limit  limitProject  `cmd:"" help:"Set how many bytes a project may take up."`
 	Delete deleteProject `cmd:"" help:"Delete a project with everything in it."`
 }
 
@@ -126,6 +127,24 @@ func (cmd *showProject) Run(p *program) error {
 	return call(p, cmd.Data, server.ShowProject, server.Slug{Project: cmd.Slug}, func(details server.ProjectDetails) error {
 		return printJSON(p.stdout, details)
 	})
+}
+
+type limitProject struct {
+	slugArg
+	MaxBytes *int64 `placeholder:"BYTES" help:"The quota; 0 for no limit. Without it that of the server holds again."`
+}
+
+// Run sets the quota of a project.
+func (cmd *limitProject) Run(p *program) error {
+	return call(p, cmd.Data, server.LimitProject, server.Limit{Project: cmd.Slug, MaxBytes: cmd.MaxBytes}, line(p, func(project registry.Project) string {
+		switch {
+		case cmd.MaxBytes == nil:
+			return project.Slug + " has the quota of the server"
+		case *cmd.MaxBytes == 0:
+			return project.Slug + " has no quota"
+		}
+		return fmt.Sprintf("%s may take up %d bytes", project.Slug, *cmd.MaxBytes)
+	}))
 }
 
 type renameProject struct {

@@ -47,6 +47,7 @@ func (f *exportFlags) check() error {
 type serve struct {
 	dataFlag
 	listenFlag
+	diskFlags
 	exportFlags
 	importFlags
 	edgeFlags
@@ -109,7 +110,7 @@ func orUnlimited[T ~int | ~int64](limit T) T {
 
 // Validate is called by kong.
 func (s *serve) Validate() error {
-	return errors.Join(s.exportFlags.check(), s.importFlags.check(), s.limitFlags.check(), s.schemaFlags.check())
+	return errors.Join(s.diskFlags.check(), s.exportFlags.check(), s.importFlags.check(), s.limitFlags.check(), s.schemaFlags.check())
 }
 
 // Run serves until the process is told to stop.
@@ -118,6 +119,8 @@ func (s *serve) Run(p *program) error {
 	app, err := server.Open(s.Data, server.Settings{
 		SchemaTimeout:   s.SchemaTimeout,
 		ImportMaxBytes:  s.ImportMaxBytes,
+		ReserveBytes:    orUnlimited(s.ReserveBytes),
+		ProjectMaxBytes: s.ProjectMaxBytes,
 		Limits:          s.limitFlags.settings(),
 		PublicURL:       s.PublicURL,
 		TrustedProxies:  s.TrustedProxies,

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 )
 
@@ -15,6 +16,7 @@ type projectSize struct {
 	registry.Project
 	TableCount int   `json:"table_count"`
 	SizeBytes  int64 `json:"size_bytes"`
+	projectdb.Usage
 }
 
 type projectSizeOut struct {
@@ -27,7 +29,11 @@ func (h *handlers) getProject(ctx context.Context, ws *Workspace, _ *noInput) (p
 		return projectSizeOut{}, err
 	}
 	size, err := ws.DB.Size(ctx)
-	return projectSizeOut{projectSize{ws.Project, len(tables), size}}, err
+	if err != nil {
+		return projectSizeOut{}, err
+	}
+	usage, err := ws.DB.Usage(ctx)
+	return projectSizeOut{projectSize{ws.Project, len(tables), size, usage}}, err
 }
 
 type renameProjectIn struct {

@@ -19,6 +19,7 @@ const smallBytes = 64 << 10
 // hashed while it is written. Either publish or discard ends it.
 type artifact struct {
 	step func(string) // see Config.Failpoint
+	need func() error // fails when the disk has too little room to go on
 	path string
 	file *os.File
 
@@ -27,6 +28,8 @@ type artifact struct {
 	hash      hash.Hash // nil when a worker has written the file
 	md5       hash.Hash // for a bucket; nil for none
 	md5Sum    []byte    // as a worker has told it
+
+	sinceAsked int64 // bytes since the room on the disk was looked at
 
 	bytes atomic.Int64
 	sum   [sha256.Size]byte // final after publish
@@ -116,7 +119,13 @@ func (a *artifact) write(p []byte) {
 		a.err = fmt.Errorf("write an artifact: %w", err)
 	}
 	<-hashed
+	if a.sinceAsked += int64(len(p)); a.err == nil && a.sinceAsked >= askEvery {
+		a.sinceAsked, a.err = 0, a.need()
+	}
 }
+
+// askEvery is after how many bytes the room on the disk is looked at again.
+const askEvery = 64 << 20
 
 // part is the path of the file until it is published.
 func (a *artifact) part() string { return a.path + ".part" }

@@ -10,6 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // schema of exports.db. Times are milliseconds since 1970. attempt counts how
@@ -86,8 +87,8 @@ type book struct {
 	jobs.Book[record]
 }
 
-func newBook(db *sqlite.DB) book {
-	return book{jobs.Book[record]{DB: db, Table: "exports", Job: "export", Columns: columns, Scan: scanRecord, Spent: spent, Sized: sized}}
+func newBook(db *sqlite.DB, room *storage.Room) book {
+	return book{jobs.Book[record]{DB: db, Room: room, Table: "exports", Job: "export", Columns: columns, Scan: scanRecord, Spent: spent, Sized: sized}}
 }
 
 // record is an export as the book has it.

@@ -16,6 +16,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // Config says where exports are kept and how they are made. Durations and
@@ -53,7 +54,8 @@ type Config struct {
 	LinkLife   time.Duration
 	StorePause time.Duration // 1 second: before what failed at a store is tried again; it doubles each time
 
-	Disk disk.Budget // what exports leave free; without a folder: on the disk of Folder
+	Room *storage.Room // on the disk; nil: it is not watched
+	Disk disk.Budget   // what exports leave free; without a folder: on the disk of Folder
 
 	// Failpoint is called at each step of publishing, for tests that end the
 	// process there; nil for none.
@@ -127,7 +129,7 @@ func Open(config Config) (*Exports, error) {
 		log:      config.Log,
 		now:      config.Now,
 		random:   config.Random,
-		book:     newBook(db),
+		book:     newBook(db, config.Room),
 		folder:   folder,
 		crew:     jobs.NewCrew(),
 		cpus:     make(chan struct{}, processors),

@@ -51,6 +51,7 @@ func (e *Exports) make(j *job) error {
 		return err
 	}
 	a.step = e.config.Failpoint
+	a.need = func() error { return e.config.Disk.Need(0) }
 	if e.current != nil {
 		a.forBucket()
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // schema of imports.db. Times are milliseconds since 1970. attempt counts how
@@ -73,8 +74,8 @@ type book struct {
 	jobs.Book[record]
 }
 
-func newBook(db *sqlite.DB) book {
-	return book{jobs.Book[record]{DB: db, Table: "imports", Job: "import", Columns: columns, Scan: scanRecord, Spent: spent, Sized: sized}}
+func newBook(db *sqlite.DB, room *storage.Room) book {
+	return book{jobs.Book[record]{DB: db, Room: room, Table: "imports", Job: "import", Columns: columns, Scan: scanRecord, Spent: spent, Sized: sized}}
 }
 
 // record is an import as the book has it.

@@ -17,6 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // Config says where imports are kept and how they run. Durations and numbers
@@ -44,7 +45,8 @@ type Config struct {
 	// Quarantine keeps jobs that may have ended the server apart; nil makes one.
 	Quarantine *jobs.Quarantine
 
-	Disk disk.Budget // what uploads leave free; without a folder: on the disk of Folder
+	Room *storage.Room // on the disk; nil: it is not watched
+	Disk disk.Budget   // what uploads leave free; without a folder: on the disk of Folder
 
 	// Failpoint is called at each step of an import, for tests that end the process
 	// there; nil for none.
@@ -107,7 +109,7 @@ func Open(config Config) (*Imports, error) {
 		config:    config,
 		log:       config.Log,
 		now:       config.Now,
-		book:      newBook(db),
+		book:      newBook(db, config.Room),
 		folder:    folder,
 		crew:      jobs.NewCrew(),
 		receiving: map[string]bool{},

@@ -71,7 +71,7 @@ func (m *Imports) Begin(ctx context.Context, faults *problem.Faults, o Order) (m
 	if o.Size > m.config.MaxBytes {
 		return manifest, false, tooLarge(m.config.MaxBytes)
 	}
-	if err := m.config.Disk.Need(max(0, o.Size)); err != nil {
+	if err := m.needRoom(ctx, o.Project.ID, max(0, o.Size)); err != nil {
 		return manifest, false, err
 	}
 	r, err := m.draft(o)
@@ -236,10 +236,33 @@ func (m *Imports) announce(ctx context.Context, r *record, have, size int64) (*r
 	case size < have:
 		return nil, problem.Invalid("Upload-Length", "must not be less than the %d bytes that have arrived", have)
 	}
-	if err := m.config.Disk.Need(size - have); err != nil {
+	if err := m.needRoom(ctx, r.projectID, size-have); err != nil {
 		return nil, err
 	}
 	return m.hold(ctx, r, size, func(r *record) { r.manifest.SizeBytes, r.manifest.Progress.BytesTotal = &size, size })
+}
+
+// needRoom fails with storage_full when so many bytes more do not fit on the disk
+// or into the quota of the project.
+func (m *Imports) needRoom(ctx context.Context, projectID, bytes int64) error {
+	if err := m.config.Disk.Need(bytes); err != nil {
+		return err
+	}
+	return m.config.Projects.Need(ctx, projectID, bytes)
+}
+
+// Size returns how many bytes there are of the uploads of a project.
+func (m *Imports) Size(projectID int64) (bytes int64) {
+	entries, err := os.ReadDir(m.folder.of(projectID))
+	if err != nil {
+		return 0 // it has none
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes
 }
 
 // spaceEvery is after how many bytes the room on the disk is looked at again.
@@ -258,7 +281,7 @@ func (m *Imports) copy(ctx context.Context, r *record, file *os.File, sum hash.H
 			return have, problem.New(problem.CodeBodyTooLarge, "The file has more than its %d bytes.", most)
 		}
 		if have += int64(n); have > until {
-			if err := m.config.Disk.Need(0); err != nil {
+			if err := m.needRoom(ctx, r.projectID, 0); err != nil {
 				return have, err
 			}
 			until = have + spaceEvery

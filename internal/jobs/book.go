@@ -17,9 +17,10 @@ import (
 // job has begun since it was last ordered.
 type Book[R any] struct {
 	DB      *sqlite.DB
-	Table   string // its name, and what the jobs are called
-	Job     string // what one is called
-	Columns string // of an entry, in the order in which Scan reads them
+	Room    *storage.Room // on the disk; nil: it is not watched
+	Table   string        // its name, and what the jobs are called
+	Job     string        // what one is called
+	Columns string        // of an entry, in the order in which Scan reads them
 	Scan    func(*sqlite.Stmt) (*R, error)
 	Spent   string   // the condition for an entry that is kept for nothing but to be looked at
 	Sized   []string // the columns of which an entry may have much
@@ -27,7 +28,7 @@ type Book[R any] struct {
 
 // Write runs fn in a write transaction. fn may run more than once.
 func (b Book[R]) Write(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
-	if err := b.DB.Write(ctx, fn); err != nil {
+	if err := b.Room.Free(func() error { return b.DB.Write(ctx, fn) }); err != nil {
 		return fmt.Errorf("%s: %w", action, storage.Explain(err))
 	}
 	return nil

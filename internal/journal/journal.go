@@ -28,6 +28,7 @@ type Options struct {
 	// Names is how many keys and run ids are kept in memory, about 500 bytes
 	// each; 0 means 65,536. Others are looked up in the file when they are sent.
 	Names int
+	Room  *storage.Room // on the disk; nil: it is not watched
 }
 
 // Caller is whose calls are grouped. The same key or run id of another caller

@@ -113,7 +113,7 @@ func (j *Journal) store() error {
 	if len(records) == 0 {
 		return nil
 	}
-	err := j.db.Exclusive(context.Background(), func(c *sqlite.Conn) error {
+	err := j.write(context.Background(), func(c *sqlite.Conn) error {
 		for _, r := range records {
 			if err := r.write(c); err != nil {
 				return err
@@ -154,7 +154,7 @@ ON CONFLICT DO UPDATE SET run_id = excluded.run_id`,
 func (j *Journal) prune() error {
 	j.storing.Lock()
 	defer j.storing.Unlock()
-	return j.db.Exclusive(context.Background(), func(c *sqlite.Conn) error {
+	return j.write(context.Background(), func(c *sqlite.Conn) error {
 		before := j.options.Now().Add(-Retention).UnixNano()
 		if err := c.Exec("DELETE FROM runs WHERE last_call_at < ?", before); err != nil {
 			return err
@@ -176,7 +176,7 @@ func (j *Journal) Forget(ctx context.Context, projectID int64) error {
 	for i := range j.shards {
 		j.shards[i].forget(projectID)
 	}
-	err := j.db.Exclusive(ctx, func(c *sqlite.Conn) error {
+	err := j.write(ctx, func(c *sqlite.Conn) error {
 		if err := c.Exec("DELETE FROM names WHERE project_id = ?", projectID); err != nil {
 			return err
 		}
@@ -186,4 +186,9 @@ func (j *Journal) Forget(ctx context.Context, projectID int64) error {
 		return fmt.Errorf("forget the runs of project %d: %w", projectID, storage.Explain(err))
 	}
 	return nil
+}
+
+// write runs fn in a write transaction.
+func (j *Journal) write(ctx context.Context, fn func(*sqlite.Conn) error) error {
+	return j.options.Room.Free(func() error { return j.db.Exclusive(ctx, fn) })
 }

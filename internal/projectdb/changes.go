@@ -451,7 +451,7 @@ func (which Which) where(t *Table, faults *problem.Faults) where {
 
 // DeleteRecord deletes the record with the given id.
 func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, err error) {
-	err = db.write(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err = db.change(ctx, freeing+SharedTransaction, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := db.writable(cat, ref)
 		if err != nil {
 			return err
@@ -474,7 +474,7 @@ func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, e
 
 // DeleteRecords deletes every record that matches and returns how many.
 func (db *DB) DeleteRecords(ctx context.Context, faults *problem.Faults, ref string, which Which) (table string, affected int64, err error) {
-	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err = db.change(ctx, freeing+OwnTransaction, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := db.writable(cat, ref)
 		if err == nil {
 			err = db.mayMatch(t, which)

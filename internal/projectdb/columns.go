@@ -355,7 +355,7 @@ func touch(c *sqlite.Conn, t *Table, now string) error {
 // DeleteColumn takes a column with its values out of a table, and with it the
 // indexes, unique constraints and foreign keys that use it.
 func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, name string) (deleted string, err error) {
-	err = db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.changeTable(ctx, freeing+RebuildTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		column, err := t.find(name)
 		if err != nil {
 			return err
@@ -420,7 +420,12 @@ func (t *Table) without(name string) Table {
 
 // restructure runs fn on one table in a transaction that may rebuild it.
 func (db *DB) restructure(ctx context.Context, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	return db.change(ctx, RebuildTransaction, func(c *sqlite.Conn, cat *catalogue) error {
+	return db.changeTable(ctx, RebuildTransaction, ref, fn)
+}
+
+// changeTable runs fn on one table in a transaction of the given kind.
+func (db *DB) changeTable(ctx context.Context, kind TransactionKind, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
+	return db.change(ctx, kind, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err

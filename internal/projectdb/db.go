@@ -59,13 +59,17 @@ type DB struct {
 	sql       *sqlite.DB
 	now       func() time.Time
 	bounds    Bounds
+	id        int64                      // of the project
+	room      *storage.Room              // nil: no disk is watched
+	quotas    *storage.Quotas            // nil: there are none
+	trimmed   *atomic.Int64              // when the log was emptied on a full disk, in Unix seconds
 	maxTables int                        // 0 means no limit
 	known     *atomic.Pointer[catalogue] // the newest catalogue read
 	workers   *worker.Pool               // for the SQL of clients
 	rights    Rights                     // of whoever holds it; nil for every right
 }
 
-func openDB(path string, options DirOptions) (*DB, error) {
+func openDB(path string, id int64, options DirOptions) (*DB, error) {
 	sql, err := sqlite.Open(path, sqlite.Options{
 		Schema:  schema,
 		Relaxed: options.Relaxed,
@@ -81,7 +85,10 @@ func openDB(path string, options DirOptions) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{sql: sql, now: options.Now, bounds: options.Bounds, maxTables: options.MaxTables, workers: options.Workers, known: new(atomic.Pointer[catalogue])}, nil
+	return &DB{
+		sql: sql, now: options.Now, bounds: options.Bounds, id: id, room: options.Room, quotas: options.Quotas, trimmed: new(atomic.Int64),
+		maxTables: options.MaxTables, workers: options.Workers, known: new(atomic.Pointer[catalogue]),
+	}, nil
 }
 
 // close ends the workers of the project first: the last connection to close is

@@ -44,6 +44,8 @@ type DirOptions struct {
 	// closed; 0 means no bound.
 	MaxFiles int64
 	Log      *slog.Logger     // nil for none
+	Room     *storage.Room    // on the disk; nil: it is not watched
+	Quotas   *storage.Quotas  // of the projects; nil for none
 	Relaxed  bool             // synchronous=NORMAL, see sqlite.Options
 	Now      func() time.Time // nil means time.Now
 	Workers  *worker.Pool     // run the SQL of clients; nil means workers of the folder's own
@@ -110,6 +112,9 @@ func (d *Dir) path(id int64) string {
 // and moved into place when build has succeeded and everything is on disk; a
 // failure leaves nothing behind.
 func (d *Dir) Create(ctx context.Context, id int64, build func(*DB) error) error {
+	if err := d.options.Room.MayGrow(); err != nil {
+		return err
+	}
 	if err := d.claim(id); err != nil {
 		return err
 	}
@@ -119,7 +124,7 @@ func (d *Dir) Create(ctx context.Context, id int64, build func(*DB) error) error
 	if err := removeDatabase(building); err != nil {
 		return fmt.Errorf("clear the place of project %d: %w", id, err)
 	}
-	if err := d.build(ctx, building, build); err != nil {
+	if err := d.build(ctx, id, building, build); err != nil {
 		return err
 	}
 	// Nobody has the database open: closing a file of one that SQLite uses would
@@ -151,8 +156,8 @@ func (d *Dir) unclaim(id int64) {
 	delete(d.building, id)
 }
 
-func (d *Dir) build(ctx context.Context, path string, build func(*DB) error) (err error) {
-	db, err := openDB(path, d.options)
+func (d *Dir) build(ctx context.Context, id int64, path string, build func(*DB) error) (err error) {
+	db, err := openDB(path, id, d.options)
 	if err != nil {
 		return explain(err)
 	}
@@ -230,7 +235,11 @@ func (d *Dir) openExisting(id int64) (*DB, error) {
 	err := checkFileOf(path)
 	if err == nil {
 		var db *DB
-		if db, err = openDB(path, d.options); err == nil {
+		err = d.options.Room.Free(func() (err error) {
+			db, err = openDB(path, id, d.options)
+			return err
+		})
+		if err == nil {
 			return db, nil
 		}
 	}

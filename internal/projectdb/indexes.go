@@ -117,7 +117,7 @@ func refuseDuplicates(c *sqlite.Conn, t *Table, columns []string, field string) 
 // DropIndex drops an index that was created by itself. Those of primary keys
 // and UNIQUE constraints stay.
 func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name string) (dropped string, err error) {
-	err = db.alter(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.changeTable(ctx, freeing+SchemaTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		i := slices.IndexFunc(t.Indexes, func(x Index) bool { return sameName(x.Name, name) })
 		if i < 0 {
 			return problem.NotFound("The index", name)
@@ -144,11 +144,5 @@ func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name s
 
 // alter runs fn on one table in an exclusive transaction.
 func (db *DB) alter(ctx context.Context, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	return db.change(ctx, SchemaTransaction, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
-		if err != nil {
-			return err
-		}
-		return fn(c, cat, t)
-	})
+	return db.changeTable(ctx, SchemaTransaction, ref, fn)
 }

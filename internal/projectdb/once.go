@@ -108,15 +108,53 @@ func (db *DB) opened(ctx context.Context) *sqlite.Conn {
 	return o.conn
 }
 
+// freeing, added to a kind, marks a transaction that makes the project smaller.
+// It goes on where there is too little room to grow.
+const freeing TransactionKind = 1 << 8
+
 // transact runs fn in a transaction of the given kind, or in the one that ctx
 // holds already.
 func (db *DB) transact(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn) error) error {
 	if o, ok := ctx.Value(openKey{db.sql}).(open); ok {
-		if kind >= RebuildTransaction && o.kind < RebuildTransaction {
+		if kind&^freeing >= RebuildTransaction && o.kind < RebuildTransaction {
 			return errors.New("tables cannot be rebuilt in this transaction: its foreign keys are on")
 		}
 		return fn(o.conn)
 	}
+	if kind&freeing != 0 {
+		return db.free(ctx, kind&^freeing, fn)
+	}
+	err := db.begin(ctx, kind, func(c *sqlite.Conn) error {
+		if err := db.mayGrow(c); err != nil {
+			return err
+		}
+		return fn(c)
+	})
+	if err != nil && db.room.Low() {
+		db.emptyLog(ctx)
+	}
+	return db.overQuota(err)
+}
+
+// free runs fn, which deletes, in a transaction that no limit holds up. On a full
+// disk it uses the reserve, and gives back what the log has taken of it.
+func (db *DB) free(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn) error) error {
+	return db.room.Free(func() error {
+		err := db.begin(ctx, kind, func(c *sqlite.Conn) error {
+			if err := c.LimitPages(0); err != nil {
+				return err
+			}
+			return fn(c)
+		})
+		if err == nil && db.room.Low() {
+			db.sql.Trim(ctx)
+		}
+		return err
+	})
+}
+
+// begin runs fn in a transaction of the given kind.
+func (db *DB) begin(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn) error) error {
 	bounds := db.bounds.of(kind)
 	switch kind {
 	case SharedTransaction:

@@ -347,6 +347,40 @@ func (ws *Workspace) Rename(ctx context.Context, faults *problem.Faults, name st
 	return r.Project(ctx, ws.Project.Slug)
 }
 
+// LimitProject gives a project a quota of its own, in bytes, 0 for no limit; nil
+// takes it back, so that the server's holds.
+func (r *Registry) LimitProject(ctx context.Context, slug string, limit *int64) (Project, error) {
+	if limit != nil && *limit < 0 {
+		return Project{}, problem.Invalid("max_bytes", "must not be below 0, which means no limit")
+	}
+	project, err := r.Project(ctx, slug)
+	if err != nil {
+		return project, err
+	}
+	var stored any
+	if limit != nil {
+		stored = *limit
+	}
+	err = r.write(ctx, func(c *sqlite.Conn) error {
+		return c.Exec("UPDATE projects SET max_bytes = ? WHERE id = ?", stored, project.ID)
+	})
+	if err == nil {
+		r.options.Quotas.Set(project.ID, limit)
+	}
+	return project, err
+}
+
+// tellLimits tells the quotas of projects that have one of their own.
+func (r *Registry) tellLimits(ctx context.Context) error {
+	return r.read(ctx, func(c *sqlite.Conn) error {
+		return c.Query("SELECT id, max_bytes FROM projects WHERE max_bytes IS NOT NULL", nil, func(s *sqlite.Stmt) error {
+			limit := s.Int(1)
+			r.options.Quotas.Set(s.Int(0), &limit)
+			return nil
+		})
+	})
+}
+
 // Delete closes the workspace and deletes its project. It needs project:admin.
 func (ws *Workspace) Delete(ctx context.Context) error {
 	if err := ws.Require(ProjectAdmin); err != nil {
@@ -372,6 +406,7 @@ func (r *Registry) DeleteProject(ctx context.Context, project Project) error {
 	if err != nil {
 		return err
 	}
+	r.options.Quotas.Set(project.ID, nil)
 	r.known.forget()
 	removed := make(chan error, 1)
 	r.background.Go(func() {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -73,6 +74,8 @@ CREATE INDEX tokens_project ON tokens (project_id);
 CREATE INDEX tokens_project_user ON tokens (project_user_id);
 `, `
 ALTER TABLE projects ADD COLUMN made_by_project INTEGER;
+`, `
+ALTER TABLE projects ADD COLUMN max_bytes INTEGER; -- 0: no limit; NULL: that of the server
 `},
 }
 
@@ -91,6 +94,8 @@ type Options struct {
 	Random io.Reader
 	// MaxTokens is how many tokens a project can have; 0 means no limit.
 	MaxTokens int
+	Room      *storage.Room   // on the disk; nil: it is not watched
+	Quotas    *storage.Quotas // told of the limits of projects; nil for none
 	// Forget removes what others keep of a project that is being deleted. It may
 	// be called again for the same project.
 	Forget func(ctx context.Context, projectID int64) error
@@ -127,6 +132,9 @@ func Open(path string, projects *projectdb.Dir, options Options) (*Registry, err
 		return nil, err
 	}
 	r := &Registry{db: db, projects: projects, options: options, stop: make(chan struct{})}
+	if err := r.tellLimits(context.Background()); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	r.background.Go(r.storeUses)
 	return r, nil
 }
@@ -221,7 +229,7 @@ func (r *Registry) ids(ctx context.Context, query string, args ...any) (ids []in
 
 // write runs fn in a write transaction, which it may share: see sqlite.DB.Write.
 func (r *Registry) write(ctx context.Context, fn func(*sqlite.Conn) error) error {
-	return storage.Explain(r.db.Write(ctx, fn))
+	return storage.Explain(r.options.Room.Free(func() error { return r.db.Write(ctx, fn) }))
 }
 
 // read runs fn in a read transaction.

@@ -22,6 +22,7 @@ import (
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
@@ -43,6 +44,8 @@ type App struct {
 	quarantine *jobs.Quarantine
 	log        *slog.Logger
 	lock       *flock.Flock
+	room       *storage.Room
+	quotas     *storage.Quotas
 	close      []func() error // in the order of opening
 }
 
@@ -53,6 +56,9 @@ var ErrInUse = errors.New("the data folder is in use by another zangtable proces
 type Settings struct {
 	SchemaTimeout  time.Duration // see projectdb.Bounds; 0 is without end
 	ImportMaxBytes int64         // of one upload; 0 means that of package imports
+
+	ReserveBytes    int64 // see storage.RoomOptions
+	ProjectMaxBytes int64 // the quota of projects that have none of their own; 0: no limit
 
 	Limits limits.Settings // of what clients can take; none when zero
 
@@ -96,8 +102,9 @@ func Open(folder string, settings Settings, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	app := &App{limits: limits.New(settings.Limits, nil), folder: folder, settings: settings, log: log, quarantine: jobs.NewQuarantine()}
-	for _, step := range []func() error{app.takeFolder, app.openWorkers, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
-		if err := step(); err != nil {
+	for _, step := range []func() error{app.takeFolder, app.openRoom, app.openWorkers, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
+		// On a full disk, opening needs a little room.
+		if err := app.room.Free(step); err != nil {
 			return nil, errors.Join(err, app.Close())
 		}
 	}
@@ -135,6 +142,17 @@ func (app *App) openWorkers() (err error) {
 	return nil
 }
 
+func (app *App) openRoom() (err error) {
+	app.room, err = storage.OpenRoom(app.folder, storage.RoomOptions{Reserve: app.settings.ReserveBytes, Log: app.log})
+	app.quotas = &storage.Quotas{Default: app.settings.ProjectMaxBytes, Files: func(projectID int64) int64 {
+		if app.Imports == nil {
+			return 0 // still starting
+		}
+		return app.Imports.Size(projectID)
+	}}
+	return err
+}
+
 func (app *App) openProjects() (err error) {
 	app.Projects, err = projectdb.OpenDir(app.path("projects"), projectdb.DirOptions{
 		MaxTables: app.settings.Limits.TablesPerProject,
@@ -142,6 +160,8 @@ func (app *App) openProjects() (err error) {
 		Log:       app.log,
 		Workers:   app.Workers,
 		Bounds:    projectdb.Bounds{Schema: app.settings.SchemaTimeout},
+		Room:      app.room,
+		Quotas:    app.quotas,
 	})
 	if err != nil {
 		return err
@@ -153,6 +173,7 @@ func (app *App) openProjects() (err error) {
 func (app *App) openRegistry() (err error) {
 	app.Registry, err = registry.Open(app.path("server.db"), app.Projects, registry.Options{
 		Log: app.log, Forget: app.forget, MaxTokens: app.settings.Limits.TokensPerProject,
+		Room: app.room, Quotas: app.quotas,
 	})
 	if err != nil {
 		return err
@@ -167,7 +188,7 @@ func (app *App) forget(ctx context.Context, projectID int64) error {
 }
 
 func (app *App) openJournal() (err error) {
-	app.Journal, err = journal.Open(app.path("journal.db"), journal.Options{Log: app.log})
+	app.Journal, err = journal.Open(app.path("journal.db"), journal.Options{Log: app.log, Room: app.room})
 	if err != nil {
 		return err
 	}
@@ -181,6 +202,7 @@ func (app *App) sweep() error { return app.Registry.Sweep(context.Background()) 
 func (app *App) openExports() (err error) {
 	app.Exports, err = export.Open(export.Config{
 		Database: app.path("exports.db"),
+		Room:     app.room,
 		Folder:   app.path("exports"),
 		Projects: app.Projects,
 		Log:      app.log,
@@ -210,6 +232,7 @@ func (app *App) openExports() (err error) {
 func (app *App) openImports() (err error) {
 	app.Imports, err = imports.Open(imports.Config{
 		Database: app.path("imports.db"),
+		Room:     app.room,
 		Folder:   app.path("imports"),
 		Projects: app.Projects,
 		Registry: app.Registry,

@@ -13,7 +13,7 @@ import (
 // commands is every command of the operator.
 func commands() []registrable {
 	return []registrable{
-		CreateProject, ListProjects, ShowProject, RenameProject, DeleteProject, Bootstrap, Import,
+		CreateProject, ListProjects, ShowProject, RenameProject, LimitProject, DeleteProject, Bootstrap, Import,
 		CreateToken, ListTokens, RevokeToken,
 		CreateUser, ListUsers, DeleteUser,
 	}
@@ -56,6 +56,7 @@ type ProjectDetails struct {
 	registry.Project
 	TableCount int   `json:"table_count"`
 	SizeBytes  int64 `json:"size_bytes"`
+	projectdb.Usage
 }
 
 // ShowProject tells how large a project is.
@@ -65,7 +66,11 @@ var ShowProject = Command[Slug, ProjectDetails]{"project.show", inProject(Slug.s
 		return ProjectDetails{}, err
 	}
 	size, err := ws.DB.Size(ctx)
-	return ProjectDetails{ws.Project, len(tables), size}, err
+	if err != nil {
+		return ProjectDetails{}, err
+	}
+	usage, err := ws.DB.Usage(ctx)
+	return ProjectDetails{ws.Project, len(tables), size, usage}, err
 })}
 
 func (in Slug) slug() string { return in.Project }
@@ -79,6 +84,17 @@ func (in NewName) slug() string { return in.Project }
 var RenameProject = Command[NewName, registry.Project]{"project.rename", inProject(NewName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewName) (registry.Project, error) {
 	return ws.Rename(ctx, new(problem.Faults), in.Name)
 })}
+
+// Limit is the input of LimitProject.
+type Limit struct {
+	Project  string
+	MaxBytes *int64 // 0: no limit; nil: that of the server
+}
+
+// LimitProject sets how many bytes a project may take up.
+var LimitProject = Command[Limit, registry.Project]{"project.limit", func(ctx context.Context, app *App, in Limit) (registry.Project, error) {
+	return app.Registry.LimitProject(ctx, in.Project, in.MaxBytes)
+}}
 
 // DeleteProject removes a project with its database, exports and tokens.
 var DeleteProject = Command[Slug, None]{"project.delete", func(ctx context.Context, app *App, in Slug) (None, error) {

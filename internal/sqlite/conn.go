@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type Conn struct {
 	watchdog      *watchdog
 	files         *Files // that it counts in; nil for none
 	generation    uint64 // of the connections of its DB: see renew
+	maxPages      int64  // as LimitPages has set it
 }
 
 type idleStmt struct {
@@ -212,4 +214,21 @@ func (c *Conn) rollback() {
 	c.watchdog.disarm()
 	// It can only fail when the transaction is gone already.
 	_ = c.Exec("ROLLBACK")
+}
+
+// allPages is how many pages SQLite lets a database have by itself.
+const allPages = 1<<32 - 2
+
+// LimitPages has writes fail with Full that would give the database more pages; 0
+// takes the limit back. A database that has more already keeps them, and does not
+// grow.
+func (c *Conn) LimitPages(n int64) error {
+	if n == c.maxPages {
+		return nil
+	}
+	if err := c.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", cmp.Or(n, allPages))); err != nil {
+		return err
+	}
+	c.maxPages = n
+	return nil
 }

@@ -53,6 +53,8 @@ func FaultOf(err error) Fault {
 		return Check
 	case zs.ResultCode(constraintDataType):
 		return DataType
+	case zs.ResultIOErrSHMSize:
+		return Full // the shared memory of a database that is being opened
 	case zs.ResultError:
 		if errors.As(err, new(*stepError)) {
 			return Expression

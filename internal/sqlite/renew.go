@@ -1,9 +1,11 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	zs "zombiezen.com/go/sqlite"
 )
@@ -48,14 +50,34 @@ func (db *DB) returnWriter(c *Conn, err error) {
 		db.renew(c, err)
 		c = nil
 	case FaultOf(err) == Full || db.logSize() > maxLog:
-		// Readers of older states are not waited for: the next one tries again. After
-		// a transaction that did not fit, the log keeps the room that it took.
-		c.c.SetBusyTimeout(0)
-		_ = c.truncateLog()
-		c.c.SetBusyTimeout(busyTimeout)
+		// After a transaction that did not fit, the log keeps the room that it took.
+		db.trim(c)
 	}
 	db.writer <- c
 }
+
+// Trim empties the write-ahead log, unless somebody reads from it or writes for
+// longer than a second.
+func (db *DB) Trim(ctx context.Context) {
+	c, err := db.leaseWriter(ctx, time.Second)
+	if err != nil {
+		return
+	}
+	db.trim(c)
+	db.writer <- c
+}
+
+// trim empties the log without waiting for readers of older states: the next one
+// tries again.
+func (db *DB) trim(c *Conn) {
+	c.c.SetBusyTimeout(0)
+	_ = c.truncateLog()
+	c.c.SetBusyTimeout(busyTimeout)
+}
+
+// ExcessLog returns by how many bytes the log is larger than it stays when nobody
+// reads an older state.
+func (db *DB) ExcessLog() int64 { return max(0, db.logSize()-maxLog) }
 
 // logSize returns how large the write-ahead log is, in bytes.
 func (db *DB) logSize() int64 {

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
@@ -10,8 +11,15 @@ import (
 // the test where that is not allowed.
 func SmallDisk(t testing.TB) (path string) {
 	t.Helper()
+	return Disk(t, 4)
+}
+
+// Disk mounts a file system of so many MiB until the end of the test, and skips
+// the test where that is not allowed.
+func Disk(t testing.TB, size int) (path string) {
+	t.Helper()
 	path = t.TempDir()
-	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "size=4m"); err != nil {
+	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, fmt.Sprintf("size=%dm", size)); err != nil {
 		t.Skipf("no small file system can be mounted: %v", err)
 	}
 	t.Cleanup(func() {
