@@ -123,7 +123,7 @@ func TestFullDisk(t *testing.T) {
 	if n := count(); n != int64(acknowledged) {
 		t.Errorf("%d rows are there, %d were acknowledged", n, acknowledged)
 	}
-	if err := x.with(1, func(db *DB) error { _, err := db.DeleteRecord(t.Context(), new(problem.Faults), "t", "1"); return err }); err != nil {
+	if err := x.with(1, func(db *DB) error { _, err := db.DeleteRecord(t.Context(), "t", "1"); return err }); err != nil {
 		t.Errorf("deleting a row: %v", err)
 	}
 	which := Which{Filters: jsontext.Value(`[{"column":"id","op":"<","value":50}]`)}
@@ -136,7 +136,7 @@ func TestFullDisk(t *testing.T) {
 	if err := x.with(2, insertKB(t, 1)); !problem.Is(err, problem.CodeStorageFull) {
 		t.Errorf("an insert while the reserve is used: %v", err)
 	}
-	if err := x.with(1, func(db *DB) error { _, err := db.DeleteTable(t.Context(), new(problem.Faults), "t"); return err }); err != nil {
+	if err := x.with(1, func(db *DB) error { _, err := db.DeleteTable(t.Context(), "t"); return err }); err != nil {
 		t.Errorf("deleting a table: %v", err)
 	}
 	if err := x.dir.Remove(1); err != nil {
@@ -284,7 +284,7 @@ func TestQuota(t *testing.T) {
 	if err := x.with(1, insertKB(t, 100)); !problem.Is(err, problem.CodeStorageFull) {
 		t.Errorf("with large files beside it: %v", err)
 	}
-	if err := x.with(1, func(db *DB) error { _, err := db.DeleteRecord(t.Context(), new(problem.Faults), "t", "150"); return err }); err != nil {
+	if err := x.with(1, func(db *DB) error { _, err := db.DeleteRecord(t.Context(), "t", "150"); return err }); err != nil {
 		t.Errorf("deleting far above the quota: %v", err)
 	}
 }

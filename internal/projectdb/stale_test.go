@@ -250,7 +250,7 @@ func TestAStatementCannotHoldTheLog(t *testing.T) {
 	}
 	defer dir.Close()
 	err = dir.Create(ctx, 1, func(db *DB) error {
-		_, err := db.CreateTable(ctx, NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})
+		_, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})
 		return err
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
 func dial(t *testing.T, folder string) *Admin {
@@ -85,5 +86,50 @@ func TestNextCommandTakesTheFolderWhenTheOwnerLeaves(t *testing.T) {
 		}
 		admin.Close()
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestLimitProject sets the quota of a project, which must outlive a restart.
+func TestLimitProject(t *testing.T) {
+	folder := t.TempDir()
+	show := func(admin *Admin) projectdb.Usage {
+		t.Helper()
+		details, err := ShowProject.Call(t.Context(), admin, Slug{"shop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return details.Usage
+	}
+	owner := dial(t, folder)
+	if _, err := CreateProject.Call(t.Context(), owner, NewProject{Slug: "shop", Name: "The shop"}); err != nil {
+		t.Fatal(err)
+	}
+	if u := show(owner); u.Max != 0 || u.Used <= 0 {
+		t.Errorf("a new project has %+v", u)
+	}
+	limit, negative := int64(1<<20), int64(-1)
+	if _, err := LimitProject.Call(t.Context(), owner, Limit{"shop", &limit}); err != nil {
+		t.Fatal(err)
+	}
+	if u := show(owner); u.Max != limit {
+		t.Errorf("the limit is %d", u.Max)
+	}
+	for _, wrong := range []Limit{{"shop", &negative}, {"nothing", &limit}} {
+		if _, err := LimitProject.Call(t.Context(), owner, wrong); err == nil {
+			t.Errorf("%+v was taken", wrong)
+		}
+	}
+	if err := owner.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := dial(t, folder)
+	if u := show(again); u.Max != limit {
+		t.Errorf("after a restart the limit is %d", u.Max)
+	}
+	if _, err := LimitProject.Call(t.Context(), again, Limit{"shop", nil}); err != nil {
+		t.Fatal(err)
+	}
+	if u := show(again); u.Max != 0 {
+		t.Errorf("taken back, the limit is %d", u.Max)
 	}
 }

@@ -86,17 +86,17 @@ func TestEveryResultCode(t *testing.T) {
 			t.Errorf("the result code %d (%s) has no kind here", code, code.Message())
 		}
 	}
-	constraints := map[zs.ResultCode]Fault{
+	own := map[zs.ResultCode]Fault{
 		zs.ResultConstraintCheck: Check, zs.ResultConstraintForeignKey: ForeignKey, zs.ResultConstraintNotNull: NotNull,
 		zs.ResultConstraintPrimaryKey: Unique, zs.ResultConstraintTrigger: ForeignKey, zs.ResultConstraintUnique: Unique,
-		zs.ResultConstraintRowID: Unique, lib.SQLITE_CONSTRAINT_DATATYPE: DataType,
+		zs.ResultIOErrSHMSize: Full, zs.ResultConstraintRowID: Unique, lib.SQLITE_CONSTRAINT_DATATYPE: DataType,
 	}
 	const extended = 40 // more than any code has
 	for code, want := range primary {
 		for n := range zs.ResultCode(extended) {
 			want := want
-			if own, ok := constraints[code|n<<8]; ok {
-				want = own
+			if kind, ok := own[code|n<<8]; ok {
+				want = kind
 			}
 			if got := FaultOf((code | n<<8).ToError()); got != want {
 				t.Errorf("code %d, extended by %d: fault %d, want %d", code, n, got, want)
