@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"net/http"
+	"reflect"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -17,20 +19,30 @@ type listRecordsIn struct {
 	Sort    string   `query:"sort" doc:"A column; the primary key when absent."`
 	Order   string   `query:"order" enum:"asc,desc" default:"asc"`
 	Limit   int64    `query:"limit" minimum:"1" maximum:"500" default:"100"`
-	Offset  int64    `query:"offset" minimum:"0"`
+	Offset  offset   `query:"offset" minimum:"0" doc:"A page with an offset, 0 too, is never cut short: one of more than 8 MiB is refused."`
 	Columns []string `query:"columns" doc:"The wanted columns; all when absent."`
 	After   string   `query:"after" doc:"The next_cursor of the page before. It is bound to filters, sort and order."`
 	Count   Flag     `query:"include_count" alias:"count" doc:"Whether to answer total."`
 	integersIn
 }
 
+// offset is how many rows are passed over; it makes a difference whether it was
+// sent.
+type offset struct{ Optional[int64] }
+
+// Schema is that of the number.
+func (offset) Schema(registry huma.Registry) *huma.Schema {
+	return registry.Schema(reflect.TypeFor[int64](), true, "")
+}
+
 func (in *listRecordsIn) order() projectdb.ListOptions {
 	return projectdb.ListOptions{
 		Selection: projectdb.Selection{
 			Columns: in.Columns, Filters: jsontext.Value(in.Filters), Sort: in.Sort,
-			Descending: in.Order == "desc", Limit: in.Limit, Offset: in.Offset,
+			Descending: in.Order == "desc", Limit: in.Limit, Offset: in.Offset.Value,
 		},
 		After: in.After,
+		Whole: in.Offset.Sent,
 		Count: in.Count.Or(false),
 	}
 }
@@ -42,6 +54,7 @@ type recordsOut struct {
 	Offset     int64      `json:"offset"`
 	Returned   int        `json:"returned"`
 	HasMore    bool       `json:"has_more"`
+	EndedBy    string     `json:"ended_by,omitzero" enum:"bytes" doc:"Why the page has fewer rows than the limit though there are more: it would have more than 8 MiB."`
 	Total      *int64     `json:"total,omitzero" doc:"Rows that match the filters, when asked for."`
 	NextCursor *string    `json:"next_cursor" doc:"Null at the end."`
 }
@@ -58,8 +71,11 @@ func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecor
 		return out, err
 	}
 	out = recordsOut{
-		Table: page.Table, Rows: recordRows{page.Rows, in.options()}, Limit: in.Limit, Offset: in.Offset,
+		Table: page.Table, Rows: recordRows{page.Rows, in.options()}, Limit: in.Limit, Offset: in.Offset.Value,
 		Returned: page.Len(), HasMore: page.HasMore, Total: page.Total,
+	}
+	if page.EndedByBytes {
+		out.EndedBy = "bytes"
 	}
 	if page.NextCursor != "" {
 		out.NextCursor = &page.NextCursor

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -35,6 +36,55 @@ func TestBulkInsert(t *testing.T) {
 	}
 	if page.Data.Total != 10_000 || page.Data.Returned != 500 || len(page.Data.Rows) != 500 {
 		t.Errorf("%+v", page.Data)
+	}
+}
+
+// A page that would be too large ends early, but not where a client counts rows.
+func TestLargePagesEndEarly(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	for range 3 {
+		if got := s.ask(t, "POST", "/records/contacts", `{"name":"`+strings.Repeat("x", 5<<20)+`"}`); got.status != 201 {
+			t.Fatalf("%d %.300s", got.status, got.body)
+		}
+	}
+	list := func(query string) (ids []int, rest map[string]any) {
+		var page struct {
+			Data struct{ Rows []struct{ ID int } }
+		}
+		got := s.ask(t, "GET", "/records/contacts?"+query, "")
+		var whole struct{ Data map[string]any }
+		if err := errors.Join(json.Unmarshal([]byte(got.body), &page), json.Unmarshal([]byte(got.body), &whole)); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range page.Data.Rows {
+			ids = append(ids, row.ID)
+		}
+		return ids, whole.Data
+	}
+	ids, page := list("limit=10")
+	if len(ids) != 1 || page["ended_by"] != "bytes" || page["has_more"] != true || page["returned"] != 1.0 {
+		t.Errorf("the first page has %v, and ended_by %v, has_more %v, returned %v", ids, page["ended_by"], page["has_more"], page["returned"])
+	}
+	for want := 2; page["has_more"] == true; want++ {
+		ids, page = list("limit=10&after=" + page["next_cursor"].(string))
+		if len(ids) != 1 || ids[0] != want {
+			t.Errorf("the page for %d has %v", want, ids)
+		}
+	}
+	if page["next_cursor"] != nil || page["ended_by"] != nil {
+		t.Errorf("the last page ends with %v, ended_by %v", page["next_cursor"], page["ended_by"])
+	}
+	for _, query := range []string{"limit=2&offset=0", "offset=1"} {
+		const sentence = "The page would hold more than 8 MiB of texts and blobs."
+		if got := s.ask(t, "GET", "/records/contacts?"+query, "").failure(t); !strings.HasPrefix(got, "422 validation_failed [after: "+sentence) || !strings.Contains(got, "[columns: "+sentence) && !strings.Contains(got, "columns: "+sentence) {
+			t.Error(got)
+		}
+	}
+	if ids, page := list("offset=0&columns=id"); len(ids) != 3 || page["ended_by"] != nil {
+		t.Errorf("without the large column: %v, %v", ids, page["ended_by"])
+	}
+	if ids, page := list("limit=1"); len(ids) != 1 || page["ended_by"] != nil || page["has_more"] != true {
+		t.Errorf("a full page: %v, %v", ids, page["ended_by"])
 	}
 }
 

@@ -2,6 +2,8 @@ package projectdb
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"net/url"
 	"strings"
@@ -35,15 +37,17 @@ func newRows(t *Table, columns []format.Column) Rows {
 type ListOptions struct {
 	Selection        // Limit must be set
 	After     string // a NextCursor; "" is the beginning
+	Whole     bool   // a page that would have too many bytes fails, instead of ending early
 	Count     bool
 }
 
 // Page is one page of a table's records.
 type Page struct {
 	Rows
-	HasMore    bool
-	NextCursor string // "" at the end
-	Total      *int64 // rows that match the filters, when asked for
+	HasMore      bool
+	EndedByBytes bool   // it has fewer rows than the limit because it has so many bytes
+	NextCursor   string // "" at the end
+	Total        *int64 // rows that match the filters, when asked for
 
 	tail tail
 }
@@ -60,7 +64,7 @@ func (db *DB) ListRecords(ctx context.Context, faults *problem.Faults, ref strin
 		if err := faults.Err(); err != nil {
 			return err
 		}
-		if page, err = q.page(c, after); err != nil || !o.Count {
+		if page, err = q.page(c, after, o.Whole); err != nil || !o.Count {
 			return err
 		}
 		q.limit, q.offset = 0, 0
@@ -88,12 +92,13 @@ func (q query) after(o ListOptions, faults *problem.Faults) *cursor {
 	return &c
 }
 
-// maxPageBytes bounds the texts and blobs of one page.
-const maxPageBytes = 64 << 20
+// maxPageBytes bounds the texts and blobs of one page, unless its first row alone
+// has more.
+const maxPageBytes = 8 << 20
 
 // page reads the rows after a cursor, up to the limit, and looks whether one
-// more would follow.
-func (q query) page(c *sqlite.Conn, after *cursor) (Page, error) {
+// more would follow. One that is whole does not end before the limit.
+func (q query) page(c *sqlite.Conn, after *cursor, whole bool) (Page, error) {
 	page := Page{Rows: Rows{Table: q.table.Name, Columns: q.columns, Batch: &sqlite.Batch{}}}
 	list := q.list
 	place := q.placeBeside()
@@ -102,11 +107,26 @@ func (q query) page(c *sqlite.Conn, after *cursor) (Page, error) {
 	}
 	page.Batch.Reset(len(q.columns) + len(place))
 	for _, s := range q.segments(after) {
-		if err := q.fill(c, &page, list, s); err != nil || page.HasMore {
+		if err := q.fill(c, &page, list, s); err != nil {
 			return page, err
 		}
+		if page.HasMore {
+			break
+		}
+	}
+	if page.EndedByBytes && (whole || page.NextCursor == "") {
+		return page, tooLargePage()
 	}
 	return page, nil
+}
+
+// tooLargePage is the answer where an early end would make a client pass over rows.
+func tooLargePage() error {
+	var faults problem.Faults
+	sentence := fmt.Sprintf("The page would hold more than %d MiB of texts and blobs.", maxPageBytes>>20)
+	faults.Add("after", "%s Page on with after, the next_cursor of the page before, and without offset: then a page ends before it is too large.", sentence)
+	faults.Add("columns", "%s Ask for fewer columns, or for fewer rows with limit.", sentence)
+	return faults.Err()
 }
 
 // fill appends the rows of one segment until the page is full.
@@ -121,25 +141,50 @@ func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment) error {
 	}
 	defer stmt.Close()
 	stmt.Bind(w.args...)
-	more, err := stmt.Fill(page.Batch, int(q.limit), maxPageBytes)
+	more, err := page.take(stmt, int(q.limit))
 	if n := page.Batch.Rows - before; n > 0 {
 		page.tail = tail{w, s.order, n}
 	}
-	switch {
-	case err != nil || !more:
+	if err != nil || !more {
 		return err
-	case page.Batch.Rows < int(q.limit):
-		return problem.New(problem.CodeValidationFailed, "The page would hold more than %d MiB: ask for fewer rows or columns, or make an export.", maxPageBytes>>20)
 	}
-	if page.HasMore, err = stmt.Step(); !page.HasMore || len(q.place()) == 0 {
-		return err
+	return q.endPage(c, page)
+}
+
+// take fills the page with the rows of a statement, and reports whether there are
+// more: after those that were taken, or because the next one is too large.
+func (page *Page) take(stmt *sqlite.Stmt, limit int) (more bool, err error) {
+	if page.Batch.Rows == 0 {
+		if more, err = stmt.Fill(page.Batch, 1, math.MaxInt); err != nil || !more {
+			return false, err
+		}
+	}
+	page.Batch.Limit = maxPageBytes
+	switch more, err = stmt.Fill(page.Batch, limit, maxPageBytes); {
+	case errors.Is(err, sqlite.ErrTooLarge):
+		page.HasMore, page.EndedByBytes = true, true
+		return true, nil
+	case err != nil || !more:
+		return false, err
+	}
+	page.HasMore, err = stmt.Step()
+	page.EndedByBytes = page.HasMore && page.Batch.Rows < limit
+	return page.HasMore, err
+}
+
+// endPage gives a page that others follow its cursor.
+func (q query) endPage(c *sqlite.Conn, page *Page) (err error) {
+	if len(q.place()) == 0 {
+		return nil
 	}
 	last := q.lastPlace(page.Batch)
 	if len(q.placeBeside()) == 0 {
-		last, err = q.placeOf(c, page.tail)
+		if last, err = q.placeOf(c, page.tail); err != nil {
+			return err
+		}
 	}
 	page.NextCursor = q.encode(last)
-	return err
+	return nil
 }
 
 // placeBeside returns what is selected beside the columns for the cursor: the
