@@ -172,6 +172,10 @@ func (s *shape) parse(text string, v reflect.Value, name string, faults *problem
 		note(faults, name, t.UnmarshalText([]byte(text)))
 		return
 	}
+	if o, ok := v.Addr().Interface().(optional); ok {
+		s.elem.parse(text, o.slot(false), name, faults)
+		return
+	}
 	switch s.kind {
 	case reflect.String:
 		v.SetString(text)

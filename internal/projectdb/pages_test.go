@@ -48,17 +48,17 @@ func TestLargePagesEndEarly(t *testing.T) {
 				}
 			}
 		}
-		if _, err := db.ListRecords(ctx, "t", ListOptions{Selection: Selection{Limit: 3}, Whole: true}); complaint(err) != "ok" {
+		if _, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: Selection{Limit: 3}, Whole: true}); complaint(err) != "ok" {
 			t.Errorf("%s: a whole page of 8 MiB: %v", name, err)
 		}
 		for _, o := range []ListOptions{{Selection: Selection{Limit: 5}, Whole: true}, {Selection: Selection{Limit: 3, Offset: 6}, Whole: true}} {
-			page, err := db.ListRecords(ctx, "t", o)
+			page, err := db.ListRecords(ctx, new(problem.Faults), "t", o)
 			if complaint(err) != "validation_failed after columns" || page.NextCursor != "" && err == nil {
 				t.Errorf("%s: a whole page of %+v: %v", name, o, err)
 			}
 		}
 		columns := Selection{Limit: 500, Columns: []string{"id"}}
-		if page, err := db.ListRecords(ctx, "t", ListOptions{Selection: columns, Whole: true}); err != nil || page.Len() != len(sizes) || page.EndedByBytes {
+		if page, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: columns, Whole: true}); err != nil || page.Len() != len(sizes) || page.EndedByBytes {
 			t.Errorf("%s: a page of small columns: %d rows, %v", name, page.Len(), err)
 		}
 	}
@@ -77,7 +77,7 @@ func manyColumns(n int) string {
 func pageOn(t *testing.T, db *DB, o ListOptions) (ids []string, early int) {
 	t.Helper()
 	for more := true; more; {
-		page, err := db.ListRecords(ctx, "t", o)
+		page, err := db.ListRecords(ctx, new(problem.Faults), "t", o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,11 +111,11 @@ func TestLargePageWithoutCursor(t *testing.T) {
 	define(t, db, "t", "CREATE TABLE t (rowid TEXT, _rowid_ TEXT, oid TEXT) STRICT")
 	row := `{"oid":"` + strings.Repeat("x", 5<<20) + `"}`
 	put(t, db, "t", row, row)
-	_, err := db.ListRecords(ctx, "t", ListOptions{Selection: Selection{Limit: 10}})
+	_, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: Selection{Limit: 10}})
 	if !problem.Is(err, problem.CodeValidationFailed) {
 		t.Error(err)
 	}
-	if page, err := db.ListRecords(ctx, "t", ListOptions{Selection: Selection{Limit: 1}}); err != nil || page.Len() != 1 || !page.HasMore {
+	if page, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: Selection{Limit: 1}}); err != nil || page.Len() != 1 || !page.HasMore {
 		t.Errorf("%d rows, %v", page.Len(), err)
 	}
 }
