@@ -215,10 +215,8 @@ func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error)
 	case p.kind == KindSQLite && p.member == "":
 		database = withLog(p.path)
 	case p.kind == KindSQLite:
-	case p.kind == KindSQL:
-		database[0], found, err = s.runDump(ctx, p.path)
-	case p.document:
-		database[0], found, err = s.readDocument(ctx, p.path)
+	case p.kind == KindSQL, p.document:
+		database[0], found, err = s.build(ctx, p.kind, p.path)
 	default:
 		c.files = []part{p}
 		return nil
@@ -283,7 +281,7 @@ func (p *part) recognize() error {
 	if p.kind == "" {
 		p.kind, err = recognize(head, p.name)
 	}
-	if err != nil && kindNamed(p.name) == KindCSV && foreign(head) == "" {
+	if err != nil && kindNamed(p.name) == KindCSV && otherFormat(head) == "" {
 		// What is not found out about it may be said: how CSV is to be read.
 		p.kind, err = KindCSV, nil
 	}

@@ -45,7 +45,7 @@ func exported(t testing.TB, p project, table string) string {
 		names = append(names, column.Name)
 	}
 	encoder := format.NewCSV(columns, format.DefaultDialect())
-	rows, err := c.Prepare(selectSQL(shape.Name, "", names))
+	rows, err := c.Scan(selectSQL(shape.Name, "", names))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestCSVUnderATakenNameIsAConflict(t *testing.T) {
 func TestCSVThatChangesBetweenTheReadingsIsRefused(t *testing.T) {
 	p := newProject(t)
 	path := write(t, "x.csv", "a,b\n1,2\n")
-	source, err := Open(t.Context(), Opening{Path: path})
+	source, err := Open(t.Context(), Opening{Workers: workers, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,16 +284,16 @@ func TestWhatIsNoDatabaseAndNoTextIsRefused(t *testing.T) {
 		{"SQLite header and noise", sqliteMagic + strings.Repeat("\x93\x11noise", 2000), "SQLite"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := Open(t.Context(), Opening{Path: write(t, "x", test.content)})
+			_, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x", test.content)})
 			if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v", err)
 			}
 		})
 	}
-	if _, err := Open(t.Context(), Opening{Path: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "folder") {
+	if _, err := Open(t.Context(), Opening{Workers: workers, Path: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("a folder: %v", err)
 	}
-	if _, err := Open(t.Context(), Opening{Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "not exist") {
+	if _, err := Open(t.Context(), Opening{Workers: workers, Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "not exist") {
 		t.Errorf("no file: %v", err)
 	}
 }
@@ -367,7 +367,7 @@ func TestLateRowsHaveTheirSay(t *testing.T) {
 				}
 			}
 			p := newProject(t)
-			source, err := Open(t.Context(), Opening{Path: write(t, "x.csv", content.String())})
+			source, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x.csv", content.String())})
 			if err != nil {
 				t.Fatal(err)
 			}

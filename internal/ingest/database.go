@@ -42,7 +42,7 @@ func (s *Source) database(ctx context.Context, o Options, exact bool) (*database
 			d.tables.assigned = append(d.tables.assigned, a)
 		}
 	}
-	if err := d.plan.take(ctx, d.source.Conn, whole); err != nil {
+	if err := d.plan.take(ctx, d.source.DB, whole); err != nil {
 		return nil, damagedOnly(err)
 	}
 	return d, damagedOnly(d.plan.takeDisplayNames(d.source))
@@ -50,9 +50,9 @@ func (s *Source) database(ctx context.Context, o Options, exact bool) (*database
 
 // assign says where the tables of a file go.
 func (p *plan) assign(source *sqliteFile, o Options) ([]assignment, error) {
-	names, err := p.listTables(source.Conn)
+	names, err := p.listTables(source.DB)
 	if err == nil {
-		err = p.noteFile(source.Conn, names)
+		err = p.noteFile(source.DB, names)
 	}
 	if err != nil {
 		return nil, damagedOnly(err)
@@ -108,7 +108,7 @@ func (d *databaseLoad) load(ctx context.Context, l *projectdb.Loader, report *Re
 	if err := d.plan.nameIndexes(l); err != nil {
 		return err
 	}
-	if err := d.plan.load(ctx, l, d.source.Conn); err != nil {
+	if err := d.plan.load(ctx, l, d.source.DB); err != nil {
 		return err
 	}
 	if err := d.tables.run(ctx, l, report); err != nil {
@@ -174,7 +174,7 @@ func (d *databaseLoad) preview(ctx context.Context, db *projectdb.DB, preview *P
 		return err
 	}
 	for _, t := range d.plan.tables {
-		sample, err := t.sample(d.source.Conn)
+		sample, err := t.sample(d.source.DB)
 		if err != nil {
 			return damagedOnly(err)
 		}
@@ -187,13 +187,13 @@ func (d *databaseLoad) preview(ctx context.Context, db *projectdb.DB, preview *P
 }
 
 // sample returns the first rows as the API writes them.
-func (p *tablePlan) sample(c *sqlite.Conn) ([][]any, error) {
+func (p *tablePlan) sample(c sqlite.Source) ([][]any, error) {
 	names := make([]string, len(p.source.Columns))
 	for i, column := range p.source.Columns {
 		names[i] = column.Name
 	}
 	list := [][]any{}
-	err := c.Query(selectSQL(p.source.Name, "", names)+" LIMIT ?", []any{sampleRows}, func(s *sqlite.Stmt) error {
+	err := c.Rows(selectSQL(p.source.Name, "", names)+" LIMIT ?", []any{sampleRows}, func(s sqlite.Row) error {
 		row := make([]any, len(names))
 		for i := range row {
 			row[i] = jsonValue(s.Value(i))
@@ -207,7 +207,7 @@ func (p *tablePlan) sample(c *sqlite.Conn) ([][]any, error) {
 // table returns a table of the database whose rows are read one by one.
 func (f *sqliteFile) table(name string) tableSource {
 	return tableSource{name: name, open: func(ctx context.Context) (tableRows, error) {
-		shape, err := projectdb.ReadTable(f.Conn, name)
+		shape, err := projectdb.ReadTable(f.DB, name)
 		if err != nil {
 			return nil, damagedOnly(err)
 		}
@@ -221,7 +221,7 @@ func (f *sqliteFile) table(name string) tableSource {
 			names = append(names, column.Name)
 			r.header = append(r.header, format.Column{Name: column.Name, Type: declared})
 		}
-		r.stmt, err = f.Prepare(selectSQL(name, "", names))
+		r.scan, err = f.Scan(selectSQL(name, "", names))
 		return r, damagedOnly(err)
 	}}
 }
@@ -229,7 +229,7 @@ func (f *sqliteFile) table(name string) tableSource {
 // databaseRows are the rows of a table in a database.
 type databaseRows struct {
 	ctx    context.Context
-	stmt   *sqlite.Stmt
+	scan   sqlite.Scan
 	header []format.Column
 	more   bool
 	batchCursor
@@ -257,8 +257,7 @@ func (r *databaseRows) fill() (err error) {
 		return err
 	}
 	r.at = 0
-	r.batch.Reset(r.stmt.Columns())
-	if r.more, err = r.stmt.Fill(&r.batch, readerBatch, batchBytes); err != nil {
+	if r.more, err = r.scan.Fill(&r.batch, readerBatch, batchBytes); err != nil {
 		return errors.Join(r.ctx.Err(), damagedOnly(err))
 	}
 	if r.batch.Rows == 0 {
@@ -268,6 +267,6 @@ func (r *databaseRows) fill() (err error) {
 }
 
 func (r *databaseRows) Close() error {
-	r.stmt.Close()
+	r.scan.Close()
 	return nil
 }

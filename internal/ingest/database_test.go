@@ -158,7 +158,7 @@ func TestPreviewOfADatabase(t *testing.T) {
 		"x.sql.gz": gzipped(t, strings.NewReader(shopScript)),
 		"x.zip":    zipped(t, "x.sql", shopScript),
 	} {
-		source, err := Open(t.Context(), Opening{Path: write(t, name, content), Scratch: t.TempDir()})
+		source, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, name, content), Scratch: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,7 +290,7 @@ func TestArchives(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
-	if _, err := Open(t.Context(), Opening{Path: write(t, "x.zip", zipped(t, "a.csv", "a,b\n")), Kind: KindArchive}); !problem.Is(err, problem.CodeValidationFailed) {
+	if _, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x.zip", zipped(t, "a.csv", "a,b\n")), Kind: KindArchive}); !problem.Is(err, problem.CodeValidationFailed) {
 		t.Errorf("an archive that is none: %v", err)
 	}
 }
@@ -301,7 +301,7 @@ func TestOpeningIsStopped(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	source, err := Open(ctx, Opening{Path: path})
+	source, err := Open(ctx, Opening{Workers: workers, Path: path})
 	if err == nil {
 		source.Close()
 		t.Skip("this machine is too fast")

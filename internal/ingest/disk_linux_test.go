@@ -12,7 +12,7 @@ import (
 // TestUnpackingLeavesTheReserve unpacks on a disk of 4 MiB: what fits beside the
 // reserve of such a disk is taken, and more is not.
 func TestUnpackingLeavesTheReserve(t *testing.T) {
-	s, err := newScratch(testkit.SmallDisk(t), 0)
+	s, err := newScratch(Opening{Workers: workers, Scratch: testkit.SmallDisk(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,44 +18,26 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// readDocument makes a new database file of the JSON of a database, and returns
-// it. The columns are those that the document describes; where it does not,
-// they hold values of any type.
-func (s *scratch) readDocument(ctx context.Context, path string) (database string, found notes, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", nil, unreadable(err)
-	}
-	defer f.Close()
+// readDocument makes tables in a sandbox of the JSON of a database. The columns
+// are those that the document describes; where it does not, they hold values of
+// any type.
+func (b building) readDocument(ctx context.Context, f *os.File, sandbox *sqlite.Sandbox) (notes, error) {
 	tables, err := format.ScanJSON(&ctxReader{ctx, f})
 	if err != nil {
-		return "", nil, fileFault(err)
+		return nil, fileFault(err)
 	}
 	if _, err := f.Seek(0, 0); err != nil {
-		return "", nil, unreadable(err)
+		return nil, unreadable(err)
 	}
-	room, err := s.room()
-	if err != nil {
-		return "", nil, err
-	}
-	database = s.path()
-	sandbox, err := sqlite.OpenSandbox(ctx, database, sqlite.SandboxLimits{Bytes: room, Statement: s.patience})
-	if err != nil {
-		return "", nil, fmt.Errorf("open a sandbox: %w", err)
-	}
-	defer func() { err = errors.Join(err, sandbox.Close()) }()
 	d := &document{sandbox: sandbox}
 	err = format.ReadJSONDatabase(&ctxReader{ctx, f}, tables, func(t format.JSONTable, rows format.TableReader) error {
 		return d.take(ctx, t, rows)
 	})
-	switch {
-	case sqlite.FaultOf(err) == sqlite.Full:
-		return "", nil, s.full(room, err)
-	case err != nil:
-		return "", nil, fileFault(err)
+	if err != nil {
+		return nil, fileFault(err)
 	}
 	d.notes.add("file", "A JSON file tells nothing of indexes, foreign keys, checks and generated columns: there are none now.")
-	return database, d.notes, sandbox.Commit()
+	return d.notes, nil
 }
 
 // document is the JSON of a database on its way into a database.

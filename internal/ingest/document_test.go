@@ -16,12 +16,12 @@ import (
 // reads.
 func readText(t testing.TB, text string) (database string, found notes, err error) {
 	t.Helper()
-	s, err := newScratch(t.TempDir(), 64<<20)
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64<<20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s.readDocument(context.Background(), write(t, "document.json", text))
+	return s.build(context.Background(), KindJSON, write(t, "document.json", text))
 }
 
 func TestDocumentsBecomeDatabases(t *testing.T) {
@@ -114,7 +114,7 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 }
 
 func TestReadingOfADocumentIsStopped(t *testing.T) {
-	s, err := newScratch(t.TempDir(), 1<<30)
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1<<30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestReadingOfADocumentIsStopped(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	if _, _, err := s.readDocument(ctx, path); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+	if _, _, err := s.build(ctx, KindJSON, path); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
 }

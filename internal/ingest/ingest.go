@@ -54,7 +54,7 @@ func Open(ctx context.Context, o Opening) (*Source, error) {
 			return nil, cmp.Or(ctx.Err(), unreadable(err))
 		}
 	}
-	if s.scratch, err = newScratch(o.Scratch, o.MaxUnpacked); err != nil {
+	if s.scratch, err = newScratch(o); err != nil {
 		return nil, err
 	}
 	if s.contents, err = s.scratch.unpackContents(ctx, s.path, s.name, o.Kind); err != nil {

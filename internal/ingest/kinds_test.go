@@ -67,7 +67,7 @@ func TestKindsAreRecognizedByContent(t *testing.T) {
 		{"a workbook", string(book), KindXLSX},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := Open(t.Context(), Opening{Path: write(t, "wrong.csv", test.content)})
+			s, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "wrong.csv", test.content)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -214,7 +214,7 @@ func TestPreviewSaysWhatALoadWouldDo(t *testing.T) {
 			`"sample":[[7],["x"]]}],"notes":[],"rejected_rows":0}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := Open(t.Context(), Opening{Path: path})
+			s, err := Open(t.Context(), Opening{Workers: workers, Path: path})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,7 +243,7 @@ func TestPreviewSaysWhatALoadWouldDo(t *testing.T) {
 	if tables, err := p.Tables(t.Context()); err != nil || len(tables) != 2 {
 		t.Errorf("a preview has made tables: %v, %v", tables, err)
 	}
-	s, err := Open(t.Context(), Opening{Path: write(t, "team.csv", "id,name\n1,x\n")})
+	s, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "team.csv", "id,name\n1,x\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestAnImportStopsWithinASecond(t *testing.T) {
 	path := write(t, "x.csv", "a,b,c\n"+rows.String())
 	for _, stopAt := range []int64{1000, 1_000_000, 2_000_000} {
 		p := newProject(t)
-		s, err := Open(t.Context(), Opening{Path: path})
+		s, err := Open(t.Context(), Opening{Workers: workers, Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime/debug"
 	"slices"
 	"strings"
 
+	"github.com/zangtable/zangtable/internal/foreign"
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -27,11 +27,11 @@ func damagedOnly(err error) error {
 	if sqlite.FaultOf(err) == sqlite.Other {
 		return err
 	}
-	return damaged(err)
+	return foreign.Damaged(err)
 }
 
 func (p *plan) takeDisplayNames(f *sqliteFile) error {
-	names, _, err := projectdb.DisplayNames(f.Conn)
+	names, _, err := projectdb.DisplayNames(f.DB)
 	for _, t := range f.described {
 		if t.DisplayName != nil {
 			if names == nil {
@@ -98,7 +98,7 @@ var errAgain = errors.New("load again by the changed plan")
 // load makes all tables. When rows turn out to break foreign keys, everything
 // is taken back and made again without these keys: a table that others refer to
 // cannot be changed afterwards.
-func (p *plan) load(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+func (p *plan) load(ctx context.Context, l *projectdb.Loader, source sqlite.Source) error {
 	for {
 		err := l.Try(func() error {
 			for _, t := range p.tables {
@@ -157,7 +157,7 @@ func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 
 // load makes one table with its rows and indexes. What stands in the way of the
 // rows is left out and noted.
-func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn, told func(*tablePlan)) error {
+func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source sqlite.Source, told func(*tablePlan)) error {
 	for {
 		err := l.Try(func() error { return p.create(ctx, l, source, told) })
 		if err == nil {
@@ -176,7 +176,7 @@ func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source *sqlit
 	}
 }
 
-func (p *tablePlan) create(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn, told func(*tablePlan)) error {
+func (p *tablePlan) create(ctx context.Context, l *projectdb.Loader, source sqlite.Source, told func(*tablePlan)) error {
 	if _, err := l.CreateTable(p.shape); err != nil {
 		return err
 	}
@@ -213,10 +213,10 @@ func (p *tablePlan) rowid() string {
 	return p.source.RowidName()
 }
 
-func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn, told func(*tablePlan)) error {
+func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, source sqlite.Source, told func(*tablePlan)) error {
 	from, into := p.stored()
 	rowid := p.rowid()
-	rows, err := source.Prepare(selectSQL(p.source.Name, rowid, from))
+	rows, err := source.Scan(selectSQL(p.source.Name, rowid, from))
 	if err != nil {
 		return damagedOnly(err)
 	}
@@ -283,50 +283,20 @@ func selectSQL(table, rowid string, columns []string) string {
 	return "SELECT " + strings.Join(list, ", ") + " FROM " + format.QuoteIdent(table) + " NOT INDEXED"
 }
 
-// eachBatch reads rows of the source to their end, the next ones while some are
-// used. Until it returns, the source's connection is taken.
-func eachBatch(ctx context.Context, rows *sqlite.Stmt, use func(*sqlite.Batch) error) error {
-	full, empty := make(chan *sqlite.Batch), make(chan *sqlite.Batch, 2)
-	empty <- &sqlite.Batch{}
-	empty <- &sqlite.Batch{}
-	var failure error // of the reading, when full is closed
-	go func() {
-		defer close(full)
-		failure = readBatches(ctx, rows, full, empty)
-	}()
-	defer func() {
-		close(empty)
-		for range full { // until the connection is free
-		}
-	}()
-	for b := range full {
-		if err := use(b); err != nil {
-			return err
-		}
-		empty <- b
-	}
-	return failure
-}
-
-// readBatches fills batches to the last row, or until there are no more of them. A
-// panic is an error: it would end the whole process.
-func readBatches(ctx context.Context, rows *sqlite.Stmt, full chan<- *sqlite.Batch, empty <-chan *sqlite.Batch) (err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("read a database: panic: %v\n%s", fault, debug.Stack())
-		}
-	}()
-	for b := range empty {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		b.Reset(rows.Columns())
-		more, err := rows.Fill(b, batchRows, batchBytes)
+// eachBatch reads rows of the source to their end. The source reads ahead by
+// itself.
+func eachBatch(ctx context.Context, rows sqlite.Scan, use func(*sqlite.Batch) error) error {
+	var b sqlite.Batch
+	for more := true; more; {
+		err := ctx.Err()
 		if err != nil {
+			return err
+		}
+		if more, err = rows.Fill(&b, batchRows, batchBytes); err != nil {
 			return damagedOnly(err)
 		}
-		if full <- b; !more {
-			return nil
+		if err := use(&b); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -341,7 +311,7 @@ func (e *differsError) Error() string {
 
 // compareGenerated makes sure that generated columns have the values here that
 // they have in the source: other types can change what an expression gives.
-func (p *tablePlan) compareGenerated(ctx context.Context, l *projectdb.Loader, source *sqlite.Conn) error {
+func (p *tablePlan) compareGenerated(ctx context.Context, l *projectdb.Loader, source sqlite.Source) error {
 	var from, into []string
 	var places []int
 	for i, column := range p.shape.Columns {
@@ -354,7 +324,7 @@ func (p *tablePlan) compareGenerated(ctx context.Context, l *projectdb.Loader, s
 	if len(places) == 0 {
 		return nil
 	}
-	theirs, err := source.Prepare(selectSQL(p.source.Name, "", from))
+	theirs, err := source.Scan(selectSQL(p.source.Name, "", from))
 	if err != nil {
 		return damagedOnly(err)
 	}

@@ -1,13 +1,31 @@
 package ingest
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
+// workers are those of all tests.
+var workers *worker.Pool
+
 func TestMain(m *testing.M) {
 	worker.Main()
-	os.Exit(m.Run())
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) (code int) {
+	folder, err := os.MkdirTemp("", "zangtable-workers-")
+	if err == nil {
+		defer os.RemoveAll(folder)
+		workers, err = worker.Open(worker.Options{Folder: folder})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer workers.Close()
+	return m.Run()
 }

@@ -164,7 +164,7 @@ m",9,m@x,2,1e3,AA==
 // preview asks what an import would do, and makes sure that nothing has changed.
 func (p project) preview(t *testing.T, path string, o Options) Preview {
 	t.Helper()
-	source, err := Open(t.Context(), Opening{Path: path})
+	source, err := Open(t.Context(), Opening{Workers: workers, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +331,7 @@ func TestOptionsThatDoNotFitAreNamed(t *testing.T) {
 func TestReplaceThatLeavesOrphansIsRefused(t *testing.T) {
 	p := newProject(t)
 	p.mustTake(t, database(t, people+"UPDATE person SET team = 2;"))
-	source, err := Open(t.Context(), Opening{Path: write(t, "x.csv", "id,name\n1,green\n")})
+	source, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x.csv", "id,name\n1,green\n")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // Kind names what kind of file a source is.
@@ -29,11 +30,12 @@ func Kinds() []Kind {
 // Opening says which file is opened, and how.
 type Opening struct {
 	Path        string
-	Name        string // as its sender calls it, for names of tables; "" is that of the path
-	Scratch     string // folder for what has to be unpacked or copied; "" is that of the system
-	Kind        Kind   // "" is recognized by content
-	MaxUnpacked int64  // bytes that compressed content may become in all; 0 means DefaultMaxUnpacked
-	SHA256      string // of the file in hexadecimal digits, when it is known
+	Workers     *worker.Pool // of the processes that read databases
+	Name        string       // as its sender calls it, for names of tables; "" is that of the path
+	Scratch     string       // folder for what has to be unpacked or copied; "" is that of the system
+	Kind        Kind         // "" is recognized by content
+	MaxUnpacked int64        // bytes that compressed content may become in all; 0 means DefaultMaxUnpacked
+	SHA256      string       // of the file in hexadecimal digits, when it is known
 }
 
 // Options say how a file is taken in.

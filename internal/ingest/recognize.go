@@ -40,7 +40,7 @@ func recognize(head []byte, name string) (Kind, error) {
 	}
 	if _, err := format.Sniff(head); err != nil {
 		reason := sqlite.Message(err)
-		if known := foreign(head); known != "" {
+		if known := otherFormat(head); known != "" {
 			reason = "The file is " + known + "."
 		}
 		return "", invalid("%s A SQLite database that is not encrypted, a SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of such is needed.", reason).Because(err)
@@ -141,8 +141,8 @@ func hasTables(head []byte) bool {
 	return false
 }
 
-// foreign returns what a file is that is not read here, if that is known.
-func foreign(head []byte) string {
+// otherFormat returns what a file is that is not read here, if that is known.
+func otherFormat(head []byte) string {
 	for _, known := range []struct{ magic, name string }{
 		{"\xff\xd8\xff", "a JPEG image"},
 		{"\x89PNG\r\n", "a PNG image"},

@@ -11,7 +11,7 @@ import (
 
 // relax leaves out of the plan what stands in the way of a table or of its
 // rows, and notes it. It reports false when it finds nothing to leave out.
-func (p *tablePlan) relax(l *projectdb.Loader, source *sqlite.Conn, cause error) (relaxed bool, err error) {
+func (p *tablePlan) relax(l *projectdb.Loader, source sqlite.Source, cause error) (relaxed bool, err error) {
 	if differs := (*differsError)(nil); errors.As(cause, &differs) {
 		p.storeGenerated(differs.column, "it would have other values here")
 		return true, nil
@@ -44,7 +44,7 @@ func (p *tablePlan) storeGenerated(i int, reason string) {
 
 // dropBrokenChecks drops the checks that rows of the source break; all of them
 // when SQLite cannot say which.
-func (p *tablePlan) dropBrokenChecks(source *sqlite.Conn) (bool, error) {
+func (p *tablePlan) dropBrokenChecks(source sqlite.Source) (bool, error) {
 	var kept []string
 	for _, check := range p.shape.Checks {
 		const query = "SELECT count(*) FROM "

@@ -206,7 +206,7 @@ func TestWhatOurWritersWriteComesBackEqual(t *testing.T) {
 		if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		source, err := Open(context.Background(), Opening{Path: path, Kind: kind})
+		source, err := Open(context.Background(), Opening{Workers: workers, Path: path, Kind: kind})
 		if err != nil {
 			t.Fatalf("%v\n%q", err, out.Bytes())
 		}

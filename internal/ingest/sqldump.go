@@ -33,46 +33,18 @@ type dump struct {
 	notes   notes
 }
 
-// runDump runs the statements of a dump in a new database file, which it
-// returns. Nothing of them reaches beyond that file.
-func (s *scratch) runDump(ctx context.Context, path string) (database string, found notes, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", nil, unreadable(err)
-	}
-	defer f.Close()
-	database = s.path()
-	room, err := s.room()
-	if err != nil {
-		return "", nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return "", nil, unreadable(err)
-	}
-	// A second for each million bytes is ten times what their rows and indexes take.
-	limit := s.patience + time.Duration(info.Size())*time.Microsecond
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errComputes)
-	defer cancel()
-	sandbox, err := sqlite.OpenSandbox(ctx, database, sqlite.SandboxLimits{Bytes: room, Statement: limit})
-	if err != nil {
-		return "", nil, fmt.Errorf("open a sandbox: %w", err)
-	}
-	defer func() { err = errors.Join(err, sandbox.Close()) }()
+// runDump runs the statements of a dump in a sandbox. Nothing of them reaches beyond
+// that.
+func (b building) runDump(ctx context.Context, f *os.File, sandbox *sqlite.Sandbox) (notes, error) {
 	head := make([]byte, 8<<10)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
-		return "", nil, unreadable(err)
+		return nil, unreadable(err)
 	}
 	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: newSplitter(decodeSQL(&ctxReader{ctx, f})), from: dumpedBy(head[:n])}
 	defer d.inserts.close()
-	if err := d.run(ctx); err != nil {
-		if sqlite.FaultOf(err) == sqlite.Full {
-			return "", nil, s.full(room, err)
-		}
-		return "", nil, err
-	}
-	return database, d.notes, sandbox.Commit()
+	err = d.run(ctx)
+	return d.notes, err
 }
 
 // decodeSQL returns text as UTF-8: shells of Windows redirect a dump as UTF-16.

@@ -129,12 +129,12 @@ func FuzzSplitter(f *testing.F) {
 // run runs a dump and returns the database, which the shell then reads.
 func run(t testing.TB, text string) (database string, found notes, err error) {
 	t.Helper()
-	s, err := newScratch(t.TempDir(), 64<<20)
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64<<20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s.runDump(context.Background(), write(t, "dump.sql", text))
+	return s.build(context.Background(), KindSQL, write(t, "dump.sql", text))
 }
 
 func TestDumpsOfTheShellAreRun(t *testing.T) {
@@ -194,7 +194,7 @@ func TestDumpsThatAreRefused(t *testing.T) {
 }
 
 func TestDumpIsStopped(t *testing.T) {
-	s, err := newScratch(t.TempDir(), 1<<30)
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1<<30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestDumpIsStopped(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, _, err = s.runDump(ctx, write(t, "x.sql", "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT i FROM n WHERE i < 0;"))
+	_, _, err = s.build(ctx, KindSQL, write(t, "x.sql", "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT i FROM n WHERE i < 0;"))
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
@@ -211,7 +211,7 @@ func TestDumpIsStopped(t *testing.T) {
 // TestDumpThatComputes has statements of which each takes a moment, and which
 // together would keep a worker for ever.
 func TestDumpThatComputes(t *testing.T) {
-	s, err := newScratch(t.TempDir(), 1<<30)
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1<<30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,11 +219,11 @@ func TestDumpThatComputes(t *testing.T) {
 	s.patience = time.Second
 	const busy = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20000) SELECT max(i) FROM n;\n"
 	start := time.Now()
-	_, _, err = s.runDump(t.Context(), write(t, "x.sql", "CREATE TABLE t (a);\n"+strings.Repeat(busy, 10_000)))
+	_, _, err = s.build(t.Context(), KindSQL, write(t, "x.sql", "CREATE TABLE t (a);\n"+strings.Repeat(busy, 10_000)))
 	if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "computes more than it holds") || time.Since(start) > 10*time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
-	if _, _, err = s.runDump(t.Context(), write(t, "y.sql", "CREATE TABLE t (a);\n"+busy)); err != nil {
+	if _, _, err = s.build(t.Context(), KindSQL, write(t, "y.sql", "CREATE TABLE t (a);\n"+busy)); err != nil {
 		t.Errorf("a moment is allowed: %v", err)
 	}
 }
@@ -263,7 +263,7 @@ func TestTextCalledSQL(t *testing.T) {
 		"a,b\n1,2\n":                 `Line 1: SQLite says: near "a": syntax error`,
 	} {
 		got := "csv"
-		source, err := Open(t.Context(), Opening{Path: write(t, "x.SQL", text)})
+		source, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x.SQL", text)})
 		if err != nil {
 			got = err.Error()
 		} else {

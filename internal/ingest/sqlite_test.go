@@ -51,7 +51,7 @@ func newProject(t testing.TB) project {
 
 // take imports a file into the project.
 func (p project) take(path string, o Options) (Report, error) {
-	source, err := Open(context.Background(), Opening{Path: path})
+	source, err := Open(context.Background(), Opening{Workers: workers, Path: path})
 	if err != nil {
 		return Report{}, err
 	}

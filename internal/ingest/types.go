@@ -74,7 +74,7 @@ const columnsPerScan = 480
 // and once more to count the values of the others. Unless it is to be exact, it
 // takes columns for fitting whose values decide nothing if they do: those who copy
 // the values see.
-func countClasses(c *sqlite.Conn, t *projectdb.Table, exact bool) ([]classes, error) {
+func countClasses(c sqlite.Source, t *projectdb.Table, exact bool) ([]classes, error) {
 	rows, err := c.Int("SELECT count(*) FROM " + format.QuoteIdent(t.Name) + " NOT INDEXED")
 	if err != nil {
 		return nil, err
@@ -102,13 +102,13 @@ func countClasses(c *sqlite.Conn, t *projectdb.Table, exact bool) ([]classes, er
 }
 
 // findFitting marks those of the given columns that fit.
-func findFitting(c *sqlite.Conn, t *projectdb.Table, columns []int, counts []classes) error {
+func findFitting(c sqlite.Source, t *projectdb.Table, columns []int, counts []classes) error {
 	query := "SELECT count(*)"
 	for _, i := range columns {
 		query += ", sum(" + fitsSQL(t, &t.Columns[i]) + ")"
 	}
 	query += " FROM " + format.QuoteIdent(t.Name) + " NOT INDEXED"
-	return c.Query(query, nil, func(s *sqlite.Stmt) error {
+	return c.Rows(query, nil, func(s sqlite.Row) error {
 		for k, i := range columns {
 			counts[i] = classes{rows: s.Int(0), fits: s.Int(k+1) == s.Int(0)}
 		}
@@ -159,7 +159,7 @@ func fitsSQL(t *projectdb.Table, column *projectdb.Column) string {
 }
 
 // countColumns counts the values of the given columns.
-func countColumns(c *sqlite.Conn, t *projectdb.Table, columns []int, counts []classes) error {
+func countColumns(c sqlite.Source, t *projectdb.Table, columns []int, counts []classes) error {
 	query := "SELECT count(*)"
 	for _, i := range columns {
 		class := "typeof(" + format.QuoteIdent(t.Columns[i].Name) + ")"
@@ -168,7 +168,7 @@ func countColumns(c *sqlite.Conn, t *projectdb.Table, columns []int, counts []cl
 		}
 	}
 	query += " FROM " + format.QuoteIdent(t.Name) + " NOT INDEXED"
-	return c.Query(query, nil, func(s *sqlite.Stmt) error {
+	return c.Rows(query, nil, func(s sqlite.Row) error {
 		for k, i := range columns {
 			at := 1 + 4*k
 			counts[i] = classes{rows: s.Int(0), integer: s.Int(at), real: s.Int(at + 1), text: s.Int(at + 2), blob: s.Int(at + 3)}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // DefaultMaxUnpacked is how many bytes compressed content may become, unless
@@ -37,19 +39,18 @@ type scratch struct {
 	left   int64 // of them
 	files  int
 
+	workers  *worker.Pool
 	patience time.Duration // with a dump, however short
 }
 
-// newScratch makes a folder in parent, "" for that of the system.
-func newScratch(parent string, most int64) (*scratch, error) {
-	if most == 0 {
-		most = DefaultMaxUnpacked
-	}
-	folder, err := os.MkdirTemp(parent, "zangtable-import-")
+// newScratch makes a folder in that of the opening, "" for that of the system.
+func newScratch(o Opening) (*scratch, error) {
+	most := cmp.Or(o.MaxUnpacked, DefaultMaxUnpacked)
+	folder, err := os.MkdirTemp(o.Scratch, "zangtable-import-")
 	if err != nil {
 		return nil, fmt.Errorf("make a scratch folder: %w", err)
 	}
-	return &scratch{folder: folder, most: most, left: most, patience: time.Minute}, nil
+	return &scratch{folder: folder, most: most, left: most, workers: o.Workers, patience: time.Minute}, nil
 }
 
 // Close removes the folder.

@@ -95,7 +95,7 @@ func cmpOr(a, b uint32) uint32 {
 func opened(t testing.TB, name, content string, most int64) (got []string, err error) {
 	t.Helper()
 	parent := t.TempDir()
-	s, err := newScratch(parent, most)
+	s, err := newScratch(Opening{Workers: workers, Scratch: parent, MaxUnpacked: most})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestBombsAreRefused(t *testing.T) {
 }
 
 func TestUnpackingIsStopped(t *testing.T) {
-	s, err := newScratch(t.TempDir(), 0)
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 0})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func (t *Table) IsUnique(column string) bool {
 // ReadTable reads the shape of a table from any SQLite database, ours or not.
 // Types are as declared there, ids and times are empty. SQLite's pragmas tell
 // nearly everything; what they leave out is read from the CREATE statement.
-func ReadTable(c *sqlite.Conn, name string) (Table, error) {
+func ReadTable(c sqlite.Source, name string) (Table, error) {
 	t := Table{Name: name}
 	statement, err := c.Text("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", name)
 	if err != nil {
@@ -174,7 +174,7 @@ func ReadTable(c *sqlite.Conn, name string) (Table, error) {
 	t.Autoincrement = written.autoincrement
 	t.Checks = written.checks
 	t.ConflictClauses = written.conflicts
-	for _, read := range []func(*sqlite.Conn, *Table) error{readColumns, readRowid, readIndexes, readForeignKeys} {
+	for _, read := range []func(sqlite.Source, *Table) error{readColumns, readRowid, readIndexes, readForeignKeys} {
 		if err := read(c, &t); err != nil {
 			return t, fmt.Errorf("read the shape of table %s: %w", name, err)
 		}
@@ -185,7 +185,7 @@ func ReadTable(c *sqlite.Conn, name string) (Table, error) {
 
 // DisplayNames returns the display names of tables, by folded table name, when
 // the database is a project's, and whether it is.
-func DisplayNames(c *sqlite.Conn) (names map[string]string, ours bool, err error) {
+func DisplayNames(c sqlite.Source) (names map[string]string, ours bool, err error) {
 	id, err := c.Int("PRAGMA application_id")
 	if err != nil || id != int64(schema.ApplicationID) {
 		return nil, false, err
@@ -195,17 +195,17 @@ func DisplayNames(c *sqlite.Conn) (names map[string]string, ours bool, err error
 		return nil, true, err
 	}
 	names = map[string]string{}
-	err = c.Query("SELECT table_name, display_name FROM _tables WHERE display_name IS NOT NULL", nil, func(s *sqlite.Stmt) error {
+	err = c.Rows("SELECT table_name, display_name FROM _tables WHERE display_name IS NOT NULL", nil, func(s sqlite.Row) error {
 		names[sqlite.Fold(s.Text(0))] = s.Text(1)
 		return nil
 	})
 	return names, true, err
 }
 
-func readColumns(c *sqlite.Conn, t *Table) error {
+func readColumns(c sqlite.Source, t *Table) error {
 	key := map[int64]KeyPart{}
 	const query = `SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid`
-	err := c.Query(query, []any{t.Name}, func(s *sqlite.Stmt) error {
+	err := c.Rows(query, []any{t.Name}, func(s sqlite.Row) error {
 		column := Column{Name: s.Text(0), Type: s.Text(1), NotNull: s.Int(2) != 0, Default: withoutComments(s.Text(3))}
 		if pk := s.Int(4); pk > 0 {
 			key[pk] = KeyPart{Column: column.Name}
@@ -235,16 +235,16 @@ func withoutGenerated(declared string) string {
 	return declared
 }
 
-func readRowid(c *sqlite.Conn, t *Table) error {
+func readRowid(c sqlite.Source, t *Table) error {
 	without, err := c.Int("SELECT wr FROM pragma_table_list(?) WHERE schema = 'main'", t.Name)
 	t.WithoutRowid = without != 0
 	return err
 }
 
-func readIndexes(c *sqlite.Conn, t *Table) error {
+func readIndexes(c sqlite.Source, t *Table) error {
 	keyHasIndex := false
 	const query = `SELECT name, "unique", origin FROM pragma_index_list(?) ORDER BY seq DESC`
-	err := c.Query(query, []any{t.Name}, func(s *sqlite.Stmt) error {
+	err := c.Rows(query, []any{t.Name}, func(s sqlite.Row) error {
 		x := Index{Name: s.Text(0), Table: t.Name, Unique: s.Int(1) != 0, Origin: s.Text(2)}
 		if err := readIndexParts(c, &x); err != nil {
 			return err
@@ -266,9 +266,9 @@ func readIndexes(c *sqlite.Conn, t *Table) error {
 	return err
 }
 
-func readIndexParts(c *sqlite.Conn, x *Index) error {
+func readIndexParts(c sqlite.Source, x *Index) error {
 	const query = `SELECT name, "desc", coll FROM pragma_index_xinfo(?) WHERE "key" = 1 ORDER BY seqno`
-	err := c.Query(query, []any{x.Name}, func(s *sqlite.Stmt) error {
+	err := c.Rows(query, []any{x.Name}, func(s sqlite.Row) error {
 		part := KeyPart{Column: s.Text(0), Descending: s.Int(1) != 0, Collation: s.Text(2)}
 		x.Parts = append(x.Parts, part)
 		return nil
@@ -290,9 +290,9 @@ func readIndexParts(c *sqlite.Conn, x *Index) error {
 	return nil
 }
 
-func readForeignKeys(c *sqlite.Conn, t *Table) error {
+func readForeignKeys(c sqlite.Source, t *Table) error {
 	const query = `SELECT seq, "table", "from", "to", on_update, on_delete FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq`
-	return c.Query(query, []any{t.Name}, func(s *sqlite.Stmt) error {
+	return c.Rows(query, []any{t.Name}, func(s sqlite.Row) error {
 		if s.Int(0) == 0 {
 			t.ForeignKeys = append(t.ForeignKeys, ForeignKey{Parent: s.Text(1), OnUpdate: s.Text(4), OnDelete: s.Text(5)})
 		}

@@ -38,6 +38,9 @@ func (f Fault) InSQL() bool { return f == BadSQL || f == Expression }
 
 // FaultOf returns the kind of the SQLite failure in err.
 func FaultOf(err error) Fault {
+	if elsewhere := (*Failure)(nil); errors.As(err, &elsewhere) {
+		return elsewhere.Fault
+	}
 	if !fromSQLite(err) {
 		return Other
 	}
@@ -138,7 +141,10 @@ func Message(err error) string {
 		error
 		As(any) bool
 	}
+	elsewhere := (*Failure)(nil)
 	switch {
+	case errors.As(err, &elsewhere):
+		return elsewhere.Message
 	case errors.As(err, &detailed):
 		return strings.TrimPrefix(detailed.Error(), zs.ErrCode(detailed).Message()+": ")
 	case fromSQLite(err):

@@ -55,6 +55,11 @@ func (s *Sandbox) confine(limits SandboxLimits) error {
 	if _, err := s.conn.Int("PRAGMA max_page_count = " + strconv.FormatInt(max(1, limits.Bytes/size), 10)); err != nil {
 		return err
 	}
+	// The journal stays when it is done with: a worker may write it, but neither
+	// make nor remove files beside the database.
+	if err := s.conn.Exec("PRAGMA journal_mode = TRUNCATE"); err != nil {
+		return err
+	}
 	if err := s.conn.Exec("BEGIN"); err != nil {
 		return err
 	}

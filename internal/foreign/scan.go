@@ -1,0 +1,170 @@
+package foreign
+
+import (
+	"errors"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// A scan asks for so many batches before they are needed, once it is known that
+// there are several and that they are not large.
+const (
+	batchesAhead = 3
+	largeBatch   = 4 << 20
+)
+
+// Rows of a result that are fetched together.
+const (
+	fetchRows  = 512
+	fetchBytes = 1 << 20
+)
+
+// scan is a statement that is being read.
+type scan struct {
+	db      *DB
+	id      int
+	columns int
+	ahead   []*answer
+	deep    bool // there was a batch, and it was not large
+	ended   bool
+}
+
+// Scan begins a statement whose rows are taken batch by batch.
+func (d *DB) Scan(query string, args ...any) (sqlite.Scan, error) {
+	s, prepared, err := d.prepare(query, args)
+	if err == nil {
+		err = s.begin(prepared)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// prepare asks for a statement to be compiled.
+func (d *DB) prepare(query string, args []any) (*scan, *answer, error) {
+	d.last++
+	s := &scan{db: d, id: d.last}
+	arguments, err := argumentsOf(args)
+	if err != nil {
+		return nil, nil, err
+	}
+	prepared, err := d.ask(request{Op: opPrepare, ID: s.id, SQL: []byte(query), Args: arguments})
+	return s, prepared, err
+}
+
+// begin waits until the statement has been compiled.
+func (s *scan) begin(prepared *answer) error {
+	if err := s.db.await(prepared); err != nil {
+		return err
+	}
+	s.columns = prepared.batch.Columns
+	return nil
+}
+
+// Columns returns the number of columns of a row.
+func (s *scan) Columns() int { return s.columns }
+
+// Fill fills b with the next rows.
+func (s *scan) Fill(b *sqlite.Batch, maxRows, maxBytes int) (more bool, err error) {
+	b.Reset(s.columns)
+	if s.ended {
+		return false, nil
+	}
+	if err := s.ask(maxRows, maxBytes); err != nil {
+		return false, err
+	}
+	a := s.ahead[0]
+	s.ahead = s.ahead[1:]
+	if err := s.db.await(a); err != nil {
+		return false, err
+	}
+	if a.batch.Columns != s.columns || a.batch.Rows > maxRows {
+		s.db.stop(errProtocol)
+		return false, errProtocol
+	}
+	*b = a.batch
+	s.ended, s.deep = !a.head.more, b.Size() <= largeBatch
+	return a.head.more, nil
+}
+
+// ask makes sure that enough batches are on their way.
+func (s *scan) ask(maxRows, maxBytes int) error {
+	most := 1
+	if s.deep {
+		most = batchesAhead
+	}
+	for len(s.ahead) < most {
+		a, err := s.db.ask(request{Op: opFetch, ID: s.id, Rows: maxRows, Bytes: maxBytes})
+		if err != nil {
+			return err
+		}
+		s.ahead = append(s.ahead, a)
+	}
+	return nil
+}
+
+// Close ends the statement. Batches on their way are dropped.
+func (s *scan) Close() {
+	for _, a := range s.ahead {
+		s.db.forget(a)
+	}
+	s.ahead, s.ended = nil, true
+	// A worker that cannot be told has ended.
+	_ = s.db.tell(request{Op: opClose, ID: s.id})
+}
+
+// Rows runs one statement and calls row for each row.
+func (d *DB) Rows(query string, args []any, row func(sqlite.Row) error) error {
+	s, prepared, err := d.prepare(query, args)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	// Most results are one batch: it is on its way before the statement is known
+	// to be good.
+	if err := s.ask(fetchRows, fetchBytes); err != nil {
+		return err
+	}
+	if err := s.begin(prepared); err != nil {
+		return err
+	}
+	var b sqlite.Batch
+	for more := true; more; {
+		if more, err = s.Fill(&b, fetchRows, fetchBytes); err != nil {
+			return err
+		}
+		for i := range b.Rows {
+			if err := row(b.RowOf(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// errFew is the end of a result of which one row is wanted.
+var errFew = errors.New("one row is enough")
+
+// Int runs a statement that gives one integer.
+func (d *DB) Int(query string, args ...any) (n int64, err error) {
+	err = d.one(query, args, func(r sqlite.Row) { n = r.Int(0) })
+	return n, err
+}
+
+// Text runs a statement that gives one text.
+func (d *DB) Text(query string, args ...any) (text string, err error) {
+	err = d.one(query, args, func(r sqlite.Row) { text = r.Text(0) })
+	return text, err
+}
+
+func (d *DB) one(query string, args []any, take func(sqlite.Row)) error {
+	err := d.Rows(query, args, func(r sqlite.Row) error {
+		take(r)
+		return errFew
+	})
+	if errors.Is(err, errFew) {
+		return nil
+	}
+	return err
+}

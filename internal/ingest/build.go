@@ -1,0 +1,131 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/worker"
+)
+
+// building is the order to a worker to make a SQLite file of a dump or of the
+// JSON of a database.
+type building struct {
+	Kind     Kind   `json:"kind"`
+	Path     string `json:"path"`
+	Database string `json:"database"` // an empty file that becomes the database
+	Room     int64  `json:"room"`     // bytes that it may have
+	Limit    int64  `json:"limit"`    // nanoseconds that it may take
+}
+
+// built is what a worker says of a database that it has made.
+type built struct {
+	Notes notes `json:"notes"`
+	Full  bool  `json:"full"` // there was not enough room; then there is no database
+}
+
+var buildTask = worker.Define("ingest.build", func(ctx context.Context, _ *worker.Session, b building) (built, error) {
+	return b.run(ctx)
+})
+
+// buildMemory is what a worker needs beside SQLite's memory for the longest
+// statement of a dump.
+const buildMemory = 256 << 20
+
+// killAfter is how long a worker may take to say by itself that it took too long.
+const killAfter = 2 * time.Second
+
+// build has a worker make a SQLite file of a dump or of the JSON of a database,
+// and returns its path.
+func (s *scratch) build(ctx context.Context, kind Kind, path string) (database string, found notes, err error) {
+	room, err := s.room()
+	if err != nil {
+		return "", nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", nil, unreadable(err)
+	}
+	database = s.path()
+	journal := database + "-journal"
+	for _, name := range []string{database, journal} { // which the worker may write, and not make
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			return "", nil, fmt.Errorf("make a database: %w", err)
+		}
+	}
+	// A second for each million bytes is ten times what their rows and indexes take.
+	limit := s.patience + time.Duration(info.Size())*time.Microsecond
+	bounded, cancel := context.WithTimeoutCause(ctx, limit+killAfter, errComputes)
+	defer cancel()
+	w, err := s.workers.Start(bounded, worker.Scope{Path: path, Write: []string{database, journal}, Memory: buildMemory})
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := buildTask.Call(bounded, w, building{Kind: kind, Path: path, Database: database, Room: room, Limit: int64(limit)}, nil)
+	w.End()
+	switch {
+	case ctx.Err() != nil:
+		return "", nil, ctx.Err()
+	case bounded.Err() != nil:
+		return "", nil, invalid("The file is not read after %s: it computes more than it holds.", limit.Round(time.Second)).Because(err)
+	case err != nil:
+		return "", nil, explainWorker(err)
+	case out.Full:
+		return "", nil, s.full(room, nil)
+	}
+	return database, out.Notes, errors.Join(os.Remove(journal), isRegular(database))
+}
+
+// isRegular makes sure that a worker has not put a link in the place of a file.
+func isRegular(path string) error {
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file any more", path)
+	}
+	return err
+}
+
+// explainWorker says why a worker has not done its work.
+func explainWorker(err error) error {
+	var died *worker.Died
+	switch known := (*problem.Error)(nil); {
+	case errors.As(err, &known), !errors.As(err, &died):
+		return err
+	case died.TooLarge:
+		return invalid("The file needs more memory or disk than one is given.").Because(err)
+	}
+	return invalid("The file ended the process that read it. It is damaged, or made to do harm.").Because(err)
+}
+
+// run makes the database, in the worker.
+func (b building) run(ctx context.Context) (out built, err error) {
+	f, err := os.Open(b.Path)
+	if err != nil {
+		return out, unreadable(err)
+	}
+	defer f.Close()
+	limit := time.Duration(b.Limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errComputes)
+	defer cancel()
+	sandbox, err := sqlite.OpenSandbox(ctx, b.Database, sqlite.SandboxLimits{Bytes: b.Room, Statement: limit})
+	if err != nil {
+		return out, fmt.Errorf("open a sandbox: %w", err)
+	}
+	defer func() { err = errors.Join(err, sandbox.Close()) }()
+	if b.Kind == KindSQL {
+		out.Notes, err = b.runDump(ctx, f, sandbox)
+	} else {
+		out.Notes, err = b.readDocument(ctx, f, sandbox)
+	}
+	if sqlite.FaultOf(err) == sqlite.Full {
+		return built{Full: true}, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	return out, sandbox.Commit()
+}
