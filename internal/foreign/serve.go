@@ -207,6 +207,8 @@ func Damaged(err error) error {
 		return invalid("The database is locked: close the program that writes to it, and try again.").Because(err)
 	case sqlite.IO:
 		return invalid("The database cannot be opened without changing it. Perhaps a program has not finished writing it (a file that ends in -journal lies beside it): open it once with that program, and try again.").Because(err)
+	case sqlite.NoMemory, sqlite.TooBig:
+		return invalid("The database cannot be read: a value or a row in it is too large. SQLite says: %s.", oneLine(message)).Because(err)
 	case sqlite.Damaged:
 		return invalid("The database is damaged or was cut short, SQLite says: %s.", oneLine(message)).Because(err)
 	}

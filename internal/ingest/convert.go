@@ -200,6 +200,9 @@ func (c *converter) take(row []sqlite.Value, line int64) bool {
 	}
 	for k, i := range c.from {
 		v, reason := c.stored(k, row[i])
+		if column := &c.table.Columns[c.into[k]]; reason == "" && column.TooLong(v) {
+			reason = column.LengthFault()
+		}
 		if reason != "" {
 			c.faults = append(c.faults, Reject{Table: c.name, Line: line, Column: label(c.source, i), Value: shorten(row[i]), Reason: reason})
 		}

@@ -16,7 +16,7 @@ import (
 // reads.
 func readText(t testing.TB, text string) (database string, found notes, err error) {
 	t.Helper()
-	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64<<20})
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 }
 
 func TestReadingOfADocumentIsStopped(t *testing.T) {
-	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1<<30})
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}

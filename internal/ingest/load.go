@@ -231,11 +231,45 @@ func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, source sq
 		if !fit(b, places) {
 			return errMisfit
 		}
+		if i := p.tooLong(b, rowid != ""); i >= 0 {
+			return &longError{i}
+		}
 		err := inserter.Batch(b)
 		p.rows = inserter.Rows()
 		told(p)
 		return err
 	})
+}
+
+// longError says that a column has a value that is too long for what expressions
+// make of it.
+type longError struct{ column int }
+
+func (e *longError) Error() string {
+	return fmt.Sprintf("column %d has a value that is too long to compute with", e.column)
+}
+
+// tooLong returns a column of which b has such a value, or -1.
+func (p *tablePlan) tooLong(b *sqlite.Batch, rowid bool) int {
+	place := -1
+	if rowid {
+		place = 0
+	}
+	for i := range p.shape.Columns {
+		column := &p.shape.Columns[i]
+		if column.Generated != "" {
+			continue
+		}
+		if place++; column.MaxBytes == 0 || b.Size() <= column.MaxBytes {
+			continue
+		}
+		for row := range b.Rows {
+			if column.TooLong(b.Value(b.Row(row)[place])) {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 var errMisfit = errors.New("a value is none that its column is declared for")

@@ -264,6 +264,7 @@ func (p *tablePlan) makeShape() error {
 			})
 		}
 	}
+	p.refuseExpressions()
 	if len(source.ConflictClauses) > 0 {
 		p.notes.add(p.subject(), "Conflict clauses are not carried: %s.", strings.Join(source.ConflictClauses, ", "))
 	}

@@ -16,6 +16,10 @@ func (p *tablePlan) relax(l *projectdb.Loader, source sqlite.Source, cause error
 		p.storeGenerated(differs.column, "it would have other values here")
 		return true, nil
 	}
+	if long := (*longError)(nil); errors.As(cause, &long) {
+		p.dropUses(long.column)
+		return true, nil
+	}
 	names := sqlite.ConstraintColumns(cause)
 	switch sqlite.FaultOf(cause) {
 	case sqlite.Check:
@@ -56,11 +60,11 @@ func (p *tablePlan) dropBrokenChecks(source sqlite.Source) (bool, error) {
 			kept = append(kept, check)
 			continue
 		}
-		p.notes.add(p.subject(), "CHECK (%s) is not carried: %s values that break it.", check, have(broken))
+		p.notes.add(p.subject(), "CHECK (%s) is not carried: %s values that break it.", brief(check), have(broken))
 	}
 	if len(kept) == len(p.shape.Checks) {
 		for _, check := range kept {
-			p.notes.add(p.subject(), "CHECK (%s) is not carried: with the types that the columns have here, rows would break it.", check)
+			p.notes.add(p.subject(), "CHECK (%s) is not carried: with the types that the columns have here, rows would break it.", brief(check))
 		}
 		kept = nil
 	}

@@ -129,7 +129,7 @@ func FuzzSplitter(f *testing.F) {
 // run runs a dump and returns the database, which the shell then reads.
 func run(t testing.TB, text string) (database string, found notes, err error) {
 	t.Helper()
-	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64<<20})
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestDumpsThatAreRefused(t *testing.T) {
 }
 
 func TestDumpIsStopped(t *testing.T) {
-	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1<<30})
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestDumpIsStopped(t *testing.T) {
 // TestDumpThatComputes has statements of which each takes a moment, and which
 // together would keep a worker for ever.
 func TestDumpThatComputes(t *testing.T) {
-	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1<<30})
+	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}

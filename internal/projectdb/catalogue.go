@@ -57,6 +57,9 @@ func loadTable(c *sqlite.Conn, s *sqlite.Stmt) (Table, error) {
 	}
 	t.ID, t.DisplayName, t.CreatedAt, t.UpdatedAt = s.Int(0), s.TextOrNil(2), s.Text(3), s.Text(4)
 	t.useAPITypes()
+	if err := t.CheckExpressions(); err != nil {
+		t.Refused = err.Error()
+	}
 	return t, readColumnIDs(c, &t)
 }
 
@@ -92,6 +95,24 @@ func (cat *catalogue) table(ref string) (*Table, error) {
 		return nil, problem.NotFound("The table", ref)
 	}
 	return t, nil
+}
+
+// rows returns the table with the given id or name for who uses its rows.
+func (cat *catalogue) rows(ref string) (*Table, error) {
+	t, err := cat.table(ref)
+	if err == nil {
+		err = t.usable()
+	}
+	return t, err
+}
+
+// usable is a conflict when reading or writing rows would evaluate an expression
+// that is not allowed.
+func (t *Table) usable() error {
+	if t.Refused == "" {
+		return nil
+	}
+	return problem.New(problem.CodeConflict, "The rows of the table %s cannot be used: %s. Delete that column, or the table.", t.Name, t.Refused)
 }
 
 // current returns the catalogue as it is now.

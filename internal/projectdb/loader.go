@@ -46,6 +46,9 @@ func (l *Loader) CreateTable(shape Table) (Table, error) {
 	if err := faults.Err(); err != nil {
 		return shape, err
 	}
+	if err := shape.CheckExpressions(); err != nil {
+		return shape, problem.Invalid("file", "In the table %s, %s.", shape.Name, err)
+	}
 	l.changed = true
 	return l.db.makeTable(l.c, shape)
 }

@@ -55,7 +55,7 @@ type Page struct {
 // ListRecords returns one page of the selected records.
 func (db *DB) ListRecords(ctx context.Context, faults *problem.Faults, ref string, o ListOptions) (page Page, err error) {
 	err = db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
+		t, err := cat.rows(ref)
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (q query) lastPlace(b *sqlite.Batch) cursor {
 // parts are joined by commas and percent-encoded.
 func (db *DB) GetRecord(ctx context.Context, faults *problem.Faults, ref, id string, columns []string) (rows Rows, err error) {
 	err = db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
+		t, err := cat.rows(ref)
 		if err != nil {
 			return err
 		}

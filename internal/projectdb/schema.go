@@ -28,6 +28,9 @@ type Table struct {
 	ForeignKeys []ForeignKey
 	Checks      []string // expressions of CHECK constraints, of columns and of the table
 	Indexes     []Index
+	// Refused says why rows of the table cannot be used: an expression in it is not
+	// one of those that are kept now. It is "" in every table that is made today.
+	Refused string
 	// ConflictClauses are the ON CONFLICT clauses of constraints, other than
 	// ABORT. Tables of ours have none, and CreateSQL leaves them out.
 	ConflictClauses []string
@@ -43,6 +46,9 @@ type Column struct {
 	Collation string // "" is BINARY
 	Generated string // the SQL expression of a generated column
 	Stored    bool   // a generated column whose value is stored
+	// MaxBytes is how long a text or blob may be that expressions of the table are
+	// made of; 0 for any length. Tables that the catalogue gives have it.
+	MaxBytes  int
 	CreatedAt string
 	UpdatedAt string
 }

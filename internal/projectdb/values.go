@@ -172,6 +172,8 @@ func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.
 		switch isKey := t.IsPrimary(column.Name); {
 		case err != nil:
 			faults.Add(prefix+name, "%s", err)
+		case column.TooLong(v):
+			faults.Add(prefix+name, "%s", column.LengthFault())
 		case isNull && isKey && null == nullKeyIsAbsent:
 			return
 		case isNull && (t.refusesNull(column) || isKey && null == nullKeyIsFault):

@@ -1,0 +1,575 @@
+package projectdb
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// An expression that a schema keeps is evaluated by the server whenever rows are
+// listed, inserted, exported or rebuilt. Nothing interrupts a function that
+// takes an hour, and no limit on a value keeps a chain of columns from doubling
+// it forty times. So expressions are read before they are kept: only functions
+// of one table may occur, whose cost is linear, and what they make is bounded by
+// the bytes that they are made of.
+
+// Bounds of the expressions of a table.
+const (
+	maxExpression      = 8 << 10  // bytes of the text of one
+	maxExpressionDepth = 50       // levels of parentheses, calls and CASEs
+	maxMultiple        = 1000     // times that the values of a row are made into others
+	maxConstants       = 1 << 20  // bytes that do not depend on the row
+	maxMade            = 32 << 20 // bytes that all expressions make of one row
+)
+
+// size bounds the bytes of a value: so many times those of columns of the row,
+// by their place in the table, and so many more.
+type size struct {
+	columns map[int]int
+	bytes   int
+}
+
+// numberBytes is the most that a number, a time or the name of a type takes.
+const numberBytes = 64
+
+func constant(bytes int) size { return size{bytes: bytes} }
+
+// plus bounds two values put together.
+func (s size) plus(other size) size {
+	sum := size{columns: maps.Clone(s.columns), bytes: s.bytes + other.bytes}
+	for i, n := range other.columns {
+		if sum.columns == nil {
+			sum.columns = map[int]int{}
+		}
+		sum.columns[i] += n
+	}
+	return sum
+}
+
+// or bounds a value that is one of two.
+func (s size) or(other size) size {
+	most := size{columns: maps.Clone(s.columns), bytes: max(s.bytes, other.bytes)}
+	for i, n := range other.columns {
+		if most.columns == nil {
+			most.columns = map[int]int{}
+		}
+		most.columns[i] = max(most.columns[i], n)
+	}
+	return most
+}
+
+func (s size) times(n int) size {
+	product := size{columns: map[int]int{}, bytes: s.bytes * n}
+	for i, multiple := range s.columns {
+		product.columns[i] = multiple * n
+	}
+	return product
+}
+
+func (s size) multiple() (sum int) {
+	for _, n := range s.columns {
+		sum += n
+	}
+	return sum
+}
+
+func (s size) tooLarge() bool { return s.multiple() > maxMultiple || s.bytes > maxConstants }
+
+// Expressions reads the expressions of one table and counts what they make.
+type Expressions struct {
+	table *Table
+	total size // of everything that is made of a row
+}
+
+// NewExpressions begins to read the expressions of a table.
+func NewExpressions(t *Table) *Expressions { return &Expressions{table: t} }
+
+// Generated reads the expression of the generated column i. The error is a part
+// of a sentence that says why it may not be kept.
+func (e *Expressions) Generated(i int) error { return e.Add(e.table.Columns[i].Generated) }
+
+// Add reads an expression of a CHECK, of an index or of the condition of one, and
+// counts what it makes, unless that is too much.
+func (e *Expressions) Add(expression string) error {
+	r := e.reading(e.total)
+	if _, err := r.whole(expression); err != nil {
+		return err
+	}
+	e.total = r.total
+	return nil
+}
+
+// Uses reports whether an expression is made of column i.
+func (e *Expressions) Uses(expression string, i int) bool {
+	r := e.reading(size{})
+	_, err := r.whole(expression)
+	return err != nil || r.total.columns[i] > 0
+}
+
+// MaxBytes returns how many bytes a value of column i may have so that the
+// expressions that were read make no more than they may of a row, 0 when any
+// value will do.
+func (e *Expressions) MaxBytes(i int) int {
+	if e.total.columns[i] == 0 {
+		return 0
+	}
+	return maxMade / e.total.multiple()
+}
+
+func (e *Expressions) reading(total size) *reading {
+	return &reading{table: e.table, total: total.times(1), open: map[int]bool{}}
+}
+
+// CheckDefault says why the expression of a default may not be kept.
+func CheckDefault(expression string) error {
+	return NewExpressions(&Table{}).Add(expression)
+}
+
+// CheckExpressions says of the first expression of the table that may not be
+// kept why, and otherwise sets the bounds of values that follow from them.
+func (t *Table) CheckExpressions() error {
+	e := NewExpressions(t)
+	for i, column := range t.Columns {
+		if column.Default != "" {
+			if err := CheckDefault(column.Default); err != nil {
+				return fmt.Errorf("the default of the column %s is not allowed: %w", column.Name, err)
+			}
+		}
+		if column.Generated != "" {
+			if err := e.Generated(i); err != nil {
+				return fmt.Errorf("the expression of the generated column %s is not allowed: %w", column.Name, err)
+			}
+		}
+	}
+	for _, check := range t.Checks {
+		if err := e.Add(check); err != nil {
+			return fmt.Errorf("a CHECK is not allowed: %w", err)
+		}
+	}
+	for _, x := range t.Indexes {
+		if err := e.AddIndex(x); err != nil {
+			return fmt.Errorf("the index %s is not allowed: %w", x.Name, err)
+		}
+	}
+	for i := range t.Columns {
+		t.Columns[i].MaxBytes = e.MaxBytes(i)
+	}
+	return nil
+}
+
+// AddIndex reads the expressions of an index.
+func (e *Expressions) AddIndex(x Index) error {
+	for _, expression := range x.Expressions() {
+		if err := e.Add(expression); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Expressions returns those of the parts and the condition.
+func (x Index) Expressions() (list []string) {
+	for _, part := range x.Parts {
+		if part.Expression != "" {
+			list = append(list, part.Expression)
+		}
+	}
+	if x.Where != "" {
+		list = append(list, x.Where)
+	}
+	return list
+}
+
+// reading is an expression that is being read. What it does not know it refuses.
+type reading struct {
+	table  *Table
+	tokens []token
+	at     int
+	depth  int
+	total  size         // of all values that are made
+	open   map[int]bool // generated columns that are being read
+}
+
+// refusal is the reason why an expression may not be kept.
+type refusal string
+
+// Error says the reason, as a part of a sentence.
+func (r refusal) Error() string { return string(r) }
+
+func refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
+
+// whole reads an expression to its end.
+func (r *reading) whole(expression string) (size, error) {
+	if len(expression) > maxExpression {
+		return size{}, refuse("it is longer than %d bytes", maxExpression)
+	}
+	tokens, at := r.tokens, r.at
+	defer func() { r.tokens, r.at = tokens, at }()
+	r.tokens, r.at = scanSQL(expression), 0
+	value, err := r.operands()
+	if err == nil && r.at < len(r.tokens) {
+		err = r.unknown()
+	}
+	return value, err
+}
+
+func (r *reading) unknown() error {
+	if r.at >= len(r.tokens) {
+		return refuse("it ends in the middle")
+	}
+	const enough = 40
+	text := r.tokens[r.at].text
+	return refuse("%q has no place in an expression that is kept here", text[:min(len(text), enough)])
+}
+
+// is reports whether the next token is one of the given ones, and takes it.
+func (r *reading) is(texts ...string) bool {
+	if r.at < len(r.tokens) && r.tokens[r.at].is(texts...) {
+		r.at++
+		return true
+	}
+	return false
+}
+
+// made counts a value that SQLite makes.
+func (r *reading) made(value size) (size, error) {
+	r.total.bytes += value.bytes
+	for i, n := range value.columns {
+		r.total.columns[i] += n
+	}
+	if value.tooLarge() || r.total.tooLarge() {
+		return value, refuse("with the others of the table, it makes too much of the values of a row")
+	}
+	return value, nil
+}
+
+// operands reads values and the operators between them. Which operator binds
+// closer does not matter: no value that they make is longer than all of them
+// together.
+func (r *reading) operands() (size, error) {
+	if r.depth++; r.depth > maxExpressionDepth {
+		return size{}, refuse("it is nested more than %d deep", maxExpressionDepth)
+	}
+	defer func() { r.depth-- }()
+	value, err := r.operand()
+	for err == nil {
+		operator, some, opErr := r.operator()
+		switch {
+		case opErr != nil:
+			return value, opErr
+		case !some:
+			return value, nil
+		case operator == "":
+			continue // nothing follows it
+		}
+		var next size
+		if next, err = r.operand(); err != nil {
+			return value, err
+		}
+		value = value.plus(next).plus(constant(numberBytes))
+		if operator == "->" {
+			value = value.times(jsonGrowth)
+		}
+		value, err = r.made(value)
+	}
+	return value, err
+}
+
+// jsonGrowth is how many times longer JSON can become as SQLite writes it: false
+// is one byte in JSONB, and \v becomes \u000b.
+const jsonGrowth = 6
+
+// operator reads what stands between two operands: "->" for either of JSON's, ""
+// for one that nothing follows. some is false at the end.
+func (r *reading) operator() (operator string, some bool, err error) {
+	switch {
+	case r.at >= len(r.tokens) || r.tokens[r.at].is(")", ",", "AS", "WHEN", "THEN", "ELSE", "END"):
+		return "", false, nil
+	case r.is("ISNULL", "NOTNULL"):
+		return "", true, nil
+	case r.is("COLLATE"):
+		if r.at++; r.at > len(r.tokens) {
+			return "", false, r.unknown()
+		}
+		return "", true, nil
+	case r.is("IS"):
+		r.is("NOT")
+		if r.is("DISTINCT") && !r.is("FROM") {
+			return "", false, r.unknown()
+		}
+		return "IS", true, nil
+	case r.is("AND", "OR", "BETWEEN", "IN"):
+		return "AND", true, nil
+	case r.is("NOT"):
+		switch {
+		case r.is("NULL"):
+			return "", true, nil
+		case r.is("BETWEEN", "IN"):
+			return "AND", true, nil
+		}
+		return "", false, r.unknown()
+	}
+	if operator = r.sign(); operator == "" {
+		return "", false, r.unknown()
+	}
+	return operator, true, nil
+}
+
+// sign reads an operator of one or several signs.
+func (r *reading) sign() string {
+	rest := ""
+	for i := r.at; i < len(r.tokens) && i < r.at+3; i++ {
+		if i > r.at && r.tokens[i].start != r.tokens[i-1].end {
+			break
+		}
+		rest += r.tokens[i].text
+	}
+	for _, sign := range []string{"->>", "->", "||", "<<", ">>", "<=", "<>", ">=", "==", "!=", "<", ">", "=", "+", "-", "*", "/", "%", "&", "|"} {
+		if strings.HasPrefix(rest, sign) {
+			r.at += len(sign)
+			if sign[0] == '-' && len(sign) > 1 {
+				return "->"
+			}
+			return sign
+		}
+	}
+	return ""
+}
+
+// operand reads one value.
+func (r *reading) operand() (size, error) {
+	for r.is("NOT", "-", "+", "~") {
+		continue // they make nothing of their own
+	}
+	switch {
+	case r.at >= len(r.tokens):
+		return size{}, r.unknown()
+	case r.is("("):
+		return r.list(nil)
+	case r.is("CASE"):
+		return r.cases()
+	case r.is("CAST"):
+		return r.cast()
+	case r.is("NULL", "TRUE", "FALSE", "CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"):
+		return r.made(constant(numberBytes))
+	}
+	tok := r.tokens[r.at]
+	next := ""
+	if r.at+1 < len(r.tokens) {
+		next = r.tokens[r.at+1].text
+	}
+	switch {
+	case tok.isLiteral():
+		r.at++
+		return r.made(constant(len(tok.text) + numberBytes))
+	case tok.is("X") && strings.HasPrefix(next, "'"):
+		r.at += 2
+		return r.made(constant(len(next)))
+	case !tok.isName(), isReserved(tok):
+		return size{}, r.unknown()
+	case next == "(":
+		return r.call(tok.name())
+	}
+	return r.column(tok)
+}
+
+// isLiteral reports whether the token is a text or a number.
+func (t token) isLiteral() bool {
+	return t.text[0] == '\'' || t.text[0] == '.' || '0' <= t.text[0] && t.text[0] <= '9'
+}
+
+// isName reports whether the token can be a name, in quotes or without.
+func (t token) isName() bool {
+	return isWordByte(t.text[0]) || strings.IndexByte("\"`[", t.text[0]) >= 0
+}
+
+// isReserved reports whether a bare word means something else than a column.
+func isReserved(tok token) bool {
+	return tok.is("SELECT", "WITH", "VALUES", "EXISTS", "RAISE", "DISTINCT", "ALL", "LIKE", "GLOB", "REGEXP", "MATCH", "ESCAPE", "FILTER", "OVER")
+}
+
+// list reads values in parentheses, of which the first has been taken, and
+// returns them together. each is told the size of every value.
+func (r *reading) list(each func(size)) (all size, err error) {
+	if r.is(")") {
+		return all, nil
+	}
+	for {
+		value, err := r.operands()
+		if err != nil {
+			return all, err
+		}
+		if each != nil {
+			each(value)
+		}
+		all = all.plus(value)
+		switch {
+		case r.is(")"):
+			return all, nil
+		case !r.is(","):
+			return all, r.unknown()
+		}
+	}
+}
+
+// cases reads a CASE to its END.
+func (r *reading) cases() (value size, err error) {
+	if r.at < len(r.tokens) && !r.tokens[r.at].is("WHEN") {
+		if _, err := r.operands(); err != nil {
+			return value, err
+		}
+	}
+	for {
+		switch {
+		case r.is("WHEN"):
+			if _, err := r.operands(); err != nil {
+				return value, err
+			}
+			if !r.is("THEN") {
+				return value, r.unknown()
+			}
+		case r.is("ELSE"):
+		case r.is("END"):
+			return r.made(value)
+		default:
+			return value, r.unknown()
+		}
+		branch, err := r.operands()
+		if err != nil {
+			return value, err
+		}
+		value = value.or(branch)
+	}
+}
+
+// cast reads what follows CAST.
+func (r *reading) cast() (value size, err error) {
+	if !r.is("(") {
+		return value, r.unknown()
+	}
+	if value, err = r.operands(); err != nil {
+		return value, err
+	}
+	if !r.is("AS") {
+		return value, r.unknown()
+	}
+	// A type is words, and numbers in parentheses.
+	for ; !r.is(")"); r.at++ {
+		if r.at >= len(r.tokens) || !isWordByte(r.tokens[r.at].text[0]) && !r.tokens[r.at].is("(", ",") {
+			return value, r.unknown()
+		}
+		if r.tokens[r.at].is("(") {
+			for r.at++; r.at < len(r.tokens) && (r.tokens[r.at].isLiteral() || r.tokens[r.at].is(",", "+", "-")); {
+				r.at++
+			}
+			if r.at >= len(r.tokens) || !r.tokens[r.at].is(")") {
+				return value, r.unknown()
+			}
+		}
+	}
+	return r.made(value.plus(constant(numberBytes)))
+}
+
+// function says of one that may be called how many arguments it takes and how
+// long its result is.
+type function struct {
+	least, most int
+	result      func(args []size) size
+}
+
+// functions are all that may be called in an expression that a schema keeps.
+// Each takes time that is linear in its arguments.
+var functions = map[string]function{
+	"abs": {1, 1, short}, "round": {1, 2, short}, "length": {1, 1, short}, "typeof": {1, 1, short},
+	"date": {0, 10, short}, "time": {0, 10, short}, "datetime": {0, 10, short}, "julianday": {0, 10, short}, "unixepoch": {0, 10, short},
+	"json_valid": {1, 2, short}, "json_type": {1, 2, short},
+	"lower": {1, 1, first}, "upper": {1, 1, first}, "trim": {1, 1, first}, "ltrim": {1, 1, first}, "rtrim": {1, 1, first},
+	"substr": {2, 3, first}, "substring": {2, 3, first}, "nullif": {2, 2, first},
+	"coalesce": {2, 100, longest}, "ifnull": {2, 2, longest}, "iif": {2, 100, longest}, "if": {2, 100, longest},
+	"json_extract": {2, 100, extracted},
+}
+
+func short([]size) size      { return constant(numberBytes) }
+func first(args []size) size { return args[0].plus(constant(numberBytes)) }
+func extracted(args []size) size {
+	return args[0].times(jsonGrowth * (len(args) - 1)).plus(constant(numberBytes))
+}
+func longest(args []size) (s size) {
+	for _, arg := range args {
+		s = s.or(arg)
+	}
+	return s
+}
+
+// call reads the call of a function, whose name is the next token.
+func (r *reading) call(name string) (size, error) {
+	r.at += 2
+	f, known := functions[strings.ToLower(name)]
+	if !known {
+		const enough = 40
+		return size{}, refuse("it calls the function %s", name[:min(len(name), enough)])
+	}
+	var args []size
+	if _, err := r.list(func(arg size) { args = append(args, arg) }); err != nil {
+		return size{}, err
+	}
+	if len(args) < f.least || len(args) > f.most {
+		return size{}, refuse("it calls the function %s with %d arguments", name, len(args))
+	}
+	return r.made(f.result(args))
+}
+
+// column reads the name of a column, perhaps with that of the table before.
+func (r *reading) column(tok token) (size, error) {
+	r.at++
+	name := tok.name()
+	if table, column, qualified := strings.Cut(name, "."); qualified && isWordByte(tok.text[0]) {
+		if !sameName(table, r.table.Name) {
+			return size{}, refuse("it names %s, which is no column", name)
+		}
+		if name = column; name == "" && r.at < len(r.tokens) { // the column is in quotes
+			name = r.tokens[r.at].name()
+			r.at++
+		}
+	}
+	i := slices.IndexFunc(r.table.Columns, func(c Column) bool { return sameName(c.Name, name) })
+	switch {
+	case i >= 0:
+		return r.value(i)
+	case slices.Contains([]string{"rowid", "oid", "_rowid_"}, sqlite.Fold(name)):
+		return r.made(constant(numberBytes))
+	case tok.text[0] == '"': // SQLite takes it for a text
+		return r.made(constant(len(tok.text)))
+	}
+	return size{}, refuse("it names %s, which is no column", name)
+}
+
+// value returns the size of the values of column i. SQLite makes that of a
+// generated one anew wherever it is named: so its expression counts each time.
+func (r *reading) value(i int) (size, error) {
+	column := r.table.Columns[i]
+	if column.Generated == "" {
+		return r.made(size{columns: map[int]int{i: 1}, bytes: numberBytes})
+	}
+	if r.open[i] {
+		return size{}, refuse("it is made of itself")
+	}
+	r.open[i] = true
+	defer delete(r.open, i)
+	value, err := r.whole(column.Generated)
+	if err != nil {
+		return value, err
+	}
+	return r.made(value)
+}
+
+// TooLong reports whether a value is too long for what expressions make of it.
+func (c *Column) TooLong(v sqlite.Value) bool { return c.MaxBytes > 0 && len(v.Bytes) > c.MaxBytes }
+
+// LengthFault says what is wrong with a value that is too long.
+func (c *Column) LengthFault() string {
+	return fmt.Sprintf("The value has more than %d bytes, which is the most here: generated columns, checks or indexes are made of it.", c.MaxBytes)
+}
