@@ -39,9 +39,9 @@ type DB struct {
 // answer is the answer to a request.
 type answer struct {
 	ready    chan struct{}
-	head     batchHead
-	arena    []byte
+	maxBytes int // that were asked for
 	batch    sqlite.Batch
+	more     bool
 	err      error
 	unwanted bool
 }
@@ -205,7 +205,7 @@ func (d *DB) failed() error {
 
 // ask sends a request and returns what its answer will be in.
 func (d *DB) ask(r request) (*answer, error) {
-	a := &answer{ready: make(chan struct{})}
+	a := &answer{ready: make(chan struct{}), maxBytes: r.Bytes}
 	d.mu.Lock()
 	d.pending = append(d.pending, a)
 	d.mu.Unlock()
@@ -254,77 +254,95 @@ func (d *DB) forget(a *answer) {
 	defer d.mu.Unlock()
 	if !a.unwanted {
 		a.unwanted = true
-		d.held -= len(a.arena)
+		d.held -= a.batch.Size()
 		d.wake.Broadcast()
 	}
 }
 
-// receive takes a piece of what the worker sends.
+// receive takes a message of the worker.
 func (d *DB) receive(p []byte) error {
-	if len(p) == 1 && p[0] == headReady {
-		select {
-		case <-d.ready:
-			return errProtocol
-		default:
-			close(d.ready)
-			return nil
-		}
+	switch {
+	case len(p) == 0:
+		return errProtocol
+	case p[0] == isReady:
+		return d.opened()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.partial == nil {
-		return d.receiveHead(p)
-	}
-	a := d.partial
-	if len(a.arena)+len(p) > a.head.arena {
-		return errProtocol
-	}
-	if len(p) == a.head.arena {
-		a.arena = p
-	} else {
-		a.arena = append(a.arena, p...)
-	}
-	if !a.unwanted {
-		d.held += len(p)
-	}
-	for d.held > maxHeld && d.waiting == 0 && d.cause == nil {
-		d.wake.Wait()
-	}
-	if len(a.arena) < a.head.arena {
-		return nil
-	}
-	return d.complete(a)
-}
-
-// receiveHead takes the head of the next answer.
-func (d *DB) receiveHead(p []byte) error {
 	if len(d.pending) == 0 {
 		return errProtocol
 	}
 	a := d.pending[0]
-	d.pending = d.pending[1:]
-	head, failure, err := parseHead(p)
-	switch {
-	case err != nil:
+	if p[0] == isRows {
+		if err := d.receiveRows(a, p[1:]); err != nil {
+			return err
+		}
+		for d.held > maxHeld && d.waiting == 0 && d.cause == nil {
+			d.wake.Wait()
+		}
+		return nil
+	}
+	if err := a.finish(p); err != nil {
 		return err
-	case failure != nil:
-		a.err = failure
-		close(a.ready)
-		return nil
 	}
-	if a.head = head; head.arena > 0 {
-		d.partial = a
-		return nil
-	}
-	return d.complete(a)
-}
-
-// complete hands out an answer of which everything is there.
-func (d *DB) complete(a *answer) error {
-	d.partial = nil
-	if err := a.batch.Decode(a.head.rows, a.head.columns, a.head.cells, a.arena); err != nil {
-		return errors.Join(errProtocol, err)
-	}
+	d.pending = d.pending[1:]
 	close(a.ready)
 	return nil
+}
+
+// opened notes that the file is open.
+func (d *DB) opened() error {
+	select {
+	case <-d.ready:
+		return errProtocol // for the second time
+	default:
+		close(d.ready)
+		return nil
+	}
+}
+
+// receiveRows takes rows of the answer that comes next.
+func (d *DB) receiveRows(a *answer, p []byte) error {
+	columns, rows, err := cutHead(p)
+	if err != nil {
+		return err
+	}
+	if a.batch.Rows == 0 {
+		a.batch.Reset(columns)
+	}
+	before := a.batch.Size()
+	if a.batch.Columns != columns || before+len(p) > a.maxBytes+maxRow {
+		return errProtocol
+	}
+	if a.unwanted {
+		return nil
+	}
+	if err := a.batch.TakeRows(rows); err != nil {
+		return errors.Join(errProtocol, err)
+	}
+	d.held += a.batch.Size() - before
+	return nil
+}
+
+// finish takes the end of an answer.
+func (a *answer) finish(p []byte) error {
+	switch p[0] {
+	case isFailure:
+		failure, err := parseFailure(p[1:])
+		if err == nil {
+			a.err = failure
+		}
+		return err
+	case isEnd:
+		columns, rest, err := cutHead(p[1:])
+		if err != nil || len(rest) != 1 || a.batch.Rows > 0 && a.batch.Columns != columns {
+			return errors.Join(errProtocol, err)
+		}
+		if a.batch.Rows == 0 {
+			a.batch.Reset(columns)
+		}
+		a.more = rest[0] == 1
+		return nil
+	}
+	return errProtocol
 }

@@ -84,8 +84,8 @@ func (s *scan) Fill(b *sqlite.Batch, maxRows, maxBytes int) (more bool, err erro
 		return false, errProtocol
 	}
 	*b = a.batch
-	s.ended, s.deep = !a.head.more, b.Size() <= largeBatch
-	return a.head.more, nil
+	s.ended, s.deep = !a.more, b.Size() <= largeBatch
+	return a.more, nil
 }
 
 // ask makes sure that enough batches are on their way.

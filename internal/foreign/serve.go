@@ -39,7 +39,7 @@ func serve(ctx context.Context, p peer, o opening) error {
 	}
 	defer c.Close()
 	defer c.Interrupt(ctx)()
-	if err := p.Send([]byte{headReady}); err != nil {
+	if err := p.Send([]byte{isReady}); err != nil {
 		return err
 	}
 	s := &server{peer: p, conn: c, scans: map[int]sqlite.Scan{}}
@@ -64,7 +64,7 @@ type server struct {
 	conn  *sqlite.Conn
 	scans map[int]sqlite.Scan
 	batch sqlite.Batch
-	head  []byte
+	piece []byte
 }
 
 // answer answers one request. An error is one of the connection to the peer;
@@ -81,18 +81,26 @@ func (s *server) answer(r request) error {
 	if err != nil {
 		return s.fail(err)
 	}
-	s.head = batchHead{more: more}.appendTo(s.head[:0], &s.batch)
-	if err := s.peer.Send(s.head); err != nil {
-		return err
-	}
-	for arena := s.batch.Arena(); len(arena) > 0; {
-		n := min(len(arena), maxPiece)
-		if err := s.peer.Send(arena[:n]); err != nil {
+	for i := 0; i < s.batch.Rows; {
+		n, size := i, 0
+		for n < s.batch.Rows && (n == i || size < maxPiece) {
+			size += s.batch.RowBytes(n)
+			n++
+		}
+		if size > maxRow && n == i+1 {
+			return s.fail(&sqlite.Failure{Fault: sqlite.TooBig, Message: fmt.Sprintf("a row has more than %d bytes", maxRow)})
+		}
+		s.piece = s.batch.AppendRows(appendHead(s.piece[:0], isRows, s.batch.Columns), i, n)
+		if err := s.peer.Send(s.piece); err != nil {
 			return err
 		}
-		arena = arena[n:]
+		i = n
 	}
-	return nil
+	s.piece = append(appendHead(s.piece[:0], isEnd, s.batch.Columns), 0)
+	if more {
+		s.piece[len(s.piece)-1] = 1
+	}
+	return s.peer.Send(s.piece)
 }
 
 // do fills the batch that answers a request.
@@ -120,7 +128,7 @@ func (s *server) fail(err error) error {
 	if err != nil {
 		return err
 	}
-	return s.peer.Send(append([]byte{headFailed}, text...))
+	return s.peer.Send(append([]byte{isFailure}, text...))
 }
 
 // openFile opens a file in one read transaction.

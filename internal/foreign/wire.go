@@ -61,79 +61,49 @@ const (
 	opClose   = "close"
 )
 
-// An answer is a head, and after that of a batch the bytes of its arena in
-// pieces. A head begins with one of these.
+// An answer is rows in any number of pieces and an end, or a failure. Each
+// message begins with one of these.
 const (
-	headReady  = 'r' // the file is open; it comes first and unasked
-	headFailed = 'f' // a sqlite.Failure as JSON
-	headBatch  = 'b' // see batchHead
+	isReady   = 'r' // the file is open; it comes first and unasked
+	isRows    = 'd' // the number of columns, and rows as sqlite.Batch writes them
+	isEnd     = 'e' // the number of columns, and 1 if there may be more rows
+	isFailure = 'f' // a sqlite.Failure as JSON
 )
 
-// Bounds of what is believed of an answer.
+// Bounds of messages.
 const (
-	maxPiece    = 4 << 20   // bytes of an arena that are sent together
-	maxArena    = 128 << 20 // bytes of the texts and blobs of a batch
-	maxColumns  = 32767     // SQLite's own bound
-	maxFailure  = 8 << 10
-	errProtocol = protocolError("the worker does not keep to the protocol")
+	maxPiece   = 1 << 20 // bytes of rows that are sent together, but for a longer row
+	maxRow     = 36 << 20
+	maxColumns = 32767 // SQLite's own bound
+	maxFailure = 8 << 10
 )
 
-type protocolError string
+// errProtocol is the fault of a worker that does not behave as one.
+var errProtocol = errors.New("the worker does not keep to the protocol")
 
-// Error says what is wrong.
-func (e protocolError) Error() string { return string(e) }
-
-// batchHead is what is told of a batch before its bytes come. The answer to
-// opPrepare is a batch without rows.
-type batchHead struct {
-	more    bool
-	rows    int
-	columns int
-	arena   int
-	cells   []byte
+// appendHead appends what a message with rows or the end of an answer begins
+// with.
+func appendHead(dst []byte, kind byte, columns int) []byte {
+	return binary.AppendUvarint(append(dst, kind), uint64(columns))
 }
 
-// appendTo appends the head for a batch.
-func (h batchHead) appendTo(dst []byte, b *sqlite.Batch) []byte {
-	more := byte(0)
-	if h.more {
-		more = 1
+// cutHead reads what follows the kind of such a message.
+func cutHead(p []byte) (columns int, rest []byte, err error) {
+	n, size := binary.Uvarint(p)
+	if size <= 0 || n > maxColumns {
+		return 0, nil, errProtocol
 	}
-	dst = append(dst, headBatch, more)
-	for _, n := range []int{b.Rows, b.Columns, b.Size()} {
-		dst = binary.AppendUvarint(dst, uint64(n))
-	}
-	return b.AppendCells(dst)
+	return int(n), p[size:], nil
 }
 
-// parseHead reads a head. The failure that it may tell of is not an error.
-func parseHead(p []byte) (h batchHead, failure *sqlite.Failure, err error) {
-	switch {
-	case len(p) == 0:
-		return h, nil, errProtocol
-	case p[0] == headFailed:
-		if len(p) > maxFailure {
-			return h, nil, errProtocol
-		}
-		failure = &sqlite.Failure{}
-		if err := json.Unmarshal(p[1:], failure); err != nil {
-			return h, nil, errors.Join(errProtocol, err)
-		}
-		return h, failure, nil
-	case p[0] != headBatch || len(p) < 2:
-		return h, nil, errProtocol
+// parseFailure reads what follows the kind of a failure.
+func parseFailure(p []byte) (*sqlite.Failure, error) {
+	failure := &sqlite.Failure{}
+	if len(p) > maxFailure {
+		return nil, errProtocol
 	}
-	h.more, p = p[1] == 1, p[2:]
-	for _, field := range []struct {
-		value *int
-		max   uint64
-	}{{&h.rows, maxArena}, {&h.columns, maxColumns}, {&h.arena, maxArena}} {
-		n, size := binary.Uvarint(p)
-		if size <= 0 || n > field.max {
-			return h, nil, errProtocol
-		}
-		*field.value, p = int(n), p[size:]
+	if err := json.Unmarshal(p, failure); err != nil {
+		return nil, errors.Join(errProtocol, err)
 	}
-	h.cells = p
-	return h, nil, nil
+	return failure, nil
 }

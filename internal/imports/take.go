@@ -38,7 +38,7 @@ func (m *Imports) take(j *job) (err error) {
 		return errDeadly
 	}
 	source, err := ingest.Open(j.ctx, ingest.Opening{
-		Path: m.folder.upload(r), Name: r.manifest.FileName, Scratch: m.folder.scratch(),
+		Workers: m.config.Projects.Workers(), Path: m.folder.upload(r), Name: r.manifest.FileName, Scratch: m.folder.scratch(),
 		Kind: ingest.Kind(r.manifest.Options.Format), MaxUnpacked: m.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
 	})
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/storage"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // Config says where artifacts are restored. Numbers that are zero have the
@@ -31,6 +32,7 @@ type Config struct {
 	MaxUnpacked int64         // that of package ingest: of what an artifact unpacks to
 	AtOnce      int           // 2: rehearsals that run at the same time
 	Patience    time.Duration // 20 seconds: how long one waits for others
+	Workers     *worker.Pool  // of the processes that read databases; nil for some of its own
 
 	Disk disk.Budget // what rehearsals leave free; without a folder: on the disk of Folder
 }
@@ -163,18 +165,18 @@ func (s *Stage) restore(ctx context.Context, folder string, artifact io.Reader, 
 		r.fault("The SHA-256 of the file is %s, the manifest says %s.", sum, *m.SHA256)
 		return nil
 	}
+	projects, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{Relaxed: true, Workers: s.config.Workers})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, projects.Close()) }()
 	source, err := ingest.Open(ctx, ingest.Opening{
-		Path: path, Name: m.DownloadName, Scratch: folder, Kind: kindOf(m), MaxUnpacked: s.config.MaxUnpacked,
+		Workers: projects.Workers(), Path: path, Name: m.DownloadName, Scratch: folder, Kind: kindOf(m), MaxUnpacked: s.config.MaxUnpacked,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	projects, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{Relaxed: true})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, projects.Close()) }()
 	return projects.Create(ctx, 1, func(db *projectdb.DB) error {
 		report, err := source.Load(ctx, db, optionsFor(m))
 		if err != nil {

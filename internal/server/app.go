@@ -255,7 +255,7 @@ func (app *App) openImports() (err error) {
 }
 
 func (app *App) openRehearsals() (err error) {
-	app.Rehearsals, err = rehearsal.Open(rehearsal.Config{Folder: app.path("rehearsals")})
+	app.Rehearsals, err = rehearsal.Open(rehearsal.Config{Folder: app.path("rehearsals"), Workers: app.Workers})
 	return err
 }
 

@@ -55,7 +55,7 @@ func (app *App) exampleProject(ctx context.Context) (registry.Project, error) {
 // projectFrom finds the project that was made from the same content, or makes
 // one with the name of the file.
 func (app *App) projectFrom(ctx context.Context, file string) (Ready, error) {
-	source, err := ingest.Open(ctx, ingest.Opening{Path: file, Scratch: app.Imports.Scratch()})
+	source, err := ingest.Open(ctx, ingest.Opening{Workers: app.Workers, Path: file, Scratch: app.Imports.Scratch()})
 	if err != nil {
 		return Ready{}, err
 	}

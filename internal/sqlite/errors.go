@@ -172,3 +172,15 @@ func ConstraintColumns(err error) []string {
 	}
 	return columns
 }
+
+// Failure is a failure of SQLite in another process.
+type Failure struct {
+	Fault   Fault  `json:"fault"`
+	Message string `json:"message"`
+}
+
+// FailureOf returns what is to be told of err elsewhere.
+func FailureOf(err error) Failure { return Failure{FaultOf(err), Message(err)} }
+
+// Error returns SQLite's words.
+func (f *Failure) Error() string { return f.Message }
