@@ -70,6 +70,9 @@ func readHead(path string) (resolved string, head []byte, err error) {
 	if resolved, err = filepath.EvalSymlinks(path); err != nil {
 		return "", nil, unreadable(err)
 	}
+	if resolved, err = filepath.Abs(resolved); err != nil { // workers have another working folder
+		return "", nil, err
+	}
 	info, err := os.Stat(resolved)
 	switch {
 	case err != nil:

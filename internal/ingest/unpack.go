@@ -47,6 +47,9 @@ type scratch struct {
 func newScratch(o Opening) (*scratch, error) {
 	most := cmp.Or(o.MaxUnpacked, DefaultMaxUnpacked)
 	folder, err := os.MkdirTemp(o.Scratch, "zangtable-import-")
+	if err == nil {
+		folder, err = filepath.Abs(folder) // workers have another working folder
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make a scratch folder: %w", err)
 	}
