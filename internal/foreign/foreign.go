@@ -29,7 +29,6 @@ type DB struct {
 	mu      sync.Mutex
 	wake    *sync.Cond // of what receive waits for
 	pending []*answer  // requests without an answer, in order
-	partial *answer    // of which pieces are still to come
 	held    int        // bytes of answers that nobody has taken
 	waiting int        // who listens
 	cause   error      // why we have ended the call

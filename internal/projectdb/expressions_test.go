@@ -129,19 +129,19 @@ func TestOldSchemasAreNotEvaluated(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "old", "CREATE TABLE old (id INTEGER PRIMARY KEY, a TEXT, g TEXT AS (printf('%.25c', a))) STRICT", "INSERT INTO old (a) VALUES ('x')")
 	define(t, db, "fine", "CREATE TABLE fine (id INTEGER PRIMARY KEY, a TEXT) STRICT")
-	_, list := db.ListRecords(ctx, "old", ListOptions{})
-	_, one := db.GetRecord(ctx, "old", "1", nil)
-	_, insert := db.InsertRecord(ctx, "old", []byte(`{"a":"y"}`), InsertOptions{})
-	_, _, update := db.UpdateRecords(ctx, "old", []byte(`{"a":"y"}`), Which{All: true})
+	_, list := db.ListRecords(ctx, &problem.Faults{}, "old", ListOptions{})
+	_, one := db.GetRecord(ctx, &problem.Faults{}, "old", "1", nil)
+	_, insert := db.InsertRecord(ctx, &problem.Faults{}, "old", []byte(`{"a":"y"}`), InsertOptions{})
+	_, _, update := db.UpdateRecords(ctx, &problem.Faults{}, "old", []byte(`{"a":"y"}`), Which{All: true})
 	for what, err := range map[string]error{"list": list, "get": one, "insert": insert, "update": update} {
 		if e := problem.From(err); e.Code != problem.CodeConflict || !strings.Contains(e.Message, "printf") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := db.DeleteColumn(ctx, "old", "g"); err != nil {
+	if _, err := db.DeleteColumn(ctx, &problem.Faults{}, "old", "g"); err != nil {
 		t.Fatal(err)
 	}
-	if page, err := db.ListRecords(ctx, "old", ListOptions{Selection: Selection{Limit: 10}}); err != nil || page.Len() != 1 {
+	if page, err := db.ListRecords(ctx, &problem.Faults{}, "old", ListOptions{Selection: Selection{Limit: 10}}); err != nil || page.Len() != 1 {
 		t.Errorf("%d rows, %v", page.Len(), err)
 	}
 	put(t, db, "fine", `{"a":"x"}`)

@@ -34,9 +34,12 @@ func (db *DB) mayRead(t *Table) bool { return db.rights == nil || db.rights.MayR
 // writable returns the table with the given id or name, if its records may be
 // written.
 func (db *DB) writable(cat *catalogue, ref string) (*Table, error) {
-	t, err := cat.rows(ref)
+	t, err := cat.table(ref)
 	if err == nil && db.rights != nil && !db.rights.MayWrite(t.ID) {
 		return nil, problem.New(problem.CodePermissionDenied, "This token may not change the records of the table %s.", t.Name)
+	}
+	if err == nil {
+		err = t.usable()
 	}
 	return t, err
 }
