@@ -29,6 +29,7 @@ var levels = map[string]int{
 	"internal/format":     1,
 	"internal/worker":     2,
 	"internal/jobs":       4,
+	"internal/foreign":    3,
 	"internal/projectdb":  3,
 	"internal/journal":    3,
 	"internal/registry":   4,

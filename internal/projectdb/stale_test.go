@@ -250,11 +250,7 @@ func TestAStatementCannotHoldTheLog(t *testing.T) {
 	}
 	defer dir.Close()
 	err = dir.Create(ctx, 1, func(db *DB) error {
-<<<<<<< HEAD
 		_, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})
-=======
-		_, err := db.CreateTable(ctx, &problem.Faults{}, NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})
->>>>>>> 0baf705 (projectdb: give a test the list of faults)
 		return err
 	})
 	if err != nil {
