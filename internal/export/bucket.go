@@ -61,7 +61,7 @@ func (e *Exports) openBucket(address string) (*bucket, error) {
 	case u.Path != "":
 		return nil, fmt.Errorf("%s: a path would be ignored, write ?prefix=… instead", b.name)
 	}
-	if b.objects, err = blob.OpenBucket(e.crew.Stopped, address); err != nil {
+	if b.objects, err = blob.OpenBucket(e.runner.Stopped, address); err != nil {
 		return nil, fmt.Errorf("%s: %w", b.name, err)
 	}
 	var google *storage.Client

@@ -100,8 +100,7 @@ type Exports struct {
 	buckets map[string]*bucket // by name
 	current *bucket            // for new artifacts; nil: the folder
 
-	crew    *jobs.Crew
-	running jobs.Running[job]
+	runner *jobs.Runner[record, job]
 
 	requests atomic.Int64  // that exports have been told to give way to
 	cpus     chan struct{} // holds one for each goroutine that reads or encodes a range of a table
@@ -131,10 +130,10 @@ func Open(config Config) (*Exports, error) {
 		random:   config.Random,
 		book:     newBook(db, config.Room),
 		folder:   folder,
-		crew:     jobs.NewCrew(),
 		cpus:     make(chan struct{}, processors),
 		swept:    make(chan struct{}, 1),
 	}
+	e.runner = e.newRunner()
 	if err := e.openBuckets(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -157,18 +156,17 @@ func (e *Exports) recover(ctx context.Context) error {
 
 // Start begins to work on pending jobs and to sweep what has expired.
 func (e *Exports) Start() {
-	e.config.Quarantine.Join(e.crew)
-	e.crew.Work(e.config.Workers+1, e.log, e.claim) // one is the reserve of jobs.Limits
-	e.crew.Go(e.sweepAll)
+	e.runner.Start()
+	e.runner.Go(e.sweepAll)
 }
 
 // Stop tells the jobs to stop, which will begin anew after the next Start, and
 // sends those away who wait for them or watch them.
-func (e *Exports) Stop() { e.crew.Stop() }
+func (e *Exports) Stop() { e.runner.Stop() }
 
 // Close stops the jobs, waits for them, and closes the book.
 func (e *Exports) Close() error {
-	e.crew.Close()
+	e.runner.Close()
 	return errors.Join(e.closeBuckets(), e.book.DB.Close())
 }
 
@@ -190,7 +188,7 @@ func (e *Exports) asOfNow(r *record, present presence) Manifest {
 			m.Status = NotFound
 		}
 	case Running:
-		if j := e.running.Find(m.ID); j != nil {
+		if j := e.runner.Find(m.ID); j != nil {
 			m.Progress = j.progress()
 			m.Progress.estimateEnd(j.began, e.now())
 		}
@@ -227,17 +225,12 @@ func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 // notePlaces enters into the manifests of pending jobs of a project where they
 // stand in the queue.
 func (e *Exports) notePlaces(ctx context.Context, projectID int64, list []Manifest) error {
-	var pending []string
-	for i := range list {
-		if list[i].Status == Pending {
-			pending = append(pending, list[i].ID)
+	return jobs.NotePlaces(ctx, e.book.Book, projectID, list, func(m *Manifest) (id string, place *int64) {
+		if m.Status == Pending {
+			id = m.ID
 		}
-	}
-	places, err := e.book.Places(ctx, projectID, pending...)
-	for i := range list {
-		list[i].Progress.QueuePosition = places[list[i].ID]
-	}
-	return err
+		return id, &m.Progress.QueuePosition
+	})
 }
 
 // Wait returns the manifest when the job is settled, or as it stands when ctx
@@ -245,7 +238,7 @@ func (e *Exports) notePlaces(ctx context.Context, projectID int64, list []Manife
 // storage_full or export_failed.
 func (e *Exports) Wait(ctx context.Context, projectID int64, id string) (Manifest, error) {
 	var r *record
-	m, settled, err := jobs.Wait(ctx, e.crew, func(ctx context.Context) (m Manifest, err error) {
+	m, settled, err := jobs.Wait(ctx, e.runner.Crew, func(ctx context.Context) (m Manifest, err error) {
 		m, r, err = e.look(ctx, projectID, id)
 		return m, err
 	})
@@ -339,36 +332,17 @@ func (e *Exports) Delete(ctx context.Context, projectID int64, id string) error 
 	if before.manifest.Status.Settled() {
 		return e.remove(before)
 	}
-	e.crew.TellSettled()
-	return e.cancel(ctx, func(j *job) bool { return j.record.manifest.ID == id })
+	return e.runner.Cancel(ctx, id)
 }
 
 // RemoveProject removes every export of a project, after the project itself
 // cannot be reached any more.
 func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
-	if err := e.book.RemoveProject(ctx, projectID); err != nil {
-		return err
-	}
-	e.crew.TellSettled()
-	if err := e.cancel(ctx, func(j *job) bool { return j.record.projectID == projectID }); err != nil {
+	if err := e.runner.RemoveProject(ctx, projectID); err != nil {
 		return err
 	}
 	e.wakeSweeper()
 	return e.folder.removeProject(projectID)
-}
-
-// cancel stops running jobs, which the book has as canceled or not at all, and
-// waits until they have cleared up.
-func (e *Exports) cancel(ctx context.Context, which func(*job) bool) error {
-	for _, j := range e.running.Which(which) {
-		j.cancel()
-		select {
-		case <-j.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
 }
 
 // Counts returns how many exports wait for their turn and how many run.

@@ -11,7 +11,7 @@ import (
 // changed, a few times a second at most. The channel is closed after a settled
 // manifest, when the export is removed, and when ctx or the server ends.
 func (e *Exports) Watch(ctx context.Context, projectID int64, id string) (<-chan Manifest, error) {
-	return jobs.Watch(ctx, e.crew, func(ctx context.Context) (Manifest, error) { return e.Get(ctx, projectID, id) })
+	return jobs.Watch(ctx, e.runner.Crew, func(ctx context.Context) (Manifest, error) { return e.Get(ctx, projectID, id) })
 }
 
 // Settled reports whether no work is left to be done.

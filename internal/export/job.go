@@ -9,15 +9,15 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/jobs"
 )
 
 // job is an export that a worker works on.
 type job struct {
-	record *record
-	ctx    context.Context // ends when the job is canceled or the server stops
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the job is settled and has cleared up
-	leave  func()        // tells the quarantine that the job has ended
+	*jobs.Job // nil when an order is only tried
+	record    *record
+	ctx       context.Context // ends when the job is canceled or the server stops
 
 	began               time.Time
 	rowsDone, rowsTotal atomic.Int64
@@ -27,11 +27,10 @@ type job struct {
 }
 
 func newJob(ctx context.Context, r *record, now time.Time) *job {
-	j := &job{record: r, done: make(chan struct{}), passes: 1, began: now}
+	j := &job{record: r, ctx: ctx, passes: 1, began: now}
 	if r.manifest.Format == "archive" {
 		j.passes = 3
 	}
-	j.ctx, j.cancel = context.WithCancel(ctx)
 	return j
 }
 

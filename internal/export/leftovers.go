@@ -57,7 +57,7 @@ func (e *Exports) sweepBucket(ctx context.Context, b *bucket) error {
 		return err
 	}
 	for _, l := range all {
-		if e.running.Find(l.exportID) != nil {
+		if e.runner.Find(l.exportID) != nil {
 			continue // canceled, but perhaps uploading still
 		}
 		if err := b.remove(ctx, l.key); err != nil {

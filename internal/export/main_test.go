@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -379,7 +380,8 @@ func exportForever(folder string) {
 func exportAndDie(config Config, more string) {
 	var e *Exports
 	config.Failpoint = func(step string) {
-		if running := e.running.Which(func(j *job) bool { return j.record.manifest.Kind == QueryExport }); step == "created" && len(running) > 0 {
+		query := func(j *job) bool { return j.record.manifest.Kind == QueryExport }
+		if step == "created" && slices.ContainsFunc(e.runner.Running(), query) {
 			killSelf()
 		}
 	}

@@ -116,7 +116,7 @@ func (e *Exports) Create(ctx context.Context, faults *problem.Faults, o Order) (
 	if places, err := e.book.Places(ctx, r.projectID, m.ID); err == nil { // the order is entered, with or without its place
 		m.Progress.QueuePosition = places[m.ID]
 	}
-	e.crew.Wake()
+	e.runner.Wake()
 	return m, nil
 }
 

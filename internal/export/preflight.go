@@ -78,7 +78,6 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 	}
 	defer s.close()
 	j := newJob(ctx, r, e.now())
-	defer j.cancel()
 	if l.format.kind == SchemaExport {
 		var schema bytes.Buffer
 		err := l.writeSchema(&schema, s.tables)

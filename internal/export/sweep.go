@@ -3,8 +3,6 @@ package export
 import (
 	"context"
 	"time"
-
-	"github.com/zangtable/zangtable/internal/jobs"
 )
 
 // wakeSweeper tells that there may be something to remove from a bucket.
@@ -18,27 +16,8 @@ func (e *Exports) wakeSweeper() {
 // sweepAll removes what has expired, and what is left in the buckets, again and
 // again until Close.
 func (e *Exports) sweepAll() {
-	e.tryBuckets(e.crew.Stopped)
-	e.sweepBuckets(e.crew.Stopped)
-	ticker := time.NewTicker(e.config.SweepInterval)
-	defer ticker.Stop()
-	last := e.now()
-	for {
-		select {
-		case <-ticker.C:
-		case <-e.swept:
-			e.sweepBuckets(e.crew.Stopped)
-			continue
-		case <-e.crew.Stopped.Done():
-			return
-		}
-		now := e.now()
-		if err := e.sweep(e.crew.Stopped, jobs.Earlier(last, now)); err != nil && e.crew.Stopped.Err() == nil {
-			e.log.Error("sweep the exports", "error", err)
-		}
-		e.sweepBuckets(e.crew.Stopped)
-		last = now
-	}
+	e.tryBuckets(e.runner.Stopped)
+	e.runner.Sweep(e.config.SweepInterval, e.now, e.sweep, e.swept, e.sweepBuckets)
 }
 
 // sweep removes the artifacts that had expired by then, the book's entries

@@ -373,7 +373,7 @@ func TestEndlessQueriesDoNotStopOthers(t *testing.T) {
 			f.create(Order{Project: ProjectRef{id + 1, fmt.Sprintf("p%d", id+1)}, Root: 1, Kind: QueryExport, SQL: endless})
 		}
 	}
-	eventually(t, func() bool { return len(f.running.Which(func(*job) bool { return true })) == 2 })
+	eventually(t, func() bool { return len(f.runner.Running()) == 2 })
 	for range 5 {
 		began := time.Now()
 		f.download(f.wait(f.create(Order{Project: ProjectRef{7, "p7"}, Kind: TableExport, Table: "contacts"})))

@@ -11,45 +11,30 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// claim takes the next job, or nil, out of the book, and returns what makes it.
-func (e *Exports) claim() (run func(), err error) {
-	j, err := e.running.Claim(func() (id string, j *job, err error) {
-		limits := jobs.Limits{Workers: e.config.Workers, PerProject: e.config.PerProject}
-		r, leave, err := jobs.Claim(e.crew.Stopped, e.config.Quarantine, e.book.Book, limits, nil)
-		if r == nil || err != nil {
-			return "", nil, err
-		}
-		j = newJob(e.crew.Stopped, r, e.now())
-		j.leave = leave
-		return r.manifest.ID, j, nil
-	})
-	if j == nil || err != nil {
-		return nil, err
-	}
-	return func() { e.runJob(j) }, nil
-}
-
-// runJob makes the artifact and settles the job.
-func (e *Exports) runJob(j *job) {
-	defer e.spareProcessor()()
-	err := e.make(j)
-	if err != nil && e.crew.Stopped.Err() != nil {
-		e.putBack(j)
-	} else {
-		j.record.complete(e.now(), err)
-		e.logOutcome(j, err)
-		e.settle(j)
-	}
-	e.running.Remove(j.record.manifest.ID)
-	j.cancel()
-	j.leave()
-	close(j.done)
-}
-
-func (e *Exports) putBack(j *job) {
-	if err := e.book.PutBack(context.Background(), j.record.manifest.ID); err != nil {
-		// The next Open does the same.
-		e.log.Error("stop an export", "export", j.record.manifest.ID, "error", err)
+// newRunner returns what runs the jobs of the book.
+func (e *Exports) newRunner() *jobs.Runner[record, job] {
+	return &jobs.Runner[record, job]{
+		Crew:       jobs.NewCrew(),
+		Book:       e.book.Book,
+		Quarantine: e.config.Quarantine,
+		Limits:     jobs.Limits{Workers: e.config.Workers, PerProject: e.config.PerProject},
+		Log:        e.log,
+		Name:       func(r *record) (string, int64) { return r.manifest.ID, r.projectID },
+		New: func(base *jobs.Job, r *record) *job {
+			j := newJob(base.Context, r, e.now())
+			j.Job = base
+			return j
+		},
+		Run: func(j *job) error {
+			defer e.spareProcessor()()
+			return e.make(j)
+		},
+		Complete: func(j *job, err error) {
+			j.record.complete(e.now(), err)
+			e.logOutcome(j, err)
+		},
+		Settle:  e.settle,
+		PutBack: func(j *job) error { return e.book.PutBack(context.Background(), j.ID) },
 	}
 }
 
@@ -65,27 +50,22 @@ func (e *Exports) logOutcome(j *job, err error) {
 
 // settle enters the outcome into the book. An artifact that the book does not
 // take, because the job was canceled or the disk is full, is removed.
-func (e *Exports) settle(j *job) {
-	for {
-		// The outcome must be entered also when the server is stopping.
-		entered, err := e.book.settle(context.Background(), j.record)
-		if entered {
-			e.config.Failpoint("entered")
-			e.retain(context.Background(), j.record.projectID)
-			return
-		}
-		if j.record.manifest.Status == Ready {
-			if removeErr := e.remove(j.record); removeErr != nil {
-				e.log.Error("remove an artifact", "export", j.record.manifest.ID, "error", removeErr)
-			}
-		}
-		if err == nil || e.crew.Stopped.Err() != nil {
-			return
-		}
-		e.log.Error("settle an export", "export", j.record.manifest.ID, "error", err)
-		j.record.complete(e.now(), err)
-		e.crew.Rest()
+func (e *Exports) settle(j *job) error {
+	entered, err := e.book.settle(context.Background(), j.record)
+	if entered {
+		e.config.Failpoint("entered")
+		e.retain(context.Background(), j.record.projectID)
+		return nil
 	}
+	if j.record.manifest.Status == Ready {
+		if removeErr := e.remove(j.record); removeErr != nil {
+			e.log.Error("remove an artifact", "export", j.ID, "error", removeErr)
+		}
+	}
+	if err != nil {
+		j.record.complete(e.now(), err)
+	}
+	return err
 }
 
 // complete makes the record that of a ready export, or of one that failed.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func importAndDie(folder, at string) {
 		Projects: projects, Registry: known, Now: time.Now, Random: rand.Reader,
 		Failpoint: func(step string) {
 			deadly := func(j *job) bool { return j.record.manifest.FileName == deadlyFile }
-			if step == at && (os.Getenv(crashKind) != "deadly" || len(m.running.Which(deadly)) > 0) {
+			if step == at && (os.Getenv(crashKind) != "deadly" || slices.ContainsFunc(m.runner.Running(), deadly)) {
 				killSelf()
 			}
 		},
@@ -158,7 +159,7 @@ func TestAwayForTooLong(t *testing.T) {
 	for away, want := range map[time.Duration]Status{22 * time.Hour: Pending, 23*time.Hour + time.Minute: Failed} {
 		f := newFixture(t, t.TempDir())
 		m := f.send(people(3), order())
-		if run, err := f.claim(); run == nil || err != nil {
+		if r, err := f.book.Claim(t.Context(), f.runner.Limits, f.runner.Begin); r == nil || err != nil {
 			t.Fatalf("nothing is claimed: %v", err)
 		}
 		f.clock.Add(away)

@@ -10,7 +10,7 @@ import (
 // changed, a few times a second at most. The channel is closed after a settled
 // manifest, when the import is removed, and when ctx or the server ends.
 func (m *Imports) Watch(ctx context.Context, projectID int64, id string) (<-chan Manifest, error) {
-	return jobs.Watch(ctx, m.crew, func(ctx context.Context) (Manifest, error) { return m.Get(ctx, projectID, id) })
+	return jobs.Watch(ctx, m.runner.Crew, func(ctx context.Context) (Manifest, error) { return m.Get(ctx, projectID, id) })
 }
 
 // Settled reports whether no work is left to be done.

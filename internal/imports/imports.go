@@ -84,8 +84,7 @@ type Imports struct {
 	book   book
 	folder folder
 
-	crew    *jobs.Crew
-	running jobs.Running[job]
+	runner *jobs.Runner[record, job]
 
 	mu        sync.Mutex
 	receiving map[string]bool // uploads that bytes are written to
@@ -111,9 +110,9 @@ func Open(config Config) (*Imports, error) {
 		now:       config.Now,
 		book:      newBook(db, config.Room),
 		folder:    folder,
-		crew:      jobs.NewCrew(),
 		receiving: map[string]bool{},
 	}
+	m.runner = m.newRunner()
 	if err := m.recover(context.Background()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -122,18 +121,17 @@ func Open(config Config) (*Imports, error) {
 
 // Start begins to work on pending jobs and to sweep what has expired.
 func (m *Imports) Start() {
-	m.config.Quarantine.Join(m.crew)
-	m.crew.Work(m.config.Workers+1, m.log, m.claim) // one is the reserve of jobs.Limits
-	m.crew.Go(m.sweepAll)
+	m.runner.Start()
+	m.runner.Go(m.sweepAll)
 }
 
 // Stop tells the jobs to stop, which will begin anew after the next Start, and
 // sends those away who wait for them or watch them.
-func (m *Imports) Stop() { m.crew.Stop() }
+func (m *Imports) Stop() { m.runner.Stop() }
 
 // Close stops the jobs, waits for them, and closes the book.
 func (m *Imports) Close() error {
-	m.crew.Close()
+	m.runner.Close()
 	return m.book.DB.Close()
 }
 
@@ -167,17 +165,12 @@ func (m *Imports) Get(ctx context.Context, projectID int64, id string) (Manifest
 // notePlaces enters into the manifests of pending jobs of a project where they
 // stand in the queue.
 func (m *Imports) notePlaces(ctx context.Context, projectID int64, list []Manifest) error {
-	var pending []string
-	for i := range list {
-		if list[i].Status == Pending {
-			pending = append(pending, list[i].ID)
+	return jobs.NotePlaces(ctx, m.book.Book, projectID, list, func(manifest *Manifest) (id string, place *int64) {
+		if manifest.Status == Pending {
+			id = manifest.ID
 		}
-	}
-	places, err := m.book.Places(ctx, projectID, pending...)
-	for i := range list {
-		list[i].Progress.QueuePosition = places[list[i].ID]
-	}
-	return err
+		return id, &manifest.Progress.QueuePosition
+	})
 }
 
 // asOfNow returns the manifest with what only the clock, the folder and the
@@ -187,7 +180,7 @@ func (m *Imports) asOfNow(r *record) Manifest {
 	case Uploading:
 		r.manifest.ReceivedBytes = m.folder.received(r)
 	case Running:
-		if j := m.running.Find(r.manifest.ID); j != nil {
+		if j := m.runner.Find(r.manifest.ID); j != nil {
 			r.manifest.Progress = j.progress()
 		}
 	}
@@ -226,7 +219,7 @@ func (m *Imports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 // or the server ends. With the manifest of one that failed or was canceled
 // comes the reason.
 func (m *Imports) Wait(ctx context.Context, projectID int64, id string) (Manifest, error) {
-	manifest, settled, err := jobs.Wait(ctx, m.crew, func(ctx context.Context) (Manifest, error) { return m.Get(ctx, projectID, id) })
+	manifest, settled, err := jobs.Wait(ctx, m.runner.Crew, func(ctx context.Context) (Manifest, error) { return m.Get(ctx, projectID, id) })
 	if settled {
 		err = manifest.fault()
 	}
@@ -266,7 +259,7 @@ func (m *Imports) Run(ctx context.Context, faults *problem.Faults, projectID int
 	if err != nil {
 		return Manifest{}, err
 	}
-	m.crew.Wake()
+	m.runner.Wake()
 	return m.Get(ctx, projectID, r.manifest.ID)
 }
 
@@ -320,7 +313,7 @@ func (m *Imports) Delete(ctx context.Context, projectID int64, id string) error 
 			return err
 		}
 	}
-	m.crew.TellSettled()
+	m.runner.TellSettled()
 	return m.folder.remove(r)
 }
 
@@ -341,7 +334,7 @@ func (r *record) cancel(now time.Time) {
 // itself knows.
 func (m *Imports) cancelRunning(ctx context.Context, r *record) error {
 	id := r.manifest.ID
-	if err := m.cancelJobs(ctx, func(j *job) bool { return j.record.manifest.ID == id }); err != nil {
+	if err := m.runner.Cancel(ctx, id); err != nil {
 		return err
 	}
 	manifest, err := m.Get(ctx, r.projectID, id)
@@ -351,28 +344,10 @@ func (m *Imports) cancelRunning(ctx context.Context, r *record) error {
 	return err
 }
 
-// cancelJobs stops running jobs and waits until they have cleared up.
-func (m *Imports) cancelJobs(ctx context.Context, which func(*job) bool) error {
-	for _, j := range m.running.Which(which) {
-		j.canceled.Store(true)
-		j.cancel(nil)
-		select {
-		case <-j.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
 // RemoveProject removes every import of a project, after the project itself
 // cannot be reached any more.
 func (m *Imports) RemoveProject(ctx context.Context, projectID int64) error {
-	if err := m.book.RemoveProject(ctx, projectID); err != nil {
-		return err
-	}
-	m.crew.TellSettled()
-	if err := m.cancelJobs(ctx, func(j *job) bool { return j.record.projectID == projectID }); err != nil {
+	if err := m.runner.RemoveProject(ctx, projectID); err != nil {
 		return err
 	}
 	return m.folder.removeProject(projectID)

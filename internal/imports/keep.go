@@ -109,6 +109,6 @@ func (m *Imports) removeFiles(expired []*record) {
 		}
 	}
 	if len(expired) > 0 {
-		m.crew.TellSettled()
+		m.runner.TellSettled()
 	}
 }

@@ -275,7 +275,7 @@ func TestCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		for j := f.running.Find(first.ID); !j.canceled.Load(); {
+		for j := f.runner.Find(first.ID); !j.Canceled(); {
 			time.Sleep(time.Millisecond)
 		}
 		close(release)

@@ -3,27 +3,11 @@ package imports
 import (
 	"context"
 	"time"
-
-	"github.com/zangtable/zangtable/internal/jobs"
 )
 
 // sweepAll removes what has expired, again and again until Close.
 func (m *Imports) sweepAll() {
-	ticker := time.NewTicker(m.config.SweepInterval)
-	defer ticker.Stop()
-	last := m.now()
-	for {
-		select {
-		case <-ticker.C:
-		case <-m.crew.Stopped.Done():
-			return
-		}
-		now := m.now()
-		if err := m.sweep(m.crew.Stopped, jobs.Earlier(last, now)); err != nil && m.crew.Stopped.Err() == nil {
-			m.log.Error("sweep the imports", "error", err)
-		}
-		last = now
-	}
+	m.runner.Sweep(m.config.SweepInterval, m.now, m.sweep, nil, func(context.Context) {})
 }
 
 // sweep removes the files that are not kept any more by then, the book's entries

@@ -75,7 +75,7 @@ func (m *Imports) leaveRoom(j *job, p ingest.Progress) {
 		return
 	}
 	if err := m.config.Disk.Need(p.Bytes); err != nil {
-		j.cancel(err)
+		j.Interrupt(err)
 	}
 }
 

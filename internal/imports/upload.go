@@ -145,7 +145,7 @@ func (m *Imports) Receive(ctx context.Context, projectID int64, id string, p Par
 	if err = m.receive(ctx, r, p); err != nil {
 		return m.replay(ctx, projectID, errors.Join(err, m.clear(ctx, r)))
 	}
-	m.crew.Wake()
+	m.runner.Wake()
 	manifest, err = m.Get(ctx, projectID, id)
 	return manifest, false, err
 }

@@ -14,73 +14,50 @@ import (
 
 // job is an import that a worker works on.
 type job struct {
-	record   *record
-	ctx      context.Context // ends when the job is canceled, the disk fills or the server stops
-	cancel   context.CancelCauseFunc
-	canceled atomic.Bool
-	done     chan struct{} // closed when the job is settled and has cleared up
-	leave    func()        // tells the quarantine that the job has ended
-	unsure   bool          // an earlier attempt may have been committed
+	*jobs.Job
+	record *record
+	ctx    context.Context // ends when the job is canceled, the disk fills or the server stops
+	unsure bool            // an earlier attempt may have been committed
 
 	progressed atomic.Pointer[Progress]
 }
 
-func newJob(ctx context.Context, r *record) *job {
-	j := &job{record: r, done: make(chan struct{})}
+func newJob(base *jobs.Job, r *record) *job {
+	j := &job{Job: base, record: r, ctx: base.Context}
 	j.progressed.Store(pointer(r.manifest.Progress))
-	j.ctx, j.cancel = context.WithCancelCause(ctx)
 	return j
 }
 
 func (j *job) progress() Progress { return *j.progressed.Load() }
 
-// claim takes the next job, or nil, out of the book, and returns what runs it.
-func (m *Imports) claim() (run func(), err error) {
-	j, err := m.running.Claim(func() (id string, j *job, err error) {
-		begin := func(c *sqlite.Conn, id string) error {
+// newRunner returns what runs the jobs of the book.
+func (m *Imports) newRunner() *jobs.Runner[record, job] {
+	return &jobs.Runner[record, job]{
+		Crew:       jobs.NewCrew(),
+		Book:       m.book.Book,
+		Quarantine: m.config.Quarantine,
+		Limits:     jobs.Limits{Workers: m.config.Workers, PerProject: 1},
+		Log:        m.log,
+		Name:       func(r *record) (string, int64) { return r.manifest.ID, r.projectID },
+		Begin: func(c *sqlite.Conn, id string) error {
 			return c.Exec("UPDATE imports SET begun_at = coalesce(begun_at, ?) WHERE id = ?", m.now().UnixMilli(), id)
-		}
-		limits := jobs.Limits{Workers: m.config.Workers, PerProject: 1}
-		r, leave, err := jobs.Claim(m.crew.Stopped, m.config.Quarantine, m.book.Book, limits, begin)
-		if r == nil || err != nil {
-			return "", nil, err
-		}
-		j = newJob(m.crew.Stopped, r)
-		j.leave = leave
-		return r.manifest.ID, j, nil
-	})
-	if j == nil || err != nil {
-		return nil, err
+		},
+		New: newJob,
+		Run: m.run,
+		Complete: func(j *job, err error) {
+			m.config.Failpoint("loaded")
+			j.record.complete(m.now(), err, j.Canceled(), m.config.KeepFiles)
+			m.logOutcome(j, err)
+		},
+		Settle:  m.settle,
+		PutBack: func(j *job) error { return m.book.putBack(context.Background(), j.ID, !j.unsure) },
 	}
-	return func() { m.runJob(j) }, nil
 }
 
-// runJob takes the file in and settles the job.
-func (m *Imports) runJob(j *job) {
+// run takes the file in.
+func (m *Imports) run(j *job) error {
 	m.config.Failpoint("claimed")
-	err := m.take(j)
-	if err != nil && j.ctx.Err() != nil {
-		err = context.Cause(j.ctx)
-	}
-	m.config.Failpoint("loaded")
-	if err != nil && m.crew.Stopped.Err() != nil && !j.canceled.Load() {
-		m.putBack(j)
-	} else {
-		j.record.complete(m.now(), err, j.canceled.Load(), m.config.KeepFiles)
-		m.logOutcome(j, err)
-		m.settle(j)
-	}
-	m.running.Remove(j.record.manifest.ID)
-	j.cancel(nil)
-	j.leave()
-	close(j.done)
-}
-
-func (m *Imports) putBack(j *job) {
-	if err := m.book.putBack(context.Background(), j.record.manifest.ID, !j.unsure); err != nil {
-		// The next Open does the same.
-		m.log.Error("stop an import", "import", j.record.manifest.ID, "error", err)
-	}
+	return m.take(j)
 }
 
 func (m *Imports) logOutcome(j *job, err error) {
@@ -88,7 +65,7 @@ func (m *Imports) logOutcome(j *job, err error) {
 	switch {
 	case err == nil:
 		m.log.Info("import ready", "import", manifest.ID, "project", manifest.Project, "dry_run", manifest.DryRun)
-	case isInternal(err) && !j.canceled.Load():
+	case isInternal(err) && !j.Canceled():
 		m.log.Error("import failed", "import", manifest.ID, "project", manifest.Project, "error", err)
 	}
 }
@@ -99,28 +76,17 @@ func isInternal(err error) bool {
 }
 
 // settle enters the outcome into the book and removes a file that is not kept.
-func (m *Imports) settle(j *job) {
-	for {
-		// The outcome must be entered also when the server is stopping.
-		entered, surplus, err := m.book.settle(context.Background(), j.record, m.config.KeepCount)
-		if err == nil {
-			m.config.Failpoint("settled")
-			m.removeFiles(surplus)
-			if !entered || j.record.expires.IsZero() {
-				err = m.folder.remove(j.record)
-			}
-			if err != nil {
-				// The next Open removes it: no entry needs it any more.
-				m.log.Error("remove an upload", "import", j.record.manifest.ID, "error", err)
-			}
-			return
-		}
-		if m.crew.Stopped.Err() != nil {
-			return
-		}
-		m.log.Error("settle an import", "import", j.record.manifest.ID, "error", err)
-		m.crew.Rest()
+func (m *Imports) settle(j *job) error {
+	entered, surplus, err := m.book.settle(context.Background(), j.record, m.config.KeepCount)
+	if err != nil {
+		return err
 	}
+	m.config.Failpoint("settled")
+	if !entered || j.record.expires.IsZero() {
+		surplus = append(surplus, j.record)
+	}
+	m.removeFiles(surplus)
+	return nil
 }
 
 // complete makes the record that of an import that is ready, failed or
@@ -192,8 +158,8 @@ func (m *Imports) recover(ctx context.Context) error {
 // been interrupted too often. What an attempt has left in its project is looked at
 // now, because that is not kept for as long as the job may have to wait.
 func (m *Imports) takeUp(ctx context.Context, r *record) error {
-	j := newJob(ctx, r)
-	defer j.cancel(nil)
+	j := newJob(m.runner.NewJob(ctx, r), r)
+	defer j.Interrupt(nil)
 	done, err := m.recallWork(j)
 	known := err == nil
 	if !done && known {

@@ -1,6 +1,3 @@
-// Package jobs is what all work has in common that outlives the request which
-// ordered it: the book in which it stands, workers, those who wait for them, and
-// whose turn it is. What the work is belongs to others.
 package jobs
 
 import (

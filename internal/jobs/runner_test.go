@@ -1,0 +1,223 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// work is a job of the tests.
+type work struct {
+	*Job
+	entry   *entry
+	outcome error
+}
+
+// shift is a runner of works that notes what it does.
+type shift struct {
+	*Runner[entry, work]
+	mu    sync.Mutex
+	steps []string
+}
+
+func (s *shift) note(step string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.steps = append(s.steps, step)
+}
+
+func (s *shift) noted() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.steps)
+}
+
+// newShift returns a runner for a book, whose jobs do what run does.
+func newShift(t *testing.T, b Book[entry], run func(*work) error) *shift {
+	s := &shift{}
+	s.Runner = &Runner[entry, work]{
+		Crew: NewCrew(), Book: b, Quarantine: NewQuarantine(), Limits: Limits{Workers: 2, PerProject: 1}, Log: slog.New(slog.DiscardHandler),
+		Name:     func(e *entry) (string, int64) { return e.id, 1 },
+		New:      func(j *Job, e *entry) *work { return &work{Job: j, entry: e} },
+		Run:      run,
+		Complete: func(w *work, err error) { w.outcome = err },
+		Settle: func(w *work) error {
+			status := "ready"
+			if w.outcome != nil {
+				status = "failed"
+			}
+			s.note(w.ID + " " + status)
+			return b.Write(context.Background(), "settle", func(c *sqlite.Conn) error {
+				return c.Exec("UPDATE works SET status = ? WHERE id = ? AND status = 'running'", status, w.ID)
+			})
+		},
+		PutBack: func(w *work) error {
+			s.note(w.ID + " back")
+			return b.PutBack(context.Background(), w.ID)
+		},
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// statusOf returns what the book has of a job.
+func statusOf(t *testing.T, b Book[entry], id string) (status string, attempt int64) {
+	t.Helper()
+	must(t, b, func(c *sqlite.Conn) error {
+		return c.Query("SELECT status, attempt FROM works WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
+			status, attempt = s.Text(0), s.Int(1)
+			return nil
+		})
+	})
+	return status, attempt
+}
+
+// eventually waits until what holds.
+func eventually(t *testing.T, what func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !what(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come to be in 20 seconds")
+		}
+	}
+}
+
+func TestRunnerRunsAllJobs(t *testing.T) {
+	b := openBook(t, 1, 1, 2)
+	s := newShift(t, b, func(w *work) error {
+		if w.ID == "2" {
+			return io.ErrUnexpectedEOF
+		}
+		return nil
+	})
+	s.Start()
+	eventually(t, func() bool { return len(s.noted()) == 3 && len(s.Running()) == 0 })
+	if got := s.noted(); !slices.Contains(got, "1 ready") || !slices.Contains(got, "2 failed") || !slices.Contains(got, "3 ready") {
+		t.Errorf("the jobs came to %q", got)
+	}
+}
+
+// TestRunnerStops puts back what runs when the server stops, and settles what has
+// been canceled or has come to an end by then.
+func TestRunnerStops(t *testing.T) {
+	b := openBook(t, 1, 2)
+	s := newShift(t, b, func(w *work) error {
+		<-w.Context.Done()
+		if w.ID == "2" {
+			return nil
+		}
+		return w.Context.Err()
+	})
+	s.Start()
+	eventually(t, func() bool { return len(s.Running()) == 2 })
+	s.Close()
+	if got := s.noted(); len(got) != 2 || !slices.Contains(got, "1 back") || !slices.Contains(got, "2 ready") {
+		t.Errorf("the jobs came to %q", got)
+	}
+	if status, attempt := statusOf(t, b, "1"); status != "pending" || attempt != 0 {
+		t.Errorf("the job that was put back is %s, attempt %d", status, attempt)
+	}
+}
+
+func TestRunnerCancels(t *testing.T) {
+	b := openBook(t, 1, 2, 3)
+	var causes sync.Map
+	full := errors.New("the disk is full")
+	s := newShift(t, b, func(w *work) error {
+		<-w.Context.Done()
+		causes.Store(w.ID, w.Canceled())
+		return w.Context.Err()
+	})
+	complete := s.Complete
+	s.Complete = func(w *work, err error) {
+		complete(w, err)
+		if w.ID == "2" && !errors.Is(err, full) {
+			t.Errorf("the job that was interrupted fails with %v", err)
+		}
+	}
+	s.Start()
+	eventually(t, func() bool { return s.Find("1") != nil && s.Find("2") != nil })
+	if err := s.Cancel(t.Context(), "1"); err != nil || s.Find("1") != nil {
+		t.Errorf("the job runs after it was canceled: %v", err)
+	}
+	s.Find("2").Interrupt(full)
+	eventually(t, func() bool { return len(s.noted()) == 2 })
+	for id, want := range map[string]bool{"1": true, "2": false} {
+		if canceled, _ := causes.Load(id); canceled != want {
+			t.Errorf("job %s was canceled: %v, want %t", id, canceled, want)
+		}
+	}
+	eventually(t, func() bool { return s.Find("3") != nil })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Cancel(ctx, "none"); err != nil {
+		t.Errorf("to cancel a job that does not run: %v", err)
+	}
+}
+
+// TestRunnerSettlesUntilItSucceeds has the book fail when a job has ended.
+func TestRunnerSettlesUntilItSucceeds(t *testing.T) {
+	b := openBook(t, 1)
+	s := newShift(t, b, func(*work) error { return nil })
+	settle, tries := s.Settle, 0
+	s.Settle = func(w *work) error {
+		if tries++; tries < 2 {
+			return io.ErrShortWrite
+		}
+		return settle(w)
+	}
+	s.Start()
+	eventually(t, func() bool { return len(s.noted()) == 1 })
+	if status, _ := statusOf(t, b, "1"); status != "ready" || tries != 2 {
+		t.Errorf("the job is %s after %d tries", status, tries)
+	}
+}
+
+// TestRunnerRunsSuspectsAlone starts with two jobs during which the server died,
+// and two others.
+func TestRunnerRunsSuspectsAlone(t *testing.T) {
+	b := openBook(t, 1, 2, 3, 4)
+	must(t, b, func(c *sqlite.Conn) error { return c.Exec("UPDATE works SET attempt = 1 WHERE seq <= 2") })
+	var s *shift
+	var beside sync.Map
+	s = newShift(t, b, func(w *work) error {
+		time.Sleep(20 * time.Millisecond)
+		beside.Store(w.ID, len(s.Running())-1)
+		return nil
+	})
+	s.Start()
+	eventually(t, func() bool { return len(s.noted()) == 4 })
+	if got := s.noted()[2:]; !slices.Equal(got, []string{"1 ready", "2 ready"}) {
+		t.Errorf("the last are %q, want the suspects", got)
+	}
+	for _, id := range []string{"1", "2"} {
+		if n, _ := beside.Load(id); n != 0 {
+			t.Errorf("beside the suspect %s run %v jobs", id, n)
+		}
+	}
+}
+
+func TestNotePlaces(t *testing.T) {
+	b := openBook(t, 1, 1, 1)
+	type manifest struct {
+		id    string
+		place int64
+	}
+	list := []manifest{{"3", 0}, {"settled", 7}, {"1", 0}}
+	err := NotePlaces(t.Context(), b, 1, list, func(m *manifest) (string, *int64) {
+		if m.id == "settled" {
+			return "", nil
+		}
+		return m.id, &m.place
+	})
+	if want := []manifest{{"3", 3}, {"settled", 7}, {"1", 1}}; err != nil || !slices.Equal(list, want) {
+		t.Errorf("got %v, %v, want %v", list, err, want)
+	}
+}
