@@ -82,13 +82,11 @@ type Counts struct{ Pending, Running int64 }
 // Counts counts the jobs of all projects.
 func (b Book[R]) Counts(ctx context.Context) (n Counts, err error) {
 	err = b.Read(ctx, "count "+b.Table, func(c *sqlite.Conn) error {
-		const query = " WHERE status IN ('pending', 'running') GROUP BY status"
-		return c.Query("SELECT status = 'running', count(*) FROM "+b.Table+query, nil, func(s *sqlite.Stmt) error {
-			if s.Int(0) == 1 {
-				n.Running = s.Int(1)
-			} else {
-				n.Pending = s.Int(1)
-			}
+		const query = `
+SELECT coalesce(sum(pending), 0) + (SELECT count(*) FROM %s WHERE status = 'pending' AND attempt > 0), coalesce(sum(running), 0)
+FROM turns`
+		return c.Query(fmt.Sprintf(query, b.Table), nil, func(s *sqlite.Stmt) error {
+			n = Counts{s.Int(0), s.Int(1)}
 			return nil
 		})
 	})

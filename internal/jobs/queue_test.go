@@ -110,6 +110,9 @@ func TestSuspectsComeLast(t *testing.T) {
 	must(t, b, func(c *sqlite.Conn) error {
 		return c.Exec("UPDATE works SET status = 'pending' WHERE status = 'running'")
 	})
+	if n, err := b.Counts(t.Context()); err != nil || n != (Counts{Pending: 3}) {
+		t.Errorf("the counts are %+v, %v", n, err)
+	}
 	places, err := b.Places(t.Context(), 2, "2")
 	if err != nil || places["2"] != 3 {
 		t.Errorf("the place is %v, %v, want 3", places, err)
