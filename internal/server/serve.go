@@ -65,8 +65,14 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	}
 	stopping.Store(true)
 	app.log.Info("stopping")
+	time.Sleep(lingerTime)
 	return drain(srv, cancel)
 }
+
+// lingerTime is how long the server still takes requests when it was told to
+// stop, and closes each connection with its answer. Shutdown closes connections
+// that seem idle to it, also those on which a request has just arrived.
+const lingerTime = 300 * time.Millisecond
 
 // drain lets running calls finish. Those that have had their time are canceled.
 func drain(srv *http.Server, cancelCalls func()) error {
@@ -100,6 +106,9 @@ func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics)
 		Version: version,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if stopping.Load() {
+			w.Header().Set("Connection", "close")
+		}
 		asks := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
 		case asks && r.URL.Path == "/":
