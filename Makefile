@@ -1,7 +1,7 @@
 # make check is what CI runs, without the race detector and the browser.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check lint test race crash torture torture-short torture-selftest fuzz run bench bench-export bench-import docs
+.PHONY: check lint test race crash generated torture torture-short torture-selftest fuzz run bench bench-export bench-import docs
 
 check: lint test
 
@@ -21,6 +21,12 @@ KILLS ?= 500
 crash:
 	ZANGTABLE_KILLS=$(KILLS) go test -count 1 -timeout 0 -v -run '^TestKilled' ./internal/export
 
+# Requests generated from the OpenAPI document, right and wrong ones, and then
+# bytes that are none. REQUESTS says how many, SEED repeats an earlier run.
+REQUESTS ?= 10000
+generated:
+	go test -count 1 -timeout 0 -v -run '^TestGeneratedRequests$$' ./internal/api -generate.requests=$(REQUESTS) -generate.seed=$(SEED)
+
 # Real servers under kills, power cuts, full and failing disks, damaged files,
 # few descriptors, hostile clients, statements and files (docs/reliability.md).
 # PARTS is a list of parts, SEED that of an earlier run; TORTUREFLAGS="-projects
@@ -29,6 +35,7 @@ PARTS ?= all
 SEED ?= 0
 torture:
 	go run ./torture -parts $(PARTS) -seed $(SEED) $(TORTUREFLAGS)
+	$(MAKE) generated
 
 torture-short:
 	go run ./torture -short -parts $(PARTS) -seed $(SEED) $(TORTUREFLAGS)

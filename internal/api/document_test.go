@@ -24,6 +24,7 @@ import (
 // validators that are not ours.
 type judge struct {
 	mux      *http.ServeMux
+	document any
 	schemas  *jsonschema.Compiler
 	compiled map[string]*jsonschema.Schema
 }
@@ -43,7 +44,7 @@ func newJudge(t testing.TB) *judge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &judge{http.NewServeMux(), jsonschema.NewCompiler(), map[string]*jsonschema.Schema{}}
+	j := &judge{http.NewServeMux(), document, jsonschema.NewCompiler(), map[string]*jsonschema.Schema{}}
 	j.schemas.DefaultDraft(jsonschema.Draft2020)
 	j.schemas.AssertFormat()
 	if err := j.schemas.AddResource("openapi.json", document); err != nil {
@@ -107,11 +108,18 @@ func pointer(steps ...string) string {
 
 func (j *judge) validate(t testing.TB, at string, text []byte) {
 	t.Helper()
+	if err := j.compare(at, text); err != nil {
+		t.Error(err)
+	}
+}
+
+// compare says where a JSON text is not of the schema at a place of the document.
+func (j *judge) compare(at string, text []byte) error {
 	schema := j.compiled[at]
 	if schema == nil {
 		var err error
 		if schema, err = j.schemas.Compile("openapi.json" + at); err != nil {
-			t.Fatalf("the document does not describe %s: %v", at, err)
+			return fmt.Errorf("the document does not describe %s: %w", at, err)
 		}
 		j.compiled[at] = schema
 	}
@@ -120,8 +128,24 @@ func (j *judge) validate(t testing.TB, at string, text []byte) {
 		err = schema.Validate(value)
 	}
 	if err != nil {
-		t.Errorf("not as described at %s: %v\n%s", at, err, text)
+		return fmt.Errorf("not as described at %s: %w\n%.2000s", at, err, text)
 	}
+	return nil
+}
+
+// media returns what the document says of the bodies of an answer, by their
+// types: nil when it has none.
+func (j *judge) media(at string) (content map[string]any, err error) {
+	here := j.document
+	unescape := strings.NewReplacer("~1", "/", "~0", "~", "%7B", "{", "%7D", "}")
+	for step := range strings.SplitSeq(strings.TrimPrefix(at, "#/"), "/") {
+		m, _ := here.(map[string]any)
+		if here = m[unescape.Replace(step)]; here == nil {
+			return nil, fmt.Errorf("the document has no %s", at)
+		}
+	}
+	content, _ = here.(map[string]any)["content"].(map[string]any)
+	return content, nil
 }
 
 func TestDocumentIsValid(t *testing.T) { newJudge(t) }

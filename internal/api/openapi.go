@@ -114,7 +114,29 @@ func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
 	for _, status := range append([]int{ep.status}, ep.others...) {
 		op.Responses[strconv.Itoa(status)] = ep.success(registry, status)
 	}
+	ep.addStandardResponses(op.Responses)
 	return op
+}
+
+// addStandardResponses adds the answers whose statuses are fixed by HTTP, for
+// files that are served in parts and under conditions, and by the protocol for
+// resumable uploads. The table of codes knows nothing of them.
+func (ep *endpoint) addStandardResponses(responses map[string]*huma.Response) {
+	refusal := func(description string) *huma.Response {
+		return &huma.Response{
+			Description: description,
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: schemaPath + "Failure"}}},
+		}
+	}
+	if ep.out == reflect.TypeFor[*Download]() {
+		responses["206"] = &huma.Response{Description: "The part of the file that Range asks for.", Content: map[string]*huma.MediaType{"*/*": {}}}
+		responses["304"] = &huma.Response{Description: "The file is still the one that If-None-Match or If-Modified-Since names."}
+		responses["412"] = refusal("`validation_failed`: the file is another one than If-Match or If-Unmodified-Since names.")
+		responses["416"] = refusal("`validation_failed`: the Range does not lie within the file.")
+	}
+	if ep.uploads {
+		responses["412"] = refusal("`validation_failed`: Tus-Resumable names a version that is not spoken here.")
+	}
 }
 
 // noun names the group of endpoints that this one belongs to.
@@ -222,6 +244,10 @@ func (ep *endpoint) success(registry huma.Registry, status int) *huma.Response {
 		return response
 	case *NoContent:
 		return response
+	default:
+		if status == http.StatusNoContent {
+			return response
+		}
 	case follows:
 		response.Content = out.content(registry)
 		return response
