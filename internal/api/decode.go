@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/url"
@@ -226,7 +227,12 @@ func isEmpty(d *decoder, b *body) bool {
 type decoder struct {
 	*jsontext.Decoder
 	faults *problem.Faults
+	built  int // elements of all arrays
 }
+
+// maxBuilt bounds the elements of all arrays of a body together, however they
+// are spread: tables of many columns and rows.
+const maxBuilt = 500_000
 
 var errTrailing = errors.New("something follows the value")
 
@@ -451,6 +457,9 @@ func (d *decoder) decodeArray(s *shape, v reflect.Value, at *place) error {
 				return err
 			}
 			continue
+		}
+		if d.built++; d.built > maxBuilt {
+			return d.refuse(fmt.Sprintf("Expected at most %d elements in all arrays together.", maxBuilt))
 		}
 		i := v.Len()
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))

@@ -59,7 +59,13 @@ func openShop(t *testing.T, h *house, config Config) *shop {
 
 func (s *shop) ask(t testing.TB, method, path, body string, headers ...string) reply {
 	t.Helper()
-	r, err := http.NewRequest(method, s.URL+"/projects/shop"+path, strings.NewReader(body))
+	return s.askAt(t, method, "/projects/shop"+path, body, headers...)
+}
+
+// askAt is ask for paths of other projects and of none.
+func (s *shop) askAt(t testing.TB, method, path, body string, headers ...string) reply {
+	t.Helper()
+	r, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

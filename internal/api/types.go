@@ -159,6 +159,9 @@ func (Value) Schema(huma.Registry) *huma.Schema {
 	}
 }
 
+// maxColumns is how many columns a table can have, and so members a row.
+const maxColumns = 2000
+
 // Values is an open object of column names and values, in the order sent.
 type Values []NamedValue
 
@@ -176,6 +179,10 @@ func (v *Values) UnmarshalJSON(raw []byte) error {
 	}
 	var faults problem.Faults
 	err := eachMember(raw, func(name string, value jsontext.Value) {
+		if len(*v) == maxColumns {
+			faults.Add("", "Expected at most %d members.", maxColumns)
+			return
+		}
 		member := NamedValue{Name: name}
 		if err := member.Value.UnmarshalJSON(value); err != nil {
 			faults.Add(name, "%s", err)

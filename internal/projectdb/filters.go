@@ -64,6 +64,8 @@ func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.
 	switch kind := raw.Kind(); {
 	case len(bytes.TrimSpace(raw)) == 0:
 		return where{}
+	case countSeparators(raw) > maxSeparators:
+		p.tooMany()
 	case !raw.IsValid():
 		faults.Add(field, "The filters are not valid JSON.")
 	case kind == 'n':
@@ -97,13 +99,41 @@ var errEnough = errors.New("enough of the filters is read")
 // there are too many of them, or of faults.
 func (p *filterParser) count() error {
 	if p.size++; p.size > maxFilterSize {
-		p.faults.Add(p.whole, "The filters have more than %d conditions and values.", maxFilterSize)
+		p.tooMany()
 		return errEnough
 	}
 	if p.faults.Full() {
 		return errEnough
 	}
 	return nil
+}
+
+func (p *filterParser) tooMany() {
+	p.faults.Add(p.whole, "The filters have more than %d conditions and values.", maxFilterSize)
+}
+
+// maxSeparators is how many commas filters of the greatest size have at most: two
+// within each condition and one before it.
+const maxSeparators = 3 * maxFilterSize
+
+// countSeparators counts the commas of a JSON text outside its strings. It is a
+// first look, many times as fast as any reading: tens of megabytes that can only
+// be too much are not read at all.
+func countSeparators(text []byte) (n int) {
+	inString := false
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			inString = !inString
+		case '\\':
+			i++ // only strings have it
+		case ',':
+			if !inString {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // object reads the short form. null means that the column is NULL.

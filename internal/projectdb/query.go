@@ -278,10 +278,16 @@ func (g *gate) explain(err error) error {
 	return explain(err)
 }
 
+// maxParameters is how many parameters SQLite takes. None of them is a list.
+const maxParameters = 32_766
+
 // checkWords tells SELECT, WITH and EXPLAIN QUERY PLAN from everything else,
 // for a clear message. Safety does not rest on it, but for EXPLAIN alone, which
 // the authorizer cannot tell apart.
 func (q Query) checkWords() error {
+	if countSeparators(q.Params) >= maxParameters {
+		return problem.Invalid("params", "Expected at most %d parameters.", maxParameters)
+	}
 	tokens := scanSQL(q.SQL)
 	switch {
 	case len(tokens) == 0:
