@@ -127,7 +127,7 @@ func (t *trial) patterns(s *server, c *client) {
 			slowest = max(slowest, took)
 		})
 	}
-	t.othersAreServedFrom(s, c, "ballast", "beside hostile patterns", 3*time.Second)
+	t.othersAreServed(s, c, "ballast", "beside hostile patterns", 3*time.Second)
 	crew.Wait()
 	t.figure("slowest hostile pattern over 27 MB", "%.2f s", slowest.Seconds())
 }
