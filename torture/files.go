@@ -72,7 +72,7 @@ func (t *trial) sendFile(s *server, f hostileFile, content []byte, c, other *cli
 	t.importBeside(f, other)
 	patience := maxFileTime
 	if t.short {
-		patience = 8 * time.Second
+		patience = 4 * time.Second
 	}
 	for m.ID != "" && !m.settled() && time.Since(began) < patience && s.alive() {
 		t.pause(100 * time.Millisecond)

@@ -83,7 +83,7 @@ func main() {
 	flag.IntVar(&c.kills, "kills", 0, "how often part kill kills a server (1000; short 30)")
 	flag.IntVar(&c.terms, "terms", 0, "how often part terminate ends a server (50; short 3)")
 	flag.IntVar(&c.cuts, "cuts", 0, "how often part power cuts the power (200; short 6)")
-	flag.IntVar(&c.projects, "projects", 0, "how many projects part restart makes (1000; short 150)")
+	flag.IntVar(&c.projects, "projects", 0, "how many projects part restart makes (1000; short 100)")
 	flag.IntVar(&c.histories, "histories", 0, "how many histories part linear records (100; short 3)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -147,7 +147,7 @@ func (c *config) setDefaults() {
 		count       *int
 		long, short int
 	}{
-		{&c.kills, 1000, 30}, {&c.terms, 50, 3}, {&c.cuts, 200, 6}, {&c.projects, 1000, 150}, {&c.histories, 100, 3},
+		{&c.kills, 1000, 30}, {&c.terms, 50, 3}, {&c.cuts, 200, 6}, {&c.projects, 1000, 100}, {&c.histories, 100, 3},
 	} {
 		switch {
 		case *d.count > 0:

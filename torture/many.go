@@ -123,8 +123,9 @@ func (t *trial) readAll(s *server, tokens map[string]string, max int) {
 
 // descriptorLimit and descriptorProjects are what part descriptors works with.
 const (
-	descriptorLimit    = 256
-	descriptorProjects = 500
+	descriptorLimit         = 256
+	descriptorProjects      = 500
+	descriptorProjectsShort = 150
 )
 
 // runDescriptors lets a server that may open 256 files work on 500 projects. It
@@ -135,7 +136,11 @@ func runDescriptors(t *trial) {
 	first := t.project(data, "p0")
 	few := func(o *startOptions) { o.descriptors = descriptorLimit }
 	s := t.start(data, few)
-	tokens := t.makeProjects(s, first, descriptorProjects)
+	projects := descriptorProjects
+	if t.short {
+		projects = descriptorProjectsShort
+	}
+	tokens := t.makeProjects(s, first, projects)
 	var answers [600]atomic.Int64
 	var work []func(*client) (reply, error)
 	work = append(work,
@@ -190,7 +195,7 @@ func runDescriptors(t *trial) {
 	}
 	for status := range answers {
 		if n := answers[status].Load(); n > 0 {
-			t.figure(fmt.Sprintf("answers of %d with %d descriptors and %d projects", status, descriptorLimit, descriptorProjects), "%d", n)
+			t.figure(fmt.Sprintf("answers of %d with %d descriptors and %d projects", status, descriptorLimit, projects), "%d", n)
 		}
 	}
 	t.figure("descriptors two seconds after the load", "%d", s.descriptors())

@@ -19,39 +19,14 @@ var mutants = []mutant{
 		name: "acknowledge before commit", part: "power", notice: `acknowledged: true, (is there 0|0 of)`,
 		edits: []edit{{
 			file: "internal/sqlite/group.go",
-			old: `		if m.err = db.commit(c, m.run); m.err != nil {
-			failure = m.err
-		}
-		close(m.done)`,
-			new: `		told := false
-		failure = db.commit(c, func(c *Conn) error {
-			if m.err = m.run(c); m.err == nil {
-				told = true
-				close(m.done)
-			}
-			return m.err
-		})
-		if !told {
-			m.err = failure
-			close(m.done)
-		}`,
-		}, {
-			file: "internal/sqlite/group.go",
 			old: `		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, m := range members {
-		close(m.done)
-	}
-	return nil`,
-			new: `		for _, m := range members {
-			close(m.done)
-		}
+	db.group.settle(members, err)`,
+			new: `		db.group.settle(members, nil)
+		members = nil
 		return nil
 	})
-	return err`,
+	db.group.settle(members, err)`,
 		}},
 	},
 	{

@@ -164,7 +164,7 @@ func (t *trial) holdTheWriter(s *server, c *client) {
 func (t *trial) manyTables(s *server, c *client) {
 	tables := 4000
 	if t.short {
-		tables = 1000
+		tables = 300
 	}
 	made := t.project(s.data, "tables")
 	c = s.open("tables", made)

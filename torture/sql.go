@@ -22,7 +22,7 @@ const (
 	maxTemporary    = 1 << 30
 	canary          = "CANARY-7f3a9c"
 	foreignCanary   = "STRANGER-CANARY-51b2"
-	statementsShort = 14 // of each list that a short run takes
+	statementsShort = 5 // of each list that a short run takes
 )
 
 // runSQL sends hostile statements: each ends within its limit, the server's own

@@ -60,14 +60,21 @@ func (t *trial) terminateBusy(s *server, c *client) {
 		go c.query("SELECT instr(printf('%.9000000c','a'), printf('%.4500000c','a')||'b')")
 	}
 	go c.post("/export/query", map[string]any{"sql": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT i FROM n", "format": "csv"})
-	go c.upload("endless.csv", "", io.MultiReader(strings.NewReader("a\n"), endlessFile{}))
+	if !t.short {
+		go c.upload("endless.csv", "", io.MultiReader(strings.NewReader("a\n"), endlessFile{}))
+	}
 	var m manifest
 	r, err := c.post("/export/database", map[string]any{"format": "sqlite"})
 	if err == nil {
 		m, err = r.manifest("export")
 	}
 	t.must(err, "export the database")
-	for range 4 {
+	// A client that reads nothing takes all of the time that running calls have.
+	deafClients := 4
+	if t.short {
+		deafClients = 0
+	}
+	for range deafClients {
 		deaf, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 		t.must(err, "connect")
 		defer deaf.Close()
