@@ -57,16 +57,15 @@ var mutants = []mutant{
 	earlySize, earlySum := a.bytes.Load(), hex.EncodeToString(a.hash.Sum(nil))
 	j.record.manifest.SizeBytes, j.record.manifest.SHA256 = &earlySize, &earlySum
 	j.record.complete(e.now(), nil)
-	e.settle(j)
+	if _, err := e.book.settle(context.Background(), j.record); err != nil {
+		return err
+	}
 	to, err := e.choose(j.ctx, j.record)
 `,
 		}, {
 			file: "internal/export/worker.go",
-			old: `		e.logOutcome(j, err)
-		e.settle(j)
-`,
-			new: `		e.logOutcome(j, err)
-`,
+			old:  `	if entered {`,
+			new:  `	if entered || j.record.manifest.Status == Ready {`,
 		}},
 	},
 }

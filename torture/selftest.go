@@ -64,6 +64,7 @@ func (c *config) selfTest(ctx context.Context) error {
 // tryMutant returns the fault by which a mutant is noticed, or none.
 func (c *config) tryMutant(ctx context.Context, m mutant) (fault string, err error) {
 	broken := *c
+	broken.cuts, broken.kills = 40, 100 // it ends with the first fault
 	broken.folder = filepath.Join(c.folder, strings.ReplaceAll(m.name, " ", "-"))
 	if err := os.MkdirAll(broken.folder, 0o700); err != nil {
 		return "", err
