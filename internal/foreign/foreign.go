@@ -23,6 +23,7 @@ type DB struct {
 	ready  chan struct{}      // closed when the file is open
 	done   chan struct{}      // closed when the call is over
 	last   int                // id of a statement
+	spare  []sqlite.Batch     // whose memory can be used again
 
 	given, patience time.Duration // that we wait in all, and what is left of it
 
@@ -205,6 +206,10 @@ func (d *DB) failed() error {
 // ask sends a request and returns what its answer will be in.
 func (d *DB) ask(r request) (*answer, error) {
 	a := &answer{ready: make(chan struct{}), maxBytes: r.Bytes}
+	if last := len(d.spare) - 1; last >= 0 && r.Op == opFetch {
+		a.batch, d.spare = d.spare[last], d.spare[:last]
+		a.batch.Reset(0)
+	}
 	d.mu.Lock()
 	d.pending = append(d.pending, a)
 	d.mu.Unlock()

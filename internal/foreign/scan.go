@@ -83,6 +83,9 @@ func (s *scan) Fill(b *sqlite.Batch, maxRows, maxBytes int) (more bool, err erro
 		s.db.stop(errProtocol)
 		return false, errProtocol
 	}
+	if len(s.db.spare) < batchesAhead {
+		s.db.spare = append(s.db.spare, *b)
+	}
 	*b = a.batch
 	s.ended, s.deep = !a.more, b.Size() <= largeBatch
 	return a.more, nil

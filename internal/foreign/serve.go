@@ -82,12 +82,8 @@ func (s *server) answer(r request) error {
 		return s.fail(err)
 	}
 	for i := 0; i < s.batch.Rows; {
-		n, size := i, 0
-		for n < s.batch.Rows && (n == i || size < maxPiece) {
-			size += s.batch.RowBytes(n)
-			n++
-		}
-		if size > maxRow && n == i+1 {
+		n, ok := s.pieceFrom(i)
+		if !ok {
 			return s.fail(&sqlite.Failure{Fault: sqlite.TooBig, Message: fmt.Sprintf("a row has more than %d bytes", maxRow)})
 		}
 		s.piece = s.batch.AppendRows(appendHead(s.piece[:0], isRows, s.batch.Columns), i, n)
@@ -101,6 +97,19 @@ func (s *server) answer(r request) error {
 		s.piece[len(s.piece)-1] = 1
 	}
 	return s.peer.Send(s.piece)
+}
+
+// pieceFrom returns the end of the rows from row i on that are sent together. It
+// reports false when row i is too long by itself.
+func (s *server) pieceFrom(i int) (end int, ok bool) {
+	if i == 0 && s.batch.Size() < 2*maxPiece && s.batch.Rows*s.batch.Columns < maxPiece/16 {
+		return s.batch.Rows, true // the usual case, without a look at each row
+	}
+	size := 0
+	for end = i; end < s.batch.Rows && (end == i || size < maxPiece); end++ {
+		size += s.batch.RowBytes(end)
+	}
+	return end, end > i+1 || size <= maxRow
 }
 
 // do fills the batch that answers a request.

@@ -117,3 +117,11 @@ func killGroup(p *os.Process) {
 	// It fails only when they are gone.
 	_ = syscall.Kill(-p.Pid, syscall.SIGKILL)
 }
+
+// enlargePipe lets a child send on while the parent works: in the usual 64 KiB
+// the two would take turns too often.
+func enlargePipe(f *os.File) {
+	const size = 1 << 20
+	// Where a user has too many large pipes it stays as it is.
+	_, _ = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, size)
+}

@@ -100,6 +100,7 @@ func (p *Pool) startIn(folder string, files []*os.File) (w *Worker, err error) {
 		return nil, errors.Join(err, in.Close())
 	}
 	defer theirOut.Close()
+	enlargePipe(theirOut)
 	w = &Worker{pool: p, folder: folder, since: time.Now(), in: in, frames: &frameWriter{w: in}, out: out, reader: bufio.NewReaderSize(out, 64<<10), dead: make(chan struct{})}
 	w.cmd = &exec.Cmd{
 		Path: path, Args: []string{childName, string(argument)},
