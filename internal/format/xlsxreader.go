@@ -23,6 +23,7 @@ import (
 // is in memory, the sheets are not.
 type Workbook struct {
 	parts    map[string]*zip.File
+	stopped  func() error // see OpenWorkbook
 	sheets   []sheetPart
 	textPart string // of the shared texts, or ""
 	texts    *sharedTexts
@@ -41,7 +42,8 @@ const (
 )
 
 // OpenWorkbook opens a workbook of the given size. Faults of the file are
-// *FileError, here and wherever it is read.
+// *FileError, here and wherever it is read. A few bytes of a file can unpack to
+// many: if r has a method Err, reading ends when that gives an error.
 func OpenWorkbook(r io.ReaderAt, size int64) (*Workbook, error) {
 	w := &Workbook{texts: &sharedTexts{max: maxShared}}
 	if err := w.readParts(r, size); err != nil {
@@ -64,6 +66,10 @@ func (w *Workbook) readParts(r io.ReaderAt, size int64) error {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
 		return &FileError{Reason: "The file is not an Excel workbook (.xlsx), or damaged: " + err.Error()}
+	}
+	w.stopped = func() error { return nil }
+	if s, ok := r.(interface{ Err() error }); ok {
+		w.stopped = s.Err
 	}
 	w.parts = map[string]*zip.File{}
 	for _, f := range z.File {
@@ -187,7 +193,21 @@ func (w *Workbook) part(name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, damagedPart(name, err)
 	}
-	return r, nil
+	return &partReader{r, w.stopped}, nil
+}
+
+// partReader reads a part until the reading of the workbook is stopped.
+type partReader struct {
+	io.ReadCloser
+	stopped func() error
+}
+
+// Read reads on.
+func (r *partReader) Read(p []byte) (int, error) {
+	if err := r.stopped(); err != nil {
+		return 0, err
+	}
+	return r.ReadCloser.Read(p)
 }
 
 func damagedPart(name string, err error) error {
@@ -304,8 +324,12 @@ type xmlTokens struct {
 	part    string
 }
 
+// maxXMLToken bounds a text, or an element with its attributes, in bytes. The
+// longest that Excel writes has less than one million.
+const maxXMLToken = 16 << 20
+
 func newXMLTokens(r io.Reader, part string) *xmlTokens {
-	counter := &lineCounter{r: r, longest: 64 << 20, line: 1}
+	counter := &lineCounter{r: r, longest: maxXMLToken, line: 1}
 	return &xmlTokens{xml.NewDecoder(counter), counter, part}
 }
 

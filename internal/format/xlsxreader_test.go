@@ -365,3 +365,36 @@ func TestXLSXReaderReadsSharedTextsOnce(t *testing.T) {
 		}
 	}
 }
+
+// stoppedFile is a file whose reading is stopped after it was opened.
+type stoppedFile struct {
+	*bytes.Reader
+	err error
+}
+
+func (f *stoppedFile) Err() error { return f.err }
+
+func TestXLSXReaderStops(t *testing.T) {
+	row := `<row><c t="inlineStr"><is><t>a</t></is></c></row>`
+	content := hostileBook(t, map[string]string{"xl/sheet1.xml": "<worksheet><sheetData>" + strings.Repeat(row, 50_000) + "</sheetData></worksheet>"})
+	file := &stoppedFile{Reader: bytes.NewReader(content)}
+	book, err := OpenWorkbook(file, int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sheet, err := book.Sheet("one", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sheet.Close()
+	file.err = errors.New("enough")
+	var b sqlite.Batch
+	rows := 0
+	for err == nil && rows < 50_000 {
+		_, err = sheet.Read(&b, 100)
+		rows += b.Rows
+	}
+	if err == nil || !strings.Contains(err.Error(), "enough") || rows > 1000 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}

@@ -265,6 +265,9 @@ func openCounted(ctx context.Context, path string) (*countedFile, error) {
 	return &countedFile{File: f, ctx: ctx}, nil
 }
 
+// Err returns the error of ctx.
+func (f *countedFile) Err() error { return f.ctx.Err() }
+
 // Read reads on.
 func (f *countedFile) Read(p []byte) (int, error) {
 	if err := f.ctx.Err(); err != nil {
