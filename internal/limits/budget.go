@@ -2,6 +2,7 @@ package limits
 
 import (
 	"context"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -19,7 +20,20 @@ type Budget struct {
 	used    int64
 	shares  map[int64]int64
 	waiting []*wish // first come, first served
+
+	large bool   // much was used since memory was given back to the system
+	tidy  func() // gives it back
+	rests *time.Timer
 }
+
+const (
+	// largeUse is how much must have been used before memory is given back to the
+	// system: Go keeps for minutes what it has had once.
+	largeUse = 64 << 20
+	// restTime is how long nothing must be used before that, so that it is not done
+	// between large calls that follow one another.
+	restTime = 10 * time.Second
+)
 
 // MinBudget is the least that a budget can be: room for the largest body and its
 // answer.
@@ -29,7 +43,7 @@ const MinBudget = 128 << 20
 // counted all the same.
 func NewBudget(size int64) *Budget {
 	share := max(size/4, min(size, MinBudget))
-	return &Budget{max: size, share: share, shares: map[int64]int64{}}
+	return &Budget{max: size, share: share, shares: map[int64]int64{}, tidy: debug.FreeOSMemory}
 }
 
 // wish is a call that waits for a part of the budget.
@@ -140,6 +154,23 @@ func (p *Part) Shrink(bytes int64) {
 	b.grant(p.project, bytes-p.bytes)
 	p.bytes = bytes
 	b.serve()
+	if b.used == 0 && b.large {
+		b.large = false
+		if b.rests != nil {
+			b.rests.Stop()
+		}
+		b.rests = time.AfterFunc(restTime, b.rest)
+	}
+}
+
+// rest gives memory back to the system, unless large calls have come again.
+func (b *Budget) rest() {
+	b.mu.Lock()
+	busy := b.used > 0 || b.large
+	b.mu.Unlock()
+	if !busy {
+		b.tidy()
+	}
 }
 
 // Held returns how many bytes the part has.
@@ -151,6 +182,7 @@ func (b *Budget) fits(project, bytes int64) bool {
 
 func (b *Budget) grant(project, bytes int64) {
 	b.used += bytes
+	b.large = b.large || b.used >= largeUse
 	if b.shares[project] += bytes; b.shares[project] == 0 {
 		delete(b.shares, project)
 	}

@@ -240,6 +240,41 @@ func TestBudgetIsWaitedFor(t *testing.T) {
 	})
 }
 
+// TestMemoryGoesBackToTheSystem lets large calls follow one another, and then
+// none.
+func TestMemoryGoesBackToTheSystem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(1 << 30)
+		var tidied atomic.Int64
+		b.tidy = func() { tidied.Add(1) }
+		use := func(bytes int64) {
+			p := b.Part(1)
+			if err := p.Take(bytes); err != nil {
+				t.Fatal(err)
+			}
+			p.Release()
+		}
+		for range 10 {
+			use(100 << 20)
+			time.Sleep(restTime / 2)
+			use(100 << 20)
+			time.Sleep(restTime / 2)
+		}
+		if tidied.Load() != 0 {
+			t.Error("memory is given back between large calls that follow one another")
+		}
+		time.Sleep(2 * restTime)
+		if tidied.Load() != 1 {
+			t.Error("memory is not given back when nothing large runs any more")
+		}
+		use(1 << 20)
+		time.Sleep(2 * restTime)
+		if tidied.Load() != 1 {
+			t.Error("memory is given back after a small call")
+		}
+	})
+}
+
 // BenchmarkLimits is what the limits add to a call: in, out, the rate of its
 // token and a part of the budget.
 func BenchmarkLimits(b *testing.B) {
