@@ -209,5 +209,5 @@ func (b *builder) index(prefix string, t *Table, n NewIndex) error {
 		return within(prefix, explain(err))
 	}
 	b.built.Indexes = append(b.built.Indexes, x)
-	return changed(b.c)
+	return b.db.changed(b.c, t.ID)
 }

@@ -1,9 +1,12 @@
 package projectdb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -16,28 +19,127 @@ type catalogue struct {
 	tables  []Table // by id
 }
 
+// catalogues remembers the newest catalogue that was read, and which tables each
+// change was about, so that a change costs the next call no more than reading
+// these tables again.
+type catalogues struct {
+	mu      sync.Mutex
+	newest  *catalogue
+	changes map[int64][]int64 // ids of tables, nil for all, by the version that the change led to
+}
+
+// maxChanges is how many changes are remembered.
+const maxChanges = 4096
+
+// note remembers what the change to a version is about. A transaction that is
+// rolled back leaves an entry that is replaced before the version is there: the
+// next transaction that leads to it writes its own.
+func (k *catalogues) note(version int64, tables []int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changes[version] = tables
+	delete(k.changes, version-maxChanges)
+}
+
+// near returns the newest catalogue, and the ids of the tables in which it may
+// differ from that of another version. Without it everything has to be read.
+func (k *catalogues) near(version int64) (cat *catalogue, differing []int64, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.newest == nil {
+		return nil, nil, false
+	}
+	// A reader may also have an older state than the newest known.
+	from, to := k.newest.version, version
+	if from > to {
+		from, to = to, from
+	}
+	for v := from + 1; v <= to; v++ {
+		tables := k.changes[v]
+		if tables == nil {
+			return nil, nil, false
+		}
+		differing = append(differing, tables...)
+	}
+	return k.newest, differing, true
+}
+
+func (k *catalogues) keep(cat *catalogue) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.newest == nil || k.newest.version < cat.version {
+		k.newest = cat
+	}
+}
+
 // catalogue returns the catalogue that belongs to the transaction open on c,
 // which must not have changed it yet.
 func (db *DB) catalogue(c *sqlite.Conn) (*catalogue, error) {
+	cat, err := db.catalogueInside(c)
+	if err == nil {
+		db.known.keep(cat)
+	}
+	return cat, err
+}
+
+// catalogueInside is catalogue for a transaction that may have changed it: what it
+// has read is for this transaction only.
+func (db *DB) catalogueInside(c *sqlite.Conn) (*catalogue, error) {
 	version, err := c.Int("SELECT catalogue FROM _project")
 	if err != nil {
 		return nil, err
 	}
-	if known := db.known.Load(); known != nil && known.version == version {
-		return known, nil
+	if known, differing, ok := db.known.near(version); ok {
+		return known.reread(c, version, differing)
 	}
-	cat, err := loadCatalogue(c, version)
-	if err != nil {
-		return nil, err
+	return loadCatalogue(c, version)
+}
+
+// reread returns the catalogue of another version that differs in some tables only.
+func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []int64) (*catalogue, error) {
+	if len(differing) == 0 && cat.version == version {
+		return cat, nil
 	}
-	db.known.Store(cat)
-	return cat, nil
+	slices.Sort(differing)
+	after := &catalogue{version, slices.Clone(cat.tables)}
+	for _, id := range slices.Compact(differing) {
+		t, err := reloadOne(c, id)
+		if err != nil {
+			return nil, fmt.Errorf("read the catalogue: %w", err)
+		}
+		i, found := slices.BinarySearchFunc(after.tables, id, func(t Table, id int64) int { return cmp.Compare(t.ID, id) })
+		switch {
+		case t == nil && found:
+			after.tables = slices.Delete(after.tables, i, i+1)
+		case t != nil && found:
+			after.tables[i] = *t
+		case t != nil:
+			after.tables = slices.Insert(after.tables, i, *t)
+		}
+	}
+	return after, nil
+}
+
+// around returns the ids of a table and of those that refer to it, which SQLite
+// changes with its names.
+func (cat *catalogue) around(t *Table) []int64 {
+	ids := []int64{t.ID}
+	for i := range cat.tables {
+		if other := &cat.tables[i]; other.ID != t.ID && other.refersTo(t.Name) {
+			ids = append(ids, other.ID)
+		}
+	}
+	return ids
 }
 
 func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
 	cat := &catalogue{version: version}
-	err := c.Query(tableEntries+" ORDER BY id", nil, func(s *sqlite.Stmt) error {
-		t, err := loadTable(c, s)
+	shapes, err := allShapes(c)
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	err = c.Query(tableEntries+" ORDER BY id", nil, func(s *sqlite.Stmt) error {
+		t, err := loadTable(c, shapes, s)
 		cat.tables = append(cat.tables, t)
 		return err
 	})
@@ -50,8 +152,8 @@ func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
 const tableEntries = "SELECT id, table_name, display_name, created_at, updated_at FROM _tables"
 
 // loadTable reads the table whose entry s has.
-func loadTable(c *sqlite.Conn, s *sqlite.Stmt) (Table, error) {
-	t, err := ReadTable(c, s.Text(1))
+func loadTable(c *sqlite.Conn, shapes *shapes, s *sqlite.Stmt) (Table, error) {
+	t, err := shapes.table(s.Text(1))
 	if err != nil {
 		return t, err
 	}
@@ -83,9 +185,15 @@ func (t *Table) useAPITypes() {
 	}
 }
 
-// changed marks the catalogue as changed in the open transaction.
-func changed(c *sqlite.Conn) error {
-	return c.Exec("UPDATE _project SET catalogue = catalogue + 1")
+// changed marks the catalogue as changed in the open transaction: the given tables,
+// or all when none is given. Tables that SQLite changes along, because they refer
+// to one that gets another name, must be among them.
+func (db *DB) changed(c *sqlite.Conn, tables ...int64) error {
+	version, err := c.Int("UPDATE _project SET catalogue = catalogue + 1 RETURNING catalogue")
+	if err == nil {
+		db.known.note(version, tables)
+	}
+	return err
 }
 
 // table returns the table with the given id or name.
@@ -130,7 +238,7 @@ func (db *DB) Tables(ctx context.Context) ([]Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cat.tables, nil
+	return slices.Clone(cat.tables), nil // the caller may sort them
 }
 
 // Table returns the table with the given id or name, or not_found.

@@ -29,11 +29,11 @@ type NamedPatch struct {
 // AddColumn adds a column at the end of a table. It returns the table as it is
 // then, and the column in it.
 func (db *DB) AddColumn(ctx context.Context, faults *problem.Faults, ref string, n NewColumn) (after Table, added *Column, err error) {
-	err = db.restructure(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
-		if err := db.addColumn(c, faults, t, n); err != nil {
+	err = db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+		if err := db.addColumn(c, faults, cat, t, n); err != nil {
 			return err
 		}
-		_, now, err := reload(c, t.ID)
+		now, err := reloadOne(c, t.ID)
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (db *DB) AddColumn(ctx context.Context, faults *problem.Faults, ref string,
 	return after, added, err
 }
 
-func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, t *Table, n NewColumn) error {
+func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, cat *catalogue, t *Table, n NewColumn) error {
 	after := t.clone()
 	if n.Primary {
 		faults.Add("is_primary", "The primary key of a table is chosen when it is created.")
@@ -75,7 +75,7 @@ func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, t *Table, n NewC
 	if err := insertColumnEntry(c, t.ID, column.Name, now); err != nil {
 		return err
 	}
-	return touch(c, t, now)
+	return db.touch(c, cat, t, now)
 }
 
 // refuseRowidName notes names that SQLite gives to the numbers of rows. A new
@@ -119,7 +119,7 @@ func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, col
 		if err := db.patchColumn(c, cat, t, found, shape, patch); err != nil {
 			return err
 		}
-		_, now, err := reload(c, t.ID)
+		now, err := reloadOne(c, t.ID)
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref str
 				}
 				continue
 			}
-			if cat, t, err = reload(c, t.ID); err != nil {
+			if cat, t, err = db.reload(c, t.ID); err != nil {
 				return err
 			}
 		}
@@ -209,7 +209,7 @@ func (db *DB) patchColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Colu
 			return err
 		}
 	}
-	return db.renameColumn(c, t, column, patch.NewName)
+	return db.renameColumn(c, cat, t, column, patch.NewName)
 }
 
 // check returns the table after the change, but for the new name, and notes every
@@ -329,7 +329,7 @@ func refuseNulls(c *sqlite.Conn, t *Table, before, after *Column) error {
 
 // renameColumn gives a column its new name, if any, everywhere it is used, and
 // notes the time of the change.
-func (db *DB) renameColumn(c *sqlite.Conn, t *Table, column *Column, name *string) error {
+func (db *DB) renameColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Column, name *string) error {
 	now := timestamp(db.now())
 	final := column.Name
 	if name != nil && *name != column.Name {
@@ -341,15 +341,16 @@ func (db *DB) renameColumn(c *sqlite.Conn, t *Table, column *Column, name *strin
 	if err := c.Exec("UPDATE _columns SET column_name = ?, updated_at = ? WHERE id = ?", final, now, column.ID); err != nil {
 		return err
 	}
-	return touch(c, t, now)
+	return db.touch(c, cat, t, now)
 }
 
-// touch notes that a table has changed.
-func touch(c *sqlite.Conn, t *Table, now string) error {
+// touch notes that a table has changed, and perhaps its names. t and cat are as
+// before the change.
+func (db *DB) touch(c *sqlite.Conn, cat *catalogue, t *Table, now string) error {
 	if err := c.Exec("UPDATE _tables SET updated_at = ? WHERE id = ?", now, t.ID); err != nil {
 		return err
 	}
-	return changed(c)
+	return db.changed(c, cat.around(t)...)
 }
 
 // DeleteColumn takes a column with its values out of a table, and with it the
@@ -375,7 +376,7 @@ func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, nam
 		if err := c.Exec("DELETE FROM _columns WHERE id = ?", column.ID); err != nil {
 			return err
 		}
-		return touch(c, t, timestamp(db.now()))
+		return db.touch(c, cat, t, timestamp(db.now()))
 	})
 	return deleted, err
 }

@@ -59,14 +59,14 @@ type DB struct {
 	sql       *sqlite.DB
 	now       func() time.Time
 	bounds    Bounds
-	id        int64                      // of the project
-	room      *storage.Room              // nil: no disk is watched
-	quotas    *storage.Quotas            // nil: there are none
-	trimmed   *atomic.Int64              // when the log was emptied on a full disk, in Unix seconds
-	maxTables int                        // 0 means no limit
-	known     *atomic.Pointer[catalogue] // the newest catalogue read
-	workers   *worker.Pool               // for the SQL of clients
-	rights    Rights                     // of whoever holds it; nil for every right
+	id        int64           // of the project
+	room      *storage.Room   // nil: no disk is watched
+	quotas    *storage.Quotas // nil: there are none
+	trimmed   *atomic.Int64   // when the log was emptied on a full disk, in Unix seconds
+	maxTables int             // 0 means no limit
+	known     *catalogues
+	workers   *worker.Pool // for the SQL of clients
+	rights    Rights       // of whoever holds it; nil for every right
 }
 
 func openDB(path string, id int64, options DirOptions) (*DB, error) {
@@ -87,7 +87,7 @@ func openDB(path string, id int64, options DirOptions) (*DB, error) {
 	}
 	return &DB{
 		sql: sql, now: options.Now, bounds: options.Bounds, id: id, room: options.Room, quotas: options.Quotas, trimmed: new(atomic.Int64),
-		maxTables: options.MaxTables, workers: options.Workers, known: new(atomic.Pointer[catalogue]),
+		maxTables: options.MaxTables, workers: options.Workers, known: &catalogues{changes: map[int64][]int64{}},
 	}, nil
 }
 
@@ -104,9 +104,9 @@ func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z
 // read runs fn in a read transaction with the catalogue that belongs to it.
 func (db *DB) read(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
 	if c := db.opened(ctx); c != nil {
-		return explain(db.withCatalogue(fn)(c))
+		return explain(db.withCatalogue(ctx, fn)(c))
 	}
-	return db.readBounded(ctx, db.withCatalogue(fn))
+	return db.readBounded(ctx, db.withCatalogue(ctx, fn))
 }
 
 func (db *DB) readBounded(ctx context.Context, fn func(*sqlite.Conn) error) error {
@@ -125,12 +125,16 @@ func (db *DB) exclusive(ctx context.Context, fn func(*sqlite.Conn, *catalogue) e
 }
 
 func (db *DB) change(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn, *catalogue) error) error {
-	return explain(db.transact(ctx, kind, db.withCatalogue(fn)))
+	return explain(db.transact(ctx, kind, db.withCatalogue(ctx, fn)))
 }
 
-func (db *DB) withCatalogue(fn func(*sqlite.Conn, *catalogue) error) func(*sqlite.Conn) error {
+func (db *DB) withCatalogue(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) func(*sqlite.Conn) error {
+	catalogueOf := db.catalogue
+	if db.opened(ctx) != nil {
+		catalogueOf = db.catalogueInside
+	}
 	return func(c *sqlite.Conn) error {
-		cat, err := db.catalogue(c)
+		cat, err := catalogueOf(c)
 		if err != nil {
 			return err
 		}

@@ -393,7 +393,7 @@ func TestCatalogueOfRolledBackChanges(t *testing.T) {
 		if _, err := db.createTable(c, shape); err != nil {
 			return err
 		}
-		if _, _, err := reload(c, cat.tables[0].ID); err != nil {
+		if _, _, err := db.reload(c, cat.tables[0].ID); err != nil {
 			return err
 		}
 		return errors.New("no")

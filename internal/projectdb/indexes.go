@@ -30,7 +30,7 @@ func (db *DB) CreateIndex(ctx context.Context, faults *problem.Faults, ref strin
 			return err
 		}
 		created = x
-		return changed(c)
+		return db.changed(c, t.ID)
 	})
 	return created, err
 }
@@ -91,7 +91,7 @@ func createIndex(c *sqlite.Conn, t *Table, x Index) error {
 
 // refuseTakenName is a conflict when a table or index has the name.
 func refuseTakenName(c *sqlite.Conn, name, field string) error {
-	n, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE lower(name) = lower(?)", name)
+	n, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE name = ? COLLATE NOCASE", name)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -137,7 +137,7 @@ func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name s
 		if err := c.Exec("DROP INDEX " + quote(dropped)); err != nil {
 			return err
 		}
-		return changed(c)
+		return db.changed(c, t.ID)
 	})
 	return dropped, err
 }

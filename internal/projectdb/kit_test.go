@@ -34,7 +34,7 @@ func define(t testing.TB, db *DB, name, create string, more ...string) {
 				return fmt.Errorf("%s: %w", statement, err)
 			}
 		}
-		return changed(c)
+		return db.changed(c)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func run(t testing.TB, db *DB, statements ...string) {
 				return fmt.Errorf("%s: %w", statement, err)
 			}
 		}
-		return changed(c)
+		return db.changed(c)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,8 @@ package projectdb
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -12,14 +14,17 @@ import (
 // are checked once, at its end. When fill or the check fails, or ctx ends,
 // nothing is changed. Inside Once the transaction is that of Once.
 func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
-	err := db.transact(ctx, LoadTransaction, db.withCatalogue(func(c *sqlite.Conn, before *catalogue) error {
-		l := &Loader{db: db, c: c, before: before}
+	err := db.transact(ctx, LoadTransaction, db.withCatalogue(ctx, func(c *sqlite.Conn, before *catalogue) error {
+		l := &Loader{db: db, c: c, before: before, made: map[string]int64{}}
 		if err := fill(l); err != nil || !l.changed {
 			return err
 		}
 		// Once, at the end: SQLite reads its log again from a page on that is written
 		// twice in a transaction that does not fit into memory.
-		return changed(c)
+		if l.anew {
+			return db.changed(c)
+		}
+		return db.changed(c, slices.Collect(maps.Values(l.made))...)
 	}))
 	if sqlite.FaultOf(err) == sqlite.Interrupted && ctx.Err() != nil {
 		return ctx.Err()
@@ -32,7 +37,9 @@ type Loader struct {
 	db      *DB
 	c       *sqlite.Conn
 	before  *catalogue
-	changed bool // the catalogue
+	changed bool             // the catalogue
+	made    map[string]int64 // the ids of the tables that are new in it, by folded name
+	anew    bool             // others have changed as well
 }
 
 // CreateTable creates a table of the given shape, without its indexes, and
@@ -50,7 +57,11 @@ func (l *Loader) CreateTable(shape Table) (Table, error) {
 		return shape, problem.Invalid("file", "In the table %s, %s.", shape.Name, err)
 	}
 	l.changed = true
-	return l.db.makeTable(l.c, shape)
+	t, err := l.db.makeTable(l.c, shape)
+	if err == nil {
+		l.made[sqlite.Fold(t.Name)] = t.ID
+	}
+	return t, err
 }
 
 // Try runs fn and takes back what it did when it fails.
@@ -61,6 +72,9 @@ func (l *Loader) Try(fn func() error) error {
 // CreateIndex creates an index.
 func (l *Loader) CreateIndex(x Index) error {
 	l.changed = true
+	if _, isNew := l.made[sqlite.Fold(x.Table)]; !isNew {
+		l.anew = true
+	}
 	return l.c.Exec(x.CreateSQL())
 }
 

@@ -501,7 +501,7 @@ func refer(t *rapid.T, db *DB, m *model) {
 				return err
 			}
 		}
-		return changed(c)
+		return db.changed(c)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func (l *Loader) RestoreIdentities(described []TableDescription) (bool, error) {
 			return false, err
 		}
 	}
-	l.changed = true
+	l.changed, l.anew = true, true
 	return true, nil
 }
 

@@ -171,8 +171,45 @@ func (t *Table) IsUnique(column string) bool {
 // Types are as declared there, ids and times are empty. SQLite's pragmas tell
 // nearly everything; what they leave out is read from the CREATE statement.
 func ReadTable(c sqlite.Source, name string) (Table, error) {
+	return (&shapes{c: c}).table(name)
+}
+
+// shapes reads the shapes of tables. SQLite has no index on its schema: to look up
+// the statements of every table one by one takes time by the square of their number.
+type shapes struct {
+	c            sqlite.Source
+	statements   map[string]string // of tables and indexes, by kind and name; nil looks each up
+	withoutRowid map[string]bool   // by the name of the table
+}
+
+// allShapes prepares the reading of many tables.
+func allShapes(c sqlite.Source) (*shapes, error) {
+	all := &shapes{c: c, statements: map[string]string{}, withoutRowid: map[string]bool{}}
+	err := c.Rows("SELECT type, name, sql FROM sqlite_schema", nil, func(s sqlite.Row) error {
+		all.statements[s.Text(0)+" "+s.Text(1)] = s.Text(2)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = c.Rows("SELECT name FROM pragma_table_list WHERE schema = 'main' AND wr <> 0", nil, func(s sqlite.Row) error {
+		all.withoutRowid[s.Text(0)] = true
+		return nil
+	})
+	return all, err
+}
+
+// statement returns the CREATE statement of a table or an index.
+func (r *shapes) statement(kind, name string) (string, error) {
+	if r.statements != nil {
+		return r.statements[kind+" "+name], nil
+	}
+	return r.c.Text("SELECT sql FROM sqlite_schema WHERE type = ? AND name = ?", kind, name)
+}
+
+func (r *shapes) table(name string) (Table, error) {
 	t := Table{Name: name}
-	statement, err := c.Text("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", name)
+	statement, err := r.statement("table", name)
 	if err != nil {
 		return t, err
 	}
@@ -180,8 +217,8 @@ func ReadTable(c sqlite.Source, name string) (Table, error) {
 	t.Autoincrement = written.autoincrement
 	t.Checks = written.checks
 	t.ConflictClauses = written.conflicts
-	for _, read := range []func(sqlite.Source, *Table) error{readColumns, readRowid, readIndexes, readForeignKeys} {
-		if err := read(c, &t); err != nil {
+	for _, read := range []func(*Table) error{r.readColumns, r.readRowid, r.readIndexes, r.readForeignKeys} {
+		if err := read(&t); err != nil {
 			return t, fmt.Errorf("read the shape of table %s: %w", name, err)
 		}
 	}
@@ -208,10 +245,10 @@ func DisplayNames(c sqlite.Source) (names map[string]string, ours bool, err erro
 	return names, true, err
 }
 
-func readColumns(c sqlite.Source, t *Table) error {
+func (r *shapes) readColumns(t *Table) error {
 	key := map[int64]KeyPart{}
 	const query = `SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid`
-	err := c.Rows(query, []any{t.Name}, func(s sqlite.Row) error {
+	err := r.c.Rows(query, []any{t.Name}, func(s sqlite.Row) error {
 		column := Column{Name: s.Text(0), Type: s.Text(1), NotNull: s.Int(2) != 0, Default: withoutComments(s.Text(3))}
 		if pk := s.Int(4); pk > 0 {
 			key[pk] = KeyPart{Column: column.Name}
@@ -241,18 +278,22 @@ func withoutGenerated(declared string) string {
 	return declared
 }
 
-func readRowid(c sqlite.Source, t *Table) error {
-	without, err := c.Int("SELECT wr FROM pragma_table_list(?) WHERE schema = 'main'", t.Name)
+func (r *shapes) readRowid(t *Table) error {
+	if r.withoutRowid != nil {
+		t.WithoutRowid = r.withoutRowid[t.Name]
+		return nil
+	}
+	without, err := r.c.Int("SELECT wr FROM pragma_table_list(?) WHERE schema = 'main'", t.Name)
 	t.WithoutRowid = without != 0
 	return err
 }
 
-func readIndexes(c sqlite.Source, t *Table) error {
+func (r *shapes) readIndexes(t *Table) error {
 	keyHasIndex := false
 	const query = `SELECT name, "unique", origin FROM pragma_index_list(?) ORDER BY seq DESC`
-	err := c.Rows(query, []any{t.Name}, func(s sqlite.Row) error {
+	err := r.c.Rows(query, []any{t.Name}, func(s sqlite.Row) error {
 		x := Index{Name: s.Text(0), Table: t.Name, Unique: s.Int(1) != 0, Origin: s.Text(2)}
-		if err := readIndexParts(c, &x); err != nil {
+		if err := r.readIndexParts(&x); err != nil {
 			return err
 		}
 		switch x.Origin {
@@ -272,9 +313,9 @@ func readIndexes(c sqlite.Source, t *Table) error {
 	return err
 }
 
-func readIndexParts(c sqlite.Source, x *Index) error {
+func (r *shapes) readIndexParts(x *Index) error {
 	const query = `SELECT name, "desc", coll FROM pragma_index_xinfo(?) WHERE "key" = 1 ORDER BY seqno`
-	err := c.Rows(query, []any{x.Name}, func(s sqlite.Row) error {
+	err := r.c.Rows(query, []any{x.Name}, func(s sqlite.Row) error {
 		part := KeyPart{Column: s.Text(0), Descending: s.Int(1) != 0, Collation: s.Text(2)}
 		x.Parts = append(x.Parts, part)
 		return nil
@@ -282,7 +323,7 @@ func readIndexParts(c sqlite.Source, x *Index) error {
 	if err != nil || x.Origin != "c" {
 		return err
 	}
-	statement, err := c.Text("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", x.Name)
+	statement, err := r.statement("index", x.Name)
 	if err != nil {
 		return err
 	}
@@ -296,9 +337,9 @@ func readIndexParts(c sqlite.Source, x *Index) error {
 	return nil
 }
 
-func readForeignKeys(c sqlite.Source, t *Table) error {
+func (r *shapes) readForeignKeys(t *Table) error {
 	const query = `SELECT seq, "table", "from", "to", on_update, on_delete FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq`
-	return c.Rows(query, []any{t.Name}, func(s sqlite.Row) error {
+	return r.c.Rows(query, []any{t.Name}, func(s sqlite.Row) error {
 		if s.Int(0) == 0 {
 			t.ForeignKeys = append(t.ForeignKeys, ForeignKey{Parent: s.Text(1), OnUpdate: s.Text(4), OnDelete: s.Text(5)})
 		}

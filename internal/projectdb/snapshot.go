@@ -2,6 +2,7 @@ package projectdb
 
 import (
 	"context"
+	"slices"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -53,7 +54,7 @@ func (s *Snapshot) readCatalogue(db *DB) (err error) {
 	if err != nil {
 		return err
 	}
-	s.Tables = cat.tables
+	s.Tables = slices.Clone(cat.tables) // the caller may sort them
 	return nil
 }
 

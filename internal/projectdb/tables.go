@@ -125,7 +125,7 @@ func literal(v sqlite.Value) string {
 func (db *DB) createTable(c *sqlite.Conn, t Table) (Table, error) {
 	created, err := db.makeTable(c, t)
 	if err == nil {
-		err = changed(c)
+		err = db.changed(c, created.ID)
 	}
 	return created, err
 }
@@ -179,8 +179,8 @@ func insertColumnEntry(c *sqlite.Conn, tableID int64, name, now string) error {
 
 // reload reads the catalogue, and a table in it, as the open transaction has
 // left them.
-func reload(c *sqlite.Conn, id int64) (*catalogue, *Table, error) {
-	cat, err := loadCatalogue(c, 0)
+func (db *DB) reload(c *sqlite.Conn, id int64) (*catalogue, *Table, error) {
+	cat, err := db.catalogueInside(c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,10 +188,10 @@ func reload(c *sqlite.Conn, id int64) (*catalogue, *Table, error) {
 	return cat, t, err
 }
 
-// reloadOne is reload for who does not need the other tables.
+// reloadOne reads a table as the open transaction has left it, nil when it is gone.
 func reloadOne(c *sqlite.Conn, id int64) (t *Table, err error) {
 	err = c.Query(tableEntries+" WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
-		read, err := loadTable(c, s)
+		read, err := loadTable(c, &shapes{c: c}, s)
 		t = &read
 		return err
 	})
@@ -220,7 +220,7 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 	if err := faults.Err(); err != nil {
 		return updated, err
 	}
-	err = db.alter(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
+	err = db.alter(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		if patch.NewName != nil && *patch.NewName != t.Name {
 			if err := renameTable(c, t, *patch.NewName); err != nil {
 				return err
@@ -231,10 +231,10 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 				return err
 			}
 		}
-		if err := touch(c, t, timestamp(db.now())); err != nil {
+		if err := db.touch(c, cat, t, timestamp(db.now())); err != nil {
 			return err
 		}
-		_, after, err := reload(c, t.ID)
+		after, err := reloadOne(c, t.ID)
 		if err == nil {
 			updated = *after
 		}
@@ -280,7 +280,7 @@ func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err 
 				return err
 			}
 		}
-		return changed(c)
+		return db.changed(c, t.ID)
 	})
 	return deleted, err
 }
