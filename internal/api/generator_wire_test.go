@@ -201,7 +201,7 @@ func (g *generator) headerValue(name string) string {
 	case "Idempotency-Key":
 		return g.one("k1", "k2", fmt.Sprint("k", g.IntN(1000)), "", strings.Repeat("k", 300), "é")
 	case "Prefer":
-		return g.one("respond-async", "wait=1", "wait=0", "wait=x", "wait=99999999999999999999", "return=minimal", "respond-async, wait=1")
+		return g.one("respond-async", "wait=1", "wait=2", "wait=0", "wait=x", "wait=99999999999999999999", "return=minimal", "respond-async, wait=1")
 	case "Tus-Resumable":
 		return g.one("1.0.0", "1.0.0", "0.2.2", "")
 	case "Upload-Offset", "Upload-Length":
