@@ -220,7 +220,11 @@ func (t *Table) usable() error {
 	if t.Refused == "" {
 		return nil
 	}
-	return problem.New(problem.CodeConflict, "The rows of the table %s cannot be used: %s. Delete that column, or the table.", t.Name, t.Refused)
+	return refused(t, t.Refused)
+}
+
+func refused(t *Table, reason string) error {
+	return problem.New(problem.CodeConflict, "The rows of the table %s cannot be used: %s. Delete that column, or the table.", t.Name, reason)
 }
 
 // current returns the catalogue as it is now.

@@ -133,7 +133,22 @@ func TestOldSchemasAreNotEvaluated(t *testing.T) {
 	_, one := db.GetRecord(ctx, &problem.Faults{}, "old", "1", nil)
 	_, insert := db.InsertRecord(ctx, &problem.Faults{}, "old", []byte(`{"a":"y"}`), InsertOptions{})
 	_, _, update := db.UpdateRecords(ctx, &problem.Faults{}, "old", []byte(`{"a":"y"}`), Which{All: true})
-	for what, err := range map[string]error{"list": list, "get": one, "insert": insert, "update": update} {
+	_, _, add := db.AddColumn(ctx, &problem.Faults{}, "old", NewColumn{Name: "u", Unique: true})
+	_, index := db.CreateIndex(ctx, &problem.Faults{}, "old", NewIndex{Columns: []string{"a"}})
+	snapshot, err := db.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := snapshot.Table("old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, scan := snapshot.Scan(old, Selection{})
+	_, ranges := snapshot.Ranges(old, Selection{})
+	if err := snapshot.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{"list": list, "get": one, "insert": insert, "update": update, "add a column": add, "index": index, "scan": scan, "ranges": ranges} {
 		if e := problem.From(err); e.Code != problem.CodeConflict || !strings.Contains(e.Message, "printf") {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -78,6 +78,9 @@ func defaultIndexName(x Index) string {
 }
 
 func createIndex(c *sqlite.Conn, t *Table, x Index) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
 	if err := refuseTakenName(c, x.Name, "index_name"); err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ type Ranges struct {
 // than the rowid or without rows, and a selection of some rows or in another
 // order. No scan can be open meanwhile, and no other reading done until Close.
 func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
 	var faults problem.Faults
 	q := selection.plan(t, &faults, "")
 	if err := faults.Err(); err != nil {

@@ -17,6 +17,9 @@ import (
 //
 // Columns of after that before lacks get their default.
 func rebuild(c *sqlite.Conn, before *Table, after Table) error {
+	if err := after.CheckExpressions(); err != nil {
+		return refused(&after, err.Error())
+	}
 	counter, err := readCounter(c, before)
 	if err != nil {
 		return err

@@ -78,6 +78,9 @@ func (s Selection) Check(faults *problem.Faults, t *Table, prefix string) {
 
 // Count returns how many rows a scan of the selection gives.
 func (s *Snapshot) Count(t *Table, selection Selection) (int64, error) {
+	if err := t.usable(); err != nil {
+		return 0, err
+	}
 	var faults problem.Faults
 	q := selection.plan(t, &faults, "")
 	if err := faults.Err(); err != nil {
@@ -96,6 +99,9 @@ type Scan struct {
 
 // Scan begins to read a table. Only one scan of a snapshot can be open.
 func (s *Snapshot) Scan(t *Table, selection Selection) (*Scan, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
 	var faults problem.Faults
 	q := selection.plan(t, &faults, "")
 	if err := faults.Err(); err != nil {
@@ -157,6 +163,9 @@ func (s *Scan) Close() {
 // Content sums up the rows of a table by the values of some of its columns. No
 // scan can be open meanwhile.
 func (s *Snapshot) Content(t *Table, columns []string) (sqlite.Content, error) {
+	if err := t.usable(); err != nil {
+		return sqlite.Content{}, err
+	}
 	var content sqlite.Content
 	scan, err := s.Scan(t, Selection{Columns: columns})
 	if err != nil {
