@@ -138,9 +138,9 @@ func (b *patchBody) UnmarshalJSON(raw []byte) error {
 func (b *patchBody) set(name string, value jsontext.Value, faults *problem.Faults) {
 	switch {
 	case name != "data":
-		faults.Add(name, "unknown field beside data")
+		faults.Unknown(name, "field", name, "beside data", []string{"data"})
 	case !isObject(value):
-		faults.Add(name, "expected an object")
+		faults.WrongType(name, "an object")
 	default:
 		b.patch = value
 	}

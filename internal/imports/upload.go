@@ -204,7 +204,7 @@ func (m *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
 		return fmt.Errorf("find the end of the upload %s: %w", r.manifest.ID, err)
 	}
 	if have != p.Offset {
-		return problem.New(problem.CodeConflict, "The upload has %d bytes, not %d.", have, p.Offset).With("Upload-Offset", "must be %d", have)
+		return problem.New(problem.CodeConflict, "The upload has %d bytes, not %d.", have, p.Offset).With("Upload-Offset", "Must be %d.", have)
 	}
 	if p.Size != nil {
 		if r, err = m.announce(ctx, r, have, *p.Size); err != nil {
@@ -230,11 +230,11 @@ func (m *Imports) announce(ctx context.Context, r *record, have, size int64) (*r
 	case known != nil && *known == size:
 		return r, nil
 	case known != nil:
-		return nil, problem.New(problem.CodeConflict, "The upload was announced with %d bytes.", *known).With("Upload-Length", "must be %d", *known)
+		return nil, problem.New(problem.CodeConflict, "The upload was announced with %d bytes.", *known).With("Upload-Length", "Must be %d.", *known)
 	case size > m.config.MaxBytes:
 		return nil, tooLarge(m.config.MaxBytes)
 	case size < have:
-		return nil, problem.Invalid("Upload-Length", "must not be less than the %d bytes that have arrived", have)
+		return nil, problem.Invalid("Upload-Length", "Must not be less than the %d bytes that have arrived.", have)
 	}
 	if err := m.needRoom(ctx, r.projectID, size-have); err != nil {
 		return nil, err

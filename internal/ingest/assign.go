@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -100,7 +99,7 @@ func (t Target) newName(source string) string {
 // unknownTables notes names in the options that the file does not have.
 func unknownTables(names []string, o Options) (faults problem.Faults) {
 	note := func(field, name string) {
-		_, err := oneOf(field, "The file has no table %s", name, names)
+		_, err := oneOf(field, "table", name, "in the file", names)
 		faults.Merge("", err)
 	}
 	for i, name := range o.Include {
@@ -179,7 +178,7 @@ func (t *Target) check(field string) error {
 		t.Mode = Create
 	case Create, Append, Replace, Upsert, Update:
 	default:
-		faults.Add(field+"mode", "The mode must be create, append, replace, upsert or update.")
+		faults.WrongChoice(field+"mode", []string{string(Create), string(Append), string(Replace), string(Upsert), string(Update)})
 	}
 	if len(t.Key) > 0 && (t.Mode == Append || t.Mode == Replace) {
 		faults.Add(field+"key", "A key is for the modes create, upsert and update.")
@@ -189,7 +188,7 @@ func (t *Target) check(field string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Types)) {
 		if !slices.Contains(columnTypes, t.Types[name]) {
-			faults.Add(field+"types."+name, "The type must be %s.", strings.Join(columnTypes, ", "))
+			faults.WrongChoice(field+"types."+name, columnTypes)
 		}
 	}
 	return faults.Err()
@@ -197,22 +196,15 @@ func (t *Target) check(field string) error {
 
 var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
 
-// oneOf finds a name in a list, in any letter case.
-func oneOf(field, lacking, name string, names []string) (string, error) {
+// oneOf finds the name of a thing of some kind, in any letter case, among those
+// that there are in a place.
+func oneOf(field, kind, name, place string, names []string) (string, error) {
 	for _, known := range names {
 		if sqlite.Fold(known) == sqlite.Fold(name) {
 			return known, nil
 		}
 	}
-	return "", problem.Invalid(field, lacking+"%s", name, suggest(name, names))
-}
-
-// suggest returns the end of a sentence about a mistyped name: it names the
-// candidate that is nearest, if one is near.
-func suggest(name string, candidates []string) string {
-	nearest := problem.Nearest(name, candidates)
-	if nearest == "" {
-		return "."
-	}
-	return fmt.Sprintf("; did you mean %s?", nearest)
+	var faults problem.Faults
+	faults.Unknown(field, kind, name, place, names)
+	return "", faults.Err()
 }

@@ -130,14 +130,14 @@ func TestFaultsOfOptionsForADatabase(t *testing.T) {
 		options     Options
 		field, want string
 	}{
-		{Options{Include: []string{"custommers"}}, "include_tables[0]", "did you mean customers?"},
+		{Options{Include: []string{"custommers"}}, "include_tables[0]", `Did you mean "customers"?`},
 		{Options{Target: Target{Table: "x"}}, "table", "several tables"},
-		{Options{Tables: map[string]Target{"orders": {Mode: "merge"}}}, "tables.orders.mode", "The mode must be"},
+		{Options{Tables: map[string]Target{"orders": {Mode: "merge"}}}, "tables.orders.mode", "Must be one of create"},
 		{Options{Tables: map[string]Target{"orders": {Table: "a b"}}}, "tables.orders.table", "must begin with a letter"},
 		{Options{Tables: map[string]Target{"orders": {Table: "x"}, "log": {Table: "X"}}}, "table", "cannot become the same"},
-		{Options{Tables: map[string]Target{"orders": {Columns: map[string]string{"nothing": "x"}}}}, "tables.orders.columns.nothing", "The file has no column nothing"},
+		{Options{Tables: map[string]Target{"orders": {Columns: map[string]string{"nothing": "x"}}}}, "tables.orders.columns.nothing", `There is no column "nothing" in the file`},
 		{Options{Tables: map[string]Target{"orders": {Columns: map[string]string{"note": "id"}}}}, "tables.orders.columns.note", "not allowed here or used twice"},
-		{Options{Tables: map[string]Target{"orders": {Mode: Append}}}, "tables.orders.table", "The project has no table orders"},
+		{Options{Tables: map[string]Target{"orders": {Mode: Append}}}, "tables.orders.table", "There is no table \"orders\" in the project"},
 	} {
 		p := newProject(t)
 		_, err := p.take(path, test.options)

@@ -96,9 +96,9 @@ func TestFaultsOfNewKeys(t *testing.T) {
 		options             Options
 		field, want         string
 	}{
-		{"unknown", "x.csv", "id\n1\n", Options{Target: Target{Key: []string{"idd"}}}, "key[0]", "did you mean id?"},
+		{"unknown", "x.csv", "id\n1\n", Options{Target: Target{Key: []string{"idd"}}}, "key[0]", `Did you mean "id"?`},
 		{"twice", "x.csv", "id\n1\n", Options{Target: Target{Key: []string{"id", "ID"}}}, "key[1]", "already"},
-		{"skipped", "x.csv", "id,n\n1,x\n", Options{Target: Target{Key: []string{"id"}, Skip: []string{"id"}}}, "key[0]", "no column id"},
+		{"skipped", "x.csv", "id,n\n1,x\n", Options{Target: Target{Key: []string{"id"}, Skip: []string{"id"}}}, "key[0]", `no column "id"`},
 		{"rows that have the same", "x.csv", "id\n1\n1\n", Options{Target: Target{Key: []string{"id"}}}, "file", "Another row has this value already."},
 		{"a further table without it", "x.zip", zip, Options{Tables: map[string]Target{"a": {Key: []string{"id"}}, "b": {Table: "a", Mode: Append}}}, "tables.b.key", "no values for id"},
 	} {

@@ -182,7 +182,7 @@ func TestSheets(t *testing.T) {
 	if _, err = p.take(other, Options{Sheet: "Data"}); err == nil || !strings.Contains(err.Error(), "no Excel workbook") {
 		t.Errorf("got %v", err)
 	}
-	if _, err = p.take(path, Options{Sheet: "Dta"}); err == nil || !strings.Contains(err.Error(), "did you mean Data?") {
+	if _, err = p.take(path, Options{Sheet: "Dta"}); err == nil || !strings.Contains(err.Error(), `Did you mean "Data"?`) {
 		t.Errorf("got %v", err)
 	}
 }

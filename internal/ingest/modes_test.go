@@ -294,14 +294,14 @@ func TestOptionsThatDoNotFitAreNamed(t *testing.T) {
 		options       Options
 		field, want   string
 	}{
-		{"unknown column", "id,nmae\n9,x\n", Options{Target: Target{Table: "person", Mode: Append}}, "columns.nmae", "did you mean name?"},
-		{"unknown table", "id\n9\n", Options{Target: Target{Table: "persons", Mode: Append}}, "table", "did you mean person?"},
+		{"unknown column", "id,nmae\n9,x\n", Options{Target: Target{Table: "person", Mode: Append}}, "columns.nmae", `Did you mean "name"?`},
+		{"unknown table", "id\n9\n", Options{Target: Target{Table: "persons", Mode: Append}}, "table", `Did you mean "person"?`},
 		{"unknown mode", "id\n9\n", Options{Target: Target{Mode: "merge"}}, "mode", "create, append"},
 		{"mapping of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"full": "name"}}}, "columns.full", "no column full"},
-		{"mapping to a column that the table lacks", "id,x\n9,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"x": "nme"}}}, "columns.x", "did you mean name?"},
-		{"skip of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Skip: []string{"id", "nam"}}}, "skip[1]", "did you mean name?"},
+		{"mapping to a column that the table lacks", "id,x\n9,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"x": "nme"}}}, "columns.x", `Did you mean "name"?`},
+		{"skip of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Skip: []string{"id", "nam"}}}, "skip[1]", `Did you mean "name"?`},
 		{"two columns into one", "name,n\nx,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"n": "name"}}}, "columns.n", "gets the values of name already"},
-		{"key that the table lacks", "id\n9\n", Options{Target: Target{Table: "person", Mode: Upsert, Key: []string{"idd"}}}, "key[0]", "did you mean id?"},
+		{"key that the table lacks", "id\n9\n", Options{Target: Target{Table: "person", Mode: Upsert, Key: []string{"idd"}}}, "key[0]", `Did you mean "id"?`},
 		{"key that is not unique", "id,age\n9,1\n", Options{Target: Target{Table: "person", Mode: Upsert, Key: []string{"age"}}}, "key", "Several rows"},
 		{"key that the file lacks", "name\nx\n", Options{Target: Target{Table: "person", Mode: Update}}, "key", "no values for id"},
 		{"key without a use", "name\nx\n", Options{Target: Target{Table: "person", Mode: Append, Key: []string{"id"}}}, "key", "upsert and update"},

@@ -41,7 +41,7 @@ func (a *assignment) checkNames(columns []format.Column) error {
 	}
 	note := func(field, name string) {
 		if !slices.Contains(names, name) {
-			faults.Add(a.field+field, "The file has no column %s%s", name, suggest(name, names))
+			faults.Unknown(a.field+field, "column", name, "in the file", names)
 		}
 	}
 	for i, name := range a.target.Skip {
@@ -120,7 +120,7 @@ func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error)
 			return &tables[i], nil
 		}
 	}
-	return nil, problem.Invalid(a.field+"table", "The project has no table %s%s Only the mode create makes one.", wanted, suggest(wanted, names))
+	return nil, problem.Invalid(a.field+"table", "%s Only the mode create makes one.", problem.Unknown("table", wanted, "in the project", names))
 }
 
 // byPlace reports whether the columns of the file, which have no names, are
@@ -152,7 +152,8 @@ func (p *placement) find(i int, byPlace bool, faults *problem.Faults) int {
 	}
 	switch {
 	case to < 0:
-		faults.Add(p.field+"columns."+name, "The table %s has no column %s%s Map the column to one that it has, or skip it.", p.table.Name, wanted, suggest(wanted, columnNamesOf(p.table)))
+		unknown := problem.Unknown("column", wanted, "in the table "+p.table.Name, columnNamesOf(p.table))
+		faults.Add(p.field+"columns."+name, "%s Map the column to one that there is, or skip it.", unknown)
 	case p.table.Columns[to].Generated != "" && mapped:
 		faults.Add(p.field+"columns."+name, "The column %s is generated and cannot be set.", wanted)
 		return -1
@@ -168,7 +169,7 @@ func (p *placement) findKey() error {
 	if p.target.Mode != Upsert && p.target.Mode != Update {
 		return nil
 	}
-	key, faults := p.keyColumns("The table " + p.table.Name)
+	key, faults := p.keyColumns("in the table " + p.table.Name)
 	p.key = key
 	if len(p.target.Key) == 0 {
 		for _, part := range p.table.PrimaryKey {
@@ -188,12 +189,12 @@ func (p *placement) findKey() error {
 
 // keyColumns returns the columns that are asked for as the key, as the table
 // calls them, and the faults of those that it does not have.
-func (p *placement) keyColumns(table string) (key []string, faults problem.Faults) {
+func (p *placement) keyColumns(place string) (key []string, faults problem.Faults) {
 	for i, name := range p.target.Key {
 		if column := p.table.Column(name); column != nil {
 			key = append(key, column.Name)
 		} else {
-			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "%s has no column %s%s", table, name, suggest(name, columnNamesOf(p.table)))
+			faults.Unknown(fmt.Sprintf("%skey[%d]", p.field, i), "column", name, place, columnNamesOf(p.table))
 		}
 	}
 	return key, faults
@@ -272,7 +273,7 @@ func (a assignment) design(sv *survey) (*placement, error) {
 
 // designKey gives the table that is made the primary key that was asked for.
 func (p *placement) designKey() error {
-	key, faults := p.keyColumns("The new table")
+	key, faults := p.keyColumns("in the new table")
 	for i, name := range p.target.Key {
 		if slices.ContainsFunc(p.target.Key[:i], func(other string) bool { return sqlite.Fold(other) == sqlite.Fold(name) }) {
 			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "The column %s belongs to the key already.", name)

@@ -139,10 +139,10 @@ func TestFaultsOfJoinedTables(t *testing.T) {
 		tables map[string]Target
 		want   string
 	}{
-		{map[string]Target{"y": {Mode: Append, Table: "x"}}, "tables.y.columns.b: The table x has no column b"},
+		{map[string]Target{"y": {Mode: Append, Table: "x"}}, "tables.y.columns.b: There is no column \"b\" in the table x"},
 		{map[string]Target{"x": {Skip: []string{"a"}}, "y": {Mode: Append, Table: "x"}}, "tables.x.skip: No column"},
-		{map[string]Target{"y": {Mode: Replace, Table: "x"}}, "tables.y.table: The project has no table x"},
-		{map[string]Target{"x": {Mode: Append, Table: "y"}, "y": {Mode: Append, Table: "x"}}, "tables.x.table: The project has no table y"},
+		{map[string]Target{"y": {Mode: Replace, Table: "x"}}, "tables.y.table: There is no table \"x\" in the project"},
+		{map[string]Target{"x": {Mode: Append, Table: "y"}, "y": {Mode: Append, Table: "x"}}, "tables.x.table: There is no table \"y\" in the project"},
 	} {
 		p := newProject(t)
 		_, err := p.take(path, Options{Tables: test.tables})

@@ -150,7 +150,7 @@ func TestWaitingForTheWriterIsBusy(t *testing.T) {
 	held, end := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		err := db.alter(ctx, "t", func(*sqlite.Conn, *catalogue, *Table) error {
+		err := db.alter(ctx, new(problem.Faults), "t", func(*sqlite.Conn, *catalogue, *Table) error {
 			close(held)
 			<-end
 			return nil
@@ -214,10 +214,10 @@ func TestSchemaChangesEnd(t *testing.T) {
 	}
 	for what, call := range map[string]func() error{
 		"a change": func() error {
-			return db.alter(ctx, "t", func(c *sqlite.Conn, _ *catalogue, _ *Table) error { return endless(c) })
+			return db.alter(ctx, new(problem.Faults), "t", func(c *sqlite.Conn, _ *catalogue, _ *Table) error { return endless(c) })
 		},
 		"a rebuild": func() error {
-			return db.restructure(ctx, "t", func(c *sqlite.Conn, _ *catalogue, _ *Table) error { return endless(c) })
+			return db.restructure(ctx, new(problem.Faults), "t", func(c *sqlite.Conn, _ *catalogue, _ *Table) error { return endless(c) })
 		},
 		"an import": func() error { return db.Load(ctx, func(l *Loader) error { return endless(l.c) }) },
 	} {

@@ -37,7 +37,7 @@ type Inserted struct {
 
 // InsertRecord inserts one row, a JSON object, and returns it as stored.
 func (db *DB) InsertRecord(ctx context.Context, faults *problem.Faults, ref string, object jsontext.Value, o InsertOptions) (done Inserted, err error) {
-	err = db.write(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err = db.write(ctx, faults, func(c *sqlite.Conn, cat *catalogue) error {
 		done, err = db.insertAll(c, cat, faults, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
 			return insert("", object)
 		})
@@ -55,7 +55,7 @@ func (db *DB) InsertRecords(ctx context.Context, faults *problem.Faults, ref str
 		faults.WrongType("data", "an array of rows")
 		return done, faults.Err()
 	}
-	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err = db.exclusive(ctx, faults, func(c *sqlite.Conn, cat *catalogue) error {
 		done, err = db.insertAll(c, cat, faults, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
 			return eachElement(array, func(i int, object jsontext.Value) error {
 				if i == MaxBulkRows {
@@ -359,7 +359,7 @@ func (t *Table) returning() string {
 
 // UpdateRecord changes the record with the given id and returns it as stored.
 func (db *DB) UpdateRecord(ctx context.Context, faults *problem.Faults, ref, id string, patch jsontext.Value) (rows Rows, err error) {
-	err = db.write(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err = db.write(ctx, faults, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := db.writable(cat, ref)
 		if err != nil {
 			return err
@@ -417,7 +417,7 @@ type Which struct {
 
 // UpdateRecords changes every record that matches and returns how many.
 func (db *DB) UpdateRecords(ctx context.Context, faults *problem.Faults, ref string, patch jsontext.Value, which Which) (table string, affected int64, err error) {
-	err = db.exclusive(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err = db.exclusive(ctx, faults, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := db.writable(cat, ref)
 		if err == nil {
 			err = db.mayMatch(t, which)
@@ -451,7 +451,7 @@ func (which Which) where(t *Table, faults *problem.Faults) where {
 
 // DeleteRecord deletes the record with the given id.
 func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, err error) {
-	err = db.change(ctx, freeing+SharedTransaction, func(c *sqlite.Conn, cat *catalogue) error {
+	err = db.change(ctx, new(problem.Faults), freeing+SharedTransaction, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := db.writable(cat, ref)
 		if err != nil {
 			return err
@@ -474,7 +474,7 @@ func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, e
 
 // DeleteRecords deletes every record that matches and returns how many.
 func (db *DB) DeleteRecords(ctx context.Context, faults *problem.Faults, ref string, which Which) (table string, affected int64, err error) {
-	err = db.change(ctx, freeing+OwnTransaction, func(c *sqlite.Conn, cat *catalogue) error {
+	err = db.change(ctx, faults, freeing+OwnTransaction, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := db.writable(cat, ref)
 		if err == nil {
 			err = db.mayMatch(t, which)

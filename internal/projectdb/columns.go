@@ -29,7 +29,7 @@ type NamedPatch struct {
 // AddColumn adds a column at the end of a table. It returns the table as it is
 // then, and the column in it.
 func (db *DB) AddColumn(ctx context.Context, faults *problem.Faults, ref string, n NewColumn) (after Table, added *Column, err error) {
-	err = db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.restructure(ctx, faults, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		if err := db.addColumn(c, faults, cat, t, n); err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func (t *Table) refuseNewColumn(c *sqlite.Conn, n NewColumn, column *Column) err
 // UpdateColumn changes a column. It returns the table as it is then, and the
 // column in it.
 func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, column string, patch ColumnPatch) (after Table, updated *Column, err error) {
-	err = db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.restructure(ctx, faults, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		found, err := t.find(column)
 		if err != nil {
 			return err
@@ -132,7 +132,7 @@ func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, col
 
 // UpdateColumns changes several columns, all or nothing, one after the other.
 func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref string, patches []NamedPatch) error {
-	return db.restructure(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) (err error) {
+	return db.restructure(ctx, faults, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) (err error) {
 		for i, patch := range patches {
 			if faults.Full() {
 				break
@@ -356,7 +356,7 @@ func (db *DB) touch(c *sqlite.Conn, cat *catalogue, t *Table, now string) error 
 // DeleteColumn takes a column with its values out of a table, and with it the
 // indexes, unique constraints and foreign keys that use it.
 func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, name string) (deleted string, err error) {
-	err = db.changeTable(ctx, freeing+RebuildTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.changeTable(ctx, faults, freeing+RebuildTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		column, err := t.find(name)
 		if err != nil {
 			return err
@@ -420,13 +420,13 @@ func (t *Table) without(name string) Table {
 }
 
 // restructure runs fn on one table in a transaction that may rebuild it.
-func (db *DB) restructure(ctx context.Context, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	return db.changeTable(ctx, RebuildTransaction, ref, fn)
+func (db *DB) restructure(ctx context.Context, faults *problem.Faults, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
+	return db.changeTable(ctx, faults, RebuildTransaction, ref, fn)
 }
 
 // changeTable runs fn on one table in a transaction of the given kind.
-func (db *DB) changeTable(ctx context.Context, kind TransactionKind, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	return db.change(ctx, kind, func(c *sqlite.Conn, cat *catalogue) error {
+func (db *DB) changeTable(ctx context.Context, faults *problem.Faults, kind TransactionKind, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
+	return db.change(ctx, faults, kind, func(c *sqlite.Conn, cat *catalogue) error {
 		t, err := cat.table(ref)
 		if err != nil {
 			return err

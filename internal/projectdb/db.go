@@ -115,16 +115,22 @@ func (db *DB) readBounded(ctx context.Context, fn func(*sqlite.Conn) error) erro
 }
 
 // write runs fn in a write transaction, which it may share: see sqlite.DB.Write.
-func (db *DB) write(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
-	return db.change(ctx, SharedTransaction, fn)
+func (db *DB) write(ctx context.Context, faults *problem.Faults, fn func(*sqlite.Conn, *catalogue) error) error {
+	return db.change(ctx, faults, SharedTransaction, fn)
 }
 
 // exclusive runs fn in a write transaction of its own.
-func (db *DB) exclusive(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
-	return db.change(ctx, OwnTransaction, fn)
+func (db *DB) exclusive(ctx context.Context, faults *problem.Faults, fn func(*sqlite.Conn, *catalogue) error) error {
+	return db.change(ctx, faults, OwnTransaction, fn)
 }
 
-func (db *DB) change(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn, *catalogue) error) error {
+// change runs fn in a transaction of the given kind. When faults have been found
+// already, a transaction that only reads is enough for fn to find further ones: it
+// keeps no writer waiting, and nothing can be changed in it.
+func (db *DB) change(ctx context.Context, faults *problem.Faults, kind TransactionKind, fn func(*sqlite.Conn, *catalogue) error) error {
+	if faults.Any() {
+		return db.read(ctx, fn)
+	}
 	return explain(db.transact(ctx, kind, db.withCatalogue(ctx, fn)))
 }
 

@@ -149,7 +149,7 @@ func TestEveryFaultIsAProblem(t *testing.T) {
 		"INSERT INTO t (n, nowhere) VALUES (1, 2)":                      "validation_failed",
 		"INSERT INTO t (n) VALUES (2) ON CONFLICT (nowhere) DO NOTHING": "validation_failed",
 	} {
-		err := db.write(ctx, func(c *sqlite.Conn, _ *catalogue) error { return c.Exec(statement) })
+		err := db.write(ctx, new(problem.Faults), func(c *sqlite.Conn, _ *catalogue) error { return c.Exec(statement) })
 		if got := complaint(err); got != want {
 			t.Errorf("%s: %v, want %s", statement, err, want)
 		}

@@ -127,7 +127,10 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("deleting a row: %v", err)
 	}
 	which := Which{Filters: jsontext.Value(`[{"column":"id","op":"<","value":50}]`)}
-	if err := x.with(1, func(db *DB) error { _, _, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", which); return err }); err != nil {
+	if err := x.with(1, func(db *DB) error {
+		_, _, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", which)
+		return err
+	}); err != nil {
 		t.Errorf("deleting rows: %v", err)
 	}
 	if n := count(); n != int64(acknowledged)-49 {
@@ -252,7 +255,10 @@ func TestQuota(t *testing.T) {
 	}
 	// Deleting goes on, and makes room.
 	which := Which{Filters: jsontext.Value(`[{"column":"id","op":"<=","value":100}]`)}
-	if err := x.with(1, func(db *DB) error { _, _, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", which); return err }); err != nil {
+	if err := x.with(1, func(db *DB) error {
+		_, _, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", which)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if u := usage(); u.Used > limit*3/4 {

@@ -21,7 +21,7 @@ type NewIndex struct {
 // CreateIndex creates an index on a table. Values that a unique index does not
 // allow are a conflict that says how many there are.
 func (db *DB) CreateIndex(ctx context.Context, faults *problem.Faults, ref string, n NewIndex) (created Index, err error) {
-	err = db.alter(ctx, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
+	err = db.alter(ctx, faults, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
 		x := n.on(faults, "", t)
 		if err := faults.Err(); err != nil {
 			return err
@@ -120,7 +120,7 @@ func refuseDuplicates(c *sqlite.Conn, t *Table, columns []string, field string) 
 // DropIndex drops an index that was created by itself. Those of primary keys
 // and UNIQUE constraints stay.
 func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name string) (dropped string, err error) {
-	err = db.changeTable(ctx, freeing+SchemaTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.changeTable(ctx, faults, freeing+SchemaTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		i := slices.IndexFunc(t.Indexes, func(x Index) bool { return sameName(x.Name, name) })
 		if i < 0 {
 			return problem.NotFound("The index", name)
@@ -146,6 +146,6 @@ func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name s
 }
 
 // alter runs fn on one table in an exclusive transaction.
-func (db *DB) alter(ctx context.Context, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	return db.changeTable(ctx, SchemaTransaction, ref, fn)
+func (db *DB) alter(ctx context.Context, faults *problem.Faults, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
+	return db.changeTable(ctx, faults, SchemaTransaction, ref, fn)
 }

@@ -220,7 +220,7 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 	if err := faults.Err(); err != nil {
 		return updated, err
 	}
-	err = db.alter(ctx, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.alter(ctx, faults, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		if patch.NewName != nil && *patch.NewName != t.Name {
 			if err := renameTable(c, t, *patch.NewName); err != nil {
 				return err
@@ -264,7 +264,7 @@ func renameTable(c *sqlite.Conn, t *Table, name string) error {
 // DeleteTable deletes a table with its rows and indexes. One that another
 // table refers to is a conflict.
 func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err error) {
-	err = db.changeTable(ctx, freeing+RebuildTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.changeTable(ctx, new(problem.Faults), freeing+RebuildTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
 		for _, other := range cat.tables {
 			if other.ID != t.ID && other.refersTo(t.Name) {
 				return problem.New(problem.CodeConflict, "A foreign key of the table %s refers to this table.", other.Name)

@@ -321,7 +321,7 @@ func (b *birth) registerTokens(c *sqlite.Conn, created CreatedProject) (minted [
 }
 
 func slugTaken(slug string) *problem.Error {
-	return problem.New(problem.CodeConflict, "The project slug %q is taken.", slug).With("project_slug", "is taken")
+	return problem.New(problem.CodeConflict, "The project slug %q is taken.", slug).With("project_slug", "The slug is taken.")
 }
 
 // Rename changes the name of the project, not its slug. It needs project:admin.
@@ -351,7 +351,7 @@ func (ws *Workspace) Rename(ctx context.Context, faults *problem.Faults, name st
 // takes it back, so that the server's holds.
 func (r *Registry) LimitProject(ctx context.Context, slug string, limit *int64) (Project, error) {
 	if limit != nil && *limit < 0 {
-		return Project{}, problem.Invalid("max_bytes", "must not be below 0, which means no limit")
+		return Project{}, problem.Invalid("max_bytes", "Must not be below 0, which means no limit.")
 	}
 	project, err := r.Project(ctx, slug)
 	if err != nil {

@@ -90,7 +90,7 @@ func (order *NewProjectUser) check(faults *problem.Faults, prefix string) {
 
 func checkRole(faults *problem.Faults, field string, role Role) {
 	if len(role.power()) == 0 {
-		faults.Add(field, "must be viewer, editor or admin")
+		faults.WrongChoice(field, []string{string(Viewer), string(Editor), string(Admin)})
 	}
 }
 
@@ -127,7 +127,7 @@ func insertProjectUser(c *sqlite.Conn, projectID int64, user ProjectUser, passwo
 		VALUES (?, ?, ?, ?, ?)`,
 		projectID, user.Username, passwordHash, string(user.Role), user.CreatedAt)
 	if sqlite.FaultOf(err) == sqlite.Unique {
-		return 0, problem.New(problem.CodeConflict, "The username %q is taken.", user.Username).With("username", "is taken").Because(err)
+		return 0, problem.New(problem.CodeConflict, "The username %q is taken.", user.Username).With("username", "The name is taken.").Because(err)
 	}
 	return c.LastInsertRowID(), err
 }

@@ -158,7 +158,7 @@ func (app *App) serveMetrics(w http.ResponseWriter, r *http.Request, published a
 
 // misdirected answers a request whose Host is not this server's.
 func misdirected(w http.ResponseWriter, r *http.Request, published api.Handler) {
-	p := problem.Invalid("Host", "is not a name of this server: set --public-url to the address at which people reach it")
+	p := problem.Invalid("Host", "This is not a name of this server: set --public-url to the address at which people reach it.")
 	published.Refuse(w, r, p, http.StatusMisdirectedRequest)
 }
 
