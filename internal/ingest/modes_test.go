@@ -297,7 +297,7 @@ func TestOptionsThatDoNotFitAreNamed(t *testing.T) {
 		{"unknown column", "id,nmae\n9,x\n", Options{Target: Target{Table: "person", Mode: Append}}, "columns.nmae", `Did you mean "name"?`},
 		{"unknown table", "id\n9\n", Options{Target: Target{Table: "persons", Mode: Append}}, "table", `Did you mean "person"?`},
 		{"unknown mode", "id\n9\n", Options{Target: Target{Mode: "merge"}}, "mode", "create, append"},
-		{"mapping of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"full": "name"}}}, "columns.full", "no column full"},
+		{"mapping of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"full": "name"}}}, "columns.full", `no column "full"`},
 		{"mapping to a column that the table lacks", "id,x\n9,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"x": "nme"}}}, "columns.x", `Did you mean "name"?`},
 		{"skip of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Skip: []string{"id", "nam"}}}, "skip[1]", `Did you mean "name"?`},
 		{"two columns into one", "name,n\nx,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"n": "name"}}}, "columns.n", "gets the values of name already"},
@@ -308,10 +308,10 @@ func TestOptionsThatDoNotFitAreNamed(t *testing.T) {
 		{"unknown type", "a\nx\n", Options{Target: Target{Types: map[string]string{"a": "INT"}}}, "types.a", "INTEGER, REAL"},
 		{"type of a column that is there", "name\nx\n", Options{Target: Target{Table: "person", Mode: Append, Types: map[string]string{"name": "TEXT"}}}, "types", "its types already"},
 		{"generated column", "id,u\n9,x\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"u": "upper"}}}, "columns.u", "generated"},
-		{"table of the file", "id\n9\n", Options{Tables: map[string]Target{"y": {}}}, "tables.y", "no table y"},
+		{"table of the file", "id\n9\n", Options{Tables: map[string]Target{"y": {}}}, "tables.y", `no table "y"`},
 		{"no header that shows", "1,2\n3,4\n", Options{Target: Target{Table: "person", Mode: Append}}, "header", "2 columns while person has 9"},
 		{"everything skipped", "id\n9\n", Options{Target: Target{Skip: []string{"id"}}}, "skip", "No column"},
-		{"sheet of a file without", "id\n9\n", Options{Include: []string{"z"}}, "include_tables[0]", "no table z"},
+		{"sheet of a file without", "id\n9\n", Options{Include: []string{"z"}}, "include_tables[0]", `no table "z"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProject(t)
