@@ -38,6 +38,7 @@ type commands struct {
 	Project    projects   `cmd:"" help:"Work with projects."`
 	Token      tokens     `cmd:"" help:"Work with the API tokens of a project."`
 	User       users      `cmd:"" help:"Work with the users of a project."`
+	Check      check      `cmd:"" help:"Look for faults in a data folder, beside a running server or without one."`
 	Version    version    `cmd:"" help:"Print the version."`
 }
 

@@ -13,11 +13,14 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
+// ApplicationID marks exports.db.
+const ApplicationID = 0x5a546531 // "ZTe1"
+
 // schema of exports.db. Times are milliseconds since 1970. attempt counts how
 // often the job has begun. store is the bucket that the artifact of a ready export
 // is in, empty for the folder; the triggers keep the list of leftovers.
 var schema = sqlite.Schema{
-	ApplicationID: 0x5a546531, // "ZTe1"
+	ApplicationID: ApplicationID,
 	Migrations: []string{`
 CREATE TABLE exports (
 	seq        INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -23,6 +23,9 @@ import (
 // numbers that are zero have the values given here.
 type Config struct {
 	Database string // path of exports.db
+	// BookLost says that the book was not there, or was not sound: artifacts are
+	// taken up from the notes beside them.
+	BookLost bool
 	Folder   string // of the artifacts
 	Projects *projectdb.Dir
 	Log      *slog.Logger
@@ -147,11 +150,20 @@ func (e *Exports) recover(ctx context.Context) error {
 	if err := e.book.recover(ctx, e.now()); err != nil {
 		return err
 	}
-	ready, err := e.book.artifacts(ctx)
+	if e.config.BookLost {
+		if err := e.adopt(ctx); err != nil {
+			return err
+		}
+	}
+	artifacts, err := e.book.artifacts(ctx)
 	if err != nil {
 		return err
 	}
-	return e.folder.removeOrphans(ready)
+	noted, err := e.book.Projects(ctx, "status = 'ready'")
+	if err != nil {
+		return err
+	}
+	return e.folder.removeOrphans(artifacts, noted)
 }
 
 // Start begins to work on pending jobs and to sweep what has expired.

@@ -79,14 +79,23 @@ func (f folder) removeProject(projectID int64) error {
 	return nil
 }
 
-// removeOrphans removes every file that is not the artifact of a ready export:
-// what a crash has left.
-func (f folder) removeOrphans(ready map[string]int64) error {
+// removeOrphans removes every file that is neither the artifact of a ready export
+// nor its note: what a crash has left.
+func (f folder) removeOrphans(artifacts, noted map[string]int64) error {
 	return filepath.WalkDir(f.path, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		switch {
+		case err != nil:
 			return err
+		case entry.IsDir() && path == filepath.Join(f.path, "lost"):
+			return filepath.SkipDir
+		case entry.IsDir():
+			return nil
 		}
 		id, ext, _ := strings.Cut(entry.Name(), ".")
+		ready := artifacts
+		if ext == noteExt {
+			ready = noted
+		}
 		project, ok := ready[id]
 		if ok && filepath.Dir(path) == f.of(project) && !strings.HasSuffix(ext, "part") {
 			return nil

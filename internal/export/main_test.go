@@ -268,12 +268,22 @@ func (f *fixture) status(m Manifest) Status {
 	return got.Status
 }
 
-// files lists the files below the folder of exports.
+// files lists the files below the folder of exports, without the notes.
 func (f *fixture) files() []string {
 	f.t.Helper()
-	var files []string
+	files, _ := f.filesAndNotes()
+	return files
+}
+
+// filesAndNotes lists the files below the folder of exports.
+func (f *fixture) filesAndNotes() (files, notes []string) {
+	f.t.Helper()
 	err := filepath.WalkDir(f.config.Folder, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		switch {
+		case err != nil || d.IsDir():
+		case filepath.Ext(path) == "."+noteExt:
+			notes = append(notes, d.Name())
+		default:
 			files = append(files, d.Name())
 		}
 		return err
@@ -281,7 +291,7 @@ func (f *fixture) files() []string {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return files
+	return files, notes
 }
 
 func unzip(t testing.TB, content []byte) map[string]string {

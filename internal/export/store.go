@@ -166,10 +166,10 @@ func (e *Exports) presentOf(ctx context.Context, projectID int64) presence {
 // of a bucket is among the leftovers, which the sweeper removes.
 func (e *Exports) remove(r *record) error {
 	if r.store == "" {
-		return e.folder.remove(r)
+		return errors.Join(e.folder.remove(r), e.folder.removeNote(r))
 	}
 	e.wakeSweeper()
-	return nil
+	return e.folder.removeNote(r)
 }
 
 // link returns an address of the artifact of a ready export, or "".

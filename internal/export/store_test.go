@@ -295,7 +295,7 @@ func TestReadingEndsWithTheContext(t *testing.T) {
 // TestKilledWhileUploading ends the process at each step of an upload, and in
 // the middle of the request.
 func TestKilledWhileUploading(t *testing.T) {
-	for _, step := range []string{"uploading", "in the request", "uploaded", "published", "entered"} {
+	for _, step := range []string{"uploading", "in the request", "uploaded", "published", "noted", "entered"} {
 		t.Run(step, func(t *testing.T) {
 			folder := t.TempDir()
 			dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})

@@ -186,7 +186,7 @@ func TestKilledAtEachStepOfPublishing(t *testing.T) {
 	if testing.Short() {
 		kills = 1
 	}
-	for _, step := range []string{"created", "written", "synced", "renamed", "published", "entered"} {
+	for _, step := range []string{"created", "written", "synced", "renamed", "published", "noted", "entered"} {
 		t.Run(step, func(t *testing.T) {
 			folder := t.TempDir()
 			dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})

@@ -31,11 +31,26 @@ func (e *Exports) newRunner() *jobs.Runner[record, job] {
 		},
 		Complete: func(j *job, err error) {
 			j.record.complete(e.now(), err)
+			if err == nil {
+				err = e.noteReady(j)
+			}
 			e.logOutcome(j, err)
 		},
 		Settle:  e.settle,
 		PutBack: func(j *job) error { return e.book.PutBack(context.Background(), j.ID) },
 	}
+}
+
+// noteReady writes the note of an export that is ready. Without one it fails.
+func (e *Exports) noteReady(j *job) error {
+	err := e.folder.writeNote(j.record)
+	if err == nil {
+		e.config.Failpoint("noted")
+		return nil
+	}
+	err = errors.Join(err, e.remove(j.record))
+	j.record.complete(e.now(), err)
+	return err
 }
 
 func (e *Exports) logOutcome(j *job, err error) {

@@ -16,13 +16,16 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
+// ApplicationID marks imports.db.
+const ApplicationID = 0x5a546931 // "ZTi1"
+
 // schema of imports.db. Times are milliseconds since 1970. attempt counts how
 // often the job has begun since it was last ordered, begun_at is when the first
 // of the attempts began that may have been committed. expires_at is until when the
 // file is kept, NULL when it is not. held is how many bytes the file has, or how
 // many it may come to have.
 var schema = sqlite.Schema{
-	ApplicationID: 0x5a546931, // "ZTi1"
+	ApplicationID: ApplicationID,
 	Migrations: []string{`
 CREATE TABLE imports (
 	seq        INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -88,8 +88,13 @@ func (f folder) removeOrphans(wanted map[string]int64) error {
 		return fmt.Errorf("create the scratch folder of imports: %w", err)
 	}
 	return filepath.WalkDir(f.path, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		switch {
+		case err != nil:
 			return err
+		case entry.IsDir() && path == f.lost():
+			return filepath.SkipDir
+		case entry.IsDir():
+			return nil
 		}
 		if project, ok := wanted[entry.Name()]; ok && filepath.Dir(path) == f.of(project) {
 			return nil

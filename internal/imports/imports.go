@@ -24,6 +24,9 @@ import (
 // that are zero have the values given here.
 type Config struct {
 	Database string // path of imports.db
+	// BookLost says that the book was not there, or was not sound: uploads are moved
+	// to where nothing removes them.
+	BookLost bool
 	Folder   string // of the uploads
 	Projects *projectdb.Dir
 	Registry *registry.Registry // makes the projects of project imports

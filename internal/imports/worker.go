@@ -147,6 +147,11 @@ func (m *Imports) recover(ctx context.Context) error {
 			return err
 		}
 	}
+	if m.config.BookLost {
+		if err := m.loseFiles(); err != nil {
+			return err
+		}
+	}
 	wanted, err := m.book.wanted(ctx)
 	if err != nil {
 		return err

@@ -9,11 +9,14 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
+// ApplicationID marks journal.db.
+const ApplicationID = 0x5a546a31 // "ZTj1"
+
 // schema of journal.db. A run is known under its own id unless names says that
 // the id has come to mean another run; keys stand in names alone. Times are
 // nanoseconds since 1970.
 var schema = sqlite.Schema{
-	ApplicationID: 0x5a546a31, // "ZTj1"
+	ApplicationID: ApplicationID,
 	Migrations: []string{`
 CREATE TABLE runs (
 	project_id   INTEGER NOT NULL,

@@ -14,11 +14,14 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
+// ApplicationID marks the database of a project.
+const ApplicationID = 0x5a547031 // "ZTp1"
+
 // schema of the server's own tables in a project's database. _project has one
 // row: commits counts the committed write transactions, catalogue the changes
 // of tables and columns.
 var schema = sqlite.Schema{
-	ApplicationID: 0x5a547031, // "ZTp1"
+	ApplicationID: ApplicationID,
 	Migrations: []string{`
 CREATE TABLE _project (
 	commits   INTEGER NOT NULL,

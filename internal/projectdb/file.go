@@ -83,6 +83,7 @@ func (s *Snapshot) Counter(t *Table) (int64, error) {
 type File struct {
 	c           *sqlite.Conn
 	draft, path string
+	inserter    *Inserter // the last one: it may have been left open by a failure
 }
 
 // NewFile begins the database file path. draft and ctx are as with
@@ -95,7 +96,7 @@ func NewFile(ctx context.Context, draft, path string) (*File, error) {
 	if err := c.Exec("BEGIN"); err != nil {
 		return nil, errors.Join(explain(err), c.Close())
 	}
-	return &File{c, draft, path}, nil
+	return &File{c: c, draft: draft, path: path}, nil
 }
 
 // CreateTable creates a table of the given shape, without its indexes.
@@ -122,6 +123,7 @@ func (f *File) Insert(t *Table, columns []format.Column) (*Inserter, error) {
 		names[i] = column.Name
 	}
 	in, _, err := (&Loader{c: f.c}).Insert(t, names, false)
+	f.inserter = in
 	return in, explain(err)
 }
 
@@ -137,7 +139,14 @@ func (f *File) Finish() error {
 }
 
 // Discard gives the file up. Its caller removes what there is of it.
-func (f *File) Discard() error { return f.c.Close() }
+func (f *File) Discard() error {
+	if f.inserter != nil {
+		// A connection that still has statements is not closed, and keeps the room of
+		// its file after that was removed.
+		f.inserter.Close()
+	}
+	return f.c.Close()
+}
 
 // Size returns the size of the whole state in bytes.
 func (s *Snapshot) Size() (int64, error) {

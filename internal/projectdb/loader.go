@@ -206,10 +206,12 @@ func (in *Inserter) From(b *sqlite.Batch, i int) (at int, err error) {
 // Rows returns how many rows have been inserted.
 func (in *Inserter) Rows() int64 { return in.rows }
 
-// Close ends the insertion.
+// Close ends the insertion. A second call does nothing.
 func (in *Inserter) Close() {
-	in.one.Close()
-	if in.all != nil {
-		in.all.Close()
+	for _, stmt := range []*sqlite.Stmt{in.one, in.all} {
+		if stmt != nil {
+			stmt.Close()
+		}
 	}
+	in.one, in.all = nil, nil
 }

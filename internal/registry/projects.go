@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -368,6 +369,26 @@ func (r *Registry) LimitProject(ctx context.Context, slug string, limit *int64) 
 		r.options.Quotas.Set(project.ID, limit)
 	}
 	return project, err
+}
+
+// Adopt enters a project whose database is there and whose row is lost, under the
+// given slug, or under one made of its id when that is none or is taken.
+func (r *Registry) Adopt(ctx context.Context, id int64, slug string) (Project, error) {
+	if _, err := r.Project(ctx, slug); err == nil || !slugForm.MatchString(slug) {
+		slug = fmt.Sprintf("recovered-%d", id)
+	}
+	if err := r.retireID(ctx, id); err != nil {
+		return Project{}, err
+	}
+	now := timestamp(r.options.Now())
+	err := r.write(ctx, func(c *sqlite.Conn) error {
+		return c.Exec("INSERT INTO projects (id, account_id, project_slug, project_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
+			id, defaultAccount, slug, slug, now, now)
+	})
+	if err != nil {
+		return Project{}, err
+	}
+	return r.Project(ctx, slug)
 }
 
 // tellLimits tells the quotas of projects that have one of their own.

@@ -16,13 +16,16 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
+// ApplicationID marks server.db.
+const ApplicationID = 0x5a547231 // "ZTr1"
+
 // schema of server.db. unfinished holds the ids of projects whose files are
 // being built or deleted; being AUTOINCREMENT, it also gives every project an
 // id that no other ever had. made_by_project is the first of the chain of projects
 // whose tokens made the project, NULL when the operator made it; that project may
 // be gone.
 var schema = sqlite.Schema{
-	ApplicationID: 0x5a547231, // "ZTr1"
+	ApplicationID: ApplicationID,
 	Migrations: []string{`
 CREATE TABLE accounts (
 	id           INTEGER PRIMARY KEY AUTOINCREMENT,

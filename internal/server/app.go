@@ -44,6 +44,8 @@ type App struct {
 	quarantine *jobs.Quarantine
 	log        *slog.Logger
 	lock       *flock.Flock
+	isNew      bool     // nothing was in the folder
+	degraded   []string // what was wrong at the start; see degrade
 	room       *storage.Room
 	quotas     *storage.Quotas
 	close      []func() error // in the order of opening
@@ -102,7 +104,7 @@ func Open(folder string, settings Settings, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	app := &App{limits: limits.New(settings.Limits, nil), folder: folder, settings: settings, log: log, quarantine: jobs.NewQuarantine()}
-	for _, step := range []func() error{app.takeFolder, app.openRoom, app.openWorkers, app.openProjects, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
+	for _, step := range []func() error{app.takeFolder, app.openRoom, app.openWorkers, app.openProjects, app.checkServerDB, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
 		// On a full disk, opening needs a little room.
 		if err := app.room.Free(step); err != nil {
 			return nil, errors.Join(err, app.Close())
@@ -187,7 +189,9 @@ func (app *App) forget(ctx context.Context, projectID int64) error {
 	return errors.Join(app.Exports.RemoveProject(ctx, projectID), app.Imports.RemoveProject(ctx, projectID), app.Journal.Forget(ctx, projectID))
 }
 
-func (app *App) openJournal() (err error) {
+func (app *App) openJournal() error { return app.openBook("journal.db", app.openJournalOf) }
+
+func (app *App) openJournalOf(bool) (err error) {
 	app.Journal, err = journal.Open(app.path("journal.db"), journal.Options{Log: app.log, Room: app.room})
 	if err != nil {
 		return err
@@ -199,9 +203,12 @@ func (app *App) openJournal() (err error) {
 // sweep finishes what a crash has interrupted in making or deleting projects.
 func (app *App) sweep() error { return app.Registry.Sweep(context.Background()) }
 
-func (app *App) openExports() (err error) {
+func (app *App) openExports() error { return app.openBook("exports.db", app.openExportsOf) }
+
+func (app *App) openExportsOf(lost bool) (err error) {
 	app.Exports, err = export.Open(export.Config{
 		Database: app.path("exports.db"),
+		BookLost: lost,
 		Room:     app.room,
 		Folder:   app.path("exports"),
 		Projects: app.Projects,
@@ -229,9 +236,12 @@ func (app *App) openExports() (err error) {
 	return nil
 }
 
-func (app *App) openImports() (err error) {
+func (app *App) openImports() error { return app.openBook("imports.db", app.openImportsOf) }
+
+func (app *App) openImportsOf(lost bool) (err error) {
 	app.Imports, err = imports.Open(imports.Config{
 		Database: app.path("imports.db"),
+		BookLost: lost,
 		Room:     app.room,
 		Folder:   app.path("imports"),
 		Projects: app.Projects,

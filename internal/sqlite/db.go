@@ -83,6 +83,10 @@ const maxLog = 16 << 20
 // to a newer version of this one.
 var ErrForeign = errors.New("not a database of this version of ZangTable")
 
+// ErrNewer is, beside ErrForeign, the error of Open for a file that belongs to a
+// newer version of this program.
+var ErrNewer = errors.New("please update the program")
+
 // adopt makes sure that the database is ours or empty before it sets the first
 // pragma that changes the file, and brings it to the newest form.
 func (c *Conn) adopt(schema Schema, pragmas ...string) error {
@@ -116,7 +120,7 @@ func (c *Conn) identify(schema Schema) (version int64, err error) {
 		return 0, fmt.Errorf("%w: its application id is %d", ErrForeign, id)
 	}
 	if version > int64(len(schema.Migrations)) {
-		return 0, fmt.Errorf("%w: its format %d is newer than %d, please update the program", ErrForeign, version, len(schema.Migrations))
+		return 0, fmt.Errorf("%w: its format %d is newer than %d, %w", ErrForeign, version, len(schema.Migrations), ErrNewer)
 	}
 	return version, nil
 }

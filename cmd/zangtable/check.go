@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/zangtable/zangtable/internal/server"
+)
+
+// check is the command that looks at a data folder.
+type check struct {
+	dataFlag
+	jsonFlag
+	Repair bool `help:"Mend what can be mended first: a server.db that is lost or damaged is made anew with the projects that are there. The server must be stopped."`
+}
+
+// Run prints what was found. It fails when there are faults.
+func (cmd *check) Run(p *program) error {
+	if cmd.Repair {
+		done, err := server.Repair(p.ctx, cmd.Data, p.logger(slog.LevelWarn))
+		for _, line := range done {
+			fmt.Fprintln(p.stderr, line)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	report, err := server.Check(p.ctx, cmd.Data)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		err = printJSON(p.stdout, report)
+	} else {
+		for _, line := range report.Lines {
+			fmt.Fprintf(p.stdout, "%-5s %s: %s\n", line.Verdict, line.Subject, line.Message)
+		}
+	}
+	switch faults := report.Faults(); {
+	case faults == 1:
+		err = errors.Join(err, errors.New("1 fault was found"))
+	case faults > 1:
+		err = errors.Join(err, fmt.Errorf("%d faults were found", faults))
+	}
+	return err
+}

@@ -1,0 +1,135 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
+)
+
+// The server's books beside server.db can be done without: what they hold is
+// convenience, or can be taken up from elsewhere. A server with a damaged one
+// starts all the same. server.db cannot: without it nobody knows which project is
+// whose.
+
+// openBook opens a book by open, which is told whether what the book knew is lost:
+// it was not there, or it is damaged and was set aside.
+func (app *App) openBook(name string, open func(lost bool) error) error {
+	lost, err := app.examineBook(name)
+	if err != nil {
+		return err
+	}
+	err = open(lost)
+	if !isDamage(err) {
+		return err
+	}
+	if err := app.setAside(name, err); err != nil {
+		return err
+	}
+	return open(true)
+}
+
+// examineBook sets a damaged book aside, and reports whether there is none now.
+func (app *App) examineBook(name string) (lost bool, err error) {
+	path := app.path(name)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Lstat(path); err == nil { // a link that leads nowhere
+			return true, app.setAside(name, fs.ErrNotExist)
+		}
+		if !app.isNew {
+			app.degrade("%s was not there; a new one was begun", name)
+		}
+		return true, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular() || info.Size() == 0:
+		return true, app.setAside(name, errors.New("it is not a database file"))
+	}
+	if err := sqlite.QuickCheck(path); isDamage(err) {
+		return true, app.setAside(name, err)
+	} else if err != nil {
+		return false, fmt.Errorf("look at %s: %w", name, err)
+	}
+	return false, nil
+}
+
+// isDamage reports whether err says that a file is no database of ours. A full
+// disk and the like pass, and a database of a newer version is sound.
+func isDamage(err error) bool {
+	if err == nil || errors.Is(err, sqlite.ErrNewer) {
+		return false
+	}
+	explained := storage.Explain(err)
+	if problem.Is(explained, problem.CodeBusy) || problem.Is(explained, problem.CodeStorageFull) {
+		return false
+	}
+	return sqlite.FaultOf(err) == sqlite.Damaged || errors.Is(err, sqlite.ErrForeign) || errors.Is(err, sqlite.ErrUnsound)
+}
+
+// setAside gives a damaged book and its log other names.
+func (app *App) setAside(name string, why error) error {
+	aside, err := setAside(app.path(name), time.Now())
+	if err != nil {
+		return err
+	}
+	app.log.Error("a book is damaged and was set aside; a new one is begun", "book", name, "kept_as", aside, "error", why)
+	app.degrade("%s was damaged and is kept as %s; a new one was begun", name, filepath.Base(aside))
+	return nil
+}
+
+func setAside(path string, now time.Time) (aside string, err error) {
+	aside = path + ".damaged-" + now.UTC().Format("20060102T150405.000Z")
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("set %s aside: %w", path, err)
+		}
+	}
+	return aside, nil
+}
+
+// degrade notes what probes and the log tell until the next start.
+func (app *App) degrade(format string, args ...any) {
+	sentence := fmt.Sprintf(format, args...)
+	app.degraded = append(app.degraded, sentence)
+	app.log.Warn("degraded", "reason", sentence)
+}
+
+// checkServerDB refuses to go on without a sound server.db where there are
+// projects: an empty one would forget them and all their tokens.
+func (app *App) checkServerDB() error {
+	path := app.path("server.db")
+	projects, err := filepath.Glob(filepath.Join(app.path("projects"), "*.db"))
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	missing := errors.Is(err, fs.ErrNotExist) || err == nil && (!info.Mode().IsRegular() || info.Size() == 0)
+	switch {
+	case missing && len(projects) == 0 && !errors.Is(err, fs.ErrNotExist):
+		err = errors.New("it is not a database file")
+	case missing && len(projects) == 0:
+		app.isNew = true
+		return nil
+	case missing:
+		err = fmt.Errorf("it is not there, but there are %d projects in %s", len(projects), app.path("projects"))
+	case err == nil:
+		err = sqlite.QuickCheck(path)
+	}
+	if err == nil || !missing && !isDamage(err) {
+		return err
+	}
+	return noServerDB(app.folder, err)
+}
+
+// noServerDB is the answer to a start without a sound server.db.
+func noServerDB(folder string, why error) error {
+	return fmt.Errorf("server.db cannot be used: %w. It holds the projects, users and tokens. Put it back from a backup, or run \"zangtable check --repair --data %s\", which begins a new one and takes in the projects that are there; users and tokens are lost then", why, folder)
+}

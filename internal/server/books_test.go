@@ -1,0 +1,148 @@
+package server
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// damages are what can happen to a database file.
+var damages = map[string]func(path string) error{
+	"cut":       func(path string) error { return os.Truncate(path, 5000) },
+	"cut short": func(path string) error { return os.Truncate(path, 100) },
+	"emptied":   func(path string) error { return os.Truncate(path, 0) },
+	"removed":   os.Remove,
+	"random": func(path string) error {
+		return os.WriteFile(path, []byte(strings.Repeat("no database ", 5000)), 0o600)
+	},
+	"a page of zeros": func(path string) error {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt(make([]byte, 4096), 4096)
+		return errors.Join(err, f.Close())
+	},
+	"a folder":               func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+	"a link to nothing":      func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/nowhere", path)) },
+	"a link to another file": func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/etc/hostname", path)) },
+	"another program's":      func(path string) error { return copyOf(filepath.Join(filepath.Dir(path), "server.db"), path) },
+	"a log that is no log":   func(path string) error { return os.WriteFile(path+"-wal", make([]byte, 3000), 0o600) },
+}
+
+func copyOf(from, to string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, 0o600)
+}
+
+// furnished makes a data folder with a project and a ready export.
+func furnished(t *testing.T) (folder string, m export.Manifest) {
+	t.Helper()
+	folder = t.TempDir()
+	app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, err := Prepare(t.Context(), app, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.Exports.Start()
+	m, err = app.Exports.Create(t.Context(), new(problem.Faults), export.Order{
+		Project: export.ProjectRef{ID: ready.Project.ID, Slug: ready.Project.Slug}, Kind: export.SchemaExport,
+	})
+	if err == nil {
+		m, err = app.Exports.Wait(t.Context(), ready.Project.ID, m.ID)
+	}
+	if err := errors.Join(err, app.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return folder, m
+}
+
+// TestDamagedBooks starts with each of the books damaged in every way.
+func TestDamagedBooks(t *testing.T) {
+	original, m := furnished(t)
+	for _, book := range []string{"exports.db", "imports.db", "journal.db"} {
+		for name, damage := range damages {
+			t.Run(book+"/"+name, func(t *testing.T) {
+				folder := filepath.Join(t.TempDir(), "data")
+				if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
+					t.Fatal(err)
+				}
+				if err := damage(filepath.Join(folder, book)); err != nil {
+					t.Fatal(err)
+				}
+				for start := range 2 {
+					app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
+					if err != nil {
+						t.Fatalf("start %d: %v", start, err)
+					}
+					harmless := name == "a log that is no log"
+					if told := len(app.degraded) > 0; told != (start == 0 && !harmless) {
+						t.Errorf("start %d: degraded: %q", start, app.degraded)
+					}
+					answer := httptest.NewRecorder()
+					app.readiness(answer, httptest.NewRequest("GET", "/readyz", nil), false)
+					if body := answer.Body.String(); answer.Code != 200 || strings.Contains(body, "degraded: "+book) != (len(app.degraded) > 0) {
+						t.Errorf("start %d: %d %q", start, answer.Code, body)
+					}
+					artifact, err := app.Exports.Artifact(t.Context(), 1, m.ID)
+					if err != nil {
+						t.Errorf("start %d: the artifact: %v", start, err)
+					} else {
+						artifact.File.Close()
+					}
+					if err := app.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+				kept, err := filepath.Glob(filepath.Join(folder, book+".damaged-*"))
+				if wanted := name != "removed" && name != "a log that is no log"; err != nil || (len(kept) > 0) != wanted {
+					t.Errorf("kept are %v, %v", kept, err)
+				}
+			})
+		}
+	}
+}
+
+// TestServerDBIsNotBegunAnew damages what nothing can replace.
+func TestServerDBIsNotBegunAnew(t *testing.T) {
+	original, _ := furnished(t)
+	for name, damage := range damages {
+		if name == "another program's" || name == "a log that is no log" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			folder := filepath.Join(t.TempDir(), "data")
+			if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
+				t.Fatal(err)
+			}
+			if err := damage(filepath.Join(folder, "server.db")); err != nil {
+				t.Fatal(err)
+			}
+			app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
+			if err == nil {
+				app.Close()
+				t.Fatal("it starts")
+			}
+			if !strings.Contains(err.Error(), "check --repair") {
+				t.Errorf("the sentence says no way out: %v", err)
+			}
+			if _, err := os.Stat(filepath.Join(folder, "projects", "1.db")); errors.Is(err, fs.ErrNotExist) {
+				t.Error("the project is gone")
+			}
+		})
+	}
+}

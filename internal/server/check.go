@@ -1,0 +1,288 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/journal"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// CheckLine is one thing that a check has looked at.
+type CheckLine struct {
+	Subject string     `json:"subject"`
+	Verdict CheckLevel `json:"verdict"`
+	Message string     `json:"message"`
+}
+
+// CheckLevel says how bad what was found is.
+type CheckLevel string
+
+// The levels. Only a fault makes a check fail.
+const (
+	CheckOK    CheckLevel = "ok"
+	CheckNote  CheckLevel = "note"
+	CheckFault CheckLevel = "fault"
+)
+
+// CheckReport is what a check has found.
+type CheckReport struct {
+	OK            bool        `json:"ok"`
+	ServerRunning bool        `json:"server_running"`
+	Lines         []CheckLine `json:"lines"`
+}
+
+// Faults returns how many faults were found.
+func (r *CheckReport) Faults() (n int) {
+	for _, line := range r.Lines {
+		if line.Verdict == CheckFault {
+			n++
+		}
+	}
+	return n
+}
+
+// Checker is a check under way.
+type Checker struct {
+	ctx    context.Context
+	folder string
+	report CheckReport
+}
+
+// checks are what a check looks at, in this order. A part that has something to
+// say of the system it runs on adds a function here.
+var checks = [...]func(*Checker){
+	(*Checker).permissions,
+	(*Checker).books,
+	(*Checker).projects,
+	(*Checker).artifacts,
+	(*Checker).lostFiles,
+}
+
+// Check looks at everything in a data folder, also beside a server that works on
+// it, and changes nothing.
+func Check(ctx context.Context, folder string) (CheckReport, error) {
+	c := &Checker{ctx: ctx, folder: folder}
+	if info, err := os.Stat(folder); err != nil {
+		return c.report, err
+	} else if !info.IsDir() {
+		return c.report, fmt.Errorf("%s is not a folder", folder)
+	}
+	lock := flock.New(c.path("lock"), flock.SetPermissions(0o600))
+	free, err := lock.TryLock()
+	if err != nil {
+		return c.report, fmt.Errorf("lock the data folder: %w", err)
+	}
+	if free {
+		defer lock.Unlock()
+	}
+	c.report.ServerRunning = !free
+	for _, check := range checks {
+		if err := ctx.Err(); err != nil {
+			return c.report, err
+		}
+		check(c)
+	}
+	c.report.OK = c.report.Faults() == 0
+	return c.report, nil
+}
+
+func (c *Checker) path(parts ...string) string {
+	return filepath.Join(append([]string{c.folder}, parts...)...)
+}
+
+// Say adds a line to the report.
+func (c *Checker) Say(subject string, verdict CheckLevel, format string, args ...any) {
+	c.report.Lines = append(c.report.Lines, CheckLine{subject, verdict, fmt.Sprintf(format, args...)})
+}
+
+func (c *Checker) permissions() {
+	info, err := os.Stat(c.folder)
+	switch {
+	case err != nil:
+		c.Say("data folder", CheckFault, "%v", err)
+	case info.Mode().Perm()&0o077 != 0:
+		c.Say("data folder", CheckFault, "Others on this machine may open it: its mode is %04o and should be 0700.", info.Mode().Perm())
+	default:
+		c.Say("data folder", CheckOK, "Only its owner may open it.")
+	}
+}
+
+// bookIDs are the application ids of the server's own databases.
+var bookIDs = []struct {
+	name string
+	id   int64
+}{
+	{"server.db", registry.ApplicationID},
+	{"exports.db", export.ApplicationID},
+	{"imports.db", imports.ApplicationID},
+	{"journal.db", journal.ApplicationID},
+}
+
+func (c *Checker) books() {
+	for _, book := range bookIDs {
+		_, err := os.Stat(c.path(book.name))
+		switch {
+		case !errors.Is(err, fs.ErrNotExist):
+			c.database(book.name, c.path(book.name), book.id)
+		case book.name != "server.db":
+			c.Say(book.name, CheckNote, "It is not there. The next start begins a new one.")
+		case len(c.projectFiles()) > 0:
+			c.Say(book.name, CheckFault, "It is not there, and it holds the projects, users and tokens. Put it back from a backup, or begin a new one with --repair.")
+		default:
+			c.Say(book.name, CheckNote, "It is not there: nothing was ever served from this folder.")
+		}
+	}
+}
+
+// database examines one database file.
+func (c *Checker) database(subject, path string, id int64) {
+	e, err := sqlite.Examine(path)
+	switch {
+	case err != nil:
+		c.Say(subject, CheckFault, "It cannot be read: %v", err)
+	case e.ApplicationID != id:
+		c.Say(subject, CheckFault, "It belongs to something else: its application id is %d, not %d.", e.ApplicationID, id)
+	case len(e.Faults) > 0:
+		c.Say(subject, CheckFault, "It is not sound: %s", strings.Join(e.Faults, "; "))
+	default:
+		c.Say(subject, CheckOK, "It is sound.")
+	}
+}
+
+// projectFiles returns the ids of the projects that have a file.
+func (c *Checker) projectFiles() (ids []int64) {
+	entries, err := os.ReadDir(c.path("projects"))
+	if err != nil {
+		return nil // there are none
+	}
+	for _, entry := range entries {
+		name, ok := strings.CutSuffix(entry.Name(), ".db")
+		if id, err := strconv.ParseInt(name, 10, 64); ok && err == nil {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// projects examines the databases of projects, and compares them with the list of
+// projects.
+func (c *Checker) projects() {
+	files := c.projectFiles()
+	listed := map[int64]bool{}
+	err := c.ask("server.db", "SELECT id, project_slug FROM projects ORDER BY id", func(s *sqlite.Stmt) {
+		id, subject := s.Int(0), fmt.Sprintf("projects/%d.db", s.Int(0))
+		listed[id] = true
+		if !slices.Contains(files, id) {
+			c.Say(subject, CheckFault, "The project %s has no file.", s.Text(1))
+		}
+	})
+	for _, id := range files {
+		subject := fmt.Sprintf("projects/%d.db", id)
+		c.database(subject, c.path("projects", strconv.FormatInt(id, 10)+".db"), projectdb.ApplicationID)
+		if err == nil && !listed[id] {
+			c.Say(subject, CheckNote, "It belongs to no project. A server leaves it alone.")
+		}
+	}
+}
+
+// ask reads rows of a book. One that cannot be read has been reported already.
+func (c *Checker) ask(book, query string, row func(*sqlite.Stmt)) error {
+	conn, err := sqlite.OpenFile(c.path(book))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Query(query, nil, func(s *sqlite.Stmt) error {
+		row(s)
+		return nil
+	})
+}
+
+// artifacts compares artifacts with the notes beside them, and the book of exports
+// with what is there.
+func (c *Checker) artifacts() {
+	notes, errs := export.Notes(c.path("exports"))
+	for _, err := range errs {
+		if !errors.Is(err, fs.ErrNotExist) {
+			c.Say("exports", CheckFault, "%v", err)
+		}
+	}
+	noted, sound := map[string]bool{}, 0
+	for _, n := range notes {
+		noted[n.Manifest.ID] = true
+		if n.Artifact == "" || c.artifact(n) {
+			sound++
+		}
+	}
+	_ = c.ask("exports.db", "SELECT id, project_id, ext FROM exports WHERE status = 'ready' AND store = '' ORDER BY seq", func(s *sqlite.Stmt) {
+		id, path := s.Text(0), c.path("exports", strconv.FormatInt(s.Int(1), 10), s.Text(0)+"."+s.Text(2))
+		_, err := os.Stat(path)
+		switch {
+		case noted[id]:
+		case err != nil && !c.report.ServerRunning: // it may just have been deleted
+			c.Say("export "+id, CheckFault, "The book calls it ready, and its file cannot be had: %v", err)
+		case err == nil:
+			c.Say("export "+id, CheckNote, "There is no note beside the file: it was made by an earlier version.")
+		}
+	})
+	c.Say("exports", CheckOK, "%d artifacts are as their notes say.", sound)
+}
+
+// artifact compares one artifact with its note, and reports whether it is as the
+// note says. One that was deleted meanwhile has no note any more.
+func (c *Checker) artifact(n export.Noted) bool {
+	size, sum, err := sumOf(n.Artifact)
+	if _, gone := os.Stat(strings.TrimSuffix(n.Artifact, filepath.Ext(n.Artifact)) + ".manifest"); err != nil && c.report.ServerRunning && gone != nil {
+		return true
+	}
+	switch {
+	case err != nil:
+		c.Say("export "+n.Manifest.ID, CheckFault, "Its file cannot be read: %v", err)
+	case size != *n.Manifest.SizeBytes:
+		c.Say("export "+n.Manifest.ID, CheckFault, "Its file has %d bytes, not %d.", size, *n.Manifest.SizeBytes)
+	case n.Manifest.SHA256 != nil && sum != *n.Manifest.SHA256:
+		c.Say("export "+n.Manifest.ID, CheckFault, "Its file has another SHA-256 than its manifest.")
+	default:
+		return true
+	}
+	return false
+}
+
+func sumOf(path string) (size int64, sum string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	size, err = io.Copy(hash, f)
+	return size, hex.EncodeToString(hash.Sum(nil)), err
+}
+
+// lostFiles tells of what was kept aside.
+func (c *Checker) lostFiles() {
+	for _, pattern := range []string{"*.db.damaged-*Z", "exports/lost/*/*", "imports/lost/*/*"} {
+		found, err := filepath.Glob(c.path(filepath.FromSlash(pattern)))
+		if err == nil && len(found) > 0 {
+			c.Say(pattern, CheckNote, "%d files were kept because nobody knows what they were for. Remove them when they are not needed.", len(found))
+		}
+	}
+}

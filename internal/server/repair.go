@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Repair mends what can be mended of a data folder that no server works on, and
+// returns what it has done. A server.db that is damaged or not there is replaced by
+// a new one that knows the projects; their users and tokens are lost.
+func Repair(ctx context.Context, folder string, log *slog.Logger) (done []string, err error) {
+	c := &Checker{ctx: ctx, folder: folder}
+	lock := flock.New(c.path("lock"), flock.SetPermissions(0o600))
+	free, err := lock.TryLock()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	case !free:
+		return nil, errors.New("a server is running on the data folder: stop it before the folder is repaired")
+	}
+	defer lock.Unlock()
+	if info, err := os.Stat(folder); err == nil && info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(folder, 0o700); err != nil {
+			return done, err
+		}
+		done = append(done, "The data folder can only be opened by its owner now.")
+	}
+	if c.serverDBIsSound() || len(c.projectFiles()) == 0 {
+		return done, nil
+	}
+	more, err := c.newServerDB(log)
+	return append(done, more...), err
+}
+
+func (c *Checker) serverDBIsSound() bool {
+	info, err := os.Stat(c.path("server.db"))
+	return err == nil && info.Mode().IsRegular() && info.Size() > 0 && !isDamage(sqlite.QuickCheck(c.path("server.db")))
+}
+
+// newServerDB begins a new server.db and enters the projects that have files.
+func (c *Checker) newServerDB(log *slog.Logger) (done []string, err error) {
+	if _, err := os.Lstat(c.path("server.db")); !errors.Is(err, fs.ErrNotExist) {
+		aside, err := setAside(c.path("server.db"), time.Now())
+		if err != nil {
+			return nil, err
+		}
+		done = append(done, fmt.Sprintf("The damaged server.db is kept as %s.", aside))
+	}
+	dir, err := projectdb.OpenDir(c.path("projects"), projectdb.DirOptions{Log: log})
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	known, err := registry.Open(c.path("server.db"), dir, registry.Options{Log: log})
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, known.Close()) }()
+	slugs := c.knownSlugs()
+	for _, id := range c.projectFiles() {
+		project, err := known.Adopt(c.ctx, id, slugs[id])
+		if err != nil {
+			return done, fmt.Errorf("take in the project %d: %w", id, err)
+		}
+		done = append(done, fmt.Sprintf("The project %d is %s.", id, project.Slug))
+	}
+	return append(done, "Users and tokens are lost: make new ones with \"zangtable token create\"."), nil
+}
+
+// knownSlugs returns what the projects were last called, as far as the books and
+// the notes beside artifacts tell.
+func (c *Checker) knownSlugs() map[int64]string {
+	slugs := map[int64]string{}
+	notes, _ := export.Notes(c.path("exports"))
+	for _, n := range notes {
+		slugs[n.ProjectID] = n.Manifest.Project
+	}
+	for _, book := range []string{"imports", "exports"} {
+		// A book that cannot be read tells nothing.
+		_ = c.ask(book+".db", "SELECT project_id, manifest ->> '$.project' FROM "+book+" ORDER BY seq", func(s *sqlite.Stmt) {
+			slugs[s.Int(0)] = s.Text(1)
+		})
+	}
+	return slugs
+}
