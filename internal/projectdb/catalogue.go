@@ -29,7 +29,11 @@ type catalogues struct {
 }
 
 // maxChanges is how many changes are remembered.
-const maxChanges = 4096
+const maxChanges = 256
+
+// maxDiffering is how many tables are read one by one; more are read faster with all
+// others.
+const maxDiffering = 32
 
 // note remembers what the change to a version is about. A transaction that is
 // rolled back leaves an entry that is replaced before the version is there: the
@@ -59,7 +63,9 @@ func (k *catalogues) near(version int64) (cat *catalogue, differing []int64, ok 
 		if tables == nil {
 			return nil, nil, false
 		}
-		differing = append(differing, tables...)
+		if differing = append(differing, tables...); len(differing) > maxDiffering {
+			return nil, nil, false
+		}
 	}
 	return k.newest, differing, true
 }

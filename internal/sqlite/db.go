@@ -40,6 +40,9 @@ type DB struct {
 	options Options
 	writer  chan *Conn // holds the writer while nobody writes
 	readers chan *Conn // holds idle readers and nil for those not opened yet
+	// warm holds the idle reader that was used last. It is taken first: it knows the
+	// present schema, which each connection reads for itself after a change.
+	warm    chan *Conn
 	group   group
 	closed  chan struct{}
 	closing sync.Once
@@ -61,6 +64,7 @@ func Open(path string, options Options) (*DB, error) {
 		options: options,
 		writer:  make(chan *Conn, 1),
 		readers: make(chan *Conn, options.Readers),
+		warm:    make(chan *Conn, 1),
 		closed:  make(chan struct{}),
 	}
 	writer, err := db.openWriter(zs.OpenReadWrite | zs.OpenCreate)
@@ -181,7 +185,12 @@ func (db *DB) close() error {
 	close(db.closed)
 	var errs []error
 	for range cap(db.readers) {
-		if c := <-db.readers; c != nil {
+		var c *Conn
+		select {
+		case c = <-db.warm:
+		case c = <-db.readers:
+		}
+		if c != nil {
 			errs = append(errs, c.Close())
 		}
 	}
@@ -205,7 +214,7 @@ func (db *DB) ReadWithin(ctx context.Context, b Deadlines, fn func(*Conn) error)
 	if err != nil {
 		return err
 	}
-	defer func() { db.readers <- c }()
+	defer db.returnReader(c)
 	defer c.bound(ctx)()
 	return c.within(b.Run, func() error {
 		return c.transaction("BEGIN", func() error { return fn(c) })
@@ -214,7 +223,7 @@ func (db *DB) ReadWithin(ctx context.Context, b Deadlines, fn func(*Conn) error)
 
 // leaseReader takes an idle reader and opens it when needed.
 func (db *DB) leaseReader(ctx context.Context, wait time.Duration) (*Conn, error) {
-	c, err := db.take(ctx, wait, db.readers)
+	c, err := db.take(ctx, wait, db.warm, db.readers)
 	if err != nil || c != nil && c.generation == db.generation.Load() {
 		return c, err
 	}
@@ -233,8 +242,16 @@ func OpenReader(path string) (*Conn, error) {
 	return openConn(path, zs.OpenReadOnly, "PRAGMA query_only = ON")
 }
 
-// take takes a connection from a pool.
-func (db *DB) take(ctx context.Context, wait time.Duration, pool chan *Conn) (*Conn, error) {
+func (db *DB) returnReader(c *Conn) {
+	select {
+	case db.warm <- c:
+	default:
+		db.readers <- c
+	}
+}
+
+// take takes a connection from a pool, and rather the one in warm, if any.
+func (db *DB) take(ctx context.Context, wait time.Duration, warm, pool chan *Conn) (*Conn, error) {
 	select {
 	case <-db.closed:
 		return nil, ErrClosed
@@ -242,10 +259,12 @@ func (db *DB) take(ctx context.Context, wait time.Duration, pool chan *Conn) (*C
 		return nil, ctx.Err()
 	default:
 	}
-	select { // mostly there is one, and no need for a timer
-	case c := <-pool:
-		return c, nil
-	default:
+	for _, first := range []chan *Conn{warm, pool} { // mostly there is one, and no need for a timer
+		select {
+		case c := <-first:
+			return c, nil
+		default:
+		}
 	}
 	waited, stop := after(wait)
 	defer stop()
@@ -256,6 +275,8 @@ func (db *DB) take(ctx context.Context, wait time.Duration, pool chan *Conn) (*C
 		return nil, ctx.Err()
 	case <-waited:
 		return nil, ErrWaited
+	case c := <-warm:
+		return c, nil
 	case c := <-pool:
 		return c, nil
 	}
@@ -271,7 +292,7 @@ func after(d time.Duration) (over <-chan time.Time, stop func() bool) {
 }
 
 func (db *DB) leaseWriter(ctx context.Context, wait time.Duration) (*Conn, error) {
-	c, err := db.take(ctx, wait, db.writer)
+	c, err := db.take(ctx, wait, nil, db.writer)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -322,5 +323,37 @@ func TestForeignFilesAreRefusedUntouched(t *testing.T) {
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
 			t.Errorf("%s was changed (%v)", name, err)
 		}
+	}
+}
+
+// One read after the other uses one connection, which knows the schema already.
+func TestReadsOneAfterTheOtherShareAConnection(t *testing.T) {
+	db := open(t, Options{Readers: 3})
+	used := map[*Conn]bool{}
+	for range 10 {
+		if err := db.Read(t.Context(), func(c *Conn) error { used[c] = true; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(used) != 1 {
+		t.Errorf("%d connections were used", len(used))
+	}
+	// All of them can be in use at once, and come back.
+	for range 3 {
+		var wg, all sync.WaitGroup
+		all.Add(3)
+		for range 3 {
+			wg.Go(func() {
+				err := db.Read(context.Background(), func(*Conn) error {
+					all.Done()
+					all.Wait()
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
 	}
 }

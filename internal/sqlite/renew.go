@@ -95,14 +95,17 @@ func (db *DB) renew(c *Conn, cause error) {
 	db.generation.Add(1)
 	errs := []error{cause, c.Close()}
 	for range cap(db.readers) {
+		var reader *Conn
 		select {
-		case reader := <-db.readers:
-			if reader != nil {
-				errs = append(errs, reader.Close())
-			}
-			db.readers <- nil
+		case reader = <-db.warm:
+		case reader = <-db.readers:
 		default:
+			continue
 		}
+		if reader != nil {
+			errs = append(errs, reader.Close())
+		}
+		db.readers <- nil
 	}
 	if db.options.Trouble != nil {
 		db.options.Trouble(fmt.Errorf("%s was closed and is opened again, because a sync has failed: %w", db.path, errors.Join(errs...)))
