@@ -287,6 +287,18 @@ func (b book) remove(ctx context.Context, id string) error {
 	})
 }
 
+// withdraw removes an import that has failed while its file was sent, and the
+// receipt of its call: the failure may have come after both were entered, and then
+// every repetition of the call would be told of an import that is not there.
+func (b book) withdraw(ctx context.Context, id string) error {
+	return b.Write(ctx, "withdraw the import "+id, func(c *sqlite.Conn) error {
+		if err := c.Exec("DELETE FROM receipts WHERE job_id = ?", id); err != nil {
+			return err
+		}
+		return c.Exec("DELETE FROM imports WHERE id = ?", id)
+	})
+}
+
 // wanted returns the imports whose files are kept, by id, with their projects.
 func (b book) wanted(ctx context.Context) (map[string]int64, error) {
 	return b.Projects(ctx, "expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')")

@@ -449,3 +449,26 @@ func TestStopPutsBack(t *testing.T) {
 		t.Errorf("%d rows", f.rows("shop", "people"))
 	}
 }
+
+// An upload that fails takes its receipt with it, whatever had been entered: the
+// same call can be made again.
+func TestFailedUploadLeavesNoReceipt(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	keyed := order(func(o *Order) { o.Receipt = &projectdb.Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}} })
+	m := f.send(people(3), keyed)
+	r, err := f.book.Find(t.Context(), shop.ID, m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !f.hasBegun(t.Context(), r) {
+		t.Error("an import that is a job has not begun")
+	}
+	if err := f.clear(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if f.hasBegun(t.Context(), r) {
+		t.Error("an import that is gone has begun")
+	}
+	f.Start()
+	f.ready(f.send(people(3), keyed))
+}

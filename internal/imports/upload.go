@@ -142,7 +142,7 @@ func (m *Imports) Receive(ctx context.Context, projectID int64, id string, p Par
 	if err != nil {
 		return manifest, false, err
 	}
-	if err = m.receive(ctx, r, p); err != nil {
+	if err = m.receive(ctx, r, p); err != nil && !m.hasBegun(ctx, r) {
 		return m.replay(ctx, projectID, errors.Join(err, m.clear(ctx, r)))
 	}
 	m.runner.Wake()
@@ -150,12 +150,19 @@ func (m *Imports) Receive(ctx context.Context, projectID int64, id string, p Par
 	return manifest, false, err
 }
 
+// hasBegun reports whether an import has become a job although the call that made
+// it one has failed: after an I/O error a transaction may be there all the same.
+func (m *Imports) hasBegun(ctx context.Context, r *record) bool {
+	now, err := m.book.Find(ctx, r.projectID, r.manifest.ID)
+	return err == nil && now.manifest.Status != Uploading && now.manifest.Status != Canceled
+}
+
 // clear removes what a part that failed has left of an upload that does not go
 // on.
 func (m *Imports) clear(ctx context.Context, r *record) error {
 	if !r.resumable {
 		// The file first: the book may need its room.
-		return errors.Join(m.folder.remove(r), m.book.remove(ctx, r.manifest.ID))
+		return errors.Join(m.folder.remove(r), m.book.withdraw(ctx, r.manifest.ID))
 	}
 	now, err := m.book.Find(ctx, r.projectID, r.manifest.ID)
 	if problem.Is(err, problem.CodeNotFound) || err == nil && now.manifest.Status != Uploading {

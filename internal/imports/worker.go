@@ -139,7 +139,7 @@ func (m *Imports) recover(ctx context.Context) error {
 		case r.manifest.Status == Running:
 			err = m.takeUp(ctx, r)
 		case !r.resumable:
-			err = m.book.remove(ctx, r.manifest.ID)
+			err = m.book.withdraw(ctx, r.manifest.ID)
 		default:
 			err = m.finishWhole(ctx, r)
 		}
