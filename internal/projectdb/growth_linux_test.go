@@ -89,18 +89,18 @@ func TestFullDisk(t *testing.T) {
 	if !problem.Is(err, problem.CodeStorageFull) || acknowledged < 100 {
 		t.Fatalf("after %d rows: %v", acknowledged, err)
 	}
-	eventuallyLow(t, x.room)
 	reserve := filepath.Join(x.disk, "reserve")
 	if _, err := os.Stat(reserve); err != nil {
 		t.Errorf("rows have eaten the reserve: %v", err)
 	}
+	testkit.FillDisk(t, filepath.Join(x.disk, "filler"))
+	eventuallyLow(t, x.room)
 	if err := x.with(2, insertKB(t, 1)); !problem.Is(err, problem.CodeStorageFull) {
 		t.Errorf("an insert into another project: %v", err)
 	}
 	if err := x.dir.Create(t.Context(), 3, nil); !problem.Is(err, problem.CodeStorageFull) {
 		t.Errorf("a new project: %v", err)
 	}
-	testkit.FillDisk(t, filepath.Join(x.disk, "filler"))
 	// Open both anew: that needs room, too.
 	for x.dir.spare() {
 	}
@@ -175,7 +175,6 @@ func TestFreePagesAreUsed(t *testing.T) {
 	for err := error(nil); err == nil; {
 		err = x.with(1, insertKB(t, 4))
 	}
-	eventuallyLow(t, x.room)
 	if err := x.with(1, func(db *DB) error {
 		_, _, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", Which{All: true})
 		return err

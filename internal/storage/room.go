@@ -30,8 +30,8 @@ type Room struct {
 	free   func(folder string) (free, total int64, err error)
 	log    *slog.Logger
 
-	looked atomic.Int64 // when, in nanoseconds since the start of the process
-	low    atomic.Bool
+	next atomic.Int64 // when to look again, in nanoseconds since the start of the process
+	low  atomic.Bool
 
 	mu    sync.Mutex
 	given bool // the reserve file has been given up
@@ -49,8 +49,12 @@ type RoomOptions struct {
 }
 
 const (
-	// lookEvery is for how long the answer of the system is good.
+	// lookEvery is for how long the answer of the system is good, and lookOften for
+	// how long while less than near is left above the mark: a disk can be filled by
+	// a megabyte in a few milliseconds.
 	lookEvery = 100 * time.Millisecond
+	lookOften = 3 * time.Millisecond
+	near      = 256 << 20
 	// slack is what has to be free besides, so that the reserve file is not made by
 	// using the last block.
 	slack = 64 << 10
@@ -102,7 +106,7 @@ func (r *Room) Low() bool {
 		return false
 	}
 	now := int64(time.Since(start))
-	if last := r.looked.Load(); now-last >= int64(lookEvery) && r.looked.CompareAndSwap(last, now) {
+	if next := r.next.Load(); now >= next && r.next.CompareAndSwap(next, now+int64(lookEvery)) {
 		r.look()
 	}
 	return r.low.Load()
@@ -133,6 +137,9 @@ func (r *Room) look() {
 	}
 	if r.given && free >= r.size+slack && r.take() {
 		free -= r.size
+	}
+	if free < r.size/2+near {
+		r.next.Store(int64(time.Since(start) + lookOften))
 	}
 	low := r.given || free < r.size/2
 	if r.low.Swap(low) == low {
