@@ -13,15 +13,20 @@ import (
 // AppendRows appends rows from up to, but not including, to.
 func (b *Batch) AppendRows(dst []byte, from, to int) []byte {
 	for _, c := range b.cells[from*b.Columns : to*b.Columns] {
-		dst = append(dst, byte(c.Kind))
 		switch c.Kind {
 		case Integer:
-			dst = binary.AppendVarint(dst, c.Int())
+			dst = binary.AppendVarint(append(dst, byte(c.Kind)), c.Int())
 		case Real:
-			dst = binary.LittleEndian.AppendUint64(dst, c.bits)
+			dst = binary.LittleEndian.AppendUint64(append(dst, byte(c.Kind)), c.bits)
 		case Text, Blob:
-			dst = binary.AppendUvarint(dst, uint64(c.size))
-			dst = append(dst, b.Bytes(c)...)
+			if c.size < 0x80 { // the usual length
+				dst = append(dst, byte(c.Kind), byte(c.size))
+			} else {
+				dst = binary.AppendUvarint(append(dst, byte(c.Kind)), uint64(c.size))
+			}
+			dst = append(dst, b.arena[c.bits:c.bits+uint64(c.size)]...)
+		default:
+			dst = append(dst, byte(c.Kind))
 		}
 	}
 	return dst
@@ -48,54 +53,51 @@ func (b *Batch) TakeRows(p []byte) error {
 	if b.Columns == 0 {
 		return ErrNoRows
 	}
+	cells, before := b.cells, len(b.cells)
 	for len(p) > 0 {
-		for range b.Columns {
-			var c Cell
-			if c, p = b.takeCell(p); p == nil {
+		c := Cell{Kind: Kind(p[0])}
+		p = p[1:]
+		switch c.Kind {
+		case Null:
+		case Integer:
+			n, size := binary.Varint(p)
+			if size <= 0 {
 				return ErrNoRows
 			}
-			b.cells = append(b.cells, c)
+			c.bits, p = uint64(n), p[size:]
+		case Real:
+			if len(p) < 8 {
+				return ErrNoRows
+			}
+			c.bits, p = binary.LittleEndian.Uint64(p), p[8:]
+			if math.IsNaN(c.Float()) {
+				return ErrNoRows // SQLite has none
+			}
+		case Text, Blob:
+			n, size := cutLength(p)
+			if size <= 0 || n > uint64(len(p)-size) || n > math.MaxInt32 {
+				return ErrNoRows
+			}
+			c.bits, c.size = uint64(len(b.arena)), uint32(n)
+			end := size + int(n)
+			b.arena, p = append(b.arena, p[size:end]...), p[end:]
+		default:
+			return ErrNoRows
 		}
-		b.Rows++
+		cells = append(cells, c)
 	}
+	taken := len(cells) - before
+	if taken%b.Columns != 0 {
+		return ErrNoRows
+	}
+	b.cells, b.Rows = cells, b.Rows+taken/b.Columns
 	return nil
 }
 
-// takeCell reads the cell that p begins with, and returns the rest of p: nil when
-// there is none.
-func (b *Batch) takeCell(p []byte) (c Cell, rest []byte) {
-	if len(p) == 0 {
-		return c, nil
+// cutLength is binary.Uvarint, with a short way for the usual length.
+func cutLength(p []byte) (n uint64, size int) {
+	if len(p) > 0 && p[0] < 0x80 {
+		return uint64(p[0]), 1
 	}
-	c.Kind, p = Kind(p[0]), p[1:]
-	switch c.Kind {
-	case Null:
-		return c, p
-	case Integer:
-		n, size := binary.Varint(p)
-		if size <= 0 {
-			return c, nil
-		}
-		c.bits = uint64(n)
-		return c, p[size:]
-	case Real:
-		if len(p) < 8 {
-			return c, nil
-		}
-		c.bits = binary.LittleEndian.Uint64(p)
-		if math.IsNaN(c.Float()) {
-			return c, nil // SQLite has none
-		}
-		return c, p[8:]
-	case Text, Blob:
-		n, size := binary.Uvarint(p)
-		if size <= 0 || n > uint64(len(p)-size) || n > math.MaxInt32 {
-			return c, nil
-		}
-		p = p[size:]
-		c.bits, c.size = uint64(len(b.arena)), uint32(n)
-		b.arena = append(b.arena, p[:n]...)
-		return c, p[n:]
-	}
-	return c, nil
+	return binary.Uvarint(p)
 }
