@@ -81,9 +81,6 @@ func (c *call) openBody() (*body, error) {
 	if encoding := c.r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be sent without Content-Encoding.")
 	}
-	if err := c.roomForBody(); err != nil {
-		return nil, err
-	}
 	var r io.Reader = http.MaxBytesReader(c.w, c.r.Body, limit)
 	if c.keyed != nil {
 		r = io.TeeReader(r, c.keyed.request)
@@ -91,30 +88,34 @@ func (c *call) openBody() (*body, error) {
 	return &body{pace: pace{call: c, r: r, began: time.Now()}}, nil
 }
 
-// roomPatience is how long a large body waits for others to end, unread.
+// roomPatience is how long a large body waits for others to end.
 const roomPatience = 10 * time.Second
 
-// roomForBody waits until there is room for a body whose length is known, and for
-// what becomes of it.
-func (c *call) roomForBody() error {
-	if c.r.ContentLength <= smallBytes {
-		return nil
+// whole reads all of a large body, whose length is known, into memory of that size:
+// a decoder that reads on would need twice as much. It waits for room for the body,
+// and for what becomes of it, when its first bytes have come: who only announces a
+// body takes nothing from others.
+func (b *body) whole() (*bytes.Buffer, error) {
+	c, first := b.call, make([]byte, smallBytes)
+	if _, err := io.ReadFull(b, first); err != nil {
+		return nil, err
 	}
 	if err := c.part.Await(c.r.Context(), bodyCost*c.r.ContentLength, roomPatience); err != nil {
-		c.passOver()
-		return err
+		b.passOver()
+		return nil, err
 	}
 	c.bodyBytes = c.r.ContentLength
-	return nil
+	text := bytes.NewBuffer(make([]byte, 0, c.r.ContentLength+bytes.MinRead))
+	text.Write(first)
+	_, err := text.ReadFrom(b)
+	return text, err
 }
 
-// passOver reads a body and forgets it: many clients look for an answer only when
-// they have sent all of it.
-func (c *call) passOver() {
-	began := time.Now()
-	rest := &pace{call: c, r: c.r.Body, began: began}
-	for time.Since(began) < roomPatience {
-		if _, err := io.CopyN(io.Discard, rest, pieceBytes); err != nil {
+// passOver reads the rest of a body and forgets it: many clients look for an answer
+// only when they have sent everything.
+func (b *body) passOver() {
+	for began := time.Now(); time.Since(began) < roomPatience; {
+		if _, err := io.CopyN(io.Discard, &b.pace, pieceBytes); err != nil {
 			return // the end, or one that the answer will meet too
 		}
 	}
@@ -127,14 +128,6 @@ func (b *body) grow(n int) error {
 	}
 	b.call.bodyBytes = b.size
 	return b.call.part.Ensure(bodyCost * b.size)
-}
-
-// whole reads all of the body, whose length is known, into memory of that size: a
-// decoder that reads on would need twice as much.
-func (b *body) whole() (*bytes.Buffer, error) {
-	text := bytes.NewBuffer(make([]byte, 0, b.call.r.ContentLength+bytes.MinRead))
-	_, err := text.ReadFrom(b)
-	return text, err
 }
 
 func tooLarge(limit int64) error {

@@ -289,6 +289,24 @@ func TestFullBudget(t *testing.T) {
 	}
 }
 
+// TestAnnouncedBodiesTakeNothing announces large bodies that do not come, beside one
+// that does.
+func TestAnnouncedBodiesTakeNothing(t *testing.T) {
+	l := limits.New(limits.Settings{MemoryBudget: limits.MinBudget}, nil)
+	s := openShop(t, openHouse(t, clock), Config{Limits: l, BodyTimeout: 2 * time.Second})
+	for range 10 {
+		deaf(t, s.URL, "POST /projects/shop/records/contacts HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\nAuthorization: Bearer "+s.token+"\r\n\r\n{")
+	}
+	eventually(t, "do the bodies begin", func() bool { return l.Calls.Running() == 10 })
+	if used := l.Budget.Used(); used != 0 {
+		t.Errorf("%d bytes are taken by bodies that have not come", used)
+	}
+	if got := s.ask(t, "POST", "/records/contacts", `{"name":"`+strings.Repeat("x", 20<<20)+`"}`); got.status != 201 {
+		t.Errorf("a body that comes: %d %.100s", got.status, got.body)
+	}
+	eventually(t, "are the others left", func() bool { return l.Calls.Running() == 0 })
+}
+
 func (r reply) wants503(t *testing.T, what string) {
 	t.Helper()
 	if r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" || !strings.Contains(r.body, `"busy"`) {
