@@ -22,6 +22,7 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // CheckLine is one thing that a check has looked at.
@@ -73,6 +74,7 @@ var checks = [...]func(*Checker){
 	(*Checker).projects,
 	(*Checker).artifacts,
 	(*Checker).lostFiles,
+	(*Checker).workers,
 }
 
 // Check looks at everything in a data folder, also beside a server that works on
@@ -110,6 +112,34 @@ func (c *Checker) path(parts ...string) string {
 // Say adds a line to the report.
 func (c *Checker) Say(subject string, verdict CheckLevel, format string, args ...any) {
 	c.report.Lines = append(c.report.Lines, CheckLine{subject, verdict, fmt.Sprintf(format, args...)})
+}
+
+// workers starts a worker and tells which of its bounds hold on this system.
+func (c *Checker) workers() {
+	const subject = "workers"
+	folder, err := os.MkdirTemp("", "zangtable-check-")
+	if err != nil {
+		c.Say(subject, CheckNote, "No folder could be made for one: %v", err)
+		return
+	}
+	defer os.RemoveAll(folder)
+	pool, err := worker.Open(worker.Options{Folder: folder})
+	if err != nil {
+		c.Say(subject, CheckNote, "%v", err)
+		return
+	}
+	defer pool.Close()
+	bounds, err := pool.Bounds()
+	if err != nil {
+		c.Say(subject, CheckFault, "None can be started, so that no SQL of clients can run: %v", err)
+	}
+	for _, b := range bounds {
+		verdict := CheckOK
+		if !b.Holds {
+			verdict = CheckNote
+		}
+		c.Say(subject+", "+b.Name, verdict, "%s", b.Note)
+	}
 }
 
 func (c *Checker) permissions() {

@@ -16,7 +16,8 @@ func examine(t *testing.T, folder string) (report CheckReport, found string) {
 		t.Fatal(err)
 	}
 	for _, line := range report.Lines {
-		if line.Verdict != CheckOK {
+		// What bounds workers depends on the machine.
+		if line.Verdict != CheckOK && !strings.HasPrefix(line.Subject, "workers, ") {
 			found += string(line.Verdict) + " " + line.Subject + ": " + line.Message + "\n"
 		}
 	}
