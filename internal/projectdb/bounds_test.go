@@ -78,7 +78,7 @@ func TestCallsEndInTime(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			// Both changes wait for the one writer.
-			if took := time.Since(began); took > 2*limit+time.Second {
+			if took := time.Since(began); took > 2*limit+4*time.Second { // a busy machine
 				t.Errorf("%s took %v", name, took)
 			}
 		})
