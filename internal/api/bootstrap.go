@@ -1,9 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"reflect"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -51,14 +49,13 @@ type bootstrapIn struct {
 	}
 }
 
-// blueprintFileIn is what a file may hold: the same, but the user can be left
-// out.
-type blueprintFileIn struct {
-	Body struct {
-		BlueprintBody
-		User Optional[blueprintUser] `json:"initial_project_user,omitzero"`
-	}
+// blueprintFile is what a file may hold: the same, but the user can be left out.
+type blueprintFile struct {
+	BlueprintBody
+	User Optional[blueprintUser] `json:"initial_project_user,omitzero"`
 }
+
+var blueprintText = newTextPlan[blueprintFile]()
 
 func (b BlueprintBody) order(user *blueprintUser) registry.NewProject {
 	order := registry.NewProject{Slug: b.Slug, Name: b.Name, Blueprint: b.blueprint()}
@@ -124,17 +121,11 @@ func (h *handlers) bootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn
 // first user may be left out. Faults are those that a client of the API would
 // be told.
 func DecodeBootstrap(file []byte) (order registry.NewProject, err error) {
-	in := new(blueprintFileIn)
-	schemas := newSchemas()
-	p := newPlan(schemas, &endpoint{id: "bootstrap-file", in: reflect.TypeFor[blueprintFileIn]()})
 	var faults problem.Faults
-	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewReader(file)), faults: &faults}
-	if err = d.decode(p.body, reflect.ValueOf(in).Elem().FieldByIndex(p.bodyAt), nil); err == nil {
-		err = d.ends()
-	}
+	read, err := blueprintText.read(&faults, file, nil)
 	if err != nil && !problem.Is(err, problem.CodeValidationFailed) {
 		text := strings.TrimPrefix(err.Error(), "jsontext: ")
 		return order, problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: %s.", text)
 	}
-	return in.Body.order(in.Body.User.Ptr()), faults.Err()
+	return read.order(read.User.Ptr()), faults.Err()
 }
