@@ -64,7 +64,11 @@ func (t *trial) deafClients(s *server, c, other *client) {
 		fmt.Fprintf(deaf, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", c.path("/records/t?limit=480"), c.token)
 		gone.Go(func() {
 			asked := time.Now()
-			if !dropped(deaf, maxSlowClient+15*time.Second) {
+			patience := maxSlowClient + 15*time.Second
+			if t.short {
+				patience = 10 * time.Second // is not enough to tell
+			}
+			if !dropped(deaf, patience) && !t.short {
 				t.fault("a client that reads nothing is still connected after %.0f s", time.Since(asked).Seconds())
 			}
 			mu.Lock()
@@ -80,6 +84,10 @@ func (t *trial) deafClients(s *server, c, other *client) {
 	}
 	if slowest > maxSlowClient {
 		t.fault("the last of them was dropped after %.0f s", slowest.Seconds())
+	}
+	if t.short {
+		t.figure("forty clients that read nothing: memory", "%d MiB", (own-base)>>20)
+		return
 	}
 	t.figure("forty clients that read nothing: memory, gone after", "%d MiB, %.0f s", (own-base)>>20, slowest.Seconds())
 }

@@ -141,7 +141,7 @@ func (q *hostile) one(kind string, x statement) {
 	case r.status >= 500:
 		t.fault("%s, %s: %s", kind, x.name, r)
 	}
-	if took > queryLimit+queryGrace {
+	if took > queryLimit+t.within(queryGrace) {
 		t.fault("%s, %s: took %.2f s", kind, x.name, took.Seconds())
 	}
 	if own-base > maxQueryMemory {

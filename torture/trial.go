@@ -175,6 +175,15 @@ func (t *trial) until(limit time.Duration, fn func() bool) (took time.Duration, 
 	}
 }
 
+// within returns how long something may take: the limit, or four times that in
+// the short form, which runs on machines that have more to do.
+func (t *trial) within(limit time.Duration) time.Duration {
+	if t.short {
+		return 4 * limit
+	}
+	return limit
+}
+
 // path returns a path in the folder of the part.
 func (t *trial) path(names ...string) string {
 	return filepath.Join(append([]string{t.folder}, names...)...)
