@@ -99,6 +99,9 @@ func runDamage(t *trial) {
 			}
 		}
 	}
+	if out, err := t.tryCommand("", "check", "--data", w.sound); err != nil {
+		t.fault("zangtable check finds faults in a sound folder: %v\n%s", err, out)
+	}
 	t.figure("kinds of damage x files", "%d x 5; %d went wrong", len(damages), w.problems)
 }
 
@@ -186,6 +189,7 @@ func (w *wounded) tryRegistry(damage string) {
 		if time.Since(begin) > 10*time.Second || !strings.Contains(err.Error(), "zangtable check") {
 			t.fault("server.db, %s: refuses without saying what to do: %v", damage, err)
 		}
+		w.repair(damage)
 		return
 	}
 	defer s.kill()
@@ -193,6 +197,34 @@ func (w *wounded) tryRegistry(damage string) {
 		c := s.open(slug, token)
 		if n, err := c.count("t"); err != nil && !strings.HasPrefix(err.Error(), "50") || err == nil && n != 3001 {
 			t.fault("server.db, %s: it starts, and project %s has %d rows, %v", damage, slug, n, err)
+		}
+	}
+	s.end()
+}
+
+// repair has a new registry made, in which the projects are with all that they
+// hold; only tokens and users are lost.
+func (w *wounded) repair(damage string) {
+	t := w.t
+	if out, err := t.tryCommand("", "check", "--data", w.data); err == nil {
+		t.fault("server.db, %s: zangtable check finds no fault: %s", damage, out)
+	}
+	out, err := t.tryCommand("", "check", "--repair", "--data", w.data)
+	s, failed := t.tryStart(w.data, logBeside(t), func(o *startOptions) { o.anyState = true })
+	if failed != nil {
+		t.fault("server.db, %s: the server does not start after the repair: %v; %v %s", damage, failed, err, out)
+		return
+	}
+	defer s.kill()
+	for slug := range w.tokens {
+		token, err := t.tryCommand("", "token", "create", "--project", slug, "--data", w.data)
+		if err != nil {
+			t.fault("server.db, %s: project %s is not there after the repair: %v", damage, slug, err)
+			continue
+		}
+		c := s.open(slug, t.secret(token))
+		if n, err := c.count("t"); err != nil || n != 3001 {
+			t.fault("server.db, %s: project %s has %d rows after the repair, %v", damage, slug, n, err)
 		}
 	}
 	s.end()
