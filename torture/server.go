@@ -341,7 +341,7 @@ func (t *trial) secret(text string) string {
 
 // copyFolder copies a folder as it is.
 func copyFolder(from, to string) error {
-	return errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from)))
+	return errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from)), os.Chmod(to, 0o700))
 }
 
 // copyFile copies one file; one that does not exist is passed over.

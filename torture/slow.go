@@ -79,7 +79,11 @@ func (t *trial) deafClients(s *server, c, other *client) {
 	t.othersAreServed(s, other, "small", "beside clients that do not read", 3*time.Second)
 	gone.Wait()
 	own, _ := peaks()
-	if own-base > maxSlowMemory {
+	limit := int64(maxSlowMemory)
+	if t.short {
+		limit = memoryOfBodies // garbage is collected late on a busy machine
+	}
+	if own-base > limit {
 		t.fault("forty clients that read nothing cost %d MiB", (own-base)>>20)
 	}
 	if slowest > maxSlowClient {
