@@ -103,6 +103,10 @@ func TestReadingAgreesWithSQLite(t *testing.T) {
 		if rapid.Bool().Draw(rt, "called") {
 			expression = rapid.SampledFrom([]string{"lower", "printf", "abs", `"replace"`}).Draw(rt, "function") + "(" + expression + ")"
 		}
+		if rapid.Bool().Draw(rt, "simple") { // what is drawn of pieces is rarely kept
+			operand := rapid.SampledFrom([]string{"a", "n", "'x'", "1", "lower(a)", "coalesce(a, b)"})
+			expression = operand.Draw(rt, "left") + rapid.SampledFrom([]string{" || ", " + ", " = ", " < "}).Draw(rt, "operator") + operand.Draw(rt, "right")
+		}
 		table := expressionTable()
 		if NewExpressions(table).Add(expression) != nil {
 			return
