@@ -32,13 +32,17 @@ const (
 // hasRows is an answer whose rows can be many.
 type hasRows interface{ answeredRows() projectdb.Rows }
 
+// rowsCost returns how much memory stored rows take while they are sent: half as
+// much again goes to what the garbage collector has not taken away yet.
+func rowsCost(bytes int64) int64 { return bytes + bytes/2 }
+
 // ensureRoom makes sure that the call has room for so many bytes of stored rows,
 // beside those of its body.
 func (c *call) ensureRoom(rows int64) error {
 	if rows <= smallBytes {
 		return nil
 	}
-	return c.part.Ensure((bodyCost-1)*c.bodyBytes + rows)
+	return c.part.Ensure((bodyCost-1)*c.bodyBytes + rowsCost(rows))
 }
 
 // roomForRows makes sure that there is room for the rows that were read. What was
@@ -54,7 +58,7 @@ func (c *call) roomForRows(out any) error {
 // held any longer.
 func (c *call) giveBackBody(data any) {
 	if rows, ok := data.(hasRows); ok {
-		c.part.Shrink(rows.answeredRows().Memory())
+		c.part.Shrink(rowsCost(rows.answeredRows().Memory()))
 	}
 }
 

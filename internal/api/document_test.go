@@ -193,7 +193,7 @@ What cannot be read as a request of HTTP/1.x is answered in plain text, and its 
 
 ` + "`/metrics`" + ` answers 421 with ` + "`validation_failed`" + ` when the Host is not this server's.
 
-A client that has not sent its headers within 5 seconds, or nothing for 60 seconds between two requests, is disconnected without an
+A client that has not sent its headers within 5 seconds, or nothing for 50 seconds between two requests, is disconnected without an
 answer. A request with a chunked body ends its connection after the answer.
 `
 

@@ -45,7 +45,7 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 		BaseContext:       func(net.Listener) context.Context { return calls },
 		Handler:           app.handler(version, &stopping, counted),
 		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       60 * time.Second,
+		IdleTimeout:       50 * time.Second, // a client that takes nothing is gone within a minute
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
 		// OPTIONS * would be answered outside the envelope.
