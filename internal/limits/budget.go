@@ -21,15 +21,22 @@ type Budget struct {
 	shares  map[int64]int64
 	waiting []*wish // first come, first served
 
-	large bool   // much was used since memory was given back to the system
-	tidy  func() // gives it back
-	rests *time.Timer
+	large bool   // much was used since nothing was
+	tight bool   // the collector is told to keep little garbage
+	tidy  func() // gives memory back to the system
+
+	usualGC int // the percentage before it was tight
+	rests   *time.Timer
 }
 
 const (
 	// largeUse is how much must have been used before memory is given back to the
 	// system: Go keeps for minutes what it has had once.
 	largeUse = 64 << 20
+	// tightGC is the percentage of garbage that is let be while much is used, instead
+	// of the usual 100: large answers that wait for their clients would cost twice
+	// what they hold.
+	tightGC = 50
 	// restTime is how long nothing must be used before that, so that it is not done
 	// between large calls that follow one another.
 	restTime = 10 * time.Second
@@ -167,6 +174,10 @@ func (p *Part) Shrink(bytes int64) {
 func (b *Budget) rest() {
 	b.mu.Lock()
 	busy := b.used > 0 || b.large
+	if !busy && b.tight {
+		b.tight = false
+		debug.SetGCPercent(b.usualGC)
+	}
 	b.mu.Unlock()
 	if !busy {
 		b.tidy()
@@ -182,7 +193,12 @@ func (b *Budget) fits(project, bytes int64) bool {
 
 func (b *Budget) grant(project, bytes int64) {
 	b.used += bytes
-	b.large = b.large || b.used >= largeUse
+	if b.used >= largeUse {
+		b.large = true
+		if !b.tight {
+			b.tight, b.usualGC = true, debug.SetGCPercent(tightGC)
+		}
+	}
 	if b.shares[project] += bytes; b.shares[project] == 0 {
 		delete(b.shares, project)
 	}
