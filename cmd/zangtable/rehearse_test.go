@@ -181,7 +181,7 @@ func TestRehearsalsThatFail(t *testing.T) {
 	x := newProof(t, hardTables(t))
 	m, _ := x.export(t, "/export/table/order", map[string]any{"format": "csv"})
 	data := filepath.Dir(filepath.Dir(x.file))
-	found, err := filepath.Glob(filepath.Join(data, "exports", "*", m.ID+"*"))
+	found, err := filepath.Glob(filepath.Join(data, "exports", "*", m.ID+".csv"))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("the artifact: %v, %v", found, err)
 	}
