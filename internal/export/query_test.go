@@ -127,7 +127,7 @@ func TestQueryIsNotBlamedForTheFormat(t *testing.T) {
 // A hostile statement fails its own export: not in an order that is only
 // checked, not in the server, and nothing is left of it.
 func TestHostileQueryExports(t *testing.T) {
-	f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = time.Second })
+	f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = 5 * time.Second })
 	f.project(shop.ID, small)
 	f.Start()
 	wide := make([]string, 1900)
@@ -136,11 +136,15 @@ func TestHostileQueryExports(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ sql, want string }{
 		"rows that are too wide":   {"WITH v(v) AS (SELECT printf('%.9999990c', 'x')) SELECT " + strings.Join(wide, ",") + " FROM v", "more memory"},
-		"what cannot be ended":     {"SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n", "longer than 1s"},
-		"what does not end":        {"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n", "longer than 1s"},
+		"what cannot be ended":     {"SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n", "longer than 5s"},
+		"what does not end":        {"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n", "longer than 5s"},
 		"a value that is too long": {"SELECT group_concat(printf('%.9999000c', 'a')) AS n FROM contacts", "more memory"},
 	} {
-		for _, format := range []string{"csv", "parquet", "sqlite"} {
+		formats := []string{"csv", "parquet", "sqlite"}
+		if strings.HasPrefix(test.want, "longer") {
+			formats = formats[:1] // it is the same wait for each
+		}
+		for _, format := range formats {
 			m := f.create(Order{Kind: QueryExport, SQL: test.sql, Format: format})
 			ctx, cancel := context.WithTimeout(background, time.Minute)
 			got, err := f.Wait(ctx, shop.ID, m.ID)
