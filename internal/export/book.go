@@ -169,7 +169,8 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 }
 
 // settle enters what became of a running job. It reports false when the job
-// was canceled or removed meanwhile.
+// was canceled or removed meanwhile. A settled entry is of an earlier try, which
+// was kept although it failed: after an I/O error nobody knows. The last one counts.
 func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
 	manifest, err := json.Marshal(r.manifest)
 	if err != nil {
@@ -183,7 +184,7 @@ func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
 		err := c.Exec(`
 UPDATE exports
 SET status = ?, settled_at = ?, expires_at = ?, failure = ?, store = ?, manifest = ?, table_ids = ?
-WHERE id = ? AND status = 'running'`,
+WHERE id = ? AND status IN ('running', 'ready', 'failed')`,
 			string(r.manifest.Status), jobs.Moment(r.settled), jobs.Moment(r.expires), string(r.failure),
 			r.store, string(manifest), string(tableIDs), r.manifest.ID)
 		done = c.Changes() == 1

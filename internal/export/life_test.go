@@ -462,3 +462,29 @@ func TestRetention(t *testing.T) {
 		f.download(all[4])
 	}
 }
+
+// An outcome can be in the book although entering it has failed. Then the next
+// outcome takes its place, so that no ready export is without its artifact.
+func TestOutcomeThatWasKeptAfterAll(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	f.project(shop.ID, small)
+	m := f.create(Order{Kind: SchemaExport})
+	r, err := f.book.Claim(background, jobs.Limits{Workers: 100, PerProject: 1}, nil)
+	if err != nil || r == nil {
+		t.Fatal(r, err)
+	}
+	size, sum := int64(1), "00"
+	r.manifest.SizeBytes, r.manifest.SHA256 = &size, &sum
+	r.complete(f.now(), nil)
+	for _, failure := range []error{nil, problem.New(problem.CodeStorageFull, "The disk is full.")} {
+		if failure != nil {
+			r.complete(f.now(), failure)
+		}
+		if entered, err := f.book.settle(background, r); !entered || err != nil {
+			t.Fatalf("entered is %t, %v", entered, err)
+		}
+	}
+	if got := f.status(m); got != Failed {
+		t.Errorf("it is %s", got)
+	}
+}

@@ -247,6 +247,9 @@ func (b book) settle(ctx context.Context, r *record, count int64) (done bool, su
 	err = b.Write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		status, err := c.Text("SELECT status FROM imports WHERE id = ?", r.manifest.ID)
 		if done = status == string(Running); err != nil || !done {
+			// An earlier try may have been kept although it failed: after an I/O error
+			// nobody knows.
+			done = status == string(r.manifest.Status)
 			return err
 		}
 		if err := keepRejects(c, r.manifest.ID, r.rejects); err != nil {
