@@ -24,6 +24,7 @@ type job struct {
 	passes              int64 // how often each row is written
 	artifact            atomic.Pointer[artifact]
 	uploaded            atomic.Int64 // bytes of the artifact, by the attempt that runs
+	published           bool         // there is an artifact, which the book may not have taken
 }
 
 func newJob(ctx context.Context, r *record, now time.Time) *job {

@@ -64,15 +64,20 @@ func (e *Exports) logOutcome(j *job, err error) {
 }
 
 // settle enters the outcome into the book. An artifact that the book does not
-// take, because the job was canceled or the disk is full, is removed.
+// take, because the job was canceled or the disk is full, is removed: but only
+// when it is certain that the book does not say ready. After another failure it
+// may, and the artifact stays until the next outcome is entered.
 func (e *Exports) settle(j *job) error {
+	ready := j.record.manifest.Status == Ready
+	j.published = j.published || ready
 	entered, err := e.book.settle(context.Background(), j.record)
-	if entered {
+	if entered && ready {
 		e.config.Failpoint("entered")
 		e.retain(context.Background(), j.record.projectID)
 		return nil
 	}
-	if j.record.manifest.Status == Ready {
+	if j.published && (err == nil || storage.IsFull(err)) {
+		j.published = false
 		if removeErr := e.remove(j.record); removeErr != nil {
 			e.log.Error("remove an artifact", "export", j.ID, "error", removeErr)
 		}
