@@ -64,8 +64,8 @@ var mutants = []mutant{
 `,
 		}, {
 			file: "internal/export/worker.go",
-			old:  `	if entered {`,
-			new:  `	if entered || j.record.manifest.Status == Ready {`,
+			old:  `	if entered && ready {`,
+			new:  `	if ready {`,
 		}},
 	},
 }

@@ -45,9 +45,10 @@ func newArtifact(path string) (*artifact, error) {
 }
 
 // inheritArtifact continues in a worker what the server has begun: the worker
-// writes the file, and the server publishes or discards it.
+// writes the file, and the server publishes or discards it. It is the server that
+// looks at the room on the disk.
 func inheritArtifact(file *os.File, withMD5 bool) *artifact {
-	a := &artifact{file: file, collected: make([]byte, 0, smallBytes), hash: sha256.New()}
+	a := &artifact{need: func() error { return nil }, file: file, collected: make([]byte, 0, smallBytes), hash: sha256.New()}
 	if withMD5 {
 		a.forBucket()
 	}
@@ -119,9 +120,18 @@ func (a *artifact) write(p []byte) {
 		a.err = fmt.Errorf("write an artifact: %w", err)
 	}
 	<-hashed
-	if a.sinceAsked += int64(len(p)); a.err == nil && a.sinceAsked >= askEvery {
-		a.sinceAsked, a.err = 0, a.need()
+	if a.err == nil {
+		a.err = a.grown(int64(len(p)))
 	}
+}
+
+// grown looks at the room on the disk when the file has grown by much.
+func (a *artifact) grown(bytes int64) error {
+	if a.sinceAsked += bytes; a.sinceAsked < askEvery {
+		return nil
+	}
+	a.sinceAsked = 0
+	return a.need()
 }
 
 // askEvery is after how many bytes the room on the disk is looked at again.

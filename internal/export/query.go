@@ -82,15 +82,15 @@ func (e *Exports) queryOrder(r *record, q projectdb.Query) (queryOrder, error) {
 	return queryOrder{Query: message, Format: r.manifest.Format, Work: layout, Project: r.manifest.Project, At: e.now()}, err
 }
 
-// followWorker notes the progress that a worker tells.
+// followWorker notes the progress that a worker tells, and ends it when the disk has
+// too little room.
 func (j *job) followWorker(p []byte, a *artifact) error {
 	var told workerProgress
 	if err := json.Unmarshal(p, &told); err != nil {
 		return fmt.Errorf("read the progress of a worker: %w", err)
 	}
 	j.rowsDone.Store(told.Rows)
-	a.bytes.Store(told.Bytes)
-	return nil
+	return a.grown(told.Bytes - a.bytes.Swap(told.Bytes))
 }
 
 // enter takes over what a worker has made.

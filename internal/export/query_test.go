@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,5 +176,29 @@ func TestCancelOfADeafQueryExport(t *testing.T) {
 	}
 	if got := f.status(m); got != Canceled {
 		t.Errorf("it is %s", got)
+	}
+}
+
+// A large result fits as long as the disk has room, and ends when it has not.
+func TestLargeQueryExport(t *testing.T) {
+	var free atomic.Int64
+	free.Store(1 << 40)
+	f := newFixture(t, t.TempDir(), func(c *Config) {
+		c.Disk.Free = func(string) (int64, int64, error) { return free.Load(), 1 << 40, nil }
+	})
+	f.project(shop.ID, small)
+	f.Start()
+	large := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT %d) SELECT printf('%%.9999c', 'x') AS v FROM n"
+	m, content := f.export(Order{Kind: QueryExport, SQL: fmt.Sprintf(large, 15_000)})
+	if m.RowCount != 15_000 || len(content) != 2+15_000*10_000 {
+		t.Errorf("%d rows, %d bytes", m.RowCount, len(content))
+	}
+	m = f.create(Order{Kind: QueryExport, SQL: fmt.Sprintf(large, 10_000_000)})
+	eventually(t, func() bool { return f.status(m) == Running })
+	free.Store(0)
+	ctx, cancel := context.WithTimeout(background, time.Minute)
+	defer cancel()
+	if _, err := f.Wait(ctx, shop.ID, m.ID); codeOf(err) != problem.CodeStorageFull {
+		t.Errorf("on a full disk: %v", err)
 	}
 }
