@@ -17,7 +17,7 @@ import (
 
 func TestWatchFollowsAJob(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Now = time.Now })
-	const rows = 4 * manyRows
+	const rows = 10 * manyRows // enough for a watcher to see it run
 	f.project(shop.ID, large(rows))
 	m := f.create(Order{Kind: TableExport, Table: "big", Format: "xlsx"})
 	updates, err := f.Watch(background, shop.ID, m.ID)
