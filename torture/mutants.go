@@ -65,7 +65,7 @@ var mutants = []mutant{
 		}, {
 			file: "internal/export/worker.go",
 			old:  `	if entered && ready {`,
-			new:  `	if ready {`,
+			new:  `	if entered || ready {`,
 		}},
 	},
 }
