@@ -80,11 +80,11 @@ func (db *DB) withQuery(ctx context.Context, q Query, fn func(context.Context, *
 		return err
 	}
 	defer db.workers.Release(w)
-	return q.within(ctx, func(ctx context.Context) error { return fn(ctx, w) })
+	return q.Within(ctx, func(ctx context.Context) error { return fn(ctx, w) })
 }
 
-// within runs fn for as long as the query may run, and says what its end means.
-func (q Query) within(ctx context.Context, fn func(context.Context) error) error {
+// Within runs fn for as long as the query may run, and says what its end means.
+func (q Query) Within(ctx context.Context, fn func(context.Context) error) error {
 	limit := cmp.Or(q.Timeout, QueryTimeout)
 	limited, cancel := context.WithCancel(ctx)
 	if limit > 0 {

@@ -41,11 +41,6 @@ func (q Query) message() QueryMessage {
 // with ScanQuery. It fails when the words of the query are refused.
 func (q Query) Message() (QueryMessage, error) { return q.message(), q.checkWords() }
 
-// Within runs fn for as long as the query may run, and says what its end means.
-func (q Query) Within(ctx context.Context, fn func(context.Context) error) error {
-	return q.within(ctx, fn)
-}
-
 // CallQuery runs a task of another package that scans the rows of a query, with
 // a worker of the project.
 func CallQuery[In, Out any](ctx context.Context, db *DB, q Query, task worker.Task[In, Out], in In) (out Out, err error) {

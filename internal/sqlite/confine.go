@@ -44,13 +44,6 @@ func Confine(b Bounds) error {
 	return temporary.watch(thread, b)
 }
 
-// HeapInUse returns how many bytes of memory SQLite holds in a confined process.
-func HeapInUse() int64 {
-	thread := libc.NewTLS()
-	defer thread.Close()
-	return lib.Xsqlite3_memory_used(thread)
-}
-
 // TempExceeded reports whether a write to a temporary file has been refused for
 // the bound since the last call. SQLite says of it what it says of a full disk.
 func TempExceeded() bool {
