@@ -260,12 +260,3 @@ func (f *Filters) UnmarshalText(text []byte) error {
 	}
 	return f.UnmarshalJSON([]byte(strings.TrimSpace(string(text))))
 }
-
-// Schema describes both forms of a filter.
-func (Filters) Schema(huma.Registry) *huma.Schema {
-	anything := &huma.Schema{}
-	return &huma.Schema{
-		Description: "Either an object of columns and the values that they must have, or an array of conditions {column, op, value}.",
-		AnyOf:       []*huma.Schema{{Type: huma.TypeObject, AdditionalProperties: anything}, {Type: huma.TypeArray, Items: anything}, {Type: "null"}},
-	}
-}

@@ -298,13 +298,7 @@ func within(prefix string, err error) error {
 	return e
 }
 
-func (r row) args() []any {
-	args := make([]any, len(r.values))
-	for i, v := range r.values {
-		args[i] = v
-	}
-	return args
-}
+func (r row) args() []any { return arguments(r.values) }
 
 func (r row) names() []string {
 	names := make([]string, len(r.columns))

@@ -160,15 +160,11 @@ func (q query) segments(after *cursor) []segment {
 
 // rowAfter compares several columns with several values, the first first.
 func rowAfter(columns []string, greater string, values []sqlite.Value) where {
-	w := where{args: make([]any, len(values))}
-	for i, v := range values {
-		w.args[i] = v
-	}
+	w := where{args: arguments(values)}
 	if len(columns) == 1 {
 		w.sql = columns[0] + greater + "?"
 		return w
 	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
-	w.sql = "(" + strings.Join(columns, ", ") + ")" + greater + "(" + marks + ")"
+	w.sql = "(" + strings.Join(columns, ", ") + ")" + greater + "(" + marks(len(columns)) + ")"
 	return w
 }

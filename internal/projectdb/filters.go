@@ -2,11 +2,9 @@ package projectdb
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
+	"fmt"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -39,12 +37,6 @@ func (w where) and(other where) where {
 	return where{w.sql + " AND " + other.sql, append(w.args[:len(w.args):len(w.args)], other.args...)}
 }
 
-// operators that compare a column with one value.
-var comparisons = map[string]string{"=": "=", "!=": "<>", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
-
-// operators is every operator, for messages.
-var operators = []string{"=", "!=", ">", ">=", "<", "<=", "like", "in", "is_null", "not_null"}
-
 // maxFilterDepth bounds how deep groups can be nested.
 const maxFilterDepth = 16
 
@@ -52,8 +44,8 @@ const maxFilterDepth = 16
 // their lists, well below the 32,766 parameters that SQLite takes.
 const maxFilterSize = 10_000
 
-// maxPattern is the longest pattern that like takes, in bytes: as long as SQLite's
-// own LIKE takes.
+// maxPattern bounds the texts that are searched for, in bytes, as SQLite bounds
+// the patterns of its own LIKE.
 const maxPattern = 50_000
 
 // parseFilters turns filters into a condition on the table. They are either an
@@ -223,7 +215,7 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	case members["op"] == nil:
 		op = "="
 	case !isText:
-		p.faults.WrongChoice(field+".op", operators)
+		p.faults.WrongChoice(field+".op", operatorNames())
 	}
 	if !ok || (members["op"] != nil && !isText) {
 		return where{sql: "0"}
@@ -268,106 +260,60 @@ func (p *filterParser) condition(columnField, field, name, op string, value json
 	return p.watched(column, p.comparison(columnField, field, column, op, value))
 }
 
-func (p *filterParser) comparison(columnField, field string, column *Column, op string, value jsontext.Value) where {
-	ident := quote(column.Name)
-	valueField := field
+func (p *filterParser) comparison(columnField, field string, column *Column, name string, value jsontext.Value) where {
+	op := findOperator(name)
+	if op == nil {
+		p.faults.WrongChoice(field+".op", operatorNames())
+		return where{sql: "0"}
+	}
 	if columnField != field {
-		valueField = field + ".value"
+		field += ".value"
 	}
-	switch op := strings.ToLower(op); op {
-	case "is_null":
-		return where{sql: ident + " IS NULL"}
-	case "not_null":
-		return where{sql: ident + " IS NOT NULL"}
-	case "in":
-		return p.in(valueField, column, value)
-	case "like":
-		return p.like(valueField, column, value)
-	default:
-		comparison, known := comparisons[op]
-		if !known {
-			p.faults.WrongChoice(field+".op", operators)
-			return where{sql: "0"}
-		}
-		v, ok := p.value(valueField, column, value)
-		if !ok {
-			return where{sql: "0"}
-		}
-		return where{ident + " " + comparison + " ?", []any{v}}
-	}
-}
-
-func (p *filterParser) like(field string, column *Column, value jsontext.Value) where {
-	v, ok := p.value(field, &Column{Type: "TEXT"}, value)
-	if len(v.Bytes) > maxPattern {
-		p.faults.Add(field, "The pattern has %d bytes; at most %d are allowed.", len(v.Bytes), maxPattern)
-	}
+	values, ok := p.operands(field, column, op, value)
 	if !ok {
 		return where{sql: "0"}
 	}
-	w := where{sqlite.LikeFunction + "(" + quote(column.Name) + ", ?)", []any{v}}
-	if column.Type == "TEXT" && p.table.indexesWithoutCase(column) {
-		w = prefixRange(column, v.Bytes).and(w)
+	w := op.where(column, values)
+	if op.index != nil {
+		w = op.index(p.table, column, values[0].Bytes).and(w)
 	}
 	return w
 }
 
-// indexesWithoutCase reports whether an index has the column in an order that
-// knows no letter case.
-func (t *Table) indexesWithoutCase(column *Column) bool {
-	for _, x := range t.Indexes {
-		for _, part := range x.Parts {
-			if sameName(part.Column, column.Name) && strings.EqualFold(cmp.Or(part.Collation, column.Collation), "NOCASE") {
-				return true
-			}
-		}
+// operands reads the values that an operator takes.
+func (p *filterParser) operands(field string, column *Column, op *Operator, value jsontext.Value) (values []sqlite.Value, ok bool) {
+	switch op.Arity {
+	case 0:
+		return nil, true
+	case 1:
+		v, ok := p.value(field, column, op, value)
+		return []sqlite.Value{v}, ok
 	}
-	return false
-}
-
-// prefixRange returns a condition that an index without letter case answers and
-// that every text fulfils which a pattern matches: that it begins as the pattern
-// does. SQLite makes the same of its own LIKE.
-func prefixRange(column *Column, pattern []byte) where {
-	end := bytes.IndexFunc(pattern, func(r rune) bool { return r == '%' || r == '_' || r == 0 || r >= utf8.RuneSelf })
-	if end < 0 {
-		end = len(pattern)
+	expected := "an array of values"
+	if op.Arity > 0 {
+		expected = fmt.Sprintf("an array of %d values", op.Arity)
 	}
-	if end == 0 {
-		return where{}
-	}
-	low, high := bytes.ToLower(pattern[:end]), bytes.ToLower(pattern[:end])
-	high[end-1]++
-	name := quote(column.Name) + " COLLATE NOCASE"
-	return where{name + " >= ? AND " + name + " < ?", []any{textValue(low), textValue(high)}}
-}
-
-func textValue(b []byte) sqlite.Value { return sqlite.Value{Kind: sqlite.Text, Bytes: b} }
-
-func (p *filterParser) in(field string, column *Column, value jsontext.Value) where {
-	w := where{sql: "0"} // in [] matches nothing
+	ok = true
 	err := eachElement(value, func(i int, item jsontext.Value) error {
 		if err := p.count(); err != nil {
 			return err
 		}
-		if v, ok := p.value(field+"["+itoa(i)+"]", column, item); ok {
-			w.args = append(w.args, v)
-		}
+		v, valid := p.value(field+"["+itoa(i)+"]", column, op, item)
+		values, ok = append(values, v), ok && valid
 		return nil
 	})
-	if err == errNotArray {
-		p.faults.WrongType(field, "an array of values")
+	switch {
+	case err == errNotArray, err == nil && op.Arity > 0 && len(values) != op.Arity:
+		p.faults.WrongType(field, expected)
+		ok = false
 	}
-	if len(w.args) > 0 {
-		w.sql = quote(column.Name) + " IN (" + marks(len(w.args)) + ")"
-	}
-	return w
+	return values, ok && err == nil
 }
 
-// value returns the value to compare a column with. One that does not fit the
+// value reads one value to compare a column with. One that does not fit the
 // column's type is compared as it is: it just matches nothing, or everything
 // on one side, as in SQLite. Only a BLOB must be written as base64.
-func (p *filterParser) value(field string, column *Column, raw jsontext.Value) (sqlite.Value, bool) {
+func (p *filterParser) value(field string, column *Column, op *Operator, raw jsontext.Value) (sqlite.Value, bool) {
 	switch raw.Kind() {
 	case 0:
 		p.faults.Required(field)
@@ -376,17 +322,23 @@ func (p *filterParser) value(field string, column *Column, raw jsontext.Value) (
 		p.faults.Add(field, "Nothing compares with null: use is_null or not_null.")
 		return sqlite.Value{}, false
 	}
-	v, err := storedAs(column.Type, raw)
-	if err == nil {
-		return v, true
+	columnType := column.Type
+	if op.Text {
+		columnType = "TEXT"
 	}
-	if column.Type != "BLOB" {
-		if v, err = storedAs("ANY", raw); err == nil {
-			return v, true
-		}
+	v, err := storedAs(columnType, raw)
+	if err != nil && columnType != "BLOB" {
+		v, err = storedAs("ANY", raw)
 	}
-	p.faults.Add(field, "%s", err)
-	return v, false
+	if err != nil {
+		p.faults.Add(field, "%s", err)
+		return v, false
+	}
+	if op.Text && len(v.Bytes) > maxPattern {
+		p.faults.Add(field, "The pattern has %d bytes; at most %d are allowed.", len(v.Bytes), maxPattern)
+		return v, false
+	}
+	return v, true
 }
 
 // stringOf returns the text of a JSON string.

@@ -123,33 +123,50 @@ func drawFilters(t *rapid.T) (filters, where string) {
 	return "[" + strings.Join(conditions, ",") + "]", strings.Join(append(sql, "1"), " AND ")
 }
 
+// shellConditions say in SQL what each operator means. {column} is the column and
+// {value} the value, or all the values.
+var shellConditions = map[string]string{
+	"=": "{column} = {value}", "!=": "{column} != {value}", ">": "{column} > {value}", ">=": "{column} >= {value}", "<": "{column} < {value}", "<=": "{column} <= {value}",
+	"like":    "{column} LIKE {value}",
+	"in":      "{column} IN ({value})",
+	"is_null": "{column} IS NULL", "not_null": "{column} IS NOT NULL",
+}
+
+var searchedTexts = []sample{textSample("%"), textSample("a%"), textSample("_"), textSample("%1%"), textSample("Ä"), textSample(""), textSample("A"), textSample("1%"), textSample("2_"), textSample("Ä%"), textSample("%t's"), textSample("\x7f%"), textSample("A_%"), textSample("%B%"), textSample("_%_")}
+
 func drawCondition(t *rapid.T) (condition, sql string) {
 	column := rapid.SampledFrom(names).Draw(t, "column")
-	op := rapid.SampledFrom([]string{"=", "!=", ">", ">=", "<", "<=", "like", "in", "is_null", "not_null"}).Draw(t, "op")
+	op := rapid.SampledFrom(operators).Draw(t, "op")
+	sql, ok := shellConditions[op.Name]
+	if !ok {
+		t.Fatalf("there is nothing to compare %s with", op.Name)
+	}
 	// Now and then a value of another type; a BLOB takes nothing but base64.
 	pool := columns[column]
 	if column != "b" && rapid.IntRange(0, 3).Draw(t, "strange") == 0 {
 		pool = columns["a"]
 	}
-	head := fmt.Sprintf(`{"column":%q,"op":%q`, column, op)
-	switch op {
-	case "is_null":
-		return head + "}", column + " IS NULL"
-	case "not_null":
-		return head + "}", column + " IS NOT NULL"
-	case "like":
-		v := rapid.SampledFrom([]sample{textSample("%"), textSample("a%"), textSample("_"), textSample("%1%"), textSample("Ä"), textSample(""), textSample("A"), textSample("1%"), textSample("2_"), textSample("Ä%"), textSample("%t's"), textSample("\x7f%"), textSample("A_%"), textSample("%B%"), textSample("_%_")}).Draw(t, "pattern")
-		return head + `,"value":` + v.json + "}", column + " LIKE " + v.sql
-	case "in":
-		values := rapid.SliceOfN(rapid.SampledFrom(pool), 0, 3).Draw(t, "values")
-		var list, sql []string
-		for _, v := range values {
-			list, sql = append(list, v.json), append(sql, v.of(column))
-		}
-		return head + `,"value":[` + strings.Join(list, ",") + "]}", column + " IN (" + strings.Join(sql, ", ") + ")"
+	if op.Text {
+		pool = searchedTexts
 	}
-	v := rapid.SampledFrom(pool).Draw(t, "value")
-	return head + `,"value":` + v.json + "}", column + " " + op + " " + v.of(column)
+	n := op.Arity
+	if n == AnyNumber {
+		n = rapid.IntRange(0, 3).Draw(t, "values")
+	}
+	var values, literals []string
+	for range n {
+		v := rapid.SampledFrom(pool).Draw(t, "value")
+		values, literals = append(values, v.json), append(literals, v.of(column))
+	}
+	condition = fmt.Sprintf(`{"column":%q,"op":%q`, column, op.Name)
+	switch op.Arity {
+	case 0:
+	case 1:
+		condition += `,"value":` + values[0]
+	default:
+		condition += `,"value":[` + strings.Join(values, ",") + "]"
+	}
+	return condition + "}", strings.NewReplacer("{column}", column, "{value}", strings.Join(literals, ", ")).Replace(sql)
 }
 
 // drawRow returns a row with the given number in n. NULLs and repeated values

@@ -1,0 +1,125 @@
+package projectdb
+
+import (
+	"bytes"
+	"cmp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Operator is one comparison that a filter can make. Everything that lists the
+// operators is derived from [Operators] or compared with it: the parser and its
+// messages, the OpenAPI document, the reference and the tests.
+type Operator struct {
+	Name string
+	// Doc says in the reference when the operator matches.
+	Doc string
+	// Arity is how many values the operator takes. Two or more stand in an array.
+	Arity int
+	// Text says that the value is a text, whatever the column's type is.
+	Text bool
+
+	// sql is the condition. {column} stands for the column, and each ? for a
+	// value, or for all of them where their number varies.
+	sql string
+	// index returns a weaker condition that an index of the table can answer.
+	// It is nil where the condition itself can use one.
+	index func(t *Table, column *Column, value []byte) where
+}
+
+// AnyNumber is the arity of operators that take an array of any length.
+const AnyNumber = -1
+
+var operators = []Operator{
+	{Name: "=", Arity: 1, sql: "{column} = ?", Doc: "is equal"},
+	{Name: "!=", Arity: 1, sql: "{column} <> ?", Doc: "is another value"},
+	{Name: ">", Arity: 1, sql: "{column} > ?", Doc: "is greater"},
+	{Name: ">=", Arity: 1, sql: "{column} >= ?", Doc: "is greater or equal"},
+	{Name: "<", Arity: 1, sql: "{column} < ?", Doc: "is less"},
+	{Name: "<=", Arity: 1, sql: "{column} <= ?", Doc: "is less or equal"},
+	{Name: "like", Arity: 1, Text: true, sql: sqlite.LikeFunction + "({column}, ?)", index: caselessRange,
+		Doc: "matches the pattern: `%` stands for any text, `_` for one character, and the case of A to Z makes no difference"},
+	{Name: "in", Arity: AnyNumber, sql: "{column} IN (?)", Doc: "is one of the values; of none, nothing is"},
+	{Name: "is_null", sql: "{column} IS NULL", Doc: "is null"},
+	{Name: "not_null", sql: "{column} IS NOT NULL", Doc: "is not null"},
+}
+
+// Operators lists the operators of filters.
+func Operators() []Operator { return operators }
+
+func operatorNames() []string {
+	names := make([]string, len(operators))
+	for i, op := range operators {
+		names[i] = op.Name
+	}
+	return names
+}
+
+// findOperator returns the operator with the given name in any letter case, or nil.
+func findOperator(name string) *Operator {
+	for i := range operators {
+		if strings.EqualFold(operators[i].Name, name) {
+			return &operators[i]
+		}
+	}
+	return nil
+}
+
+// where returns the condition on a column with its values.
+func (op *Operator) where(column *Column, values []sqlite.Value) where {
+	sql := op.sql
+	if op.Arity == AnyNumber {
+		sql = strings.Replace(sql, "?", marks(len(values)), 1)
+	}
+	return where{strings.Replace(sql, "{column}", quote(column.Name), 1), arguments(values)}
+}
+
+func arguments(values []sqlite.Value) []any {
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	return args
+}
+
+// caselessRange returns a condition that every text fulfils that a pattern
+// matches, and that an index without letter case answers: that the text begins
+// as the pattern does. SQLite does the same for its own LIKE.
+func caselessRange(t *Table, column *Column, pattern []byte) where {
+	if column.Type != "TEXT" || !t.indexesWithoutCase(column) {
+		return where{}
+	}
+	end := bytes.IndexFunc(pattern, func(r rune) bool { return r == '%' || r == '_' || r == 0 || r >= utf8.RuneSelf })
+	if end < 0 {
+		end = len(pattern)
+	}
+	return prefixRange(quote(column.Name)+" COLLATE NOCASE", bytes.ToLower(pattern[:end]))
+}
+
+// prefixRange returns the condition that a text begins with a prefix, unless it
+// is empty.
+func prefixRange(column string, prefix []byte) where {
+	if len(prefix) == 0 {
+		return where{}
+	}
+	end := bytes.Clone(prefix)
+	end[len(end)-1]++
+	return where{column + " >= ? AND " + column + " < ?", []any{textValue(prefix), textValue(end)}}
+}
+
+func textValue(b []byte) sqlite.Value { return sqlite.Value{Kind: sqlite.Text, Bytes: b} }
+
+// indexesWithoutCase reports whether an index has the column in an order that
+// ignores letter case.
+func (t *Table) indexesWithoutCase(column *Column) bool {
+	for _, x := range t.Indexes {
+		for _, part := range x.Parts {
+			if sameName(part.Column, column.Name) && strings.EqualFold(cmp.Or(part.Collation, column.Collation), "NOCASE") {
+				return true
+			}
+		}
+	}
+	return false
+}
