@@ -12,6 +12,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // writeArchive writes everything that is known of the project into one ZIP
@@ -219,7 +220,7 @@ func (s *source) dataSchema(t *projectdb.Table) dataSchema {
 			continue
 		}
 		resource := strings.ToLower(key.Parent)
-		if strings.EqualFold(key.Parent, t.Name) {
+		if sqlite.SameName(key.Parent, t.Name) {
 			resource = ""
 		}
 		described.ForeignKeys = append(described.ForeignKeys, dataForeignKey{key.Columns, dataReference{resource, key.ParentColumns}})

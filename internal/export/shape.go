@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // shape is a table as another database is to have it.
@@ -67,7 +68,7 @@ func (w *work) shape(t *projectdb.Table, among []*projectdb.Table) *projectdb.Ta
 	whole := *t
 	whole.ForeignKeys = slices.DeleteFunc(slices.Clone(t.ForeignKeys), func(key projectdb.ForeignKey) bool {
 		return !slices.ContainsFunc(among, func(parent *projectdb.Table) bool {
-			return strings.EqualFold(parent.Name, key.Parent) && !w.isPart(parent.ID)
+			return sqlite.SameName(parent.Name, key.Parent) && !w.isPart(parent.ID)
 		})
 	})
 	return &whole

@@ -117,7 +117,7 @@ func unknownTables(names []string, o Options) (faults problem.Faults) {
 // wants reports whether a table of the file is to come in.
 func (o Options) wants(name string) bool {
 	listed := func(list []string) bool {
-		return slices.ContainsFunc(list, func(s string) bool { return sqlite.Fold(s) == sqlite.Fold(name) })
+		return sqlite.ContainsName(list, name)
 	}
 	return (len(o.Include) == 0 || listed(o.Include)) && !listed(o.Exclude)
 }
@@ -134,7 +134,7 @@ func (o Options) dialect(name string) format.ReadDialect {
 // table returns what the options say of a single table.
 func (o Options) table(name string) (Target, bool) {
 	for key, t := range o.Tables {
-		if sqlite.Fold(key) == sqlite.Fold(name) {
+		if sqlite.SameName(key, name) {
 			return t, true
 		}
 	}
@@ -200,7 +200,7 @@ var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
 // that there are in a place.
 func oneOf(field, kind, name, place string, names []string) (string, error) {
 	for _, known := range names {
-		if sqlite.Fold(known) == sqlite.Fold(name) {
+		if sqlite.SameName(known, name) {
 			return known, nil
 		}
 	}

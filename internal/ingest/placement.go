@@ -116,7 +116,7 @@ func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error)
 	names := make([]string, len(tables))
 	for i := range tables {
 		names[i] = tables[i].Name
-		if sqlite.Fold(tables[i].Name) == sqlite.Fold(wanted) || fmt.Sprint(tables[i].ID) == wanted {
+		if sqlite.SameName(tables[i].Name, wanted) || fmt.Sprint(tables[i].ID) == wanted {
 			return &tables[i], nil
 		}
 	}
@@ -141,11 +141,11 @@ func (p *placement) find(i int, byPlace bool, faults *problem.Faults) int {
 	if !mapped {
 		wanted = name
 	}
-	to := slices.IndexFunc(p.table.Columns, func(c projectdb.Column) bool { return sqlite.Fold(c.Name) == sqlite.Fold(wanted) })
+	to := slices.IndexFunc(p.table.Columns, func(c projectdb.Column) bool { return sqlite.SameName(c.Name, wanted) })
 	if to < 0 && !mapped {
 		// Names are adjusted when a table is made of a file.
 		adjusted := projectdb.AdjustName(name, "column", map[string]bool{})
-		to = slices.IndexFunc(p.table.Columns, func(c projectdb.Column) bool { return sqlite.Fold(c.Name) == sqlite.Fold(adjusted) })
+		to = slices.IndexFunc(p.table.Columns, func(c projectdb.Column) bool { return sqlite.SameName(c.Name, adjusted) })
 	}
 	if byPlace {
 		to = i
@@ -180,7 +180,7 @@ func (p *placement) findKey() error {
 	case faults.Len() > 0:
 	case len(p.key) == 0:
 		faults.Add(p.field+"key", "The table %s has no primary key: name the columns by which its rows are recognized.", p.table.Name)
-	case !isUnique(p.table, p.key):
+	case !p.table.HasKey(p.key):
 		faults.Add(p.field+"key", "Several rows of %s may have the same values in %s: a key is the primary key or unique.", p.table.Name, strings.Join(p.key, ", "))
 	}
 	faults.Merge("", p.fillsKey(p.key))
@@ -209,12 +209,6 @@ func (p *placement) fillsKey(key []string) error {
 		}
 	}
 	return faults.Err()
-}
-
-// isUnique reports whether no two rows have the same values in the columns.
-func isUnique(t *projectdb.Table, columns []string) bool {
-	shape := tablePlan{shape: *t}
-	return shape.hasKey(projectdb.ForeignKey{Columns: columns, ParentColumns: columns})
 }
 
 func columnNamesOf(t *projectdb.Table) []string {
@@ -275,7 +269,7 @@ func (a assignment) design(sv *survey) (*placement, error) {
 func (p *placement) designKey() error {
 	key, faults := p.keyColumns("in the new table")
 	for i, name := range p.target.Key {
-		if slices.ContainsFunc(p.target.Key[:i], func(other string) bool { return sqlite.Fold(other) == sqlite.Fold(name) }) {
+		if sqlite.ContainsName(p.target.Key[:i], name) {
 			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "The column %s belongs to the key already.", name)
 		}
 	}

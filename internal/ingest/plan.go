@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -422,7 +421,7 @@ func (p *tablePlan) referred(key projectdb.ForeignKey) []string {
 
 func (p *plan) find(source string) *tablePlan {
 	for _, t := range p.tables {
-		if sqlite.Fold(t.source.Name) == sqlite.Fold(source) {
+		if sqlite.SameName(t.source.Name, source) {
 			return t
 		}
 	}
@@ -435,31 +434,5 @@ func (p *tablePlan) hasKey(key projectdb.ForeignKey) bool {
 	if len(key.ParentColumns) == 0 {
 		return len(p.shape.PrimaryKey) == len(key.Columns)
 	}
-	if sameColumns(p.shape.PrimaryKey, key.ParentColumns) {
-		return true
-	}
-	for _, unique := range p.shape.Uniques {
-		if sameColumns(unique.Columns, key.ParentColumns) {
-			return true
-		}
-	}
-	for _, x := range p.shape.Indexes {
-		if x.Unique && !x.Partial() && sameColumns(x.Parts, key.ParentColumns) {
-			return true
-		}
-	}
-	return false
-}
-
-// sameColumns compares without order.
-func sameColumns(parts []projectdb.KeyPart, columns []string) bool {
-	if len(parts) != len(columns) {
-		return false
-	}
-	for _, part := range parts {
-		if part.Collation != "" || !slices.ContainsFunc(columns, func(name string) bool { return sqlite.Fold(name) == sqlite.Fold(part.Column) }) {
-			return false
-		}
-	}
-	return true
+	return p.shape.HasKey(key.ParentColumns)
 }

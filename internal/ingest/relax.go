@@ -94,7 +94,7 @@ func (p *tablePlan) dropUnique(columns []string) bool {
 }
 
 func sameNames(parts []projectdb.KeyPart, columns []string) bool {
-	return slices.EqualFunc(parts, columns, func(part projectdb.KeyPart, name string) bool { return sqlite.Fold(part.Column) == sqlite.Fold(name) })
+	return slices.EqualFunc(parts, columns, func(part projectdb.KeyPart, name string) bool { return sqlite.SameName(part.Column, name) })
 }
 
 func (p *tablePlan) dropNotNull(columns []string) (dropped bool) {

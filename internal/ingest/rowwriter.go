@@ -196,7 +196,7 @@ func (w *rowWriter) named(places []int) []string {
 func (w *rowWriter) inFile(column string) (name, value string) {
 	p := w.placement
 	for k, to := range p.into {
-		if sqlite.Fold(p.table.Columns[to].Name) == sqlite.Fold(column) {
+		if sqlite.SameName(p.table.Columns[to].Name, column) {
 			return label(p.source, p.from[k]), shorten(w.values[k])
 		}
 	}

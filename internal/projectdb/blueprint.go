@@ -111,7 +111,7 @@ func (ch *checker) name(field, name string) {
 
 func named(tables []*Table, name string) *Table {
 	for _, t := range tables {
-		if sameName(t.Name, name) {
+		if sqlite.SameName(t.Name, name) {
 			return t
 		}
 	}

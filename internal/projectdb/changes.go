@@ -118,48 +118,10 @@ func (t *Table) conflictKey(faults *problem.Faults, o *OnConflict) []string {
 		}
 		names = append(names, column.Name)
 	}
-	if len(names) == len(o.Columns) && !t.isUniqueKey(names) {
+	if len(names) == len(o.Columns) && !t.hasKey(names, true) {
 		faults.Add("on_conflict.columns", "These columns are not the primary key or a unique key of the table.")
 	}
 	return names
-}
-
-// isUniqueKey reports whether the columns, in any order, are the primary key or
-// a unique key.
-func (t *Table) isUniqueKey(names []string) bool {
-	if sameNames(columnNames(t.PrimaryKey), names) {
-		return true
-	}
-	for _, u := range t.Uniques {
-		if sameNames(columnNames(u.Columns), names) {
-			return true
-		}
-	}
-	for _, x := range t.Indexes {
-		if x.Unique && !x.Partial() && sameNames(x.Columns(), names) {
-			return true
-		}
-	}
-	return false
-}
-
-// sameNames compares two sets of names.
-func sameNames(a, b []string) bool {
-	in := map[string]bool{}
-	for _, name := range a {
-		in[sqlite.Fold(name)] = true
-	}
-	for _, name := range b {
-		if !in[sqlite.Fold(name)] {
-			return false
-		}
-		delete(in, sqlite.Fold(name))
-	}
-	return len(in) == 0
-}
-
-func containsName(names []string, name string) bool {
-	return slices.ContainsFunc(names, func(n string) bool { return sameName(n, name) })
 }
 
 // parseNewRow is parseRow for a row that is to be inserted. In an upsert NULL for
@@ -328,7 +290,7 @@ func (ins *inserter) sql(r row) string {
 func (ins *inserter) updates(r row) string {
 	var set []string
 	for _, name := range r.names() {
-		if !containsName(ins.conflict, name) {
+		if !sqlite.ContainsName(ins.conflict, name) {
 			set = append(set, quote(name)+" = excluded."+quote(name))
 		}
 	}

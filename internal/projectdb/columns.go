@@ -82,7 +82,7 @@ func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, cat *catalogue, 
 // table may have a column of such a name, but none can get or lose it later.
 func refuseRowidName(faults *problem.Faults, field string, names ...string) {
 	for _, name := range names {
-		if containsName(rowidNames[:], name) {
+		if sqlite.ContainsName(rowidNames[:], name) {
 			faults.Add(field, "SQLite reserves the name %s for the numbers of rows: a column can only have it from the creation of its table on.", name)
 			return
 		}
@@ -299,7 +299,7 @@ func (t *Table) setUnique(name string, unique bool) {
 		}
 		return
 	}
-	alone := func(parts []KeyPart) bool { return len(parts) == 1 && sameName(parts[0].Column, name) }
+	alone := func(parts []KeyPart) bool { return len(parts) == 1 && sqlite.SameName(parts[0].Column, name) }
 	t.Uniques = deleteWhere(t.Uniques, func(u Unique) bool { return alone(u.Columns) })
 	t.Indexes = deleteWhere(t.Indexes, func(x Index) bool { return x.Origin != "pk" && x.Unique && !x.Partial() && alone(x.Parts) })
 }
@@ -398,7 +398,7 @@ func (cat *catalogue) refuseBrokenKeys(before, after *Table, field string) error
 			child = *after
 		}
 		for _, key := range child.ForeignKeys {
-			if !sameName(key.Parent, before.Name) || !before.isUniqueKey(key.ParentColumns) || after.isUniqueKey(key.ParentColumns) {
+			if !sqlite.SameName(key.Parent, before.Name) || !before.HasKey(key.ParentColumns) || after.HasKey(key.ParentColumns) {
 				continue
 			}
 			const sentence = "A foreign key of the table %s refers to it."
@@ -410,12 +410,12 @@ func (cat *catalogue) refuseBrokenKeys(before, after *Table, field string) error
 
 // without returns the table without a column and what uses it.
 func (t *Table) without(name string) Table {
-	uses := func(parts []KeyPart) bool { return containsName(columnNames(parts), name) }
+	uses := func(parts []KeyPart) bool { return sqlite.ContainsName(columnNames(parts), name) }
 	after := t.clone()
-	after.Columns = deleteWhere(after.Columns, func(c Column) bool { return sameName(c.Name, name) })
+	after.Columns = deleteWhere(after.Columns, func(c Column) bool { return sqlite.SameName(c.Name, name) })
 	after.Uniques = deleteWhere(after.Uniques, func(u Unique) bool { return uses(u.Columns) })
 	after.Indexes = deleteWhere(after.Indexes, func(x Index) bool { return uses(x.Parts) })
-	after.ForeignKeys = deleteWhere(after.ForeignKeys, func(k ForeignKey) bool { return containsName(k.Columns, name) })
+	after.ForeignKeys = deleteWhere(after.ForeignKeys, func(k ForeignKey) bool { return sqlite.ContainsName(k.Columns, name) })
 	return after
 }
 

@@ -238,29 +238,9 @@ func find[T any](elements []T, ref string, key func(*T) (id int64, name string))
 	id, notNumber := strconv.ParseInt(ref, 10, 64)
 	for i := range elements {
 		elementID, name := key(&elements[i])
-		if (notNumber == nil && elementID == id) || sameName(name, ref) {
+		if (notNumber == nil && elementID == id) || sqlite.SameName(name, ref) {
 			return &elements[i]
 		}
 	}
 	return nil
-}
-
-// sameName compares names as SQLite does: ASCII letters without case.
-func sameName(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
 }

@@ -527,7 +527,7 @@ func (r *reading) column(tok token) (size, error) {
 	r.at++
 	name := tok.name()
 	if table, column, qualified := strings.Cut(name, "."); qualified && isWordByte(tok.text[0]) {
-		if !sameName(table, r.table.Name) {
+		if !sqlite.SameName(table, r.table.Name) {
 			return size{}, refuse("it names %s, which is no column", name)
 		}
 		if name = column; name == "" && r.at < len(r.tokens) { // the column is in quotes
@@ -535,7 +535,7 @@ func (r *reading) column(tok token) (size, error) {
 			r.at++
 		}
 	}
-	i := slices.IndexFunc(r.table.Columns, func(c Column) bool { return sameName(c.Name, name) })
+	i := slices.IndexFunc(r.table.Columns, func(c Column) bool { return sqlite.SameName(c.Name, name) })
 	switch {
 	case i >= 0:
 		return r.value(i)

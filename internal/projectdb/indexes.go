@@ -121,7 +121,7 @@ func refuseDuplicates(c *sqlite.Conn, t *Table, columns []string, field string) 
 // and UNIQUE constraints stay.
 func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name string) (dropped string, err error) {
 	err = db.changeTable(ctx, faults, freeing+SchemaTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
-		i := slices.IndexFunc(t.Indexes, func(x Index) bool { return sameName(x.Name, name) })
+		i := slices.IndexFunc(t.Indexes, func(x Index) bool { return sqlite.SameName(x.Name, name) })
 		if i < 0 {
 			return problem.NotFound("The index", name)
 		}

@@ -54,7 +54,7 @@ func (l *Loader) Update(t *Table, columns, key []string) (*Updater, error) {
 	var set, where []string
 	for i, name := range columns {
 		assignment := quote(name) + " = ?" + itoa(i+1)
-		if containsName(key, name) {
+		if sqlite.ContainsName(key, name) {
 			where = append(where, assignment)
 			continue
 		}
@@ -112,12 +112,12 @@ func (l *Loader) References(t *Table, columns, later []string) (list []*Referenc
 		r := &Reference{Parent: key.Parent}
 		for _, name := range key.Columns {
 			for i, column := range columns {
-				if sameName(column, name) {
+				if sqlite.SameName(column, name) {
 					r.Columns = append(r.Columns, i)
 				}
 			}
 		}
-		if len(r.Columns) < len(key.Columns) || containsName(later, key.Parent) {
+		if len(r.Columns) < len(key.Columns) || sqlite.ContainsName(later, key.Parent) {
 			continue
 		}
 		if r.stmt, err = l.c.Prepare("SELECT 1 FROM " + quote(key.Parent) + " WHERE " + l.parentKey(key)); err != nil {

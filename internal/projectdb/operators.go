@@ -116,7 +116,7 @@ func textValue(b []byte) sqlite.Value { return sqlite.Value{Kind: sqlite.Text, B
 func (t *Table) indexesWithoutCase(column *Column) bool {
 	for _, x := range t.Indexes {
 		for _, part := range x.Parts {
-			if sameName(part.Column, column.Name) && strings.EqualFold(cmp.Or(part.Collation, column.Collation), "NOCASE") {
+			if sqlite.SameName(part.Column, column.Name) && strings.EqualFold(cmp.Or(part.Collation, column.Collation), "NOCASE") {
 				return true
 			}
 		}

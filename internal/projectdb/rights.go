@@ -87,7 +87,7 @@ func (db *DB) confine(c *sqlite.Conn, cat *catalogue, change func() error) error
 
 // named returns the table with the given name, or nil.
 func (cat *catalogue) named(name string) *Table {
-	i := slices.IndexFunc(cat.tables, func(t Table) bool { return sameName(t.Name, name) })
+	i := slices.IndexFunc(cat.tables, func(t Table) bool { return sqlite.SameName(t.Name, name) })
 	if i < 0 {
 		return nil
 	}

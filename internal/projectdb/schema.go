@@ -2,6 +2,8 @@ package projectdb
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -108,7 +110,7 @@ func columnNames(parts []KeyPart) []string {
 // Column returns the column with the given name, in any letter case, or nil.
 func (t *Table) Column(name string) *Column {
 	for i := range t.Columns {
-		if sameName(t.Columns[i].Name, name) {
+		if sqlite.SameName(t.Columns[i].Name, name) {
 			return &t.Columns[i]
 		}
 	}
@@ -138,29 +140,54 @@ func (t *Table) RowidName() string { return t.rowidName() }
 // IsPrimary reports whether the column belongs to the primary key.
 func (t *Table) IsPrimary(column string) bool {
 	for _, part := range t.PrimaryKey {
-		if sameName(part.Column, column) {
+		if sqlite.SameName(part.Column, column) {
 			return true
 		}
 	}
 	return false
 }
 
+// uniqueKeys yields the primary key and the other keys that no two rows share.
+func (t *Table) uniqueKeys() iter.Seq[[]KeyPart] {
+	return func(yield func([]KeyPart) bool) {
+		if len(t.PrimaryKey) > 0 && !yield(t.PrimaryKey) {
+			return
+		}
+		for _, u := range t.Uniques {
+			if !yield(u.Columns) {
+				return
+			}
+		}
+		for _, x := range t.Indexes {
+			if x.Unique && !x.Partial() && !yield(x.Parts) {
+				return
+			}
+		}
+	}
+}
+
 // IsUnique reports whether no two rows can have the same value in the column,
 // by a constraint, a unique index or because it is the whole primary key.
 func (t *Table) IsUnique(column string) bool {
-	alone := func(parts []KeyPart) bool {
-		return len(parts) == 1 && sameName(parts[0].Column, column)
-	}
-	if alone(t.PrimaryKey) {
-		return true
-	}
-	for _, u := range t.Uniques {
-		if alone(u.Columns) {
+	for key := range t.uniqueKeys() {
+		if len(key) == 1 && sqlite.SameName(key[0].Column, column) {
 			return true
 		}
 	}
-	for _, x := range t.Indexes {
-		if x.Unique && !x.Partial() && alone(x.Parts) {
+	return false
+}
+
+// HasKey reports whether the columns, in any order, are the primary key or a
+// unique key that compares values as the columns do, such as a foreign key needs.
+func (t *Table) HasKey(columns []string) bool { return t.hasKey(columns, false) }
+
+// hasKey is [Table.HasKey]; with anyCollation it is enough that the values are
+// unique in some comparison, which is what SQLite asks of an upsert.
+func (t *Table) hasKey(columns []string, anyCollation bool) bool {
+	for key := range t.uniqueKeys() {
+		if len(key) == len(columns) && !slices.ContainsFunc(key, func(p KeyPart) bool {
+			return p.Collation != "" && !anyCollation || !sqlite.ContainsName(columns, p.Column)
+		}) {
 			return true
 		}
 	}

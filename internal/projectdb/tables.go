@@ -245,7 +245,7 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 
 func renameTable(c *sqlite.Conn, t *Table, name string) error {
 	from := t.Name
-	if sameName(from, name) {
+	if sqlite.SameName(from, name) {
 		// SQLite takes a name in another letter case for one that is taken.
 		if err := c.Exec("ALTER TABLE " + quote(from) + " RENAME TO _rename"); err != nil {
 			return err
@@ -286,5 +286,5 @@ func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err 
 }
 
 func (t *Table) refersTo(parent string) bool {
-	return slices.ContainsFunc(t.ForeignKeys, func(k ForeignKey) bool { return sameName(k.Parent, parent) })
+	return slices.ContainsFunc(t.ForeignKeys, func(k ForeignKey) bool { return sqlite.SameName(k.Parent, parent) })
 }

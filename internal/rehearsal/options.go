@@ -8,6 +8,7 @@ import (
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // kindOf returns what kind of file an artifact is: nothing about it has to be
@@ -77,7 +78,7 @@ func targetOf(m *export.Manifest, t *export.TableResult) ingest.Target {
 func dialectOf(m *export.Manifest, table string) format.Dialect {
 	dialect := m.Options.Dialect
 	for name, own := range m.Options.TableOptions {
-		if strings.EqualFold(name, table) && own.Dialect != nil {
+		if sqlite.SameName(name, table) && own.Dialect != nil {
 			dialect = own.Dialect
 		}
 	}
