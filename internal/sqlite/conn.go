@@ -19,7 +19,7 @@ type Conn struct {
 	objects       objects             // as the guard has read them
 	held          []byte              // see hold: memory of the library
 	stopReadAhead func()              // of one that belongs to a snapshot
-	matcher       *matcher            // of LikeFunction
+	matchers      []*matcher          // of LikeFunction and others: see addFunctions
 	watchdog      *watchdog
 	files         *Files // that it counts in; nil for none
 	generation    uint64 // of the connections of its DB: see renew

@@ -19,6 +19,16 @@ import (
 // characters, and stops when the connection is interrupted.
 const LikeFunction = "text_like"
 
+// The names of functions that every connection has and that compare exactly:
+// text_contains(text, part) and so on take any text as the part, also % and _.
+// Like LikeFunction they see numbers as their text, match no BLOB, give NULL for
+// NULL, take linear time and can be interrupted.
+const (
+	ContainsFunction   = "text_contains"
+	StartsWithFunction = "text_starts_with"
+	EndsWithFunction   = "text_ends_with"
+)
+
 // GoesOnFunction is the name of a function of every connection without arguments:
 // goes_on() is 1, and stops the statement when the connection is interrupted. SQLite
 // itself looks at the interrupt between two rows, and not between the conditions on
@@ -35,12 +45,17 @@ func (c *Conn) addFunctions() error {
 	if err != nil {
 		return err
 	}
-	// The library knows the matcher by its address only; c keeps it alive.
-	c.matcher = &matcher{thread: thread, db: db}
-	if err := c.matcher.define(LikeFunction, 2, lib.SQLITE_DETERMINISTIC, textLike); err != nil {
-		return err
+	for name, parse := range map[string]func([]byte) *pattern{
+		LikeFunction: parsePattern, ContainsFunction: parseContained, StartsWithFunction: parsePrefix, EndsWithFunction: parseSuffix,
+	} {
+		// The library knows a matcher by its address only; c keeps it alive.
+		m := &matcher{thread: thread, db: db, patterns: patterns{parse: parse}}
+		c.matchers = append(c.matchers, m)
+		if err := m.define(name, 2, lib.SQLITE_DETERMINISTIC, textMatches); err != nil {
+			return err
+		}
 	}
-	return c.matcher.define(GoesOnFunction, 0, 0, goesOn)
+	return c.matchers[0].define(GoesOnFunction, 0, 0, goesOn)
 }
 
 func (m *matcher) define(name string, arguments, flags int32, f functionMethod) error {
@@ -67,9 +82,10 @@ func goesOn(thread *libc.TLS, context uintptr, _ int32, _ uintptr) {
 	lib.Xsqlite3_result_int(thread, context, 1)
 }
 
-// textLike is LikeFunction. As with LIKE a BLOB matches nothing and is matched by
+// textMatches is LikeFunction and those that compare exactly: the matcher knows
+// how to read the pattern. As with LIKE a BLOB matches nothing and is matched by
 // nothing, and NULL gives NULL.
-func textLike(thread *libc.TLS, context uintptr, _ int32, args uintptr) {
+func textMatches(thread *libc.TLS, context uintptr, _ int32, args uintptr) {
 	values := unsafe.Slice(view[uintptr](args), 2)
 	text, kind := textOf(thread, values[0])
 	source, sourceKind := textOf(thread, values[1])
@@ -111,20 +127,22 @@ func textOf(thread *libc.TLS, value uintptr) (text []byte, kind int32) {
 	return unsafe.Slice(view[byte](address), lib.Xsqlite3_value_bytes(thread, value)), kind
 }
 
-// pattern is the pattern of a LIKE, taken apart.
+// pattern is a pattern taken apart: that of a LIKE, or a text that is compared exactly.
 type pattern struct {
 	source []byte
+	exact  bool // nothing in source has a meaning of its own
 	ascii  bool
 	valid  bool          // UTF-8
-	every  bool          // it is nothing but %: every text matches
+	every  bool          // every text matches, as with nothing but %
 	parts  []patternPart // what stands between one % and the next
 }
 
 // patternPart is a part of a pattern without %.
 type patternPart struct {
 	skip    int    // the _ that it begins with
-	literal []byte // what follows, in small letters
+	literal []byte // what follows, as fold makes it
 	hasAny  bool   // there are further _ in it
+	fold    *[256]byte
 }
 
 func parsePattern(source []byte) *pattern {
@@ -136,7 +154,7 @@ func parsePattern(source []byte) *pattern {
 	p.every = len(p.source) > 0 && len(bytes.Trim(p.source, "%")) == 0
 	for _, text := range bytes.Split(p.source, []byte("%")) {
 		literal := bytes.TrimLeft(text, "_")
-		part := patternPart{skip: len(text) - len(literal), literal: bytes.Clone(literal), hasAny: bytes.IndexByte(literal, '_') >= 0}
+		part := patternPart{skip: len(text) - len(literal), literal: bytes.Clone(literal), hasAny: bytes.IndexByte(literal, '_') >= 0, fold: &folded}
 		for i, c := range part.literal {
 			part.literal[i] = folded[c]
 		}
@@ -145,8 +163,26 @@ func parsePattern(source []byte) *pattern {
 	return p
 }
 
+// parseContained, parsePrefix and parseSuffix make a pattern of a text that is to
+// be found anywhere, at the beginning or at the end, as %text%, text% and %text
+// would if % and _ were characters like others.
+func parseContained(source []byte) *pattern { return parseExact(source, 1, 3) }
+func parsePrefix(source []byte) *pattern    { return parseExact(source, 0, 2) }
+func parseSuffix(source []byte) *pattern    { return parseExact(source, 1, 2) }
+
+// parseExact makes a pattern of n parts, one of which is the text.
+func parseExact(source []byte, at, n int) *pattern {
+	p := &pattern{source: bytes.Clone(source), exact: true, every: len(source) == 0, parts: make([]patternPart, n)}
+	for i := range p.parts {
+		p.parts[i].fold = &unchanged
+	}
+	p.parts[at].literal = p.source
+	return p
+}
+
 // patterns are the patterns that a connection has matched with lately.
 type patterns struct {
+	parse      func(source []byte) *pattern
 	last       *pattern
 	lastSource []byte
 	known      map[string]*pattern
@@ -162,7 +198,7 @@ func (k *patterns) of(source []byte) *pattern {
 	}
 	p := k.known[string(source)]
 	if p == nil {
-		p = parsePattern(source)
+		p = k.parse(source)
 		const overhead = 200
 		if k.size += len(source) + overhead; k.known == nil || k.size > maxPatternsSize {
 			k.known, k.size = map[string]*pattern{}, len(source)+overhead
@@ -197,22 +233,24 @@ func (m *matcher) spend(steps int) bool {
 	return !m.stopped
 }
 
-// like reports whether text matches the pattern. As in SQLite both end at a NUL
-// character, ASCII letters match in either case, _ is one character and % any
-// number of them.
+// like reports whether text matches the pattern. As in SQLite's LIKE both end at
+// a NUL character, ASCII letters match in either case, _ is one character and %
+// any number of them, unless the pattern is exact.
 func (m *matcher) like(text []byte, p *pattern) bool {
 	m.stopped = false
 	if p.every {
 		return true
 	}
-	text = beforeNUL(text)
+	if !p.exact {
+		text = beforeNUL(text)
+	}
 	// SQLite itself may compare a row with thousands of patterns without a look.
 	if !m.spend(1 + len(text)/16) {
 		return false
 	}
 	// Comparing bytes finds what comparing the characters that SQLite decodes would
 	// find, unless malformed sequences stand for characters of the pattern.
-	if !p.ascii && !(p.valid && utf8.Valid(text)) {
+	if !p.exact && !p.ascii && !(p.valid && utf8.Valid(text)) {
 		return m.likeDecoded(text, p.source)
 	}
 	last := len(p.parts) - 1
@@ -247,6 +285,14 @@ var folded = func() (table [256]byte) {
 	return table
 }()
 
+// unchanged maps every byte to itself.
+var unchanged = func() (table [256]byte) {
+	for i := range table {
+		table[i] = byte(i)
+	}
+	return table
+}()
+
 // nextCharacter returns where the character at i ends. As SQLite sees it, a
 // leading byte takes along all that continue it, and one of these alone is a
 // character.
@@ -274,22 +320,23 @@ func (m *matcher) matchAt(text []byte, i int, part *patternPart) int {
 	if i = m.skipCharacters(text, i, part.skip); i < 0 {
 		return -1
 	}
-	return m.matchLiteral(text, i, part.literal)
+	return m.matchLiteral(text, i, part)
 }
 
-func (m *matcher) matchLiteral(text []byte, i int, literal []byte) int {
-	for n, c := range literal {
+func (m *matcher) matchLiteral(text []byte, i int, part *patternPart) int {
+	fold := part.fold
+	for n, c := range part.literal {
 		switch {
-		case i < len(text) && folded[text[i]] == c:
+		case i < len(text) && fold[text[i]] == c:
 			i++
-		case i < len(text) && c == '_':
+		case i < len(text) && c == '_' && part.hasAny:
 			i = nextCharacter(text, i)
 		default:
 			m.spend(n + 1)
 			return -1
 		}
 	}
-	m.spend(len(literal))
+	m.spend(len(part.literal))
 	return i
 }
 
@@ -297,7 +344,7 @@ func (m *matcher) matchLiteral(text []byte, i int, literal []byte) int {
 func (m *matcher) matchEnd(text []byte, part *patternPart) bool {
 	if part.skip == 0 && !part.hasAny {
 		at := len(text) - len(part.literal)
-		return at >= 0 && m.matchLiteral(text, at, part.literal) == len(text)
+		return at >= 0 && m.matchLiteral(text, at, part) == len(text)
 	}
 	surplus := characters(text) - characters(part.literal) - part.skip
 	if surplus < 0 || !m.spend(len(text)) {
@@ -321,25 +368,26 @@ func (m *matcher) find(text []byte, i int, part *patternPart) int {
 	}
 	begin, spent := i, m.spent
 	for {
-		skipped := indexFolded(text[i:], part.literal[0])
+		skipped := part.indexFirst(text[i:])
 		if skipped < 0 || !m.spend(1) {
 			return -1
 		}
 		i += skipped
-		if end := m.matchLiteral(text, i, part.literal); end >= 0 {
+		if end := m.matchLiteral(text, i, part); end >= 0 {
 			return end
 		}
 		i++
 		// Comparing at each place costs the product of both lengths in the worst case.
 		if m.spent-spent > 8*(i-begin+len(part.literal)) && !part.hasAny {
-			return m.findLinear(text, i, part.literal)
+			return m.findLinear(text, i, part)
 		}
 	}
 }
 
-// indexFolded returns the first place of a byte that is no capital, in either case.
-func indexFolded(text []byte, c byte) int {
-	if c < 'a' || 'z' < c {
+// indexFirst returns the first place of the byte that the literal begins with.
+func (part *patternPart) indexFirst(text []byte) int {
+	c := part.literal[0]
+	if part.fold == &unchanged || c < 'a' || 'z' < c {
 		return bytes.IndexByte(text, c)
 	}
 	for i, t := range text {
@@ -352,7 +400,8 @@ func indexFolded(text []byte, c byte) int {
 
 // findLinear is find for a literal without _, by the algorithm of Knuth, Morris and
 // Pratt: it never goes back in the text.
-func (m *matcher) findLinear(text []byte, i int, literal []byte) int {
+func (m *matcher) findLinear(text []byte, i int, part *patternPart) int {
+	literal := part.literal
 	// borders[n] is the length of the longest end of literal[:n+1] that the literal
 	// begins with as well.
 	borders := make([]int32, len(literal))
@@ -372,7 +421,7 @@ func (m *matcher) findLinear(text []byte, i int, literal []byte) int {
 		if i&0xfff == 0 && !m.spend(0x1000) {
 			return -1
 		}
-		if matched = grow(matched, folded[text[i]]); int(matched) == len(literal) {
+		if matched = grow(matched, part.fold[text[i]]); int(matched) == len(literal) {
 			return i + 1
 		}
 	}

@@ -78,6 +78,34 @@ func TestLikeAnswersAsSQLitesOwnAtRandom(t *testing.T) {
 	})
 }
 
+// The functions that compare exactly agree with package bytes, whatever the texts are.
+func TestExactFunctionsCompareBytes(t *testing.T) {
+	c := reader(t)
+	functions := map[string]func(text, part []byte) bool{ContainsFunction: bytes.Contains, StartsWithFunction: bytes.HasPrefix, EndsWithFunction: bytes.HasSuffix}
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(label string, most int) Value {
+			return Value{Kind: Text, Bytes: []byte(strings.Join(rapid.SliceOfN(piece, 0, most).Draw(t, label), ""))}
+		}
+		for range 20 {
+			text, part := draw("text", 20), draw("part", 3)
+			for name, same := range functions {
+				got, err := c.Int("SELECT "+name+"(?, ?)", text, part)
+				if want := same(text.Bytes, part.Bytes); err != nil || (got == 1) != want {
+					t.Fatalf("%s(%q, %q): %d, want %v (%v)", name, text.Bytes, part.Bytes, got, want, err)
+				}
+			}
+		}
+	})
+	for call, want := range map[string]string{"(NULL, 'a')": "", "('a', NULL)": "", "(x'61', 'a')": "0", "('a', x'61')": "0", "(121, '1')": "1", "(1.5, '.')": "", "('', '')": "1"} {
+		for name := range functions {
+			got, err := c.Int("SELECT coalesce(" + name + call + ", -1)")
+			if show := fmt.Sprint(got); err != nil || want != "" && show != want || strings.Contains(call, "NULL") && got != -1 {
+				t.Errorf("%s%s: %s (%v)", name, call, show, err)
+			}
+		}
+	}
+}
+
 func FuzzLike(f *testing.F) {
 	for _, seed := range [][2]string{{"abcabd", "%ABD"}, {"aaaaaaaaaaaaaaaaaab", "%aaaaab"}, {"ä\xc3a", "%_a"}, {"a\x00b", "a"}, {"\x80\xbf", "__"}, {"aXbXc", "a%b_c"}, {"aaaabaaaab", "%aa_b"}} {
 		f.Add([]byte(seed[0]), []byte(seed[1]))
@@ -116,7 +144,7 @@ func TestLikeFindsInLinearTime(t *testing.T) {
 			want += len(part)
 		}
 		var m matcher
-		if got := m.findLinear(text, 0, bytes.ToLower(part)); got != want {
+		if got := m.findLinear(text, 0, &parsePattern(part).parts[0]); got != want {
 			t.Fatalf("%q in %q: %d, want %d", part, text, got, want)
 		}
 		if got := m.find(text, 0, &parsePattern(part).parts[0]); got != want {
@@ -140,6 +168,21 @@ func TestLikeFindsInLinearTime(t *testing.T) {
 	}
 }
 
+func TestExactSearchTakesLinearTime(t *testing.T) {
+	text := bytes.Repeat([]byte("ab"), 15_000_000)
+	for _, part := range []string{strings.Repeat("ab", 24_000) + "a_", strings.Repeat("ab", 24_000) + "b", "_", strings.Repeat("%", 50_000)} {
+		for name, parse := range map[string]func([]byte) *pattern{"contains": parseContained, "starts with": parsePrefix, "ends with": parseSuffix} {
+			var m matcher
+			if m.like(text, parse([]byte(part))) {
+				t.Errorf("%s %.20s", name, part)
+			}
+			if m.spent > 12*len(text) {
+				t.Errorf("%s %.20s: %d comparisons", name, part, m.spent)
+			}
+		}
+	}
+}
+
 func TestLikeLooksAtTheInterrupt(t *testing.T) {
 	c := reader(t)
 	large, malformed := bytes.Repeat([]byte("a"), 20_000_000), bytes.Repeat([]byte("a\xff"), 10_000_000)
@@ -150,6 +193,7 @@ func TestLikeLooksAtTheInterrupt(t *testing.T) {
 		args  []any
 	}{
 		{"a slow pattern", large, "SELECT " + LikeFunction + "(?, ?)", []any{"%" + strings.Repeat("a", 20_000) + "_b%"}},
+		{"many exact searches on one row", large, "SELECT max(" + strings.TrimSuffix(strings.Repeat(ContainsFunction+"(?1, 'aab'), ", 1000), ", ") + ")", nil},
 		{"malformed text", malformed, "SELECT " + LikeFunction + "(?, ?)", []any{"%" + strings.Repeat("a\ufffd", 4_000) + "ä"}},
 		{"many patterns on one row", large, "SELECT max(" + strings.TrimSuffix(strings.Repeat(LikeFunction+"(?1, '%aab%'), ", 1000), ", ") + ")", nil},
 	} {
