@@ -41,7 +41,13 @@ var operators = []Operator{
 	{Name: "<=", Arity: 1, sql: "{column} <= ?", Doc: "is less or equal"},
 	{Name: "like", Arity: 1, Text: true, sql: sqlite.LikeFunction + "({column}, ?)", index: caselessRange,
 		Doc: "matches the pattern: `%` stands for any text, `_` for one character, and the case of A to Z makes no difference"},
-	{Name: "in", Arity: AnyNumber, sql: "{column} IN (?)", Doc: "is one of the values; of none, nothing is"},
+	{Name: "starts_with", Arity: 1, Text: true, sql: sqlite.StartsWithFunction + "({column}, ?)", index: exactRange, Doc: "begins with the text"},
+	{Name: "ends_with", Arity: 1, Text: true, sql: sqlite.EndsWithFunction + "({column}, ?)", Doc: "ends with the text"},
+	{Name: "contains", Arity: 1, Text: true, sql: sqlite.ContainsFunction + "({column}, ?)", Doc: "contains the text"},
+	{Name: "between", Arity: 2, sql: "{column} BETWEEN ? AND ?", Doc: "lies between the two values, or is one of them"},
+	{Name: "in", Arity: AnyNumber, sql: "{column} IN (?)", Doc: "is one of the values; with an empty array no record matches"},
+	{Name: "not_in", Arity: AnyNumber, sql: "{column} NOT IN (?)", Doc: "is none of the values, and not null; with an empty array every record matches"},
+	{Name: "is_empty", sql: "{column} = ''", Doc: "is the empty text"},
 	{Name: "is_null", sql: "{column} IS NULL", Doc: "is null"},
 	{Name: "not_null", sql: "{column} IS NOT NULL", Doc: "is not null"},
 }
@@ -96,6 +102,15 @@ func caselessRange(t *Table, column *Column, pattern []byte) where {
 		end = len(pattern)
 	}
 	return prefixRange(quote(column.Name)+" COLLATE NOCASE", bytes.ToLower(pattern[:end]))
+}
+
+// exactRange returns the condition that a text begins with a prefix in a form that
+// an index answers.
+func exactRange(_ *Table, column *Column, prefix []byte) where {
+	if column.Type != "TEXT" {
+		return where{}
+	}
+	return prefixRange(quote(column.Name)+" COLLATE BINARY", prefix)
 }
 
 // prefixRange returns the condition that a text begins with a prefix, unless it

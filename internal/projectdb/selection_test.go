@@ -127,12 +127,17 @@ func drawFilters(t *rapid.T) (filters, where string) {
 // {value} the value, or all the values.
 var shellConditions = map[string]string{
 	"=": "{column} = {value}", "!=": "{column} != {value}", ">": "{column} > {value}", ">=": "{column} >= {value}", "<": "{column} < {value}", "<=": "{column} <= {value}",
-	"like":    "{column} LIKE {value}",
-	"in":      "{column} IN ({value})",
-	"is_null": "{column} IS NULL", "not_null": "{column} IS NOT NULL",
+	"like": "{column} LIKE {value}",
+	"in":   "{column} IN ({value})", "not_in": "{column} NOT IN ({value})",
+	"between":     "{column} >= {low} AND {column} <= {high}",
+	"starts_with": "CASE typeof({column}) WHEN 'blob' THEN 0 ELSE substr({column}, 1, length({value})) = {value} COLLATE BINARY END",
+	"ends_with":   "CASE typeof({column}) WHEN 'null' THEN NULL WHEN 'blob' THEN 0 ELSE {value} = '' OR substr({column}, -length({value})) = {value} COLLATE BINARY END",
+	"contains":    "CASE typeof({column}) WHEN 'blob' THEN 0 ELSE instr({column}, {value}) > 0 END",
+	"is_empty":    "{column} = ''",
+	"is_null":     "{column} IS NULL", "not_null": "{column} IS NOT NULL",
 }
 
-var searchedTexts = []sample{textSample("%"), textSample("a%"), textSample("_"), textSample("%1%"), textSample("Ä"), textSample(""), textSample("A"), textSample("1%"), textSample("2_"), textSample("Ä%"), textSample("%t's"), textSample("\x7f%"), textSample("A_%"), textSample("%B%"), textSample("_%_")}
+var searchedTexts = []sample{textSample("%"), textSample("a%"), textSample("_"), textSample("%1%"), textSample("Ä"), textSample(""), textSample("A"), textSample("1%"), textSample("2_"), textSample("Ä%"), textSample("%t's"), textSample("\x7f%"), textSample("A_%"), textSample("%B%"), textSample("_%_"), textSample("a"), textSample("1"), textSample("."), textSample("'s")}
 
 func drawCondition(t *rapid.T) (condition, sql string) {
 	column := rapid.SampledFrom(names).Draw(t, "column")
@@ -166,7 +171,11 @@ func drawCondition(t *rapid.T) (condition, sql string) {
 	default:
 		condition += `,"value":[` + strings.Join(values, ",") + "]"
 	}
-	return condition + "}", strings.NewReplacer("{column}", column, "{value}", strings.Join(literals, ", ")).Replace(sql)
+	replace := []string{"{column}", column, "{value}", strings.Join(literals, ", ")}
+	if n == 2 {
+		replace = append(replace, "{low}", literals[0], "{high}", literals[1])
+	}
+	return condition + "}", strings.NewReplacer(replace...).Replace(sql)
 }
 
 // drawRow returns a row with the given number in n. NULLs and repeated values
@@ -453,6 +462,14 @@ func TestLimitsOfFilters(t *testing.T) {
 		{"too deep", deep(maxFilterDepth + 1), "validation_failed filters[0]" + strings.Repeat(".or[0]", maxFilterDepth) + ".or"},
 		{"a long pattern", `[{"column":"email","op":"like","value":"` + strings.Repeat("%a", 25_000) + `"}]`, "ok"},
 		{"too long a pattern", `[{"column":"email","op":"like","value":"` + strings.Repeat("%a", 25_001) + `"}]`, "validation_failed filters[0].value"},
+		{"a long text", `[{"column":"email","op":"contains","value":"` + strings.Repeat("%a", 25_000) + `"}]`, "ok"},
+		{"too long a text", `[{"column":"email","op":"ends_with","value":"` + strings.Repeat("%a", 25_001) + `"}]`, "validation_failed filters[0].value"},
+		{"one bound", `[{"column":"age","op":"between","value":[1]}]`, "validation_failed filters[0].value"},
+		{"three bounds", `[{"column":"age","op":"between","value":[1,2,3]}]`, "validation_failed filters[0].value"},
+		{"a bound is no array", `[{"column":"age","op":"between","value":1}]`, "validation_failed filters[0].value"},
+		{"a bound is null", `[{"column":"age","op":"between","value":[1,null]}]`, "validation_failed filters[0].value[1]"},
+		{"a list is no array", `[{"column":"age","op":"not_in","value":1}]`, "validation_failed filters[0].value"},
+		{"many values to leave out", `[{"column":"age","op":"not_in","value":[` + many(maxFilterSize-1, "1") + `]}]`, "ok"},
 		{"null in a list", `[{"column":"age","op":"in","value":[1,null]}]`, "validation_failed filters[0].value[1]"},
 		{"broken", `[{"column":"age","value":1}`, "validation_failed filters"},
 		{"something behind", `{"age":1} {}`, "validation_failed filters"},
@@ -484,6 +501,31 @@ func TestLikeIsFoundInAnIndex(t *testing.T) {
 				plan := explainPlan(t, c, q.sql(), q.where.args)
 				if got := strings.Contains(plan, "SEARCH t USING INDEX by_"+column+" ("+column+">? AND "+column+"<?)"); got != (searched && begins) {
 					t.Errorf("%s like %s: %s", column, pattern, plan)
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A beginning is found in an index, whatever stands in it.
+func TestBeginningsAreFoundInAnIndex(t *testing.T) {
+	db := openProject(t)
+	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT COLLATE NOCASE, c ANY) STRICT",
+		"CREATE INDEX by_a ON t (a)", "CREATE INDEX by_b ON t (b COLLATE BINARY)", "CREATE INDEX by_c ON t (c)")
+	err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+		table, err := cat.table("t")
+		for column, searched := range map[string]bool{"a": true, "b": true, "c": false} {
+			for _, text := range []string{"ab", "%", "_x", "ä", "\x7f", "a\x00b", "🐎", ""} {
+				value, _ := json.Marshal(text)
+				filters := fmt.Sprintf(`[{"column":%q,"op":"starts_with","value":%s}]`, column, value)
+				q := Selection{Filters: jsontext.Value(filters)}.plan(table, new(problem.Faults), "")
+				plan := explainPlan(t, c, q.sql(), q.where.args)
+				if got := strings.Contains(plan, "SEARCH t USING INDEX by_"+column+" ("+column+">? AND "+column+"<?)"); got != (searched && text != "") {
+					t.Errorf("%s starts_with %q: %s", column, text, plan)
 				}
 			}
 		}
