@@ -57,7 +57,7 @@ var mutants = []mutant{
 	earlySize, earlySum := a.bytes.Load(), hex.EncodeToString(a.hash.Sum(nil))
 	j.record.manifest.SizeBytes, j.record.manifest.SHA256 = &earlySize, &earlySum
 	j.record.complete(e.now(), nil)
-	if _, err := e.book.settle(context.Background(), j.record); err != nil {
+	if _, err := e.jobs.saveOutcome(context.Background(), j.record); err != nil {
 		return err
 	}
 	to, err := e.choose(j.ctx, j.record)

@@ -29,8 +29,8 @@ type ExportOptions struct {
 	DryRun Flag `json:"dry_run,omitzero" doc:"Makes nothing, and tells what the export would be."`
 }
 
-func (o ExportOptions) of(kind export.Kind) export.Order {
-	return export.Order{
+func (o ExportOptions) of(kind export.Kind) export.Request {
+	return export.Request{
 		Kind: kind, Format: o.Format.Value, FileName: o.FileName.Value, ExpiresIn: o.ExpiresIn.Ptr(),
 		Compression: o.Compression, Canonical: o.Canonical.Or(false),
 	}
@@ -215,7 +215,7 @@ func readableTables(ctx context.Context, ws *Workspace) ([]int64, error) {
 
 // makeExport orders an export and waits for it as long as the caller wants, or
 // only tries the order.
-func (h *handlers) makeExport(ctx context.Context, ws *Workspace, faults *problem.Faults, order export.Order, options ExportOptions, prefer preferIn) (out Answer[exportMade], err error) {
+func (h *handlers) makeExport(ctx context.Context, ws *Workspace, faults *problem.Faults, order export.Request, options ExportOptions, prefer preferIn) (out Answer[exportMade], err error) {
 	order.Project = export.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
 	order.Root = ws.Project.Root
 	order.TokenID, order.OperationRunID, order.Receipt = ws.Token.ID, runIDOf(ctx), receiptOf(ctx)
@@ -242,7 +242,7 @@ func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, 
 		}
 	}
 	out = Answer[exportMade]{Data: exportMade{Export: &m}, Applied: preferred.applied(h.waitLimit)}
-	if !m.Status.Settled() {
+	if !m.Status.Finished() {
 		out.Status, out.Location = http.StatusAccepted, "/projects/"+ws.Project.Slug+"/exports/"+m.ID
 	}
 	return out, nil
@@ -367,7 +367,7 @@ func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *export
 	m := artifact.Manifest
 	d := &Download{Disposition: m.Disposition(), ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File, Link: artifact.Link}
 	if n, err := hex.Decode(d.SHA256[:], []byte(*m.SHA256)); err != nil || n != len(d.SHA256) {
-		return nil, fmt.Errorf("the book has no SHA-256 of %s: %w", m.ID, err)
+		return nil, fmt.Errorf("exports.db has no SHA-256 of %s: %w", m.ID, err)
 	}
 	return d, nil
 }

@@ -33,8 +33,8 @@ const (
 	keyRows                  // kept in the project's database, with rows
 	keySchema                // with a change of the schema
 	keyColumns               // with a change that may rebuild a table
-	keyExport                // kept in the book of exports
-	keyImport                // kept in the book of imports
+	keyExport                // kept in exports.db
+	keyImport                // kept in imports.db
 )
 
 func (u keyUse) taken() bool { return u > keyRefused }

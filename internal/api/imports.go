@@ -243,7 +243,7 @@ func (h *handlers) awaitImport(ctx context.Context, ws *Workspace, m imports.Man
 		}
 	}
 	out = Answer[importMade]{Data: importMade{m, m.NewProject}, Applied: preferred.applied(h.waitLimit), Location: importPath(&m)}
-	if !m.Status.Settled() {
+	if !m.Status.Finished() {
 		out.Status = http.StatusAccepted
 	}
 	return out, nil

@@ -127,7 +127,7 @@ func openMaze(t *testing.T) *maze {
 // export makes an export of a table and returns its id.
 func (m *maze) export(t *testing.T, table string) string {
 	t.Helper()
-	order := export.Order{Project: export.ProjectRef{ID: 1, Slug: "shop"}, Kind: export.TableExport, Table: table}
+	order := export.Request{Project: export.ProjectRef{ID: 1, Slug: "shop"}, Kind: export.TableExport, Table: table}
 	made, err := m.exports.Create(t.Context(), new(problem.Faults), order)
 	if err == nil {
 		made, err = m.exports.Wait(t.Context(), 1, made.ID)
@@ -141,7 +141,7 @@ func (m *maze) export(t *testing.T, table string) string {
 // upload begins an upload and returns its id.
 func (m *maze) upload(t *testing.T) string {
 	t.Helper()
-	made, _, err := m.imports.Begin(t.Context(), new(problem.Faults), imports.Order{Project: imports.ProjectRef{ID: 1, Slug: "shop"}, Kind: imports.TableImport, Size: 5, Resumable: true})
+	made, _, err := m.imports.Begin(t.Context(), new(problem.Faults), imports.Request{Project: imports.ProjectRef{ID: 1, Slug: "shop"}, Kind: imports.TableImport, Size: 5, Resumable: true})
 	if err != nil {
 		t.Fatal(err)
 	}

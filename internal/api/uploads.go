@@ -73,7 +73,7 @@ func (h *handlers) showTus(context.Context, *Workspace, *struct{}) (*NoContent, 
 type sending struct {
 	options []byte
 	file    io.Reader // nil when it comes later, in parts
-	order   imports.Order
+	order   imports.Request
 }
 
 // open finds out in what form the file comes.

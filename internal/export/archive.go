@@ -202,7 +202,7 @@ func (l layout) dataPackage(s *source, results []TableResult, members []Member) 
 func (s *source) dataSchema(t *projectdb.Table) dataSchema {
 	// In a package, an empty cell is a missing value with quotes or without.
 	described := dataSchema{MissingValues: []string{""}}
-	chosen := s.work.Selections[t.ID].Columns
+	chosen := s.spec.Selections[t.ID].Columns
 	if chosen == nil {
 		for _, column := range t.Columns {
 			chosen = append(chosen, column.Name)
@@ -211,7 +211,7 @@ func (s *source) dataSchema(t *projectdb.Table) dataSchema {
 	for _, name := range chosen {
 		described.Fields = append(described.Fields, dataFieldOf(t, t.Column(name)))
 	}
-	part := s.work.shape(t, s.tables)
+	part := s.spec.shape(t, s.tables)
 	for _, key := range part.PrimaryKey {
 		described.PrimaryKey = append(described.PrimaryKey, key.Column)
 	}

@@ -9,7 +9,7 @@ func BenchmarkExport(b *testing.B) {
 	f := newFixture(b, b.TempDir())
 	f.project(shop.ID, large(rows))
 	f.Start()
-	for _, order := range []Order{
+	for _, order := range []Request{
 		{Kind: TableExport, Table: "big", Format: "csv"},
 		{Kind: TableExport, Table: "big", Format: "json"},
 		{Kind: DatabaseExport, Format: "zip"},

@@ -42,7 +42,7 @@ const (
 // bucket is a store of objects elsewhere. Its objects have the keys <project
 // id>/<export id>.<ext>.
 type bucket struct {
-	name    string // by which the book knows it: see bucketName
+	name    string // by which the job store knows it: see bucketName
 	backend string // s3, gs or azblob
 	objects *blob.Bucket
 	pause   time.Duration // before the first repetition of what has failed

@@ -80,7 +80,7 @@ func TestContentHashIsThatOfTheProject(t *testing.T) {
 		if each.kind == SchemaExport {
 			continue
 		}
-		order := Order{Kind: each.kind, Format: each.name}
+		order := Request{Kind: each.kind, Format: each.name}
 		switch each.kind {
 		case TableExport:
 			order.Table = "hard"
@@ -100,7 +100,7 @@ func TestContentHashIsThatOfTheProject(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"csv", "sqlite"} {
-		m, _ := f.export(Order{Kind: TableExport, Format: name, Table: "hard", Selection: projectdb.Selection{Columns: []string{"t", "id"}}})
+		m, _ := f.export(Request{Kind: TableExport, Format: name, Table: "hard", Selection: projectdb.Selection{Columns: []string{"t", "id"}}})
 		if got := m.Tables[0].ContentHash; got != wantPart {
 			t.Errorf("two columns in %s: %s, want %s", name, got, wantPart)
 		}
@@ -113,7 +113,7 @@ func TestContentHashOfRanges(t *testing.T) {
 	f.project(shop.ID, large(3*fewRows))
 	f.Start()
 	for _, name := range []string{"json", "sqlite", "archive"} {
-		m, _ := f.export(Order{Kind: DatabaseExport, Format: name})
+		m, _ := f.export(Request{Kind: DatabaseExport, Format: name})
 		held := m.Tables[0]
 		var columns []string
 		for _, c := range held.Columns {

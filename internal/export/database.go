@@ -20,7 +20,7 @@ func (e *Exports) writeDatabase(j *job, s *source, w io.Writer) error {
 // withDatabase makes a database file that holds what was ordered, lets use use
 // it, and removes it.
 func (e *Exports) withDatabase(j *job, s *source, use func(path string) error) (err error) {
-	draft, path, err := e.folder.private(j.record)
+	draft, path, err := e.dir.private(j.record)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (e *Exports) withDatabase(j *job, s *source, use func(path string) error) (
 
 // isWhole reports whether the source is the whole project.
 func (s *source) isWhole() bool {
-	return len(s.tables) == len(s.snapshot.Tables) && len(s.work.Selections) == 0 && s.work.Tables == nil
+	return len(s.tables) == len(s.snapshot.Tables) && len(s.spec.Selections) == 0 && s.spec.Tables == nil
 }
 
 // copyDatabase copies the whole database, page by page. What its rows are is read

@@ -24,7 +24,7 @@ func TestFullDisk(t *testing.T) {
 	})
 	f.project(shop.ID, large(60_000))
 	f.Start()
-	for name, order := range map[string]Order{
+	for name, order := range map[string]Request{
 		"a table":                 {Kind: TableExport, Table: "big"},
 		"a table as a database":   {Kind: TableExport, Table: "big", Format: "sqlite"},
 		"a part of it":            {Kind: TableExport, Table: "big", Format: "sqlite", Selection: projectdb.Selection{Limit: 59_000}},
@@ -46,7 +46,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%s: download %s, files %v", name, f.refusal(m), f.files())
 		}
 	}
-	f.download(f.wait(f.create(Order{Kind: SchemaExport})))
+	f.download(f.wait(f.create(Request{Kind: SchemaExport})))
 }
 
 // TestBookOnAFullDisk is the case where not even the outcome can be written.
@@ -54,10 +54,10 @@ func TestBookOnAFullDisk(t *testing.T) {
 	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Database = filepath.Join(disk, "exports.db") })
 	f.project(shop.ID, small)
-	m := f.create(Order{Kind: SchemaExport})
+	m := f.create(Request{Kind: SchemaExport})
 	filler := filepath.Join(disk, "filler")
 	testkit.FillDisk(t, filler)
-	if _, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
+	if _, err := f.Create(background, new(problem.Faults), Request{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("creation on a full disk gives %v", err)
 	}
 	f.Start()
@@ -67,14 +67,14 @@ func TestBookOnAFullDisk(t *testing.T) {
 	f.download(f.wait(m))
 }
 
-// TestDiskFillsWhileRunning is the case where the book may not take the
+// TestDiskFillsWhileRunning is the case where the job store may not take the
 // outcome: whatever it says in the end must be true.
 func TestDiskFillsWhileRunning(t *testing.T) {
 	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Database = filepath.Join(disk, "exports.db") })
 	f.project(shop.ID, large(100_000))
 	f.Start()
-	m := f.create(Order{Kind: TableExport, Table: "big"})
+	m := f.create(Request{Kind: TableExport, Table: "big"})
 	eventually(t, func() bool { return f.status(m) == Running })
 	filler := filepath.Join(disk, "filler")
 	testkit.FillDisk(t, filler)

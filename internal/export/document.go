@@ -25,7 +25,7 @@ type document interface {
 // layout says how an artifact is written.
 type layout struct {
 	format   fileFormat
-	work     *work
+	spec     *spec
 	project  string
 	snapshot *projectdb.SnapshotID // nil in a canonical file
 	at       time.Time             // zero in a canonical file
@@ -48,7 +48,7 @@ func (l layout) encoder(name string, tableID int64, columns []format.Column) for
 	case "ndjson":
 		return format.NewNDJSON(columns, format.JSONOptions{})
 	}
-	return format.NewCSV(columns, l.work.dialect(tableID))
+	return format.NewCSV(columns, l.spec.dialect(tableID))
 }
 
 // single is a file that is one table.
@@ -115,7 +115,7 @@ func (d *jsonDatabase) begin(t *projectdb.Table, columns []format.Column) (io.Wr
 // the data: in a canonical file that is the time of all members.
 func (l layout) describe(t *projectdb.Table) projectdb.TableDescription {
 	d := t.Describe()
-	if l.work.Canonical {
+	if l.spec.Canonical {
 		made := timestamp(l.modified())
 		d.CreatedAt, d.UpdatedAt = made, made
 		for i := range d.Columns {

@@ -40,7 +40,7 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 
 // sample writes the first rows of a table to nowhere.
 func (l layout) sample(s *source, t *projectdb.Table) (sample, error) {
-	selection := s.work.Selections[t.ID]
+	selection := s.spec.Selections[t.ID]
 	if selection.Limit == 0 || selection.Limit > sampleRows {
 		selection.Limit = sampleRows
 	}
@@ -55,7 +55,7 @@ func (l layout) sample(s *source, t *projectdb.Table) (sample, error) {
 func (l layout) sampleRows(t tableRef, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (result sample, err error) {
 	began := time.Now()
 	var count countingWriter
-	compression := l.work.Compress
+	compression := l.spec.Compress
 	if l.format.isZIP() && l.format.table != "parquet" {
 		compression = "gzip" // as ZIP members are
 	}

@@ -23,14 +23,14 @@ import (
 // numbers that are zero have the values given here.
 type Config struct {
 	Database string // path of exports.db
-	// BookLost says that the book was not there, or was not sound: artifacts are
+	// StoreLost says that the job store was not there, or was not sound: artifacts are
 	// taken up from the notes beside them.
-	BookLost bool
-	Folder   string // of the artifacts
-	Projects *projectdb.Dir
-	Log      *slog.Logger
-	Now      func() time.Time
-	Random   io.Reader // for ids
+	StoreLost bool
+	Folder    string // of the artifacts
+	Projects  *projectdb.Dir
+	Log       *slog.Logger
+	Now       func() time.Time
+	Random    io.Reader // for ids
 
 	DefaultLife   time.Duration // 24 hours: how long an artifact is kept
 	MaxLife       time.Duration // 30 days, or DefaultLife if that is longer: the longest that can be asked for
@@ -89,7 +89,7 @@ func (c *Config) setDefaults() {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 }
 
-// Exports is the book of exports, the folder of artifacts, and the workers that
+// Exports is exports.db, the folder of artifacts, and the workers that
 // make them. Its methods may be called from many goroutines.
 type Exports struct {
 	config   Config
@@ -98,8 +98,8 @@ type Exports struct {
 	now      func() time.Time
 	random   io.Reader
 
-	book    book
-	folder  folder
+	jobs    jobStore
+	dir     dir
 	buckets map[string]*bucket // by name
 	current *bucket            // for new artifacts; nil: the folder
 
@@ -111,19 +111,19 @@ type Exports struct {
 	swept chan struct{} // wakes the sweeper
 }
 
-// Open opens the book and the folder, and creates them when missing; it asks no
+// Open opens the job store and the folder, and creates them when missing; it asks no
 // store whether it is there. Jobs that
 // a crash has interrupted are pending again, and what they left is removed. No
 // job runs before Start.
 func Open(config Config) (*Exports, error) {
 	config.setDefaults()
-	folder, err := openFolder(config.Folder)
+	folder, err := openDir(config.Folder)
 	if err != nil {
 		return nil, err
 	}
 	db, err := sqlite.Open(config.Database, sqlite.Options{Schema: schema})
 	if err != nil {
-		return nil, fmt.Errorf("open the book of exports: %w", err)
+		return nil, fmt.Errorf("open exports.db: %w", err)
 	}
 	e := &Exports{
 		config:   config,
@@ -131,8 +131,8 @@ func Open(config Config) (*Exports, error) {
 		log:      config.Log,
 		now:      config.Now,
 		random:   config.Random,
-		book:     newBook(db, config.Room),
-		folder:   folder,
+		jobs:     newJobStore(db, config.Room),
+		dir:      folder,
 		cpus:     make(chan struct{}, processors),
 		swept:    make(chan struct{}, 1),
 	}
@@ -147,23 +147,23 @@ func Open(config Config) (*Exports, error) {
 }
 
 func (e *Exports) recover(ctx context.Context) error {
-	if err := e.book.recover(ctx, e.now()); err != nil {
+	if err := e.jobs.recover(ctx, e.now()); err != nil {
 		return err
 	}
-	if e.config.BookLost {
+	if e.config.StoreLost {
 		if err := e.adopt(ctx); err != nil {
 			return err
 		}
 	}
-	artifacts, err := e.book.artifacts(ctx)
+	artifacts, err := e.jobs.artifacts(ctx)
 	if err != nil {
 		return err
 	}
-	noted, err := e.book.Projects(ctx, "status = 'ready'")
+	noted, err := e.jobs.Projects(ctx, "status = 'ready'")
 	if err != nil {
 		return err
 	}
-	return e.folder.removeOrphans(artifacts, noted)
+	return e.dir.removeOrphans(artifacts, noted)
 }
 
 // Start begins to work on pending jobs and to sweep what has expired.
@@ -176,10 +176,10 @@ func (e *Exports) Start() {
 // sends those away who wait for them or watch them.
 func (e *Exports) Stop() { e.runner.Stop() }
 
-// Close stops the jobs, waits for them, and closes the book.
+// Close stops the jobs, waits for them, and closes the job store.
 func (e *Exports) Close() error {
 	e.runner.Close()
-	return errors.Join(e.closeBuckets(), e.book.DB.Close())
+	return errors.Join(e.closeBuckets(), e.jobs.DB.Close())
 }
 
 // Get returns the manifest of an export of a project, or not_found.
@@ -188,9 +188,9 @@ func (e *Exports) Get(ctx context.Context, projectID int64, id string) (Manifest
 	return m, err
 }
 
-// asOfNow returns the manifest with what only the clock, the store and the
+// withLiveState returns the manifest with what only the clock, the store and the
 // running job know.
-func (e *Exports) asOfNow(r *record, present presence) Manifest {
+func (e *Exports) withLiveState(r *record, present presence) Manifest {
 	m := r.manifest
 	switch m.Status {
 	case Ready:
@@ -224,8 +224,8 @@ func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 		return nil, false, err
 	}
 	present := e.presentOf(ctx, projectID)
-	list, more, err = jobs.Page(ctx, e.book.Book, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *record) (m Manifest, wanted bool) {
-		m = e.asOfNow(r, present)
+	list, more, err = jobs.Page(ctx, e.jobs.Store, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *record) (m Manifest, wanted bool) {
+		m = e.withLiveState(r, present)
 		return m, (status == "" || m.Status == status) && (o.Visible == nil || o.Visible(&m))
 	})
 	if err != nil {
@@ -237,7 +237,7 @@ func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (lis
 // notePlaces enters into the manifests of pending jobs of a project where they
 // stand in the queue.
 func (e *Exports) notePlaces(ctx context.Context, projectID int64, list []Manifest) error {
-	return jobs.NotePlaces(ctx, e.book.Book, projectID, list, func(m *Manifest) (id string, place *int64) {
+	return jobs.NotePlaces(ctx, e.jobs.Store, projectID, list, func(m *Manifest) (id string, place *int64) {
 		if m.Status == Pending {
 			id = m.ID
 		}
@@ -250,22 +250,22 @@ func (e *Exports) notePlaces(ctx context.Context, projectID int64, list []Manife
 // storage_full or export_failed.
 func (e *Exports) Wait(ctx context.Context, projectID int64, id string) (Manifest, error) {
 	var r *record
-	m, settled, err := jobs.Wait(ctx, e.runner.Crew, func(ctx context.Context) (m Manifest, err error) {
+	m, finished, err := jobs.Wait(ctx, e.runner.Dispatcher, func(ctx context.Context) (m Manifest, err error) {
 		m, r, err = e.look(ctx, projectID, id)
 		return m, err
 	})
-	if settled {
+	if finished {
 		err = r.fault()
 	}
 	return m, err
 }
 
 func (e *Exports) look(ctx context.Context, projectID int64, id string) (Manifest, *record, error) {
-	r, err := e.book.Find(ctx, projectID, id)
+	r, err := e.jobs.Find(ctx, projectID, id)
 	if err != nil {
 		return Manifest{}, nil, err
 	}
-	list := []Manifest{e.asOfNow(r, e.present(ctx))}
+	list := []Manifest{e.withLiveState(r, e.present(ctx))}
 	err = e.notePlaces(ctx, projectID, list)
 	return list[0], r, err
 }
@@ -300,15 +300,15 @@ func (a *Artifact) Link(ctx context.Context) (string, error) { return a.link(ctx
 // not_found, export_not_ready, export_failed or export_expired; while its store
 // cannot be reached it is busy.
 func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (a Artifact, err error) {
-	r, err := e.book.Find(ctx, projectID, id)
+	r, err := e.jobs.Find(ctx, projectID, id)
 	if err != nil {
 		return a, err
 	}
-	a.Manifest = e.asOfNow(r, func(*record) bool { return true })
+	a.Manifest = e.withLiveState(r, func(*record) bool { return true })
 	if err := a.Manifest.refuse(); err != nil {
 		return a, err
 	}
-	a.Completed = r.settled
+	a.Completed = r.finished
 	from, err := e.storeOf(r)
 	if err != nil {
 		return a, err
@@ -334,14 +334,14 @@ func (e *Exports) whyGone(ctx context.Context, projectID int64, id string) error
 	return m.refuse()
 }
 
-// Delete cancels an export that is not settled: its manifest stays, as
+// Delete cancels an export that is not finished: its manifest stays, as
 // canceled. A settled one is removed with its artifact.
 func (e *Exports) Delete(ctx context.Context, projectID int64, id string) error {
-	before, err := e.book.withdraw(ctx, projectID, id, e.now())
+	before, err := e.jobs.withdraw(ctx, projectID, id, e.now())
 	if err != nil {
 		return err
 	}
-	if before.manifest.Status.Settled() {
+	if before.manifest.Status.Finished() {
 		return e.remove(before)
 	}
 	return e.runner.Cancel(ctx, id)
@@ -354,8 +354,8 @@ func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
 		return err
 	}
 	e.wakeSweeper()
-	return e.folder.removeProject(projectID)
+	return e.dir.removeProject(projectID)
 }
 
 // Counts returns how many exports wait for their turn and how many run.
-func (e *Exports) Counts(ctx context.Context) (jobs.Counts, error) { return e.book.Counts(ctx) }
+func (e *Exports) Counts(ctx context.Context) (jobs.Counts, error) { return e.jobs.Counts(ctx) }

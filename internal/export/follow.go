@@ -11,11 +11,11 @@ import (
 // changed, a few times a second at most. The channel is closed after a settled
 // manifest, when the export is removed, and when ctx or the server ends.
 func (e *Exports) Watch(ctx context.Context, projectID int64, id string) (<-chan Manifest, error) {
-	return jobs.Watch(ctx, e.runner.Crew, func(ctx context.Context) (Manifest, error) { return e.Get(ctx, projectID, id) })
+	return jobs.Watch(ctx, e.runner.Dispatcher, func(ctx context.Context) (Manifest, error) { return e.Get(ctx, projectID, id) })
 }
 
 // Settled reports whether no work is left to be done.
-func (m Manifest) Settled() bool { return m.Status.Settled() }
+func (m Manifest) Finished() bool { return m.Status.Finished() }
 
 // Differs reports whether the export has gone on since m.
 func (m Manifest) Differs(next Manifest) bool {

@@ -19,7 +19,7 @@ func TestWatchFollowsAJob(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Now = time.Now })
 	const rows = 10 * manyRows // enough for a watcher to see it run
 	f.project(shop.ID, large(rows))
-	m := f.create(Order{Kind: TableExport, Table: "big", Format: "xlsx"})
+	m := f.create(Request{Kind: TableExport, Table: "big", Format: "xlsx"})
 	updates, err := f.Watch(background, shop.ID, m.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -47,11 +47,11 @@ func TestWatchEnds(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
 	ctx, cancel := context.WithCancel(background)
-	canceled, err := f.Watch(ctx, shop.ID, f.create(Order{Kind: SchemaExport}).ID)
+	canceled, err := f.Watch(ctx, shop.ID, f.create(Request{Kind: SchemaExport}).ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := f.create(Order{Kind: SchemaExport})
+	m := f.create(Request{Kind: SchemaExport})
 	deleted, err := f.Watch(background, shop.ID, m.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestQueuePositionIsTheOrderOfClaims(t *testing.T) {
 		f.project(id+1, small)
 	}
 	for _, id := range []int64{2, 2, 1, 2, 3, 3, 1} {
-		f.create(Order{Project: ProjectRef{id, fmt.Sprintf("p%d", id)}, Kind: SchemaExport})
+		f.create(Request{Project: ProjectRef{id, fmt.Sprintf("p%d", id)}, Kind: SchemaExport})
 	}
 	f.claimed() // gives project 2 a turn
 	places := map[string]int64{}
@@ -108,20 +108,20 @@ func TestNoSpace(t *testing.T) {
 	f.project(shop.ID, large(20_000)) // about 3 MB of CSV
 	f.Start()
 	free = 3 << 20
-	for _, order := range []Order{{Kind: TableExport, Table: "big"}, {Kind: DatabaseExport, Format: "sqlite"}, {Kind: DatabaseExport, Format: "archive"}} {
+	for _, order := range []Request{{Kind: TableExport, Table: "big"}, {Kind: DatabaseExport, Format: "sqlite"}, {Kind: DatabaseExport, Format: "archive"}} {
 		m := f.create(order)
 		got, err := f.Wait(background, shop.ID, m.ID)
 		if codeOf(err) != problem.CodeStorageFull || !strings.Contains(*got.Error, "bytes are needed") || len(f.files()) != 0 {
 			t.Errorf("%s: %s, %v, files %v", order.Format, got.Status, err, f.files())
 		}
 	}
-	f.wait(f.create(Order{Kind: DatabaseExport})) // a ZIP file is smaller
+	f.wait(f.create(Request{Kind: DatabaseExport})) // a ZIP file is smaller
 	free = 1 << 20
-	if _, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport}); err != nil {
+	if _, err := f.Create(background, new(problem.Faults), Request{Project: shop, Kind: SchemaExport}); err != nil {
 		t.Errorf("at the reserve: %v", err)
 	}
 	free--
-	if _, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
+	if _, err := f.Create(background, new(problem.Faults), Request{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("below the reserve: %v", err)
 	}
 }
@@ -129,10 +129,10 @@ func TestNoSpace(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	db := f.project(shop.ID, hard)
-	dry := func(o Order) Preflight {
+	dry := func(req Request) Preflight {
 		t.Helper()
-		o.Project = shop
-		p, err := f.DryRun(background, new(problem.Faults), o)
+		req.Project = shop
+		p, err := f.DryRun(background, new(problem.Faults), req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestDryRun(t *testing.T) {
 		}
 		return list
 	}
-	p := dry(Order{Kind: TableExport, Table: "hard"})
+	p := dry(Request{Kind: TableExport, Table: "hard"})
 	if s := *p.EstimatedSeconds; s != math.Round(s*100)/100 {
 		t.Errorf("the seconds are %v", s)
 	}
@@ -159,27 +159,27 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("warnings of csv (-want +got):\n%s", diff)
 	}
 	want = []string{"t invalid_utf8 1", "a any_type 8", "a invalid_utf8 1"}
-	if diff := cmp.Diff(want, codes(dry(Order{Kind: TableExport, Table: "hard", CSV: CSVOptions{Profile: "excel", NullText: ptr("NULL")}}))); diff != "" {
+	if diff := cmp.Diff(want, codes(dry(Request{Kind: TableExport, Table: "hard", CSV: CSVOptions{Profile: "excel", NullText: ptr("NULL")}}))); diff != "" {
 		t.Errorf("warnings of the guarded dialect (-want +got):\n%s", diff)
 	}
 	want = []string{"i big_integers 5", "r infinities 2", "t invalid_utf8 1", "a big_integers 5", "a infinities 2", "a any_type 2", "a invalid_utf8 1"}
-	for _, order := range []Order{{Kind: TableExport, Table: "hard", Format: "json"}, {Kind: DatabaseExport, Format: "zip-ndjson"}, {Kind: TableExport, Table: "hard", Format: "xlsx"}} {
+	for _, order := range []Request{{Kind: TableExport, Table: "hard", Format: "json"}, {Kind: DatabaseExport, Format: "zip-ndjson"}, {Kind: TableExport, Table: "hard", Format: "xlsx"}} {
 		if diff := cmp.Diff(want, codes(dry(order))); diff != "" {
 			t.Errorf("warnings of %s (-want +got):\n%s", order.Format, diff)
 		}
 	}
 	want = slices.DeleteFunc(want, func(s string) bool { return strings.Contains(s, "any_type") }) // the columns of a query have the types of their values
-	if diff := cmp.Diff(want, codes(dry(Order{Kind: QueryExport, SQL: "SELECT * FROM hard", Format: "ndjson"}))); diff != "" {
+	if diff := cmp.Diff(want, codes(dry(Request{Kind: QueryExport, SQL: "SELECT * FROM hard", Format: "ndjson"}))); diff != "" {
 		t.Errorf("warnings of a query (-want +got):\n%s", diff)
 	}
-	if p := dry(Order{Kind: SchemaExport, Format: "sql"}); !strings.HasPrefix(p.Tables[0].Lines[0], "-- Schema") || *p.EstimatedBytes == 0 {
+	if p := dry(Request{Kind: SchemaExport, Format: "sql"}); !strings.HasPrefix(p.Tables[0].Lines[0], "-- Schema") || *p.EstimatedBytes == 0 {
 		t.Errorf("got %+v", p)
 	}
-	if p := dry(Order{Kind: QueryExport, SQL: "SELECT 1"}); p.EstimatedBytes != nil || p.EstimatedSeconds != nil {
+	if p := dry(Request{Kind: QueryExport, SQL: "SELECT 1"}); p.EstimatedBytes != nil || p.EstimatedSeconds != nil {
 		t.Errorf("nothing is known of a query, got %+v", p)
 	}
 	for _, name := range []string{"sqlite", "archive", "sql"} {
-		dry(Order{Kind: DatabaseExport, Format: name})
+		dry(Request{Kind: DatabaseExport, Format: name})
 	}
 	if list, _, err := f.List(background, shop.ID, ListOptions{}); err != nil || len(list) != 0 {
 		t.Errorf("exports are %v, %v", list, err)
@@ -188,7 +188,7 @@ func TestDryRun(t *testing.T) {
 	if _, err := db.InsertRecord(background, new(problem.Faults), "hard", long, projectdb.InsertOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	p = dry(Order{Kind: TableExport, Table: "hard", Format: "xlsx", Selection: projectdb.Selection{Columns: []string{"t"}}})
+	p = dry(Request{Kind: TableExport, Table: "hard", Format: "xlsx", Selection: projectdb.Selection{Columns: []string{"t"}}})
 	if p.EstimatedBytes != nil {
 		t.Errorf("what cannot be made has an estimate of %d bytes", *p.EstimatedBytes)
 	}
@@ -207,7 +207,7 @@ func TestDryRunWarnsOfWhatIsReplaced(t *testing.T) {
 		"ndjson":  {"any_type", "infinities", "invalid_utf8"},
 		"parquet": {"any_type", "invalid_utf8"},
 	} {
-		order := Order{Project: shop, Kind: TableExport, Table: "hard", Format: name}
+		order := Request{Project: shop, Kind: TableExport, Table: "hard", Format: name}
 		p, err := f.DryRun(background, new(problem.Faults), order)
 		if err != nil {
 			t.Fatal(err)
@@ -228,7 +228,7 @@ func TestEstimateIsNearTheTruth(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, large(20_000))
 	f.Start()
-	for _, order := range []Order{{Kind: TableExport, Table: "big"}, {Kind: DatabaseExport, Format: "json"}, {Kind: DatabaseExport, Format: "sqlite"}, {Kind: DatabaseExport, Format: "sql"}} {
+	for _, order := range []Request{{Kind: TableExport, Table: "big"}, {Kind: DatabaseExport, Format: "json"}, {Kind: DatabaseExport, Format: "sqlite"}, {Kind: DatabaseExport, Format: "sql"}} {
 		order.Project = shop
 		p, err := f.DryRun(background, new(problem.Faults), order)
 		if err != nil {

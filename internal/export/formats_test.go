@@ -31,7 +31,7 @@ const contactsCSV = "id,email,age,score,photo,note\n" +
 
 func TestTableCSV(t *testing.T) {
 	f := started(t, small)
-	m, content := f.export(Order{Kind: TableExport, Table: "Contacts"})
+	m, content := f.export(Request{Kind: TableExport, Table: "Contacts"})
 	if diff := cmp.Diff(contactsCSV, string(content)); diff != "" {
 		t.Errorf("file (-want +got):\n%s", diff)
 	}
@@ -58,7 +58,7 @@ func TestTableCSV(t *testing.T) {
 
 func TestTableJSONWithSelection(t *testing.T) {
 	f := started(t, small)
-	m, content := f.export(Order{Kind: TableExport, Table: "1", Format: "json", FileName: "../Ada's \u202e list.json", Selection: projectdb.Selection{
+	m, content := f.export(Request{Kind: TableExport, Table: "1", Format: "json", FileName: "../Ada's \u202e list.json", Selection: projectdb.Selection{
 		Columns: []string{"age", "EMAIL"}, Sort: "age", Descending: true, Limit: 2,
 		Filters: []byte(`[{"column":"age","op":"!=","value":9223372036854775807}]`),
 	}})
@@ -81,7 +81,7 @@ func TestTableJSONWithSelection(t *testing.T) {
 func TestDatabaseZIP(t *testing.T) {
 	tool := testkit.Tool(t, "unzip")
 	f := started(t, small)
-	m, content := f.export(Order{Kind: DatabaseExport})
+	m, content := f.export(Request{Kind: DatabaseExport})
 	want := map[string]string{"contacts.csv": contactsCSV, "companies.csv": "id,name\n1,Acme\n2,\n"}
 	if diff := cmp.Diff(want, unzip(t, content)); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
@@ -99,19 +99,19 @@ func TestDatabaseZIP(t *testing.T) {
 func TestDatabaseOfChosenTables(t *testing.T) {
 	f := started(t, small)
 	for _, test := range []struct {
-		name  string
-		order Order
-		want  map[string]string
+		name    string
+		request Request
+		want    map[string]string
 	}{
-		{"included", Order{Include: []string{"companies", "2"}}, map[string]string{"companies.csv": "id,name\n1,Acme\n2,\n"}},
-		{"excluded", Order{Exclude: []string{"contacts"}}, map[string]string{"companies.csv": "id,name\n1,Acme\n2,\n"}},
-		{"all excluded", Order{Exclude: []string{"contacts", "companies"}}, map[string]string{}},
-		{"with options", Order{Format: "zip-csv", Exclude: []string{"1"}, TableOptions: map[string]TableOptions{
+		{"included", Request{Include: []string{"companies", "2"}}, map[string]string{"companies.csv": "id,name\n1,Acme\n2,\n"}},
+		{"excluded", Request{Exclude: []string{"contacts"}}, map[string]string{"companies.csv": "id,name\n1,Acme\n2,\n"}},
+		{"all excluded", Request{Exclude: []string{"contacts", "companies"}}, map[string]string{}},
+		{"with options", Request{Format: "zip-csv", Exclude: []string{"1"}, TableOptions: map[string]TableOptions{
 			"companies": {Selection: projectdb.Selection{Columns: []string{"name"}, Sort: "id", Descending: true, Limit: 1}},
 		}}, map[string]string{"companies.csv": "name\n\n"}},
 	} {
-		test.order.Kind = DatabaseExport
-		_, content := f.export(test.order)
+		test.request.Kind = DatabaseExport
+		_, content := f.export(test.request)
 		if diff := cmp.Diff(test.want, unzip(t, content)); diff != "" {
 			t.Errorf("%s: members (-want +got):\n%s", test.name, diff)
 		}
@@ -120,7 +120,7 @@ func TestDatabaseOfChosenTables(t *testing.T) {
 
 func TestDatabaseJSON(t *testing.T) {
 	f := started(t, small)
-	_, content := f.export(Order{Kind: DatabaseExport, Format: "json"})
+	_, content := f.export(Request{Kind: DatabaseExport, Format: "json"})
 	var got struct {
 		Project    string
 		ExportedAt string `json:"exported_at"`
@@ -194,7 +194,7 @@ func TestSchemaSQLBuildsTheSameSchema(t *testing.T) {
 	f := newFixture(t, folder)
 	f.project(shop.ID, shapes)
 	f.Start()
-	m, content := f.export(Order{Kind: SchemaExport, Format: "sql"})
+	m, content := f.export(Request{Kind: SchemaExport, Format: "sql"})
 	if m.ContentType != "application/sql" || m.DownloadName != "shop_schema_export.sql" || m.RowCount != 0 {
 		t.Errorf("manifest is %+v", m)
 	}
@@ -215,7 +215,7 @@ SELECT * FROM pragma_foreign_key_list('select');
 
 func TestSchemaJSON(t *testing.T) {
 	f := started(t, shapes)
-	_, content := f.export(Order{Kind: SchemaExport})
+	_, content := f.export(Request{Kind: SchemaExport})
 	var got struct {
 		Project string
 		Tables  []projectdb.TableDescription

@@ -96,7 +96,7 @@ func TestHardValuesInDatabases(t *testing.T) {
 		t.Fatalf("the shell shows %d lines", n)
 	}
 	limit := projectdb.Selection{Limit: 1 << 40}
-	for name, order := range map[string]Order{
+	for name, order := range map[string]Request{
 		"sqlite":         {Format: "sqlite"},
 		"sqlite, chosen": {Format: "sqlite", Include: []string{"hard", "empty"}},
 		"sqlite, parts":  {Format: "sqlite", TableOptions: map[string]TableOptions{"hard": {Selection: limit}}},
@@ -136,7 +136,7 @@ func TestHardValuesInDatabases(t *testing.T) {
 func TestLineEndsInCSV(t *testing.T) {
 	shell := testkit.Tool(t, "sqlite3")
 	f := started(t, hard)
-	_, content := f.export(Order{Kind: TableExport, Table: "hard", Selection: projectdb.Selection{
+	_, content := f.export(Request{Kind: TableExport, Table: "hard", Selection: projectdb.Selection{
 		Columns: []string{"id", "t"}, Filters: []byte(`[{"column":"t","op":"like","value":"cr%"}]`),
 	}})
 	path := filepath.Join(t.TempDir(), "x.csv")
@@ -158,7 +158,7 @@ func TestXLSXRefusesALongText(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Start()
-	m := f.create(Order{Kind: TableExport, Table: "contacts", Format: "xlsx"})
+	m := f.create(Request{Kind: TableExport, Table: "contacts", Format: "xlsx"})
 	got, err := f.Wait(background, shop.ID, m.ID)
 	if got.Status != Failed || !strings.Contains(*got.Error, "F5") || !strings.Contains(*got.Error, "32,768") && !strings.Contains(*got.Error, "32768") {
 		t.Errorf("got %s: %v", got.Status, err)

@@ -24,7 +24,7 @@ type job struct {
 	passes              int64 // how often each row is written
 	artifact            atomic.Pointer[artifact]
 	uploaded            atomic.Int64 // bytes of the artifact, by the attempt that runs
-	published           bool         // there is an artifact, which the book may not have taken
+	published           bool         // there is an artifact, which the job store may not have taken
 }
 
 func newJob(ctx context.Context, r *record, now time.Time) *job {
@@ -43,10 +43,10 @@ func (j *job) progress() Progress {
 	return p
 }
 
-// make makes the artifact of the job and completes its manifest. When it fails
+// build makes the artifact of the job and completes its manifest. When it fails
 // nothing is left.
-func (e *Exports) make(j *job) error {
-	a, err := e.folder.create(j.record)
+func (e *Exports) build(j *job) error {
+	a, err := e.dir.create(j.record)
 	if err != nil {
 		return err
 	}
@@ -78,13 +78,13 @@ func (e *Exports) make(j *job) error {
 // fill writes what was ordered of the project.
 func (e *Exports) fill(j *job, a *artifact) (err error) {
 	defer recovered(&err)
-	m, work := &j.record.manifest, &j.record.work
+	m, spec := &j.record.manifest, &j.record.spec
 	if m.Kind == QueryExport {
 		return e.writeQuery(j, a)
 	}
 	f, _ := formatOf(m.Kind, m.Format)
-	l := layout{format: f, work: work, project: m.Project}
-	w, err := compressor(work.Compress, a)
+	l := layout{format: f, spec: spec, project: m.Project}
+	w, err := compressor(spec.Compress, a)
 	if err != nil {
 		return err
 	}
@@ -110,8 +110,8 @@ func (e *Exports) writeSnapshot(j *job, l layout, w io.Writer) error {
 	}
 	defer s.close()
 	m := &j.record.manifest
-	if l.work.Canonical {
-		l.work.setTotal(s.tables)
+	if l.spec.Canonical {
+		l.spec.setTotal(s.tables)
 	} else {
 		m.Snapshot, l.snapshot, l.at = &s.snapshot.ID, &s.snapshot.ID, e.now()
 	}
@@ -191,7 +191,7 @@ func (j *job) count(s *source) error {
 	m.Tables, m.TableIDs = make([]TableResult, len(s.tables)), make([]int64, len(s.tables))
 	total := int64(0)
 	for i, t := range s.tables {
-		rows, err := s.snapshot.Count(t, s.work.Selections[t.ID])
+		rows, err := s.snapshot.Count(t, s.spec.Selections[t.ID])
 		if err != nil {
 			return fmt.Errorf("count the rows of %s: %w", t.Name, err)
 		}

@@ -8,28 +8,28 @@ import (
 
 // leftover is an object in a bucket that no ready export needs, if it is there
 // at all. Each upload is entered as one before it begins; the triggers of the
-// book take it out when the export becomes ready, and enter it again when the
+// job store take it out when the export becomes ready, and enter it again when the
 // export is so no more. Only what is in this list is ever removed from a bucket.
 type leftover struct {
 	store, key, exportID string
 }
 
 // addLeftover enters the object that a job will upload.
-func (b book) addLeftover(ctx context.Context, r *record) error {
-	return b.Write(ctx, "enter the upload of "+r.manifest.ID, func(c *sqlite.Conn) error {
+func (st jobStore) addLeftover(ctx context.Context, r *record) error {
+	return st.Write(ctx, "enter the upload of "+r.manifest.ID, func(c *sqlite.Conn) error {
 		return c.Exec("INSERT OR IGNORE INTO leftovers (store, key, export_id) VALUES (?, ?, ?)", r.store, r.key(), r.manifest.ID)
 	})
 }
 
-func (b book) removeLeftover(ctx context.Context, l leftover) error {
-	return b.Write(ctx, "forget the object "+l.key, func(c *sqlite.Conn) error {
+func (st jobStore) removeLeftover(ctx context.Context, l leftover) error {
+	return st.Write(ctx, "forget the object "+l.key, func(c *sqlite.Conn) error {
 		return c.Exec("DELETE FROM leftovers WHERE store = ? AND key = ?", l.store, l.key)
 	})
 }
 
 // leftovers returns the objects in a bucket that no job is going to upload.
-func (b book) leftovers(ctx context.Context, store string) (all []leftover, err error) {
-	err = b.Read(ctx, "list what is left in the store", func(c *sqlite.Conn) error {
+func (st jobStore) leftovers(ctx context.Context, store string) (all []leftover, err error) {
+	err = st.Read(ctx, "list what is left in the store", func(c *sqlite.Conn) error {
 		return c.Query(`
 SELECT key, export_id FROM leftovers
 WHERE store = ? AND NOT EXISTS (SELECT 1 FROM exports WHERE id = export_id AND status IN ('pending', 'running'))`,
@@ -52,7 +52,7 @@ func (e *Exports) sweepBuckets(ctx context.Context) {
 }
 
 func (e *Exports) sweepBucket(ctx context.Context, b *bucket) error {
-	all, err := e.book.leftovers(ctx, b.name)
+	all, err := e.jobs.leftovers(ctx, b.name)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (e *Exports) sweepBucket(ctx context.Context, b *bucket) error {
 		if err := b.remove(ctx, l.key); err != nil {
 			return err
 		}
-		if err := e.book.removeLeftover(ctx, l); err != nil {
+		if err := e.jobs.removeLeftover(ctx, l); err != nil {
 			return err
 		}
 	}

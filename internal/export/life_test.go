@@ -31,7 +31,7 @@ func (f *fixture) refusal(m Manifest) problem.Code {
 func TestExpiry(t *testing.T) {
 	f := started(t, small)
 	hour := int64(3600)
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts", ExpiresIn: &hour}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts", ExpiresIn: &hour}))
 	f.clock.Add(time.Hour - time.Second)
 	f.download(m)
 	f.clock.Add(time.Second)
@@ -63,7 +63,7 @@ func TestExpiry(t *testing.T) {
 
 func TestDownloadGoesOnWhileTheArtifactIsSwept(t *testing.T) {
 	f := started(t, small)
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	a, err := f.Artifact(background, shop.ID, m.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -83,10 +83,10 @@ func TestSweeperSurvivesAJumpOfTheClock(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.SweepInterval = time.Hour })
 	f.project(shop.ID, small)
 	f.Start()
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	before := f.clock.Now()
 	f.clock.Add(10 * 365 * 24 * time.Hour)
-	if err := f.sweep(background, jobs.Earlier(before, f.clock.Now())); err != nil {
+	if err := f.sweep(background, jobs.SweepCutoff(before, f.clock.Now())); err != nil {
 		t.Fatal(err)
 	}
 	f.clock.Add(-10 * 365 * 24 * time.Hour)
@@ -97,7 +97,7 @@ func TestSweeperRuns(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.SweepInterval = time.Millisecond })
 	f.project(shop.ID, small)
 	f.Start()
-	f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	f.clock.Add(25 * time.Hour)
 	eventually(t, func() bool { return len(f.files()) == 0 })
 }
@@ -114,12 +114,12 @@ func eventually(t *testing.T, what func() bool) {
 
 func TestVanishedArtifact(t *testing.T) {
 	f := started(t, small)
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	for name, harm := range map[string]func(path string) error{
 		"cut short": func(path string) error { return os.Truncate(path, 10) },
 		"removed":   os.Remove,
 	} {
-		m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+		m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 		if err := harm(filepath.Join(f.config.Folder, "1", m.ID+".csv")); err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestVanishedArtifact(t *testing.T) {
 func TestDownloadBeforeItIsReady(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
-	m := f.create(Order{Kind: SchemaExport})
+	m := f.create(Request{Kind: SchemaExport})
 	if got := f.refusal(m); got != problem.CodeExportNotReady {
 		t.Errorf("a pending export is refused with %s", got)
 	}
@@ -155,9 +155,9 @@ func TestList(t *testing.T) {
 	f.project(2, small)
 	var ids []string
 	for range 5 {
-		ids = append([]string{f.create(Order{Kind: SchemaExport}).ID}, ids...)
+		ids = append([]string{f.create(Request{Kind: SchemaExport}).ID}, ids...)
 	}
-	f.create(Order{Project: ProjectRef{2, "p2"}, Kind: SchemaExport})
+	f.create(Request{Project: ProjectRef{2, "p2"}, Kind: SchemaExport})
 	for _, test := range []struct {
 		name    string
 		options ListOptions
@@ -189,7 +189,7 @@ func TestList(t *testing.T) {
 func TestDelete(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
-	pending := f.create(Order{Kind: SchemaExport})
+	pending := f.create(Request{Kind: SchemaExport})
 	if err := f.Delete(background, shop.ID, pending.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestDelete(t *testing.T) {
 		t.Errorf("waiting for a canceled export gives %v", err)
 	}
 	f.Start()
-	ready := f.wait(f.create(Order{Kind: SchemaExport}))
+	ready := f.wait(f.create(Request{Kind: SchemaExport}))
 	for _, m := range []Manifest{ready, pending} {
 		if err := f.Delete(background, shop.ID, m.ID); err != nil {
 			t.Fatal(err)
@@ -219,7 +219,7 @@ const manyRows = 100_000
 
 func TestDeleteWhileRunning(t *testing.T) {
 	f := started(t, large(manyRows))
-	m := f.create(Order{Kind: TableExport, Table: "big"})
+	m := f.create(Request{Kind: TableExport, Table: "big"})
 	var got Manifest
 	eventually(t, func() bool {
 		var err error
@@ -246,7 +246,7 @@ func TestDeleteWhileRunning(t *testing.T) {
 func TestWaitEndsWithTheContext(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
-	m := f.create(Order{Kind: SchemaExport})
+	m := f.create(Request{Kind: SchemaExport})
 	ctx, cancel := context.WithTimeout(background, 20*time.Millisecond)
 	defer cancel()
 	got, err := f.Wait(ctx, shop.ID, m.ID)
@@ -258,7 +258,7 @@ func TestWaitEndsWithTheContext(t *testing.T) {
 func TestFailedExport(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	db := f.project(shop.ID, small)
-	m := f.create(Order{Kind: TableExport, Table: "companies"})
+	m := f.create(Request{Kind: TableExport, Table: "companies"})
 	if _, err := db.DeleteTable(background, "companies"); err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestDamagedProjectFails(t *testing.T) {
 	if err := f.dir.Create(background, shop.ID, large(10_000)); err != nil {
 		t.Fatal(err)
 	}
-	m := f.create(Order{Kind: TableExport, Table: "big"})
+	m := f.create(Request{Kind: TableExport, Table: "big"})
 	path := filepath.Join(filepath.Dir(f.config.Database), "projects", "1.db")
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -305,10 +305,10 @@ func TestRemoveProject(t *testing.T) {
 	f.project(shop.ID, large(manyRows))
 	f.project(2, small)
 	f.Start()
-	other := f.wait(f.create(Order{Project: ProjectRef{2, "p2"}, Kind: SchemaExport}))
-	ready := f.wait(f.create(Order{Kind: SchemaExport}))
-	running := f.create(Order{Kind: TableExport, Table: "big"})
-	pending := f.create(Order{Kind: SchemaExport})
+	other := f.wait(f.create(Request{Project: ProjectRef{2, "p2"}, Kind: SchemaExport}))
+	ready := f.wait(f.create(Request{Kind: SchemaExport}))
+	running := f.create(Request{Kind: TableExport, Table: "big"})
+	pending := f.create(Request{Kind: SchemaExport})
 	eventually(t, func() bool { return f.status(running) == Running })
 	if err := f.RemoveProject(background, shop.ID); err != nil {
 		t.Fatal(err)
@@ -324,12 +324,12 @@ func TestRemoveProject(t *testing.T) {
 	}
 }
 
-// running makes the book say that a worker is at the job.
+// running makes the job store say that a worker is at the job.
 func (f *fixture) claimed() *record {
 	f.t.Helper()
-	r, err := f.book.Claim(background, jobs.Limits{Workers: 100, PerProject: f.Exports.config.PerProject}, nil)
+	r, err := f.jobs.Claim(background, jobs.Limits{Workers: 100, PerProject: f.Exports.config.PerProject}, nil)
 	if r == nil && err == nil {
-		r, err = f.book.ClaimSuspect(background, nil)
+		r, err = f.jobs.ClaimSuspect(background, nil)
 	}
 	if err != nil {
 		f.t.Fatal(err)
@@ -344,7 +344,7 @@ func TestProjectsTakeTurns(t *testing.T) {
 		f.project(project.ID, small)
 	}
 	for _, project := range []ProjectRef{{1, "p1"}, {1, "p1"}, {1, "p1"}, {1, "p1"}, {2, "p2"}, {2, "p2"}, {3, "p3"}} {
-		f.create(Order{Project: project, Kind: SchemaExport})
+		f.create(Request{Project: project, Kind: SchemaExport})
 	}
 	for r := f.claimed(); r != nil; r = f.claimed() {
 		order = append(order, r.manifest.Project)
@@ -358,7 +358,7 @@ func TestProjectsTakeTurns(t *testing.T) {
 func TestOpenTakesUpInterruptedJobs(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
-	m := f.create(Order{Kind: SchemaExport})
+	m := f.create(Request{Kind: SchemaExport})
 	for attempt := range jobs.MaxAttempts {
 		if r := f.claimed(); r == nil || r.attempt != int64(attempt+1) {
 			t.Fatalf("attempt %d: claimed %+v", attempt, r)
@@ -373,7 +373,7 @@ func TestOpenTakesUpInterruptedJobs(t *testing.T) {
 
 func TestOpenRemovesOrphans(t *testing.T) {
 	f := started(t, small)
-	m := f.wait(f.create(Order{Kind: SchemaExport}))
+	m := f.wait(f.create(Request{Kind: SchemaExport}))
 	for _, path := range []string{"1/" + m.ID + ".json.part", "1/exp_x.csv", "2/" + m.ID + ".json"} {
 		path = filepath.Join(f.config.Folder, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -392,7 +392,7 @@ func TestOpenRemovesOrphans(t *testing.T) {
 
 func TestCloseStopsJobsWhichBeginAnew(t *testing.T) {
 	f := started(t, large(manyRows))
-	m := f.create(Order{Kind: TableExport, Table: "big"})
+	m := f.create(Request{Kind: TableExport, Table: "big"})
 	eventually(t, func() bool { return f.status(m) == Running })
 	begin := time.Now()
 	f.reopen()
@@ -445,11 +445,11 @@ func TestRetention(t *testing.T) {
 		f.project(shop.ID, small)
 		f.project(2, small)
 		f.Start()
-		other := f.wait(f.create(Order{Project: ProjectRef{2, "p2"}, Kind: TableExport, Table: "contacts"}))
+		other := f.wait(f.create(Request{Project: ProjectRef{2, "p2"}, Kind: TableExport, Table: "contacts"}))
 		var all []Manifest
 		for range 5 {
 			f.clock.Add(time.Second)
-			all = append(all, f.wait(f.create(Order{Kind: TableExport, Table: "contacts"})))
+			all = append(all, f.wait(f.create(Request{Kind: TableExport, Table: "contacts"})))
 		}
 		eventually(t, func() bool { return len(f.files()) == test.kept+1 })
 		for i, m := range all {
@@ -463,13 +463,13 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// An outcome can be in the book although entering it has failed. Then the next
+// An outcome can be in the job store although entering it has failed. Then the next
 // outcome takes its place, so that no ready export is without its artifact.
 func TestOutcomeThatWasKeptAfterAll(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
-	m := f.create(Order{Kind: SchemaExport})
-	r, err := f.book.Claim(background, jobs.Limits{Workers: 100, PerProject: 1}, nil)
+	m := f.create(Request{Kind: SchemaExport})
+	r, err := f.jobs.Claim(background, jobs.Limits{Workers: 100, PerProject: 1}, nil)
 	if err != nil || r == nil {
 		t.Fatal(r, err)
 	}
@@ -480,7 +480,7 @@ func TestOutcomeThatWasKeptAfterAll(t *testing.T) {
 		if failure != nil {
 			r.complete(f.now(), failure)
 		}
-		if entered, err := f.book.settle(background, r); !entered || err != nil {
+		if entered, err := f.jobs.saveOutcome(background, r); !entered || err != nil {
 			t.Fatalf("entered is %t, %v", entered, err)
 		}
 	}

@@ -194,12 +194,12 @@ func large(n int) func(*projectdb.DB) error {
 }
 
 // create orders an export.
-func (f *fixture) create(o Order) Manifest {
+func (f *fixture) create(req Request) Manifest {
 	f.t.Helper()
-	if o.Project.ID == 0 {
-		o.Project = shop
+	if req.Project.ID == 0 {
+		req.Project = shop
 	}
-	m, err := f.Create(context.Background(), new(problem.Faults), o)
+	m, err := f.Create(context.Background(), new(problem.Faults), req)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -250,9 +250,9 @@ func (f *fixture) download(m Manifest) []byte {
 }
 
 // export orders an export, waits and downloads it.
-func (f *fixture) export(o Order) (Manifest, []byte) {
+func (f *fixture) export(req Request) (Manifest, []byte) {
 	f.t.Helper()
-	m := f.wait(f.create(o))
+	m := f.wait(f.create(req))
 	return m, f.download(m)
 }
 
@@ -370,7 +370,7 @@ func exportForever(folder string) {
 	}
 	for i := 0; ; i++ {
 		kind := []Kind{TableExport, DatabaseExport, SchemaExport}[i%3]
-		m, err := e.Create(context.Background(), new(problem.Faults), Order{Project: shop, Kind: kind, Table: "big"})
+		m, err := e.Create(context.Background(), new(problem.Faults), Request{Project: shop, Kind: kind, Table: "big"})
 		if err != nil {
 			panic(err)
 		}
@@ -405,7 +405,7 @@ func exportAndDie(config Config, more string) {
 	}
 	for range n {
 		for _, project := range []ProjectRef{shop, {2, "p2"}} {
-			if _, err := e.Create(context.Background(), new(problem.Faults), Order{Project: project, Kind: TableExport, Table: "big"}); err != nil {
+			if _, err := e.Create(context.Background(), new(problem.Faults), Request{Project: project, Kind: TableExport, Table: "big"}); err != nil {
 				panic(err)
 			}
 		}

@@ -77,7 +77,7 @@ const (
 var statuses = [...]Status{Pending, Running, Ready, Failed, Canceled, Expired, NotFound}
 
 // Settled reports whether no work is left to be done.
-func (s Status) Settled() bool { return s != Pending && s != Running }
+func (s Status) Finished() bool { return s != Pending && s != Running }
 
 // TableResult is what the artifact holds of one table. RowCount rows were
 // written; RowsExpected were counted in the same snapshot by a statement of its

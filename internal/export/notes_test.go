@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// loseBook closes the exports, removes their book and opens them again.
+// loseBook closes the exports, removes their job store and opens them again.
 func (f *fixture) loseBook() {
 	f.t.Helper()
 	if err := f.Close(); err != nil {
@@ -20,20 +20,20 @@ func (f *fixture) loseBook() {
 			f.t.Fatal(err)
 		}
 	}
-	f.config.BookLost = true
+	f.config.StoreLost = true
 	f.open()
-	f.config.BookLost = false
+	f.config.StoreLost = false
 }
 
-// TestArtifactsOutliveTheBook loses the book: every artifact can be downloaded as
+// TestArtifactsOutliveTheBook loses the jobs: every artifact can be downloaded as
 // before, and what nobody knows stays where it is found.
 func TestArtifactsOutliveTheBook(t *testing.T) {
 	f := started(t, small)
 	var before []Manifest
-	for _, order := range []Order{{Kind: SchemaExport}, {Kind: DatabaseExport, Format: "sqlite"}, {Kind: QueryExport, SQL: "SELECT 1 AS one"}} {
+	for _, order := range []Request{{Kind: SchemaExport}, {Kind: DatabaseExport, Format: "sqlite"}, {Kind: QueryExport, SQL: "SELECT 1 AS one"}} {
 		before = append(before, f.wait(f.create(order)))
 	}
-	deleted := f.wait(f.create(Order{Kind: SchemaExport}))
+	deleted := f.wait(f.create(Request{Kind: SchemaExport}))
 	if err := f.Delete(background, shop.ID, deleted.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestArtifactsOutliveTheBook(t *testing.T) {
 		}
 		f.download(got)
 	}
-	for range 2 { // and again, when the book is sound
+	for range 2 { // and again, when the job store is sound
 		for _, name := range []string{filepath.Base(stray), filepath.Base(broken)} {
 			if _, err := os.Stat(filepath.Join(f.config.Folder, "lost", "1", name)); err != nil {
 				t.Errorf("a file without a note: %v", err)
@@ -81,7 +81,7 @@ func TestArtifactsOutliveTheBook(t *testing.T) {
 
 func TestNotesAreRead(t *testing.T) {
 	f := started(t, small)
-	m := f.wait(f.create(Order{Kind: SchemaExport}))
+	m := f.wait(f.create(Request{Kind: SchemaExport}))
 	list, errs := Notes(f.config.Folder)
 	if len(errs) != 0 || len(list) != 1 || list[0].ProjectID != shop.ID {
 		t.Fatalf("got %+v, %v", list, errs)

@@ -17,7 +17,7 @@ import (
 // export that has been removed since is not_found.
 func (e *Exports) Recall(ctx context.Context, projectID int64, r projectdb.Receipt) (m Manifest, ordered bool, err error) {
 	id := ""
-	err = e.book.Read(ctx, "look for a receipt", func(c *sqlite.Conn) (err error) {
+	err = e.jobs.Read(ctx, "look for a receipt", func(c *sqlite.Conn) (err error) {
 		id, err = jobs.ReceiptOf(&r).Recall(c, projectID, e.now())
 		return err
 	})

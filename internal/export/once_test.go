@@ -15,7 +15,7 @@ import (
 // receipts counts those that are kept.
 func (f *fixture) receipts() (n int64) {
 	f.t.Helper()
-	err := f.book.DB.Read(background, func(c *sqlite.Conn) (err error) {
+	err := f.jobs.DB.Read(background, func(c *sqlite.Conn) (err error) {
 		n, err = c.Int("SELECT count(*) FROM receipts")
 		return err
 	})
@@ -47,7 +47,7 @@ func TestOrderIsRecalled(t *testing.T) {
 	mine := projectdb.Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}}
 	theirs, further, changed := mine, mine, mine
 	theirs.TokenID, further.Key, changed.Request = 2, "l", [32]byte{2}
-	order := Order{Project: shop, Kind: TableExport, Table: "none", Receipt: &mine}
+	order := Request{Project: shop, Kind: TableExport, Table: "none", Receipt: &mine}
 	if _, err := f.Create(background, new(problem.Faults), order); codeOf(err) != problem.CodeNotFound || f.receipts() != 0 {
 		t.Errorf("an order that is refused: %v, %d receipts", err, f.receipts())
 	}
@@ -88,8 +88,8 @@ func TestReceiptsOfProjectGoWithIt(t *testing.T) {
 	f.project(1, small)
 	f.project(2, small)
 	r := projectdb.Receipt{Key: "k"}
-	f.create(Order{Project: shop, Kind: SchemaExport, Receipt: &r})
-	other := f.create(Order{Project: ProjectRef{2, "other"}, Kind: SchemaExport, Receipt: &r})
+	f.create(Request{Project: shop, Kind: SchemaExport, Receipt: &r})
+	other := f.create(Request{Project: ProjectRef{2, "other"}, Kind: SchemaExport, Receipt: &r})
 	if err := f.RemoveProject(background, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestReceiptIsKeptOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			_, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport, Receipt: &r})
+			_, err := f.Create(background, new(problem.Faults), Request{Project: shop, Kind: SchemaExport, Receipt: &r})
 			switch {
 			case err == nil:
 				made.Add(1)
@@ -117,6 +117,6 @@ func TestReceiptIsKeptOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if list, _, err := f.List(background, 1, ListOptions{}); err != nil || made.Load() != 1 || len(list) != 1 {
-		t.Errorf("%d made, %d in the book, %v", made.Load(), len(list), err)
+		t.Errorf("%d made, %d in the job store, %v", made.Load(), len(list), err)
 	}
 }

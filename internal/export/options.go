@@ -70,26 +70,26 @@ func override[T any](value *T, by *T) {
 	}
 }
 
-// orderOptions notes how the files are to be written.
-func (r *record) orderOptions(faults *problem.Faults, o Order, f fileFormat) {
+// applyOptions notes how the files are to be written.
+func (r *record) applyOptions(faults *problem.Faults, req Request, f fileFormat) {
 	options := &r.manifest.Options
-	if r.work.Dialect = orderDialect(faults, o.CSV, f, "", format.DefaultDialect()); r.work.Dialect != nil {
-		options.Profile, options.Dialect = o.CSV.Profile, r.work.Dialect
+	if r.spec.Dialect = chooseDialect(faults, req.CSV, f, "", format.DefaultDialect()); r.spec.Dialect != nil {
+		options.Profile, options.Dialect = req.CSV.Profile, r.spec.Dialect
 	}
-	r.orderCompression(faults, o.Compression, f)
-	if o.Canonical && f.isDatabaseFile() {
+	r.applyCompression(faults, req.Compression, f)
+	if req.Canonical && f.isDatabaseFile() {
 		faults.Add("canonical", "The format %s cannot be canonical: SQLite decides where a database file has what.", f.name)
 	}
-	if o.Split && f.name != "xlsx" && f.name != "" {
+	if req.Split && f.name != "xlsx" && f.name != "" {
 		faults.Add("split", "Only xlsx has sheets to split into.")
 	}
-	r.work.Canonical, r.work.Split = o.Canonical, o.Split
-	options.Canonical, options.Split = o.Canonical, o.Split
+	r.spec.Canonical, r.spec.Split = req.Canonical, req.Split
+	options.Canonical, options.Split = req.Canonical, req.Split
 }
 
-// orderDialect returns the dialect that CSV options choose, nil when they choose
+// chooseDialect returns the dialect that CSV options choose, nil when they choose
 // nothing.
-func orderDialect(faults *problem.Faults, o CSVOptions, f fileFormat, prefix string, otherwise format.Dialect) *format.Dialect {
+func chooseDialect(faults *problem.Faults, o CSVOptions, f fileFormat, prefix string, otherwise format.Dialect) *format.Dialect {
 	fields := o.given()
 	if len(fields) == 0 {
 		return nil
@@ -105,7 +105,7 @@ func orderDialect(faults *problem.Faults, o CSVOptions, f fileFormat, prefix str
 	return nil
 }
 
-func (r *record) orderCompression(faults *problem.Faults, name string, f fileFormat) {
+func (r *record) applyCompression(faults *problem.Faults, name string, f fileFormat) {
 	switch name {
 	case "", "none":
 		return
@@ -118,7 +118,7 @@ func (r *record) orderCompression(faults *problem.Faults, name string, f fileFor
 		faults.Add("compression", "The format %s is compressed by itself.", f.name)
 		return
 	}
-	r.work.Compress, r.manifest.Options.Compression = name, name
+	r.spec.Compress, r.manifest.Options.Compression = name, name
 }
 
 // compressor returns a writer that compresses to w; to be closed.

@@ -33,7 +33,7 @@ func TestDialects(t *testing.T) {
 		{"excel-eu", CSVOptions{Profile: "excel-eu"}, "\ufeffid;note\r\n1;\"a,\"\"b\"\"\nc\"\r\n2;\"\"\r\n3;\r\n"},
 		{"changed", CSVOptions{Profile: "duckdb", Delimiter: ptr("\t"), Header: ptr(false), Quote: ptr(format.QuoteAll)}, "\"1\"\t\"a,\"\"b\"\"\nc\"\n\"2\"\t\"\"\n\"3\"\t\\N\n"},
 	} {
-		m, content := f.export(Order{Kind: TableExport, Table: "contacts", Selection: columns, CSV: test.options})
+		m, content := f.export(Request{Kind: TableExport, Table: "contacts", Selection: columns, CSV: test.options})
 		if diff := cmp.Diff(test.want, string(content)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
@@ -68,7 +68,7 @@ func TestDialects(t *testing.T) {
 			t.Errorf("%s: read (-want +got):\n%s", test.name, diff)
 		}
 	}
-	_, content := f.export(Order{Kind: DatabaseExport, CSV: CSVOptions{Delimiter: ptr("|")}})
+	_, content := f.export(Request{Kind: DatabaseExport, CSV: CSVOptions{Delimiter: ptr("|")}})
 	if got := unzip(t, content)["companies.csv"]; got != "id|name\n1|Acme\n2|\n" {
 		t.Errorf("in a ZIP file: %q", got)
 	}
@@ -77,7 +77,7 @@ func TestDialects(t *testing.T) {
 // TestDialectsOfTables lets tables of one ZIP file differ.
 func TestDialectsOfTables(t *testing.T) {
 	f := started(t, small)
-	m, content := f.export(Order{Kind: DatabaseExport, CSV: CSVOptions{Delimiter: ptr(";"), NullText: ptr("NULL")}, TableOptions: map[string]TableOptions{
+	m, content := f.export(Request{Kind: DatabaseExport, CSV: CSVOptions{Delimiter: ptr(";"), NullText: ptr("NULL")}, TableOptions: map[string]TableOptions{
 		"companies": {CSV: CSVOptions{LineEnding: ptr(format.CRLF)}},
 		"contacts":  {Selection: projectdb.Selection{Columns: []string{"id", "note"}, Limit: 2}, CSV: CSVOptions{Profile: "postgres", Quote: ptr(format.QuoteAll)}},
 	}})
@@ -105,26 +105,26 @@ func TestOptionFaults(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
 	for _, test := range []struct {
-		name  string
-		order Order
-		want  []string
+		name    string
+		request Request
+		want    []string
 	}{
-		{"csv", Order{CSV: CSVOptions{Profile: "excell", Delimiter: ptr("x"), NullText: ptr("1"), LineEnding: ptr(format.CR), Quote: ptr(format.Quoting("no"))},
+		{"csv", Request{CSV: CSVOptions{Profile: "excell", Delimiter: ptr("x"), NullText: ptr("1"), LineEnding: ptr(format.CR), Quote: ptr(format.Quoting("no"))},
 			Compression: "rar", Split: true},
 			[]string{"profile", "delimiter", "null_text", "line_ending", "quote", "compression", "split"}},
-		{"json", Order{Format: "json", CSV: CSVOptions{Profile: "excel", Header: ptr(true), BOM: ptr(true), FormulaGuard: ptr(false)}},
+		{"json", Request{Format: "json", CSV: CSVOptions{Profile: "excel", Header: ptr(true), BOM: ptr(true), FormulaGuard: ptr(false)}},
 			[]string{"profile", "header", "bom", "formula_guard"}},
-		{"sqlite", Order{Format: "sqlite", Canonical: true, Compression: "gzip"}, []string{"canonical"}},
-		{"xlsx", Order{Format: "xlsx", Split: true, Compression: "zstd"}, []string{"compression"}},
-		{"unknown", Order{Format: "doc", Split: true, CSV: CSVOptions{Header: ptr(true)}}, []string{"format"}},
-		{"archive", Order{Kind: DatabaseExport, Format: "archive", Canonical: true, Compression: "gzip", CSV: CSVOptions{BOM: ptr(true)}},
+		{"sqlite", Request{Format: "sqlite", Canonical: true, Compression: "gzip"}, []string{"canonical"}},
+		{"xlsx", Request{Format: "xlsx", Split: true, Compression: "zstd"}, []string{"compression"}},
+		{"unknown", Request{Format: "doc", Split: true, CSV: CSVOptions{Header: ptr(true)}}, []string{"format"}},
+		{"archive", Request{Kind: DatabaseExport, Format: "archive", Canonical: true, Compression: "gzip", CSV: CSVOptions{BOM: ptr(true)}},
 			[]string{"bom", "compression", "canonical"}},
 	} {
-		test.order.Project = shop
-		if test.order.Kind == "" {
-			test.order.Kind, test.order.Table = TableExport, "contacts"
+		test.request.Project = shop
+		if test.request.Kind == "" {
+			test.request.Kind, test.request.Table = TableExport, "contacts"
 		}
-		_, err := f.Create(background, new(problem.Faults), test.order)
+		_, err := f.Create(background, new(problem.Faults), test.request)
 		var got []string
 		if err != nil {
 			for _, d := range problem.From(err).Details {
@@ -141,14 +141,14 @@ func TestCompression(t *testing.T) {
 	f := started(t, small)
 	for name, tool := range map[string]string{"gzip": "gzip", "zstd": "zstd"} {
 		path := testkit.Tool(t, tool)
-		m, content := f.export(Order{Kind: TableExport, Table: "contacts", Compression: name})
+		m, content := f.export(Request{Kind: TableExport, Table: "contacts", Compression: name})
 		if got := run(t, string(content), path, "-dc"); got != contactsCSV {
 			t.Errorf("%s gives %q", name, got)
 		}
 		if want := "contacts.csv." + map[string]string{"gzip": "gz", "zstd": "zst"}[name]; m.DownloadName != want || m.ContentType != "application/"+name {
 			t.Errorf("%s: %s, %s", name, m.DownloadName, m.ContentType)
 		}
-		m, content = f.export(Order{Kind: SchemaExport, Format: "sql", Compression: name})
+		m, content = f.export(Request{Kind: SchemaExport, Format: "sql", Compression: name})
 		if got := run(t, string(content), path, "-dc"); !strings.Contains(got, "CREATE TABLE \"contacts\"") || m.Options.Compression != name {
 			t.Errorf("%s gives %q", name, got)
 		}
@@ -199,18 +199,18 @@ func TestCanonicalExportsOfEqualDataAreEqual(t *testing.T) {
 	time.Sleep(1100 * time.Millisecond) // the tables are made at another second
 	f.project(2, shuffled(2))
 	f.Start()
-	orders := []Order{
+	orders := []Request{
 		{Kind: DatabaseExport, Format: "json"}, {Kind: DatabaseExport, Format: "zip"}, {Kind: DatabaseExport, Format: "sql"},
 		{Kind: DatabaseExport, Format: "zip-ndjson"}, {Kind: DatabaseExport, Format: "zip-parquet"}, {Kind: SchemaExport, Format: "sql"},
 		{Kind: SchemaExport, Format: "json"},
 	}
 	for _, name := range []string{"csv", "json", "ndjson", "xlsx", "parquet"} {
-		orders = append(orders, Order{Kind: TableExport, Table: "loose", Format: name})
+		orders = append(orders, Request{Kind: TableExport, Table: "loose", Format: name})
 	}
 	orders = append(orders,
-		Order{Kind: TableExport, Table: "loose", Compression: "gzip"},
-		Order{Kind: TableExport, Table: "loose", Compression: "zstd"},
-		Order{Kind: TableExport, Table: "loose", Selection: projectdb.Selection{Columns: []string{"t"}, Sort: "t", Descending: true, Limit: 5000}})
+		Request{Kind: TableExport, Table: "loose", Compression: "gzip"},
+		Request{Kind: TableExport, Table: "loose", Compression: "zstd"},
+		Request{Kind: TableExport, Table: "loose", Selection: projectdb.Selection{Columns: []string{"t"}, Sort: "t", Descending: true, Limit: 5000}})
 	for _, order := range orders {
 		order.Canonical = true
 		var content [2][]byte

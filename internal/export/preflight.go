@@ -53,17 +53,17 @@ const (
 
 // DryRun checks an order as Create does, and tells what it would become. Nothing
 // is written.
-func (e *Exports) DryRun(ctx context.Context, faults *problem.Faults, o Order) (Preflight, error) {
-	r, err := e.check(ctx, faults, o)
+func (e *Exports) DryRun(ctx context.Context, faults *problem.Faults, req Request) (Preflight, error) {
+	r, err := e.check(ctx, faults, req)
 	if err != nil {
 		return Preflight{}, err
 	}
 	p := Preflight{Tables: []TablePreflight{}, Warnings: []Warning{}}
-	f, _ := formatOf(o.Kind, r.manifest.Format)
-	l := layout{format: f, work: &r.work, project: o.Project.Slug, at: e.now()}
+	f, _ := formatOf(req.Kind, r.manifest.Format)
+	l := layout{format: f, spec: &r.spec, project: req.Project.Slug, at: e.now()}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if o.Kind == QueryExport {
+	if req.Kind == QueryExport {
 		err = e.tryQuery(ctx, &p, r)
 	} else {
 		err = e.tryTables(ctx, &p, l, r)
@@ -98,7 +98,7 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 	p.expect(e, expected)
 	deadline := time.Now().Add(checkTime)
 	for i, t := range s.tables {
-		scan, err := s.snapshot.Scan(t, s.work.Selections[t.ID])
+		scan, err := s.snapshot.Scan(t, s.spec.Selections[t.ID])
 		if err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (e *Exports) tryQuery(ctx context.Context, p *Preflight, r *record) error {
 	defer release()
 	q := e.query(r)
 	q.Timeout = checkTime
-	order, err := e.queryOrder(r, q)
+	order, err := e.queryRequest(r, q)
 	if err != nil {
 		return err
 	}
@@ -294,13 +294,13 @@ func (c *checker) warnings(total *int64) []Warning {
 			list = append(list, Warning{c.table.name, column, code, count, message})
 		}
 	}
-	if total != nil && *total > format.XLSXRows-1 && !c.layout.work.Split {
+	if total != nil && *total > format.XLSXRows-1 && !c.layout.spec.Split {
 		warn("", "excel_rows", *total, "A sheet of Excel has 1,048,576 rows; split goes on in further sheets.", "xlsx")
 	}
 	if n := len(c.columns); n > format.XLSXColumns {
 		warn("", "excel_columns", int64(n), "A sheet of Excel has 16,384 columns.", "xlsx")
 	}
-	dialect := c.layout.work.dialect(c.table.id)
+	dialect := c.layout.spec.dialect(c.table.id)
 	for i, f := range c.findings {
 		name := c.columns[i].Name
 		warn(name, "excel_text", f.long, "Texts longer than the 32,767 characters of a cell: the export would fail.", "xlsx")

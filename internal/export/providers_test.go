@@ -108,7 +108,7 @@ func (o gcsObjects) Remove(key string) {
 
 func artifactGoesToTheBucket(t *testing.T, b *testkit.Bucket) {
 	f := startedIn(t, b.URL, small)
-	m, content := f.export(Order{Kind: TableExport, Table: "contacts"})
+	m, content := f.export(Request{Kind: TableExport, Table: "contacts"})
 	if string(content) != contactsCSV || m.StorageBackend != f.current.backend || m.Progress.Uploaded != *m.SizeBytes {
 		t.Errorf("got %q, %+v", content, m)
 	}
@@ -141,7 +141,7 @@ func largeArtifactReadsAsAFileDoes(t *testing.T, b *testkit.Bucket) {
 		})
 	})
 	rows := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 180) SELECT i, hex(randomblob(50000)) AS noise FROM n"
-	m, content := f.export(Order{Kind: QueryExport, SQL: rows})
+	m, content := f.export(Request{Kind: QueryExport, SQL: rows})
 	if len(content) <= 2*smallestPart || parts.Load() != 3 {
 		t.Fatalf("%d bytes came in %d parts", len(content), parts.Load())
 	}
@@ -165,7 +165,7 @@ func largeArtifactReadsAsAFileDoes(t *testing.T, b *testkit.Bucket) {
 			}
 		}
 	}
-	schema := f.wait(f.create(Order{Kind: SchemaExport}))
+	schema := f.wait(f.create(Request{Kind: SchemaExport}))
 	other, err := f.Artifact(background, shop.ID, schema.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -178,12 +178,12 @@ func largeArtifactReadsAsAFileDoes(t *testing.T, b *testkit.Bucket) {
 
 func vanishedObject(t *testing.T, b *testkit.Bucket) {
 	f := startedIn(t, b.URL, small)
-	kept := f.wait(f.create(Order{Kind: SchemaExport}))
+	kept := f.wait(f.create(Request{Kind: SchemaExport}))
 	for name, harm := range map[string]func(key string){
 		"removed":   b.Remove,
 		"cut short": func(key string) { b.Place(key, "x") },
 	} {
-		m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+		m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 		harm("1/" + m.ID + ".csv")
 		if f.status(m) != NotFound || f.refusal(m) != problem.CodeNotFound {
 			t.Errorf("%s: the export is %s, download %s", name, f.status(m), f.refusal(m))
@@ -207,7 +207,7 @@ func brokenConnectionsAreTakenUpAgain(t *testing.T, b *testkit.Bucket) {
 	broken := func(r *http.Request) bool { return n.Add(1)%2 == 1 }
 	b.Front(testkit.CutAnswers(broken))
 	f := startedIn(t, b.URL, large(20_000))
-	m, _ := f.export(Order{Kind: TableExport, Table: "big"})
+	m, _ := f.export(Request{Kind: TableExport, Table: "big"})
 	v, err := f.Verify(background, shop.ID, m.ID)
 	if err != nil || !v.OK {
 		t.Errorf("verified %+v, %v", v, err)
@@ -217,7 +217,7 @@ func brokenConnectionsAreTakenUpAgain(t *testing.T, b *testkit.Bucket) {
 func cancelWhileItDoesNotAnswer(t *testing.T, b *testkit.Bucket) {
 	f := startedIn(t, b.URL, small)
 	arrived := answersNothing(b)
-	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	m := f.create(Request{Kind: TableExport, Table: "contacts"})
 	<-arrived
 	if f.status(m) != Running {
 		t.Errorf("while it is uploaded the export is %s", f.status(m))
@@ -236,7 +236,7 @@ func cancelWhileItDoesNotAnswer(t *testing.T, b *testkit.Bucket) {
 
 func emptyArtifact(t *testing.T, b *testkit.Bucket) {
 	f := startedIn(t, b.URL, large(0))
-	m, content := f.export(Order{Kind: TableExport, Table: "big", Format: "ndjson"})
+	m, content := f.export(Request{Kind: TableExport, Table: "big", Format: "ndjson"})
 	v, err := f.Verify(background, shop.ID, m.ID)
 	if err != nil || !v.OK || len(content) != 0 || len(b.Keys()) != 1 {
 		t.Errorf("got %q, verified %+v, %v", content, v, err)
@@ -262,7 +262,7 @@ func refusedUploadIsNotRepeated(t *testing.T, b *testkit.Bucket) {
 			forbids(w, r)
 		})
 	})
-	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	m := f.create(Request{Kind: TableExport, Table: "contacts"})
 	got, err := f.Wait(background, shop.ID, m.ID)
 	if codeOf(err) != problem.CodeExportFailed || *got.Error != "The store of exports refused the file." || uploads.Load() != 1 {
 		t.Errorf("got %v after %d uploads", err, uploads.Load())
@@ -271,7 +271,7 @@ func refusedUploadIsNotRepeated(t *testing.T, b *testkit.Bucket) {
 
 func refusingStoreLosesNothing(t *testing.T, b *testkit.Bucket) {
 	f := startedIn(t, b.URL, small)
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	a, err := f.Artifact(background, shop.ID, m.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -314,7 +314,7 @@ func TestUnknownHostIsNoAnswer(t *testing.T) {
 func TestAzureKnowsTheMD5(t *testing.T) {
 	b := testkit.NewAzure(t)
 	f := startedIn(t, b.URL, small)
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	sum := md5.Sum([]byte(contactsCSV))
 	if got := b.Header("1/" + m.ID + ".csv")["Content-Md5"]; got != base64.StdEncoding.EncodeToString(sum[:]) {
 		t.Errorf("it was told %q", got)
@@ -336,7 +336,7 @@ func TestProvidersAreOpenedWithoutAskingThem(t *testing.T) {
 	for address, backend := range map[string]string{"gs://exports?anonymous=true": "gs", "azblob://exports": "azblob", "s3://exports?region=us-east-1": "s3"} {
 		f := newFixture(t, t.TempDir(), inStore(address))
 		f.project(shop.ID, small)
-		if m := f.create(Order{Kind: SchemaExport}); m.StorageBackend != backend {
+		if m := f.create(Request{Kind: SchemaExport}); m.StorageBackend != backend {
 			t.Errorf("%s is called %s", address, m.StorageBackend)
 		}
 	}
@@ -345,7 +345,7 @@ func TestProvidersAreOpenedWithoutAskingThem(t *testing.T) {
 func objectGoesWithItsExport(t *testing.T, b *testkit.Bucket) {
 	f := startedIn(t, b.URL, small)
 	b.Place("1/exp_foreign.csv", "not ours")
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	if err := f.Delete(background, shop.ID, m.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +375,7 @@ func unavailable(n int64) func(http.Handler) http.Handler {
 func failuresPass(t *testing.T, b *testkit.Bucket) {
 	f := startedIn(t, b.URL, small)
 	b.Front(unavailable(2))
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	a, err := f.Artifact(background, shop.ID, m.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -391,7 +391,7 @@ func failuresPass(t *testing.T, b *testkit.Bucket) {
 func linkTo(t *testing.T, address string) *url.URL {
 	t.Helper()
 	f := startedIn(t, address, small, func(c *Config) { c.LinkLife = time.Minute })
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	a, err := f.Artifact(background, shop.ID, m.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -14,14 +14,14 @@ import (
 
 // query returns the statement of a query export.
 func (e *Exports) query(r *record) projectdb.Query {
-	w := &r.work
+	w := &r.spec
 	return projectdb.Query{SQL: w.SQL, Params: w.Params, Timeout: e.config.QueryTimeout, Readable: w.Readable, Group: r.root}
 }
 
-// orderQuery notes the statement, for which check says whether it can run.
-func (r *record) orderQuery(faults *problem.Faults, o Order, check func(*record) error) error {
-	r.work.SQL, r.work.Params, r.work.Readable = o.SQL, o.Params.Clone(), o.Readable
-	r.manifest.Options.SQL, r.manifest.Options.Params = o.SQL, []byte(r.work.Params)
+// applyQuery notes the statement, for which check says whether it can run.
+func (r *record) applyQuery(faults *problem.Faults, req Request, check func(*record) error) error {
+	r.spec.SQL, r.spec.Params, r.spec.Readable = req.SQL, req.Params.Clone(), req.Readable
+	r.manifest.Options.SQL, r.manifest.Options.Params = req.SQL, []byte(r.spec.Params)
 	err := check(r)
 	if problem.Is(err, problem.CodeValidationFailed) {
 		faults.Merge("", err)
@@ -39,7 +39,7 @@ func (e *Exports) writeQuery(j *job, a *artifact) error {
 	}
 	defer release()
 	q := e.query(j.record)
-	order, err := e.queryOrder(j.record, q)
+	order, err := e.queryRequest(j.record, q)
 	if err != nil {
 		return err
 	}
@@ -66,20 +66,20 @@ func (e *Exports) writeQuery(j *job, a *artifact) error {
 // bytes: most for the groups of rows of Parquet.
 const encoderMemory = 256 << 20
 
-// queryOrder is what a worker must know of a query export.
-type queryOrder struct {
+// queryRequest is what a worker must know of a query export.
+type queryRequest struct {
 	Query   projectdb.QueryMessage `json:"query"`
 	Format  string                 `json:"format"`
-	Work    work                   `json:"work"`
+	Spec    spec                   `json:"spec"`
 	Project string                 `json:"project"`
 	At      time.Time              `json:"at"`
 	MD5     bool                   `json:"md5"` // is wanted
 }
 
-func (e *Exports) queryOrder(r *record, q projectdb.Query) (queryOrder, error) {
+func (e *Exports) queryRequest(r *record, q projectdb.Query) (queryRequest, error) {
 	message, err := q.Message()
-	layout := work{Dialect: r.work.Dialect, Compress: r.work.Compress, Canonical: r.work.Canonical, Split: r.work.Split}
-	return queryOrder{Query: message, Format: r.manifest.Format, Work: layout, Project: r.manifest.Project, At: e.now()}, err
+	layout := spec{Dialect: r.spec.Dialect, Compress: r.spec.Compress, Canonical: r.spec.Canonical, Split: r.spec.Split}
+	return queryRequest{Query: message, Format: r.manifest.Format, Spec: layout, Project: r.manifest.Project, At: e.now()}, err
 }
 
 // followWorker notes the progress that a worker tells, and ends it when the disk has
@@ -99,7 +99,7 @@ func (made queryMade) enter(j *job, a *artifact, at time.Time) error {
 		return err
 	}
 	m := &j.record.manifest
-	if !j.record.work.Canonical {
+	if !j.record.spec.Canonical {
 		id := projectdb.SnapshotAt(made.Commit, at)
 		m.Snapshot = &id
 	}

@@ -20,7 +20,7 @@ import (
 
 func TestQueryExport(t *testing.T) {
 	f := started(t, small)
-	order := Order{Kind: QueryExport, SQL: "SELECT email, count(*) OVER () FROM contacts WHERE age > :least ORDER BY id", Params: []byte(`{"least":0}`), TokenID: 7}
+	order := Request{Kind: QueryExport, SQL: "SELECT email, count(*) OVER () FROM contacts WHERE age > :least ORDER BY id", Params: []byte(`{"least":0}`), TokenID: 7}
 	m, content := f.export(order)
 	if want := "email,count(*) OVER ()\nada@example.com,2\nzoë@example.com,2\n"; string(content) != want {
 		t.Errorf("got %q", content)
@@ -50,7 +50,7 @@ func TestQueryExport(t *testing.T) {
 // TestQueryParquetHasTypes reads the schema of a result with a library of its own.
 func TestQueryParquetHasTypes(t *testing.T) {
 	f := started(t, hard)
-	m, content := f.export(Order{Kind: QueryExport, Format: "parquet",
+	m, content := f.export(Request{Kind: QueryExport, Format: "parquet",
 		SQL: "SELECT id, id * 2 AS twice, r, t, b, a, count(*) OVER () AS n, NULL AS none, iif(id % 2, 1, 'x') AS mixed FROM hard ORDER BY id"})
 	file, err := parquet.OpenFile(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
@@ -70,20 +70,20 @@ func TestQueryExportIsRefused(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
 	for _, test := range []struct {
-		order Order
-		code  problem.Code
-		want  string
+		request Request
+		code    problem.Code
+		want    string
 	}{
-		{Order{SQL: "SELECT nmae FROM contacts", Format: "doc"}, problem.CodeValidationFailed, "format sql"},
-		{Order{SQL: "DELETE FROM contacts"}, problem.CodeValidationFailed, "sql"},
-		{Order{SQL: "SELECT * FROM _tables"}, problem.CodeValidationFailed, "sql"},
-		{Order{SQL: "SELECT 1; SELECT 2"}, problem.CodeValidationFailed, "sql"},
-		{Order{SQL: "SELECT ?1", Params: []byte(`[]`)}, problem.CodeValidationFailed, "params"},
-		{Order{SQL: "SELECT name FROM companies JOIN contacts USING (id)", Readable: []int64{1}}, problem.CodePermissionDenied, ""},
-		{Order{SQL: ""}, problem.CodeValidationFailed, "sql"},
+		{Request{SQL: "SELECT nmae FROM contacts", Format: "doc"}, problem.CodeValidationFailed, "format sql"},
+		{Request{SQL: "DELETE FROM contacts"}, problem.CodeValidationFailed, "sql"},
+		{Request{SQL: "SELECT * FROM _tables"}, problem.CodeValidationFailed, "sql"},
+		{Request{SQL: "SELECT 1; SELECT 2"}, problem.CodeValidationFailed, "sql"},
+		{Request{SQL: "SELECT ?1", Params: []byte(`[]`)}, problem.CodeValidationFailed, "params"},
+		{Request{SQL: "SELECT name FROM companies JOIN contacts USING (id)", Readable: []int64{1}}, problem.CodePermissionDenied, ""},
+		{Request{SQL: ""}, problem.CodeValidationFailed, "sql"},
 	} {
-		test.order.Kind, test.order.Project = QueryExport, shop
-		_, err := f.Create(background, new(problem.Faults), test.order)
+		test.request.Kind, test.request.Project = QueryExport, shop
+		_, err := f.Create(background, new(problem.Faults), test.request)
 		var fields []string
 		if err != nil {
 			for _, d := range problem.From(err).Details {
@@ -91,7 +91,7 @@ func TestQueryExportIsRefused(t *testing.T) {
 			}
 		}
 		if codeOf(err) != test.code || strings.Join(fields, " ") != test.want {
-			t.Errorf("%s: %v", test.order.SQL, err)
+			t.Errorf("%s: %v", test.request.SQL, err)
 		}
 	}
 }
@@ -102,13 +102,13 @@ func TestQueryExportRunsLongAndEnds(t *testing.T) {
 	f.Start()
 	endless := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
 	for _, columns := range []string{"i FROM n", "count(*) FROM n"} {
-		m := f.create(Order{Kind: QueryExport, SQL: endless + columns})
+		m := f.create(Request{Kind: QueryExport, SQL: endless + columns})
 		m, err := f.Wait(background, shop.ID, m.ID)
 		if m.Status != Failed || !strings.Contains(*m.Error, "longer than 300ms") {
 			t.Errorf("%s: %s, %v", columns, m.Status, err)
 		}
 	}
-	m := f.create(Order{Kind: QueryExport, SQL: endless + "i FROM n LIMIT 1"})
+	m := f.create(Request{Kind: QueryExport, SQL: endless + "i FROM n LIMIT 1"})
 	if f.wait(m).RowCount != 1 || len(f.files()) != 1 {
 		t.Errorf("files are %v", f.files())
 	}
@@ -118,7 +118,7 @@ func TestQueryExportRunsLongAndEnds(t *testing.T) {
 // format cannot hold.
 func TestQueryIsNotBlamedForTheFormat(t *testing.T) {
 	f := started(t, small)
-	m := f.create(Order{Kind: QueryExport, Format: "xlsx", SQL: "SELECT hex(zeroblob(20000)) AS long"})
+	m := f.create(Request{Kind: QueryExport, Format: "xlsx", SQL: "SELECT hex(zeroblob(20000)) AS long"})
 	got, err := f.Wait(background, shop.ID, m.ID)
 	if got.Status != Failed || !strings.HasPrefix(*got.Error, "The format cannot hold the table: cell A2") {
 		t.Errorf("got %s: %v", got.Status, err)
@@ -146,7 +146,7 @@ func TestHostileQueryExports(t *testing.T) {
 			formats = formats[:1] // it is the same wait for each
 		}
 		for _, format := range formats {
-			m := f.create(Order{Kind: QueryExport, SQL: test.sql, Format: format})
+			m := f.create(Request{Kind: QueryExport, SQL: test.sql, Format: format})
 			ctx, cancel := context.WithTimeout(background, time.Minute)
 			got, err := f.Wait(ctx, shop.ID, m.ID)
 			cancel()
@@ -158,14 +158,14 @@ func TestHostileQueryExports(t *testing.T) {
 	if files := f.files(); len(files) != 0 {
 		t.Errorf("left: %v", files)
 	}
-	f.export(Order{Kind: QueryExport, SQL: "SELECT 1 AS n"})
+	f.export(Request{Kind: QueryExport, SQL: "SELECT 1 AS n"})
 }
 
 // An export whose statement is deaf to the cancel of its order is canceled all
 // the same.
 func TestCancelOfADeafQueryExport(t *testing.T) {
 	f := started(t, small)
-	m := f.create(Order{Kind: QueryExport, SQL: "SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n"})
+	m := f.create(Request{Kind: QueryExport, SQL: "SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n"})
 	eventually(t, func() bool { return f.status(m) == Running })
 	began := time.Now()
 	if err := f.Delete(background, shop.ID, m.ID); err != nil {
@@ -189,11 +189,11 @@ func TestLargeQueryExport(t *testing.T) {
 	f.project(shop.ID, small)
 	f.Start()
 	large := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT %d) SELECT printf('%%.9999c', 'x') AS v FROM n"
-	m, content := f.export(Order{Kind: QueryExport, SQL: fmt.Sprintf(large, 15_000)})
+	m, content := f.export(Request{Kind: QueryExport, SQL: fmt.Sprintf(large, 15_000)})
 	if m.RowCount != 15_000 || len(content) != 2+15_000*10_000 {
 		t.Errorf("%d rows, %d bytes", m.RowCount, len(content))
 	}
-	m = f.create(Order{Kind: QueryExport, SQL: fmt.Sprintf(large, 10_000_000)})
+	m = f.create(Request{Kind: QueryExport, SQL: fmt.Sprintf(large, 10_000_000)})
 	eventually(t, func() bool { return f.status(m) == Running })
 	free.Store(0)
 	ctx, cancel := context.WithTimeout(background, time.Minute)

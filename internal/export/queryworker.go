@@ -47,11 +47,11 @@ type queryExport struct {
 	artifact *artifact
 }
 
-func exportQuery(ctx context.Context, s *worker.Session, order queryOrder) (made queryMade, err error) {
+func exportQuery(ctx context.Context, s *worker.Session, order queryRequest) (made queryMade, err error) {
 	x := &queryExport{session: s, job: &job{ctx: ctx}, artifact: inheritArtifact(s.Files[0], order.MD5)}
 	f, _ := formatOf(QueryExport, order.Format)
-	l := layout{format: f, work: &order.Work, project: order.Project}
-	w, err := compressor(order.Work.Compress, x.artifact)
+	l := layout{format: f, spec: &order.Spec, project: order.Project}
+	w, err := compressor(order.Spec.Compress, x.artifact)
 	if err != nil {
 		return made, err
 	}
@@ -67,13 +67,13 @@ func exportQuery(ctx context.Context, s *worker.Session, order queryOrder) (made
 }
 
 // write runs the statement and writes its rows.
-func (x *queryExport) write(ctx context.Context, order *queryOrder, l layout, w io.Writer, made *queryMade) (err error) {
+func (x *queryExport) write(ctx context.Context, order *queryRequest, l layout, w io.Writer, made *queryMade) (err error) {
 	defer recovered(&err)
 	// What fails elsewhere than in the statement is not to be told as its fault.
 	var readErr, writeErr error
 	err = projectdb.ScanQuery(ctx, x.session, order.Query, func(commit int64, scan *projectdb.Scan) (err error) {
 		made.Commit = commit
-		if !order.Work.Canonical {
+		if !order.Spec.Canonical {
 			id := projectdb.SnapshotAt(commit, order.At)
 			l.snapshot, l.at = &id, order.At
 		}
@@ -140,9 +140,9 @@ type queryTried struct {
 	RowsChecked int64            `json:"rows_checked"`
 }
 
-func tryQuery(ctx context.Context, s *worker.Session, order queryOrder) (queryTried, error) {
+func tryQuery(ctx context.Context, s *worker.Session, order queryRequest) (queryTried, error) {
 	f, _ := formatOf(QueryExport, order.Format)
-	l := layout{format: f, work: &order.Work, project: order.Project, at: order.At}
+	l := layout{format: f, spec: &order.Spec, project: order.Project, at: order.At}
 	var p Preflight
 	err := projectdb.ScanQuery(ctx, s, order.Query, func(_ int64, scan *projectdb.Scan) error {
 		return p.look(l, tableRef{name: queryTable}, nil, scan, time.Now().Add(checkTime/2))

@@ -25,18 +25,18 @@ const (
 const keepBytes = 4 << 20
 
 // ranges reads and encodes a table by several workers. The rowids from the least
-// to the greatest are a list of stretches in order. A worker takes the first one
+// to the greatest are a list of spans in order. A worker takes the first one
 // that nobody has, or as much of it as should give one piece of the output. What
 // it does not manage of that, because there are more rows than thought, goes
-// back as a stretch of its own. The pieces are written in the order of the list.
+// back as a span of its own. The pieces are written in the order of the list.
 //
 // Finished pieces wait in buffers, of which there are few. The last free one is
-// only given to the first stretch of the list: the one that all others wait for.
+// only given to the first span of the list: the one that all others wait for.
 type ranges struct {
 	mu         sync.Mutex
 	changed    sync.Cond
-	first      *stretch // the first that is not written
-	width      uint64   // how many rowids probably give one piece, less one
+	first      *span  // the first that is not written
+	width      uint64 // how many rowids probably give one piece, less one
 	free       [][]byte
 	emit       emit
 	delivering bool           // a worker gives pieces to emit
@@ -48,18 +48,18 @@ type ranges struct {
 	pieceRows int
 }
 
-// stretch is some rowids that follow one another.
-type stretch struct {
-	from, to    int64
-	taken, done bool
-	piece       []byte // of its rows, when done
-	rows        int
-	next        *stretch
+// span is some rowids that follow one another.
+type span struct {
+	from, to      int64
+	claimed, done bool
+	piece         []byte // of its rows, when done
+	rows          int
+	next          *span
 }
 
 func newRanges(r *projectdb.Ranges, rows int64, encoder format.Encoder) *ranges {
 	g := &ranges{
-		first:    &stretch{from: r.First, to: r.Last},
+		first:    &span{from: r.First, to: r.Last},
 		free:     make([][]byte, 2*len(r.Readers)+2),
 		encoder:  encoder,
 		leastRow: r.First,
@@ -80,12 +80,12 @@ func (g *ranges) setPiece(most int, rows int64) {
 // that must first be woken, and all processors have work to the end. cpus has a
 // place for each that may read at the same time, of all exports together. It
 // returns what the rows were.
-func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, pace pace, emit emit) (sqlite.Content, error) {
+func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, throttle throttle, emit emit) (sqlite.Content, error) {
 	g.emit = emit
 	defer context.AfterFunc(ctx, func() { g.fail(ctx.Err()) })()
 	var workers sync.WaitGroup
 	for _, reader := range readers {
-		workers.Go(func() { g.work(reader, cpus, pace) })
+		workers.Go(func() { g.work(reader, cpus, throttle) })
 	}
 	workers.Wait()
 	return g.content, g.err
@@ -100,8 +100,8 @@ func (g *ranges) fail(err error) {
 	g.changed.Broadcast()
 }
 
-// work reads and encodes stretches until there are no more.
-func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}, pace pace) {
+// work reads and encodes spans until there are no more.
+func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}, throttle throttle) {
 	defer func() {
 		if p := recover(); p != nil {
 			g.fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
@@ -109,14 +109,14 @@ func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}, pace pa
 	}()
 	var b sqlite.Batch
 	var content sqlite.Content
-	for s := g.take(); s != nil; s = g.take() {
-		pace.begin()
+	for s := g.claim(); s != nil; s = g.claim() {
+		throttle.begin()
 		if err := g.fill(s, reader, &b, &content, cpus); err != nil {
 			g.fail(err)
 			return
 		}
 		g.deliver()
-		pace.rest()
+		throttle.rest()
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -147,25 +147,25 @@ func (g *ranges) deliver() {
 	}
 }
 
-func (g *ranges) emitUnlocked(s *stretch) error {
+func (g *ranges) emitUnlocked(s *span) error {
 	g.mu.Unlock()
 	defer g.mu.Lock()
 	return g.emit(s.piece, s.rows)
 }
 
-// take takes the next stretch with a buffer for its piece, nil when there is
+// claim returns the next span with a buffer for its piece, nil when there is
 // nothing left to do.
-func (g *ranges) take() *stretch {
+func (g *ranges) claim() *span {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for g.err == nil && g.first != nil {
 		s := g.first
-		for s != nil && s.taken {
+		for s != nil && s.claimed {
 			s = s.next
 		}
 		if n := len(g.free); s != nil && (n > 1 || n == 1 && s == g.first) {
 			g.cut(s)
-			s.taken, s.piece = true, g.free[n-1]
+			s.claimed, s.piece = true, g.free[n-1]
 			g.free = g.free[:n-1]
 			return s
 		}
@@ -175,16 +175,16 @@ func (g *ranges) take() *stretch {
 }
 
 // cut leaves what is beyond the width of s to others.
-func (g *ranges) cut(s *stretch) {
+func (g *ranges) cut(s *span) {
 	if distance(s.from, s.to) <= g.width {
 		return
 	}
 	middle := int64(uint64(s.from) + g.width)
-	s.next = &stretch{from: middle + 1, to: s.to, next: s.next}
+	s.next = &span{from: middle + 1, to: s.to, next: s.next}
 	s.to = middle
 }
 
-func (g *ranges) fill(s *stretch, reader *projectdb.RangeReader, b *sqlite.Batch, content *sqlite.Content, cpus chan struct{}) error {
+func (g *ranges) fill(s *span, reader *projectdb.RangeReader, b *sqlite.Batch, content *sqlite.Content, cpus chan struct{}) error {
 	cpus <- struct{}{}
 	defer func() { <-cpus }()
 	last, more, err := reader.Read(b, s.from, s.to, g.pieceRows, pieceBytes)
@@ -198,7 +198,7 @@ func (g *ranges) fill(s *stretch, reader *projectdb.RangeReader, b *sqlite.Batch
 }
 
 // finish notes that s is done, up to the rowid last if there may be more.
-func (g *ranges) finish(s *stretch, rows int, last int64, more bool) {
+func (g *ranges) finish(s *span, rows int, last int64, more bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if more && last < s.to {
@@ -218,11 +218,11 @@ func (g *ranges) finish(s *stretch, rows int, last int64, more bool) {
 }
 
 // giveBack leaves what begins at from to others.
-func (s *stretch) giveBack(from int64) {
-	if s.next != nil && !s.next.taken {
+func (s *span) giveBack(from int64) {
+	if s.next != nil && !s.next.claimed {
 		s.next.from = from
 	} else {
-		s.next = &stretch{from: from, to: s.to, next: s.next}
+		s.next = &span{from: from, to: s.to, next: s.next}
 	}
 	s.to = from - 1
 }

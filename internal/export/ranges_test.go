@@ -91,7 +91,7 @@ func readRanges(t fataler, s *projectdb.Snapshot, table *projectdb.Table, rows i
 	g.setPiece(most, rows)
 	var out []byte
 	var count int64
-	_, err = g.run(context.Background(), r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func(piece []byte, n int) error {
+	_, err = g.run(context.Background(), r.Readers, make(chan struct{}, 2), (&Exports{}).throttle(), func(piece []byte, n int) error {
 		out, count = append(out, piece...), count+int64(n)
 		return nil
 	})
@@ -177,7 +177,7 @@ func TestRangesFindRowsFarApart(t *testing.T) {
 	defer r.Close()
 	pieces, rows := 0, 0
 	g := newRanges(r, int64(len(ids)), format.NewCSV(r.Columns, format.DefaultDialect()))
-	_, err = g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func(_ []byte, n int) error {
+	_, err = g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).throttle(), func(_ []byte, n int) error {
 		pieces++
 		rows += n
 		return nil
@@ -251,7 +251,7 @@ func TestRangesStopWhenWritingFails(t *testing.T) {
 	g, r := bigRanges(t, 50_000)
 	broken := errors.New("broken")
 	pieces := 0
-	_, err := g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error {
+	_, err := g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).throttle(), func([]byte, int) error {
 		if pieces++; pieces == 5 {
 			return broken
 		}
@@ -266,7 +266,7 @@ func TestRangesStopWhenCanceled(t *testing.T) {
 	g, r := bigRanges(t, 50_000)
 	ctx, cancel := context.WithCancel(background)
 	pieces := 0
-	_, err := g.run(ctx, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error {
+	_, err := g.run(ctx, r.Readers, make(chan struct{}, 2), (&Exports{}).throttle(), func([]byte, int) error {
 		if pieces++; pieces == 5 {
 			cancel()
 			time.Sleep(time.Millisecond)
@@ -294,7 +294,7 @@ func (e failing) Rows(dst []byte, b *sqlite.Batch, first bool) []byte {
 func TestRangesSurviveAPanic(t *testing.T) {
 	g, r := bigRanges(t, 50_000)
 	g.encoder = failing{g.encoder, 20_000}
-	_, err := g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).pace(), func([]byte, int) error { return nil })
+	_, err := g.run(background, r.Readers, make(chan struct{}, 2), (&Exports{}).throttle(), func([]byte, int) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "no such luck") {
 		t.Errorf("got %v", err)
 	}
@@ -306,7 +306,7 @@ func TestReadingAheadSurvivesAPanic(t *testing.T) {
 		"later":   func(batch int) bool { return batch == 10 },
 	} {
 		batch := 0
-		err := ahead(background, func(*sqlite.Batch) (bool, error) {
+		err := prefetch(background, func(*sqlite.Batch) (bool, error) {
 			if batch++; panics(batch) {
 				panic("no such luck")
 			}
@@ -323,9 +323,9 @@ func TestPanicFailsOneJob(t *testing.T) {
 	var log bytes.Buffer
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	f.project(shop.ID, small)
-	spoilt := f.create(Order{Kind: TableExport, Table: "contacts", CSV: CSVOptions{Profile: "excel"}})
-	sound := f.create(Order{Kind: TableExport, Table: "contacts"})
-	err := f.book.Write(background, "spoil an order", func(c *sqlite.Conn) error {
+	spoilt := f.create(Request{Kind: TableExport, Table: "contacts", CSV: CSVOptions{Profile: "excel"}})
+	sound := f.create(Request{Kind: TableExport, Table: "contacts"})
+	err := f.jobs.Write(background, "spoil an order", func(c *sqlite.Conn) error {
 		return c.Exec("UPDATE exports SET work = replace(work, ?, ?) WHERE id = ?", `"delimiter":","`, `"delimiter":""`, spoilt.ID)
 	})
 	if err != nil {
@@ -368,13 +368,13 @@ func TestDamageInTheMiddle(t *testing.T) {
 	}
 	f.Start()
 	for _, kind := range []string{"csv", "json"} {
-		m, err := f.Wait(background, shop.ID, f.create(Order{Kind: TableExport, Table: "big", Format: kind}).ID)
+		m, err := f.Wait(background, shop.ID, f.create(Request{Kind: TableExport, Table: "big", Format: kind}).ID)
 		if codeOf(err) != problem.CodeExportFailed || m.Status != Failed || !strings.Contains(*m.Error, "cannot be read") {
 			t.Errorf("%s: the export of a damaged file is %s: %v", kind, m.Status, err)
 		}
 	}
 	other := ProjectRef{2, "p2"}
-	f.download(f.wait(f.create(Order{Project: other, Kind: TableExport, Table: "big", Format: "csv"})))
+	f.download(f.wait(f.create(Request{Project: other, Kind: TableExport, Table: "big", Format: "csv"})))
 	if files := f.files(); len(files) != 1 {
 		t.Errorf("files: %q", files)
 	}

@@ -13,7 +13,7 @@ func (e *Exports) retain(ctx context.Context, projectID int64) {
 	if e.config.KeepCount == 0 && e.config.KeepBytes == 0 {
 		return
 	}
-	excess, err := e.book.retain(ctx, projectID, e.config.KeepCount, e.config.KeepBytes, e.now())
+	excess, err := e.jobs.retain(ctx, projectID, e.config.KeepCount, e.config.KeepBytes, e.now())
 	if err != nil {
 		e.log.Error("look for exports beyond the limits", "project", projectID, "error", err)
 	}
@@ -27,8 +27,8 @@ func (e *Exports) retain(ctx context.Context, projectID int64) {
 
 // retain marks exports of a project as expired that are ready and, counted from
 // the newest, beyond count or bytes, and returns them; 0 is no limit.
-func (b book) retain(ctx context.Context, projectID, count, bytes int64, now time.Time) (excess []*record, err error) {
-	err = b.Write(ctx, "expire exports beyond the limits", func(c *sqlite.Conn) error {
+func (st jobStore) retain(ctx context.Context, projectID, count, bytes int64, now time.Time) (excess []*record, err error) {
+	err = st.Write(ctx, "expire exports beyond the limits", func(c *sqlite.Conn) error {
 		const beyond = `id IN (
 	SELECT id FROM (
 		SELECT id, row_number() OVER newest AS nth, sum(json_extract(manifest, '$.size_bytes')) OVER newest AS bytes
@@ -39,7 +39,7 @@ func (b book) retain(ctx context.Context, projectID, count, bytes int64, now tim
 	WHERE nth > 1 AND (?2 > 0 AND nth > ?2 OR ?3 > 0 AND bytes > ?3)
 )`
 		var err error
-		if excess, err = b.Select(c, beyond, projectID, count, bytes); err != nil {
+		if excess, err = st.Select(c, beyond, projectID, count, bytes); err != nil {
 			return err
 		}
 		for _, r := range excess {

@@ -9,7 +9,7 @@ import (
 // writeTable writes the selected rows of a table by a TableWriter, which must
 // see them in order. begin makes it.
 func (j *job) writeTable(s *source, t *projectdb.Table, result *TableResult, begin func([]format.Column) (format.TableWriter, error)) error {
-	scan, err := s.snapshot.Scan(t, s.work.Selections[t.ID])
+	scan, err := s.snapshot.Scan(t, s.spec.Selections[t.ID])
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (j *job) writeTable(s *source, t *projectdb.Table, result *TableResult, beg
 // pump writes all batches that next fills, and closes the writer. It returns
 // what the rows were.
 func (j *job) pump(next func(*sqlite.Batch) (bool, error), w format.TableWriter) (content sqlite.Content, err error) {
-	err = ahead(j.ctx, next, func(b *sqlite.Batch) error {
+	err = prefetch(j.ctx, next, func(b *sqlite.Batch) error {
 		content.Add(b)
 		j.rowsDone.Add(int64(b.Rows))
 		return w.Rows(b)

@@ -18,17 +18,17 @@ type shape struct {
 // shapes returns the tables of the source as another database is to have them,
 // and a source of their rows without the values that it computes itself.
 func (s *source) shapes() (*source, []shape, error) {
-	stored, ordered := *s, *s.work
-	stored.work = &ordered
-	ordered.Selections = maps.Clone(s.work.Selections)
+	stored, ordered := *s, *s.spec
+	stored.spec = &ordered
+	ordered.Selections = maps.Clone(s.spec.Selections)
 	shapes := make([]shape, len(s.tables))
 	for i, t := range s.tables {
 		counter, err := s.snapshot.Counter(t)
 		if err != nil {
 			return nil, nil, err
 		}
-		shapes[i] = shape{s.work.shape(t, s.tables), counter}
-		if selection := s.work.Selections[t.ID]; selection.Columns == nil {
+		shapes[i] = shape{s.spec.shape(t, s.tables), counter}
+		if selection := s.spec.Selections[t.ID]; selection.Columns == nil {
 			selection.Columns = storedColumns(t)
 			ordered.setSelection(t.ID, selection)
 		}
@@ -39,7 +39,7 @@ func (s *source) shapes() (*source, []shape, error) {
 // noteSchemas enters what the tables of the artifact are.
 func (s *source) noteSchemas(results []TableResult) {
 	for i, t := range s.tables {
-		results[i].SchemaSHA256 = s.work.shape(t, s.tables).SchemaSHA256()
+		results[i].SchemaSHA256 = s.spec.shape(t, s.tables).SchemaSHA256()
 	}
 }
 
@@ -60,15 +60,15 @@ func storedColumns(t *projectdb.Table) []string {
 
 // shape returns a table without what part of its columns, or part of the
 // tables or their rows, cannot satisfy.
-func (w *work) shape(t *projectdb.Table, among []*projectdb.Table) *projectdb.Table {
-	chosen := w.Selections[t.ID].Columns
+func (sp *spec) shape(t *projectdb.Table, among []*projectdb.Table) *projectdb.Table {
+	chosen := sp.Selections[t.ID].Columns
 	if chosen != nil {
 		return shapeOfColumns(t, chosen)
 	}
 	whole := *t
 	whole.ForeignKeys = slices.DeleteFunc(slices.Clone(t.ForeignKeys), func(key projectdb.ForeignKey) bool {
 		return !slices.ContainsFunc(among, func(parent *projectdb.Table) bool {
-			return sqlite.SameName(parent.Name, key.Parent) && !w.isPart(parent.ID)
+			return sqlite.SameName(parent.Name, key.Parent) && !sp.isPart(parent.ID)
 		})
 	})
 	return &whole

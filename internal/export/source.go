@@ -15,9 +15,9 @@ import (
 type source struct {
 	snapshot *projectdb.Snapshot
 	tables   []*projectdb.Table
-	work     *work
+	spec     *spec
 	cpus     chan struct{} // see Exports
-	pace     pace
+	throttle throttle
 	close    func() // lets go of the snapshot and the project
 }
 
@@ -37,14 +37,14 @@ func (e *Exports) openSource(ctx context.Context, r *record) (*source, error) {
 		release()
 		return nil, err
 	}
-	s := &source{snapshot: snapshot, work: &r.work, cpus: e.cpus, pace: e.pace()}
+	s := &source{snapshot: snapshot, spec: &r.spec, cpus: e.cpus, throttle: e.throttle()}
 	s.close = sync.OnceFunc(func() {
 		if err := snapshot.Close(); err != nil {
 			e.log.Error("close a snapshot", "export", r.manifest.ID, "error", err)
 		}
 		release()
 	})
-	if s.tables, err = r.work.tablesOf(snapshot); err != nil {
+	if s.tables, err = r.spec.tablesOf(snapshot); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -116,7 +116,7 @@ const fewRows = 4 * pieceRows
 
 // open prepares the reading of a table that has so many rows.
 func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
-	selection := s.work.Selections[t.ID]
+	selection := s.spec.Selections[t.ID]
 	if rows > fewRows {
 		r, err := s.snapshot.Ranges(t, selection)
 		if err != nil {
@@ -124,7 +124,7 @@ func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
 		}
 		if r != nil {
 			return tableRows{r.Columns, func(ctx context.Context, encoder format.Encoder, emit emit) (sqlite.Content, error) {
-				return newRanges(r, rows, encoder).run(ctx, r.Readers, s.cpus, s.pace, emit)
+				return newRanges(r, rows, encoder).run(ctx, r.Readers, s.cpus, s.throttle, emit)
 			}, r.Close}, nil
 		}
 	}
@@ -141,7 +141,7 @@ func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
 func copyScan(ctx context.Context, scan *projectdb.Scan, encoder format.Encoder, emit emit) (content sqlite.Content, err error) {
 	var piece []byte
 	first := true
-	err = ahead(ctx, scan.Next, func(b *sqlite.Batch) error {
+	err = prefetch(ctx, scan.Next, func(b *sqlite.Batch) error {
 		content.Add(b)
 		piece = encoder.Rows(piece[:0], b, first)
 		first = false

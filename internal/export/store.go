@@ -92,17 +92,17 @@ func (e *Exports) choose(ctx context.Context, r *record) (store, error) {
 	r.manifest.StorageBackend = e.backend()
 	if e.current == nil {
 		r.store = ""
-		return e.folder, nil
+		return e.dir, nil
 	}
 	r.store = e.current.name
-	return e.current, e.book.addLeftover(ctx, r)
+	return e.current, e.jobs.addLeftover(ctx, r)
 }
 
 // storeOf returns the store of a ready export. One that is not set is
 // not_found.
 func (e *Exports) storeOf(r *record) (store, error) {
 	if r.store == "" {
-		return e.folder, nil
+		return e.dir, nil
 	}
 	if b := e.buckets[r.store]; b != nil {
 		return b, nil
@@ -119,7 +119,7 @@ type presence func(*record) bool
 func (e *Exports) present(ctx context.Context) presence {
 	return func(r *record) bool {
 		if r.store == "" {
-			return e.folder.exists(r)
+			return e.dir.exists(r)
 		}
 		b := e.buckets[r.store]
 		if b == nil {
@@ -151,7 +151,7 @@ func (e *Exports) presentOf(ctx context.Context, projectID int64) presence {
 		of, known := sizes[r.store]
 		switch {
 		case r.store == "":
-			return e.folder.exists(r)
+			return e.dir.exists(r)
 		case !known:
 			return false
 		case of == nil: // it did not answer
@@ -162,14 +162,14 @@ func (e *Exports) presentOf(ctx context.Context, projectID int64) presence {
 	}
 }
 
-// remove removes the artifact of an export that the book offers no more. That
+// remove removes the artifact of an export that the job store offers no more. That
 // of a bucket is among the leftovers, which the sweeper removes.
 func (e *Exports) remove(r *record) error {
 	if r.store == "" {
-		return errors.Join(e.folder.remove(r), e.folder.removeNote(r))
+		return errors.Join(e.dir.remove(r), e.dir.removeNote(r))
 	}
 	e.wakeSweeper()
-	return e.folder.removeNote(r)
+	return e.dir.removeNote(r)
 }
 
 // link returns an address of the artifact of a ready export, or "".

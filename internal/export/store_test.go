@@ -39,7 +39,7 @@ func startedIn(t testing.TB, address string, fill func(*projectdb.DB) error, cha
 
 func (f *fixture) leftovers() (n int64) {
 	f.t.Helper()
-	rows, err := f.book.leftovers(background, f.current.name)
+	rows, err := f.jobs.leftovers(background, f.current.name)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func (f *fixture) leftovers() (n int64) {
 
 func TestMembersAreVerifiedInTheBucket(t *testing.T) {
 	f := startedIn(t, testkit.NewS3(t).URL, large(30_000))
-	m := f.wait(f.create(Order{Kind: DatabaseExport, Format: "archive"}))
+	m := f.wait(f.create(Request{Kind: DatabaseExport, Format: "archive"}))
 	v, err := f.Verify(background, shop.ID, m.ID)
 	if err != nil || !v.OK || v.Members != len(m.Members) || v.Members == 0 {
 		t.Errorf("verified %+v, %v", v, err)
@@ -66,14 +66,14 @@ func TestObjectsGoWithTheirExports(t *testing.T) {
 		"retention": func(f *fixture, _ Manifest) error {
 			f.Exports.config.KeepCount = 1
 			f.clock.Add(time.Second)
-			return f.Delete(background, shop.ID, f.wait(f.create(Order{Kind: SchemaExport})).ID)
+			return f.Delete(background, shop.ID, f.wait(f.create(Request{Kind: SchemaExport})).ID)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s3 := testkit.NewS3(t)
 			f := startedIn(t, s3.URL, small)
 			s3.Place("1/exp_foreign.csv", "not ours")
-			m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+			m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 			if err := end(f, m); err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func TestObjectsGoWithTheirExports(t *testing.T) {
 func TestObjectVanishesWhileItIsRead(t *testing.T) {
 	s3 := testkit.NewS3(t)
 	f := startedIn(t, s3.URL, small)
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	s3.Front(func(straight http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, ".csv") {
@@ -120,7 +120,7 @@ func TestNobodyListensAtTheStore(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
 	f := startedIn(t, closedPort(t), small, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)) })
-	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	m := f.create(Request{Kind: TableExport, Table: "contacts"})
 	got, err := f.Wait(background, shop.ID, m.ID)
 	if codeOf(err) != problem.CodeExportFailed || got.Status != Failed || !strings.Contains(*got.Error, "could not be reached") || strings.Contains(*got.Error, "127.0.0.1") {
 		t.Errorf("got %s: %v", got.Status, err)
@@ -175,7 +175,7 @@ func TestShortObjectIsNotReady(t *testing.T) {
 			}
 		})
 	})
-	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	m := f.create(Request{Kind: TableExport, Table: "contacts"})
 	got, err := f.Wait(background, shop.ID, m.ID)
 	if codeOf(err) != problem.CodeExportFailed || got.Status != Failed || len(f.files()) != 0 {
 		t.Errorf("got %s, %v, files %v", got.Status, err, f.files())
@@ -193,7 +193,7 @@ func TestStopDuringTheUploadBeginsAnew(t *testing.T) {
 	s3 := testkit.NewS3(t)
 	f := startedIn(t, s3.URL, small)
 	arrived := answersNothing(s3)
-	m := f.create(Order{Kind: TableExport, Table: "contacts"})
+	m := f.create(Request{Kind: TableExport, Table: "contacts"})
 	<-arrived
 	f.reopen()
 	if f.status(m) != Pending || len(f.files()) != 0 {
@@ -212,7 +212,7 @@ func TestArtifactsStayWhereTheyAre(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
 	f.Start()
-	local := f.wait(f.create(Order{Kind: SchemaExport}))
+	local := f.wait(f.create(Request{Kind: SchemaExport}))
 	change := func(store string, old ...string) {
 		inStore(store)(&f.config)
 		f.config.OldStores = old
@@ -220,10 +220,10 @@ func TestArtifactsStayWhereTheyAre(t *testing.T) {
 		f.Start()
 	}
 	change(s3.URL)
-	first := f.wait(f.create(Order{Kind: SchemaExport}))
+	first := f.wait(f.create(Request{Kind: SchemaExport}))
 	other := s3.URL + "&prefix=other/"
 	change(other, s3.URL)
-	second := f.wait(f.create(Order{Kind: SchemaExport}))
+	second := f.wait(f.create(Request{Kind: SchemaExport}))
 	if local.StorageBackend != "local" || first.StorageBackend != "s3" || second.StorageBackend != "s3" {
 		t.Errorf("stores are %s, %s, %s", local.StorageBackend, first.StorageBackend, second.StorageBackend)
 	}
@@ -279,7 +279,7 @@ func TestLinksThatLiveTooLongAreRefused(t *testing.T) {
 func TestReadingEndsWithTheContext(t *testing.T) {
 	s3 := testkit.NewS3(t)
 	f := startedIn(t, s3.URL, small)
-	m := f.wait(f.create(Order{Kind: TableExport, Table: "contacts"}))
+	m := f.wait(f.create(Request{Kind: TableExport, Table: "contacts"}))
 	ctx, cancel := context.WithCancel(background)
 	a, err := f.Artifact(ctx, shop.ID, m.ID)
 	if err != nil {

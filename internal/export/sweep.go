@@ -20,11 +20,11 @@ func (e *Exports) sweepAll() {
 	e.runner.Sweep(e.config.SweepInterval, e.now, e.sweep, e.swept, e.sweepBuckets)
 }
 
-// sweep removes the artifacts that had expired by then, the book's entries
+// sweep removes the artifacts that had expired by then, the job store's entries
 // first, so that a missing file is never offered; and the manifests that have
 // been kept long enough.
 func (e *Exports) sweep(ctx context.Context, then time.Time) error {
-	expired, err := e.book.expire(ctx, then, e.config.KeepManifests)
+	expired, err := e.jobs.expire(ctx, then, e.config.KeepManifests)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ type tableRef struct {
 func (l layout) tableWriter(w io.Writer, t tableRef, columns []format.Column) (format.TableWriter, error) {
 	switch l.format.table {
 	case "xlsx":
-		return format.NewXLSX(w, columns, format.XLSXOptions{Sheet: t.name, Split: l.work.Split, Rows: t.rows, Modified: l.at})
+		return format.NewXLSX(w, columns, format.XLSXOptions{Sheet: t.name, Split: l.spec.Split, Rows: t.rows, Modified: l.at})
 	case "parquet":
 		return format.NewParquet(w, columns)
 	}

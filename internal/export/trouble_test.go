@@ -54,7 +54,7 @@ func TestExportHoldsOneSnapshotWhileOthersWrite(t *testing.T) {
 	grown := 0
 	for range 5 {
 		before := inserted.Load()
-		m := f.create(Order{Kind: DatabaseExport, Format: "zip"})
+		m := f.create(Request{Kind: DatabaseExport, Format: "zip"})
 		eventually(t, func() bool { return inserted.Load() > before })
 		m = f.wait(m)
 		rows, err := csv.NewReader(strings.NewReader(unzip(t, f.download(m))["big.csv"])).ReadAll()
@@ -95,7 +95,7 @@ func TestManyExportsAtOnce(t *testing.T) {
 		if id == shop.ID {
 			ref = shop
 		}
-		ordered = append(ordered, f.create(Order{Project: ref, Kind: TableExport, Table: "big", Format: []string{"csv", "json"}[i%2]}))
+		ordered = append(ordered, f.create(Request{Project: ref, Kind: TableExport, Table: "big", Format: []string{"csv", "json"}[i%2]}))
 	}
 	for _, m := range ordered {
 		f.download(f.wait(m))
@@ -297,7 +297,7 @@ func TestDamageBehindTheCount(t *testing.T) {
 	}
 	f.Start()
 	for _, format := range formats {
-		order := Order{Kind: format.kind, Format: format.name}
+		order := Request{Kind: format.kind, Format: format.name}
 		switch format.kind {
 		case SchemaExport:
 			continue
@@ -311,7 +311,7 @@ func TestDamageBehindTheCount(t *testing.T) {
 			t.Errorf("%s as %s is %s: %v, files %q", format.kind, format.name, m.Status, err, f.files())
 		}
 	}
-	if p, err := f.DryRun(background, new(problem.Faults), Order{Project: shop, Kind: TableExport, Table: "hard", Selection: projectdb.Selection{Columns: []string{"id"}}}); err != nil || *p.RowCount != 200 {
+	if p, err := f.DryRun(background, new(problem.Faults), Request{Project: shop, Kind: TableExport, Table: "hard", Selection: projectdb.Selection{Columns: []string{"id"}}}); err != nil || *p.RowCount != 200 {
 		t.Errorf("the rows cannot be counted: %v", err)
 	}
 }
@@ -328,7 +328,7 @@ func TestDeadlyExportIsTriedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFixture(t, folder, func(c *Config) { c.Now = time.Now })
-	deadly := f.create(Order{Kind: QueryExport, SQL: "SELECT 1 AS deadly"})
+	deadly := f.create(Request{Kind: QueryExport, SQL: "SELECT 1 AS deadly"})
 	if err := errors.Join(f.Close(), f.dir.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -370,13 +370,13 @@ func TestEndlessQueriesDoNotStopOthers(t *testing.T) {
 	f.Start()
 	for range 3 {
 		for id := range int64(6) {
-			f.create(Order{Project: ProjectRef{id + 1, fmt.Sprintf("p%d", id+1)}, Root: 1, Kind: QueryExport, SQL: endless})
+			f.create(Request{Project: ProjectRef{id + 1, fmt.Sprintf("p%d", id+1)}, Root: 1, Kind: QueryExport, SQL: endless})
 		}
 	}
 	eventually(t, func() bool { return len(f.runner.Running()) == 2 })
 	for range 5 {
 		began := time.Now()
-		f.download(f.wait(f.create(Order{Project: ProjectRef{7, "p7"}, Kind: TableExport, Table: "contacts"})))
+		f.download(f.wait(f.create(Request{Project: ProjectRef{7, "p7"}, Kind: TableExport, Table: "contacts"})))
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("the export of another project took %v", took)
 		}
@@ -386,19 +386,19 @@ func TestEndlessQueriesDoNotStopOthers(t *testing.T) {
 func TestPendingExportsAreBounded(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.MaxPending, c.HistoryBytes = 2, 100_000 })
 	f.project(shop.ID, small)
-	first := f.create(Order{Kind: SchemaExport})
-	f.create(Order{Kind: SchemaExport})
-	if _, err := f.Create(background, new(problem.Faults), Order{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeRateLimited {
+	first := f.create(Request{Kind: SchemaExport})
+	f.create(Request{Kind: SchemaExport})
+	if _, err := f.Create(background, new(problem.Faults), Request{Project: shop, Kind: SchemaExport}); codeOf(err) != problem.CodeRateLimited {
 		t.Errorf("a third order gives %v", err)
 	}
 	if err := f.Delete(background, shop.ID, first.ID); err != nil {
 		t.Fatal(err)
 	}
-	long := Order{Project: shop, Kind: QueryExport, SQL: "SELECT '" + strings.Repeat("x", 90_000) + "' AS x"}
+	long := Request{Project: shop, Kind: QueryExport, SQL: "SELECT '" + strings.Repeat("x", 90_000) + "' AS x"}
 	if _, err := f.Create(background, new(problem.Faults), long); codeOf(err) != problem.CodeStorageFull {
-		t.Errorf("an order that has no room in the book gives %v", err)
+		t.Errorf("an order that has no room in the job store gives %v", err)
 	}
-	f.create(Order{Kind: SchemaExport})
+	f.create(Request{Kind: SchemaExport})
 }
 
 // TestQueryExportHasATimeLimit lets an endless query run until it must end.
@@ -406,7 +406,7 @@ func TestQueryExportHasATimeLimit(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = 50 * time.Millisecond })
 	f.project(shop.ID, small)
 	f.Start()
-	m, err := f.Wait(background, shop.ID, f.create(Order{Kind: QueryExport, SQL: endless}).ID)
+	m, err := f.Wait(background, shop.ID, f.create(Request{Kind: QueryExport, SQL: endless}).ID)
 	if codeOf(err) != problem.CodeExportFailed || m.Status != Failed || !strings.Contains(*m.Error, "longer than 50ms") {
 		t.Errorf("the export is %s, %v", m.Status, err)
 	}

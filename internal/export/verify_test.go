@@ -13,7 +13,7 @@ import (
 
 func TestVerify(t *testing.T) {
 	f := started(t, small)
-	for _, order := range []Order{
+	for _, order := range []Request{
 		{Kind: TableExport, Table: "contacts"}, {Kind: DatabaseExport}, {Kind: DatabaseExport, Format: "zip-parquet"}, {Kind: DatabaseExport, Format: "archive"},
 	} {
 		m, content := f.export(order)
@@ -86,7 +86,7 @@ func verifyFile(path string, manifest []byte) (v Verification, err error) {
 func TestArchiveSums(t *testing.T) {
 	unpack, check := testkit.Tool(t, "unzip"), testkit.Tool(t, "sha256sum")
 	f := started(t, shapes)
-	m, content := f.export(Order{Kind: DatabaseExport, Format: "archive"})
+	m, content := f.export(Request{Kind: DatabaseExport, Format: "archive"})
 	folder := t.TempDir()
 	path := filepath.Join(folder, "a.zip")
 	if err := os.WriteFile(path, content, 0o600); err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// newRunner returns what runs the jobs of the book.
+// newRunner returns what runs the jobs of the job store.
 func (e *Exports) newRunner() *jobs.Runner[record, job] {
 	return &jobs.Runner[record, job]{
-		Crew:       jobs.NewCrew(),
-		Book:       e.book.Book,
+		Dispatcher: jobs.NewDispatcher(),
+		Store:      e.jobs.Store,
 		Quarantine: e.config.Quarantine,
 		Limits:     jobs.Limits{Workers: e.config.Workers, PerProject: e.config.PerProject},
 		Log:        e.log,
@@ -27,7 +27,7 @@ func (e *Exports) newRunner() *jobs.Runner[record, job] {
 		},
 		Run: func(j *job) error {
 			defer e.spareProcessor()()
-			return e.make(j)
+			return e.build(j)
 		},
 		Complete: func(j *job, err error) {
 			j.record.complete(e.now(), err)
@@ -36,14 +36,14 @@ func (e *Exports) newRunner() *jobs.Runner[record, job] {
 			}
 			e.logOutcome(j, err)
 		},
-		Settle:  e.settle,
-		PutBack: func(j *job) error { return e.book.PutBack(context.Background(), j.ID) },
+		Save:    e.save,
+		PutBack: func(j *job) error { return e.jobs.PutBack(context.Background(), j.ID) },
 	}
 }
 
 // noteReady writes the note of an export that is ready. Without one it fails.
 func (e *Exports) noteReady(j *job) error {
-	err := e.folder.writeNote(j.record)
+	err := e.dir.writeNote(j.record)
 	if err == nil {
 		e.config.Failpoint("noted")
 		return nil
@@ -63,14 +63,14 @@ func (e *Exports) logOutcome(j *job, err error) {
 	}
 }
 
-// settle enters the outcome into the book. An artifact that the book does not
+// save enters the outcome into the job store. An artifact that the job store does not
 // take, because the job was canceled or the disk is full, is removed: but only
-// when it is certain that the book does not say ready. After another failure it
+// when it is certain that the job store does not say ready. After another failure it
 // may, and the artifact stays until the next outcome is entered.
-func (e *Exports) settle(j *job) error {
+func (e *Exports) save(j *job) error {
 	ready := j.record.manifest.Status == Ready
 	j.published = j.published || ready
-	entered, err := e.book.settle(context.Background(), j.record)
+	entered, err := e.jobs.saveOutcome(context.Background(), j.record)
 	if entered && ready {
 		e.config.Failpoint("entered")
 		e.retain(context.Background(), j.record.projectID)
@@ -92,7 +92,7 @@ func (e *Exports) settle(j *job) error {
 func (r *record) complete(now time.Time, err error) {
 	m := &r.manifest
 	completed := timestamp(now)
-	r.settled, m.CompletedAt = now, &completed
+	r.finished, m.CompletedAt = now, &completed
 	if err == nil {
 		r.expires = now.Add(r.life)
 		expires := timestamp(r.expires)

@@ -41,7 +41,7 @@ func importAndDie(folder, at string) {
 	check(err)
 	if os.Getenv(crashKind) == "deadly" {
 		for _, name := range strings.Fields(os.Getenv(crashFiles)) {
-			made, _, err := m.Begin(context.Background(), new(problem.Faults), order(func(o *Order) { o.FileName = name }))
+			made, _, err := m.Begin(context.Background(), new(problem.Faults), request(func(o *Request) { o.FileName = name }))
 			check(err)
 			_, _, err = m.Receive(context.Background(), shop.ID, made.ID, Part{Body: strings.NewReader(people(500))})
 			check(err)
@@ -50,7 +50,7 @@ func importAndDie(folder, at string) {
 		select {}
 	}
 	m.Start()
-	made, _, err := m.Begin(context.Background(), new(problem.Faults), order(func(o *Order) {
+	made, _, err := m.Begin(context.Background(), new(problem.Faults), request(func(o *Request) {
 		switch os.Getenv(crashKind) {
 		case "project":
 			o.Kind, o.NewProject = ProjectImport, &NewProject{Slug: "crowd", Name: "Crowd"}
@@ -158,8 +158,8 @@ func TestDeadlyFileIsTriedTwice(t *testing.T) {
 func TestAwayForTooLong(t *testing.T) {
 	for away, want := range map[time.Duration]Status{22 * time.Hour: Pending, 23*time.Hour + time.Minute: Failed} {
 		f := newFixture(t, t.TempDir())
-		m := f.send(people(3), order())
-		if r, err := f.book.Claim(t.Context(), f.runner.Limits, f.runner.Begin); r == nil || err != nil {
+		m := f.send(people(3), request())
+		if r, err := f.jobs.Claim(t.Context(), f.runner.Limits, f.runner.Begin); r == nil || err != nil {
 			t.Fatalf("nothing is claimed: %v", err)
 		}
 		f.clock.Add(away)

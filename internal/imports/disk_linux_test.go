@@ -10,7 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestBookOnAFullDisk lets a file fill the disk that the book is on too. An upload
+// TestBookOnAFullDisk lets a file fill the disk that the job store is on too. An upload
 // that cannot go on is gone, not said to be going on for a day.
 func TestBookOnAFullDisk(t *testing.T) {
 	disk := testkit.SmallDisk(t)
@@ -18,7 +18,7 @@ func TestBookOnAFullDisk(t *testing.T) {
 		c.Folder, c.Database = filepath.Join(disk, "imports"), filepath.Join(disk, "imports.db")
 		c.Disk.Free = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
 	})
-	m, _, err := f.Begin(t.Context(), new(problem.Faults), order())
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), request())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +40,14 @@ func TestFullDisk(t *testing.T) {
 	})
 	f.Start()
 	large := strings.Repeat("a,b,c,d,e,f,g\n", 1<<19)
-	m, _, err := f.Begin(t.Context(), new(problem.Faults), order())
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), request())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Body: strings.NewReader(large)}); codeOf(err) != problem.CodeStorageFull || len(f.files()) != 0 {
 		t.Errorf("got %v, files %v", err, f.files())
 	}
-	m, _, err = f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, int64(len(large)) }))
+	m, _, err = f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Resumable, o.Size = true, int64(len(large)) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,5 +66,5 @@ func TestFullDisk(t *testing.T) {
 	if err := f.Delete(t.Context(), shop.ID, m.ID); err != nil || len(f.files()) != 0 {
 		t.Errorf("%v, files %v", err, f.files())
 	}
-	f.ready(f.send(people(3), order()))
+	f.ready(f.send(people(3), request()))
 }

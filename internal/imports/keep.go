@@ -20,7 +20,7 @@ const isSpare = "expires_at IS NOT NULL AND status IN ('failed', 'ready')"
 // makeRoom lets the files of a project have so many bytes more, within max
 // together. It expires the oldest spare ones for that, and returns them;
 // storage_full if they are not enough. A negative max is no limit.
-func (b book) makeRoom(c *sqlite.Conn, projectID, bytes, max int64) (expired []*record, err error) {
+func (st jobStore) makeRoom(c *sqlite.Conn, projectID, bytes, max int64) (expired []*record, err error) {
 	held, err := c.Int("SELECT coalesce(sum(held), 0) FROM imports WHERE project_id = ? AND ("+isHeld+")", projectID)
 	if err != nil || max < 0 || bytes <= 0 || held+bytes <= max {
 		return nil, err
@@ -34,7 +34,7 @@ func (b book) makeRoom(c *sqlite.Conn, projectID, bytes, max int64) (expired []*
 			"The files of a project's imports may have %d bytes together. %d are taken by uploads and imports that have not finished, which leaves no room for %d more. Wait until they have finished, or cancel some.",
 			max, held-spare, bytes)
 	}
-	return b.expireSpare(c, "project_id = ? AND ("+isSpare+") ORDER BY seq", []any{projectID}, func(r *record) bool {
+	return st.expireSpare(c, "project_id = ? AND ("+isSpare+") ORDER BY seq", []any{projectID}, func(r *record) bool {
 		if held+bytes <= max {
 			return false
 		}
@@ -45,17 +45,17 @@ func (b book) makeRoom(c *sqlite.Conn, projectID, bytes, max int64) (expired []*
 
 // dropSurplus expires the oldest spare files of a project beyond count, and
 // returns them.
-func (b book) dropSurplus(c *sqlite.Conn, projectID, count int64) (expired []*record, err error) {
+func (st jobStore) dropSurplus(c *sqlite.Conn, projectID, count int64) (expired []*record, err error) {
 	if count < 0 {
 		return nil, nil
 	}
-	return b.expireSpare(c, "project_id = ? AND ("+isSpare+") ORDER BY seq DESC LIMIT -1 OFFSET ?", []any{projectID, count}, func(*record) bool { return true })
+	return st.expireSpare(c, "project_id = ? AND ("+isSpare+") ORDER BY seq DESC LIMIT -1 OFFSET ?", []any{projectID, count}, func(*record) bool { return true })
 }
 
 // expireSpare expires the imports that satisfy a condition, until enough reports
 // false.
-func (b book) expireSpare(c *sqlite.Conn, condition string, args []any, wanted func(*record) bool) (expired []*record, err error) {
-	found, err := b.Select(c, condition, args...)
+func (st jobStore) expireSpare(c *sqlite.Conn, condition string, args []any, wanted func(*record) bool) (expired []*record, err error) {
+	found, err := st.Select(c, condition, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -74,41 +74,41 @@ func (b book) expireSpare(c *sqlite.Conn, condition string, args []any, wanted f
 
 // hold gives an upload its place for so many bytes, has also change it, and
 // returns it as it is then.
-func (m *Imports) hold(ctx context.Context, r *record, bytes int64, also func(*record)) (*record, error) {
+func (im *Imports) hold(ctx context.Context, r *record, bytes int64, also func(*record)) (*record, error) {
 	var expired []*record
-	r, err := m.book.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) (err error) {
-		if expired, err = m.book.makeRoom(c, r.projectID, bytes-r.held, m.config.KeepBytes); err != nil {
+	r, err := im.jobs.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) (err error) {
+		if expired, err = im.jobs.makeRoom(c, r.projectID, bytes-r.held, im.config.KeepBytes); err != nil {
 			return err
 		}
 		r.held = bytes
 		also(r)
-		return m.takes(r)
+		return im.accepts(r)
 	})
 	if err == nil {
-		m.removeFiles(expired)
+		im.removeFiles(expired)
 	}
 	return r, err
 }
 
 // grow gives an upload of unknown size its place for what has come and, if there is
 // room, for some more, so that it need not be asked for each piece.
-func (m *Imports) grow(ctx context.Context, r *record, have int64) (*record, error) {
-	grown, err := m.hold(ctx, r, have+min(max(have, 1<<20), spaceEvery), func(*record) {})
+func (im *Imports) grow(ctx context.Context, r *record, have int64) (*record, error) {
+	grown, err := im.hold(ctx, r, have+min(max(have, 1<<20), spaceEvery), func(*record) {})
 	if problem.Is(err, problem.CodeStorageFull) {
-		grown, err = m.hold(ctx, r, have, func(*record) {})
+		grown, err = im.hold(ctx, r, have, func(*record) {})
 	}
 	return grown, err
 }
 
 // removeFiles removes the files of imports that have expired.
-func (m *Imports) removeFiles(expired []*record) {
+func (im *Imports) removeFiles(expired []*record) {
 	for _, r := range expired {
-		if err := m.folder.remove(r); err != nil {
+		if err := im.dir.remove(r); err != nil {
 			// The next Open removes it: no entry needs it any more.
-			m.log.Error("remove an upload", "import", r.manifest.ID, "error", err)
+			im.log.Error("remove an upload", "import", r.manifest.ID, "error", err)
 		}
 	}
 	if len(expired) > 0 {
-		m.runner.TellSettled()
+		im.runner.NotifyFinished()
 	}
 }

@@ -28,7 +28,7 @@ func TestFailedFilesMakeRoom(t *testing.T) {
 		f.Start()
 		var sent []Manifest
 		for i := range 6 {
-			o := order(func(o *Order) {
+			o := request(func(o *Request) {
 				if i%2 == 0 { // and the others do not tell their size before
 					o.Size = 100
 				}
@@ -56,14 +56,14 @@ func TestFailedFilesMakeRoom(t *testing.T) {
 // come to an end, and makes room again.
 func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.KeepBytes = 3000 })
-	uploading, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, 1000 }))
+	uploading, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Resumable, o.Size = true, 1000 }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pending := f.send(broken(1000), order(func(o *Order) { o.Size = 1000 }))
+	pending := f.send(broken(1000), request(func(o *Request) { o.Size = 1000 }))
 	refused := func(size int64) bool {
 		t.Helper()
-		m, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Size = size }))
+		m, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Size = size }))
 		if err == nil {
 			err = f.Delete(t.Context(), shop.ID, m.ID)
 		}
@@ -75,7 +75,7 @@ func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 	if !refused(1001) || refused(1000) {
 		t.Error("of 3,000 bytes 2,000 are taken: 1,001 must be refused and 1,000 must not")
 	}
-	deferred, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable = true }))
+	deferred, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Resumable = true }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Project, o.Size = ProjectRef{other.Project.ID, "other"}, 3000 })); err != nil {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Project, o.Size = ProjectRef{other.Project.ID, "other"}, 3000 })); err != nil {
 		t.Errorf("another project has no room: %v", err)
 	}
 	for _, m := range []Manifest{uploading, pending} {
@@ -108,7 +108,7 @@ func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 func TestDeleteRemovesTheFileOfAFailedImport(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
-	m, _ := f.wait(f.send(broken(100), order()))
+	m, _ := f.wait(f.send(broken(100), request()))
 	if len(f.files()) != 1 {
 		t.Fatalf("the files are %v", f.files())
 	}
@@ -117,7 +117,7 @@ func TestDeleteRemovesTheFileOfAFailedImport(t *testing.T) {
 	}
 }
 
-// TestOldFilesAreCounted opens a book that was made before it told how large its
+// TestOldFilesAreCounted opens a job store that was made before it told how large its
 // files are.
 func TestOldFilesAreCounted(t *testing.T) {
 	folder := t.TempDir()
@@ -135,24 +135,24 @@ func TestOldFilesAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFixture(t, folder, func(c *Config) { c.KeepBytes = 1500 })
-	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Size = 1000 })); codeOf(err) != problem.CodeStorageFull {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Size = 1000 })); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("beside an old file of 1,000 bytes, one more of 1,000 within 1,500 gives %v", err)
 	}
 }
 
 func TestPendingImportsAreBounded(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.MaxPending = 2 })
-	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, 10 })); err != nil {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Resumable, o.Size = true, 10 })); err != nil {
 		t.Fatal(err)
 	}
-	m := f.send(people(1), order())
-	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order()); codeOf(err) != problem.CodeRateLimited {
+	m := f.send(people(1), request())
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), request()); codeOf(err) != problem.CodeRateLimited {
 		t.Errorf("a third import gives %v", err)
 	}
 	if err := f.Delete(t.Context(), shop.ID, m.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order()); err != nil {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), request()); err != nil {
 		t.Errorf("when one is canceled: %v", err)
 	}
 }

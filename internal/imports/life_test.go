@@ -24,7 +24,7 @@ func TestFileBecomesTable(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
 	text := people(3)
-	m := f.ready(f.send(text, order()))
+	m := f.ready(f.send(text, request()))
 	sum := sha256.Sum256([]byte(text))
 	if got := f.rows("shop", "people"); got != 3 || *m.SHA256 != hex.EncodeToString(sum[:]) || *m.Format != "csv" || *m.SizeBytes != int64(len(text)) {
 		t.Errorf("%d rows, manifest %+v", got, m)
@@ -43,8 +43,8 @@ func TestFileBecomesTable(t *testing.T) {
 func TestFailedImportCanRunAgain(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
-	f.ready(f.send(people(1), order()))
-	m, err := f.wait(f.send(people(2), order()))
+	f.ready(f.send(people(1), request()))
+	m, err := f.wait(f.send(people(2), request()))
 	if m.Status != Failed || *m.ErrorCode != problem.CodeConflict || codeOf(err) != problem.CodeConflict || f.rows("shop", "people") != 1 {
 		t.Fatalf("%s with %v", m.Status, err)
 	}
@@ -58,7 +58,7 @@ func TestFailedImportCanRunAgain(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	f := newFixture(t, t.TempDir())
-	_, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) {
+	_, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) {
 		o.Options = Options{
 			Target: Target{
 				Mode: "merge", Types: map[string]string{"age": "VARCHAR"},
@@ -108,7 +108,7 @@ func TestDialectsOfTablesBeginWithThatOfAll(t *testing.T) {
 func TestUploadInParts(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	text := people(1000)
-	m, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, int64(len(text)) }))
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Resumable, o.Size = true, int64(len(text)) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,19 +152,19 @@ func TestUploadInParts(t *testing.T) {
 func TestUploadInOnePieceIsAllOrNothing(t *testing.T) {
 	text := people(10)
 	for name, test := range map[string]struct {
-		change func(*Order)
+		change func(*Request)
 		body   io.Reader
 		want   problem.Code
 	}{
-		"cut off":        {func(*Order) {}, io.MultiReader(strings.NewReader(text), iotest.ErrReader(errors.New("reset"))), problem.CodeInternal},
-		"too short":      {func(o *Order) { o.Size = 1000 }, strings.NewReader(text), problem.CodeInvalidJSON},
-		"too long":       {func(o *Order) { o.Size = 10 }, strings.NewReader(text), problem.CodeBodyTooLarge},
-		"over the limit": {func(*Order) {}, strings.NewReader(people(10_000)), problem.CodeBodyTooLarge},
-		"other digest":   {func(o *Order) { o.SHA256 = strings.Repeat("0", 64) }, strings.NewReader(text), problem.CodeValidationFailed},
+		"cut off":        {func(*Request) {}, io.MultiReader(strings.NewReader(text), iotest.ErrReader(errors.New("reset"))), problem.CodeInternal},
+		"too short":      {func(o *Request) { o.Size = 1000 }, strings.NewReader(text), problem.CodeInvalidJSON},
+		"too long":       {func(o *Request) { o.Size = 10 }, strings.NewReader(text), problem.CodeBodyTooLarge},
+		"over the limit": {func(*Request) {}, strings.NewReader(people(10_000)), problem.CodeBodyTooLarge},
+		"other digest":   {func(o *Request) { o.SHA256 = strings.Repeat("0", 64) }, strings.NewReader(text), problem.CodeValidationFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, t.TempDir(), func(c *Config) { c.MaxBytes = 50_000 })
-			m, _, err := f.Begin(t.Context(), new(problem.Faults), order(test.change))
+			m, _, err := f.Begin(t.Context(), new(problem.Faults), request(test.change))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,10 +184,10 @@ func TestNoRoom(t *testing.T) {
 		c.Disk.Reserve = 1 << 19
 		c.Disk.Free = func(string) (int64, int64, error) { return free, 1 << 30, nil }
 	})
-	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Size = 1 << 20 })); codeOf(err) != problem.CodeStorageFull {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Size = 1 << 20 })); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("a file larger than the room gives %v", err)
 	}
-	m, _, err := f.Begin(t.Context(), new(problem.Faults), order())
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), request())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,13 +217,13 @@ func TestRoomIsLeftWhileRowsComeIn(t *testing.T) {
 			want = problem.CodeStorageFull
 		}
 		free.Store(1 << 30)
-		m, err := f.wait(f.send(people(rows), order()))
+		m, err := f.wait(f.send(people(rows), request()))
 		if codeOf(err) != want || want != "" && (m.Status != Failed || f.rows("shop", "people") != -1) {
 			t.Errorf("%d rows: %s, %v, %d rows came in", rows, m.Status, err, f.rows("shop", "people"))
 		}
 	}
 	free.Store(1 << 30)
-	if m := f.ready(f.send(people(10_000), order(func(o *Order) { o.DryRun = true; o.FileName = "others.csv" }))); m.Preview == nil {
+	if m := f.ready(f.send(people(10_000), request(func(o *Request) { o.DryRun = true; o.FileName = "others.csv" }))); m.Preview == nil {
 		t.Error("a dry run shows nothing")
 	}
 }
@@ -231,9 +231,9 @@ func TestRoomIsLeftWhileRowsComeIn(t *testing.T) {
 func TestOneReceiptOneImport(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
-	keyed := func(o *Order) { o.Receipt = &projectdb.Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}} }
-	first := f.ready(f.send(people(3), order(keyed)))
-	m, _, err := f.Begin(t.Context(), new(problem.Faults), order(keyed))
+	keyed := func(o *Request) { o.Receipt = &projectdb.Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}} }
+	first := f.ready(f.send(people(3), request(keyed)))
+	m, _, err := f.Begin(t.Context(), new(problem.Faults), request(keyed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,19 +241,19 @@ func TestOneReceiptOneImport(t *testing.T) {
 	if err != nil || !replayed || again.ID != first.ID || len(f.files()) != 0 {
 		t.Errorf("the same call gives %s, replayed %t, %v, files %v", again.ID, replayed, err, f.files())
 	}
-	m, _, err = f.Begin(t.Context(), new(problem.Faults), order(keyed))
+	m, _, err = f.Begin(t.Context(), new(problem.Faults), request(keyed))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Body: strings.NewReader(people(4))}); !errors.Is(err, projectdb.ErrOtherRequest) {
 		t.Errorf("another file gives %v", err)
 	}
-	inParts := func(o *Order) { keyed(o); o.Resumable, o.Size, o.Receipt.Key = true, 100, "parts" }
-	begun, _, err := f.Begin(t.Context(), new(problem.Faults), order(inParts))
+	inParts := func(o *Request) { keyed(o); o.Resumable, o.Size, o.Receipt.Key = true, 100, "parts" }
+	begun, _, err := f.Begin(t.Context(), new(problem.Faults), request(inParts))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, replayed, err := f.Begin(t.Context(), new(problem.Faults), order(inParts)); err != nil || !replayed || again.ID != begun.ID {
+	if again, replayed, err := f.Begin(t.Context(), new(problem.Faults), request(inParts)); err != nil || !replayed || again.ID != begun.ID {
 		t.Errorf("the same upload gives %s, replayed %t, %v", again.ID, replayed, err)
 	}
 }
@@ -269,7 +269,7 @@ func TestCancel(t *testing.T) {
 		}
 	})
 	f.Start()
-	first, second := f.send(people(3), order()), f.send(people(4), order(func(o *Order) { o.FileName = "others.csv" }))
+	first, second := f.send(people(3), request()), f.send(people(4), request(func(o *Request) { o.FileName = "others.csv" }))
 	<-loading
 	if err := f.Delete(t.Context(), shop.ID, second.ID); err != nil { // pending
 		t.Fatal(err)
@@ -312,7 +312,7 @@ func TestCancelComesTooLate(t *testing.T) {
 		}
 	})
 	f.Start()
-	m := f.send(people(3), order())
+	m := f.send(people(3), request())
 	<-committed
 	time.AfterFunc(50*time.Millisecond, func() { close(release) })
 	if err := f.Delete(t.Context(), shop.ID, m.ID); codeOf(err) != problem.CodeConflict {
@@ -326,11 +326,11 @@ func TestCancelComesTooLate(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
-	failed, err := f.wait(f.send("", order()))
+	failed, err := f.wait(f.send("", request()))
 	if failed.Status != Failed || codeOf(err) != problem.CodeValidationFailed {
 		t.Fatalf("an empty file is %s, %v", failed.Status, err)
 	}
-	begun, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, 100 }))
+	begun, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Resumable, o.Size = true, 100 }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -366,28 +366,28 @@ func TestProjectImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	make := func(o *Order) {
+	make := func(o *Request) {
 		o.Kind, o.NewProject = ProjectImport, &NewProject{Slug: "crowd", Name: "Crowd", Username: "ada", PasswordHash: hash}
 	}
-	m := f.ready(f.send(people(3), order(make)))
+	m := f.ready(f.send(people(3), request(make)))
 	if m.NewProject == nil || m.NewProject.Slug != "crowd" || f.rows("crowd", "people") != 3 {
 		t.Errorf("%+v with %d rows", m.NewProject, f.rows("crowd", "people"))
 	}
-	if r, err := f.book.Find(t.Context(), shop.ID, m.ID); err != nil || r.work.NewProject.PasswordHash != "" {
+	if r, err := f.jobs.Find(t.Context(), shop.ID, m.ID); err != nil || r.spec.NewProject.PasswordHash != "" {
 		t.Errorf("the hash of the password is kept, %v", err)
 	}
 	if user, ok, err := f.registry.Login(t.Context(), "crowd", "ada", "secret"); err != nil || !ok || user.Role != registry.Admin {
 		t.Errorf("the first user is %+v, %t, %v", user, ok, err)
 	}
-	if m, err = f.wait(f.send(people(3), order(make))); m.Status != Failed || codeOf(err) != problem.CodeConflict {
+	if m, err = f.wait(f.send(people(3), request(make))); m.Status != Failed || codeOf(err) != problem.CodeConflict {
 		t.Errorf("the same slug gives %s, %v", m.Status, err)
 	}
 }
 
 func TestRemovedProject(t *testing.T) {
 	f := newFixture(t, t.TempDir())
-	m := f.send(people(3), order())
-	if _, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) { o.Resumable, o.Size = true, 100 })); err != nil {
+	m := f.send(people(3), request())
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Resumable, o.Size = true, 100 })); err != nil {
 		t.Fatal(err)
 	}
 	project, err := f.registry.Project(t.Context(), "shop")
@@ -411,9 +411,9 @@ func TestTurns(t *testing.T) {
 	}
 	var greedy []Manifest
 	for _, name := range []string{"a.csv", "b.csv", "c.csv"} {
-		greedy = append(greedy, f.send(people(1), order(func(o *Order) { o.FileName = name })))
+		greedy = append(greedy, f.send(people(1), request(func(o *Request) { o.FileName = name })))
 	}
-	modest := f.send(people(1), order(func(o *Order) { o.Project = ProjectRef{created.Project.ID, "other"} }))
+	modest := f.send(people(1), request(func(o *Request) { o.Project = ProjectRef{created.Project.ID, "other"} }))
 	for want, m := range []Manifest{greedy[0], modest, greedy[1], greedy[2]} {
 		project := shop.ID
 		if m.Project == "other" {
@@ -438,7 +438,7 @@ func TestStopPutsBack(t *testing.T) {
 		}
 	})
 	f.Start()
-	m := f.send(people(3), order())
+	m := f.send(people(3), request())
 	<-claimed
 	f.reopen()
 	if m, err := f.Get(context.Background(), shop.ID, m.ID); err != nil || m.Status != Pending {
@@ -454,9 +454,9 @@ func TestStopPutsBack(t *testing.T) {
 // same call can be made again.
 func TestFailedUploadLeavesNoReceipt(t *testing.T) {
 	f := newFixture(t, t.TempDir())
-	keyed := order(func(o *Order) { o.Receipt = &projectdb.Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}} })
+	keyed := request(func(o *Request) { o.Receipt = &projectdb.Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}} })
 	m := f.send(people(3), keyed)
-	r, err := f.book.Find(t.Context(), shop.ID, m.ID)
+	r, err := f.jobs.Find(t.Context(), shop.ID, m.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,14 +7,14 @@ import (
 	"strconv"
 )
 
-// lost is where uploads are kept that no book knows. They can be imported again by
+// lost is where uploads are kept that no job store knows. They can be imported again by
 // hand.
-func (f folder) lost() string { return filepath.Join(f.path, "lost") }
+func (d dir) lost() string { return filepath.Join(d.path, "lost") }
 
-// loseFiles moves every upload to where nothing removes it. Without the book
+// loseFiles moves every upload to where nothing removes it. Without the job store
 // nobody knows what was to be done with them.
-func (m *Imports) loseFiles() error {
-	projects, err := os.ReadDir(m.folder.path)
+func (im *Imports) loseFiles() error {
+	projects, err := os.ReadDir(im.dir.path)
 	if err != nil {
 		return err
 	}
@@ -23,14 +23,14 @@ func (m *Imports) loseFiles() error {
 		if _, err := strconv.ParseInt(project.Name(), 10, 64); err != nil {
 			continue
 		}
-		from, to := filepath.Join(m.folder.path, project.Name()), filepath.Join(m.folder.lost(), project.Name())
+		from, to := filepath.Join(im.dir.path, project.Name()), filepath.Join(im.dir.lost(), project.Name())
 		n, err := moveFiles(from, to)
 		if moved += n; err != nil {
-			return fmt.Errorf("keep uploads without the book: %w", err)
+			return fmt.Errorf("keep uploads without the jobs: %w", err)
 		}
 	}
 	if moved > 0 {
-		m.log.Warn("the book of imports was not there: uploads were moved to where they stay", "files", moved, "folder", m.folder.lost())
+		im.log.Warn("imports.db was not there: uploads were moved to where they stay", "files", moved, "folder", im.dir.lost())
 	}
 	return nil
 }

@@ -124,8 +124,8 @@ func people(n int) string {
 }
 
 // order is an import of the file people.csv.
-func order(change ...func(*Order)) Order {
-	o := Order{Project: shop, Kind: TableImport, FileName: "people.csv", Size: -1}
+func request(change ...func(*Request)) Request {
+	o := Request{Project: shop, Kind: TableImport, FileName: "people.csv", Size: -1}
 	for _, fn := range change {
 		fn(&o)
 	}
@@ -133,11 +133,11 @@ func order(change ...func(*Order)) Order {
 }
 
 // send orders an import and sends its file in one piece.
-func (f *fixture) send(file string, o Order) Manifest {
+func (f *fixture) send(file string, req Request) Manifest {
 	f.t.Helper()
-	m, _, err := f.Begin(f.t.Context(), new(problem.Faults), o)
+	m, _, err := f.Begin(f.t.Context(), new(problem.Faults), req)
 	if err == nil {
-		m, _, err = f.Receive(f.t.Context(), o.Project.ID, m.ID, Part{Body: strings.NewReader(file)})
+		m, _, err = f.Receive(f.t.Context(), req.Project.ID, m.ID, Part{Body: strings.NewReader(file)})
 	}
 	if err != nil {
 		f.t.Fatal(err)

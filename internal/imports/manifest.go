@@ -66,7 +66,7 @@ const (
 var statuses = [...]Status{Uploading, Pending, Running, Ready, Failed, Canceled, Expired}
 
 // Settled reports whether nothing goes on any more.
-func (s Status) Settled() bool { return s != Uploading && s != Pending && s != Running }
+func (s Status) Finished() bool { return s != Uploading && s != Pending && s != Running }
 
 func parseStatus(s string) (Status, error) {
 	if s == "" || s == "all" {

@@ -15,10 +15,10 @@ import (
 // belongs to what was asked for, and is only known when it has come: digest is its
 // SHA-256, else "".
 func (r *record) keepReceipt(c *sqlite.Conn, digest string, now time.Time) error {
-	if r.work.Keyed == nil {
+	if r.spec.Keyed == nil {
 		return nil
 	}
-	receipt := *r.work.Keyed
+	receipt := *r.spec.Keyed
 	request := sha256.Sum256(append(receipt.Request[:len(receipt.Request):len(receipt.Request)], digest...))
 	receipt.Request = request[:]
 	return receipt.Keep(c, r.projectID, r.manifest.ID, now)
@@ -26,11 +26,11 @@ func (r *record) keepReceipt(c *sqlite.Conn, digest string, now time.Time) error
 
 // replay returns the import that an equal call has made, when that is what err
 // says.
-func (m *Imports) replay(ctx context.Context, projectID int64, err error) (manifest Manifest, replayed bool, _ error) {
+func (im *Imports) replay(ctx context.Context, projectID int64, err error) (manifest Manifest, replayed bool, _ error) {
 	var known *jobs.ReplayedError
 	if !errors.As(err, &known) {
 		return manifest, false, err
 	}
-	manifest, err = m.Get(ctx, projectID, known.ID)
+	manifest, err = im.Get(ctx, projectID, known.ID)
 	return manifest, err == nil, err
 }

@@ -23,7 +23,7 @@ func TestUploadInAnyParts(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		size := int64(len(text))
 		told := rapid.Bool().Draw(rt, "told")
-		m, _, err := f.Begin(t.Context(), new(problem.Faults), order(func(o *Order) {
+		m, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) {
 			if o.Resumable, o.Size = true, -1; told {
 				o.Size = size
 			}
@@ -70,11 +70,11 @@ func TestUploadInAnyParts(t *testing.T) {
 				rt.Fatal(err)
 			}
 		}
-		r, err := f.book.Find(t.Context(), shop.ID, m.ID)
+		r, err := f.jobs.Find(t.Context(), shop.ID, m.ID)
 		if err != nil || r.manifest.Status != Pending {
 			rt.Fatalf("%s, %v", r.manifest.Status, err)
 		}
-		if kept, err := os.ReadFile(f.folder.upload(r)); err != nil || string(kept) != text {
+		if kept, err := os.ReadFile(f.dir.upload(r)); err != nil || string(kept) != text {
 			rt.Fatalf("%d bytes of another file, %v", len(kept), err)
 		}
 		if err := f.Delete(t.Context(), shop.ID, m.ID); err != nil {

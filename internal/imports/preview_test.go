@@ -10,7 +10,7 @@ import (
 func TestDryRunThenRun(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
-	m := f.ready(f.send(people(3), order(func(o *Order) { o.DryRun = true })))
+	m := f.ready(f.send(people(3), request(func(o *Request) { o.DryRun = true })))
 	if m.Preview == nil || m.Report != nil || f.rows("shop", "people") != -1 {
 		t.Fatalf("preview %+v, report %+v", m.Preview, m.Report)
 	}
@@ -28,7 +28,7 @@ func TestDryRunThenRun(t *testing.T) {
 func TestDryRunExpires(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
-	m := f.ready(f.send(people(3), order(func(o *Order) { o.DryRun = true })))
+	m := f.ready(f.send(people(3), request(func(o *Request) { o.DryRun = true })))
 	f.clock.Add(25 * time.Hour)
 	if got, err := f.Get(t.Context(), shop.ID, m.ID); err != nil || got.Status != Expired || got.Preview == nil {
 		t.Errorf("the dry run is %s, %v", got.Status, err)
@@ -40,7 +40,7 @@ func TestRejectsAreKept(t *testing.T) {
 	f.Start()
 	const file = "number,name\n1,Ada\nlots,Grace\n\xff,Edith\n"
 	strict := Options{Target: Target{Types: map[string]string{"number": "INTEGER"}, Dialect: Dialect{Encoding: "utf-8"}}}
-	m, err := f.wait(f.send(file, order(func(o *Order) { o.Options = strict })))
+	m, err := f.wait(f.send(file, request(func(o *Request) { o.Options = strict })))
 	if m.Status != Failed || codeOf(err) != problem.CodeValidationFailed || m.RejectedRows != 2 || m.RejectsURL == nil {
 		t.Fatalf("%s with %d rejected rows, %v", m.Status, m.RejectedRows, err)
 	}

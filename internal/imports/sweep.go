@@ -6,17 +6,17 @@ import (
 )
 
 // sweepAll removes what has expired, again and again until Close.
-func (m *Imports) sweepAll() {
-	m.runner.Sweep(m.config.SweepInterval, m.now, m.sweep, nil, func(context.Context) {})
+func (im *Imports) sweepAll() {
+	im.runner.Sweep(im.config.SweepInterval, im.now, im.sweep, nil, func(context.Context) {})
 }
 
-// sweep removes the files that are not kept any more by then, the book's entries
+// sweep removes the files that are not kept any more by then, the job store's entries
 // first.
-func (m *Imports) sweep(ctx context.Context, then time.Time) error {
-	expired, err := m.book.expire(ctx, then, m.config.KeepManifests)
+func (im *Imports) sweep(ctx context.Context, then time.Time) error {
+	expired, err := im.jobs.expire(ctx, then, im.config.KeepManifests)
 	if err != nil {
 		return err
 	}
-	m.removeFiles(expired)
+	im.removeFiles(expired)
 	return nil
 }

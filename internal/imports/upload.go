@@ -20,7 +20,7 @@ import (
 )
 
 // Order asks for an import of a file that is still to be sent.
-type Order struct {
+type Request struct {
 	Project  ProjectRef
 	Root     int64 // the project whose turn the import takes; 0: that of its own
 	Kind     Kind
@@ -64,25 +64,25 @@ type NewProject struct {
 // those that the caller has found. A
 // resumable upload that was begun with an equal receipt is returned again, with
 // replayed true; the same key with another request is projectdb.ErrOtherRequest.
-func (m *Imports) Begin(ctx context.Context, faults *problem.Faults, o Order) (manifest Manifest, replayed bool, err error) {
-	if o.Options.check(faults); faults.Any() {
+func (im *Imports) Begin(ctx context.Context, faults *problem.Faults, req Request) (manifest Manifest, replayed bool, err error) {
+	if req.Options.check(faults); faults.Any() {
 		return manifest, false, faults.Err()
 	}
-	if o.Size > m.config.MaxBytes {
-		return manifest, false, tooLarge(m.config.MaxBytes)
+	if req.Size > im.config.MaxBytes {
+		return manifest, false, tooLarge(im.config.MaxBytes)
 	}
-	if err := m.needRoom(ctx, o.Project.ID, max(0, o.Size)); err != nil {
+	if err := im.needRoom(ctx, req.Project.ID, max(0, req.Size)); err != nil {
 		return manifest, false, err
 	}
-	r, err := m.draft(o)
+	r, err := im.draft(req)
 	if err != nil {
 		return manifest, false, err
 	}
-	expired, err := m.book.add(ctx, r, m.now(), m.bounds(), m.config.KeepBytes)
+	expired, err := im.jobs.add(ctx, r, im.now(), im.bounds(), im.config.KeepBytes)
 	if err != nil {
-		return m.replay(ctx, o.Project.ID, err)
+		return im.replay(ctx, req.Project.ID, err)
 	}
-	m.removeFiles(expired)
+	im.removeFiles(expired)
 	return r.manifest, false, nil
 }
 
@@ -90,27 +90,27 @@ func tooLarge(limit int64) error {
 	return problem.New(problem.CodeBodyTooLarge, "The file is larger than the %d bytes that an import may have.", limit)
 }
 
-func (m *Imports) draft(o Order) (*record, error) {
-	now := m.now()
+func (im *Imports) draft(req Request) (*record, error) {
+	now := im.now()
 	var random [5]byte
-	if _, err := io.ReadFull(m.config.Random, random[:]); err != nil {
+	if _, err := io.ReadFull(im.config.Random, random[:]); err != nil {
 		return nil, fmt.Errorf("draw the id of an import: %w", err)
 	}
 	r := &record{
-		projectID: o.Project.ID, root: cmp.Or(o.Root, o.Project.ID), resumable: o.Resumable, expires: now.Add(m.config.KeepFiles),
-		work: work{TableID: o.TableID, NewProject: o.NewProject, SHA256: o.SHA256, Keyed: jobs.ReceiptOf(o.Receipt), Metadata: o.Metadata},
+		projectID: req.Project.ID, root: cmp.Or(req.Root, req.Project.ID), resumable: req.Resumable, expires: now.Add(im.config.KeepFiles),
+		spec: spec{TableID: req.TableID, NewProject: req.NewProject, SHA256: req.SHA256, Keyed: jobs.ReceiptOf(req.Receipt), Metadata: req.Metadata},
 		manifest: Manifest{
 			ID:   now.UTC().Format("imp_20060102_150405_") + hex.EncodeToString(random[:]),
-			Kind: o.Kind, Project: o.Project.Slug, FileName: cmp.Or(o.FileName, "import"), Status: Uploading, Options: o.Options, DryRun: o.DryRun,
-			ErrorDetails: []problem.Detail{}, CreatedAt: timestamp(now), OperationRunID: o.OperationRunID,
+			Kind: req.Kind, Project: req.Project.Slug, FileName: cmp.Or(req.FileName, "import"), Status: Uploading, Options: req.Options, DryRun: req.DryRun,
+			ErrorDetails: []problem.Detail{}, CreatedAt: timestamp(now), OperationRunID: req.OperationRunID,
 		},
 	}
 	r.manifest.ExpiresAt = pointer(timestamp(r.expires))
-	if o.Size >= 0 {
-		r.manifest.SizeBytes, r.manifest.Progress.BytesTotal, r.held = &o.Size, o.Size, o.Size
+	if req.Size >= 0 {
+		r.manifest.SizeBytes, r.manifest.Progress.BytesTotal, r.held = &req.Size, req.Size, req.Size
 	}
-	if o.TokenID != 0 {
-		r.manifest.CreatedByTokenID = &o.TokenID
+	if req.TokenID != 0 {
+		r.manifest.CreatedByTokenID = &req.TokenID
 	}
 	return r, nil
 }
@@ -127,68 +127,68 @@ type Part struct {
 // job, unless an equal call has made one: then that is returned, with replayed
 // true. What arrives before an error stays, when the upload is resumable; else
 // the import is removed.
-func (m *Imports) Receive(ctx context.Context, projectID int64, id string, p Part) (manifest Manifest, replayed bool, err error) {
-	leave, err := m.enter(id)
+func (im *Imports) Receive(ctx context.Context, projectID int64, id string, p Part) (manifest Manifest, replayed bool, err error) {
+	leave, err := im.enter(id)
 	if err != nil {
 		return manifest, false, err
 	}
 	defer leave()
 	// What has come is entered even if its sender goes away meanwhile.
 	ctx = context.WithoutCancel(ctx)
-	r, err := m.book.Find(ctx, projectID, id)
+	r, err := im.jobs.Find(ctx, projectID, id)
 	if err == nil {
-		err = m.takes(r)
+		err = im.accepts(r)
 	}
 	if err != nil {
 		return manifest, false, err
 	}
-	if err = m.receive(ctx, r, p); err != nil && !m.hasBegun(ctx, r) {
-		return m.replay(ctx, projectID, errors.Join(err, m.clear(ctx, r)))
+	if err = im.receive(ctx, r, p); err != nil && !im.hasBegun(ctx, r) {
+		return im.replay(ctx, projectID, errors.Join(err, im.clear(ctx, r)))
 	}
-	m.runner.Wake()
-	manifest, err = m.Get(ctx, projectID, id)
+	im.runner.Wake()
+	manifest, err = im.Get(ctx, projectID, id)
 	return manifest, false, err
 }
 
 // hasBegun reports whether an import has become a job although the call that made
 // it one has failed: after an I/O error a transaction may be there all the same.
-func (m *Imports) hasBegun(ctx context.Context, r *record) bool {
-	now, err := m.book.Find(ctx, r.projectID, r.manifest.ID)
+func (im *Imports) hasBegun(ctx context.Context, r *record) bool {
+	now, err := im.jobs.Find(ctx, r.projectID, r.manifest.ID)
 	return err == nil && now.manifest.Status != Uploading && now.manifest.Status != Canceled
 }
 
 // clear removes what a part that failed has left of an upload that does not go
 // on.
-func (m *Imports) clear(ctx context.Context, r *record) error {
+func (im *Imports) clear(ctx context.Context, r *record) error {
 	if !r.resumable {
-		// The file first: the book may need its room.
-		return errors.Join(m.folder.remove(r), m.book.withdraw(ctx, r.manifest.ID))
+		// The file first: the job store may need its room.
+		return errors.Join(im.dir.remove(r), im.jobs.withdraw(ctx, r.manifest.ID))
 	}
-	now, err := m.book.Find(ctx, r.projectID, r.manifest.ID)
+	now, err := im.jobs.Find(ctx, r.projectID, r.manifest.ID)
 	if problem.Is(err, problem.CodeNotFound) || err == nil && now.manifest.Status != Uploading {
-		return m.folder.remove(r) // canceled or removed meanwhile
+		return im.dir.remove(r) // canceled or removed meanwhile
 	}
 	return err
 }
 
 // enter makes sure that one part at a time is written to an upload.
-func (m *Imports) enter(id string) (leave func(), err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.receiving[id] {
+func (im *Imports) enter(id string) (leave func(), err error) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	if im.receiving[id] {
 		return nil, problem.New(problem.CodeConflict, "Another part of this upload is still being received.").Retry(time.Second)
 	}
-	m.receiving[id] = true
+	im.receiving[id] = true
 	return func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.receiving, id)
+		im.mu.Lock()
+		defer im.mu.Unlock()
+		delete(im.receiving, id)
 	}, nil
 }
 
-// takes returns why an import takes no bytes, or nil.
-func (m *Imports) takes(r *record) error {
-	switch status := m.asOfNow(r).Status; status {
+// accepts returns why an import takes no bytes, or nil.
+func (im *Imports) accepts(r *record) error {
+	switch status := im.withLiveState(r).Status; status {
 	case Uploading:
 		return nil
 	case Expired:
@@ -200,8 +200,8 @@ func (m *Imports) takes(r *record) error {
 	}
 }
 
-func (m *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
-	file, err := m.folder.open(r)
+func (im *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
+	file, err := im.dir.open(r)
 	if err != nil {
 		return storage.Explain(err)
 	}
@@ -214,53 +214,53 @@ func (m *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
 		return problem.New(problem.CodeConflict, "The upload has %d bytes, not %d.", have, p.Offset).With("Upload-Offset", "Must be %d.", have)
 	}
 	if p.Size != nil {
-		if r, err = m.announce(ctx, r, have, *p.Size); err != nil {
+		if r, err = im.announce(ctx, r, have, *p.Size); err != nil {
 			return err
 		}
 	}
 	sum := sha256.New()
-	have, err = m.copy(ctx, r, file, sum, p, have)
+	have, err = im.receiveBytes(ctx, r, file, sum, p, have)
 	if syncErr := file.Sync(); err == nil {
 		err = storage.Explain(syncErr)
 	}
-	m.config.Failpoint("received")
+	im.config.Failpoint("received")
 	if err != nil {
 		return err
 	}
-	return m.finish(ctx, r, file, have, sum, p.Offset == 0)
+	return im.finish(ctx, r, file, have, sum, p.Offset == 0)
 }
 
 // announce enters the size of an upload that was begun without, and returns the
 // import as it is then. A size that is known never changes.
-func (m *Imports) announce(ctx context.Context, r *record, have, size int64) (*record, error) {
+func (im *Imports) announce(ctx context.Context, r *record, have, size int64) (*record, error) {
 	switch known := r.manifest.SizeBytes; {
 	case known != nil && *known == size:
 		return r, nil
 	case known != nil:
 		return nil, problem.New(problem.CodeConflict, "The upload was announced with %d bytes.", *known).With("Upload-Length", "Must be %d.", *known)
-	case size > m.config.MaxBytes:
-		return nil, tooLarge(m.config.MaxBytes)
+	case size > im.config.MaxBytes:
+		return nil, tooLarge(im.config.MaxBytes)
 	case size < have:
 		return nil, problem.Invalid("Upload-Length", "Must not be less than the %d bytes that have arrived.", have)
 	}
-	if err := m.needRoom(ctx, r.projectID, size-have); err != nil {
+	if err := im.needRoom(ctx, r.projectID, size-have); err != nil {
 		return nil, err
 	}
-	return m.hold(ctx, r, size, func(r *record) { r.manifest.SizeBytes, r.manifest.Progress.BytesTotal = &size, size })
+	return im.hold(ctx, r, size, func(r *record) { r.manifest.SizeBytes, r.manifest.Progress.BytesTotal = &size, size })
 }
 
 // needRoom fails with storage_full when so many bytes more do not fit on the disk
 // or into the quota of the project.
-func (m *Imports) needRoom(ctx context.Context, projectID, bytes int64) error {
-	if err := m.config.Disk.Need(bytes); err != nil {
+func (im *Imports) needRoom(ctx context.Context, projectID, bytes int64) error {
+	if err := im.config.Disk.Need(bytes); err != nil {
 		return err
 	}
-	return m.config.Projects.Need(ctx, projectID, bytes)
+	return im.config.Projects.Need(ctx, projectID, bytes)
 }
 
 // Size returns how many bytes there are of the uploads of a project.
-func (m *Imports) Size(projectID int64) (bytes int64) {
-	entries, err := os.ReadDir(m.folder.of(projectID))
+func (im *Imports) Size(projectID int64) (bytes int64) {
+	entries, err := os.ReadDir(im.dir.of(projectID))
 	if err != nil {
 		return 0 // it has none
 	}
@@ -275,9 +275,9 @@ func (m *Imports) Size(projectID int64) (bytes int64) {
 // spaceEvery is after how many bytes the room on the disk is looked at again.
 const spaceEvery = 64 << 20
 
-// copy writes a part behind what is there, and returns how long the file is now.
-func (m *Imports) copy(ctx context.Context, r *record, file *os.File, sum hash.Hash, p Part, have int64) (_ int64, err error) {
-	most := m.config.MaxBytes
+// receiveBytes writes a part behind what is there, and returns how long the file is now.
+func (im *Imports) receiveBytes(ctx context.Context, r *record, file *os.File, sum hash.Hash, p Part, have int64) (_ int64, err error) {
+	most := im.config.MaxBytes
 	if r.manifest.SizeBytes != nil {
 		most = *r.manifest.SizeBytes
 	}
@@ -288,13 +288,13 @@ func (m *Imports) copy(ctx context.Context, r *record, file *os.File, sum hash.H
 			return have, problem.New(problem.CodeBodyTooLarge, "The file has more than its %d bytes.", most)
 		}
 		if have += int64(n); have > until {
-			if err := m.needRoom(ctx, r.projectID, 0); err != nil {
+			if err := im.needRoom(ctx, r.projectID, 0); err != nil {
 				return have, err
 			}
 			until = have + spaceEvery
 		}
 		if have > r.held { // its size is not known
-			if r, err = m.grow(ctx, r, have); err != nil {
+			if r, err = im.grow(ctx, r, have); err != nil {
 				return have, err
 			}
 		}
@@ -323,35 +323,35 @@ func (r *record) whole(have int64) bool {
 
 // finishWhole enters an upload whose bytes were all there when the server went
 // down: its sender may believe that it is done.
-func (m *Imports) finishWhole(ctx context.Context, r *record) (err error) {
-	if !r.whole(m.folder.received(r)) {
+func (im *Imports) finishWhole(ctx context.Context, r *record) (err error) {
+	if !r.whole(im.dir.received(r)) {
 		return nil
 	}
-	file, err := m.folder.open(r)
+	file, err := im.dir.open(r)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	err = m.finish(ctx, r, file, *r.manifest.SizeBytes, sha256.New(), false)
+	err = im.finish(ctx, r, file, *r.manifest.SizeBytes, sha256.New(), false)
 	if known := (*problem.Error)(nil); errors.As(err, &known) {
-		m.log.Warn("an upload was not taken", "import", r.manifest.ID, "error", err)
+		im.log.Warn("an upload was not taken", "import", r.manifest.ID, "error", err)
 		return nil
 	}
 	return err
 }
 
 // finish enters what has come: the upload goes on, or becomes a pending job.
-func (m *Imports) finish(ctx context.Context, r *record, file *os.File, have int64, sum hash.Hash, whole bool) error {
+func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have int64, sum hash.Hash, whole bool) error {
 	switch {
 	case r.whole(have), r.manifest.SizeBytes == nil && !r.resumable:
 	case !r.resumable:
 		return problem.New(problem.CodeInvalidJSON, "The body ended early.")
 	default:
-		_, err := m.book.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
-			if err := m.takes(r); err != nil {
+		_, err := im.jobs.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
+			if err := im.accepts(r); err != nil {
 				return err
 			}
-			r.expires = m.now().Add(m.config.KeepFiles)
+			r.expires = im.now().Add(im.config.KeepFiles)
 			r.manifest.ExpiresAt = pointer(timestamp(r.expires))
 			return nil
 		})
@@ -361,25 +361,25 @@ func (m *Imports) finish(ctx context.Context, r *record, file *os.File, have int
 	if err != nil {
 		return err
 	}
-	if r.work.SHA256 != "" && r.work.SHA256 != digest {
+	if r.spec.SHA256 != "" && r.spec.SHA256 != digest {
 		// No further part can make it the right file.
 		return errors.Join(problem.Invalid("Repr-Digest", "The file that arrived has another SHA-256."), file.Truncate(0))
 	}
-	_, err = m.book.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) error {
-		if err := m.takes(r); err != nil {
+	_, err = im.jobs.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) error {
+		if err := im.accepts(r); err != nil {
 			return err
 		}
 		if !r.resumable {
-			if err := r.keepReceipt(c, digest, m.now()); err != nil {
+			if err := r.keepReceipt(c, digest, im.now()); err != nil {
 				return err
 			}
 		}
 		r.manifest.SizeBytes, r.manifest.ReceivedBytes, r.manifest.SHA256, r.held = &have, have, &digest, have
-		r.order()
+		r.enqueue()
 		return nil
 	})
 	if err == nil {
-		m.config.Failpoint("entered")
+		im.config.Failpoint("entered")
 	}
 	return err
 }

@@ -30,43 +30,43 @@ func newJob(base *jobs.Job, r *record) *job {
 
 func (j *job) progress() Progress { return *j.progressed.Load() }
 
-// newRunner returns what runs the jobs of the book.
-func (m *Imports) newRunner() *jobs.Runner[record, job] {
+// newRunner returns what runs the jobs of the job store.
+func (im *Imports) newRunner() *jobs.Runner[record, job] {
 	return &jobs.Runner[record, job]{
-		Crew:       jobs.NewCrew(),
-		Book:       m.book.Book,
-		Quarantine: m.config.Quarantine,
-		Limits:     jobs.Limits{Workers: m.config.Workers, PerProject: 1},
-		Log:        m.log,
+		Dispatcher: jobs.NewDispatcher(),
+		Store:      im.jobs.Store,
+		Quarantine: im.config.Quarantine,
+		Limits:     jobs.Limits{Workers: im.config.Workers, PerProject: 1},
+		Log:        im.log,
 		Name:       func(r *record) (string, int64) { return r.manifest.ID, r.projectID },
 		Begin: func(c *sqlite.Conn, id string) error {
-			return c.Exec("UPDATE imports SET begun_at = coalesce(begun_at, ?) WHERE id = ?", m.now().UnixMilli(), id)
+			return c.Exec("UPDATE imports SET begun_at = coalesce(begun_at, ?) WHERE id = ?", im.now().UnixMilli(), id)
 		},
 		New: newJob,
-		Run: m.run,
+		Run: im.run,
 		Complete: func(j *job, err error) {
-			m.config.Failpoint("loaded")
-			j.record.complete(m.now(), err, j.Canceled(), m.config.KeepFiles)
-			m.logOutcome(j, err)
+			im.config.Failpoint("loaded")
+			j.record.complete(im.now(), err, j.Canceled(), im.config.KeepFiles)
+			im.logOutcome(j, err)
 		},
-		Settle:  m.settle,
-		PutBack: func(j *job) error { return m.book.putBack(context.Background(), j.ID, !j.unsure) },
+		Save:    im.save,
+		PutBack: func(j *job) error { return im.jobs.putBack(context.Background(), j.ID, !j.unsure) },
 	}
 }
 
 // run takes the file in.
-func (m *Imports) run(j *job) error {
-	m.config.Failpoint("claimed")
-	return m.take(j)
+func (im *Imports) run(j *job) error {
+	im.config.Failpoint("claimed")
+	return im.execute(j)
 }
 
-func (m *Imports) logOutcome(j *job, err error) {
+func (im *Imports) logOutcome(j *job, err error) {
 	manifest := &j.record.manifest
 	switch {
 	case err == nil:
-		m.log.Info("import ready", "import", manifest.ID, "project", manifest.Project, "dry_run", manifest.DryRun)
+		im.log.Info("import ready", "import", manifest.ID, "project", manifest.Project, "dry_run", manifest.DryRun)
 	case isInternal(err) && !j.Canceled():
-		m.log.Error("import failed", "import", manifest.ID, "project", manifest.Project, "error", err)
+		im.log.Error("import failed", "import", manifest.ID, "project", manifest.Project, "error", err)
 	}
 }
 
@@ -75,17 +75,17 @@ func isInternal(err error) bool {
 	return !errors.As(storage.Explain(err), &known)
 }
 
-// settle enters the outcome into the book and removes a file that is not kept.
-func (m *Imports) settle(j *job) error {
-	entered, surplus, err := m.book.settle(context.Background(), j.record, m.config.KeepCount)
+// save enters the outcome into the job store and removes a file that is not kept.
+func (im *Imports) save(j *job) error {
+	entered, surplus, err := im.jobs.saveOutcome(context.Background(), j.record, im.config.KeepCount)
 	if err != nil {
 		return err
 	}
-	m.config.Failpoint("settled")
+	im.config.Failpoint("settled")
 	if !entered || j.record.expires.IsZero() {
 		surplus = append(surplus, j.record)
 	}
-	m.removeFiles(surplus)
+	im.removeFiles(surplus)
 	return nil
 }
 
@@ -97,7 +97,7 @@ func (r *record) complete(now time.Time, err error, canceled bool, keep time.Dur
 		r.cancel(now)
 		return
 	}
-	r.settled, m.CompletedAt = now, pointer(timestamp(now))
+	r.finished, m.CompletedAt = now, pointer(timestamp(now))
 	m.Status = Ready
 	if err != nil {
 		r.fail(err)
@@ -129,57 +129,57 @@ const maxDetails = 100
 // recover settles what a crash has interrupted: running jobs are pending again,
 // up to jobs.MaxAttempts, uploads that are whole become jobs, and those that cannot be resumed are
 // removed.
-func (m *Imports) recover(ctx context.Context) error {
-	all, err := m.book.interrupted(ctx)
+func (im *Imports) recover(ctx context.Context) error {
+	all, err := im.jobs.interrupted(ctx)
 	if err != nil {
 		return err
 	}
 	for _, r := range all {
 		switch {
 		case r.manifest.Status == Running:
-			err = m.takeUp(ctx, r)
+			err = im.resume(ctx, r)
 		case !r.resumable:
-			err = m.book.withdraw(ctx, r.manifest.ID)
+			err = im.jobs.withdraw(ctx, r.manifest.ID)
 		default:
-			err = m.finishWhole(ctx, r)
+			err = im.finishWhole(ctx, r)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if m.config.BookLost {
-		if err := m.loseFiles(); err != nil {
+	if im.config.StoreLost {
+		if err := im.loseFiles(); err != nil {
 			return err
 		}
 	}
-	wanted, err := m.book.wanted(ctx)
+	wanted, err := im.jobs.wanted(ctx)
 	if err != nil {
 		return err
 	}
-	return m.folder.removeOrphans(wanted)
+	return im.dir.removeOrphans(wanted)
 }
 
-// takeUp makes an interrupted job pending again, unless it was committed or has
+// resume makes an interrupted job pending again, unless it was committed or has
 // been interrupted too often. What an attempt has left in its project is looked at
 // now, because that is not kept for as long as the job may have to wait.
-func (m *Imports) takeUp(ctx context.Context, r *record) error {
-	j := newJob(m.runner.NewJob(ctx, r), r)
+func (im *Imports) resume(ctx context.Context, r *record) error {
+	j := newJob(im.runner.NewJob(ctx, r), r)
 	defer j.Interrupt(nil)
-	done, err := m.recallWork(j)
+	done, err := im.recallOutcome(j)
 	known := err == nil
 	if !done && known {
 		err = j.mayBegin()
 	}
 	switch {
 	case done || giveUp(err):
-		r.complete(m.now(), err, false, m.config.KeepFiles)
+		r.complete(im.now(), err, false, im.config.KeepFiles)
 	case known:
 		r.manifest.Status, r.begun = Pending, time.Time{}
 	default:
-		m.log.Warn("look whether an import was committed", "import", r.manifest.ID, "error", err)
+		im.log.Warn("look whether an import was committed", "import", r.manifest.ID, "error", err)
 		r.manifest.Status = Pending
 	}
-	_, _, err = m.book.settle(ctx, r, -1)
+	_, _, err = im.jobs.saveOutcome(ctx, r, -1)
 	return err
 }
 

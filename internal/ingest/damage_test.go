@@ -28,11 +28,11 @@ WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i+1 FROM n WHERE i < 400) IN
 		"zip":    zipped(t, "a.csv", csv, "b.ndjson", `{"a":1}`),
 	}
 	for _, form := range []string{"sqlite", "sql", "json", "archive", "zip-csv", "zip-parquet"} {
-		list["export "+form] = readAll(t, x.file(export.Order{Format: form}))
+		list["export "+form] = readAll(t, x.file(export.Request{Format: form}))
 	}
 	ctx := t.Context()
 	for _, form := range []string{"xlsx", "parquet"} {
-		m, err := x.Create(ctx, new(problem.Faults), export.Order{Project: export.ProjectRef{ID: 1, Slug: "p1"}, Kind: export.TableExport, Table: "customers", Format: form})
+		m, err := x.Create(ctx, new(problem.Faults), export.Request{Project: export.ProjectRef{ID: 1, Slug: "p1"}, Kind: export.TableExport, Table: "customers", Format: form})
 		if err == nil {
 			m, err = x.Wait(ctx, 1, m.ID)
 		}

@@ -247,7 +247,7 @@ func TestArchives(t *testing.T) {
 	x := newExporter(t)
 	original := x.project(1)
 	original.mustTake(t, database(t, shopScript))
-	archive := readAll(t, x.file(export.Order{Format: "archive"}))
+	archive := readAll(t, x.file(export.Request{Format: "archive"}))
 	same := func(name, content string) (string, bool) { return content, true }
 	p := newProject(t)
 	report, err := p.take(write(t, "x.zip", repacked(t, archive, same)), Options{})

@@ -68,7 +68,7 @@ func (x *exporter) project(id int64) project {
 }
 
 // file exports project 1 and returns the path of the artifact.
-func (x *exporter) file(o export.Order) string {
+func (x *exporter) file(o export.Request) string {
 	x.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -149,7 +149,7 @@ func (x *exporter) compare(original project, plain bool, script string) {
 	t := x.t
 	want := original.everything(t)
 	number := int64(1)
-	comesBack := func(name string, o export.Order, options Options, show func(project) string) {
+	comesBack := func(name string, o export.Request, options Options, show func(project) string) {
 		t.Helper()
 		number++
 		copied := x.project(number)
@@ -164,17 +164,17 @@ func (x *exporter) compare(original project, plain bool, script string) {
 	}
 	everything := func(p project) string { return p.everything(t) }
 	for _, form := range []string{"sqlite", "sql", "archive"} {
-		comesBack(form, export.Order{Format: form}, Options{}, everything)
+		comesBack(form, export.Request{Format: form}, Options{}, everything)
 	}
-	comesBack("sql.gz", export.Order{Format: "sql", Compression: "gzip"}, Options{}, everything)
-	comesBack("sqlite.zst", export.Order{Format: "sqlite", Compression: "zstd"}, Options{}, everything)
-	comesBack("identities", export.Order{Format: "archive"}, Options{}, func(p project) string { return p.identities(t) })
+	comesBack("sql.gz", export.Request{Format: "sql", Compression: "gzip"}, Options{}, everything)
+	comesBack("sqlite.zst", export.Request{Format: "sqlite", Compression: "zstd"}, Options{}, everything)
+	comesBack("identities", export.Request{Format: "archive"}, Options{}, func(p project) string { return p.identities(t) })
 	if plain {
 		values := func(p project) string { return p.allValues(t) }
-		comesBack("json", export.Order{Format: "json"}, Options{}, values)
+		comesBack("json", export.Request{Format: "json"}, Options{}, values)
 		told := toldTypes(mustTables(t, original))
 		for _, form := range []string{"zip-ndjson", "zip-parquet"} {
-			comesBack(form, export.Order{Format: form}, Options{Tables: told}, values)
+			comesBack(form, export.Request{Format: form}, Options{Tables: told}, values)
 		}
 		for _, name := range format.Profiles() {
 			profile, err := format.Profile(name)
@@ -182,7 +182,7 @@ func (x *exporter) compare(original project, plain bool, script string) {
 				t.Fatal(err)
 			}
 			options := Options{Target: Target{CSV: new(profile.Reading())}, Tables: told}
-			comesBack("zip-csv, "+name, export.Order{Format: "zip-csv", CSV: export.CSVOptions{Profile: name}}, options, values)
+			comesBack("zip-csv, "+name, export.Request{Format: "zip-csv", CSV: export.CSVOptions{Profile: name}}, options, values)
 		}
 	}
 	if got := original.everything(t); got != want {

@@ -9,7 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Bounds say how much of a book one project may have. Negative is no limit.
+// Bounds say how much of a store one project may have. Negative is no limit.
 type Bounds struct {
 	Pending int   // jobs that wait for their turn
 	Bytes   int64 // of all its entries together
@@ -62,30 +62,30 @@ END;
 // besides, and storage_full when its entry, of so many bytes, has no room. The
 // oldest spent entries make room first. It is called in the transaction that
 // enters the job.
-func (b Book[R]) Admit(c *sqlite.Conn, projectID int64, bounds Bounds, besides, bytes int64) error {
+func (st Store[R]) Admit(c *sqlite.Conn, projectID int64, bounds Bounds, besides, bytes int64) error {
 	pending, err := c.Int("SELECT pending FROM queues WHERE project_id = ?", projectID)
 	if err != nil {
 		return err
 	}
 	if pending += besides; bounds.Pending >= 0 && pending >= int64(bounds.Pending) {
 		return problem.New(problem.CodeRateLimited,
-			"The project already has %d %s waiting, which is the maximum. Wait until some of them have finished, or cancel some.", pending, b.Table).Retry(10 * time.Second)
+			"The project already has %d %s waiting, which is the maximum. Wait until some of them have finished, or cancel some.", pending, st.Table).Retry(10 * time.Second)
 	}
 	if bounds.Bytes < 0 {
 		return nil
 	}
 	held, err := c.Int("SELECT bytes FROM history WHERE project_id = ?", projectID)
 	if excess := held + bytes - bounds.Bytes; err == nil && excess > 0 {
-		return b.dropSpent(c, projectID, excess, bounds.Bytes)
+		return st.prune(c, projectID, excess, bounds.Bytes)
 	}
 	return err
 }
 
-// dropSpent removes the oldest spent entries of a project that have so many bytes
+// prune removes the oldest spent entries of a project that have so many bytes
 // together, or fails with storage_full.
-func (b Book[R]) dropSpent(c *sqlite.Conn, projectID, bytes, max int64) error {
+func (st Store[R]) prune(c *sqlite.Conn, projectID, bytes, max int64) error {
 	var last int64
-	err := c.Query("SELECT seq, "+octets("", b.Sized)+" FROM "+b.Table+" WHERE project_id = ? AND "+b.Spent+" ORDER BY seq", []any{projectID}, func(s *sqlite.Stmt) error {
+	err := c.Query("SELECT seq, "+octets("", st.Measured)+" FROM "+st.Table+" WHERE project_id = ? AND "+st.Prunable+" ORDER BY seq", []any{projectID}, func(s *sqlite.Stmt) error {
 		last, bytes = s.Int(0), bytes-s.Int(1)
 		if bytes <= 0 {
 			return errEnough
@@ -94,10 +94,10 @@ func (b Book[R]) dropSpent(c *sqlite.Conn, projectID, bytes, max int64) error {
 	})
 	switch {
 	case errors.Is(err, errEnough):
-		return c.Exec("DELETE FROM "+b.Table+" WHERE project_id = ? AND "+b.Spent+" AND seq <= ?", projectID, last)
+		return c.Exec("DELETE FROM "+st.Table+" WHERE project_id = ? AND "+st.Prunable+" AND seq <= ?", projectID, last)
 	case err != nil:
 		return err
 	}
 	return problem.New(problem.CodeStorageFull,
-		"The orders and manifests of the project's %s may have %d bytes together, and there is no room for another. Delete %s that are not needed any more, or wait until some have expired.", b.Table, max, b.Table)
+		"The orders and manifests of the project's %s may have %d bytes together, and there is no room for another. Delete %s that are not needed any more, or wait until some have expired.", st.Table, max, st.Table)
 }

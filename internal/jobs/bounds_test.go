@@ -8,10 +8,10 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// TestHistoryIsBounded enters orders of 100 bytes into a book that takes 1,000 of
+// TestHistoryIsBounded enters orders of 100 bytes into a store that takes 1,000 of
 // each project.
 func TestHistoryIsBounded(t *testing.T) {
-	b := openBook(t)
+	b := openStore(t)
 	bounds := Bounds{Pending: -1, Bytes: 1000}
 	order := func(n, project int, bytes int64) error {
 		return b.Write(t.Context(), "order", func(c *sqlite.Conn) error {

@@ -6,12 +6,12 @@
 // # Terms
 //
 //   - A job is an order and what has become of it, one row of its store.
-//   - A [Book] is the store of one kind of jobs, a table in a database of its own.
-//   - A worker is a goroutine of a [Crew] that runs one job after the other.
+//   - A [Store] is the store of one kind of jobs, a table in a database of its own.
+//   - A worker is a goroutine of a [Dispatcher] that runs one job after the other.
 //   - An attempt is one run of a job, from the claim on. It counts until the server
 //     stops in an orderly way.
 //   - The root of a project is the first of the projects that it was made from. Roots
-//     take turns; see [Book.Claim].
+//     take turns; see [Store.Claim].
 //   - A suspect was running when the server died. It begins last, and alone; see
 //     [Quarantine].
 //   - A job is settled when no work is left to be done. It is spent when all that is

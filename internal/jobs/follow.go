@@ -10,18 +10,18 @@ const watchInterval = 300 * time.Millisecond
 
 // state is where a job is in its life.
 type state[S any] interface {
-	Settled() bool  // no work is left to be done
+	Finished() bool // no work is left to be done
 	Differs(S) bool // the job has gone on since
 }
 
 // Wait looks until the job is settled, and reports whether it was when ctx or
-// the crew ended; then it returns the job as it stands.
-func Wait[S state[S]](ctx context.Context, c *Crew, look func(context.Context) (S, error)) (s S, settled bool, err error) {
+// the dispatcher ended; then it returns the job as it stands.
+func Wait[S state[S]](ctx context.Context, c *Dispatcher, look func(context.Context) (S, error)) (s S, finished bool, err error) {
 	looking := context.WithoutCancel(ctx)
 	for {
-		next := c.nextSettled()
+		next := c.nextFinished()
 		s, err := look(looking)
-		if err != nil || s.Settled() {
+		if err != nil || s.Finished() {
 			return s, err == nil, err
 		}
 		select {
@@ -37,8 +37,8 @@ func Wait[S state[S]](ctx context.Context, c *Crew, look func(context.Context) (
 
 // Watch returns the job as it is, and again whenever it has gone on, a few times
 // a second at most. The channel is closed after a settled state, when look
-// fails, and when ctx or the crew ends.
-func Watch[S state[S]](ctx context.Context, c *Crew, look func(context.Context) (S, error)) (<-chan S, error) {
+// fails, and when ctx or the dispatcher ends.
+func Watch[S state[S]](ctx context.Context, c *Dispatcher, look func(context.Context) (S, error)) (<-chan S, error) {
 	s, err := look(ctx)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func Watch[S state[S]](ctx context.Context, c *Crew, look func(context.Context) 
 	updates <- s
 	go func() {
 		defer close(updates)
-		for !s.Settled() && c.pause(ctx) {
+		for !s.Finished() && c.pause(ctx) {
 			next, err := look(ctx)
 			if err != nil {
 				return
@@ -70,12 +70,12 @@ func Watch[S state[S]](ctx context.Context, c *Crew, look func(context.Context) 
 
 // pause waits until there may be news, and reports false when nobody waits for
 // them any more.
-func (c *Crew) pause(ctx context.Context) bool {
-	settled := c.nextSettled()
+func (c *Dispatcher) pause(ctx context.Context) bool {
+	finished := c.nextFinished()
 	timer := time.NewTimer(watchInterval)
 	defer timer.Stop()
 	select {
-	case <-settled:
+	case <-finished:
 	case <-timer.C:
 	case <-ctx.Done():
 		return false

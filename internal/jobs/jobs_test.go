@@ -25,14 +25,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // count is a job that is settled at 3.
 type count int
 
-func (c count) Settled() bool        { return c == 3 }
+func (c count) Finished() bool       { return c == 3 }
 func (c count) Differs(n count) bool { return c != n }
 
 // TestFollow has a worker advance a job while others wait for it and watch it.
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		crew := NewCrew()
-		defer crew.Close()
+		dispatcher := NewDispatcher()
+		defer dispatcher.Close()
 		var mu sync.Mutex
 		now := count(0)
 		look := func(context.Context) (count, error) {
@@ -40,7 +40,7 @@ func TestFollow(t *testing.T) {
 			defer mu.Unlock()
 			return now, nil
 		}
-		updates, err := Watch(t.Context(), crew, look)
+		updates, err := Watch(t.Context(), dispatcher, look)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,11 +53,11 @@ func TestFollow(t *testing.T) {
 		})
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if c, settled, err := Wait(short, crew, look); c != 0 || settled || err != nil {
+		if c, settled, err := Wait(short, dispatcher, look); c != 0 || settled || err != nil {
 			t.Errorf("a short wait gives %d, %t, %v", c, settled, err)
 		}
 		claimed := false
-		crew.Work(1, slog.New(slog.DiscardHandler), func() (func(), error) {
+		dispatcher.Dispatch(1, slog.New(slog.DiscardHandler), func() (func(), error) {
 			if claimed {
 				return nil, nil
 			}
@@ -71,7 +71,7 @@ func TestFollow(t *testing.T) {
 				}
 			}, nil
 		})
-		if c, settled, err := Wait(t.Context(), crew, look); c != 3 || !settled || err != nil {
+		if c, settled, err := Wait(t.Context(), dispatcher, look); c != 3 || !settled || err != nil {
 			t.Errorf("a long wait gives %d, %t, %v", c, settled, err)
 		}
 		watching.Wait()
@@ -84,42 +84,42 @@ func TestFollow(t *testing.T) {
 // TestStop sends those away who wait, also when nothing can be claimed.
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		crew := NewCrew()
+		dispatcher := NewDispatcher()
 		asked := 0
-		crew.Work(1, slog.New(slog.DiscardHandler), func() (func(), error) {
+		dispatcher.Dispatch(1, slog.New(slog.DiscardHandler), func() (func(), error) {
 			asked++
 			return nil, io.ErrUnexpectedEOF
 		})
 		look := func(context.Context) (count, error) { return 1, nil }
-		updates, err := Watch(t.Context(), crew, look)
+		updates, err := Watch(t.Context(), dispatcher, look)
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(2500*time.Millisecond, crew.Stop)
-		if c, settled, err := Wait(t.Context(), crew, look); c != 1 || settled || err != nil {
+		time.AfterFunc(2500*time.Millisecond, dispatcher.Stop)
+		if c, settled, err := Wait(t.Context(), dispatcher, look); c != 1 || settled || err != nil {
 			t.Errorf("got %d, %t, %v", c, settled, err)
 		}
 		for range updates {
 		}
-		crew.Close()
+		dispatcher.Close()
 		if asked != 3 {
 			t.Errorf("the worker has asked %d times in 2.5 seconds, want once a second", asked)
 		}
 		failure := errors.New("gone")
-		if _, settled, err := Wait(t.Context(), crew, func(context.Context) (count, error) { return 3, failure }); settled || err != failure {
+		if _, settled, err := Wait(t.Context(), dispatcher, func(context.Context) (count, error) { return 3, failure }); settled || err != failure {
 			t.Errorf("got %t, %v", settled, err)
 		}
 	})
 }
 
-// entry is a job in the book of the tests.
+// entry is a job in the store of the tests.
 type entry struct{ id, status string }
 
 func scanEntry(s *sqlite.Stmt) (*entry, error) { return &entry{s.Text(0), s.Text(1)}, nil }
 
-// openBook returns a book with pending jobs of the given projects, whose ids are
+// openStore returns a store with pending jobs of the given projects, whose ids are
 // 1 and so on.
-func openBook(t *testing.T, projects ...int) Book[entry] {
+func openStore(t *testing.T, projects ...int) Store[entry] {
 	t.Helper()
 	const tables = `
 CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER, text TEXT NOT NULL DEFAULT '') STRICT;
@@ -132,7 +132,7 @@ CREATE INDEX receipts_by_age ON receipts (created_at);`
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	b := Book[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: scanEntry, Spent: "status = 'ready'", Sized: []string{"text"}}
+	b := Store[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: scanEntry, Prunable: "status = 'ready'", Measured: []string{"text"}}
 	err = b.Write(t.Context(), "enter works", func(c *sqlite.Conn) error {
 		for i, project := range projects {
 			if err := enter(c, i+1, project, project); err != nil {
@@ -156,8 +156,8 @@ func enter(c *sqlite.Conn, n, project, root int) error {
 	return c.Exec("INSERT INTO works (seq, id, project_id, root, status, attempt) VALUES (?, ?, ?, ?, 'pending', 0)", n, strconv.Itoa(n), project, root)
 }
 
-// finish settles the running jobs of a book.
-func finish(t *testing.T, b Book[entry]) {
+// finish settles the running jobs of a store.
+func finish(t *testing.T, b Store[entry]) {
 	t.Helper()
 	err := b.Write(t.Context(), "finish works", func(c *sqlite.Conn) error {
 		return c.Exec("UPDATE works SET status = 'ready' WHERE status = 'running'")
@@ -168,7 +168,7 @@ func finish(t *testing.T, b Book[entry]) {
 }
 
 // claimed returns the id of the job that a claim gives, "" for none.
-func claimed(t *testing.T, b Book[entry]) string {
+func claimed(t *testing.T, b Store[entry]) string {
 	t.Helper()
 	e, err := b.Claim(t.Context(), Limits{Workers: 10, PerProject: 1}, nil)
 	if err != nil {
@@ -186,7 +186,7 @@ func claimed(t *testing.T, b Book[entry]) string {
 // TestTurns claims the jobs of three projects, of which the first has ordered
 // most of them.
 func TestTurns(t *testing.T) {
-	b := openBook(t, 1, 1, 1, 2, 2, 3)
+	b := openStore(t, 1, 1, 1, 2, 2, 3)
 	places := map[string]int64{}
 	for project, ids := range map[int64][]string{1: {"1", "2", "3"}, 2: {"4", "5"}, 3: {"6"}} {
 		of, err := b.Places(t.Context(), project, ids...)
@@ -225,7 +225,7 @@ func TestTurns(t *testing.T) {
 
 // TestClaimNotesMoreOfAJob lets what is noted of a claimed job fail once.
 func TestClaimNotesMoreOfAJob(t *testing.T) {
-	b := openBook(t, 1)
+	b := openStore(t, 1)
 	broken := errors.New("broken")
 	if e, err := b.Claim(t.Context(), Limits{Workers: 10, PerProject: 1}, func(*sqlite.Conn, string) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("got %+v, %v", e, err)
@@ -239,7 +239,7 @@ func TestClaimNotesMoreOfAJob(t *testing.T) {
 }
 
 func TestPages(t *testing.T) {
-	b := openBook(t, 1, 2, 1, 1, 1)
+	b := openStore(t, 1, 2, 1, 1, 1)
 	odd := func(e *entry) (string, bool) {
 		n, _ := strconv.Atoi(e.id)
 		return "job " + e.id, n%2 == 1
@@ -263,7 +263,7 @@ func TestPages(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	b := openBook(t, 1, 2)
+	b := openStore(t, 1, 2)
 	if e, err := b.Find(t.Context(), 2, "2"); err != nil || e.id != "2" {
 		t.Errorf("got %+v, %v", e, err)
 	}
@@ -294,7 +294,7 @@ func TestFind(t *testing.T) {
 func TestEarlier(t *testing.T) {
 	now := time.Now()
 	for _, moved := range []time.Duration{-time.Hour, 0, time.Hour} {
-		if got, want := Earlier(now, now.Add(moved)), now.Add(min(0, moved)); !got.Equal(want) {
+		if got, want := SweepCutoff(now, now.Add(moved)), now.Add(min(0, moved)); !got.Equal(want) {
 			t.Errorf("moved by %v: %v, want %v", moved, got, want)
 		}
 	}

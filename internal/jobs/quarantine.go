@@ -23,26 +23,26 @@ type Quarantine struct {
 	// at once.
 	claiming sync.Mutex
 
-	mu       sync.Mutex
-	running  int
-	suspects int // that have begun so far
-	alone    int // which of them is on probation; 0 for none
-	crews    []*Crew
+	mu          sync.Mutex
+	running     int
+	suspects    int // that have begun so far
+	alone       int // which of them is on probation; 0 for none
+	dispatchers []*Dispatcher
 }
 
 // NewQuarantine returns a Quarantine with a probation of a minute.
 func NewQuarantine() *Quarantine { return &Quarantine{Probation: time.Minute} }
 
-// Join has a crew woken whenever one of its jobs may begin.
-func (q *Quarantine) Join(c *Crew) {
+// Join has a dispatcher woken whenever one of its jobs may begin.
+func (q *Quarantine) Join(c *Dispatcher) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.crews = append(q.crews, c)
+	q.dispatchers = append(q.dispatchers, c)
 }
 
-// Claim claims the next job of a book, and a suspect only when there is nothing
+// Claim claims the next job of a store, and a suspect only when there is nothing
 // else to do. Whoever gets a job calls leave when it has ended.
-func Claim[R any](ctx context.Context, q *Quarantine, b Book[R], limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, leave func(), err error) {
+func Claim[R any](ctx context.Context, q *Quarantine, b Store[R], limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, leave func(), err error) {
 	q.claiming.Lock()
 	defer q.claiming.Unlock()
 	running, alone := q.state()
@@ -92,7 +92,7 @@ func (q *Quarantine) leave(self int) {
 	q.acquit(self)
 }
 
-// acquit ends the probation of a suspect, if it is not over, and has all crews
+// acquit ends the probation of a suspect, if it is not over, and has all dispatchers
 // look for a job.
 func (q *Quarantine) acquit(self int) {
 	q.mu.Lock()
@@ -100,7 +100,7 @@ func (q *Quarantine) acquit(self int) {
 	if q.alone == self {
 		q.alone = 0
 	}
-	for _, c := range q.crews {
+	for _, c := range q.dispatchers {
 		c.Wake()
 	}
 }

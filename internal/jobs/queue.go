@@ -23,7 +23,7 @@ const MaxAttempts = 2
 // that they were made from, their root. The counters in queues and turns follow
 // the jobs by triggers, so that no statement has to look at all jobs in order to
 // find the next one. A job that was running when the server died (attempt > 0)
-// is pending but in no queue: see Book.ClaimSuspect.
+// is pending but in no queue: see Store.ClaimSuspect.
 func QueueSchema(table string) string { return strings.ReplaceAll(queueSchema, "@jobs", table) }
 
 const queueSchema = `
@@ -137,8 +137,8 @@ type Limits struct {
 // running, the one whose last turn is longest ago; and of its jobs the oldest.
 // While the jobs of one root hold all workers, one more job may run of those that
 // have none: whoever orders work without end delays only himself.
-func (b Book[R]) Claim(ctx context.Context, limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
-	return b.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
+func (st Store[R]) Claim(ctx context.Context, limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
+	return st.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
 		free, most, err := freeFor(c, limits)
 		if err != nil || !free {
 			return "", err
@@ -155,7 +155,7 @@ WHERE status = 'pending' AND attempt = 0 AND project_id = (
 	WHERE project IS NOT NULL
 	LIMIT 1
 )
-ORDER BY seq LIMIT 1`, b.Table), limits.PerProject, most)
+ORDER BY seq LIMIT 1`, st.Table), limits.PerProject, most)
 	})
 }
 
@@ -176,25 +176,25 @@ func freeFor(c *sqlite.Conn, limits Limits) (free bool, most int64, err error) {
 
 // ClaimSuspect is Claim for the jobs that were running when the server died, the
 // oldest first. It returns nil as long as any other job is pending or running.
-func (b Book[R]) ClaimSuspect(ctx context.Context, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
-	return b.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
+func (st Store[R]) ClaimSuspect(ctx context.Context, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
+	return st.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
 		return c.Text(fmt.Sprintf(`
 SELECT id FROM %[1]s
 WHERE status = 'pending' AND attempt > 0
 	AND NOT EXISTS (SELECT 1 FROM turns WHERE pending > 0) AND NOT EXISTS (SELECT 1 FROM turns WHERE running > 0)
-ORDER BY seq LIMIT 1`, b.Table))
+ORDER BY seq LIMIT 1`, st.Table))
 	})
 }
 
 // claim marks as running what next returns the id of.
-func (b Book[R]) claim(ctx context.Context, begin func(c *sqlite.Conn, id string) error, next func(*sqlite.Conn) (id string, err error)) (r *R, err error) {
-	err = b.Write(ctx, "claim one of the "+b.Table, func(c *sqlite.Conn) error {
+func (st Store[R]) claim(ctx context.Context, begin func(c *sqlite.Conn, id string) error, next func(*sqlite.Conn) (id string, err error)) (r *R, err error) {
+	err = st.Write(ctx, "claim one of the "+st.Table, func(c *sqlite.Conn) error {
 		r = nil
 		id, err := next(c)
 		if err != nil || id == "" {
 			return err
 		}
-		if err := b.begin(c, id); err != nil {
+		if err := st.begin(c, id); err != nil {
 			return err
 		}
 		if begin != nil {
@@ -202,7 +202,7 @@ func (b Book[R]) claim(ctx context.Context, begin func(c *sqlite.Conn, id string
 				return err
 			}
 		}
-		return b.each(c, "id = ?", []any{id}, func(claimed *R) error {
+		return st.each(c, "id = ?", []any{id}, func(claimed *R) error {
 			r = claimed
 			return nil
 		})
@@ -212,38 +212,38 @@ func (b Book[R]) claim(ctx context.Context, begin func(c *sqlite.Conn, id string
 
 // begin marks a job as running, and that its project and root have had their
 // turn.
-func (b Book[R]) begin(c *sqlite.Conn, id string) error {
-	if err := c.Exec("UPDATE "+b.Table+" SET status = 'running', attempt = attempt + 1 WHERE id = ?", id); err != nil {
+func (st Store[R]) begin(c *sqlite.Conn, id string) error {
+	if err := c.Exec("UPDATE "+st.Table+" SET status = 'running', attempt = attempt + 1 WHERE id = ?", id); err != nil {
 		return err
 	}
 	turn, err := c.Int("SELECT coalesce(max(turn), 0) + 1 FROM turns")
 	if err != nil {
 		return err
 	}
-	if err := c.Exec("UPDATE turns SET turn = ? WHERE root = (SELECT root FROM "+b.Table+" WHERE id = ?)", turn, id); err != nil {
+	if err := c.Exec("UPDATE turns SET turn = ? WHERE root = (SELECT root FROM "+st.Table+" WHERE id = ?)", turn, id); err != nil {
 		return err
 	}
-	return c.Exec("UPDATE queues SET turn = ? WHERE project_id = (SELECT project_id FROM "+b.Table+" WHERE id = ?)", turn, id)
+	return c.Exec("UPDATE queues SET turn = ? WHERE project_id = (SELECT project_id FROM "+st.Table+" WHERE id = ?)", turn, id)
 }
 
 // Places returns the places of pending jobs of a project in the order in which
 // they would be claimed, from 1.
-func (b Book[R]) Places(ctx context.Context, projectID int64, ids ...string) (places map[string]int64, err error) {
+func (st Store[R]) Places(ctx context.Context, projectID int64, ids ...string) (places map[string]int64, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	err = b.Read(ctx, "read the queue of "+b.Table, func(c *sqlite.Conn) error {
+	err = st.Read(ctx, "read the queue of "+st.Table, func(c *sqlite.Conn) error {
 		places = map[string]int64{}
 		line, err := readLine(c, projectID)
 		if err != nil {
 			return err
 		}
-		return b.eachQueued(c, projectID, ids, func(id string, suspect bool, behind int64) error {
+		return st.eachQueued(c, projectID, ids, func(id string, suspect bool, behind int64) error {
 			if !suspect {
 				places[id] = line.place(behind)
 				return nil
 			}
-			ahead, err := c.Int("SELECT count(*) FROM "+b.Table+" WHERE status = 'pending' AND attempt > 0 AND seq <= (SELECT seq FROM "+b.Table+" WHERE id = ?)", id)
+			ahead, err := c.Int("SELECT count(*) FROM "+st.Table+" WHERE status = 'pending' AND attempt > 0 AND seq <= (SELECT seq FROM "+st.Table+" WHERE id = ?)", id)
 			places[id] = line.waiting() + ahead
 			return err
 		})
@@ -254,7 +254,7 @@ func (b Book[R]) Places(ctx context.Context, projectID int64, ids ...string) (pl
 // eachQueued calls fn with those of the jobs that are pending, the newest first,
 // and how many of the project are queued behind each. A new order has few behind
 // it, however many are ahead.
-func (b Book[R]) eachQueued(c *sqlite.Conn, projectID int64, ids []string, fn func(id string, suspect bool, behind int64) error) error {
+func (st Store[R]) eachQueued(c *sqlite.Conn, projectID int64, ids []string, fn func(id string, suspect bool, behind int64) error) error {
 	type queued struct {
 		seq     int64
 		id      string
@@ -262,7 +262,7 @@ func (b Book[R]) eachQueued(c *sqlite.Conn, projectID int64, ids []string, fn fu
 	}
 	var list []queued
 	for _, id := range ids {
-		err := c.Query("SELECT seq, attempt > 0 FROM "+b.Table+" WHERE id = ? AND project_id = ? AND status = 'pending'", []any{id, projectID}, func(s *sqlite.Stmt) error {
+		err := c.Query("SELECT seq, attempt > 0 FROM "+st.Table+" WHERE id = ? AND project_id = ? AND status = 'pending'", []any{id, projectID}, func(s *sqlite.Stmt) error {
 			list = append(list, queued{s.Int(0), id, s.Int(1) != 0})
 			return nil
 		})
@@ -273,7 +273,7 @@ func (b Book[R]) eachQueued(c *sqlite.Conn, projectID int64, ids []string, fn fu
 	slices.SortFunc(list, func(x, y queued) int { return cmp.Compare(y.seq, x.seq) })
 	behind, counted := int64(0), int64(1)<<62
 	for _, q := range list {
-		n, err := c.Int("SELECT count(*) FROM "+b.Table+" WHERE status = 'pending' AND attempt = 0 AND project_id = ? AND seq > ? AND seq <= ?", projectID, q.seq, counted)
+		n, err := c.Int("SELECT count(*) FROM "+st.Table+" WHERE status = 'pending' AND attempt = 0 AND project_id = ? AND seq > ? AND seq <= ?", projectID, q.seq, counted)
 		if err != nil {
 			return err
 		}

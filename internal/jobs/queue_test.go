@@ -19,15 +19,15 @@ import (
 )
 
 // must runs statements of a test.
-func must(t testing.TB, b Book[entry], fn func(*sqlite.Conn) error) {
+func must(t testing.TB, b Store[entry], fn func(*sqlite.Conn) error) {
 	t.Helper()
-	if err := b.Write(context.Background(), "change the book", fn); err != nil {
+	if err := b.Write(context.Background(), "change the store", fn); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // claimWith returns the id of the job that a claim with these limits gives.
-func claimWith(t testing.TB, b Book[entry], limits Limits) string {
+func claimWith(t testing.TB, b Store[entry], limits Limits) string {
 	t.Helper()
 	e, err := b.Claim(context.Background(), limits, nil)
 	if err != nil {
@@ -42,7 +42,7 @@ func claimWith(t testing.TB, b Book[entry], limits Limits) string {
 // TestRootsShareOneTurn has six projects, made from one, order before a seventh
 // does that is made from none.
 func TestRootsShareOneTurn(t *testing.T) {
-	b := openBook(t)
+	b := openStore(t)
 	must(t, b, func(c *sqlite.Conn) error {
 		for n := range 12 {
 			if err := enter(c, n+1, n%6+1, 1); err != nil {
@@ -67,7 +67,7 @@ func TestRootsShareOneTurn(t *testing.T) {
 // TestReserve lets jobs of one root run without end. Others get through, one at a
 // time, and no job of the root takes their place.
 func TestReserve(t *testing.T) {
-	b := openBook(t)
+	b := openStore(t)
 	must(t, b, func(c *sqlite.Conn) error {
 		for n := range 6 {
 			if err := enter(c, n+1, n+1, 1); err != nil {
@@ -103,7 +103,7 @@ func TestReserve(t *testing.T) {
 
 // TestSuspectsComeLast has a server die with two jobs.
 func TestSuspectsComeLast(t *testing.T) {
-	b := openBook(t, 1, 2, 3)
+	b := openStore(t, 1, 2, 3)
 	for range 2 {
 		claimed(t, b)
 	}
@@ -147,7 +147,7 @@ func TestSuspectsComeLast(t *testing.T) {
 }
 
 func TestAdmit(t *testing.T) {
-	b := openBook(t, 1, 1, 2)
+	b := openStore(t, 1, 1, 2)
 	for _, test := range []struct {
 		project int64
 		max     int
@@ -170,7 +170,7 @@ func TestCountersFollowTheJobs(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	b := openBook(t)
+	b := openStore(t)
 	statuses := []string{"uploading", "pending", "running", "ready", "failed"}
 	for n := 1; n <= 300; n++ {
 		must(t, b, func(c *sqlite.Conn) error {
@@ -238,7 +238,7 @@ WHERE pending <> (SELECT count(*) FROM works WHERE %[2]s = q.%[2]s AND status = 
 // TestLongQueue enters 10,000 jobs of one project and looks at what one more
 // costs, its place and a claim.
 func TestLongQueue(t *testing.T) {
-	b := openBook(t)
+	b := openStore(t)
 	const jobs = 10_000
 	must(t, b, func(c *sqlite.Conn) error {
 		for n := range jobs {
@@ -284,7 +284,7 @@ func TestLongQueue(t *testing.T) {
 	}
 }
 
-// TestOldBookIsMigrated opens a book that was made before there were queues and a
+// TestOldBookIsMigrated opens a store that was made before there were queues and a
 // history, and whose receipts had another form.
 func TestOldBookIsMigrated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "works.db")
@@ -303,7 +303,7 @@ INSERT INTO receipts VALUES (1, 1, 'k', x'01', '1', 1780000000000)`}
 			t.Fatal(err)
 		}
 		if len(migrations) > 1 {
-			b := Book[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: scanEntry}
+			b := Store[entry]{DB: db, Table: "works", Job: "work", Columns: "id, status", Scan: scanEntry}
 			if first, second, third := claimed(t, b), claimed(t, b), claimed(t, b); first != "4" || second != "2" || third != "" {
 				t.Errorf("claimed %q, %q and %q, want 4, 2 and none", first, second, third)
 			}
@@ -322,12 +322,12 @@ INSERT INTO receipts VALUES (1, 1, 'k', x'01', '1', 1780000000000)`}
 	}
 }
 
-// TestQuarantine claims from two books that share one.
+// TestQuarantine claims from two stores that share one.
 func TestQuarantine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, second := openBook(t, 1), openBook(t, 1)
+		first, second := openStore(t, 1), openStore(t, 1)
 		q := NewQuarantine()
-		claim := func(b Book[entry]) (id string, leave func()) {
+		claim := func(b Store[entry]) (id string, leave func()) {
 			e, leave, err := Claim(t.Context(), q, b, Limits{Workers: 2, PerProject: 1}, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -337,7 +337,7 @@ func TestQuarantine(t *testing.T) {
 			}
 			return e.id, leave
 		}
-		for _, b := range []Book[entry]{first, second} {
+		for _, b := range []Store[entry]{first, second} {
 			must(t, b, func(c *sqlite.Conn) error { return c.Exec("UPDATE works SET attempt = 1") })
 		}
 		id, leave := claim(first)

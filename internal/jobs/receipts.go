@@ -9,7 +9,7 @@ import (
 )
 
 // Receipt is the idempotency record of a call that orders a job: an equal call
-// within projectdb.ReceiptLife gets the job of the first. It is kept in the book,
+// within projectdb.ReceiptLife gets the job of the first. It is kept in the store,
 // in the transaction that enters the job.
 type Receipt struct {
 	TokenID int64
@@ -25,7 +25,7 @@ type ReplayedError struct{ ID string }
 func (e *ReplayedError) Error() string { return "the job " + e.ID + " was ordered by an equal call" }
 
 // ReceiptSchema returns the migration that makes the table of receipts of that
-// which each book has had, with the id of its job under the given name. It must
+// which each store has had, with the id of its job under the given name. It must
 // never change: what comes later is another migration.
 func ReceiptSchema(id string) string { return strings.ReplaceAll(receiptSchema, "@id", id) }
 

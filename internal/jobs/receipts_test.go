@@ -10,7 +10,7 @@ import (
 )
 
 func TestReceipts(t *testing.T) {
-	b := openBook(t)
+	b := openStore(t)
 	now := time.Date(2026, 6, 1, 18, 0, 0, 0, time.UTC)
 	keep := func(r Receipt, project int64, id string, at time.Duration) error {
 		return b.Write(t.Context(), "keep", func(c *sqlite.Conn) error { return r.Keep(c, project, id, now.Add(at)) })

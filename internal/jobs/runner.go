@@ -28,11 +28,11 @@ func (j *Job) Interrupt(cause error) { j.cancel(cause) }
 // Canceled reports whether somebody has canceled the job.
 func (j *Job) Canceled() bool { return j.canceled.Load() }
 
-// Runner runs the jobs of one book, each as a J. Its fields are set before Start
+// Runner runs the jobs of one store, each as a J. Its fields are set before Start
 // and not changed. The methods may be called from many goroutines.
 type Runner[R, J any] struct {
-	*Crew
-	Book       Book[R]
+	*Dispatcher
+	Store      Store[R]
 	Quarantine *Quarantine
 	Limits     Limits
 	Log        *slog.Logger
@@ -43,7 +43,7 @@ type Runner[R, J any] struct {
 	New      func(*Job, *R) *J
 	Run      func(*J) error        // does the work, and leaves nothing behind when it fails
 	Complete func(j *J, err error) // notes what the job has come to
-	Settle   func(*J) error        // enters it into the book, unless the job was canceled or removed; called until it succeeds
+	Save     func(*J) error        // enters it into the store, unless the job was canceled or removed; called until it succeeds
 	PutBack  func(*J) error        // makes the job pending again
 	mu       sync.Mutex
 	running  map[string]*running[J]
@@ -58,15 +58,15 @@ type running[J any] struct {
 
 // Start begins to run jobs. There is one worker more than the limit: see Claim.
 func (r *Runner[R, J]) Start() {
-	r.Quarantine.Join(r.Crew)
-	r.Work(r.Limits.Workers+1, r.Log, r.claim)
+	r.Quarantine.Join(r.Dispatcher)
+	r.Dispatch(r.Limits.Workers+1, r.Log, r.claim)
 }
 
-// claim takes the next job, or nil, out of the book, and returns what runs it.
+// claim takes the next job, or nil, out of the store, and returns what runs it.
 func (r *Runner[R, J]) claim() (run func(), err error) {
 	r.claiming.Lock()
 	defer r.claiming.Unlock()
-	entry, leave, err := Claim(r.Stopped, r.Quarantine, r.Book, r.Limits, r.Begin)
+	entry, leave, err := Claim(r.Stopped, r.Quarantine, r.Store, r.Limits, r.Begin)
 	if entry == nil || err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (r *Runner[R, J]) claim() (run func(), err error) {
 	}, nil
 }
 
-// NewJob returns a job of the book that no worker works on yet.
+// NewJob returns a job of the store that no worker works on yet.
 func (r *Runner[R, J]) NewJob(ctx context.Context, entry *R) *Job {
 	j := &Job{done: make(chan struct{})}
 	j.ID, j.ProjectID = r.Name(entry)
@@ -101,11 +101,11 @@ func (r *Runner[R, J]) run(j *running[J]) {
 	if err != nil && r.Stopped.Err() != nil && !j.Canceled() {
 		if err := r.PutBack(j.own); err != nil {
 			// The next start does the same, but counts the attempt.
-			r.Log.Error("put the "+r.Book.Job+" back", "id", j.ID, "error", err)
+			r.Log.Error("put the "+r.Store.Job+" back", "id", j.ID, "error", err)
 		}
 	} else {
 		r.Complete(j.own, err)
-		r.settle(j)
+		r.save(j)
 	}
 	r.mu.Lock()
 	delete(r.running, j.ID)
@@ -116,12 +116,12 @@ func (r *Runner[R, J]) run(j *running[J]) {
 
 // settle enters what the job has come to, also when the server is stopping; then it
 // is tried only once.
-func (r *Runner[R, J]) settle(j *running[J]) {
-	for err := r.Settle(j.own); err != nil; err = r.Settle(j.own) {
+func (r *Runner[R, J]) save(j *running[J]) {
+	for err := r.Save(j.own); err != nil; err = r.Save(j.own) {
 		if r.Stopped.Err() != nil {
 			return
 		}
-		r.Log.Error("settle the "+r.Book.Job, "id", j.ID, "error", err)
+		r.Log.Error("settle the "+r.Store.Job, "id", j.ID, "error", err)
 		r.Rest()
 	}
 }
@@ -163,17 +163,17 @@ func (r *Runner[R, J]) Cancel(ctx context.Context, id string) error {
 	return r.cancel(ctx, func(j *Job) bool { return j.ID == id })
 }
 
-// RemoveProject removes the jobs of a project from the book, and cancels those
+// RemoveProject removes the jobs of a project from the store, and cancels those
 // that run.
 func (r *Runner[R, J]) RemoveProject(ctx context.Context, projectID int64) error {
-	if err := r.Book.RemoveProject(ctx, projectID); err != nil {
+	if err := r.Store.RemoveProject(ctx, projectID); err != nil {
 		return err
 	}
 	return r.cancel(ctx, func(j *Job) bool { return j.ProjectID == projectID })
 }
 
 func (r *Runner[R, J]) cancel(ctx context.Context, which func(*Job) bool) error {
-	r.TellSettled()
+	r.NotifyFinished()
 	for _, j := range r.which(which) {
 		j.canceled.Store(true)
 		j.cancel(nil)
@@ -186,7 +186,7 @@ func (r *Runner[R, J]) cancel(ctx context.Context, which func(*Job) bool) error 
 	return nil
 }
 
-// Sweep has sweep remove what had expired by then, again and again, until the crew
+// Sweep has sweep remove what had expired by then, again and again, until the dispatcher
 // stops. Because what has expired must be so for two sweeps, a clock that jumps
 // ahead and back again does no harm. Whenever something comes from wake, only also
 // is called, which is called after each sweep too.
@@ -198,8 +198,8 @@ func (r *Runner[R, J]) Sweep(interval time.Duration, now func() time.Time, sweep
 		select {
 		case <-ticker.C:
 			present := now()
-			if err := sweep(r.Stopped, Earlier(last, present)); err != nil && r.Stopped.Err() == nil {
-				r.Log.Error("sweep the "+r.Book.Table, "error", err)
+			if err := sweep(r.Stopped, SweepCutoff(last, present)); err != nil && r.Stopped.Err() == nil {
+				r.Log.Error("sweep the "+r.Store.Table, "error", err)
 			}
 			last = present
 		case <-wake:
@@ -213,7 +213,7 @@ func (r *Runner[R, J]) Sweep(interval time.Duration, now func() time.Time, sweep
 // NotePlaces enters into the manifests of a project's pending jobs where they stand
 // in the queue. of returns the id of a pending job and where its place belongs, ""
 // for a job that is not pending.
-func NotePlaces[R, M any](ctx context.Context, b Book[R], projectID int64, list []M, of func(*M) (id string, place *int64)) error {
+func NotePlaces[R, M any](ctx context.Context, b Store[R], projectID int64, list []M, of func(*M) (id string, place *int64)) error {
 	var pending []string
 	for i := range list {
 		if id, _ := of(&list[i]); id != "" {

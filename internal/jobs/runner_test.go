@@ -39,16 +39,16 @@ func (s *shift) noted() []string {
 	return slices.Clone(s.steps)
 }
 
-// newShift returns a runner for a book, whose jobs do what run does.
-func newShift(t *testing.T, b Book[entry], run func(*work) error) *shift {
+// newShift returns a runner for a store, whose jobs do what run does.
+func newShift(t *testing.T, b Store[entry], run func(*work) error) *shift {
 	s := &shift{}
 	s.Runner = &Runner[entry, work]{
-		Crew: NewCrew(), Book: b, Quarantine: NewQuarantine(), Limits: Limits{Workers: 2, PerProject: 1}, Log: slog.New(slog.DiscardHandler),
+		Dispatcher: NewDispatcher(), Store: b, Quarantine: NewQuarantine(), Limits: Limits{Workers: 2, PerProject: 1}, Log: slog.New(slog.DiscardHandler),
 		Name:     func(e *entry) (string, int64) { return e.id, 1 },
 		New:      func(j *Job, e *entry) *work { return &work{Job: j, entry: e} },
 		Run:      run,
 		Complete: func(w *work, err error) { w.outcome = err },
-		Settle: func(w *work) error {
+		Save: func(w *work) error {
 			status := "ready"
 			if w.outcome != nil {
 				status = "failed"
@@ -67,8 +67,8 @@ func newShift(t *testing.T, b Book[entry], run func(*work) error) *shift {
 	return s
 }
 
-// statusOf returns what the book has of a job.
-func statusOf(t *testing.T, b Book[entry], id string) (status string, attempt int64) {
+// statusOf returns what the store has of a job.
+func statusOf(t *testing.T, b Store[entry], id string) (status string, attempt int64) {
 	t.Helper()
 	must(t, b, func(c *sqlite.Conn) error {
 		return c.Query("SELECT status, attempt FROM works WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
@@ -90,7 +90,7 @@ func eventually(t *testing.T, what func() bool) {
 }
 
 func TestRunnerRunsAllJobs(t *testing.T) {
-	b := openBook(t, 1, 1, 2)
+	b := openStore(t, 1, 1, 2)
 	s := newShift(t, b, func(w *work) error {
 		if w.ID == "2" {
 			return io.ErrUnexpectedEOF
@@ -107,7 +107,7 @@ func TestRunnerRunsAllJobs(t *testing.T) {
 // TestRunnerStops puts back what runs when the server stops, and settles what has
 // been canceled or has come to an end by then.
 func TestRunnerStops(t *testing.T) {
-	b := openBook(t, 1, 2)
+	b := openStore(t, 1, 2)
 	s := newShift(t, b, func(w *work) error {
 		<-w.Context.Done()
 		if w.ID == "2" {
@@ -127,7 +127,7 @@ func TestRunnerStops(t *testing.T) {
 }
 
 func TestRunnerCancels(t *testing.T) {
-	b := openBook(t, 1, 2, 3)
+	b := openStore(t, 1, 2, 3)
 	var causes sync.Map
 	full := errors.New("the disk is full")
 	s := newShift(t, b, func(w *work) error {
@@ -162,12 +162,12 @@ func TestRunnerCancels(t *testing.T) {
 	}
 }
 
-// TestRunnerSettlesUntilItSucceeds has the book fail when a job has ended.
+// TestRunnerSettlesUntilItSucceeds has the store fail when a job has ended.
 func TestRunnerSettlesUntilItSucceeds(t *testing.T) {
-	b := openBook(t, 1)
+	b := openStore(t, 1)
 	s := newShift(t, b, func(*work) error { return nil })
-	settle, tries := s.Settle, 0
-	s.Settle = func(w *work) error {
+	settle, tries := s.Save, 0
+	s.Save = func(w *work) error {
 		if tries++; tries < 2 {
 			return io.ErrShortWrite
 		}
@@ -183,7 +183,7 @@ func TestRunnerSettlesUntilItSucceeds(t *testing.T) {
 // TestRunnerRunsSuspectsAlone starts with two jobs during which the server died,
 // and two others.
 func TestRunnerRunsSuspectsAlone(t *testing.T) {
-	b := openBook(t, 1, 2, 3, 4)
+	b := openStore(t, 1, 2, 3, 4)
 	must(t, b, func(c *sqlite.Conn) error { return c.Exec("UPDATE works SET attempt = 1 WHERE seq <= 2") })
 	var s *shift
 	var beside sync.Map
@@ -205,7 +205,7 @@ func TestRunnerRunsSuspectsAlone(t *testing.T) {
 }
 
 func TestNotePlaces(t *testing.T) {
-	b := openBook(t, 1, 1, 1)
+	b := openStore(t, 1, 1, 1)
 	type manifest struct {
 		id    string
 		place int64

@@ -110,7 +110,7 @@ func (t filled) create(l *projectdb.Loader) error {
 }
 
 // export makes an export and returns its manifest and artifact.
-func (f *fixture) export(o export.Order) (*export.Manifest, []byte) {
+func (f *fixture) export(o export.Request) (*export.Manifest, []byte) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -133,7 +133,7 @@ func (f *fixture) export(o export.Order) (*export.Manifest, []byte) {
 	return &a.Manifest, content.Bytes()
 }
 
-func (f *fixture) rehearse(o export.Order) (*export.Manifest, Rehearsal) {
+func (f *fixture) rehearse(o export.Request) (*export.Manifest, Rehearsal) {
 	f.t.Helper()
 	m, content := f.export(o)
 	r, err := f.stage.Rehearse(context.Background(), bytes.NewReader(content), m)
@@ -147,16 +147,16 @@ func (f *fixture) rehearse(o export.Order) (*export.Manifest, Rehearsal) {
 }
 
 // orders are exports of a project in every format.
-func orders(id int64, table string) (all []export.Order) {
+func orders(id int64, table string) (all []export.Request) {
 	project := export.ProjectRef{ID: id, Slug: "p"}
 	for _, name := range []string{"zip-csv", "zip-ndjson", "zip-parquet", "json", "sqlite", "sql", "archive"} {
-		all = append(all, export.Order{Project: project, Kind: export.DatabaseExport, Format: name})
+		all = append(all, export.Request{Project: project, Kind: export.DatabaseExport, Format: name})
 	}
 	for _, name := range []string{"csv", "json", "ndjson", "xlsx", "parquet", "sqlite"} {
-		all = append(all, export.Order{Project: project, Kind: export.TableExport, Format: name, Table: table})
+		all = append(all, export.Request{Project: project, Kind: export.TableExport, Format: name, Table: table})
 	}
 	for _, profile := range []string{"excel", "excel-eu", "postgres", "bigquery", "duckdb"} {
-		all = append(all, export.Order{Project: project, Kind: export.DatabaseExport, Format: "zip-csv", CSV: export.CSVOptions{Profile: profile}})
+		all = append(all, export.Request{Project: project, Kind: export.DatabaseExport, Format: "zip-csv", CSV: export.CSVOptions{Profile: profile}})
 	}
 	return all
 }
@@ -273,7 +273,7 @@ func TestFaultsAreTold(t *testing.T) {
 	f := newFixture(t)
 	other := number(1)
 	other.shape.Name = "others"
-	m, content := f.export(export.Order{Project: export.ProjectRef{ID: f.project(number(3), other), Slug: "p"}, Kind: export.DatabaseExport, Format: "sqlite"})
+	m, content := f.export(export.Request{Project: export.ProjectRef{ID: f.project(number(3), other), Slug: "p"}, Kind: export.DatabaseExport, Format: "sqlite"})
 	for name, test := range map[string]struct {
 		change func(m *export.Manifest)
 		want   string
@@ -309,7 +309,7 @@ func TestFaultsAreTold(t *testing.T) {
 // stops when nobody wants the answer.
 func TestRehearsalsAreBounded(t *testing.T) {
 	f := newFixture(t)
-	m, content := f.export(export.Order{Project: export.ProjectRef{ID: f.project(number(3)), Slug: "p"}, Kind: export.DatabaseExport, Format: "sqlite"})
+	m, content := f.export(export.Request{Project: export.ProjectRef{ID: f.project(number(3)), Slug: "p"}, Kind: export.DatabaseExport, Format: "sqlite"})
 	stage := func(c Config) *Stage {
 		c.Folder = filepath.Join(f.folder, "rehearsals")
 		s, err := Open(c)

@@ -207,14 +207,14 @@ func (app *App) openExports() error { return app.openBook("exports.db", app.open
 
 func (app *App) openExportsOf(lost bool) (err error) {
 	app.Exports, err = export.Open(export.Config{
-		Database: app.path("exports.db"),
-		BookLost: lost,
-		Room:     app.room,
-		Folder:   app.path("exports"),
-		Projects: app.Projects,
-		Log:      app.log,
-		Now:      time.Now,
-		Random:   rand.Reader,
+		Database:  app.path("exports.db"),
+		StoreLost: lost,
+		Room:      app.room,
+		Folder:    app.path("exports"),
+		Projects:  app.Projects,
+		Log:       app.log,
+		Now:       time.Now,
+		Random:    rand.Reader,
 
 		DefaultLife: app.settings.ExportLife,
 		KeepCount:   app.settings.ExportKeep,
@@ -240,16 +240,16 @@ func (app *App) openImports() error { return app.openBook("imports.db", app.open
 
 func (app *App) openImportsOf(lost bool) (err error) {
 	app.Imports, err = imports.Open(imports.Config{
-		Database: app.path("imports.db"),
-		BookLost: lost,
-		Room:     app.room,
-		Folder:   app.path("imports"),
-		Projects: app.Projects,
-		Registry: app.Registry,
-		Log:      app.log,
-		Now:      time.Now,
-		Random:   rand.Reader,
-		MaxBytes: app.settings.ImportMaxBytes,
+		Database:  app.path("imports.db"),
+		StoreLost: lost,
+		Room:      app.room,
+		Folder:    app.path("imports"),
+		Projects:  app.Projects,
+		Registry:  app.Registry,
+		Log:       app.log,
+		Now:       time.Now,
+		Random:    rand.Reader,
+		MaxBytes:  app.settings.ImportMaxBytes,
 
 		KeepBytes:    app.settings.ImportKeepBytes,
 		KeepCount:    app.settings.ImportKeep,

@@ -59,7 +59,7 @@ func furnished(t *testing.T) (folder string, m export.Manifest) {
 		t.Fatal(err)
 	}
 	app.Exports.Start()
-	m, err = app.Exports.Create(t.Context(), new(problem.Faults), export.Order{
+	m, err = app.Exports.Create(t.Context(), new(problem.Faults), export.Request{
 		Project: export.ProjectRef{ID: ready.Project.ID, Slug: ready.Project.Slug}, Kind: export.SchemaExport,
 	})
 	if err == nil {

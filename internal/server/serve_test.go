@@ -235,7 +235,7 @@ func TestCallsAreGrouped(t *testing.T) {
 func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
 	server := start(t)
 	ready := server.ready
-	m, err := server.app.Exports.Create(t.Context(), new(problem.Faults), export.Order{
+	m, err := server.app.Exports.Create(t.Context(), new(problem.Faults), export.Request{
 		Project: export.ProjectRef{ID: ready.Project.ID, Slug: ready.Project.Slug},
 		Kind:    export.QueryExport,
 		SQL:     "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n",

@@ -20,7 +20,7 @@ import (
 )
 
 // Order asks for an export. Tables are named by id or name.
-type Order struct {
+type Request struct {
 	Project  ProjectRef
 	Root     int64 // the project whose turn the order takes; 0: that of its own
 	Kind     Kind
@@ -74,7 +74,7 @@ type ProjectRef struct {
 
 // work is what a job has to do, with tables by id, so that neither a renamed
 // table nor a later one of the same name changes it.
-type work struct {
+type spec struct {
 	Tables     []int64 // nil: all but Excluded
 	Excluded   []int64
 	Selections map[int64]projectdb.Selection
@@ -90,8 +90,8 @@ type work struct {
 
 // dialect returns how the CSV file of a table is written; 0 is the result of a
 // query.
-func (w *work) dialect(tableID int64) format.Dialect {
-	d := cmp.Or(w.Dialects[tableID], w.Dialect)
+func (sp *spec) dialect(tableID int64) format.Dialect {
+	d := cmp.Or(sp.Dialects[tableID], sp.Dialect)
 	if d == nil {
 		return format.DefaultDialect()
 	}
@@ -101,19 +101,19 @@ func (w *work) dialect(tableID int64) format.Dialect {
 // Create checks the order and stores it as a pending job. Every fault of the
 // order is told at once, under the names of the request body, beside those that
 // the caller has found. The unknown table of a table export is not_found.
-func (e *Exports) Create(ctx context.Context, faults *problem.Faults, o Order) (Manifest, error) {
-	r, err := e.check(ctx, faults, o)
+func (e *Exports) Create(ctx context.Context, faults *problem.Faults, req Request) (Manifest, error) {
+	r, err := e.check(ctx, faults, req)
 	if err != nil {
 		return Manifest{}, err
 	}
 	if err := e.config.Disk.Need(0); err != nil {
 		return Manifest{}, err
 	}
-	if err := e.book.add(ctx, r, e.now(), jobs.Bounds{Pending: e.config.MaxPending, Bytes: e.config.HistoryBytes}); err != nil {
+	if err := e.jobs.add(ctx, r, e.now(), jobs.Bounds{Pending: e.config.MaxPending, Bytes: e.config.HistoryBytes}); err != nil {
 		return Manifest{}, notTwice(err)
 	}
 	m := r.manifest
-	if places, err := e.book.Places(ctx, r.projectID, m.ID); err == nil { // the order is entered, with or without its place
+	if places, err := e.jobs.Places(ctx, r.projectID, m.ID); err == nil { // the order is entered, with or without its place
 		m.Progress.QueuePosition = places[m.ID]
 	}
 	e.runner.Wake()
@@ -121,8 +121,8 @@ func (e *Exports) Create(ctx context.Context, faults *problem.Faults, o Order) (
 }
 
 // check makes the order into the record of a pending export.
-func (e *Exports) check(ctx context.Context, faults *problem.Faults, o Order) (*record, error) {
-	db, release, err := e.projects.Lease(ctx, o.Project.ID)
+func (e *Exports) check(ctx context.Context, faults *problem.Faults, req Request) (*record, error) {
+	db, release, err := e.projects.Lease(ctx, req.Project.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -131,29 +131,29 @@ func (e *Exports) check(ctx context.Context, faults *problem.Faults, o Order) (*
 	if err != nil {
 		return nil, err
 	}
-	return e.accept(faults, o, tables, func(r *record) error { return db.CheckQuery(ctx, e.query(r)) })
+	return e.accept(faults, req, tables, func(r *record) error { return db.CheckQuery(ctx, e.query(r)) })
 }
 
-func (e *Exports) accept(faults *problem.Faults, o Order, tables []projectdb.Table, checkQuery func(*record) error) (*record, error) {
-	f := findFormat(faults, o.Kind, o.Format)
-	r := &record{projectID: o.Project.ID, root: cmp.Or(o.Root, o.Project.ID), life: e.life(faults, o.ExpiresIn)}
-	r.orderOptions(faults, o, f)
-	if len(o.FileName) > maxFileName {
-		faults.Add("file_name", "The name must have at most %d bytes, and it has %d.", maxFileName, len(o.FileName))
+func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb.Table, checkQuery func(*record) error) (*record, error) {
+	f := findFormat(faults, req.Kind, req.Format)
+	r := &record{projectID: req.Project.ID, root: cmp.Or(req.Root, req.Project.ID), life: e.life(faults, req.ExpiresIn)}
+	r.applyOptions(faults, req, f)
+	if len(req.FileName) > maxFileName {
+		faults.Add("file_name", "The name must have at most %d bytes, and it has %d.", maxFileName, len(req.FileName))
 	}
-	r.manifest.Options.FileName = o.FileName
-	f = f.compressed(r.work.Compress)
-	base := o.Project.Slug + "_schema_export"
+	r.manifest.Options.FileName = req.FileName
+	f = f.compressed(r.spec.Compress)
+	base := req.Project.Slug + "_schema_export"
 	var err error
-	switch o.Kind {
+	switch req.Kind {
 	case TableExport:
-		base, err = r.orderTable(faults, o, tables)
+		base, err = r.applyTable(faults, req, tables)
 	case DatabaseExport:
-		base = o.Project.Slug + "_database_export"
-		r.orderDatabase(faults, o, f, tables)
+		base = req.Project.Slug + "_database_export"
+		r.applyDatabase(faults, req, f, tables)
 	case QueryExport:
-		base = o.Project.Slug + "_query_export"
-		err = r.orderQuery(faults, o, checkQuery)
+		base = req.Project.Slug + "_query_export"
+		err = r.applyQuery(faults, req, checkQuery)
 	}
 	if err == nil {
 		err = faults.Err()
@@ -166,14 +166,14 @@ func (e *Exports) accept(faults *problem.Faults, o Order, tables []projectdb.Tab
 	if m.ID, err = newID(now, e.random); err != nil {
 		return nil, err
 	}
-	m.Kind, m.Scope, m.Project, m.Format, m.Status = o.Kind, "project", o.Project.Slug, f.name, Pending
+	m.Kind, m.Scope, m.Project, m.Format, m.Status = req.Kind, "project", req.Project.Slug, f.name, Pending
 	m.StorageBackend, m.ContentType, m.Tables = e.backend(), f.contentType, []TableResult{}
-	m.DownloadName = f.downloadName(o.FileName, base)
-	m.DownloadURL = "/projects/" + o.Project.Slug + "/export/download/" + m.ID
-	m.CreatedAt, m.OperationRunID, m.FormatVersion = timestamp(now), o.OperationRunID, formatVersion
-	r.receipt = jobs.ReceiptOf(o.Receipt)
-	if o.TokenID != 0 {
-		m.CreatedByTokenID = &o.TokenID
+	m.DownloadName = f.downloadName(req.FileName, base)
+	m.DownloadURL = "/projects/" + req.Project.Slug + "/export/download/" + m.ID
+	m.CreatedAt, m.OperationRunID, m.FormatVersion = timestamp(now), req.OperationRunID, formatVersion
+	r.receipt = jobs.ReceiptOf(req.Receipt)
+	if req.TokenID != 0 {
+		m.CreatedByTokenID = &req.TokenID
 	}
 	r.ext = f.ext
 	return r, nil
@@ -201,15 +201,15 @@ func (e *Exports) life(faults *problem.Faults, seconds *int64) time.Duration {
 	return time.Duration(*seconds) * time.Second
 }
 
-func (r *record) orderTable(faults *problem.Faults, o Order, tables []projectdb.Table) (name string, err error) {
-	t, err := projectdb.FindTable(tables, o.Table)
+func (r *record) applyTable(faults *problem.Faults, req Request, tables []projectdb.Table) (name string, err error) {
+	t, err := projectdb.FindTable(tables, req.Table)
 	if err != nil {
 		return "", err
 	}
-	r.choose(faults, t, o.Selection, "")
-	r.work.Tables = []int64{t.ID}
-	r.manifest.Table, r.manifest.TableIDs = &t.Name, r.work.Tables
-	r.manifest.Options.setSelection(o.Selection)
+	r.choose(faults, t, req.Selection, "")
+	r.spec.Tables = []int64{t.ID}
+	r.manifest.Table, r.manifest.TableIDs = &t.Name, r.spec.Tables
+	r.manifest.Options.setSelection(req.Selection)
 	return t.Name, nil
 }
 
@@ -222,24 +222,24 @@ func (r *record) choose(faults *problem.Faults, t *projectdb.Table, s projectdb.
 	if s.Offset < 0 {
 		faults.Add(prefix+"offset", "Must be at least 0.")
 	}
-	r.work.setSelection(t.ID, s)
+	r.spec.setSelection(t.ID, s)
 }
 
-func (r *record) orderDatabase(faults *problem.Faults, o Order, f fileFormat, tables []projectdb.Table) {
+func (r *record) applyDatabase(faults *problem.Faults, req Request, f fileFormat, tables []projectdb.Table) {
 	options := &r.manifest.Options
-	r.work.Tables, options.IncludeTables = lookUp(faults, "include_tables", o.Include, tables)
-	r.work.Excluded, options.ExcludeTables = lookUp(faults, "exclude_tables", o.Exclude, tables)
+	r.spec.Tables, options.IncludeTables = lookUp(faults, "include_tables", req.Include, tables)
+	r.spec.Excluded, options.ExcludeTables = lookUp(faults, "exclude_tables", req.Exclude, tables)
 	for i, name := range options.ExcludeTables {
-		if slices.Contains(r.work.Tables, r.work.Excluded[i]) {
+		if slices.Contains(r.spec.Tables, r.spec.Excluded[i]) {
 			faults.Add("exclude_tables", "The table %s is in include_tables too.", name)
 		}
 	}
 	for i := range tables {
-		if r.work.wants(tables[i].ID) {
+		if r.spec.wants(tables[i].ID) {
 			r.manifest.TableIDs = append(r.manifest.TableIDs, tables[i].ID)
 		}
 	}
-	for _, ref := range slices.Sorted(maps.Keys(o.TableOptions)) {
+	for _, ref := range slices.Sorted(maps.Keys(req.TableOptions)) {
 		if faults.Full() {
 			return
 		}
@@ -248,23 +248,23 @@ func (r *record) orderDatabase(faults *problem.Faults, o Order, f fileFormat, ta
 		switch {
 		case err != nil:
 			unknownTable(faults, field, ref, tables)
-		case !r.work.wants(t.ID):
+		case !r.spec.wants(t.ID):
 			faults.Add(field, "The table is not part of the export.")
-		case r.work.chose(t.ID):
+		case r.spec.chose(t.ID):
 			faults.Add(field, "The table has its options already, under its id or name.")
 		default:
-			r.orderPart(faults, t, o.TableOptions[ref], f, field+".")
+			r.applyTableOptions(faults, t, req.TableOptions[ref], f, field+".")
 		}
 	}
 }
 
-// orderPart notes what is wanted of one table of a database, and how.
-func (r *record) orderPart(faults *problem.Faults, t *projectdb.Table, o TableOptions, f fileFormat, prefix string) {
+// applyTableOptions notes what is wanted of one table of a database, and how.
+func (r *record) applyTableOptions(faults *problem.Faults, t *projectdb.Table, o TableOptions, f fileFormat, prefix string) {
 	r.choose(faults, t, o.Selection, prefix)
 	var options Options
 	options.setSelection(o.Selection)
-	if d := orderDialect(faults, o.CSV, f, prefix, r.work.dialect(t.ID)); d != nil {
-		r.work.setDialect(t.ID, d)
+	if d := chooseDialect(faults, o.CSV, f, prefix, r.spec.dialect(t.ID)); d != nil {
+		r.spec.setDialect(t.ID, d)
 		options.Profile, options.Dialect = o.CSV.Profile, d
 	}
 	all := &r.manifest.Options.TableOptions
@@ -302,56 +302,56 @@ func unknownTable(faults *problem.Faults, field, ref string, tables []projectdb.
 }
 
 // wants reports whether the table belongs to the work.
-func (w *work) wants(tableID int64) bool {
-	if w.Tables != nil {
-		return slices.Contains(w.Tables, tableID)
+func (sp *spec) wants(tableID int64) bool {
+	if sp.Tables != nil {
+		return slices.Contains(sp.Tables, tableID)
 	}
-	return !slices.Contains(w.Excluded, tableID)
+	return !slices.Contains(sp.Excluded, tableID)
 }
 
-func (w *work) setSelection(tableID int64, s projectdb.Selection) {
-	if w.Selections == nil {
-		w.Selections = map[int64]projectdb.Selection{}
+func (sp *spec) setSelection(tableID int64, s projectdb.Selection) {
+	if sp.Selections == nil {
+		sp.Selections = map[int64]projectdb.Selection{}
 	}
-	w.Selections[tableID] = s
+	sp.Selections[tableID] = s
 }
 
-func (w *work) setDialect(tableID int64, d *format.Dialect) {
-	if w.Dialects == nil {
-		w.Dialects = map[int64]*format.Dialect{}
+func (sp *spec) setDialect(tableID int64, d *format.Dialect) {
+	if sp.Dialects == nil {
+		sp.Dialects = map[int64]*format.Dialect{}
 	}
-	w.Dialects[tableID] = d
+	sp.Dialects[tableID] = d
 }
 
-func (w *work) chose(tableID int64) bool {
-	_, ok := w.Selections[tableID]
+func (sp *spec) chose(tableID int64) bool {
+	_, ok := sp.Selections[tableID]
 	return ok
 }
 
 // isPart reports whether only part of the table's columns or rows is wanted.
-func (w *work) isPart(tableID int64) bool {
-	s := w.Selections[tableID]
+func (sp *spec) isPart(tableID int64) bool {
+	s := sp.Selections[tableID]
 	return s.Columns != nil || s.Filters != nil || s.Limit != 0 || s.Offset != 0
 }
 
 // setTotal makes the order of all rows depend on their values alone.
-func (w *work) setTotal(tables []*projectdb.Table) {
+func (sp *spec) setTotal(tables []*projectdb.Table) {
 	for _, t := range tables {
-		s := w.Selections[t.ID]
+		s := sp.Selections[t.ID]
 		s.Total = true
-		w.setSelection(t.ID, s)
+		sp.setSelection(t.ID, s)
 	}
 }
 
 // tablesOf returns the tables of a snapshot that the work is about.
-func (w *work) tablesOf(s *projectdb.Snapshot) ([]*projectdb.Table, error) {
+func (sp *spec) tablesOf(s *projectdb.Snapshot) ([]*projectdb.Table, error) {
 	var chosen []*projectdb.Table
 	for i := range s.Tables {
-		if w.wants(s.Tables[i].ID) {
+		if sp.wants(s.Tables[i].ID) {
 			chosen = append(chosen, &s.Tables[i])
 		}
 	}
-	if w.Tables != nil && len(chosen) < len(w.Tables) {
+	if sp.Tables != nil && len(chosen) < len(sp.Tables) {
 		return nil, problem.New(problem.CodeNotFound, "A table of the order does not exist any more.")
 	}
 	return chosen, nil

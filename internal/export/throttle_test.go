@@ -8,7 +8,7 @@ import (
 // TestGiveWay compares how long a reader rests alone and beside requests.
 func TestGiveWay(t *testing.T) {
 	var e Exports
-	p := e.pace()
+	p := e.throttle()
 	rest := func(during func()) time.Duration {
 		p.begin()
 		p.began = p.began.Add(-5 * time.Millisecond)

@@ -10,10 +10,10 @@ import (
 // that rows take.
 const batches = 3
 
-// ahead hands all batches that next fills to use, in order. Another goroutine
+// prefetch hands all batches that next fills to use, in order. Another goroutine
 // fills them, ahead of this one; it is at rest when ahead returns. A batch
 // belongs to use until it returns.
-func ahead(ctx context.Context, next func(*sqlite.Batch) (bool, error), use func(*sqlite.Batch) error) error {
+func prefetch(ctx context.Context, next func(*sqlite.Batch) (bool, error), use func(*sqlite.Batch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	filled, free := make(chan *sqlite.Batch), make(chan *sqlite.Batch, batches)
 	for range batches {

@@ -72,32 +72,32 @@ const spent = "settled_at IS NOT NULL AND expires_at IS NULL"
 
 var sized = []string{"work", "manifest", "rejects"}
 
-// book is imports.db: what was sent and what became of it.
-type book struct {
-	jobs.Book[record]
+// jobStore is imports.db: what was sent and what became of it.
+type jobStore struct {
+	jobs.Store[record]
 }
 
-func newBook(db *sqlite.DB, room *storage.Room) book {
-	return book{jobs.Book[record]{DB: db, Room: room, Table: "imports", Job: "import", Columns: columns, Scan: scanRecord, Spent: spent, Sized: sized}}
+func newJobStore(db *sqlite.DB, room *storage.Room) jobStore {
+	return jobStore{jobs.Store[record]{DB: db, Room: room, Table: "imports", Job: "import", Columns: columns, Scan: scanRecord, Prunable: spent, Measured: sized}}
 }
 
-// record is an import as the book has it.
+// record is an import as the job store has it.
 type record struct {
-	manifest  Manifest // its status is that of the book, without the clock
+	manifest  Manifest // its status is that of the job store, without the clock
 	projectID int64
 	root      int64 // of a new import: the project whose turn it takes
 	attempt   int64
 	begun     time.Time // of the first attempt that may have been committed; zero for none
-	settled   time.Time // zero until then
+	finished  time.Time // zero until then
 	expires   time.Time // of the file; zero when it is not kept
 	resumable bool
 	held      int64 // bytes that the file takes up, or for which it has its place
-	work      work
+	spec      spec
 	rejects   []ingest.Reject // only of a job that is being settled; readRejects reads them
 }
 
 // work is what a job needs to know beside the manifest.
-type work struct {
+type spec struct {
 	TableID    int64         // the only table that may be written to; 0: any
 	NewProject *NewProject   // of a project import
 	SHA256     string        // that the sender has promised, in hexadecimal digits; "" for none
@@ -105,9 +105,9 @@ type work struct {
 	Metadata   string        // of an upload in parts, as its sender has put it
 }
 
-// bookOptions keep what a file holds as it is: a text that is not UTF-8 does
+// storeOptions keep what a file holds as it is: a text that is not UTF-8 does
 // not keep an import from being entered, and numbers keep all their digits.
-var bookOptions = json.JoinOptions(jsontext.AllowInvalidUTF8(true), json.Deterministic(true),
+var storeOptions = json.JoinOptions(jsontext.AllowInvalidUTF8(true), json.Deterministic(true),
 	json.WithUnmarshalers(json.UnmarshalFromFunc(func(d *jsontext.Decoder, v *any) error {
 		if d.PeekKind() != jsontext.KindNumber {
 			return errors.ErrUnsupported
@@ -118,12 +118,12 @@ var bookOptions = json.JoinOptions(jsontext.AllowInvalidUTF8(true), json.Determi
 	})))
 
 // texts are the parts of a record that are kept as JSON.
-func (r *record) texts() (work, manifest string, err error) {
-	w, err := json.Marshal(r.work, bookOptions)
+func (r *record) texts() (spec, manifest string, err error) {
+	w, err := json.Marshal(r.spec, storeOptions)
 	if err != nil {
-		return "", "", fmt.Errorf("encode the work of the import %s: %w", r.manifest.ID, err)
+		return "", "", fmt.Errorf("encode the spec of the import %s: %w", r.manifest.ID, err)
 	}
-	m, err := json.Marshal(r.manifest, bookOptions)
+	m, err := json.Marshal(r.manifest, storeOptions)
 	if err != nil {
 		return "", "", fmt.Errorf("encode the manifest of the import %s: %w", r.manifest.ID, err)
 	}
@@ -132,12 +132,12 @@ func (r *record) texts() (work, manifest string, err error) {
 
 // add enters a new import, unless its project would be beyond its bounds. It
 // returns those that had to make room for its file.
-func (b book) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds, keepBytes int64) (expired []*record, err error) {
-	work, manifest, err := r.texts()
+func (st jobStore) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds, keepBytes int64) (expired []*record, err error) {
+	spec, manifest, err := r.texts()
 	if err != nil {
 		return nil, err
 	}
-	err = b.Write(ctx, "enter the import "+r.manifest.ID, func(c *sqlite.Conn) error {
+	err = st.Write(ctx, "enter the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		if r.resumable {
 			if err := r.keepReceipt(c, "", now); err != nil {
 				return err
@@ -147,16 +147,16 @@ func (b book) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bou
 		if err != nil {
 			return err
 		}
-		if err := b.Admit(c, r.projectID, bounds, uploading, int64(len(work)+len(manifest))); err != nil {
+		if err := st.Admit(c, r.projectID, bounds, uploading, int64(len(spec)+len(manifest))); err != nil {
 			return err
 		}
-		if expired, err = b.makeRoom(c, r.projectID, r.held, keepBytes); err != nil {
+		if expired, err = st.makeRoom(c, r.projectID, r.held, keepBytes); err != nil {
 			return err
 		}
 		return c.Exec(`
 INSERT INTO imports (id, project_id, root, status, expires_at, resumable, held, work, manifest)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			r.manifest.ID, r.projectID, r.root, string(r.manifest.Status), jobs.Moment(r.expires), r.resumable, r.held, work, manifest)
+			r.manifest.ID, r.projectID, r.root, string(r.manifest.Status), jobs.TimeValue(r.expires), r.resumable, r.held, spec, manifest)
 	})
 	return expired, err
 }
@@ -168,14 +168,14 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 	r := &record{
 		projectID: s.Int(0),
 		attempt:   s.Int(2),
-		begun:     jobs.MomentOf(s, 3),
-		settled:   jobs.MomentOf(s, 4),
-		expires:   jobs.MomentOf(s, 5),
+		begun:     jobs.ReadTime(s, 3),
+		finished:  jobs.ReadTime(s, 4),
+		expires:   jobs.ReadTime(s, 5),
 		resumable: s.Int(6) != 0,
 		held:      s.Int(7),
 	}
-	for i, into := range []any{&r.work, &r.manifest} {
-		if err := json.Unmarshal([]byte(s.Text(8+i)), into, bookOptions); err != nil {
+	for i, into := range []any{&r.spec, &r.manifest} {
+		if err := json.Unmarshal([]byte(s.Text(8+i)), into, storeOptions); err != nil {
 			return nil, err
 		}
 	}
@@ -185,9 +185,9 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 
 // change reads an import, lets fn change it, and writes it back, in one
 // transaction. An error of fn is returned and changes nothing.
-func (b book) change(ctx context.Context, projectID int64, id string, fn func(*sqlite.Conn, *record) error) (r *record, err error) {
-	err = b.Write(ctx, "change the import "+id, func(c *sqlite.Conn) error {
-		r, err = b.Get(c, projectID, id)
+func (st jobStore) change(ctx context.Context, projectID int64, id string, fn func(*sqlite.Conn, *record) error) (r *record, err error) {
+	err = st.Write(ctx, "change the import "+id, func(c *sqlite.Conn) error {
+		r, err = st.Get(c, projectID, id)
 		if err == nil {
 			err = fn(c, r)
 		}
@@ -200,7 +200,7 @@ func (b book) change(ctx context.Context, projectID int64, id string, fn func(*s
 }
 
 func update(c *sqlite.Conn, r *record) error {
-	work, manifest, err := r.texts()
+	spec, manifest, err := r.texts()
 	if err != nil {
 		return err
 	}
@@ -208,13 +208,13 @@ func update(c *sqlite.Conn, r *record) error {
 UPDATE imports
 SET status = ?, attempt = ?, begun_at = ?, settled_at = ?, expires_at = ?, held = ?, work = ?, manifest = ?
 WHERE id = ?`,
-		string(r.manifest.Status), r.attempt, jobs.Moment(r.begun), jobs.Moment(r.settled), jobs.Moment(r.expires), r.held, work, manifest, r.manifest.ID)
+		string(r.manifest.Status), r.attempt, jobs.TimeValue(r.begun), jobs.TimeValue(r.finished), jobs.TimeValue(r.expires), r.held, spec, manifest, r.manifest.ID)
 }
 
 // keepRejects stores the rows that a job has refused, in the place of those of
 // an earlier run.
 func keepRejects(c *sqlite.Conn, id string, rejects []ingest.Reject) error {
-	text, err := json.Marshal(rejects, bookOptions)
+	text, err := json.Marshal(rejects, storeOptions)
 	if err != nil {
 		return fmt.Errorf("encode the rejects of %s: %w", id, err)
 	}
@@ -222,9 +222,9 @@ func keepRejects(c *sqlite.Conn, id string, rejects []ingest.Reject) error {
 }
 
 // readRejects returns the rows that an import of a project has refused.
-func (b book) readRejects(ctx context.Context, projectID int64, id string) (rejects []ingest.Reject, err error) {
+func (st jobStore) readRejects(ctx context.Context, projectID int64, id string) (rejects []ingest.Reject, err error) {
 	text := ""
-	err = b.Read(ctx, "read the rejects of "+id, func(c *sqlite.Conn) error {
+	err = st.Read(ctx, "read the rejects of "+id, func(c *sqlite.Conn) error {
 		text, err = c.Text("SELECT rejects FROM imports WHERE id = ? AND project_id = ?", id, projectID)
 		return err
 	})
@@ -234,17 +234,17 @@ func (b book) readRejects(ctx context.Context, projectID int64, id string) (reje
 	case text == "":
 		return nil, problem.NotFound("The import", id)
 	}
-	if err := json.Unmarshal([]byte(text), &rejects, bookOptions); err != nil {
+	if err := json.Unmarshal([]byte(text), &rejects, storeOptions); err != nil {
 		return nil, fmt.Errorf("decode the rejects of %s: %w", id, err)
 	}
 	return rejects, nil
 }
 
-// settle enters what became of a running job, and returns the imports whose files
+// save enters what became of a running job, and returns the imports whose files
 // are too many then: those of a project that are kept for a further run are at most
 // count. It reports false when the import was removed meanwhile.
-func (b book) settle(ctx context.Context, r *record, count int64) (done bool, surplus []*record, err error) {
-	err = b.Write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
+func (st jobStore) saveOutcome(ctx context.Context, r *record, count int64) (done bool, surplus []*record, err error) {
+	err = st.Write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		status, err := c.Text("SELECT status FROM imports WHERE id = ?", r.manifest.ID)
 		if done = status == string(Running); err != nil || !done {
 			// An earlier try may have been kept although it failed: after an I/O error
@@ -258,16 +258,16 @@ func (b book) settle(ctx context.Context, r *record, count int64) (done bool, su
 		if err := update(c, r); err != nil {
 			return err
 		}
-		surplus, err = b.dropSurplus(c, r.projectID, count)
+		surplus, err = st.dropSurplus(c, r.projectID, count)
 		return err
 	})
 	return done && err == nil, surplus, err
 }
 
 // interrupted returns the jobs and uploads that a crash has interrupted.
-func (b book) interrupted(ctx context.Context) (all []*record, err error) {
-	err = b.Read(ctx, "list what was interrupted", func(c *sqlite.Conn) error {
-		all, err = b.Select(c, "status IN ('running', 'uploading')")
+func (st jobStore) interrupted(ctx context.Context) (all []*record, err error) {
+	err = st.Read(ctx, "list what was interrupted", func(c *sqlite.Conn) error {
+		all, err = st.Select(c, "status IN ('running', 'uploading')")
 		return err
 	})
 	return all, err
@@ -275,8 +275,8 @@ func (b book) interrupted(ctx context.Context) (all []*record, err error) {
 
 // putBack makes a running job pending again that was stopped with the server. If
 // it is known that it was not committed, it need not be asked again.
-func (b book) putBack(ctx context.Context, id string, known bool) error {
-	return b.Write(ctx, "put the import "+id+" back", func(c *sqlite.Conn) error {
+func (st jobStore) putBack(ctx context.Context, id string, known bool) error {
+	return st.Write(ctx, "put the import "+id+" back", func(c *sqlite.Conn) error {
 		return c.Exec(`
 UPDATE imports
 SET status = 'pending', attempt = attempt - 1, begun_at = CASE WHEN ? THEN NULL ELSE begun_at END
@@ -284,8 +284,8 @@ WHERE id = ? AND status = 'running'`, known, id)
 	})
 }
 
-func (b book) remove(ctx context.Context, id string) error {
-	return b.Write(ctx, "remove the import "+id, func(c *sqlite.Conn) error {
+func (st jobStore) remove(ctx context.Context, id string) error {
+	return st.Write(ctx, "remove the import "+id, func(c *sqlite.Conn) error {
 		return c.Exec("DELETE FROM imports WHERE id = ?", id)
 	})
 }
@@ -293,8 +293,8 @@ func (b book) remove(ctx context.Context, id string) error {
 // withdraw removes an import that has failed while its file was sent, and the
 // receipt of its call: the failure may have come after both were entered, and then
 // every repetition of the call would be told of an import that is not there.
-func (b book) withdraw(ctx context.Context, id string) error {
-	return b.Write(ctx, "withdraw the import "+id, func(c *sqlite.Conn) error {
+func (st jobStore) withdraw(ctx context.Context, id string) error {
+	return st.Write(ctx, "withdraw the import "+id, func(c *sqlite.Conn) error {
 		if err := c.Exec("DELETE FROM receipts WHERE job_id = ?", id); err != nil {
 			return err
 		}
@@ -303,17 +303,17 @@ func (b book) withdraw(ctx context.Context, id string) error {
 }
 
 // wanted returns the imports whose files are kept, by id, with their projects.
-func (b book) wanted(ctx context.Context) (map[string]int64, error) {
-	return b.Projects(ctx, "expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')")
+func (st jobStore) wanted(ctx context.Context) (map[string]int64, error) {
+	return st.Projects(ctx, "expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')")
 }
 
 // expire ends what is not kept any more by then, and returns it: uploads that
 // were never finished, and files of settled imports. Manifests that have been
 // kept long enough are removed, and so are receipts.
-func (b book) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
-	err = b.Write(ctx, "expire imports", func(c *sqlite.Conn) error {
+func (st jobStore) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
+	err = st.Write(ctx, "expire imports", func(c *sqlite.Conn) error {
 		var err error
-		if expired, err = b.Select(c, "expires_at <= ? AND status NOT IN ('pending', 'running')", then.UnixMilli()); err != nil {
+		if expired, err = st.Select(c, "expires_at <= ? AND status NOT IN ('pending', 'running')", then.UnixMilli()); err != nil {
 			return err
 		}
 		for _, r := range expired {
@@ -336,8 +336,8 @@ func (r *record) expire() {
 	if m.Status == Uploading || m.Status == Ready && m.DryRun {
 		m.Status = Expired
 	}
-	if r.settled.IsZero() {
-		r.settled = r.expires
+	if r.finished.IsZero() {
+		r.finished = r.expires
 	}
 	r.forget()
 	r.expires, m.ExpiresAt = time.Time{}, nil

@@ -85,28 +85,28 @@ const spent = "status IN ('failed', 'canceled', 'expired')"
 
 var sized = []string{"work", "manifest"}
 
-// book is exports.db: what was ordered and what became of it.
-type book struct {
-	jobs.Book[record]
+// jobStore is exports.db: what was ordered and what became of it.
+type jobStore struct {
+	jobs.Store[record]
 }
 
-func newBook(db *sqlite.DB, room *storage.Room) book {
-	return book{jobs.Book[record]{DB: db, Room: room, Table: "exports", Job: "export", Columns: columns, Scan: scanRecord, Spent: spent, Sized: sized}}
+func newJobStore(db *sqlite.DB, room *storage.Room) jobStore {
+	return jobStore{jobs.Store[record]{DB: db, Room: room, Table: "exports", Job: "export", Columns: columns, Scan: scanRecord, Prunable: spent, Measured: sized}}
 }
 
-// record is an export as the book has it.
+// record is an export as the job store has it.
 type record struct {
-	manifest  Manifest // its status is that of the book, without the clock
+	manifest  Manifest // its status is that of the job store, without the clock
 	projectID int64
 	root      int64 // of a new order: the project whose turn it takes
 	attempt   int64
 	life      time.Duration
 	expires   time.Time // zero until it is ready
-	settled   time.Time // zero until then
+	finished  time.Time // zero until then
 	failure   problem.Code
 	ext       string
 	store     string // the name of a bucket, or "" for the folder
-	work      work
+	spec      spec
 	receipt   *jobs.Receipt // of a new order; nil for none
 }
 
@@ -114,34 +114,34 @@ type record struct {
 func (r *record) file() string { return r.manifest.ID + "." + r.ext }
 
 // add enters a new order, unless its project would be beyond its bounds.
-func (b book) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds) error {
+func (st jobStore) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds) error {
 	manifest, err := json.Marshal(r.manifest)
 	if err != nil {
 		return fmt.Errorf("encode the manifest of %s: %w", r.manifest.ID, err)
 	}
 	// A list that is not there means everything, an empty one nothing.
-	work, err := json.Marshal(r.work, json.FormatNilSliceAsNull(true))
+	spec, err := json.Marshal(r.spec, json.FormatNilSliceAsNull(true))
 	if err != nil {
-		return fmt.Errorf("encode the work of %s: %w", r.manifest.ID, err)
+		return fmt.Errorf("encode the spec of %s: %w", r.manifest.ID, err)
 	}
 	tableIDs, err := json.Marshal(r.manifest.TableIDs)
 	if err != nil {
 		return fmt.Errorf("encode the tables of %s: %w", r.manifest.ID, err)
 	}
-	return b.Write(ctx, "enter the export "+r.manifest.ID, func(c *sqlite.Conn) error {
+	return st.Write(ctx, "enter the export "+r.manifest.ID, func(c *sqlite.Conn) error {
 		if r.receipt != nil {
 			if err := r.receipt.Keep(c, r.projectID, r.manifest.ID, now); err != nil {
 				return err
 			}
 		}
-		if err := b.Admit(c, r.projectID, bounds, 0, int64(len(work)+len(manifest))); err != nil {
+		if err := st.Admit(c, r.projectID, bounds, 0, int64(len(spec)+len(manifest))); err != nil {
 			return err
 		}
 		return c.Exec(`
 INSERT INTO exports (id, project_id, root, status, life, ext, work, table_ids, manifest)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			r.manifest.ID, r.projectID, r.root, string(Pending), r.life.Milliseconds(), r.ext,
-			string(work), string(tableIDs), string(manifest))
+			string(spec), string(tableIDs), string(manifest))
 	})
 }
 
@@ -153,13 +153,13 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 		projectID: s.Int(0),
 		attempt:   s.Int(2),
 		life:      time.Duration(s.Int(3)) * time.Millisecond,
-		settled:   jobs.MomentOf(s, 4),
-		expires:   jobs.MomentOf(s, 5),
+		finished:  jobs.ReadTime(s, 4),
+		expires:   jobs.ReadTime(s, 5),
 		failure:   problem.Code(s.Text(6)),
 		ext:       s.Text(7),
 		store:     s.Text(8),
 	}
-	for i, into := range []any{&r.work, &r.manifest.TableIDs, &r.manifest} {
+	for i, into := range []any{&r.spec, &r.manifest.TableIDs, &r.manifest} {
 		if err := json.Unmarshal([]byte(s.Text(9+i)), into); err != nil {
 			return nil, err
 		}
@@ -168,10 +168,10 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 	return r, nil
 }
 
-// settle enters what became of a running job. It reports false when the job
+// save enters what became of a running job. It reports false when the job
 // was canceled or removed meanwhile. A settled entry is of an earlier try, which
 // was kept although it failed: after an I/O error nobody knows. The last one counts.
-func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
+func (st jobStore) saveOutcome(ctx context.Context, r *record) (done bool, err error) {
 	manifest, err := json.Marshal(r.manifest)
 	if err != nil {
 		return false, fmt.Errorf("encode the manifest of %s: %w", r.manifest.ID, err)
@@ -180,12 +180,12 @@ func (b book) settle(ctx context.Context, r *record) (done bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("encode the tables of %s: %w", r.manifest.ID, err)
 	}
-	err = b.Write(ctx, "settle the export "+r.manifest.ID, func(c *sqlite.Conn) error {
+	err = st.Write(ctx, "settle the export "+r.manifest.ID, func(c *sqlite.Conn) error {
 		err := c.Exec(`
 UPDATE exports
 SET status = ?, settled_at = ?, expires_at = ?, failure = ?, store = ?, manifest = ?, table_ids = ?
 WHERE id = ? AND status IN ('running', 'ready', 'failed')`,
-			string(r.manifest.Status), jobs.Moment(r.settled), jobs.Moment(r.expires), string(r.failure),
+			string(r.manifest.Status), jobs.TimeValue(r.finished), jobs.TimeValue(r.expires), string(r.failure),
 			r.store, string(manifest), string(tableIDs), r.manifest.ID)
 		done = c.Changes() == 1
 		return err
@@ -195,8 +195,8 @@ WHERE id = ? AND status IN ('running', 'ready', 'failed')`,
 
 // recover settles what a crash has interrupted: running jobs are pending again,
 // up to jobs.MaxAttempts.
-func (b book) recover(ctx context.Context, now time.Time) error {
-	return b.Write(ctx, "take up interrupted exports", func(c *sqlite.Conn) error {
+func (st jobStore) recover(ctx context.Context, now time.Time) error {
+	return st.Write(ctx, "take up interrupted exports", func(c *sqlite.Conn) error {
 		err := c.Exec(`
 UPDATE exports
 SET status = 'failed', settled_at = ?, failure = ?,
@@ -211,15 +211,15 @@ WHERE status = 'running' AND attempt >= ?`,
 	})
 }
 
-// withdraw takes an export out of the book, or marks it as canceled when it is
+// withdraw takes an export out of the job store, or marks it as canceled when it is
 // not settled, and returns it as it was before.
-func (b book) withdraw(ctx context.Context, projectID int64, id string, now time.Time) (before *record, err error) {
-	err = b.Write(ctx, "withdraw the export "+id, func(c *sqlite.Conn) error {
-		before, err = b.Get(c, projectID, id)
+func (st jobStore) withdraw(ctx context.Context, projectID int64, id string, now time.Time) (before *record, err error) {
+	err = st.Write(ctx, "withdraw the export "+id, func(c *sqlite.Conn) error {
+		before, err = st.Get(c, projectID, id)
 		if err != nil {
 			return err
 		}
-		if before.manifest.Status.Settled() {
+		if before.manifest.Status.Finished() {
 			return c.Exec("DELETE FROM exports WHERE id = ?", id)
 		}
 		return c.Exec(`
@@ -233,17 +233,17 @@ WHERE id = ?`, now.UnixMilli(), timestamp(now), id)
 
 // artifacts returns the exports whose artifact is in the folder, by id, with
 // their projects.
-func (b book) artifacts(ctx context.Context) (map[string]int64, error) {
-	return b.Projects(ctx, "status = 'ready' AND store = ''")
+func (st jobStore) artifacts(ctx context.Context) (map[string]int64, error) {
+	return st.Projects(ctx, "status = 'ready' AND store = ''")
 }
 
 // expire marks ready exports as expired whose time had come by then, and
 // returns them. Manifests that have been kept long enough are removed, and so are
 // receipts.
-func (b book) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
-	err = b.Write(ctx, "expire exports", func(c *sqlite.Conn) error {
+func (st jobStore) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
+	err = st.Write(ctx, "expire exports", func(c *sqlite.Conn) error {
 		var err error
-		if expired, err = b.Select(c, "status = 'ready' AND expires_at <= ?", then.UnixMilli()); err != nil {
+		if expired, err = st.Select(c, "status = 'ready' AND expires_at <= ?", then.UnixMilli()); err != nil {
 			return err
 		}
 		if len(expired) > 0 {

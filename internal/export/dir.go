@@ -15,35 +15,35 @@ import (
 
 // folder is where artifacts lie: <project id>/<export id>.<ext>, and with the
 // further ending .part while they are written.
-type folder struct {
+type dir struct {
 	path string
 }
 
-func openFolder(path string) (folder, error) {
+func openDir(path string) (dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return folder{}, fmt.Errorf("create the folder of exports: %w", err)
+		return dir{}, fmt.Errorf("create the folder of exports: %w", err)
 	}
-	return folder{path}, nil
+	return dir{path}, nil
 }
 
-func (f folder) of(projectID int64) string {
-	return filepath.Join(f.path, strconv.FormatInt(projectID, 10))
+func (d dir) of(projectID int64) string {
+	return filepath.Join(d.path, strconv.FormatInt(projectID, 10))
 }
 
-func (f folder) artifact(r *record) string { return filepath.Join(f.of(r.projectID), r.file()) }
+func (d dir) artifact(r *record) string { return filepath.Join(d.of(r.projectID), r.file()) }
 
 // create begins the artifact of an export.
-func (f folder) create(r *record) (*artifact, error) {
-	if err := disk.MakeFolder(f.of(r.projectID)); err != nil {
+func (d dir) create(r *record) (*artifact, error) {
+	if err := disk.MakeFolder(d.of(r.projectID)); err != nil {
 		return nil, fmt.Errorf("create the folder of project %d: %w", r.projectID, err)
 	}
-	return newArtifact(f.artifact(r))
+	return newArtifact(d.artifact(r))
 }
 
 // private returns paths for files that are needed while an export is made. What
 // a crash leaves there is removed as an orphan.
-func (f folder) private(r *record) (draft, finished string, err error) {
-	folder := filepath.Join(f.path, "tmp")
+func (d dir) private(r *record) (draft, finished string, err error) {
+	folder := filepath.Join(d.path, "tmp")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", "", fmt.Errorf("create a folder for drafts: %w", err)
 	}
@@ -51,10 +51,10 @@ func (f folder) private(r *record) (draft, finished string, err error) {
 	return base + ".draft", base + ".sqlite", nil
 }
 
-func (f folder) publish(_ *job, a *artifact) error { return a.publish() }
+func (d dir) publish(_ *job, a *artifact) error { return a.publish() }
 
-func (f folder) open(_ context.Context, r *record) (File, error) {
-	file, err := os.Open(f.artifact(r))
+func (d dir) open(_ context.Context, r *record) (File, error) {
+	file, err := os.Open(d.artifact(r))
 	if err != nil {
 		return nil, fmt.Errorf("open the artifact of %s: %w", r.manifest.ID, err)
 	}
@@ -65,15 +65,15 @@ func (f folder) open(_ context.Context, r *record) (File, error) {
 }
 
 // exists reports whether the artifact of an export is there.
-func (f folder) exists(r *record) bool {
-	info, err := os.Stat(f.artifact(r))
+func (d dir) exists(r *record) bool {
+	info, err := os.Stat(d.artifact(r))
 	return err == nil && info.Mode().IsRegular() && info.Size() == *r.manifest.SizeBytes
 }
 
-func (f folder) remove(r *record) error { return removeFile(f.artifact(r)) }
+func (d dir) remove(r *record) error { return removeFile(d.artifact(r)) }
 
-func (f folder) removeProject(projectID int64) error {
-	if err := os.RemoveAll(f.of(projectID)); err != nil {
+func (d dir) removeProject(projectID int64) error {
+	if err := os.RemoveAll(d.of(projectID)); err != nil {
 		return fmt.Errorf("remove the artifacts of project %d: %w", projectID, err)
 	}
 	return nil
@@ -81,12 +81,12 @@ func (f folder) removeProject(projectID int64) error {
 
 // removeOrphans removes every file that is neither the artifact of a ready export
 // nor its note: what a crash has left.
-func (f folder) removeOrphans(artifacts, noted map[string]int64) error {
-	return filepath.WalkDir(f.path, func(path string, entry fs.DirEntry, err error) error {
+func (d dir) removeOrphans(artifacts, noted map[string]int64) error {
+	return filepath.WalkDir(d.path, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && path == filepath.Join(f.path, "lost"):
+		case entry.IsDir() && path == filepath.Join(d.path, "lost"):
 			return filepath.SkipDir
 		case entry.IsDir():
 			return nil
@@ -97,7 +97,7 @@ func (f folder) removeOrphans(artifacts, noted map[string]int64) error {
 			ready = noted
 		}
 		project, ok := ready[id]
-		if ok && filepath.Dir(path) == f.of(project) && !strings.HasSuffix(ext, "part") {
+		if ok && filepath.Dir(path) == d.of(project) && !strings.HasSuffix(ext, "part") {
 			return nil
 		}
 		return removeFile(path)

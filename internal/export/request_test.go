@@ -16,29 +16,29 @@ func TestCreateTellsEveryFaultAtOnce(t *testing.T) {
 	f.project(shop.ID, small)
 	never, tooLong := int64(0), int64(31*24*60*60)
 	for _, test := range []struct {
-		name  string
-		order Order
-		want  []string
+		name    string
+		request Request
+		want    []string
 	}{
-		{"table", Order{Kind: TableExport, Table: "contacts", Format: "zip", ExpiresIn: &never, Selection: projectdb.Selection{
+		{"table", Request{Kind: TableExport, Table: "contacts", Format: "zip", ExpiresIn: &never, Selection: projectdb.Selection{
 			Columns: []string{"email", "nmae"}, Filters: []byte(`{"x":1}`), Sort: "y", Limit: -1, Offset: -1,
 		}}, []string{"format", "expires_in", "columns[1]", "filters.x", "sort", "limit", "offset"}},
-		{"database", Order{Kind: DatabaseExport, Format: "csv", ExpiresIn: &tooLong,
+		{"database", Request{Kind: DatabaseExport, Format: "csv", ExpiresIn: &tooLong,
 			Include: []string{"x", "contacts"}, Exclude: []string{"contacts", "y"},
 			TableOptions: map[string]TableOptions{
 				"1": {Selection: projectdb.Selection{Sort: "z"}}, "contacts": {}, "companies": {}, "none": {},
 			}}, []string{"format", "expires_in", "include_tables[0]", "exclude_tables[1]", "exclude_tables",
 			"table_options.1.sort", "table_options.companies", "table_options.contacts", "table_options.none"}},
-		{"dialects", Order{Kind: DatabaseExport, CSV: CSVOptions{Profile: "lotus"}, TableOptions: map[string]TableOptions{
+		{"dialects", Request{Kind: DatabaseExport, CSV: CSVOptions{Profile: "lotus"}, TableOptions: map[string]TableOptions{
 			"contacts": {CSV: CSVOptions{Profile: "excell", Delimiter: ptr("x")}},
 		}}, []string{"profile", "table_options.contacts.profile", "table_options.contacts.delimiter"}},
-		{"dialect of JSON", Order{Kind: DatabaseExport, Format: "json", CSV: CSVOptions{NullText: ptr("")}, TableOptions: map[string]TableOptions{
+		{"dialect of JSON", Request{Kind: DatabaseExport, Format: "json", CSV: CSVOptions{NullText: ptr("")}, TableOptions: map[string]TableOptions{
 			"contacts": {CSV: CSVOptions{BOM: ptr(true)}},
 		}}, []string{"null_text", "table_options.contacts.bom"}},
-		{"schema", Order{Kind: SchemaExport, Format: "xml"}, []string{"format"}},
+		{"schema", Request{Kind: SchemaExport, Format: "xml"}, []string{"format"}},
 	} {
-		test.order.Project = shop
-		_, err := f.Create(context.Background(), new(problem.Faults), test.order)
+		test.request.Project = shop
+		_, err := f.Create(context.Background(), new(problem.Faults), test.request)
 		var got []string
 		for _, d := range problem.From(err).Details {
 			got = append(got, d.Field)
@@ -55,7 +55,7 @@ func TestCreateTellsEveryFaultAtOnce(t *testing.T) {
 func TestCreateOfAnUnknownTable(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
-	if _, err := f.Create(context.Background(), new(problem.Faults), Order{Project: shop, Kind: TableExport, Table: "none", Format: "x"}); codeOf(err) != problem.CodeNotFound {
+	if _, err := f.Create(context.Background(), new(problem.Faults), Request{Project: shop, Kind: TableExport, Table: "none", Format: "x"}); codeOf(err) != problem.CodeNotFound {
 		t.Errorf("got %v, want not_found", err)
 	}
 }
@@ -64,7 +64,7 @@ func TestCreateStoresAPendingManifest(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)
 	run := "run-1"
-	m := f.create(Order{Kind: DatabaseExport, Exclude: []string{"contacts"}, TokenID: 7, OperationRunID: &run})
+	m := f.create(Request{Kind: DatabaseExport, Exclude: []string{"contacts"}, TokenID: 7, OperationRunID: &run})
 	got, err := f.Get(context.Background(), shop.ID, m.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -18,9 +18,9 @@ import (
 	"github.com/zangtable/zangtable/internal/registry"
 )
 
-// take does what was ordered and completes the manifest. When it fails nothing
+// execute does what was ordered and completes the manifest. When it fails nothing
 // is changed.
-func (m *Imports) take(j *job) (err error) {
+func (im *Imports) execute(j *job) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -29,7 +29,7 @@ func (m *Imports) take(j *job) (err error) {
 	r := j.record
 	if r.attempt > 1 {
 		j.unsure = true
-		if done, err := m.recallWork(j); done || err != nil {
+		if done, err := im.recallOutcome(j); done || err != nil {
 			return err
 		}
 		j.unsure = false
@@ -38,43 +38,43 @@ func (m *Imports) take(j *job) (err error) {
 		return errDeadly
 	}
 	source, err := ingest.Open(j.ctx, ingest.Opening{
-		Workers: m.config.Projects.Workers(), Path: m.folder.upload(r), Name: r.manifest.FileName, Scratch: m.folder.scratch(),
-		Kind: ingest.Kind(r.manifest.Options.Format), MaxUnpacked: m.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
+		Workers: im.config.Projects.Workers(), Path: im.dir.upload(r), Name: r.manifest.FileName, Scratch: im.dir.scratch(),
+		Kind: ingest.Kind(r.manifest.Options.Format), MaxUnpacked: im.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
 	})
 	if err != nil {
 		return err
 	}
-	defer m.close(j, source)
+	defer im.closeSource(j, source)
 	r.manifest.Format = pointer(string(source.Kind()))
 	order := r.manifest.Options.order()
 	order.Progress = func(p ingest.Progress) {
 		j.note(p)
-		m.leaveRoom(j, p)
+		im.leaveRoom(j, p)
 	}
-	if r.work.TableID != 0 {
-		order.Table = strconv.FormatInt(r.work.TableID, 10)
+	if r.spec.TableID != 0 {
+		order.Table = strconv.FormatInt(r.spec.TableID, 10)
 	}
-	if r.work.NewProject != nil {
-		return m.takeProject(j, source, order)
+	if r.spec.NewProject != nil {
+		return im.importProject(j, source, order)
 	}
-	return m.takeTables(j, source, order)
+	return im.importTables(j, source, order)
 }
 
-// close lets go of the file. What the job has done by then is done.
-func (m *Imports) close(j *job, source *ingest.Source) {
+// closeSource lets go of the file. What the job has done by then is done.
+func (im *Imports) closeSource(j *job, source *ingest.Source) {
 	if err := source.Close(); err != nil {
-		m.log.Error("close the file of an import", "import", j.record.manifest.ID, "error", err)
+		im.log.Error("close the file of an import", "import", j.record.manifest.ID, "error", err)
 	}
 }
 
 // leaveRoom ends a job before the disk is full for everybody. The rows that have
 // come in stand in the log of the project, and stand once more in its database
 // after the commit.
-func (m *Imports) leaveRoom(j *job, p ingest.Progress) {
+func (im *Imports) leaveRoom(j *job, p ingest.Progress) {
 	if j.record.manifest.DryRun {
 		return
 	}
-	if err := m.config.Disk.Need(p.Bytes); err != nil {
+	if err := im.config.Disk.Need(p.Bytes); err != nil {
 		j.Interrupt(err)
 	}
 }
@@ -84,9 +84,9 @@ func (j *job) note(p ingest.Progress) {
 	j.progressed.Store(&Progress{Table: p.Table, RowsDone: p.Rows, BytesDone: p.Bytes, BytesTotal: p.Size})
 }
 
-func (m *Imports) takeTables(j *job, source *ingest.Source, order ingest.Options) error {
+func (im *Imports) importTables(j *job, source *ingest.Source, order ingest.Options) error {
 	r := j.record
-	db, release, err := m.config.Projects.Lease(j.ctx, r.projectID)
+	db, release, err := im.config.Projects.Lease(j.ctx, r.projectID)
 	if err != nil {
 		return err
 	}
@@ -107,27 +107,27 @@ func (m *Imports) takeTables(j *job, source *ingest.Source, order ingest.Options
 		r.setRejects(report.Rejects, report.RejectedRows)
 		return err
 	}
-	m.config.Failpoint("committed")
+	im.config.Failpoint("committed")
 	r.setReport(report)
 	return nil
 }
 
 // permits makes sure that an import for one table reaches no other.
 func (r *record) permits(ctx context.Context, db *projectdb.DB, source *ingest.Source, order ingest.Options) error {
-	if r.work.TableID == 0 {
+	if r.spec.TableID == 0 {
 		return nil
 	}
 	into, others, err := source.Reach(ctx, db, order)
 	if err != nil {
 		return err
 	}
-	if others || slices.ContainsFunc(into, func(t projectdb.Table) bool { return t.ID != r.work.TableID }) {
+	if others || slices.ContainsFunc(into, func(t projectdb.Table) bool { return t.ID != r.spec.TableID }) {
 		return problem.New(problem.CodePermissionDenied, "This token may write to one table, and the file has others. Nothing was imported.")
 	}
 	return nil
 }
 
-func (m *Imports) takeProject(j *job, source *ingest.Source, order ingest.Options) error {
+func (im *Imports) importProject(j *job, source *ingest.Source, order ingest.Options) error {
 	r := j.record
 	if r.manifest.DryRun {
 		preview, err := source.Preview(j.ctx, nil, order)
@@ -136,14 +136,14 @@ func (m *Imports) takeProject(j *job, source *ingest.Source, order ingest.Option
 		}
 		return err
 	}
-	ws, err := m.config.Registry.Operator(j.ctx, r.manifest.Project)
+	ws, err := im.config.Registry.Operator(j.ctx, r.manifest.Project)
 	if err != nil {
 		return err
 	}
 	defer ws.Close()
-	wanted := registry.NewProject{Slug: r.work.NewProject.Slug, Name: r.work.NewProject.Name, Source: r.manifest.SHA256}
-	if r.work.NewProject.Username != "" {
-		wanted.User = &registry.NewProjectUser{Username: r.work.NewProject.Username, PasswordHash: r.work.NewProject.PasswordHash}
+	wanted := registry.NewProject{Slug: r.spec.NewProject.Slug, Name: r.spec.NewProject.Name, Source: r.manifest.SHA256}
+	if r.spec.NewProject.Username != "" {
+		wanted.User = &registry.NewProjectUser{Username: r.spec.NewProject.Username, PasswordHash: r.spec.NewProject.PasswordHash}
 	}
 	order.Receipt = r.receipt()
 	var report ingest.Report
@@ -154,7 +154,7 @@ func (m *Imports) takeProject(j *job, source *ingest.Source, order ingest.Option
 	if err != nil {
 		return err
 	}
-	m.config.Failpoint("committed")
+	im.config.Failpoint("committed")
 	r.manifest.NewProject = &created.Project
 	r.setReport(report)
 	return nil
@@ -196,19 +196,19 @@ func (r *record) receipt() *projectdb.Receipt {
 	return &projectdb.Receipt{Key: "import " + r.manifest.ID, Kind: projectdb.LoadTransaction}
 }
 
-// recallWork reports whether an earlier attempt has committed its work, of
+// recallOutcome reports whether an earlier attempt has committed its work, of
 // which the server then had no time to take note.
-func (m *Imports) recallWork(j *job) (done bool, err error) {
+func (im *Imports) recallOutcome(j *job) (done bool, err error) {
 	r := j.record
 	if r.manifest.DryRun {
 		return false, nil
 	}
-	if m.now().Sub(r.begun) > projectdb.ReceiptLife-time.Hour {
+	if im.now().Sub(r.begun) > projectdb.ReceiptLife-time.Hour {
 		return false, errUnknownOutcome
 	}
 	projectID := r.projectID
-	if r.work.NewProject != nil {
-		project, err := m.config.Registry.Project(j.ctx, r.work.NewProject.Slug)
+	if r.spec.NewProject != nil {
+		project, err := im.config.Registry.Project(j.ctx, r.spec.NewProject.Slug)
 		if problem.Is(err, problem.CodeNotFound) {
 			return false, nil
 		}
@@ -217,7 +217,7 @@ func (m *Imports) recallWork(j *job) (done bool, err error) {
 		}
 		r.manifest.NewProject, projectID = &project, project.ID
 	}
-	db, release, err := m.config.Projects.Lease(j.ctx, projectID)
+	db, release, err := im.config.Projects.Lease(j.ctx, projectID)
 	if err != nil {
 		return false, err
 	}
@@ -229,7 +229,7 @@ func (m *Imports) recallWork(j *job) (done bool, err error) {
 	case err != nil:
 		return false, err
 	default:
-		if err := json.Unmarshal(text, &report, bookOptions); err != nil {
+		if err := json.Unmarshal(text, &report, storeOptions); err != nil {
 			return false, fmt.Errorf("decode the report of an earlier attempt: %w", err)
 		}
 	}

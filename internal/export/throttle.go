@@ -10,7 +10,7 @@ import (
 // works without a break. While there are requests, it rests after each piece of
 // work so long that it takes a small part of a processor only: a file may be
 // ready later, an answer may not.
-type pace struct {
+type throttle struct {
 	requests *atomic.Int64 // counts the requests to the server
 	seen     int64         // of them, when the piece was begun
 	began    time.Time
@@ -25,18 +25,18 @@ const (
 )
 
 // begin notes that a piece of work begins.
-func (p *pace) begin() { p.seen, p.began = p.requests.Load(), time.Now() }
+func (t *throttle) begin() { t.seen, t.began = t.requests.Load(), time.Now() }
 
 // rest ends the piece and returns when the next may begin. Without requests
 // it only lets others go first: to sleep, however shortly, would leave a processor
 // idle for a millisecond. A request that comes then is seen after 10 ms at the
 // latest, by the monitor of the runtime.
-func (p *pace) rest() {
-	if p.requests.Load() == p.seen {
+func (t *throttle) rest() {
+	if t.requests.Load() == t.seen {
 		runtime.Gosched()
 		return
 	}
-	time.Sleep(min(giveWay*time.Since(p.began), longestRest))
+	time.Sleep(min(giveWay*time.Since(t.began), longestRest))
 }
 
 // NoteRequest tells the exports that are being made of a request to the server, to
@@ -45,7 +45,7 @@ func (p *pace) rest() {
 func (e *Exports) NoteRequest() { e.requests.Add(1) }
 
 // pace returns the pace of one goroutine, at the beginning.
-func (e *Exports) pace() pace { return pace{requests: &e.requests} }
+func (e *Exports) throttle() throttle { return throttle{requests: &e.requests} }
 
 const (
 	// crowdInterval is how often a job looks how many requests there are.

@@ -1,0 +1,182 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
+)
+
+// Store is where the jobs of one kind are entered, each as an R. Its table has
+// the columns seq, id, project_id, root, status and attempt beside others, and
+// the tables and triggers of QueueSchema and HistorySchema beside it. attempt counts how often the
+// job has begun since it was last ordered.
+type Store[R any] struct {
+	DB       *sqlite.DB
+	Room     *storage.Room // on the disk; nil: it is not watched
+	Table    string        // its name, and what the jobs are called
+	Job      string        // what one is called
+	Columns  string        // of an entry, in the order in which Scan reads them
+	Scan     func(*sqlite.Stmt) (*R, error)
+	Prunable string   // the condition for an entry that is kept for nothing but to be looked at
+	Measured []string // the columns of which an entry may have much
+}
+
+// Write runs fn in a write transaction. fn may run more than once.
+func (st Store[R]) Write(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
+	if err := st.Room.Free(func() error { return st.DB.Write(ctx, fn) }); err != nil {
+		return fmt.Errorf("%s: %w", action, storage.Explain(err))
+	}
+	return nil
+}
+
+// Read runs fn in a read transaction.
+func (st Store[R]) Read(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
+	if err := st.DB.Read(ctx, fn); err != nil {
+		return fmt.Errorf("%s: %w", action, storage.Explain(err))
+	}
+	return nil
+}
+
+// each calls fn with each entry that satisfies a condition. The condition may go
+// on with an order.
+func (st Store[R]) each(c *sqlite.Conn, condition string, args []any, fn func(*R) error) error {
+	return c.Query("SELECT "+st.Columns+" FROM "+st.Table+" WHERE "+condition, args, func(s *sqlite.Stmt) error {
+		r, err := st.Scan(s)
+		if err != nil {
+			return fmt.Errorf("decode an entry of the store of %s: %w", st.Table, err)
+		}
+		return fn(r)
+	})
+}
+
+// Select returns the entries that satisfy a condition.
+func (st Store[R]) Select(c *sqlite.Conn, condition string, args ...any) (list []*R, err error) {
+	err = st.each(c, condition, args, func(r *R) error {
+		list = append(list, r)
+		return nil
+	})
+	return list, err
+}
+
+// Projects returns the projects of the jobs that satisfy a condition, by the ids
+// of the jobs.
+func (st Store[R]) Projects(ctx context.Context, condition string) (map[string]int64, error) {
+	projects := map[string]int64{}
+	err := st.Read(ctx, "list the projects of "+st.Table, func(c *sqlite.Conn) error {
+		return c.Query("SELECT id, project_id FROM "+st.Table+" WHERE "+condition, nil, func(s *sqlite.Stmt) error {
+			projects[s.Text(0)] = s.Int(1)
+			return nil
+		})
+	})
+	return projects, err
+}
+
+// Counts is how many jobs wait for their turn and how many run.
+type Counts struct{ Pending, Running int64 }
+
+// Counts counts the jobs of all projects.
+func (st Store[R]) Counts(ctx context.Context) (n Counts, err error) {
+	err = st.Read(ctx, "count "+st.Table, func(c *sqlite.Conn) error {
+		const query = `
+SELECT coalesce(sum(pending), 0) + (SELECT count(*) FROM %s WHERE status = 'pending' AND attempt > 0), coalesce(sum(running), 0)
+FROM turns`
+		return c.Query(fmt.Sprintf(query, st.Table), nil, func(s *sqlite.Stmt) error {
+			n = Counts{s.Int(0), s.Int(1)}
+			return nil
+		})
+	})
+	return n, err
+}
+
+// Get returns one job of a project, or not_found.
+func (st Store[R]) Get(c *sqlite.Conn, projectID int64, id string) (*R, error) {
+	found, err := st.Select(c, "id = ? AND project_id = ?", id, projectID)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, problem.NotFound("The "+st.Job, id)
+	}
+	return found[0], nil
+}
+
+// Find is Get in a transaction of its own.
+func (st Store[R]) Find(ctx context.Context, projectID int64, id string) (r *R, err error) {
+	err = st.Read(ctx, "read the "+st.Job+" "+id, func(c *sqlite.Conn) error {
+		r, err = st.Get(c, projectID, id)
+		return err
+	})
+	return r, err
+}
+
+// errEnough ends a listing.
+var errEnough = errors.New("enough")
+
+// Page returns jobs of a project, newest first, as show shows them, and whether
+// there are more. Those that it does not want do not count.
+func Page[R, M any](ctx context.Context, b Store[R], projectID int64, offset, limit int, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
+	list = []M{}
+	err = b.Read(ctx, fmt.Sprintf("list the %s of project %d", b.Table, projectID), func(c *sqlite.Conn) error {
+		err := b.each(c, "project_id = ? ORDER BY seq DESC", []any{projectID}, func(r *R) error {
+			m, wanted := show(r)
+			switch {
+			case !wanted:
+			case offset > 0:
+				offset--
+			case len(list) == limit:
+				return errEnough
+			default:
+				list = append(list, m)
+			}
+			return nil
+		})
+		if more = errors.Is(err, errEnough); more {
+			err = nil
+		}
+		return err
+	})
+	return list, more, err
+}
+
+// PutBack makes a running job pending again that was stopped through no fault of
+// its own.
+func (st Store[R]) PutBack(ctx context.Context, id string) error {
+	return st.Write(ctx, "put the "+st.Job+" "+id+" back", func(c *sqlite.Conn) error {
+		return c.Exec("UPDATE "+st.Table+" SET status = 'pending', attempt = attempt - 1 WHERE id = ? AND status = 'running'", id)
+	})
+}
+
+// RemoveProject removes the jobs of a project, and the receipts of their orders.
+func (st Store[R]) RemoveProject(ctx context.Context, projectID int64) error {
+	return st.Write(ctx, fmt.Sprintf("remove the %s of project %d", st.Table, projectID), func(c *sqlite.Conn) error {
+		if err := c.Exec("DELETE FROM receipts WHERE project_id = ?", projectID); err != nil {
+			return err
+		}
+		if err := c.Exec("DELETE FROM "+st.Table+" WHERE project_id = ?", projectID); err != nil {
+			return err
+		}
+		return forgetQueue(c, projectID)
+	})
+}
+
+// TimeValue is how the stores keep a time: as milliseconds since 1970, and the zero
+// time as NULL.
+func TimeValue(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+// ReadTime returns the time that a store keeps in a column of s.
+func ReadTime(s *sqlite.Stmt, column int) time.Time {
+	if s.IsNull(column) {
+		return time.Time{}
+	}
+	return time.UnixMilli(s.Int(column))
+}
