@@ -114,8 +114,8 @@ func TestManyConditionsOnLargeValuesEndInTime(t *testing.T) {
 	a, b := `{"column":"a","op":"%s","value":"x"},`, `{"column":"b","op":"%s","value":"x"},`
 	for name, test := range map[string]struct{ conditions, op, form string }{
 		"all hold":                 {strings.Repeat(a+b, 1500), "!=", `[%s]`},
-		"none holds":               {strings.Repeat(a+b, 1500), "=", `[{"or":[%s]}]`},
-		"a generated one":          {strings.Repeat(`{"column":"g","op":"%s","value":1},`, 1000), "=", `[{"or":[%s]}]`},
+		"none holds":               {strings.Repeat(a+b, 1500), ">", `[{"or":[%s]}]`},
+		"a generated one":          {strings.Repeat(`{"column":"g","op":"%s","value":1},`, 1000), "<", `[{"or":[%s]}]`},
 		"some are never looked at": {strings.Repeat(`{"or":[`+strings.ReplaceAll(a, "%s", "!=")+strings.TrimSuffix(b, ",")+`]},{"or":[`+strings.ReplaceAll(b, "%s", "!=")+strings.TrimSuffix(a, ",")+`]},`, 800), "=", `[%s]`},
 	} {
 		began := time.Now()

@@ -149,8 +149,8 @@ func (q query) segments(after *cursor) []segment {
 		return []segment{ties, {where{sql: sort + " IS NOT NULL"}, q.order}}
 	}
 	after1 := []segment{
-		{where{sort + " = ?", []any{value}}.and(rest), byKey},
-		{where{sort + greater + "?", []any{value}}, q.order},
+		{where{sql: sort + " = ?", args: []any{value}}.and(rest), byKey},
+		{where{sql: sort + greater + "?", args: []any{value}}, q.order},
 	}
 	if q.descending {
 		after1 = append(after1, segment{where{sql: sort + " IS NULL"}, byKey})

@@ -16,6 +16,9 @@ import (
 type where struct {
 	sql  string // "" holds for every row
 	args []any
+
+	column *Column // the condition compares just this column, or nil
+	equals bool    // column = ?
 }
 
 // clause returns the condition with the word WHERE, or nothing.
@@ -34,7 +37,7 @@ func (w where) and(other where) where {
 	case other.sql == "":
 		return w
 	}
-	return where{w.sql + " AND " + other.sql, append(w.args[:len(w.args):len(w.args)], other.args...)}
+	return where{sql: w.sql + " AND " + other.sql, args: append(w.args[:len(w.args):len(w.args)], other.args...)}
 }
 
 // maxFilterDepth bounds how deep groups can be nested.
@@ -65,7 +68,7 @@ func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.
 	case kind == '{':
 		return p.object(field, raw)
 	case kind == '[':
-		return p.list(field, raw, " AND ", 0)
+		return p.all(field, raw)
 	default:
 		faults.WrongType(field, "an object of column values, or an array of conditions")
 	}
@@ -78,9 +81,11 @@ type filterParser struct {
 	whole  string // the field that holds the filters
 	size   int    // conditions, groups and values seen
 
-	inGroup bool    // the next condition is an alternative of others
-	loaded  *Column // the large column of the condition before
-	loads   int     // how often a row's values are loaded for the conditions seen
+	terms   int // comparisons that the condition has so far
+	planned int // the ones among them that SQLite's planner looks at
+
+	loaded *Column // the large column of the condition before
+	loads  int     // how often a row's values are loaded for the conditions seen
 }
 
 // errEnough ends the reading of filters when nothing further is to be made of
@@ -130,7 +135,7 @@ func countSeparators(text []byte) (n int) {
 
 // object reads the short form. null means that the column is NULL.
 func (p *filterParser) object(field string, raw jsontext.Value) where {
-	var parts []where
+	var all conjunction
 	err := eachMember(raw, func(name string, value jsontext.Value) {
 		if p.count() != nil {
 			return
@@ -139,35 +144,116 @@ func (p *filterParser) object(field string, raw jsontext.Value) where {
 		if value.Kind() == 'n' {
 			op = "is_null"
 		}
-		parts = append(parts, p.condition(field+"."+name, field+"."+name, name, op, value))
+		all.add(p, func() where { return p.condition(field+"."+name, field+"."+name, name, op, value) })
 	})
 	if err != nil {
 		p.faults.Add(field, "The filters are not valid JSON.")
 	}
-	return joined(parts, " AND ")
+	return all.where()
 }
 
-// list reads an array of conditions and groups, joined by AND or OR.
-func (p *filterParser) list(field string, raw jsontext.Value, join string, depth int) where {
+// all reads an array of conditions and groups that must all hold.
+func (p *filterParser) all(field string, raw jsontext.Value) where {
+	var all conjunction
+	p.eachItem(field, raw, func(field string, item jsontext.Value) {
+		all.add(p, func() where { return p.item(field, item, 0) })
+	})
+	return all.where()
+}
+
+// any reads the array of a group, of which one must hold.
+func (p *filterParser) any(field string, raw jsontext.Value, depth int) where {
 	if depth > maxFilterDepth {
 		p.faults.Add(field, "The filters are nested too deeply.")
 		return where{}
 	}
 	var parts []where
+	p.eachItem(field, raw, func(field string, item jsontext.Value) {
+		parts = append(parts, p.item(field, item, depth))
+	})
+	if len(parts) == 0 {
+		return where{sql: "0"} // none of nothing holds
+	}
+	merged := mergeEquals(parts)
+	p.terms -= len(parts) - len(merged)
+	for i, w := range merged {
+		merged[i] = p.watched(w, true)
+	}
+	return joined(merged, " OR ")
+}
+
+func (p *filterParser) eachItem(field string, raw jsontext.Value, use func(field string, item jsontext.Value)) {
 	err := eachElement(raw, func(i int, item jsontext.Value) error {
 		if err := p.count(); err != nil {
 			return err
 		}
-		parts = append(parts, p.item(field+"["+itoa(i)+"]", item, depth))
+		use(field+"["+itoa(i)+"]", item)
 		return nil
 	})
-	switch {
-	case err == errNotArray:
+	if err == errNotArray {
 		p.faults.WrongType(field, "an array of conditions")
-	case len(parts) == 0 && depth > 0:
-		return where{sql: "0"} // none of nothing holds
 	}
-	return joined(parts, join)
+}
+
+// mergeEquals makes alternatives "a = 1 OR a = 2" into one "a IN (1, 2)", which costs
+// SQLite less to plan.
+func mergeEquals(parts []where) []where {
+	var merged []where
+	at := map[*Column]int{}
+	for _, part := range parts {
+		i, seen := at[part.column]
+		switch {
+		case !part.equals:
+			merged = append(merged, part)
+		case seen:
+			merged[i].args = append(merged[i].args, part.args...)
+		default:
+			at[part.column] = len(merged)
+			merged = append(merged, part)
+		}
+	}
+	for _, i := range at {
+		if w := &merged[i]; len(w.args) > 1 {
+			w.sql = quote(w.column.Name) + " IN (" + marks(len(w.args)) + ")"
+		}
+	}
+	return merged
+}
+
+// maxPlanned is how many comparisons SQLite's planner may look at. The time it takes
+// grows with the square of their number and with the number of indexes, and nothing
+// interrupts it: 10,000 comparisons took more than 10 s.
+const maxPlanned = 32
+
+// unsharedMark stands for a value in SQL, as ? does. SQLite compares each operand
+// that is a plain constant with all before it, to compute equal ones only once.
+const unsharedMark = "ifnull(?, 0)"
+
+// conjunction collects conditions that must all hold.
+type conjunction struct {
+	planned []where // the planner may choose an index for these
+	rest    []where // these are only computed
+}
+
+// add adds the condition that parse reads to the planned ones while there is room.
+func (c *conjunction) add(p *filterParser, parse func() where) {
+	before := p.terms
+	w := p.watched(parse(), false)
+	if n := p.terms - before; p.planned+n <= maxPlanned {
+		p.planned += n
+		c.planned = append(c.planned, w)
+	} else {
+		c.rest = append(c.rest, w)
+	}
+}
+
+// where joins the conditions. The planner does not look into a CASE.
+func (c *conjunction) where() where {
+	w := joined(c.planned, " AND ")
+	if rest := joined(c.rest, " AND "); rest.sql != "" {
+		w = w.and(where{sql: "CASE WHEN " + rest.sql + " THEN 1 END", args: rest.args})
+	}
+	return w
 }
 
 // joined joins conditions by AND or OR, half and half: SQLite bounds how deep an
@@ -180,7 +266,7 @@ func joined(parts []where, with string) where {
 		return parts[0]
 	}
 	a, b := joined(parts[:len(parts)/2], with), joined(parts[len(parts)/2:], with)
-	return where{"(" + a.sql + with + b.sql + ")", slices.Concat(a.args, b.args)}
+	return where{sql: "(" + a.sql + with + b.sql + ")", args: slices.Concat(a.args, b.args)}
 }
 
 // conditionFields are what a condition has, and what a group has.
@@ -204,7 +290,7 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 		if len(members) > 1 {
 			p.faults.Add(field, "A group has nothing but or.")
 		}
-		return p.list(field+".or", group, " OR ", depth+1)
+		return p.any(field+".or", group, depth+1)
 	}
 	column, ok := stringOf(members["column"])
 	if !ok {
@@ -220,7 +306,6 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	if !ok || (members["op"] != nil && !isText) {
 		return where{sql: "0"}
 	}
-	p.inGroup = depth > 0
 	return p.condition(field+".column", field, column, op, members["value"])
 }
 
@@ -228,10 +313,14 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 // One of 15 MB takes some milliseconds.
 const maxLoads = 16
 
-// watched makes a condition look at the interrupt when it is one of many that may
+// watched makes a comparison look at the interrupt when it is one of many that may
 // load a large value. SQLite keeps the value of the one column that it loaded last.
 // An alternative stays visible for the choice of an index.
-func (p *filterParser) watched(column *Column, w where) where {
+func (p *filterParser) watched(w where, alternative bool) where {
+	column := w.column
+	if column == nil {
+		return w
+	}
 	computed := column.Generated != "" && !column.Stored
 	if !computed && (column.Type == "INTEGER" || column.Type == "REAL") {
 		return w
@@ -243,10 +332,10 @@ func (p *filterParser) watched(column *Column, w where) where {
 	switch {
 	case p.loads <= maxLoads:
 		return w
-	case p.inGroup:
-		return where{"(" + sqlite.GoesOnFunction + "() AND " + w.sql + ")", w.args}
+	case alternative:
+		return where{sql: "(" + sqlite.GoesOnFunction + "() AND " + w.sql + ")", args: w.args}
 	}
-	return where{"CASE WHEN " + sqlite.GoesOnFunction + "() THEN " + w.sql + " END", w.args}
+	return where{sql: "CASE WHEN " + sqlite.GoesOnFunction + "() THEN " + w.sql + " END", args: w.args}
 }
 
 // condition makes one comparison. columnField names the column in faults, field
@@ -257,7 +346,10 @@ func (p *filterParser) condition(columnField, field, name, op string, value json
 		p.table.unknownColumn(p.faults, columnField, name)
 		return where{sql: "0"}
 	}
-	return p.watched(column, p.comparison(columnField, field, column, op, value))
+	p.terms++
+	w := p.comparison(columnField, field, column, op, value)
+	w.column = column
+	return w
 }
 
 func (p *filterParser) comparison(columnField, field string, column *Column, name string, value jsontext.Value) where {
@@ -273,7 +365,10 @@ func (p *filterParser) comparison(columnField, field string, column *Column, nam
 	if !ok {
 		return where{sql: "0"}
 	}
-	w := op.where(column, values)
+	if p.terms > maxPlanned {
+		return op.where(column, values, unsharedMark)
+	}
+	w := op.where(column, values, "?")
 	if op.index != nil {
 		w = op.index(p.table, column, values[0].Bytes).and(w)
 	}

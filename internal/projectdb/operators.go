@@ -73,13 +73,16 @@ func findOperator(name string) *Operator {
 	return nil
 }
 
-// where returns the condition on a column with its values.
-func (op *Operator) where(column *Column, values []sqlite.Value) where {
+// where returns the condition on a column with its values, for each of which mark
+// stands in the SQL.
+func (op *Operator) where(column *Column, values []sqlite.Value, mark string) where {
 	sql := op.sql
 	if op.Arity == AnyNumber {
 		sql = strings.Replace(sql, "?", marks(len(values)), 1)
 	}
-	return where{strings.Replace(sql, "{column}", quote(column.Name), 1), arguments(values)}
+	sql = strings.ReplaceAll(sql, "?", mark)
+	sql = strings.Replace(sql, "{column}", quote(column.Name), 1)
+	return where{sql: sql, args: arguments(values), equals: op.Name == "="}
 }
 
 func arguments(values []sqlite.Value) []any {
@@ -121,7 +124,7 @@ func prefixRange(column string, prefix []byte) where {
 	}
 	end := bytes.Clone(prefix)
 	end[len(end)-1]++
-	return where{column + " >= ? AND " + column + " < ?", []any{textValue(prefix), textValue(end)}}
+	return where{sql: column + " >= ? AND " + column + " < ?", args: []any{textValue(prefix), textValue(end)}}
 }
 
 func textValue(b []byte) sqlite.Value { return sqlite.Value{Kind: sqlite.Text, Bytes: b} }

@@ -293,7 +293,7 @@ func (t *Table) at(id string) (where, error) {
 		if err != nil {
 			return where{}, noRecord(id)
 		}
-		w = w.and(where{column.name + " = ?", []any{v}})
+		w = w.and(where{sql: column.name + " = ?", args: []any{v}})
 	}
 	return w, nil
 }
