@@ -69,30 +69,31 @@ func (cmd *importFile) Run(p *program) error {
 }
 
 func (cmd *importFile) order() (server.ImportOrder, error) {
-	dialect, err := cmd.dialect()
-	if err != nil {
-		return server.ImportOrder{}, err
-	}
 	path, err := cmd.path()
-	onError := ingest.Abort
-	if cmd.OnError == "skip" {
-		onError = ingest.Skip
-	}
-	kind := ingest.Kind(cmd.Format)
-	if cmd.Format == "detect" {
-		kind = ""
-	}
 	return server.ImportOrder{
-		Path: path, Kind: kind, Project: cmd.Project, DryRun: cmd.DryRun,
+		Path: path, Project: cmd.Project, DryRun: cmd.DryRun,
 		Options: ingest.Options{
-			Include: cmd.Include, Exclude: cmd.Exclude,
+			Include: cmd.Include, Exclude: cmd.Exclude, Format: ingest.Kind(detected(cmd.Format)),
+			NullTexts: cmd.Null, Sheet: cmd.Sheet, OnError: ingest.OnError(cmd.OnError),
 			Target: ingest.Target{
 				Table: cmd.Table, Mode: ingest.Mode(cmd.Mode), Key: cmd.Key, Columns: cmd.Columns, Skip: cmd.Skip, Types: cmd.Types,
-				Dates: cmd.Dates, CSV: &dialect,
+				Dates: cmd.Dates,
+				ReadOptions: format.ReadOptions{
+					Profile: cmd.Profile, Delimiter: cmd.Delimiter, Quote: cmd.Quote,
+					Header:   map[string]*bool{"yes": new(true), "no": new(false)}[cmd.Header],
+					Encoding: format.Encoding(detected(cmd.Encoding)),
+				},
 			},
-			NullTexts: cmd.Null, Sheet: cmd.Sheet, OnError: onError,
 		},
 	}, err
+}
+
+// detected returns what a flag says, which is nothing when it says detect.
+func detected(flag string) string {
+	if flag == "detect" {
+		return ""
+	}
+	return flag
 }
 
 // path returns the path of the file as it is for the server as well, which may
@@ -190,39 +191,4 @@ func (p *program) printPreview(preview *ingest.Preview) error {
 var modeVerbs = map[ingest.Mode]string{
 	ingest.Create: "Would make", ingest.Append: "Would append to", ingest.Replace: "Would replace the rows of",
 	ingest.Upsert: "Would update or insert into", ingest.Update: "Would update",
-}
-
-// dialect returns what the flags say of a CSV file.
-func (cmd *importFile) dialect() (format.ReadDialect, error) {
-	var d format.ReadDialect
-	if cmd.Profile != "" {
-		profile, err := format.Profile(cmd.Profile)
-		if err != nil {
-			return d, err
-		}
-		d = profile.Reading()
-	}
-	switch {
-	case cmd.Delimiter == "tab" || cmd.Delimiter == `\t`:
-		d.Delimiter = '\t'
-	case len(cmd.Delimiter) == 1:
-		d.Delimiter = cmd.Delimiter[0]
-	case cmd.Delimiter != "":
-		return d, fmt.Errorf("--delimiter: %q is not one character", cmd.Delimiter)
-	}
-	switch {
-	case cmd.Quote == "none":
-		d.Quote = format.NoQuote
-	case len(cmd.Quote) == 1:
-		d.Quote = cmd.Quote[0]
-	case cmd.Quote != "":
-		return d, fmt.Errorf("--quote: %q is not one character", cmd.Quote)
-	}
-	if cmd.Header != "detect" {
-		d.Header = map[string]format.HeaderMode{"yes": format.WithHeader, "no": format.WithoutHeader}[cmd.Header]
-	}
-	if cmd.Encoding != "detect" {
-		d.Encoding = format.Encoding(cmd.Encoding)
-	}
-	return d, nil
 }

@@ -61,6 +61,7 @@ type shape struct {
 	choices []string // of a string; nil: any
 	elem    *shape   // of slices, maps and Optional
 	own     own
+	pointer bool // nil when absent
 }
 
 // own says that a type decodes itself.
@@ -72,6 +73,7 @@ const (
 	ownStream       // UnmarshalJSONFrom, given the decoder; bodies only
 	ownText         // UnmarshalText; parameters only
 	ownOptional     // Optional
+	ownFlag         // bool, read as Flag reads it; bodies only
 )
 
 type (
@@ -278,7 +280,16 @@ func (d *decoder) decode(s *shape, v reflect.Value, at *place) error {
 	if d.faults.Full() {
 		return d.SkipValue()
 	}
+	if s.pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
 	switch s.own {
+	case ownFlag:
+		var flag Flag
+		err := d.decodeOwn(reflect.ValueOf(&flag).Elem(), at)
+		v.SetBool(flag.on)
+		return err
 	case ownValue:
 		return d.decodeOwn(v, at)
 	case ownStream:

@@ -21,65 +21,10 @@ import (
 	"github.com/zangtable/zangtable/internal/registry"
 )
 
-// ImportTarget says where the rows of one table of a file go, and how.
-type ImportTarget struct {
-	Table   string            `json:"table,omitzero" doc:"The name of the new table, or the name or id of one that exists; made of the name in the file when absent."`
-	Mode    string            `json:"mode,omitzero" enum:"create,append,replace,upsert,update" doc:"create, the default, makes a new table; append adds rows to one that exists; replace removes its rows first; upsert changes the rows whose key exists and adds the others; update only changes rows."`
-	Key     []string          `json:"key,omitzero" doc:"Of upsert and update: the columns that tell rows apart; the primary key when absent. Of create: the primary key."`
-	Columns map[string]string `json:"columns,omitzero" doc:"From a column of the file to one of the table."`
-	Skip    []string          `json:"skip,omitzero" doc:"Columns of the file that are left out."`
-	Types   map[string]string `json:"types,omitzero" doc:"From a column of the file to its type: INTEGER, REAL, TEXT, BLOB or ANY."`
-	Dates   Flag              `json:"dates,omitzero" doc:"Whether dates become texts such as 2026-06-01; else they stay as the file has them."`
-	ImportDialect
-}
-
-// ImportDialect says how CSV is read.
-type ImportDialect struct {
-	Profile      string           `json:"profile,omitzero" doc:"A named dialect of CSV, as exports write it; the options beside it change it."`
-	Delimiter    string           `json:"delimiter,omitzero" doc:"Of CSV; found out when absent, like header, encoding and quote."`
-	Header       Flag             `json:"header,omitzero" doc:"Whether the first row of a CSV or sheet names the columns."`
-	Encoding     string           `json:"encoding,omitzero" enum:"utf-8,utf-16le,utf-16be,windows-1252"`
-	Quote        string           `json:"quote,omitzero" doc:"Of CSV: a character, or none."`
-	NullText     Optional[string] `json:"null_text,omitzero" doc:"What stands for NULL in a CSV where it has no quotes; nothing when absent."`
-	FormulaGuard Flag             `json:"formula_guard,omitzero" doc:"Whether the apostrophes that the formula guard of an export has put into a CSV are taken away."`
-}
-
-// ImportOptions is what an import can say of its file.
+// ImportOptions is what a request can say about its import.
 type ImportOptions struct {
-	ImportTarget
-	Tables    map[string]ImportTarget `json:"tables,omitzero" doc:"The same of single tables, by their names in the file."`
-	Include   []string                `json:"include_tables,omitzero" doc:"Only these tables of the file; all when absent."`
-	Exclude   []string                `json:"exclude_tables,omitzero"`
-	NullTexts []string                `json:"null_texts,omitzero" doc:"Texts that stand for NULL, beside the dialect's own."`
-	Sheet     string                  `json:"sheet,omitzero" doc:"Of a workbook."`
-	OnError   string                  `json:"on_error,omitzero" enum:"abort,skip" doc:"What a row that is refused does: abort, the default, imports nothing; skip leaves it out."`
-	Format    string                  `json:"format,omitzero" doc:"The kind of the file; recognized by its content when absent."`
-	DryRun    Flag                    `json:"dry_run,omitzero" doc:"Changes nothing, and shows what the import would do."`
-}
-
-func (t ImportTarget) target() imports.Target {
-	return imports.Target{Table: t.Table, Mode: t.Mode, Key: t.Key, Columns: t.Columns, Skip: t.Skip, Types: t.Types, Dates: t.Dates.Or(false), Dialect: t.dialect()}
-}
-
-func (d ImportDialect) dialect() imports.Dialect {
-	return imports.Dialect{
-		Profile: d.Profile, Delimiter: d.Delimiter, Header: d.Header.Ptr(), Encoding: d.Encoding, Quote: d.Quote,
-		NullText: d.NullText.Ptr(), FormulaGuard: d.FormulaGuard.Ptr(),
-	}
-}
-
-func (o ImportOptions) options() imports.Options {
-	options := imports.Options{
-		Target: o.target(), IncludeTables: o.Include, ExcludeTables: o.Exclude,
-		NullTexts: o.NullTexts, Sheet: o.Sheet, OnError: o.OnError, Format: o.Format,
-	}
-	for name, t := range o.Tables {
-		if options.Tables == nil {
-			options.Tables = map[string]imports.Target{}
-		}
-		options.Tables[name] = t.target()
-	}
-	return options
+	ingest.Options
+	DryRun bool `json:"dry_run,omitzero" doc:"Changes nothing, and shows what the import would do."`
 }
 
 // sendIn is the part of an input that brings a file: the body itself, a form, or
@@ -120,7 +65,7 @@ func (h *handlers) createImport(ctx context.Context, ws *Workspace, in *createIm
 		return out, err
 	}
 	body := importOptions.decode(faults, s.options)
-	s.order.Kind, s.order.Options, s.order.DryRun = imports.TableImport, body.options(), body.DryRun.Or(false)
+	s.order.Kind, s.order.Options, s.order.DryRun = imports.TableImport, body.Options, body.DryRun
 	if !faults.Any() {
 		if s.order.TableID, err = importTable(ctx, ws, &s.order.Options); err != nil {
 			return out, err
@@ -131,7 +76,7 @@ func (h *handlers) createImport(ctx context.Context, ws *Workspace, in *createIm
 
 // importTable checks that the token may import: with power over one table only,
 // into this one, whose id is returned; else into any, new ones included.
-func importTable(ctx context.Context, ws *Workspace, o *imports.Options) (id int64, err error) {
+func importTable(ctx context.Context, ws *Workspace, o *ingest.Options) (id int64, err error) {
 	if ws.May(registry.SchemaWrite) && ws.May(registry.RecordsWrite) {
 		return 0, nil
 	}
@@ -171,7 +116,7 @@ func (h *handlers) importProject(ctx context.Context, ws *Workspace, in *importP
 			return out, err
 		}
 	}
-	s.order.Kind, s.order.Options, s.order.DryRun = imports.ProjectImport, body.options(), body.DryRun.Or(false)
+	s.order.Kind, s.order.Options, s.order.DryRun = imports.ProjectImport, body.Options, body.DryRun
 	s.order.Metadata = withoutOptions(s.order.Metadata) // they may hold a password
 	return h.receiveImport(ctx, ws, faults, in.sendIn, s)
 }
@@ -356,12 +301,9 @@ func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn
 	if err != nil {
 		return out, err
 	}
-	dryRun := in.Body.DryRun.Or(false)
-	in.Body.DryRun = Flag{}
-	var options *imports.Options
-	if !reflect.DeepEqual(in.Body.ImportOptions, ImportOptions{}) {
-		sent := in.Body.options()
-		options, m.Options = &sent, sent
+	var options *ingest.Options
+	if !reflect.DeepEqual(in.Body.Options, ingest.Options{}) {
+		options, m.Options = &in.Body.Options, in.Body.Options
 	}
 	tableID := int64(0)
 	switch {
@@ -374,7 +316,7 @@ func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn
 	if err != nil {
 		return out, err
 	}
-	if m, err = h.imports.Run(ctx, faults, ws.Project.ID, m.ID, options, dryRun, tableID); err != nil {
+	if m, err = h.imports.Run(ctx, faults, ws.Project.ID, m.ID, options, in.Body.DryRun, tableID); err != nil {
 		return out, err
 	}
 	return h.awaitImport(ctx, ws, m, in.Prefer)

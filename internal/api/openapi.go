@@ -209,9 +209,11 @@ func (ep *endpoint) incomingBody(registry huma.Registry) *huma.RequestBody {
 	file := &huma.Schema{Type: huma.TypeString, ContentEncoding: "binary"}
 	content := map[string]*huma.MediaType{cmp.Or(ep.media, "*/*"): {Schema: file}}
 	if ep.form != nil {
+		options := registry.Schema(ep.form, true, ep.name()+"Options")
+		newShape(registry, ep.form, options) // what is described is what is checked
 		content["multipart/form-data"] = &huma.MediaType{Schema: &huma.Schema{
 			Type:                 huma.TypeObject,
-			Properties:           map[string]*huma.Schema{"options": registry.Schema(ep.form, true, ep.name()+"Options"), "file": file},
+			Properties:           map[string]*huma.Schema{"options": options, "file": file},
 			Required:             []string{"file"},
 			AdditionalProperties: false,
 		}}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"net/http"
@@ -68,7 +69,11 @@ func newShape(registry huma.Registry, t reflect.Type, schema *huma.Schema) *shap
 	for schema.Ref != "" {
 		schema = registry.SchemaFromRef(schema.Ref)
 	}
-	s := &shape{kind: t.Kind(), schema: schema, own: ownOf(t)}
+	pointer := t.Kind() == reflect.Pointer
+	if pointer {
+		t = t.Elem()
+	}
+	s := &shape{kind: t.Kind(), schema: schema, own: ownOf(t), pointer: pointer}
 	s.constrain()
 	switch {
 	case s.own == ownOptional:
@@ -82,7 +87,7 @@ func newShape(registry huma.Registry, t reflect.Type, schema *huma.Schema) *shap
 	case s.kind == reflect.Struct:
 		s.addFields(registry, t)
 	default:
-		panic(fmt.Sprintf("inputs of type %s are not read: use string, int, int64, Flag, Optional or a type of its own", t))
+		panic(fmt.Sprintf("inputs of type %s are not read: use string, int, int64, bool, a pointer to one, Optional or a type of its own", t))
 	}
 	return s
 }
@@ -99,6 +104,10 @@ func (s *shape) constrain() {
 	}
 	bound := maxElements
 	switch {
+	case s.own == ownFlag:
+		described := s.schema.Description
+		*s.schema = *Flag{}.Schema(nil)
+		s.schema.Description = cmp.Or(described, s.schema.Description)
 	case s.own != ownNot:
 	case s.kind == reflect.Slice && s.schema.MaxItems == nil:
 		s.schema.MaxItems = &bound
@@ -111,6 +120,9 @@ func (s *shape) constrain() {
 }
 
 func ownOf(t reflect.Type) own {
+	if t.Kind() == reflect.Bool {
+		return ownFlag
+	}
 	switch reflect.New(t).Interface().(type) {
 	case optional:
 		return ownOptional
@@ -128,7 +140,7 @@ func (s *shape) addFields(registry huma.Registry, t reflect.Type) {
 	s.byName = map[string]*field{}
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous || name == "" {
+		if f.Anonymous || name == "" || name == "-" {
 			continue
 		}
 		schema := s.schema.Properties[name]

@@ -39,25 +39,25 @@ func (im *Imports) execute(j *job) (err error) {
 	}
 	source, err := ingest.Open(j.ctx, ingest.Opening{
 		Workers: im.config.Projects.Workers(), Path: im.dir.upload(r), Name: r.manifest.FileName, Scratch: im.dir.scratch(),
-		Kind: ingest.Kind(r.manifest.Options.Format), MaxUnpacked: im.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
+		Kind: r.manifest.Options.Format, MaxUnpacked: im.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
+		Progress: func(p ingest.Progress) {
+			j.note(p)
+			im.leaveRoom(j, p)
+		},
 	})
 	if err != nil {
 		return err
 	}
 	defer im.closeSource(j, source)
 	r.manifest.Format = pointer(string(source.Kind()))
-	order := r.manifest.Options.order()
-	order.Progress = func(p ingest.Progress) {
-		j.note(p)
-		im.leaveRoom(j, p)
-	}
+	options := r.manifest.Options
 	if r.spec.TableID != 0 {
-		order.Table = strconv.FormatInt(r.spec.TableID, 10)
+		options.Table = strconv.FormatInt(r.spec.TableID, 10)
 	}
 	if r.spec.NewProject != nil {
-		return im.importProject(j, source, order)
+		return im.importProject(j, source, options)
 	}
-	return im.importTables(j, source, order)
+	return im.importTables(j, source, options)
 }
 
 // closeSource lets go of the file. What the job has done by then is done.
@@ -84,25 +84,24 @@ func (j *job) note(p ingest.Progress) {
 	j.progressed.Store(&Progress{Table: p.Table, RowsDone: p.Rows, BytesDone: p.Bytes, BytesTotal: p.Size})
 }
 
-func (im *Imports) importTables(j *job, source *ingest.Source, order ingest.Options) error {
+func (im *Imports) importTables(j *job, source *ingest.Source, options ingest.Options) error {
 	r := j.record
 	db, release, err := im.config.Projects.Lease(j.ctx, r.projectID)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := r.permits(j.ctx, db, source, order); err != nil {
+	if err := r.permits(j.ctx, db, source, options); err != nil {
 		return err
 	}
 	if r.manifest.DryRun {
-		preview, err := source.Preview(j.ctx, db, order)
+		preview, err := source.Preview(j.ctx, db, options)
 		if err == nil {
 			r.setPreview(preview)
 		}
 		return err
 	}
-	order.Receipt = r.receipt()
-	report, err := source.Load(j.ctx, db, order)
+	report, err := source.LoadOnce(j.ctx, db, options, r.receipt())
 	if err != nil {
 		r.setRejects(report.Rejects, report.RejectedRows)
 		return err
@@ -113,11 +112,11 @@ func (im *Imports) importTables(j *job, source *ingest.Source, order ingest.Opti
 }
 
 // permits makes sure that an import for one table reaches no other.
-func (r *record) permits(ctx context.Context, db *projectdb.DB, source *ingest.Source, order ingest.Options) error {
+func (r *record) permits(ctx context.Context, db *projectdb.DB, source *ingest.Source, options ingest.Options) error {
 	if r.spec.TableID == 0 {
 		return nil
 	}
-	into, others, err := source.Reach(ctx, db, order)
+	into, others, err := source.Reach(ctx, db, options)
 	if err != nil {
 		return err
 	}
@@ -127,10 +126,10 @@ func (r *record) permits(ctx context.Context, db *projectdb.DB, source *ingest.S
 	return nil
 }
 
-func (im *Imports) importProject(j *job, source *ingest.Source, order ingest.Options) error {
+func (im *Imports) importProject(j *job, source *ingest.Source, options ingest.Options) error {
 	r := j.record
 	if r.manifest.DryRun {
-		preview, err := source.Preview(j.ctx, nil, order)
+		preview, err := source.Preview(j.ctx, nil, options)
 		if err == nil {
 			r.setPreview(preview)
 		}
@@ -145,10 +144,9 @@ func (im *Imports) importProject(j *job, source *ingest.Source, order ingest.Opt
 	if r.spec.NewProject.Username != "" {
 		wanted.User = &registry.NewProjectUser{Username: r.spec.NewProject.Username, PasswordHash: r.spec.NewProject.PasswordHash}
 	}
-	order.Receipt = r.receipt()
 	var report ingest.Report
 	created, err := ws.CreateProject(j.ctx, new(problem.Faults), wanted, func(db *projectdb.DB) error {
-		report, err = source.Load(j.ctx, db, order)
+		report, err = source.LoadOnce(j.ctx, db, options, r.receipt())
 		return err
 	})
 	if err != nil {
@@ -192,8 +190,8 @@ func (r *record) setRejects(rejects []ingest.Reject, rows int64) {
 
 // receipt is what an import leaves in the project, in the transaction of its
 // rows. An import changes a project once, whatever it was asked for.
-func (r *record) receipt() *projectdb.Receipt {
-	return &projectdb.Receipt{Key: "import " + r.manifest.ID, Kind: projectdb.LoadTransaction}
+func (r *record) receipt() projectdb.Receipt {
+	return projectdb.Receipt{Key: "import " + r.manifest.ID, Kind: projectdb.LoadTransaction}
 }
 
 // recallOutcome reports whether an earlier attempt has committed its work, of
@@ -223,7 +221,7 @@ func (im *Imports) recallOutcome(j *job) (done bool, err error) {
 	}
 	defer release()
 	var report ingest.Report
-	switch text, _, err := db.Once(j.ctx, *r.receipt(), func(context.Context) ([]byte, error) { return nil, errNoReceipt }); {
+	switch text, _, err := db.Once(j.ctx, r.receipt(), func(context.Context) ([]byte, error) { return nil, errNoReceipt }); {
 	case errors.Is(err, errNoReceipt):
 		return false, nil
 	case err != nil:

@@ -237,9 +237,9 @@ func (im *Imports) Rejects(ctx context.Context, projectID int64, id string) ([]i
 
 // Run orders an import anew whose file is still kept: a dry run, or one that
 // failed. Options that are nil stay as they are.
-func (im *Imports) Run(ctx context.Context, faults *problem.Faults, projectID int64, id string, options *Options, dryRun bool, tableID int64) (Manifest, error) {
+func (im *Imports) Run(ctx context.Context, faults *problem.Faults, projectID int64, id string, options *ingest.Options, dryRun bool, tableID int64) (Manifest, error) {
 	if options != nil {
-		options.check(faults)
+		options.Check(faults)
 	}
 	if err := faults.Err(); err != nil {
 		return Manifest{}, err

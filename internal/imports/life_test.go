@@ -12,9 +12,8 @@ import (
 	"testing/iotest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -48,7 +47,7 @@ func TestFailedImportCanRunAgain(t *testing.T) {
 	if m.Status != Failed || *m.ErrorCode != problem.CodeConflict || codeOf(err) != problem.CodeConflict || f.rows("shop", "people") != 1 {
 		t.Fatalf("%s with %v", m.Status, err)
 	}
-	if m, err = f.Run(t.Context(), new(problem.Faults), shop.ID, m.ID, &Options{Target: Target{Table: "more"}}, false, 0); err != nil {
+	if m, err = f.Run(t.Context(), new(problem.Faults), shop.ID, m.ID, &ingest.Options{Target: ingest.Target{Table: "more"}}, false, 0); err != nil {
 		t.Fatal(err)
 	}
 	if m = f.ready(m); m.Error != nil || f.rows("shop", "more") != 2 {
@@ -59,12 +58,12 @@ func TestFailedImportCanRunAgain(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	_, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) {
-		o.Options = Options{
-			Target: Target{
+		o.Options = ingest.Options{
+			Target: ingest.Target{
 				Mode: "merge", Types: map[string]string{"age": "VARCHAR"},
-				Dialect: Dialect{Delimiter: "ab", Quote: "q", Encoding: "ebcdic"},
+				ReadOptions: format.ReadOptions{Delimiter: "ab", Quote: "q", Encoding: "ebcdic"},
 			},
-			Tables:  map[string]Target{"orders": {Mode: "none", Dialect: Dialect{Profile: "lotus"}}, "x": {Mode: "append", Key: []string{"id"}, Dialect: Dialect{Quote: "9"}}},
+			Tables:  map[string]ingest.Target{"orders": {Mode: "none", ReadOptions: format.ReadOptions{Profile: "lotus"}}, "x": {Mode: "append", Key: []string{"id"}, ReadOptions: format.ReadOptions{Quote: "9"}}},
 			OnError: "ignore", Format: "docx",
 		}
 	}))
@@ -78,30 +77,6 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	if got, want := strings.Join(fields, " "), "mode types.age delimiter quote encoding tables.orders.mode tables.orders.profile tables.x.key tables.x.quote on_error format"; got != want {
 		t.Errorf("faults of %s, want %s", got, want)
-	}
-}
-
-// TestDialectsOfTablesBeginWithThatOfAll tells what is read in which way.
-func TestDialectsOfTablesBeginWithThatOfAll(t *testing.T) {
-	o := Options{
-		Target: Target{Dialect: Dialect{Profile: "excel-eu", Header: pointer(false)}},
-		Tables: map[string]Target{
-			"same":    {},
-			"changed": {Dialect: Dialect{NullText: pointer("NULL"), FormulaGuard: pointer(false)}},
-			"own":     {Dialect: Dialect{Profile: "bigquery", Quote: "none"}},
-		},
-	}
-	all := format.ReadDialect{Encoding: format.UTF8, Delimiter: ';', Quote: '"', Header: format.WithoutHeader, LineEnd: format.CRLF, FormulaGuard: true}
-	changed, own := all, format.ReadDialect{Encoding: format.UTF8, Delimiter: ',', Quote: format.NoQuote, Header: format.WithHeader, LineEnd: format.LF, NullText: `\N`}
-	changed.NullText, changed.FormulaGuard = "NULL", false
-	order := o.order()
-	for name, want := range map[string]format.ReadDialect{"same": all, "changed": changed, "own": own} {
-		if diff := cmp.Diff(want, *order.Tables[name].CSV); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
-	}
-	if diff := cmp.Diff(all, *order.CSV); diff != "" {
-		t.Error(diff)
 	}
 }
 

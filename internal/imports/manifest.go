@@ -20,7 +20,7 @@ type Manifest struct {
 	SizeBytes     *int64            `json:"size_bytes" doc:"Of the whole file; null while it is not known."`
 	ReceivedBytes int64             `json:"received_bytes"`
 	SHA256        *string           `json:"sha256" doc:"Of the file, in hexadecimal digits."`
-	Options       Options           `json:"options"`
+	Options       ingest.Options    `json:"options"`
 	DryRun        bool              `json:"dry_run"`
 	Preview       *ingest.Preview   `json:"preview" doc:"Of a dry run: what the import would do."`
 	Report        *ingest.Report    `json:"report" doc:"What the import has done. The rejected rows are at rejects_url."`

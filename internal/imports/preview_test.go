@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -16,7 +18,7 @@ func TestDryRunThenRun(t *testing.T) {
 	}
 	f.reopen()
 	f.Start()
-	m, err := f.Run(t.Context(), new(problem.Faults), shop.ID, m.ID, &Options{Target: Target{Table: "crowd"}}, false, 0)
+	m, err := f.Run(t.Context(), new(problem.Faults), shop.ID, m.ID, &ingest.Options{Target: ingest.Target{Table: "crowd"}}, false, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +41,7 @@ func TestRejectsAreKept(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
 	const file = "number,name\n1,Ada\nlots,Grace\n\xff,Edith\n"
-	strict := Options{Target: Target{Types: map[string]string{"number": "INTEGER"}, Dialect: Dialect{Encoding: "utf-8"}}}
+	strict := ingest.Options{Target: ingest.Target{Types: map[string]string{"number": "INTEGER"}, ReadOptions: format.ReadOptions{Encoding: "utf-8"}}}
 	m, err := f.wait(f.send(file, request(func(o *Request) { o.Options = strict })))
 	if m.Status != Failed || codeOf(err) != problem.CodeValidationFailed || m.RejectedRows != 2 || m.RejectsURL == nil {
 		t.Fatalf("%s with %d rejected rows, %v", m.Status, m.RejectedRows, err)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -24,7 +25,7 @@ type Request struct {
 	Project  ProjectRef
 	Root     int64 // the project whose turn the import takes; 0: that of its own
 	Kind     Kind
-	Options  Options
+	Options  ingest.Options
 	DryRun   bool
 	FileName string // as its sender calls it; "" for import
 	Size     int64  // in bytes; negative when it is not known
@@ -65,7 +66,7 @@ type NewProject struct {
 // resumable upload that was begun with an equal receipt is returned again, with
 // replayed true; the same key with another request is projectdb.ErrOtherRequest.
 func (im *Imports) Begin(ctx context.Context, faults *problem.Faults, req Request) (manifest Manifest, replayed bool, err error) {
-	if req.Options.check(faults); faults.Any() {
+	if req.Options.Check(faults); faults.Any() {
 		return manifest, false, faults.Err()
 	}
 	if req.Size > im.config.MaxBytes {

@@ -31,6 +31,7 @@ func assign(tables []tableSource, o Options) (assigned []assignment, said notes,
 		names[i] = t.name
 	}
 	faults := unknownTables(names, o)
+	o.Check(&faults)
 	if len(tables) > 1 {
 		faults.Merge("", o.Target.onlyForOne())
 	}
@@ -45,7 +46,7 @@ func assign(tables []tableSource, o Options) (assigned []assignment, said notes,
 		if own, ok := o.table(t.name); ok {
 			a.target, a.field = own.or(o.Target), "tables."+t.name+"."
 		}
-		faults.Merge("", a.target.check(a.field))
+		a.target.Mode = a.target.mode()
 		if a.rowless {
 			a.open = withoutRows(a.target.Types)
 		}
@@ -99,7 +100,7 @@ func (t Target) newName(source string) string {
 // unknownTables notes names in the options that the file does not have.
 func unknownTables(names []string, o Options) (faults problem.Faults) {
 	note := func(field, name string) {
-		_, err := oneOf(field, "table", name, "in the file", names)
+		_, err := known(field, "table", name, "in the file", names)
 		faults.Merge("", err)
 	}
 	for i, name := range o.Include {
@@ -125,10 +126,8 @@ func (o Options) wants(name string) bool {
 // dialect returns how a table of text is read.
 func (o Options) dialect(name string) format.ReadDialect {
 	own, _ := o.table(name)
-	if csv := own.or(o.Target).CSV; csv != nil {
-		return *csv
-	}
-	return format.ReadDialect{}
+	var faults problem.Faults // those of the check are told
+	return own.or(o.Target).ReadOptions.Dialect(&faults, "")
 }
 
 // table returns what the options say of a single table.
@@ -139,18 +138,6 @@ func (o Options) table(name string) (Target, bool) {
 		}
 	}
 	return Target{}, false
-}
-
-// or fills in what is said for all tables.
-func (t Target) or(all Target) Target {
-	if t.Mode == "" {
-		t.Mode = all.Mode
-	}
-	if t.CSV == nil {
-		t.CSV = all.CSV
-	}
-	t.Dates = t.Dates || all.Dates
-	return t
 }
 
 // onlyForOne refuses what makes no sense for several tables.
@@ -170,38 +157,12 @@ func (t Target) onlyForOne() error {
 	return faults.Err()
 }
 
-// check finds what is wrong with a target by itself.
-func (t *Target) check(field string) error {
-	var faults problem.Faults
-	switch t.Mode {
-	case "":
-		t.Mode = Create
-	case Create, Append, Replace, Upsert, Update:
-	default:
-		faults.WrongChoice(field+"mode", []string{string(Create), string(Append), string(Replace), string(Upsert), string(Update)})
-	}
-	if len(t.Key) > 0 && (t.Mode == Append || t.Mode == Replace) {
-		faults.Add(field+"key", "A key is for the modes create, upsert and update.")
-	}
-	if len(t.Types) > 0 && t.Mode != Create {
-		faults.Add(field+"types", "The table has its types already; types are for the mode create.")
-	}
-	for _, name := range slices.Sorted(maps.Keys(t.Types)) {
-		if !slices.Contains(columnTypes, t.Types[name]) {
-			faults.WrongChoice(field+"types."+name, columnTypes)
-		}
-	}
-	return faults.Err()
-}
-
-var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
-
-// oneOf finds the name of a thing of some kind, in any letter case, among those
+// known finds the name of a thing of some kind, in any letter case, among those
 // that there are in a place.
-func oneOf(field, kind, name, place string, names []string) (string, error) {
-	for _, known := range names {
-		if sqlite.SameName(known, name) {
-			return known, nil
+func known(field, kind, name, place string, names []string) (string, error) {
+	for _, candidate := range names {
+		if sqlite.SameName(candidate, name) {
+			return candidate, nil
 		}
 	}
 	var faults problem.Faults

@@ -149,11 +149,11 @@ func TestCSVNames(t *testing.T) {
 		{"my data (2).csv", "name,age\nAda,36\n", Options{}, "my_data_2", "name TEXT, age INTEGER", nil},
 		{"2024.csv", "name,age\nAda,36\n", Options{Target: Target{Table: "years"}}, "years", "name TEXT, age INTEGER", nil},
 		{"2024.csv", "1,2\n3,4\n", Options{}, "table_2024", "column_1 INTEGER, column_2 INTEGER", nil},
-		{"x.csv", "First name,first name,ID\na,b,c\n", Options{Target: Target{CSV: &format.ReadDialect{Header: format.WithHeader}}}, "x", "First_name TEXT, first_name_2 TEXT, ID TEXT", []string{
+		{"x.csv", "First name,first name,ID\na,b,c\n", Options{Target: Target{ReadOptions: format.ReadOptions{Header: new(true)}}}, "x", "First_name TEXT, first_name_2 TEXT, ID TEXT", []string{
 			"column First name: The name is empty, not allowed here or used twice; the column is now named First_name.",
 			"column first name: The name is empty, not allowed here or used twice; the column is now named first_name_2.",
 		}},
-		{"x.csv", "a,,a\n1,2,3\n", Options{Target: Target{CSV: &format.ReadDialect{Header: format.WithHeader}}}, "x", "a INTEGER, column_2 INTEGER, a_2 INTEGER", []string{
+		{"x.csv", "a,,a\n1,2,3\n", Options{Target: Target{ReadOptions: format.ReadOptions{Header: new(true)}}}, "x", "a INTEGER, column_2 INTEGER, a_2 INTEGER", []string{
 			"column number 2: The name is empty, not allowed here or used twice; the column is now named column_2.",
 			"column a: The name is empty, not allowed here or used twice; the column is now named a_2.",
 		}},
@@ -212,8 +212,8 @@ func TestCSVKeepsNULs(t *testing.T) {
 	if _, err := p.take(path, Options{}); err == nil || !strings.Contains(err.Error(), "NUL") {
 		t.Errorf("got %v", err)
 	}
-	dialect := format.DefaultDialect().Reading()
-	if _, err := p.take(path, Options{Target: Target{CSV: &dialect}}); err != nil {
+	dialect := format.DefaultDialect().ReadOptions()
+	if _, err := p.take(path, Options{Target: Target{ReadOptions: dialect}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := exported(t, p, "n"); got != content {
@@ -301,23 +301,23 @@ func TestWhatIsNoDatabaseAndNoTextIsRefused(t *testing.T) {
 func TestCSVDialectsAreDetectedAndOverridden(t *testing.T) {
 	for _, test := range []struct {
 		name, content string
-		dialect       format.ReadDialect
+		dialect       format.ReadOptions
 		want          string // as exported
 		note          string
 	}{
-		{"semicolons", "a;b\n1;x,y\n2;z\n", format.ReadDialect{}, "a,b\n1,\"x,y\"\n2,z\n", ""},
-		{"tabs and CRLF", "a\tb\r\n1\tx\r\n2\t\r\n", format.ReadDialect{}, "a,b\n1,x\n2,\n", ""},
-		{"UTF-16", "\xff\xfea\x00,\x00b\x00\n\x00\xe9\x00,\x001\x00\n\x00", format.ReadDialect{}, "a,b\né,1\n", "utf-16le"},
-		{"UTF-16 with half a pair", "\xfe\xff\x00a\x00,\x00b\x00\n\xd8\x00\x00x\x00,\x001\x00\n", format.ReadDialect{}, "a,b\n\ufffdx,1\n", "file: 1 field has bytes that are not UTF-16BE. Each of them is U+FFFD now."},
-		{"UTF-8 with a byte of another encoding", "é,b\nü,1\n\xfc,2\n", format.ReadDialect{}, "e,b\nü,1\n\xfc,2\n", "file: 1 field has bytes that are not UTF-8. They are kept as they are."},
-		{"Windows-1252", "a,b\ncaf\xe9,1\n\x80,2\n", format.ReadDialect{}, "a,b\ncafé,1\n€,2\n", "windows-1252"},
-		{"no header though it looks like one", "a,b\nc,d\n", format.ReadDialect{Header: format.WithoutHeader}, "column_1,column_2\na,b\nc,d\n", ""},
-		{"another delimiter than the likely one", "a:b,c\n1:2,3\n", format.ReadDialect{Delimiter: ':', Header: format.WithHeader}, "a,b_c\n1,\"2,3\"\n", ""},
-		{"a text for NULL", "a,b\n1,\\N\n2,\n", format.ReadDialect{NullText: `\N`}, "a,b\n1,\n2,\"\"\n", ""},
+		{"semicolons", "a;b\n1;x,y\n2;z\n", format.ReadOptions{}, "a,b\n1,\"x,y\"\n2,z\n", ""},
+		{"tabs and CRLF", "a\tb\r\n1\tx\r\n2\t\r\n", format.ReadOptions{}, "a,b\n1,x\n2,\n", ""},
+		{"UTF-16", "\xff\xfea\x00,\x00b\x00\n\x00\xe9\x00,\x001\x00\n\x00", format.ReadOptions{}, "a,b\né,1\n", "utf-16le"},
+		{"UTF-16 with half a pair", "\xfe\xff\x00a\x00,\x00b\x00\n\xd8\x00\x00x\x00,\x001\x00\n", format.ReadOptions{}, "a,b\n\ufffdx,1\n", "file: 1 field has bytes that are not UTF-16BE. Each of them is U+FFFD now."},
+		{"UTF-8 with a byte of another encoding", "é,b\nü,1\n\xfc,2\n", format.ReadOptions{}, "e,b\nü,1\n\xfc,2\n", "file: 1 field has bytes that are not UTF-8. They are kept as they are."},
+		{"Windows-1252", "a,b\ncaf\xe9,1\n\x80,2\n", format.ReadOptions{}, "a,b\ncafé,1\n€,2\n", "windows-1252"},
+		{"no header though it looks like one", "a,b\nc,d\n", format.ReadOptions{Header: new(false)}, "column_1,column_2\na,b\nc,d\n", ""},
+		{"another delimiter than the likely one", "a:b,c\n1:2,3\n", format.ReadOptions{Delimiter: ":", Header: new(true)}, "a,b_c\n1,\"2,3\"\n", ""},
+		{"a text for NULL", "a,b\n1,\\N\n2,\n", format.ReadOptions{NullText: new(`\N`)}, "a,b\n1,\n2,\"\"\n", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProject(t)
-			report, err := p.take(write(t, "x.csv", test.content), Options{Target: Target{CSV: &test.dialect}})
+			report, err := p.take(write(t, "x.csv", test.content), Options{Target: Target{ReadOptions: test.dialect}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -90,7 +90,7 @@ func (s *Source) loadAs(ctx context.Context, db *projectdb.DB, o Options, exact 
 	if err != nil {
 		return err
 	}
-	d.plan.told = d.told(o)
+	d.plan.told = d.told(s.progress)
 	err = db.Load(ctx, func(l *projectdb.Loader) error { return d.load(ctx, l, report) })
 	if errors.Is(err, errMisfit) {
 		return err
@@ -126,8 +126,8 @@ func (d *databaseLoad) load(ctx context.Context, l *projectdb.Loader, report *Re
 
 // told returns what tells how far the rows of whole tables have come: the file
 // counts as read by the share of them.
-func (d *databaseLoad) told(o Options) func(t *tablePlan) {
-	if o.Progress == nil {
+func (d *databaseLoad) told(progress func(Progress)) func(t *tablePlan) {
+	if progress == nil {
 		return func(*tablePlan) {}
 	}
 	var all int64
@@ -139,7 +139,7 @@ func (d *databaseLoad) told(o Options) func(t *tablePlan) {
 		for _, t := range d.plan.tables {
 			done += t.rows
 		}
-		o.Progress(Progress{
+		progress(Progress{
 			Table: now.source.Name, Rows: now.rows,
 			Bytes: int64(float64(d.size) * float64(min(done, all)) / float64(max(all, 1))), Size: d.size,
 		})

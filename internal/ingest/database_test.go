@@ -196,7 +196,7 @@ func TestProgressOfADatabase(t *testing.T) {
 	path := database(t, "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 5000) INSERT INTO t SELECT i FROM n; CREATE TABLE u (a); INSERT INTO u SELECT a FROM t;")
 	var told []Progress
 	p := newProject(t)
-	if _, err := p.take(path, Options{Progress: func(now Progress) { told = append(told, now) }}); err != nil {
+	if _, err := p.takeAs(Opening{Path: path, Progress: func(now Progress) { told = append(told, now) }}, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for i := 1; i < len(told); i++ {
@@ -315,7 +315,7 @@ func TestBytesOfAGzipFileAreCounted(t *testing.T) {
 	content := gzipped(t, bytes.NewReader(bytes.Repeat([]byte("a,b\n1,2\n"), 10_000)))
 	var last Progress
 	p := newProject(t)
-	if _, err := p.take(write(t, "x.csv.gz", content), Options{Progress: func(now Progress) { last = now }}); err != nil {
+	if _, err := p.takeAs(Opening{Path: write(t, "x.csv.gz", content), Progress: func(now Progress) { last = now }}, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if last.Bytes != last.Size {

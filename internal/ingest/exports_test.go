@@ -181,7 +181,7 @@ func (x *exporter) compare(original project, plain bool, script string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			options := Options{Target: Target{CSV: new(profile.Reading())}, Tables: told}
+			options := Options{Target: Target{ReadOptions: profile.ReadOptions()}, Tables: told}
 			comesBack("zip-csv, "+name, export.Request{Format: "zip-csv", CSV: export.CSVOptions{Profile: name}}, options, values)
 		}
 	}

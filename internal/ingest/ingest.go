@@ -31,6 +31,7 @@ type Source struct {
 	version  version // of the file when it was opened
 	scratch  *scratch
 	contents *contents
+	progress func(Progress)
 }
 
 // Open recognizes a file by its content, and undoes what is around it. One that
@@ -41,7 +42,7 @@ func Open(ctx context.Context, o Opening) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{path: resolved, name: filepath.Base(cmp.Or(o.Name, o.Path))}
+	s := &Source{path: resolved, name: filepath.Base(cmp.Or(o.Name, o.Path)), progress: o.Progress}
 	if s.version, err = versionOf(resolved); err != nil {
 		return nil, err
 	}
@@ -114,25 +115,6 @@ func (s *Source) SHA256() string { return s.sha256 }
 // nothing is changed. Faults of the file are *problem.Error about the field
 // "file" with their place; a name that the project has already is a conflict.
 func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
-	if o.Receipt == nil {
-		return s.load(ctx, db, o)
-	}
-	var report Report
-	answer, replayed, err := db.Once(ctx, *o.Receipt, func(ctx context.Context) ([]byte, error) {
-		var err error
-		if report, err = s.load(ctx, db, o); err != nil {
-			return nil, err
-		}
-		return json.Marshal(report, jsontext.AllowInvalidUTF8(true)) // it may show texts of the file
-	})
-	if err == nil && replayed {
-		report = Report{}
-		err = json.Unmarshal(answer, &report)
-	}
-	return report, err
-}
-
-func (s *Source) load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
 	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.Kind(), Tables: []TableReport{}, Notes: append([]Note{}, s.contents.notes...)}
 	if s.contents.db != nil {
 		err := s.loadDatabase(ctx, db, o, &report)
@@ -141,6 +123,23 @@ func (s *Source) load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 	t, err := s.tables(ctx, o)
 	if err == nil {
 		err = t.load(ctx, db, &report)
+	}
+	return report, err
+}
+
+// LoadOnce is Load under a receipt, which is kept in the transaction of the rows
+// with the report as its answer: a second call with it returns that report.
+func (s *Source) LoadOnce(ctx context.Context, db *projectdb.DB, o Options, receipt projectdb.Receipt) (report Report, err error) {
+	answer, replayed, err := db.Once(ctx, receipt, func(ctx context.Context) ([]byte, error) {
+		var err error
+		if report, err = s.Load(ctx, db, o); err != nil {
+			return nil, err
+		}
+		return json.Marshal(report, jsontext.AllowInvalidUTF8(true)) // it may show texts of the file
+	})
+	if err == nil && replayed {
+		report = Report{}
+		err = json.Unmarshal(answer, &report)
 	}
 	return report, err
 }
@@ -164,7 +163,7 @@ func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
 		}
 	}
 	assigned, said, err := assign(tables, o)
-	return &tableLoad{options: o, size: s.contents.size(), assigned: assigned, notes: said, unchanged: s.unchanged}, err
+	return &tableLoad{options: o, tell: s.progress, size: s.contents.size(), assigned: assigned, notes: said, unchanged: s.unchanged}, err
 }
 
 // Reach returns the tables of the project that a Load writes to, and whether it

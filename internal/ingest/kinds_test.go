@@ -171,7 +171,7 @@ func TestSheets(t *testing.T) {
 	if got := shell(t, p.path, ".nullvalue NULL\nSELECT * FROM book;\n"); got != "2024-01-31|1.0\nNULL|2.5\n" {
 		t.Errorf("rows: %s", got)
 	}
-	report, err = p.take(path, Options{Sheet: "data", Target: Target{CSV: &format.ReadDialect{Header: format.WithoutHeader}}})
+	report, err = p.take(path, Options{Sheet: "data", Target: Target{ReadOptions: format.ReadOptions{Header: new(false)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,12 +268,13 @@ func TestAnImportStopsWithinASecond(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var stopped time.Time
-		_, err = s.Load(ctx, p.DB, Options{Progress: func(p Progress) {
+		s.progress = func(p Progress) {
 			if p.Rows >= stopAt && stopped.IsZero() && (p.Bytes > p.Size/2 || stopAt == 1000) {
 				stopped = time.Now()
 				cancel()
 			}
-		}})
+		}
+		_, err = s.Load(ctx, p.DB, Options{})
 		if took := time.Since(stopped); err != context.Canceled || took > time.Second {
 			t.Errorf("stopped at row %d after %s with %v", stopAt, took, err)
 		}

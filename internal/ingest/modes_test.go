@@ -16,8 +16,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-func receipt(key string) *projectdb.Receipt {
-	return &projectdb.Receipt{Key: key, Kind: projectdb.LoadTransaction}
+func receipt(key string) projectdb.Receipt {
+	return projectdb.Receipt{Key: key, Kind: projectdb.LoadTransaction}
 }
 
 const people = `
@@ -368,12 +368,16 @@ func TestTheFirstThousandFaultsAreTold(t *testing.T) {
 func TestAReceiptMakesAnImportOnce(t *testing.T) {
 	p := newProject(t)
 	path := write(t, "x.csv", "a\n1\n")
-	o := Options{Receipt: receipt("one")}
-	first, err := p.take(path, o)
+	source, err := Open(t.Context(), Opening{Workers: workers, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := p.take(path, o)
+	defer source.Close()
+	first, err := source.LoadOnce(t.Context(), p.DB, Options{}, receipt("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := source.LoadOnce(t.Context(), p.DB, Options{}, receipt("one"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,12 @@
 package ingest
 
 import (
+	"cmp"
+	"maps"
+	"slices"
+
 	"github.com/zangtable/zangtable/internal/format"
-	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
@@ -36,35 +40,35 @@ type Opening struct {
 	Kind        Kind         // "" is recognized by content
 	MaxUnpacked int64        // bytes that compressed content may become in all; 0 means DefaultMaxUnpacked
 	SHA256      string       // of the file in hexadecimal digits, when it is known
+
+	Progress func(Progress) // called now and then while rows are read; nil: nobody
 }
 
-// Options say how a file is taken in.
+// Options are everything that can be said about an import, in the words of the
+// API: the API and the command line fill them in, a job keeps them as they were
+// sent. [Options.Check] finds what is wrong with them by themselves; what the file
+// and the project have to do with them shows when the file is opened.
 type Options struct {
-	Include, Exclude []string          // tables of the file, by their names there; none includes all
-	Target                             // of the one table, when the file holds one
-	Tables           map[string]Target // of single tables, by their names in the file
-
-	NullTexts []string // further texts that stand for NULL, in CSV and in text cells of XLSX
-	Sheet     string   // of a workbook; "" takes every sheet that has rows, each as a table
-	OnError   OnError
-
-	Receipt  *projectdb.Receipt // kept in the transaction of the rows, with the Report in JSON as its answer
-	Progress func(Progress)     `json:"-"` // called now and then
+	Target
+	Tables    map[string]Target `json:"tables,omitzero" doc:"The same for single tables, by their names in the file."`
+	Include   []string          `json:"include_tables,omitzero" doc:"Only these tables of the file; all when absent."`
+	Exclude   []string          `json:"exclude_tables,omitzero"`
+	NullTexts []string          `json:"null_texts,omitzero" doc:"Texts that stand for NULL, beside the dialect's own."`
+	Sheet     string            `json:"sheet,omitzero" doc:"Of a workbook; without it every sheet that has rows becomes a table."`
+	OnError   OnError           `json:"on_error,omitzero" enum:"abort,skip" doc:"What happens when a row is refused: abort, the default, imports nothing; skip leaves the row out."`
+	Format    Kind              `json:"format,omitzero" doc:"The kind of the file; recognized by its content when absent."`
 }
 
 // Target says where the rows of one table go, and how.
 type Target struct {
-	Table   string            // name, or id in digits, in the project; "" is made of the name in the file
-	Mode    Mode              // "" is Create
-	Key     []string          // columns of the table: Upsert, Update: by which rows are found, none for its primary key; Create: its primary key
-	Columns map[string]string // from a column of the file to one of the table
-	Skip    []string          // columns of the file that are left out
-	Types   map[string]string // column of the file → INTEGER, REAL, TEXT, BLOB, ANY, instead of the inferred type
-	Dates   bool              // texts such as 31.1.2026 become 2026-01-31 in columns of nothing else; date cells of XLSX always do
-
-	// CSV is how a file of text is read, and whether a sheet has a header. What is
-	// left zero is detected; nil for a single table is what is said for all.
-	CSV *format.ReadDialect
+	Table   string            `json:"table,omitzero" doc:"The name of the new table, or the name or id of one that exists; made of the name in the file when absent."`
+	Mode    Mode              `json:"mode,omitzero" enum:"create,append,replace,upsert,update" doc:"create, the default, makes a new table; append adds rows to one that exists; replace removes its rows first; upsert changes the rows whose key exists and adds the others; update only changes rows."`
+	Key     []string          `json:"key,omitzero" doc:"Of upsert and update: the columns that tell rows apart; the primary key when absent. Of create: the primary key."`
+	Columns map[string]string `json:"columns,omitzero" doc:"From a column of the file to one of the table."`
+	Skip    []string          `json:"skip,omitzero" doc:"Columns of the file that are left out."`
+	Types   map[string]string `json:"types,omitzero" doc:"From a column of the file to its type: INTEGER, REAL, TEXT, BLOB or ANY; inferred when absent."`
+	Dates   bool              `json:"dates,omitzero" doc:"Whether dates become texts such as 2026-06-01 in columns of nothing else; else they stay as the file has them. Date cells of a workbook always do."`
+	format.ReadOptions
 }
 
 // Mode says what is done with the rows.
@@ -74,22 +78,75 @@ type Mode string
 // name the new one that another table of the file becomes, so that several
 // sheets or members make one table.
 const (
-	Create  Mode = "create"  // make a new table
+	Create  Mode = "create"  // make a new table; the default
 	Append  Mode = "append"  // insert every row
 	Replace Mode = "replace" // delete what the table holds, and insert every row
 	Upsert  Mode = "upsert"  // update the row that has the key, or insert
 	Update  Mode = "update"  // update the row that has the key; one without is rejected
 )
 
-// OnError says what becomes of the file when some of its rows cannot come in.
-type OnError uint8
+var modes = []string{string(Create), string(Append), string(Replace), string(Upsert), string(Update)}
 
-// Abort changes nothing and tells the first 1,000 faults; Skip takes the other
-// rows.
+// OnError says what becomes of the file when some of its rows cannot come in.
+type OnError string
+
+// Abort, the default, changes nothing and reports the first 1,000 faults; Skip
+// imports the other rows.
 const (
-	Abort OnError = iota
-	Skip
+	Abort OnError = "abort"
+	Skip  OnError = "skip"
 )
+
+var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
+
+// Check notes what is wrong with the options by themselves.
+func (o *Options) Check(faults *problem.Faults) {
+	o.Target.check(faults, "", o.Target.mode())
+	for _, name := range slices.Sorted(maps.Keys(o.Tables)) {
+		t := o.Tables[name]
+		t.check(faults, "tables."+name+".", t.or(o.Target).mode())
+	}
+	oneOf(faults, "on_error", string(o.OnError), []string{string(Abort), string(Skip)})
+	kinds := make([]string, len(Kinds()))
+	for i, k := range Kinds() {
+		kinds[i] = string(k)
+	}
+	oneOf(faults, "format", string(o.Format), kinds)
+}
+
+// check notes what is wrong with a target, whose mode may be that of all tables.
+func (t Target) check(faults *problem.Faults, prefix string, mode Mode) {
+	oneOf(faults, prefix+"mode", string(t.Mode), modes)
+	for _, name := range slices.Sorted(maps.Keys(t.Types)) {
+		oneOf(faults, prefix+"types."+name, t.Types[name], columnTypes)
+	}
+	if len(t.Key) > 0 && (mode == Append || mode == Replace) {
+		faults.Add(prefix+"key", "A key is for the modes create, upsert and update.")
+	}
+	if len(t.Types) > 0 && mode != Create && slices.Contains(modes, string(mode)) {
+		faults.Add(prefix+"types", "The table has its types already; types are for the mode create.")
+	}
+	t.ReadOptions.Dialect(faults, prefix)
+}
+
+// oneOf notes a word that is neither left out nor one of those given.
+func oneOf(faults *problem.Faults, field, word string, words []string) {
+	if word != "" && !slices.Contains(words, word) {
+		faults.WrongChoice(field, words)
+	}
+}
+
+// mode returns the mode that is meant.
+func (t Target) mode() Mode { return cmp.Or(t.Mode, Create) }
+
+// or returns what is meant for a single table: where it says nothing, what is
+// said for all of them.
+func (t Target) or(all Target) Target {
+	t.Mode = cmp.Or(t.Mode, all.Mode)
+	t.Dates = t.Dates || all.Dates
+	t.ReadOptions = t.ReadOptions.Or(all.ReadOptions)
+	return t
+}
 
 // Progress is how far a Load or Preview has come.
 type Progress struct {

@@ -71,7 +71,7 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*p
 	if len(trial.assigned) == 0 || db == nil {
 		return nil
 	}
-	trial.options.OnError, trial.options.Progress = Skip, nil
+	trial.options.OnError = Skip
 	bounded, stop := context.WithCancel(ctx)
 	defer stop()
 	err := db.Load(bounded, func(l *projectdb.Loader) error {
@@ -79,7 +79,7 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*p
 		if err := trial.run(bounded, l, &Report{}); err != nil {
 			return err
 		}
-		if t.options.OnError == Abort && trial.rejects.rows+t.rejects.rows > 0 {
+		if t.options.OnError != Skip && trial.rejects.rows+t.rejects.rows > 0 {
 			return errTrial // other rows may refer to those that are refused
 		}
 		return cmp.Or(l.CheckKeys(), errTrial)

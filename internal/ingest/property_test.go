@@ -182,7 +182,7 @@ func TestAnyCSVComesOutAsItWentIn(t *testing.T) {
 		}
 		content := string(encoder.Rows(encoder.Head(nil), &b, true))
 		defer p.clear(rt)
-		report, err := p.take(write(t, "x.csv", content), Options{Target: Target{CSV: new(format.DefaultDialect().Reading())}})
+		report, err := p.take(write(t, "x.csv", content), Options{Target: Target{ReadOptions: format.DefaultDialect().ReadOptions()}})
 		if err != nil {
 			rt.Fatalf("%v\n%q", err, content)
 		}

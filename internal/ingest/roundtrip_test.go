@@ -129,7 +129,7 @@ func (r *randomTable) writer(t *rapid.T, kind Kind, out io.Writer, o *Options) (
 	default:
 		var dialect format.Dialect
 		dialect, err = format.Profile(rapid.SampledFrom(format.Profiles()).Draw(t, "profile"))
-		o.CSV = new(dialect.Reading())
+		o.ReadOptions = dialect.ReadOptions()
 		w = format.NewTableWriter(out, format.NewCSV(r.columns, dialect))
 	}
 	if err != nil {

@@ -41,7 +41,7 @@ func TestCSVAsTheStandardSays(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProject(t)
-			report, err := p.take(write(t, "x.csv", test.content), Options{Target: Target{CSV: &format.ReadDialect{Header: format.WithHeader}}})
+			report, err := p.take(write(t, "x.csv", test.content), Options{Target: Target{ReadOptions: format.ReadOptions{Header: new(true)}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,8 +71,8 @@ func TestEncodingsCanBeTold(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProject(t)
-			d := format.ReadDialect{Header: format.WithHeader, Encoding: test.encoding, Delimiter: ','}
-			if _, err := p.take(write(t, "x.csv", test.content), Options{Target: Target{CSV: &d}}); err != nil {
+			d := format.ReadOptions{Header: new(true), Encoding: test.encoding, Delimiter: ","}
+			if _, err := p.take(write(t, "x.csv", test.content), Options{Target: Target{ReadOptions: d}}); err != nil {
 				t.Fatal(err)
 			}
 			if got := shell(t, p.path, "SELECT * FROM x;\n"); got != test.want {
@@ -90,9 +90,9 @@ func TestEncodingsCanBeTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	told := format.ReadDialect{Header: format.WithHeader, Encoding: format.UTF8, Delimiter: ','}
+	told := format.ReadOptions{Header: new(true), Encoding: format.UTF8, Delimiter: ","}
 	p := newProject(t)
-	if _, err := s.Load(t.Context(), p.DB, Options{Target: Target{CSV: &told}}); err != nil {
+	if _, err := s.Load(t.Context(), p.DB, Options{Target: Target{ReadOptions: told}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := shell(t, p.path, "SELECT count(*), hex(a), hex(b) FROM binary;\n"); got != "50|010203|04\n" {

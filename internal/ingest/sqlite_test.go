@@ -51,7 +51,12 @@ func newProject(t testing.TB) project {
 
 // take imports a file into the project.
 func (p project) take(path string, o Options) (Report, error) {
-	source, err := Open(context.Background(), Opening{Workers: workers, Path: path})
+	return p.takeAs(Opening{Path: path}, o)
+}
+
+func (p project) takeAs(opening Opening, o Options) (Report, error) {
+	opening.Workers = workers
+	source, err := Open(context.Background(), opening)
 	if err != nil {
 		return Report{}, err
 	}

@@ -16,7 +16,8 @@ import (
 // tableLoad is the way of tables of a file into a project.
 type tableLoad struct {
 	options   Options
-	size      int64 // of the file
+	tell      func(Progress) // nil: nobody asks
+	size      int64          // of the file
 	assigned  []assignment
 	notes     notes        // about what is left out
 	unchanged func() error // fails when the file is not what it was
@@ -69,11 +70,11 @@ func (t *tableLoad) survey(ctx context.Context, every bool) error {
 // progress returns what tells how far a reading has come, of those that take
 // the table in.
 func (t *tableLoad) progress(table string, before int64) func(rows, bytes int64) {
-	if t.options.Progress == nil {
+	if t.tell == nil {
 		return func(int64, int64) {}
 	}
 	return func(rows, bytes int64) {
-		t.options.Progress(Progress{Table: table, Rows: rows, Bytes: min(before+bytes, t.size), Size: t.size})
+		t.tell(Progress{Table: table, Rows: rows, Bytes: min(before+bytes, t.size), Size: t.size})
 	}
 }
 
@@ -98,7 +99,7 @@ func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report
 		report.Tables, report.Notes = append(report.Tables, filled), append(report.Notes, p.notes...)
 		report.Dialect = p.dialect
 	}
-	if t.options.OnError == Abort {
+	if t.options.OnError != Skip {
 		if err := t.rejects.err(); err != nil {
 			return err
 		}
@@ -255,7 +256,7 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 			return r, err
 		}
 		t.refuse(part, refused)
-		if told(w.inserted+w.updated, part.bytes); t.options.OnError == Abort && t.rejects.full() {
+		if told(w.inserted+w.updated, part.bytes); t.options.OnError != Skip && t.rejects.full() {
 			break
 		}
 	}

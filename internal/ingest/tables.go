@@ -371,7 +371,7 @@ func sheets(ctx context.Context, path, name string, o Options) ([]tableSource, e
 	}
 	names := book.Sheets()
 	if o.Sheet != "" {
-		found, err := oneOf("sheet", "sheet", o.Sheet, "in the workbook", names)
+		found, err := known("sheet", "sheet", o.Sheet, "in the workbook", names)
 		if err != nil {
 			return nil, err
 		}

@@ -17,11 +17,11 @@ import (
 func TestTablesOfAZIPFileHaveDialectsOfTheirOwn(t *testing.T) {
 	path := write(t, "x.zip", zipped(t, "a.csv", "id;note\n1;NULL\n2;\n", "b.csv", "1|=x\n2|'=y\n", "c.csv", "id;note\n3;NULL\n"))
 	o := Options{
-		Target: Target{CSV: &format.ReadDialect{Delimiter: ';', NullText: "NULL"}},
+		Target: Target{ReadOptions: format.ReadOptions{Delimiter: ";", NullText: new("NULL")}},
 		Tables: map[string]Target{"B": {
-			CSV:     &format.ReadDialect{Delimiter: '|', Header: format.WithoutHeader, FormulaGuard: true},
-			Columns: map[string]string{"column_1": "id", "column_2": "note"},
-			Types:   map[string]string{"column_1": "TEXT"},
+			ReadOptions: format.ReadOptions{Delimiter: "|", Header: new(false), FormulaGuard: new(true)},
+			Columns:     map[string]string{"column_1": "id", "column_2": "note"},
+			Types:       map[string]string{"column_1": "TEXT"},
 		}},
 	}
 	p := newProject(t)
@@ -163,13 +163,13 @@ func TestTablesWithoutRows(t *testing.T) {
 		{"NDJSON, not told", "x.ndjson", "", Options{}, "The file is empty."},
 		{"NDJSON, told", "x.ndjson", "", Options{Target: Target{Types: told}}, "column_2 REAL, column_10 TEXT"},
 		{"a CSV without a header, told", "x.csv", "\ufeff", Options{Target: Target{
-			Types: told, Columns: map[string]string{"column_2": "b"}, CSV: &format.ReadDialect{Header: format.WithoutHeader},
+			Types: told, Columns: map[string]string{"column_2": "b"}, ReadOptions: format.ReadOptions{Header: new(false)},
 		}}, "b REAL, column_10 TEXT"},
-		{"a CSV that lost its header", "x.csv", "", Options{Target: Target{Types: told, CSV: &format.ReadDialect{Header: format.WithHeader}}}, "nothing tells the columns of a table: say their types."},
+		{"a CSV that lost its header", "x.csv", "", Options{Target: Target{Types: told, ReadOptions: format.ReadOptions{Header: new(true)}}}, "nothing tells the columns of a table: say their types."},
 		{"JSON, not told", "x.json", "[ ]", Options{}, "nothing tells the columns of a table: say their types."},
 		{"JSON, told", "x.json", "[\n]\n", Options{Target: Target{Types: told}}, "column_2 REAL, column_10 TEXT"},
 		{"no kind", "x", "", Options{Target: Target{Types: told}}, "The file is empty."},
-		{"a column that is only NULL", "x.csv", "\n\n", Options{Target: Target{Types: map[string]string{"column_1": "REAL"}, CSV: &format.ReadDialect{Header: format.WithoutHeader}}}, "column_1 REAL"},
+		{"a column that is only NULL", "x.csv", "\n\n", Options{Target: Target{Types: map[string]string{"column_1": "REAL"}, ReadOptions: format.ReadOptions{Header: new(false)}}}, "column_1 REAL"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			report, err := newProject(t).take(write(t, test.file, test.content), test.options)

@@ -70,7 +70,7 @@ func targetOf(m *export.Manifest, t *export.TableResult) ingest.Target {
 		}
 		target.Types[name] = column.Type
 	}
-	target.CSV = new(dialect.Reading())
+	target.ReadOptions = dialect.ReadOptions()
 	return target
 }
 

@@ -183,10 +183,9 @@ var DeleteUser = Command[UserName, None]{"user.delete", inProject(UserName.slug,
 
 // ImportOrder is the input of Import.
 type ImportOrder struct {
-	Path    string      // absolute: the server may run in another folder
-	Kind    ingest.Kind // "" is recognized
-	Project string      // the project is made when there is none
-	DryRun  bool        // only say what the import would do
+	Path    string // absolute: the server may run in another folder
+	Project string // the project is made when there is none
+	DryRun  bool   // only say what the import would do
 	Options ingest.Options
 }
 
@@ -202,7 +201,7 @@ type Imported struct {
 // Import takes a file into a project, all or nothing: into a new one, or into
 // one that exists.
 var Import = Command[ImportOrder, Imported]{"import", func(ctx context.Context, app *App, in ImportOrder) (Imported, error) {
-	source, err := ingest.Open(ctx, ingest.Opening{Workers: app.Workers, Path: in.Path, Kind: in.Kind, Scratch: app.Imports.Scratch()})
+	source, err := ingest.Open(ctx, ingest.Opening{Workers: app.Workers, Path: in.Path, Kind: in.Options.Format, Scratch: app.Imports.Scratch()})
 	if err != nil {
 		return Imported{}, err
 	}

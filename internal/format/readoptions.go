@@ -1,0 +1,107 @@
+package format
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// ReadOptions are the words in which a client says how a CSV file is to be read:
+// as the profile was written, changed by the options beside it. What is left out
+// is detected.
+type ReadOptions struct {
+	Profile      string   `json:"profile,omitzero" doc:"A named dialect of CSV, as exports write it; the options beside it change it."`
+	Delimiter    string   `json:"delimiter,omitzero" doc:"Of CSV: a character, or tab. Detected when absent, like header, encoding and quote."`
+	Header       *bool    `json:"header,omitzero" doc:"Whether the first row of a CSV or sheet names the columns."`
+	Encoding     Encoding `json:"encoding,omitzero" enum:"utf-8,utf-16le,utf-16be,windows-1252"`
+	Quote        string   `json:"quote,omitzero" doc:"Of CSV: a character, or none."`
+	NullText     *string  `json:"null_text,omitzero" doc:"What stands for NULL in a CSV where it has no quotes; nothing when absent."`
+	FormulaGuard *bool    `json:"formula_guard,omitzero" doc:"Whether the apostrophes that the formula guard of an export has put into a CSV are taken away."`
+
+	LineEnd LineEnd `json:"-"` // clients leave it to be detected
+}
+
+// ReadOptions returns the options that read what d, which must be valid, writes,
+// with nothing left to be detected.
+func (d Dialect) ReadOptions() ReadOptions {
+	return ReadOptions{
+		Delimiter: d.Delimiter, Header: &d.Header, Encoding: UTF8, Quote: `"`, NullText: &d.NullText, FormulaGuard: &d.FormulaGuard,
+		LineEnd: cmp.Or(d.LineEnding, LF),
+	}
+}
+
+// Or returns the options with those of all where they say nothing. A profile
+// says everything.
+func (o ReadOptions) Or(all ReadOptions) ReadOptions {
+	if o.Profile != "" {
+		return o
+	}
+	return ReadOptions{
+		Profile: all.Profile, Delimiter: cmp.Or(o.Delimiter, all.Delimiter), Header: cmp.Or(o.Header, all.Header),
+		Encoding: cmp.Or(o.Encoding, all.Encoding), Quote: cmp.Or(o.Quote, all.Quote), NullText: cmp.Or(o.NullText, all.NullText),
+		FormulaGuard: cmp.Or(o.FormulaGuard, all.FormulaGuard), LineEnd: cmp.Or(o.LineEnd, all.LineEnd),
+	}
+}
+
+// Dialect returns the dialect that is meant, and notes what is wrong with the
+// options under prefix; what is wrong counts as left out.
+func (o ReadOptions) Dialect(faults *problem.Faults, prefix string) (d ReadDialect) {
+	if o.Profile != "" {
+		profile, err := Profile(o.Profile)
+		if err == nil {
+			d = profile.Reading()
+		}
+		faults.Merge(strings.TrimSuffix(prefix, "."), err)
+	}
+	switch o.Delimiter {
+	case "tab", `\t`:
+		d.Delimiter = '\t'
+	default:
+		d.Delimiter = oneByte(faults, prefix+"delimiter", o.Delimiter, d.Delimiter)
+	}
+	switch o.Quote {
+	case "none":
+		d.Quote = NoQuote
+	default:
+		d.Quote = oneByte(faults, prefix+"quote", o.Quote, d.Quote)
+	}
+	switch o.Encoding {
+	case "":
+	case UTF8, UTF16LE, UTF16BE, Windows1252:
+		d.Encoding = o.Encoding
+	default:
+		faults.WrongChoice(prefix+"encoding", []string{string(UTF8), string(UTF16LE), string(UTF16BE), string(Windows1252)})
+	}
+	if o.Header != nil {
+		d.Header = WithoutHeader
+		if *o.Header {
+			d.Header = WithHeader
+		}
+	}
+	if o.NullText != nil {
+		d.NullText = *o.NullText
+	}
+	if o.FormulaGuard != nil {
+		d.FormulaGuard = *o.FormulaGuard
+	}
+	d.LineEnd = cmp.Or(o.LineEnd, d.LineEnd)
+	return d
+}
+
+// oneByte returns the byte that text is, and otherwise what stands there when
+// there is no text.
+func oneByte(faults *problem.Faults, field, text string, otherwise byte) byte {
+	switch {
+	case text == "":
+		return otherwise
+	case len(text) > 1 || text[0] < ' ' && text[0] != '\t' || text[0] > '~' || isWordByte(text[0]):
+		faults.Add(field, "Must be one ASCII character that is neither a letter nor a digit.")
+		return otherwise
+	}
+	return text[0]
+}
+
+func isWordByte(b byte) bool {
+	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9'
+}
