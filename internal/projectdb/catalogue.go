@@ -123,6 +123,7 @@ func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []int64) (
 			after.tables = slices.Insert(after.tables, i, *t)
 		}
 	}
+	after.followRefused()
 	return after, nil
 }
 
@@ -152,6 +153,7 @@ func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogue: %w", err)
 	}
+	cat.followRefused()
 	return cat, nil
 }
 
@@ -231,6 +233,40 @@ func (t *Table) usable() error {
 
 func refused(t *Table, reason string) error {
 	return problem.New(problem.CodeConflict, "The rows of the table %s cannot be used: %s. Delete that column, or the table.", t.Name, reason)
+}
+
+// changeable is a conflict when changing rows would evaluate an expression that is
+// not allowed, in this table or in one that refers to it.
+func (t *Table) changeable() error {
+	if child := t.refusedBelow; child != nil {
+		return problem.New(problem.CodeConflict, "The rows of the table %s cannot be changed, because the table %s refers to them: %s. Delete that column, or the table %s.", t.Name, child.Name, child.Refused, child.Name)
+	}
+	return t.usable()
+}
+
+// followRefused finds the tables from which foreign keys lead to rows that cannot
+// be used: SQLite looks at those whenever one of their parents changes.
+func (cat *catalogue) followRefused() {
+	var refused []*Table
+	for i := range cat.tables {
+		t := &cat.tables[i]
+		if t.refusedBelow = nil; t.Refused != "" {
+			refused = append(refused, t)
+		}
+	}
+	for ; len(refused) > 0; refused = refused[1:] {
+		child := refused[0]
+		for _, key := range child.ForeignKeys {
+			parent := cat.named(key.Parent)
+			if parent == nil || parent.Refused != "" || parent.refusedBelow != nil {
+				continue
+			}
+			if parent.refusedBelow = child; child.Refused == "" {
+				parent.refusedBelow = child.refusedBelow
+			}
+			refused = append(refused, parent)
+		}
+	}
 }
 
 // current returns the catalogue as it is now.

@@ -165,3 +165,50 @@ func TestOldSchemasAreNotEvaluated(t *testing.T) {
 	}
 	put(t, db, "fine", `{"a":"x"}`)
 }
+
+// SQLite evaluates what a table keeps when a foreign key leads to its rows.
+func TestOldSchemasAreNotEvaluatedByForeignKeys(t *testing.T) {
+	db := openProject(t)
+	define(t, db, "top", "CREATE TABLE top (id INTEGER PRIMARY KEY, a TEXT) STRICT")
+	define(t, db, "middle", "CREATE TABLE middle (id INTEGER PRIMARY KEY REFERENCES top ON DELETE CASCADE) STRICT")
+	define(t, db, "beside", "CREATE TABLE beside (id INTEGER PRIMARY KEY, a TEXT) STRICT")
+	define(t, db, "old", "CREATE TABLE old (id INTEGER PRIMARY KEY, m INTEGER REFERENCES middle ON DELETE SET NULL, g AS (abs(m / 0 || printf('x'))), CHECK (g <> printf('x')))")
+	put(t, db, "beside", `{"a":"x"}`)
+	changes := map[string]func(table string) error{
+		"insert": func(table string) error {
+			_, err := db.InsertRecord(ctx, &problem.Faults{}, table, []byte(`{"id":1}`), InsertOptions{})
+			return err
+		},
+		"update": func(table string) error {
+			_, _, err := db.UpdateRecords(ctx, &problem.Faults{}, table, []byte(`{"id":2}`), Which{All: true})
+			return err
+		},
+		"delete": func(table string) error {
+			_, _, err := db.DeleteRecords(ctx, &problem.Faults{}, table, Which{All: true})
+			return err
+		},
+	}
+	for _, table := range []string{"top", "middle"} {
+		for what, change := range changes {
+			if e := problem.From(change(table)); e.Code != problem.CodeConflict || !strings.Contains(e.Message, "printf") || !strings.Contains(e.Message, "table old") {
+				t.Errorf("%s of %s: %v", what, table, e)
+			}
+		}
+		if _, err := db.ListRecords(ctx, &problem.Faults{}, table, ListOptions{Selection: Selection{Limit: 10}}); err != nil {
+			t.Errorf("a list of %s: %v", table, err)
+		}
+	}
+	for what, change := range changes {
+		if err := change("beside"); err != nil && what != "insert" {
+			t.Errorf("%s of another table: %v", what, err)
+		}
+	}
+	if _, err := db.DeleteTable(ctx, "old"); err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"insert", "update", "delete"} {
+		if err := changes[what]("top"); err != nil {
+			t.Errorf("%s afterwards: %v", what, err)
+		}
+	}
+}

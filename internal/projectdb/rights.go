@@ -39,7 +39,7 @@ func (db *DB) writable(cat *catalogue, ref string) (*Table, error) {
 		return nil, problem.New(problem.CodePermissionDenied, "This token may not change the records of the table %s.", t.Name)
 	}
 	if err == nil {
-		err = t.usable()
+		err = t.changeable()
 	}
 	return t, err
 }
