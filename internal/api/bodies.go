@@ -8,6 +8,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // A body of records is a row, or an envelope around rows: it is an envelope
@@ -21,7 +22,7 @@ func readEnvelope(raw []byte, set func(name string, value jsontext.Value, faults
 		return false, errors.New(problem.Expected("an object"))
 	}
 	isEnvelope := false
-	err := eachMember(raw, func(name string, value jsontext.Value) {
+	err := rest.EachMember(raw, func(name string, value jsontext.Value) {
 		if name == "data" {
 			isEnvelope = isObject(value) || isArray(value)
 		}
@@ -30,7 +31,7 @@ func readEnvelope(raw []byte, set func(name string, value jsontext.Value, faults
 		return false, err
 	}
 	var faults problem.Faults
-	if err := eachMember(raw, func(name string, value jsontext.Value) { set(name, value, &faults) }); err != nil {
+	if err := rest.EachMember(raw, func(name string, value jsontext.Value) { set(name, value, &faults) }); err != nil {
 		return true, err
 	}
 	return true, faults.Err()
@@ -82,7 +83,7 @@ func readConflict(value jsontext.Value, faults *problem.Faults) *projectdb.OnCon
 		return nil
 	}
 	// The text was read before: it is well formed.
-	read, _ := conflictText.read(faults, value, &place{name: "on_conflict"})
+	read, _ := conflictText.Read(faults, value, "on_conflict")
 	return &projectdb.OnConflict{Columns: read.Columns, Update: read.Action == "update"}
 }
 
@@ -91,11 +92,11 @@ type conflictBody struct {
 	Action  string   `json:"action" enum:"update,ignore"`
 }
 
-var conflictText = newTextPlan[conflictBody]()
+var conflictText = rest.NewText[conflictBody]()
 
 // Schema describes a row and the envelope.
 func (insertBody) Schema(registry huma.Registry) *huma.Schema {
-	row, text := Values{}.Schema(registry), &huma.Schema{Type: huma.TypeString}
+	row, text := rest.Values{}.Schema(registry), &huma.Schema{Type: huma.TypeString}
 	envelope := &huma.Schema{
 		Type: huma.TypeObject,
 		Properties: map[string]*huma.Schema{
@@ -148,7 +149,7 @@ func (b *patchBody) set(name string, value jsontext.Value, faults *problem.Fault
 
 // Schema describes both forms.
 func (patchBody) Schema(registry huma.Registry) *huma.Schema {
-	row := Values{}.Schema(registry)
+	row := rest.Values{}.Schema(registry)
 	return &huma.Schema{AnyOf: []*huma.Schema{row, {
 		Type: huma.TypeObject, Properties: map[string]*huma.Schema{"data": row}, Required: []string{"data"}, AdditionalProperties: false,
 	}}}

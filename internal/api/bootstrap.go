@@ -9,6 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // BlueprintBody is a project that is to be made, without its first user.
@@ -52,10 +53,10 @@ type bootstrapIn struct {
 // blueprintFile is what a file may hold: the same, but the user can be left out.
 type blueprintFile struct {
 	BlueprintBody
-	User Optional[blueprintUser] `json:"initial_project_user,omitzero"`
+	User rest.Optional[blueprintUser] `json:"initial_project_user,omitzero"`
 }
 
-var blueprintText = newTextPlan[blueprintFile]()
+var blueprintText = rest.NewText[blueprintFile]()
 
 func (b BlueprintBody) order(user *blueprintUser) registry.NewProject {
 	order := registry.NewProject{Slug: b.Slug, Name: b.Name, Blueprint: b.blueprint()}
@@ -122,7 +123,7 @@ func (h *handlers) bootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn
 // be told.
 func DecodeBootstrap(file []byte) (order registry.NewProject, err error) {
 	var faults problem.Faults
-	read, err := blueprintText.read(&faults, file, nil)
+	read, err := blueprintText.Read(&faults, file, "")
 	if err != nil && !problem.Is(err, problem.CodeValidationFailed) {
 		text := strings.TrimPrefix(err.Error(), "jsontext: ")
 		return order, problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: %s.", text)

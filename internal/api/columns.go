@@ -9,6 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 type columnsOut struct {
@@ -44,11 +45,11 @@ func (h *handlers) addColumn(ctx context.Context, ws *Workspace, in *newColumnIn
 
 // ColumnPatch is what is to change in a column.
 type ColumnPatch struct {
-	NewName  Optional[string] `json:"new_column_name,omitzero"`
-	Type     Optional[string] `json:"column_type,omitzero" alias:"type" doc:"Changes only while the column has no saved values."`
-	Nullable Flag             `json:"is_nullable,omitzero" alias:"nullable"`
-	Unique   Flag             `json:"is_unique,omitzero" alias:"unique"`
-	Default  Value            `json:"default_value,omitzero" alias:"default" doc:"Null takes the default away."`
+	NewName  rest.Optional[string] `json:"new_column_name,omitzero"`
+	Type     rest.Optional[string] `json:"column_type,omitzero" alias:"type" doc:"Changes only while the column has no saved values."`
+	Nullable rest.Flag             `json:"is_nullable,omitzero" alias:"nullable"`
+	Unique   rest.Flag             `json:"is_unique,omitzero" alias:"unique"`
+	Default  rest.Value            `json:"default_value,omitzero" alias:"default" doc:"Null takes the default away."`
 }
 
 func (p ColumnPatch) order() projectdb.ColumnPatch {
@@ -62,7 +63,7 @@ func (p ColumnPatch) order() projectdb.ColumnPatch {
 
 type columnRefIn struct {
 	tableIn
-	Column Ref `path:"column_id_or_name"`
+	Column rest.Ref `path:"column_id_or_name"`
 }
 
 type updateColumnIn struct {
@@ -80,8 +81,8 @@ func (h *handlers) updateColumn(ctx context.Context, ws *Workspace, in *updateCo
 
 // namedColumnPatch is a patch with the column it is about.
 type namedColumnPatch struct {
-	Name Optional[string] `json:"column_name,omitzero" alias:"name"`
-	ID   Optional[int64]  `json:"id,omitzero" doc:"The column by its id instead of its name."`
+	Name rest.Optional[string] `json:"column_name,omitzero" alias:"name"`
+	ID   rest.Optional[int64]  `json:"id,omitzero" doc:"The column by its id instead of its name."`
 	ColumnPatch
 }
 

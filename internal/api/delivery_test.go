@@ -18,10 +18,12 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/limits"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/rest"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -71,7 +73,7 @@ func (s *shop) wide(t *testing.T, rows, size int) {
 // their time, although their connections are still open.
 func TestClientsThatDoNotReadAreLeft(t *testing.T) {
 	l := limits.New(limits.Defaults(), nil)
-	s := openShop(t, openHouse(t, clock), Config{Limits: l, AnswerTimeout: 300 * time.Millisecond})
+	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{Limits: l, AnswerTimeout: 300 * time.Millisecond}})
 	s.wide(t, 6, 1<<20)
 	request := func(path string) string {
 		return "GET /projects/shop" + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + s.token + "\r\n\r\n"
@@ -95,9 +97,9 @@ func TestDownloadsThatNobodyReadsAreLeft(t *testing.T) {
 	}
 	h := openHouse(t, clock)
 	closed := make(chan struct{})
-	list := []*endpoint{route("GET", "/projects/{project}/file", "file", "Download", anyToken(), plain(func(_ context.Context, _ *Workspace, _ *noInput) (*Download, error) {
+	list := []*rest.Endpoint{rest.Route("GET", "/projects/{project}/file", "file", "Download", rest.AnyToken(), rest.Plain(func(_ context.Context, _ *Workspace, _ *noInput) (*rest.Download, error) {
 		f, err := os.Open(name)
-		return &Download{ContentType: "text/plain", Modified: clock(), Content: &watchedFile{f, closed}}, err
+		return &rest.Download{ContentType: "text/plain", Modified: clock(), Content: &watchedFile{f, closed}}, err
 	}))}
 	f := serve(t, h, list)
 	f.edge.AnswerTimeout = 100 * time.Millisecond
@@ -122,9 +124,9 @@ func TestDownloadsThatNobodyReadsAreLeft(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	rest, err := io.Copy(io.Discard, response.Body)
-	if err != nil || got+rest != 64<<20 {
-		t.Errorf("%d bytes came: %v", got+rest, err)
+	last, err := io.Copy(io.Discard, response.Body)
+	if err != nil || got+last != 64<<20 {
+		t.Errorf("%d bytes came: %v", got+last, err)
 	}
 }
 
@@ -157,7 +159,7 @@ func authorized(t *testing.T, url string) *http.Request {
 func TestStreamsThatNobodyReadsAreLeft(t *testing.T) {
 	h := openHouse(t, clock)
 	ended := make(chan struct{})
-	list := []*endpoint{route("GET", "/projects/{project}/follow", "follow", "Follow", anyToken(), plain(func(ctx context.Context, _ *Workspace, _ *noInput) (*Events[string], error) {
+	list := []*rest.Endpoint{rest.Route("GET", "/projects/{project}/follow", "follow", "Follow", rest.AnyToken(), rest.Plain(func(ctx context.Context, _ *Workspace, _ *noInput) (*rest.Events[string], error) {
 		updates := make(chan string)
 		go func() {
 			defer close(ended)
@@ -169,7 +171,7 @@ func TestStreamsThatNobodyReadsAreLeft(t *testing.T) {
 				}
 			}
 		}()
-		return &Events[string]{updates}, nil
+		return &rest.Events[string]{Updates: updates}, nil
 	}))}
 	f := serve(t, h, list)
 	f.edge.AnswerTimeout = 200 * time.Millisecond
@@ -193,20 +195,23 @@ func TestLargeAnswersAreTheSame(t *testing.T) {
 	}
 	rows := recordRows{rows: projectdb.Rows{Table: "t", Columns: columns, Batch: batch}}
 	cursor := "next"
-	e := newEdge(Config{Now: clock, Random: endless{}}, nil)
 	for name, data := range map[string]any{
 		"list": recordsOut{Table: "t", Rows: rows, NextCursor: &cursor}, "one": recordOut{"t", recordRow(rows)},
 		"inserted": recordsInserted{Table: "t", Rows: &rows}, "inserted one": recordsInserted{Table: "t", Row: (*recordRow)(&rows)},
 		"query": queryOut{Rows: rows, Columns: []string{"id"}},
 	} {
+		answer := rest.Plain(func(context.Context, rest.Caller, *noInput) (any, error) { return data, nil })
+		e := rest.New(rest.Config{Now: clock, Random: endless{}}, document("test"), []*rest.Endpoint{
+			rest.Route("GET", "/data", "get", "Answer", rest.Open(), answer), rest.Route("POST", "/data", "post", "Answer", rest.Open(), answer),
+		})
+		text, err := json.Marshal(data, json.Deterministic(true), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, method := range []string{"GET", "HEAD", "POST"} {
 			w := httptest.NewRecorder()
-			c := &call{edge: e, w: deliver(w, time.Second), r: httptest.NewRequest(method, "/", nil), id: "req", part: e.Limits.Budget.Part(1)}
-			c.write(200, envelope{OK: true, Data: data})
-			want, err := json.Marshal(&envelope{OK: true, Data: data, RequestID: "req", Meta: meta{clock().UTC().Format(time.RFC3339)}}, answerOptions)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e.ServeHTTP(w, httptest.NewRequest(method, "/data", nil))
+			want := fmt.Appendf(nil, `{"ok":true,"data":%s,"error":null,"request_id":%q,"meta":{"generated_at":"2026-06-02T01:23:45Z"}}`, text, w.Header().Get("X-Request-Id"))
 			if method == "HEAD" {
 				want = nil
 			}
@@ -252,7 +257,7 @@ func TestLargeValueIsNotEncodedWhole(t *testing.T) {
 // refused has changed nothing, and what is small goes on.
 func TestFullBudget(t *testing.T) {
 	l := limits.New(limits.Settings{MemoryBudget: limits.MinBudget}, nil)
-	s := openShop(t, openHouse(t, clock), Config{Limits: l})
+	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{Limits: l}})
 	s.wide(t, 1, 1<<20)
 	hog := l.Budget.Part(99)
 	if err := hog.Take(limits.MinBudget); err != nil {
@@ -293,7 +298,7 @@ func TestFullBudget(t *testing.T) {
 // that does.
 func TestAnnouncedBodiesTakeNothing(t *testing.T) {
 	l := limits.New(limits.Settings{MemoryBudget: limits.MinBudget}, nil)
-	s := openShop(t, openHouse(t, clock), Config{Limits: l, BodyTimeout: 2 * time.Second})
+	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{Limits: l, BodyTimeout: 2 * time.Second}})
 	for range 10 {
 		deaf(t, s.URL, "POST /projects/shop/records/contacts HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\nAuthorization: Bearer "+s.token+"\r\n\r\n{")
 	}
@@ -318,7 +323,7 @@ func (r reply) wants503(t *testing.T, what string) {
 // with a key and without.
 func TestWritesWithoutRoomAreNotMade(t *testing.T) {
 	l := limits.New(limits.Settings{MemoryBudget: limits.MinBudget}, nil)
-	s := openShop(t, openHouse(t, clock), Config{Limits: l})
+	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{Limits: l}})
 	if got := s.ask(t, "POST", "/column/contacts", `{"name":"n","type":"INTEGER"}`); got.status != 201 {
 		t.Fatal(got.body)
 	}
@@ -347,7 +352,7 @@ func TestWritesWithoutRoomAreNotMade(t *testing.T) {
 // TestStaleDeadlineDoesNotEndTheNextRequest sends a second request on the same
 // connection long after the first was answered.
 func TestStaleDeadlineDoesNotEndTheNextRequest(t *testing.T) {
-	s := openShop(t, openHouse(t, clock), Config{AnswerTimeout: 50 * time.Millisecond})
+	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{AnswerTimeout: 50 * time.Millisecond}})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)

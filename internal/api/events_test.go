@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // follow opens the events of an export, as lines that come as they are sent.
@@ -49,7 +51,7 @@ func next(t *testing.T, lines <-chan string) (string, bool) {
 }
 
 func TestEvents(t *testing.T) {
-	s := openShop(t, openIdleHouse(t, clock), Config{Heartbeat: 20 * time.Millisecond})
+	s := openShop(t, openIdleHouse(t, clock), Config{HTTP: rest.Config{Heartbeat: 20 * time.Millisecond}})
 	s.ask(t, "POST", "/export/database", "", "Prefer: respond-async")
 	id := s.ordered(t)
 	lines := s.follow(t, t.Context(), id)

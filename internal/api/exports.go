@@ -15,18 +15,19 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // ExportOptions is what every order of an export can say.
 type ExportOptions struct {
-	Format    Optional[string] `json:"format,omitzero"`
-	FileName  Optional[string] `json:"file_name,omitzero" doc:"Offered for the download, in 400 bytes at most."`
-	ExpiresIn Optional[int64]  `json:"expires_in,omitzero" doc:"Seconds from completion until the file is removed."`
+	Format    rest.Optional[string] `json:"format,omitzero"`
+	FileName  rest.Optional[string] `json:"file_name,omitzero" doc:"Offered for the download, in 400 bytes at most."`
+	ExpiresIn rest.Optional[int64]  `json:"expires_in,omitzero" doc:"Seconds from completion until the file is removed."`
 
-	Compression string `json:"compression,omitzero" enum:"none,gzip,zstd" doc:"Of a file that its format does not compress."`
-	Canonical   Flag   `json:"canonical,omitzero" doc:"Makes files of equal rows equal byte for byte."`
+	Compression string    `json:"compression,omitzero" enum:"none,gzip,zstd" doc:"Of a file that its format does not compress."`
+	Canonical   rest.Flag `json:"canonical,omitzero" doc:"Makes files of equal rows equal byte for byte."`
 
-	DryRun Flag `json:"dry_run,omitzero" doc:"Makes nothing, and tells what the export would be."`
+	DryRun rest.Flag `json:"dry_run,omitzero" doc:"Makes nothing, and tells what the export would be."`
 }
 
 func (o ExportOptions) of(kind export.Kind) export.Request {
@@ -39,19 +40,19 @@ func (o ExportOptions) of(kind export.Kind) export.Request {
 // ExportDialect is how rows are written where the format leaves a choice.
 type ExportDialect struct {
 	CSVDialect
-	Split Flag `json:"split,omitzero" doc:"Whether a workbook goes on in a further sheet where one is full."`
+	Split rest.Flag `json:"split,omitzero" doc:"Whether a workbook goes on in a further sheet where one is full."`
 }
 
 // CSVDialect is how CSV files are written.
 type CSVDialect struct {
-	Profile      string           `json:"profile,omitzero" doc:"A named dialect of CSV to begin with; lossless when absent."`
-	Delimiter    Optional[string] `json:"delimiter,omitzero" doc:"Of CSV: a comma, semicolon, tab or vertical bar."`
-	Header       Flag             `json:"header,omitzero" doc:"Whether the first row of a CSV names the columns."`
-	BOM          Flag             `json:"bom,omitzero" doc:"Whether a CSV begins with a byte order mark."`
-	NullText     Optional[string] `json:"null_text,omitzero" doc:"What stands for NULL in a CSV."`
-	LineEnding   string           `json:"line_ending,omitzero" enum:"lf,crlf" doc:"Of CSV."`
-	Quote        string           `json:"quote,omitzero" enum:"minimal,all" doc:"Of CSV."`
-	FormulaGuard Flag             `json:"formula_guard,omitzero" doc:"Whether a CSV keeps spreadsheets from running text as a formula."`
+	Profile      string                `json:"profile,omitzero" doc:"A named dialect of CSV to begin with; lossless when absent."`
+	Delimiter    rest.Optional[string] `json:"delimiter,omitzero" doc:"Of CSV: a comma, semicolon, tab or vertical bar."`
+	Header       rest.Flag             `json:"header,omitzero" doc:"Whether the first row of a CSV names the columns."`
+	BOM          rest.Flag             `json:"bom,omitzero" doc:"Whether a CSV begins with a byte order mark."`
+	NullText     rest.Optional[string] `json:"null_text,omitzero" doc:"What stands for NULL in a CSV."`
+	LineEnding   string                `json:"line_ending,omitzero" enum:"lf,crlf" doc:"Of CSV."`
+	Quote        string                `json:"quote,omitzero" enum:"minimal,all" doc:"Of CSV."`
+	FormulaGuard rest.Flag             `json:"formula_guard,omitzero" doc:"Whether a CSV keeps spreadsheets from running text as a formula."`
 }
 
 func (d CSVDialect) options() export.CSVOptions {
@@ -86,16 +87,18 @@ func (s ExportSelection) selection() projectdb.Selection {
 	}
 }
 
-// preferIn is the part of an input that says how long the caller waits.
-type preferIn struct {
+// orderIn is the part of an input that orders a job: how long the caller waits for
+// it, and what call it is.
+type orderIn struct {
 	Prefer string `header:"Prefer" doc:"respond-async, or wait=seconds: answer 202 with the manifest as it stands then (RFC 7240)."`
+	Call   rest.Call
 }
 
-func (in preferIn) prefers() string { return in.Prefer }
+func (in orderIn) ordered() orderIn { return in }
 
 type exportTableIn struct {
 	tableIn
-	preferIn
+	orderIn
 	Body struct {
 		ExportOptions
 		ExportDialect
@@ -114,7 +117,7 @@ type (
 	}
 )
 
-func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTableIn, faults *problem.Faults) (out Answer[exportMade], err error) {
+func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTableIn, faults *problem.Faults) (out rest.Answer[exportMade], err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.ExportsCreate, registry.RecordsRead)
 	if err != nil {
 		return out, err
@@ -122,7 +125,7 @@ func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTab
 	order := in.Body.of(export.TableExport)
 	order.Table, order.Selection = idOf(t), in.Body.selection()
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
-	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.preferIn)
+	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.orderIn)
 }
 
 func (h *handlers) mayExportTable(ctx context.Context, ws *Workspace, in *exportTableIn) error {
@@ -137,7 +140,7 @@ type TableOptions struct {
 }
 
 type exportDatabaseIn struct {
-	preferIn
+	orderIn
 	Body struct {
 		ExportOptions
 		ExportDialect
@@ -147,7 +150,7 @@ type exportDatabaseIn struct {
 	}
 }
 
-func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *exportDatabaseIn, faults *problem.Faults) (Answer[exportMade], error) {
+func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *exportDatabaseIn, faults *problem.Faults) (rest.Answer[exportMade], error) {
 	order := in.Body.of(export.DatabaseExport)
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
 	order.Include, order.Exclude = in.Body.Include, in.Body.Exclude
@@ -155,20 +158,20 @@ func (h *handlers) exportDatabase(ctx context.Context, ws *Workspace, in *export
 	for table, options := range in.Body.Options {
 		order.TableOptions[table] = export.TableOptions{Selection: options.selection(), CSV: options.options()}
 	}
-	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.preferIn)
+	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.orderIn)
 }
 
 type exportSchemaIn struct {
-	preferIn
+	orderIn
 	Body struct{ ExportOptions }
 }
 
-func (h *handlers) exportSchema(ctx context.Context, ws *Workspace, in *exportSchemaIn, faults *problem.Faults) (Answer[exportMade], error) {
-	return h.makeExport(ctx, ws, faults, in.Body.of(export.SchemaExport), in.Body.ExportOptions, in.preferIn)
+func (h *handlers) exportSchema(ctx context.Context, ws *Workspace, in *exportSchemaIn, faults *problem.Faults) (rest.Answer[exportMade], error) {
+	return h.makeExport(ctx, ws, faults, in.Body.of(export.SchemaExport), in.Body.ExportOptions, in.orderIn)
 }
 
 type exportQueryIn struct {
-	preferIn
+	orderIn
 	Body struct {
 		QueryStatement
 		ExportOptions
@@ -176,7 +179,7 @@ type exportQueryIn struct {
 	}
 }
 
-func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQueryIn, faults *problem.Faults) (out Answer[exportMade], err error) {
+func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQueryIn, faults *problem.Faults) (out rest.Answer[exportMade], err error) {
 	if err := h.mayExportQuery(ctx, ws, in); err != nil {
 		return out, err
 	}
@@ -186,7 +189,7 @@ func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQue
 	if order.Readable, err = readableTables(ctx, ws); err != nil {
 		return out, err
 	}
-	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.preferIn)
+	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.orderIn)
 }
 
 func (h *handlers) mayExportQuery(_ context.Context, ws *Workspace, _ *exportQueryIn) error {
@@ -213,27 +216,49 @@ func readableTables(ctx context.Context, ws *Workspace) ([]int64, error) {
 	return ids, err
 }
 
+// orderOnce recalls the export that was ordered by the same call before, and
+// waits for it as that call did, or makes the order.
+func orderOnce[In interface{ ordered() orderIn }](h *handlers, order rest.Handler[*Workspace, In, rest.Answer[exportMade]]) rest.Handler[*Workspace, In, rest.Answer[exportMade]] {
+	return func(ctx context.Context, ws *Workspace, in *In, faults *problem.Faults) (out rest.Answer[exportMade], err error) {
+		call := (*in).ordered()
+		receipt := receiptOf(ws, call.Call.Key)
+		if receipt == nil {
+			return order(ctx, ws, in, faults)
+		}
+		m, ordered, err := h.exports.Recall(ctx, ws.Project.ID, *receipt)
+		if err != nil {
+			return out, otherRequest(err)
+		}
+		if !ordered {
+			return order(ctx, ws, in, faults)
+		}
+		out, err = h.await(ctx, ws, m, call.Prefer)
+		out.Replayed = true
+		return out, err
+	}
+}
+
 // makeExport orders an export and waits for it as long as the caller wants, or
 // only tries the order.
-func (h *handlers) makeExport(ctx context.Context, ws *Workspace, faults *problem.Faults, order export.Request, options ExportOptions, prefer preferIn) (out Answer[exportMade], err error) {
+func (h *handlers) makeExport(ctx context.Context, ws *Workspace, faults *problem.Faults, order export.Request, options ExportOptions, in orderIn) (out rest.Answer[exportMade], err error) {
 	order.Project = export.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
 	order.Root = ws.Project.Root
-	order.TokenID, order.OperationRunID, order.Receipt = ws.Token.ID, runIDOf(ctx), receiptOf(ctx)
+	order.TokenID, order.OperationRunID, order.Receipt = ws.Token.ID, in.Call.RunID(), receiptOf(ws, in.Call.Key)
 	if options.DryRun.Or(false) {
 		p, err := h.exports.DryRun(ctx, faults, order)
-		return Answer[exportMade]{Data: exportMade{Preflight: &p}, Status: http.StatusOK}, err
+		return rest.Answer[exportMade]{Data: exportMade{Preflight: &p}, Head: rest.Head{Status: http.StatusOK}}, err
 	}
 	m, err := h.exports.Create(ctx, faults, order)
 	if err != nil {
-		return out, err
+		return out, otherRequest(err)
 	}
-	return h.await(ctx, ws, m, prefer.Prefer)
+	return h.await(ctx, ws, m, in.Prefer)
 }
 
 // await waits for an export as long as the caller wants.
-func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, prefer string) (out Answer[exportMade], err error) {
-	preferred := readPrefer(prefer)
-	if wait := preferred.limit(h.waitLimit); wait > 0 {
+func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, prefer string) (out rest.Answer[exportMade], err error) {
+	preferred := rest.ReadPrefer(prefer)
+	if wait := preferred.Limit(h.waitLimit); wait > 0 {
 		ws.Close() // who waits keeps no project from being deleted
 		waiting, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
@@ -241,7 +266,7 @@ func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, 
 			return out, err
 		}
 	}
-	out = Answer[exportMade]{Data: exportMade{Export: &m}, Applied: preferred.applied(h.waitLimit)}
+	out = rest.Answer[exportMade]{Data: exportMade{Export: &m}, Head: rest.Head{Applied: preferred.Applied(h.waitLimit)}}
 	if !m.Status.Finished() {
 		out.Status, out.Location = http.StatusAccepted, "/projects/"+ws.Project.Slug+"/exports/"+m.ID
 	}
@@ -315,9 +340,9 @@ func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *getExportIn
 	return out, err
 }
 
-func (h *handlers) followExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*Events[export.Manifest], error) {
+func (h *handlers) followExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*rest.Events[export.Manifest], error) {
 	updates, err := h.watch(ctx, ws, in.ID)
-	return &Events[export.Manifest]{updates}, err
+	return &rest.Events[export.Manifest]{Updates: updates}, err
 }
 
 // manifest returns the manifest of an export that the token may download.
@@ -356,7 +381,7 @@ func (h *handlers) deleteExport(ctx context.Context, ws *Workspace, in *exportID
 	return exportDeleted{true, m.ID}, h.exports.Delete(ctx, ws.Project.ID, m.ID)
 }
 
-func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*Download, error) {
+func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*rest.Download, error) {
 	if _, err := h.manifest(ctx, ws, in.ID); err != nil {
 		return nil, err
 	}
@@ -365,7 +390,7 @@ func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *export
 		return nil, err
 	}
 	m := artifact.Manifest
-	d := &Download{Disposition: m.Disposition(), ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File, Link: artifact.Link}
+	d := &rest.Download{Disposition: m.Disposition(), ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File, Link: artifact.Link}
 	if n, err := hex.Decode(d.SHA256[:], []byte(*m.SHA256)); err != nil || n != len(d.SHA256) {
 		return nil, fmt.Errorf("exports.db has no SHA-256 of %s: %w", m.ID, err)
 	}

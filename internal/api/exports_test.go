@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,31 +13,8 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/rest"
 )
-
-func TestReadPrefer(t *testing.T) {
-	const most = 30 * time.Second
-	for header, want := range map[string]struct {
-		limit   time.Duration
-		applied string
-	}{
-		"":                                   {most, ""},
-		"respond-async":                      {0, "respond-async"},
-		"Respond-Async, wait=10":             {10 * time.Second, "respond-async, wait=10"},
-		"wait = 5; strict=true":              {5 * time.Second, "wait=5"},
-		`wait="7"`:                           {7 * time.Second, "wait=7"},
-		"wait=3, wait=9":                     {3 * time.Second, "wait=3"},
-		"wait=0":                             {0, "wait=0"},
-		"wait=3600":                          {most, "wait=30"},
-		"wait=-1, wait=x, wait, wait=1.5":    {most, ""},
-		"return=minimal, handling=lenient,,": {most, ""},
-	} {
-		p := readPrefer(header)
-		if p.limit(most) != want.limit || p.applied(most) != want.applied {
-			t.Errorf("%q: %v %q, want %v", header, p.limit(most), p.applied(most), want)
-		}
-	}
-}
 
 // shop is a server over a house, with the project shop and one table.
 type shop struct {
@@ -48,7 +27,7 @@ func openShop(t *testing.T, h *house, config Config) *shop {
 	t.Helper()
 	h.project(t, "shop")
 	config.Registry, config.Exports, config.Imports, config.Rehearsals = h.registry, h.exports, h.imports, h.rehearsals
-	config.Log, config.Now, config.Random = slog.New(slog.DiscardHandler), h.now, &counting{}
+	config.HTTP.Log, config.HTTP.Now, config.HTTP.Random = slog.New(slog.DiscardHandler), h.now, &counting{}
 	s := &shop{h, httptest.NewServer(New(config)), h.token(t, "shop").Secret}
 	t.Cleanup(s.Close)
 	if got := s.ask(t, "POST", "/table", `{"table_name":"contacts","columns":[{"name":"name"}]}`); got.status != http.StatusCreated {
@@ -186,9 +165,9 @@ func TestWaitForExport(t *testing.T) {
 
 func TestExportRemembersItsOperation(t *testing.T) {
 	run := "oprun_x"
-	s := openShop(t, openHouse(t, clock), Config{Join: func(context.Context, *Workspace, string, string) (*Operation, error) {
-		return &Operation{RunID: run, Status: "generated_run"}, nil
-	}})
+	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{Join: func(context.Context, rest.Caller, string, string) (*rest.Operation, error) {
+		return &rest.Operation{RunID: run, Status: "generated_run"}, nil
+	}}})
 	got := s.ask(t, "POST", "/export/schema", "", "X-Operation-Key: nightly")
 	if !strings.Contains(got.body, `"operation_run_id":"oprun_x"}},"error":null`) {
 		t.Error(got.body)
@@ -204,7 +183,7 @@ func TestConditionalDownload(t *testing.T) {
 	path := "/export/download/" + s.ordered(t)
 	whole := s.ask(t, "GET", path, "")
 	etag, modified := whole.header.Get("Etag"), whole.header.Get("Last-Modified")
-	if whole.body != "id,name\n" || etag != `"`+hexOf(whole.body)+`"` || modified != "Tue, 02 Jun 2026 01:23:45 GMT" || whole.header.Get("Repr-Digest") == "" {
+	if whole.body != "id,name\n" || etag != fmt.Sprintf("\"%x\"", sha256.Sum256([]byte(whole.body))) || modified != "Tue, 02 Jun 2026 01:23:45 GMT" || whole.header.Get("Repr-Digest") == "" {
 		t.Fatalf("%q %v", whole.body, whole.header)
 	}
 	for header, status := range map[string]int{

@@ -161,12 +161,12 @@ func TestEveryRouteTellsAllFaults(t *testing.T) {
 	parts["import_id"] = parts["import_id"][strings.LastIndex(parts["import_id"], "/")+1:]
 	before := s.state(t)
 	for _, ep := range routes(h.handlers()) {
-		test, known := wrongRequests[ep.id]
+		test, known := wrongRequests[ep.ID]
 		if !known {
-			t.Errorf("%s: say in wrongRequests what can be wrong with its requests", ep.id)
+			t.Errorf("%s: say in wrongRequests what can be wrong with its requests", ep.ID)
 			continue
 		}
-		path := regexp.MustCompile(`\{\w+\}`).ReplaceAllStringFunc(ep.path, func(part string) string {
+		path := regexp.MustCompile(`\{\w+\}`).ReplaceAllStringFunc(ep.Path, func(part string) string {
 			name := strings.Trim(part, "{}")
 			if other := test.path[name]; other != "" {
 				return other
@@ -182,18 +182,18 @@ func TestEveryRouteTellsAllFaults(t *testing.T) {
 		if test.field != "" {
 			want = append(want, test.field)
 		}
-		got := s.askAt(t, ep.method, path, body, test.header...)
-		if ep.method == http.MethodHead { // its answer has no body
+		got := s.askAt(t, ep.Method, path, body, test.header...)
+		if ep.Method == http.MethodHead { // its answer has no body
 			if got.status != http.StatusUnprocessableEntity {
-				t.Errorf("%s: status %d", ep.id, got.status)
+				t.Errorf("%s: status %d", ep.ID, got.status)
 			}
 			continue
 		}
 		if fields, _ := faultsOf(t, got); !slices.Equal(slices.Sorted(slices.Values(fields)), slices.Sorted(slices.Values(want))) {
-			t.Errorf("%s: told %q, want %q", ep.id, fields, want)
+			t.Errorf("%s: told %q, want %q", ep.ID, fields, want)
 		}
 		if after := s.state(t); after != before {
-			t.Fatalf("%s has changed\n%s\nto\n%s", ep.id, before, after)
+			t.Fatalf("%s has changed\n%s\nto\n%s", ep.ID, before, after)
 		}
 	}
 	if n := len(routes(h.handlers())); len(wrongRequests) != n {

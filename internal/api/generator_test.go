@@ -24,6 +24,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -115,7 +116,7 @@ func newTrial(t *testing.T, seed uint64) *trial {
 		generator: &generator{Rand: rand.New(rand.NewPCG(seed, 1)), pools: map[string][]string{}},
 		house:     h, judge: newJudge(t), log: new(safeLog), source: strangeDatabase(t), statuses: map[int]int{},
 	}
-	text := describe("test", routes(new(handlers)))
+	text := rest.Describe(document("test"), routes(new(handlers)))
 	if err := json.Unmarshal(text, &x.document); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func newTrial(t *testing.T, seed uint64) *trial {
 	}
 	server := httptest.NewServer(New(Config{
 		Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals, WaitLimit: 30 * time.Second,
-		Log: slog.New(slog.NewTextHandler(x.log, &slog.HandlerOptions{Level: slog.LevelError})), Now: now, Random: endless{},
+		HTTP: rest.Config{Log: slog.New(slog.NewTextHandler(x.log, &slog.HandlerOptions{Level: slog.LevelError})), Now: now, Random: endless{}},
 	}))
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	x.wire = &wire{address: server.Listener.Addr().String()}
@@ -388,7 +389,7 @@ func (x *trial) verdict(q generated, response *http.Response, body []byte) error
 		return fmt.Errorf("no X-Request-Id; status %d", status)
 	}
 	handler, _ := x.judge.mux.Handler(r)
-	ep, matched := handler.(*endpoint)
+	ep, matched := handler.(*rest.Endpoint)
 	if !matched {
 		if status != http.StatusNotFound && status != http.StatusMethodNotAllowed && status != http.StatusUnauthorized && status != http.StatusPermanentRedirect {
 			return fmt.Errorf("no such route, and status %d: %.500s", status, body)
@@ -407,8 +408,8 @@ func plainRefusal(response *http.Response, body []byte) bool {
 }
 
 // described says what about an answer is not in the document.
-func (j *judge) described(ep *endpoint, method string, response *http.Response, body []byte) error {
-	at := pointer("paths", ep.path, strings.ToLower(ep.method), "responses", fmt.Sprint(response.StatusCode))
+func (j *judge) described(ep *rest.Endpoint, method string, response *http.Response, body []byte) error {
+	at := pointer("paths", ep.Path, strings.ToLower(ep.Method), "responses", fmt.Sprint(response.StatusCode))
 	content, err := j.media(at)
 	if err != nil {
 		return fmt.Errorf("status %d is not in the document: %.500s", response.StatusCode, body)

@@ -105,8 +105,3 @@ func (h *house) token(t testing.TB, slug string, scopes ...string) registry.Mint
 func (h *house) handlers() *handlers {
 	return &handlers{h.registry, h.exports, h.imports, h.rehearsals, 30 * time.Second, h.now}
 }
-
-// operator enters every project with full power, whatever the secret.
-func (h *house) operator(ctx context.Context, _, _ string) (*Workspace, error) {
-	return h.registry.Operator(ctx, "shop")
-}

@@ -14,11 +14,12 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // serveKeyed serves the API's own routes, for a project with the table people,
 // and the given ones.
-func serveKeyed(t *testing.T, more ...*endpoint) *fixture {
+func serveKeyed(t *testing.T, more ...*rest.Endpoint) *fixture {
 	t.Helper()
 	h := openHouse(t, clock)
 	f := serve(t, h, append(routes(h.handlers()), more...))
@@ -42,7 +43,7 @@ func (f *fixture) post(t *testing.T, path string, body io.Reader, keys ...string
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer good")
-	r.Header[keyHeader] = keys
+	r.Header[rest.KeyHeader] = keys
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestSameKeyManyTimesAtOnce(t *testing.T) {
 					continue
 				case got.status != http.StatusCreated || !strings.Contains(got.body, `{"table":"people","row":{"id":1,"name":"Ada"}}`):
 					t.Errorf("status %d: %s", got.status, got.body)
-				case got.header.Get(replayedHeader) == "true":
+				case got.header.Get(rest.ReplayedHeader) == "true":
 					replayed.Add(1)
 				default:
 					made.Add(1)
@@ -96,11 +97,11 @@ func TestSameKeyManyTimesAtOnce(t *testing.T) {
 
 func TestKeyOfRunningCall(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan error)
-	f := serveKeyed(t, route("POST", "/projects/{project}/slow", "slow", "Take long", scope(registry.RecordsWrite),
-		plain(func(context.Context, *Workspace, *noInput) (string, error) {
+	f := serveKeyed(t, rest.Route("POST", "/projects/{project}/slow", "slow", "Take long", rest.Scope(registry.RecordsWrite),
+		rest.Plain(func(context.Context, *Workspace, *noInput) (string, error) {
 			entered <- struct{}{}
 			return "done", <-leave
-		}), once(keySchema)))
+		}), keepWith(projectdb.SchemaTransaction)))
 	slow := func(result error) reply {
 		answered := make(chan reply)
 		go func() { answered <- f.post(t, "/slow", nil, "k") }()
@@ -118,7 +119,7 @@ func TestKeyOfRunningCall(t *testing.T) {
 	if got := slow(nil); got.status != http.StatusOK {
 		t.Errorf("the same again: status %d, %s", got.status, got.body)
 	}
-	if got := f.post(t, "/slow", nil, "k"); got.status != http.StatusOK || got.header.Get(replayedHeader) != "true" || !strings.Contains(got.body, `"data":"done"`) {
+	if got := f.post(t, "/slow", nil, "k"); got.status != http.StatusOK || got.header.Get(rest.ReplayedHeader) != "true" || !strings.Contains(got.body, `"data":"done"`) {
 		t.Errorf("after it: status %d, %v, %s", got.status, got.header, got.body)
 	}
 }
@@ -161,8 +162,8 @@ func TestKeyWithBodies(t *testing.T) {
 		first := f.post(t, "/records/people", body(), key)
 		before := f.people(t)
 		second := f.post(t, "/records/people", body(), key)
-		if first.status != 201 || second.status != 201 || second.header.Get(replayedHeader) != "true" || data(first.body) != data(second.body) {
-			t.Errorf("%s: status %d, then %d, replayed %q, %.80s", key, first.status, second.status, second.header.Get(replayedHeader), second.body)
+		if first.status != 201 || second.status != 201 || second.header.Get(rest.ReplayedHeader) != "true" || data(first.body) != data(second.body) {
+			t.Errorf("%s: status %d, then %d, replayed %q, %.80s", key, first.status, second.status, second.header.Get(rest.ReplayedHeader), second.body)
 		}
 		if got := f.post(t, "/records/people", io.MultiReader(body(), strings.NewReader(" ")), key); got.status != 422 {
 			t.Errorf("%s with a space more: status %d", key, got.status)

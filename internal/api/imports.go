@@ -19,6 +19,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // ImportOptions is what a request can say about its import.
@@ -30,7 +31,7 @@ type ImportOptions struct {
 // sendIn is the part of an input that brings a file: the body itself, a form, or
 // an upload in parts by the protocol tus.
 type sendIn struct {
-	preferIn
+	orderIn
 	Options    string `query:"options" doc:"The options of a file that is the body itself, as JSON."`
 	FileName   string `header:"X-File-Name" doc:"Of a file that is the body itself; percent-encoded where it is not ASCII."`
 	ReprDigest string `header:"Repr-Digest" doc:"sha-256=:base64: of the whole file, which is refused when it arrives as another (RFC 9530)."`
@@ -38,7 +39,7 @@ type sendIn struct {
 	Length     string `header:"Upload-Length" doc:"Of an upload in parts: the size of the file in bytes."`
 	Deferred   string `header:"Upload-Defer-Length" doc:"1 instead of Upload-Length when a part will tell the size."`
 	Metadata   string `header:"Upload-Metadata" doc:"Of an upload in parts: filename and options, each with a space and its value in base64, joined by a comma."`
-	Body       Incoming
+	Body       rest.Incoming
 }
 
 // importOut has the import, importMade also the project that it has made.
@@ -53,18 +54,18 @@ type (
 )
 
 var (
-	importOptions        = newTextPlan[ImportOptions]()
-	projectImportOptions = newTextPlan[ProjectImportOptions]()
+	importOptions        = rest.NewText[ImportOptions]()
+	projectImportOptions = rest.NewText[ProjectImportOptions]()
 )
 
 type createImportIn struct{ sendIn }
 
-func (h *handlers) createImport(ctx context.Context, ws *Workspace, in *createImportIn, faults *problem.Faults) (out Answer[importMade], err error) {
+func (h *handlers) createImport(ctx context.Context, ws *Workspace, in *createImportIn, faults *problem.Faults) (out rest.Answer[importMade], err error) {
 	s, err := in.open(faults, h.imports.MaxBytes())
 	if err != nil {
 		return out, err
 	}
-	body := importOptions.decode(faults, s.options)
+	body := importOptions.Options(faults, s.options)
 	s.order.Kind, s.order.Options, s.order.DryRun = imports.TableImport, body.Options, body.DryRun
 	if !faults.Any() {
 		if s.order.TableID, err = importTable(ctx, ws, &s.order.Options); err != nil {
@@ -81,7 +82,7 @@ func importTable(ctx context.Context, ws *Workspace, o *ingest.Options) (id int6
 		return 0, nil
 	}
 	if o.Table != "" && o.Mode != "" && o.Mode != "create" && len(o.Tables) == 0 {
-		t, err := tableOf(ctx, ws, Ref(o.Table), registry.RecordsWrite)
+		t, err := tableOf(ctx, ws, rest.Ref(o.Table), registry.RecordsWrite)
 		if err != nil {
 			return 0, err
 		}
@@ -92,9 +93,9 @@ func importTable(ctx context.Context, ws *Workspace, o *ingest.Options) (id int6
 
 // NewProjectOptions is what an import can say of the project that it makes.
 type NewProjectOptions struct {
-	Slug string                  `json:"project_slug" doc:"Of the characters a-z, 0-9, _ and -."`
-	Name string                  `json:"project_name,omitzero" doc:"The slug when absent."`
-	User Optional[blueprintUser] `json:"initial_project_user,omitzero"`
+	Slug string                       `json:"project_slug" doc:"Of the characters a-z, 0-9, _ and -."`
+	Name string                       `json:"project_name,omitzero" doc:"The slug when absent."`
+	User rest.Optional[blueprintUser] `json:"initial_project_user,omitzero"`
 }
 
 // ProjectImportOptions is what an import can say that makes a project.
@@ -105,12 +106,12 @@ type ProjectImportOptions struct {
 
 type importProjectIn struct{ sendIn }
 
-func (h *handlers) importProject(ctx context.Context, ws *Workspace, in *importProjectIn, faults *problem.Faults) (out Answer[importMade], err error) {
+func (h *handlers) importProject(ctx context.Context, ws *Workspace, in *importProjectIn, faults *problem.Faults) (out rest.Answer[importMade], err error) {
 	s, err := in.open(faults, h.imports.MaxBytes())
 	if err != nil {
 		return out, err
 	}
-	body := projectImportOptions.decode(faults, s.options)
+	body := projectImportOptions.Options(faults, s.options)
 	if !faults.Has("options") {
 		if s.order.NewProject, err = h.newProject(ctx, ws, faults, body.NewProjectOptions); err != nil {
 			return out, err
@@ -150,24 +151,24 @@ func (h *handlers) newProject(ctx context.Context, ws *Workspace, faults *proble
 
 // receiveImport takes the file as it comes and waits for the job as long as the
 // caller wants. An upload in parts is only begun.
-func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, faults *problem.Faults, in sendIn, s *sending) (out Answer[importMade], err error) {
+func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, faults *problem.Faults, in sendIn, s *sending) (out rest.Answer[importMade], err error) {
 	order := s.order
 	order.Project = imports.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
 	order.Root = ws.Project.Root
-	order.TokenID, order.OperationRunID = ws.Token.ID, runIDOf(ctx)
-	order.Receipt = s.receipt(ctx, ws)
+	order.TokenID, order.OperationRunID = ws.Token.ID, in.Call.RunID()
+	order.Receipt = s.receipt(ws, in.Call.Key)
 	m, replayed, err := h.imports.Begin(ctx, faults, order)
 	if err != nil {
-		return out, err
+		return out, otherRequest(err)
 	}
 	ws.Close() // an upload takes long, and keeps no project from being deleted
 	if s.file == nil && order.Size != 0 {
-		out = Answer[importMade]{Data: importMade{Import: m}, Location: importPath(&m), Header: uploadHeaders(&m), Replayed: replayed}
+		out = rest.Answer[importMade]{Data: importMade{Import: m}, Head: rest.Head{Location: importPath(&m), Header: uploadHeaders(&m), Replayed: replayed}}
 		return out, nil
 	}
 	m, replayed, err = h.imports.Receive(ctx, ws.Project.ID, m.ID, imports.Part{Body: cmp.Or(s.file, io.Reader(http.NoBody))})
 	if err != nil {
-		return out, err
+		return out, otherRequest(err)
 	}
 	out, err = h.awaitImport(ctx, ws, m, in.Prefer)
 	out.Replayed = replayed
@@ -177,9 +178,9 @@ func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, faults *pro
 func importPath(m *imports.Manifest) string { return "/projects/" + m.Project + "/imports/" + m.ID }
 
 // awaitImport waits for an import as long as the caller wants.
-func (h *handlers) awaitImport(ctx context.Context, ws *Workspace, m imports.Manifest, prefer string) (out Answer[importMade], err error) {
-	preferred := readPrefer(prefer)
-	if wait := preferred.limit(h.waitLimit); wait > 0 {
+func (h *handlers) awaitImport(ctx context.Context, ws *Workspace, m imports.Manifest, prefer string) (out rest.Answer[importMade], err error) {
+	preferred := rest.ReadPrefer(prefer)
+	if wait := preferred.Limit(h.waitLimit); wait > 0 {
 		ws.Close() // who waits keeps no project from being deleted
 		waiting, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
@@ -187,7 +188,7 @@ func (h *handlers) awaitImport(ctx context.Context, ws *Workspace, m imports.Man
 			return out, err
 		}
 	}
-	out = Answer[importMade]{Data: importMade{m, m.NewProject}, Applied: preferred.applied(h.waitLimit), Location: importPath(&m)}
+	out = rest.Answer[importMade]{Data: importMade{m, m.NewProject}, Head: rest.Head{Applied: preferred.Applied(h.waitLimit), Location: importPath(&m)}}
 	if !m.Status.Finished() {
 		out.Status = http.StatusAccepted
 	}
@@ -254,9 +255,9 @@ func (h *handlers) getImport(ctx context.Context, ws *Workspace, in *getImportIn
 	return out, err
 }
 
-func (h *handlers) followImport(ctx context.Context, ws *Workspace, in *importIDIn) (*Events[imports.Manifest], error) {
+func (h *handlers) followImport(ctx context.Context, ws *Workspace, in *importIDIn) (*rest.Events[imports.Manifest], error) {
 	updates, err := h.watchImport(ctx, ws, in.ID)
-	return &Events[imports.Manifest]{updates}, err
+	return &rest.Events[imports.Manifest]{Updates: updates}, err
 }
 
 func (h *handlers) watchImport(ctx context.Context, ws *Workspace, id string) (<-chan imports.Manifest, error) {
@@ -277,7 +278,7 @@ type deleteImportIn struct {
 	Resumable string `header:"Tus-Resumable" doc:"1.0.0 asks for the answer of that protocol: 204 without a body."`
 }
 
-func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *deleteImportIn) (out Answer[importDeleted], err error) {
+func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *deleteImportIn) (out rest.Answer[importDeleted], err error) {
 	m, err := h.importOf(ctx, ws, in.ID)
 	if err != nil {
 		return out, err
@@ -291,12 +292,12 @@ func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *deleteIm
 
 type runImportIn struct {
 	importIDIn
-	preferIn
+	orderIn
 	Body struct{ ImportOptions }
 }
 
 // runImport takes options that are sent instead of all that were sent before.
-func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn, faults *problem.Faults) (out Answer[importMade], err error) {
+func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn, faults *problem.Faults) (out rest.Answer[importMade], err error) {
 	m, err := h.importOf(ctx, ws, in.ID)
 	if err != nil {
 		return out, err
@@ -322,7 +323,7 @@ func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn
 	return h.awaitImport(ctx, ws, m, in.Prefer)
 }
 
-func (h *handlers) importRejects(ctx context.Context, ws *Workspace, in *importIDIn) (*Download, error) {
+func (h *handlers) importRejects(ctx context.Context, ws *Workspace, in *importIDIn) (*rest.Download, error) {
 	m, err := h.importOf(ctx, ws, in.ID)
 	if err != nil {
 		return nil, err
@@ -336,24 +337,19 @@ func (h *handlers) importRejects(ctx context.Context, ws *Workspace, in *importI
 		return nil, err
 	}
 	name := m.ID + "_rejects.csv"
-	return &Download{
+	return &rest.Download{
 		Disposition: export.ContentDisposition(name, name), ContentType: "text/csv; charset=utf-8",
 		SHA256: sha256.Sum256(text.Bytes()), Content: bytes.NewReader(text.Bytes()),
 	}, nil
 }
 
-// receipt tells this call from others with other keys or of another content.
-func (s *sending) receipt(ctx context.Context, ws *Workspace) *projectdb.Receipt {
-	k, ok := ctx.Value(keyedKey{}).(*keyed)
-	if !ok {
-		return nil
+// receipt tells this call from others with other keys or of another content; nil
+// without a key.
+func (s *sending) receipt(ws *Workspace, key *rest.Keyed) *projectdb.Receipt {
+	if key != nil {
+		key.Add(string(s.options), s.order.FileName, strconv.FormatInt(s.order.Size, 10), s.order.SHA256)
 	}
-	for _, part := range []string{string(s.options), s.order.FileName, strconv.FormatInt(s.order.Size, 10), s.order.SHA256} {
-		k.request.Write([]byte(strconv.Quote(part)))
-	}
-	r := &projectdb.Receipt{TokenID: ws.Token.ID, Key: k.key}
-	k.request.Sum(r.Request[:0])
-	return r
+	return receiptOf(ws, key)
 }
 
 // digest reads the SHA-256 of a header of RFC 9530, in hexadecimal digits; ""

@@ -6,6 +6,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 type indexesOut struct {
@@ -23,9 +24,9 @@ func (h *handlers) listIndexes(ctx context.Context, ws *Workspace, in *tableIn) 
 
 // NewIndex is an index to be created.
 type NewIndex struct {
-	Columns []string         `json:"columns" minItems:"1"`
-	Name    Optional[string] `json:"index_name,omitzero" doc:"Made of the table and the columns when absent."`
-	Unique  Flag             `json:"unique,omitzero"`
+	Columns []string              `json:"columns" minItems:"1"`
+	Name    rest.Optional[string] `json:"index_name,omitzero" doc:"Made of the table and the columns when absent."`
+	Unique  rest.Flag             `json:"unique,omitzero"`
 }
 
 func (n NewIndex) order() projectdb.NewIndex {

@@ -16,6 +16,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
@@ -119,7 +120,7 @@ func openMaze(t *testing.T) *maze {
 		}
 		m.tables[name] = table.ID
 	}
-	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Imports: m.imports, Rehearsals: m.rehearsals, Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}))
+	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Imports: m.imports, Rehearsals: m.rehearsals, HTTP: rest.Config{Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}}))
 	t.Cleanup(m.server.Close)
 	return m
 }
@@ -148,25 +149,25 @@ func (m *maze) upload(t *testing.T) string {
 	return made.ID
 }
 
-func (m *maze) ask(t *testing.T, ep *endpoint, table, jobID, secret string) int {
+func (m *maze) ask(t *testing.T, ep *rest.Endpoint, table, jobID, secret string) int {
 	t.Helper()
 	path := strings.NewReplacer(
 		"{project}", "shop", "{table}", table, "{table_id_or_name}", table, "{column_id_or_name}", "name",
 		"{id}", "1", "{index}", "none", "{token_id}", "999", "{export_id}", jobID, "{import_id}", jobID,
-	).Replace(ep.path)
-	r, err := http.NewRequest(ep.method, m.server.URL+path, strings.NewReader(harmless[ep.id]))
+	).Replace(ep.Path)
+	r, err := http.NewRequest(ep.Method, m.server.URL+path, strings.NewReader(harmless[ep.ID]))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if secret != "" {
 		r.Header.Set("Authorization", "Bearer "+secret)
 	}
-	if ep.id == "continue-upload" {
+	if ep.ID == "continue-upload" {
 		r.Header.Set("Tus-Resumable", "1.0.0")
 		r.Header.Set("Upload-Offset", "0")
 		r.Header.Set("Content-Type", "application/offset+octet-stream")
 	}
-	if ep.id == "follow-import" {
+	if ep.ID == "follow-import" {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // an upload that nobody finishes
 		defer cancel()
 		r = r.WithContext(ctx)
@@ -196,21 +197,21 @@ func TestIsolation(t *testing.T) {
 		t.Errorf("%d routes, and %d in the permission table", len(list), len(needs))
 	}
 	for _, ep := range list {
-		t.Run(ep.id, func(t *testing.T) {
+		t.Run(ep.ID, func(t *testing.T) {
 			ids := map[string]string{}
-			if strings.Contains(ep.path, "{export_id}") {
+			if strings.Contains(ep.Path, "{export_id}") {
 				ids["shown"], ids["hidden"] = m.export(t, "shown"), m.export(t, "hidden")
 			}
-			if strings.Contains(ep.path, "{import_id}") {
+			if strings.Contains(ep.Path, "{import_id}") {
 				ids["shown"] = m.upload(t)
 				ids["hidden"] = ids["shown"]
 			}
 			for kind, secret := range strangers {
 				want := http.StatusUnauthorized
-				if (ep.id == "bootstrap" || ep.id == "import-project") && kind == "of another project" {
+				if (ep.ID == "bootstrap" || ep.ID == "import-project") && kind == "of another project" {
 					want = http.StatusUnprocessableEntity // an admin of any project of the account may
 				}
-				if ep.id == "show-project-tus" && kind == "of another project" {
+				if ep.ID == "show-project-tus" && kind == "of another project" {
 					want = http.StatusNoContent
 				}
 				if got := m.ask(t, ep, "shown", ids["shown"], secret); got != want {
@@ -219,15 +220,15 @@ func TestIsolation(t *testing.T) {
 			}
 			for _, scopes := range credentials() {
 				for table := range m.tables {
-					allowed := hasAll(scopes, ep.id, table)
+					allowed := hasAll(scopes, ep.ID, table)
 					got := m.ask(t, ep, table, ids[table], secrets[fmt.Sprint(scopes)])
 					if refused := got == http.StatusForbidden; refused == allowed || got == http.StatusUnauthorized || got >= 500 {
 						t.Errorf("%v on %s: %d, and allowed is %t", scopes, table, got, allowed)
 					}
-					if ep.id == "delete-export" && allowed {
+					if ep.ID == "delete-export" && allowed {
 						ids[table] = m.export(t, table)
 					}
-					if ep.id == "delete-import" && allowed {
+					if ep.ID == "delete-import" && allowed {
 						ids["shown"] = m.upload(t)
 						ids["hidden"] = ids["shown"]
 					}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 func (h *handlers) mayInsert(ctx context.Context, ws *Workspace, in *insertRecordsIn) error {
@@ -61,7 +62,7 @@ func (h *handlers) narrowInserted(ctx context.Context, ws *Workspace, in *insert
 
 // sentInAll returns the names of the columns of t that each row has.
 func (b *insertBody) sentInAll(t *projectdb.Table) (names []string, err error) {
-	rows := make([]Values, 1)
+	rows := make([]rest.Values, 1)
 	if b.many {
 		err = json.Unmarshal(b.data, &rows)
 	} else {
@@ -85,8 +86,8 @@ func (b *insertBody) sentInAll(t *projectdb.Table) (names []string, err error) {
 
 // onlyMembers returns an object with those members alone.
 func onlyMembers(object jsontext.Value, names []string) (jsontext.Value, error) {
-	var members Values
+	var members rest.Values
 	err := json.Unmarshal(object, &members)
-	members = slices.DeleteFunc(members, func(m NamedValue) bool { return !slices.Contains(names, m.Name) })
+	members = slices.DeleteFunc(members, func(m rest.NamedValue) bool { return !slices.Contains(names, m.Name) })
 	return members.JSON(), err
 }

@@ -34,7 +34,8 @@ type queryOut struct {
 	Truncated  bool       `json:"truncated" doc:"There are more rows."`
 }
 
-func (out queryOut) answeredRows() projectdb.Rows { return out.Rows.rows }
+// RowsMemory returns what the rows take.
+func (out queryOut) RowsMemory() int64 { return out.Rows.rows.Memory() }
 
 func (h *handlers) query(ctx context.Context, ws *Workspace, in *queryIn, faults *problem.Faults) (out queryOut, err error) {
 	readable, err := readableTables(ctx, ws)

@@ -11,24 +11,25 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 type listRecordsIn struct {
 	tableIn
-	Filters Filters  `query:"filters"`
-	Sort    string   `query:"sort" doc:"A column; the primary key when absent."`
-	Order   string   `query:"order" enum:"asc,desc" default:"asc"`
-	Limit   int64    `query:"limit" minimum:"1" maximum:"500" default:"100"`
-	Offset  offset   `query:"offset" minimum:"0" doc:"A page with an offset, 0 too, is never cut short: one of more than 8 MiB is refused."`
-	Columns []string `query:"columns" doc:"The wanted columns; all when absent."`
-	After   string   `query:"after" doc:"The next_cursor of the page before. It is bound to filters, sort and order."`
-	Count   Flag     `query:"include_count" alias:"count" doc:"Whether to answer total."`
+	Filters Filters   `query:"filters"`
+	Sort    string    `query:"sort" doc:"A column; the primary key when absent."`
+	Order   string    `query:"order" enum:"asc,desc" default:"asc"`
+	Limit   int64     `query:"limit" minimum:"1" maximum:"500" default:"100"`
+	Offset  offset    `query:"offset" minimum:"0" doc:"A page with an offset, 0 too, is never cut short: one of more than 8 MiB is refused."`
+	Columns []string  `query:"columns" doc:"The wanted columns; all when absent."`
+	After   string    `query:"after" doc:"The next_cursor of the page before. It is bound to filters, sort and order."`
+	Count   rest.Flag `query:"include_count" alias:"count" doc:"Whether to answer total."`
 	integersIn
 }
 
 // offset is how many rows are passed over; it makes a difference whether it was
 // sent.
-type offset struct{ Optional[int64] }
+type offset struct{ rest.Optional[int64] }
 
 // Schema is that of the number.
 func (offset) Schema(registry huma.Registry) *huma.Schema {
@@ -59,7 +60,8 @@ type recordsOut struct {
 	NextCursor *string    `json:"next_cursor" doc:"Null at the end."`
 }
 
-func (out recordsOut) answeredRows() projectdb.Rows { return out.Rows.rows }
+// RowsMemory returns what the rows take.
+func (out recordsOut) RowsMemory() int64 { return out.Rows.rows.Memory() }
 
 func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecordsIn, faults *problem.Faults) (out recordsOut, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
@@ -85,7 +87,7 @@ func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecor
 
 type recordKeyIn struct {
 	tableIn
-	ID Key `path:"id"`
+	ID rest.Key `path:"id"`
 }
 
 type getRecordIn struct {
@@ -99,7 +101,8 @@ type recordOut struct {
 	Row   recordRow `json:"row"`
 }
 
-func (out recordOut) answeredRows() projectdb.Rows { return out.Row.rows }
+// RowsMemory returns what the rows take.
+func (out recordOut) RowsMemory() int64 { return out.Row.rows.Memory() }
 
 func (h *handlers) getRecord(ctx context.Context, ws *Workspace, in *getRecordIn, faults *problem.Faults) (out recordOut, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
@@ -123,17 +126,18 @@ type recordsInserted struct {
 	Rows     *recordRows `json:"rows,omitzero" doc:"The rows as stored, without those skipped."`
 }
 
-func (out recordsInserted) answeredRows() projectdb.Rows {
+// RowsMemory returns what the stored rows take.
+func (out recordsInserted) RowsMemory() int64 {
 	switch {
 	case out.Rows != nil:
-		return out.Rows.rows
+		return out.Rows.rows.Memory()
 	case out.Row != nil:
-		return out.Row.rows
+		return out.Row.rows.Memory()
 	}
-	return projectdb.Rows{}
+	return 0
 }
 
-func (h *handlers) insertRecords(ctx context.Context, ws *Workspace, in *insertRecordsIn, faults *problem.Faults) (out Answer[recordsInserted], err error) {
+func (h *handlers) insertRecords(ctx context.Context, ws *Workspace, in *insertRecordsIn, faults *problem.Faults) (out rest.Answer[recordsInserted], err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
 	if err != nil {
 		return out, err
@@ -184,8 +188,8 @@ func (h *handlers) updateRecord(ctx context.Context, ws *Workspace, in *updateRe
 
 // WhichRecords is the part of a body that says which rows are meant.
 type WhichRecords struct {
-	Where    Filters `json:"where,omitzero"`
-	AllowAll Flag    `json:"allow_all,omitzero" doc:"Must be true for every row to be meant, where there are no conditions."`
+	Where    Filters   `json:"where,omitzero"`
+	AllowAll rest.Flag `json:"allow_all,omitzero" doc:"Must be true for every row to be meant, where there are no conditions."`
 }
 
 func (w WhichRecords) order() projectdb.Which {
@@ -195,7 +199,7 @@ func (w WhichRecords) order() projectdb.Which {
 type updateRecordsIn struct {
 	tableIn
 	Body struct {
-		Data Values `json:"data"`
+		Data rest.Values `json:"data"`
 		WhichRecords
 	}
 }

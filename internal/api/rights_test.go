@@ -8,6 +8,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // openOffice serves the API for the project shop, whose table notes has the
@@ -38,7 +39,7 @@ func (f *fixture) told(t *testing.T, token, key, method, path, body string) stri
 	t.Helper()
 	headers := []string{"Authorization: Bearer " + token}
 	if key != "" {
-		headers = append(headers, keyHeader+": "+key)
+		headers = append(headers, rest.KeyHeader+": "+key)
 	}
 	got := f.ask(t, method, "/projects/shop"+path, body, headers...)
 	_, text, _ := strings.Cut(got.body, `"data":`)
@@ -78,7 +79,7 @@ func TestWritersDoNotRead(t *testing.T) {
 func TestLargeAnswersToWriters(t *testing.T) {
 	f, h := openOffice(t)
 	writer := h.token(t, "shop", "records:write:notes").Secret
-	long := strings.Repeat("x", streamBytes)
+	long := strings.Repeat("x", 256<<10)
 	body := `{"data":[{"email":"` + long + `"},{"email":"b"},{"secret":"` + long + `"},{}]}`
 	want := `201 {"table":"notes","inserted":4,"rows":[{"id":1,"email":"` + long + `"},{"id":2,"email":"b"},{"id":3,"secret":"` + long + `"},{"id":4}]}`
 	if got := f.told(t, writer, "", "POST", "/records/notes", body); got != want {
@@ -110,8 +111,8 @@ func TestKeysAfterRights(t *testing.T) {
 func TestReplaysShowNoMoreThanTheTokenMayRead(t *testing.T) {
 	f, h := openOffice(t)
 	full, narrow := h.token(t, "shop", "records:write", "records:read"), h.token(t, "shop", "records:write")
-	enter := f.edge.enter
-	f.edge.enter = func(ctx context.Context, slug, secret string) (*Workspace, error) {
+	enter := f.enter
+	f.enter = func(ctx context.Context, slug, secret string) (*Workspace, error) {
 		ws, err := enter(ctx, slug, secret)
 		if err == nil && secret == narrow.Secret {
 			ws.Token.ID = full.ID // the same token, later

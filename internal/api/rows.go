@@ -1,11 +1,14 @@
 package api
 
 import (
+	"io"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // integersIn is the part of an input that says how integers are answered.
@@ -16,6 +19,9 @@ type integersIn struct {
 func (in integersIn) options() format.JSONOptions {
 	return format.JSONOptions{IntegersAsStrings: in.Integers == "string"}
 }
+
+// rowsPiece is how many bytes of rows are written at once.
+const rowsPiece = 64 << 10
 
 // recordRows is rows as clients see them, an array of objects. They are written
 // straight from the batch that SQLite has filled.
@@ -42,9 +48,33 @@ func (r recordRows) MarshalJSONTo(e *jsontext.Encoder) error {
 	return e.WriteToken(jsontext.EndArray)
 }
 
+// StreamTo writes the array in pieces.
+func (r recordRows) StreamTo(w io.Writer) (err error) {
+	text := []byte{'['}
+	for part := &r.rows; part != nil; part = part.Next {
+		encoder := format.NewJSON(part.Columns, r.options)
+		for i := range part.Len() {
+			if i > 0 || part != &r.rows {
+				text = append(text, ',')
+			}
+			if text, err = encoder.WriteRow(w, text, part.Batch, part.Batch.Row(i)[:len(part.Columns)]); err != nil {
+				return err
+			}
+			if len(text) >= rowsPiece {
+				if _, err = w.Write(text); err != nil {
+					return err
+				}
+				text = text[:0]
+			}
+		}
+	}
+	_, err = w.Write(append(text, ']'))
+	return err
+}
+
 // Schema describes an array of rows.
 func (recordRows) Schema(registry huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeArray, Items: Values{}.Schema(registry)}
+	return &huma.Schema{Type: huma.TypeArray, Items: rest.Values{}.Schema(registry)}
 }
 
 // recordRow is the one row of some rows.
@@ -59,9 +89,23 @@ func (r recordRow) MarshalJSONTo(e *jsontext.Encoder) error {
 	return e.WriteValue(encoder.AppendRow(nil, r.rows.Batch, r.rows.Batch.Row(0)[:len(r.rows.Columns)]))
 }
 
+// StreamTo writes the object in pieces.
+func (r recordRow) StreamTo(w io.Writer) error {
+	if r.rows.Len() == 0 {
+		_, err := io.WriteString(w, "null")
+		return err
+	}
+	encoder := format.NewJSON(r.rows.Columns, r.options)
+	text, err := encoder.WriteRow(w, nil, r.rows.Batch, r.rows.Batch.Row(0)[:len(r.rows.Columns)])
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	return err
+}
+
 // Schema describes a row or null.
 func (recordRow) Schema(registry huma.Registry) *huma.Schema {
-	s := Values{}.Schema(registry)
+	s := rest.Values{}.Schema(registry)
 	s.Nullable = true
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // tableEntry is a table in a list.
@@ -36,12 +37,12 @@ func (h *handlers) listTables(ctx context.Context, ws *Workspace, _ *noInput) (o
 
 // newColumn is a column to be created.
 type newColumn struct {
-	Name     string `json:"column_name" alias:"name"`
-	Type     string `json:"column_type,omitzero" alias:"type" default:"TEXT" doc:"INTEGER, REAL, TEXT, BLOB or ANY."`
-	Primary  Flag   `json:"is_primary,omitzero" alias:"primary"`
-	Unique   Flag   `json:"is_unique,omitzero" alias:"unique"`
-	Nullable Flag   `json:"is_nullable,omitzero" alias:"nullable" doc:"True when absent."`
-	Default  Value  `json:"default_value,omitzero" alias:"default"`
+	Name     string     `json:"column_name" alias:"name"`
+	Type     string     `json:"column_type,omitzero" alias:"type" default:"TEXT" doc:"INTEGER, REAL, TEXT, BLOB or ANY."`
+	Primary  rest.Flag  `json:"is_primary,omitzero" alias:"primary"`
+	Unique   rest.Flag  `json:"is_unique,omitzero" alias:"unique"`
+	Nullable rest.Flag  `json:"is_nullable,omitzero" alias:"nullable" doc:"True when absent."`
+	Default  rest.Value `json:"default_value,omitzero" alias:"default"`
 }
 
 func (n newColumn) order() projectdb.NewColumn {
@@ -53,9 +54,9 @@ func (n newColumn) order() projectdb.NewColumn {
 
 // NewTable is a table to be created.
 type NewTable struct {
-	Name        string           `json:"table_name"`
-	DisplayName Optional[string] `json:"display_name,omitzero"`
-	Columns     []newColumn      `json:"columns,omitzero" maxItems:"2000" doc:"Without a primary key among them, the table gets a first column id."`
+	Name        string                `json:"table_name"`
+	DisplayName rest.Optional[string] `json:"display_name,omitzero"`
+	Columns     []newColumn           `json:"columns,omitzero" maxItems:"2000" doc:"Without a primary key among them, the table gets a first column id."`
 }
 
 func (n NewTable) order() projectdb.NewTable {
@@ -85,7 +86,7 @@ func (h *handlers) createTable(ctx context.Context, ws *Workspace, in *newTableI
 }
 
 type tableRefIn struct {
-	Table Ref `path:"table_id_or_name"`
+	Table rest.Ref `path:"table_id_or_name"`
 }
 
 func (h *handlers) getTable(ctx context.Context, ws *Workspace, in *tableRefIn) (out TableWithColumns, err error) {
@@ -99,8 +100,8 @@ func (h *handlers) getTable(ctx context.Context, ws *Workspace, in *tableRefIn) 
 type updateTableIn struct {
 	tableRefIn
 	Body struct {
-		DisplayName Optional[string] `json:"display_name,omitzero"`
-		NewName     Optional[string] `json:"new_table_name,omitzero"`
+		DisplayName rest.Optional[string] `json:"display_name,omitzero"`
+		NewName     rest.Optional[string] `json:"new_table_name,omitzero"`
 	}
 }
 

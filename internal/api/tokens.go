@@ -7,6 +7,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 type tokenOut struct {
@@ -33,7 +34,7 @@ type mintTokenIn struct {
 		Type           string    `json:"token_type,omitzero" enum:"project_api_token"`
 		Scopes         []string  `json:"scopes,omitzero" doc:"What the token may do; absent: what the caller may. The scopes of records and exports may end in :{table}."`
 		ExpiresAt      time.Time `json:"expires_at,omitzero"`
-		RevokePrevious Flag      `json:"revoke_previous,omitzero" doc:"Revoke the earlier tokens of the same account user in this project; true when absent."`
+		RevokePrevious rest.Flag `json:"revoke_previous,omitzero" doc:"Revoke the earlier tokens of the same account user in this project; true when absent."`
 		Username       string    `json:"project_username,omitzero" doc:"A project user whose role caps the token."`
 	}
 }
@@ -59,8 +60,8 @@ const testTokenLife = 10 * time.Minute
 
 type testTokenIn struct {
 	Body struct {
-		Table Optional[Ref] `json:"table_name,omitzero" doc:"A table to read one row of."`
-		Name  string        `json:"token_name,omitzero" default:"temporary-access-test"`
+		Table rest.Optional[rest.Ref] `json:"table_name,omitzero" doc:"A table to read one row of."`
+		Name  string                  `json:"token_name,omitzero" default:"temporary-access-test"`
 	}
 }
 
@@ -103,7 +104,7 @@ func (h *handlers) testTokenAccess(ctx context.Context, ws *Workspace, in *testT
 }
 
 // readSample reads one row of a table, if it has any, in the name of a token.
-func (h *handlers) readSample(ctx context.Context, slug, secret string, ref Ref) (*string, *recordRow, error) {
+func (h *handlers) readSample(ctx context.Context, slug, secret string, ref rest.Ref) (*string, *recordRow, error) {
 	ws, err := h.registry.Authenticate(ctx, slug, secret)
 	if err != nil {
 		return nil, nil, err

@@ -14,57 +14,18 @@ import (
 
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// tusVersion is the version of the protocol for resumable uploads that is
-// spoken, https://tus.io/protocols/resumable-upload.
 const (
-	tusHeader     = "Tus-Resumable"
-	tusVersion    = "1.0.0"
 	tusExtensions = "creation,creation-defer-length,expiration,termination"
-	partType      = "application/offset+octet-stream"
+	partType      = "application/offset+octet-stream" // of a part of an upload
 )
-
-// uploads marks a route as one of the protocol for resumable uploads. Its headers
-// mean nothing to any other route.
-func uploads(ep *endpoint) { ep.uploads = true }
-
-// matchUpload finds the endpoint of a request that speaks the protocol, and
-// reports whether there is one. A client that cannot send PATCH or DELETE names
-// the method in a header.
-func (c *call) matchUpload() bool {
-	if c.r.Header.Get(tusHeader) == "" {
-		return false
-	}
-	r := c.r
-	if method := r.Header.Get("X-HTTP-Method-Override"); method != "" {
-		r = r.WithContext(r.Context())
-		r.Method = method
-	}
-	handler, _ := c.mux.Handler(r)
-	ep, ok := handler.(*endpoint)
-	if !ok || !ep.uploads {
-		return false
-	}
-	c.r, c.ep = r, ep
-	c.w.Header().Set(tusHeader, tusVersion) // in every answer, as the protocol asks
-	return true
-}
-
-// speaksTus returns why a request is not processed: it asks for another version
-// of the protocol. OPTIONS is how a client finds out which there is.
-func (c *call) speaksTus() error {
-	version := c.r.Header.Get(tusHeader)
-	if !c.ep.uploads || version == "" || version == tusVersion || c.r.Method == http.MethodOptions {
-		return nil
-	}
-	return &otherStatus{problem.Invalid(tusHeader, "Must be %s.", tusVersion), http.StatusPreconditionFailed}
-}
 
 // showTus tells what of the protocol is spoken.
-func (h *handlers) showTus(context.Context, *Workspace, *struct{}) (*NoContent, error) {
-	return &NoContent{map[string]string{
-		tusHeader: tusVersion, "Tus-Version": tusVersion, "Tus-Extension": tusExtensions,
+func (h *handlers) showTus(context.Context, *Workspace, *struct{}) (*rest.NoContent, error) {
+	return &rest.NoContent{Header: map[string]string{
+		rest.TusHeader: rest.TusVersion, "Tus-Version": rest.TusVersion, "Tus-Extension": tusExtensions,
 		"Tus-Max-Size": strconv.FormatInt(h.imports.MaxBytes(), 10),
 	}}, nil
 }
@@ -79,12 +40,11 @@ type sending struct {
 // open finds out in what form the file comes.
 func (in *sendIn) open(faults *problem.Faults, limit int64) (s *sending, err error) {
 	s = &sending{options: []byte(in.Options)}
-	media, parameters := in.Body.Type()
-	switch {
+	switch media, _ := in.Body.Type(); {
 	case in.Resumable != "":
 		err = s.begin(faults, in)
 	case media == "multipart/form-data":
-		err = s.openForm(in, parameters, limit)
+		err = s.openForm(in, limit)
 	default:
 		s.order.FileName, s.order.Size = fileName(in.FileName), in.Body.Size()
 		s.file, err = in.Body.Open(limit)
@@ -106,19 +66,15 @@ func fileName(header string) string {
 
 // openForm reads the form as far as the file. The file's size is not known: the
 // length of the body is that of the whole form.
-func (s *sending) openForm(in *sendIn, parameters map[string]string, limit int64) error {
-	body, err := in.Body.Open(limit + 2*maxOptions)
+func (s *sending) openForm(in *sendIn, limit int64) error {
+	form, err := in.Body.Form(limit)
 	if err != nil {
 		return err
 	}
-	form, err := openForm(body, parameters)
-	if err != nil {
-		return err
+	if form.Options != nil {
+		s.options = form.Options
 	}
-	if form.options != nil {
-		s.options = form.options
-	}
-	s.file, s.order.FileName, s.order.Size = form.file, form.name, -1
+	s.file, s.order.FileName, s.order.Size = form.File, form.Name, -1
 	return nil
 }
 
@@ -130,7 +86,7 @@ func (s *sending) begin(faults *problem.Faults, in *sendIn) error {
 	case in.Deferred == "":
 		s.order.Size = sizeOf(faults, "Upload-Length", in.Length)
 	case in.Deferred != "1":
-		return &otherStatus{problem.Invalid("Upload-Defer-Length", "Must be 1."), http.StatusBadRequest}
+		return rest.TusProblem(http.StatusBadRequest, problem.Invalid("Upload-Defer-Length", "Must be 1."))
 	case in.Length != "":
 		faults.Add("Upload-Defer-Length", "Sent with Upload-Length.")
 	default:
@@ -171,16 +127,6 @@ func withoutOptions(header string) string {
 	return strings.Join(pairs, ",")
 }
 
-// otherStatus is a problem that is answered with another status than its code
-// has, because a protocol asks for it.
-type otherStatus struct {
-	problem *problem.Error
-	status  int
-}
-
-func (e *otherStatus) Error() string { return e.problem.Error() }
-func (e *otherStatus) Unwrap() error { return e.problem }
-
 func sizeOf(faults *problem.Faults, header, text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
@@ -213,7 +159,7 @@ type showUploadIn struct {
 	Resumable string `header:"Tus-Resumable"`
 }
 
-func (h *handlers) showUpload(ctx context.Context, ws *Workspace, in *showUploadIn) (*NoContent, error) {
+func (h *handlers) showUpload(ctx context.Context, ws *Workspace, in *showUploadIn) (*rest.NoContent, error) {
 	m, err := h.importOf(ctx, ws, in.ID)
 	if err != nil {
 		return nil, err
@@ -223,7 +169,7 @@ func (h *handlers) showUpload(ctx context.Context, ws *Workspace, in *showUpload
 	}
 	header := uploadHeaders(&m)
 	header["Upload-Metadata"], err = h.imports.Metadata(ctx, ws.Project.ID, m.ID)
-	return &NoContent{header}, err
+	return &rest.NoContent{Header: header}, err
 }
 
 type continueUploadIn struct {
@@ -232,10 +178,10 @@ type continueUploadIn struct {
 	Offset        string `header:"Upload-Offset" required:"true" doc:"How many bytes of the file have arrived already."`
 	Length        string `header:"Upload-Length" doc:"The size of the file in bytes, of an upload that was begun without."`
 	ContentDigest string `header:"Content-Digest" doc:"sha-256=:base64: of the body, which is thrown away when it arrives as another (RFC 9530)."`
-	Body          Incoming
+	Body          rest.Incoming
 }
 
-func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *continueUploadIn, faults *problem.Faults) (*NoContent, error) {
+func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *continueUploadIn, faults *problem.Faults) (*rest.NoContent, error) {
 	if media, _ := in.Body.Type(); media != partType {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "A part of an upload is sent with Content-Type: %s.", partType)
 	}
@@ -259,5 +205,5 @@ func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *contin
 	if err != nil {
 		return nil, err
 	}
-	return &NoContent{uploadHeaders(&m)}, nil
+	return &rest.NoContent{Header: uploadHeaders(&m)}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // Workspace is an opened project together with what the caller may do in it.
@@ -54,7 +55,7 @@ func await[M any](ctx context.Context, ws *Workspace, seconds int, watch func(co
 
 // tableOf returns the table that a request names, when the token has the scopes
 // for it. What follows asks for it by idOf: another table may get its name.
-func tableOf(ctx context.Context, ws *Workspace, ref Ref, scopes ...registry.Scope) (*projectdb.Table, error) {
+func tableOf(ctx context.Context, ws *Workspace, ref rest.Ref, scopes ...registry.Scope) (*projectdb.Table, error) {
 	t, err := ws.DB.Table(ctx, string(ref))
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func tableOf(ctx context.Context, ws *Workspace, ref Ref, scopes ...registry.Sco
 // mayTable refuses a token without the scopes for the table that a request names.
 // One that has them for all tables need not name one that exists: a call that was
 // made before may be answered again when its table is gone.
-func mayTable(ctx context.Context, ws *Workspace, ref Ref, scopes ...registry.Scope) error {
+func mayTable(ctx context.Context, ws *Workspace, ref rest.Ref, scopes ...registry.Scope) error {
 	if !slices.ContainsFunc(scopes, func(s registry.Scope) bool { return !ws.May(s) }) {
 		return nil
 	}

@@ -37,6 +37,7 @@ var levels = map[string]int{
 	"internal/ingest":     5,
 	"internal/imports":    6,
 	"internal/rehearsal":  6,
+	"internal/rest":       3,
 	"internal/api":        7,
 	"internal/panel":      7,
 	"internal/server":     8,
@@ -47,7 +48,7 @@ var levels = map[string]int{
 var testOnly = []string{"internal/arch", "internal/testkit"}
 
 // speakHTTP are the packages at the edge.
-var speakHTTP = []string{"internal/api", "internal/panel", "internal/server", "internal/testkit", "cmd/zangtable", "examples/clients/go"}
+var speakHTTP = []string{"internal/api", "internal/rest", "internal/panel", "internal/server", "internal/testkit", "cmd/zangtable", "examples/clients/go"}
 
 // file is one Go file of the module.
 type file struct {

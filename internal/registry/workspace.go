@@ -162,6 +162,12 @@ func (ws *Workspace) MayTable(scope Scope, tableID int64) bool {
 	return ws.Token.power.may(scope.On(tableID))
 }
 
+// Identity returns the ids of the project and of the token; the operator's is 0.
+func (ws *Workspace) Identity() (projectID, tokenID int64) { return ws.Project.ID, ws.Token.ID }
+
+// Permits is MaySome for a scope that is only known by name.
+func (ws *Workspace) Permits(scope string) bool { return ws.MaySome(Scope(scope)) }
+
 // Require is May with permission_denied as its answer.
 func (ws *Workspace) Require(scope Scope) error {
 	if ws.May(scope) {

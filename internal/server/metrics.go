@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/zangtable/zangtable/internal/api"
+	"github.com/zangtable/zangtable/internal/rest"
 	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -90,7 +90,7 @@ func (app *App) newMetrics(version string) *metrics {
 }
 
 // observe counts one call.
-func (m *metrics) observe(o api.Observation) {
+func (m *metrics) observe(o rest.Observation) {
 	m.requests.WithLabelValues(o.Route, strconv.Itoa(o.Status)).Inc()
 	m.durations.WithLabelValues(o.Route).Observe(o.Took.Seconds())
 }
@@ -145,19 +145,19 @@ func (app *jobCollector) Collect(found chan<- prometheus.Metric) {
 
 // serveMetrics answers GET /metrics on the listener of the API. Whoever may not
 // read them learns nothing but that there is no such route.
-func (app *App) serveMetrics(w http.ResponseWriter, r *http.Request, published api.Handler, m *metrics) {
+func (app *App) serveMetrics(w http.ResponseWriter, r *http.Request, published *rest.Edge, m *metrics) {
 	switch host, _ := splitHost(r.Host); {
 	case !app.settings.PublicURL.AllowsHost(r) && !isLoopbackName(host):
 		misdirected(w, r, published)
 	case app.mayReadMetrics(r):
-		m.ServeHTTP(api.Deliver(w, r), r)
+		m.ServeHTTP(rest.Deliver(w, r), r)
 	default:
 		published.ServeHTTP(w, r)
 	}
 }
 
 // misdirected answers a request whose Host is not this server's.
-func misdirected(w http.ResponseWriter, r *http.Request, published api.Handler) {
+func misdirected(w http.ResponseWriter, r *http.Request, published *rest.Edge) {
 	p := problem.Invalid("Host", "This is not a name of this server: set --public-url to the address at which people reach it.")
 	published.Refuse(w, r, p, http.StatusMisdirectedRequest)
 }

@@ -15,7 +15,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/api"
 	"github.com/zangtable/zangtable/internal/journal"
-	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // drainTime is how long requests may go on after the server was told to stop.
@@ -94,17 +94,19 @@ func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics)
 		Exports:    app.Exports,
 		Imports:    app.Imports,
 		Rehearsals: app.Rehearsals,
-		Join:       app.join,
-		Admitted:   app.Exports.NoteRequest,
-		Limits:     app.limits,
-		Observe:    counted.observe,
+		Version:    version,
+		HTTP: rest.Config{
+			Join:     app.join,
+			Admitted: app.Exports.NoteRequest,
+			Limits:   app.limits,
+			Observe:  counted.observe,
 
-		ClientAddress: app.settings.TrustedProxies.ClientAddress,
+			ClientAddress: app.settings.TrustedProxies.ClientAddress,
 
-		Log:     app.log,
-		Now:     time.Now,
-		Random:  rand.Reader,
-		Version: version,
+			Log:    app.log,
+			Now:    time.Now,
+			Random: rand.Reader,
+		},
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if stopping.Load() {
@@ -113,13 +115,13 @@ func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics)
 		asks := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
 		case asks && r.URL.Path == "/":
-			serveFront(api.Deliver(w, r))
+			serveFront(rest.Deliver(w, r))
 		case asks && r.URL.Path == "/metrics" && app.settings.Metrics.withAPI():
 			app.serveMetrics(w, r, published, counted)
 		case asks && r.URL.Path == "/healthz":
-			plain(api.Deliver(w, r), http.StatusOK, "ok")
+			plain(rest.Deliver(w, r), http.StatusOK, "ok")
 		case asks && r.URL.Path == "/readyz":
-			app.readiness(api.Deliver(w, r), r, stopping.Load())
+			app.readiness(rest.Deliver(w, r), r, stopping.Load())
 		default:
 			published.ServeHTTP(w, r)
 		}
@@ -148,13 +150,14 @@ func degradations(reasons []string) (lines []string) {
 }
 
 // join groups a call with others of the same token.
-func (app *App) join(ctx context.Context, ws *registry.Workspace, key, runID string) (*api.Operation, error) {
-	caller := journal.Caller{ProjectID: ws.Project.ID, TokenID: ws.Token.ID}
+func (app *App) join(ctx context.Context, who rest.Caller, key, runID string) (*rest.Operation, error) {
+	projectID, tokenID := who.Identity()
+	caller := journal.Caller{ProjectID: projectID, TokenID: tokenID}
 	op, err := app.Journal.Join(ctx, caller, key, runID)
 	if err != nil {
 		return nil, err
 	}
-	return &api.Operation{Key: op.Key, RunID: op.RunID, Status: string(op.Status)}, nil
+	return &rest.Operation{Key: op.Key, RunID: op.RunID, Status: string(op.Status)}, nil
 }
 
 // plain answers a probe: its readers want a status and a word.

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"fmt"
@@ -18,13 +18,12 @@ type Events[Manifest any] struct {
 
 // follows is Events of any kind of manifest.
 type follows interface {
-	serve(c *call)
 	content(registry huma.Registry) map[string]*huma.MediaType
 }
 
-// serve sends the updates as they come. Comments in between keep the connection
+// send passes the updates on as they come. Comments in between keep the connection
 // from being taken for a dead one.
-func (events *Events[Manifest]) serve(c *call) {
+func (events *Events[Manifest]) send(c *call) {
 	header := c.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
@@ -43,12 +42,12 @@ func (events *Events[Manifest]) serve(c *call) {
 		case <-c.r.Context().Done():
 			return
 		case <-beat.C:
-			err = c.send(": still there\n\n")
+			err = c.push(": still there\n\n")
 		case m, more := <-events.Updates:
 			if !more {
 				return
 			}
-			err = c.sendManifest(m)
+			err = c.pushManifest(m)
 		}
 		if err != nil {
 			return // the client has gone: nobody is left to tell
@@ -56,16 +55,16 @@ func (events *Events[Manifest]) serve(c *call) {
 	}
 }
 
-func (c *call) sendManifest(m any) error {
+func (c *call) pushManifest(m any) error {
 	data, err := json.Marshal(m, answerOptions)
 	if err != nil {
 		panic(fmt.Errorf("encode a manifest: %w", err))
 	}
-	return c.send("event: manifest\ndata: " + string(data) + "\n\n")
+	return c.push("event: manifest\ndata: " + string(data) + "\n\n")
 }
 
-// send writes a part of the stream and sees that it leaves at once.
-func (c *call) send(text string) error {
+// push writes a part of the stream and sees that it leaves at once.
+func (c *call) push(text string) error {
 	if _, err := c.w.Write([]byte(text)); err != nil {
 		return err
 	}

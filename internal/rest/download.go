@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"context"
@@ -24,9 +24,9 @@ type Download struct {
 	Policy      string                                // Content-Security-Policy, for pages
 }
 
-// serveDownload answers with the file or the asked part of it. What is wrong
+// send answers with the file or the asked part of it. What is wrong
 // with the request's conditions is still answered in the envelope.
-func (c *call) serveDownload(d *Download) {
+func (d *Download) send(c *call) {
 	if closer, ok := d.Content.(io.Closer); ok {
 		defer closer.Close()
 	}

@@ -1,23 +1,52 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/rest"
 )
+
+// Filters is the JSON of a filter as it was sent, an object or an array; nil
+// when absent or null.
+type Filters jsontext.Value
+
+// UnmarshalJSON keeps the text of an object or an array.
+func (f *Filters) UnmarshalJSON(raw []byte) error {
+	switch jsontext.Value(raw).Kind() {
+	case jsontext.KindNull:
+		*f = nil
+		return nil
+	case jsontext.KindBeginObject, jsontext.KindBeginArray:
+		*f = append(Filters(nil), raw...)
+		return nil
+	}
+	return errors.New(problem.Expected("an object or an array of conditions"))
+}
+
+// UnmarshalText reads the JSON of a query parameter.
+func (f *Filters) UnmarshalText(text []byte) error {
+	if !rest.IsJSON(text) {
+		return errors.New(problem.Expected("JSON: an object or an array of conditions"))
+	}
+	return f.UnmarshalJSON([]byte(strings.TrimSpace(string(text))))
+}
 
 // Schema describes both forms of a filter.
 func (Filters) Schema(registry huma.Registry) *huma.Schema {
 	const name = "FilterCondition"
-	item := &huma.Schema{Ref: schemaPath + name}
+	item := &huma.Schema{Ref: rest.SchemaPath + name}
 	registry.Map()[name] = conditionSchema(item)
 	return &huma.Schema{
 		Description: "Either an object of columns and the values that they must have, or an array of conditions and groups that must all hold.",
 		AnyOf: []*huma.Schema{
-			{Type: huma.TypeObject, AdditionalProperties: Value{}.Schema(registry)},
+			{Type: huma.TypeObject, AdditionalProperties: rest.Value{}.Schema(registry)},
 			{Type: huma.TypeArray, Items: item},
 			{Type: "null"},
 		},

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"errors"
@@ -46,20 +46,31 @@ func (b *incomingBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// maxOptions bounds the part of a form that is read into memory.
-const maxOptions = 1 << 20
+// maxFormOptions bounds the part of a form that is read into memory.
+const maxFormOptions = 1 << 20
 
-// form is a body of the type multipart/form-data with the parts options, which
+// Form is a body of the type multipart/form-data with the parts options, which
 // may be left out, and file, in this order.
-type form struct {
-	options []byte
-	name    string
-	file    io.Reader
-	parts   *multipart.Reader
+type Form struct {
+	Options []byte
+	Name    string // of the file
+	File    io.Reader
+
+	parts *multipart.Reader
 }
 
-func openForm(body io.Reader, parameters map[string]string) (*form, error) {
-	f := &form{parts: multipart.NewReader(body, parameters["boundary"])}
+// Form reads the form as far as its file, of which at most limit bytes are read.
+func (in Incoming) Form(limit int64) (*Form, error) {
+	body, err := in.Open(limit + 2*maxFormOptions)
+	if err != nil {
+		return nil, err
+	}
+	_, parameters := in.Type()
+	return readForm(body, parameters["boundary"])
+}
+
+func readForm(body io.Reader, boundary string) (*Form, error) {
+	f := &Form{parts: multipart.NewReader(body, boundary)}
 	for {
 		part, err := f.parts.NextPart()
 		if err != nil {
@@ -67,18 +78,18 @@ func openForm(body io.Reader, parameters map[string]string) (*form, error) {
 		}
 		switch name := part.FormName(); {
 		case name == "file":
-			f.name, f.file = part.FileName(), fileOfForm{part, f}
+			f.Name, f.File = part.FileName(), fileOfForm{part, f}
 			return f, nil
 		case name != "options":
 			return nil, problem.Invalid(name, "Unknown part: the form has the parts options and file, in this order.")
-		case f.options != nil:
+		case f.Options != nil:
 			return nil, problem.Invalid(name, "Sent twice.")
 		}
-		if f.options, err = io.ReadAll(io.LimitReader(part, maxOptions+1)); err != nil {
+		if f.Options, err = io.ReadAll(io.LimitReader(part, maxFormOptions+1)); err != nil {
 			return nil, formFault(err, "The form ends early.")
 		}
-		if len(f.options) > maxOptions {
-			return nil, problem.New(problem.CodeBodyTooLarge, "The options are larger than %d bytes.", maxOptions)
+		if len(f.Options) > maxFormOptions {
+			return nil, problem.New(problem.CodeBodyTooLarge, "The options are larger than %d bytes.", maxFormOptions)
 		}
 	}
 }
@@ -86,7 +97,7 @@ func openForm(body io.Reader, parameters map[string]string) (*form, error) {
 // fileOfForm ends well only when the form does.
 type fileOfForm struct {
 	io.Reader
-	form *form
+	form *Form
 }
 
 func (r fileOfForm) Read(p []byte) (int, error) {
@@ -103,7 +114,7 @@ func (r fileOfForm) Read(p []byte) (int, error) {
 }
 
 // ends reports what stands behind the file.
-func (f *form) ends() error {
+func (f *Form) ends() error {
 	part, err := f.parts.NextPart()
 	switch {
 	case err == io.EOF:

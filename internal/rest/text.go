@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"bytes"
@@ -10,17 +10,18 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// textPlan says how to read JSON that comes as a text of its own, as the
+// Text says how to read JSON that comes as a text of its own, as the
 // body of a request is read: options beside a file, a part of a body.
-type textPlan[T any] struct{ shape *shape }
+type Text[T any] struct{ shape *shape }
 
-func newTextPlan[T any]() textPlan[T] {
+// NewText compiles the plan of T. It is made once, when the program starts.
+func NewText[T any]() Text[T] {
 	type textIn struct{ Body T }
-	return textPlan[T]{newPlan(newSchemas(), &endpoint{id: "options", in: reflect.TypeFor[textIn]()}).body}
+	return Text[T]{newPlan(newSchemas(nil), &Endpoint{ID: "options", in: reflect.TypeFor[textIn]()}).body}
 }
 
-// decode reads the options. No text is {}.
-func (p textPlan[T]) decode(faults *problem.Faults, text []byte) (options T) {
+// Options reads the options of a call. No text is {}.
+func (p Text[T]) Options(faults *problem.Faults, text []byte) (options T) {
 	var depth nesting
 	if text = bytes.TrimSpace(text); len(text) == 0 {
 		text = []byte("{}")
@@ -33,16 +34,20 @@ func (p textPlan[T]) decode(faults *problem.Faults, text []byte) (options T) {
 		faults.WrongType("options", "an object")
 		return options
 	}
-	options, err := p.read(faults, text, nil)
+	options, err := p.Read(faults, text, "")
 	if err != nil {
 		faults.Add("options", "Not valid JSON: %s.", strings.TrimPrefix(err.Error(), "jsontext: "))
 	}
 	return options
 }
 
-// read reads what stands at a place of the whole that faults are about. The
-// errors are those of the JSON.
-func (p textPlan[T]) read(faults *problem.Faults, text []byte, at *place) (read T, err error) {
+// Read reads a text that stands in the given field of a larger whole; "" when it is
+// the whole. It returns an error for what is not JSON.
+func (p Text[T]) Read(faults *problem.Faults, text []byte, field string) (read T, err error) {
+	var at *place
+	if field != "" {
+		at = &place{name: field}
+	}
 	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewReader(text)), faults: faults}
 	if err := d.decode(p.shape, reflect.ValueOf(&read).Elem(), at); err != nil {
 		return read, err

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"fmt"
@@ -25,8 +25,8 @@ func peerAddress(r *http.Request) netip.Addr {
 
 // admit lets a call with a valid token in, when its token and its project have
 // room for one more. leave ends it.
-func (c *call) admit(ws *Workspace) error {
-	project, token := ws.Project.ID, ws.Token.ID
+func (c *call) admit(who Caller) error {
+	project, token := who.Identity()
 	c.part = c.Limits.Budget.Part(project)
 	if err := c.countCall(token); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"bytes"
@@ -14,18 +14,18 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/problem"
-	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // The routes under test have one awkward thing each.
@@ -65,7 +65,7 @@ type tableOut struct {
 	Limits  map[string]int64 `json:"limits,omitempty"`
 }
 
-func createTable(_ context.Context, _ *Workspace, in *createTableIn) (tableOut, error) {
+func createTable(_ context.Context, _ *caller, in *createTableIn) (tableOut, error) {
 	if in.Body.Name == "taken" {
 		return tableOut{}, problem.New(problem.CodeConflict, "The table exists.").With("table_name", "taken")
 	}
@@ -79,14 +79,29 @@ func createTable(_ context.Context, _ *Workspace, in *createTableIn) (tableOut, 
 	return out, nil
 }
 
+// conditions is JSON in the text of a parameter.
+type conditions jsontext.Value
+
+func (c *conditions) UnmarshalText(text []byte) error {
+	if !IsJSON(text) || jsontext.Value(text).Kind() == jsontext.KindNumber {
+		return errors.New("Expected JSON: an object or an array of conditions.")
+	}
+	*c = append(conditions(nil), strings.TrimSpace(string(text))...)
+	return nil
+}
+
+func (conditions) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{AnyOf: []*huma.Schema{{Type: huma.TypeObject}, {Type: huma.TypeArray}}}
+}
+
 type listIn struct {
 	Table Ref `path:"table"`
 	pager
-	Order   string   `query:"order" enum:"asc,desc" default:"asc"`
-	Columns []string `query:"columns"`
-	Count   Flag     `query:"include_count"`
-	Filters Filters  `query:"filters"`
-	Prefer  string   `header:"Prefer"`
+	Order   string     `query:"order" enum:"asc,desc" default:"asc"`
+	Columns []string   `query:"columns"`
+	Count   Flag       `query:"include_count"`
+	Filters conditions `query:"filters"`
+	Prefer  string     `header:"Prefer"`
 }
 
 type listOut struct {
@@ -99,7 +114,7 @@ type listOut struct {
 	Filters jsontext.Value `json:"filters,omitzero"`
 }
 
-func listRecords(_ context.Context, _ *Workspace, in *listIn) (listOut, error) {
+func listRecords(_ context.Context, _ *caller, in *listIn) (listOut, error) {
 	id, _ := in.Table.ID()
 	return listOut{string(in.Table), id, in.Limit, in.Order, in.Columns, in.Count.Or(false), jsontext.Value(in.Filters)}, nil
 }
@@ -109,7 +124,7 @@ type keyIn struct {
 	ID    Key `path:"id"`
 }
 
-func getRecord(_ context.Context, _ *Workspace, in *keyIn) ([]string, error) {
+func getRecord(_ context.Context, _ *caller, in *keyIn) ([]string, error) {
 	return []string{string(in.ID), in.ID.Plain()}, nil
 }
 
@@ -120,7 +135,7 @@ type valueOut struct {
 	Value jsontext.Value `json:"value"`
 }
 
-func insertRecord(_ context.Context, _ *Workspace, in *valuesIn) ([]valueOut, error) {
+func insertRecord(_ context.Context, _ *caller, in *valuesIn) ([]valueOut, error) {
 	var out []valueOut
 	for _, v := range in.Body {
 		out = append(out, valueOut{v.Name, jsontext.Value(v.Value)})
@@ -140,7 +155,7 @@ type patchOut struct {
 	Name, Default, Unique string
 }
 
-func patchColumn(_ context.Context, _ *Workspace, in *patchIn) (patchOut, error) {
+func patchColumn(_ context.Context, _ *caller, in *patchIn) (patchOut, error) {
 	say := func(sent, null bool, value string) string {
 		switch {
 		case !sent:
@@ -164,11 +179,11 @@ type deleteIn struct {
 	}
 }
 
-func deleteProject(_ context.Context, ws *Workspace, in *deleteIn) (string, error) {
-	if in.Body.Confirm != ws.Project.Slug {
+func deleteProject(_ context.Context, ws *caller, in *deleteIn) (string, error) {
+	if in.Body.Confirm != ws.slug {
 		return "", problem.Invalid("confirm_project_slug", "is not the slug")
 	}
-	return ws.Project.Slug, nil
+	return ws.slug, nil
 }
 
 // bulk counts the elements of an array without keeping them.
@@ -197,7 +212,7 @@ func (b *bulk) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 
 type bulkIn struct{ Body bulk }
 
-func importRows(_ context.Context, _ *Workspace, in *bulkIn) (int, error) { return in.Body.n, nil }
+func importRows(_ context.Context, _ *caller, in *bulkIn) (int, error) { return in.Body.n, nil }
 
 type fileIn struct {
 	Name string `path:"name"`
@@ -205,8 +220,8 @@ type fileIn struct {
 
 const content = "id,name\n1,Ada\n2,Grace\n"
 
-func download(dir string) func(context.Context, *Workspace, *fileIn) (*Download, error) {
-	return func(_ context.Context, _ *Workspace, in *fileIn) (*Download, error) {
+func download(dir string) func(context.Context, *caller, *fileIn) (*Download, error) {
+	return func(_ context.Context, _ *caller, in *fileIn) (*Download, error) {
 		if in.Name == "broken" {
 			return &Download{Content: brokenFile{strings.NewReader(content)}}, nil
 		}
@@ -226,34 +241,34 @@ func (brokenFile) WriteTo(io.Writer) (int64, error) { panic("the disk is on fire
 
 type nothing struct{}
 
-func testRoutes(dir string) []*endpoint {
+func testRoutes(dir string) []*Endpoint {
 	const p = "/projects/{project}"
-	return []*endpoint{
-		route("POST", "/bootstrap", "bootstrap", "Name no project", scope(registry.ProjectAdmin), plain(func(_ context.Context, ws *Workspace, _ *nothing) (string, error) { return ws.Project.Slug, nil }), bodyUpTo(32)),
-		route("DELETE", p, "delete-project", "Delete with a body", scope(registry.ProjectAdmin), plain(deleteProject)),
-		route("POST", p+"/table", "create-table", "Create a table", scope(registry.SchemaWrite), plain(createTable), created, fails(problem.CodeConflict)),
-		route("GET", p+"/records/{table}", "list-records", "List records", scope(registry.RecordsRead), plain(listRecords)),
-		route("GET", p+"/records/{table}/{id}", "get-record", "Get a record", scope(registry.RecordsRead), plain(getRecord)),
-		route("POST", p+"/records/{table}", "create-record", "Create a record", scope(registry.RecordsWrite), plain(insertRecord)),
-		route("PATCH", p+"/column", "patch-column", "Patch a column", scope(registry.SchemaWrite), plain(patchColumn)),
-		route("POST", p+"/bulk", "import-rows", "Stream a body", anyToken(), plain(importRows)),
-		route("POST", p+"/export", "create-export", "Answer later", anyToken(), plain(func(context.Context, *Workspace, *nothing) (Answer[string], error) {
-			return Answer[string]{Data: "pending", Status: http.StatusAccepted, Location: "/exports/1", Applied: "respond-async"}, nil
-		}), created),
-		route("GET", p+"/export/download/{name}", "download", "Download", scope(registry.ExportsRead), plain(download(dir)), fails(problem.CodeExportExpired)),
-		route("GET", p+"/panic", "panic", "Panic", anyToken(), plain(func(context.Context, *Workspace, *nothing) (string, error) { panic("at the disco") })),
-		route("GET", p+"/fault", "fault", "Fail inside", anyToken(), plain(func(context.Context, *Workspace, *nothing) (string, error) {
+	return []*Endpoint{
+		Route("POST", "/bootstrap", "bootstrap", "Name no project", Scope("project:admin"), Plain(func(_ context.Context, ws *caller, _ *nothing) (string, error) { return ws.slug, nil }), BodyUpTo(32)),
+		Route("DELETE", p, "delete-project", "Delete with a body", Scope("project:admin"), Plain(deleteProject)),
+		Route("POST", p+"/table", "create-table", "Create a table", Scope("schema:write"), Plain(createTable), Created, Fails(problem.CodeConflict)),
+		Route("GET", p+"/records/{table}", "list-records", "List records", Scope("records:read"), Plain(listRecords)),
+		Route("GET", p+"/records/{table}/{id}", "get-record", "Get a record", Scope("records:read"), Plain(getRecord)),
+		Route("POST", p+"/records/{table}", "create-record", "Create a record", Scope("records:write"), Plain(insertRecord)),
+		Route("PATCH", p+"/column", "patch-column", "Patch a column", Scope("schema:write"), Plain(patchColumn)),
+		Route("POST", p+"/bulk", "import-rows", "Stream a body", AnyToken(), Plain(importRows)),
+		Route("POST", p+"/export", "create-export", "Answer later", AnyToken(), Plain(func(context.Context, *caller, *nothing) (Answer[string], error) {
+			return Answer[string]{"pending", Head{Status: http.StatusAccepted, Location: "/exports/1", Applied: "respond-async"}}, nil
+		}), Created),
+		Route("GET", p+"/export/download/{name}", "download", "Download", Scope("exports:read"), Plain(download(dir)), Fails(problem.CodeExportExpired)),
+		Route("GET", p+"/panic", "panic", "Panic", AnyToken(), Plain(func(context.Context, *caller, *nothing) (string, error) { panic("at the disco") })),
+		Route("GET", p+"/fault", "fault", "Fail inside", AnyToken(), Plain(func(context.Context, *caller, *nothing) (string, error) {
 			return "", errors.New("secret path /var/lib")
 		})),
-		route("GET", p+"/wait", "wait", "Wait for the client to go", anyToken(), plain(func(ctx context.Context, _ *Workspace, _ *nothing) (string, error) {
+		Route("GET", p+"/wait", "wait", "Wait for the client to go", AnyToken(), Plain(func(ctx context.Context, _ *caller, _ *nothing) (string, error) {
 			<-ctx.Done()
 			return "", ctx.Err()
 		})),
-		route("GET", p+"/busy", "busy", "Be busy", anyToken(), plain(func(context.Context, *Workspace, *nothing) (string, error) {
+		Route("GET", p+"/busy", "busy", "Be busy", AnyToken(), Plain(func(context.Context, *caller, *nothing) (string, error) {
 			return "", problem.New(problem.CodeBusy, "Busy.").Retry(1500 * time.Millisecond)
 		})),
-		route("GET", p+"/nan", "nan", "Answer what JSON cannot say", anyToken(), plain(func(context.Context, *Workspace, *nothing) (Answer[any], error) {
-			return Answer[any]{Data: func() {}, Location: "/nowhere"}, nil
+		Route("GET", p+"/nan", "nan", "Answer what JSON cannot say", AnyToken(), Plain(func(context.Context, *caller, *nothing) (Answer[any], error) {
+			return Answer[any]{func() {}, Head{Location: "/nowhere"}}, nil
 		})),
 	}
 }
@@ -269,9 +284,33 @@ func (endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// caller is whoever has the secret good, which opens everything, or weak.
+type caller struct {
+	slug string
+	weak bool
+}
+
+func (*caller) Identity() (projectID, tokenID int64) { return 1, 1 }
+func (c *caller) Permits(string) bool                { return !c.weak }
+func (*caller) Close()                               {}
+
+// enter knows the project shop alone.
+func enter(_ context.Context, slug, secret string) (*caller, error) {
+	if slug != "shop" && slug != "" || secret != "good" && secret != "weak" {
+		return nil, problem.New(problem.CodeInvalidToken, "Wrong.")
+	}
+	if slug == "" && secret == "weak" {
+		return nil, problem.New(problem.CodePermissionDenied, "Weak.")
+	}
+	return &caller{"shop", secret == "weak"}, nil
+}
+
+var testDocument = Document{Title: "Test", Version: "test", Tag: func(string) string { return "All" }}
+
 type fixture struct {
 	*httptest.Server
-	edge *edge
+	edge *Edge
+	list []*Endpoint
 	log  *bytes.Buffer
 }
 
@@ -282,20 +321,16 @@ func start(t *testing.T) *fixture {
 	if err := os.WriteFile(filepath.Join(dir, "artifact"), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := openHouse(t, clock)
-	return serve(t, h, testRoutes(dir))
+	return serve(t, testRoutes(dir))
 }
 
-// serve answers with the given routes in a house with the project shop, where
-// the secret good opens everything and weak may only query.
-func serve(t *testing.T, h *house, list []*endpoint) *fixture {
+// serve answers with the given routes.
+func serve(t *testing.T, list []*Endpoint) *fixture {
 	t.Helper()
-	h.project(t, "shop")
-	weak := h.token(t, "shop", "query:read").Secret
 	log := new(bytes.Buffer)
-	e := newEdge(Config{
-		Registry: h.registry,
-		Join: func(_ context.Context, _ *Workspace, key, runID string) (*Operation, error) {
+	e := New(Config{
+		Authenticate: Bearer(enter),
+		Join: func(_ context.Context, _ Caller, key, runID string) (*Operation, error) {
 			if key == "broken" {
 				return nil, errors.New("journal closed")
 			}
@@ -309,17 +344,8 @@ func serve(t *testing.T, h *house, list []*endpoint) *fixture {
 		Now:         clock,
 		Random:      endless{},
 		BodyTimeout: 300 * time.Millisecond,
-	}, list)
-	e.enter = func(ctx context.Context, slug, secret string) (*Workspace, error) {
-		switch {
-		case secret == "good" && (slug == "shop" || slug == ""):
-			return h.registry.Operator(ctx, "shop")
-		case secret == "weak":
-			secret = weak
-		}
-		return e.authenticate(ctx, slug, secret)
-	}
-	f := &fixture{httptest.NewServer(e), e, log}
+	}, testDocument, list)
+	f := &fixture{httptest.NewServer(e), e, list, log}
 	f.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(log, nil), slog.LevelError)
 	t.Cleanup(f.Close)
 	return f
@@ -423,86 +449,20 @@ func TestExactAnswers(t *testing.T) {
 	}
 }
 
-var wildcard = regexp.MustCompile(`\{[a-z_]+\}`)
-
-// fill makes a path of the list into one that a client may send.
-func fill(path string) string {
-	return wildcard.ReplaceAllString(strings.Replace(path, "{project}", "shop", 1), "x")
-}
-
 // TestEveryRoute walks the list: what holds for one route holds for all.
 func TestEveryRoute(t *testing.T) {
-	h := openHouse(t, clock)
-	t.Run("edge", func(t *testing.T) { walk(t, start(t), testRoutes("")) })
-	t.Run("api", func(t *testing.T) { walk(t, serve(t, h, routes(h.handlers())), routes(h.handlers())) })
-}
-
-func walk(t *testing.T, f *fixture, list []*endpoint) {
-	for _, ep := range list {
-		if ep.method == "HEAD" {
-			continue // its answers have no envelope
-		}
-		path := fill(ep.path)
-		t.Run(ep.method+ep.path, func(t *testing.T) {
-			// Everything else about the request is wrong too: nothing is looked at before the token.
-			for _, header := range []string{"Authorization:", "Authorization: Basic Zm9v", "Authorization: Bearer", "Authorization: Bearer  "} {
-				got := f.ask(t, ep.method, path+"?nonsense=%zz", "{", header, "Content-Type: text/plain")
-				if text := got.failure(t); text != "401 missing_authorization" || got.header.Get("WWW-Authenticate") != "Bearer" {
-					t.Errorf("%s: %s", header, text)
-				}
-			}
-			if got := f.ask(t, ep.method, path, "{", "Authorization: Bearer bad").failure(t); got != "401 invalid_token" {
-				t.Errorf("bad token: %s", got)
-			}
-			if s := ep.access.scope; s != "" && s != registry.QueryRead && strings.Contains(path, "shop") {
-				if got := f.ask(t, ep.method, path, "{", "Authorization: Bearer weak").failure(t); got != "403 permission_denied" {
-					t.Errorf("weak token: %s", got)
-				}
-			}
-			got := f.ask(t, "PUT", path, "")
-			if text := got.failure(t); text != "405 method_not_allowed" || !strings.Contains(got.header.Get("Allow"), ep.method) {
-				t.Errorf("PUT: %s, Allow %s", text, got.header.Get("Allow"))
-			}
-			if got := f.ask(t, ep.method, path+"/no/such", "").failure(t); got != "404 not_found" {
-				t.Errorf("path below: %s", got)
-			}
-			if got := f.ask(t, ep.method, path+"?nonsense=1", "").failure(t); !strings.Contains(got, `[nonsense: There is no query parameter "nonsense".]`) {
-				t.Errorf("unknown parameter: %s", got)
-			}
-			if body, ok := ep.in.FieldByName("Body"); ep.method != "GET" && !(ok && body.Type == reflect.TypeFor[Incoming]()) {
-				f.checkBody(t, ep, path)
-			}
+	var list []testkit.Route
+	f := start(t)
+	for _, ep := range f.list {
+		list = append(list, testkit.Route{
+			Method: ep.Method, Path: ep.Path, TakesJSON: ep.TakesJSON(), BodyLimit: ep.BodyLimit,
+			Denied: ep.Access.Scope != "" && strings.Contains(ep.Path, "{project}"),
 		})
 	}
-}
-
-func (f *fixture) checkBody(t *testing.T, ep *endpoint, path string) {
-	for body, want := range map[string]string{
-		`{`:                          "400 invalid_json",
-		`{"a":1,"a":2}`:              "400 invalid_json",
-		"{\"a\":\"\xff\"}":           "400 invalid_json",
-		`{"a":"\ud800"}`:             "400 invalid_json",
-		`{} {}`:                      "400 invalid_json",
-		`{}]`:                        "400 invalid_json",
-		`nonsense`:                   "400 invalid_json",
-		`{"a":` + nested(64) + `}`:   "400 invalid_json",
-		"\xef\xbb\xbf{}":             "400 invalid_json",
-		`{"a":1,"b":[1,2,{"c":tru}]`: "400 invalid_json",
-	} {
-		if got := f.ask(t, ep.method, path, body).failure(t); got != want {
-			t.Errorf("%.40q: %s, want %s", body, got, want)
-		}
-	}
-	if got := f.ask(t, ep.method, path, "a=1", "Content-Type: application/x-www-form-urlencoded").failure(t); got != "415 unsupported_media_type" {
-		t.Errorf("form: %s", got)
-	}
-	if got := f.ask(t, ep.method, path, "{}", "Content-Encoding: gzip").failure(t); got != "415 unsupported_media_type" {
-		t.Errorf("compressed: %s", got)
-	}
-	got := f.ask(t, ep.method, path, strings.Repeat(" ", int(ep.bodyLimit)+1))
-	if text := got.failure(t); text != "413 body_too_large" {
-		t.Errorf("large body: %s", text)
-	}
+	testkit.WalkRoutes(t, list, func(t *testing.T, method, path, body string, headers ...string) (string, http.Header) {
+		got := f.ask(t, method, path, body, headers...)
+		return got.failure(t), got.header
+	})
 }
 
 func nested(depth int) string {
@@ -867,12 +827,12 @@ func TestDocument(t *testing.T) {
 		t.Errorf("openapi %s", doc.OpenAPI)
 	}
 	for _, ep := range testRoutes("") {
-		op := doc.Paths[ep.path][strings.ToLower(ep.method)]
-		if op.OperationID != ep.id || len(op.Security) != 1 || op.Responses[strconv.Itoa(ep.status)].Description == "" {
-			t.Errorf("%s %s: %+v", ep.method, ep.path, op)
+		op := doc.Paths[ep.Path][strings.ToLower(ep.Method)]
+		if op.OperationID != ep.ID || len(op.Security) != 1 || op.Responses[strconv.Itoa(ep.Status)].Description == "" {
+			t.Errorf("%s %s: %+v", ep.Method, ep.Path, op)
 		}
-		if strings.Contains(ep.path, "{project}") && (len(op.Parameters) == 0 || !strings.Contains(op.Responses["401"].Description, "invalid_token")) {
-			t.Errorf("%s %s: %+v", ep.method, ep.path, op)
+		if strings.Contains(ep.Path, "{project}") && (len(op.Parameters) == 0 || !strings.Contains(op.Responses["401"].Description, "invalid_token")) {
+			t.Errorf("%s %s: %+v", ep.Method, ep.Path, op)
 		}
 	}
 	column := doc.Components.Schemas["ColumnIn"]
@@ -881,48 +841,16 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// TestAdmittedCountsValidTokensOnly sends requests with and without a valid
-// token: only the valid ones may slow exports down.
-func TestAdmittedCountsValidTokensOnly(t *testing.T) {
-	h := openHouse(t, clock)
-	h.project(t, "shop")
-	good := h.token(t, "shop").Secret
-	admitted := 0
-	e := New(Config{
-		Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals,
-		Admitted: func() { admitted++ }, Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{},
-	})
-	for _, test := range []struct {
-		secret string
-		status int
-		want   int
-	}{{"", 401, 0}, {"pat_wrong", 401, 0}, {good[:len(good)-1] + "x", 401, 0}, {good, 200, 1}, {good, 200, 2}} {
-		r := httptest.NewRequest("GET", "/projects/shop/auth/me", nil)
-		if test.secret != "" {
-			r.Header.Set("Authorization", "Bearer "+test.secret)
-		}
-		w := httptest.NewRecorder()
-		e.ServeHTTP(w, r)
-		if w.Code != test.status || admitted != test.want {
-			t.Errorf("with %q: status %d, want %d; admitted %d, want %d", test.secret, w.Code, test.status, admitted, test.want)
-		}
-	}
-}
-
 // bareEdge has the routes under test, and no server and no log around it.
-func bareEdge(t testing.TB) *edge {
-	h := openHouse(t, clock)
-	h.project(t, "shop")
-	e := newEdge(Config{Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}}, testRoutes(""))
-	e.enter = h.operator
-	return e
+func bareEdge() *Edge {
+	return New(Config{Authenticate: Bearer(enter), Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}}, testDocument, testRoutes(""))
 }
 
 func FuzzBody(f *testing.F) {
 	for _, seed := range []string{`{"table_name":"t","columns":[{"name":"a","default":1}],"seed":[{"a":1}],"options":{"a":{"limit":1}}}`, `[`, `{"columns":null}`, `{"seed":[[]]}`} {
 		f.Add(seed)
 	}
-	e := bareEdge(f)
+	e := bareEdge()
 	f.Fuzz(func(t *testing.T, body string) {
 		for _, path := range []string{"POST /projects/shop/table", "POST /projects/shop/records/t", "PATCH /projects/shop/column", "POST /projects/shop/bulk"} {
 			method, path, _ := strings.Cut(path, " ")
@@ -943,7 +871,7 @@ func FuzzBody(f *testing.F) {
 func FuzzRequestLine(f *testing.F) {
 	f.Add("t", "1,2", "limit=1&filters={}&columns=a&include_count")
 	f.Add("%2F", "%,", "limit=%zz;&&=&order=asc")
-	e := bareEdge(f)
+	e := bareEdge()
 	f.Fuzz(func(t *testing.T, table, id, query string) {
 		for _, target := range []string{"/projects/shop/records/" + table + "?" + query, "/projects/shop/records/" + table + "/" + id} {
 			at, err := url.ParseRequestURI(target)
@@ -963,10 +891,10 @@ func FuzzRequestLine(f *testing.F) {
 }
 
 func TestTextThatIsNotUTF8(t *testing.T) {
-	list := append(testRoutes(""), route("GET", "/latin", "latin", "Answer Latin-1", open(), plain(func(context.Context, *Workspace, *nothing) (map[string]any, error) {
+	list := append(testRoutes(""), Route("GET", "/latin", "latin", "Answer Latin-1", Open(), Plain(func(context.Context, *caller, *nothing) (map[string]any, error) {
 		return map[string]any{"a": "\xe9", "b": jsontext.Value("\"\xe9\"")}, nil
 	})))
-	e := newEdge(Config{Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}}, list)
+	e := New(Config{Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}}, testDocument, list)
 	w := httptest.NewRecorder()
 	e.ServeHTTP(w, httptest.NewRequest("GET", "/latin", nil))
 	if got := w.Body.String(); !strings.Contains(got, `{"a":"`+"\uFFFD"+`","b":"`+"\uFFFD"+`"}`) {
@@ -975,7 +903,7 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 }
 
 func BenchmarkEdge(b *testing.B) {
-	e := bareEdge(b)
+	e := bareEdge()
 	for name, c := range map[string]struct{ method, path, body string }{
 		"get":  {"GET", "/projects/shop/records/t?limit=10&order=desc", ""},
 		"post": {"POST", "/projects/shop/table", `{"table_name":"t","columns":[{"name":"a","type":"TEXT","nullable":true}]}`},

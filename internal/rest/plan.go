@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"cmp"
@@ -14,20 +14,22 @@ import (
 
 // newPlan compiles the input type of an endpoint. It panics on types that the
 // decoder cannot read, when the server starts.
-func newPlan(registry huma.Registry, ep *endpoint) *plan {
+func newPlan(registry huma.Registry, ep *Endpoint) *plan {
 	p := &plan{}
 	for _, f := range reflect.VisibleFields(ep.in) {
 		switch {
 		case f.Anonymous:
 		case f.Type == reflect.TypeFor[Incoming]():
 			p.incomingAt = f.Index
+		case f.Type == reflect.TypeFor[Call]():
+			p.callAt = f.Index
 		case f.Name == "Body":
 			p.body, p.bodyAt = newShape(registry, f.Type, huma.SchemaFromField(registry, f, ep.name()+"Body")), f.Index
 		default:
 			p.params = append(p.params, newParam(registry, f))
 		}
 	}
-	if p.body == nil && p.incomingAt == nil && ep.method != http.MethodGet && ep.method != http.MethodHead {
+	if p.body == nil && p.incomingAt == nil && ep.Method != http.MethodGet && ep.Method != http.MethodHead {
 		p.body = &shape{kind: reflect.Struct}
 	}
 	for _, param := range p.params {
@@ -52,7 +54,7 @@ func newParam(registry huma.Registry, f reflect.StructField) *param {
 func newField(registry huma.Registry, f reflect.StructField, name string, schema *huma.Schema) *field {
 	made := &field{name: name, aliases: aliasesOf(f), index: f.Index, shape: newShape(registry, f.Type, schema)}
 	if schema.Default != nil {
-		made.standard = reflect.ValueOf(schema.Default).Convert(f.Type)
+		made.defaultValue = reflect.ValueOf(schema.Default).Convert(f.Type)
 	}
 	return made
 }
@@ -73,13 +75,13 @@ func newShape(registry huma.Registry, t reflect.Type, schema *huma.Schema) *shap
 	if pointer {
 		t = t.Elem()
 	}
-	s := &shape{kind: t.Kind(), schema: schema, own: ownOf(t), pointer: pointer}
+	s := &shape{kind: t.Kind(), schema: schema, custom: customOf(t), pointer: pointer}
 	s.constrain()
 	switch {
-	case s.own == ownOptional:
+	case s.custom == customOptional:
 		value, _ := t.FieldByName("Value")
 		s.elem = newShape(registry, value.Type, schema)
-	case s.own != ownNot, s.kind == reflect.String, s.kind == reflect.Int, s.kind == reflect.Int64:
+	case s.custom != customNot, s.kind == reflect.String, s.kind == reflect.Int, s.kind == reflect.Int64:
 	case s.kind == reflect.Slice:
 		s.elem = newShape(registry, t.Elem(), schema.Items)
 	case s.kind == reflect.Map:
@@ -104,11 +106,11 @@ func (s *shape) constrain() {
 	}
 	bound := maxElements
 	switch {
-	case s.own == ownFlag:
+	case s.custom == customFlag:
 		described := s.schema.Description
 		*s.schema = *Flag{}.Schema(nil)
 		s.schema.Description = cmp.Or(described, s.schema.Description)
-	case s.own != ownNot:
+	case s.custom != customNot:
 	case s.kind == reflect.Slice && s.schema.MaxItems == nil:
 		s.schema.MaxItems = &bound
 	case s.kind == reflect.Map && s.schema.MaxProperties == nil:
@@ -119,21 +121,21 @@ func (s *shape) constrain() {
 	}
 }
 
-func ownOf(t reflect.Type) own {
+func customOf(t reflect.Type) customDecoding {
 	if t.Kind() == reflect.Bool {
-		return ownFlag
+		return customFlag
 	}
 	switch reflect.New(t).Interface().(type) {
 	case optional:
-		return ownOptional
+		return customOptional
 	case streamDecoder:
-		return ownStream
+		return customStream
 	case valueDecoder:
-		return ownValue
+		return customValue
 	case encoding.TextUnmarshaler:
-		return ownText
+		return customText
 	}
-	return ownNot
+	return customNot
 }
 
 func (s *shape) addFields(registry huma.Registry, t reflect.Type) {

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"cmp"
@@ -48,38 +48,51 @@ type fault struct {
 
 func faultOf(p *problem.Error) *fault { return &fault{p.Code, p.Message, p.Details, p.More} }
 
-// Answer is the output of a handler that decides on the status, names the place
-// of what it made or tells which preferences it has followed; other handlers
-// return their data alone. A zero Status means the one declared with the route.
+// output is what a handler has returned, in the form in which it is sent.
+type output interface{ send(c *call) }
+
+// outputOf returns what turns what a handler returns into an output: data alone is
+// sent as an [Answer] without anything else.
+func outputOf[Out any]() func(Out) output {
+	if _, ok := any(*new(Out)).(output); ok {
+		return func(out Out) output { return any(out).(output) }
+	}
+	return func(out Out) output { return Answer[Out]{Data: out} }
+}
+
+// Answer is the output of a handler that decides on more than the data of its
+// answer. Handlers that do not return their data alone.
 type Answer[T any] struct {
-	Data     T
-	Status   int
-	Location string
-	Applied  string            // of the header Prefer
+	Data T
+	Head
+}
+
+// Head is what an answer says beside its data.
+type Head struct {
+	Status   int               // 0 is the one declared with the route
+	Location string            // of what was made
+	Applied  string            // the preferences of the header Prefer that were followed
 	Replayed bool              // from an earlier call with the same Idempotency-Key
 	Header   map[string]string // further headers
 }
 
-// answered is an Answer of any type.
-type answered interface{ plain() Answer[any] }
-
-func (a Answer[T]) plain() Answer[any] {
-	return Answer[any]{a.Data, a.Status, a.Location, a.Applied, a.Replayed, a.Header}
+// answered is an [Answer] of any type.
+type answered interface {
+	data() any
+	head() Head
 }
 
-// answerOf returns what a handler has returned as an Answer with its status.
-func (ep *endpoint) answerOf(out any) Answer[any] {
-	a, ok := out.(answered)
-	if !ok {
-		return Answer[any]{Data: out, Status: ep.status}
-	}
-	plain := a.plain()
-	plain.Status = cmp.Or(plain.Status, ep.status)
-	return plain
+func (a Answer[T]) data() any  { return a.Data }
+func (a Answer[T]) head() Head { return a.Head }
+
+// keptAnswer returns the answer as it is kept to be given again.
+func (ep *Endpoint) keptAnswer(r output) keptAnswer[any] {
+	a := r.(answered) // keys are taken only where data is answered
+	return keptAnswer[any]{cmp.Or(a.head().Status, ep.Status), a.data()}
 }
 
 // newID returns an id such as req_20260602T012345_123456Z_abc123def456.
-func (e *edge) newID(prefix string) string {
+func (e *Edge) newID(prefix string) string {
 	var random [6]byte
 	if _, err := io.ReadFull(e.Random, random[:]); err != nil {
 		panic(fmt.Errorf("read random bytes: %w", err))
@@ -88,34 +101,20 @@ func (e *edge) newID(prefix string) string {
 	return fmt.Sprintf("%s%s_%06dZ_%s", prefix, now.Format("20060102T150405"), now.Nanosecond()/1000, hex.EncodeToString(random[:]))
 }
 
-// answer writes what a handler returned.
-func (c *call) answer(out any) {
-	switch out := out.(type) {
-	case *Download:
-		c.serveDownload(out)
-		return
-	case follows:
-		out.serve(c)
-		return
-	case *NoContent:
-		c.serveNothing(c.ep.status, out.Header)
-		return
-	}
-	a := c.ep.answerOf(out)
+func (a Answer[T]) send(c *call) {
 	c.giveBackBody(a.Data)
 	c.setHeader("Location", a.Location)
 	c.setHeader("Preference-Applied", a.Applied)
 	if a.Replayed {
-		c.setHeader(replayedHeader, "true")
+		c.setHeader(ReplayedHeader, "true")
 	}
-	for name, value := range a.Header {
-		c.setHeader(name, value)
-	}
-	if a.Status == http.StatusNoContent {
-		c.serveNothing(a.Status, nil)
+	status := cmp.Or(a.Status, c.ep.Status)
+	if status == http.StatusNoContent {
+		c.sendNothing(status, a.Header)
 		return
 	}
-	c.write(a.Status, envelope{OK: true, Data: a.Data})
+	c.setHeaders(a.Header)
+	c.write(status, envelope{OK: true, Data: a.Data})
 }
 
 // NoContent is the output of a handler whose answer is its headers alone.
@@ -123,15 +122,21 @@ type NoContent struct {
 	Header map[string]string
 }
 
-func (c *call) serveNothing(status int, header map[string]string) {
-	for name, value := range header {
-		c.setHeader(name, value)
-	}
+func (n *NoContent) send(c *call) { c.sendNothing(c.ep.Status, n.Header) }
+
+func (c *call) sendNothing(status int, header map[string]string) {
+	c.setHeaders(header)
 	if c.r.Method == http.MethodOptions {
 		c.setHeader("Allow", strings.Join(c.allowed(), ", "))
 	}
 	c.w.Header().Set("Cache-Control", "no-store")
 	c.w.WriteHeader(status)
+}
+
+func (c *call) setHeaders(header map[string]string) {
+	for name, value := range header {
+		c.setHeader(name, value)
+	}
 }
 
 func (c *call) setHeader(name, value string) {

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"bytes"
@@ -18,24 +18,24 @@ const referencePolicy = "default-src 'none'; script-src 'self'; style-src 'self'
 
 // reference returns the endpoints of the reference pages, which are not
 // described themselves.
-func reference() []*endpoint {
-	list := []*endpoint{
-		route("GET", "/docs", "docs", "Show the reference", open(), plain(referencePage("index.html", "text/html; charset=utf-8"))),
-		route("GET", "/docs/reference.js", "docs-script", "Its script", open(), plain(referencePage("reference.js", "text/javascript; charset=utf-8"))),
-		route("GET", "/docs/reference.css", "docs-style", "Its style", open(), plain(referencePage("reference.css", "text/css; charset=utf-8"))),
+func reference() []*Endpoint {
+	list := []*Endpoint{
+		Route("GET", "/docs", "docs", "Show the reference", Open(), Plain(referencePage("index.html", "text/html; charset=utf-8"))),
+		Route("GET", "/docs/reference.js", "docs-script", "Its script", Open(), Plain(referencePage("reference.js", "text/javascript; charset=utf-8"))),
+		Route("GET", "/docs/reference.css", "docs-style", "Its style", Open(), Plain(referencePage("reference.css", "text/css; charset=utf-8"))),
 	}
 	for _, ep := range list {
-		ep.plan = newPlan(newSchemas(), ep)
+		ep.plan = newPlan(newSchemas(nil), ep)
 	}
 	return list
 }
 
-func referencePage(name, contentType string) func(context.Context, *Workspace, *noInput) (*Download, error) {
+func referencePage(name, contentType string) func(context.Context, Caller, *struct{}) (*Download, error) {
 	text, err := referenceFiles.ReadFile("reference/" + name)
 	if err != nil {
 		panic(fmt.Errorf("read what is compiled in: %w", err))
 	}
-	return func(context.Context, *Workspace, *noInput) (*Download, error) { return page(contentType, text), nil }
+	return func(context.Context, Caller, *struct{}) (*Download, error) { return page(contentType, text), nil }
 }
 
 // page is text of the server's own, to be shown.

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"bytes"
@@ -178,7 +178,7 @@ func (v *Values) UnmarshalJSON(raw []byte) error {
 		return errors.New(problem.Expected("an object"))
 	}
 	var faults problem.Faults
-	err := eachMember(raw, func(name string, value jsontext.Value) {
+	err := EachMember(raw, func(name string, value jsontext.Value) {
 		if len(*v) == maxColumns {
 			faults.Add("", "Expected at most %d members.", maxColumns)
 			return
@@ -209,7 +209,8 @@ func (v Values) JSON() jsontext.Value {
 	return append(text, '}')
 }
 
-func eachMember(object []byte, do func(name string, value jsontext.Value)) error {
+// EachMember calls do for each member of an object that was read before.
+func EachMember(object []byte, do func(name string, value jsontext.Value)) error {
 	// The text was checked for duplicate names when it was first read.
 	d := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true))
 	if _, err := d.ReadToken(); err != nil {
@@ -235,28 +236,9 @@ func (Values) Schema(registry huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: Value{}.Schema(registry), Description: "Column names and values."}
 }
 
-// Filters is the JSON of a filter as it was sent, an object or an array; nil
-// when absent or null.
-type Filters jsontext.Value
-
-// UnmarshalJSON keeps the text of an object or an array.
-func (f *Filters) UnmarshalJSON(raw []byte) error {
-	switch jsontext.Value(raw).Kind() {
-	case jsontext.KindNull:
-		*f = nil
-		return nil
-	case jsontext.KindBeginObject, jsontext.KindBeginArray:
-		*f = append(Filters(nil), raw...)
-		return nil
-	}
-	return errors.New(problem.Expected("an object or an array of conditions"))
-}
-
-// UnmarshalText reads the JSON of a query parameter.
-func (f *Filters) UnmarshalText(text []byte) error {
+// IsJSON reports whether a text is valid JSON that nests no deeper than bodies may:
+// for types that come as the text of a parameter.
+func IsJSON(text []byte) bool {
 	var depth nesting
-	if !jsontext.Value(text).IsValid() || depth.scan(text) > maxDepth {
-		return errors.New(problem.Expected("JSON: an object or an array of conditions"))
-	}
-	return f.UnmarshalJSON([]byte(strings.TrimSpace(string(text))))
+	return jsontext.Value(text).IsValid() && depth.scan(text) <= maxDepth
 }

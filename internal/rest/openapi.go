@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"cmp"
@@ -22,31 +22,45 @@ import (
 
 const (
 	bearer        = "token" // the name of the security scheme
-	schemaPath    = "#/components/schemas/"
 	parameterPath = "#/components/parameters/"
 )
 
+// SchemaPath stands before the name of a schema in a reference to it.
+const SchemaPath = "#/components/schemas/"
+
+// Document is what the OpenAPI document says beside the routes.
+type Document struct {
+	Title, Version string
+
+	// Tag names the group that a route belongs to.
+	Tag func(path string) string
+
+	// Prefixes are put before the names of the schemas of some packages, by the
+	// last element of their path: two packages may use one name for two types.
+	Prefixes map[string]string
+}
+
 // withDocument compiles the endpoints and adds those that describe them all.
-func withDocument(version string, list []*endpoint) []*endpoint {
+func withDocument(doc Document, list []*Endpoint) []*Endpoint {
 	var text []byte
-	list = append(slices.Clone(list), route("GET", "/openapi.json", "get-openapi", "Read this document", open(),
-		plain(func(context.Context, *Workspace, *noInput) (*Download, error) {
+	list = append(slices.Clone(list), Route("GET", "/openapi.json", "get-openapi", "Read this document", Open(),
+		Plain(func(context.Context, Caller, *struct{}) (*Download, error) {
 			return page("application/json", text), nil
 		})))
-	text = describe(version, list)
+	text = Describe(doc, list)
 	return append(list, reference()...)
 }
 
-// describe compiles the plan of every endpoint and returns the OpenAPI
-// document made from the same schemas.
-func describe(version string, list []*endpoint) []byte {
-	registry := newSchemas()
+// Describe compiles the plan of every endpoint and returns the OpenAPI document
+// made from the same schemas.
+func Describe(d Document, list []*Endpoint) []byte {
+	registry := newSchemas(d.Prefixes)
 	for _, ep := range list {
 		ep.plan = newPlan(registry, ep)
 	}
 	doc := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
-		Info:    &huma.Info{Title: "ZangTable", Version: version},
+		Info:    &huma.Info{Title: d.Title, Version: d.Version},
 		Components: &huma.Components{
 			Schemas:         registry,
 			Parameters:      operationHeaders(),
@@ -54,12 +68,14 @@ func describe(version string, list []*endpoint) []byte {
 		},
 	}
 	for _, ep := range list {
-		doc.AddOperation(ep.operation(registry))
+		op := ep.operation(registry)
+		op.Tags = []string{d.Tag(ep.Path)}
+		doc.AddOperation(op)
 	}
 	registry.Map()["Failure"] = failureSchema()
 	for name, s := range registry.Map() {
 		neverNull(s)
-		allowNull(registry.TypeFromRef(schemaPath+name), s)
+		allowNull(registry.TypeFromRef(SchemaPath+name), s)
 	}
 	described := map[*huma.Schema]bool{}
 	for _, ep := range list {
@@ -73,23 +89,12 @@ func describe(version string, list []*endpoint) []byte {
 }
 
 // newSchemas returns an empty registry of schemas that knows our types.
-func newSchemas() huma.Registry {
-	registry := huma.NewMapRegistry(schemaPath, schemaName)
+func newSchemas(prefixes map[string]string) huma.Registry {
+	registry := huma.NewMapRegistry(SchemaPath, func(t reflect.Type, hint string) string {
+		return prefixes[path.Base(deref(t).PkgPath())] + huma.DefaultSchemaNamer(t, hint)
+	})
 	registry.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[json.RawMessage]()) // any JSON
 	return registry
-}
-
-// schemaName puts the name of the package before what imports have in common
-// with exports.
-func schemaName(t reflect.Type, hint string) string {
-	name := huma.DefaultSchemaNamer(t, hint)
-	switch path.Base(deref(t).PkgPath()) {
-	case "imports":
-		return "Imports" + name
-	case "ingest":
-		return "Ingest" + name
-	}
-	return name
 }
 
 func deref(t reflect.Type) reflect.Type {
@@ -99,19 +104,19 @@ func deref(t reflect.Type) reflect.Type {
 	return t
 }
 
-func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
+func (ep *Endpoint) operation(registry huma.Registry) *huma.Operation {
 	op := &huma.Operation{
-		Method: ep.method, Path: ep.path, OperationID: ep.id, Summary: ep.summary, Tags: []string{ep.noun()},
+		Method: ep.Method, Path: ep.Path, OperationID: ep.ID, Summary: ep.Summary,
 		Parameters: ep.parameters(), RequestBody: ep.requestBody(registry),
 		Responses: ep.failures(),
 	}
-	if !ep.access.open {
+	if !ep.Access.Open {
 		op.Security = []map[string][]string{{bearer: {}}}
 	}
-	if ep.access.scope != "" {
-		op.Description = fmt.Sprintf("Needs the scope `%s`.", ep.access.scope)
+	if ep.Access.Scope != "" {
+		op.Description = fmt.Sprintf("Needs the scope `%s`.", ep.Access.Scope)
 	}
-	for _, status := range append([]int{ep.status}, ep.others...) {
+	for _, status := range append([]int{ep.Status}, ep.others...) {
 		op.Responses[strconv.Itoa(status)] = ep.success(registry, status)
 	}
 	ep.addStandardResponses(op.Responses)
@@ -121,11 +126,11 @@ func (ep *endpoint) operation(registry huma.Registry) *huma.Operation {
 // addStandardResponses adds the answers whose statuses are fixed by HTTP, for
 // files that are served in parts and under conditions, and by the protocol for
 // resumable uploads. The table of codes knows nothing of them.
-func (ep *endpoint) addStandardResponses(responses map[string]*huma.Response) {
+func (ep *Endpoint) addStandardResponses(responses map[string]*huma.Response) {
 	refusal := func(description string) *huma.Response {
 		return &huma.Response{
 			Description: description,
-			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: schemaPath + "Failure"}}},
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: SchemaPath + "Failure"}}},
 		}
 	}
 	if ep.out == reflect.TypeFor[*Download]() {
@@ -139,19 +144,9 @@ func (ep *endpoint) addStandardResponses(responses map[string]*huma.Response) {
 	}
 }
 
-// noun names the group of endpoints that this one belongs to.
-func (ep *endpoint) noun() string {
-	nouns := map[string]string{
-		"bootstrap": "Projects", "auth": "Tokens", "tables": "Tables", "table": "Tables", "column": "Columns", "records": "Records",
-		"query": "Query and indexes", "indexes": "Query and indexes", "export": "Exports", "exports": "Exports", "imports": "Imports", "import-project": "Imports", "openapi.json": "Reference",
-	}
-	first, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(ep.path, "/projects/{project}"), "/"), "/")
-	return cmp.Or(nouns[first], "Projects")
-}
-
 // parameters lists the fields of the input and the parts of the path that only
 // the edge reads.
-func (ep *endpoint) parameters() []*huma.Param {
+func (ep *Endpoint) parameters() []*huma.Param {
 	var params []*huma.Param
 	declared := map[string]bool{}
 	for _, p := range ep.plan.params {
@@ -162,7 +157,7 @@ func (ep *endpoint) parameters() []*huma.Param {
 			params = append(params, &huma.Param{Name: alias, In: p.in, Schema: p.shape.schema, Description: "Another name of " + p.name + "."})
 		}
 	}
-	for part := range strings.SplitSeq(ep.path, "/") {
+	for part := range strings.SplitSeq(ep.Path, "/") {
 		name := strings.Trim(part, "{}")
 		if name != part && !declared[name] {
 			params = append(params, &huma.Param{Name: name, In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
@@ -171,7 +166,7 @@ func (ep *endpoint) parameters() []*huma.Param {
 	if ep.keyUse.taken() {
 		params = append(params, keyParameter())
 	}
-	if !ep.access.open {
+	if !ep.Access.Open {
 		for _, name := range slices.Sorted(maps.Keys(operationHeaders())) {
 			params = append(params, &huma.Param{Ref: parameterPath + name})
 		}
@@ -189,7 +184,7 @@ func operationHeaders() map[string]*huma.Param {
 	}
 }
 
-func (ep *endpoint) requestBody(registry huma.Registry) *huma.RequestBody {
+func (ep *Endpoint) requestBody(registry huma.Registry) *huma.RequestBody {
 	if ep.plan.incomingAt != nil {
 		return ep.incomingBody(registry)
 	}
@@ -205,7 +200,7 @@ func (ep *endpoint) requestBody(registry huma.Registry) *huma.RequestBody {
 }
 
 // incomingBody describes a body that is a file, or a form around one.
-func (ep *endpoint) incomingBody(registry huma.Registry) *huma.RequestBody {
+func (ep *Endpoint) incomingBody(registry huma.Registry) *huma.RequestBody {
 	file := &huma.Schema{Type: huma.TypeString, ContentEncoding: "binary"}
 	content := map[string]*huma.MediaType{cmp.Or(ep.media, "*/*"): {Schema: file}}
 	if ep.form != nil {
@@ -222,18 +217,18 @@ func (ep *endpoint) incomingBody(registry huma.Registry) *huma.RequestBody {
 }
 
 // name is the operation id as the schemas of the document spell it.
-func (ep *endpoint) name() string {
+func (ep *Endpoint) name() string {
 	var name string
-	for word := range strings.SplitSeq(ep.id, "-") {
+	for word := range strings.SplitSeq(ep.ID, "-") {
 		name += strings.ToUpper(word[:1]) + word[1:]
 	}
 	return name
 }
 
-func (ep *endpoint) success(registry huma.Registry, status int) *huma.Response {
+func (ep *Endpoint) success(registry huma.Registry, status int) *huma.Response {
 	response := &huma.Response{Description: http.StatusText(status)}
 	if ep.keyUse.taken() {
-		response.Headers = map[string]*huma.Param{replayedHeader: replayedParameter()}
+		response.Headers = map[string]*huma.Param{ReplayedHeader: replayedParameter()}
 	}
 	switch out := reflect.Zero(ep.out).Interface().(type) {
 	case *Download:
@@ -266,7 +261,7 @@ func (ep *endpoint) success(registry huma.Registry, status int) *huma.Response {
 }
 
 // failures groups the codes that the endpoint may answer with by status.
-func (ep *endpoint) failures() map[string]*huma.Response {
+func (ep *Endpoint) failures() map[string]*huma.Response {
 	responses := map[string]*huma.Response{}
 	for _, meaning := range problem.Codes {
 		if !slices.Contains(ep.allCodes(), meaning.Code) {
@@ -275,7 +270,7 @@ func (ep *endpoint) failures() map[string]*huma.Response {
 		status := strconv.Itoa(meaning.Status)
 		if responses[status] == nil {
 			responses[status] = &huma.Response{
-				Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: schemaPath + "Failure"}}},
+				Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: SchemaPath + "Failure"}}},
 			}
 		}
 		response := responses[status]
@@ -285,21 +280,21 @@ func (ep *endpoint) failures() map[string]*huma.Response {
 }
 
 // allCodes returns the codes of the line and those that follow from its shape.
-func (ep *endpoint) allCodes() []problem.Code {
+func (ep *Endpoint) allCodes() []problem.Code {
 	codes := append(slices.Clone(ep.codes), problem.CodeValidationFailed, problem.CodeInternal)
-	if !ep.access.open {
+	if !ep.Access.Open {
 		codes = append(codes, problem.CodeMissingAuthorization, problem.CodeInvalidToken, problem.CodeRateLimited, problem.CodeBusy)
 	}
-	if ep.access.scope != "" {
+	if ep.Access.Scope != "" {
 		codes = append(codes, problem.CodePermissionDenied)
 	}
-	if strings.Contains(ep.path, "{project}") && !ep.access.open {
+	if strings.Contains(ep.Path, "{project}") && !ep.Access.Open {
 		codes = append(codes, problem.CodeProjectDamaged)
 	}
 	if ep.keyUse.taken() {
 		codes = append(codes, problem.CodeConflict)
 	}
-	if strings.Count(ep.path, "{") > 1 {
+	if strings.Count(ep.Path, "{") > 1 {
 		codes = append(codes, problem.CodeNotFound)
 	}
 	if ep.plan.body != nil || ep.plan.incomingAt != nil {

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"strconv"
@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// preferences are what the header Prefer asks of a slow call (RFC 7240).
-type preferences struct {
+// Preferences are what the header Prefer asks of a slow call (RFC 7240).
+type Preferences struct {
 	async bool
 	wait  time.Duration // negative: not sent
 }
 
-// readPrefer reads the preferences that this server follows. Others, and
+// ReadPrefer reads the preferences that this server follows. Others, and
 // values that make no sense, are ignored, as the standard asks; of a preference
 // sent twice the first counts.
-func readPrefer(header string) preferences {
-	p := preferences{wait: -1}
+func ReadPrefer(header string) Preferences {
+	p := Preferences{wait: -1}
 	for preference := range strings.SplitSeq(header, ",") {
 		word, _, _ := strings.Cut(preference, ";")
 		name, value, _ := strings.Cut(word, "=")
@@ -33,26 +33,26 @@ func readPrefer(header string) preferences {
 	return p
 }
 
-// limit returns how long to wait, at most the given time.
-func (p preferences) limit(most time.Duration) time.Duration {
+// Limit returns how long to wait, at most the given time.
+func (p Preferences) Limit(max time.Duration) time.Duration {
 	switch {
 	case p.wait >= 0:
-		return min(p.wait, most)
+		return min(p.wait, max)
 	case p.async:
 		return 0
 	}
-	return most
+	return max
 }
 
-// applied is the answer's header Preference-Applied, with the time that it was
+// Applied is the answer's header Preference-Applied, with the time that it was
 // ready to wait: at most the given one.
-func (p preferences) applied(most time.Duration) string {
+func (p Preferences) Applied(max time.Duration) string {
 	var words []string
 	if p.async {
 		words = append(words, "respond-async")
 	}
 	if p.wait >= 0 {
-		words = append(words, "wait="+strconv.Itoa(int(p.limit(most)/time.Second)))
+		words = append(words, "wait="+strconv.Itoa(int(p.Limit(max)/time.Second)))
 	}
 	return strings.Join(words, ", ")
 }

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"bytes"
@@ -10,9 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
-	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
 const (
@@ -29,8 +27,12 @@ const (
 	bodyCost = 3
 )
 
-// hasRows is an answer whose rows can be many.
-type hasRows interface{ answeredRows() projectdb.Rows }
+// HasRows is the data of an answer whose rows can be many: it tells how many bytes
+// of memory they take.
+type HasRows interface{ RowsMemory() int64 }
+
+// Streamed is a part of an answer that can be encoded while it is sent.
+type Streamed interface{ StreamTo(w io.Writer) error }
 
 // rowsCost returns how much memory stored rows take while they are sent: half as
 // much again goes to what the garbage collector has not taken away yet.
@@ -47,9 +49,11 @@ func (c *call) ensureRoom(rows int64) error {
 
 // roomForRows makes sure that there is room for the rows that were read. What was
 // written has asked before it was committed.
-func (c *call) roomForRows(out any) error {
-	if data, ok := c.ep.answerOf(out).Data.(hasRows); ok && isSafe(c.r.Method) {
-		return c.ensureRoom(data.answeredRows().Memory())
+func (c *call) roomForRows(out output) error {
+	if a, ok := out.(answered); ok && isSafe(c.r.Method) {
+		if data, ok := a.data().(HasRows); ok {
+			return c.ensureRoom(data.RowsMemory())
+		}
 	}
 	return nil
 }
@@ -57,8 +61,8 @@ func (c *call) roomForRows(out any) error {
 // giveBackBody gives the room of the body back: only the rows of the answer are
 // held any longer.
 func (c *call) giveBackBody(data any) {
-	if rows, ok := data.(hasRows); ok {
-		c.part.Shrink(rowsCost(rows.answeredRows().Memory()))
+	if rows, ok := data.(HasRows); ok {
+		c.part.Shrink(rowsCost(rows.RowsMemory()))
 	}
 }
 
@@ -133,7 +137,7 @@ func (c *call) newText() *answerText {
 
 // release keeps the text for the next answer, unless one large answer made it too
 // big to keep.
-func (e *edge) release(text *answerText) {
+func (e *Edge) release(text *answerText) {
 	if text.Cap() > 1<<20 {
 		return
 	}
@@ -190,8 +194,7 @@ func (t *answerText) encode(env *envelope) (large []largePart, err error) {
 	options := answerOptions
 	if isLarge(env.Data) {
 		options = json.JoinOptions(answerOptions, json.WithMarshalers(json.JoinMarshalers(
-			json.MarshalToFunc(func(e *jsontext.Encoder, rows recordRows) error { return standIn(e, &large, rows.writeTo) }),
-			json.MarshalToFunc(func(e *jsontext.Encoder, row recordRow) error { return standIn(e, &large, row.writeTo) }),
+			json.MarshalToFunc(func(e *jsontext.Encoder, rows Streamed) error { return standIn(e, &large, rows.StreamTo) }),
 			json.MarshalToFunc(func(e *jsontext.Encoder, kept jsontext.Value) error {
 				return standIn(e, &large, func(w io.Writer) error {
 					_, err := w.Write(kept)
@@ -206,8 +209,8 @@ func (t *answerText) encode(env *envelope) (large []largePart, err error) {
 // isLarge reports whether parts of an answer are to be encoded while it is sent.
 func isLarge(data any) bool {
 	switch data := data.(type) {
-	case hasRows:
-		return data.answeredRows().Memory() > streamBytes
+	case HasRows:
+		return data.RowsMemory() > streamBytes
 	case jsontext.Value: // an answer that was kept
 		return len(data) > streamBytes
 	}
@@ -237,43 +240,5 @@ func (t *answerText) send(w io.Writer, large []largePart) error {
 		at = part.end
 	}
 	_, err := w.Write(text[at:])
-	return err
-}
-
-// writeTo writes the array in pieces.
-func (r recordRows) writeTo(w io.Writer) (err error) {
-	text := []byte{'['}
-	for part := &r.rows; part != nil; part = part.Next {
-		encoder := format.NewJSON(part.Columns, r.options)
-		for i := range part.Len() {
-			if i > 0 || part != &r.rows {
-				text = append(text, ',')
-			}
-			if text, err = encoder.WriteRow(w, text, part.Batch, part.Batch.Row(i)[:len(part.Columns)]); err != nil {
-				return err
-			}
-			if len(text) >= pieceBytes {
-				if _, err = w.Write(text); err != nil {
-					return err
-				}
-				text = text[:0]
-			}
-		}
-	}
-	_, err = w.Write(append(text, ']'))
-	return err
-}
-
-// writeTo writes the object in pieces.
-func (r recordRow) writeTo(w io.Writer) error {
-	if r.rows.Len() == 0 {
-		_, err := io.WriteString(w, "null")
-		return err
-	}
-	encoder := format.NewJSON(r.rows.Columns, r.options)
-	text, err := encoder.WriteRow(w, nil, r.rows.Batch, r.rows.Batch.Row(0)[:len(r.rows.Columns)])
-	if err == nil {
-		_, err = w.Write(text)
-	}
 	return err
 }

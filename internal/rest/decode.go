@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"bytes"
@@ -32,6 +32,7 @@ type plan struct {
 	bodyAt []int    // index of the field Body; nil: the body has no fields
 
 	incomingAt []int // index of the field that stands for a body which the handler reads
+	callAt     []int // index of the field of type Call
 }
 
 // param is a field that comes from the path, the query or a header.
@@ -43,12 +44,12 @@ type param struct {
 
 // field is one named member of an input.
 type field struct {
-	name     string
-	aliases  []string
-	index    []int
-	required bool
-	standard reflect.Value // the default; not valid without one
-	shape    *shape
+	name         string
+	aliases      []string
+	index        []int
+	required     bool
+	defaultValue reflect.Value // the default; not valid without one
+	shape        *shape
 }
 
 // shape is how one Go type reads JSON.
@@ -60,20 +61,20 @@ type shape struct {
 	names   []string // of the fields, aliases included
 	choices []string // of a string; nil: any
 	elem    *shape   // of slices, maps and Optional
-	own     own
+	custom  customDecoding
 	pointer bool // nil when absent
 }
 
-// own says that a type decodes itself.
-type own int
+// customDecoding says how a type decodes itself.
+type customDecoding int
 
 const (
-	ownNot      own = iota
-	ownValue        // UnmarshalJSON, given one whole value
-	ownStream       // UnmarshalJSONFrom, given the decoder; bodies only
-	ownText         // UnmarshalText; parameters only
-	ownOptional     // Optional
-	ownFlag         // bool, read as Flag reads it; bodies only
+	customNot      customDecoding = iota
+	customValue                   // UnmarshalJSON, given one whole value
+	customStream                  // UnmarshalJSONFrom, given the decoder; bodies only
+	customText                    // UnmarshalText; parameters only
+	customOptional                // Optional
+	customFlag                    // bool, read as Flag reads it; bodies only
 )
 
 type (
@@ -102,6 +103,13 @@ func (c *call) decode(in reflect.Value, faults *problem.Faults) error {
 	}
 	if c.ep.plan.incomingAt != nil {
 		in.FieldByIndex(c.ep.plan.incomingAt).Set(reflect.ValueOf(Incoming{c}))
+	}
+	if c.ep.plan.callAt != nil {
+		given := Call{Operation: c.operation}
+		if c.ep.keyUse == keyByHandler {
+			given.Key = c.keyed
+		}
+		in.FieldByIndex(c.ep.plan.callAt).Set(reflect.ValueOf(given))
 	}
 	return nil
 }
@@ -284,20 +292,20 @@ func (d *decoder) decode(s *shape, v reflect.Value, at *place) error {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
-	switch s.own {
-	case ownFlag:
+	switch s.custom {
+	case customFlag:
 		var flag Flag
-		err := d.decodeOwn(reflect.ValueOf(&flag).Elem(), at)
+		err := d.decodeCustom(reflect.ValueOf(&flag).Elem(), at)
 		v.SetBool(flag.on)
 		return err
-	case ownValue:
-		return d.decodeOwn(v, at)
-	case ownStream:
+	case customValue:
+		return d.decodeCustom(v, at)
+	case customStream:
 		return d.decodeStream(v, at)
-	case ownOptional:
+	case customOptional:
 		null := d.PeekKind() == jsontext.KindNull
 		v = v.Addr().Interface().(optional).slot(null)
-		if null && s.elem.own != ownValue {
+		if null && s.elem.custom != customValue {
 			return d.SkipValue()
 		}
 		return d.decode(s.elem, v, at)
@@ -313,7 +321,7 @@ func (d *decoder) decode(s *shape, v reflect.Value, at *place) error {
 	return d.decodeScalar(s, v, at)
 }
 
-func (d *decoder) decodeOwn(v reflect.Value, at *place) error {
+func (d *decoder) decodeCustom(v reflect.Value, at *place) error {
 	raw, err := d.ReadValue()
 	if err != nil {
 		return err
@@ -404,7 +412,7 @@ func (d *decoder) decodeMember(s *shape, v reflect.Value, at *place, sent map[*f
 		d.faults.Unknown(at.String(), "field", at.name, "", s.names)
 		return d.SkipValue()
 	}
-	if d.PeekKind() == jsontext.KindNull && f.shape.own == ownNot {
+	if d.PeekKind() == jsontext.KindNull && f.shape.custom == customNot {
 		return d.SkipValue()
 	}
 	if other := sent[f]; other != "" {
@@ -420,8 +428,8 @@ func (f *field) absent(v reflect.Value, at *place, faults *problem.Faults) {
 	switch {
 	case f.required:
 		faults.Required((&place{up: at, name: f.name}).String())
-	case f.standard.IsValid():
-		v.Set(f.standard)
+	case f.defaultValue.IsValid():
+		v.Set(f.defaultValue)
 	}
 }
 
@@ -478,8 +486,8 @@ func (d *decoder) decodeArray(s *shape, v reflect.Value, at *place) error {
 			return err
 		}
 	}
-	if least := s.schema.MinItems; least != nil && v.Len() < *least {
-		d.faults.Add(at.String(), "Expected at least %d %s.", *least, plural("element", *least))
+	if min := s.schema.MinItems; min != nil && v.Len() < *min {
+		d.faults.Add(at.String(), "Expected at least %d %s.", *min, plural("element", *min))
 	}
 	_, err := d.ReadToken()
 	return err
@@ -542,24 +550,24 @@ func setInt(v reflect.Value, text string) bool {
 func (s *shape) check(v reflect.Value, field string, faults *problem.Faults) {
 	switch s.kind {
 	case reflect.String:
-		most := s.schema.MaxLength
+		max := s.schema.MaxLength
 		switch {
 		case s.choices != nil && !slices.Contains(s.choices, v.String()):
 			faults.WrongChoice(field, s.choices)
-		case most != nil && utf8.RuneCountInString(v.String()) > *most:
-			faults.Add(field, "Must have at most %d characters.", *most)
+		case max != nil && utf8.RuneCountInString(v.String()) > *max:
+			faults.Add(field, "Must have at most %d characters.", *max)
 		default:
 			return
 		}
 	case reflect.Int, reflect.Int64:
-		least, most := s.schema.Minimum, s.schema.Maximum
+		min, max := s.schema.Minimum, s.schema.Maximum
 		switch n := float64(v.Int()); {
-		case least != nil && most != nil && (n < *least || n > *most):
-			faults.Add(field, "Must be from %g to %g.", *least, *most)
-		case least != nil && n < *least:
-			faults.Add(field, "Must be at least %g.", *least)
-		case most != nil && n > *most:
-			faults.Add(field, "Must be at most %g.", *most)
+		case min != nil && max != nil && (n < *min || n > *max):
+			faults.Add(field, "Must be from %g to %g.", *min, *max)
+		case min != nil && n < *min:
+			faults.Add(field, "Must be at least %g.", *min)
+		case max != nil && n > *max:
+			faults.Add(field, "Must be at most %g.", *max)
 		default:
 			return
 		}

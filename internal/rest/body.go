@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"bytes"
@@ -71,7 +71,7 @@ type body struct {
 
 // openBody checks what can be known before reading.
 func (c *call) openBody() (*body, error) {
-	limit := c.ep.bodyLimit
+	limit := c.ep.BodyLimit
 	if c.r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}

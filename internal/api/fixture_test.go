@@ -1,0 +1,173 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/rest"
+	"github.com/zangtable/zangtable/internal/testkit"
+)
+
+func clock() time.Time { return time.Date(2026, 6, 2, 1, 23, 45, 123456789, time.UTC) }
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = "\xab\xc1\x23\xde\xf4\x56"[i%6]
+	}
+	return len(p), nil
+}
+
+// fixture is a server with some routes, for the project shop.
+type fixture struct {
+	*httptest.Server
+	edge  *rest.Edge
+	enter func(ctx context.Context, slug, secret string) (*Workspace, error)
+}
+
+// serve answers with the given routes in a house with the project shop, where
+// the secret good opens everything and weak may only query.
+func serve(t *testing.T, h *house, list []*rest.Endpoint) *fixture {
+	t.Helper()
+	h.project(t, "shop")
+	weak := h.token(t, "shop", "query:read").Secret
+	f := new(fixture)
+	f.enter = func(ctx context.Context, slug, secret string) (*Workspace, error) {
+		switch {
+		case secret == "good" && (slug == "shop" || slug == ""):
+			return h.registry.Operator(ctx, "shop")
+		case secret == "weak":
+			secret = weak
+		}
+		return h.handlers().authenticate(ctx, slug, secret)
+	}
+	f.edge = rest.New(rest.Config{
+		Authenticate: rest.Bearer(func(ctx context.Context, slug, secret string) (*Workspace, error) { return f.enter(ctx, slug, secret) }),
+		WithRoom:     projectdb.WithRoom,
+		Log:          slog.New(slog.DiscardHandler),
+		Now:          clock,
+		Random:       endless{},
+		BodyTimeout:  300 * time.Millisecond,
+	}, document("test"), list)
+	f.Server = httptest.NewServer(f.edge)
+	t.Cleanup(f.Close)
+	return f
+}
+
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a request with a good token unless headers say otherwise; headers
+// are "Name: value", and "Name:" removes one.
+func (f *fixture) ask(t *testing.T, method, path, body string, headers ...string) reply {
+	t.Helper()
+	r, err := http.NewRequest(method, f.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer good")
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ":")
+		r.Header.Set(name, strings.TrimSpace(value))
+		if value == "" {
+			r.Header.Del(name)
+		}
+	}
+	response, err := f.Client().Transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{response.StatusCode, response.Header, string(text)}
+}
+
+// failure is the error of an answer on one line.
+func (r reply) failure(t *testing.T) string {
+	t.Helper()
+	var env struct {
+		OK    *bool
+		Data  any
+		Error struct {
+			Code    string
+			Details []problem.Detail
+		}
+		RequestID string `json:"request_id"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &env); err != nil {
+		t.Fatalf("answer is not the envelope: %v\n%s", err, r.body)
+	}
+	if env.OK == nil || *env.OK || env.Data != nil || env.RequestID != r.header.Get("X-Request-Id") || r.header.Get("Content-Type") != "application/json" {
+		t.Errorf("not the envelope of a failure: %s %v", r.body, r.header)
+	}
+	text := strconv.Itoa(r.status) + " " + env.Error.Code
+	for _, d := range env.Error.Details {
+		text += " [" + d.Field + ": " + d.Message + "]"
+	}
+	return text
+}
+
+// TestEveryRoute walks the list: what holds for one route holds for all.
+func TestEveryRoute(t *testing.T) {
+	h := openHouse(t, clock)
+	endpoints := routes(h.handlers())
+	f := serve(t, h, endpoints)
+	var list []testkit.Route
+	for _, ep := range endpoints {
+		scope := registry.Scope(ep.Access.Scope)
+		list = append(list, testkit.Route{
+			Method: ep.Method, Path: ep.Path, TakesJSON: ep.TakesJSON(), BodyLimit: ep.BodyLimit,
+			Denied: scope != "" && scope != registry.QueryRead && strings.Contains(ep.Path, "{project}"),
+		})
+	}
+	testkit.WalkRoutes(t, list, func(t *testing.T, method, path, body string, headers ...string) (string, http.Header) {
+		got := f.ask(t, method, path, body, headers...)
+		return got.failure(t), got.header
+	})
+}
+
+// TestAdmittedCountsValidTokensOnly sends requests with and without a valid
+// token: only the valid ones may slow exports down.
+func TestAdmittedCountsValidTokensOnly(t *testing.T) {
+	h := openHouse(t, clock)
+	h.project(t, "shop")
+	good := h.token(t, "shop").Secret
+	admitted := 0
+	e := New(Config{
+		Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals,
+		HTTP: rest.Config{Admitted: func() { admitted++ }, Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}},
+	})
+	for _, test := range []struct {
+		secret string
+		status int
+		want   int
+	}{{"", 401, 0}, {"pat_wrong", 401, 0}, {good[:len(good)-1] + "x", 401, 0}, {good, 200, 1}, {good, 200, 2}} {
+		r := httptest.NewRequest("GET", "/projects/shop/auth/me", nil)
+		if test.secret != "" {
+			r.Header.Set("Authorization", "Bearer "+test.secret)
+		}
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, r)
+		if w.Code != test.status || admitted != test.want {
+			t.Errorf("with %q: status %d, want %d; admitted %d, want %d", test.secret, w.Code, test.status, admitted, test.want)
+		}
+	}
+}

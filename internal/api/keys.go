@@ -1,0 +1,40 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/rest"
+)
+
+// keepWith returns what keeps the answer of a call in the project's database, in
+// the same transaction as the change.
+func keepWith(kind projectdb.TransactionKind) rest.Option {
+	return rest.Once(func(ctx context.Context, ws *Workspace, key *rest.Keyed, do func(context.Context) ([]byte, error)) ([]byte, bool, error) {
+		receipt := receiptOf(ws, key)
+		receipt.Kind = kind
+		if kind == projectdb.OwnTransaction && key.SmallBody {
+			receipt.Kind = projectdb.SharedTransaction
+		}
+		answer, replayed, err := ws.DB.Once(ctx, *receipt, do)
+		return answer, replayed, otherRequest(err)
+	})
+}
+
+// receiptOf returns the receipt of a call, or nil when it has no key.
+func receiptOf(ws *Workspace, key *rest.Keyed) *projectdb.Receipt {
+	if key == nil {
+		return nil
+	}
+	return &projectdb.Receipt{TokenID: ws.Token.ID, Key: key.Key, Request: key.Request(), Kind: projectdb.SchemaTransaction}
+}
+
+// otherRequest puts the error of a key that was used for another request into the
+// words of clients.
+func otherRequest(err error) error {
+	if errors.Is(err, projectdb.ErrOtherRequest) {
+		return rest.ErrOtherRequest
+	}
+	return err
+}

@@ -1,0 +1,371 @@
+// Package rest is the typed HTTP machinery: a list of routes with their inputs and
+// outputs becomes a server that decodes, checks and answers them, and the OpenAPI
+// document that describes them.
+package rest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/limits"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/storage"
+)
+
+// Config is what the machinery needs from outside.
+type Config struct {
+	// Authenticate checks the credential that a request carries and returns who
+	// makes it. The slug is that of the project in the path; "" on the routes that
+	// name no project. See [Bearer].
+	Authenticate func(r *http.Request, slug string) (Caller, error)
+
+	// Join groups the call with others, by the operation headers as sent (at
+	// least one is not empty). Its failure is logged and changes nothing else.
+	// A nil Join groups nothing.
+	Join func(ctx context.Context, who Caller, key, runID string) (*Operation, error)
+
+	// Admitted is called for each request whose credential is valid; nil calls
+	// nothing.
+	Admitted func()
+
+	// WithRoom returns the context of a handler, whose writes ask for room for the
+	// rows that they return; nil for handlers that write none.
+	WithRoom func(ctx context.Context, ask func(bytes int64) error) context.Context
+
+	Log    *slog.Logger
+	Now    func() time.Time // the clock of request ids and of generated_at
+	Random io.Reader        // the random part of request ids
+
+	// BodyTimeout is how long a client may take for each 64 KiB of a body; 10
+	// seconds when zero.
+	BodyTimeout time.Duration
+
+	// AnswerTimeout is how long a client may take for each 64 KiB of an answer; 10
+	// seconds when zero.
+	AnswerTimeout time.Duration
+
+	// Limits are what one token, project or address can take of the server; nil is
+	// no limits.
+	Limits *limits.Limits
+
+	// ClientAddress returns where a request comes from; nil is the address of
+	// whoever has connected.
+	ClientAddress func(*http.Request) netip.Addr
+
+	// Observe is told of every call when it has ended; nil for nobody.
+	Observe func(Observation)
+
+	// Heartbeat is how often a stream of events shows that it goes on; 15 seconds
+	// when zero.
+	Heartbeat time.Duration
+}
+
+// Observation is what is counted of a call.
+type Observation struct {
+	Route  string // the id of the endpoint, or "unmatched"
+	Status int
+	Took   time.Duration // with the answer
+}
+
+// Edge answers requests. It answers every path that it is given, unknown ones
+// included, in the envelope.
+type Edge struct {
+	Config
+	mux      *http.ServeMux
+	texts    sync.Pool // of *answerText
+	underway underway  // the calls that must not run twice at once
+}
+
+// standardTimeout is how long a client may take to send or take 64 KiB.
+const standardTimeout = 10 * time.Second
+
+// New returns an edge with the given routes, and those of the document that
+// describes them.
+func New(config Config, doc Document, list []*Endpoint) *Edge {
+	e := &Edge{Config: config, mux: http.NewServeMux()}
+	if e.Admitted == nil {
+		e.Admitted = func() {}
+	}
+	e.BodyTimeout = cmp.Or(config.BodyTimeout, standardTimeout)
+	e.AnswerTimeout = cmp.Or(config.AnswerTimeout, standardTimeout)
+	e.Heartbeat = cmp.Or(e.Heartbeat, 15*time.Second)
+	if e.Limits == nil {
+		e.Limits = limits.New(limits.Settings{}, nil)
+	}
+	if e.ClientAddress == nil {
+		e.ClientAddress = peerAddress
+	}
+	if e.WithRoom == nil {
+		e.WithRoom = func(ctx context.Context, _ func(int64) error) context.Context { return ctx }
+	}
+	for _, ep := range withDocument(doc, list) {
+		e.mux.Handle(ep.Method+" "+ep.Path, ep)
+	}
+	return e
+}
+
+// call is one request on its way through the edge.
+type call struct {
+	*Edge
+	w         *delivery
+	r         *http.Request
+	ep        *Endpoint // nil when nothing matched
+	id        string
+	operation *Operation
+	keyed     *Keyed // nil without an Idempotency-Key
+	began     time.Time
+	leave     func() // ends the call that was let in
+	part      limits.Part
+	bodyBytes int64 // of a body that has room in part
+	streaming bool  // a file or events are under way: the answer can only be cut off
+}
+
+// begin takes a request, which end ends.
+func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *call {
+	c := &call{
+		Edge: e, w: deliver(w, e.AnswerTimeout), r: r, id: e.newID("req_"), began: time.Now(),
+		leave: func() {}, part: e.Limits.Budget.Part(0),
+	}
+	c.w.Header().Set("X-Request-Id", c.id)
+	if len(r.TransferEncoding) > 0 {
+		// It may have had a Content-Length too, which a proxy in front may have
+		// believed: what follows on the connection is not to be trusted.
+		c.w.Header().Set("Connection", "close")
+	}
+	c.guardBody()
+	return c
+}
+
+// end gives back what the call has taken, and counts it.
+func (c *call) end() {
+	c.part.Release()
+	c.leave()
+	if c.Observe == nil {
+		return
+	}
+	route := "unmatched"
+	if c.ep != nil {
+		route = c.ep.ID
+	}
+	c.Observe(Observation{route, cmp.Or(c.w.status, statusGone), time.Since(c.began)})
+}
+
+// statusGone is counted for a call whose client has gone before it was answered.
+const statusGone = 499
+
+// ServeHTTP is the life of a request.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := e.begin(w, r)
+	defer c.end()
+	defer c.rescue()
+	out, err := c.run()
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	out.send(c)
+}
+
+// Refuse answers a request outside the routes.
+func (e *Edge) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Error, status int) {
+	c := e.begin(w, r)
+	defer c.end()
+	c.writeProblem(p, status)
+}
+
+func (c *call) run() (output, error) {
+	if err := c.match(); err != nil {
+		c.joinUnmatched()
+		return nil, err
+	}
+	ws, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	if ws != nil {
+		defer ws.Close() // before the answer is sent: a slow client keeps no project open
+		if err := c.admit(ws); err != nil {
+			return nil, err
+		}
+	}
+	c.join(ws)
+	if !c.ep.Access.permits(ws) {
+		return nil, problem.New(problem.CodePermissionDenied, "This token may not do this: the call needs the scope %s.", c.ep.Access.Scope)
+	}
+	if err := c.speaksTus(); err != nil {
+		return nil, err
+	}
+	return c.ep.handle(c, ws)
+}
+
+// match finds the endpoint. The mux only matches: its own answers, the
+// redirects to cleaned paths included, would not be in the envelope.
+func (c *call) match() error {
+	if c.matchUpload() {
+		return nil
+	}
+	handler, _ := c.mux.Handler(c.r)
+	if ep, ok := handler.(*Endpoint); ok {
+		c.ep = ep
+		return nil
+	}
+	if allowed := c.allowed(); len(allowed) > 0 {
+		list := strings.Join(allowed, ", ")
+		c.w.Header().Set("Allow", list)
+		return problem.New(problem.CodeMethodNotAllowed, "This route does not have the method %s, but %s.", c.r.Method, list)
+	}
+	return problem.New(problem.CodeNotFound, "There is no route %s.", c.r.URL.Path)
+}
+
+func (c *call) allowed() []string {
+	var allowed []string
+	probe := c.r.WithContext(c.r.Context())
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+		probe.Method = method
+		if handler, _ := c.mux.Handler(probe); isEndpoint(handler) {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
+}
+
+func isEndpoint(h http.Handler) bool {
+	_, ok := h.(*Endpoint)
+	return ok
+}
+
+// open checks the token before anything of the request is decoded, so that a
+// client without one learns nothing but that.
+func (c *call) open() (Caller, error) {
+	if c.ep.Access.Open {
+		return nil, nil
+	}
+	slug, err := c.ep.segment(c.r, "project")
+	if err != nil {
+		return nil, fmt.Errorf("read the slug in the path: %w", err)
+	}
+	return c.enter(slug)
+}
+
+// enter checks the credential of the call, for a project or none.
+func (c *call) enter(slug string) (Caller, error) {
+	who, err := c.Authenticate(c.r, slug)
+	switch {
+	case err == nil:
+		c.Admitted()
+	case problem.Is(err, problem.CodeInvalidToken):
+		err = c.countWrongToken(err)
+	}
+	return who, err
+}
+
+// Bearer returns what authenticates requests by the token in the header
+// Authorization. enter returns what a secret opens in the project with the given
+// slug.
+func Bearer[C Caller](enter func(ctx context.Context, slug, secret string) (C, error)) func(*http.Request, string) (Caller, error) {
+	return func(r *http.Request, slug string) (Caller, error) {
+		scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		secret = strings.TrimSpace(secret)
+		if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+			return nil, problem.New(problem.CodeMissingAuthorization, "The request needs the header Authorization: Bearer <token>.")
+		}
+		who, err := enter(r.Context(), slug, secret)
+		if err != nil {
+			return nil, err
+		}
+		return who, nil
+	}
+}
+
+// joinUnmatched joins a call that no endpoint answers to its operation, when
+// its token is one of the project in its path.
+func (c *call) joinUnmatched() {
+	rest, inProject := strings.CutPrefix(c.r.URL.EscapedPath(), "/projects/")
+	key, runID := c.operationSent()
+	if !inProject || key == "" && runID == "" {
+		return
+	}
+	segment, _, _ := strings.Cut(rest, "/")
+	slug, err := url.PathUnescape(segment)
+	if err != nil || slug == "" {
+		return
+	}
+	ws, err := c.enter(slug)
+	if err != nil {
+		return
+	}
+	defer ws.Close()
+	c.join(ws)
+}
+
+// operationSent returns the headers that say to which operation the call
+// belongs.
+func (c *call) operationSent() (key, runID string) {
+	return c.r.Header.Get("X-Operation-Key"), c.r.Header.Get("X-Operation-Run-Id")
+}
+
+func (c *call) join(ws Caller) {
+	key, runID := c.operationSent()
+	if ws == nil || c.Join == nil || key == "" && runID == "" {
+		return
+	}
+	operation, err := c.Join(c.r.Context(), ws, key, runID)
+	if err != nil {
+		c.Log.Error("join operation", "request_id", c.id, "error", err)
+		return
+	}
+	c.operation = operation
+}
+
+// fail answers with a problem. Nobody reads the answer of a client that has
+// gone, and its leaving is not a fault of the server.
+func (c *call) fail(err error) {
+	if c.r.Context().Err() != nil && !isProblem(err) {
+		c.Log.Info("client gone", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path)
+		return
+	}
+	p := problem.From(storage.Explain(err))
+	if p.Code.Status() >= 500 {
+		c.Log.Error("request failed", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path, "code", p.Code, "error", err)
+	}
+	status := p.Code.Status()
+	if other := (*tusProblem)(nil); errors.As(err, &other) {
+		status = other.status
+		c.setHeader("Tus-Version", TusVersion)
+	}
+	c.writeProblem(p, status)
+}
+
+func isProblem(err error) bool {
+	var p *problem.Error
+	return errors.As(err, &p)
+}
+
+// rescue turns a panic into internal_error. An answer that is already under
+// way is cut off instead, so that the client sees it is not whole.
+func (c *call) rescue() {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler {
+		panic(cause)
+	}
+	c.Log.Error("panic", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	if c.streaming {
+		panic(http.ErrAbortHandler)
+	}
+	p := problem.From(fmt.Errorf("panic: %v", cause))
+	c.writeProblem(p, p.Code.Status())
+}

@@ -1,0 +1,203 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// A Caller is whoever makes a call, after the credential was checked: holding one
+// is the proof of that.
+type Caller interface {
+	// Identity returns the project that the call is about and the token that it is
+	// made with. Limits and keys count by them.
+	Identity() (projectID, tokenID int64)
+	// Permits reports whether the caller has the scope, for one table at least.
+	Permits(scope string) bool
+	// Close ends what was opened for the call.
+	Close()
+}
+
+// Endpoint is one line of the list of routes, made by [Route].
+type Endpoint struct {
+	http.Handler // only so that the standard mux can match it
+	Method, Path string
+	ID, Summary  string
+	Access       Access
+	Status       int   // of success
+	BodyLimit    int64 // bytes
+
+	others   []int          // further statuses of success
+	codes    []problem.Code // beyond those that its shape implies
+	keyUse   keyUse
+	keep     func(ctx context.Context, who Caller, key *Keyed, do func(context.Context) ([]byte, error)) (answer []byte, replayed bool, err error)
+	mayCall  func(ctx context.Context, who Caller, in any) error
+	narrowed func(ctx context.Context, who Caller, in any, data jsontext.Value) (jsontext.Value, error)
+	uploads  bool         // one of the routes of the protocol for resumable uploads
+	streams  bool         // its answer is a stream of events
+	media    string       // of a body that the handler reads itself; "" for any
+	form     reflect.Type // of the options in a form beside such a body; nil for none
+	in, out  reflect.Type
+	plan     *plan
+	handle   func(c *call, who Caller) (output, error)
+}
+
+// Access is what a route asks of the caller.
+type Access struct {
+	Open  bool   // no credential at all
+	Scope string // "" for any valid credential
+}
+
+// Open is the access of a route that needs no credential.
+func Open() Access { return Access{Open: true} }
+
+// AnyToken is the access of a route that every valid credential may call.
+func AnyToken() Access { return Access{} }
+
+// Scope is the access of a route that needs one scope, for one table at least
+// where the scope is about tables. Which table is for the handler to ask.
+func Scope[S ~string](scope S) Access { return Access{Scope: string(scope)} }
+
+func (a Access) permits(who Caller) bool {
+	return a.Open || a.Scope == "" || who.Permits(a.Scope)
+}
+
+// Option is what a route may say beyond the usual columns of its line.
+type Option func(*Endpoint)
+
+// Options are several options under one name.
+func Options(list ...Option) Option {
+	return func(ep *Endpoint) {
+		for _, o := range list {
+			o(ep)
+		}
+	}
+}
+
+// Created makes 201 the status of success.
+func Created(ep *Endpoint) { ep.Status = http.StatusCreated }
+
+// Status sets the status of success; it is 200 without.
+func Status(status int) Option {
+	return func(ep *Endpoint) { ep.Status = status }
+}
+
+// Or adds a status of success that the handler decides on.
+func Or(status int) Option {
+	return func(ep *Endpoint) { ep.others = append(ep.others, status) }
+}
+
+// Fails names codes that the handler itself may answer with.
+func Fails(codes ...problem.Code) Option {
+	return func(ep *Endpoint) { ep.codes = append(ep.codes, codes...) }
+}
+
+// BodyUpTo sets the limit of the body in MiB; it is 1 without.
+func BodyUpTo(mib int64) Option {
+	return func(ep *Endpoint) { ep.BodyLimit = mib << 20 }
+}
+
+// Media names the only type of a body that the handler reads itself.
+func Media(name string) Option {
+	return func(ep *Endpoint) { ep.media = name }
+}
+
+// OrForm says that a body which the handler reads itself can also be a form, with
+// a file and these options.
+func OrForm[T any]() Option {
+	return func(ep *Endpoint) { ep.form = reflect.TypeFor[T]() }
+}
+
+// A Handler makes the output of an endpoint. The faults are those that decoding
+// has found; a field that has one is absent from the input. The handler adds
+// whatever else is wrong, so that a client learns all of it at once, and changes
+// nothing while there are any. C is the type of the caller that [Config.Authenticate]
+// returns.
+type Handler[C Caller, In, Out any] func(ctx context.Context, who C, in *In, faults *problem.Faults) (Out, error)
+
+// Plain makes a handler of a function that finds no faults of its own: it does
+// not run when decoding has found any.
+func Plain[C Caller, In, Out any](do func(context.Context, C, *In) (Out, error)) Handler[C, In, Out] {
+	return func(ctx context.Context, who C, in *In, faults *problem.Faults) (out Out, err error) {
+		if err := faults.Err(); err != nil {
+			return out, err
+		}
+		return do(ctx, who, in)
+	}
+}
+
+// Route makes one line of the list. In is a struct of fields tagged path, query or
+// header, of a field Body where the route has one, and of a field of type [Call]
+// where the handler needs it; Out is the data of the answer, an [Answer] around it,
+// *[Download], *[NoContent] or *[Events].
+func Route[C Caller, In, Out any](method, path, id, summary string, access Access, handle Handler[C, In, Out], options ...Option) *Endpoint {
+	ep := &Endpoint{
+		Method: method, Path: path, ID: id, Summary: summary, Access: access,
+		Status: http.StatusOK, BodyLimit: 1 << 20,
+		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
+	}
+	_, ep.streams = any(*new(Out)).(follows)
+	Options(options...)(ep)
+	toOutput := outputOf[Out]()
+	ep.handle = func(c *call, who Caller) (output, error) {
+		caller, _ := who.(C) // nil on an open route
+		in, faults := new(In), new(problem.Faults)
+		if err := c.decode(reflect.ValueOf(in).Elem(), faults); err != nil {
+			return nil, err
+		}
+		if faults.Any() {
+			return nil, handle.judge(c.r.Context(), caller, in, faults)
+		}
+		out, err := c.once(who, in, func(ctx context.Context) (output, error) {
+			out, err := handle(ctx, caller, in, faults)
+			if err != nil {
+				return nil, err
+			}
+			return toOutput(out), nil
+		})
+		if err == nil {
+			err = c.roomForRows(out)
+		}
+		return out, err
+	}
+	return ep
+}
+
+// judge returns the faults that decoding has found with those that the handler
+// finds. Any other failure does not concern the client yet: the call would not be
+// made as it is.
+func (handle Handler[C, In, Out]) judge(ctx context.Context, who C, in *In, faults *problem.Faults) error {
+	_, err := handle(ctx, who, in, faults)
+	if err == nil {
+		return errors.New("the handler acted in spite of faults")
+	}
+	faults.Merge("", err)
+	return faults.Err()
+}
+
+// TakesJSON reports whether the machinery reads the body of the route, which is
+// JSON or nothing.
+func (ep *Endpoint) TakesJSON() bool { return ep.plan.body != nil }
+
+// rawSegment returns the part of the request's path that stands at {name}, not
+// yet decoded, and "" when the route has no such part.
+func (ep *Endpoint) rawSegment(r *http.Request, name string) string {
+	parts := strings.Split(r.URL.EscapedPath(), "/")
+	for i, part := range strings.Split(ep.Path, "/") {
+		if part == "{"+name+"}" && i < len(parts) {
+			return parts[i]
+		}
+	}
+	return ""
+}
+
+func (ep *Endpoint) segment(r *http.Request, name string) (string, error) {
+	return url.PathUnescape(ep.rawSegment(r, name))
+}

@@ -1,0 +1,245 @@
+package rest
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+const (
+	// KeyHeader is the header that makes a call safe to repeat.
+	KeyHeader = "Idempotency-Key"
+
+	// ReplayedHeader is sent with an answer that is given again.
+	ReplayedHeader = "Idempotent-Replayed"
+
+	maxKey       = 255      // characters of a key
+	maxSmallBody = 64 << 10 // bytes; see [Keyed.SmallBody]
+)
+
+// keyUse is what a route makes of the header Idempotency-Key.
+type keyUse int
+
+const (
+	keyIgnored   keyUse = iota // the call changes nothing, or has another method than POST
+	keyRefused                 // the answer has secrets
+	keyByRoute                 // the answer is kept by the function that the route names
+	keyByHandler               // the handler keeps what it needs
+)
+
+func (u keyUse) taken() bool { return u > keyRefused }
+
+// RefuseKey is for routes whose answers hold secrets and are never kept.
+func RefuseKey(ep *Endpoint) { ep.keyUse = keyRefused }
+
+// KeyForHandler hands the key to the handler, in the [Call] of its input: it finds
+// out by itself whether the call was made before.
+func KeyForHandler(ep *Endpoint) { ep.keyUse = keyByHandler }
+
+// Once keeps the answers of a route by a function that runs do and keeps what it
+// returns in the same transaction; or, when the call was made before, returns what
+// was kept then. A key that was used for another request is [ErrOtherRequest].
+func Once[C Caller](keep func(ctx context.Context, who C, key *Keyed, do func(context.Context) ([]byte, error)) (answer []byte, replayed bool, err error)) Option {
+	return func(ep *Endpoint) {
+		ep.keyUse = keyByRoute
+		ep.keep = func(ctx context.Context, who Caller, key *Keyed, do func(context.Context) ([]byte, error)) ([]byte, bool, error) {
+			return keep(ctx, who.(C), key, do)
+		}
+	}
+}
+
+// RightsBefore sets a check of the rights that access cannot tell, such as those
+// over one table. It runs before the key of a call is looked at: who may not make
+// the call gets no answer of an earlier one, and learns nothing of its key.
+func RightsBefore[C Caller, In any](check func(context.Context, C, *In) error) Option {
+	return func(ep *Endpoint) {
+		ep.mayCall = func(ctx context.Context, who Caller, in any) error { return check(ctx, who.(C), in.(*In)) }
+	}
+}
+
+// Narrowing sets what leaves out of an answer that is given again what the caller
+// may not see any more.
+func Narrowing[C Caller, In any](narrow func(context.Context, C, *In, jsontext.Value) (jsontext.Value, error)) Option {
+	return func(ep *Endpoint) {
+		ep.narrowed = func(ctx context.Context, who Caller, in any, data jsontext.Value) (jsontext.Value, error) {
+			return narrow(ctx, who.(C), in.(*In), data)
+		}
+	}
+}
+
+// ErrOtherRequest is returned for a key that was used for another request.
+var ErrOtherRequest = problem.Invalid(KeyHeader, "Used before for another request.")
+
+// Keyed tells one call with an Idempotency-Key from others.
+type Keyed struct {
+	Key       string
+	SmallBody bool // the call is cheap enough to share a transaction with others
+
+	request hash.Hash // of method, target and body
+}
+
+// Add makes texts part of the request that is not in its target or body.
+func (k *Keyed) Add(texts ...string) {
+	for _, text := range texts {
+		k.request.Write([]byte(strconv.Quote(text)))
+	}
+}
+
+// Request returns the SHA-256 of all that is asked. It is complete when the body
+// has been read.
+func (k *Keyed) Request() (sum [sha256.Size]byte) {
+	k.request.Sum(sum[:0])
+	return sum
+}
+
+// Call is what a handler may know of its call beside the input. The machinery
+// fills a field of this type.
+type Call struct {
+	Operation *Operation // nil for a call that was not grouped
+	Key       *Keyed     // nil without an Idempotency-Key, and unless the route is [KeyForHandler]
+}
+
+// RunID returns the run id of the operation that the call belongs to, or nil.
+func (c Call) RunID() *string {
+	if c.Operation == nil {
+		return nil
+	}
+	return &c.Operation.RunID
+}
+
+// readKey takes the key of a call on a route that heeds it.
+func (c *call) readKey(faults *problem.Faults) {
+	keys := c.r.Header.Values(KeyHeader)
+	switch {
+	case len(keys) == 0, c.ep.keyUse == keyIgnored:
+	case c.ep.keyUse == keyRefused:
+		faults.Add(KeyHeader, "Not taken here: an answer that may hold secrets is never stored.")
+	case len(keys) > 1:
+		faults.Add(KeyHeader, "Sent %d times.", len(keys))
+	case !isKey(keys[0]):
+		faults.WrongType(KeyHeader, fmt.Sprintf("1 to %d printable ASCII characters", maxKey))
+	default:
+		small := 0 <= c.r.ContentLength && c.r.ContentLength <= maxSmallBody
+		c.keyed = &Keyed{keys[0], small, sha256.New()}
+		fmt.Fprintf(c.keyed.request, "%s %s\n", c.r.Method, c.r.URL.RequestURI())
+	}
+}
+
+func isKey(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return 0 < len(text) && len(text) <= maxKey
+}
+
+// once makes the call, unless it has a key and was made before: then the answer
+// is that of the first time.
+func (c *call) once(who Caller, in any, do func(context.Context) (output, error)) (output, error) {
+	ctx := c.WithRoom(c.r.Context(), c.ensureRoom)
+	if c.keyed == nil {
+		return do(ctx)
+	}
+	if c.ep.mayCall != nil {
+		if err := c.ep.mayCall(ctx, who, in); err != nil {
+			return nil, err
+		}
+	}
+	projectID, tokenID := who.Identity()
+	leave, ok := c.underway.enter(callKey{projectID, tokenID, c.keyed.Key})
+	if !ok {
+		return nil, problem.New(problem.CodeConflict, "A call with this %s is still running.", KeyHeader).
+			With(KeyHeader, "In use by a call that is still running.").Retry(time.Second)
+	}
+	defer leave()
+	if c.ep.keyUse == keyByHandler {
+		return do(ctx)
+	}
+	return c.kept(ctx, who, in, do)
+}
+
+// keptAnswer is an answer as it is kept.
+type keptAnswer[Data any] struct {
+	Status int  `json:"status"`
+	Data   Data `json:"data"`
+}
+
+// kept makes the call and keeps its answer, or returns the one that was kept.
+func (c *call) kept(ctx context.Context, who Caller, in any, do func(context.Context) (output, error)) (output, error) {
+	text, replayed, err := c.ep.keep(ctx, who, c.keyed, func(ctx context.Context) ([]byte, error) {
+		out, err := do(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return c.marshalKept(c.ep.keptAnswer(out))
+	})
+	if err != nil {
+		return nil, err
+	}
+	var kept keptAnswer[jsontext.Value]
+	if err := json.Unmarshal(text, &kept, answerOptions); err != nil {
+		return nil, fmt.Errorf("decode a kept answer: %w", err)
+	}
+	if replayed && c.ep.narrowed != nil {
+		if kept.Data, err = c.ep.narrowed(ctx, who, in, kept.Data); err != nil {
+			return nil, err
+		}
+	}
+	return Answer[jsontext.Value]{kept.Data, Head{Status: kept.Status, Replayed: replayed}}, nil
+}
+
+// callKey tells calls with keys apart: a token has its own in each project.
+type callKey struct {
+	projectID, tokenID int64
+	key                string
+}
+
+// underway is the calls with keys that are running.
+type underway struct {
+	mu    sync.Mutex
+	calls map[callKey]bool
+}
+
+// enter begins a call, unless the same is running already.
+func (u *underway) enter(k callKey) (leave func(), ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.calls[k] {
+		return nil, false
+	}
+	if u.calls == nil {
+		u.calls = map[callKey]bool{}
+	}
+	u.calls[k] = true
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		delete(u.calls, k)
+	}, true
+}
+
+// keyParameter describes the header of the request.
+func keyParameter() *huma.Param {
+	least, most := 1, maxKey
+	return &huma.Param{
+		Name: KeyHeader, In: "header",
+		Description: "Makes the call safe to repeat: for 24 hours a call of the same token with the same key and body changes nothing and gets the first answer again. A call that fails keeps no key.",
+		Schema:      &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: "^[ -~]+$"},
+	}
+}
+
+// replayedParameter describes the header of the answer.
+func replayedParameter() *huma.Param {
+	return &huma.Param{Description: "Sent when the answer is that of an earlier call with the same " + KeyHeader + ".", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"true"}}}
+}

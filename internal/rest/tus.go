@@ -1,0 +1,62 @@
+package rest
+
+import (
+	"net/http"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// What is spoken of the protocol for resumable uploads,
+// https://tus.io/protocols/resumable-upload.
+const (
+	TusHeader  = "Tus-Resumable"
+	TusVersion = "1.0.0"
+)
+
+// Uploads marks a route as one of the protocol for resumable uploads. The headers
+// of the protocol mean nothing to any other route.
+func Uploads(ep *Endpoint) { ep.uploads = true }
+
+// matchUpload finds the endpoint of a request that speaks the protocol, and
+// reports whether there is one. A client that cannot send PATCH or DELETE names
+// the method in a header.
+func (c *call) matchUpload() bool {
+	if c.r.Header.Get(TusHeader) == "" {
+		return false
+	}
+	r := c.r
+	if method := r.Header.Get("X-HTTP-Method-Override"); method != "" {
+		r = r.WithContext(r.Context())
+		r.Method = method
+	}
+	handler, _ := c.mux.Handler(r)
+	ep, ok := handler.(*Endpoint)
+	if !ok || !ep.uploads {
+		return false
+	}
+	c.r, c.ep = r, ep
+	c.w.Header().Set(TusHeader, TusVersion) // in every answer, as the protocol asks
+	return true
+}
+
+// speaksTus returns why a request is not processed: it asks for another version
+// of the protocol. OPTIONS is how a client finds out which there is.
+func (c *call) speaksTus() error {
+	version := c.r.Header.Get(TusHeader)
+	if !c.ep.uploads || version == "" || version == TusVersion || c.r.Method == http.MethodOptions {
+		return nil
+	}
+	return TusProblem(http.StatusPreconditionFailed, problem.Invalid(TusHeader, "Must be %s.", TusVersion))
+}
+
+// TusProblem is a problem that is answered with another status than its code has,
+// because the protocol for resumable uploads asks for it.
+func TusProblem(status int, p *problem.Error) error { return &tusProblem{p, status} }
+
+type tusProblem struct {
+	problem *problem.Error
+	status  int
+}
+
+func (e *tusProblem) Error() string { return e.problem.Error() }
+func (e *tusProblem) Unwrap() error { return e.problem }
