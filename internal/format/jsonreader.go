@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 
@@ -176,13 +177,21 @@ func (j *JSONReader) value(v jsontext.Value) (sqlite.Value, error) {
 	return sqlite.Value{Kind: sqlite.Text, Bytes: j.scratch[start:]}, err
 }
 
-// jsonNumber returns a number as INTEGER or REAL, if one of them holds it.
+// jsonNumber returns a number as INTEGER or REAL, if one of them holds it. One
+// of 64 bits that is written with a fraction and has more digits than a REAL is
+// neither: as a text it keeps them.
 func jsonNumber(v jsontext.Value) (sqlite.Value, bool) {
 	if !bytes.ContainsAny(v, ".eE") {
 		i, err := strconv.ParseInt(string(v), 10, 64)
 		return sqlite.IntValue(i), err == nil
 	}
 	f, err := strconv.ParseFloat(string(v), 64)
+	if math.Abs(f) >= 1<<53 && f == math.Trunc(f) {
+		d, _ := ParseDecimal(string(v))
+		if _, isInt := d.Int(); isInt && !d.Writes(f) {
+			return sqlite.Value{}, false
+		}
+	}
 	return sqlite.FloatValue(f), err == nil
 }
 

@@ -379,9 +379,13 @@ func (p *filterParser) comparison(columnField, field string, column *Column, nam
 func (p *filterParser) operands(field string, column *Column, op *Operator, value jsontext.Value) (values []sqlite.Value, ok bool) {
 	switch op.Arity {
 	case 0:
+		if value.Kind() != 0 && value.Kind() != 'n' {
+			p.faults.Add(field, "The operator %s takes no value.", op.Name)
+			return nil, false
+		}
 		return nil, true
 	case 1:
-		v, ok := p.value(field, column, op, value)
+		v, ok := p.value(field, column, op, 0, value)
 		return []sqlite.Value{v}, ok
 	}
 	expected := "an array of values"
@@ -393,7 +397,7 @@ func (p *filterParser) operands(field string, column *Column, op *Operator, valu
 		if err := p.count(); err != nil {
 			return err
 		}
-		v, valid := p.value(field+"["+itoa(i)+"]", column, op, item)
+		v, valid := p.value(field+"["+itoa(i)+"]", column, op, i, item)
 		values, ok = append(values, v), ok && valid
 		return nil
 	})
@@ -405,35 +409,31 @@ func (p *filterParser) operands(field string, column *Column, op *Operator, valu
 	return values, ok && err == nil
 }
 
-// value reads one value to compare a column with. One that does not fit the
-// column's type is compared as it is: it just matches nothing, or everything
-// on one side, as in SQLite. Only a BLOB must be written as base64.
-func (p *filterParser) value(field string, column *Column, op *Operator, raw jsontext.Value) (sqlite.Value, bool) {
-	switch raw.Kind() {
-	case 0:
+// value reads the value at the given place of those that an operator takes. What
+// the column could not store is refused: a comparison with it would match nothing,
+// or everything.
+func (p *filterParser) value(field string, column *Column, op *Operator, place int, raw jsontext.Value) (v sqlite.Value, ok bool) {
+	switch {
+	case raw.Kind() == 0:
 		p.faults.Required(field)
-		return sqlite.Value{}, false
-	case 'n':
+		return v, false
+	case raw.Kind() == 'n':
 		p.faults.Add(field, "Nothing compares with null: use is_null or not_null.")
-		return sqlite.Value{}, false
+		return v, false
+	case op.Text && raw.Kind() != '"':
+		p.faults.WrongType(field, "a string")
+		return v, false
 	}
-	columnType := column.Type
-	if op.Text {
-		columnType = "TEXT"
-	}
-	v, err := storedAs(columnType, raw)
-	if err != nil && columnType != "BLOB" {
-		v, err = storedAs("ANY", raw)
-	}
-	if err != nil {
+	v, err := op.comparand(column.Type, place, raw)
+	switch {
+	case err != nil:
 		p.faults.Add(field, "%s", err)
-		return v, false
-	}
-	if op.Text && len(v.Bytes) > maxPattern {
+	case op.Text && len(v.Bytes) > maxPattern:
 		p.faults.Add(field, "The pattern has %d bytes; at most %d are allowed.", len(v.Bytes), maxPattern)
-		return v, false
+	default:
+		return v, true
 	}
-	return v, true
+	return v, false
 }
 
 // stringOf returns the text of a JSON string.

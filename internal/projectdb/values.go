@@ -34,11 +34,7 @@ func storedAs(columnType string, raw jsontext.Value) (sqlite.Value, error) {
 	case 'f':
 		return numberAs(columnType, sqlite.IntValue(0))
 	case '0':
-		v, err := parseNumber(columnType, string(raw))
-		if err != nil {
-			return v, err
-		}
-		return numberAs(columnType, v)
+		return parseNumber(columnType, string(raw))
 	case '"':
 		text, err := jsontext.AppendUnquote(nil, raw)
 		if err != nil {
@@ -49,28 +45,36 @@ func storedAs(columnType string, raw jsontext.Value) (sqlite.Value, error) {
 	return sqlite.Value{}, valueFault("The value must be a string, a number, a boolean or null.")
 }
 
-// parseNumber reads a JSON number. One without fraction and exponent is an
-// integer and keeps all its 64 bits.
-func parseNumber(columnType, text string) (sqlite.Value, error) {
-	if !strings.ContainsAny(text, ".eE") {
-		i, err := strconv.ParseInt(text, 10, 64)
-		if err == nil {
-			// JSON can say -0; only a real can hold it.
-			if text == "-0" && columnType == "REAL" {
-				return sqlite.FloatValue(math.Copysign(0, -1)), nil
-			}
-			return sqlite.IntValue(i), nil
-		}
-		if columnType != "REAL" {
-			return sqlite.Value{}, valueFault("The integer does not fit into 64 bits.")
-		}
+// parseNumber returns the value that a decimal number becomes in a column of the
+// given type. Integers keep all their 64 bits, however they are written; a fraction
+// becomes the nearest REAL.
+func parseNumber(columnType, text string) (v sqlite.Value, err error) {
+	d, _ := format.ParseDecimal(text)
+	n, isInt := d.Int()
+	switch plain := !strings.ContainsAny(text, ".eE"); {
+	case text == "-0" && columnType == "REAL":
+		// JSON can say -0; only a REAL can hold it.
+		return sqlite.FloatValue(math.Copysign(0, -1)), nil
+	case isInt && (plain || columnType == "INTEGER"):
+		return numberAs(columnType, sqlite.IntValue(n))
+	case columnType == "INTEGER" && !d.Whole():
+		return v, notInteger
+	case columnType == "INTEGER", plain && columnType != "REAL":
+		return v, valueFault("The integer does not fit into 64 bits.")
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return sqlite.Value{}, valueFault("The number is too large.")
+	switch {
+	case err != nil:
+		return v, valueFault("The number is too large.")
+	case columnType == "TEXT" && !d.Writes(f):
+		return sqlite.TextValue(text), nil // a text can keep the digits that a REAL cannot
+	case columnType == "ANY" && isInt && !d.Writes(f):
+		return sqlite.IntValue(n), nil
 	}
-	return sqlite.FloatValue(f), nil
+	return numberAs(columnType, sqlite.FloatValue(f))
 }
+
+const notInteger = valueFault("The column holds integers, and the number is not one.")
 
 func numberAs(columnType string, v sqlite.Value) (sqlite.Value, error) {
 	switch {
@@ -83,7 +87,10 @@ func numberAs(columnType string, v sqlite.Value) (sqlite.Value, error) {
 		return sqlite.Value{Kind: sqlite.Text, Bytes: format.AppendValue(nil, &b, b.Row(0)[0], format.JSONOptions{})}, nil
 	case columnType == "INTEGER" && v.Kind == sqlite.Real:
 		if v.Float != math.Trunc(v.Float) || math.Abs(v.Float) >= 1<<63 {
-			return v, valueFault("The column holds integers, and the number is not one.")
+			return v, notInteger
+		}
+		if !keepsInteger(v.Float) {
+			return v, valueFault("The number has more digits than a REAL keeps: as an integer it could be another one.")
 		}
 		return sqlite.IntValue(int64(v.Float)), nil
 	case columnType == "REAL" && v.Kind == sqlite.Integer:
@@ -93,6 +100,16 @@ func numberAs(columnType string, v sqlite.Value) (sqlite.Value, error) {
 		return v, valueFault("The integer cannot be held exactly by a REAL column.")
 	}
 	return v, nil
+}
+
+// keepsInteger reports whether a whole REAL is written as the integer that it is.
+// Above 2^53 one stands for several integers.
+func keepsInteger(f float64) bool {
+	if math.Abs(f) <= 1<<53 {
+		return true
+	}
+	d, _ := format.ParseDecimal(strconv.FormatInt(int64(f), 10))
+	return d.Writes(f)
 }
 
 func textAs(columnType string, text []byte) (sqlite.Value, error) {
@@ -109,30 +126,17 @@ func textAs(columnType string, text []byte) (sqlite.Value, error) {
 		if !ok {
 			return v, valueFault("The column holds numbers, and the text is not one.")
 		}
-		parsed, err := parseNumber(columnType, number)
-		if err != nil {
-			return v, err
-		}
-		return numberAs(columnType, parsed)
+		return parseNumber(columnType, number)
 	}
 	return v, nil
 }
 
 // numericText returns the number that a text stands for: decimal digits with an
 // optional sign, fraction and exponent, and blanks around.
-func numericText(text string) (string, bool) {
-	number := strings.Trim(text, " \t\n\v\f\r")
-	digits := strings.TrimLeft(number, "+-")
-	if len(number)-len(digits) > 1 || digits == "" {
-		return "", false
-	}
-	if strings.Trim(digits, "0123456789.eE+-") != "" || digits[0] == 'e' || digits[0] == 'E' {
-		return "", false
-	}
-	number = strings.TrimPrefix(number, "+")
-	// A number beyond the range of reals is still one; parseNumber refuses it.
-	_, err := strconv.ParseFloat(number, 64)
-	return number, err == nil || errors.Is(err, strconv.ErrRange)
+func numericText(text string) (number string, ok bool) {
+	number = strings.Trim(text, " \t\n\v\f\r")
+	_, ok = format.ParseDecimal(number)
+	return number, ok
 }
 
 // row is the values of one row by column, in the order they were sent.
