@@ -12,7 +12,7 @@ import (
 type check struct {
 	dataFlag
 	jsonFlag
-	Repair bool `help:"Mend what can be mended first: a server.db that is lost or damaged is made anew with the projects that are there. The server must be stopped."`
+	Repair bool `help:"Repair what can be repaired first: a lost or damaged server.db is rebuilt from the projects that are there. The server must be stopped."`
 }
 
 // Run prints what was found. It fails when there are faults.

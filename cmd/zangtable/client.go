@@ -153,13 +153,13 @@ func verify(m manifest, header http.Header, size int64, sum []byte) error {
 	digest := "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"
 	switch {
 	case size != m.SizeBytes:
-		return fmt.Errorf("%d bytes came, the manifest says %d", size, m.SizeBytes)
+		return fmt.Errorf("%d bytes arrived, the manifest says %d", size, m.SizeBytes)
 	case hex.EncodeToString(sum) != m.SHA256:
-		return errors.New("the SHA-256 is not that of the manifest")
+		return errors.New("the SHA-256 does not match the manifest")
 	case header.Get("Repr-Digest") != digest:
-		return errors.New("the SHA-256 is not that of the header Repr-Digest")
+		return errors.New("the SHA-256 does not match the header Repr-Digest")
 	case header.Get("ETag") != `"`+m.SHA256+`"`:
-		return errors.New("the SHA-256 is not the ETag")
+		return errors.New("the SHA-256 does not match the ETag")
 	}
 	return nil
 }

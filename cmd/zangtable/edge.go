@@ -11,22 +11,22 @@ import (
 
 // edgeFlags say how the server is reached, and who may watch it.
 type edgeFlags struct {
-	PublicURL      server.Origin  `env:"ZANGTABLE_PUBLIC_URL" placeholder:"URL" help:"Where people reach the server, such as https://data.example.com; without it only names of this machine are."`
-	TrustedProxies server.Proxies `env:"ZANGTABLE_TRUSTED_PROXIES" placeholder:"ADDRESS" help:"Addresses or networks of the proxies in front of the server, whose X-Forwarded-For is believed; several are separated by commas."`
-	Metrics        server.Metrics `default:"loopback" env:"ZANGTABLE_METRICS" placeholder:"WHO" help:"Who may read /metrics: off, loopback for programs on this machine, token for tokens with project:admin, or the address of a listener of its own (${default}; $$ZANGTABLE_METRICS)."`
+	PublicURL      server.Origin  `env:"ZANGTABLE_PUBLIC_URL" placeholder:"URL" help:"The address at which people reach the server, such as https://data.example.com; without it, only names of this machine count as the server's."`
+	TrustedProxies server.Proxies `env:"ZANGTABLE_TRUSTED_PROXIES" placeholder:"ADDRESS" help:"Addresses or networks of the proxies in front of the server whose X-Forwarded-For is trusted, separated by commas."`
+	Metrics        server.Metrics `default:"loopback" env:"ZANGTABLE_METRICS" placeholder:"WHO" help:"Who may read /metrics: off, loopback for programs on this machine, token for tokens with project:admin, or the address of a separate listener (${default}; $$ZANGTABLE_METRICS)."`
 }
 
 // limitFlags bound what clients can take of the server. 0 switches a limit off.
 type limitFlags struct {
 	MemoryBudget       int64 `default:"536870912" env:"ZANGTABLE_MEMORY_BUDGET" placeholder:"BYTES" help:"Memory for the bodies and answers of all calls together (${default}; $$ZANGTABLE_MEMORY_BUDGET)."`
-	MaxCallsPerToken   int   `default:"64" env:"ZANGTABLE_MAX_CALLS_PER_TOKEN" placeholder:"COUNT" help:"How many calls of a token run at once (${default}; $$ZANGTABLE_MAX_CALLS_PER_TOKEN)."`
-	MaxCallsPerProject int   `default:"256" env:"ZANGTABLE_MAX_CALLS_PER_PROJECT" placeholder:"COUNT" help:"How many calls of a project run at once (${default}; $$ZANGTABLE_MAX_CALLS_PER_PROJECT)."`
-	TokenRate          int   `default:"0" env:"ZANGTABLE_TOKEN_RATE" placeholder:"COUNT" help:"How many calls a token may make in a second; ${default} is no limit."`
-	MaxWrongTokens     int   `default:"20" env:"ZANGTABLE_MAX_WRONG_TOKENS" placeholder:"COUNT" help:"How many wrong tokens an address may send in a second (${default}; $$ZANGTABLE_MAX_WRONG_TOKENS)."`
-	MaxStreamsPerToken int   `default:"20" env:"ZANGTABLE_MAX_STREAMS_PER_TOKEN" placeholder:"COUNT" help:"How many streams of events a token has open at once (${default}; $$ZANGTABLE_MAX_STREAMS_PER_TOKEN)."`
-	MaxConnections     int   `default:"4096" env:"ZANGTABLE_MAX_CONNECTIONS" placeholder:"COUNT" help:"How many connections are open at once; those beyond wait (${default}; $$ZANGTABLE_MAX_CONNECTIONS)."`
-	MaxTables          int   `default:"20000" env:"ZANGTABLE_MAX_TABLES" placeholder:"COUNT" help:"How many tables a project has (${default}; $$ZANGTABLE_MAX_TABLES)."`
-	MaxTokens          int   `default:"1000" env:"ZANGTABLE_MAX_TOKENS" placeholder:"COUNT" help:"How many tokens a project has (${default}; $$ZANGTABLE_MAX_TOKENS)."`
+	MaxCallsPerToken   int   `default:"64" env:"ZANGTABLE_MAX_CALLS_PER_TOKEN" placeholder:"COUNT" help:"How many calls of a token may run at once (${default}; $$ZANGTABLE_MAX_CALLS_PER_TOKEN)."`
+	MaxCallsPerProject int   `default:"256" env:"ZANGTABLE_MAX_CALLS_PER_PROJECT" placeholder:"COUNT" help:"How many calls of a project may run at once (${default}; $$ZANGTABLE_MAX_CALLS_PER_PROJECT)."`
+	TokenRate          int   `default:"0" env:"ZANGTABLE_TOKEN_RATE" placeholder:"COUNT" help:"How many calls a token may make per second; ${default} for no limit."`
+	MaxWrongTokens     int   `default:"20" env:"ZANGTABLE_MAX_WRONG_TOKENS" placeholder:"COUNT" help:"How many invalid tokens an address may send per second (${default}; $$ZANGTABLE_MAX_WRONG_TOKENS)."`
+	MaxStreamsPerToken int   `default:"20" env:"ZANGTABLE_MAX_STREAMS_PER_TOKEN" placeholder:"COUNT" help:"How many event streams a token may have open at once (${default}; $$ZANGTABLE_MAX_STREAMS_PER_TOKEN)."`
+	MaxConnections     int   `default:"4096" env:"ZANGTABLE_MAX_CONNECTIONS" placeholder:"COUNT" help:"How many connections may be open at once; further ones wait (${default}; $$ZANGTABLE_MAX_CONNECTIONS)."`
+	MaxTables          int   `default:"20000" env:"ZANGTABLE_MAX_TABLES" placeholder:"COUNT" help:"How many tables a project may have (${default}; $$ZANGTABLE_MAX_TABLES)."`
+	MaxTokens          int   `default:"1000" env:"ZANGTABLE_MAX_TOKENS" placeholder:"COUNT" help:"How many tokens a project may have (${default}; $$ZANGTABLE_MAX_TOKENS)."`
 }
 
 func (f *limitFlags) check() error {
@@ -35,7 +35,7 @@ func (f *limitFlags) check() error {
 	}
 	s := f.settings()
 	if slices.Min([]int{s.CallsPerToken, s.CallsPerProject, s.TokenRate, s.WrongTokens, s.StreamsPerToken, s.Connections, s.TablesPerProject, s.TokensPerProject}) < 0 {
-		return errors.New("a limit must not be below 0, which switches it off")
+		return errors.New("a limit must not be below 0; 0 switches it off")
 	}
 	return nil
 }

@@ -16,31 +16,31 @@ import (
 type importFile struct {
 	dataFlag
 	jsonFlag
-	File    string `arg:"" type:"path" help:"A SQLite database, an SQL dump of one, an archive of a project, a JSON, NDJSON, CSV, Excel (.xlsx) or Parquet file, or a ZIP file of some; compressed with gzip or zstd if you like."`
-	Project string `required:"" placeholder:"SLUG" help:"The project; it is made when there is none."`
-	Format  string `enum:"detect,sqlite,sql,csv,json,ndjson,xlsx,parquet,zip,archive" default:"detect" help:"What kind of file it is (${enum})."`
+	File    string `arg:"" type:"path" help:"A SQLite database, an SQL dump of one, an archive of a project, a JSON, NDJSON, CSV, Excel (.xlsx) or Parquet file, or a ZIP file of these, also compressed with gzip or zstd."`
+	Project string `required:"" placeholder:"SLUG" help:"The project; created if there is none."`
+	Format  string `enum:"detect,sqlite,sql,csv,json,ndjson,xlsx,parquet,zip,archive" default:"detect" help:"The kind of file (${enum})."`
 
 	Include []string          `placeholder:"TABLE,…" help:"Only these tables of the file."`
-	Exclude []string          `placeholder:"TABLE,…" help:"Not these tables of the file."`
-	Table   string            `help:"The table, otherwise named as the file."`
-	Mode    string            `enum:"create,append,replace,upsert,update" default:"create" help:"What is done with the rows (${enum}): make a new table, or fill one that is there."`
-	Key     []string          `placeholder:"COLUMN,…" help:"Modes upsert and update: columns of the table by which rows are recognized, otherwise its primary key. Mode create: its primary key."`
-	Columns map[string]string `name:"map" mapsep:"," placeholder:"COLUMN=COLUMN,…" help:"Columns of the file, and those of the table that they go into."`
-	Skip    []string          `placeholder:"COLUMN,…" help:"Columns of the file that are left out."`
-	Types   map[string]string `mapsep:"," placeholder:"COLUMN=TYPE,…" help:"Types of columns of the new table: INTEGER, REAL, TEXT, BLOB or ANY; otherwise inferred."`
-	Dates   bool              `help:"Write dates as 2006-01-31, in columns that have nothing else."`
+	Exclude []string          `placeholder:"TABLE,…" help:"All tables of the file but these."`
+	Table   string            `help:"The table; named after the file if absent."`
+	Mode    string            `enum:"create,append,replace,upsert,update" default:"create" help:"What to do with the rows (${enum}): create a new table, or fill an existing one."`
+	Key     []string          `placeholder:"COLUMN,…" help:"Modes upsert and update: the columns that identify a row, the primary key if absent. Mode create: the primary key."`
+	Columns map[string]string `name:"map" mapsep:"," placeholder:"COLUMN=COLUMN,…" help:"Maps columns of the file to columns of the table."`
+	Skip    []string          `placeholder:"COLUMN,…" help:"Columns of the file to leave out."`
+	Types   map[string]string `mapsep:"," placeholder:"COLUMN=TYPE,…" help:"Types of columns of the new table: INTEGER, REAL, TEXT, BLOB or ANY; inferred if absent."`
+	Dates   bool              `help:"Rewrite dates as 2006-01-31, in columns that contain nothing else."`
 	Null    []string          `placeholder:"TEXT,…" help:"CSV, Excel: texts that stand for NULL."`
-	Sheet   string            `help:"Excel: the sheet, otherwise each one as a table."`
+	Sheet   string            `help:"Excel: the sheet; if absent, each one becomes a table."`
 
 	Profile   string `help:"CSV: the profile that it was exported with, such as excel."`
-	Delimiter string `placeholder:"CHAR" help:"CSV: the character between fields, tab for a tab; otherwise detected."`
-	Quote     string `placeholder:"CHAR" help:"CSV: the quote character, none for none; otherwise detected."`
-	Header    string `enum:"yes,no,detect" default:"detect" help:"CSV, Excel: whether the first row has the names (${enum})."`
+	Delimiter string `placeholder:"CHAR" help:"CSV: the character between fields, tab for a tab; detected if absent."`
+	Quote     string `placeholder:"CHAR" help:"CSV: the quote character, none for none; detected if absent."`
+	Header    string `enum:"yes,no,detect" default:"detect" help:"CSV, Excel: whether the first row names the columns (${enum})."`
 	Encoding  string `enum:"utf-8,utf-16le,utf-16be,windows-1252,detect" default:"detect" help:"CSV: the encoding (${enum})."`
 
-	OnError string `enum:"abort,skip" default:"abort" help:"When rows cannot come in (${enum}): change nothing, or take the others."`
-	Rejects string `type:"path" placeholder:"FILE" help:"Write the rows that cannot come in, and why, to a CSV file: the first 1,000."`
-	DryRun  bool   `help:"Only tell what the import would do."`
+	OnError string `enum:"abort,skip" default:"abort" help:"When rows are rejected (${enum}): change nothing, or import the others."`
+	Rejects string `type:"path" placeholder:"FILE" help:"Write the rejected rows, and why, to a CSV file: the first 1,000."`
+	DryRun  bool   `help:"Only show what the import would do."`
 }
 
 // Run imports the file and tells what came in, what was adjusted and what was
@@ -101,7 +101,7 @@ func detected(flag string) string {
 func (cmd *importFile) path() (string, error) {
 	info, err := os.Stat(cmd.File)
 	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file, which an import needs", cmd.File)
+		return "", fmt.Errorf("%s is not a regular file", cmd.File)
 	}
 	return filepath.Abs(cmd.File)
 }
@@ -158,7 +158,7 @@ func (p *program) printNotes(notes []ingest.Note, rejects []ingest.Reject, rows 
 		fmt.Fprintf(p.stdout, "  Note: %s\n", note)
 	}
 	if rows > 0 {
-		fmt.Fprintf(p.stdout, "%s cannot come in:\n", plural(rows, "row"))
+		fmt.Fprintf(p.stdout, "%s rejected:\n", plural(rows, "row"))
 	}
 	for _, reject := range rejects[:min(len(rejects), shown)] {
 		fmt.Fprintf(p.stdout, "  %s\n", reject)

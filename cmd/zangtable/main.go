@@ -32,13 +32,13 @@ const (
 type commands struct {
 	Quickstart quickstart `cmd:"" help:"Run the main job on an example or on your own file, show the result and keep serving."`
 	Serve      serve      `cmd:"" help:"Serve the projects of a data folder over HTTP."`
-	Import     importFile `cmd:"" help:"Make a project, make tables of one, or fill them, from a file."`
+	Import     importFile `cmd:"" help:"Create a project, or create or fill tables in one, from a file."`
 	Verify     verifyFile `cmd:"" help:"Compare a downloaded export with its manifest; no server is needed."`
-	Bootstrap  bootstrap  `cmd:"" help:"Make a project from a blueprint."`
+	Bootstrap  bootstrap  `cmd:"" help:"Create a project from a blueprint."`
 	Project    projects   `cmd:"" help:"Work with projects."`
 	Token      tokens     `cmd:"" help:"Work with the API tokens of a project."`
 	User       users      `cmd:"" help:"Work with the users of a project."`
-	Check      check      `cmd:"" help:"Look for faults in a data folder, beside a running server or without one."`
+	Check      check      `cmd:"" help:"Check a data folder for faults, with or without a running server."`
 	Version    version    `cmd:"" help:"Print the version."`
 }
 

@@ -80,7 +80,7 @@ type projects struct {
 	Create createProject `cmd:"" help:"Create an empty project."`
 	List   listProjects  `cmd:"" help:"List the projects."`
 	Show   showProject   `cmd:"" help:"Show one project with its size."`
-	Rename renameProject `cmd:"" help:"Change the name that people see."`
+	Rename renameProject `cmd:"" help:"Change the display name."`
 	Limit  limitProject  `cmd:"" help:"Set how many bytes a project may take up."`
 	Delete deleteProject `cmd:"" help:"Delete a project with everything in it."`
 }
@@ -131,7 +131,7 @@ func (cmd *showProject) Run(p *program) error {
 
 type limitProject struct {
 	slugArg
-	MaxBytes *int64 `placeholder:"BYTES" help:"The quota; 0 for no limit. Without it that of the server holds again."`
+	MaxBytes *int64 `placeholder:"BYTES" help:"The quota; 0 for no limit. Without it, the server's own applies again."`
 }
 
 // Run sets the quota of a project.
@@ -208,8 +208,8 @@ type tokens struct {
 type createToken struct {
 	projectFlag
 	Name  string   `help:"What the token is for."`
-	Scope []string `placeholder:"SCOPE" help:"What the token may do, such as records:read; everything without."`
-	User  string   `placeholder:"NAME" help:"A user of the project whose role caps the token."`
+	Scope []string `placeholder:"SCOPE" help:"What the token may do, such as records:read; everything if absent."`
+	User  string   `placeholder:"NAME" help:"A user of the project whose role limits the token."`
 }
 
 // Run mints a token. Only the secret goes to standard output, so that it can be

@@ -27,7 +27,7 @@ type quickstart struct {
 	dataFlag
 	listenFlag
 	From string `type:"path" placeholder:"FILE" help:"Your own SQLite or CSV file, instead of the example."`
-	Once bool   `help:"Stop after the job: exit code 0, or 1 when anything does not verify."`
+	Once bool   `help:"Stop when done: exit code 0, or 1 if anything does not verify."`
 }
 
 // Run does the job through the server's own HTTP API, tells what came out, and
@@ -148,7 +148,7 @@ func (j *job) lookAround(ctx context.Context) error {
 		return err
 	}
 	if len(listed.Tables) == 0 {
-		return errors.New("the file holds no table that could become one of a project")
+		return errors.New("the file contains no table that can be imported")
 	}
 	j.tables = listed.Tables
 	j.shown = slices.MaxFunc(j.tables, func(a, b tableSummary) int { return cmp.Compare(a.Rows, b.Rows) })

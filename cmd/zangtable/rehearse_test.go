@@ -135,7 +135,9 @@ func TestHardValuesAreRestored(t *testing.T) {
 		m, r := x.rehearse(t, "/export/database", map[string]any{"format": name})
 		for i, got := range r.Tables {
 			holds := name == "archive" || m.Tables[i].Replaced == 0
-			told := slices.ContainsFunc(r.Faults, func(f string) bool { return strings.HasPrefix(f, "The table "+got.Name+" came back with other values") })
+			told := slices.ContainsFunc(r.Faults, func(f string) bool {
+				return strings.HasPrefix(f, "The table "+got.Name+" was restored with different values")
+			})
 			if got.ContentEqual != holds || told == holds || got.RowCount != got.RowsExpected || !got.ColumnsEqual {
 				t.Errorf("%s, with %d values replaced: %+v, %q", name, m.Tables[i].Replaced, got, r.Faults)
 			}

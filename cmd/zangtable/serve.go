@@ -15,7 +15,7 @@ import (
 
 // dataFlag names the data folder.
 type dataFlag struct {
-	Data string `default:"./zangtable-data" env:"ZANGTABLE_DATA" placeholder:"DIR" help:"The data folder, made when missing (${default}; $$ZANGTABLE_DATA)."`
+	Data string `default:"./zangtable-data" env:"ZANGTABLE_DATA" placeholder:"DIR" help:"The data folder, created if missing (${default}; $$ZANGTABLE_DATA)."`
 }
 
 // listenFlag names the address to serve on.
@@ -25,15 +25,15 @@ type listenFlag struct {
 
 // exportFlags say where finished exports are kept, and for how long.
 type exportFlags struct {
-	ExportLife         time.Duration `default:"24h" env:"ZANGTABLE_EXPORT_LIFE" placeholder:"DURATION" help:"How long an export is kept whose order does not say it (${default}; $$ZANGTABLE_EXPORT_LIFE)."`
-	ExportKeep         int64         `env:"ZANGTABLE_EXPORT_KEEP" placeholder:"COUNT" help:"How many exports of a project are kept, the newest; without it all that live."`
-	ExportKeepBytes    int64         `env:"ZANGTABLE_EXPORT_KEEP_BYTES" placeholder:"BYTES" help:"How large the exports of a project may be together, from the newest; without it there is no limit."`
+	ExportLife         time.Duration `default:"24h" env:"ZANGTABLE_EXPORT_LIFE" placeholder:"DURATION" help:"How long an export is kept if its request does not say (${default}; $$ZANGTABLE_EXPORT_LIFE)."`
+	ExportKeep         int64         `env:"ZANGTABLE_EXPORT_KEEP" placeholder:"COUNT" help:"How many exports of a project are kept, newest first; without it, all until they expire."`
+	ExportKeepBytes    int64         `env:"ZANGTABLE_EXPORT_KEEP_BYTES" placeholder:"BYTES" help:"How many bytes of exports of a project are kept, newest first; without it, there is no limit."`
 	ExportStore        string        `env:"ZANGTABLE_EXPORT_STORE" placeholder:"URL" help:"The bucket that finished exports go to: s3://…, gs://… or azblob://…; without it they stay in the data folder."`
-	ExportOldStores    []string      `env:"ZANGTABLE_EXPORT_OLD_STORES" placeholder:"URL" help:"A bucket with earlier exports that can still be downloaded; several are separated by commas."`
+	ExportOldStores    []string      `env:"ZANGTABLE_EXPORT_OLD_STORES" placeholder:"URL" help:"Buckets with earlier exports that can still be downloaded, separated by commas."`
 	QueryExportTimeout time.Duration `default:"10m" env:"ZANGTABLE_QUERY_EXPORT_TIMEOUT" placeholder:"DURATION" help:"How long the statement of a query export may run; 0 for no limit (${default}; $$ZANGTABLE_QUERY_EXPORT_TIMEOUT)."`
-	JobHistoryBytes    int64         `default:"268435456" env:"ZANGTABLE_JOB_HISTORY_BYTES" placeholder:"BYTES" help:"How many bytes the orders and manifests of a project's exports may have, and those of its imports; 0 for no limit (${default}; $$ZANGTABLE_JOB_HISTORY_BYTES)."`
-	ExportMaxPending   int           `default:"1000" env:"ZANGTABLE_EXPORT_MAX_PENDING" placeholder:"COUNT" help:"How many exports of a project may wait for their turn; 0 for no limit (${default}; $$ZANGTABLE_EXPORT_MAX_PENDING)."`
-	ExportLinkLife     time.Duration `env:"ZANGTABLE_EXPORT_LINK_LIFE" placeholder:"DURATION" help:"Redirect downloads to addresses in the bucket that are good for so long, such as 5m; without it the server hands the files out."`
+	JobHistoryBytes    int64         `default:"268435456" env:"ZANGTABLE_JOB_HISTORY_BYTES" placeholder:"BYTES" help:"How many bytes the requests and manifests of a project's exports may take up, and those of its imports; 0 for no limit (${default}; $$ZANGTABLE_JOB_HISTORY_BYTES)."`
+	ExportMaxPending   int           `default:"1000" env:"ZANGTABLE_EXPORT_MAX_PENDING" placeholder:"COUNT" help:"How many exports of a project may be waiting; 0 for no limit (${default}; $$ZANGTABLE_EXPORT_MAX_PENDING)."`
+	ExportLinkLife     time.Duration `env:"ZANGTABLE_EXPORT_LINK_LIFE" placeholder:"DURATION" help:"Redirect downloads to bucket addresses that are valid for this long, such as 5m; without it, the server sends the files itself."`
 }
 
 func (f *exportFlags) check() error {
@@ -58,9 +58,9 @@ type serve struct {
 
 // workerFlags bound the processes that run the SQL of clients.
 type workerFlags struct {
-	WorkerMemory    int64 `default:"67108864" env:"ZANGTABLE_WORKER_MEMORY" placeholder:"BYTES" help:"How much memory a statement of a client may use (${default}; $$ZANGTABLE_WORKER_MEMORY)."`
-	WorkerTempBytes int64 `default:"1073741824" env:"ZANGTABLE_WORKER_TEMP_BYTES" placeholder:"BYTES" help:"How large the temporary files of a statement of a client may be (${default}; $$ZANGTABLE_WORKER_TEMP_BYTES)."`
-	Workers         int   `default:"16" env:"ZANGTABLE_WORKERS" placeholder:"COUNT" help:"How many statements of clients may run at once (${default}; $$ZANGTABLE_WORKERS)."`
+	WorkerMemory    int64 `default:"67108864" env:"ZANGTABLE_WORKER_MEMORY" placeholder:"BYTES" help:"How much memory a client's statement may use (${default}; $$ZANGTABLE_WORKER_MEMORY)."`
+	WorkerTempBytes int64 `default:"1073741824" env:"ZANGTABLE_WORKER_TEMP_BYTES" placeholder:"BYTES" help:"How many bytes of temporary files a client's statement may use (${default}; $$ZANGTABLE_WORKER_TEMP_BYTES)."`
+	Workers         int   `default:"16" env:"ZANGTABLE_WORKERS" placeholder:"COUNT" help:"How many statements from clients may run at once (${default}; $$ZANGTABLE_WORKERS)."`
 }
 
 // Validate is called by kong.
@@ -86,9 +86,9 @@ func (f *schemaFlags) check() error {
 
 // importFlags bound what imports may hold.
 type importFlags struct {
-	ImportKeep       int64 `default:"1000" env:"ZANGTABLE_IMPORT_KEEP" placeholder:"COUNT" help:"How many files of failed imports and dry runs of a project are kept, the newest; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_KEEP)."`
-	ImportKeepBytes  int64 `default:"34359738368" env:"ZANGTABLE_IMPORT_KEEP_BYTES" placeholder:"BYTES" help:"How large the files of a project's imports may be together; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_KEEP_BYTES)."`
-	ImportMaxPending int   `default:"1000" env:"ZANGTABLE_IMPORT_MAX_PENDING" placeholder:"COUNT" help:"How many imports of a project may be coming in or wait for their turn; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_MAX_PENDING)."`
+	ImportKeep       int64 `default:"1000" env:"ZANGTABLE_IMPORT_KEEP" placeholder:"COUNT" help:"How many files of failed imports and dry runs of a project are kept, newest first; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_KEEP)."`
+	ImportKeepBytes  int64 `default:"34359738368" env:"ZANGTABLE_IMPORT_KEEP_BYTES" placeholder:"BYTES" help:"How many bytes the files of a project's imports may take up; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_KEEP_BYTES)."`
+	ImportMaxPending int   `default:"1000" env:"ZANGTABLE_IMPORT_MAX_PENDING" placeholder:"COUNT" help:"How many imports of a project may be uploading or waiting; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_MAX_PENDING)."`
 	ImportMaxBytes   int64 `default:"17179869184" env:"ZANGTABLE_IMPORT_MAX_BYTES" placeholder:"BYTES" help:"How large an uploaded file may be (${default}; $$ZANGTABLE_IMPORT_MAX_BYTES)."`
 }
 
@@ -178,7 +178,7 @@ func (p *program) endInTime(log *slog.Logger) (cancel func()) {
 		select {
 		case <-done:
 		case <-time.After(stopTime):
-			log.Error("something that runs cannot be interrupted: the process ends without it", "after", stopTime)
+			log.Error("a running call cannot be interrupted: the process exits without waiting for it", "after", stopTime)
 			os.Exit(exitStuck)
 		}
 	})

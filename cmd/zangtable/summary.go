@@ -71,7 +71,7 @@ func (s summary) printProject(w io.Writer) {
 }
 
 func (s summary) printFiles(w io.Writer) {
-	fmt.Fprintf(w, "  Exported, downloaded and verified: size and SHA-256 are those of manifest, ETag and Repr-Digest\n")
+	fmt.Fprintf(w, "  Exported, downloaded and verified: size and SHA-256 match manifest, ETag and Repr-Digest\n")
 	longest := 0
 	for _, f := range s.job.files {
 		longest = max(longest, len(f.DownloadName))

@@ -15,8 +15,8 @@ import (
 type verifyFile struct {
 	jsonFlag
 	File     string `arg:"" type:"path" help:"The file of an export, as it was downloaded."`
-	Manifest string `required:"" type:"path" placeholder:"FILE" help:"The manifest of the export in JSON, as the API answers it."`
-	Restore  bool   `help:"Restore the file, too, into a scratch project in the temporary folder, and compare that with the snapshot."`
+	Manifest string `required:"" type:"path" placeholder:"FILE" help:"The manifest of the export in JSON, as the API returns it."`
+	Restore  bool   `help:"Also restore the file into a scratch project in the temporary folder, and compare that with the snapshot."`
 }
 
 // findings are what was found out about a file.
@@ -54,9 +54,9 @@ func (cmd *verifyFile) Run(p *program) error {
 	case err != nil:
 		return err
 	case !found.OK:
-		return errors.New("the file is not what the manifest describes")
+		return errors.New("the file does not match the manifest")
 	case found.Rehearsal != nil && !found.Rehearsal.Restorable:
-		return errors.New("the file cannot be restored as the snapshot was")
+		return errors.New("the file does not restore to what the snapshot was")
 	}
 	return nil
 }
@@ -90,7 +90,7 @@ func (p *program) printFindings(found *findings) {
 	}
 	fmt.Fprintf(p.stdout, "Verified: %s with the SHA-256 %s, as the manifest says.\n", plural(found.SizeBytes, "byte"), found.SHA256)
 	if found.Members > 0 {
-		fmt.Fprintf(p.stdout, "So are the bytes of %s in it.\n", plural(int64(found.Members), "file"))
+		fmt.Fprintf(p.stdout, "The bytes of %s in it match as well.\n", plural(int64(found.Members), "file"))
 	}
 	if found.Rehearsal == nil {
 		return

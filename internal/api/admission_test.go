@@ -125,10 +125,10 @@ func TestCallsInFlight(t *testing.T) {
 	stranger := g.house.token(t, "bar").Secret
 	g.begin(t, "/projects/shop/hold", one)
 	g.begin(t, "/projects/shop/hold", one)
-	g.ask(t, "/projects/shop/quick", one).wants(t, "a third of the token", 429, "This token has 2 calls running")
+	g.ask(t, "/projects/shop/quick", one).wants(t, "a third of the token", 429, "This token already has 2 calls running")
 	g.ask(t, "/projects/shop/quick", two).wants(t, "another token", 200, "")
 	g.begin(t, "/projects/shop/hold", two)
-	g.ask(t, "/projects/shop/quick", two).wants(t, "a fourth of the project", 429, "The project has 3 calls running")
+	g.ask(t, "/projects/shop/quick", two).wants(t, "a fourth of the project", 429, "The project already has 3 calls running")
 	g.ask(t, "/projects/bar/quick", stranger).wants(t, "another project", 200, "")
 	g.ask(t, "/projects/shop/follow", "pat_wrong").wants(t, "a wrong token", 401, "invalid_token")
 	waiting := make(chan reply)
@@ -144,7 +144,7 @@ func TestStreamsOfAToken(t *testing.T) {
 	one, two := g.house.token(t, "shop").Secret, g.house.token(t, "shop").Secret
 	g.begin(t, "/projects/shop/follow", one)
 	g.begin(t, "/projects/shop/follow", one)
-	g.ask(t, "/projects/shop/follow", one).wants(t, "a third stream", 429, "2 streams")
+	g.ask(t, "/projects/shop/follow", one).wants(t, "a third stream", 429, "2 event streams")
 	g.ask(t, "/projects/shop/quick", one).wants(t, "a call beside streams", 200, "")
 	g.begin(t, "/projects/shop/follow", two)
 	g.end(t, 3)
@@ -195,7 +195,7 @@ func TestRateOfAToken(t *testing.T) {
 	if refused.status == 200 { // the machine took a third of a second
 		refused = g.ask(t, "/projects/shop/quick", one)
 	}
-	refused.wants(t, "beyond the rate", 429, "3 calls a second")
+	refused.wants(t, "beyond the rate", 429, "3 calls per second")
 	g.ask(t, "/projects/shop/quick", two).wants(t, "another token", 200, "")
 	time.Sleep(400 * time.Millisecond)
 	g.ask(t, "/projects/shop/quick", one).wants(t, "after a rest", 200, "")

@@ -104,7 +104,7 @@ func (insertBody) Schema(registry huma.Registry) *huma.Schema {
 			"return": {Type: huma.TypeString, Enum: []any{"rows", "none"}, Description: "none: the stored rows are left out of the answer."},
 			"on_conflict": {
 				Type:        huma.TypeObject,
-				Description: "What happens to a row whose values in these columns, a primary or unique key, are taken.",
+				Description: "What to do with a row whose values in these columns, a primary or unique key, are taken.",
 				Properties: map[string]*huma.Schema{
 					"columns": {Type: huma.TypeArray, Items: text},
 					"action":  {Type: huma.TypeString, Enum: []any{"update", "ignore"}},
@@ -116,7 +116,7 @@ func (insertBody) Schema(registry huma.Registry) *huma.Schema {
 		AdditionalProperties: false,
 	}
 	return &huma.Schema{
-		Description: "A row, or {data} with a row or an array of up to 10,000 rows, of which all or none are inserted.",
+		Description: "A row, or {data} with a row or an array of up to 10,000 rows; either all of them are inserted or none.",
 		AnyOf:       []*huma.Schema{row, envelope},
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // BlueprintBody is a project that is to be made, without its first user.
 type BlueprintBody struct {
-	Slug    string           `json:"project_slug" doc:"Of the characters a-z, 0-9, _ and -."`
+	Slug    string           `json:"project_slug" doc:"Only the characters a-z, 0-9, _ and -."`
 	Name    string           `json:"project_name"`
 	Tables  []blueprintTable `json:"tables,omitzero"`
 	Indexes []blueprintIndex `json:"indexes,omitzero"`
@@ -35,7 +35,7 @@ type blueprintIndex struct {
 type blueprintToken struct {
 	AccountUserID int64  `json:"account_user_id"`
 	Name          string `json:"token_name,omitzero"`
-	Username      string `json:"project_username,omitzero" doc:"The project user whose role caps the token."`
+	Username      string `json:"project_username,omitzero" doc:"The project user whose role limits the token."`
 }
 
 type blueprintUser struct {

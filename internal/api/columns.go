@@ -46,10 +46,10 @@ func (h *handlers) addColumn(ctx context.Context, ws *Workspace, in *newColumnIn
 // ColumnPatch is what is to change in a column.
 type ColumnPatch struct {
 	NewName  rest.Optional[string] `json:"new_column_name,omitzero"`
-	Type     rest.Optional[string] `json:"column_type,omitzero" alias:"type" doc:"Changes only while the column has no saved values."`
+	Type     rest.Optional[string] `json:"column_type,omitzero" alias:"type" doc:"Can change only while the column has no saved values."`
 	Nullable rest.Flag             `json:"is_nullable,omitzero" alias:"nullable"`
 	Unique   rest.Flag             `json:"is_unique,omitzero" alias:"unique"`
-	Default  rest.Value            `json:"default_value,omitzero" alias:"default" doc:"Null takes the default away."`
+	Default  rest.Value            `json:"default_value,omitzero" alias:"default" doc:"Null removes the default."`
 }
 
 func (p ColumnPatch) order() projectdb.ColumnPatch {
@@ -82,7 +82,7 @@ func (h *handlers) updateColumn(ctx context.Context, ws *Workspace, in *updateCo
 // namedColumnPatch is a patch with the column it is about.
 type namedColumnPatch struct {
 	Name rest.Optional[string] `json:"column_name,omitzero" alias:"name"`
-	ID   rest.Optional[int64]  `json:"id,omitzero" doc:"The column by its id instead of its name."`
+	ID   rest.Optional[int64]  `json:"id,omitzero" doc:"The id of the column, in place of its name."`
 	ColumnPatch
 }
 
@@ -102,7 +102,7 @@ func (h *handlers) updateColumns(ctx context.Context, ws *Workspace, in *updateC
 	for i, patch := range in.Body.Columns {
 		name, id := patch.Name.Ptr(), patch.ID.Ptr()
 		if (name == nil) == (id == nil) {
-			faults.Add("columns["+strconv.Itoa(i)+"]", "Name the column either by column_name or by id.")
+			faults.Add("columns["+strconv.Itoa(i)+"]", "Identify the column by either column_name or id.")
 		}
 		patches[i] = projectdb.NamedPatch{Column: refOf(name, id), ColumnPatch: patch.order()}
 	}

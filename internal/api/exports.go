@@ -21,13 +21,13 @@ import (
 // ExportOptions is what every order of an export can say.
 type ExportOptions struct {
 	Format    rest.Optional[string] `json:"format,omitzero"`
-	FileName  rest.Optional[string] `json:"file_name,omitzero" doc:"Offered for the download, in 400 bytes at most."`
+	FileName  rest.Optional[string] `json:"file_name,omitzero" doc:"The name offered for the download; at most 400 bytes."`
 	ExpiresIn rest.Optional[int64]  `json:"expires_in,omitzero" doc:"Seconds from completion until the file is removed."`
 
-	Compression string    `json:"compression,omitzero" enum:"none,gzip,zstd" doc:"Of a file that its format does not compress."`
-	Canonical   rest.Flag `json:"canonical,omitzero" doc:"Makes files of equal rows equal byte for byte."`
+	Compression string    `json:"compression,omitzero" enum:"none,gzip,zstd" doc:"For formats that do not compress their own output."`
+	Canonical   rest.Flag `json:"canonical,omitzero" doc:"Makes exports of equal rows equal byte for byte."`
 
-	DryRun rest.Flag `json:"dry_run,omitzero" doc:"Makes nothing, and tells what the export would be."`
+	DryRun rest.Flag `json:"dry_run,omitzero" doc:"Makes nothing; the answer describes what the export would be."`
 }
 
 func (o ExportOptions) of(kind export.Kind) export.Request {
@@ -40,19 +40,19 @@ func (o ExportOptions) of(kind export.Kind) export.Request {
 // ExportDialect is how rows are written where the format leaves a choice.
 type ExportDialect struct {
 	CSVDialect
-	Split rest.Flag `json:"split,omitzero" doc:"Whether a workbook goes on in a further sheet where one is full."`
+	Split rest.Flag `json:"split,omitzero" doc:"Whether a workbook continues on another sheet when one is full."`
 }
 
 // CSVDialect is how CSV files are written.
 type CSVDialect struct {
-	Profile      string                `json:"profile,omitzero" doc:"A named dialect of CSV to begin with; lossless when absent."`
-	Delimiter    rest.Optional[string] `json:"delimiter,omitzero" doc:"Of CSV: a comma, semicolon, tab or vertical bar."`
-	Header       rest.Flag             `json:"header,omitzero" doc:"Whether the first row of a CSV names the columns."`
-	BOM          rest.Flag             `json:"bom,omitzero" doc:"Whether a CSV begins with a byte order mark."`
-	NullText     rest.Optional[string] `json:"null_text,omitzero" doc:"What stands for NULL in a CSV."`
+	Profile      string                `json:"profile,omitzero" doc:"A named CSV dialect to start from; lossless when absent."`
+	Delimiter    rest.Optional[string] `json:"delimiter,omitzero" doc:"For CSV: a comma, semicolon, tab or vertical bar."`
+	Header       rest.Flag             `json:"header,omitzero" doc:"For CSV: whether the first row names the columns."`
+	BOM          rest.Flag             `json:"bom,omitzero" doc:"For CSV: whether the file begins with a byte order mark."`
+	NullText     rest.Optional[string] `json:"null_text,omitzero" doc:"For CSV: the text that stands for NULL."`
 	LineEnding   string                `json:"line_ending,omitzero" enum:"lf,crlf" doc:"Of CSV."`
 	Quote        string                `json:"quote,omitzero" enum:"minimal,all" doc:"Of CSV."`
-	FormulaGuard rest.Flag             `json:"formula_guard,omitzero" doc:"Whether a CSV keeps spreadsheets from running text as a formula."`
+	FormulaGuard rest.Flag             `json:"formula_guard,omitzero" doc:"For CSV: whether to keep spreadsheets from running text as a formula."`
 }
 
 func (d CSVDialect) options() export.CSVOptions {
@@ -90,7 +90,7 @@ func (s ExportSelection) selection() projectdb.Selection {
 // orderIn is the part of an input that orders a job: how long the caller waits for
 // it, and what call it is.
 type orderIn struct {
-	Prefer string `header:"Prefer" doc:"respond-async, or wait=seconds: answer 202 with the manifest as it stands then (RFC 7240)."`
+	Prefer string `header:"Prefer" doc:"respond-async or wait=seconds: answer 202 with the current manifest instead of waiting longer (RFC 7240)."`
 	Call   rest.Call
 }
 
@@ -113,7 +113,7 @@ type (
 	}
 	exportMade struct {
 		Export    *export.Manifest  `json:"export,omitzero"`
-		Preflight *export.Preflight `json:"preflight,omitzero" doc:"With dry_run only, instead of the export."`
+		Preflight *export.Preflight `json:"preflight,omitzero" doc:"Only with dry_run, in place of the export."`
 	}
 )
 
@@ -146,7 +146,7 @@ type exportDatabaseIn struct {
 		ExportDialect
 		Include []string                `json:"include_tables,omitzero" doc:"Only these tables; all when absent."`
 		Exclude []string                `json:"exclude_tables,omitzero"`
-		Options map[string]TableOptions `json:"table_options,omitzero" doc:"What the export holds of single tables, and how their CSV files are written."`
+		Options map[string]TableOptions `json:"table_options,omitzero" doc:"Options for individual tables: which rows and columns are exported, and how their CSV files are written."`
 	}
 }
 
@@ -326,7 +326,7 @@ type exportIDIn struct {
 
 type getExportIn struct {
 	exportIDIn
-	Wait int `query:"wait" minimum:"0" maximum:"60" doc:"Seconds to wait until the export is ready or has come to another end."`
+	Wait int `query:"wait" minimum:"0" maximum:"60" doc:"How many seconds to wait for the export to finish."`
 }
 
 func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *getExportIn) (out exportOut, err error) {

@@ -25,20 +25,20 @@ import (
 // ImportOptions is what a request can say about its import.
 type ImportOptions struct {
 	ingest.Options
-	DryRun bool `json:"dry_run,omitzero" doc:"Changes nothing, and shows what the import would do."`
+	DryRun bool `json:"dry_run,omitzero" doc:"Changes nothing; the answer shows what the import would do."`
 }
 
 // sendIn is the part of an input that brings a file: the body itself, a form, or
 // an upload in parts by the protocol tus.
 type sendIn struct {
 	orderIn
-	Options    string `query:"options" doc:"The options of a file that is the body itself, as JSON."`
-	FileName   string `header:"X-File-Name" doc:"Of a file that is the body itself; percent-encoded where it is not ASCII."`
-	ReprDigest string `header:"Repr-Digest" doc:"sha-256=:base64: of the whole file, which is refused when it arrives as another (RFC 9530)."`
-	Resumable  string `header:"Tus-Resumable" doc:"1.0.0 begins an upload in parts (tus 1.0): the body is empty."`
-	Length     string `header:"Upload-Length" doc:"Of an upload in parts: the size of the file in bytes."`
-	Deferred   string `header:"Upload-Defer-Length" doc:"1 instead of Upload-Length when a part will tell the size."`
-	Metadata   string `header:"Upload-Metadata" doc:"Of an upload in parts: filename and options, each with a space and its value in base64, joined by a comma."`
+	Options    string `query:"options" doc:"The options as JSON, when the body is the file itself."`
+	FileName   string `header:"X-File-Name" doc:"The name of the file, when the body is the file itself; percent-encoded where it is not ASCII."`
+	ReprDigest string `header:"Repr-Digest" doc:"sha-256=:base64: of the whole file, which is refused if what arrives does not match (RFC 9530)."`
+	Resumable  string `header:"Tus-Resumable" doc:"1.0.0 starts an upload in parts (tus 1.0); the body is empty."`
+	Length     string `header:"Upload-Length" doc:"For uploads in parts: the size of the file in bytes."`
+	Deferred   string `header:"Upload-Defer-Length" doc:"1 in place of Upload-Length when a later part will give the size."`
+	Metadata   string `header:"Upload-Metadata" doc:"For uploads in parts: filename and options, each followed by a space and its value in base64, separated by commas."`
 	Body       rest.Incoming
 }
 
@@ -49,7 +49,7 @@ type (
 	}
 	importMade struct {
 		Import  imports.Manifest  `json:"import"`
-		Project *registry.Project `json:"project,omitzero" doc:"The new project, when it is made."`
+		Project *registry.Project `json:"project,omitzero" doc:"The new project, once it exists."`
 	}
 )
 
@@ -93,8 +93,8 @@ func importTable(ctx context.Context, ws *Workspace, o *ingest.Options) (id int6
 
 // NewProjectOptions is what an import can say of the project that it makes.
 type NewProjectOptions struct {
-	Slug string                       `json:"project_slug" doc:"Of the characters a-z, 0-9, _ and -."`
-	Name string                       `json:"project_name,omitzero" doc:"The slug when absent."`
+	Slug string                       `json:"project_slug" doc:"Only the characters a-z, 0-9, _ and -."`
+	Name string                       `json:"project_name,omitzero" doc:"Defaults to the slug."`
 	User rest.Optional[blueprintUser] `json:"initial_project_user,omitzero"`
 }
 
@@ -136,7 +136,7 @@ func (h *handlers) newProject(ctx context.Context, ws *Workspace, faults *proble
 	}
 	switch _, err := h.registry.Project(ctx, made.Slug); {
 	case err == nil:
-		return nil, problem.New(problem.CodeConflict, "There is a project %s already.", made.Slug).With("project_slug", "The slug is taken.")
+		return nil, problem.New(problem.CodeConflict, "The project slug %q is taken.", made.Slug).With("project_slug", "The slug is taken.")
 	case !problem.Is(err, problem.CodeNotFound):
 		return nil, err
 	}
@@ -241,7 +241,7 @@ type importIDIn struct {
 
 type getImportIn struct {
 	importIDIn
-	Wait int `query:"wait" minimum:"0" maximum:"60" doc:"Seconds to wait until the import is ready or has come to another end."`
+	Wait int `query:"wait" minimum:"0" maximum:"60" doc:"How many seconds to wait for the import to finish."`
 }
 
 func (h *handlers) getImport(ctx context.Context, ws *Workspace, in *getImportIn) (out importOut, err error) {
@@ -275,7 +275,7 @@ type importDeleted struct {
 
 type deleteImportIn struct {
 	importIDIn
-	Resumable string `header:"Tus-Resumable" doc:"1.0.0 asks for the answer of that protocol: 204 without a body."`
+	Resumable string `header:"Tus-Resumable" doc:"1.0.0 asks for the answer that the protocol defines: 204 without a body."`
 }
 
 func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *deleteImportIn) (out rest.Answer[importDeleted], err error) {

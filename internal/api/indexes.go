@@ -25,7 +25,7 @@ func (h *handlers) listIndexes(ctx context.Context, ws *Workspace, in *tableIn) 
 // NewIndex is an index to be created.
 type NewIndex struct {
 	Columns []string              `json:"columns" minItems:"1"`
-	Name    rest.Optional[string] `json:"index_name,omitzero" doc:"Made of the table and the columns when absent."`
+	Name    rest.Optional[string] `json:"index_name,omitzero" doc:"Derived from the table and the columns when absent."`
 	Unique  rest.Flag             `json:"unique,omitzero"`
 }
 

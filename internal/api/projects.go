@@ -49,7 +49,7 @@ func (h *handlers) renameProject(ctx context.Context, ws *Workspace, in *renameP
 
 type deleteProjectIn struct {
 	Body struct {
-		Confirm string `json:"confirm_project_slug" doc:"The slug of the project, exactly."`
+		Confirm string `json:"confirm_project_slug" doc:"The exact slug of the project."`
 	}
 }
 
@@ -60,7 +60,7 @@ type projectDeleted struct {
 
 func (h *handlers) deleteProject(ctx context.Context, ws *Workspace, in *deleteProjectIn, faults *problem.Faults) (projectDeleted, error) {
 	if in.Body.Confirm != ws.Project.Slug {
-		faults.Add("confirm_project_slug", "Must be exactly the slug of the project.")
+		faults.Add("confirm_project_slug", "Must be the exact slug of the project.")
 	}
 	if err := faults.Err(); err != nil {
 		return projectDeleted{}, err

@@ -29,7 +29,7 @@ type queryOut struct {
 	Rows       recordRows `json:"rows"`
 	RowCount   int        `json:"row_count"`
 	Limit      int64      `json:"limit"`
-	DurationMS int64      `json:"duration_ms" doc:"Of the statement, without the wait for its turn."`
+	DurationMS int64      `json:"duration_ms" doc:"How long the statement ran, not counting the wait for its turn."`
 	Columns    []string   `json:"columns"`
 	Truncated  bool       `json:"truncated" doc:"There are more rows."`
 }

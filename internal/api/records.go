@@ -20,9 +20,9 @@ type listRecordsIn struct {
 	Sort    string    `query:"sort" doc:"A column; the primary key when absent."`
 	Order   string    `query:"order" enum:"asc,desc" default:"asc"`
 	Limit   int64     `query:"limit" minimum:"1" maximum:"500" default:"100"`
-	Offset  offset    `query:"offset" minimum:"0" doc:"A page with an offset, 0 too, is never cut short: one of more than 8 MiB is refused."`
-	Columns []string  `query:"columns" doc:"The wanted columns; all when absent."`
-	After   string    `query:"after" doc:"The next_cursor of the page before. It is bound to filters, sort and order."`
+	Offset  offset    `query:"offset" minimum:"0" doc:"A page with an offset, even 0, is never cut short: one larger than 8 MiB is refused."`
+	Columns []string  `query:"columns" doc:"The columns to return; all when absent."`
+	After   string    `query:"after" doc:"The next_cursor of the previous page. It works only with the same filters, sort and order."`
 	Count   rest.Flag `query:"include_count" alias:"count" doc:"Whether to answer total."`
 	integersIn
 }
@@ -92,7 +92,7 @@ type recordKeyIn struct {
 
 type getRecordIn struct {
 	recordKeyIn
-	Columns []string `query:"columns" doc:"The wanted columns; all when absent."`
+	Columns []string `query:"columns" doc:"The columns to return; all when absent."`
 	integersIn
 }
 
@@ -122,8 +122,8 @@ type insertRecordsIn struct {
 type recordsInserted struct {
 	Table    string      `json:"table"`
 	Row      *recordRow  `json:"row,omitzero" doc:"The row as stored, when one was sent; null when it was skipped."`
-	Inserted *int64      `json:"inserted,omitzero" doc:"Rows really inserted, when an array was sent."`
-	Rows     *recordRows `json:"rows,omitzero" doc:"The rows as stored, without those skipped."`
+	Inserted *int64      `json:"inserted,omitzero" doc:"How many rows were inserted, when an array was sent."`
+	Rows     *recordRows `json:"rows,omitzero" doc:"The rows as stored, except those skipped."`
 }
 
 // RowsMemory returns what the stored rows take.
@@ -189,7 +189,7 @@ func (h *handlers) updateRecord(ctx context.Context, ws *Workspace, in *updateRe
 // WhichRecords is the part of a body that says which rows are meant.
 type WhichRecords struct {
 	Where    Filters   `json:"where,omitzero"`
-	AllowAll rest.Flag `json:"allow_all,omitzero" doc:"Must be true for every row to be meant, where there are no conditions."`
+	AllowAll rest.Flag `json:"allow_all,omitzero" doc:"Must be true to affect every row, when there are no conditions."`
 }
 
 func (w WhichRecords) order() projectdb.Which {

@@ -77,7 +77,7 @@ func TestLargePagesEndEarly(t *testing.T) {
 		t.Errorf("the last page ends with %v, ended_by %v", page["next_cursor"], page["ended_by"])
 	}
 	for _, query := range []string{"limit=2&offset=0", "offset=1"} {
-		const sentence = "The page would hold more than 8 MiB of texts and blobs."
+		const sentence = "The page would have more than 8 MiB of texts and blobs."
 		if got := s.ask(t, "GET", "/records/contacts?"+query, "").failure(t); !strings.HasPrefix(got, "422 validation_failed [after: "+sentence) || !strings.Contains(got, "[columns: "+sentence) && !strings.Contains(got, "columns: "+sentence) {
 			t.Error(got)
 		}

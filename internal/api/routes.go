@@ -34,12 +34,12 @@ func routes(h *handlers) []*rest.Endpoint {
 		exportsCreate, admin      = rest.Scope(registry.ExportsCreate), rest.Scope(registry.ProjectAdmin)
 	)
 	return []*rest.Endpoint{
-		rest.Route("POST", "/bootstrap", "bootstrap", "Make a project with tables, rows, indexes and tokens", admin, h.bootstrap, rest.Created, rest.RefuseKey, rest.BodyUpTo(32), writing),
+		rest.Route("POST", "/bootstrap", "bootstrap", "Create a project with tables, rows, indexes and tokens", admin, h.bootstrap, rest.Created, rest.RefuseKey, rest.BodyUpTo(32), writing),
 		rest.Route("GET", project, "get-project", "Show the project", rest.AnyToken(), rest.Plain(h.getProject), reading),
 		rest.Route("PATCH", project, "rename-project", "Rename the project", admin, h.renameProject),
 		rest.Route("DELETE", project, "delete-project", "Delete the project with all its data", admin, h.deleteProject),
 
-		rest.Route("GET", project+"/auth/me", "show-token", "Show the token of the call", rest.AnyToken(), rest.Plain(h.showToken)),
+		rest.Route("GET", project+"/auth/me", "show-token", "Show the token that makes the call", rest.AnyToken(), rest.Plain(h.showToken)),
 		rest.Route("GET", tokens, "list-tokens", "List the tokens of the project", tokensManage, rest.Plain(h.listTokens)),
 		rest.Route("POST", tokens, "mint-token", "Mint a token", tokensManage, h.mintToken, rest.Created, rest.RefuseKey),
 		rest.Route("POST", tokens+"/test", "test-token", "Mint a temporary token and read a row with it", tokensManage, h.testTokenAccess, rest.Created, rest.RefuseKey, rest.Fails(problem.CodeNotFound), reading),
@@ -82,17 +82,17 @@ func routes(h *handlers) []*rest.Endpoint {
 		rest.Route("DELETE", exports+"/{export_id}", "delete-export", "Cancel or remove an export", exportsCreate, rest.Plain(h.deleteExport)),
 		rest.Route("GET", project+"/export/download/{export_id}", "download-export", "Download the file of an export", exportsRead, rest.Plain(h.downloadExport), rest.Or(http.StatusTemporaryRedirect), downloading),
 
-		rest.Route("POST", imports, "create-import", "Import a file, or begin to upload one in parts", recordsWrite, h.createImport, rest.Uploads, rest.Created, rest.Or(http.StatusAccepted), rest.KeyForHandler, rest.OrForm[ImportOptions](), importing),
-		rest.Route("OPTIONS", imports, "show-tus", "Show what of the protocol for uploads in parts is spoken", recordsWrite, rest.Plain(h.showTus), rest.Uploads, rest.Status(http.StatusNoContent)),
-		rest.Route("HEAD", imports+"/{import_id}", "show-upload", "Show how far an upload in parts is", recordsWrite, rest.Plain(h.showUpload), rest.Uploads),
+		rest.Route("POST", imports, "create-import", "Import a file, or start an upload in parts", recordsWrite, h.createImport, rest.Uploads, rest.Created, rest.Or(http.StatusAccepted), rest.KeyForHandler, rest.OrForm[ImportOptions](), importing),
+		rest.Route("OPTIONS", imports, "show-tus", "Show which parts of the upload protocol are supported", recordsWrite, rest.Plain(h.showTus), rest.Uploads, rest.Status(http.StatusNoContent)),
+		rest.Route("HEAD", imports+"/{import_id}", "show-upload", "Show how much of an upload has arrived", recordsWrite, rest.Plain(h.showUpload), rest.Uploads),
 		rest.Route("PATCH", imports+"/{import_id}", "continue-upload", "Upload a part", recordsWrite, h.continueUpload, rest.Uploads, rest.Status(http.StatusNoContent), rest.Media(partType), importing),
 		rest.Route("GET", imports, "list-imports", "List imports, newest first", recordsWrite, rest.Plain(h.listImports), rest.Uploads),
 		rest.Route("GET", imports+"/{import_id}", "get-import", "Show the manifest of an import", recordsWrite, rest.Plain(h.getImport), rest.Uploads),
 		rest.Route("GET", imports+"/{import_id}/events", "follow-import", "Follow an import", recordsWrite, rest.Plain(h.followImport)),
-		rest.Route("GET", imports+"/{import_id}/rejects", "import-rejects", "Download the rows that were refused", recordsWrite, rest.Plain(h.importRejects)),
-		rest.Route("POST", imports+"/{import_id}/run", "run-import", "Run a dry run, or an import that failed, without sending the file again", recordsWrite, h.runImport, rest.Or(http.StatusAccepted), importing),
+		rest.Route("GET", imports+"/{import_id}/rejects", "import-rejects", "Download the rejected rows", recordsWrite, rest.Plain(h.importRejects)),
+		rest.Route("POST", imports+"/{import_id}/run", "run-import", "Run a dry run or a failed import again without resending the file", recordsWrite, h.runImport, rest.Or(http.StatusAccepted), importing),
 		rest.Route("DELETE", imports+"/{import_id}", "delete-import", "Cancel or remove an import", recordsWrite, rest.Plain(h.deleteImport), rest.Uploads, rest.Or(http.StatusNoContent), conflicts),
-		rest.Route("OPTIONS", "/import-project", "show-project-tus", "Show what of the protocol for uploads in parts is spoken", admin, rest.Plain(h.showTus), rest.Uploads, rest.Status(http.StatusNoContent)),
-		rest.Route("POST", "/import-project", "import-project", "Make a project of a file", admin, h.importProject, rest.Uploads, rest.Created, rest.Or(http.StatusAccepted), rest.RefuseKey, rest.OrForm[ProjectImportOptions](), importing),
+		rest.Route("OPTIONS", "/import-project", "show-project-tus", "Show which parts of the upload protocol are supported", admin, rest.Plain(h.showTus), rest.Uploads, rest.Status(http.StatusNoContent)),
+		rest.Route("POST", "/import-project", "import-project", "Create a project from a file", admin, h.importProject, rest.Uploads, rest.Created, rest.Or(http.StatusAccepted), rest.RefuseKey, rest.OrForm[ProjectImportOptions](), importing),
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // integersIn is the part of an input that says how integers are answered.
 type integersIn struct {
-	Integers string `query:"integers" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are answered as strings."`
+	Integers string `query:"integers" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are returned as strings."`
 }
 
 func (in integersIn) options() format.JSONOptions {

@@ -56,7 +56,7 @@ func (n newColumn) order() projectdb.NewColumn {
 type NewTable struct {
 	Name        string                `json:"table_name"`
 	DisplayName rest.Optional[string] `json:"display_name,omitzero"`
-	Columns     []newColumn           `json:"columns,omitzero" maxItems:"2000" doc:"Without a primary key among them, the table gets a first column id."`
+	Columns     []newColumn           `json:"columns,omitzero" maxItems:"2000" doc:"If none is a primary key, the table gets a first column id."`
 }
 
 func (n NewTable) order() projectdb.NewTable {

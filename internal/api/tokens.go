@@ -32,10 +32,10 @@ type mintTokenIn struct {
 	Body struct {
 		Name           string    `json:"token_name,omitzero"`
 		Type           string    `json:"token_type,omitzero" enum:"project_api_token"`
-		Scopes         []string  `json:"scopes,omitzero" doc:"What the token may do; absent: what the caller may. The scopes of records and exports may end in :{table}."`
+		Scopes         []string  `json:"scopes,omitzero" doc:"What the token may do; when absent, what the caller may. Scopes of records and exports may end in :{table}."`
 		ExpiresAt      time.Time `json:"expires_at,omitzero"`
 		RevokePrevious rest.Flag `json:"revoke_previous,omitzero" doc:"Revoke the earlier tokens of the same account user in this project; true when absent."`
-		Username       string    `json:"project_username,omitzero" doc:"A project user whose role caps the token."`
+		Username       string    `json:"project_username,omitzero" doc:"A project user whose role limits the token."`
 	}
 }
 
@@ -60,7 +60,7 @@ const testTokenLife = 10 * time.Minute
 
 type testTokenIn struct {
 	Body struct {
-		Table rest.Optional[rest.Ref] `json:"table_name,omitzero" doc:"A table to read one row of."`
+		Table rest.Optional[rest.Ref] `json:"table_name,omitzero" doc:"A table to read one row from."`
 		Name  string                  `json:"token_name,omitzero" default:"temporary-access-test"`
 	}
 }

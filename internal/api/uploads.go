@@ -51,7 +51,7 @@ func (in *sendIn) open(faults *problem.Faults, limit int64) (s *sending, err err
 	}
 	s.order.SHA256 = digest(faults, "Repr-Digest", in.ReprDigest)
 	if !utf8.ValidString(s.order.FileName) || len(s.order.FileName) > 1000 {
-		faults.Add("X-File-Name", "Must be UTF-8 of at most 1000 bytes.")
+		faults.Add("X-File-Name", "Must be UTF-8 and at most 1000 bytes long.")
 	}
 	return s, err
 }
@@ -88,7 +88,7 @@ func (s *sending) begin(faults *problem.Faults, in *sendIn) error {
 	case in.Deferred != "1":
 		return rest.TusProblem(http.StatusBadRequest, problem.Invalid("Upload-Defer-Length", "Must be 1."))
 	case in.Length != "":
-		faults.Add("Upload-Defer-Length", "Sent with Upload-Length.")
+		faults.Add("Upload-Defer-Length", "Must not be sent together with Upload-Length.")
 	default:
 		s.order.Size = -1
 	}
@@ -106,7 +106,7 @@ func readMetadata(faults *problem.Faults, header string) (name string, options [
 		case err != nil:
 			faults.Add("Upload-Metadata", "The value of %q is not base64.", key)
 		case seen[key]:
-			faults.Add("Upload-Metadata", "%q is sent twice.", key)
+			faults.Add("Upload-Metadata", "%q is sent twice: send it once.", key)
 		}
 		switch seen[key] = true; key {
 		case "filename":
@@ -165,7 +165,7 @@ func (h *handlers) showUpload(ctx context.Context, ws *Workspace, in *showUpload
 		return nil, err
 	}
 	if m.Status == imports.Expired || m.Status == imports.Canceled {
-		return nil, problem.New(problem.CodeNotFound, "The upload is not kept any more.")
+		return nil, problem.New(problem.CodeNotFound, "The upload is no longer kept.")
 	}
 	header := uploadHeaders(&m)
 	header["Upload-Metadata"], err = h.imports.Metadata(ctx, ws.Project.ID, m.ID)
@@ -175,15 +175,15 @@ func (h *handlers) showUpload(ctx context.Context, ws *Workspace, in *showUpload
 type continueUploadIn struct {
 	importIDIn
 	Resumable     string `header:"Tus-Resumable" required:"true" doc:"1.0.0, the version of the protocol."`
-	Offset        string `header:"Upload-Offset" required:"true" doc:"How many bytes of the file have arrived already."`
-	Length        string `header:"Upload-Length" doc:"The size of the file in bytes, of an upload that was begun without."`
-	ContentDigest string `header:"Content-Digest" doc:"sha-256=:base64: of the body, which is thrown away when it arrives as another (RFC 9530)."`
+	Offset        string `header:"Upload-Offset" required:"true" doc:"How many bytes of the file have arrived so far."`
+	Length        string `header:"Upload-Length" doc:"The size of the file in bytes, if the upload was started without it."`
+	ContentDigest string `header:"Content-Digest" doc:"sha-256=:base64: of the body, which is discarded if what arrives does not match (RFC 9530)."`
 	Body          rest.Incoming
 }
 
 func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *continueUploadIn, faults *problem.Faults) (*rest.NoContent, error) {
 	if media, _ := in.Body.Type(); media != partType {
-		return nil, problem.New(problem.CodeUnsupportedMediaType, "A part of an upload is sent with Content-Type: %s.", partType)
+		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be sent with Content-Type: %s.", partType)
 	}
 	part := imports.Part{Offset: sizeOf(faults, "Upload-Offset", in.Offset), SHA256: digest(faults, "Content-Digest", in.ContentDigest)}
 	if in.Length != "" {

@@ -34,7 +34,7 @@ func (b Budget) Need(bytes int64) error {
 	case bytes == 0:
 		return problem.New(problem.CodeStorageFull, "The disk is full: %d bytes are free, and %d are kept in reserve. Nothing was written.", free, reserve)
 	}
-	return problem.New(problem.CodeStorageFull, "The disk has too little room: about %d bytes are needed, and %d are free beyond the reserve. Nothing was written.", bytes, max(0, free-reserve))
+	return problem.New(problem.CodeStorageFull, "The disk is too full: about %d bytes are needed, but only %d are free beyond the reserve. Nothing was written.", bytes, max(0, free-reserve))
 }
 
 func (b Budget) look() (free, reserve int64, err error) {

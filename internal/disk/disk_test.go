@@ -94,10 +94,10 @@ func TestBudget(t *testing.T) {
 	}{
 		{150, 0, 50, ""},
 		{150, 50, 50, ""},
-		{150, 51, 50, "about 51 bytes are needed, and 50 are free beyond the reserve"},
+		{150, 51, 50, "about 51 bytes are needed, but only 50 are free beyond the reserve"},
 		{100, 0, 0, ""},
 		{99, 0, 0, "99 bytes are free, and 100 are kept in reserve"},
-		{99, 7, 0, "about 7 bytes are needed, and 0 are free"},
+		{99, 7, 0, "about 7 bytes are needed, but only 0 are free"},
 	} {
 		free = test.free
 		err := b.Need(test.bytes)

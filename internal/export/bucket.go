@@ -109,9 +109,9 @@ func (b *bucket) keepUploading(j *job, a *artifact) error {
 		case j.ctx.Err() != nil:
 			return j.ctx.Err()
 		case isRefusal(err):
-			return problem.New(problem.CodeExportFailed, "The store of exports refused the file.").Because(err)
+			return problem.New(problem.CodeExportFailed, "The export store refused the file.").Because(err)
 		case try == uploadTries:
-			return problem.New(problem.CodeExportFailed, "The store of exports could not be reached, or did not take the file.").Because(err)
+			return problem.New(problem.CodeExportFailed, "The export store could not be reached, or did not accept the file.").Because(err)
 		}
 		if err := sleep(j.ctx, pause); err != nil {
 			return err
@@ -288,7 +288,7 @@ func (b *bucket) open(ctx context.Context, r *record) (File, error) {
 
 // unreachable is what somebody is told who wants to read an artifact now.
 func unreachable(err error) error {
-	return problem.New(problem.CodeBusy, "The store of exports cannot be reached now. The export is not lost.").Retry(10 * time.Second).Because(err)
+	return problem.New(problem.CodeBusy, "The export store cannot be reached right now. The export is not lost.").Retry(10 * time.Second).Because(err)
 }
 
 // remove removes an object, if it is there.

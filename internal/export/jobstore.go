@@ -203,7 +203,7 @@ SET status = 'failed', settled_at = ?, failure = ?,
 	manifest = json_set(manifest, '$.status', 'failed', '$.completed_at', ?, '$.error', ?)
 WHERE status = 'running' AND attempt >= ?`,
 			now.UnixMilli(), string(problem.CodeExportFailed), timestamp(now),
-			"The server died twice while it worked on this export, so it is not tried again.", jobs.MaxAttempts)
+			"The server crashed twice while it worked on this export, so it is not tried again.", jobs.MaxAttempts)
 		if err != nil {
 			return err
 		}

@@ -264,7 +264,7 @@ func TestFailedExport(t *testing.T) {
 	}
 	f.Start()
 	got, err := f.Wait(background, shop.ID, m.ID)
-	if codeOf(err) != problem.CodeExportFailed || got.Status != Failed || *got.Error != "A table of the order does not exist any more." {
+	if codeOf(err) != problem.CodeExportFailed || got.Status != Failed || *got.Error != "A table of the request no longer exists." {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if details := problem.From(err).Details; len(details) != 1 || details[0].Message != m.ID {

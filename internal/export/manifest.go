@@ -18,26 +18,26 @@ type Manifest struct {
 	Kind           Kind                  `json:"kind"`
 	Scope          string                `json:"scope" enum:"project"`
 	Project        string                `json:"project"`
-	Table          *string               `json:"table" doc:"Only of a table export."`
+	Table          *string               `json:"table" doc:"Only for table exports."`
 	Format         string                `json:"format"`
 	DownloadName   string                `json:"download_name"`
 	DownloadURL    string                `json:"download_url" doc:"Relative to the server."`
-	StorageBackend string                `json:"storage_backend" enum:"local,s3,gs,azblob" doc:"Where the artifact lies: in the data folder of the server, or in a bucket."`
+	StorageBackend string                `json:"storage_backend" enum:"local,s3,gs,azblob" doc:"Where the artifact is: in the data folder of the server, or in a bucket."`
 	ContentType    string                `json:"content_type"`
-	RowCount       int64                 `json:"row_count" doc:"Rows in the artifact, of all tables; 0 for a schema."`
+	RowCount       int64                 `json:"row_count" doc:"Rows in the artifact, across all tables; 0 for a schema."`
 	Status         Status                `json:"status"`
 	SizeBytes      *int64                `json:"size_bytes"`
-	SHA256         *string               `json:"sha256" doc:"Of the artifact, in hexadecimal digits."`
-	Tables         []TableResult         `json:"tables" doc:"What the artifact holds; of a query, its result as one table."`
-	Members        []Member              `json:"members,omitzero" doc:"Of a ZIP file, in their order."`
-	Snapshot       *projectdb.SnapshotID `json:"snapshot" doc:"The one state of the project that all tables are from."`
-	FormatVersion  int                   `json:"format_version" doc:"Of this manifest."`
+	SHA256         *string               `json:"sha256" doc:"SHA-256 of the artifact, in hexadecimal."`
+	Tables         []TableResult         `json:"tables" doc:"What the artifact contains; for a query, its result as one table."`
+	Members        []Member              `json:"members,omitzero" doc:"The members of a ZIP file, in order."`
+	Snapshot       *projectdb.SnapshotID `json:"snapshot" doc:"The one state of the project that all tables are read from."`
+	FormatVersion  int                   `json:"format_version" doc:"The version of the manifest's form."`
 	Options        Options               `json:"options"`
 	Progress       Progress              `json:"progress"`
 	Error          *string               `json:"error"`
 	CreatedAt      string                `json:"created_at" format:"date-time"`
 	CompletedAt    *string               `json:"completed_at" format:"date-time"`
-	ExpiresAt      *string               `json:"expires_at" format:"date-time" doc:"Counted from the completion."`
+	ExpiresAt      *string               `json:"expires_at" format:"date-time" doc:"Counted from completion."`
 
 	CreatedByTokenID *int64  `json:"created_by_token_id"`
 	OperationRunID   *string `json:"operation_run_id"`
@@ -87,17 +87,17 @@ type TableResult struct {
 	RowCount     int64  `json:"row_count"`
 	RowsExpected int64  `json:"rows_expected"`
 
-	Columns      []ResultColumn `json:"columns,omitzero" doc:"Whose values the rows have, in their order."`
-	ContentHash  string         `json:"content_hash,omitzero" doc:"Of the values of the rows, whatever the format and the order: the sum, modulo 2^128, of the XXH3 hash of each row, in hexadecimal digits."`
-	SchemaSHA256 string         `json:"schema_sha256,omitzero" doc:"Of the statements that make the table and its indexes, where the artifact has them."`
+	Columns      []ResultColumn `json:"columns,omitzero" doc:"The columns whose values the rows have, in order."`
+	ContentHash  string         `json:"content_hash,omitzero" doc:"Hash of the values of the rows, whatever the format and the order: the sum, modulo 2^128, of the XXH3 hash of each row, in hexadecimal."`
+	SchemaSHA256 string         `json:"schema_sha256,omitzero" doc:"SHA-256 of the statements that create the table and its indexes, where the artifact has them."`
 
-	Replaced int64 `json:"replaced,omitzero" doc:"Values that the format cannot hold: in JSON infinities, written as null; texts that are not UTF-8, written with U+FFFD but in CSV; and in ANY columns what cannot be told from a value of another type."`
+	Replaced int64 `json:"replaced,omitzero" doc:"How many values the format cannot hold: in JSON, infinities, written as null; texts that are not UTF-8, written with U+FFFD except in CSV; and in ANY columns, values that cannot be told from those of another type."`
 }
 
 // ResultColumn is a column in the artifact.
 type ResultColumn struct {
 	Name string `json:"name"`
-	Type string `json:"type" enum:"INTEGER,REAL,TEXT,BLOB,ANY" doc:"Of a query, that of its values, or ANY."`
+	Type string `json:"type" enum:"INTEGER,REAL,TEXT,BLOB,ANY" doc:"For a query, the type of its values, or ANY."`
 }
 
 // hold enters the rows that were written.
@@ -115,17 +115,17 @@ type Progress struct {
 	RowsTotal int64 `json:"rows_total"`
 	Bytes     int64 `json:"bytes"`
 
-	Uploaded int64 `json:"bytes_uploaded,omitzero" doc:"While the complete artifact goes to its store."`
+	Uploaded int64 `json:"bytes_uploaded,omitzero" doc:"While the finished artifact is uploaded to its store."`
 
 	RowsPerSecond int64   `json:"rows_per_second,omitzero"`
 	EstimatedEnd  *string `json:"estimated_end,omitzero" format:"date-time" doc:"While it is running."`
-	QueuePosition int64   `json:"queue_position,omitzero" doc:"While it is pending: 1 for the job that begins next."`
+	QueuePosition int64   `json:"queue_position,omitzero" doc:"While it is pending: 1 for the job that runs next."`
 }
 
 // Options are what was ordered beyond kind and format; what was left out is
 // left out here too.
 type Options struct {
-	FileName      string             `json:"file_name,omitzero" doc:"As it was asked for; download_name is what every system can hold of it."`
+	FileName      string             `json:"file_name,omitzero" doc:"As requested; download_name is the form of it that every system accepts."`
 	Columns       []string           `json:"columns,omitzero"`
 	Filters       json.RawMessage    `json:"filters,omitzero"`
 	Sort          string             `json:"sort,omitzero"`
@@ -135,10 +135,10 @@ type Options struct {
 	IncludeTables []string           `json:"include_tables,omitzero"`
 	ExcludeTables []string           `json:"exclude_tables,omitzero"`
 	TableOptions  map[string]Options `json:"table_options,omitzero"`
-	SQL           string             `json:"sql,omitzero" doc:"Of a query export."`
+	SQL           string             `json:"sql,omitzero" doc:"For query exports."`
 	Params        json.RawMessage    `json:"params,omitzero"`
-	Profile       string             `json:"profile,omitzero" doc:"The named dialect that the order began with."`
-	Dialect       *format.Dialect    `json:"dialect,omitzero" doc:"How CSV files are written; what is needed to read them exactly."`
+	Profile       string             `json:"profile,omitzero" doc:"The named dialect that the request started from."`
+	Dialect       *format.Dialect    `json:"dialect,omitzero" doc:"How CSV files are written: what is needed to read them exactly."`
 	Compression   string             `json:"compression,omitzero" enum:"gzip,zstd"`
 	Canonical     bool               `json:"canonical,omitzero"`
 	Split         bool               `json:"split,omitzero"`

@@ -14,7 +14,7 @@ import (
 type Member struct {
 	Name      string `json:"name"`
 	SizeBytes int64  `json:"size_bytes" doc:"Uncompressed."`
-	SHA256    string `json:"sha256" doc:"Of the uncompressed bytes, in hexadecimal digits."`
+	SHA256    string `json:"sha256" doc:"SHA-256 of the uncompressed bytes, in hexadecimal."`
 	Table     string `json:"table,omitzero" doc:"The table whose rows it holds."`
 }
 

@@ -32,7 +32,7 @@ func (e *Exports) Recall(ctx context.Context, projectID int64, r projectdb.Recei
 // ordered a moment ago.
 func notTwice(err error) error {
 	if known := (*jobs.ReplayedError)(nil); errors.As(err, &known) {
-		return problem.New(problem.CodeConflict, "An export is being ordered under this key.").Retry(time.Second)
+		return problem.New(problem.CodeConflict, "An export is being requested under this key.").Retry(time.Second)
 	}
 	return err
 }

@@ -78,10 +78,10 @@ func (r *record) applyOptions(faults *problem.Faults, req Request, f fileFormat)
 	}
 	r.applyCompression(faults, req.Compression, f)
 	if req.Canonical && f.isDatabaseFile() {
-		faults.Add("canonical", "The format %s cannot be canonical: SQLite decides where a database file has what.", f.name)
+		faults.Add("canonical", "The format %s cannot be canonical: SQLite decides how a database file is laid out.", f.name)
 	}
 	if req.Split && f.name != "xlsx" && f.name != "" {
-		faults.Add("split", "Only xlsx has sheets to split into.")
+		faults.Add("split", "Only the format xlsx has sheets to split.")
 	}
 	r.spec.Canonical, r.spec.Split = req.Canonical, req.Split
 	options.Canonical, options.Split = req.Canonical, req.Split
@@ -99,7 +99,7 @@ func chooseDialect(faults *problem.Faults, o CSVOptions, f fileFormat, prefix st
 	}
 	for _, field := range fields {
 		if f.name != "" {
-			faults.Add(prefix+field, "The format %s has no CSV files to which this could apply.", f.name)
+			faults.Add(prefix+field, "The format %s has no CSV files that this could apply to.", f.name)
 		}
 	}
 	return nil
@@ -115,7 +115,7 @@ func (r *record) applyCompression(faults *problem.Faults, name string, f fileFor
 		return
 	}
 	if f.isZIP() || f.name == "xlsx" || f.name == "parquet" {
-		faults.Add("compression", "The format %s is compressed by itself.", f.name)
+		faults.Add("compression", "The format %s already compresses its output.", f.name)
 		return
 	}
 	r.spec.Compress, r.manifest.Options.Compression = name, name

@@ -19,12 +19,12 @@ import (
 // the first rows.
 type Preflight struct {
 	RowCount         *int64           `json:"row_count" doc:"Null for a query."`
-	EstimatedBytes   *int64           `json:"estimated_bytes" doc:"Null when nothing can be told: for a query, and where the format cannot hold the first rows."`
-	EstimatedSeconds *float64         `json:"estimated_seconds" doc:"As estimated_bytes."`
-	Fits             bool             `json:"fits" doc:"Whether the disk has the space."`
+	EstimatedBytes   *int64           `json:"estimated_bytes" doc:"Null when no estimate is possible: for a query, and when the format cannot hold the first rows."`
+	EstimatedSeconds *float64         `json:"estimated_seconds" doc:"Null when estimated_bytes is."`
+	Fits             bool             `json:"fits" doc:"Whether the disk has enough space."`
 	Tables           []TablePreflight `json:"tables"`
 	Warnings         []Warning        `json:"warnings"`
-	RowsChecked      int64            `json:"rows_checked" doc:"Rows that were looked at for warnings, in the time there was."`
+	RowsChecked      int64            `json:"rows_checked" doc:"How many rows were checked for warnings in the time available."`
 }
 
 // TablePreflight is what one table, or the result of a query, would become.
@@ -295,31 +295,31 @@ func (c *checker) warnings(total *int64) []Warning {
 		}
 	}
 	if total != nil && *total > format.XLSXRows-1 && !c.layout.spec.Split {
-		warn("", "excel_rows", *total, "A sheet of Excel has 1,048,576 rows; split goes on in further sheets.", "xlsx")
+		warn("", "excel_rows", *total, "An Excel sheet has at most 1,048,576 rows; set split to continue on further sheets.", "xlsx")
 	}
 	if n := len(c.columns); n > format.XLSXColumns {
-		warn("", "excel_columns", int64(n), "A sheet of Excel has 16,384 columns.", "xlsx")
+		warn("", "excel_columns", int64(n), "An Excel sheet has at most 16,384 columns.", "xlsx")
 	}
 	dialect := c.layout.spec.dialect(c.table.id)
 	for i, f := range c.findings {
 		name := c.columns[i].Name
-		warn(name, "excel_text", f.long, "Texts longer than the 32,767 characters of a cell: the export would fail.", "xlsx")
-		warn(name, "big_integers", f.big, "Integers beyond ±(2^53-1), which many readers of JSON round.", "json", "ndjson")
+		warn(name, "excel_text", f.long, "Texts longer than 32,767 characters, the limit of an Excel cell: the export would fail.", "xlsx")
+		warn(name, "big_integers", f.big, "Integers beyond ±(2^53-1), which many JSON readers round.", "json", "ndjson")
 		warn(name, "big_integers", f.big, "Integers beyond ±2^53 become text.", "xlsx")
 		warn(name, "infinities", f.infinite, "Infinities become null.", "json", "ndjson")
 		warn(name, "infinities", f.infinite, "Infinities become text.", "xlsx")
 		if c.columns[i].Type == "ANY" {
-			warn(name, "any_type", f.changed, "In a column of any type, readers take BLOBs, texts that look like numbers, and infinities for values of another type.", "csv")
-			warn(name, "any_type", f.blobs, "In a column of any type, nothing tells BLOBs from the texts of their base64.", "json", "ndjson", "xlsx")
-			warn(name, "any_type", f.numbers+f.blobs, "In a column of any type, numbers and BLOBs become texts.", "parquet")
+			warn(name, "any_type", f.changed, "In an ANY column, readers take BLOBs, texts that look like numbers, and infinities for values of another type.", "csv")
+			warn(name, "any_type", f.blobs, "In an ANY column, BLOBs cannot be told from texts that are their base64.", "json", "ndjson", "xlsx")
+			warn(name, "any_type", f.numbers+f.blobs, "In an ANY column, numbers and BLOBs become texts.", "parquet")
 		}
-		warn(name, "invalid_utf8", f.invalid, "Texts that are not UTF-8 are written as they are, and some readers refuse them.", "csv")
+		warn(name, "invalid_utf8", f.invalid, "Texts that are not UTF-8 are written as they are, which some readers refuse.", "csv")
 		warn(name, "invalid_utf8", f.invalid, "Texts that are not UTF-8 are written with U+FFFD.", "json", "ndjson", "xlsx", "parquet")
 		if !dialect.FormulaGuard {
-			warn(name, "formulas", f.formulas, "Texts that spreadsheets take for formulas; formula_guard prevents it.", "csv")
+			warn(name, "formulas", f.formulas, "Texts that spreadsheets take for formulas; set formula_guard to prevent it.", "csv")
 		}
 		if dialect.NullText == "" && f.nulls > 0 {
-			warn(name, "null_and_empty", f.empty, "NULL and the empty text differ by quotes only, which many readers do not see; null_text helps.", "csv")
+			warn(name, "null_and_empty", f.empty, "NULL and the empty text differ only by quotes, which many readers ignore; set null_text to tell them apart.", "csv")
 		}
 	}
 	return list

@@ -264,7 +264,7 @@ func refusedUploadIsNotRepeated(t *testing.T, b *testkit.Bucket) {
 	})
 	m := f.create(Request{Kind: TableExport, Table: "contacts"})
 	got, err := f.Wait(background, shop.ID, m.ID)
-	if codeOf(err) != problem.CodeExportFailed || *got.Error != "The store of exports refused the file." || uploads.Load() != 1 {
+	if codeOf(err) != problem.CodeExportFailed || *got.Error != "The export store refused the file." || uploads.Load() != 1 {
 		t.Errorf("got %v after %d uploads", err, uploads.Load())
 	}
 }

@@ -139,7 +139,7 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 	r := &record{projectID: req.Project.ID, root: cmp.Or(req.Root, req.Project.ID), life: e.life(faults, req.ExpiresIn)}
 	r.applyOptions(faults, req, f)
 	if len(req.FileName) > maxFileName {
-		faults.Add("file_name", "The name must have at most %d bytes, and it has %d.", maxFileName, len(req.FileName))
+		faults.Add("file_name", "The name must have at most %d bytes, but it has %d.", maxFileName, len(req.FileName))
 	}
 	r.manifest.Options.FileName = req.FileName
 	f = f.compressed(r.spec.Compress)
@@ -231,7 +231,7 @@ func (r *record) applyDatabase(faults *problem.Faults, req Request, f fileFormat
 	r.spec.Excluded, options.ExcludeTables = lookUp(faults, "exclude_tables", req.Exclude, tables)
 	for i, name := range options.ExcludeTables {
 		if slices.Contains(r.spec.Tables, r.spec.Excluded[i]) {
-			faults.Add("exclude_tables", "The table %s is in include_tables too.", name)
+			faults.Add("exclude_tables", "The table %s is also in include_tables.", name)
 		}
 	}
 	for i := range tables {
@@ -251,7 +251,7 @@ func (r *record) applyDatabase(faults *problem.Faults, req Request, f fileFormat
 		case !r.spec.wants(t.ID):
 			faults.Add(field, "The table is not part of the export.")
 		case r.spec.chose(t.ID):
-			faults.Add(field, "The table has its options already, under its id or name.")
+			faults.Add(field, "The table already has options, under its id or its name.")
 		default:
 			r.applyTableOptions(faults, t, req.TableOptions[ref], f, field+".")
 		}
@@ -352,7 +352,7 @@ func (sp *spec) tablesOf(s *projectdb.Snapshot) ([]*projectdb.Table, error) {
 		}
 	}
 	if sp.Tables != nil && len(chosen) < len(sp.Tables) {
-		return nil, problem.New(problem.CodeNotFound, "A table of the order does not exist any more.")
+		return nil, problem.New(problem.CodeNotFound, "A table of the request no longer exists.")
 	}
 	return chosen, nil
 }

@@ -107,7 +107,7 @@ func (e *Exports) storeOf(r *record) (store, error) {
 	if b := e.buckets[r.store]; b != nil {
 		return b, nil
 	}
-	return nil, problem.New(problem.CodeNotFound, "Export file was not found: the server does not use its store any more.")
+	return nil, problem.New(problem.CodeNotFound, "Export file was not found: the server no longer uses its store.")
 }
 
 // presence tells whether the artifact of a ready export is in its store. Of a

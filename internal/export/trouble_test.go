@@ -345,7 +345,7 @@ func TestDeadlyExportIsTriedTwice(t *testing.T) {
 
 	f = newFixture(t, folder, func(c *Config) { c.Now = time.Now })
 	got, err := f.Get(background, shop.ID, deadly.ID)
-	if err != nil || got.Status != Failed || got.Error == nil || !strings.Contains(*got.Error, "died twice") {
+	if err != nil || got.Status != Failed || got.Error == nil || !strings.Contains(*got.Error, "crashed twice") {
 		t.Errorf("the deadly export is %s, %v, %v", got.Status, got.Error, err)
 	}
 	for _, project := range []int64{shop.ID, 2} {

@@ -22,7 +22,7 @@ const formatVersion = 1
 
 // Verification is what has been found out about an artifact by reading it.
 type Verification struct {
-	OK        bool     `json:"ok" doc:"Whether everything is as the manifest says."`
+	OK        bool     `json:"ok" doc:"Whether everything matches the manifest."`
 	SizeBytes int64    `json:"size_bytes"`
 	SHA256    string   `json:"sha256"`
 	Members   int      `json:"members_checked" doc:"Members of a ZIP file whose bytes were compared."`

@@ -131,9 +131,9 @@ func (d *DB) explain(err error) error {
 	case err == nil, errors.Is(err, context.Canceled):
 		return errClosed
 	case errors.As(err, &died) && died.TooLarge:
-		return invalid("The database needs more memory or disk than one is given: a value or a row in it is too large.").Because(err)
+		return invalid("The database needs more memory or disk than it may use: a value or a row in it is too large.").Because(err)
 	case errors.As(err, &died):
-		return invalid("The database ended the process that read it. It is damaged, or made to do harm.").Because(err)
+		return invalid("The database crashed the process that read it. It is damaged or malicious.").Because(err)
 	}
 	return err
 }
@@ -185,7 +185,7 @@ func (d *DB) wait(ready <-chan struct{}) error {
 	case <-ready:
 		return nil
 	case <-timer.C:
-		d.stop(invalid("The database is not read after %s: it computes more than it holds.", d.given.Round(time.Second)))
+		d.stop(invalid("The database could not be read within %s: it computes more than it stores.", d.given.Round(time.Second)))
 		<-d.done
 	case <-d.done:
 		select {

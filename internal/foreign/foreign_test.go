@@ -238,7 +238,7 @@ func TestPatienceEnds(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	if err := d.wait(d.ready); !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "computes more than it holds") {
+	if err := d.wait(d.ready); !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "computes more than it stores") {
 		t.Error(err)
 	}
 	d = begun(t, time.Minute, func(context.Context, *pipe) error { return &worker.Died{Reason: "test", TooLarge: true} })

@@ -188,7 +188,7 @@ func check(c *sqlite.Conn) error {
 	case err != nil:
 		return Damaged(err)
 	case finding != "":
-		return invalid("The database is damaged, SQLite says: %s. The sqlite3 shell's .recover may save what is left.", oneLine(finding))
+		return invalid("The database is damaged. SQLite says: %s. The sqlite3 shell's .recover may save what is left.", oneLine(finding))
 	}
 	return nil
 }
@@ -223,13 +223,13 @@ func Damaged(err error) error {
 	case sqlite.Busy:
 		return invalid("The database is locked: close the program that writes to it, and try again.").Because(err)
 	case sqlite.IO:
-		return invalid("The database cannot be opened without changing it. Perhaps a program has not finished writing it (a file that ends in -journal lies beside it): open it once with that program, and try again.").Because(err)
+		return invalid("The database cannot be opened without changing it. A program may not have finished writing it (there is a file ending in -journal beside it): open it once with that program, and try again.").Because(err)
 	case sqlite.NoMemory, sqlite.TooBig:
 		return invalid("The database cannot be read: a value or a row in it is too large. SQLite says: %s.", oneLine(message)).Because(err)
 	case sqlite.Damaged:
-		return invalid("The database is damaged or was cut short, SQLite says: %s.", oneLine(message)).Because(err)
+		return invalid("The database is damaged or was cut short. SQLite says: %s.", oneLine(message)).Because(err)
 	}
-	return invalid("The database cannot be read, SQLite says: %s.", oneLine(message)).Because(err)
+	return invalid("The database cannot be read. SQLite says: %s.", oneLine(message)).Because(err)
 }
 
 func invalid(format string, args ...any) *problem.Error {

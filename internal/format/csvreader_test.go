@@ -138,7 +138,7 @@ func TestCSVReaderFaults(t *testing.T) {
 		{"empty", "", ReadDialect{}, "The file is empty."},
 		{"only a BOM", bom, ReadDialect{}, "The file is empty."},
 		{"no header", "", exact, "The file has no header row: it is empty."},
-		{"NUL", "a,b\n\x00,1\n", ReadDialect{}, "The file holds NUL bytes, so it is not CSV text."},
+		{"NUL", "a,b\n\x00,1\n", ReadDialect{}, "The file contains NUL bytes, so it is not CSV text."},
 		{"SQLite", "SQLite format 3\x00\x10\x00", ReadDialect{}, "The file is a SQLite database, not CSV text."},
 		{"binary", "\x01\x02\x03\x04,\x05\x06\n", ReadDialect{}, "The file is binary, not CSV text."},
 		{"text after quote", "a,b\n1,\"x\ny\"z\n", exact, "line 3, column 3: text follows the closing quote of a field; a quote inside quotes must be doubled"},

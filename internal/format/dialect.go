@@ -115,15 +115,15 @@ func nullTextFault(s string) string {
 	case len(s) > longest:
 		return "must have at most 32 bytes"
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return "must not hold control characters or invalid UTF-8"
+		return "must not contain control characters or invalid UTF-8"
 	case strings.ContainsAny(s, `",;|`):
-		return "must not hold quotes or delimiters"
+		return "must not contain quotes or delimiters"
 	case strings.TrimSpace(s) != s:
 		return "must not begin or end with a space"
 	case number != "" && unicode.IsDigit(rune(number[0])) || number == "Infinity":
 		return "must not look like a number"
 	case strings.HasPrefix(s, "'") || s == `\.`:
-		return "must not begin with an apostrophe, and not be the end mark"
+		return "must not begin with an apostrophe or be \\."
 	}
 	return ""
 }

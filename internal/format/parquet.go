@@ -42,7 +42,7 @@ func NewParquet(w io.Writer, columns []Column) (*Parquet, error) {
 	root := orderedGroup{parquet.Group{}, columns}
 	for _, column := range columns {
 		if root.Group[column.Name] != nil {
-			return nil, &LimitError{Reason: fmt.Sprintf("two columns are called %q, and Parquet allows only one", column.Name)}
+			return nil, &LimitError{Reason: fmt.Sprintf("two columns are named %q, which Parquet does not allow", column.Name)}
 		}
 		root.Group[column.Name] = parquet.Optional(parquetNode(column.Type))
 	}
@@ -133,7 +133,7 @@ func (p *Parquet) column(j int, b *sqlite.Batch) error {
 		v, ok := p.value(p.columns[j].Type, b, cell)
 		if !ok {
 			kind := [...]string{"NULL", "INTEGER", "REAL", "TEXT", "BLOB"}[cell.Kind]
-			return &LimitError{Row: p.rows + int64(i) + 1, Column: p.columns[j].Name, Reason: fmt.Sprintf("the value is of type %s, and the column of type %s", kind, p.columns[j].Type)}
+			return &LimitError{Row: p.rows + int64(i) + 1, Column: p.columns[j].Name, Reason: fmt.Sprintf("the value has the type %s, but the column has the type %s", kind, p.columns[j].Type)}
 		}
 		p.values = append(p.values, v.Level(0, 1, j))
 	}

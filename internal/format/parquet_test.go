@@ -121,7 +121,7 @@ func TestParquetTypes(t *testing.T) {
 
 func TestParquetRefuses(t *testing.T) {
 	var fault *LimitError
-	if _, err := NewParquet(io.Discard, columns("a", "b", "a")); !errors.As(err, &fault) || err.Error() != `two columns are called "a", and Parquet allows only one` {
+	if _, err := NewParquet(io.Discard, columns("a", "b", "a")); !errors.As(err, &fault) || err.Error() != `two columns are named "a", which Parquet does not allow` {
 		t.Errorf("got %v", err)
 	}
 	for _, c := range []struct {
@@ -129,10 +129,10 @@ func TestParquetRefuses(t *testing.T) {
 		value      sqlite.Value
 		want       string
 	}{
-		{"INTEGER", sqlite.TextValue("x"), "TEXT, and the column of type INTEGER"},
-		{"REAL", sqlite.IntValue(1), "INTEGER, and the column of type REAL"},
-		{"TEXT", sqlite.BlobValue(nil), "BLOB, and the column of type TEXT"},
-		{"BLOB", sqlite.FloatValue(1), "REAL, and the column of type BLOB"},
+		{"INTEGER", sqlite.TextValue("x"), "TEXT, but the column has the type INTEGER"},
+		{"REAL", sqlite.IntValue(1), "INTEGER, but the column has the type REAL"},
+		{"TEXT", sqlite.BlobValue(nil), "BLOB, but the column has the type TEXT"},
+		{"BLOB", sqlite.FloatValue(1), "REAL, but the column has the type BLOB"},
 	} {
 		w, err := NewParquet(io.Discard, []Column{{"a", c.columnType}})
 		if err != nil {
@@ -142,7 +142,7 @@ func TestParquetRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = w.Rows(batch(1, []sqlite.Value{{}}, []sqlite.Value{c.value}))
-		if want := `row 3, column "a": the value is of type ` + c.want; !errors.As(err, &fault) || err.Error() != want {
+		if want := `row 3, column "a": the value has the type ` + c.want; !errors.As(err, &fault) || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

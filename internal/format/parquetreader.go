@@ -47,7 +47,7 @@ func NewParquetReader(r io.ReaderAt, size int64) (p *ParquetReader, err error) {
 		f, err = parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	}
 	if err != nil {
-		return nil, &FileError{Reason: "The file is not a Parquet file, or damaged: " + err.Error()}
+		return nil, &FileError{Reason: "The file is not a Parquet file, or it is damaged: " + err.Error()}
 	}
 	if usesLZ4(f.Metadata()) {
 		return nil, &FileError{Reason: "The Parquet file is compressed with LZ4; only Snappy, gzip, Brotli and zstd can be read."}
@@ -55,7 +55,7 @@ func NewParquetReader(r io.ReaderAt, size int64) (p *ParquetReader, err error) {
 	p = &ParquetReader{file: f, guard: guard(r, f), buffer: make([]parquet.Row, 256)}
 	for _, column := range f.Root().Columns() {
 		if !column.Leaf() || column.Repeated() {
-			return nil, &FileError{Reason: fmt.Sprintf("The column %q holds lists or records; only columns of single values can be read.", column.Name())}
+			return nil, &FileError{Reason: fmt.Sprintf("The column %q holds lists or records; only columns of single values can be imported.", column.Name())}
 		}
 		columnType, convert := parquetColumn(column.Type())
 		p.columns = append(p.columns, Column{Name: column.Name(), Type: columnType})

@@ -101,9 +101,9 @@ func TestParquetReaderFaults(t *testing.T) {
 	}
 	good := writeParquet(t, typedColumns(), batch(6, make([]sqlite.Value, 6)))
 	for _, c := range []struct{ file, want string }{
-		{"", "The file is not a Parquet file, or damaged: "},
-		{"id,name\n1,Ada\n", "The file is not a Parquet file, or damaged: "},
-		{string(good[:len(good)-20]), "The file is not a Parquet file, or damaged: "},
+		{"", "The file is not a Parquet file, or it is damaged: "},
+		{"id,name\n1,Ada\n", "The file is not a Parquet file, or it is damaged: "},
+		{string(good[:len(good)-20]), "The file is not a Parquet file, or it is damaged: "},
 		{lz4.String(), "The Parquet file is compressed with LZ4;"},
 		{nested.String(), `The column "tags" holds lists or records;`},
 	} {

@@ -11,13 +11,13 @@ import (
 // as the profile was written, changed by the options beside it. What is left out
 // is detected.
 type ReadOptions struct {
-	Profile      string   `json:"profile,omitzero" doc:"A named dialect of CSV, as exports write it; the options beside it change it."`
+	Profile      string   `json:"profile,omitzero" doc:"A named CSV dialect, as exports write it; the other options override it."`
 	Delimiter    string   `json:"delimiter,omitzero" doc:"Of CSV: a character, or tab. Detected when absent, like header, encoding and quote."`
 	Header       *bool    `json:"header,omitzero" doc:"Whether the first row of a CSV or sheet names the columns."`
 	Encoding     Encoding `json:"encoding,omitzero" enum:"utf-8,utf-16le,utf-16be,windows-1252"`
-	Quote        string   `json:"quote,omitzero" doc:"Of CSV: a character, or none."`
-	NullText     *string  `json:"null_text,omitzero" doc:"What stands for NULL in a CSV where it has no quotes; nothing when absent."`
-	FormulaGuard *bool    `json:"formula_guard,omitzero" doc:"Whether the apostrophes that the formula guard of an export has put into a CSV are taken away."`
+	Quote        string   `json:"quote,omitzero" doc:"For CSV: a character, or none."`
+	NullText     *string  `json:"null_text,omitzero" doc:"For CSV: the unquoted text that stands for NULL; when absent, an empty field does."`
+	FormulaGuard *bool    `json:"formula_guard,omitzero" doc:"For CSV: whether to remove the apostrophes that the formula guard of an export has added."`
 
 	LineEnd LineEnd `json:"-"` // clients leave it to be detected
 }

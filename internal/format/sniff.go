@@ -102,7 +102,7 @@ func sampleText(sample []byte, e Encoding, told bool) ([]byte, error) {
 		return text, nil
 	}
 	if bytes.IndexByte(text, 0) >= 0 {
-		return nil, &CSVError{Reason: "The file holds NUL bytes, so it is not CSV text."}
+		return nil, &CSVError{Reason: "The file contains NUL bytes, so it is not CSV text."}
 	}
 	if controlBytes(text)*50 > len(text) {
 		return nil, &CSVError{Reason: "The file is binary, not CSV text."}

@@ -55,7 +55,7 @@ type XLSX struct {
 // What is beyond Excel's limits is a *LimitError, here and from Rows.
 func NewXLSX(w io.Writer, columns []Column, o XLSXOptions) (*XLSX, error) {
 	if len(columns) > XLSXColumns {
-		return nil, &LimitError{Reason: fmt.Sprintf("there are %d columns, and Excel's sheets have %d", len(columns), XLSXColumns)}
+		return nil, &LimitError{Reason: fmt.Sprintf("there are %d columns, but an Excel sheet has at most %d", len(columns), XLSXColumns)}
 	}
 	if o.Rows > XLSXRows-1 && !o.Split {
 		return nil, tooManyRows(strconv.FormatInt(o.Rows, 10))
@@ -123,7 +123,7 @@ func (x *XLSX) part(name, text string) error {
 }
 
 func tooManyRows(rows string) *LimitError {
-	return &LimitError{Reason: fmt.Sprintf("there are %s rows, and Excel's sheets have %d with the header; split goes on in further sheets", rows, XLSXRows)}
+	return &LimitError{Reason: fmt.Sprintf("there are %s rows, but an Excel sheet has at most %d including the header; set split to continue on further sheets", rows, XLSXRows)}
 }
 
 func (x *XLSX) nextSheet() error {
@@ -246,7 +246,7 @@ func (x *XLSX) appendText(j int, s []byte) error {
 		if n := utf16Units(s); n > XLSXText {
 			return &LimitError{
 				Row: x.before + int64(x.row-1), Column: x.columns[j].Name, Cell: x.letters[j] + strconv.Itoa(x.row),
-				Reason: fmt.Sprintf("the text has %d characters, and Excel's cells hold %d", n, XLSXText),
+				Reason: fmt.Sprintf("the text has %d characters, but an Excel cell holds at most %d", n, XLSXText),
 			}
 		}
 	}

@@ -196,10 +196,10 @@ func TestXLSXRefusesLongText(t *testing.T) {
 	}
 	err = w.Rows(batch(2, []sqlite.Value{sqlite.IntValue(2), {}}, []sqlite.Value{sqlite.IntValue(3), sqlite.TextValue(fits + "x")}))
 	var fault *LimitError
-	if !errors.As(err, &fault) || err.Error() != `cell B4 (row 3, column "note"): the text has 32768 characters, and Excel's cells hold 32767` {
+	if !errors.As(err, &fault) || err.Error() != `cell B4 (row 3, column "note"): the text has 32768 characters, but an Excel cell holds at most 32767` {
 		t.Errorf("got %v", err)
 	}
-	if _, err := NewXLSX(io.Discard, make([]Column, XLSXColumns+1), XLSXOptions{}); !errors.As(err, &fault) || err.Error() != "there are 16385 columns, and Excel's sheets have 16384" {
+	if _, err := NewXLSX(io.Discard, make([]Column, XLSXColumns+1), XLSXOptions{}); !errors.As(err, &fault) || err.Error() != "there are 16385 columns, but an Excel sheet has at most 16384" {
 		t.Errorf("got %v", err)
 	}
 	if file := writeXLSX(t, make([]Column, XLSXColumns), XLSXOptions{}); !strings.Contains(member(t, file, "xl/worksheets/sheet1.xml"), `"XFD1"`) {
@@ -226,12 +226,12 @@ func TestXLSXRowsBeyondTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var fault *LimitError
-	if err := fill(w); !errors.As(err, &fault) || fault.Row != 1<<20 || err.Error() != "there are more than 1048575 rows, and Excel's sheets have 1048576 with the header; split goes on in further sheets" {
+	if err := fill(w); !errors.As(err, &fault) || fault.Row != 1<<20 || err.Error() != "there are more than 1048575 rows, but an Excel sheet has at most 1048576 including the header; set split to continue on further sheets" {
 		t.Errorf("got %v, row %d", err, fault.Row)
 	}
 	var nothing bytes.Buffer
 	_, err = NewXLSX(&nothing, columns("a"), XLSXOptions{Rows: 1 << 20})
-	if !errors.As(err, &fault) || err.Error() != "there are 1048576 rows, and Excel's sheets have 1048576 with the header; split goes on in further sheets" || nothing.Len() > 0 {
+	if !errors.As(err, &fault) || err.Error() != "there are 1048576 rows, but an Excel sheet has at most 1048576 including the header; set split to continue on further sheets" || nothing.Len() > 0 {
 		t.Errorf("when the rows are known before: %v, %d bytes", err, nothing.Len())
 	}
 	if _, err = NewXLSX(io.Discard, columns("a"), XLSXOptions{Rows: 1<<20 - 1}); err != nil {

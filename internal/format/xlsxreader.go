@@ -65,7 +65,7 @@ func OpenWorkbook(r io.ReaderAt, size int64) (*Workbook, error) {
 func (w *Workbook) readParts(r io.ReaderAt, size int64) error {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return &FileError{Reason: "The file is not an Excel workbook (.xlsx), or damaged: " + err.Error()}
+		return &FileError{Reason: "The file is not an Excel workbook (.xlsx), or it is damaged: " + err.Error()}
 	}
 	w.stopped = func() error { return nil }
 	if s, ok := r.(interface{ Err() error }); ok {
@@ -292,7 +292,7 @@ func (s *sharedTexts) add(escaped []byte) error {
 		n, grow = n+1, max(pieceSize, len(escaped))
 	}
 	if s.size += grow + placeSize; s.size > s.max {
-		return &FileError{Reason: fmt.Sprintf("The texts that the sheets of the workbook share take more than %d bytes.", s.max)}
+		return &FileError{Reason: fmt.Sprintf("The shared texts of the workbook take up more than %d bytes.", s.max)}
 	}
 	if grow > 0 {
 		s.pieces = append(s.pieces, make([]byte, 0, grow))
@@ -643,9 +643,9 @@ func (x *XLSXReader) set(column int, kind, style string) error {
 	}
 	switch {
 	case column < 0 || column >= XLSXColumns:
-		return errors.New("the place of the cell is beyond Excel's limits")
+		return errors.New("the position of the cell is beyond Excel's limits")
 	case column >= maxColumns:
-		return fmt.Errorf("the cell is in column %d, and a table has at most %d", column+1, maxColumns)
+		return fmt.Errorf("the cell is in column %d, but a table has at most %d columns", column+1, maxColumns)
 	case x.fixed && column >= len(x.columns):
 		return fmt.Errorf("the cell is to the right of the last column, %s", columnLetters(len(x.columns)-1))
 	}

@@ -180,7 +180,7 @@ func TestXLSXReaderFaults(t *testing.T) {
 		header bool
 		want   string
 	}{
-		{[]byte("id,name\n"), "", true, "The file is not an Excel workbook (.xlsx), or damaged: zip: not a valid zip file"},
+		{[]byte("id,name\n"), "", true, "The file is not an Excel workbook (.xlsx), or it is damaged: zip: not a valid zip file"},
 		{compressZIP(t), "", true, "The file is not an Excel workbook: it has no xl/workbook.xml."},
 		{cell(""), "other", true, `The workbook has no sheet "other".`},
 		{cell(""), "", true, "The sheet has no header row: it is empty."},
@@ -327,7 +327,7 @@ func TestXLSXReaderBoundsWhatPartsName(t *testing.T) {
 	far := strings.Repeat(`<row><c r="XFD1"><v>1</v></c></row>`, 1000)
 	for _, test := range []struct{ name, part, text, want string }{
 		{"sheets", "xl/workbook.xml", "<workbook><sheets>" + strings.Repeat(`<sheet name="a" r:id="r1"/>`, maxSheets+1) + "</sheets></workbook>", "more than 1000 sheets"},
-		{"a cell far to the right", "xl/sheet1.xml", "<worksheet><sheetData>" + far + "</sheetData></worksheet>", "column 16384, and a table has at most 2000"},
+		{"a cell far to the right", "xl/sheet1.xml", "<worksheet><sheetData>" + far + "</sheetData></worksheet>", "column 16384, but a table has at most 2000"},
 	} {
 		_, _, err := readSheet(hostileBook(t, map[string]string{test.part: test.text}), "", true)
 		var fault *FileError

@@ -145,7 +145,7 @@ func TestDeadlyFileIsTriedTwice(t *testing.T) {
 		}
 	}
 	deadly := list[3]
-	if deadly.Status != Failed || deadly.Error == nil || !strings.Contains(*deadly.Error, "died twice") || len(f.files()) != 0 {
+	if deadly.Status != Failed || deadly.Error == nil || !strings.Contains(*deadly.Error, "crashed twice") || len(f.files()) != 0 {
 		t.Errorf("the deadly import is %s, %v, files %v", deadly.Status, deadly.Error, f.files())
 	}
 	if _, err := f.Run(t.Context(), new(problem.Faults), shop.ID, deadly.ID, nil, false, 0); codeOf(err) != problem.CodeNotFound {

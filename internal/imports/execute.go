@@ -121,7 +121,7 @@ func (r *record) permits(ctx context.Context, db *projectdb.DB, source *ingest.S
 		return err
 	}
 	if others || slices.ContainsFunc(into, func(t projectdb.Table) bool { return t.ID != r.spec.TableID }) {
-		return problem.New(problem.CodePermissionDenied, "This token may write to one table, and the file has others. Nothing was imported.")
+		return problem.New(problem.CodePermissionDenied, "This token may write to one table only, but the file has others. Nothing was imported.")
 	}
 	return nil
 }

@@ -276,9 +276,9 @@ func (im *Imports) mayRun(r *record) error {
 	case !manifest.Status.Finished():
 		return problem.New(problem.CodeConflict, "The import is %s.", manifest.Status).Retry(time.Second)
 	case manifest.Status == Ready && !manifest.DryRun:
-		return problem.New(problem.CodeConflict, "The import is done. Its file can be sent again for another one.")
+		return problem.New(problem.CodeConflict, "This import has finished. Upload the file again to start a new one.")
 	case r.expires.IsZero() || !im.dir.keeps(r):
-		return problem.New(problem.CodeNotFound, "The file of the import is not kept any more.")
+		return problem.New(problem.CodeNotFound, "The file of the import is no longer kept.")
 	}
 	return nil
 }

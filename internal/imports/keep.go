@@ -31,7 +31,7 @@ func (st jobStore) makeRoom(c *sqlite.Conn, projectID, bytes, max int64) (expire
 		return nil, err
 	case held-spare+bytes > max:
 		return nil, problem.New(problem.CodeStorageFull,
-			"The files of a project's imports may have %d bytes together. %d are taken by uploads and imports that have not finished, which leaves no room for %d more. Wait until they have finished, or cancel some.",
+			"The files of a project's imports may take up %d bytes in total. %d are taken up by unfinished uploads and imports, which leaves no room for %d more. Wait until they have finished, or cancel some.",
 			max, held-spare, bytes)
 	}
 	return st.expireSpare(c, "project_id = ? AND ("+isSpare+") ORDER BY seq", []any{projectID}, func(r *record) bool {

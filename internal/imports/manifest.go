@@ -15,25 +15,25 @@ type Manifest struct {
 	Kind          Kind              `json:"kind"`
 	Project       string            `json:"project"`
 	FileName      string            `json:"file_name"`
-	Format        *string           `json:"format" doc:"What kind of file it is, known when the job has begun."`
+	Format        *string           `json:"format" doc:"The kind of file, known once the job has started."`
 	Status        Status            `json:"status"`
-	SizeBytes     *int64            `json:"size_bytes" doc:"Of the whole file; null while it is not known."`
+	SizeBytes     *int64            `json:"size_bytes" doc:"The size of the whole file; null while it is not known."`
 	ReceivedBytes int64             `json:"received_bytes"`
-	SHA256        *string           `json:"sha256" doc:"Of the file, in hexadecimal digits."`
+	SHA256        *string           `json:"sha256" doc:"SHA-256 of the file, in hexadecimal."`
 	Options       ingest.Options    `json:"options"`
 	DryRun        bool              `json:"dry_run"`
-	Preview       *ingest.Preview   `json:"preview" doc:"Of a dry run: what the import would do."`
-	Report        *ingest.Report    `json:"report" doc:"What the import has done. The rejected rows are at rejects_url."`
-	NewProject    *registry.Project `json:"new_project" doc:"Of a project import: the project that was made."`
+	Preview       *ingest.Preview   `json:"preview" doc:"For a dry run: what the import would do."`
+	Report        *ingest.Report    `json:"report" doc:"What the import did. The rejected rows are at rejects_url."`
+	NewProject    *registry.Project `json:"new_project" doc:"For a project import: the project that was created."`
 	Progress      Progress          `json:"progress"`
 	RejectedRows  int64             `json:"rejected_rows"`
-	RejectsURL    *string           `json:"rejects_url" doc:"Where the rows that were refused can be downloaded as CSV, relative to the server."`
+	RejectsURL    *string           `json:"rejects_url" doc:"Where the rejected rows can be downloaded as CSV, relative to the server."`
 	Error         *string           `json:"error"`
 	ErrorCode     *problem.Code     `json:"error_code"`
 	ErrorDetails  []problem.Detail  `json:"error_details"`
 	CreatedAt     string            `json:"created_at" format:"date-time"`
 	CompletedAt   *string           `json:"completed_at" format:"date-time"`
-	ExpiresAt     *string           `json:"expires_at" format:"date-time" doc:"Until when the file is kept; null when it is not kept any more."`
+	ExpiresAt     *string           `json:"expires_at" format:"date-time" doc:"How long the file is kept; null when it no longer is."`
 
 	CreatedByTokenID *int64  `json:"created_by_token_id"`
 	OperationRunID   *string `json:"operation_run_id"`
@@ -85,7 +85,7 @@ type Progress struct {
 	BytesDone  int64  `json:"bytes_done"`
 	BytesTotal int64  `json:"bytes_total"`
 
-	QueuePosition int64 `json:"queue_position,omitzero" doc:"While it is pending: 1 for the job that begins next."`
+	QueuePosition int64 `json:"queue_position,omitzero" doc:"While it is pending: 1 for the job that runs next."`
 }
 
 // fault returns why the import has come to no good end, or nil.

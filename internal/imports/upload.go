@@ -88,7 +88,7 @@ func (im *Imports) Begin(ctx context.Context, faults *problem.Faults, req Reques
 }
 
 func tooLarge(limit int64) error {
-	return problem.New(problem.CodeBodyTooLarge, "The file is larger than the %d bytes that an import may have.", limit)
+	return problem.New(problem.CodeBodyTooLarge, "The file is larger than %d bytes, the limit for imports.", limit)
 }
 
 func (im *Imports) draft(req Request) (*record, error) {
@@ -193,11 +193,11 @@ func (im *Imports) accepts(r *record) error {
 	case Uploading:
 		return nil
 	case Expired:
-		return problem.New(problem.CodeNotFound, "The upload was not finished in time and is not kept any more.")
+		return problem.New(problem.CodeNotFound, "The upload was not finished in time and is no longer kept.")
 	case Canceled:
-		return problem.New(problem.CodeNotFound, "The upload was canceled and is not kept any more.")
+		return problem.New(problem.CodeNotFound, "The upload was canceled and is no longer kept.")
 	default:
-		return problem.New(problem.CodeConflict, "The import takes no more bytes: it is %s.", status)
+		return problem.New(problem.CodeConflict, "The import accepts no more bytes: it is %s.", status)
 	}
 }
 
@@ -286,7 +286,7 @@ func (im *Imports) receiveBytes(ctx context.Context, r *record, file *os.File, s
 	for until := have; ; {
 		n, readErr := p.Body.Read(buffer)
 		if have+int64(n) > most {
-			return have, problem.New(problem.CodeBodyTooLarge, "The file has more than its %d bytes.", most)
+			return have, problem.New(problem.CodeBodyTooLarge, "The file has more than the announced %d bytes.", most)
 		}
 		if have += int64(n); have > until {
 			if err := im.needRoom(ctx, r.projectID, 0); err != nil {
@@ -312,7 +312,7 @@ func (im *Imports) receiveBytes(ctx context.Context, r *record, file *os.File, s
 	}
 	if p.SHA256 != "" && p.SHA256 != hex.EncodeToString(sum.Sum(nil)) {
 		// Nothing of a part is kept that is not what its sender has sent.
-		return have, errors.Join(problem.Invalid("Content-Digest", "The bytes that arrived have another SHA-256."), file.Truncate(p.Offset))
+		return have, errors.Join(problem.Invalid("Content-Digest", "The SHA-256 of the bytes that arrived does not match."), file.Truncate(p.Offset))
 	}
 	return have, nil
 }
@@ -364,7 +364,7 @@ func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have in
 	}
 	if r.spec.SHA256 != "" && r.spec.SHA256 != digest {
 		// No further part can make it the right file.
-		return errors.Join(problem.Invalid("Repr-Digest", "The file that arrived has another SHA-256."), file.Truncate(0))
+		return errors.Join(problem.Invalid("Repr-Digest", "The SHA-256 of the file that arrived does not match."), file.Truncate(0))
 	}
 	_, err = im.jobs.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) error {
 		if err := im.accepts(r); err != nil {

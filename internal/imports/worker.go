@@ -186,9 +186,9 @@ func (im *Imports) resume(ctx context.Context, r *record) error {
 // Why an import is given up, whose file must not be run once more.
 var (
 	errDeadly = problem.New(problem.CodeConflict,
-		"The server died twice while it worked on this file, so it is not tried again. Send it again if you think that the file is not to blame.")
+		"The server crashed twice while it worked on this file, so it is not tried again. Upload the file again if you think that it is not the cause.")
 	errUnknownOutcome = problem.New(problem.CodeConflict,
-		"The server stopped during the import and was away for so long that it does not know whether the rows were committed. Please look, and send the file again if they were not.")
+		"The server stopped during the import and was down for so long that it cannot tell whether the rows were committed. Please check, and upload the file again if they were not.")
 )
 
 func giveUp(err error) bool { return errors.Is(err, errDeadly) || errors.Is(err, errUnknownOutcome) }

@@ -66,9 +66,9 @@ func (z *zipFile) checkSum(ctx context.Context, member *zip.File, sums map[strin
 	want, listed := sums[member.Name]
 	switch {
 	case !listed:
-		return invalid("The archive was changed: the member %q is not among its SHA256SUMS.", member.Name)
+		return invalid("The archive was changed: the member %q is not listed in SHA256SUMS.", member.Name)
 	case want != hex.EncodeToString(sum.Sum(nil)):
-		return invalid("The archive was changed: the member %q has another checksum than SHA256SUMS says.", member.Name)
+		return invalid("The archive was changed: the member %q does not match its checksum in SHA256SUMS.", member.Name)
 	}
 	delete(sums, member.Name)
 	return nil
@@ -98,7 +98,7 @@ func (z *zipFile) checksums(ctx context.Context) (map[string]string, error) {
 	for line := range bytes.Lines(text.Bytes()) {
 		found := checksumLine.FindSubmatch(bytes.TrimRight(line, "\r\n"))
 		if found == nil {
-			return nil, invalid("The archive was changed: SHA256SUMS has a line that is no checksum.")
+			return nil, invalid("The archive was changed: SHA256SUMS has a line that is not a checksum.")
 		}
 		sums[string(found[2])] = string(found[1])
 	}
@@ -112,7 +112,7 @@ func describedTables(text []byte) ([]projectdb.TableDescription, error) {
 	}
 	// A default can hold text that is not UTF-8.
 	if err := json.Unmarshal(text, &document, jsontext.AllowInvalidUTF8(true)); err != nil {
-		return nil, invalid("The schema.json of the archive is not as this program writes it.").Because(err)
+		return nil, invalid("The schema.json of the archive does not have the form that this program writes.").Because(err)
 	}
 	return document.Tables, nil
 }

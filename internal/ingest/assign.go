@@ -36,7 +36,7 @@ func assign(tables []tableSource, o Options) (assigned []assignment, said notes,
 		faults.Merge("", o.Target.onlyForOne())
 	}
 	if o.Sheet != "" && !slices.ContainsFunc(tables, func(t tableSource) bool { return t.sheet }) {
-		faults.Add("sheet", "The file is no Excel workbook.")
+		faults.Add("sheet", "The file is not an Excel workbook.")
 	}
 	for _, t := range tables {
 		if !o.wants(t.name) {
@@ -51,7 +51,7 @@ func assign(tables []tableSource, o Options) (assigned []assignment, said notes,
 			a.open = withoutRows(a.target.Types)
 		}
 		if a.rowless && a.target.Mode == Create && !a.tellsColumns(o) {
-			said.add("table "+t.name, "It has no rows, and nothing tells its columns: there is no such table now. Say their types to have it made.")
+			said.add("table "+t.name, "It has no rows, so its columns are unknown and no table was created. Set types to create it.")
 			continue
 		}
 		assigned = append(assigned, a)
@@ -59,11 +59,11 @@ func assign(tables []tableSource, o Options) (assigned []assignment, said notes,
 	switch {
 	case len(assigned) > 0 || faults.Len() > 0:
 	case len(said) > 0:
-		return nil, nil, invalid("The file has no rows, and nothing tells the columns of a table: say their types.")
+		return nil, nil, invalid("The file has no rows, so the columns of the table are unknown: set types.")
 	case len(tables) == 0: // a workbook without worksheets
-		return nil, nil, invalid("The file holds no table.")
+		return nil, nil, invalid("The file contains no table.")
 	default:
-		faults.Add("include_tables", "No table of the file is left.")
+		faults.Add("include_tables", "Every table of the file was left out.")
 	}
 	return joined(assigned), said, faults.Err()
 }
@@ -151,7 +151,7 @@ func (t Target) onlyForOne() error {
 		{"skip", len(t.Skip) > 0}, {"types", len(t.Types) > 0},
 	} {
 		if option.set {
-			faults.Add(option.name, "The file has several tables: say it of a single one, in tables.")
+			faults.Add(option.name, "The file has several tables: set this option per table, under tables.")
 		}
 	}
 	return faults.Err()

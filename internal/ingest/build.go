@@ -71,7 +71,7 @@ func (s *scratch) build(ctx context.Context, kind Kind, path string) (database s
 	case ctx.Err() != nil:
 		return "", nil, ctx.Err()
 	case bounded.Err() != nil:
-		return "", nil, invalid("The file is not read after %s: it computes more than it holds.", limit.Round(time.Second)).Because(err)
+		return "", nil, invalid("The file could not be read within %s: it computes more than it stores.", limit.Round(time.Second)).Because(err)
 	case err != nil:
 		return "", nil, explainWorker(err)
 	case out.Full:
@@ -84,7 +84,7 @@ func (s *scratch) build(ctx context.Context, kind Kind, path string) (database s
 func isRegular(path string) error {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file any more", path)
+		err = fmt.Errorf("%s is no longer a regular file", path)
 	}
 	return err
 }
@@ -96,9 +96,9 @@ func explainWorker(err error) error {
 	case errors.As(err, &known), !errors.As(err, &died):
 		return err
 	case died.TooLarge:
-		return invalid("The file needs more memory or disk than one is given.").Because(err)
+		return invalid("The file needs more memory or disk than it may use.").Because(err)
 	}
-	return invalid("The file ended the process that read it. It is damaged, or made to do harm.").Because(err)
+	return invalid("The file crashed the process that read it. It is damaged or malicious.").Because(err)
 }
 
 // run makes the database, in the worker.

@@ -70,8 +70,8 @@ INSERT INTO t VALUES (NULL, 1, 1);
 PRAGMA writable_schema = ON;
 UPDATE sqlite_schema SET sql = replace(sql, 'a TEXT', 'a TEXT NOT NULL');`,
 			`"a" TEXT,|CHECK (c > 0)`, []string{
-				"column t.a: NOT NULL is not carried: 1 row has no value.",
-				"table t: CHECK (b > 0) is not carried: 1 row has values that break it.",
+				"column t.a: NOT NULL was not imported: 1 row has no value.",
+				"table t: CHECK (b > 0) was not imported: 1 row has values that violate it.",
 			}},
 		{"defaults", `
 CREATE TABLE t (a INT DEFAULT 5, b TEXT DEFAULT 'it''s', c TEXT DEFAULT bare, d TEXT DEFAULT "quoted", e TEXT DEFAULT CURRENT_TIMESTAMP,
@@ -82,10 +82,10 @@ CREATE TABLE t (a INT DEFAULT 5, b TEXT DEFAULT 'it''s', c TEXT DEFAULT bare, d 
 		{"defaults that do not fit", `
 CREATE TABLE t (a INT DEFAULT '', b INT DEFAULT CURRENT_TIMESTAMP, c TEXT DEFAULT 0, d REAL DEFAULT 'n/a', e INT DEFAULT 1.5);`,
 			`"a" INTEGER,|"b" INTEGER,|"c" TEXT DEFAULT (0)|"d" REAL,|"e" INTEGER|`, []string{
-				"column t.a: The default '' is not carried: it is no INTEGER.",
-				"column t.b: The default CURRENT_TIMESTAMP is not carried: it is no INTEGER.",
-				"column t.d: The default 'n/a' is not carried: it is no REAL.",
-				"column t.e: The default 1.5 is not carried: it is no INTEGER.",
+				"column t.a: The default '' was not imported: it is not of the type INTEGER.",
+				"column t.b: The default CURRENT_TIMESTAMP was not imported: it is not of the type INTEGER.",
+				"column t.d: The default 'n/a' was not imported: it is not of the type REAL.",
+				"column t.e: The default 1.5 was not imported: it is not of the type INTEGER.",
 			}},
 		{"generated columns", `
 CREATE TABLE t (a INT, b INT GENERATED ALWAYS AS (a * 2) VIRTUAL, c TEXT AS ('n' || a) STORED, d AS (a + b));
@@ -96,7 +96,7 @@ CREATE TABLE t (a NUMERIC, b AS (a = '1'));
 INSERT INTO t (a) VALUES (1), (1.5), ('x');`,
 			`"a" ANY|"b" ANY|`, []string{
 				"column t.a: The type NUMERIC became ANY: the values are of several classes: 1 integer, 1 real, 1 text.",
-				"column t.b: It was generated and now holds plain values: it would have other values here.",
+				"column t.b: It was generated and now has plain values: it would have different values here.",
 			}},
 		{"indexes", `
 CREATE TABLE t (a TEXT, b INT, c TEXT);
@@ -104,16 +104,16 @@ CREATE INDEX i1 ON t (a COLLATE NOCASE DESC, b);
 CREATE UNIQUE INDEX i2 ON t (lower(a), c) WHERE b > 1;
 CREATE INDEX "odd name" ON t (c);`,
 			`CREATE INDEX "i1" ON "t" ("a" COLLATE "NOCASE" DESC, "b")|CREATE UNIQUE INDEX "i2" ON "t" (lower(a), "c") WHERE b > 1|CREATE INDEX "odd_name" ON "t" ("c")`, []string{
-				"index odd name: The name is not allowed here or taken; the index is now named odd_name.",
+				"index odd name: The name is not allowed here, or taken; the index is now named odd_name.",
 			}},
 		{"conflict clauses", `CREATE TABLE t (a INT UNIQUE ON CONFLICT REPLACE, b INT NOT NULL ON CONFLICT IGNORE);`,
-			`UNIQUE ("a")|"b" INTEGER NOT NULL`, []string{"table t: Conflict clauses are not carried: ON CONFLICT REPLACE, ON CONFLICT IGNORE."}},
+			`UNIQUE ("a")|"b" INTEGER NOT NULL`, []string{"table t: Conflict clauses were not imported: ON CONFLICT REPLACE, ON CONFLICT IGNORE."}},
 		{"foreign keys", `
 CREATE TABLE child (a INT REFERENCES parent ON DELETE CASCADE ON UPDATE SET NULL, b TEXT, c TEXT, FOREIGN KEY (b, c) REFERENCES parent (x, y) DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE parent (id INTEGER PRIMARY KEY, x TEXT, y TEXT, up INT REFERENCES parent, UNIQUE (x, y));
 INSERT INTO parent VALUES (1, 'x', 'y', 1); INSERT INTO child VALUES (1, 'x', 'y'), (NULL, 'x', NULL);`,
 			`FOREIGN KEY ("a") REFERENCES "parent" ON UPDATE SET NULL ON DELETE CASCADE|FOREIGN KEY ("b", "c") REFERENCES "parent" ("x", "y")|FOREIGN KEY ("up") REFERENCES "parent"`, []string{
-				"table child: The foreign key on b, c to parent is now checked by each statement, no longer at the end of a transaction.",
+				"table child: The foreign key on b, c to parent is now checked by each statement, no longer only at the end of a transaction.",
 			}},
 		{"a foreign key to a key with NULLs", `
 CREATE TABLE parent (id TEXT PRIMARY KEY); CREATE TABLE child (a REFERENCES parent);
@@ -124,7 +124,7 @@ CREATE TABLE parent (id INT UNIQUE); CREATE TABLE child (a TEXT REFERENCES paren
 INSERT INTO parent VALUES (1), ('x'); INSERT INTO child VALUES ('1'), ('x');`,
 			`"id" ANY`, []string{
 				"column parent.id: The type INT became ANY: the values are of several classes: 1 integer, 1 text.",
-				"table child: The foreign key on a to parent is not carried: 1 row has no parent.",
+				"table child: The foreign key on a to parent was not imported: 1 row has no parent.",
 			}},
 		{"unique constraints whose index is wrong", `
 CREATE TABLE t (a TEXT UNIQUE, b INT); CREATE TABLE u (a TEXT PRIMARY KEY); CREATE TABLE v (a TEXT); CREATE UNIQUE INDEX i ON v (a);
@@ -133,16 +133,16 @@ PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'a TEXT
 			`"a" TEXT COLLATE "NOCASE"`, []string{
 				"column t.a: It is no longer unique: several rows have the same value.",
 				"column u.a: It is no longer unique: several rows have the same value.",
-				"index i: It is not carried. SQLite says: UNIQUE constraint failed: v.a.",
+				"index i: It was not imported. SQLite says: UNIQUE constraint failed: v.a.",
 			}},
 		{"foreign keys that do not hold", `
 CREATE TABLE parent (id INTEGER PRIMARY KEY, x TEXT);
 CREATE TABLE child (a INT REFERENCES parent, b INT REFERENCES nowhere, c TEXT REFERENCES parent (x), d INT REFERENCES parent);
 INSERT INTO parent VALUES (1, 'x'); INSERT INTO child VALUES (1, 1, 'x', 1), (2, 1, 'x', 1), (3, 1, 'x', NULL);`,
 			`FOREIGN KEY ("d") REFERENCES "parent"`, []string{
-				"table child: The foreign key on b to nowhere is not carried: there is no such table.",
-				"table child: The foreign key on c to parent is not carried: the columns it refers to are no key there.",
-				"table child: The foreign key on a to parent is not carried: 2 rows have no parent.",
+				"table child: The foreign key on b to nowhere was not imported: there is no such table.",
+				"table child: The foreign key on c to parent was not imported: the columns that it refers to are not a key there.",
+				"table child: The foreign key on a to parent was not imported: 2 rows have no parent.",
 			}},
 		{"names", `
 CREATE TABLE "select" ("order" INT, "a b" TEXT, "a_b" TEXT, _x INT, "" INT, "CHECK" TEXT);
@@ -161,7 +161,7 @@ INSERT INTO "select" VALUES (1, 'x', 'y', 2, 3, 'z'); INSERT INTO "Ünï 🎉" V
 				"table a b: The name is not allowed here; the table is now named a_b_2.",
 				"table 1st: The name is not allowed here; the table is now named table_1st.",
 			}},
-		{"what is not carried", `
+		{"what was not imported", `
 CREATE TABLE t (a TEXT);
 CREATE VIEW v AS SELECT * FROM t;
 CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT 1; END;
@@ -170,11 +170,11 @@ CREATE VIRTUAL TABLE r USING rtree(id, x0, x1);`,
 				"view v: Views are not imported.",
 				"trigger tr: Triggers are not imported; it belongs to t.",
 				"virtual table r: Virtual tables are not imported.",
-				"table r_rowid: It belongs to a virtual table and is not imported.",
-				"table r_node: It belongs to a virtual table and is not imported.",
-				"table r_parent: It belongs to a virtual table and is not imported.",
+				"table r_rowid: It belongs to a virtual table and was not imported.",
+				"table r_node: It belongs to a virtual table and was not imported.",
+				"table r_parent: It belongs to a virtual table and was not imported.",
 			}},
-		{"no tables", `PRAGMA user_version = 1;`, ``, []string{"file: It holds no tables."}},
+		{"no tables", `PRAGMA user_version = 1;`, ``, []string{"file: It contains no tables."}},
 		{"no rows", `CREATE TABLE t (a DATE, b NUMERIC, c);`, `"a" TEXT|"b" REAL|"c" ANY`, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -347,12 +347,12 @@ func TestHostileSchemas(t *testing.T) {
 		notes        string // part of the notes
 	}{
 		{"malformed schema", `CREATE TABLE t (a); PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE t (a';`, "SQLite says: malformed database schema", ""},
-		{"unknown function in a check", schemaEdit(`CREATE TABLE t (a INT CHECK (abs(a) > 0), b INT CHECK (b > 0))`, "abs(", "nope("), "", "CHECK (nope(a) > 0) is not carried: it is not allowed here, as it calls the function nope."},
-		{"function that reads files in a check", schemaEdit(`CREATE TABLE t (a INT CHECK (abs(a) > 0))`, "abs(", "load_extension("), "", "is not carried"},
+		{"unknown function in a check", schemaEdit(`CREATE TABLE t (a INT CHECK (abs(a) > 0), b INT CHECK (b > 0))`, "abs(", "nope("), "", "CHECK (nope(a) > 0) was not imported: it is not allowed here, as it calls the function nope."},
+		{"function that reads files in a check", schemaEdit(`CREATE TABLE t (a INT CHECK (abs(a) > 0))`, "abs(", "load_extension("), "", "was not imported"},
 		{"unknown function in a generated column", schemaEdit(`CREATE TABLE t (a INT, b AS (abs(a)))`, "abs(", "nope("), "", "left out"},
 		{"unknown function in an index", schemaEdit(`CREATE TABLE t (a INT); CREATE INDEX i ON t (abs(a))`, "abs(", "nope("), "", "nope"},
-		{"unknown collation", schemaEdit(`CREATE TABLE t (a TEXT COLLATE NOCASE UNIQUE, b INT)`, "NOCASE", "klingon"), "", "The collation klingon is not known here"},
-		{"unknown collation in the key of a table without rowid", schemaEdit(`CREATE TABLE t (a TEXT COLLATE NOCASE PRIMARY KEY) WITHOUT ROWID; CREATE TABLE u (a INT)`, "NOCASE", "klingon"), "", "table t: It cannot be read here and is not imported."},
+		{"unknown collation", schemaEdit(`CREATE TABLE t (a TEXT COLLATE NOCASE UNIQUE, b INT)`, "NOCASE", "klingon"), "", "The collation klingon is unknown here"},
+		{"unknown collation in the key of a table without rowid", schemaEdit(`CREATE TABLE t (a TEXT COLLATE NOCASE PRIMARY KEY) WITHOUT ROWID; CREATE TABLE u (a INT)`, "NOCASE", "klingon"), "", "table t: It cannot be read here and was not imported."},
 		{"unknown module", schemaEdit(`CREATE TABLE u (a INT); CREATE VIRTUAL TABLE t USING rtree(id, a, b)`, "rtree", "nope"), "", "virtual table t: Virtual tables are not imported."},
 		{"view and trigger with functions", `CREATE TABLE t (a INT); CREATE VIEW v AS SELECT load_extension('x'); CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT load_extension('x'); END;`, "", "view v: Views are not imported."},
 	} {
@@ -473,14 +473,14 @@ func TestTakenNamesAreAConflict(t *testing.T) {
 	path := database(t, `CREATE TABLE t (a INT); CREATE TABLE u (a INT); CREATE INDEX i ON t (a);`)
 	p.mustTake(t, path)
 	_, err := p.take(database(t, `CREATE TABLE T (a INT); CREATE TABLE fresh (a INT);`), Options{})
-	if !problem.Is(err, problem.CodeConflict) || !strings.Contains(err.Error(), "names already: T.") {
+	if !problem.Is(err, problem.CodeConflict) || !strings.Contains(err.Error(), "already has these names: T.") {
 		t.Fatalf("got %v", err)
 	}
 	if tables, _ := p.Tables(context.Background()); len(tables) != 2 {
 		t.Errorf("%d tables", len(tables))
 	}
 	report := p.mustTake(t, database(t, `CREATE TABLE fresh (a INT); CREATE INDEX i ON fresh (a);`))
-	want := []string{"index i: The name is not allowed here or taken; the index is now named i_2."}
+	want := []string{"index i: The name is not allowed here, or taken; the index is now named i_2."}
 	if diff := cmp.Diff(want, texts(report.Notes)); diff != "" {
 		t.Error(diff)
 	}

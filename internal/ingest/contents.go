@@ -74,7 +74,7 @@ func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err erro
 		}
 		return err
 	case wanted == KindArchive:
-		return invalid("The file is no archive of a project: it lacks data.sqlite, schema.json or SHA256SUMS.")
+		return invalid("The file is not an archive of a project: it lacks data.sqlite, schema.json or SHA256SUMS.")
 	case c.kind == KindXLSX:
 		p.kind = KindXLSX
 		c.files = []part{p}
@@ -93,7 +93,7 @@ func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) erro
 	for _, member := range members {
 		p, err := s.unpackMember(ctx, z, member)
 		if errors.Is(err, errBlank) && len(members) > 1 {
-			c.notes.add("member "+member.Name, "It is empty and not imported.")
+			c.notes.add("member "+member.Name, "It is empty and was not imported.")
 			continue
 		}
 		if err != nil {
@@ -103,7 +103,7 @@ func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) erro
 			return inMember(member.Name, s.openPart(ctx, c, p))
 		}
 		if p.isDatabase() {
-			return invalid("The member %q is a database of its own; such a file must be alone in a ZIP file.", member.Name)
+			return invalid("The member %q is a whole database; such a file must be the only one in a ZIP file.", member.Name)
 		}
 		c.files = append(c.files, p)
 	}
@@ -225,7 +225,7 @@ func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error)
 		return err
 	}
 	if mode, err := usesWAL(database[0]); err == nil && mode && len(database) == 1 {
-		found.add("file", "It is in write-ahead mode and came without its log (the file that ends in -wal). Rows that stood only there are not among these.")
+		found.add("file", "It is in write-ahead mode and came without its log (the file ending in -wal). Rows that were only in the log are missing.")
 	}
 	c.notes = append(c.notes, found...)
 	c.db, err = openSQLite(ctx, database, s, p.kind != KindSQLite)

@@ -222,11 +222,11 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 	columnType := c.types[k]
 	switch {
 	case v.Kind == sqlite.Null && c.keys[k]:
-		return v, "The value is NULL, and belongs to the primary key."
+		return v, "The value is NULL, but it belongs to the primary key."
 	case v.Kind == sqlite.Null:
 		return v, ""
 	case c.text && bytes.IndexByte(v.Bytes, 0) >= 0 && !c.nul:
-		return v, "The value holds a NUL character."
+		return v, "The value contains a NUL character."
 	case v.Kind == sqlite.Text && columnType == "TEXT":
 		return v, ""
 	case c.text && (columnType == "INTEGER" || columnType == "ANY") && format.IsInteger(v.Bytes):

@@ -224,11 +224,11 @@ func TestCSVKeepsNULs(t *testing.T) {
 func TestCSVBadRowsAreNamedAndNothingIsImported(t *testing.T) {
 	for _, test := range []struct{ name, content, want string }{
 		{"too long", "a,b\n1,2\n1,2,3\n", "Line 3: The row has 3 fields, but there are 2 columns."},
-		{"too short", "a,b\n1,2\n1\n\"x\ny\",2\n3\n", "2 rows cannot be imported, and nothing was. The first: Line 3: The row has 1 field, but there are 2 columns."},
+		{"too short", "a,b\n1,2\n1\n\"x\ny\",2\n3\n", "2 rows cannot be imported, so nothing was. The first: Line 3: The row has 1 field, but there are 2 columns."},
 		{"unclosed quote", "a,b\n1,\"2\n", "Line 2, column 3: the quote that opens here is never closed."},
-		{"NUL", "a,b\n" + strings.Repeat("1,2\n", 100_000) + "1,x\x00y\n", "Line 100002, column b: The value holds a NUL character."},
+		{"NUL", "a,b\n" + strings.Repeat("1,2\n", 100_000) + "1,x\x00y\n", "Line 100002, column b: The value contains a NUL character."},
 		{"empty", "", "The file is empty."},
-		{"only blank lines", "\n\n", "The file holds nothing but empty lines."},
+		{"only blank lines", "\n\n", "The file contains only empty lines."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProject(t)
@@ -308,7 +308,7 @@ func TestCSVDialectsAreDetectedAndOverridden(t *testing.T) {
 		{"semicolons", "a;b\n1;x,y\n2;z\n", format.ReadOptions{}, "a,b\n1,\"x,y\"\n2,z\n", ""},
 		{"tabs and CRLF", "a\tb\r\n1\tx\r\n2\t\r\n", format.ReadOptions{}, "a,b\n1,x\n2,\n", ""},
 		{"UTF-16", "\xff\xfea\x00,\x00b\x00\n\x00\xe9\x00,\x001\x00\n\x00", format.ReadOptions{}, "a,b\né,1\n", "utf-16le"},
-		{"UTF-16 with half a pair", "\xfe\xff\x00a\x00,\x00b\x00\n\xd8\x00\x00x\x00,\x001\x00\n", format.ReadOptions{}, "a,b\n\ufffdx,1\n", "file: 1 field has bytes that are not UTF-16BE. Each of them is U+FFFD now."},
+		{"UTF-16 with half a pair", "\xfe\xff\x00a\x00,\x00b\x00\n\xd8\x00\x00x\x00,\x001\x00\n", format.ReadOptions{}, "a,b\n\ufffdx,1\n", "file: 1 field has bytes that are not UTF-16BE. Each of them is now U+FFFD."},
 		{"UTF-8 with a byte of another encoding", "é,b\nü,1\n\xfc,2\n", format.ReadOptions{}, "e,b\nü,1\n\xfc,2\n", "file: 1 field has bytes that are not UTF-8. They are kept as they are."},
 		{"Windows-1252", "a,b\ncaf\xe9,1\n\x80,2\n", format.ReadOptions{}, "a,b\ncafé,1\n€,2\n", "windows-1252"},
 		{"no header though it looks like one", "a,b\nc,d\n", format.ReadOptions{Header: new(false)}, "column_1,column_2\na,b\nc,d\n", ""},

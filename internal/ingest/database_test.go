@@ -63,7 +63,7 @@ CREATE TABLE "people" (
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"table orders: The foreign key on customer to customers is not carried: that table is not made of the file."}, texts(report.Notes)); diff != "" {
+	if diff := cmp.Diff([]string{"table orders: The foreign key on customer to customers was not imported: that table is not imported from the file."}, texts(report.Notes)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -134,7 +134,7 @@ func TestFaultsOfOptionsForADatabase(t *testing.T) {
 		{Options{Target: Target{Table: "x"}}, "table", "several tables"},
 		{Options{Tables: map[string]Target{"orders": {Mode: "merge"}}}, "tables.orders.mode", "Must be one of create"},
 		{Options{Tables: map[string]Target{"orders": {Table: "a b"}}}, "tables.orders.table", "must begin with a letter"},
-		{Options{Tables: map[string]Target{"orders": {Table: "x"}, "log": {Table: "X"}}}, "table", "cannot become the same"},
+		{Options{Tables: map[string]Target{"orders": {Table: "x"}, "log": {Table: "X"}}}, "table", "cannot become one new table"},
 		{Options{Tables: map[string]Target{"orders": {Columns: map[string]string{"nothing": "x"}}}}, "tables.orders.columns.nothing", `There is no column "nothing" in the file`},
 		{Options{Tables: map[string]Target{"orders": {Columns: map[string]string{"note": "id"}}}}, "tables.orders.columns.note", "not allowed here or used twice"},
 		{Options{Tables: map[string]Target{"orders": {Mode: Append}}}, "tables.orders.table", "There is no table \"orders\" in the project"},
@@ -274,15 +274,15 @@ func TestArchives(t *testing.T) {
 				content += " "
 			}
 			return content, true
-		}, nil, `the member "csv/orders.csv" has another checksum than SHA256SUMS says`},
-		{"a member more", same, []string{"extra.txt", "x"}, `the member "extra.txt" is not among its SHA256SUMS`},
+		}, nil, `the member "csv/orders.csv" does not match its checksum in SHA256SUMS`},
+		{"a member more", same, []string{"extra.txt", "x"}, `the member "extra.txt" is not listed in SHA256SUMS`},
 		{"a member less", func(name, content string) (string, bool) { return content, name != "README.txt" }, nil, `it has no member "README.txt", which SHA256SUMS lists`},
 		{"the sums", func(name, content string) (string, bool) {
 			if name == "SHA256SUMS" {
 				return "nothing\n", true
 			}
 			return content, true
-		}, nil, "SHA256SUMS has a line that is no checksum"},
+		}, nil, "SHA256SUMS has a line that is not a checksum"},
 	} {
 		p := newProject(t)
 		_, err := p.take(write(t, "x.zip", repacked(t, archive, test.change, test.more...)), Options{})

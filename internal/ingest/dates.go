@@ -121,6 +121,6 @@ func (d *dates) note(n *notes, subject string) {
 	case order == yearFirst:
 		n.add(subject, "Its dates are written as 2006-01-31.")
 	case d.orders != 0:
-		n.add(subject, "Its texts are dates, but none of them tells whether the day or the month comes first: they stay as they are.")
+		n.add(subject, "Its texts are dates, but none of them shows whether the day or the month comes first: they stay as they are.")
 	}
 }

@@ -36,7 +36,7 @@ func (b building) readDocument(ctx context.Context, f *os.File, sandbox *sqlite.
 	if err != nil {
 		return nil, fileFault(err)
 	}
-	d.notes.add("file", "A JSON file tells nothing of indexes, foreign keys, checks and generated columns: there are none now.")
+	d.notes.add("file", "A JSON file does not describe indexes, foreign keys, checks and generated columns: none were created.")
 	return d.notes, nil
 }
 
@@ -52,7 +52,7 @@ func (d *document) take(ctx context.Context, t format.JSONTable, rows format.Tab
 		return err
 	}
 	if len(shape.Columns) == 0 {
-		d.notes.add("table "+t.Name, "It has no columns and is not imported.")
+		d.notes.add("table "+t.Name, "It has no columns and was not imported.")
 		return nil
 	}
 	if err := d.sandbox.Run(shape.CreateSQL()); err != nil {
@@ -89,7 +89,7 @@ func insertDescribed(insert *sqlite.Stmt, shape *projectdb.Table, b *sqlite.Batc
 		if shape.Columns[i].Type == "BLOB" && v.Kind == sqlite.Text {
 			blob, err := base64.StdEncoding.AppendDecode(nil, v.Bytes)
 			if err != nil {
-				return invalid("The value of the column %q is no base64, by which a BLOB is written.", shape.Columns[i].Name)
+				return invalid("The value of the column %q is a BLOB, which must be base64, and it is not.", shape.Columns[i].Name)
 			}
 			v = sqlite.BlobValue(blob)
 		}
@@ -132,7 +132,7 @@ func describedTable(t format.JSONTable) (projectdb.Table, error) {
 	var described []describedColumn
 	if t.Described != nil {
 		if err := json.Unmarshal(t.Described, &described); err != nil {
-			return shape, invalid("In the table %q: the columns are not described as this program does it.", t.Name).Because(err)
+			return shape, invalid("In the table %q: the columns do not have the form that this program writes.", t.Name).Because(err)
 		}
 	}
 	for _, known := range t.Columns[len(described):] {
@@ -140,7 +140,7 @@ func describedTable(t format.JSONTable) (projectdb.Table, error) {
 	}
 	for _, column := range described {
 		if !slices.Contains([]string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}, column.Type) {
-			return shape, invalid("In the table %q: the column %q has the type %q, which there is not.", t.Name, column.Name, column.Type)
+			return shape, invalid("In the table %q: the column %q has the unknown type %q.", t.Name, column.Name, column.Type)
 		}
 		shape.Columns = append(shape.Columns, projectdb.Column{
 			Name: column.Name, Type: column.Type, Default: column.defaultSQL(),

@@ -78,8 +78,8 @@ NULL|'[1,2]'|0
 		t.Error(diff)
 	}
 	wantNotes := []string{
-		"table none: It has no columns and is not imported.",
-		"file: A JSON file tells nothing of indexes, foreign keys, checks and generated columns: there are none now.",
+		"table none: It has no columns and was not imported.",
+		"file: A JSON file does not describe indexes, foreign keys, checks and generated columns: none were created.",
 	}
 	if diff := cmp.Diff(wantNotes, texts(found)); diff != "" {
 		t.Error(diff)
@@ -91,12 +91,12 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 		{`"t":{"columns":[{"column_name":"a","column_type":"INTEGER"}],"rows":[{"a":1},{"a":"x"}]}`, `In the table "t", row 2: SQLite says: cannot store TEXT value in INTEGER column t.a.`},
 		{`"t":{"columns":[{"column_name":"a","column_type":"TEXT","is_nullable":0}],"rows":[{"a":null}]}`, `In the table "t", row 1: SQLite says: NOT NULL constraint failed: t.a.`},
 		{`"t":{"columns":[{"column_name":"a","column_type":"TEXT","is_unique":1}],"rows":[{"a":"x"},{"a":"x"}]}`, `In the table "t", row 2: SQLite says: UNIQUE constraint failed: t.a.`},
-		{`"t":{"columns":[{"column_name":"a","column_type":"BLOB"}],"rows":[{"a":"?"}]}`, `In the table "t", row 1: The value of the column "a" is no base64, by which a BLOB is written.`},
-		{`"t":{"columns":[{"column_name":"a","column_type":"DATE"}],"rows":[]}`, `In the table "t": the column "a" has the type "DATE", which there is not.`},
-		{`"t":{"columns":[{"column_name":"a","column_type":"TEXT","is_primary":"yes"}],"rows":[]}`, `In the table "t": the columns are not described as this program does it.`},
+		{`"t":{"columns":[{"column_name":"a","column_type":"BLOB"}],"rows":[{"a":"?"}]}`, `In the table "t", row 1: The value of the column "a" is a BLOB, which must be base64, and it is not.`},
+		{`"t":{"columns":[{"column_name":"a","column_type":"DATE"}],"rows":[]}`, `In the table "t": the column "a" has the unknown type "DATE".`},
+		{`"t":{"columns":[{"column_name":"a","column_type":"TEXT","is_primary":"yes"}],"rows":[]}`, `In the table "t": the columns do not have the form that this program writes.`},
 		{`"t":{"columns":[{"column_name":"a","column_type":"TEXT","default_expression":"1), CHECK (load_extension('x')"}],"rows":[]}`, `In the table "t": SQLite says: `},
 		{`"t":{"columns":[{"column_name":"a","column_type":"TEXT"},{"column_name":"A","column_type":"TEXT"}],"rows":[]}`, `In the table "t": SQLite says: duplicate column name: A.`},
-		{`"t\u0000":{"columns":[{"column_name":"a","column_type":"TEXT"}],"rows":[]}`, `In the table "t\x00": SQLite says: prepare: the statement holds a NUL character.`},
+		{`"t\u0000":{"columns":[{"column_name":"a","column_type":"TEXT"}],"rows":[]}`, `In the table "t\x00": SQLite says: prepare: the statement contains a NUL character.`},
 		{`"sqlite_x":{"columns":[{"column_name":"a","column_type":"TEXT"}],"rows":[]}`, `In the table "sqlite_x": SQLite says: object name reserved for internal use: sqlite_x.`},
 		{`"t":{"rows":[{"a":1}]},"T":{"rows":[{"a":1}]}`, `In the table "T": SQLite says: table "T" already exists.`},
 		{`"t":{"rows":[{"a":1},]}`, `Line 1, column 32: `},

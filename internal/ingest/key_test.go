@@ -37,13 +37,13 @@ func TestNewTablesGetTheKeyThatIsAskedFor(t *testing.T) {
 		{"a type that the last row asks for", late + "x,1\n", Options{Target: Target{Key: []string{"id"}}},
 			`"id" TEXT, "n" INTEGER, PRIMARY KEY ("id")`, []string{}, "0|0\n1|1\n2|2\n"},
 		{"rows that have the same", "id,n\n1,a\n2,b\n1,c\n", Options{Target: Target{Key: []string{"id"}}, OnError: Skip},
-			`"id" INTEGER PRIMARY KEY AUTOINCREMENT, "n" TEXT`, []string{"4|id|1|Another row has this value already."}, "1|a\n2|b\n"},
+			`"id" INTEGER PRIMARY KEY AUTOINCREMENT, "n" TEXT`, []string{"4|id|1|Another row already has this value."}, "1|a\n2|b\n"},
 		{"texts that are the same", "c,n\nx,a\nx,b\n", Options{Target: Target{Key: []string{"c"}}, OnError: Skip},
-			`"c" TEXT, "n" TEXT, PRIMARY KEY ("c")`, []string{"3|c|x|Another row has this value already."}, "x|a\n"},
+			`"c" TEXT, "n" TEXT, PRIMARY KEY ("c")`, []string{"3|c|x|Another row already has this value."}, "x|a\n"},
 		{"rows without", "id,n\n1,a\n,b\n", Options{Target: Target{Key: []string{"id"}}, OnError: Skip},
-			`"id" INTEGER PRIMARY KEY AUTOINCREMENT, "n" TEXT`, []string{"3|id||The value is NULL, and belongs to the primary key."}, "1|a\n"},
+			`"id" INTEGER PRIMARY KEY AUTOINCREMENT, "n" TEXT`, []string{"3|id||The value is NULL, but it belongs to the primary key."}, "1|a\n"},
 		{"rows without one of several", "a,b\n1,x\n,y\n", Options{Target: Target{Key: []string{"a", "b"}}, OnError: Skip},
-			`"a" INTEGER, "b" TEXT, PRIMARY KEY ("a", "b")`, []string{"3|a||The value is NULL, and belongs to the primary key."}, "1|x\n"},
+			`"a" INTEGER, "b" TEXT, PRIMARY KEY ("a", "b")`, []string{"3|a||The value is NULL, but it belongs to the primary key."}, "1|x\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProject(t)
@@ -99,7 +99,7 @@ func TestFaultsOfNewKeys(t *testing.T) {
 		{"unknown", "x.csv", "id\n1\n", Options{Target: Target{Key: []string{"idd"}}}, "key[0]", `Did you mean "id"?`},
 		{"twice", "x.csv", "id\n1\n", Options{Target: Target{Key: []string{"id", "ID"}}}, "key[1]", "already"},
 		{"skipped", "x.csv", "id,n\n1,x\n", Options{Target: Target{Key: []string{"id"}, Skip: []string{"id"}}}, "key[0]", `no column "id"`},
-		{"rows that have the same", "x.csv", "id\n1\n1\n", Options{Target: Target{Key: []string{"id"}}}, "file", "Another row has this value already."},
+		{"rows that have the same", "x.csv", "id\n1\n1\n", Options{Target: Target{Key: []string{"id"}}}, "file", "Another row already has this value."},
 		{"a further table without it", "x.zip", zip, Options{Tables: map[string]Target{"a": {Key: []string{"id"}}, "b": {Table: "a", Mode: Append}}}, "tables.b.key", "no values for id"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -132,7 +132,7 @@ func TestJSONIntoATableThatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"3|age|1.5|The column holds integers, and the number is not one."}, rejected(report.Rejects)); diff != "" {
+	if diff := cmp.Diff([]string{"3|age|1.5|The column holds integers, but the number is not one."}, rejected(report.Rejects)); diff != "" {
 		t.Error(diff)
 	}
 	if got := shell(t, p.path, "SELECT id, typeof(name), name, typeof(age), age, score, hex(photo) FROM person WHERE id > 8;\n"); got != "9|text|Jo|integer|41|100.0|00FF\n10|text|7|integer|1||\n" {
@@ -151,7 +151,7 @@ func TestWorkbookWithoutSheets(t *testing.T) {
 	if err := book.SaveAs(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newProject(t).take(path, Options{}); err == nil || !strings.Contains(err.Error(), "file: The file holds no table.") {
+	if _, err := newProject(t).take(path, Options{}); err == nil || !strings.Contains(err.Error(), "file: The file contains no table.") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -179,7 +179,7 @@ func TestSheets(t *testing.T) {
 		t.Errorf("table %s: %s", report.Tables[0].Name, got)
 	}
 	other := write(t, "other.csv", "a\n1\n")
-	if _, err = p.take(other, Options{Sheet: "Data"}); err == nil || !strings.Contains(err.Error(), "no Excel workbook") {
+	if _, err = p.take(other, Options{Sheet: "Data"}); err == nil || !strings.Contains(err.Error(), "not an Excel workbook") {
 		t.Errorf("got %v", err)
 	}
 	if _, err = p.take(path, Options{Sheet: "Dta"}); err == nil || !strings.Contains(err.Error(), `Did you mean "Data"?`) {
@@ -207,7 +207,7 @@ func TestPreviewSaysWhatALoadWouldDo(t *testing.T) {
 			`"tables":[{"source":"more people","name":"person","mode":"append","rows":2,"columns":[` +
 			`{"source":"id","name":"id","declared_type":"","type":"INTEGER"},{"source":"name","name":"name","declared_type":"","type":"TEXT"},{"source":"age","name":"age","declared_type":"","type":"INTEGER"}],` +
 			`"sample":[[3,"Cy",7],[4,"Di","x"]]}],"notes":[],"rejected_rows":1,` +
-			`"rejects":[{"table":"more people","line":3,"column":"age","value":"x","reason":"The column holds numbers, and the text is not one."}]}`},
+			`"rejects":[{"table":"more people","line":3,"column":"age","value":"x","reason":"The column holds numbers, but the text is not one."}]}`},
 		{"a new project", Options{Target: Target{Skip: []string{"id", "name"}, Types: map[string]string{"age": "ANY"}}}, false, `{"source":"more people.csv","kind":"csv","dialect":{"encoding":"utf-8","bom":false,"delimiter":";","quote":"\"","header":true,"line_end":"lf"},` +
 			`"tables":[{"source":"more people","name":"more_people","mode":"create","rows":2,"columns":[` +
 			`{"source":"age","name":"age","declared_type":"","type":"ANY","reason":"it was asked for"}],` +

@@ -63,7 +63,7 @@ func (p *plan) nameIndexes(l *projectdb.Loader) error {
 			x := &t.shape.Indexes[i]
 			name := projectdb.AdjustName(x.Name, "index", taken)
 			if name != x.Name {
-				t.notes.add("index "+x.Name, "The name is not allowed here or taken; the index is now named %s.", name)
+				t.notes.add("index "+x.Name, "The name is not allowed here, or taken; the index is now named %s.", name)
 			}
 			x.Name = name
 		}
@@ -88,7 +88,7 @@ func nameConflict(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return problem.New(problem.CodeConflict, "The project has these names already: %s. Nothing was imported.", strings.Join(names, ", ")).
+	return problem.New(problem.CodeConflict, "The project already has these names: %s. Nothing was imported.", strings.Join(names, ", ")).
 		With("file", "Tables or indexes with these names exist: %s.", strings.Join(names, ", "))
 }
 
@@ -136,7 +136,7 @@ func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 	}
 	broken, err := l.BrokenKeys(&p.shape)
 	if sqlite.FaultOf(err).InSQL() {
-		p.notes.add(p.subject(), "Foreign keys are not carried. SQLite says: %s.", oneLine(sqlite.Message(err)))
+		p.notes.add(p.subject(), "Foreign keys were not imported. SQLite says: %s.", oneLine(sqlite.Message(err)))
 		p.shape.ForeignKeys = nil
 		return true, nil
 	}
@@ -146,7 +146,7 @@ func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 	var kept []projectdb.ForeignKey
 	for i, key := range p.shape.ForeignKeys {
 		if rows := broken[i]; rows > 0 {
-			p.notes.add(p.subject(), "The foreign key on %s to %s is not carried: %s no parent.", strings.Join(key.Columns, ", "), key.Parent, have(rows))
+			p.notes.add(p.subject(), "The foreign key on %s to %s was not imported: %s no parent.", strings.Join(key.Columns, ", "), key.Parent, have(rows))
 			continue
 		}
 		kept = append(kept, key)
@@ -272,7 +272,7 @@ func (p *tablePlan) tooLong(b *sqlite.Batch, rowid bool) int {
 	return -1
 }
 
-var errMisfit = errors.New("a value is none that its column is declared for")
+var errMisfit = errors.New("a value does not match the declared type of its column")
 
 // places is what the values that are copied may be.
 func (p *tablePlan) places(rowid bool) (places []place) {
@@ -408,7 +408,7 @@ func (p *tablePlan) createIndexes(l *projectdb.Loader) error {
 			return false
 		}
 		if err != nil {
-			p.notes.add("index "+x.Name, "It is not carried. SQLite says: %s.", oneLine(sqlite.Message(err)))
+			p.notes.add("index "+x.Name, "It was not imported. SQLite says: %s.", oneLine(sqlite.Message(err)))
 		}
 		return err != nil
 	})

@@ -113,16 +113,16 @@ func TestRowsThatCannotComeInAreToldAndTheOthersTaken(t *testing.T) {
 m",9,m@x,2,1e3,AA==
 `
 	want := []string{
-		"2|age|seven|The column holds numbers, and the text is not one.",
+		"2|age|seven|The column holds numbers, but the text is not one.",
 		"3|name||A value is required.",
 		"4|||The row does not satisfy the table: CHECK constraint failed: age < 200.",
-		"5|email|ADA@example.org|Another row has this value already.",
-		"6|score|high|The column holds numbers, and the text is not one.",
-		"6|photo|????|A BLOB is written as a base64 string, and this is not one.",
-		"7|id|1|Another row has this value already.",
+		"5|email|ADA@example.org|Another row already has this value.",
+		"6|score|high|The column holds numbers, but the text is not one.",
+		"6|photo|????|A BLOB must be a base64 string, and this is not valid base64.",
+		"7|id|1|Another row already has this value.",
 		"8|||The row has 4 fields, but there are 7 columns.",
 		"9|||The row does not satisfy the table: CHECK constraint failed: age < 200.",
-		"10|team|3|The table team has no row that it refers to.",
+		"10|team|3|The table team has no row that this one refers to.",
 	}
 	path := write(t, "x.csv", content)
 	p := newProject(t)
@@ -190,8 +190,8 @@ func TestPreviewTriesRowsInTheirTables(t *testing.T) {
 		table, rows string
 		want        []string
 	}{
-		{Append, "team", "2,x\n5,y\n5,z\n", []string{"2|id|2|Another row has this value already.", "4|id|5|Another row has this value already."}},
-		{Replace, "team", "1,x\n2,y\n2,z\n", []string{"4|id|2|Another row has this value already."}},
+		{Append, "team", "2,x\n5,y\n5,z\n", []string{"2|id|2|Another row already has this value.", "4|id|5|Another row already has this value."}},
+		{Replace, "team", "1,x\n2,y\n2,z\n", []string{"4|id|2|Another row already has this value."}},
 		{Upsert, "team", "1,x\n,y\n7,\n", []string{"4|name||A value is required."}},
 		{Update, "team", "1,x\n9,y\n", []string{"3|id|9|The table has no row with this key."}},
 	} {
@@ -300,17 +300,17 @@ func TestOptionsThatDoNotFitAreNamed(t *testing.T) {
 		{"mapping of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"full": "name"}}}, "columns.full", `no column "full"`},
 		{"mapping to a column that the table lacks", "id,x\n9,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"x": "nme"}}}, "columns.x", `Did you mean "name"?`},
 		{"skip of a column that the file lacks", "id,name\n9,x\n", Options{Target: Target{Skip: []string{"id", "nam"}}}, "skip[1]", `Did you mean "name"?`},
-		{"two columns into one", "name,n\nx,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"n": "name"}}}, "columns.n", "gets the values of name already"},
+		{"two columns into one", "name,n\nx,y\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"n": "name"}}}, "columns.n", "already gets the values of name"},
 		{"key that the table lacks", "id\n9\n", Options{Target: Target{Table: "person", Mode: Upsert, Key: []string{"idd"}}}, "key[0]", `Did you mean "id"?`},
 		{"key that is not unique", "id,age\n9,1\n", Options{Target: Target{Table: "person", Mode: Upsert, Key: []string{"age"}}}, "key", "Several rows"},
 		{"key that the file lacks", "name\nx\n", Options{Target: Target{Table: "person", Mode: Update}}, "key", "no values for id"},
 		{"key without a use", "name\nx\n", Options{Target: Target{Table: "person", Mode: Append, Key: []string{"id"}}}, "key", "upsert and update"},
 		{"unknown type", "a\nx\n", Options{Target: Target{Types: map[string]string{"a": "INT"}}}, "types.a", "INTEGER, REAL"},
-		{"type of a column that is there", "name\nx\n", Options{Target: Target{Table: "person", Mode: Append, Types: map[string]string{"name": "TEXT"}}}, "types", "its types already"},
+		{"type of a column that is there", "name\nx\n", Options{Target: Target{Table: "person", Mode: Append, Types: map[string]string{"name": "TEXT"}}}, "types", "already has its types"},
 		{"generated column", "id,u\n9,x\n", Options{Target: Target{Table: "person", Mode: Append, Columns: map[string]string{"u": "upper"}}}, "columns.u", "generated"},
 		{"table of the file", "id\n9\n", Options{Tables: map[string]Target{"y": {}}}, "tables.y", `no table "y"`},
 		{"no header that shows", "1,2\n3,4\n", Options{Target: Target{Table: "person", Mode: Append}}, "header", "2 columns while person has 9"},
-		{"everything skipped", "id\n9\n", Options{Target: Target{Skip: []string{"id"}}}, "skip", "No column"},
+		{"everything skipped", "id\n9\n", Options{Target: Target{Skip: []string{"id"}}}, "skip", "Every column"},
 		{"sheet of a file without", "id\n9\n", Options{Include: []string{"z"}}, "include_tables[0]", `no table "z"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

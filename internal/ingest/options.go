@@ -53,20 +53,20 @@ type Options struct {
 	Tables    map[string]Target `json:"tables,omitzero" doc:"The same for single tables, by their names in the file."`
 	Include   []string          `json:"include_tables,omitzero" doc:"Only these tables of the file; all when absent."`
 	Exclude   []string          `json:"exclude_tables,omitzero"`
-	NullTexts []string          `json:"null_texts,omitzero" doc:"Texts that stand for NULL, beside the dialect's own."`
+	NullTexts []string          `json:"null_texts,omitzero" doc:"Texts that stand for NULL, in addition to the dialect's own."`
 	Sheet     string            `json:"sheet,omitzero" doc:"Of a workbook; without it every sheet that has rows becomes a table."`
 	OnError   OnError           `json:"on_error,omitzero" enum:"abort,skip" doc:"What happens when a row is refused: abort, the default, imports nothing; skip leaves the row out."`
-	Format    Kind              `json:"format,omitzero" doc:"The kind of the file; recognized by its content when absent."`
+	Format    Kind              `json:"format,omitzero" doc:"The kind of file; detected from its content when absent."`
 }
 
 // Target says where the rows of one table go, and how.
 type Target struct {
-	Table   string            `json:"table,omitzero" doc:"The name of the new table, or the name or id of one that exists; made of the name in the file when absent."`
-	Mode    Mode              `json:"mode,omitzero" enum:"create,append,replace,upsert,update" doc:"create, the default, makes a new table; append adds rows to one that exists; replace removes its rows first; upsert changes the rows whose key exists and adds the others; update only changes rows."`
-	Key     []string          `json:"key,omitzero" doc:"Of upsert and update: the columns that tell rows apart; the primary key when absent. Of create: the primary key."`
-	Columns map[string]string `json:"columns,omitzero" doc:"From a column of the file to one of the table."`
-	Skip    []string          `json:"skip,omitzero" doc:"Columns of the file that are left out."`
-	Types   map[string]string `json:"types,omitzero" doc:"From a column of the file to its type: INTEGER, REAL, TEXT, BLOB or ANY; inferred when absent."`
+	Table   string            `json:"table,omitzero" doc:"The name of the new table, or the name or id of an existing one; derived from the file when absent."`
+	Mode    Mode              `json:"mode,omitzero" enum:"create,append,replace,upsert,update" doc:"create, the default, makes a new table; append adds rows to an existing one; replace removes its rows first; upsert updates the rows whose key exists and inserts the others; update only updates rows."`
+	Key     []string          `json:"key,omitzero" doc:"For upsert and update: the columns that identify a row; the primary key when absent. For create: the primary key."`
+	Columns map[string]string `json:"columns,omitzero" doc:"Maps columns of the file to columns of the table."`
+	Skip    []string          `json:"skip,omitzero" doc:"Columns of the file to leave out."`
+	Types   map[string]string `json:"types,omitzero" doc:"Maps columns of the file to types: INTEGER, REAL, TEXT, BLOB or ANY; inferred when absent."`
 	Dates   bool              `json:"dates,omitzero" doc:"Whether dates become texts such as 2026-06-01 in columns of nothing else; else they stay as the file has them. Date cells of a workbook always do."`
 	format.ReadOptions
 }
@@ -121,10 +121,10 @@ func (t Target) check(faults *problem.Faults, prefix string, mode Mode) {
 		oneOf(faults, prefix+"types."+name, t.Types[name], columnTypes)
 	}
 	if len(t.Key) > 0 && (mode == Append || mode == Replace) {
-		faults.Add(prefix+"key", "A key is for the modes create, upsert and update.")
+		faults.Add(prefix+"key", "A key applies only to the modes create, upsert and update.")
 	}
 	if len(t.Types) > 0 && mode != Create && slices.Contains(modes, string(mode)) {
-		faults.Add(prefix+"types", "The table has its types already; types are for the mode create.")
+		faults.Add(prefix+"types", "The table already has its types; types applies only to the mode create.")
 	}
 	t.ReadOptions.Dialect(faults, prefix)
 }

@@ -79,7 +79,7 @@ func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*p
 	faults.Merge("", a.checkNames(columns))
 	byPlace := a.byPlace(columns, table)
 	if !byPlace && unnamed(columns) && len(a.target.Columns) == 0 {
-		return nil, problem.Invalid("header", "No row of names was recognized, and the file has %s while %s has %d: say that there is a header, or map column_1 and so on.",
+		return nil, problem.Invalid("header", "No header row was detected, and the file has %s while %s has %d: set header, or map column_1 and so on.",
 			plural(int64(len(columns)), "column"), table.Name, len(table.Columns))
 	}
 	taken := map[int]int{}
@@ -92,14 +92,14 @@ func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*p
 			continue
 		}
 		if other, twice := taken[to]; twice {
-			faults.Add(a.field+"columns."+label(columns, i), "The column %s of the table gets the values of %s already: skip one of them.", table.Columns[to].Name, label(columns, other))
+			faults.Add(a.field+"columns."+label(columns, i), "The column %s of the table already gets the values of %s: skip one of them.", table.Columns[to].Name, label(columns, other))
 			continue
 		}
 		taken[to] = i
 		p.from, p.into = append(p.from, i), append(p.into, to)
 	}
 	if len(p.from) == 0 && faults.Len() == 0 {
-		faults.Add(a.field+"skip", "No column of the file is left.")
+		faults.Add(a.field+"skip", "Every column of the file was skipped.")
 	}
 	if faults.Len() == 0 {
 		faults.Merge("", p.findKey())
@@ -120,7 +120,7 @@ func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error)
 			return &tables[i], nil
 		}
 	}
-	return nil, problem.Invalid(a.field+"table", "%s Only the mode create makes one.", problem.Unknown("table", wanted, "in the project", names))
+	return nil, problem.Invalid(a.field+"table", "%s Only the mode create makes a new one.", problem.Unknown("table", wanted, "in the project", names))
 }
 
 // byPlace reports whether the columns of the file, which have no names, are
@@ -153,12 +153,12 @@ func (p *placement) find(i int, byPlace bool, faults *problem.Faults) int {
 	switch {
 	case to < 0:
 		unknown := problem.Unknown("column", wanted, "in the table "+p.table.Name, columnNamesOf(p.table))
-		faults.Add(p.field+"columns."+name, "%s Map the column to one that there is, or skip it.", unknown)
+		faults.Add(p.field+"columns."+name, "%s Map the column to an existing one, or skip it.", unknown)
 	case p.table.Columns[to].Generated != "" && mapped:
 		faults.Add(p.field+"columns."+name, "The column %s is generated and cannot be set.", wanted)
 		return -1
 	case p.table.Columns[to].Generated != "":
-		p.notes.add("column "+name, "The column %s of the table is generated; what the file has is left out.", p.table.Columns[to].Name)
+		p.notes.add("column "+name, "The column %s of the table is generated; its values in the file were left out.", p.table.Columns[to].Name)
 		return -1
 	}
 	return to
@@ -179,9 +179,9 @@ func (p *placement) findKey() error {
 	switch {
 	case faults.Len() > 0:
 	case len(p.key) == 0:
-		faults.Add(p.field+"key", "The table %s has no primary key: name the columns by which its rows are recognized.", p.table.Name)
+		faults.Add(p.field+"key", "The table %s has no primary key: set key to the columns that identify a row.", p.table.Name)
 	case !p.table.HasKey(p.key):
-		faults.Add(p.field+"key", "Several rows of %s may have the same values in %s: a key is the primary key or unique.", p.table.Name, strings.Join(p.key, ", "))
+		faults.Add(p.field+"key", "Several rows of %s may have the same values in %s: a key must be the primary key or unique.", p.table.Name, strings.Join(p.key, ", "))
 	}
 	faults.Merge("", p.fillsKey(p.key))
 	return faults.Err()
@@ -242,9 +242,9 @@ func (a assignment) design(sv *survey) (*placement, error) {
 	}
 	switch {
 	case len(p.from) == 0:
-		return nil, problem.Invalid(a.field+"skip", "No column of the file is left.")
+		return nil, problem.Invalid(a.field+"skip", "Every column of the file was skipped.")
 	case len(p.from) > mostColumns:
-		return nil, invalid("The table has %d columns; %d are the most.", len(p.from), mostColumns)
+		return nil, invalid("The table has %d columns; at most %d are possible.", len(p.from), mostColumns)
 	}
 	p.table.Name = a.target.newName(a.name)
 	var faults problem.Faults
@@ -270,7 +270,7 @@ func (p *placement) designKey() error {
 	key, faults := p.keyColumns("in the new table")
 	for i, name := range p.target.Key {
 		if sqlite.ContainsName(p.target.Key[:i], name) {
-			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "The column %s belongs to the key already.", name)
+			faults.Add(fmt.Sprintf("%skey[%d]", p.field, i), "The column %s already belongs to the key.", name)
 		}
 	}
 	p.key = key

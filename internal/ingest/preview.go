@@ -89,7 +89,7 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*p
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case bounded.Err() != nil:
-		(*notes)(said).add("file", "Only its first %d rows were tried in the table, so as not to keep others from writing: whether the others clash with rows that are there shows when they are loaded.", trial.tried)
+		(*notes)(said).add("file", "Only its first %d rows were tried in the table, so as not to block other writes: whether the rest conflict with existing rows will show when they are imported.", trial.tried)
 		return nil
 	case errors.Is(err, errTrial):
 		return nil

@@ -36,14 +36,14 @@ func recognize(head []byte, name string) (Kind, error) {
 		return "", invalid("The file is a tar archive: pack its files as a ZIP file.")
 	}
 	if known := markup(head); known != "" {
-		return "", invalid("The file is %s, not a table; it may be what a server answered instead of a file.", known)
+		return "", invalid("The file is %s, not a table; a server may have answered with it instead of the file.", known)
 	}
 	if _, err := format.Sniff(head); err != nil {
 		reason := sqlite.Message(err)
 		if known := otherFormat(head); known != "" {
 			reason = "The file is " + known + "."
 		}
-		return "", invalid("%s A SQLite database that is not encrypted, a SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of such is needed.", reason).Because(err)
+		return "", invalid("%s Send a SQLite database that is not encrypted, an SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of these.", reason).Because(err)
 	}
 	if strings.EqualFold(path.Ext(name), ".sql") {
 		return KindSQL, nil
@@ -148,10 +148,10 @@ func otherFormat(head []byte) string {
 		{"\x89PNG\r\n", "a PNG image"},
 		{"GIF8", "a GIF image"},
 		{"\x7fELF", "a program"},
-		{"BZh", "compressed with bzip2; gzip and zstd are undone"},
-		{"\xfd7zXZ\x00", "compressed with xz; gzip and zstd are undone"},
-		{"7z\xbc\xaf\x27\x1c", "a 7z archive; ZIP files are read"},
-		{"Rar!\x1a", "a RAR archive; ZIP files are read"},
+		{"BZh", "compressed with bzip2; only gzip and zstd are supported"},
+		{"\xfd7zXZ\x00", "compressed with xz; only gzip and zstd are supported"},
+		{"7z\xbc\xaf\x27\x1c", "a 7z archive; only ZIP files are supported"},
+		{"Rar!\x1a", "a RAR archive; only ZIP files are supported"},
 	} {
 		if bytes.HasPrefix(head, []byte(known.magic)) {
 			return known.name

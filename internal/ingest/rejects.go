@@ -74,7 +74,7 @@ func (r *rejects) err() error {
 		if r.full() {
 			number += " or more"
 		}
-		message = fmt.Sprintf("%s rows cannot be imported, and nothing was. The first: %s", number, message)
+		message = fmt.Sprintf("%s rows cannot be imported, so nothing was. The first: %s", number, message)
 	}
 	p := problem.New(problem.CodeValidationFailed, "%s", message)
 	for _, reject := range r.list[:min(len(r.list), shown)] {

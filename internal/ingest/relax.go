@@ -13,7 +13,7 @@ import (
 // rows, and notes it. It reports false when it finds nothing to leave out.
 func (p *tablePlan) relax(l *projectdb.Loader, source sqlite.Source, cause error) (relaxed bool, err error) {
 	if differs := (*differsError)(nil); errors.As(cause, &differs) {
-		p.storeGenerated(differs.column, "it would have other values here")
+		p.storeGenerated(differs.column, "it would have different values here")
 		return true, nil
 	}
 	if long := (*longError)(nil); errors.As(cause, &long) {
@@ -43,7 +43,7 @@ func (p *tablePlan) relax(l *projectdb.Loader, source sqlite.Source, cause error
 // storeGenerated makes a generated column an ordinary one with the same values.
 func (p *tablePlan) storeGenerated(i int, reason string) {
 	p.shape.Columns[i].Generated = ""
-	p.notes.add(p.columnSubject(i), "It was generated and now holds plain values: %s.", reason)
+	p.notes.add(p.columnSubject(i), "It was generated and now has plain values: %s.", reason)
 }
 
 // dropBrokenChecks drops the checks that rows of the source break; all of them
@@ -60,11 +60,11 @@ func (p *tablePlan) dropBrokenChecks(source sqlite.Source) (bool, error) {
 			kept = append(kept, check)
 			continue
 		}
-		p.notes.add(p.subject(), "CHECK (%s) is not carried: %s values that break it.", brief(check), have(broken))
+		p.notes.add(p.subject(), "CHECK (%s) was not imported: %s values that violate it.", brief(check), have(broken))
 	}
 	if len(kept) == len(p.shape.Checks) {
 		for _, check := range kept {
-			p.notes.add(p.subject(), "CHECK (%s) is not carried: with the types that the columns have here, rows would break it.", brief(check))
+			p.notes.add(p.subject(), "CHECK (%s) was not imported: with the types that the columns have here, rows would violate it.", brief(check))
 		}
 		kept = nil
 	}
@@ -101,7 +101,7 @@ func (p *tablePlan) dropNotNull(columns []string) (dropped bool) {
 	for _, name := range columns {
 		if column := p.shape.Column(name); column != nil && column.NotNull {
 			column.NotNull, dropped = false, true
-			p.notes.add("column "+p.source.Name+"."+name, "NOT NULL is not carried: rows have no value.")
+			p.notes.add("column "+p.source.Name+"."+name, "NOT NULL was not imported: rows have no value.")
 		}
 	}
 	return dropped
@@ -157,28 +157,28 @@ func (p *tablePlan) pieces(wanted projectdb.Table) []piece {
 	var pieces []piece
 	for i, column := range wanted.Columns {
 		if column.Generated != "" {
-			pieces = append(pieces, piece{p.columnSubject(i), "It was generated and now holds plain values.", func(t *projectdb.Table) {
+			pieces = append(pieces, piece{p.columnSubject(i), "It was generated and now has plain values.", func(t *projectdb.Table) {
 				t.Columns[i].Generated = column.Generated
 			}})
 		}
 		if column.Default != "" {
-			pieces = append(pieces, piece{p.columnSubject(i), "The default " + column.Default + " is not carried.", func(t *projectdb.Table) {
+			pieces = append(pieces, piece{p.columnSubject(i), "The default " + column.Default + " was not imported.", func(t *projectdb.Table) {
 				t.Columns[i].Default = column.Default
 			}})
 		}
 	}
 	for _, unique := range wanted.Uniques {
-		pieces = append(pieces, piece{p.subject(), "A UNIQUE constraint is not carried.", func(t *projectdb.Table) {
+		pieces = append(pieces, piece{p.subject(), "A UNIQUE constraint was not imported.", func(t *projectdb.Table) {
 			t.Uniques = append(t.Uniques[:len(t.Uniques):len(t.Uniques)], unique)
 		}})
 	}
 	for _, check := range wanted.Checks {
-		pieces = append(pieces, piece{p.subject(), "CHECK (" + check + ") is not carried.", func(t *projectdb.Table) {
+		pieces = append(pieces, piece{p.subject(), "CHECK (" + check + ") was not imported.", func(t *projectdb.Table) {
 			t.Checks = append(t.Checks[:len(t.Checks):len(t.Checks)], check)
 		}})
 	}
 	for _, key := range wanted.ForeignKeys {
-		pieces = append(pieces, piece{p.subject(), "The foreign key to " + key.Parent + " is not carried.", func(t *projectdb.Table) {
+		pieces = append(pieces, piece{p.subject(), "The foreign key to " + key.Parent + " was not imported.", func(t *projectdb.Table) {
 			t.ForeignKeys = append(t.ForeignKeys[:len(t.ForeignKeys):len(t.ForeignKeys)], key)
 		}})
 	}

@@ -106,7 +106,7 @@ type lostReference struct{ *projectdb.Reference }
 
 // Error is the sentence about it.
 func (l lostReference) Error() string {
-	return fmt.Sprintf("The table %s has no row that it refers to.", l.Parent)
+	return fmt.Sprintf("The table %s has no row that this one refers to.", l.Parent)
 }
 
 func (w *rowWriter) row() error {
@@ -145,7 +145,7 @@ func (w *rowWriter) row() error {
 // noteKeptKeys tells of rows that would have lost their keys.
 func (w *rowWriter) noteKeptKeys() {
 	if w.kept > 0 {
-		w.placement.notes.add("table "+w.placement.name, "%s no value in the primary key: the rows of the table that they changed keep theirs.", have(w.kept))
+		w.placement.notes.add("table "+w.placement.name, "%s no value in the primary key: the rows of the table that they updated keep theirs.", have(w.kept))
 	}
 }
 
@@ -160,7 +160,7 @@ func (w *rowWriter) reject(err error) (r Reject, known bool) {
 	case errors.As(err, &lost):
 		r.Reason, columns = err.Error(), w.named(lost.Columns)
 	case fault == sqlite.Unique:
-		r.Reason = "Another row has this value already."
+		r.Reason = "Another row already has this value."
 		if len(columns) > 1 {
 			r.Reason = "Another row has the same values in " + strings.Join(columns, ", ") + " already."
 		}

@@ -65,13 +65,13 @@ func (d *dump) run(ctx context.Context) error {
 		}
 		switch {
 		case err == io.EOF && d.begun > 0:
-			return invalid("The dump was cut short: the transaction that begins in line %d has no COMMIT.", d.begun)
+			return invalid("The dump was cut short: the transaction that begins on line %d has no COMMIT.", d.begun)
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, errLongStatement):
 			return invalid("Line %d: A statement is longer than %d bytes.", d.text.begin, longestStatement)
 		case errors.Is(err, errUnended):
-			return invalid("The dump was cut short: it ends in the middle of the statement that begins in line %d.", d.text.begin)
+			return invalid("The dump was cut short: it ends in the middle of the statement that begins on line %d.", d.text.begin)
 		case err != nil:
 			return unreadable(err)
 		}
@@ -87,7 +87,7 @@ func (d *dump) stopped(ctx context.Context, err error, began time.Time) error {
 		err = context.Cause(ctx)
 	}
 	if errors.Is(err, errComputes) {
-		return d.fail("The dump is not done after %s: it computes more than it holds.", time.Since(began).Round(time.Second))
+		return d.fail("The dump could not be run within %s: it computes more than it stores.", time.Since(began).Round(time.Second))
 	}
 	return err
 }
@@ -155,7 +155,7 @@ func (d *dump) pragma(first []string) error {
 	return d.fail("PRAGMA %s is not allowed; a dump may set only foreign_keys and defer_foreign_keys.", strings.ToLower(name))
 }
 
-// unwanted is what begins the definitions that are not carried.
+// unwanted is what begins the definitions that were not imported.
 var unwanted = regexp.MustCompile(`(?is)^(CREATE|DROP)\s+(?:TEMP\s+|TEMPORARY\s+)?(VIEW|TRIGGER|VIRTUAL\s+TABLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(.*)`)
 
 // passOver reports whether a definition is left out, and notes it.
@@ -182,7 +182,7 @@ func (d *dump) foreign() string {
 	if d.from == "" {
 		return ""
 	}
-	return "This is a dump of " + d.from + ", and only dumps of SQLite are read; import its tables as CSV. "
+	return "This is a dump of " + d.from + ", and only dumps of SQLite can be imported; import its tables as CSV. "
 }
 
 // explain says why a statement did not run.
@@ -199,7 +199,7 @@ func (d *dump) explain(text []byte, err error) error {
 		if what[0] != "CREATE" && what[0] != "DROP" {
 			what = what[:1]
 		}
-		return d.fail("%s is not allowed here: a dump may only make tables and indexes and fill them.", oneLine(strings.Join(what, " ")))
+		return d.fail("%s is not allowed here: a dump may only create tables and indexes and fill them.", oneLine(strings.Join(what, " ")))
 	}
 	if d.from == "" && alien.Match(text) {
 		d.from = "another database"

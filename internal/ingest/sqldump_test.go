@@ -172,8 +172,8 @@ func TestDumpsThatAreRefused(t *testing.T) {
 		{begin + "SELECT load_extension('x');", "Line 4: "},
 		{begin + "\n\nINSERT INTO t VALUES (1,2);", "Line 6: SQLite says: table t has 1 columns but 2 values were supplied."},
 		{begin + "INSERT INTO t VALUES ('x\ny');\nnonsense;", "Line 6: SQLite says: near \"nonsense\": syntax error."},
-		{begin + "INSERT INTO t VALUES (1);", "cut short: the transaction that begins in line 2 has no COMMIT"},
-		{begin + "INSERT INTO t VALUES ('1);", "cut short: it ends in the middle of the statement that begins in line 4"},
+		{begin + "INSERT INTO t VALUES (1);", "cut short: the transaction that begins on line 2 has no COMMIT"},
+		{begin + "INSERT INTO t VALUES ('1);", "cut short: it ends in the middle of the statement that begins on line 4"},
 		{begin + "ROLLBACK; -- due to errors\n", "Line 4: ROLLBACK takes everything back"},
 		{begin + ".shell rm -rf /\n;", "Line 4: Commands of the sqlite3 shell"},
 		{begin + "INSERT INTO t VALUES ('a\x00b');", "Line 4: There is a NUL character"},
@@ -182,7 +182,7 @@ func TestDumpsThatAreRefused(t *testing.T) {
 		{begin + "SAVEPOINT s;", "Line 4: SAVEPOINT is not allowed here"},
 		{begin + "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT zeroblob(1000000) FROM n;", "The file makes a database of more than 67108864 bytes"},
 		{"-- MySQL dump 10.13\n/*!40101 SET NAMES utf8 */;\nDROP TABLE IF EXISTS `t`;\nCREATE TABLE `t` (`id` int NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=InnoDB;",
-			"Line 4: This is a dump of MySQL, and only dumps of SQLite are read; import its tables as CSV. SQLite says: near \"AUTO_INCREMENT\""},
+			"Line 4: This is a dump of MySQL, and only dumps of SQLite can be imported; import its tables as CSV. SQLite says: near \"AUTO_INCREMENT\""},
 		{"--\n-- PostgreSQL database dump\n--\nSET statement_timeout = 0;", "Line 4: This is a dump of PostgreSQL"},
 		{"CREATE TABLE t (a int) ENGINE=MyISAM;", "Line 1: This is a dump of another database"},
 	} {
@@ -220,7 +220,7 @@ func TestDumpThatComputes(t *testing.T) {
 	const busy = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20000) SELECT max(i) FROM n;\n"
 	start := time.Now()
 	_, _, err = s.build(t.Context(), KindSQL, write(t, "x.sql", "CREATE TABLE t (a);\n"+strings.Repeat(busy, 10_000)))
-	if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "computes more than it holds") || time.Since(start) > 10*time.Second {
+	if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "computes more than it stores") || time.Since(start) > 10*time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
 	if _, _, err = s.build(t.Context(), KindSQL, write(t, "y.sql", "CREATE TABLE t (a);\n"+busy)); err != nil {

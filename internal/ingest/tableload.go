@@ -179,7 +179,7 @@ func nameTables(placed []*placement, taken map[string]bool) error {
 		if p.target.Table == "" {
 			p.table.Name = projectdb.AdjustName(p.table.Name, "table", given)
 		} else if given[sqlite.Fold(p.table.Name)] {
-			return problem.Invalid(p.field+"table", "Two tables of the file cannot become the same new one.")
+			return problem.Invalid(p.field+"table", "Two tables of the file cannot become one new table.")
 		}
 		given[sqlite.Fold(p.table.Name)] = true
 		if taken[sqlite.Fold(p.table.Name)] {

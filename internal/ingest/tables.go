@@ -64,7 +64,7 @@ type csvRows struct {
 	row    []sqlite.Value
 }
 
-const emptyLines = "The file holds nothing but empty lines."
+const emptyLines = "The file contains only empty lines."
 
 func openCSV(ctx context.Context, path string, d format.ReadDialect) (*csvRows, error) {
 	file, err := openCounted(ctx, path)
@@ -109,7 +109,7 @@ func (r *csvRows) remarks() (*Dialect, notes) {
 	if invalid := r.reader.Invalid(); invalid > 0 {
 		kept := "They are kept as they are."
 		if d.Encoding != format.UTF8 {
-			kept = "Each of them is U+FFFD now."
+			kept = "Each of them is now U+FFFD."
 		}
 		said.add("file", "%s bytes that are not %s. %s", strings.Replace(have(invalid), "row", "field", 1), strings.ToUpper(string(d.Encoding)), kept)
 	}

@@ -140,7 +140,7 @@ func TestFaultsOfJoinedTables(t *testing.T) {
 		want   string
 	}{
 		{map[string]Target{"y": {Mode: Append, Table: "x"}}, "tables.y.columns.b: There is no column \"b\" in the table x"},
-		{map[string]Target{"x": {Skip: []string{"a"}}, "y": {Mode: Append, Table: "x"}}, "tables.x.skip: No column"},
+		{map[string]Target{"x": {Skip: []string{"a"}}, "y": {Mode: Append, Table: "x"}}, "tables.x.skip: Every column"},
 		{map[string]Target{"y": {Mode: Replace, Table: "x"}}, "tables.y.table: There is no table \"x\" in the project"},
 		{map[string]Target{"x": {Mode: Append, Table: "y"}, "y": {Mode: Append, Table: "x"}}, "tables.x.table: There is no table \"y\" in the project"},
 	} {
@@ -165,8 +165,8 @@ func TestTablesWithoutRows(t *testing.T) {
 		{"a CSV without a header, told", "x.csv", "\ufeff", Options{Target: Target{
 			Types: told, Columns: map[string]string{"column_2": "b"}, ReadOptions: format.ReadOptions{Header: new(false)},
 		}}, "b REAL, column_10 TEXT"},
-		{"a CSV that lost its header", "x.csv", "", Options{Target: Target{Types: told, ReadOptions: format.ReadOptions{Header: new(true)}}}, "nothing tells the columns of a table: say their types."},
-		{"JSON, not told", "x.json", "[ ]", Options{}, "nothing tells the columns of a table: say their types."},
+		{"a CSV that lost its header", "x.csv", "", Options{Target: Target{Types: told, ReadOptions: format.ReadOptions{Header: new(true)}}}, "the columns of the table are unknown: set types."},
+		{"JSON, not told", "x.json", "[ ]", Options{}, "the columns of the table are unknown: set types."},
 		{"JSON, told", "x.json", "[\n]\n", Options{Target: Target{Types: told}}, "column_2 REAL, column_10 TEXT"},
 		{"no kind", "x", "", Options{Target: Target{Types: told}}, "The file is empty."},
 		{"a column that is only NULL", "x.csv", "\n\n", Options{Target: Target{Types: map[string]string{"column_1": "REAL"}, ReadOptions: format.ReadOptions{Header: new(false)}}}, "column_1 REAL"},
@@ -200,9 +200,9 @@ func TestMembersWithoutRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"member f.dat: It is empty and not imported.",
-		"table c: It has no rows, and nothing tells its columns: there is no such table now. Say their types to have it made.",
-		"table d: It has no rows, and nothing tells its columns: there is no such table now. Say their types to have it made.",
+		"member f.dat: It is empty and was not imported.",
+		"table c: It has no rows, so its columns are unknown and no table was created. Set types to create it.",
+		"table d: It has no rows, so its columns are unknown and no table was created. Set types to create it.",
 	}
 	if diff := cmp.Diff(want, texts(report.Notes)); diff != "" {
 		t.Error(diff)

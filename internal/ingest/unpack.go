@@ -114,10 +114,10 @@ func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed fun
 		}
 		n, readErr := io.ReadFull(r, buffer)
 		if s.left -= int64(n); s.left < 0 {
-			return invalid("The file unpacks to more than %d bytes, which is the most that is taken.", s.most)
+			return invalid("The file unpacks to more than %d bytes, which is the limit.", s.most)
 		}
 		if unpacked := s.most - s.left; unpacked > harmless && unpacked/mostRatio > packed() {
-			return invalid("The file unpacks to more than %d times its size; this is how files are made that fill a disk.", mostRatio)
+			return invalid("The file unpacks to more than %d times its size, like files that are made to fill a disk.", mostRatio)
 		}
 		if err := s.disk().Need(int64(n)); err != nil {
 			return err
@@ -149,7 +149,7 @@ func (s *scratch) full(room int64, err error) error {
 	if room < s.left {
 		return problem.New(problem.CodeStorageFull, "The disk is too full for the file: its database is larger than the %d bytes that are free beyond the reserve.", room).Because(err)
 	}
-	return invalid("The file makes a database of more than %d bytes, which is the most that is taken.", room).Because(err)
+	return invalid("The file makes a database of more than %d bytes, which is the limit.", room).Because(err)
 }
 
 // compressions are those that are undone.
@@ -191,7 +191,7 @@ func (s *scratch) unwrap(ctx context.Context, path, name string) (innerPath, inn
 		case compression < 0:
 			return path, name, nil
 		case layer == mostLayers:
-			return "", "", invalid("The file is compressed more than %d times.", mostLayers)
+			return "", "", invalid("The file is compressed more than %d times over.", mostLayers)
 		}
 		path, name = inner, withoutExt(name, compressions[compression].ext)
 	}
@@ -265,11 +265,11 @@ func (f *faultReader) Read(p []byte) (int, error) {
 func badCompression(name string, err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), err == io.EOF:
-		return invalid("The file was cut short: its %s content ends in the middle.", name).Because(err)
+		return invalid("The file was cut short: its %s data ends too early.", name).Because(err)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return invalid("The file needs too much memory to unpack: compress it with a window of 128 MiB at most.").Because(err)
 	}
-	return invalid("The file is damaged: its %s content cannot be unpacked.", name).Because(err)
+	return invalid("The file is damaged: its %s data cannot be unpacked.", name).Because(err)
 }
 
 // withoutExt takes one of the endings off a name.

@@ -94,15 +94,15 @@ func checkMember(member *zip.File) error {
 	case name == "":
 		return invalid("The ZIP file has a member without a name.")
 	case strings.ContainsRune(name, 0):
-		return invalid("The name of the member %q holds a NUL character.", name)
+		return invalid("The name of the member %q contains a NUL character.", name)
 	case strings.HasPrefix(name, "/"), strings.ContainsRune(name, '\\'), len(name) > 1 && name[1] == ':', !fs.ValidPath(clean):
 		return invalid("The member %q has a name that leads out of the ZIP file.", name)
 	case member.Flags&1 != 0:
 		return invalid("The member %q is encrypted. Unpack the ZIP file with its password, and import what is in it.", name)
 	case member.Mode()&fs.ModeType&^fs.ModeDir != 0:
-		return invalid("The member %q is no file, but a link or the like.", name)
+		return invalid("The member %q is not a file but a link or the like.", name)
 	case member.Method != zip.Store && member.Method != zip.Deflate:
-		return invalid("The member %q is compressed by a method that is not known here: pack it with deflate, the usual one.", name)
+		return invalid("The member %q is compressed by an unknown method: use deflate, the usual one.", name)
 	}
 	return nil
 }
@@ -135,14 +135,14 @@ func (z *zipFile) data(found *notes) ([]*zip.File, error) {
 		switch {
 		case strings.HasPrefix(member.Name, "__MACOSX/"), strings.HasPrefix(path.Base(member.Name), "."):
 		case isDescription(member.Name):
-			found.add("member "+member.Name, "It describes others and is not imported.")
+			found.add("member "+member.Name, "It describes others and was not imported.")
 		default:
 			data = append(data, member)
 		}
 	}
 	switch {
 	case len(data) == 0:
-		return nil, invalid("The ZIP file holds no data.")
+		return nil, invalid("The ZIP file contains no data.")
 	case len(data) > mostMembers:
 		return nil, invalid("The ZIP file has %d members; at most %d are imported.", len(data), mostMembers)
 	}
@@ -215,7 +215,7 @@ func (m *memberReader) Read(p []byte) (int, error) {
 func badMember(name string, err error) error {
 	switch {
 	case errors.Is(err, zip.ErrChecksum):
-		return invalid("The member %q is damaged: its checksum is another.", name).Because(err)
+		return invalid("The member %q is damaged: its checksum does not match.", name).Because(err)
 	case errors.Is(err, io.ErrUnexpectedEOF), err == io.EOF:
 		return invalid("The member %q was cut short.", name).Because(err)
 	}

@@ -99,5 +99,5 @@ func (st Store[R]) prune(c *sqlite.Conn, projectID, bytes, max int64) error {
 		return err
 	}
 	return problem.New(problem.CodeStorageFull,
-		"The orders and manifests of the project's %s may have %d bytes together, and there is no room for another. Delete %s that are not needed any more, or wait until some have expired.", st.Table, max, st.Table)
+		"The requests and manifests of the project's %s may take up %d bytes in total, and there is no room for another. Delete %s that are no longer needed, or wait until some have expired.", st.Table, max, st.Table)
 }

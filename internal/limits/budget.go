@@ -142,7 +142,7 @@ func (p *Part) Await(ctx context.Context, bytes int64, patience time.Duration) e
 }
 
 func noMemory() error {
-	return problem.New(problem.CodeBusy, "Too many large bodies and answers are under way now.").Retry(time.Second)
+	return problem.New(problem.CodeBusy, "The server is handling too many large bodies and answers right now.").Retry(time.Second)
 }
 
 // Release gives everything back.

@@ -53,11 +53,11 @@ func (c *Calls) wait(ctx context.Context, projectID, tokenID int64) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if !c.tokens.Enter(ctx, tokenID) {
-		return tooMany("This token has %d calls running, as many as it may have: wait until one has ended.", c.perToken)
+		return tooMany("This token already has %d calls running, which is the maximum. Wait until one has finished.", c.perToken)
 	}
 	if !c.projects.Enter(ctx, projectID) {
 		c.tokens.Leave(tokenID)
-		return tooMany("The project has %d calls running, as many as it may have: wait until one has ended.", c.perProject)
+		return tooMany("The project already has %d calls running, which is the maximum. Wait until one has finished.", c.perProject)
 	}
 	return nil
 }

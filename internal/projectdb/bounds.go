@@ -44,7 +44,7 @@ func tookTooLong(b sqlite.Deadlines, err error) error {
 	if !errors.Is(err, sqlite.ErrTooLong) {
 		return err
 	}
-	return problem.New(problem.CodeQueryTimeout, "The change took longer than %s and was taken back: nothing was changed. Change fewer rows at a time.", b.Run).Because(err)
+	return problem.New(problem.CodeQueryTimeout, "The change took longer than %s and was rolled back: nothing was changed. Change fewer rows at a time.", b.Run).Because(err)
 }
 
 // readTooLong makes a problem of a read that ran out of time.
@@ -52,5 +52,5 @@ func readTooLong(b sqlite.Deadlines, err error) error {
 	if !errors.Is(err, sqlite.ErrTooLong) {
 		return err
 	}
-	return problem.New(problem.CodeQueryTimeout, "Reading took longer than %s. Use filters and a sort that an index helps, ask for fewer rows, or make an export.", b.Run).Because(err)
+	return problem.New(problem.CodeQueryTimeout, "Reading took longer than %s. Use filters and a sort order that an index supports, ask for fewer rows, or make an export.", b.Run).Because(err)
 }

@@ -242,7 +242,7 @@ func (ins *inserter) spent() bool {
 
 func noIDsLeft(t *Table) *problem.Error {
 	key := t.PrimaryKey[0].Column
-	return problem.New(problem.CodeConflict, "The table %s has no ids left: its largest one is in use, or was.", t.Name).With(key, "Give the row an id of its own.")
+	return problem.New(problem.CodeConflict, "The table %s has run out of ids: the largest possible one is in use, or was.", t.Name).With(key, "Send the row with an id.")
 }
 
 // within puts a prefix before the fields that a problem names.
@@ -400,7 +400,7 @@ func (db *DB) UpdateRecords(ctx context.Context, faults *problem.Faults, ref str
 func (which Which) where(t *Table, faults *problem.Faults) where {
 	w := t.parseFilters(faults, "where", which.Filters)
 	if w.sql == "" && !which.All {
-		faults.Add("where", "Without conditions every row is meant: say so with allow_all.")
+		faults.Add("where", "Without conditions this affects every row: set allow_all to confirm it.")
 	}
 	return w
 }

@@ -46,7 +46,7 @@ func (db *DB) AddColumn(ctx context.Context, faults *problem.Faults, ref string,
 func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, cat *catalogue, t *Table, n NewColumn) error {
 	after := t.clone()
 	if n.Primary {
-		faults.Add("is_primary", "The primary key of a table is chosen when it is created.")
+		faults.Add("is_primary", "The primary key of a table can be chosen only when the table is created.")
 		n.Primary = false
 	}
 	after.addColumn(faults, "", n)
@@ -55,10 +55,10 @@ func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, cat *catalogue, 
 		return err
 	}
 	if t.Column(n.Name) != nil {
-		return problem.New(problem.CodeConflict, "The table %s has a column %s already.", t.Name, n.Name).With("column_name", "The name is taken.")
+		return problem.New(problem.CodeConflict, "The table %s already has a column %s.", t.Name, n.Name).With("column_name", "The name is taken.")
 	}
 	if len(after.Columns) > MaxColumns {
-		return problem.New(problem.CodeConflict, "The table %s has %d columns, and more are not possible.", t.Name, len(t.Columns)).With("column_name", "Delete another column first, or make a second table.")
+		return problem.New(problem.CodeConflict, "The table %s already has %d columns, which is the maximum.", t.Name, len(t.Columns)).With("column_name", "Delete another column first, or create a second table.")
 	}
 	column := after.Column(n.Name)
 	if err := t.refuseNewColumn(c, n, column); err != nil {
@@ -83,7 +83,7 @@ func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, cat *catalogue, 
 func refuseRowidName(faults *problem.Faults, field string, names ...string) {
 	for _, name := range names {
 		if sqlite.ContainsName(rowidNames[:], name) {
-			faults.Add(field, "SQLite reserves the name %s for the numbers of rows: a column can only have it from the creation of its table on.", name)
+			faults.Add(field, "SQLite reserves the name %s for row numbers: a column can have it only if its table is created with it.", name)
 			return
 		}
 	}
@@ -223,7 +223,7 @@ func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, colu
 			refuseRowidName(faults, prefix+"new_column_name", *p.NewName, column.Name)
 		}
 		if other := t.Column(*p.NewName); other != nil && other != column {
-			err = problem.New(problem.CodeConflict, "The table %s has a column %s already.", t.Name, other.Name).With("new_column_name", "The name is taken.")
+			err = problem.New(problem.CodeConflict, "The table %s already has a column %s.", t.Name, other.Name).With("new_column_name", "The name is taken.")
 		}
 	}
 	if p.Type != nil {

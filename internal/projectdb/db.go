@@ -166,13 +166,13 @@ func explain(err error) error {
 	case sqlite.DataType:
 		return wrongTypes(sqlite.ConstraintColumns(err), err)
 	case sqlite.ForeignKey:
-		return problem.New(problem.CodeConflict, "A foreign key is in the way: the row refers to one that does not exist, or another row refers to it.").Because(err)
+		return problem.New(problem.CodeConflict, "A foreign key forbids this: the row refers to one that does not exist, or another row refers to it.").Because(err)
 	case sqlite.Check:
 		return problem.New(problem.CodeValidationFailed, "The row does not satisfy the table's %s.", sqlite.Message(err)).Because(err)
 	case sqlite.Constraint:
-		return problem.New(problem.CodeConflict, "A constraint of the table is in the way. SQLite says: %s.", sqlite.Message(err)).Because(err)
+		return problem.New(problem.CodeConflict, "A constraint of the table forbids this. SQLite says: %s.", sqlite.Message(err)).Because(err)
 	case sqlite.Expression:
-		return problem.New(problem.CodeValidationFailed, "An expression of the table (of a generated column, a default, a check or an index) fails for these values. SQLite says: %s.", withoutValues(sqlite.Message(err))).Because(err)
+		return problem.New(problem.CodeValidationFailed, "An expression of the table (in a generated column, a default, a check or an index) fails for these values. SQLite says: %s.", withoutValues(sqlite.Message(err))).Because(err)
 	case sqlite.BadSQL:
 		return problem.New(problem.CodeValidationFailed, "SQLite cannot do this with the table as it is. It says: %s.", sqlite.Message(err)).Because(err)
 	case sqlite.TooBig:
@@ -197,9 +197,9 @@ func damaged(err error) error {
 }
 
 func taken(columns []string) *problem.Error {
-	e := problem.New(problem.CodeConflict, "The value is taken: another row has it already.")
+	e := problem.New(problem.CodeConflict, "The value is taken: another row already has it.")
 	for _, name := range columns {
-		e.With(name, "Another row has this value already.")
+		e.With(name, "Another row already has this value.")
 	}
 	return e
 }

@@ -218,11 +218,11 @@ func (r *reading) whole(expression string) (size, error) {
 
 func (r *reading) unknown() error {
 	if r.at >= len(r.tokens) {
-		return refuse("it ends in the middle")
+		return refuse("it ends too early")
 	}
 	const enough = 40
 	text := r.tokens[r.at].text
-	return refuse("%q has no place in an expression that is kept here", text[:min(len(text), enough)])
+	return refuse("%q is not allowed in a stored expression", text[:min(len(text), enough)])
 }
 
 // is reports whether the next token is one of the given ones, and takes it.
@@ -241,7 +241,7 @@ func (r *reading) made(value size) (size, error) {
 		r.total.columns[i] += n
 	}
 	if value.tooLarge() || r.total.tooLarge() {
-		return value, refuse("with the others of the table, it makes too much of the values of a row")
+		return value, refuse("together with the table's other expressions, it expands the values of a row too much")
 	}
 	return value, nil
 }
@@ -251,7 +251,7 @@ func (r *reading) made(value size) (size, error) {
 // together.
 func (r *reading) operands() (size, error) {
 	if r.depth++; r.depth > maxExpressionDepth {
-		return size{}, refuse("it is nested more than %d deep", maxExpressionDepth)
+		return size{}, refuse("it is nested more than %d levels deep", maxExpressionDepth)
 	}
 	defer func() { r.depth-- }()
 	value, err := r.operand()
@@ -528,7 +528,7 @@ func (r *reading) column(tok token) (size, error) {
 	name := tok.name()
 	if table, column, qualified := strings.Cut(name, "."); qualified && isWordByte(tok.text[0]) {
 		if !sqlite.SameName(table, r.table.Name) {
-			return size{}, refuse("it names %s, which is no column", name)
+			return size{}, refuse("it names %s, which is not a column", name)
 		}
 		if name = column; name == "" && r.at < len(r.tokens) { // the column is in quotes
 			name = r.tokens[r.at].name()
@@ -544,7 +544,7 @@ func (r *reading) column(tok token) (size, error) {
 	case tok.text[0] == '"': // SQLite takes it for a text
 		return r.made(constant(len(tok.text)))
 	}
-	return size{}, refuse("it names %s, which is no column", name)
+	return size{}, refuse("it names %s, which is not a column", name)
 }
 
 // value returns the size of the values of column i. SQLite makes that of a
@@ -555,7 +555,7 @@ func (r *reading) value(i int) (size, error) {
 		return r.made(size{columns: map[int]int{i: 1}, bytes: numberBytes})
 	}
 	if r.open[i] {
-		return size{}, refuse("it is made of itself")
+		return size{}, refuse("it refers to itself")
 	}
 	r.open[i] = true
 	defer delete(r.open, i)
@@ -571,5 +571,5 @@ func (c *Column) TooLong(v sqlite.Value) bool { return c.MaxBytes > 0 && len(v.B
 
 // LengthFault says what is wrong with a value that is too long.
 func (c *Column) LengthFault() string {
-	return fmt.Sprintf("The value has more than %d bytes, which is the most here: generated columns, checks or indexes are made of it.", c.MaxBytes)
+	return fmt.Sprintf("The value has more than %d bytes, the limit for values that generated columns, checks or indexes use.", c.MaxBytes)
 }

@@ -288,7 +288,7 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	}
 	if group, ok := members["or"]; ok {
 		if len(members) > 1 {
-			p.faults.Add(field, "A group has nothing but or.")
+			p.faults.Add(field, "A group may have no member but or.")
 		}
 		return p.any(field+".or", group, depth+1)
 	}

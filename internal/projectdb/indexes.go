@@ -52,7 +52,7 @@ func (n NewIndex) on(faults *problem.Faults, prefix string, t *Table) Index {
 		case column == nil:
 			t.unknownColumn(faults, field, name)
 		case seen[column]:
-			faults.Add(field, "The column %q is there twice.", name)
+			faults.Add(field, "The column %q is listed twice.", name)
 		default:
 			seen[column] = true
 			x.Parts = append(x.Parts, KeyPart{Column: column.Name})
@@ -98,7 +98,7 @@ func refuseTakenName(c *sqlite.Conn, name, field string) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	return problem.New(problem.CodeConflict, "The name %s is taken.", name).With(field, "A table or index has this name already.")
+	return problem.New(problem.CodeConflict, "The name %s is taken.", name).With(field, "A table or index already has this name.")
 }
 
 // refuseDuplicates is a conflict when rows have equal values, none of them
@@ -114,7 +114,7 @@ func refuseDuplicates(c *sqlite.Conn, t *Table, columns []string, field string) 
 	if err != nil || n == 0 {
 		return err
 	}
-	return problem.New(problem.CodeConflict, "%d rows repeat values that would have to be unique.", n).With(field, "%d rows repeat values.", n)
+	return problem.New(problem.CodeConflict, "%d rows repeat values that must be unique.", n).With(field, "%d rows repeat values.", n)
 }
 
 // DropIndex drops an index that was created by itself. Those of primary keys
@@ -126,7 +126,7 @@ func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name s
 			return problem.NotFound("The index", name)
 		}
 		if !t.Indexes[i].Managed() {
-			faults.Add("index", "The index belongs to a primary key or a unique column and cannot be dropped by itself.")
+			faults.Add("index", "The index belongs to a primary key or a unique column and cannot be deleted on its own.")
 		}
 		if err := faults.Err(); err != nil {
 			return err

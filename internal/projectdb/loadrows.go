@@ -18,7 +18,7 @@ func Stored(columnType string, v sqlite.Value) (sqlite.Value, error) {
 		return textAs(columnType, v.Bytes)
 	case sqlite.Blob:
 		if columnType != "BLOB" && columnType != "ANY" {
-			return v, valueFault("The column holds " + columnType + ", and the value is a BLOB.")
+			return v, valueFault("The column holds " + columnType + ", but the value is a BLOB.")
 		}
 	}
 	return v, nil

@@ -30,7 +30,7 @@ func CheckName(faults *problem.Faults, field, name string) {
 	case strings.HasPrefix(sqlite.Fold(name), "sqlite_"):
 		faults.Add(field, "Names that begin with sqlite_ are reserved by SQLite.")
 	case !namePattern.MatchString(name):
-		faults.Add(field, "The name must begin with a letter and may hold letters, digits and _ only.")
+		faults.Add(field, "The name must begin with a letter and may contain only letters, digits and _.")
 	}
 }
 

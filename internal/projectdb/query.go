@@ -105,7 +105,7 @@ func (q Query) Within(ctx context.Context, fn func(context.Context) error) error
 }
 
 func tooLarge() *problem.Error {
-	return problem.New(problem.CodeResultTooLarge, "The statement needs more memory than a statement may use. Select fewer or shorter values.")
+	return problem.New(problem.CodeResultTooLarge, "The statement needs more memory than it may use. Select fewer or shorter values.")
 }
 
 // Scope is what a worker may open that reads the project.
@@ -265,12 +265,12 @@ func (g *gate) explain(err error) error {
 	}
 	switch sqlite.FaultOf(err) {
 	case sqlite.Denied:
-		return problem.Invalid("sql", "The statement does what is not allowed here: %s.", sqlite.Message(err))
+		return problem.Invalid("sql", "The statement does something that is not allowed here: %s.", sqlite.Message(err))
 	case sqlite.TooBig, sqlite.NoMemory:
 		return tooLarge().Because(err)
 	case sqlite.Full:
 		if sqlite.TempExceeded() {
-			return problem.New(problem.CodeResultTooLarge, "The statement needs more room for its temporary files than a statement may use. An index on what it sorts or groups by may help.").Because(err)
+			return problem.New(problem.CodeResultTooLarge, "The statement needs more space for temporary files than it may use. An index on the columns that it sorts or groups by may help.").Because(err)
 		}
 	case sqlite.Other, sqlite.BadSQL, sqlite.Expression, sqlite.DataType, sqlite.NotNull:
 		return problem.Invalid("sql", "SQLite says: %s.", sqlite.Message(err))
@@ -295,7 +295,7 @@ func (q Query) checkWords() error {
 	case !utf8.ValidString(q.SQL):
 		return problem.Invalid("sql", "The statement is not valid UTF-8.")
 	case strings.IndexByte(q.SQL, 0) >= 0:
-		return problem.Invalid("sql", "The statement holds a NUL character.")
+		return problem.Invalid("sql", "The statement contains a NUL character.")
 	case tokens[0].is("SELECT", "WITH"):
 		return nil
 	case len(tokens) > 2 && tokens[0].is("EXPLAIN") && tokens[1].is("QUERY") && tokens[2].is("PLAN"):
@@ -311,7 +311,7 @@ func resultColumns(s *sqlite.Stmt, faults *problem.Faults) []format.Column {
 	for i := range columns {
 		columns[i].Name = s.ColumnName(i)
 		if columns[i].Name == "" {
-			faults.Add("sql", "Column %d of the result has no name, or that of a later column: give it one with AS.", i+1)
+			faults.Add("sql", "Column %d of the result has no name, or the same name as a later column: name it with AS.", i+1)
 		}
 	}
 	return columns
@@ -322,7 +322,7 @@ func (q Query) bind(s *sqlite.Stmt, faults *problem.Faults) {
 	switch q.Params.Kind() {
 	case 0, 'n':
 		if n := s.Parameters(); n > 0 {
-			faults.Add("params", "The statement has %d parameters, and none is given.", n)
+			faults.Add("params", "The statement has %d parameters, but none are given.", n)
 		}
 	case '[':
 		q.bindList(s, faults)
@@ -335,7 +335,7 @@ func (q Query) bind(s *sqlite.Stmt, faults *problem.Faults) {
 
 func (q Query) bindList(s *sqlite.Stmt, faults *problem.Faults) {
 	if n, err := countElements(q.Params); err != nil || n != s.Parameters() {
-		faults.Add("params", "The statement has %d parameters, and %d are given.", s.Parameters(), n)
+		faults.Add("params", "The statement has %d parameters, but %d are given.", s.Parameters(), n)
 		return
 	}
 	// The text was read whole when it was counted.
@@ -385,7 +385,7 @@ func (q Query) bindNamed(s *sqlite.Stmt, faults *problem.Faults) {
 	for i, name := range names {
 		switch {
 		case name == "":
-			faults.Add("params", "Parameter %d of the statement has no name: give an array.", i+1)
+			faults.Add("params", "Parameter %d of the statement has no name: send an array.", i+1)
 		case !given[i+1]:
 			faults.Required("params." + name)
 		}

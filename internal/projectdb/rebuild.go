@@ -55,7 +55,7 @@ func inTheWay(err error) error {
 	if !sqlite.FaultOf(err).InSQL() {
 		return err
 	}
-	return problem.New(problem.CodeConflict, "A check, a generated column or an index of the table is in the way: %s.", sqlite.Message(err)).Because(err)
+	return problem.New(problem.CodeConflict, "A check, a generated column or an index of the table forbids this: %s.", sqlite.Message(err)).Because(err)
 }
 
 // copySQL returns the statement that copies the rows. A rowid that is no column

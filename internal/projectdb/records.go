@@ -87,7 +87,7 @@ func (q query) after(o ListOptions, faults *problem.Faults) *cursor {
 		ok = bound == q.bound() && len(c.values) == len(q.place())
 	}
 	if !ok {
-		faults.Add("after", "The cursor does not belong to this table with these filters, sort and order: use next_cursor of the page before.")
+		faults.Add("after", "The cursor does not belong to this table with these filters, sort and order: use the next_cursor of the previous page.")
 	}
 	return &c
 }
@@ -123,8 +123,8 @@ func (q query) page(c *sqlite.Conn, after *cursor, whole bool) (Page, error) {
 // tooLargePage is the answer where an early end would make a client pass over rows.
 func tooLargePage() error {
 	var faults problem.Faults
-	sentence := fmt.Sprintf("The page would hold more than %d MiB of texts and blobs.", maxPageBytes>>20)
-	faults.Add("after", "%s Page on with after, the next_cursor of the page before, and without offset: then a page ends before it is too large.", sentence)
+	sentence := fmt.Sprintf("The page would have more than %d MiB of texts and blobs.", maxPageBytes>>20)
+	faults.Add("after", "%s Continue with after, the next_cursor of the previous page, and without offset: then each page ends before it gets too large.", sentence)
 	faults.Add("columns", "%s Ask for fewer columns, or for fewer rows with limit.", sentence)
 	return faults.Err()
 }

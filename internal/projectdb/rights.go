@@ -50,7 +50,7 @@ func (db *DB) mayMatch(t *Table, which Which) error {
 	if db.mayRead(t) || isEmpty(which.Filters) {
 		return nil
 	}
-	return problem.New(problem.CodePermissionDenied, "This token may not read the records of the table %s, so it cannot choose them by their values: where needs the scope records:read for the table.", t.Name)
+	return problem.New(problem.CodePermissionDenied, "This token may not read the records of the table %s, so it cannot select them by their values: where needs the scope records:read for the table.", t.Name)
 }
 
 // isEmpty reports whether filters have no conditions.
@@ -79,7 +79,7 @@ func (db *DB) confine(c *sqlite.Conn, cat *catalogue, change func() error) error
 		// The name stays unsaid: the table may be one that the caller cannot see.
 		t := cat.named(name)
 		if t == nil || !db.rights.MayWrite(t.ID) {
-			return problem.New(problem.CodePermissionDenied, "A foreign key would pass the change on to records of another table, which this token may not change.")
+			return problem.New(problem.CodePermissionDenied, "A foreign key would cascade the change to records of another table, which this token may not change.")
 		}
 	}
 	return nil

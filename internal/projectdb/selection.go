@@ -65,7 +65,7 @@ func (s Selection) chosenColumns(t *Table, faults *problem.Faults, field string)
 		return chosen
 	}
 	if len(s.Columns) == 0 {
-		faults.Add(field, "At least one column must be chosen.")
+		faults.Add(field, "Choose at least one column.")
 	}
 	seen := map[*Column]bool{}
 	for i, name := range s.Columns {
@@ -77,7 +77,7 @@ func (s Selection) chosenColumns(t *Table, faults *problem.Faults, field string)
 		case column == nil:
 			t.unknownColumn(faults, field+"["+itoa(i)+"]", name)
 		case seen[column]:
-			faults.Add(field+"["+itoa(i)+"]", "The column %q is chosen twice.", name)
+			faults.Add(field+"["+itoa(i)+"]", "The column %q is listed twice.", name)
 		default:
 			seen[column] = true
 			chosen = append(chosen, column)

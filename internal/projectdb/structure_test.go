@@ -240,10 +240,10 @@ func TestRefusalsSayHowMany(t *testing.T) {
 		err  error
 		want string
 	}{
-		{patch("t", "a", ColumnPatch{Unique: ptr(true)})(t.Context(), db), "3 rows repeat values that would have to be unique."},
+		{patch("t", "a", ColumnPatch{Unique: ptr(true)})(t.Context(), db), "3 rows repeat values that must be unique."},
 		{patch("t", "b", ColumnPatch{NotNull: ptr(true)})(t.Context(), db), "5 rows have no value in the column."},
 		{patch("t", "b", ColumnPatch{Type: ptr("BLOB")})(t.Context(), db), "The column has 1 saved values, so its type cannot change."},
-		{indexErr, "3 rows repeat values that would have to be unique."},
+		{indexErr, "3 rows repeat values that must be unique."},
 	} {
 		if got := problem.From(test.err).Message; got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)

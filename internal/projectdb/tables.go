@@ -70,13 +70,13 @@ func (n NewTable) shape(faults *problem.Faults, prefix string) Table {
 	}
 	if len(t.PrimaryKey) == 0 {
 		if seen["id"] {
-			faults.Add(prefix+"columns", "A table without a primary key gets a column id, and id is taken: make it the primary key.")
+			faults.Add(prefix+"columns", "A table without a primary key gets a column id, but that name is taken: make id the primary key.")
 		}
 		t.Columns = append([]Column{{Name: "id", Type: "INTEGER"}}, t.Columns...)
 		t.PrimaryKey = []KeyPart{{Column: "id"}}
 	}
 	if len(t.Columns) > MaxColumns {
-		faults.Add("columns", "The table would have %d columns with its key; at most %d are possible.", len(t.Columns), MaxColumns)
+		faults.Add("columns", "The table would have %d columns, including its key; at most %d are possible.", len(t.Columns), MaxColumns)
 	}
 	t.Autoincrement = true
 	t.setRowidKey()
@@ -167,7 +167,7 @@ func (db *DB) refuseMoreTables(c *sqlite.Conn, newest int64) error {
 	}
 	n, err := c.Int("SELECT count(*) FROM _tables")
 	if err == nil && n > int64(db.maxTables) {
-		err = problem.New(problem.CodeConflict, "The project has %d tables, as many as it may have: delete one that is not needed.", db.maxTables)
+		err = problem.New(problem.CodeConflict, "The project already has %d tables, which is the maximum. Delete one that is not needed.", db.maxTables)
 	}
 	return err
 }

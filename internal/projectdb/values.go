@@ -60,7 +60,7 @@ func parseNumber(columnType, text string) (v sqlite.Value, err error) {
 	case columnType == "INTEGER" && !d.Whole():
 		return v, notInteger
 	case columnType == "INTEGER", plain && columnType != "REAL":
-		return v, valueFault("The integer does not fit into 64 bits.")
+		return v, valueFault("The integer does not fit in 64 bits.")
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	switch {
@@ -74,12 +74,12 @@ func parseNumber(columnType, text string) (v sqlite.Value, err error) {
 	return numberAs(columnType, sqlite.FloatValue(f))
 }
 
-const notInteger = valueFault("The column holds integers, and the number is not one.")
+const notInteger = valueFault("The column holds integers, but the number is not one.")
 
 func numberAs(columnType string, v sqlite.Value) (sqlite.Value, error) {
 	switch {
 	case columnType == "BLOB":
-		return v, valueFault("A BLOB is written as a base64 string.")
+		return v, valueFault("A BLOB must be a base64 string.")
 	case columnType == "TEXT":
 		var b sqlite.Batch
 		b.Reset(1)
@@ -97,7 +97,7 @@ func numberAs(columnType string, v sqlite.Value) (sqlite.Value, error) {
 		if f := float64(v.Int); f < 1<<63 && int64(f) == v.Int {
 			return sqlite.FloatValue(f), nil
 		}
-		return v, valueFault("The integer cannot be held exactly by a REAL column.")
+		return v, valueFault("A REAL column cannot hold this integer exactly.")
 	}
 	return v, nil
 }
@@ -118,13 +118,13 @@ func textAs(columnType string, text []byte) (sqlite.Value, error) {
 	case "BLOB":
 		b, err := base64.StdEncoding.AppendDecode(nil, text)
 		if err != nil {
-			return v, valueFault("A BLOB is written as a base64 string, and this is not one.")
+			return v, valueFault("A BLOB must be a base64 string, and this is not valid base64.")
 		}
 		return sqlite.BlobValue(b), nil
 	case "INTEGER", "REAL":
 		number, ok := numericText(string(text))
 		if !ok {
-			return v, valueFault("The column holds numbers, and the text is not one.")
+			return v, valueFault("The column holds numbers, but the text is not one.")
 		}
 		return parseNumber(columnType, number)
 	}
@@ -168,7 +168,7 @@ func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.
 			faults.Add(prefix+name, "The column is generated and cannot be set.")
 			return
 		case r.has(column):
-			faults.Add(prefix+name, "The column is given twice.")
+			faults.Add(prefix+name, "The column is listed twice.")
 			return
 		}
 		v, err := storedAs(column.Type, value)

@@ -230,7 +230,7 @@ func (ws *Workspace) CheckProject(ctx context.Context, faults *problem.Faults, o
 
 func (r *Registry) checkOrder(ctx context.Context, faults *problem.Faults, account int64, order NewProject) error {
 	if !slugForm.MatchString(order.Slug) {
-		faults.Add("project_slug", "Must be 1 to 63 of the characters a-z, 0-9, _ and -.")
+		faults.Add("project_slug", "Must be 1 to 63 characters long and use only a-z, 0-9, _ and -.")
 	}
 	checkLabel(faults, "project_name", order.Name)
 	userKnown := !faults.Has("initial_project_user.username")
@@ -242,16 +242,16 @@ func (r *Registry) checkOrder(ctx context.Context, faults *problem.Faults, accou
 		return err
 	}
 	if most := r.options.MaxTokens; most > 0 && len(order.Tokens) > most {
-		faults.Add("project_api_tokens", "Must be at most %d tokens.", most)
+		faults.Add("project_api_tokens", "At most %d tokens are allowed.", most)
 	}
 	for i, token := range order.Tokens {
 		field := indexed("project_api_tokens", i)
 		checkLabel(faults, field+".token_name", defaultName(token.Name))
 		if !slices.Contains(users, token.accountUser()) {
-			faults.Add(field+".account_user_id", "There is no such user of the account.")
+			faults.Add(field+".account_user_id", "The account has no such user.")
 		}
 		if token.ProjectUsername != "" && userKnown && (order.User == nil || token.ProjectUsername != order.User.Username) {
-			faults.Add(field+".project_username", "There is no such user of the project.")
+			faults.Add(field+".project_username", "The project has no such user.")
 		}
 	}
 	order.Blueprint.Check(faults)
@@ -352,7 +352,7 @@ func (ws *Workspace) Rename(ctx context.Context, faults *problem.Faults, name st
 // takes it back, so that the server's holds.
 func (r *Registry) LimitProject(ctx context.Context, slug string, limit *int64) (Project, error) {
 	if limit != nil && *limit < 0 {
-		return Project{}, problem.Invalid("max_bytes", "Must not be below 0, which means no limit.")
+		return Project{}, problem.Invalid("max_bytes", "Must be 0, which means no limit, or more.")
 	}
 	project, err := r.Project(ctx, slug)
 	if err != nil {

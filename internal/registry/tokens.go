@@ -286,10 +286,10 @@ func (ws *Workspace) bindUser(c *sqlite.Conn, token *Token, username string) err
 		return err
 	}
 	if id == 0 {
-		return problem.Invalid("project_username", "There is no such user of the project.")
+		return problem.Invalid("project_username", "The project has no such user.")
 	}
 	if own := ws.Token.projectUserID; own != nil && *own != id {
-		return problem.New(problem.CodePermissionDenied, "A token of a project user can only make tokens of the same user.")
+		return problem.New(problem.CodePermissionDenied, "A token of a project user can create tokens only for the same user.")
 	}
 	token.projectUserID = &id
 	return nil
@@ -338,7 +338,7 @@ func (r *Registry) makeRoomForToken(c *sqlite.Conn, projectID int64) error {
 		return fmt.Errorf("remove dead tokens: %w", err)
 	}
 	if n, err = c.Int(count, projectID); err == nil && n >= most {
-		err = problem.New(problem.CodeConflict, "The project has %d valid tokens, as many as it may have: revoke those that are not needed.", n)
+		err = problem.New(problem.CodeConflict, "The project already has %d valid tokens, which is the maximum. Revoke some that are not needed.", n)
 	}
 	return err
 }
@@ -390,7 +390,7 @@ func (ws *Workspace) Revoke(ctx context.Context, id int64) error {
 			return problem.NotFound("The token", strconv.FormatInt(id, 10))
 		}
 		if !ws.Token.power.covers(tokens[0].power) {
-			return problem.New(problem.CodePermissionDenied, "This token may not revoke one that is more powerful.")
+			return problem.New(problem.CodePermissionDenied, "This token may not revoke one that may do more.")
 		}
 		return ws.revokeRow(c, id)
 	})

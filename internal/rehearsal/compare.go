@@ -24,7 +24,7 @@ func (r *Rehearsal) compare(ctx context.Context, db *projectdb.DB, m *export.Man
 	}
 	for _, t := range snapshot.Tables {
 		if !slices.ContainsFunc(m.Tables, func(want export.TableResult) bool { return want.Name == t.Name }) {
-			r.fault("The file has a table %s, which the manifest does not know.", t.Name)
+			r.fault("The file has a table %s, which the manifest does not list.", t.Name)
 		}
 	}
 	return nil
@@ -35,7 +35,7 @@ func (r *Rehearsal) compareTable(snapshot *projectdb.Snapshot, want *export.Tabl
 	at := slices.IndexFunc(snapshot.Tables, func(t projectdb.Table) bool { return t.Name == want.Name })
 	if at < 0 {
 		r.Tables = append(r.Tables, result)
-		r.fault("The table %s did not come back.", want.Name)
+		r.fault("The table %s was not restored.", want.Name)
 		return nil
 	}
 	t := &snapshot.Tables[at]
@@ -92,20 +92,20 @@ func renamed(t *projectdb.Table, name string, i int, report ingest.Report) *proj
 // judge says what is not as it was.
 func (r *Rehearsal) judge(result *Table, want *export.TableResult) {
 	if !result.ColumnsEqual {
-		r.fault("The table %s came back with other columns.", result.Name)
+		r.fault("The table %s was restored with different columns.", result.Name)
 	}
 	if result.SchemaEqual != nil && !*result.SchemaEqual {
-		r.fault("The table %s came back with other keys, constraints or indexes.", result.Name)
+		r.fault("The table %s was restored with different keys, constraints or indexes.", result.Name)
 	}
 	switch {
 	case result.RowCount != want.RowCount:
-		r.fault("The table %s came back with %d rows, the snapshot had %d.", result.Name, result.RowCount, want.RowCount)
+		r.fault("The table %s was restored with %d rows, the snapshot had %d.", result.Name, result.RowCount, want.RowCount)
 	case result.ContentEqual:
 	case want.ContentHash == "":
-		r.fault("The manifest tells nothing of the values of the table %s.", result.Name)
+		r.fault("The manifest says nothing about the values of the table %s.", result.Name)
 	case want.Replaced > 0:
-		r.fault("The table %s came back with other values: this format could not hold %d of them.", result.Name, want.Replaced)
+		r.fault("The table %s was restored with different values: this format could not hold %d of them.", result.Name, want.Replaced)
 	default:
-		r.fault("The table %s came back with other values.", result.Name)
+		r.fault("The table %s was restored with different values.", result.Name)
 	}
 }

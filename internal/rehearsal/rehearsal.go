@@ -65,11 +65,11 @@ func Open(config Config) (*Stage, error) {
 
 // Rehearsal is what has become of an artifact when it was restored.
 type Rehearsal struct {
-	Restorable bool          `json:"restorable" doc:"Whether everything came back as it was in the snapshot."`
+	Restorable bool          `json:"restorable" doc:"Whether everything was restored as it was in the snapshot."`
 	Tables     []Table       `json:"tables"`
-	RowCount   int64         `json:"row_count" doc:"Rows restored, of all tables."`
+	RowCount   int64         `json:"row_count" doc:"Rows restored, across all tables."`
 	DurationMS int64         `json:"duration_ms"`
-	Faults     []string      `json:"faults" doc:"What did not come back as it was."`
+	Faults     []string      `json:"faults" doc:"What was not restored as it was."`
 	Notes      []ingest.Note `json:"notes" doc:"What the import has adjusted or left out."`
 }
 
@@ -82,10 +82,10 @@ type Table struct {
 	Name         string `json:"name"`
 	RowCount     int64  `json:"row_count" doc:"Rows restored."`
 	RowsExpected int64  `json:"rows_expected"`
-	ContentHash  string `json:"content_hash" doc:"Of the rows restored."`
-	ExpectedHash string `json:"expected_content_hash" doc:"Of the rows in the snapshot."`
+	ContentHash  string `json:"content_hash" doc:"Hash of the restored rows."`
+	ExpectedHash string `json:"expected_content_hash" doc:"Hash of the rows in the snapshot."`
 	ContentEqual bool   `json:"content_equal"`
-	ColumnsEqual bool   `json:"columns_equal" doc:"Whether the columns have their names and types."`
+	ColumnsEqual bool   `json:"columns_equal" doc:"Whether the columns have the same names and types."`
 	SchemaEqual  *bool  `json:"schema_equal" doc:"Whether keys, constraints and indexes are the same; null where the format does not have them."`
 }
 
@@ -96,7 +96,7 @@ func Check(faults *problem.Faults, m *export.Manifest) {
 	}
 }
 
-const noRows = "The export has no rows to restore: it is one of the schema."
+const noRows = "The export has no rows to restore: it contains only the schema."
 
 // Rehearse restores an artifact, which is read once, from its beginning. That it
 // cannot be restored is no error, but what the rehearsal tells. The manifest of

@@ -281,15 +281,15 @@ func TestFaultsAreTold(t *testing.T) {
 		"nothing": {func(*export.Manifest) {}, ""},
 		"bytes":   {func(m *export.Manifest) { m.SHA256 = new("0") }, "SHA-256"},
 		"rows":    {func(m *export.Manifest) { m.Tables[0].RowCount = 4 }, "3 rows, the snapshot had 4"},
-		"values":  {func(m *export.Manifest) { m.Tables[0].ContentHash = "1" }, "numbers came back with other values."},
-		"no hash": {func(m *export.Manifest) { m.Tables[0].ContentHash = "" }, "nothing of the values"},
-		"schema":  {func(m *export.Manifest) { m.Tables[0].SchemaSHA256 = "1" }, "other keys, constraints or indexes"},
-		"type":    {func(m *export.Manifest) { m.Tables[0].Columns[0].Type = "TEXT" }, "other columns"},
+		"values":  {func(m *export.Manifest) { m.Tables[0].ContentHash = "1" }, "numbers was restored with different values."},
+		"no hash": {func(m *export.Manifest) { m.Tables[0].ContentHash = "" }, "nothing about the values"},
+		"schema":  {func(m *export.Manifest) { m.Tables[0].SchemaSHA256 = "1" }, "different keys, constraints or indexes"},
+		"type":    {func(m *export.Manifest) { m.Tables[0].Columns[0].Type = "TEXT" }, "different columns"},
 		"column": {func(m *export.Manifest) {
 			m.Tables[0].Columns = append(m.Tables[0].Columns, export.ResultColumn{Name: "x"})
-		}, "other columns"},
-		"table":        {func(m *export.Manifest) { m.Tables[0].Name = "letters" }, "letters did not come back"},
-		"more tables":  {func(m *export.Manifest) { m.Tables = m.Tables[:1] }, "others, which the manifest does not know"},
+		}, "different columns"},
+		"table":        {func(m *export.Manifest) { m.Tables[0].Name = "letters" }, "letters was not restored"},
+		"more tables":  {func(m *export.Manifest) { m.Tables = m.Tables[:1] }, "others, which the manifest does not list"},
 		"another kind": {func(m *export.Manifest) { m.Format = "zip" }, "cannot be restored"},
 	} {
 		changed := *m

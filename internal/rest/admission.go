@@ -33,7 +33,7 @@ func (c *call) admit(who Caller) error {
 	}
 	if c.ep.streams {
 		if !c.Limits.Streams.TryEnter(token) {
-			return problem.New(problem.CodeRateLimited, "This token has %d streams of events open, as many as it may have: close one.", c.Limits.Settings.StreamsPerToken).Retry(limits.RetryStream)
+			return problem.New(problem.CodeRateLimited, "This token already has %d event streams open, which is the maximum. Close one first.", c.Limits.Settings.StreamsPerToken).Retry(limits.RetryStream)
 		}
 		c.leave = func() { c.Limits.Streams.Leave(token) }
 		return nil
@@ -58,7 +58,7 @@ func (c *call) countCall(token int64) error {
 	if s.Allowed {
 		return nil
 	}
-	return problem.New(problem.CodeRateLimited, "This token may make %d calls a second.", c.Limits.Settings.TokenRate).Retry(s.Retry)
+	return problem.New(problem.CodeRateLimited, "This token is limited to %d calls per second.", c.Limits.Settings.TokenRate).Retry(s.Retry)
 }
 
 // countWrongToken counts a token that opens nothing to the address that it came
@@ -69,5 +69,5 @@ func (c *call) countWrongToken(err error) error {
 	if s.Allowed {
 		return err
 	}
-	return problem.New(problem.CodeRateLimited, "Too many wrong tokens have come from your address.").Retry(s.Retry)
+	return problem.New(problem.CodeRateLimited, "Too many invalid tokens were sent from your address.").Retry(s.Retry)
 }

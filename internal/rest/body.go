@@ -131,7 +131,7 @@ func (b *body) grow(n int) error {
 }
 
 func tooLarge(limit int64) error {
-	return problem.New(problem.CodeBodyTooLarge, "The body is larger than the %d MiB that this route takes.", limit>>20)
+	return problem.New(problem.CodeBodyTooLarge, "The body is larger than %d MiB, the limit of this route.", limit>>20)
 }
 
 func isJSON(contentType string) bool {
@@ -150,7 +150,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.pace.Read(p)
 	if b.nesting.scan(p[:n]) > maxDepth {
-		b.err = problem.New(problem.CodeInvalidJSON, "The body nests arrays and objects deeper than %d.", maxDepth)
+		b.err = problem.New(problem.CodeInvalidJSON, "The body nests arrays and objects more than %d levels deep.", maxDepth)
 		return 0, b.err
 	}
 	if err != nil && err != io.EOF {
@@ -168,7 +168,7 @@ func readFailure(err error) error {
 	case errors.As(err, &large):
 		return tooLarge(large.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return problem.New(problem.CodeRequestTimeout, "The body came too slowly.")
+		return problem.New(problem.CodeRequestTimeout, "The body arrived too slowly.")
 	}
 	// The connection broke. The code is for the journal; nobody reads it.
 	return problem.New(problem.CodeInvalidJSON, "The body ended early.").Because(fmt.Errorf("read body: %w", err))

@@ -124,7 +124,7 @@ func (c *call) readQuery(faults *problem.Faults) url.Values {
 			valid := strings.ToValidUTF8(name, "\uFFFD")
 			faults.Unknown(valid, "query parameter", valid, "", c.ep.plan.query)
 		} else if len(query[name]) > 1 {
-			faults.Add(name, "Sent %d times.", len(query[name]))
+			faults.Add(name, "Sent %d times: send it once.", len(query[name]))
 		}
 	}
 	for _, p := range c.ep.plan.params {
@@ -140,7 +140,7 @@ func (p *param) takeAlias(query url.Values, faults *problem.Faults) {
 		switch {
 		case !query.Has(alias):
 		case query.Has(p.name):
-			faults.Add(alias, "Sent as %s too, which is the same parameter.", p.name)
+			faults.Add(alias, "Also sent as %s, which is the same parameter.", p.name)
 		default:
 			query[p.name] = query[alias]
 		}
@@ -163,7 +163,7 @@ func (c *call) readParam(p *param, query url.Values, v reflect.Value, faults *pr
 }
 
 // notEncoded is what is wrong with a part of the target that is no text.
-const notEncoded = "Not well formed: it must be percent-encoded UTF-8."
+const notEncoded = "Must be percent-encoded UTF-8."
 
 func (c *call) paramText(p *param, query url.Values) (string, error) {
 	switch {
@@ -416,7 +416,7 @@ func (d *decoder) decodeMember(s *shape, v reflect.Value, at *place, sent map[*f
 		return d.SkipValue()
 	}
 	if other := sent[f]; other != "" {
-		d.faults.Add(at.String(), "Sent as %s too, which is the same field.", other)
+		d.faults.Add(at.String(), "Also sent as %s, which is the same field.", other)
 		return d.SkipValue()
 	}
 	sent[f] = at.name
@@ -478,7 +478,7 @@ func (d *decoder) decodeArray(s *shape, v reflect.Value, at *place) error {
 			continue
 		}
 		if d.built++; d.built > maxBuilt {
-			return d.refuse(fmt.Sprintf("Expected at most %d elements in all arrays together.", maxBuilt))
+			return d.refuse(fmt.Sprintf("All arrays together may have at most %d elements.", maxBuilt))
 		}
 		i := v.Len()
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))

@@ -41,9 +41,9 @@ func (d *Download) send(c *call) {
 	http.ServeContent(w, c.r, "", d.Modified, d.Content)
 	switch w.refused {
 	case http.StatusRequestedRangeNotSatisfiable:
-		c.refuse(w.refused, "Range", "the range does not lie within the file")
+		c.refuse(w.refused, "Range", "the range is outside the file")
 	case http.StatusPreconditionFailed:
-		c.refuse(w.refused, "If-Match", "the file is another one than the condition names")
+		c.refuse(w.refused, "If-Match", "the file is not the one that the condition names")
 	}
 }
 

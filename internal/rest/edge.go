@@ -201,7 +201,7 @@ func (c *call) run() (output, error) {
 	}
 	c.join(ws)
 	if !c.ep.Access.permits(ws) {
-		return nil, problem.New(problem.CodePermissionDenied, "This token may not do this: the call needs the scope %s.", c.ep.Access.Scope)
+		return nil, problem.New(problem.CodePermissionDenied, "This token may not do this: it needs the scope %s.", c.ep.Access.Scope)
 	}
 	if err := c.speaksTus(); err != nil {
 		return nil, err
@@ -223,7 +223,7 @@ func (c *call) match() error {
 	if allowed := c.allowed(); len(allowed) > 0 {
 		list := strings.Join(allowed, ", ")
 		c.w.Header().Set("Allow", list)
-		return problem.New(problem.CodeMethodNotAllowed, "This route does not have the method %s, but %s.", c.r.Method, list)
+		return problem.New(problem.CodeMethodNotAllowed, "This route does not support %s, only %s.", c.r.Method, list)
 	}
 	return problem.New(problem.CodeNotFound, "There is no route %s.", c.r.URL.Path)
 }

@@ -528,16 +528,16 @@ func TestFieldFaults(t *testing.T) {
 		{"POST", "/table", ` `, `422 validation_failed [table_name: A value is required.]`},
 		{"POST", "/table", `[]`, `422 validation_failed [body: Expected an object.]`},
 		{"POST", "/table", `{"table_name":"t","columns":[{"name":"a b"},{"name":"a","column_name":"b"},{"name":"c"},{"name":"d"}]}`,
-			`422 validation_failed [columns[1].column_name: Sent as name too, which is the same field.] [columns: Expected at most 3 elements.]`},
+			`422 validation_failed [columns[1].column_name: Also sent as name, which is the same field.] [columns: Expected at most 3 elements.]`},
 		{"POST", "/table", `{"table_name":"t","seed":[{"a":1},{"a":[],"b":{}},3]}`,
 			`422 validation_failed [seed[1].a: Expected a string, number, boolean or null.] [seed[1].b: Expected a string, number, boolean or null.] [seed[2]: Expected an object.]`},
 		{"POST", "/table", `{"table_name":"t","options":{"a.b":{"limit":501},"c":{"limit":1.5},"d":{"limit":99999999999999999999}}}`,
 			`422 validation_failed [options.a.b.limit: Must be from 1 to 500.] [options.c.limit: Expected an integer of at most 64 bits.] [options.d.limit: Expected an integer of at most 64 bits.]`},
 		{"GET", "/records/t?limit=0&offset=-1&order=up&filters={&colums=a&offset=1", ``,
-			`422 validation_failed [colums: There is no query parameter "colums". Did you mean "columns"?] [offset: Sent 2 times.] [limit: Must be from 1 to 500.] [order: Must be one of asc, desc.] [filters: Expected JSON: an object or an array of conditions.]`},
+			`422 validation_failed [colums: There is no query parameter "colums". Did you mean "columns"?] [offset: Sent 2 times: send it once.] [limit: Must be from 1 to 500.] [order: Must be one of asc, desc.] [filters: Expected JSON: an object or an array of conditions.]`},
 		{"GET", "/records/t?limit=9223372036854775808&filters=" + nested(65), ``, `422 validation_failed [limit: Expected an integer of at most 64 bits.] [filters: Expected JSON: an object or an array of conditions.]`},
-		{"GET", "/records/%FFt?order=%FE&%FF=1", ``, "422 validation_failed [\uFFFD: There is no query parameter \"\uFFFD\".] [table: Not well formed: it must be percent-encoded UTF-8.] [order: Not well formed: it must be percent-encoded UTF-8.]"},
-		{"GET", "/records/t/1,%FF", ``, "422 validation_failed [id: Not well formed: it must be percent-encoded UTF-8.]"},
+		{"GET", "/records/%FFt?order=%FE&%FF=1", ``, "422 validation_failed [\uFFFD: There is no query parameter \"\uFFFD\".] [table: Must be percent-encoded UTF-8.] [order: Must be percent-encoded UTF-8.]"},
+		{"GET", "/records/t/1,%FF", ``, "422 validation_failed [id: Must be percent-encoded UTF-8.]"},
 		{"GET", "/no/%FF", ``, "404 not_found"},
 		{"GET", "/records/t?limit=%zz", ``, `422 validation_failed [query: The query string is not well formed.]`},
 		{"PATCH", "/column", `{"display_name":"longer","default_value":[]}`, `422 validation_failed [display_name: Must have at most 5 characters.] [default_value: Expected a string, number, boolean or null.]`},
@@ -661,10 +661,10 @@ func TestDownloadFailsInTheEnvelope(t *testing.T) {
 		t.Error(got)
 	}
 	got := f.ask(t, "GET", p+"a.csv", "", "Range: bytes=99-")
-	if text := got.failure(t); text != "416 validation_failed [Range: the range does not lie within the file]" || got.header.Get("Content-Range") != "bytes */"+strconv.Itoa(len(content)) {
+	if text := got.failure(t); text != "416 validation_failed [Range: the range is outside the file]" || got.header.Get("Content-Range") != "bytes */"+strconv.Itoa(len(content)) {
 		t.Errorf("%s %v", text, got.header)
 	}
-	if got := f.ask(t, "GET", p+"a.csv", "", `If-Match: "other"`).failure(t); got != "412 validation_failed [If-Match: the file is another one than the condition names]" {
+	if got := f.ask(t, "GET", p+"a.csv", "", `If-Match: "other"`).failure(t); got != "412 validation_failed [If-Match: the file is not the one that the condition names]" {
 		t.Error(got)
 	}
 	// A download that breaks half-way is cut off, so that nobody takes it for whole.

@@ -76,6 +76,6 @@ func (*Events[Manifest]) content(registry huma.Registry) map[string]*huma.MediaT
 	data := registry.Schema(reflect.TypeFor[Manifest](), true, "Manifest")
 	return map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
 		Type:        huma.TypeString,
-		Description: "Events named manifest, each with the data of " + data.Ref + ", until the job is settled; comments in between.",
+		Description: "Events named manifest, each with the data of " + data.Ref + ", until the job has finished; comments in between keep the connection alive.",
 	}}}
 }

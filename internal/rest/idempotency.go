@@ -78,7 +78,7 @@ func Narrowing[C Caller, In any](narrow func(context.Context, C, *In, jsontext.V
 }
 
 // ErrOtherRequest is returned for a key that was used for another request.
-var ErrOtherRequest = problem.Invalid(KeyHeader, "Used before for another request.")
+var ErrOtherRequest = problem.Invalid(KeyHeader, "Already used for a different request.")
 
 // Keyed tells one call with an Idempotency-Key from others.
 type Keyed struct {
@@ -123,9 +123,9 @@ func (c *call) readKey(faults *problem.Faults) {
 	switch {
 	case len(keys) == 0, c.ep.keyUse == keyIgnored:
 	case c.ep.keyUse == keyRefused:
-		faults.Add(KeyHeader, "Not taken here: an answer that may hold secrets is never stored.")
+		faults.Add(KeyHeader, "Not supported here: an answer that may contain secrets is never stored.")
 	case len(keys) > 1:
-		faults.Add(KeyHeader, "Sent %d times.", len(keys))
+		faults.Add(KeyHeader, "Sent %d times: send it once.", len(keys))
 	case !isKey(keys[0]):
 		faults.WrongType(KeyHeader, fmt.Sprintf("1 to %d printable ASCII characters", maxKey))
 	default:
@@ -160,7 +160,7 @@ func (c *call) once(who Caller, in any, do func(context.Context) (output, error)
 	leave, ok := c.underway.enter(callKey{projectID, tokenID, c.keyed.Key})
 	if !ok {
 		return nil, problem.New(problem.CodeConflict, "A call with this %s is still running.", KeyHeader).
-			With(KeyHeader, "In use by a call that is still running.").Retry(time.Second)
+			With(KeyHeader, "Used by a call that is still running.").Retry(time.Second)
 	}
 	defer leave()
 	if c.ep.keyUse == keyByHandler {
@@ -234,12 +234,12 @@ func keyParameter() *huma.Param {
 	least, most := 1, maxKey
 	return &huma.Param{
 		Name: KeyHeader, In: "header",
-		Description: "Makes the call safe to repeat: for 24 hours a call of the same token with the same key and body changes nothing and gets the first answer again. A call that fails keeps no key.",
+		Description: "Makes the call safe to repeat: for 24 hours, a call by the same token with the same key and body changes nothing and gets the first answer again. A call that fails does not use up its key.",
 		Schema:      &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: "^[ -~]+$"},
 	}
 }
 
 // replayedParameter describes the header of the answer.
 func replayedParameter() *huma.Param {
-	return &huma.Param{Description: "Sent when the answer is that of an earlier call with the same " + KeyHeader + ".", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"true"}}}
+	return &huma.Param{Description: "Sent when the answer is the one to an earlier call with the same " + KeyHeader + ".", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"true"}}}
 }

@@ -30,7 +30,7 @@ func (in Incoming) Type() (media string, parameters map[string]string) {
 // problems.
 func (in Incoming) Open(limit int64) (io.Reader, error) {
 	if in.Size() > limit {
-		return nil, problem.New(problem.CodeBodyTooLarge, "The body is larger than the %d bytes that this route takes.", limit)
+		return nil, problem.New(problem.CodeBodyTooLarge, "The body is larger than %d bytes, the limit of this route.", limit)
 	}
 	r := http.MaxBytesReader(in.call.w, in.call.r.Body, limit)
 	return &incomingBody{pace{call: in.call, r: r, began: time.Now()}}, nil
@@ -74,19 +74,19 @@ func readForm(body io.Reader, boundary string) (*Form, error) {
 	for {
 		part, err := f.parts.NextPart()
 		if err != nil {
-			return nil, formFault(err, "The form has no part file.")
+			return nil, formFault(err, "The form has no part named file.")
 		}
 		switch name := part.FormName(); {
 		case name == "file":
 			f.Name, f.File = part.FileName(), fileOfForm{part, f}
 			return f, nil
 		case name != "options":
-			return nil, problem.Invalid(name, "Unknown part: the form has the parts options and file, in this order.")
+			return nil, problem.Invalid(name, "Unknown part: a form has the parts options and file, in this order.")
 		case f.Options != nil:
-			return nil, problem.Invalid(name, "Sent twice.")
+			return nil, problem.Invalid(name, "Sent twice: send it once.")
 		}
 		if f.Options, err = io.ReadAll(io.LimitReader(part, maxFormOptions+1)); err != nil {
-			return nil, formFault(err, "The form ends early.")
+			return nil, formFault(err, "The form ended early.")
 		}
 		if len(f.Options) > maxFormOptions {
 			return nil, problem.New(problem.CodeBodyTooLarge, "The options are larger than %d bytes.", maxFormOptions)
@@ -108,7 +108,7 @@ func (r fileOfForm) Read(p []byte) (int, error) {
 			err = fault
 		}
 	case err != nil:
-		err = formFault(err, "The form ends early.")
+		err = formFault(err, "The form ended early.")
 	}
 	return n, err
 }
@@ -120,9 +120,9 @@ func (f *Form) ends() error {
 	case err == io.EOF:
 		return nil
 	case err != nil:
-		return formFault(err, "The form ends early.")
+		return formFault(err, "The form ended early.")
 	}
-	return problem.Invalid(part.FormName(), "Stands behind the file, which must be the last part.")
+	return problem.Invalid(part.FormName(), "Comes after the file, which must be the last part.")
 }
 
 func formFault(err error, sentence string) error {

@@ -136,11 +136,11 @@ func (ep *Endpoint) addStandardResponses(responses map[string]*huma.Response) {
 	if ep.out == reflect.TypeFor[*Download]() {
 		responses["206"] = &huma.Response{Description: "The part of the file that Range asks for.", Content: map[string]*huma.MediaType{"*/*": {}}}
 		responses["304"] = &huma.Response{Description: "The file is still the one that If-None-Match or If-Modified-Since names."}
-		responses["412"] = refusal("`validation_failed`: the file is another one than If-Match or If-Unmodified-Since names.")
-		responses["416"] = refusal("`validation_failed`: the Range does not lie within the file.")
+		responses["412"] = refusal("`validation_failed`: the file is not the one that If-Match or If-Unmodified-Since names.")
+		responses["416"] = refusal("`validation_failed`: the Range is outside the file.")
 	}
 	if ep.uploads {
-		responses["412"] = refusal("`validation_failed`: Tus-Resumable names a version that is not spoken here.")
+		responses["412"] = refusal("`validation_failed`: Tus-Resumable names a version that is not supported.")
 	}
 }
 
@@ -179,7 +179,7 @@ func (ep *Endpoint) parameters() []*huma.Param {
 func operationHeaders() map[string]*huma.Param {
 	text := &huma.Schema{Type: huma.TypeString}
 	return map[string]*huma.Param{
-		"OperationKey":   {Name: "X-Operation-Key", In: "header", Schema: text, Description: "A readable label of the operation that the call belongs to."},
+		"OperationKey":   {Name: "X-Operation-Key", In: "header", Schema: text, Description: "A readable label for the operation that the call belongs to."},
 		"OperationRunID": {Name: "X-Operation-Run-Id", In: "header", Schema: text, Description: "One run of that operation. Neither changes what the call does."},
 	}
 }
@@ -233,7 +233,7 @@ func (ep *Endpoint) success(registry huma.Registry, status int) *huma.Response {
 	switch out := reflect.Zero(ep.out).Interface().(type) {
 	case *Download:
 		if status == http.StatusTemporaryRedirect {
-			response.Description = "Temporary Redirect: the file lies in a store that the server sends its clients to."
+			response.Description = "Temporary Redirect: the file is in a bucket, and the server sends clients there."
 			response.Headers = map[string]*huma.Param{"Location": {Schema: &huma.Schema{Type: "string", Format: "uri"}}}
 			return response
 		}

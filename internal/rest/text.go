@@ -28,7 +28,7 @@ func (p Text[T]) Options(faults *problem.Faults, text []byte) (options T) {
 	}
 	switch {
 	case depth.scan(text) > maxDepth:
-		faults.Add("options", "They nest arrays and objects deeper than %d.", maxDepth)
+		faults.Add("options", "Arrays and objects are nested more than %d levels deep.", maxDepth)
 		return options
 	case jsontext.Value(text).Kind() != jsontext.KindBeginObject:
 		faults.WrongType("options", "an object")

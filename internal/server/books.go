@@ -45,7 +45,7 @@ func (app *App) examineBook(name string) (lost bool, err error) {
 			return true, app.setAside(name, fs.ErrNotExist)
 		}
 		if !app.isNew {
-			app.degrade("%s was not there; a new one was begun", name)
+			app.degrade("%s was missing; a new one was created", name)
 		}
 		return true, nil
 	case err != nil:
@@ -80,8 +80,8 @@ func (app *App) setAside(name string, why error) error {
 	if err != nil {
 		return err
 	}
-	app.log.Error("a book is damaged and was set aside; a new one is begun", "book", name, "kept_as", aside, "error", why)
-	app.degrade("%s was damaged and is kept as %s; a new one was begun", name, filepath.Base(aside))
+	app.log.Error("a database of jobs is damaged and was set aside; a new one is created", "book", name, "kept_as", aside, "error", why)
+	app.degrade("%s was damaged and is kept as %s; a new one was created", name, filepath.Base(aside))
 	return nil
 }
 
@@ -131,5 +131,5 @@ func (app *App) checkServerDB() error {
 
 // noServerDB is the answer to a start without a sound server.db.
 func noServerDB(folder string, why error) error {
-	return fmt.Errorf("server.db cannot be used: %w. It holds the projects, users and tokens. Put it back from a backup, or run \"zangtable check --repair --data %s\", which begins a new one and takes in the projects that are there; users and tokens are lost then", why, folder)
+	return fmt.Errorf("server.db cannot be used: %w. It holds the projects, users and tokens. Restore it from a backup, or run \"zangtable check --repair --data %s\", which creates a new one from the projects that are there; users and tokens are then lost", why, folder)
 }

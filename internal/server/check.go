@@ -119,7 +119,7 @@ func (c *Checker) workers() {
 	const subject = "workers"
 	folder, err := os.MkdirTemp("", "zangtable-check-")
 	if err != nil {
-		c.Say(subject, CheckNote, "No folder could be made for one: %v", err)
+		c.Say(subject, CheckNote, "The folder of a worker cannot be created: %v", err)
 		return
 	}
 	defer os.RemoveAll(folder)
@@ -131,7 +131,7 @@ func (c *Checker) workers() {
 	defer pool.Close()
 	bounds, err := pool.Bounds()
 	if err != nil {
-		c.Say(subject, CheckFault, "None can be started, so that no SQL of clients can run: %v", err)
+		c.Say(subject, CheckFault, "None can be started, so SQL from clients cannot run: %v", err)
 	}
 	for _, b := range bounds {
 		verdict := CheckOK
@@ -172,11 +172,11 @@ func (c *Checker) books() {
 		case !errors.Is(err, fs.ErrNotExist):
 			c.database(book.name, c.path(book.name), book.id)
 		case book.name != "server.db":
-			c.Say(book.name, CheckNote, "It is not there. The next start begins a new one.")
+			c.Say(book.name, CheckNote, "It is missing. The next start creates a new one.")
 		case len(c.projectFiles()) > 0:
-			c.Say(book.name, CheckFault, "It is not there, and it holds the projects, users and tokens. Put it back from a backup, or begin a new one with --repair.")
+			c.Say(book.name, CheckFault, "It is missing, and it holds the projects, users and tokens. Restore it from a backup, or create a new one with --repair.")
 		default:
-			c.Say(book.name, CheckNote, "It is not there: nothing was ever served from this folder.")
+			c.Say(book.name, CheckNote, "It is missing: nothing was ever served from this folder.")
 		}
 	}
 }
@@ -188,11 +188,11 @@ func (c *Checker) database(subject, path string, id int64) {
 	case err != nil:
 		c.Say(subject, CheckFault, "It cannot be read: %v", err)
 	case e.ApplicationID != id:
-		c.Say(subject, CheckFault, "It belongs to something else: its application id is %d, not %d.", e.ApplicationID, id)
+		c.Say(subject, CheckFault, "It belongs to another program: its application id is %d, not %d.", e.ApplicationID, id)
 	case len(e.Faults) > 0:
-		c.Say(subject, CheckFault, "It is not sound: %s", strings.Join(e.Faults, "; "))
+		c.Say(subject, CheckFault, "It is damaged: %s", strings.Join(e.Faults, "; "))
 	default:
-		c.Say(subject, CheckOK, "It is sound.")
+		c.Say(subject, CheckOK, "It is intact.")
 	}
 }
 
@@ -268,12 +268,12 @@ func (c *Checker) artifacts() {
 		switch {
 		case noted[id]:
 		case err != nil && !c.report.ServerRunning: // it may just have been deleted
-			c.Say("export "+id, CheckFault, "The book calls it ready, and its file cannot be had: %v", err)
+			c.Say("export "+id, CheckFault, "It is listed as ready, but its file cannot be read: %v", err)
 		case err == nil:
 			c.Say("export "+id, CheckNote, "There is no note beside the file: it was made by an earlier version.")
 		}
 	})
-	c.Say("exports", CheckOK, "%d artifacts are as their notes say.", sound)
+	c.Say("exports", CheckOK, "%d artifacts match their notes.", sound)
 }
 
 // artifact compares one artifact with its note, and reports whether it is as the
@@ -289,7 +289,7 @@ func (c *Checker) artifact(n export.Noted) bool {
 	case size != *n.Manifest.SizeBytes:
 		c.Say("export "+n.Manifest.ID, CheckFault, "Its file has %d bytes, not %d.", size, *n.Manifest.SizeBytes)
 	case n.Manifest.SHA256 != nil && sum != *n.Manifest.SHA256:
-		c.Say("export "+n.Manifest.ID, CheckFault, "Its file has another SHA-256 than its manifest.")
+		c.Say("export "+n.Manifest.ID, CheckFault, "The SHA-256 of its file does not match its manifest.")
 	default:
 		return true
 	}
@@ -312,7 +312,7 @@ func (c *Checker) lostFiles() {
 	for _, pattern := range []string{"*.db.damaged-*Z", "exports/lost/*/*", "imports/lost/*/*"} {
 		found, err := filepath.Glob(c.path(filepath.FromSlash(pattern)))
 		if err == nil && len(found) > 0 {
-			c.Say(pattern, CheckNote, "%d files were kept because nobody knows what they were for. Remove them when they are not needed.", len(found))
+			c.Say(pattern, CheckNote, "%d files whose purpose is unknown were kept. Remove them if they are not needed.", len(found))
 		}
 	}
 }

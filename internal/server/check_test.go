@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 		fault bool
 	}{
 		"open to others":      {func(f string) error { return os.Chmod(f, 0o755) }, "fault data folder: Others", true},
-		"an artifact changed": {func(f string) error { return overwrite(filepath.Join(f, artifact), 0) }, "has another SHA-256", true},
+		"an artifact changed": {func(f string) error { return overwrite(filepath.Join(f, artifact), 0) }, "does not match its manifest", true},
 		"an artifact cut":     {func(f string) error { return os.Truncate(filepath.Join(f, artifact), 3) }, "has 3 bytes, not", true},
 		"an artifact removed": {func(f string) error { return os.Remove(filepath.Join(f, artifact)) }, "cannot be read", true},
 		"no note":             {func(f string) error { return os.Remove(filepath.Join(f, "exports", "1", m.ID+".manifest")) }, "note export " + m.ID, false},
@@ -53,8 +53,8 @@ func TestCheck(t *testing.T) {
 			return copyOf(filepath.Join(f, "projects", "1.db"), filepath.Join(f, "projects", "9.db"))
 		}, "note projects/9.db: It belongs to no project", false},
 		"a book removed":    {func(f string) error { return os.Remove(filepath.Join(f, "exports.db")) }, "note exports.db", false},
-		"a book mistaken":   {func(f string) error { return copyOf(filepath.Join(f, "imports.db"), filepath.Join(f, "exports.db")) }, "fault exports.db: It belongs to something else", true},
-		"server.db removed": {func(f string) error { return os.Remove(filepath.Join(f, "server.db")) }, "fault server.db: It is not there", true},
+		"a book mistaken":   {func(f string) error { return copyOf(filepath.Join(f, "imports.db"), filepath.Join(f, "exports.db")) }, "fault exports.db: It belongs to another program", true},
+		"server.db removed": {func(f string) error { return os.Remove(filepath.Join(f, "server.db")) }, "fault server.db: It is missing", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "data")

@@ -15,10 +15,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/zangtable/zangtable/internal/rest"
 	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/rest"
 )
 
 // Metrics says who may read the metrics: one of these, or the address of a listener
@@ -39,7 +39,7 @@ func (m *Metrics) UnmarshalText(text []byte) error {
 		return nil
 	}
 	if _, _, err := net.SplitHostPort(m.address()); err != nil {
-		return fmt.Errorf("%q is neither off, loopback, token nor an address such as 127.0.0.1:9100", text)
+		return fmt.Errorf("%q is not off, loopback, token or an address such as 127.0.0.1:9100", text)
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func (app *App) newMetrics(version string) *metrics {
 			Name: "zangtable_http_requests_total", Help: "Requests by route and status.",
 		}, []string{"route", "code"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "zangtable_http_request_duration_seconds", Help: "How long requests took, their answers included, by route.",
+			Name: "zangtable_http_request_duration_seconds", Help: "How long requests took, including their answers, by route.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60},
 		}, []string{"route"}),
 	}
@@ -102,11 +102,11 @@ type gauge struct {
 
 func (app *App) gauges() []gauge {
 	return []gauge{
-		{"calls_running", "Calls with a valid token that run now.", func() float64 { return float64(app.limits.Calls.Running()) }},
-		{"event_streams", "Streams of events that are open.", func() float64 { return float64(app.limits.Streams.Running()) }},
+		{"calls_running", "Calls with a valid token that are running.", func() float64 { return float64(app.limits.Calls.Running()) }},
+		{"event_streams", "Event streams that are open.", func() float64 { return float64(app.limits.Streams.Running()) }},
 		{"connections", "Connections that are open.", func() float64 { return float64(app.conns.open.Load()) }},
-		{"memory_budget_bytes", "Memory for bodies and answers; 0 is no limit.", func() float64 { return float64(app.limits.Budget.Max()) }},
-		{"memory_budget_used_bytes", "What bodies and answers have of it now.", func() float64 { return float64(app.limits.Budget.Used()) }},
+		{"memory_budget_bytes", "Memory budget for bodies and answers; 0 means no limit.", func() float64 { return float64(app.limits.Budget.Max()) }},
+		{"memory_budget_used_bytes", "How much of the budget is in use.", func() float64 { return float64(app.limits.Budget.Used()) }},
 		{"projects_open", "Projects whose database is open.", func() float64 { return float64(app.Projects.Opened()) }},
 		{"disk_free_bytes", "Free bytes on the disk of the data folder; NaN when that cannot be read.", app.diskFree},
 	}
@@ -123,7 +123,7 @@ func (app *App) diskFree() float64 {
 // jobCollector reads how many exports and imports wait and run.
 type jobCollector App
 
-var jobsDesc = prometheus.NewDesc("zangtable_jobs", "Exports and imports that wait for their turn or run.", []string{"kind", "status"}, nil)
+var jobsDesc = prometheus.NewDesc("zangtable_jobs", "Exports and imports that are pending or running.", []string{"kind", "status"}, nil)
 
 // Describe is of prometheus.Collector.
 func (*jobCollector) Describe(descs chan<- *prometheus.Desc) { descs <- jobsDesc }
@@ -158,7 +158,7 @@ func (app *App) serveMetrics(w http.ResponseWriter, r *http.Request, published *
 
 // misdirected answers a request whose Host is not this server's.
 func misdirected(w http.ResponseWriter, r *http.Request, published *rest.Edge) {
-	p := problem.Invalid("Host", "This is not a name of this server: set --public-url to the address at which people reach it.")
+	p := problem.Invalid("Host", "This is not a name that the server knows itself by: set --public-url to the address at which people reach it.")
 	published.Refuse(w, r, p, http.StatusMisdirectedRequest)
 }
 

@@ -72,7 +72,7 @@ func (app *App) projectFrom(ctx context.Context, file string) (Ready, error) {
 		if err != nil {
 			return Ready{}, err
 		}
-		return Ready{}, problem.New(problem.CodeConflict, "The project %s was made from other data than %s: import the file under another slug with zangtable import, or use another data folder.", slug, filepath.Base(file))
+		return Ready{}, problem.New(problem.CodeConflict, "The project %s was made from different data than %s: import the file under another slug with zangtable import, or use another data folder.", slug, filepath.Base(file))
 	}
 	done, err := app.load(ctx, source, ImportOrder{Path: file, Project: slug})
 	ready := Ready{Project: done.Project}

@@ -28,14 +28,14 @@ func Repair(ctx context.Context, folder string, log *slog.Logger) (done []string
 	case err != nil:
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	case !free:
-		return nil, errors.New("a server is running on the data folder: stop it before the folder is repaired")
+		return nil, errors.New("a server is using the data folder: stop it before repairing the folder")
 	}
 	defer lock.Unlock()
 	if info, err := os.Stat(folder); err == nil && info.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(folder, 0o700); err != nil {
 			return done, err
 		}
-		done = append(done, "The data folder can only be opened by its owner now.")
+		done = append(done, "Now only its owner can open the data folder.")
 	}
 	if c.serverDBIsSound() || len(c.projectFiles()) == 0 {
 		return done, nil
@@ -76,7 +76,7 @@ func (c *Checker) newServerDB(log *slog.Logger) (done []string, err error) {
 		}
 		done = append(done, fmt.Sprintf("The project %d is %s.", id, project.Slug))
 	}
-	return append(done, "Users and tokens are lost: make new ones with \"zangtable token create\"."), nil
+	return append(done, "Users and tokens are lost: create new ones with \"zangtable token create\"."), nil
 }
 
 // knownSlugs returns what the projects were last called, as far as the books and

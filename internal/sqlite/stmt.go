@@ -45,7 +45,7 @@ func (c *Conn) Prepare(query string) (*Stmt, error) {
 
 func (c *Conn) compile(query string) (*zs.Stmt, error) {
 	if strings.IndexByte(query, 0) >= 0 {
-		return nil, errors.New("prepare: the statement holds a NUL character")
+		return nil, errors.New("prepare: the statement contains a NUL character")
 	}
 	text := skipBlank(query)
 	if text == "" {

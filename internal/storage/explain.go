@@ -41,7 +41,7 @@ func explain(err error) *problem.Error {
 	case OutOfFiles(err):
 		return problem.New(problem.CodeBusy, "The server cannot open another file right now.").Retry(time.Second)
 	case isAny(err, syscall.EROFS, syscall.EACCES, syscall.EPERM):
-		return problem.New(problem.CodeBusy, "The server may not use its own files right now. The operator finds the reason in the log.").Retry(30 * time.Second)
+		return problem.New(problem.CodeBusy, "The server cannot use its own files right now. Its log has the reason.").Retry(30 * time.Second)
 	case isAny(err, syscall.EIO):
 		return unreadable()
 	}
@@ -64,7 +64,7 @@ func Full() *problem.Error {
 // unreadable makes no promise about what was written: after a failed sync
 // nobody knows what the disk holds.
 func unreadable() *problem.Error {
-	return problem.New(problem.CodeBusy, "The disk could not be read or written. A change that was under way may or may not have been kept.").Retry(5 * time.Second)
+	return problem.New(problem.CodeBusy, "The disk could not be read or written. A change in progress may or may not have been saved.").Retry(5 * time.Second)
 }
 
 // IsFull reports whether err says that there is no room left, whether on the

@@ -146,7 +146,7 @@ func (r *Room) look() {
 		return
 	}
 	if low {
-		r.log.Warn("the disk is nearly full: what needs more room is refused", "free", free, "reserve_held", !r.given)
+		r.log.Warn("the disk is nearly full: calls that need more space are refused", "free", free, "reserve_held", !r.given)
 	} else {
 		r.log.Info("there is room on the disk again", "free", free)
 	}

@@ -34,10 +34,10 @@ func limitProcess(config childConfig) ([]Bound, error) {
 		version = 0
 	}
 	return []Bound{
-		{"heap limit", true, fmt.Sprintf("SQLite may hold %d bytes.", config.Heap)},
-		{"temporary files", true, fmt.Sprintf("SQLite may have %d bytes of them.", config.TempBytes)},
-		{"rlimit data", limited, fmt.Sprintf("The process may hold %d bytes of private memory.", data)},
-		{"resident memory", true, "The server looks at it and ends a worker that has too much."},
+		{"heap limit", true, fmt.Sprintf("SQLite may use %d bytes.", config.Heap)},
+		{"temporary files", true, fmt.Sprintf("SQLite may use %d bytes.", config.TempBytes)},
+		{"rlimit data", limited, fmt.Sprintf("The process may use %d bytes of private memory.", data)},
+		{"resident memory", true, "The server watches it and ends a worker that uses too much."},
 		{"landlock", version > 0, fmt.Sprintf("Version %d of the kernel's interface.", version)},
 	}, nil
 }

@@ -11,8 +11,8 @@ import (
 
 func limitProcess(config childConfig) ([]Bound, error) {
 	return []Bound{
-		{"heap limit", true, fmt.Sprintf("SQLite may hold %d bytes.", config.Heap)},
-		{"temporary files", true, fmt.Sprintf("SQLite may have %d bytes of them.", config.TempBytes)},
+		{"heap limit", true, fmt.Sprintf("SQLite may use %d bytes.", config.Heap)},
+		{"temporary files", true, fmt.Sprintf("SQLite may use %d bytes.", config.TempBytes)},
 		{"rlimit data", false, "Only on Linux."},
 		{"resident memory", false, "Only on Linux."},
 		{"landlock", false, "Only on Linux."},

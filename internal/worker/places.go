@@ -43,7 +43,7 @@ func (p *Pool) takePlace(ctx context.Context, at place) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-late.C:
-		err = busy("Too many statements are running. This one waited %s for its turn and has not begun.", p.options.Wait)
+		err = busy("Too many statements are running. This one waited %s for its turn and was not started.", p.options.Wait)
 	}
 	return p.giveUp(waits, err)
 }

@@ -163,7 +163,7 @@ func (p *Pool) Start(ctx context.Context, scope Scope) (*Worker, error) {
 	w, err := p.spawn(scope.Files)
 	if err != nil {
 		p.log.Error("start a worker", "error", err)
-		return nil, busy("The server cannot start another process now.").Because(err)
+		return nil, busy("The server cannot start another process right now.").Because(err)
 	}
 	if err := p.bind(ctx, w, scope); err != nil {
 		w.end()
@@ -226,7 +226,7 @@ func (p *Pool) bindOne(ctx context.Context, scope Scope) (*Worker, error) {
 	w, err := p.takeFresh()
 	if err != nil {
 		p.log.Error("start a worker", "error", err)
-		return nil, busy("The server cannot start another process now.").Because(err)
+		return nil, busy("The server cannot start another process right now.").Because(err)
 	}
 	if err := p.bind(ctx, w, scope); err != nil {
 		w.end()
