@@ -136,7 +136,7 @@ func (h *handlers) newProject(ctx context.Context, ws *Workspace, faults *proble
 	}
 	switch _, err := h.registry.Project(ctx, made.Slug); {
 	case err == nil:
-		return nil, problem.New(problem.CodeConflict, "The project slug %q is taken.", made.Slug).With("project_slug", "The slug is taken.")
+		return nil, problem.SlugTaken(made.Slug)
 	case !problem.Is(err, problem.CodeNotFound):
 		return nil, err
 	}

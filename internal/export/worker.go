@@ -119,5 +119,5 @@ func explainFailure(err error) (problem.Code, string) {
 	case errors.As(err, &known):
 		return problem.CodeExportFailed, known.Message
 	}
-	return problem.CodeExportFailed, "Something went wrong on the server. Its log has the reason under the id of the export."
+	return problem.CodeExportFailed, problem.Internal("the id of the export")
 }

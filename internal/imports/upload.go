@@ -346,7 +346,7 @@ func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have in
 	switch {
 	case r.whole(have), r.manifest.SizeBytes == nil && !r.resumable:
 	case !r.resumable:
-		return problem.New(problem.CodeInvalidJSON, "The body ended early.")
+		return problem.New(problem.CodeInvalidJSON, problem.BodyCutShort)
 	default:
 		_, err := im.jobs.change(ctx, r.projectID, r.manifest.ID, func(_ *sqlite.Conn, r *record) error {
 			if err := im.accepts(r); err != nil {

@@ -114,7 +114,7 @@ func (r *record) complete(now time.Time, err error, canceled bool, keep time.Dur
 // fail notes why a job failed, as far as a client may know.
 func (r *record) fail(err error) {
 	m := &r.manifest
-	p := problem.New(problem.CodeInternal, "Something went wrong on the server. Its log has the reason under the id of the import.")
+	p := problem.New(problem.CodeInternal, "%s", problem.Internal("the id of the import"))
 	if known := (*problem.Error)(nil); errors.As(storage.Explain(err), &known) {
 		p = known
 	}

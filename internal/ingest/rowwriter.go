@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -160,20 +161,20 @@ func (w *rowWriter) reject(err error) (r Reject, known bool) {
 	case errors.As(err, &lost):
 		r.Reason, columns = err.Error(), w.named(lost.Columns)
 	case fault == sqlite.Unique:
-		r.Reason = "Another row already has this value."
+		r.Reason = problem.ValueTaken
 		if len(columns) > 1 {
-			r.Reason = "Another row has the same values in " + strings.Join(columns, ", ") + " already."
+			r.Reason = "Another row already has the same values in " + strings.Join(columns, ", ") + "."
 		}
 	case fault == sqlite.NotNull:
-		r.Reason = "A value is required."
+		r.Reason = problem.ValueRequired
 	case fault == sqlite.DataType:
-		r.Reason = "The value does not fit the type of the column."
+		r.Reason = problem.ValueMisfit
 	case fault == sqlite.Check:
 		r.Reason = fmt.Sprintf("The row does not satisfy the table: %s.", oneLine(sqlite.Message(err)))
 	case fault == sqlite.Expression:
 		r.Reason = fmt.Sprintf("An expression of the table fails for the row. SQLite says: %s.", oneLine(sqlite.Message(err)))
 	case fault == sqlite.TooBig:
-		r.Reason = "A value is larger than SQLite can hold."
+		r.Reason = problem.ValueTooLarge
 	default:
 		return r, false
 	}

@@ -47,7 +47,7 @@ var Codes = [...]Meaning{
 	{CodePermissionDenied, 403, "The credential is valid here but may not do this."},
 	{CodeNotFound, 404, "There is no such route, table, column, record, index, token, export or import; the artifact has vanished; or its manifest is no longer kept."},
 	{CodeMethodNotAllowed, 405, "The route exists, but not with this method. The Allow header lists those it has."},
-	{CodeRequestTimeout, 408, "The body arrived too slowly."},
+	{CodeRequestTimeout, 408, BodyTooSlow},
 	{CodeConflict, 409, "A name or a unique value is taken, a foreign key forbids the change, or the same request is still running."},
 	{CodeColumnTypeLocked, 409, "The type of a column with saved values cannot be changed."},
 	{CodeExportNotReady, 409, "The export to download is still pending or running."},
@@ -59,10 +59,10 @@ var Codes = [...]Meaning{
 	{CodeQueryTimeout, 422, "The statement, the read or the change took longer than allowed. Nothing was changed."},
 	{CodeResultTooLarge, 422, "The statement needed more memory, rows or bytes than allowed."},
 	{CodeRateLimited, 429, "Too many requests. Retry-After says when to come back."},
-	{CodeInternal, 500, "Something went wrong on the server. Its log has the cause under the request id."},
+	{CodeInternal, 500, Internal("the request id")},
 	{CodeBusy, 503, "The server or the project is too busy now. Retry-After says when to come back."},
 	{CodeProjectDamaged, 503, "The project's database cannot be read. Other projects are not affected."},
-	{CodeStorageFull, 507, "The disk is full. Nothing was written."},
+	{CodeStorageFull, 507, DiskFull},
 }
 
 // Status returns the HTTP status of the code: 500 for one that is not in the

@@ -84,7 +84,7 @@ func From(err error) *Error {
 	if errors.As(err, &e) {
 		return e
 	}
-	return New(CodeInternal, "Something went wrong on the server. The log has the details under this request id.").Because(err)
+	return New(CodeInternal, "%s", Internal("this request id")).Because(err)
 }
 
 // Is reports whether err holds a problem with the given code.

@@ -3,12 +3,45 @@ package problem
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
-// What is most often wrong with a field is said here, so that it is said in the
-// same words wherever it is found.
+// Sentences that more than one place needs stand in this file, so that clients
+// read the same words whichever part of the server found the fault.
+const (
+	ValueRequired = "A value is required."
+	ValueTaken    = "Another row already has this value."
+	ValueMisfit   = "The value does not fit the type of the column."
+	ValueTooLarge = "A value is larger than SQLite can hold."
+	NameTaken     = "The name is taken."
+	NoSuchUser    = "The project has no such user."
+	DiskFull      = "The disk is full. Nothing was written."
+	BodyTooSlow   = "The body arrived too slowly."
+	BodyCutShort  = "The body ended early."
+)
 
-const required = "A value is required."
+// Stopping returns the busy error of a server that is shutting down.
+func Stopping() *Error {
+	return New(CodeBusy, "The server is stopping.").Retry(5 * time.Second)
+}
+
+// MissingScope returns the error of a call that needs a scope which its token
+// does not have.
+func MissingScope(scope string) *Error {
+	return New(CodePermissionDenied, "This token may not do this: it needs the scope %s.", scope)
+}
+
+// SlugTaken returns the conflict of a new project with an existing one.
+func SlugTaken(slug string) *Error {
+	return New(CodeConflict, "The project slug %q is taken.", slug).With("project_slug", "The slug is taken.")
+}
+
+// Internal returns the sentence for a failure that clients learn nothing more
+// about. Its log entry is found under what id names, such as "the id of the
+// export".
+func Internal(id string) string {
+	return "Something went wrong on the server. Its log has the cause under " + id + "."
+}
 
 func wrongChoice(choices []string) string {
 	if len(choices) == 1 {
@@ -17,31 +50,30 @@ func wrongChoice(choices []string) string {
 	return "Must be one of " + strings.Join(choices, ", ") + "."
 }
 
-// Required notes that a field must be there.
-func (f *Faults) Required(field string) { f.Add(field, required) }
+// Required notes that a field is missing.
+func (f *Faults) Required(field string) { f.Add(field, ValueRequired) }
 
-// Missing returns a problem with a field that must be there.
-func Missing(field string) error { return Invalid(field, required) }
+// Missing returns the error of a missing field.
+func Missing(field string) error { return Invalid(field, ValueRequired) }
 
-// WrongType notes that the field holds something else than what it takes, such
-// as "an integer" or "an array of rows".
+// WrongType notes that the field does not hold what is expected, such as "an
+// integer" or "an array of rows".
 func (f *Faults) WrongType(field, expected string) { f.Add(field, "%s", Expected(expected)) }
 
-// WrongChoice notes that the field holds none of the words that it takes.
+// WrongChoice notes that the field holds none of the choices.
 func (f *Faults) WrongChoice(field string, choices []string) {
 	f.Add(field, "%s", wrongChoice(choices))
 }
 
-// InvalidChoice returns a problem with a field that holds none of the words that
-// it takes.
+// InvalidChoice returns the error of a field that holds none of the choices.
 func InvalidChoice(field string, choices []string) error {
 	return Invalid(field, "%s", wrongChoice(choices))
 }
 
-// Unknown notes that there is no such thing as the field names. The kind is a
-// word such as "column", and place says where it was looked for, such as "in the
-// file", or is empty. The candidates are the names that there are: one that is
-// near is offered.
+// Unknown notes that the field names something that does not exist. The kind is
+// a word such as "column"; place says where it was looked for, such as "in the
+// file", or is empty. If one of the candidates, the names that do exist, is
+// similar, the message suggests it.
 func (f *Faults) Unknown(field, kind, name, place string, candidates []string) {
 	if !f.takes(&field) {
 		return
@@ -54,10 +86,11 @@ func (f *Faults) Unknown(field, kind, name, place string, candidates []string) {
 	f.keep(Detail{field, Unknown(kind, name, place, candidates)})
 }
 
-// Expected is what is said of a value of another type.
+// Expected returns the sentence for a value of the wrong type.
 func Expected(what string) string { return sentence("Expected %s.", []any{what}) }
 
-// Unknown is what is said of a name that nothing has: see Faults.Unknown.
+// Unknown returns the sentence for a name that does not exist: see
+// [Faults.Unknown].
 func Unknown(kind, name, place string, candidates []string) string {
 	if place != "" {
 		place = " " + place

@@ -55,7 +55,7 @@ func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, cat *catalogue, 
 		return err
 	}
 	if t.Column(n.Name) != nil {
-		return problem.New(problem.CodeConflict, "The table %s already has a column %s.", t.Name, n.Name).With("column_name", "The name is taken.")
+		return problem.New(problem.CodeConflict, "The table %s already has a column %s.", t.Name, n.Name).With("column_name", problem.NameTaken)
 	}
 	if len(after.Columns) > MaxColumns {
 		return problem.New(problem.CodeConflict, "The table %s already has %d columns, which is the maximum.", t.Name, len(t.Columns)).With("column_name", "Delete another column first, or create a second table.")
@@ -223,7 +223,7 @@ func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, colu
 			refuseRowidName(faults, prefix+"new_column_name", *p.NewName, column.Name)
 		}
 		if other := t.Column(*p.NewName); other != nil && other != column {
-			err = problem.New(problem.CodeConflict, "The table %s already has a column %s.", t.Name, other.Name).With("new_column_name", "The name is taken.")
+			err = problem.New(problem.CodeConflict, "The table %s already has a column %s.", t.Name, other.Name).With("new_column_name", problem.NameTaken)
 		}
 	}
 	if p.Type != nil {

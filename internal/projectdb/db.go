@@ -176,7 +176,7 @@ func explain(err error) error {
 	case sqlite.BadSQL:
 		return problem.New(problem.CodeValidationFailed, "SQLite cannot do this with the table as it is. It says: %s.", sqlite.Message(err)).Because(err)
 	case sqlite.TooBig:
-		return problem.New(problem.CodeValidationFailed, "A value is larger than SQLite can hold.").Because(err)
+		return problem.New(problem.CodeValidationFailed, problem.ValueTooLarge).Because(err)
 	case sqlite.Damaged:
 		return damaged(err)
 	}
@@ -199,7 +199,7 @@ func damaged(err error) error {
 func taken(columns []string) *problem.Error {
 	e := problem.New(problem.CodeConflict, "The value is taken: another row already has it.")
 	for _, name := range columns {
-		e.With(name, "Another row already has this value.")
+		e.With(name, problem.ValueTaken)
 	}
 	return e
 }
@@ -207,7 +207,7 @@ func taken(columns []string) *problem.Error {
 func requiredColumns(columns []string) error {
 	var faults problem.Faults
 	for _, name := range columns {
-		faults.Add(name, "A value is required.")
+		faults.Required(name)
 	}
 	return faults.Err()
 }
@@ -215,7 +215,7 @@ func requiredColumns(columns []string) error {
 func wrongTypes(columns []string, err error) error {
 	var faults problem.Faults
 	for _, name := range columns {
-		faults.Add(name, "The value does not fit the type of the column.")
+		faults.Add(name, problem.ValueMisfit)
 	}
 	if len(columns) == 0 {
 		return problem.New(problem.CodeValidationFailed, "A value does not fit the type of its column, or a key would have no value.").Because(err)

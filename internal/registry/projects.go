@@ -251,7 +251,7 @@ func (r *Registry) checkOrder(ctx context.Context, faults *problem.Faults, accou
 			faults.Add(field+".account_user_id", "The account has no such user.")
 		}
 		if token.ProjectUsername != "" && userKnown && (order.User == nil || token.ProjectUsername != order.User.Username) {
-			faults.Add(field+".project_username", "The project has no such user.")
+			faults.Add(field+".project_username", problem.NoSuchUser)
 		}
 	}
 	order.Blueprint.Check(faults)
@@ -322,7 +322,7 @@ func (b *birth) registerTokens(c *sqlite.Conn, created CreatedProject) (minted [
 }
 
 func slugTaken(slug string) *problem.Error {
-	return problem.New(problem.CodeConflict, "The project slug %q is taken.", slug).With("project_slug", "The slug is taken.")
+	return problem.SlugTaken(slug)
 }
 
 // Rename changes the name of the project, not its slug. It needs project:admin.

@@ -286,7 +286,7 @@ func (ws *Workspace) bindUser(c *sqlite.Conn, token *Token, username string) err
 		return err
 	}
 	if id == 0 {
-		return problem.Invalid("project_username", "The project has no such user.")
+		return problem.Invalid("project_username", problem.NoSuchUser)
 	}
 	if own := ws.Token.projectUserID; own != nil && *own != id {
 		return problem.New(problem.CodePermissionDenied, "A token of a project user can create tokens only for the same user.")

@@ -127,7 +127,7 @@ func insertProjectUser(c *sqlite.Conn, projectID int64, user ProjectUser, passwo
 		VALUES (?, ?, ?, ?, ?)`,
 		projectID, user.Username, passwordHash, string(user.Role), user.CreatedAt)
 	if sqlite.FaultOf(err) == sqlite.Unique {
-		return 0, problem.New(problem.CodeConflict, "The username %q is taken.", user.Username).With("username", "The name is taken.").Because(err)
+		return 0, problem.New(problem.CodeConflict, "The username %q is taken.", user.Username).With("username", problem.NameTaken).Because(err)
 	}
 	return c.LastInsertRowID(), err
 }

@@ -60,7 +60,7 @@ func (r *Registry) AuthenticateAccount(ctx context.Context, secret string) (*Wor
 		return nil, err
 	}
 	if !g.token.power.may(ProjectAdmin) {
-		return nil, denied(ProjectAdmin)
+		return nil, problem.MissingScope(string(ProjectAdmin))
 	}
 	return r.open(ctx, g)
 }
@@ -173,7 +173,7 @@ func (ws *Workspace) Require(scope Scope) error {
 	if ws.May(scope) {
 		return nil
 	}
-	return denied(scope)
+	return problem.MissingScope(string(scope))
 }
 
 // RequireTable is MayTable with permission_denied as its answer.
@@ -181,11 +181,7 @@ func (ws *Workspace) RequireTable(scope Scope, tableID int64) error {
 	if ws.MayTable(scope, tableID) {
 		return nil
 	}
-	return problem.New(problem.CodePermissionDenied, "This token may not do this: it needs the scope %s for the table.", scope)
-}
-
-func denied(scope Scope) error {
-	return problem.New(problem.CodePermissionDenied, "This token may not do this: it needs the scope %s.", scope)
+	return problem.MissingScope(string(scope) + " for the table")
 }
 
 // validAt reports whether the token is neither revoked nor expired.

@@ -168,10 +168,10 @@ func readFailure(err error) error {
 	case errors.As(err, &large):
 		return tooLarge(large.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return problem.New(problem.CodeRequestTimeout, "The body arrived too slowly.")
+		return problem.New(problem.CodeRequestTimeout, problem.BodyTooSlow)
 	}
 	// The connection broke. The code is for the journal; nobody reads it.
-	return problem.New(problem.CodeInvalidJSON, "The body ended early.").Because(fmt.Errorf("read body: %w", err))
+	return problem.New(problem.CodeInvalidJSON, problem.BodyCutShort).Because(fmt.Errorf("read body: %w", err))
 }
 
 // explain turns the failure of decoding this body into a problem.

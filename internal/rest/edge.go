@@ -201,7 +201,7 @@ func (c *call) run() (output, error) {
 	}
 	c.join(ws)
 	if !c.ep.Access.permits(ws) {
-		return nil, problem.New(problem.CodePermissionDenied, "This token may not do this: it needs the scope %s.", c.ep.Access.Scope)
+		return nil, problem.MissingScope(string(c.ep.Access.Scope))
 	}
 	if err := c.speaksTus(); err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ func Explain(err error) error {
 func explain(err error) *problem.Error {
 	switch {
 	case errors.Is(err, sqlite.ErrClosed):
-		return problem.New(problem.CodeBusy, "The server is stopping.").Retry(5 * time.Second)
+		return problem.Stopping()
 	case errors.Is(err, sqlite.ErrWaited):
 		return problem.New(problem.CodeBusy, "Other calls keep the database busy, so this one gave up waiting before it began.").Retry(2 * time.Second)
 	case IsFull(err):
@@ -58,7 +58,7 @@ func explain(err error) *problem.Error {
 
 // Full is the answer to whatever needs room on a disk that has none.
 func Full() *problem.Error {
-	return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written.")
+	return problem.New(problem.CodeStorageFull, problem.DiskFull)
 }
 
 // unreadable makes no promise about what was written: after a failed sync

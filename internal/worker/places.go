@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // place is what a call is counted by: the project that it is about, and the group
@@ -24,7 +26,7 @@ func (p *Pool) takePlace(ctx context.Context, at place) error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return busy("The server is stopping.")
+		return problem.Stopping()
 	}
 	if p.hasPlace(at) && !p.isWaiting(at) {
 		p.used[at]++
@@ -52,7 +54,7 @@ func (p *Pool) ifOpen() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return busy("The server is stopping.")
+		return problem.Stopping()
 	}
 	return nil
 }

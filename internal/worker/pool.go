@@ -241,7 +241,7 @@ func (p *Pool) bindOne(ctx context.Context, scope Scope) (*Worker, error) {
 	p.mu.Unlock()
 	if closed {
 		w.end()
-		return nil, busy("The server is stopping.")
+		return nil, problem.Stopping()
 	}
 	return w, nil
 }
