@@ -9,6 +9,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -54,8 +55,8 @@ func openIdleHouse(t testing.TB, now func() time.Time, change ...func(*export.Co
 	})
 	check(err)
 	config := export.Config{
-		Database: filepath.Join(folder, "exports.db"), Folder: filepath.Join(folder, "exports"),
-		Projects: dir, Now: now, Random: &counting{},
+		Config:   jobs.Config{Database: filepath.Join(folder, "exports.db"), Folder: filepath.Join(folder, "exports"), Now: now, Random: &counting{}},
+		Projects: dir,
 	}
 	for _, fn := range change {
 		fn(&config)
@@ -63,8 +64,8 @@ func openIdleHouse(t testing.TB, now func() time.Time, change ...func(*export.Co
 	h.exports, err = export.Open(config)
 	check(err)
 	h.imports, err = imports.Open(imports.Config{
-		Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"),
-		Projects: dir, Registry: h.registry, Now: now, Random: &counting{},
+		Config:   jobs.Config{Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"), Now: now, Random: &counting{}},
+		Projects: dir, Registry: h.registry,
 	})
 	check(err)
 	h.rehearsals, err = rehearsal.Open(rehearsal.Config{Folder: filepath.Join(folder, "rehearsals")})

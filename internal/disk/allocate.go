@@ -16,7 +16,7 @@ func Allocate(path string, bytes int64) error {
 	}
 	err = allocate(f, bytes)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, remove(path))
+		return errors.Join(err, RemoveFile(path))
 	}
 	return nil
 }

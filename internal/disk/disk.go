@@ -23,15 +23,15 @@ func Publish(f *os.File, name string, step func(string)) error {
 		step = func(string) {}
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("sync %s: %w", f.Name(), err), remove(f.Name()))
+		return errors.Join(fmt.Errorf("sync %s: %w", f.Name(), err), RemoveFile(f.Name()))
 	}
 	step("synced")
 	if err := os.Rename(f.Name(), name); err != nil {
-		return errors.Join(fmt.Errorf("put a file in place: %w", err), remove(f.Name()))
+		return errors.Join(fmt.Errorf("put a file in place: %w", err), RemoveFile(f.Name()))
 	}
 	step("renamed")
 	if err := SyncFolder(filepath.Dir(name)); err != nil {
-		return errors.Join(err, remove(name))
+		return errors.Join(err, RemoveFile(name))
 	}
 	return nil
 }
@@ -44,7 +44,7 @@ func WriteFile(name string, content []byte) error {
 		return err
 	}
 	if _, err := f.Write(content); err != nil {
-		return errors.Join(err, f.Close(), remove(f.Name()))
+		return errors.Join(err, f.Close(), RemoveFile(f.Name()))
 	}
 	return Publish(f, name, nil)
 }
@@ -71,11 +71,4 @@ func MakeFolder(path string) error {
 		return err
 	}
 	return SyncFolder(filepath.Dir(path))
-}
-
-func remove(name string) error {
-	if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

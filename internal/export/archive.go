@@ -11,6 +11,7 @@ import (
 	"io"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -111,7 +112,7 @@ datapackage.json  a description of the CSV files (Frictionless Data Package)
 SHA256SUMS        checksums: sha256sum -c SHA256SUMS
 
 Tables and rows:
-`, l.project, timestamp(l.at), s.snapshot.ID.Commit)
+`, l.project, jobs.Timestamp(l.at), s.snapshot.ID.Commit)
 	for _, r := range results {
 		text = fmt.Appendf(text, "%12d  %s\n", r.RowCount, r.Name)
 	}
@@ -180,7 +181,7 @@ type dataReference struct {
 
 // dataPackage describes the CSV members.
 func (l layout) dataPackage(s *source, results []TableResult, members []Member) dataPackage {
-	p := dataPackage{Profile: "data-package", Name: strings.ToLower(l.project), Created: timestamp(l.at), Resources: []dataResource{}}
+	p := dataPackage{Profile: "data-package", Name: strings.ToLower(l.project), Created: jobs.Timestamp(l.at), Resources: []dataResource{}}
 	dialect := dataDialect{Delimiter: ",", QuoteChar: `"`, DoubleQuote: true, LineTerminator: "\n", Header: true}
 	for i, t := range s.tables {
 		for _, member := range members {

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
@@ -116,7 +117,7 @@ func (d *jsonDatabase) begin(t *projectdb.Table, columns []format.Column) (io.Wr
 func (l layout) describe(t *projectdb.Table) projectdb.TableDescription {
 	d := t.Describe()
 	if l.spec.Canonical {
-		made := timestamp(l.modified())
+		made := jobs.Timestamp(l.modified())
 		d.CreatedAt, d.UpdatedAt = made, made
 		for i := range d.Columns {
 			d.Columns[i].CreatedAt, d.Columns[i].UpdatedAt = made, made

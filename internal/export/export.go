@@ -4,144 +4,102 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
-	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
-	"github.com/zangtable/zangtable/internal/sqlite"
-	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// Config says where exports are kept and how they are made. Durations and
-// numbers that are zero have the values given here.
+// Config says where exports are kept and how they are made. Durations and numbers
+// that are zero get the defaults given here.
 type Config struct {
-	Database string // path of exports.db
-	// StoreLost says that the job store was not there, or was not sound: artifacts are
-	// taken up from the notes beside them.
-	StoreLost bool
-	Folder    string // of the artifacts
-	Projects  *projectdb.Dir
-	Log       *slog.Logger
-	Now       func() time.Time
-	Random    io.Reader // for ids
+	jobs.Config // StoreLost: artifacts are restored from the notes beside them
+	Projects    *projectdb.Dir
 
-	DefaultLife   time.Duration // 24 hours: how long an artifact is kept
-	MaxLife       time.Duration // 30 days, or DefaultLife if that is longer: the longest that can be asked for
-	KeepManifests time.Duration // 7 days: how long a manifest outlives its artifact
-	SweepInterval time.Duration // 1 minute
-	KeepCount     int64         // of a project's artifacts, the newest; 0: no limit
-	KeepBytes     int64         // of a project's artifacts together, the newest; 0: no limit
-	QueryTimeout  time.Duration // 10 minutes: how long the statement of a query export may run; negative: no limit
-	Workers       int           // 2: jobs that run at once
-	PerProject    int           // 1: of these, jobs of one project
-	MaxPending    int           // 1,000: of one project; negative: no limit
-	HistoryBytes  int64         // 256 MiB: of the orders and manifests of a project; negative: no limit
-
-	// Quarantine keeps jobs that may have ended the server apart; nil makes one.
-	Quarantine *jobs.Quarantine
+	DefaultLife  time.Duration // 24 hours: how long an artifact is kept
+	MaxLife      time.Duration // 30 days, or DefaultLife if that is longer: the longest that a client may ask for
+	KeepCount    int64         // of a project's artifacts, the newest; 0: no limit
+	KeepBytes    int64         // of a project's artifacts together, the newest; 0: no limit
+	QueryTimeout time.Duration // 10 minutes: how long the statement of a query export may run; negative: no limit
 
 	// Store is the address of the bucket that finished artifacts go to: s3://…,
 	// gs://… or azblob://…; "" keeps them in Folder. OldStores are those whose
-	// artifacts can still be had. Credentials come from the environment.
+	// artifacts can still be downloaded. Credentials come from the environment.
 	Store     string
 	OldStores []string
-	// LinkLife is how long the addresses are good that Artifact.Link makes; 0: it
+	// LinkLife is how long the addresses are valid that Artifact.Link makes; 0: it
 	// makes none.
 	LinkLife   time.Duration
 	StorePause time.Duration // 1 second: before what failed at a store is tried again; it doubles each time
-
-	Room *storage.Room // on the disk; nil: it is not watched
-	Disk disk.Budget   // what exports leave free; without a folder: on the disk of Folder
-
-	// Failpoint is called at each step of publishing, for tests that end the
-	// process there; nil for none.
-	Failpoint func(step string)
 }
 
 func (c *Config) setDefaults() {
 	const day = 24 * time.Hour
+	c.SetDefaults()
 	c.DefaultLife = cmp.Or(c.DefaultLife, day)
 	c.MaxLife = cmp.Or(c.MaxLife, max(30*day, c.DefaultLife))
-	c.KeepManifests = cmp.Or(c.KeepManifests, 7*day)
-	c.SweepInterval = cmp.Or(c.SweepInterval, time.Minute)
 	if c.QueryTimeout = cmp.Or(c.QueryTimeout, 10*time.Minute); c.QueryTimeout < 0 {
 		c.QueryTimeout = 100 * 365 * day
 	}
-	c.Workers = cmp.Or(c.Workers, 2)
-	c.PerProject = cmp.Or(c.PerProject, 1)
-	c.MaxPending = cmp.Or(c.MaxPending, 1000)
-	c.HistoryBytes = cmp.Or(c.HistoryBytes, 256<<20)
-	if c.Quarantine == nil {
-		c.Quarantine = jobs.NewQuarantine()
-	}
 	c.StorePause = cmp.Or(c.StorePause, time.Second)
-	c.Disk.Folder = cmp.Or(c.Disk.Folder, c.Folder)
-	if c.Failpoint == nil {
-		c.Failpoint = func(string) {}
-	}
-	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 }
 
-// Exports is exports.db, the folder of artifacts, and the workers that
-// make them. Its methods may be called from many goroutines.
+// Exports makes exports and keeps their artifacts. Its methods, which include those
+// of [jobs.View], may be called from many goroutines.
 type Exports struct {
+	*view
 	config   Config
 	projects *projectdb.Dir
 	log      *slog.Logger
 	now      func() time.Time
-	random   io.Reader
 
 	jobs    jobStore
 	dir     dir
 	buckets map[string]*bucket // by name
-	current *bucket            // for new artifacts; nil: the folder
+	current *bucket            // for new artifacts; nil: the dir
 
 	runner *jobs.Runner[record, job]
 
 	requests atomic.Int64  // that exports have been told to give way to
 	cpus     chan struct{} // holds one for each goroutine that reads or encodes a range of a table
 
-	swept chan struct{} // wakes the sweeper
+	swept chan struct{} // wakes the sweeper of the buckets
 }
 
-// Open opens the job store and the folder, and creates them when missing; it asks no
-// store whether it is there. Jobs that
-// a crash has interrupted are pending again, and what they left is removed. No
-// job runs before Start.
+type view = jobs.View[record, Manifest]
+
+// Open opens the store and the directory of exports, and creates them if they are
+// missing; it does not contact any bucket. Jobs that a crash has interrupted are
+// pending again, and what they left is removed. No job runs before Start.
 func Open(config Config) (*Exports, error) {
 	config.setDefaults()
-	folder, err := openDir(config.Folder)
+	dir, err := openDir(config.Folder)
 	if err != nil {
 		return nil, err
-	}
-	db, err := sqlite.Open(config.Database, sqlite.Options{Schema: schema})
-	if err != nil {
-		return nil, fmt.Errorf("open exports.db: %w", err)
 	}
 	e := &Exports{
 		config:   config,
 		projects: config.Projects,
 		log:      config.Log,
 		now:      config.Now,
-		random:   config.Random,
-		jobs:     newJobStore(db, config.Room),
-		dir:      folder,
+		dir:      dir,
 		cpus:     make(chan struct{}, processors),
 		swept:    make(chan struct{}, 1),
 	}
-	e.runner = e.newRunner()
-	if err := e.openBuckets(); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if e.jobs, err = openJobStore(&config); err != nil {
+		return nil, err
 	}
-	if err := e.recover(context.Background()); err != nil {
-		return nil, errors.Join(err, e.closeBuckets(), db.Close())
+	e.runner = jobs.NewRunner(config.Config, e.jobs.Store, e.kind())
+	e.view = jobs.NewView(e.jobs.Store, e.runner.Dispatcher, statuses[:], e.show, (*record).fault)
+	if err = e.openBuckets(); err == nil {
+		err = e.recover(context.Background())
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
@@ -166,30 +124,33 @@ func (e *Exports) recover(ctx context.Context) error {
 	return e.dir.removeOrphans(artifacts, noted)
 }
 
-// Start begins to work on pending jobs and to sweep what has expired.
+// Start begins to run pending jobs and to sweep what has expired.
 func (e *Exports) Start() {
 	e.runner.Start()
-	e.runner.Go(e.sweepAll)
+	if len(e.buckets) > 0 {
+		e.runner.Go(e.tendBuckets)
+	}
 }
 
-// Stop tells the jobs to stop, which will begin anew after the next Start, and
-// sends those away who wait for them or watch them.
+// Stop stops the jobs, which begin anew after the next Start, and dismisses those
+// who wait for them or watch them.
 func (e *Exports) Stop() { e.runner.Stop() }
 
-// Close stops the jobs, waits for them, and closes the job store.
+// Close stops the jobs, waits for them, and closes the store.
 func (e *Exports) Close() error {
-	e.runner.Close()
-	return errors.Join(e.closeBuckets(), e.jobs.DB.Close())
+	return errors.Join(e.runner.Close(), e.closeBuckets())
 }
 
-// Get returns the manifest of an export of a project, or not_found.
-func (e *Exports) Get(ctx context.Context, projectID int64, id string) (Manifest, error) {
-	m, _, err := e.look(ctx, projectID, id)
-	return m, err
+// show returns what adds to manifests what only the clock, the stores of artifacts
+// and the running jobs know.
+func (e *Exports) show(ctx context.Context, projectID int64, list bool) func(*record) Manifest {
+	present := e.present(ctx)
+	if list {
+		present = e.presentOf(ctx, projectID)
+	}
+	return func(r *record) Manifest { return e.withLiveState(r, present) }
 }
 
-// withLiveState returns the manifest with what only the clock, the store and the
-// running job know.
 func (e *Exports) withLiveState(r *record, present presence) Manifest {
 	m := r.manifest
 	switch m.Status {
@@ -208,67 +169,8 @@ func (e *Exports) withLiveState(r *record, present presence) Manifest {
 	return m
 }
 
-// ListOptions say which exports are wanted.
-type ListOptions struct {
-	Status  string // one of the statuses; "" or "all" for each of them
-	Limit   int    // 0 means 50
-	Offset  int
-	Visible func(*Manifest) bool // nil: all of them
-}
-
-// List returns exports of a project, newest first, and whether there are more.
-// A status that does not exist is validation_failed.
-func (e *Exports) List(ctx context.Context, projectID int64, o ListOptions) (list []Manifest, more bool, err error) {
-	status, err := parseStatus(o.Status)
-	if err != nil {
-		return nil, false, err
-	}
-	present := e.presentOf(ctx, projectID)
-	list, more, err = jobs.Page(ctx, e.jobs.Store, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *record) (m Manifest, wanted bool) {
-		m = e.withLiveState(r, present)
-		return m, (status == "" || m.Status == status) && (o.Visible == nil || o.Visible(&m))
-	})
-	if err != nil {
-		return nil, false, err
-	}
-	return list, more, e.notePlaces(ctx, projectID, list)
-}
-
-// notePlaces enters into the manifests of pending jobs of a project where they
-// stand in the queue.
-func (e *Exports) notePlaces(ctx context.Context, projectID int64, list []Manifest) error {
-	return jobs.NotePlaces(ctx, e.jobs.Store, projectID, list, func(m *Manifest) (id string, place *int64) {
-		if m.Status == Pending {
-			id = m.ID
-		}
-		return id, &m.Progress.QueuePosition
-	})
-}
-
-// Wait returns the manifest when the job is settled, or as it stands when ctx
-// ends. With the manifest of a job that failed or was canceled comes an error,
-// storage_full or export_failed.
-func (e *Exports) Wait(ctx context.Context, projectID int64, id string) (Manifest, error) {
-	var r *record
-	m, finished, err := jobs.Wait(ctx, e.runner.Dispatcher, func(ctx context.Context) (m Manifest, err error) {
-		m, r, err = e.look(ctx, projectID, id)
-		return m, err
-	})
-	if finished {
-		err = r.fault()
-	}
-	return m, err
-}
-
-func (e *Exports) look(ctx context.Context, projectID int64, id string) (Manifest, *record, error) {
-	r, err := e.jobs.Find(ctx, projectID, id)
-	if err != nil {
-		return Manifest{}, nil, err
-	}
-	list := []Manifest{e.withLiveState(r, e.present(ctx))}
-	err = e.notePlaces(ctx, projectID, list)
-	return list[0], r, err
-}
+// ListOptions says which exports are wanted.
+type ListOptions = jobs.ListOptions[Manifest]
 
 // fault returns why the export did not become ready, or nil.
 func (r *record) fault() error {
@@ -324,7 +226,7 @@ func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (a A
 // whyGone returns why a ready export has no artifact: it expired or was deleted
 // a moment ago, or the artifact has vanished.
 func (e *Exports) whyGone(ctx context.Context, projectID int64, id string) error {
-	m, _, err := e.look(ctx, projectID, id)
+	m, err := e.Get(ctx, projectID, id)
 	if err != nil {
 		return err
 	}
@@ -354,8 +256,5 @@ func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
 		return err
 	}
 	e.wakeSweeper()
-	return e.dir.removeProject(projectID)
+	return e.dir.Remove(projectID)
 }
-
-// Counts returns how many exports wait for their turn and how many run.
-func (e *Exports) Counts(ctx context.Context) (jobs.Counts, error) { return e.jobs.Counts(ctx) }

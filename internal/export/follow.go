@@ -1,21 +1,19 @@
 package export
 
 import (
-	"context"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/jobs"
 )
 
-// Watch returns the manifest of an export as it is, and again whenever it has
-// changed, a few times a second at most. The channel is closed after a settled
-// manifest, when the export is removed, and when ctx or the server ends.
-func (e *Exports) Watch(ctx context.Context, projectID int64, id string) (<-chan Manifest, error) {
-	return jobs.Watch(ctx, e.runner.Dispatcher, func(ctx context.Context) (Manifest, error) { return e.Get(ctx, projectID, id) })
-}
+// Job returns what package jobs needs to know.
+func (m Manifest) Job() (id string, status Status) { return m.ID, m.Status }
 
-// Settled reports whether no work is left to be done.
-func (m Manifest) Finished() bool { return m.Status.Finished() }
+// WithPlace returns the manifest with its place in the queue.
+func (m Manifest) WithPlace(place int64) Manifest {
+	m.Progress.QueuePosition = place
+	return m
+}
 
 // Differs reports whether the export has gone on since m.
 func (m Manifest) Differs(next Manifest) bool {
@@ -34,7 +32,6 @@ func (p *Progress) estimateEnd(began, now time.Time) {
 	rate := float64(p.RowsDone) / elapsed.Seconds()
 	p.RowsPerSecond = int64(rate)
 	if p.RowsTotal > p.RowsDone {
-		end := timestamp(now.Add(time.Duration(float64(p.RowsTotal-p.RowsDone) / rate * float64(time.Second))))
-		p.EstimatedEnd = &end
+		p.EstimatedEnd = new(jobs.Timestamp(now.Add(time.Duration(float64(p.RowsTotal-p.RowsDone) / rate * float64(time.Second)))))
 	}
 }

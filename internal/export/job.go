@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/jobs"
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // job is an export that a worker works on.
@@ -77,7 +77,7 @@ func (e *Exports) build(j *job) error {
 
 // fill writes what was ordered of the project.
 func (e *Exports) fill(j *job, a *artifact) (err error) {
-	defer recovered(&err)
+	defer problem.Recovered(&err)
 	m, spec := &j.record.manifest, &j.record.spec
 	if m.Kind == QueryExport {
 		return e.writeQuery(j, a)
@@ -92,14 +92,6 @@ func (e *Exports) fill(j *job, a *artifact) (err error) {
 		return err
 	}
 	return w.Close()
-}
-
-// recovered, which is to be deferred, turns a panic into an error: a fault of
-// ours must fail one job, and neither the others nor the server.
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-	}
 }
 
 // writeSnapshot writes tables, or their schema, as they are at one moment.

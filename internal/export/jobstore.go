@@ -10,7 +10,6 @@ import (
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
-	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // ApplicationID marks exports.db.
@@ -76,22 +75,25 @@ WHEN old.store <> '' AND old.status = 'ready'
 BEGIN
 	INSERT OR IGNORE INTO leftovers VALUES (old.store, old.project_id || '/' || old.id || '.' || old.ext, old.id);
 END;
-`, jobs.QueueSchema("exports"), jobs.HistorySchema("exports", spent, sized...), jobs.ReceiptSchema("export_id")},
+`, jobs.QueueSchema("exports"), jobs.HistorySchema("exports", prunable, measured...), jobs.ReceiptSchema("export_id")},
 }
 
-// spent is the condition for an export of which there is only the manifest; sized
+// prunable is the condition for an export of which there is only the manifest; measured
 // are the columns of which an export may have much.
-const spent = "status IN ('failed', 'canceled', 'expired')"
+const prunable = "status IN ('failed', 'canceled', 'expired')"
 
-var sized = []string{"work", "manifest"}
+var measured = []string{"work", "manifest"}
 
 // jobStore is exports.db: what was ordered and what became of it.
 type jobStore struct {
 	jobs.Store[record]
 }
 
-func newJobStore(db *sqlite.DB, room *storage.Room) jobStore {
-	return jobStore{jobs.Store[record]{DB: db, Room: room, Table: "exports", Job: "export", Columns: columns, Scan: scanRecord, Prunable: spent, Measured: sized}}
+func openJobStore(c *Config) (jobStore, error) {
+	store, err := jobs.OpenStore(&c.Config, schema, jobs.Store[record]{
+		Table: "exports", Job: "export", Columns: columns, Scan: scanRecord, Prunable: prunable, Measured: measured,
+	})
+	return jobStore{store}, err
 }
 
 // record is an export as the job store has it.
@@ -113,20 +115,29 @@ type record struct {
 // file returns the name of the artifact in the folder of its project.
 func (r *record) file() string { return r.manifest.ID + "." + r.ext }
 
+// recordTexts are the parts of a record that are stored as JSON.
+type recordTexts struct{ spec, tableIDs, manifest string }
+
+func (r *record) texts() (t recordTexts, err error) {
+	for _, part := range []struct {
+		to    *string
+		value any
+	}{{&t.spec, r.spec}, {&t.tableIDs, r.manifest.TableIDs}, {&t.manifest, r.manifest}} {
+		// In a spec, a list that is not there means everything, an empty one nothing.
+		text, err := json.Marshal(part.value, json.FormatNilSliceAsNull(part.to == &t.spec))
+		if err != nil {
+			return t, fmt.Errorf("encode the export %s: %w", r.manifest.ID, err)
+		}
+		*part.to = string(text)
+	}
+	return t, nil
+}
+
 // add enters a new order, unless its project would be beyond its bounds.
 func (st jobStore) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds) error {
-	manifest, err := json.Marshal(r.manifest)
+	text, err := r.texts()
 	if err != nil {
-		return fmt.Errorf("encode the manifest of %s: %w", r.manifest.ID, err)
-	}
-	// A list that is not there means everything, an empty one nothing.
-	spec, err := json.Marshal(r.spec, json.FormatNilSliceAsNull(true))
-	if err != nil {
-		return fmt.Errorf("encode the spec of %s: %w", r.manifest.ID, err)
-	}
-	tableIDs, err := json.Marshal(r.manifest.TableIDs)
-	if err != nil {
-		return fmt.Errorf("encode the tables of %s: %w", r.manifest.ID, err)
+		return err
 	}
 	return st.Write(ctx, "enter the export "+r.manifest.ID, func(c *sqlite.Conn) error {
 		if r.receipt != nil {
@@ -134,14 +145,14 @@ func (st jobStore) add(ctx context.Context, r *record, now time.Time, bounds job
 				return err
 			}
 		}
-		if err := st.Admit(c, r.projectID, bounds, 0, int64(len(spec)+len(manifest))); err != nil {
+		if err := st.Admit(c, r.projectID, bounds, 0, int64(len(text.spec)+len(text.manifest))); err != nil {
 			return err
 		}
 		return c.Exec(`
 INSERT INTO exports (id, project_id, root, status, life, ext, work, table_ids, manifest)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			r.manifest.ID, r.projectID, r.root, string(Pending), r.life.Milliseconds(), r.ext,
-			string(spec), string(tableIDs), string(manifest))
+			text.spec, text.tableIDs, text.manifest)
 	})
 }
 
@@ -172,13 +183,9 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 // was canceled or removed meanwhile. A settled entry is of an earlier try, which
 // was kept although it failed: after an I/O error nobody knows. The last one counts.
 func (st jobStore) saveOutcome(ctx context.Context, r *record) (done bool, err error) {
-	manifest, err := json.Marshal(r.manifest)
+	text, err := r.texts()
 	if err != nil {
-		return false, fmt.Errorf("encode the manifest of %s: %w", r.manifest.ID, err)
-	}
-	tableIDs, err := json.Marshal(r.manifest.TableIDs)
-	if err != nil {
-		return false, fmt.Errorf("encode the tables of %s: %w", r.manifest.ID, err)
+		return false, err
 	}
 	err = st.Write(ctx, "settle the export "+r.manifest.ID, func(c *sqlite.Conn) error {
 		err := c.Exec(`
@@ -186,7 +193,7 @@ UPDATE exports
 SET status = ?, settled_at = ?, expires_at = ?, failure = ?, store = ?, manifest = ?, table_ids = ?
 WHERE id = ? AND status IN ('running', 'ready', 'failed')`,
 			string(r.manifest.Status), jobs.TimeValue(r.finished), jobs.TimeValue(r.expires), string(r.failure),
-			r.store, string(manifest), string(tableIDs), r.manifest.ID)
+			r.store, text.manifest, text.tableIDs, r.manifest.ID)
 		done = c.Changes() == 1
 		return err
 	})
@@ -202,7 +209,7 @@ UPDATE exports
 SET status = 'failed', settled_at = ?, failure = ?,
 	manifest = json_set(manifest, '$.status', 'failed', '$.completed_at', ?, '$.error', ?)
 WHERE status = 'running' AND attempt >= ?`,
-			now.UnixMilli(), string(problem.CodeExportFailed), timestamp(now),
+			now.UnixMilli(), string(problem.CodeExportFailed), jobs.Timestamp(now),
 			"The server crashed twice while it worked on this export, so it is not tried again.", jobs.MaxAttempts)
 		if err != nil {
 			return err
@@ -226,7 +233,7 @@ func (st jobStore) withdraw(ctx context.Context, projectID int64, id string, now
 UPDATE exports
 SET status = 'canceled', settled_at = ?,
 	manifest = json_set(manifest, '$.status', 'canceled', '$.completed_at', ?)
-WHERE id = ?`, now.UnixMilli(), timestamp(now), id)
+WHERE id = ?`, now.UnixMilli(), jobs.Timestamp(now), id)
 	})
 	return before, err
 }

@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"time"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -39,6 +40,30 @@ WHERE store = ? AND NOT EXISTS (SELECT 1 FROM exports WHERE id = export_id AND s
 			})
 	})
 	return all, err
+}
+
+// wakeSweeper tells that there may be something to remove from a bucket.
+func (e *Exports) wakeSweeper() {
+	select {
+	case e.swept <- struct{}{}:
+	default:
+	}
+}
+
+// tendBuckets removes what is left in the buckets, again and again until Close.
+func (e *Exports) tendBuckets() {
+	e.tryBuckets(e.runner.Stopped)
+	ticker := time.NewTicker(e.config.SweepInterval)
+	defer ticker.Stop()
+	for {
+		e.sweepBuckets(e.runner.Stopped)
+		select {
+		case <-e.swept:
+		case <-ticker.C:
+		case <-e.runner.Stopped.Done():
+			return
+		}
+	}
 }
 
 // sweepBuckets removes what is left in the buckets. A bucket that fails is left

@@ -22,6 +22,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"go.uber.org/goleak"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -92,11 +93,8 @@ func newFixture(t testing.TB, folder string, change ...func(*Config)) *fixture {
 	t.Cleanup(func() { dir.Close() })
 	f := &fixture{t: t, dir: dir, clock: testkit.NewClock(time.Date(2026, 6, 1, 18, 23, 45, 0, time.UTC))}
 	f.config = Config{
-		Database: filepath.Join(folder, "exports.db"),
-		Folder:   filepath.Join(folder, "exports"),
+		Config:   jobs.Config{Database: filepath.Join(folder, "exports.db"), Folder: filepath.Join(folder, "exports"), Now: f.clock.Now, Random: rand.Reader},
 		Projects: dir,
-		Now:      f.clock.Now,
-		Random:   rand.Reader,
 	}
 	for _, fn := range change {
 		fn(&f.config)
@@ -340,11 +338,8 @@ func exportForever(folder string) {
 		panic(err)
 	}
 	config := Config{
-		Database: filepath.Join(folder, "exports.db"),
-		Folder:   filepath.Join(folder, "exports"),
+		Config:   jobs.Config{Database: filepath.Join(folder, "exports.db"), Folder: filepath.Join(folder, "exports"), Now: time.Now, Random: rand.Reader},
 		Projects: dir,
-		Now:      time.Now,
-		Random:   rand.Reader,
 	}
 	if address := os.Getenv(crashStore); address != "" {
 		inStore(address)(&config)

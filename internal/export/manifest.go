@@ -3,10 +3,10 @@ package export
 import (
 	"cmp"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -59,25 +59,21 @@ const (
 )
 
 // Status is where an export is in its life.
-type Status string
+type Status = jobs.Status
 
-// The statuses of an export. Expired and NotFound are not steps that somebody
-// takes: a ready export expires by the clock, and is not found when its
-// artifact has vanished.
+// The statuses of an export. NotFound is not in the store: the artifact of a ready
+// export has vanished.
 const (
-	Pending  Status = "pending"
-	Running  Status = "running"
-	Ready    Status = "ready"
-	Failed   Status = "failed"
-	Canceled Status = "canceled"
-	Expired  Status = "expired"
-	NotFound Status = "not_found"
+	Pending  = jobs.Pending
+	Running  = jobs.Running
+	Ready    = jobs.Ready
+	Failed   = jobs.Failed
+	Canceled = jobs.Canceled
+	Expired  = jobs.Expired
+	NotFound = Status("not_found")
 )
 
 var statuses = [...]Status{Pending, Running, Ready, Failed, Canceled, Expired, NotFound}
-
-// Settled reports whether no work is left to be done.
-func (s Status) Finished() bool { return s != Pending && s != Running }
 
 // TableResult is what the artifact holds of one table. RowCount rows were
 // written; RowsExpected were counted in the same snapshot by a statement of its
@@ -170,16 +166,3 @@ func (m *Manifest) refuse() error {
 	}
 	return problem.New(problem.CodeExportFailed, "The export failed: %s", *m.Error).With("export_id", "%s", m.ID)
 }
-
-func parseStatus(s string) (Status, error) {
-	if s == "" || s == "all" {
-		return "", nil
-	}
-	if !slices.Contains(statuses[:], Status(s)) {
-		return "", problem.Invalid("status", "The status must be all, pending, running, ready, failed, canceled, expired or not_found.")
-	}
-	return Status(s), nil
-}
-
-// timestamp is how times are written everywhere: UTC, whole seconds.
-func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -2,12 +2,9 @@ package export
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -40,18 +37,18 @@ type note struct {
 const noteExt = "manifest"
 
 func (d dir) note(r *record) string {
-	return filepath.Join(d.of(r.projectID), r.manifest.ID+"."+noteExt)
+	return filepath.Join(d.Of(r.projectID), r.manifest.ID+"."+noteExt)
 }
 
 // writeNote brings the note of a ready export to the disk.
 func (d dir) writeNote(r *record) error {
-	spec, err := json.Marshal(r.spec, json.FormatNilSliceAsNull(true))
+	text, err := r.texts()
 	if err != nil {
-		return fmt.Errorf("encode the spec of %s: %w", r.manifest.ID, err)
+		return err
 	}
 	content, err := json.Marshal(note{
 		ProjectID: r.projectID, Life: r.life.Milliseconds(), Settled: r.finished.UnixMilli(), Expires: r.expires.UnixMilli(),
-		Ext: r.ext, Store: r.store, Spec: spec, TableIDs: r.manifest.TableIDs, Manifest: r.manifest,
+		Ext: r.ext, Store: r.store, Spec: jsontext.Value(text.spec), TableIDs: r.manifest.TableIDs, Manifest: r.manifest,
 	})
 	if err != nil {
 		return fmt.Errorf("encode the note of %s: %w", r.manifest.ID, err)
@@ -96,8 +93,8 @@ type Noted struct {
 // Notes reads the notes in a folder of exports. What cannot be read as one is
 // among the errors.
 func Notes(path string) (list []Noted, errs []error) {
-	d := dir{path}
-	err := d.eachFile(func(path string) error {
+	d := dir{disk.Projects{Path: path}}
+	err := d.Each(func(path string) error {
 		if filepath.Ext(path) != "."+noteExt {
 			return nil
 		}
@@ -119,34 +116,11 @@ func Notes(path string) (list []Noted, errs []error) {
 	return list, errs
 }
 
-// eachFile calls fn with the path of each file in the folders of projects.
-func (d dir) eachFile(fn func(path string) error) error {
-	projects, err := os.ReadDir(d.path)
-	if err != nil {
-		return err
-	}
-	for _, project := range projects {
-		if _, err := strconv.ParseInt(project.Name(), 10, 64); err != nil {
-			continue
-		}
-		entries, err := os.ReadDir(filepath.Join(d.path, project.Name()))
-		if err != nil {
-			return err
-		}
-		for _, entry := range entries {
-			if err := fn(filepath.Join(d.path, project.Name(), entry.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // adopt enters into a new job store what the notes tell. Files that no note is about
 // are moved into the folder lost, where nothing removes them.
 func (e *Exports) adopt(ctx context.Context) error {
 	adopted, kept := 0, map[string]bool{}
-	err := e.dir.eachFile(func(path string) error {
+	err := e.dir.Each(func(path string) error {
 		if filepath.Ext(path) != "."+noteExt {
 			return nil
 		}
@@ -166,12 +140,12 @@ func (e *Exports) adopt(ctx context.Context) error {
 		return fmt.Errorf("take artifacts up without the jobs: %w", err)
 	}
 	lost := 0
-	err = e.dir.eachFile(func(path string) error {
+	err = e.dir.Each(func(path string) error {
 		if kept[path] || strings.HasSuffix(path, ".part") {
 			return nil
 		}
 		lost++
-		return e.dir.loseFile(path)
+		return e.dir.Lose(path)
 	})
 	if adopted+lost > 0 {
 		e.log.Warn("exports.db was not there: artifacts were taken up from the notes beside them", "artifacts", adopted, "files_without_a_note", lost)
@@ -179,26 +153,9 @@ func (e *Exports) adopt(ctx context.Context) error {
 	return err
 }
 
-// loseFile moves a file that nothing is known about to where it stays.
-func (d dir) loseFile(path string) error {
-	to := filepath.Join(d.path, "lost", filepath.Base(filepath.Dir(path)))
-	if err := os.MkdirAll(to, 0o700); err != nil {
-		return err
-	}
-	return os.Rename(path, filepath.Join(to, filepath.Base(path)))
-}
-
 // adopt enters a ready export as its note has it.
 func (st jobStore) adopt(ctx context.Context, r *record) error {
-	spec, err := json.Marshal(r.spec, json.FormatNilSliceAsNull(true))
-	if err != nil {
-		return err
-	}
-	manifest, err := json.Marshal(r.manifest)
-	if err != nil {
-		return err
-	}
-	tableIDs, err := json.Marshal(r.manifest.TableIDs)
+	text, err := r.texts()
 	if err != nil {
 		return err
 	}
@@ -207,13 +164,13 @@ func (st jobStore) adopt(ctx context.Context, r *record) error {
 INSERT OR IGNORE INTO exports (id, project_id, root, status, life, settled_at, expires_at, ext, store, work, table_ids, manifest)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			r.manifest.ID, r.projectID, r.projectID, string(Ready), r.life.Milliseconds(), jobs.TimeValue(r.finished), jobs.TimeValue(r.expires),
-			r.ext, r.store, string(spec), string(tableIDs), string(manifest))
+			r.ext, r.store, text.spec, text.tableIDs, text.manifest)
 	})
 }
 
-// removeNote removes the note of an export. One that is not there is no fault.
+// removeNote removes the note of an export. One that does not exist is not an error.
 func (d dir) removeNote(r *record) error {
-	if err := os.Remove(d.note(r)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := disk.RemoveFile(d.note(r)); err != nil {
 		return fmt.Errorf("remove the note of an artifact: %w", err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -40,7 +41,7 @@ func prefetch(ctx context.Context, next func(*sqlite.Batch) (bool, error), use f
 
 // fill fills free batches and sends them on, until there are no more rows.
 func fill(ctx context.Context, next func(*sqlite.Batch) (bool, error), free <-chan *sqlite.Batch, filled chan<- *sqlite.Batch) (err error) {
-	defer recovered(&err)
+	defer problem.Recovered(&err)
 	for {
 		var b *sqlite.Batch
 		select {

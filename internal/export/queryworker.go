@@ -68,7 +68,7 @@ func exportQuery(ctx context.Context, s *worker.Session, order queryRequest) (ma
 
 // write runs the statement and writes its rows.
 func (x *queryExport) write(ctx context.Context, order *queryRequest, l layout, w io.Writer, made *queryMade) (err error) {
-	defer recovered(&err)
+	defer problem.Recovered(&err)
 	// What fails elsewhere than in the statement is not to be told as its fault.
 	var readErr, writeErr error
 	err = projectdb.ScanQuery(ctx, x.session, order.Query, func(commit int64, scan *projectdb.Scan) (err error) {

@@ -3,13 +3,12 @@ package export
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math"
 	"math/bits"
-	"runtime/debug"
 	"sync"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -102,25 +101,28 @@ func (g *ranges) fail(err error) {
 
 // work reads and encodes spans until there are no more.
 func (g *ranges) work(reader *projectdb.RangeReader, cpus chan struct{}, throttle throttle) {
-	defer func() {
-		if p := recover(); p != nil {
-			g.fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
-		}
-	}()
-	var b sqlite.Batch
-	var content sqlite.Content
-	for s := g.claim(); s != nil; s = g.claim() {
-		throttle.begin()
-		if err := g.fill(s, reader, &b, &content, cpus); err != nil {
-			g.fail(err)
-			return
-		}
-		g.deliver()
-		throttle.rest()
+	content, err := g.workOn(reader, cpus, throttle)
+	if err != nil {
+		g.fail(err)
+		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.content.Merge(content)
+}
+
+func (g *ranges) workOn(reader *projectdb.RangeReader, cpus chan struct{}, throttle throttle) (content sqlite.Content, err error) {
+	defer problem.Recovered(&err)
+	var b sqlite.Batch
+	for s := g.claim(); s != nil; s = g.claim() {
+		throttle.begin()
+		if err := g.fill(s, reader, &b, &content, cpus); err != nil {
+			return content, err
+		}
+		g.deliver()
+		throttle.rest()
+	}
+	return content, nil
 }
 
 // deliver emits the pieces that are done at the head of the list, unless another

@@ -3,9 +3,6 @@ package export
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
-	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -109,7 +106,7 @@ func (e *Exports) Create(ctx context.Context, faults *problem.Faults, req Reques
 	if err := e.config.Disk.Need(0); err != nil {
 		return Manifest{}, err
 	}
-	if err := e.jobs.add(ctx, r, e.now(), jobs.Bounds{Pending: e.config.MaxPending, Bytes: e.config.HistoryBytes}); err != nil {
+	if err := e.jobs.add(ctx, r, e.now(), e.config.Bounds()); err != nil {
 		return Manifest{}, notTwice(err)
 	}
 	m := r.manifest
@@ -163,30 +160,20 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 	}
 	now := e.now()
 	m := &r.manifest
-	if m.ID, err = newID(now, e.random); err != nil {
+	if m.ID, err = e.config.NewID("exp", now); err != nil {
 		return nil, err
 	}
 	m.Kind, m.Scope, m.Project, m.Format, m.Status = req.Kind, "project", req.Project.Slug, f.name, Pending
 	m.StorageBackend, m.ContentType, m.Tables = e.backend(), f.contentType, []TableResult{}
 	m.DownloadName = f.downloadName(req.FileName, base)
 	m.DownloadURL = "/projects/" + req.Project.Slug + "/export/download/" + m.ID
-	m.CreatedAt, m.OperationRunID, m.FormatVersion = timestamp(now), req.OperationRunID, formatVersion
+	m.CreatedAt, m.OperationRunID, m.FormatVersion = jobs.Timestamp(now), req.OperationRunID, formatVersion
 	r.receipt = jobs.ReceiptOf(req.Receipt)
 	if req.TokenID != 0 {
 		m.CreatedByTokenID = &req.TokenID
 	}
 	r.ext = f.ext
 	return r, nil
-}
-
-// newID returns an id that sorts by time and cannot be guessed, such as
-// exp_20260601_182345_a1b2c3d4e5.
-func newID(now time.Time, random io.Reader) (string, error) {
-	var b [5]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
-		return "", fmt.Errorf("draw the id of an export: %w", err)
-	}
-	return now.UTC().Format("exp_20060102_150405_") + hex.EncodeToString(b[:]), nil
 }
 
 // life returns how long an artifact is kept.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -47,7 +48,7 @@ func (st jobStore) retain(ctx context.Context, projectID, count, bytes int64, no
 UPDATE exports
 SET status = 'expired', expires_at = min(expires_at, ?),
 	manifest = json_set(manifest, '$.status', 'expired', '$.expires_at', ?)
-WHERE id = ?`, now.UnixMilli(), timestamp(now), r.manifest.ID)
+WHERE id = ?`, now.UnixMilli(), jobs.Timestamp(now), r.manifest.ID)
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
@@ -43,7 +44,7 @@ func (l layout) writeSchemaJSON(w io.Writer, tables []*projectdb.Table) error {
 func (l layout) writeSchemaSQL(w io.Writer, tables []*projectdb.Table) error {
 	sql := fmt.Appendf(nil, "-- Schema of the project %s", l.project)
 	if !l.at.IsZero() {
-		sql = fmt.Appendf(sql, ", %s", timestamp(l.at))
+		sql = fmt.Appendf(sql, ", %s", jobs.Timestamp(l.at))
 	}
 	sql = append(sql, "\n-- For SQLite 3.37 or newer.\n"...)
 	for _, t := range tables {

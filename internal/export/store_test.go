@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -262,7 +263,7 @@ func TestStoreAddresses(t *testing.T) {
 		{"nonsense", "s3://%zz", nil, "not a URL"},
 		{"twice", exports, []string{exports + "&use_path_style=true"}, "twice"},
 	} {
-		config := Config{Database: filepath.Join(t.TempDir(), "exports.db"), Folder: t.TempDir(), Store: test.store, OldStores: test.old}
+		config := Config{Config: jobs.Config{Database: filepath.Join(t.TempDir(), "exports.db"), Folder: t.TempDir()}, Store: test.store, OldStores: test.old}
 		if _, err := Open(config); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v", test.name, err)
 		}
@@ -270,7 +271,7 @@ func TestStoreAddresses(t *testing.T) {
 }
 
 func TestLinksThatLiveTooLongAreRefused(t *testing.T) {
-	config := Config{Database: filepath.Join(t.TempDir(), "exports.db"), Folder: t.TempDir(), LinkLife: 8 * 24 * time.Hour}
+	config := Config{Config: jobs.Config{Database: filepath.Join(t.TempDir(), "exports.db"), Folder: t.TempDir()}, LinkLife: 8 * 24 * time.Hour}
 	if _, err := Open(config); err == nil || !strings.Contains(err.Error(), "168h") {
 		t.Errorf("got %v", err)
 	}

@@ -5,21 +5,6 @@ import (
 	"time"
 )
 
-// wakeSweeper tells that there may be something to remove from a bucket.
-func (e *Exports) wakeSweeper() {
-	select {
-	case e.swept <- struct{}{}:
-	default:
-	}
-}
-
-// sweepAll removes what has expired, and what is left in the buckets, again and
-// again until Close.
-func (e *Exports) sweepAll() {
-	e.tryBuckets(e.runner.Stopped)
-	e.runner.Sweep(e.config.SweepInterval, e.now, e.sweep, e.swept, e.sweepBuckets)
-}
-
 // sweep removes the artifacts that had expired by then, the job store's entries
 // first, so that a missing file is never offered; and the manifests that have
 // been kept long enough.

@@ -11,15 +11,10 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// newRunner returns what runs the jobs of the job store.
-func (e *Exports) newRunner() *jobs.Runner[record, job] {
-	return &jobs.Runner[record, job]{
-		Dispatcher: jobs.NewDispatcher(),
-		Store:      e.jobs.Store,
-		Quarantine: e.config.Quarantine,
-		Limits:     jobs.Limits{Workers: e.config.Workers, PerProject: e.config.PerProject},
-		Log:        e.log,
-		Name:       func(r *record) (string, int64) { return r.manifest.ID, r.projectID },
+// kind is what the runner has to know of exports.
+func (e *Exports) kind() jobs.Kind[record, job] {
+	return jobs.Kind[record, job]{
+		Name: func(r *record) (string, int64) { return r.manifest.ID, r.projectID },
 		New: func(base *jobs.Job, r *record) *job {
 			j := newJob(base.Context, r, e.now())
 			j.Job = base
@@ -38,6 +33,7 @@ func (e *Exports) newRunner() *jobs.Runner[record, job] {
 		},
 		Save:    e.save,
 		PutBack: func(j *job) error { return e.jobs.PutBack(context.Background(), j.ID) },
+		Sweep:   e.sweep,
 	}
 }
 
@@ -91,12 +87,10 @@ func (e *Exports) save(j *job) error {
 // complete makes the record that of a ready export, or of one that failed.
 func (r *record) complete(now time.Time, err error) {
 	m := &r.manifest
-	completed := timestamp(now)
-	r.finished, m.CompletedAt = now, &completed
+	r.finished, m.CompletedAt = now, new(jobs.Timestamp(now))
 	if err == nil {
 		r.expires = now.Add(r.life)
-		expires := timestamp(r.expires)
-		m.Status, m.ExpiresAt = Ready, &expires
+		m.Status, m.ExpiresAt = Ready, new(jobs.Timestamp(r.expires))
 		return
 	}
 	sentence := ""

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -29,14 +30,16 @@ func importAndDie(folder, at string) {
 	check(err)
 	var m *Imports
 	m, err = Open(Config{
-		Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"),
-		Projects: projects, Registry: known, Now: time.Now, Random: rand.Reader,
-		Failpoint: func(step string) {
-			deadly := func(j *job) bool { return j.record.manifest.FileName == deadlyFile }
-			if step == at && (os.Getenv(crashKind) != "deadly" || slices.ContainsFunc(m.runner.Running(), deadly)) {
-				killSelf()
-			}
+		Config: jobs.Config{
+			Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"), Now: time.Now, Random: rand.Reader,
+			Failpoint: func(step string) {
+				deadly := func(j *job) bool { return j.record.manifest.FileName == deadlyFile }
+				if step == at && (os.Getenv(crashKind) != "deadly" || slices.ContainsFunc(m.runner.Running(), deadly)) {
+					killSelf()
+				}
+			},
 		},
+		Projects: projects, Registry: known,
 	})
 	check(err)
 	if os.Getenv(crashKind) == "deadly" {
@@ -159,7 +162,7 @@ func TestAwayForTooLong(t *testing.T) {
 	for away, want := range map[time.Duration]Status{22 * time.Hour: Pending, 23*time.Hour + time.Minute: Failed} {
 		f := newFixture(t, t.TempDir())
 		m := f.send(people(3), request())
-		if r, err := f.jobs.Claim(t.Context(), f.runner.Limits, f.runner.Begin); r == nil || err != nil {
+		if r, err := f.jobs.Claim(t.Context(), f.runner.Config.Limits(), f.runner.Kind.Begin); r == nil || err != nil {
 			t.Fatalf("nothing is claimed: %v", err)
 		}
 		f.clock.Add(away)

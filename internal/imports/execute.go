@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -21,11 +20,7 @@ import (
 // execute does what was ordered and completes the manifest. When it fails nothing
 // is changed.
 func (im *Imports) execute(j *job) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer problem.Recovered(&err)
 	r := j.record
 	if r.attempt > 1 {
 		j.unsure = true
@@ -38,7 +33,7 @@ func (im *Imports) execute(j *job) (err error) {
 		return errDeadly
 	}
 	source, err := ingest.Open(j.ctx, ingest.Opening{
-		Workers: im.config.Projects.Workers(), Path: im.dir.upload(r), Name: r.manifest.FileName, Scratch: im.dir.scratch(),
+		Workers: im.config.Projects.Workers(), Path: im.dir.upload(r), Name: r.manifest.FileName, Scratch: im.dir.Scratch(),
 		Kind: r.manifest.Options.Format, MaxUnpacked: im.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
 		Progress: func(p ingest.Progress) {
 			j.note(p)
@@ -49,7 +44,7 @@ func (im *Imports) execute(j *job) (err error) {
 		return err
 	}
 	defer im.closeSource(j, source)
-	r.manifest.Format = pointer(string(source.Kind()))
+	r.manifest.Format = new(string(source.Kind()))
 	options := r.manifest.Options
 	if r.spec.TableID != 0 {
 		options.Table = strconv.FormatInt(r.spec.TableID, 10)
@@ -184,7 +179,7 @@ func (r *record) setRejects(rejects []ingest.Reject, rows int64) {
 	m := &r.manifest
 	r.rejects, m.RejectedRows = rejects, rows
 	if rows > 0 {
-		m.RejectsURL = pointer("/projects/" + m.Project + "/imports/" + m.ID + "/rejects")
+		m.RejectsURL = new("/projects/" + m.Project + "/imports/" + m.ID + "/rejects")
 	}
 }
 
@@ -231,7 +226,7 @@ func (im *Imports) recallOutcome(j *job) (done bool, err error) {
 			return false, fmt.Errorf("decode the report of an earlier attempt: %w", err)
 		}
 	}
-	r.manifest.Format = pointer(string(report.Kind))
+	r.manifest.Format = new(string(report.Kind))
 	r.setReport(report)
 	return true, nil
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
-	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // ApplicationID marks imports.db.
@@ -63,22 +62,25 @@ ALTER TABLE imports ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 UPDATE imports SET held = coalesce(json_extract(manifest, '$.size_bytes'), 0);
 CREATE INDEX imports_held ON imports (project_id, held) WHERE ` + isHeld + `;
 CREATE INDEX imports_spare ON imports (project_id, seq, held) WHERE ` + isSpare + `;
-`, jobs.HistorySchema("imports", spent, sized...), jobs.ReceiptSchema("import_id")},
+`, jobs.HistorySchema("imports", prunable, measured...), jobs.ReceiptSchema("import_id")},
 }
 
-// spent is the condition for an import of which there is only the manifest; sized
+// prunable is the condition for an import of which there is only the manifest; measured
 // are the columns of which an import may have much.
-const spent = "settled_at IS NOT NULL AND expires_at IS NULL"
+const prunable = "settled_at IS NOT NULL AND expires_at IS NULL"
 
-var sized = []string{"work", "manifest", "rejects"}
+var measured = []string{"work", "manifest", "rejects"}
 
 // jobStore is imports.db: what was sent and what became of it.
 type jobStore struct {
 	jobs.Store[record]
 }
 
-func newJobStore(db *sqlite.DB, room *storage.Room) jobStore {
-	return jobStore{jobs.Store[record]{DB: db, Room: room, Table: "imports", Job: "import", Columns: columns, Scan: scanRecord, Prunable: spent, Measured: sized}}
+func openJobStore(c *Config) (jobStore, error) {
+	store, err := jobs.OpenStore(&c.Config, schema, jobs.Store[record]{
+		Table: "imports", Job: "import", Columns: columns, Scan: scanRecord, Prunable: prunable, Measured: measured,
+	})
+	return jobStore{store}, err
 }
 
 // record is an import as the job store has it.

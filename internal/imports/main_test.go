@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -75,8 +76,8 @@ func newFixture(t testing.TB, folder string, change ...func(*Config)) *fixture {
 		t.Fatal(err)
 	}
 	f.config = Config{
-		Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"),
-		Projects: f.projects, Registry: f.registry, Now: f.clock.Now, Random: rand.Reader,
+		Config:   jobs.Config{Database: filepath.Join(folder, "imports.db"), Folder: filepath.Join(folder, "imports"), Now: f.clock.Now, Random: rand.Reader},
+		Projects: f.projects, Registry: f.registry,
 	}
 	for _, fn := range change {
 		fn(&f.config)

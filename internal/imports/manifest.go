@@ -2,9 +2,9 @@ package imports
 
 import (
 	"slices"
-	"time"
 
 	"github.com/zangtable/zangtable/internal/ingest"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
 )
@@ -49,34 +49,21 @@ const (
 )
 
 // Status is where an import is in its life.
-type Status string
+type Status = jobs.Status
 
-// The statuses of an import. An upload that was never finished and a dry run
-// whose file is not kept any more are expired.
+// The statuses of an import. An upload that was never finished is Expired, and so
+// is a dry run whose file is not kept any longer.
 const (
-	Uploading Status = "uploading"
-	Pending   Status = "pending"
-	Running   Status = "running"
-	Ready     Status = "ready"
-	Failed    Status = "failed"
-	Canceled  Status = "canceled"
-	Expired   Status = "expired"
+	Uploading = jobs.Uploading
+	Pending   = jobs.Pending
+	Running   = jobs.Running
+	Ready     = jobs.Ready
+	Failed    = jobs.Failed
+	Canceled  = jobs.Canceled
+	Expired   = jobs.Expired
 )
 
 var statuses = [...]Status{Uploading, Pending, Running, Ready, Failed, Canceled, Expired}
-
-// Settled reports whether nothing goes on any more.
-func (s Status) Finished() bool { return s != Uploading && s != Pending && s != Running }
-
-func parseStatus(s string) (Status, error) {
-	if s == "" || s == "all" {
-		return "", nil
-	}
-	if !slices.Contains(statuses[:], Status(s)) {
-		return "", problem.Invalid("status", "The status must be all, uploading, pending, running, ready, failed, canceled or expired.")
-	}
-	return Status(s), nil
-}
 
 // Progress is how far the job is: rows taken in, and bytes read of the file.
 type Progress struct {
@@ -88,8 +75,9 @@ type Progress struct {
 	QueuePosition int64 `json:"queue_position,omitzero" doc:"While it is pending: 1 for the job that runs next."`
 }
 
-// fault returns why the import has come to no good end, or nil.
-func (m *Manifest) fault() error {
+// fault returns why the import has failed, or nil.
+func (r *record) fault() error {
+	m := &r.manifest
 	switch m.Status {
 	case Canceled:
 		return problem.New(problem.CodeConflict, "The import was canceled.").With("import_id", "%s", m.ID)
@@ -100,8 +88,3 @@ func (m *Manifest) fault() error {
 	}
 	return nil
 }
-
-// timestamp is how times are written everywhere: UTC, whole seconds.
-func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-func pointer[T any](value T) *T { return &value }

@@ -5,11 +5,6 @@ import (
 	"time"
 )
 
-// sweepAll removes what has expired, again and again until Close.
-func (im *Imports) sweepAll() {
-	im.runner.Sweep(im.config.SweepInterval, im.now, im.sweep, nil, func(context.Context) {})
-}
-
 // sweep removes the files that are not kept any more by then, the job store's entries
 // first.
 func (im *Imports) sweep(ctx context.Context, then time.Time) error {

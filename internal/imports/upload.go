@@ -79,7 +79,7 @@ func (im *Imports) Begin(ctx context.Context, faults *problem.Faults, req Reques
 	if err != nil {
 		return manifest, false, err
 	}
-	expired, err := im.jobs.add(ctx, r, im.now(), im.bounds(), im.config.KeepBytes)
+	expired, err := im.jobs.add(ctx, r, im.now(), im.config.Bounds(), im.config.KeepBytes)
 	if err != nil {
 		return im.replay(ctx, req.Project.ID, err)
 	}
@@ -93,20 +93,20 @@ func tooLarge(limit int64) error {
 
 func (im *Imports) draft(req Request) (*record, error) {
 	now := im.now()
-	var random [5]byte
-	if _, err := io.ReadFull(im.config.Random, random[:]); err != nil {
-		return nil, fmt.Errorf("draw the id of an import: %w", err)
+	id, err := im.config.NewID("imp", now)
+	if err != nil {
+		return nil, err
 	}
 	r := &record{
 		projectID: req.Project.ID, root: cmp.Or(req.Root, req.Project.ID), resumable: req.Resumable, expires: now.Add(im.config.KeepFiles),
 		spec: spec{TableID: req.TableID, NewProject: req.NewProject, SHA256: req.SHA256, Keyed: jobs.ReceiptOf(req.Receipt), Metadata: req.Metadata},
 		manifest: Manifest{
-			ID:   now.UTC().Format("imp_20060102_150405_") + hex.EncodeToString(random[:]),
+			ID:   id,
 			Kind: req.Kind, Project: req.Project.Slug, FileName: cmp.Or(req.FileName, "import"), Status: Uploading, Options: req.Options, DryRun: req.DryRun,
-			ErrorDetails: []problem.Detail{}, CreatedAt: timestamp(now), OperationRunID: req.OperationRunID,
+			ErrorDetails: []problem.Detail{}, CreatedAt: jobs.Timestamp(now), OperationRunID: req.OperationRunID,
 		},
 	}
-	r.manifest.ExpiresAt = pointer(timestamp(r.expires))
+	r.manifest.ExpiresAt = new(jobs.Timestamp(r.expires))
 	if req.Size >= 0 {
 		r.manifest.SizeBytes, r.manifest.Progress.BytesTotal, r.held = &req.Size, req.Size, req.Size
 	}
@@ -261,7 +261,7 @@ func (im *Imports) needRoom(ctx context.Context, projectID, bytes int64) error {
 
 // Size returns how many bytes there are of the uploads of a project.
 func (im *Imports) Size(projectID int64) (bytes int64) {
-	entries, err := os.ReadDir(im.dir.of(projectID))
+	entries, err := os.ReadDir(im.dir.Of(projectID))
 	if err != nil {
 		return 0 // it has none
 	}
@@ -353,7 +353,7 @@ func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have in
 				return err
 			}
 			r.expires = im.now().Add(im.config.KeepFiles)
-			r.manifest.ExpiresAt = pointer(timestamp(r.expires))
+			r.manifest.ExpiresAt = new(jobs.Timestamp(r.expires))
 			return nil
 		})
 		return err

@@ -3,6 +3,7 @@ package imports
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -24,21 +25,16 @@ type job struct {
 
 func newJob(base *jobs.Job, r *record) *job {
 	j := &job{Job: base, record: r, ctx: base.Context}
-	j.progressed.Store(pointer(r.manifest.Progress))
+	j.progressed.Store(new(r.manifest.Progress))
 	return j
 }
 
 func (j *job) progress() Progress { return *j.progressed.Load() }
 
-// newRunner returns what runs the jobs of the job store.
-func (im *Imports) newRunner() *jobs.Runner[record, job] {
-	return &jobs.Runner[record, job]{
-		Dispatcher: jobs.NewDispatcher(),
-		Store:      im.jobs.Store,
-		Quarantine: im.config.Quarantine,
-		Limits:     jobs.Limits{Workers: im.config.Workers, PerProject: 1},
-		Log:        im.log,
-		Name:       func(r *record) (string, int64) { return r.manifest.ID, r.projectID },
+// kind is what the runner has to know of imports.
+func (im *Imports) kind() jobs.Kind[record, job] {
+	return jobs.Kind[record, job]{
+		Name: func(r *record) (string, int64) { return r.manifest.ID, r.projectID },
 		Begin: func(c *sqlite.Conn, id string) error {
 			return c.Exec("UPDATE imports SET begun_at = coalesce(begun_at, ?) WHERE id = ?", im.now().UnixMilli(), id)
 		},
@@ -51,6 +47,7 @@ func (im *Imports) newRunner() *jobs.Runner[record, job] {
 		},
 		Save:    im.save,
 		PutBack: func(j *job) error { return im.jobs.putBack(context.Background(), j.ID, !j.unsure) },
+		Sweep:   im.sweep,
 	}
 }
 
@@ -97,7 +94,7 @@ func (r *record) complete(now time.Time, err error, canceled bool, keep time.Dur
 		r.cancel(now)
 		return
 	}
-	r.finished, m.CompletedAt = now, pointer(timestamp(now))
+	r.finished, m.CompletedAt = now, new(jobs.Timestamp(now))
 	m.Status = Ready
 	if err != nil {
 		r.fail(err)
@@ -108,7 +105,7 @@ func (r *record) complete(now time.Time, err error, canceled bool, keep time.Dur
 		return
 	}
 	r.expires = now.Add(keep)
-	m.ExpiresAt = pointer(timestamp(r.expires))
+	m.ExpiresAt = new(jobs.Timestamp(r.expires))
 }
 
 // fail notes why a job failed, as far as a client may know.
@@ -148,8 +145,13 @@ func (im *Imports) recover(ctx context.Context) error {
 		}
 	}
 	if im.config.StoreLost {
-		if err := im.loseFiles(); err != nil {
-			return err
+		// Without the store nobody knows what was to become of the uploads.
+		moved, err := im.dir.loseAll()
+		if err != nil {
+			return fmt.Errorf("keep uploads whose store is lost: %w", err)
+		}
+		if moved > 0 {
+			im.log.Warn("imports.db was missing or damaged: its uploads were moved to where they stay", "files", moved, "folder", im.dir.Lost())
 		}
 	}
 	wanted, err := im.jobs.wanted(ctx)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -37,8 +38,8 @@ func newExporter(t *testing.T) *exporter {
 	}
 	t.Cleanup(func() { x.dir.Close() })
 	x.Exports, err = export.Open(export.Config{
-		Database: filepath.Join(x.folder, "exports.db"), Folder: filepath.Join(x.folder, "exports"),
-		Projects: x.dir, Now: time.Now, Random: rand.Reader,
+		Config:   jobs.Config{Database: filepath.Join(x.folder, "exports.db"), Folder: filepath.Join(x.folder, "exports"), Now: time.Now, Random: rand.Reader},
+		Projects: x.dir,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,17 +1,12 @@
 package jobs
 
 import (
-	"context"
 	"errors"
-	"io"
-	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -21,96 +16,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// count is a job that is settled at 3.
-type count int
-
-func (c count) Finished() bool       { return c == 3 }
-func (c count) Differs(n count) bool { return c != n }
-
-// TestFollow has a worker advance a job while others wait for it and watch it.
-func TestFollow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dispatcher := NewDispatcher()
-		defer dispatcher.Close()
-		var mu sync.Mutex
-		now := count(0)
-		look := func(context.Context) (count, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			return now, nil
-		}
-		updates, err := Watch(t.Context(), dispatcher, look)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var seen []count
-		var watching sync.WaitGroup
-		watching.Go(func() {
-			for c := range updates {
-				seen = append(seen, c)
-			}
-		})
-		short, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if c, settled, err := Wait(short, dispatcher, look); c != 0 || settled || err != nil {
-			t.Errorf("a short wait gives %d, %t, %v", c, settled, err)
-		}
-		claimed := false
-		dispatcher.Dispatch(1, slog.New(slog.DiscardHandler), func() (func(), error) {
-			if claimed {
-				return nil, nil
-			}
-			claimed = true
-			return func() {
-				for range 3 {
-					time.Sleep(time.Second)
-					mu.Lock()
-					now++
-					mu.Unlock()
-				}
-			}, nil
-		})
-		if c, settled, err := Wait(t.Context(), dispatcher, look); c != 3 || !settled || err != nil {
-			t.Errorf("a long wait gives %d, %t, %v", c, settled, err)
-		}
-		watching.Wait()
-		if !slices.Equal(seen, []count{0, 1, 2, 3}) {
-			t.Errorf("a watcher saw %v", seen)
-		}
-	})
-}
-
-// TestStop sends those away who wait, also when nothing can be claimed.
-func TestStop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dispatcher := NewDispatcher()
-		asked := 0
-		dispatcher.Dispatch(1, slog.New(slog.DiscardHandler), func() (func(), error) {
-			asked++
-			return nil, io.ErrUnexpectedEOF
-		})
-		look := func(context.Context) (count, error) { return 1, nil }
-		updates, err := Watch(t.Context(), dispatcher, look)
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.AfterFunc(2500*time.Millisecond, dispatcher.Stop)
-		if c, settled, err := Wait(t.Context(), dispatcher, look); c != 1 || settled || err != nil {
-			t.Errorf("got %d, %t, %v", c, settled, err)
-		}
-		for range updates {
-		}
-		dispatcher.Close()
-		if asked != 3 {
-			t.Errorf("the worker has asked %d times in 2.5 seconds, want once a second", asked)
-		}
-		failure := errors.New("gone")
-		if _, settled, err := Wait(t.Context(), dispatcher, func(context.Context) (count, error) { return 3, failure }); settled || err != failure {
-			t.Errorf("got %t, %v", settled, err)
-		}
-	})
-}
 
 // entry is a job in the store of the tests.
 type entry struct{ id, status string }
@@ -235,30 +140,6 @@ func TestClaimNotesMoreOfAJob(t *testing.T) {
 	})
 	if err != nil || e == nil || *e != (entry{"1", "noted"}) {
 		t.Errorf("got %+v, %v", e, err)
-	}
-}
-
-func TestPages(t *testing.T) {
-	b := openStore(t, 1, 2, 1, 1, 1)
-	odd := func(e *entry) (string, bool) {
-		n, _ := strconv.Atoi(e.id)
-		return "job " + e.id, n%2 == 1
-	}
-	for _, test := range []struct {
-		offset, limit int
-		want          []string
-		more          bool
-	}{
-		{0, 2, []string{"job 5", "job 3"}, true},
-		{0, 3, []string{"job 5", "job 3", "job 1"}, false},
-		{1, 1, []string{"job 3"}, true},
-		{2, 9, []string{"job 1"}, false},
-		{3, 9, []string{}, false},
-	} {
-		got, more, err := Page(t.Context(), b, 1, test.offset, test.limit, odd)
-		if err != nil || more != test.more || !slices.Equal(got, test.want) || got == nil {
-			t.Errorf("from %d, %d: got %q, more %t, %v", test.offset, test.limit, got, more, err)
-		}
 	}
 }
 

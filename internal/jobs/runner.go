@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,8 +9,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Job is what a Runner knows of a job that a worker works on. The job of each kind
-// has one in it.
+// Job is what a [Runner] knows of a job while it runs. Each kind embeds it in a
+// type of its own.
 type Job struct {
 	ID        string
 	ProjectID int64
@@ -19,64 +18,82 @@ type Job struct {
 
 	cancel   context.CancelCauseFunc
 	canceled atomic.Bool
-	done     chan struct{} // closed when the job has come to an end and has cleared up
+	done     chan struct{} // closed when the job has ended and has cleaned up
 }
 
-// Interrupt ends the context of the job, with a cause for which it fails.
+// Interrupt ends the context of the job. The job fails with the cause.
 func (j *Job) Interrupt(cause error) { j.cancel(cause) }
 
 // Canceled reports whether somebody has canceled the job.
 func (j *Job) Canceled() bool { return j.canceled.Load() }
 
-// Runner runs the jobs of one store, each as a J. Its fields are set before Start
-// and not changed. The methods may be called from many goroutines.
-type Runner[R, J any] struct {
-	*Dispatcher
-	Store      Store[R]
-	Quarantine *Quarantine
-	Limits     Limits
-	Log        *slog.Logger
-
+// Kind is what one kind of job gives its [Runner]: the steps in which kinds
+// differ. An R is a record of the store, a J is a running job.
+type Kind[R, J any] struct {
 	Name  func(*R) (id string, projectID int64)
-	Begin func(c *sqlite.Conn, id string) error // notes more of a claimed job; nil: nothing
+	Begin func(c *sqlite.Conn, id string) error // updates the record of a claimed job further; nil: not needed
 
 	New      func(*Job, *R) *J
-	Run      func(*J) error        // does the work, and leaves nothing behind when it fails
-	Complete func(j *J, err error) // notes what the job has come to
-	Save     func(*J) error        // enters it into the store, unless the job was canceled or removed; called until it succeeds
+	Run      func(*J) error        // does the work; leaves nothing behind when it fails
+	Complete func(j *J, err error) // turns what Run returned into the outcome of the job
+	Save     func(*J) error        // stores the outcome, unless the job was canceled or removed; repeated until it succeeds
 	PutBack  func(*J) error        // makes the job pending again
+
+	// Sweep removes what had expired at a time, which lies one sweep back.
+	Sweep func(ctx context.Context, at time.Time) error
+}
+
+// Runner runs the jobs of one store. Its fields are not changed after Start. The
+// methods may be called from many goroutines.
+type Runner[R, J any] struct {
+	*Dispatcher
+	Config Config
+	Store  Store[R]
+	Kind   Kind[R, J]
+
 	mu       sync.Mutex
 	running  map[string]*running[J]
 	claiming sync.Mutex // held from the claim of a job until it is in running
 }
 
-// running is a job that a worker works on, as the Runner and as its kind know it.
+// running is a job that runs, as the Runner and as its kind know it.
 type running[J any] struct {
 	*Job
 	own *J
 }
 
-// Start begins to run jobs. There is one worker more than the limit: see Claim.
-func (r *Runner[R, J]) Start() {
-	r.Quarantine.Join(r.Dispatcher)
-	r.Dispatch(r.Limits.Workers+1, r.Log, r.claim)
+// NewRunner returns a runner for the jobs of a store. None runs before Start.
+func NewRunner[R, J any](config Config, store Store[R], kind Kind[R, J]) *Runner[R, J] {
+	return &Runner[R, J]{Dispatcher: NewDispatcher(), Config: config, Store: store, Kind: kind, running: map[string]*running[J]{}}
 }
 
-// claim takes the next job, or nil, out of the store, and returns what runs it.
+// Start begins to run jobs and to sweep. It starts one goroutine more than there
+// are workers, for the case that [Store.Claim] allows.
+func (r *Runner[R, J]) Start() {
+	r.Config.Quarantine.Join(r.Dispatcher)
+	r.Dispatch(r.Config.Workers+1, r.Config.Log, r.claim)
+	r.Go(r.sweep)
+}
+
+// Close stops the jobs, which begin anew after the next Start, waits for them, and
+// closes the store.
+func (r *Runner[R, J]) Close() error {
+	r.Dispatcher.Close()
+	return r.Store.DB.Close()
+}
+
+// claim claims the next job and returns what runs it, or nil if there is none.
 func (r *Runner[R, J]) claim() (run func(), err error) {
 	r.claiming.Lock()
 	defer r.claiming.Unlock()
-	entry, leave, err := Claim(r.Stopped, r.Quarantine, r.Store, r.Limits, r.Begin)
-	if entry == nil || err != nil {
+	record, leave, err := Claim(r.Stopped, r.Config.Quarantine, r.Store, r.Config.Limits(), r.Kind.Begin)
+	if record == nil || err != nil {
 		return nil, err
 	}
-	j := &running[J]{Job: r.NewJob(r.Stopped, entry)}
-	j.own = r.New(j.Job, entry)
+	j := &running[J]{Job: r.NewJob(r.Stopped, record)}
+	j.own = r.Kind.New(j.Job, record)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.running == nil {
-		r.running = map[string]*running[J]{}
-	}
 	r.running[j.ID] = j
 	return func() {
 		defer leave()
@@ -84,27 +101,28 @@ func (r *Runner[R, J]) claim() (run func(), err error) {
 	}, nil
 }
 
-// NewJob returns a job of the store that no worker works on yet.
-func (r *Runner[R, J]) NewJob(ctx context.Context, entry *R) *Job {
+// NewJob returns the job of a record that does not run yet.
+func (r *Runner[R, J]) NewJob(ctx context.Context, record *R) *Job {
 	j := &Job{done: make(chan struct{})}
-	j.ID, j.ProjectID = r.Name(entry)
+	j.ID, j.ProjectID = r.Kind.Name(record)
 	j.Context, j.cancel = context.WithCancelCause(ctx)
 	return j
 }
 
-// run is an attempt from the claim to the end.
+// run is one attempt, from the claim to its end.
 func (r *Runner[R, J]) run(j *running[J]) {
-	err := r.Run(j.own)
+	err := r.Kind.Run(j.own)
 	if err != nil && j.Context.Err() != nil {
+		// Whatever Run says, this is why it failed.
 		err = context.Cause(j.Context)
 	}
 	if err != nil && r.Stopped.Err() != nil && !j.Canceled() {
-		if err := r.PutBack(j.own); err != nil {
+		if err := r.Kind.PutBack(j.own); err != nil {
 			// The next start does the same, but counts the attempt.
-			r.Log.Error("put the "+r.Store.Job+" back", "id", j.ID, "error", err)
+			r.Config.Log.Error("put the "+r.Store.Job+" back", "id", j.ID, "error", err)
 		}
 	} else {
-		r.Complete(j.own, err)
+		r.Kind.Complete(j.own, err)
 		r.save(j)
 	}
 	r.mu.Lock()
@@ -114,14 +132,14 @@ func (r *Runner[R, J]) run(j *running[J]) {
 	close(j.done)
 }
 
-// settle enters what the job has come to, also when the server is stopping; then it
-// is tried only once.
+// save stores the outcome of a job. It tries again and again, but only once while
+// the server is stopping: the next start takes the job up then.
 func (r *Runner[R, J]) save(j *running[J]) {
-	for err := r.Save(j.own); err != nil; err = r.Save(j.own) {
+	for err := r.Kind.Save(j.own); err != nil; err = r.Kind.Save(j.own) {
 		if r.Stopped.Err() != nil {
 			return
 		}
-		r.Log.Error("settle the "+r.Store.Job, "id", j.ID, "error", err)
+		r.Config.Log.Error("save the outcome of the "+r.Store.Job, "id", j.ID, "error", err)
 		r.Rest()
 	}
 }
@@ -136,7 +154,7 @@ func (r *Runner[R, J]) Find(id string) *J {
 	return nil
 }
 
-// Running returns the jobs that run. It waits for a claim under way.
+// Running returns the jobs that run. It waits for a claim in progress.
 func (r *Runner[R, J]) Running() (all []*J) {
 	for _, j := range r.which(func(*Job) bool { return true }) {
 		all = append(all, j.own)
@@ -157,8 +175,8 @@ func (r *Runner[R, J]) which(is func(*Job) bool) (found []*running[J]) {
 	return found
 }
 
-// Cancel stops a job if it runs, and waits until it has cleared up. Those who wait
-// for it are told in any case.
+// Cancel stops a job if it runs, and waits until it has cleaned up. Those who wait
+// for the job are woken in any case.
 func (r *Runner[R, J]) Cancel(ctx context.Context, id string) error {
 	return r.cancel(ctx, func(j *Job) bool { return j.ID == id })
 }
@@ -186,45 +204,31 @@ func (r *Runner[R, J]) cancel(ctx context.Context, which func(*Job) bool) error 
 	return nil
 }
 
-// Sweep has sweep remove what had expired by then, again and again, until the dispatcher
-// stops. Because what has expired must be so for two sweeps, a clock that jumps
-// ahead and back again does no harm. Whenever something comes from wake, only also
-// is called, which is called after each sweep too.
-func (r *Runner[R, J]) Sweep(interval time.Duration, now func() time.Time, sweep func(ctx context.Context, then time.Time) error, wake <-chan struct{}, also func(context.Context)) {
-	also(r.Stopped)
-	ticker := time.NewTicker(interval)
+// sweep removes what has expired, again and again until the runner stops. Because
+// it must have expired before the previous sweep, a clock that jumps ahead and
+// back again does no harm.
+func (r *Runner[R, J]) sweep() {
+	ticker := time.NewTicker(r.Config.SweepInterval)
 	defer ticker.Stop()
-	for last := now(); ; {
+	for last := r.Config.Now(); ; {
 		select {
 		case <-ticker.C:
-			present := now()
-			if err := sweep(r.Stopped, SweepCutoff(last, present)); err != nil && r.Stopped.Err() == nil {
-				r.Log.Error("sweep the "+r.Store.Table, "error", err)
-			}
-			last = present
-		case <-wake:
 		case <-r.Stopped.Done():
 			return
 		}
-		also(r.Stopped)
+		now := r.Config.Now()
+		if err := r.Kind.Sweep(r.Stopped, SweepCutoff(last, now)); err != nil && r.Stopped.Err() == nil {
+			r.Config.Log.Error("sweep the "+r.Store.Table, "error", err)
+		}
+		last = now
 	}
 }
 
-// NotePlaces enters into the manifests of a project's pending jobs where they stand
-// in the queue. of returns the id of a pending job and where its place belongs, ""
-// for a job that is not pending.
-func NotePlaces[R, M any](ctx context.Context, b Store[R], projectID int64, list []M, of func(*M) (id string, place *int64)) error {
-	var pending []string
-	for i := range list {
-		if id, _ := of(&list[i]); id != "" {
-			pending = append(pending, id)
-		}
+// SweepCutoff returns the time up to which a sweep looks: the earlier of the
+// previous and the current sweep.
+func SweepCutoff(previous, now time.Time) time.Time {
+	if previous.Before(now) {
+		return previous
 	}
-	places, err := b.Places(ctx, projectID, pending...)
-	for i := range list {
-		if id, place := of(&list[i]); id != "" {
-			*place = places[id]
-		}
-	}
-	return err
+	return now
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -42,8 +41,9 @@ func (s *shift) noted() []string {
 // newShift returns a runner for a store, whose jobs do what run does.
 func newShift(t *testing.T, b Store[entry], run func(*work) error) *shift {
 	s := &shift{}
-	s.Runner = &Runner[entry, work]{
-		Dispatcher: NewDispatcher(), Store: b, Quarantine: NewQuarantine(), Limits: Limits{Workers: 2, PerProject: 1}, Log: slog.New(slog.DiscardHandler),
+	config := Config{Workers: 2, PerProject: 1, Now: time.Now}
+	config.SetDefaults()
+	s.Runner = NewRunner(config, b, Kind[entry, work]{
 		Name:     func(e *entry) (string, int64) { return e.id, 1 },
 		New:      func(j *Job, e *entry) *work { return &work{Job: j, entry: e} },
 		Run:      run,
@@ -54,7 +54,7 @@ func newShift(t *testing.T, b Store[entry], run func(*work) error) *shift {
 				status = "failed"
 			}
 			s.note(w.ID + " " + status)
-			return b.Write(context.Background(), "settle", func(c *sqlite.Conn) error {
+			return b.Write(context.Background(), "save", func(c *sqlite.Conn) error {
 				return c.Exec("UPDATE works SET status = ? WHERE id = ? AND status = 'running'", status, w.ID)
 			})
 		},
@@ -62,8 +62,9 @@ func newShift(t *testing.T, b Store[entry], run func(*work) error) *shift {
 			s.note(w.ID + " back")
 			return b.PutBack(context.Background(), w.ID)
 		},
-	}
-	t.Cleanup(s.Close)
+		Sweep: func(context.Context, time.Time) error { return nil },
+	})
+	t.Cleanup(s.Dispatcher.Close)
 	return s
 }
 
@@ -117,7 +118,7 @@ func TestRunnerStops(t *testing.T) {
 	})
 	s.Start()
 	eventually(t, func() bool { return len(s.Running()) == 2 })
-	s.Close()
+	s.Dispatcher.Close()
 	if got := s.noted(); len(got) != 2 || !slices.Contains(got, "1 back") || !slices.Contains(got, "2 ready") {
 		t.Errorf("the jobs came to %q", got)
 	}
@@ -135,8 +136,8 @@ func TestRunnerCancels(t *testing.T) {
 		causes.Store(w.ID, w.Canceled())
 		return w.Context.Err()
 	})
-	complete := s.Complete
-	s.Complete = func(w *work, err error) {
+	complete := s.Kind.Complete
+	s.Kind.Complete = func(w *work, err error) {
 		complete(w, err)
 		if w.ID == "2" && !errors.Is(err, full) {
 			t.Errorf("the job that was interrupted fails with %v", err)
@@ -166,8 +167,8 @@ func TestRunnerCancels(t *testing.T) {
 func TestRunnerSettlesUntilItSucceeds(t *testing.T) {
 	b := openStore(t, 1)
 	s := newShift(t, b, func(*work) error { return nil })
-	settle, tries := s.Save, 0
-	s.Save = func(w *work) error {
+	settle, tries := s.Kind.Save, 0
+	s.Kind.Save = func(w *work) error {
 		if tries++; tries < 2 {
 			return io.ErrShortWrite
 		}
@@ -201,23 +202,5 @@ func TestRunnerRunsSuspectsAlone(t *testing.T) {
 		if n, _ := beside.Load(id); n != 0 {
 			t.Errorf("beside the suspect %s run %v jobs", id, n)
 		}
-	}
-}
-
-func TestNotePlaces(t *testing.T) {
-	b := openStore(t, 1, 1, 1)
-	type manifest struct {
-		id    string
-		place int64
-	}
-	list := []manifest{{"3", 0}, {"settled", 7}, {"1", 0}}
-	err := NotePlaces(t.Context(), b, 1, list, func(m *manifest) (string, *int64) {
-		if m.id == "settled" {
-			return "", nil
-		}
-		return m.id, &m.place
-	})
-	if want := []manifest{{"3", 3}, {"settled", 7}, {"1", 1}}; err != nil || !slices.Equal(list, want) {
-		t.Errorf("got %v, %v, want %v", list, err, want)
 	}
 }

@@ -11,19 +11,20 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// Store is where the jobs of one kind are entered, each as an R. Its table has
-// the columns seq, id, project_id, root, status and attempt beside others, and
-// the tables and triggers of QueueSchema and HistorySchema beside it. attempt counts how often the
-// job has begun since it was last ordered.
+// Store holds the jobs of one kind, each as an R: a row of a table in a database
+// of its own. The table has the columns seq, id, project_id, root, status and
+// attempt besides others, and the tables and triggers of [QueueSchema],
+// [HistorySchema] and [ReceiptSchema] beside it. attempt counts how often the job
+// has begun since it was last requested.
 type Store[R any] struct {
 	DB       *sqlite.DB
 	Room     *storage.Room // on the disk; nil: it is not watched
-	Table    string        // its name, and what the jobs are called
-	Job      string        // what one is called
-	Columns  string        // of an entry, in the order in which Scan reads them
+	Table    string        // its name, which is also what clients call the jobs
+	Job      string        // what clients call one
+	Columns  string        // of a record, in the order in which Scan reads them
 	Scan     func(*sqlite.Stmt) (*R, error)
-	Prunable string   // the condition for an entry that is kept for nothing but to be looked at
-	Measured []string // the columns of which an entry may have much
+	Prunable string   // the condition for a record that is only kept to be looked at
+	Measured []string // the columns that may be large
 }
 
 // Write runs fn in a write transaction. fn may run more than once.
@@ -42,19 +43,19 @@ func (st Store[R]) Read(ctx context.Context, action string, fn func(*sqlite.Conn
 	return nil
 }
 
-// each calls fn with each entry that satisfies a condition. The condition may go
-// on with an order.
+// each calls fn with each record that satisfies a condition, which may include an
+// order.
 func (st Store[R]) each(c *sqlite.Conn, condition string, args []any, fn func(*R) error) error {
 	return c.Query("SELECT "+st.Columns+" FROM "+st.Table+" WHERE "+condition, args, func(s *sqlite.Stmt) error {
 		r, err := st.Scan(s)
 		if err != nil {
-			return fmt.Errorf("decode an entry of the store of %s: %w", st.Table, err)
+			return fmt.Errorf("decode a record of the %s: %w", st.Table, err)
 		}
 		return fn(r)
 	})
 }
 
-// Select returns the entries that satisfy a condition.
+// Select returns the records that satisfy a condition.
 func (st Store[R]) Select(c *sqlite.Conn, condition string, args ...any) (list []*R, err error) {
 	err = st.each(c, condition, args, func(r *R) error {
 		list = append(list, r)
@@ -76,7 +77,7 @@ func (st Store[R]) Projects(ctx context.Context, condition string) (map[string]i
 	return projects, err
 }
 
-// Counts is how many jobs wait for their turn and how many run.
+// Counts is how many jobs are waiting and how many run.
 type Counts struct{ Pending, Running int64 }
 
 // Counts counts the jobs of all projects.
@@ -117,12 +118,12 @@ func (st Store[R]) Find(ctx context.Context, projectID int64, id string) (r *R, 
 // errEnough ends a listing.
 var errEnough = errors.New("enough")
 
-// Page returns jobs of a project, newest first, as show shows them, and whether
-// there are more. Those that it does not want do not count.
-func Page[R, M any](ctx context.Context, b Store[R], projectID int64, offset, limit int, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
+// page returns jobs of a project, newest first, as show shows them, and whether
+// there are more. Those that show does not want do not count.
+func page[R, M any](ctx context.Context, st Store[R], projectID int64, offset, limit int, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
 	list = []M{}
-	err = b.Read(ctx, fmt.Sprintf("list the %s of project %d", b.Table, projectID), func(c *sqlite.Conn) error {
-		err := b.each(c, "project_id = ? ORDER BY seq DESC", []any{projectID}, func(r *R) error {
+	err = st.Read(ctx, fmt.Sprintf("list the %s of project %d", st.Table, projectID), func(c *sqlite.Conn) error {
+		err := st.each(c, "project_id = ? ORDER BY seq DESC", []any{projectID}, func(r *R) error {
 			m, wanted := show(r)
 			switch {
 			case !wanted:
@@ -151,21 +152,20 @@ func (st Store[R]) PutBack(ctx context.Context, id string) error {
 	})
 }
 
-// RemoveProject removes the jobs of a project, and the receipts of their orders.
+// RemoveProject removes the jobs of a project and their receipts.
 func (st Store[R]) RemoveProject(ctx context.Context, projectID int64) error {
 	return st.Write(ctx, fmt.Sprintf("remove the %s of project %d", st.Table, projectID), func(c *sqlite.Conn) error {
-		if err := c.Exec("DELETE FROM receipts WHERE project_id = ?", projectID); err != nil {
-			return err
-		}
-		if err := c.Exec("DELETE FROM "+st.Table+" WHERE project_id = ?", projectID); err != nil {
-			return err
+		for _, table := range []string{"receipts", st.Table} {
+			if err := c.Exec("DELETE FROM "+table+" WHERE project_id = ?", projectID); err != nil {
+				return err
+			}
 		}
 		return forgetQueue(c, projectID)
 	})
 }
 
-// TimeValue is how the stores keep a time: as milliseconds since 1970, and the zero
-// time as NULL.
+// TimeValue returns what a store writes for a time: milliseconds since 1970, and
+// NULL for the zero time.
 func TimeValue(t time.Time) any {
 	if t.IsZero() {
 		return nil
@@ -173,7 +173,7 @@ func TimeValue(t time.Time) any {
 	return t.UnixMilli()
 }
 
-// ReadTime returns the time that a store keeps in a column of s.
+// ReadTime returns the time in a column of s.
 func ReadTime(s *sqlite.Stmt, column int) time.Time {
 	if s.IsNull(column) {
 		return time.Time{}

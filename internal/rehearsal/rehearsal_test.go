@@ -18,6 +18,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -45,8 +46,8 @@ func newFixture(t testing.TB) *fixture {
 	f.dir, err = projectdb.OpenDir(filepath.Join(f.folder, "projects"), projectdb.DirOptions{Relaxed: true})
 	check(err)
 	f.exports, err = export.Open(export.Config{
-		Database: filepath.Join(f.folder, "exports.db"), Folder: filepath.Join(f.folder, "exports"),
-		Projects: f.dir, Now: time.Now, Random: rand.Reader,
+		Config:   jobs.Config{Database: filepath.Join(f.folder, "exports.db"), Folder: filepath.Join(f.folder, "exports"), Now: time.Now, Random: rand.Reader},
+		Projects: f.dir,
 	})
 	check(err)
 	f.exports.Start()

@@ -207,23 +207,14 @@ func (app *App) openExports() error { return app.openBook("exports.db", app.open
 
 func (app *App) openExportsOf(lost bool) (err error) {
 	app.Exports, err = export.Open(export.Config{
-		Database:  app.path("exports.db"),
-		StoreLost: lost,
-		Room:      app.room,
-		Folder:    app.path("exports"),
-		Projects:  app.Projects,
-		Log:       app.log,
-		Now:       time.Now,
-		Random:    rand.Reader,
+		Config:   app.jobsConfig("exports", app.settings.ExportMaxPending, lost),
+		Projects: app.Projects,
 
 		DefaultLife: app.settings.ExportLife,
 		KeepCount:   app.settings.ExportKeep,
 		KeepBytes:   app.settings.ExportKeepBytes,
 
 		QueryTimeout: app.settings.QueryExportTimeout,
-		MaxPending:   app.settings.ExportMaxPending,
-		HistoryBytes: app.settings.JobHistoryBytes,
-		Quarantine:   app.quarantine,
 
 		Store:     app.settings.ExportStore,
 		OldStores: app.settings.ExportOldStores,
@@ -240,28 +231,27 @@ func (app *App) openImports() error { return app.openBook("imports.db", app.open
 
 func (app *App) openImportsOf(lost bool) (err error) {
 	app.Imports, err = imports.Open(imports.Config{
-		Database:  app.path("imports.db"),
-		StoreLost: lost,
-		Room:      app.room,
-		Folder:    app.path("imports"),
+		Config:    app.jobsConfig("imports", app.settings.ImportMaxPending, lost),
 		Projects:  app.Projects,
 		Registry:  app.Registry,
-		Log:       app.log,
-		Now:       time.Now,
-		Random:    rand.Reader,
 		MaxBytes:  app.settings.ImportMaxBytes,
-
-		KeepBytes:    app.settings.ImportKeepBytes,
-		KeepCount:    app.settings.ImportKeep,
-		MaxPending:   app.settings.ImportMaxPending,
-		HistoryBytes: app.settings.JobHistoryBytes,
-		Quarantine:   app.quarantine,
+		KeepBytes: app.settings.ImportKeepBytes,
+		KeepCount: app.settings.ImportKeep,
 	})
 	if err != nil {
 		return err
 	}
 	app.close = append(app.close, app.Imports.Close)
 	return nil
+}
+
+// jobsConfig is what exports and imports have in common.
+func (app *App) jobsConfig(name string, maxPending int, lost bool) jobs.Config {
+	return jobs.Config{
+		Database: app.path(name + ".db"), StoreLost: lost, Folder: app.path(name), Room: app.room,
+		Log: app.log, Now: time.Now, Random: rand.Reader,
+		MaxPending: maxPending, HistoryBytes: app.settings.JobHistoryBytes, Quarantine: app.quarantine,
+	}
 }
 
 func (app *App) openRehearsals() (err error) {

@@ -1,0 +1,125 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Projects is a directory with one directory for each project, named by its id.
+// Beside them it can have a directory of scratch files and one of lost files, which
+// are kept although nobody knows what they belong to.
+type Projects struct {
+	Path string
+}
+
+// OpenProjects opens such a directory, and creates it if it is missing.
+func OpenProjects(path string) (Projects, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return Projects{}, fmt.Errorf("create the folder %s: %w", filepath.Base(path), err)
+	}
+	return Projects{path}, nil
+}
+
+// Of returns the directory of a project.
+func (d Projects) Of(projectID int64) string {
+	return filepath.Join(d.Path, strconv.FormatInt(projectID, 10))
+}
+
+// Make creates the directory of a project and makes its name durable. One that
+// exists already is not an error.
+func (d Projects) Make(projectID int64) error {
+	if err := MakeFolder(d.Of(projectID)); err != nil {
+		return fmt.Errorf("create the folder of project %d: %w", projectID, err)
+	}
+	return nil
+}
+
+// Remove removes everything that belongs to a project.
+func (d Projects) Remove(projectID int64) error {
+	if err := os.RemoveAll(d.Of(projectID)); err != nil {
+		return fmt.Errorf("remove the folder of project %d: %w", projectID, err)
+	}
+	return nil
+}
+
+// Scratch returns the directory of files that are only needed while a job runs.
+func (d Projects) Scratch() string { return filepath.Join(d.Path, "tmp") }
+
+// MakeScratch creates the directory of scratch files if it is missing.
+func (d Projects) MakeScratch() error {
+	if err := os.MkdirAll(d.Scratch(), 0o700); err != nil {
+		return fmt.Errorf("create a folder for scratch files: %w", err)
+	}
+	return nil
+}
+
+// Lost returns the directory of files that nobody knows and nothing removes.
+func (d Projects) Lost() string { return filepath.Join(d.Path, "lost") }
+
+// Each calls fn with the path of each file that lies in the directory of a project.
+func (d Projects) Each(fn func(path string) error) error {
+	projects, err := os.ReadDir(d.Path)
+	if err != nil {
+		return err
+	}
+	for _, project := range projects {
+		if _, err := strconv.ParseInt(project.Name(), 10, 64); err != nil {
+			continue
+		}
+		entries, err := os.ReadDir(filepath.Join(d.Path, project.Name()))
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if err := fn(filepath.Join(d.Path, project.Name(), entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Lose moves the file of a project to where lost files are kept, under the same
+// project.
+func (d Projects) Lose(path string) error {
+	to := filepath.Join(d.Lost(), filepath.Base(filepath.Dir(path)))
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	return os.Rename(path, filepath.Join(to, filepath.Base(path)))
+}
+
+// RemoveOrphans removes what a crash has left: scratch files, and every file in
+// the directory of a project that is not wanted there. Lost files stay.
+func (d Projects) RemoveOrphans(wanted func(projectID int64, name string) bool) error {
+	if err := os.RemoveAll(d.Scratch()); err != nil {
+		return fmt.Errorf("remove scratch files: %w", err)
+	}
+	return filepath.WalkDir(d.Path, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path == d.Lost():
+			return filepath.SkipDir
+		case entry.IsDir():
+			return nil
+		}
+		project, err := strconv.ParseInt(filepath.Base(filepath.Dir(path)), 10, 64)
+		if err == nil && filepath.Dir(path) == d.Of(project) && wanted(project, entry.Name()) {
+			return nil
+		}
+		return RemoveFile(path)
+	})
+}
+
+// RemoveFile removes a file. One that does not exist is not an error.
+func RemoveFile(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

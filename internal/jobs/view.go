@@ -1,0 +1,179 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"time"
+)
+
+// watchInterval is how often a watched job is looked at.
+const watchInterval = 300 * time.Millisecond
+
+// Manifest is what clients see of a job. M is the manifest's own type.
+type Manifest[M any] interface {
+	Job() (id string, status Status)
+	Differs(next M) bool     // whether next shows that the job has made progress
+	WithPlace(place int64) M // the same, with its place in the queue
+}
+
+// View is how callers see the jobs of one kind: each record of the store as a
+// manifest. Its methods may be called from many goroutines.
+type View[R any, M Manifest[M]] struct {
+	store      Store[R]
+	dispatcher *Dispatcher
+	statuses   []Status
+	show       func(ctx context.Context, projectID int64, list bool) func(*R) M
+	fault      func(*R) error
+}
+
+// NewView returns a view of the jobs in a store, whose possible statuses are
+// given. show returns what turns records of a project into manifests, adding what
+// the store does not know: the time, the files and the progress of running jobs;
+// list says that it will be asked for many. fault returns why a finished job has
+// no result, or nil.
+func NewView[R any, M Manifest[M]](store Store[R], d *Dispatcher, statuses []Status,
+	show func(ctx context.Context, projectID int64, list bool) func(*R) M, fault func(*R) error) *View[R, M] {
+	return &View[R, M]{store: store, dispatcher: d, statuses: statuses, show: show, fault: fault}
+}
+
+// Get returns the manifest of a job of a project, or not_found.
+func (v *View[R, M]) Get(ctx context.Context, projectID int64, id string) (M, error) {
+	m, _, err := v.look(ctx, projectID, id)
+	return m, err
+}
+
+func (v *View[R, M]) look(ctx context.Context, projectID int64, id string) (m M, r *R, err error) {
+	if r, err = v.store.Find(ctx, projectID, id); err != nil {
+		return m, nil, err
+	}
+	list := []M{v.show(ctx, projectID, false)(r)}
+	err = v.addPlaces(ctx, projectID, list)
+	return list[0], r, err
+}
+
+// ListOptions says which jobs are wanted.
+type ListOptions[M any] struct {
+	Status  string // one of the statuses; "" or "all" for any
+	Limit   int    // 0 means 50
+	Offset  int
+	Visible func(*M) bool // nil: all of them
+}
+
+// List returns jobs of a project, newest first, and whether there are more. An
+// unknown status is validation_failed.
+func (v *View[R, M]) List(ctx context.Context, projectID int64, o ListOptions[M]) (list []M, more bool, err error) {
+	wanted, err := parseStatus(o.Status, v.statuses)
+	if err != nil {
+		return nil, false, err
+	}
+	show := v.show(ctx, projectID, true)
+	list, more, err = page(ctx, v.store, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *R) (M, bool) {
+		m := show(r)
+		_, status := m.Job()
+		return m, (wanted == "" || status == wanted) && (o.Visible == nil || o.Visible(&m))
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return list, more, v.addPlaces(ctx, projectID, list)
+}
+
+// addPlaces adds to the manifests of a project's pending jobs where they are in
+// the queue.
+func (v *View[R, M]) addPlaces(ctx context.Context, projectID int64, list []M) error {
+	var pending []string
+	for _, m := range list {
+		if id, status := m.Job(); status == Pending {
+			pending = append(pending, id)
+		}
+	}
+	places, err := v.store.Places(ctx, projectID, pending...)
+	for i, m := range list {
+		if id, status := m.Job(); status == Pending {
+			list[i] = m.WithPlace(places[id])
+		}
+	}
+	return err
+}
+
+// Counts returns how many jobs of all projects are waiting and running.
+func (v *View[R, M]) Counts(ctx context.Context) (Counts, error) { return v.store.Counts(ctx) }
+
+// Wait returns the manifest once the job has finished, or as it is when ctx or the
+// server ends. The manifest of a job that failed or was canceled comes with an
+// error that says why.
+func (v *View[R, M]) Wait(ctx context.Context, projectID int64, id string) (m M, err error) {
+	looking := context.WithoutCancel(ctx)
+	for {
+		next := v.dispatcher.nextFinished()
+		m, r, err := v.look(looking, projectID, id)
+		if err != nil {
+			return m, err
+		}
+		if finished(m) {
+			return m, v.fault(r)
+		}
+		select {
+		case <-next:
+		case <-v.dispatcher.Stopped.Done():
+			return m, nil
+		case <-ctx.Done():
+			return v.Get(looking, projectID, id)
+		}
+	}
+}
+
+// Watch returns the manifest as it is, and again whenever the job has made
+// progress, a few times a second at most. The channel is closed after the manifest
+// of a finished job, when the job is removed, and when ctx or the server ends.
+func (v *View[R, M]) Watch(ctx context.Context, projectID int64, id string) (<-chan M, error) {
+	m, err := v.Get(ctx, projectID, id)
+	if err != nil {
+		return nil, err
+	}
+	updates := make(chan M, 1)
+	updates <- m
+	go func() {
+		defer close(updates)
+		for !finished(m) && v.pause(ctx) {
+			next, err := v.Get(ctx, projectID, id)
+			if err != nil {
+				return
+			}
+			if !m.Differs(next) {
+				continue
+			}
+			m = next
+			select {
+			case updates <- m:
+			case <-ctx.Done():
+				return
+			case <-v.dispatcher.Stopped.Done():
+				return
+			}
+		}
+	}()
+	return updates, nil
+}
+
+func finished[M Manifest[M]](m M) bool {
+	_, status := m.Job()
+	return status.Finished()
+}
+
+// pause waits until there may be news, and reports false when nobody wants them
+// any more.
+func (v *View[R, M]) pause(ctx context.Context) bool {
+	news := v.dispatcher.nextFinished()
+	timer := time.NewTimer(watchInterval)
+	defer timer.Stop()
+	select {
+	case <-news:
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	case <-v.dispatcher.Stopped.Done():
+		return false
+	}
+	return true
+}
