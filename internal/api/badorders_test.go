@@ -19,7 +19,7 @@ func TestBadOrders(t *testing.T) {
 		{"table/contacts", `{"format":"xls","sort":"x","filters":{"y":1}}`, "format filters.y sort"},
 		{"table/contacts", `{"limit":0,"offset":-1,"order":"up"}`, "limit offset order"},
 		{"table/contacts", `{"profile":"lotus"}`, "profile"},
-		{"table/contacts", `{"delimiter":"#","null_text":"1","colour":"red"}`, "colour delimiter null_text"},
+		{"table/contacts", `{"delimiter":"#","null_text":"1","color":"red"}`, "color delimiter null_text"},
 		{"table/contacts", `{"delimiter":"#","null_text":"1"}`, "delimiter null_text"},
 		{"table/contacts", `{"format":"json","header":false}`, "header"},
 		{"table/contacts", `{"format":"parquet","compression":"gzip","split":true}`, "compression split"},

@@ -54,11 +54,14 @@ var speakHTTP = []string{"internal/api", "internal/rest", "internal/panel", "int
 type file struct {
 	name    string // slash-separated, from the root of the module
 	syntax  *ast.File
+	fset    *token.FileSet
 	imports []string
 }
 
 func (f file) pkg() string  { return path.Dir(f.name) }
 func (f file) isTest() bool { return strings.HasSuffix(f.name, "_test.go") }
+
+func (f file) line(pos token.Pos) int { return f.fset.Position(pos).Line }
 
 // files parses every Go file of the module.
 func files(t *testing.T) (all []file) {
@@ -83,7 +86,7 @@ func files(t *testing.T) (all []file) {
 			if err != nil {
 				return err
 			}
-			f := file{name: filepath.ToSlash(relative), syntax: syntax}
+			f := file{name: filepath.ToSlash(relative), syntax: syntax, fset: fset}
 			for _, spec := range syntax.Imports {
 				imported, err := strconv.Unquote(spec.Path.Value)
 				if err != nil {

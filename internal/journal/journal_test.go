@@ -320,14 +320,14 @@ func TestMemoryKnowsTheLastCall(t *testing.T) {
 func TestForget(t *testing.T) {
 	clock, path := newClock(), file(t)
 	j := open(t, path, Options{Now: clock.Now})
-	neighbour := Caller{ProjectID: 2, TokenID: 10}
-	for _, caller := range []Caller{alice, neighbour} {
+	neighbor := Caller{ProjectID: 2, TokenID: 10}
+	for _, caller := range []Caller{alice, neighbor} {
 		join(t, j, caller, "stored", "oprun_stored")
 	}
 	if err := j.store(); err != nil {
 		t.Fatal(err)
 	}
-	for _, caller := range []Caller{alice, neighbour} {
+	for _, caller := range []Caller{alice, neighbor} {
 		join(t, j, caller, "fresh", "oprun_fresh")
 	}
 	for range 2 {
@@ -339,8 +339,8 @@ func TestForget(t *testing.T) {
 		if got := join(t, j, alice, key, ""); got.Status != GeneratedRun {
 			t.Errorf("%s: the forgotten project has %v", key, got)
 		}
-		if got := join(t, j, neighbour, key, ""); got.Status != ContinuedRun {
-			t.Errorf("%s: the neighbour has %v", key, got)
+		if got := join(t, j, neighbor, key, ""); got.Status != ContinuedRun {
+			t.Errorf("%s: the neighbor has %v", key, got)
 		}
 	}
 }

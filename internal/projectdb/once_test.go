@@ -141,7 +141,7 @@ func TestOnceAmongMany(t *testing.T) {
 				t.Errorf("caller %d: %v", i, err)
 			}
 		})
-		wg.Go(func() { // a neighbour in the shared transaction
+		wg.Go(func() { // a neighbor in the shared transaction
 			if _, err := db.InsertRecord(ctx, new(problem.Faults), "things", jsontext.Value(`{"name":"Eve"}`), InsertOptions{}); err != nil {
 				t.Error(err)
 			}

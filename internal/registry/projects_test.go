@@ -190,7 +190,7 @@ func TestFailedBuildLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = h.CreateProject(ctx, NewProject{Slug: "shop", Name: "x"}, func(*projectdb.DB) error { cancel(); return nil })
 	if err != nil && !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("canceled: %v", err)
 	}
 	projects, listErr := h.Projects(t.Context())
 	if listErr != nil || (err == nil) != (len(projects) == 1) || len(h.files(t)) != len(projects) || len(h.unfinished(t)) != 0 {

@@ -10,7 +10,7 @@ import (
 )
 
 // A secret is "pat_", 30 random characters and 6 of a checksum, so that a
-// mistyped one is refused without a look-up and scanners recognise them.
+// mistyped one is refused without a look-up and scanners recognize them.
 const (
 	secretPrefix   = "pat_"
 	secretRandom   = 30

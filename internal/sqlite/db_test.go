@@ -146,11 +146,11 @@ func TestRestructureChecksForeignKeys(t *testing.T) {
 		return c.Exec("DELETE FROM parent")
 	})
 	if FaultOf(err) != Interrupted {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("canceled: %v", err)
 	}
 	err = db.Exclusive(t.Context(), func(c *Conn) error { return c.Exec("INSERT INTO child VALUES (77)") })
 	if FaultOf(err) != ForeignKey {
-		t.Errorf("foreign keys are off after cancelling: %v", err)
+		t.Errorf("foreign keys are off after canceling: %v", err)
 	}
 }
 
