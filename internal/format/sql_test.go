@@ -82,7 +82,7 @@ func TestQuoteIdent(t *testing.T) {
 		query := "SELECT 1 AS " + QuoteIdent(name)
 		var got string
 		err := c.Query(query, nil, func(s *sqlite.Stmt) error {
-			got = s.ColumnName(0)
+			got = s.ColumnNames()[0]
 			return nil
 		})
 		if err != nil || got != name {

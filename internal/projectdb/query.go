@@ -294,6 +294,8 @@ func (q Query) checkWords() error {
 		return problem.Missing("sql")
 	case !utf8.ValidString(q.SQL):
 		return problem.Invalid("sql", "The statement is not valid UTF-8.")
+	case len(q.SQL) > sqlite.MaxGuardedSQL:
+		return problem.Invalid("sql", "The statement has %d bytes; at most %d are allowed. Values can stand in params.", len(q.SQL), sqlite.MaxGuardedSQL)
 	case strings.IndexByte(q.SQL, 0) >= 0:
 		return problem.Invalid("sql", "The statement contains a NUL character.")
 	case tokens[0].is("SELECT", "WITH"):
@@ -305,16 +307,35 @@ func (q Query) checkWords() error {
 }
 
 // resultColumns returns the columns of a result. Rows are objects, so no two
-// columns can have the same name.
+// columns can have the same name: of several the later ones get a number.
 func resultColumns(s *sqlite.Stmt, faults *problem.Faults) []format.Column {
-	columns := make([]format.Column, s.Columns())
-	for i := range columns {
-		columns[i].Name = s.ColumnName(i)
-		if columns[i].Name == "" {
-			faults.Add("sql", "Column %d of the result has no name, or the same name as a later column: name it with AS.", i+1)
+	names := s.ColumnNames()
+	taken := make(map[string]bool, len(names))
+	for i, name := range names {
+		taken[name] = true
+		if name == "" {
+			faults.Add("sql", "Column %d of the result has no name: name it with AS.", i+1)
 		}
 	}
+	columns := make([]format.Column, len(names))
+	times := map[string]int{}
+	for i, name := range names {
+		if times[name]++; times[name] > 1 {
+			name = numbered(name, times, taken)
+		}
+		columns[i].Name = name
+	}
 	return columns
+}
+
+// numbered returns the name with the next number that makes it one of its own.
+func numbered(name string, times map[string]int, taken map[string]bool) string {
+	for ; ; times[name]++ {
+		if n := name + "_" + itoa(times[name]); !taken[n] {
+			taken[n] = true
+			return n
+		}
+	}
 }
 
 // bind sets the parameters, and notes those missing and those too many.

@@ -141,9 +141,9 @@ func TestQueryRefuses(t *testing.T) {
 		{"SELECT length(printf('%.*c', 900000000, 'x')) AS n", ``, "result_too_large"},
 		{"SELECT length(hex(zeroblob(400000000))) AS n", ``, "result_too_large"},
 		{"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300) SELECT length(group_concat(printf('%100000d', i))) AS n FROM n", ``, "result_too_large"},
-		{"SELECT 1 AS x WHERE 'a' LIKE '" + strings.Repeat("%a", 400) + "'", ``, invalid},
-		{"SELECT 1" + strings.Repeat(" + 1", 200) + " AS x", ``, invalid},
-		{"SELECT 1 AS x" + strings.Repeat(" UNION ALL SELECT 1", 60), ``, invalid},
+		{"SELECT 1 AS x WHERE 'a' LIKE '" + strings.Repeat("%a", 26_000) + "'", ``, invalid},
+		{"SELECT 1" + strings.Repeat(" + 1", 1100) + " AS x", ``, invalid},
+		{"SELECT 1 AS x" + strings.Repeat(" UNION ALL SELECT 1", 600), ``, invalid},
 		{"SELECT '" + strings.Repeat("x", 100_000) + "' AS x", ``, invalid},
 		// What is not a question.
 		{"", ``, invalid},
@@ -159,8 +159,13 @@ func TestQueryRefuses(t *testing.T) {
 		{"SELECT 1 AS x\x00 FROM books", ``, invalid},
 		{"SELECT 'open", ``, invalid},
 		{"SELECT 1 AS x /* open", ``, "ok"},
-		{"SELECT 1 AS x, 2 AS x", ``, invalid},
-		{"SELECT * FROM books a JOIN books b", ``, invalid},
+		{"SELECT 1 AS x, 2 AS x", ``, "ok"},
+		{"SELECT * FROM books a JOIN books b", ``, "ok"},
+		{`SELECT 1 AS "", 2 AS x`, ``, invalid},
+		{"SELECT 'a' LIKE '" + strings.Repeat("%a", 400) + "' AS x", ``, "ok"},
+		{"SELECT json_object('a', 1" + strings.Repeat(", 'b', 2", 60) + ") AS x", ``, "ok"},
+		{"SELECT coalesce(NULL" + strings.Repeat(", 1", 200) + ") AS x", ``, invalid},
+		{"SELECT 1 AS x WHERE 1" + strings.Repeat(" AND 1", 300), ``, "ok"},
 		{"SELECT abs(-9223372036854775808) AS x", ``, invalid},
 		{"SELECT json('{') AS x", ``, invalid},
 		// Parameters.
@@ -191,6 +196,33 @@ func TestQueryRefuses(t *testing.T) {
 	}
 	if got := ask(t, other(t, db), "SELECT (SELECT group_concat(title) FROM books), (SELECT user_version FROM pragma_user_version)"); got != fmt.Sprintf("'a,b,c'|%d", len(schema.Migrations)) {
 		t.Errorf("the project was changed: %s", got)
+	}
+}
+
+// Of several columns with one name the later ones get a number, which no other
+// column has.
+func TestColumnsOfOneName(t *testing.T) {
+	db := openLibrary(t)
+	for sql, want := range map[string]string{
+		"SELECT a.title, b.title FROM books a JOIN books b":                 "title title_2",
+		"SELECT 1 AS x, 2 AS x, 3 AS x":                                     "x x_2 x_3",
+		"SELECT 1 AS x, 2 AS x, 3 AS x_2, 4 AS x":                           "x x_3 x_2 x_4",
+		"SELECT 1 AS x_2, 2 AS x, 3 AS x, 4 AS x_2":                         "x_2 x x_3 x_2_2",
+		`SELECT 1 AS x, 2 AS X, 3 AS "ü", 4 AS "ü", 5 AS "x y", 6 AS "x y"`: "x X ü ü_2 x y x y_2",
+		"SELECT 1 AS c" + strings.Repeat(", 1 AS c", 1999):                  "",
+	} {
+		result, err := db.Query(ctx, Query{SQL: sql, Limit: 3})
+		if err != nil {
+			t.Fatalf("%.100s: %v", sql, err)
+		}
+		var names []string
+		seen := map[string]bool{}
+		for _, column := range result.Columns {
+			names, seen[column.Name] = append(names, column.Name), true
+		}
+		if got := strings.Join(names, " "); want != "" && got != want || len(seen) != len(names) {
+			t.Errorf("%.100s: %.200s, want %s", sql, got, want)
+		}
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
+// MaxGuardedSQL is the longest statement of a stranger, in bytes.
+const MaxGuardedSQL = 100_000
+
 // guardLimits bound what one statement of a stranger can ask for. They cannot
 // bound what it costs: 1,900 columns of 10 MB each are within them.
 var guardLimits = [...]struct {
@@ -15,15 +18,15 @@ var guardLimits = [...]struct {
 	value int32
 }{
 	{zs.LimitLength, 10_000_000},
-	{zs.LimitSQLLength, 100_000},
+	{zs.LimitSQLLength, MaxGuardedSQL},
 	{zs.LimitColumn, 2000},
-	{zs.LimitExprDepth, 100},
-	{zs.LimitCompoundSelect, 50},
+	{zs.LimitExprDepth, 1000},
+	{zs.LimitCompoundSelect, 500},
 	{zs.LimitVDBEOp, 250_000},
-	{zs.LimitFunctionArg, 32},
+	{zs.LimitFunctionArg, 127},
 	{zs.LimitAttached, 0},
-	{zs.LimitLikePatternLength, 100},
-	{zs.LimitVariableNumber, 1000},
+	{zs.LimitLikePatternLength, 50_000},
+	{zs.LimitVariableNumber, 10_000},
 	{zs.LimitTriggerDepth, 10},
 	{zs.LimitWorkerThreads, 0},
 }

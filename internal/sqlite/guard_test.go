@@ -183,13 +183,13 @@ func TestGuardRefuses(t *testing.T) {
 		"SELECT length(zeroblob(1000000000))",
 		"SELECT length(randomblob(100000000))",
 		"SELECT replace(hex(zeroblob(4000000)), '0', 'xxxxxxxxxx')",
-		"SELECT v FROM open WHERE v LIKE '" + strings.Repeat("%a", 200) + "'",
-		"SELECT " + "1" + strings.Repeat(" + 1", 500),
-		"SELECT 1" + strings.Repeat(" UNION ALL SELECT 1", 60),
+		"SELECT v FROM open WHERE v LIKE '" + strings.Repeat("%a", 26_000) + "'",
+		"SELECT " + "1" + strings.Repeat(" + 1", 1100),
+		"SELECT 1" + strings.Repeat(" UNION ALL SELECT 1", 600),
 		"SELECT '" + strings.Repeat("x", 100_001) + "'",
 		"SELECT 1" + strings.Repeat(", 1", 2001),
-		"SELECT max(1" + strings.Repeat(", 1", 40) + ")",
-		"SELECT ?1001",
+		"SELECT max(1" + strings.Repeat(", 1", 130) + ")",
+		"SELECT ?10001",
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

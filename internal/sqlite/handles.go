@@ -28,6 +28,17 @@ func program(s *zs.Stmt) *lib.TVdbe {
 	return view[lib.TVdbe](uintptr(reflect.ValueOf(s).Elem().FieldByName("stmt").Uint()))
 }
 
+// columnName returns the name of a column of a result. The driver's own knows only
+// one of several columns with the same name.
+func columnName(s *zs.Stmt, i int) string {
+	fields := reflect.ValueOf(s).Elem()
+	thread, _, err := handles((*zs.Conn)(fields.FieldByName("conn").UnsafePointer()))
+	if err != nil {
+		return s.ColumnName(i)
+	}
+	return libc.GoString(lib.Xsqlite3_column_name(thread, uintptr(fields.FieldByName("stmt").Uint()), int32(i)))
+}
+
 // view returns what is at an address of the library's memory, of which Go knows
 // nothing.
 func view[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }

@@ -210,9 +210,15 @@ func (s *Stmt) Step() (bool, error) {
 // Columns returns the number of columns of a row.
 func (s *Stmt) Columns() int { return s.s.ColumnCount() }
 
-// ColumnName returns the name of column i. Of several columns with the same
-// name only the last has it; it is "" for the others.
-func (s *Stmt) ColumnName(i int) string { return s.s.ColumnName(i) }
+// ColumnNames returns the names of the columns of a row, several of which may be
+// the same.
+func (s *Stmt) ColumnNames() []string {
+	names := make([]string, s.Columns())
+	for i := range names {
+		names[i] = columnName(s.s, i)
+	}
+	return names
+}
 
 // Int returns column i of the row as an integer, 0 for NULL.
 func (s *Stmt) Int(i int) int64 { return s.s.ColumnInt64(i) }
