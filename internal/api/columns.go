@@ -36,11 +36,14 @@ type columnObjectOut struct {
 }
 
 func (h *handlers) addColumn(ctx context.Context, ws *Workspace, in *newColumnIn, faults *problem.Faults) (out columnObjectOut, err error) {
-	t, column, err := ws.DB.AddColumn(ctx, faults, string(in.Table), in.Body.order())
-	if err != nil {
-		return out, err
-	}
-	return columnObjectOut{t.Name, t.ColumnObject(column)}, nil
+	err = ws.Change(ctx, faults, projectdb.RebuildTransaction, func(tx *projectdb.Tx) error {
+		t, column, err := tx.AddColumn(faults, string(in.Table), in.Body.order())
+		if err == nil {
+			out = columnObjectOut{t.Name, t.ColumnObject(column)}
+		}
+		return err
+	})
+	return out, err
 }
 
 // ColumnPatch is what is to change in a column.

@@ -46,9 +46,13 @@ type indexOut struct {
 	Index projectdb.IndexObject `json:"index"`
 }
 
-func (h *handlers) createIndex(ctx context.Context, ws *Workspace, in *newIndexIn, faults *problem.Faults) (indexOut, error) {
-	x, err := ws.DB.CreateIndex(ctx, faults, string(in.Table), in.Body.order())
-	return indexOut{x.Object()}, err
+func (h *handlers) createIndex(ctx context.Context, ws *Workspace, in *newIndexIn, faults *problem.Faults) (out indexOut, err error) {
+	err = ws.Change(ctx, faults, projectdb.SchemaTransaction, func(tx *projectdb.Tx) error {
+		x, err := tx.CreateIndex(faults, string(in.Table), in.Body.order())
+		out = indexOut{x.Object()}
+		return err
+	})
+	return out, err
 }
 
 type indexRefIn struct {

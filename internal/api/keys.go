@@ -11,13 +11,13 @@ import (
 // keepWith returns what keeps the answer of a call in the project's database, in
 // the same transaction as the change.
 func keepWith(kind projectdb.TransactionKind) rest.Option {
-	return rest.Once(func(ctx context.Context, ws *Workspace, key *rest.Keyed, do func(context.Context) ([]byte, error)) ([]byte, bool, error) {
+	return rest.Once(func(ctx context.Context, ws *Workspace, key *rest.Keyed, do func(*Workspace) ([]byte, error)) ([]byte, bool, error) {
 		receipt := receiptOf(ws, key)
 		receipt.Kind = kind
 		if kind == projectdb.OwnTransaction && key.SmallBody {
 			receipt.Kind = projectdb.SharedTransaction
 		}
-		answer, replayed, err := ws.DB.Once(ctx, *receipt, do)
+		answer, replayed, err := ws.DB.Once(ctx, *receipt, func(tx *projectdb.Tx) ([]byte, error) { return do(ws.In(tx)) })
 		return answer, replayed, otherRequest(err)
 	})
 }

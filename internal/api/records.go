@@ -10,7 +10,6 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
-	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
@@ -64,11 +63,7 @@ type recordsOut struct {
 func (out recordsOut) RowsMemory() int64 { return out.Rows.rows.Memory() }
 
 func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecordsIn, faults *problem.Faults) (out recordsOut, err error) {
-	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
-	if err != nil {
-		return out, err
-	}
-	page, err := ws.DB.ListRecords(ctx, faults, idOf(t), in.order())
+	page, err := ws.DB.ListRecords(ctx, faults, string(in.Table), in.order())
 	if err != nil {
 		return out, err
 	}
@@ -105,11 +100,7 @@ type recordOut struct {
 func (out recordOut) RowsMemory() int64 { return out.Row.rows.Memory() }
 
 func (h *handlers) getRecord(ctx context.Context, ws *Workspace, in *getRecordIn, faults *problem.Faults) (out recordOut, err error) {
-	t, err := tableOf(ctx, ws, in.Table, registry.RecordsRead)
-	if err != nil {
-		return out, err
-	}
-	rows, err := ws.DB.GetRecord(ctx, faults, idOf(t), string(in.ID), in.Columns)
+	rows, err := ws.DB.GetRecord(ctx, faults, string(in.Table), string(in.ID), in.Columns)
 	return recordOut{rows.Table, recordRow{rows, in.options()}}, err
 }
 
@@ -138,15 +129,15 @@ func (out recordsInserted) RowsMemory() int64 {
 }
 
 func (h *handlers) insertRecords(ctx context.Context, ws *Workspace, in *insertRecordsIn, faults *problem.Faults) (out rest.Answer[recordsInserted], err error) {
-	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
-	if err != nil {
-		return out, err
-	}
-	insert := ws.DB.InsertRecord
+	var done projectdb.Inserted
+	insert, kind := (*projectdb.Tx).InsertRecord, projectdb.SharedTransaction
 	if in.Body.many {
-		insert = ws.DB.InsertRecords
+		insert, kind = (*projectdb.Tx).InsertRecords, projectdb.OwnTransaction
 	}
-	done, err := insert(ctx, faults, idOf(t), in.Body.data, in.Body.options)
+	err = ws.Change(ctx, faults, kind, func(tx *projectdb.Tx) error {
+		done, err = insert(tx, faults, string(in.Table), in.Body.data, in.Body.options)
+		return err
+	})
 	if err != nil {
 		return out, err
 	}
@@ -178,11 +169,7 @@ type updateRecordIn struct {
 }
 
 func (h *handlers) updateRecord(ctx context.Context, ws *Workspace, in *updateRecordIn, faults *problem.Faults) (out recordOut, err error) {
-	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
-	if err != nil {
-		return out, err
-	}
-	rows, err := ws.DB.UpdateRecord(ctx, faults, idOf(t), string(in.ID), in.Body.patch)
+	rows, err := ws.DB.UpdateRecord(ctx, faults, string(in.Table), string(in.ID), in.Body.patch)
 	return recordOut{rows.Table, recordRow{rows: rows}}, err
 }
 
@@ -192,8 +179,8 @@ type WhichRecords struct {
 	AllowAll rest.Flag `json:"allow_all,omitzero" doc:"Must be true to affect every row, when there are no conditions."`
 }
 
-func (w WhichRecords) order() projectdb.Which {
-	return projectdb.Which{Filters: jsontext.Value(w.Where), All: w.AllowAll.Or(false)}
+func (w WhichRecords) match() projectdb.Match {
+	return projectdb.Match{Filters: jsontext.Value(w.Where), All: w.AllowAll.Or(false)}
 }
 
 type updateRecordsIn struct {
@@ -210,12 +197,8 @@ type recordsAffected struct {
 }
 
 func (h *handlers) updateRecords(ctx context.Context, ws *Workspace, in *updateRecordsIn, faults *problem.Faults) (out recordsAffected, err error) {
-	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
-	if err != nil {
-		return out, err
-	}
-	out.Table, out.Affected, err = ws.DB.UpdateRecords(ctx, faults, idOf(t), in.Body.Data.JSON(), in.Body.order())
-	return out, err
+	done, err := ws.DB.UpdateRecords(ctx, faults, string(in.Table), in.Body.Data.JSON(), in.Body.match())
+	return recordsAffected{done.Table, done.Rows}, err
 }
 
 type recordDeleted struct {
@@ -225,11 +208,7 @@ type recordDeleted struct {
 }
 
 func (h *handlers) deleteRecord(ctx context.Context, ws *Workspace, in *recordKeyIn) (out recordDeleted, err error) {
-	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
-	if err != nil {
-		return out, err
-	}
-	table, err := ws.DB.DeleteRecord(ctx, idOf(t), string(in.ID))
+	table, err := ws.DB.DeleteRecord(ctx, string(in.Table), string(in.ID))
 	return recordDeleted{true, table, in.ID.Plain()}, err
 }
 
@@ -239,10 +218,6 @@ type deleteRecordsIn struct {
 }
 
 func (h *handlers) deleteRecords(ctx context.Context, ws *Workspace, in *deleteRecordsIn, faults *problem.Faults) (out recordsAffected, err error) {
-	t, err := tableOf(ctx, ws, in.Table, registry.RecordsWrite)
-	if err != nil {
-		return out, err
-	}
-	out.Table, out.Affected, err = ws.DB.DeleteRecords(ctx, faults, idOf(t), in.Body.order())
-	return out, err
+	done, err := ws.DB.DeleteRecords(ctx, faults, string(in.Table), in.Body.match())
+	return recordsAffected{done.Table, done.Rows}, err
 }

@@ -78,11 +78,12 @@ type TableWithColumns struct {
 }
 
 func (h *handlers) createTable(ctx context.Context, ws *Workspace, in *newTableIn, faults *problem.Faults) (out TableWithColumns, err error) {
-	t, err := ws.DB.CreateTable(ctx, faults, in.Body.order())
-	if err != nil {
-		return out, err
-	}
-	return TableWithColumns{t.Object(), t.ColumnObjects()}, nil
+	err = ws.Change(ctx, faults, projectdb.SchemaTransaction, func(tx *projectdb.Tx) error {
+		t, err := tx.CreateTable(faults, in.Body.order())
+		out = TableWithColumns{t.Object(), t.ColumnObjects()}
+		return err
+	})
+	return out, err
 }
 
 type tableRefIn struct {

@@ -110,15 +110,11 @@ func (h *handlers) readSample(ctx context.Context, slug, secret string, ref rest
 		return nil, nil, err
 	}
 	defer ws.Close()
-	t, err := tableOf(ctx, ws, ref, registry.RecordsRead)
-	if err != nil {
-		return nil, nil, err
-	}
-	page, err := ws.DB.ListRecords(ctx, new(problem.Faults), idOf(t), projectdb.ListOptions{Selection: projectdb.Selection{Limit: 1}})
+	page, err := ws.DB.ListRecords(ctx, new(problem.Faults), string(ref), projectdb.ListOptions{Selection: projectdb.Selection{Limit: 1}})
 	if err != nil || page.Len() == 0 {
-		return &t.Name, nil, err
+		return &page.Table, nil, err
 	}
-	return &t.Name, &recordRow{rows: page.Rows}, nil
+	return &page.Table, &recordRow{rows: page.Rows}, nil
 }
 
 type tokenIDIn struct {

@@ -2,7 +2,6 @@ package imports
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -215,20 +214,15 @@ func (im *Imports) recallOutcome(j *job) (done bool, err error) {
 		return false, err
 	}
 	defer release()
-	var report ingest.Report
-	switch text, _, err := db.Once(j.ctx, r.receipt(), func(context.Context) ([]byte, error) { return nil, errNoReceipt }); {
-	case errors.Is(err, errNoReceipt):
-		return false, nil
-	case err != nil:
+	text, err := db.Recall(j.ctx, r.receipt())
+	if err != nil || text == nil {
 		return false, err
-	default:
-		if err := json.Unmarshal(text, &report, storeOptions); err != nil {
-			return false, fmt.Errorf("decode the report of an earlier attempt: %w", err)
-		}
+	}
+	var report ingest.Report
+	if err := json.Unmarshal(text, &report, storeOptions); err != nil {
+		return false, fmt.Errorf("decode the report of an earlier attempt: %w", err)
 	}
 	r.manifest.Format = new(string(report.Kind))
 	r.setReport(report)
 	return true, nil
 }
-
-var errNoReceipt = errors.New("the import has not been made")

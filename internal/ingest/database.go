@@ -70,11 +70,11 @@ func (p *plan) assign(source *sqliteFile, o Options) ([]assignment, error) {
 
 // loadDatabase takes the database in: by what the declarations say, and when a
 // value says another thing, by all values.
-func (s *Source) loadDatabase(ctx context.Context, db *projectdb.DB, o Options, report *Report) error {
+func (s *Source) loadDatabase(ctx context.Context, in transaction, o Options, report *Report) error {
 	defer s.contents.db.Interrupt(ctx)()
-	err := s.loadAs(ctx, db, o, false, report)
+	err := s.loadAs(ctx, in, o, false, report)
 	if errors.Is(err, errMisfit) {
-		err = s.loadAs(ctx, db, o, true, report)
+		err = s.loadAs(ctx, in, o, true, report)
 	}
 	if ctx.Err() != nil && err != nil {
 		return ctx.Err()
@@ -82,7 +82,7 @@ func (s *Source) loadDatabase(ctx context.Context, db *projectdb.DB, o Options, 
 	return err
 }
 
-func (s *Source) loadAs(ctx context.Context, db *projectdb.DB, o Options, exact bool, report *Report) error {
+func (s *Source) loadAs(ctx context.Context, in transaction, o Options, exact bool, report *Report) error {
 	d, err := s.database(ctx, o, exact)
 	if err == nil {
 		err = d.tables.survey(ctx, false)
@@ -91,7 +91,7 @@ func (s *Source) loadAs(ctx context.Context, db *projectdb.DB, o Options, exact 
 		return err
 	}
 	d.plan.told = d.told(s.progress)
-	err = db.Load(ctx, func(l *projectdb.Loader) error { return d.load(ctx, l, report) })
+	err = in(func(l *projectdb.Loader) error { return d.load(ctx, l, report) })
 	if errors.Is(err, errMisfit) {
 		return err
 	}

@@ -115,14 +115,21 @@ func (s *Source) SHA256() string { return s.sha256 }
 // nothing is changed. Faults of the file are *problem.Error about the field
 // "file" with their place; a name that the project has already is a conflict.
 func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
+	return s.load(ctx, func(fill func(*projectdb.Loader) error) error { return db.Load(ctx, fill) }, o)
+}
+
+// transaction runs fill in a transaction that takes in tables.
+type transaction func(fill func(*projectdb.Loader) error) error
+
+func (s *Source) load(ctx context.Context, in transaction, o Options) (Report, error) {
 	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.Kind(), Tables: []TableReport{}, Notes: append([]Note{}, s.contents.notes...)}
 	if s.contents.db != nil {
-		err := s.loadDatabase(ctx, db, o, &report)
+		err := s.loadDatabase(ctx, in, o, &report)
 		return report, err
 	}
 	t, err := s.tables(ctx, o)
 	if err == nil {
-		err = t.load(ctx, db, &report)
+		err = t.load(ctx, in, &report)
 	}
 	return report, err
 }
@@ -130,9 +137,9 @@ func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 // LoadOnce is Load under a receipt, which is kept in the transaction of the rows
 // with the report as its answer: a second call with it returns that report.
 func (s *Source) LoadOnce(ctx context.Context, db *projectdb.DB, o Options, receipt projectdb.Receipt) (report Report, err error) {
-	answer, replayed, err := db.Once(ctx, receipt, func(ctx context.Context) ([]byte, error) {
+	answer, replayed, err := db.Once(ctx, receipt, func(tx *projectdb.Tx) ([]byte, error) {
 		var err error
-		if report, err = s.Load(ctx, db, o); err != nil {
+		if report, err = s.load(ctx, tx.Load, o); err != nil {
 			return nil, err
 		}
 		return json.Marshal(report, jsontext.AllowInvalidUTF8(true)) // it may show texts of the file

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -299,7 +300,7 @@ func TestAPanicInTheReaderFailsTheImportOnly(t *testing.T) {
 	p.mustTake(t, write(t, "x.csv", "a\n1\n"))
 	broken := tableSource{name: "x", open: func(context.Context) (tableRows, error) { return brokenRows{}, nil }}
 	load := &tableLoad{unchanged: func() error { return nil }, assigned: []assignment{{tableSource: broken, target: Target{Mode: Append}}}}
-	if err := load.load(t.Context(), p.DB, &Report{}); err == nil || !strings.Contains(err.Error(), "a fault of ours") {
+	if err := load.load(t.Context(), func(fill func(*projectdb.Loader) error) error { return p.Load(t.Context(), fill) }, &Report{}); err == nil || !strings.Contains(err.Error(), "a fault of ours") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -30,11 +30,11 @@ type tableLoad struct {
 
 // load takes the tables into the project, in one transaction. Of those of which
 // new ones are made, the first rows are read before, for the types.
-func (t *tableLoad) load(ctx context.Context, db *projectdb.DB, report *Report) error {
+func (t *tableLoad) load(ctx context.Context, in transaction, report *Report) error {
 	if err := t.survey(ctx, false); err != nil {
 		return err
 	}
-	err := db.Load(ctx, func(l *projectdb.Loader) error { return t.run(ctx, l, report) })
+	err := in(func(l *projectdb.Loader) error { return t.run(ctx, l, report) })
 	report.Rejects, report.RejectedRows = t.rejects.list, t.rejects.rows
 	return err
 }

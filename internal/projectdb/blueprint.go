@@ -120,20 +120,17 @@ func named(tables []*Table, name string) *Table {
 
 // Build creates everything in the blueprint, or nothing. It ends at the first
 // fault: Check finds them all.
-func (db *DB) Build(ctx context.Context, b Blueprint) (built Built, err error) {
-	err = explain(db.transact(ctx, SchemaTransaction, func(c *sqlite.Conn) error {
-		builder := builder{db: db, c: c}
+func (db *DB) Build(ctx context.Context, b Blueprint) (Built, error) {
+	return changing(ctx, db, new(problem.Faults), SchemaTransaction, func(tx *Tx) (Built, error) {
+		builder := builder{tx: tx}
 		err := builder.build(b)
-		built = builder.built
-		return err
-	}))
-	return built, err
+		return builder.built, err
+	})
 }
 
 // builder builds one blueprint.
 type builder struct {
-	db     *DB
-	c      *sqlite.Conn
+	tx     *Tx
 	built  Built
 	tables []*Table
 }
@@ -164,7 +161,7 @@ func (b *builder) table(n BlueprintTable) error {
 	if err := faults.Err(); err != nil {
 		return err
 	}
-	t, err := b.db.createTable(b.c, shape)
+	t, err := b.tx.createTable(shape)
 	if err != nil {
 		return err
 	}
@@ -183,7 +180,7 @@ func (b *builder) table(n BlueprintTable) error {
 }
 
 func (b *builder) seed(t *Table, rows []jsontext.Value) (int64, error) {
-	ins := newInserter(b.c, t, InsertOptions{ReturnNone: true})
+	ins := newInserter(b.tx.c, t, InsertOptions{ReturnNone: true})
 	for i, object := range rows {
 		prefix := "seed[" + itoa(i) + "]."
 		var faults problem.Faults
@@ -203,11 +200,11 @@ func (b *builder) index(prefix string, t *Table, n NewIndex) error {
 	x := n.on(&faults, "", t)
 	err := faults.Err()
 	if err == nil {
-		err = createIndex(b.c, t, x)
+		err = createIndex(b.tx.c, t, x)
 	}
 	if err != nil {
 		return within(prefix, explain(err))
 	}
 	b.built.Indexes = append(b.built.Indexes, x)
-	return b.db.changed(b.c, t.ID)
+	return b.tx.changed(t.ID)
 }

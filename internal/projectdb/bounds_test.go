@@ -62,11 +62,11 @@ func TestCallsEndInTime(t *testing.T) {
 		"a count":      page(ListOptions{Selection: Selection{Filters: slowFilters()}, Count: true}),
 		"many filters": page(ListOptions{Selection: Selection{Filters: jsontext.Value(`[{"or":[` + strings.TrimSuffix(strings.Repeat(`{"column":"a","op":"like","value":"%aaab%"},`, 9000), ",") + `]}]`)}}),
 		"an update": func() error {
-			_, _, err := db.UpdateRecords(ctx, new(problem.Faults), "t", jsontext.Value(`{"n":3}`), Which{Filters: slowFilters()})
+			_, err := db.UpdateRecords(ctx, new(problem.Faults), "t", jsontext.Value(`{"n":3}`), Match{Filters: slowFilters()})
 			return err
 		},
 		"a deletion": func() error {
-			_, _, err := db.DeleteRecords(ctx, new(problem.Faults), "t", Which{Filters: slowFilters()})
+			_, err := db.DeleteRecords(ctx, new(problem.Faults), "t", Match{Filters: slowFilters()})
 			return err
 		},
 	}
@@ -154,7 +154,7 @@ func TestWaitingForTheWriterIsBusy(t *testing.T) {
 	held, end := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		err := db.alter(ctx, new(problem.Faults), "t", func(*sqlite.Conn, *catalogue, *Table) error {
+		err := db.changeTable(ctx, new(problem.Faults), SchemaTransaction, "t", func(*Tx, *Table) error {
 			close(held)
 			<-end
 			return nil
@@ -218,10 +218,10 @@ func TestSchemaChangesEnd(t *testing.T) {
 	}
 	for what, call := range map[string]func() error{
 		"a change": func() error {
-			return db.alter(ctx, new(problem.Faults), "t", func(c *sqlite.Conn, _ *catalogue, _ *Table) error { return endless(c) })
+			return db.changeTable(ctx, new(problem.Faults), SchemaTransaction, "t", func(tx *Tx, _ *Table) error { return endless(tx.c) })
 		},
 		"a rebuild": func() error {
-			return db.restructure(ctx, new(problem.Faults), "t", func(c *sqlite.Conn, _ *catalogue, _ *Table) error { return endless(c) })
+			return db.changeTable(ctx, new(problem.Faults), RebuildTransaction, "t", func(tx *Tx, _ *Table) error { return endless(tx.c) })
 		},
 		"an import": func() error { return db.Load(ctx, func(l *Loader) error { return endless(l.c) }) },
 	} {

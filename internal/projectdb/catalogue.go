@@ -17,6 +17,9 @@ import (
 type catalogue struct {
 	version int64
 	tables  []Table // by id
+	// refusedBelow has, by the id of a table whose rows cannot be changed, the one
+	// that refers to them and has an expression that is not allowed.
+	refusedBelow map[int64]*Table
 }
 
 // catalogues remembers the newest catalogue that was read, and which tables each
@@ -107,13 +110,13 @@ func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []int64) (
 		return cat, nil
 	}
 	slices.Sort(differing)
-	after := &catalogue{version, slices.Clone(cat.tables)}
+	after := &catalogue{version: version, tables: slices.Clone(cat.tables)}
 	for _, id := range slices.Compact(differing) {
 		t, err := reloadOne(c, id)
 		if err != nil {
 			return nil, fmt.Errorf("read the catalogue: %w", err)
 		}
-		i, found := slices.BinarySearchFunc(after.tables, id, func(t Table, id int64) int { return cmp.Compare(t.ID, id) })
+		i, found := after.search(id)
 		switch {
 		case t == nil && found:
 			after.tables = slices.Delete(after.tables, i, i+1)
@@ -213,13 +216,18 @@ func (cat *catalogue) table(ref string) (*Table, error) {
 	return t, nil
 }
 
-// rows returns the table with the given id or name for who uses its rows.
-func (cat *catalogue) rows(ref string) (*Table, error) {
-	t, err := cat.table(ref)
-	if err == nil {
-		err = t.usable()
+// withID returns the table with the given id.
+func (cat *catalogue) withID(id int64) (*Table, error) {
+	i, found := cat.search(id)
+	if !found {
+		return nil, problem.NotFound("The table", itoa(int(id)))
 	}
-	return t, err
+	return &cat.tables[i], nil
+}
+
+// search returns where the table with the given id is, or would be.
+func (cat *catalogue) search(id int64) (i int, found bool) {
+	return slices.BinarySearchFunc(cat.tables, id, func(t Table, id int64) int { return cmp.Compare(t.ID, id) })
 }
 
 // usable is a conflict when reading or writing rows would evaluate an expression
@@ -235,10 +243,10 @@ func refused(t *Table, reason string) error {
 	return problem.New(problem.CodeConflict, "The rows of the table %s cannot be used: %s. Delete that column, or the table.", t.Name, reason)
 }
 
-// changeable is a conflict when changing rows would evaluate an expression that is
-// not allowed, in this table or in one that refers to it.
-func (t *Table) changeable() error {
-	if child := t.refusedBelow; child != nil {
+// changeable is a conflict when changing rows of t would evaluate an expression
+// that is not allowed, in this table or in one that refers to it.
+func (cat *catalogue) changeable(t *Table) error {
+	if child := cat.refusedBelow[t.ID]; child != nil {
 		return problem.New(problem.CodeConflict, "The rows of the table %s cannot be changed, because the table %s refers to them: %s. Delete that column, or the table %s.", t.Name, child.Name, child.Refused, child.Name)
 	}
 	return t.usable()
@@ -247,10 +255,10 @@ func (t *Table) changeable() error {
 // followRefused finds the tables from which foreign keys lead to rows that cannot
 // be used: SQLite looks at those whenever one of their parents changes.
 func (cat *catalogue) followRefused() {
+	cat.refusedBelow = map[int64]*Table{}
 	var refused []*Table
 	for i := range cat.tables {
-		t := &cat.tables[i]
-		if t.refusedBelow = nil; t.Refused != "" {
+		if t := &cat.tables[i]; t.Refused != "" {
 			refused = append(refused, t)
 		}
 	}
@@ -258,11 +266,11 @@ func (cat *catalogue) followRefused() {
 		child := refused[0]
 		for _, key := range child.ForeignKeys {
 			parent := cat.named(key.Parent)
-			if parent == nil || parent.Refused != "" || parent.refusedBelow != nil {
+			if parent == nil || parent.Refused != "" || cat.refusedBelow[parent.ID] != nil {
 				continue
 			}
-			if parent.refusedBelow = child; child.Refused == "" {
-				parent.refusedBelow = child.refusedBelow
+			if cat.refusedBelow[parent.ID] = child; child.Refused == "" {
+				cat.refusedBelow[parent.ID] = cat.refusedBelow[child.ID]
 			}
 			refused = append(refused, parent)
 		}
@@ -271,9 +279,9 @@ func (cat *catalogue) followRefused() {
 
 // current returns the catalogue as it is now.
 func (db *DB) current(ctx context.Context) (now *catalogue, err error) {
-	err = db.read(ctx, func(_ *sqlite.Conn, cat *catalogue) error {
-		now = cat
-		return nil
+	err = db.View(ctx, func(tx *Tx) error {
+		now, err = tx.catalogue()
+		return err
 	})
 	return now, err
 }
@@ -289,14 +297,20 @@ func (db *DB) Tables(ctx context.Context) ([]Table, error) {
 
 // Table returns the table with the given id or name, or not_found.
 func (db *DB) Table(ctx context.Context, ref string) (table Table, err error) {
-	err = db.read(ctx, func(_ *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
-		if err == nil {
-			table = *t
-		}
+	err = db.View(ctx, func(tx *Tx) error {
+		table, err = tx.Table(ref)
 		return err
 	})
 	return table, err
+}
+
+// Table returns the table with the given id or name, or not_found.
+func (tx *Tx) Table(ref string) (Table, error) {
+	t, err := tx.table(ref)
+	if err != nil {
+		return Table{}, err
+	}
+	return *t, nil
 }
 
 // exactCount is up to how many rows a table is counted for an estimate.
@@ -306,9 +320,13 @@ const exactCount = 10_000
 // for small tables, else the span of the rowids.
 func (db *DB) RowEstimates(ctx context.Context) (map[int64]int64, error) {
 	estimates := map[int64]int64{}
-	err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err := db.View(ctx, func(tx *Tx) error {
+		cat, err := tx.catalogue()
+		if err != nil {
+			return err
+		}
 		for i := range cat.tables {
-			n, err := cat.tables[i].estimateRows(c)
+			n, err := cat.tables[i].estimateRows(tx.c)
 			if err != nil {
 				return err
 			}

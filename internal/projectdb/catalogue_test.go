@@ -1,7 +1,6 @@
 package projectdb
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -165,12 +164,12 @@ func TestCatalogueIsNeverOld(t *testing.T) {
 			},
 			"roll back": func() {
 				no := errors.New("no")
-				_, _, err := db.Once(ctx, Receipt{Key: "k", Kind: SchemaTransaction}, func(ctx context.Context) ([]byte, error) {
-					_, err := db.CreateTable(ctx, faults(), NewTable{Name: name()})
+				_, _, err := db.Once(ctx, Receipt{Key: "k", Kind: SchemaTransaction}, func(tx *Tx) ([]byte, error) {
+					_, err := tx.CreateTable(faults(), NewTable{Name: name()})
 					if err != nil {
 						return nil, err
 					}
-					if err := db.read(ctx, isFresh); err != nil {
+					if err := viewed(isFresh)(tx); err != nil {
 						t.Fatal(err)
 					}
 					return nil, no
@@ -208,7 +207,7 @@ func TestCatalogueIsNeverOld(t *testing.T) {
 			if rapid.IntRange(0, 2).Draw(t, "look") == 0 {
 				continue // several changes before the next look
 			}
-			if err := db.read(ctx, isFresh); err != nil {
+			if err := db.View(ctx, viewed(isFresh)); err != nil {
 				t.Fatal(err)
 			}
 			for _, s := range held {
@@ -237,7 +236,7 @@ func TestCatalogueBesideWriters(t *testing.T) {
 					return
 				default:
 				}
-				if err := db.read(ctx, isFresh); err != nil {
+				if err := db.View(ctx, viewed(isFresh)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -321,7 +320,7 @@ func TestListsOfTablesAreCopies(t *testing.T) {
 	}
 	slices.Reverse(tables)
 	slices.Reverse(snapshot.Tables)
-	if err := db.read(ctx, isFresh); err != nil {
+	if err := db.View(ctx, viewed(isFresh)); err != nil {
 		t.Error(err)
 	}
 }

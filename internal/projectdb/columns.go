@@ -29,11 +29,20 @@ type NamedPatch struct {
 // AddColumn adds a column at the end of a table. It returns the table as it is
 // then, and the column in it.
 func (db *DB) AddColumn(ctx context.Context, faults *problem.Faults, ref string, n NewColumn) (after Table, added *Column, err error) {
-	err = db.restructure(ctx, faults, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
-		if err := db.addColumn(c, faults, cat, t, n); err != nil {
+	err = db.Change(ctx, faults, RebuildTransaction, func(tx *Tx) error {
+		after, added, err = tx.AddColumn(faults, ref, n)
+		return err
+	})
+	return after, added, err
+}
+
+// AddColumn is [DB.AddColumn] inside a transaction that may rebuild tables.
+func (tx *Tx) AddColumn(faults *problem.Faults, ref string, n NewColumn) (after Table, added *Column, err error) {
+	err = tx.changeTable(RebuildTransaction, ref, func(tx *Tx, t *Table) error {
+		if err := tx.addColumn(faults, t, n); err != nil {
 			return err
 		}
-		now, err := reloadOne(c, t.ID)
+		now, err := reloadOne(tx.c, t.ID)
 		if err != nil {
 			return err
 		}
@@ -43,7 +52,8 @@ func (db *DB) AddColumn(ctx context.Context, faults *problem.Faults, ref string,
 	return after, added, err
 }
 
-func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, cat *catalogue, t *Table, n NewColumn) error {
+func (tx *Tx) addColumn(faults *problem.Faults, t *Table, n NewColumn) error {
+	c := tx.c
 	after := t.clone()
 	if n.Primary {
 		faults.Add("is_primary", "The primary key of a table can be chosen only when the table is created.")
@@ -71,11 +81,11 @@ func (db *DB) addColumn(c *sqlite.Conn, faults *problem.Faults, cat *catalogue, 
 	} else if err := c.Exec("ALTER TABLE " + quote(t.Name) + " ADD COLUMN " + after.columnSQL(column)); err != nil {
 		return err
 	}
-	now := timestamp(db.now())
+	now := tx.now()
 	if err := insertColumnEntry(c, t.ID, column.Name, now); err != nil {
 		return err
 	}
-	return db.touch(c, cat, t, now)
+	return tx.touch(t, now)
 }
 
 // refuseRowidName notes names that SQLite gives to the numbers of rows. A new
@@ -107,7 +117,7 @@ func (t *Table) refuseNewColumn(c *sqlite.Conn, n NewColumn, column *Column) err
 // UpdateColumn changes a column. It returns the table as it is then, and the
 // column in it.
 func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, column string, patch ColumnPatch) (after Table, updated *Column, err error) {
-	err = db.restructure(ctx, faults, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.changeTable(ctx, faults, RebuildTransaction, ref, func(tx *Tx, t *Table) error {
 		found, err := t.find(column)
 		if err != nil {
 			return err
@@ -116,10 +126,10 @@ func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, col
 		if err := cmp.Or(faults.Err(), err); err != nil {
 			return err
 		}
-		if err := db.patchColumn(c, cat, t, found, shape, patch); err != nil {
+		if err := tx.patchColumn(t, found, shape, patch); err != nil {
 			return err
 		}
-		now, err := reloadOne(c, t.ID)
+		now, err := reloadOne(tx.c, t.ID)
 		if err != nil {
 			return err
 		}
@@ -132,7 +142,7 @@ func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, col
 
 // UpdateColumns changes several columns, all or nothing, one after the other.
 func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref string, patches []NamedPatch) error {
-	return db.restructure(ctx, faults, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) (err error) {
+	return db.changeTable(ctx, faults, RebuildTransaction, ref, func(tx *Tx, t *Table) (err error) {
 		for i, patch := range patches {
 			if faults.Full() {
 				break
@@ -149,7 +159,7 @@ func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref str
 				continue
 			}
 			if err == nil {
-				err = db.patchColumn(c, cat, t, column, after, patch.ColumnPatch)
+				err = tx.patchColumn(t, column, after, patch.ColumnPatch)
 			}
 			if err != nil {
 				if !faults.Merge(field, err) {
@@ -157,7 +167,7 @@ func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref str
 				}
 				continue
 			}
-			if cat, t, err = db.reload(c, t.ID); err != nil {
+			if t, err = tx.tableWithID(t.ID); err != nil {
 				return err
 			}
 		}
@@ -183,7 +193,8 @@ func (t *Table) find(ref string) (*Column, error) {
 }
 
 // patchColumn makes a change that was checked: after is the table as it is to be.
-func (db *DB) patchColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Column, after Table, patch ColumnPatch) error {
+func (tx *Tx) patchColumn(t *Table, column *Column, after Table, patch ColumnPatch) error {
+	c := tx.c
 	changedColumn := after.Column(column.Name)
 	if err := refuseType(c, t, column, changedColumn); err != nil {
 		return err
@@ -201,7 +212,7 @@ func (db *DB) patchColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Colu
 			return err
 		}
 	}
-	if err := cat.refuseBrokenKeys(t, &after, "is_unique"); err != nil {
+	if err := tx.cat.refuseBrokenKeys(t, &after, "is_unique"); err != nil {
 		return err
 	}
 	if after.CreateSQL() != t.CreateSQL() || len(after.Indexes) != len(t.Indexes) {
@@ -209,7 +220,7 @@ func (db *DB) patchColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Colu
 			return err
 		}
 	}
-	return db.renameColumn(c, cat, t, column, patch.NewName)
+	return tx.renameColumn(t, column, patch.NewName)
 }
 
 // check returns the table after the change, but for the new name, and notes every
@@ -329,8 +340,8 @@ func refuseNulls(c *sqlite.Conn, t *Table, before, after *Column) error {
 
 // renameColumn gives a column its new name, if any, everywhere it is used, and
 // notes the time of the change.
-func (db *DB) renameColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Column, name *string) error {
-	now := timestamp(db.now())
+func (tx *Tx) renameColumn(t *Table, column *Column, name *string) error {
+	c, now := tx.c, tx.now()
 	final := column.Name
 	if name != nil && *name != column.Name {
 		final = *name
@@ -341,22 +352,22 @@ func (db *DB) renameColumn(c *sqlite.Conn, cat *catalogue, t *Table, column *Col
 	if err := c.Exec("UPDATE _columns SET column_name = ?, updated_at = ? WHERE id = ?", final, now, column.ID); err != nil {
 		return err
 	}
-	return db.touch(c, cat, t, now)
+	return tx.touch(t, now)
 }
 
-// touch notes that a table has changed, and perhaps its names. t and cat are as
-// before the change.
-func (db *DB) touch(c *sqlite.Conn, cat *catalogue, t *Table, now string) error {
-	if err := c.Exec("UPDATE _tables SET updated_at = ? WHERE id = ?", now, t.ID); err != nil {
+// touch notes that a table has changed, and perhaps its names. t and the catalogue
+// are as before the change.
+func (tx *Tx) touch(t *Table, now string) error {
+	if err := tx.c.Exec("UPDATE _tables SET updated_at = ? WHERE id = ?", now, t.ID); err != nil {
 		return err
 	}
-	return db.changed(c, cat.around(t)...)
+	return tx.changed(tx.cat.around(t)...)
 }
 
 // DeleteColumn takes a column with its values out of a table, and with it the
 // indexes, unique constraints and foreign keys that use it.
 func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, name string) (deleted string, err error) {
-	err = db.changeTable(ctx, faults, freeing+RebuildTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.changeTable(ctx, faults, freeing+RebuildTransaction, ref, func(tx *Tx, t *Table) error {
 		column, err := t.find(name)
 		if err != nil {
 			return err
@@ -367,16 +378,16 @@ func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, nam
 		}
 		deleted = column.Name
 		after := t.without(column.Name)
-		if err := cat.refuseBrokenKeys(t, &after, "column"); err != nil {
+		if err := tx.cat.refuseBrokenKeys(t, &after, "column"); err != nil {
 			return err
 		}
-		if err := rebuild(c, t, after); err != nil {
+		if err := rebuild(tx.c, t, after); err != nil {
 			return err
 		}
-		if err := c.Exec("DELETE FROM _columns WHERE id = ?", column.ID); err != nil {
+		if err := tx.c.Exec("DELETE FROM _columns WHERE id = ?", column.ID); err != nil {
 			return err
 		}
-		return db.touch(c, cat, t, timestamp(db.now()))
+		return tx.touch(t, tx.now())
 	})
 	return deleted, err
 }
@@ -419,18 +430,19 @@ func (t *Table) without(name string) Table {
 	return after
 }
 
-// restructure runs fn on one table in a transaction that may rebuild it.
-func (db *DB) restructure(ctx context.Context, faults *problem.Faults, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	return db.changeTable(ctx, faults, RebuildTransaction, ref, fn)
+// changeTable runs fn on one table in a transaction of the given kind. The
+// catalogue is in tx.cat then.
+func (db *DB) changeTable(ctx context.Context, faults *problem.Faults, kind TransactionKind, ref string, fn func(*Tx, *Table) error) error {
+	return db.Change(ctx, faults, kind, func(tx *Tx) error { return tx.changeTable(kind&^freeing, ref, fn) })
 }
 
-// changeTable runs fn on one table in a transaction of the given kind.
-func (db *DB) changeTable(ctx context.Context, faults *problem.Faults, kind TransactionKind, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	return db.change(ctx, faults, kind, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.table(ref)
-		if err != nil {
-			return err
-		}
-		return fn(c, cat, t)
-	})
+func (tx *Tx) changeTable(kind TransactionKind, ref string, fn func(*Tx, *Table) error) error {
+	if err := tx.require(kind); err != nil {
+		return err
+	}
+	t, err := tx.table(ref)
+	if err != nil {
+		return err
+	}
+	return fn(tx, t)
 }

@@ -104,51 +104,9 @@ func (db *DB) close() error {
 // timestamp is how times are written everywhere: UTC, whole seconds.
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
-// read runs fn in a read transaction with the catalogue that belongs to it.
-func (db *DB) read(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) error {
-	if c := db.opened(ctx); c != nil {
-		return explain(db.withCatalogue(ctx, fn)(c))
-	}
-	return db.readBounded(ctx, db.withCatalogue(ctx, fn))
-}
-
 func (db *DB) readBounded(ctx context.Context, fn func(*sqlite.Conn) error) error {
 	bounds := db.bounds.reads()
 	return explain(readTooLong(bounds, db.sql.ReadWithin(ctx, bounds, fn)))
-}
-
-// write runs fn in a write transaction, which it may share: see sqlite.DB.Write.
-func (db *DB) write(ctx context.Context, faults *problem.Faults, fn func(*sqlite.Conn, *catalogue) error) error {
-	return db.change(ctx, faults, SharedTransaction, fn)
-}
-
-// exclusive runs fn in a write transaction of its own.
-func (db *DB) exclusive(ctx context.Context, faults *problem.Faults, fn func(*sqlite.Conn, *catalogue) error) error {
-	return db.change(ctx, faults, OwnTransaction, fn)
-}
-
-// change runs fn in a transaction of the given kind. When faults have been found
-// already, a transaction that only reads is enough for fn to find further ones: it
-// keeps no writer waiting, and nothing can be changed in it.
-func (db *DB) change(ctx context.Context, faults *problem.Faults, kind TransactionKind, fn func(*sqlite.Conn, *catalogue) error) error {
-	if faults.Any() {
-		return db.read(ctx, fn)
-	}
-	return explain(db.transact(ctx, kind, db.withCatalogue(ctx, fn)))
-}
-
-func (db *DB) withCatalogue(ctx context.Context, fn func(*sqlite.Conn, *catalogue) error) func(*sqlite.Conn) error {
-	catalogueOf := db.catalogue
-	if db.opened(ctx) != nil {
-		catalogueOf = db.catalogueInside
-	}
-	return func(c *sqlite.Conn) error {
-		cat, err := catalogueOf(c)
-		if err != nil {
-			return err
-		}
-		return fn(c, cat)
-	}
 }
 
 // explain turns what SQLite says into what a client may see. Failures that are

@@ -390,10 +390,11 @@ func TestCatalogueOfRolledBackChanges(t *testing.T) {
 			return err
 		}
 		shape := NewTable{Name: "gone"}.shape(new(problem.Faults), "")
-		if _, err := db.createTable(c, shape); err != nil {
+		tx := db.tx(ctx, c, SchemaTransaction)
+		if _, err := tx.createTable(shape); err != nil {
 			return err
 		}
-		if _, _, err := db.reload(c, cat.tables[0].ID); err != nil {
+		if _, err := tx.tableWithID(cat.tables[0].ID); err != nil {
 			return err
 		}
 		return errors.New("no")
@@ -418,13 +419,13 @@ func TestCatalogueOfRolledBackChanges(t *testing.T) {
 					return
 				default:
 				}
-				err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+				err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
 					real, err := loadCatalogue(c, cat.version)
 					if err == nil && len(real.tables[0].Columns) != len(cat.tables[0].Columns) {
 						err = fmt.Errorf("%d columns, the catalogue has %d", len(real.tables[0].Columns), len(cat.tables[0].Columns))
 					}
 					return err
-				})
+				}))
 				if err != nil {
 					t.Error(err)
 					return

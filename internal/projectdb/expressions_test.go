@@ -136,7 +136,7 @@ func TestOldSchemasAreNotEvaluated(t *testing.T) {
 	_, list := db.ListRecords(ctx, &problem.Faults{}, "old", ListOptions{})
 	_, one := db.GetRecord(ctx, &problem.Faults{}, "old", "1", nil)
 	_, insert := db.InsertRecord(ctx, &problem.Faults{}, "old", []byte(`{"a":"y"}`), InsertOptions{})
-	_, _, update := db.UpdateRecords(ctx, &problem.Faults{}, "old", []byte(`{"a":"y"}`), Which{All: true})
+	_, update := db.UpdateRecords(ctx, &problem.Faults{}, "old", []byte(`{"a":"y"}`), Match{All: true})
 	_, _, add := db.AddColumn(ctx, &problem.Faults{}, "old", NewColumn{Name: "u", Unique: true})
 	_, index := db.CreateIndex(ctx, &problem.Faults{}, "old", NewIndex{Columns: []string{"a"}})
 	snapshot, err := db.Snapshot(ctx)
@@ -180,11 +180,11 @@ func TestOldSchemasAreNotEvaluatedByForeignKeys(t *testing.T) {
 			return err
 		},
 		"update": func(table string) error {
-			_, _, err := db.UpdateRecords(ctx, &problem.Faults{}, table, []byte(`{"id":2}`), Which{All: true})
+			_, err := db.UpdateRecords(ctx, &problem.Faults{}, table, []byte(`{"id":2}`), Match{All: true})
 			return err
 		},
 		"delete": func(table string) error {
-			_, _, err := db.DeleteRecords(ctx, &problem.Faults{}, table, Which{All: true})
+			_, err := db.DeleteRecords(ctx, &problem.Faults{}, table, Match{All: true})
 			return err
 		},
 	}

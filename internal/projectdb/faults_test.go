@@ -42,7 +42,7 @@ func TestExpressionsThatFail(t *testing.T) {
 		if page, err := db.ListRecords(ctx, new(problem.Faults), table, ListOptions{Selection: Selection{Limit: 10}}); err != nil || page.Len() != 1 {
 			t.Errorf("%s: %d rows, %v", table, page.Len(), err)
 		}
-		if _, _, err := db.UpdateRecords(ctx, new(problem.Faults), table, jsontext.Value(bad), Which{All: true}); complaint(err) != "validation_failed" {
+		if _, err := db.UpdateRecords(ctx, new(problem.Faults), table, jsontext.Value(bad), Match{All: true}); complaint(err) != "validation_failed" {
 			t.Errorf("%s, change many: %v", table, err)
 		}
 	}
@@ -75,7 +75,7 @@ func TestNullKeys(t *testing.T) {
 		if _, err := db.UpdateRecord(ctx, new(problem.Faults), table, key, jsontext.Value(patch)); complaint(err) != "validation_failed "+field {
 			t.Errorf("%s, one: %v", table, err)
 		}
-		if _, _, err := db.UpdateRecords(ctx, new(problem.Faults), table, jsontext.Value(patch), Which{All: true}); complaint(err) != "validation_failed data."+field {
+		if _, err := db.UpdateRecords(ctx, new(problem.Faults), table, jsontext.Value(patch), Match{All: true}); complaint(err) != "validation_failed data."+field {
 			t.Errorf("%s, many: %v", table, err)
 		}
 	}
@@ -149,7 +149,7 @@ func TestEveryFaultIsAProblem(t *testing.T) {
 		"INSERT INTO t (n, nowhere) VALUES (1, 2)":                      "validation_failed",
 		"INSERT INTO t (n) VALUES (2) ON CONFLICT (nowhere) DO NOTHING": "validation_failed",
 	} {
-		err := db.write(ctx, new(problem.Faults), func(c *sqlite.Conn, _ *catalogue) error { return c.Exec(statement) })
+		err := db.Change(ctx, new(problem.Faults), SharedTransaction, func(tx *Tx) error { return tx.c.Exec(statement) })
 		if got := complaint(err); got != want {
 			t.Errorf("%s: %v, want %s", statement, err, want)
 		}

@@ -7,7 +7,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/problem"
-	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // TestNothingIsDoneWhileThereAreFaults calls every method that changes something
@@ -23,7 +22,7 @@ func TestNothingIsDoneWhileThereAreFaults(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- db.exclusive(ctx, new(problem.Faults), func(*sqlite.Conn, *catalogue) error {
+		done <- db.Change(ctx, new(problem.Faults), OwnTransaction, func(*Tx) error {
 			close(held)
 			<-release
 			return nil
@@ -92,15 +91,15 @@ func TestNothingIsDoneWhileThereAreFaults(t *testing.T) {
 			return err
 		}, "x"},
 		{"UpdateRecords", func(ctx context.Context, f *problem.Faults) error {
-			_, _, err := db.UpdateRecords(ctx, f, "t", object, Which{All: true})
+			_, err := db.UpdateRecords(ctx, f, "t", object, Match{All: true})
 			return err
 		}, "data.x"},
 		{"DeleteRecords", func(ctx context.Context, f *problem.Faults) error {
-			_, _, err := db.DeleteRecords(ctx, f, "t", Which{})
+			_, err := db.DeleteRecords(ctx, f, "t", Match{})
 			return err
 		}, "where"},
 		{"DeleteRecords of all", func(ctx context.Context, f *problem.Faults) error {
-			_, _, err := db.DeleteRecords(ctx, f, "t", Which{All: true})
+			_, err := db.DeleteRecords(ctx, f, "t", Match{All: true})
 			return err
 		}, ""},
 	} {

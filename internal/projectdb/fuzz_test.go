@@ -105,7 +105,7 @@ func FuzzStoredAs(f *testing.F) {
 				t.Fatalf("%s in a column %s: %s, stored %s", raw, columnType, literal(v), literal(got))
 			}
 		}
-		if _, _, err := db.DeleteRecords(ctx, new(problem.Faults), "t", Which{All: true}); err != nil {
+		if _, err := db.DeleteRecords(ctx, new(problem.Faults), "t", Match{All: true}); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -126,9 +126,9 @@ func TestFullDisk(t *testing.T) {
 	if err := x.with(1, func(db *DB) error { _, err := db.DeleteRecord(t.Context(), "t", "1"); return err }); err != nil {
 		t.Errorf("deleting a row: %v", err)
 	}
-	which := Which{Filters: jsontext.Value(`[{"column":"id","op":"<","value":50}]`)}
+	match := Match{Filters: jsontext.Value(`[{"column":"id","op":"<","value":50}]`)}
 	if err := x.with(1, func(db *DB) error {
-		_, _, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", which)
+		_, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", match)
 		return err
 	}); err != nil {
 		t.Errorf("deleting rows: %v", err)
@@ -176,7 +176,7 @@ func TestFreePagesAreUsed(t *testing.T) {
 		err = x.with(1, insertKB(t, 4))
 	}
 	if err := x.with(1, func(db *DB) error {
-		_, _, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", Which{All: true})
+		_, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", Match{All: true})
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -253,9 +253,9 @@ func TestQuota(t *testing.T) {
 		t.Errorf("an upload: %v", err)
 	}
 	// Deleting goes on, and makes room.
-	which := Which{Filters: jsontext.Value(`[{"column":"id","op":"<=","value":100}]`)}
+	match := Match{Filters: jsontext.Value(`[{"column":"id","op":"<=","value":100}]`)}
 	if err := x.with(1, func(db *DB) error {
-		_, _, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", which)
+		_, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", match)
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -20,19 +20,24 @@ type NewIndex struct {
 
 // CreateIndex creates an index on a table. Values that a unique index does not
 // allow are a conflict that says how many there are.
-func (db *DB) CreateIndex(ctx context.Context, faults *problem.Faults, ref string, n NewIndex) (created Index, err error) {
-	err = db.alter(ctx, faults, ref, func(c *sqlite.Conn, _ *catalogue, t *Table) error {
-		x := n.on(faults, "", t)
-		if err := faults.Err(); err != nil {
-			return err
-		}
-		if err := createIndex(c, t, x); err != nil {
-			return err
-		}
-		created = x
-		return db.changed(c, t.ID)
-	})
-	return created, err
+func (db *DB) CreateIndex(ctx context.Context, faults *problem.Faults, ref string, n NewIndex) (Index, error) {
+	return changing(ctx, db, faults, SchemaTransaction, func(tx *Tx) (Index, error) { return tx.CreateIndex(faults, ref, n) })
+}
+
+// CreateIndex is [DB.CreateIndex] inside the transaction.
+func (tx *Tx) CreateIndex(faults *problem.Faults, ref string, n NewIndex) (Index, error) {
+	t, err := tx.table(ref)
+	if err != nil {
+		return Index{}, err
+	}
+	x := n.on(faults, "", t)
+	if err := faults.Err(); err != nil {
+		return Index{}, err
+	}
+	if err := createIndex(tx.c, t, x); err != nil {
+		return Index{}, err
+	}
+	return x, tx.changed(t.ID)
 }
 
 // on returns the index that n describes and notes every fault in it.
@@ -120,7 +125,7 @@ func refuseDuplicates(c *sqlite.Conn, t *Table, columns []string, field string) 
 // DropIndex drops an index that was created by itself. Those of primary keys
 // and UNIQUE constraints stay.
 func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name string) (dropped string, err error) {
-	err = db.changeTable(ctx, faults, freeing+SchemaTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.changeTable(ctx, faults, freeing+SchemaTransaction, ref, func(tx *Tx, t *Table) error {
 		i := slices.IndexFunc(t.Indexes, func(x Index) bool { return sqlite.SameName(x.Name, name) })
 		if i < 0 {
 			return problem.NotFound("The index", name)
@@ -134,18 +139,13 @@ func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name s
 		dropped = t.Indexes[i].Name
 		after := t.clone()
 		after.Indexes = slices.Delete(after.Indexes, i, i+1)
-		if err := cat.refuseBrokenKeys(t, &after, "index"); err != nil {
+		if err := tx.cat.refuseBrokenKeys(t, &after, "index"); err != nil {
 			return err
 		}
-		if err := c.Exec("DROP INDEX " + quote(dropped)); err != nil {
+		if err := tx.c.Exec("DROP INDEX " + quote(dropped)); err != nil {
 			return err
 		}
-		return db.changed(c, t.ID)
+		return tx.changed(t.ID)
 	})
 	return dropped, err
-}
-
-// alter runs fn on one table in an exclusive transaction.
-func (db *DB) alter(ctx context.Context, faults *problem.Faults, ref string, fn func(*sqlite.Conn, *catalogue, *Table) error) error {
-	return db.changeTable(ctx, faults, SchemaTransaction, ref, fn)
 }

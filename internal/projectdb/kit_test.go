@@ -163,3 +163,14 @@ func checks(t *testing.T, n string) {
 	}
 	t.Cleanup(func() { flags.Set(name, usual) })
 }
+
+// viewed makes a function of a transaction of one that looks at its catalogue.
+func viewed(fn func(*sqlite.Conn, *catalogue) error) func(*Tx) error {
+	return func(tx *Tx) error {
+		cat, err := tx.catalogue()
+		if err != nil {
+			return err
+		}
+		return fn(tx.c, cat)
+	}
+}

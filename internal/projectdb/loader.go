@@ -12,29 +12,36 @@ import (
 
 // Load runs fill in one transaction that takes in whole tables. Foreign keys
 // are checked once, at its end. When fill or the check fails, or ctx ends,
-// nothing is changed. Inside Once the transaction is that of Once.
+// nothing is changed.
 func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
-	err := db.transact(ctx, LoadTransaction, db.withCatalogue(ctx, func(c *sqlite.Conn, before *catalogue) error {
-		l := &Loader{db: db, c: c, before: before, made: map[string]int64{}}
-		if err := fill(l); err != nil || !l.changed {
-			return err
-		}
-		// Once, at the end: SQLite reads its log again from a page on that is written
-		// twice in a transaction that does not fit into memory.
-		if l.anew {
-			return db.changed(c)
-		}
-		return db.changed(c, slices.Collect(maps.Values(l.made))...)
-	}))
+	err := db.transact(ctx, LoadTransaction, func(tx *Tx) error { return tx.Load(fill) })
 	if sqlite.FaultOf(err) == sqlite.Interrupted && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return explain(err)
 }
 
+// Load is [DB.Load] inside a LoadTransaction.
+func (tx *Tx) Load(fill func(*Loader) error) error {
+	before, err := tx.catalogue()
+	if err != nil {
+		return err
+	}
+	l := &Loader{tx: tx, c: tx.c, before: before, made: map[string]int64{}}
+	if err := fill(l); err != nil || !l.changed {
+		return err
+	}
+	// Once, at the end: SQLite reads its log again from a page on that is written
+	// twice in a transaction that does not fit into memory.
+	if l.anew {
+		return tx.changed()
+	}
+	return tx.changed(slices.Collect(maps.Values(l.made))...)
+}
+
 // Loader makes tables and fills them inside the transaction of Load.
 type Loader struct {
-	db      *DB
+	tx      *Tx
 	c       *sqlite.Conn
 	before  *catalogue
 	changed bool             // the catalogue
@@ -57,7 +64,7 @@ func (l *Loader) CreateTable(shape Table) (Table, error) {
 		return shape, problem.Invalid("file", "In the table %s, %s.", shape.Name, err)
 	}
 	l.changed = true
-	t, err := l.db.makeTable(l.c, shape)
+	t, err := l.tx.makeTable(shape)
 	if err == nil {
 		l.made[sqlite.Fold(t.Name)] = t.ID
 	}

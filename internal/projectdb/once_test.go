@@ -1,7 +1,6 @@
 package projectdb
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -40,11 +39,11 @@ func openAt(t *testing.T, now *time.Time) *DB {
 
 // insertOnce inserts a row with the given receipt and answers with its id.
 func insertOnce(db *DB, r Receipt, row string) (answer string, replayed bool, err error) {
-	text, replayed, err := db.Once(ctx, r, func(ctx context.Context) ([]byte, error) {
-		if _, err := db.Table(ctx, "things"); err != nil { // as a handler does, which looks first
+	text, replayed, err := db.Once(ctx, r, func(tx *Tx) ([]byte, error) {
+		if _, err := tx.Table("things"); err != nil { // as a handler does, which looks first
 			return nil, err
 		}
-		done, err := db.InsertRecord(ctx, new(problem.Faults), "things", jsontext.Value(row), InsertOptions{})
+		done, err := tx.InsertRecord(new(problem.Faults), "things", jsontext.Value(row), InsertOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -161,29 +160,29 @@ func TestOnceOfSchemas(t *testing.T) {
 	put(t, db, "children", `{"thing":1}`)
 	changes := map[string]struct {
 		kind TransactionKind
-		fn   func(context.Context) error
+		fn   func(*Tx) error
 	}{
-		"table": {SchemaTransaction, func(ctx context.Context) error {
-			_, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "more"})
+		"table": {SchemaTransaction, func(tx *Tx) error {
+			_, err := tx.CreateTable(new(problem.Faults), NewTable{Name: "more"})
 			return err
 		}},
-		"index": {SchemaTransaction, func(ctx context.Context) error {
-			_, err := db.CreateIndex(ctx, new(problem.Faults), "things", NewIndex{Columns: []string{"name"}})
+		"index": {SchemaTransaction, func(tx *Tx) error {
+			_, err := tx.CreateIndex(new(problem.Faults), "things", NewIndex{Columns: []string{"name"}})
 			return err
 		}},
-		"rebuilt": {RebuildTransaction, func(ctx context.Context) error {
-			_, _, err := db.AddColumn(ctx, new(problem.Faults), "things", NewColumn{Name: "code", Unique: true})
+		"rebuilt": {RebuildTransaction, func(tx *Tx) error {
+			_, _, err := tx.AddColumn(new(problem.Faults), "things", NewColumn{Name: "code", Unique: true})
 			return err
 		}},
-		"rows": {OwnTransaction, func(ctx context.Context) error {
-			_, err := db.InsertRecords(ctx, new(problem.Faults), "parents", jsontext.Value(`[{},{}]`), InsertOptions{})
+		"rows": {OwnTransaction, func(tx *Tx) error {
+			_, err := tx.InsertRecords(new(problem.Faults), "parents", jsontext.Value(`[{},{}]`), InsertOptions{})
 			return err
 		}},
 	}
 	for name, change := range changes {
 		for i := range 3 {
-			_, replayed, err := db.Once(ctx, Receipt{Key: name, Kind: change.kind}, func(ctx context.Context) ([]byte, error) {
-				return []byte(name), change.fn(ctx)
+			_, replayed, err := db.Once(ctx, Receipt{Key: name, Kind: change.kind}, func(tx *Tx) ([]byte, error) {
+				return []byte(name), change.fn(tx)
 			})
 			if err != nil || replayed != (i > 0) {
 				t.Errorf("%s, call %d: replayed %t, %v", name, i, replayed, err)
@@ -195,8 +194,8 @@ func TestOnceOfSchemas(t *testing.T) {
 		t.Error("children, parents and receipts are", got)
 	}
 	sound(t, other(t, db))
-	_, _, err := db.Once(ctx, Receipt{Key: "misused", Kind: OwnTransaction}, func(ctx context.Context) ([]byte, error) {
-		_, _, err := db.AddColumn(ctx, new(problem.Faults), "things", NewColumn{Name: "late"})
+	_, _, err := db.Once(ctx, Receipt{Key: "misused", Kind: OwnTransaction}, func(tx *Tx) ([]byte, error) {
+		_, _, err := tx.AddColumn(new(problem.Faults), "things", NewColumn{Name: "late"})
 		return nil, err
 	})
 	if err == nil {
@@ -208,8 +207,8 @@ func TestOnceOutlivesNothingThatFailed(t *testing.T) {
 	db := openProject(t, things)
 	before := dump(t, other(t, db))
 	for kind := range LoadTransaction + 1 {
-		_, _, err := db.Once(ctx, Receipt{Key: "k", Kind: kind}, func(ctx context.Context) ([]byte, error) {
-			if _, err := db.InsertRecord(ctx, new(problem.Faults), "things", jsontext.Value(`{"name":"Ada"}`), InsertOptions{}); err != nil {
+		_, _, err := db.Once(ctx, Receipt{Key: "k", Kind: kind}, func(tx *Tx) ([]byte, error) {
+			if _, err := tx.InsertRecord(new(problem.Faults), "things", jsontext.Value(`{"name":"Ada"}`), InsertOptions{}); err != nil {
 				t.Error(err)
 			}
 			return nil, errors.New("the answer could not be made")
@@ -220,8 +219,8 @@ func TestOnceOutlivesNothingThatFailed(t *testing.T) {
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _, _ = db.Once(ctx, Receipt{Key: "k"}, func(ctx context.Context) ([]byte, error) {
-			if _, err := db.InsertRecord(ctx, new(problem.Faults), "things", jsontext.Value(`{"name":"Ada"}`), InsertOptions{}); err != nil {
+		_, _, _ = db.Once(ctx, Receipt{Key: "k"}, func(tx *Tx) ([]byte, error) {
+			if _, err := tx.InsertRecord(new(problem.Faults), "things", jsontext.Value(`{"name":"Ada"}`), InsertOptions{}); err != nil {
 				t.Error(err)
 			}
 			panic("a defect")

@@ -10,7 +10,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/zangtable/zangtable/internal/problem"
-	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // compares says whether an operator holds for numbers that compare like this.
@@ -114,11 +113,11 @@ func TestComparisonsOfTheWrongType(t *testing.T) {
 		if test.want == "ok" {
 			continue
 		}
-		_, _, err = db.DeleteRecords(ctx, new(problem.Faults), "t", Which{Filters: filters})
+		_, err = db.DeleteRecords(ctx, new(problem.Faults), "t", Match{Filters: filters})
 		if got := complaint(err); got != want("where") {
 			t.Errorf("delete %s: %s (%v)", filters, got, err)
 		}
-		_, _, err = db.UpdateRecords(ctx, new(problem.Faults), "t", jsontext.Value(`{"i":9}`), Which{Filters: filters})
+		_, err = db.UpdateRecords(ctx, new(problem.Faults), "t", jsontext.Value(`{"i":9}`), Match{Filters: filters})
 		if got := complaint(err); got != want("where") {
 			t.Errorf("update %s: %s (%v)", filters, got, err)
 		}
@@ -129,8 +128,8 @@ func TestComparisonsOfTheWrongType(t *testing.T) {
 			t.Errorf("%s: %s (%v)", filters, got, err)
 		}
 	}
-	err := db.read(ctx, func(c *sqlite.Conn, _ *catalogue) error {
-		n, err := c.Int("SELECT count(*) FROM t WHERE i IS NOT 9")
+	err := db.View(ctx, func(tx *Tx) error {
+		n, err := tx.c.Int("SELECT count(*) FROM t WHERE i IS NOT 9")
 		if n != 2 {
 			t.Errorf("%d rows are unchanged, want 2", n)
 		}

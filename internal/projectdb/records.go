@@ -54,24 +54,30 @@ type Page struct {
 
 // ListRecords returns one page of the selected records.
 func (db *DB) ListRecords(ctx context.Context, faults *problem.Faults, ref string, o ListOptions) (page Page, err error) {
-	err = db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.rows(ref)
-		if err != nil {
-			return err
-		}
-		q := o.plan(t, faults, "")
-		after := q.after(o, faults)
-		if err := faults.Err(); err != nil {
-			return err
-		}
-		if page, err = q.page(c, after, o.Whole); err != nil || !o.Count {
-			return err
-		}
-		q.limit, q.offset = 0, 0
-		total, err := c.Int(q.countSQL(), q.where.args...)
-		page.Total = &total
+	err = db.View(ctx, func(tx *Tx) error {
+		page, err = tx.ListRecords(faults, ref, o)
 		return err
 	})
+	return page, err
+}
+
+// ListRecords is [DB.ListRecords] inside the transaction.
+func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (page Page, err error) {
+	t, err := tx.readable(ref)
+	if err != nil {
+		return page, err
+	}
+	q := o.plan(t, faults, "")
+	after := q.after(o, faults)
+	if err := faults.Err(); err != nil {
+		return page, err
+	}
+	if page, err = q.page(tx.c, after, o.Whole); err != nil || !o.Count {
+		return page, err
+	}
+	q.limit, q.offset = 0, 0
+	total, err := tx.c.Int(q.countSQL(), q.where.args...)
+	page.Total = &total
 	return page, err
 }
 
@@ -230,19 +236,24 @@ func (q query) lastPlace(b *sqlite.Batch) cursor {
 // GetRecord returns the record with the given id: the text of its key, whose
 // parts are joined by commas and percent-encoded.
 func (db *DB) GetRecord(ctx context.Context, faults *problem.Faults, ref, id string, columns []string) (rows Rows, err error) {
-	err = db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := cat.rows(ref)
-		if err != nil {
-			return err
-		}
-		q := Selection{Columns: columns, Limit: 1}.plan(t, faults, "")
-		if err := faults.Err(); err != nil {
-			return err
-		}
-		rows, err = q.one(c, id)
+	err = db.View(ctx, func(tx *Tx) error {
+		rows, err = tx.GetRecord(faults, ref, id, columns)
 		return err
 	})
 	return rows, err
+}
+
+// GetRecord is [DB.GetRecord] inside the transaction.
+func (tx *Tx) GetRecord(faults *problem.Faults, ref, id string, columns []string) (Rows, error) {
+	t, err := tx.readable(ref)
+	if err != nil {
+		return Rows{}, err
+	}
+	q := Selection{Columns: columns, Limit: 1}.plan(t, faults, "")
+	if err := faults.Err(); err != nil {
+		return Rows{}, err
+	}
+	return q.one(tx.c, id)
 }
 
 // one reads the record with the given id.

@@ -22,35 +22,55 @@ type Rights interface {
 // As returns the database in the hands of somebody with the given rights: what
 // changes records through it changes no table that may not be written, also not
 // by the actions of foreign keys, and answers with no value that may not be read.
-// What only reads is the caller's to refuse.
+// Reading records one by one or in pages is checked too; other reads, such as those
+// of snapshots and queries, are the caller's to refuse.
 func (db *DB) As(rights Rights) *DB {
 	held := *db
 	held.rights = rights
 	return &held
 }
 
-func (db *DB) mayRead(t *Table) bool { return db.rights == nil || db.rights.MayRead(t.ID) }
+func (tx *Tx) mayRead(t *Table) bool { return tx.db.rights == nil || tx.db.rights.MayRead(t.ID) }
 
-// writable returns the table with the given id or name, if its records may be
-// written.
-func (db *DB) writable(cat *catalogue, ref string) (*Table, error) {
-	t, err := cat.table(ref)
-	if err == nil && db.rights != nil && !db.rights.MayWrite(t.ID) {
-		return nil, problem.New(problem.CodePermissionDenied, "This token may not change the records of the table %s.", t.Name)
-	}
+func (tx *Tx) mayWrite(t *Table) bool { return tx.db.rights == nil || tx.db.rights.MayWrite(t.ID) }
+
+// readable returns the table with the given id or name, if its records may be
+// read.
+func (tx *Tx) readable(ref string) (*Table, error) {
+	t, err := tx.permitted(ref, "records:read", tx.mayRead)
 	if err == nil {
-		err = t.changeable()
+		err = t.usable()
 	}
 	return t, err
 }
 
-// mayMatch refuses conditions on records that may not be read: how many of them
-// match would tell what they hold.
-func (db *DB) mayMatch(t *Table, which Which) error {
-	if db.mayRead(t) || isEmpty(which.Filters) {
-		return nil
+// writable returns the table with the given id or name, if its records may be
+// written.
+func (tx *Tx) writable(ref string) (*Table, error) {
+	t, err := tx.permitted(ref, "records:write", tx.mayWrite)
+	if err == nil {
+		err = tx.cat.changeable(t)
 	}
-	return problem.New(problem.CodePermissionDenied, "This token may not read the records of the table %s, so it cannot select them by their values: where needs the scope records:read for the table.", t.Name)
+	return t, err
+}
+
+func (tx *Tx) permitted(ref, scope string, may func(*Table) bool) (*Table, error) {
+	t, err := tx.table(ref)
+	if err == nil && !may(t) {
+		err = problem.MissingScope(scope + " for the table")
+	}
+	return t, err
+}
+
+// matchable is writable for records that are chosen by conditions. On records that
+// may not be read these are refused: how many of them match would tell what they
+// hold.
+func (tx *Tx) matchable(ref string, match Match) (*Table, error) {
+	t, err := tx.writable(ref)
+	if err == nil && !tx.mayRead(t) && !isEmpty(match.Filters) {
+		err = problem.New(problem.CodePermissionDenied, "This token may not read the records of the table %s, so it cannot select them by their values: where needs the scope records:read for the table.", t.Name)
+	}
+	return t, err
 }
 
 // isEmpty reports whether filters have no conditions.
@@ -67,18 +87,18 @@ func isEmpty(filters jsontext.Value) bool {
 // that may not be written. Nobody can say beforehand which rows the actions of
 // foreign keys will reach, so SQLite is asked which ones they have reached; the
 // error takes them back.
-func (db *DB) confine(c *sqlite.Conn, cat *catalogue, change func() error) error {
-	if db.rights == nil || db.rights.MayWriteAll() {
+func (tx *Tx) confine(change func() error) error {
+	if tx.db.rights == nil || tx.db.rights.MayWriteAll() {
 		return change()
 	}
-	touched, err := c.Touched(change)
+	touched, err := tx.c.Touched(change)
 	if err != nil {
 		return err
 	}
 	for _, name := range touched {
 		// The name stays unsaid: the table may be one that the caller cannot see.
-		t := cat.named(name)
-		if t == nil || !db.rights.MayWrite(t.ID) {
+		t := tx.cat.named(name)
+		if t == nil || !tx.mayWrite(t) {
 			return problem.New(problem.CodePermissionDenied, "A foreign key would cascade the change to records of another table, which this token may not change.")
 		}
 	}

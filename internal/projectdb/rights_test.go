@@ -122,9 +122,9 @@ func TestConditionsNeedTheRightToRead(t *testing.T) {
 		{"other", ``, true, "permission_denied"},
 		{"other", `{"id":1}`, true, "permission_denied"},
 	} {
-		which := Which{Filters: jsontext.Value(test.where), All: test.all}
-		_, _, update := writer.UpdateRecords(ctx, new(problem.Faults), test.table, jsontext.Value(`{"v":"a"}`), which)
-		_, _, remove := writer.DeleteRecords(ctx, new(problem.Faults), test.table, which)
+		match := Match{Filters: jsontext.Value(test.where), All: test.all}
+		_, update := writer.UpdateRecords(ctx, new(problem.Faults), test.table, jsontext.Value(`{"v":"a"}`), match)
+		_, remove := writer.DeleteRecords(ctx, new(problem.Faults), test.table, match)
 		if got := complaint(update); got != test.want {
 			t.Errorf("change where %s: %s, want %s", test.where, got, test.want)
 		}
@@ -161,7 +161,7 @@ func TestForeignKeysCarryNoRights(t *testing.T) {
 				{"delete one by another key", []string{"parent", "child"}, deleteOne("parent", "2"), "permission_denied"},
 				{"delete one without children", []string{"parent"}, deleteOne("parent", "3"), "ok"},
 				{"delete many", []string{"parent", "child", "grandchild"}, func(db *DB) error {
-					_, _, err := db.DeleteRecords(ctx, new(problem.Faults), "parent", Which{All: true})
+					_, err := db.DeleteRecords(ctx, new(problem.Faults), "parent", Match{All: true})
 					return err
 				}, "permission_denied"},
 				{"change a key", []string{"parent"}, patchOne("parent", "1", `{"id":9}`), "permission_denied"},
@@ -171,7 +171,7 @@ func TestForeignKeysCarryNoRights(t *testing.T) {
 				{"change a key to itself", []string{"parent"}, patchOne("parent", "1", `{"id":1}`), "ok"},
 				{"change a key that nobody refers to", []string{"parent"}, patchOne("parent", "3", `{"id":9,"code":"y"}`), "ok"},
 				{"change many", []string{"parent"}, func(db *DB) error {
-					_, _, err := db.UpdateRecords(ctx, new(problem.Faults), "parent", jsontext.Value(`{"code":null}`), Which{All: true})
+					_, err := db.UpdateRecords(ctx, new(problem.Faults), "parent", jsontext.Value(`{"code":null}`), Match{All: true})
 					return err
 				}, "permission_denied"},
 				{"upsert one", []string{"parent"}, func(db *DB) error {

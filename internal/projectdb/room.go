@@ -1,8 +1,6 @@
 package projectdb
 
-import (
-	"context"
-)
+import "context"
 
 // roomKey is where a context holds who is asked for room.
 type roomKey struct{}
@@ -15,11 +13,10 @@ func WithRoom(ctx context.Context, ask func(bytes int64) error) context.Context 
 	return context.WithValue(ctx, roomKey{}, ask)
 }
 
-func askForRoom(ctx context.Context, rows Rows) error {
-	if ask, ok := ctx.Value(roomKey{}).(func(int64) error); ok {
-		return ask(rows.Memory())
-	}
-	return nil
+// roomOf returns who is asked for room, or nil.
+func roomOf(ctx context.Context) func(bytes int64) error {
+	ask, _ := ctx.Value(roomKey{}).(func(int64) error)
+	return ask
 }
 
 // Memory returns how much memory the rows take.

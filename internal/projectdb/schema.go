@@ -33,9 +33,6 @@ type Table struct {
 	// Refused says why rows of the table cannot be used: an expression in it is not
 	// one of those that are kept now. It is "" in every table that is made today.
 	Refused string
-	// refusedBelow is a table with Refused that refers to this one, perhaps by way of
-	// others, or nil.
-	refusedBelow *Table
 	// ConflictClauses are the ON CONFLICT clauses of constraints, other than
 	// ABORT. Tables of ours have none, and CreateSQL leaves them out.
 	ConflictClauses []string

@@ -243,7 +243,7 @@ func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.IntRange(0, len(keyed)-1).Draw(t, "kind")
 		db, key := projects[kind], keyOrders[kind]
-		if _, _, err := db.DeleteRecords(ctx, new(problem.Faults), "t", Which{All: true}); err != nil {
+		if _, err := db.DeleteRecords(ctx, new(problem.Faults), "t", Match{All: true}); err != nil {
 			t.Fatal(err)
 		}
 		insert := func(n int) {
@@ -399,7 +399,7 @@ func TestPagesAreFoundInAnIndex(t *testing.T) {
 	for _, create := range keyed[:4] {
 		db := openProject(t)
 		define(t, db, "t", create, "CREATE INDEX by_i ON t (i)", "CREATE INDEX by_s ON t (s)")
-		err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+		err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
 			table := &cat.tables[0]
 			for _, sort := range []string{"", "i", "s"} {
 				for _, descending := range []bool{false, true} {
@@ -424,7 +424,7 @@ func TestPagesAreFoundInAnIndex(t *testing.T) {
 				}
 			}
 			return nil
-		})
+		}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -494,7 +494,7 @@ func TestLikeIsFoundInAnIndex(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE, b TEXT, c TEXT, d ANY) STRICT",
 		"CREATE INDEX by_a ON t (a)", "CREATE INDEX by_b ON t (b COLLATE NOCASE)", "CREATE INDEX by_c ON t (c)", "CREATE INDEX by_d ON t (d COLLATE NOCASE)")
-	err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
 		table, err := cat.table("t")
 		for column, searched := range map[string]bool{"a": true, "b": true, "c": false, "d": false} {
 			for pattern, begins := range map[string]bool{"Ab%": true, "ab": true, "z_": true, "%ab": false, "_b": false, "": false, "äb%": false} {
@@ -508,7 +508,7 @@ func TestLikeIsFoundInAnIndex(t *testing.T) {
 			}
 		}
 		return err
-	})
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -519,7 +519,7 @@ func TestBeginningsAreFoundInAnIndex(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT COLLATE NOCASE, c ANY) STRICT",
 		"CREATE INDEX by_a ON t (a)", "CREATE INDEX by_b ON t (b COLLATE BINARY)", "CREATE INDEX by_c ON t (c)")
-	err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
 		table, err := cat.table("t")
 		for column, searched := range map[string]bool{"a": true, "b": true, "c": false} {
 			for _, text := range []string{"ab", "%", "_x", "ä", "\x7f", "a\x00b", "🐎", ""} {
@@ -533,7 +533,7 @@ func TestBeginningsAreFoundInAnIndex(t *testing.T) {
 			}
 		}
 		return err
-	})
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -547,7 +547,7 @@ func TestManyAlternativesAreFoundInIndexes(t *testing.T) {
 	for i := range maxPlanned / 2 {
 		alternatives = append(alternatives, fmt.Sprintf(`{"column":"a","op":"in","value":["a%d"]},{"column":"b","op":"in","value":["b%d"]}`, i, i))
 	}
-	err := db.read(ctx, func(c *sqlite.Conn, cat *catalogue) error {
+	err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
 		var faults problem.Faults
 		table, err := cat.table("t")
 		if err != nil {
@@ -559,7 +559,7 @@ func TestManyAlternativesAreFoundInIndexes(t *testing.T) {
 			t.Errorf("%s\n%s", q.sql(), plan)
 		}
 		return nil
-	})
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,7 +125,7 @@ func changeSchema(t *testing.T, db *DB, random *rand.Rand) error {
 		_, err = db.DeleteColumn(ctx, new(problem.Faults), "t", last)
 	case n == 1:
 		if _, _, err = db.AddColumn(ctx, new(problem.Faults), "t", NewColumn{Name: fresh}); err == nil {
-			_, _, err = db.UpdateRecords(ctx, new(problem.Faults), "t", jsontext.Value(fmt.Sprintf("{%q:%q}", fresh, fresh)), Which{All: true})
+			_, err = db.UpdateRecords(ctx, new(problem.Faults), "t", jsontext.Value(fmt.Sprintf("{%q:%q}", fresh, fresh)), Match{All: true})
 		}
 	default:
 		widths := []int{2, 3, 40, 300, 900, 1900}

@@ -39,16 +39,17 @@ var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
 // CreateTable creates an empty table. Here as in every method that takes them,
 // faults are those that the caller has found in what was sent: the method adds
 // what it finds, and does nothing else while there are any.
-func (db *DB) CreateTable(ctx context.Context, faults *problem.Faults, table NewTable) (created Table, err error) {
+func (db *DB) CreateTable(ctx context.Context, faults *problem.Faults, table NewTable) (Table, error) {
+	return changing(ctx, db, faults, SchemaTransaction, func(tx *Tx) (Table, error) { return tx.CreateTable(faults, table) })
+}
+
+// CreateTable is [DB.CreateTable] inside the transaction.
+func (tx *Tx) CreateTable(faults *problem.Faults, table NewTable) (Table, error) {
 	shape := table.shape(faults, "")
 	if err := faults.Err(); err != nil {
-		return created, err
+		return Table{}, err
 	}
-	err = explain(db.transact(ctx, SchemaTransaction, func(c *sqlite.Conn) error {
-		created, err = db.createTable(c, shape)
-		return err
-	}))
-	return created, err
+	return tx.createTable(shape)
 }
 
 // shape returns the table that n describes and notes every fault in it.
@@ -122,29 +123,30 @@ func literal(v sqlite.Value) string {
 }
 
 // createTable makes the table and its entries in the catalogue.
-func (db *DB) createTable(c *sqlite.Conn, t Table) (Table, error) {
-	created, err := db.makeTable(c, t)
+func (tx *Tx) createTable(t Table) (Table, error) {
+	created, err := tx.makeTable(t)
 	if err == nil {
-		err = db.changed(c, created.ID)
+		err = tx.changed(created.ID)
 	}
 	return created, err
 }
 
-// makeTable is createTable for who marks the catalogue as changed himself.
-func (db *DB) makeTable(c *sqlite.Conn, t Table) (Table, error) {
+// makeTable is createTable for a caller that marks the catalogue as changed itself.
+func (tx *Tx) makeTable(t Table) (Table, error) {
+	c := tx.c
 	if err := refuseTakenName(c, t.Name, "table_name"); err != nil {
 		return t, err
 	}
 	if err := c.Exec(t.CreateSQL()); err != nil {
 		return t, err
 	}
-	now := timestamp(db.now())
+	now := tx.now()
 	const insertTable = "INSERT INTO _tables (table_name, display_name, created_at, updated_at) VALUES (?, ?, ?, ?)"
 	if err := c.Exec(insertTable, t.Name, optional(t.DisplayName), now, now); err != nil {
 		return t, err
 	}
 	t.ID = c.LastInsertRowID()
-	if err := db.refuseMoreTables(c, t.ID); err != nil {
+	if err := tx.refuseMoreTables(t.ID); err != nil {
 		return t, err
 	}
 	for _, column := range t.Columns {
@@ -161,13 +163,14 @@ func (db *DB) makeTable(c *sqlite.Conn, t Table) (Table, error) {
 
 // refuseMoreTables fails when the newest table is one too many. Ids are never
 // used again, so that tables need counting only when the newest id is large.
-func (db *DB) refuseMoreTables(c *sqlite.Conn, newest int64) error {
-	if db.maxTables == 0 || newest <= int64(db.maxTables) {
+func (tx *Tx) refuseMoreTables(newest int64) error {
+	maxTables := tx.db.maxTables
+	if maxTables == 0 || newest <= int64(maxTables) {
 		return nil
 	}
-	n, err := c.Int("SELECT count(*) FROM _tables")
-	if err == nil && n > int64(db.maxTables) {
-		err = problem.New(problem.CodeConflict, "The project already has %d tables, which is the maximum. Delete one that is not needed.", db.maxTables)
+	n, err := tx.c.Int("SELECT count(*) FROM _tables")
+	if err == nil && n > int64(maxTables) {
+		err = problem.New(problem.CodeConflict, "The project already has %d tables, which is the maximum. Delete one that is not needed.", maxTables)
 	}
 	return err
 }
@@ -175,17 +178,6 @@ func (db *DB) refuseMoreTables(c *sqlite.Conn, newest int64) error {
 func insertColumnEntry(c *sqlite.Conn, tableID int64, name, now string) error {
 	const query = "INSERT INTO _columns (table_id, column_name, created_at, updated_at) VALUES (?, ?, ?, ?)"
 	return c.Exec(query, tableID, name, now, now)
-}
-
-// reload reads the catalogue, and a table in it, as the open transaction has
-// left them.
-func (db *DB) reload(c *sqlite.Conn, id int64) (*catalogue, *Table, error) {
-	cat, err := db.catalogueInside(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	t, err := cat.table(itoa(int(id)))
-	return cat, t, err
 }
 
 // reloadOne reads a table as the open transaction has left it, nil when it is gone.
@@ -220,21 +212,21 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 	if err := faults.Err(); err != nil {
 		return updated, err
 	}
-	err = db.alter(ctx, faults, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
+	err = db.changeTable(ctx, faults, SchemaTransaction, ref, func(tx *Tx, t *Table) error {
 		if patch.NewName != nil && *patch.NewName != t.Name {
-			if err := renameTable(c, t, *patch.NewName); err != nil {
+			if err := renameTable(tx.c, t, *patch.NewName); err != nil {
 				return err
 			}
 		}
 		if patch.DisplayName != nil {
-			if err := c.Exec("UPDATE _tables SET display_name = ? WHERE id = ?", optional(*patch.DisplayName), t.ID); err != nil {
+			if err := tx.c.Exec("UPDATE _tables SET display_name = ? WHERE id = ?", optional(*patch.DisplayName), t.ID); err != nil {
 				return err
 			}
 		}
-		if err := db.touch(c, cat, t, timestamp(db.now())); err != nil {
+		if err := tx.touch(t, tx.now()); err != nil {
 			return err
 		}
-		after, err := reloadOne(c, t.ID)
+		after, err := reloadOne(tx.c, t.ID)
 		if err == nil {
 			updated = *after
 		}
@@ -264,23 +256,23 @@ func renameTable(c *sqlite.Conn, t *Table, name string) error {
 // DeleteTable deletes a table with its rows and indexes. One that another
 // table refers to is a conflict.
 func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err error) {
-	err = db.changeTable(ctx, new(problem.Faults), freeing+RebuildTransaction, ref, func(c *sqlite.Conn, cat *catalogue, t *Table) error {
-		for _, other := range cat.tables {
+	err = db.changeTable(ctx, new(problem.Faults), freeing+RebuildTransaction, ref, func(tx *Tx, t *Table) error {
+		for _, other := range tx.cat.tables {
 			if other.ID != t.ID && other.refersTo(t.Name) {
 				return problem.New(problem.CodeConflict, "A foreign key of the table %s refers to this table.", other.Name)
 			}
 		}
 		deleted = t.Name
-		if err := c.Exec("DROP TABLE " + quote(t.Name)); err != nil {
+		if err := tx.c.Exec("DROP TABLE " + quote(t.Name)); err != nil {
 			return err
 		}
 		// Foreign keys are off here, so the columns go by hand.
 		for _, query := range []string{"DELETE FROM _columns WHERE table_id = ?", "DELETE FROM _tables WHERE id = ?"} {
-			if err := c.Exec(query, t.ID); err != nil {
+			if err := tx.c.Exec(query, t.ID); err != nil {
 				return err
 			}
 		}
-		return db.changed(c, t.ID)
+		return tx.changed(t.ID)
 	})
 	return deleted, err
 }

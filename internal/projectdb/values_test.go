@@ -295,15 +295,15 @@ func TestChangesOfManyRecords(t *testing.T) {
 
 func update(patch, where string, all bool) func(*DB) (int64, error) {
 	return func(db *DB) (int64, error) {
-		_, n, err := db.UpdateRecords(ctx, new(problem.Faults), "contacts", jsontext.Value(patch), Which{jsontext.Value(where), all})
-		return n, err
+		n, err := db.UpdateRecords(ctx, new(problem.Faults), "contacts", jsontext.Value(patch), Match{jsontext.Value(where), all})
+		return n.Rows, err
 	}
 }
 
 func remove(where string, all bool) func(*DB) (int64, error) {
 	return func(db *DB) (int64, error) {
-		_, n, err := db.DeleteRecords(ctx, new(problem.Faults), "contacts", Which{jsontext.Value(where), all})
-		return n, err
+		n, err := db.DeleteRecords(ctx, new(problem.Faults), "contacts", Match{jsontext.Value(where), all})
+		return n.Rows, err
 	}
 }
 
@@ -317,7 +317,7 @@ func TestForeignKeysAreConflicts(t *testing.T) {
 	_, updateErr := db.UpdateRecord(ctx, new(problem.Faults), "c", "1", jsontext.Value(`{"p":7}`))
 	_, deleteErr := db.DeleteRecord(ctx, "p", "1")
 	_, restrictErr := db.DeleteRecord(ctx, "c", "1")
-	_, _, manyErr := db.DeleteRecords(ctx, new(problem.Faults), "p", Which{All: true})
+	_, manyErr := db.DeleteRecords(ctx, new(problem.Faults), "p", Match{All: true})
 	_, checkErr := db.InsertRecords(ctx, new(problem.Faults), "r", jsontext.Value(`[{"n":0}]`), InsertOptions{})
 	for _, test := range []struct {
 		name string

@@ -20,7 +20,8 @@ type Workspace struct {
 	DB      *projectdb.DB // in the hands of the token
 
 	registry *Registry
-	hash     hash // of the token's secret
+	tx       *projectdb.Tx // that its changes are part of; nil for each its own
+	hash     hash          // of the token's secret
 	release  func()
 }
 
@@ -100,6 +101,23 @@ func (ws *Workspace) Admitted(ctx context.Context) error {
 	}
 	_, err := ws.registry.grantOf(ctx, ws.hash)
 	return err
+}
+
+// In returns the workspace inside a transaction: it has no DB, whose calls would
+// wait for the transaction to end.
+func (ws *Workspace) In(tx *projectdb.Tx) *Workspace {
+	inside := *ws
+	inside.DB, inside.tx = nil, tx
+	return &inside
+}
+
+// Change changes the project as [projectdb.DB.Change] does: in the transaction that
+// the workspace is in, or else in one of its own.
+func (ws *Workspace) Change(ctx context.Context, faults *problem.Faults, kind projectdb.TransactionKind, fn func(*projectdb.Tx) error) error {
+	if ws.tx != nil {
+		return fn(ws.tx)
+	}
+	return ws.DB.Change(ctx, faults, kind, fn)
 }
 
 // Close gives the project's database back. A second call does nothing.

@@ -37,7 +37,7 @@ type Endpoint struct {
 	others   []int          // further statuses of success
 	codes    []problem.Code // beyond those that its shape implies
 	keyUse   keyUse
-	keep     func(ctx context.Context, who Caller, key *Keyed, do func(context.Context) ([]byte, error)) (answer []byte, replayed bool, err error)
+	keep     func(ctx context.Context, who Caller, key *Keyed, do func(Caller) ([]byte, error)) (answer []byte, replayed bool, err error)
 	mayCall  func(ctx context.Context, who Caller, in any) error
 	narrowed func(ctx context.Context, who Caller, in any, data jsontext.Value) (jsontext.Value, error)
 	uploads  bool         // one of the routes of the protocol for resumable uploads
@@ -155,7 +155,8 @@ func Route[C Caller, In, Out any](method, path, id, summary string, access Acces
 		if faults.Any() {
 			return nil, handle.judge(c.r.Context(), caller, in, faults)
 		}
-		out, err := c.once(who, in, func(ctx context.Context) (output, error) {
+		out, err := c.once(who, in, func(ctx context.Context, who Caller) (output, error) {
+			caller, _ := who.(C)
 			out, err := handle(ctx, caller, in, faults)
 			if err != nil {
 				return nil, err

@@ -46,14 +46,14 @@ func RefuseKey(ep *Endpoint) { ep.keyUse = keyRefused }
 // out by itself whether the call was made before.
 func KeyForHandler(ep *Endpoint) { ep.keyUse = keyByHandler }
 
-// Once keeps the answers of a route by a function that runs do and keeps what it
-// returns in the same transaction; or, when the call was made before, returns what
+// Once keeps the answers of a route by a function that runs do, for a caller whose
+// changes are part of one transaction, and keeps what it returns in the same; or, when the call was made before, returns what
 // was kept then. A key that was used for another request is [ErrOtherRequest].
-func Once[C Caller](keep func(ctx context.Context, who C, key *Keyed, do func(context.Context) ([]byte, error)) (answer []byte, replayed bool, err error)) Option {
+func Once[C Caller](keep func(ctx context.Context, who C, key *Keyed, do func(C) ([]byte, error)) (answer []byte, replayed bool, err error)) Option {
 	return func(ep *Endpoint) {
 		ep.keyUse = keyByRoute
-		ep.keep = func(ctx context.Context, who Caller, key *Keyed, do func(context.Context) ([]byte, error)) ([]byte, bool, error) {
-			return keep(ctx, who.(C), key, do)
+		ep.keep = func(ctx context.Context, who Caller, key *Keyed, do func(Caller) ([]byte, error)) ([]byte, bool, error) {
+			return keep(ctx, who.(C), key, func(inside C) ([]byte, error) { return do(inside) })
 		}
 	}
 }
@@ -146,10 +146,10 @@ func isKey(text string) bool {
 
 // once makes the call, unless it has a key and was made before: then the answer
 // is that of the first time.
-func (c *call) once(who Caller, in any, do func(context.Context) (output, error)) (output, error) {
+func (c *call) once(who Caller, in any, do func(context.Context, Caller) (output, error)) (output, error) {
 	ctx := c.WithRoom(c.r.Context(), c.ensureRoom)
 	if c.keyed == nil {
-		return do(ctx)
+		return do(ctx, who)
 	}
 	if c.ep.mayCall != nil {
 		if err := c.ep.mayCall(ctx, who, in); err != nil {
@@ -164,7 +164,7 @@ func (c *call) once(who Caller, in any, do func(context.Context) (output, error)
 	}
 	defer leave()
 	if c.ep.keyUse == keyByHandler {
-		return do(ctx)
+		return do(ctx, who)
 	}
 	return c.kept(ctx, who, in, do)
 }
@@ -176,9 +176,9 @@ type keptAnswer[Data any] struct {
 }
 
 // kept makes the call and keeps its answer, or returns the one that was kept.
-func (c *call) kept(ctx context.Context, who Caller, in any, do func(context.Context) (output, error)) (output, error) {
-	text, replayed, err := c.ep.keep(ctx, who, c.keyed, func(ctx context.Context) ([]byte, error) {
-		out, err := do(ctx)
+func (c *call) kept(ctx context.Context, who Caller, in any, do func(context.Context, Caller) (output, error)) (output, error) {
+	text, replayed, err := c.ep.keep(ctx, who, c.keyed, func(who Caller) ([]byte, error) {
+		out, err := do(ctx, who)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,8 @@ package projectdb
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -35,73 +37,75 @@ type Inserted struct {
 	Count int64 // rows really inserted, those updated not among them
 }
 
-// InsertRecord inserts one row, a JSON object, and returns it as stored.
-func (db *DB) InsertRecord(ctx context.Context, faults *problem.Faults, ref string, object jsontext.Value, o InsertOptions) (done Inserted, err error) {
-	err = db.write(ctx, faults, func(c *sqlite.Conn, cat *catalogue) error {
-		done, err = db.insertAll(c, cat, faults, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
-			return insert("", object)
-		})
-		if err == nil {
-			err = askForRoom(ctx, done.Rows)
-		}
-		return err
-	})
-	return done, err
+// InsertRecord inserts one row, a JSON object, and returns it as stored. Here as in
+// every method that takes a table, ref is its id or its name.
+func (db *DB) InsertRecord(ctx context.Context, faults *problem.Faults, ref string, object jsontext.Value, o InsertOptions) (Inserted, error) {
+	return changing(ctx, db, faults, SharedTransaction, func(tx *Tx) (Inserted, error) { return tx.InsertRecord(faults, ref, object, o) })
+}
+
+// InsertRecord is [DB.InsertRecord] inside the transaction.
+func (tx *Tx) InsertRecord(faults *problem.Faults, ref string, object jsontext.Value, o InsertOptions) (Inserted, error) {
+	return tx.insert(faults, ref, o, func(yield func(string, jsontext.Value) bool) { yield("", object) })
 }
 
 // InsertRecords inserts the rows of a JSON array, all or nothing.
-func (db *DB) InsertRecords(ctx context.Context, faults *problem.Faults, ref string, array jsontext.Value, o InsertOptions) (done Inserted, err error) {
-	if array.Kind() != '[' {
-		faults.WrongType("data", "an array of rows")
-		return done, faults.Err()
-	}
-	err = db.exclusive(ctx, faults, func(c *sqlite.Conn, cat *catalogue) error {
-		done, err = db.insertAll(c, cat, faults, ref, o, func(insert func(prefix string, object jsontext.Value) error) error {
-			return eachElement(array, func(i int, object jsontext.Value) error {
-				if i == MaxBulkRows {
-					faults.Add("data", "At most %d rows can be inserted at once.", MaxBulkRows)
-					return faults.Err()
-				}
-				return insert("data["+itoa(i)+"].", object)
-			})
-		})
-		if err == nil {
-			err = askForRoom(ctx, done.Rows)
-		}
-		return err
-	})
-	return done, err
+func (db *DB) InsertRecords(ctx context.Context, faults *problem.Faults, ref string, array jsontext.Value, o InsertOptions) (Inserted, error) {
+	return changing(ctx, db, faults, OwnTransaction, func(tx *Tx) (Inserted, error) { return tx.InsertRecords(faults, ref, array, o) })
 }
 
-// insertAll inserts the rows that each gives. After a fault it goes on only to
-// find further ones.
-func (db *DB) insertAll(c *sqlite.Conn, cat *catalogue, faults *problem.Faults, ref string, o InsertOptions, each func(func(prefix string, object jsontext.Value) error) error) (Inserted, error) {
-	t, err := db.writable(cat, ref)
+// InsertRecords is [DB.InsertRecords] inside the transaction.
+func (tx *Tx) InsertRecords(faults *problem.Faults, ref string, array jsontext.Value, o InsertOptions) (Inserted, error) {
+	return tx.insert(faults, ref, o, func(yield func(string, jsontext.Value) bool) {
+		err := eachElement(array, func(i int, object jsontext.Value) error {
+			if i == MaxBulkRows {
+				faults.Add("data", "At most %d rows can be inserted at once.", MaxBulkRows)
+				return errStop
+			}
+			if !yield("data["+itoa(i)+"].", object) {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && err != errStop {
+			faults.WrongType("data", "an array of rows")
+		}
+	})
+}
+
+var errStop = errors.New("no further rows")
+
+// insert inserts rows, each with the prefix of the fields in its faults. After a
+// fault it goes on only to find further ones.
+func (tx *Tx) insert(faults *problem.Faults, ref string, o InsertOptions, rows iter.Seq2[string, jsontext.Value]) (Inserted, error) {
+	t, err := tx.writable(ref)
 	if err != nil {
 		return Inserted{}, err
 	}
-	ins := newInserter(c, t, o)
-	ins.narrow = !db.mayRead(t)
+	ins := newInserter(tx.c, t, o)
+	ins.narrow = !tx.mayRead(t)
 	ins.conflict = t.conflictKey(faults, o.OnConflict)
-	err = db.confine(c, cat, func() error {
-		return each(func(prefix string, object jsontext.Value) error {
+	err = tx.confine(func() error {
+		for prefix, object := range rows {
 			r := t.parseNewRow(faults, prefix, object, o.OnConflict != nil)
-			switch {
-			case faults.Full():
-				return faults.Err()
-			case faults.Any():
-				return nil
+			if faults.Full() {
+				break
 			}
-			return ins.insert(prefix, r)
-		})
+			if faults.Any() {
+				continue
+			}
+			if err := ins.insert(prefix, r); err != nil {
+				return err
+			}
+		}
+		return faults.Err()
 	})
-	if err == nil {
-		err = faults.Err()
+	if err != nil {
+		return Inserted{}, err
 	}
 	if o.ReturnNone {
 		ins.done.Rows = newRows(t, t.formatColumns())
 	}
-	return ins.done, err
+	return ins.done, tx.reserve(ins.done.Rows)
 }
 
 // conflictKey returns the columns of the unique key that an upsert names.
@@ -311,146 +315,4 @@ func (t *Table) returning() string {
 		names[i] = t.Columns[i].Name
 	}
 	return " RETURNING " + identList(names)
-}
-
-// UpdateRecord changes the record with the given id and returns it as stored.
-func (db *DB) UpdateRecord(ctx context.Context, faults *problem.Faults, ref, id string, patch jsontext.Value) (rows Rows, err error) {
-	err = db.write(ctx, faults, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := db.writable(cat, ref)
-		if err != nil {
-			return err
-		}
-		set := t.parsePatch(faults, "", patch)
-		if err := faults.Err(); err != nil {
-			return err
-		}
-		at, err := t.at(id)
-		if err != nil {
-			return err
-		}
-		columns, returning := t.formatColumns(), t.returning()
-		if !db.mayRead(t) {
-			shown := t.shown(set)
-			columns, returning = formatColumns(shown), t.returningShown(set, shown)
-		}
-		rows = newRows(t, columns)
-		update, args := t.updateSQL(set, at)
-		if err := db.confine(c, cat, func() error { return fillAll(c, rows.Batch, update+returning, args) }); err != nil {
-			return err
-		}
-		if rows.Len() == 0 {
-			return noRecord(id)
-		}
-		return askForRoom(ctx, rows)
-	})
-	return rows, err
-}
-
-// parsePatch reads what is to change in one or many rows.
-func (t *Table) parsePatch(faults *problem.Faults, prefix string, patch jsontext.Value) row {
-	r := t.parseRow(faults, prefix, patch, nullKeyIsFault)
-	if len(r.columns) == 0 && !faults.Any() {
-		faults.Add("data", "There is nothing to change.")
-	}
-	return r
-}
-
-// updateSQL returns the UPDATE statement that sets the values of a row in the
-// rows that match, and its parameters.
-func (t *Table) updateSQL(set row, w where) (query string, args []any) {
-	names := set.names()
-	for i, name := range names {
-		names[i] = quote(name) + " = ?"
-	}
-	return "UPDATE " + quote(t.Name) + " SET " + strings.Join(names, ", ") + w.clause(), append(set.args(), w.args...)
-}
-
-// Which says which rows a bulk change is about.
-type Which struct {
-	Filters jsontext.Value
-	All     bool // allows filters that are empty
-}
-
-// UpdateRecords changes every record that matches and returns how many.
-func (db *DB) UpdateRecords(ctx context.Context, faults *problem.Faults, ref string, patch jsontext.Value, which Which) (table string, affected int64, err error) {
-	err = db.exclusive(ctx, faults, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := db.writable(cat, ref)
-		if err == nil {
-			err = db.mayMatch(t, which)
-		}
-		if err != nil {
-			return err
-		}
-		set := t.parsePatch(faults, "data.", patch)
-		w := which.where(t, faults)
-		if err := faults.Err(); err != nil {
-			return err
-		}
-		table = t.Name
-		update, args := t.updateSQL(set, w)
-		if err := db.confine(c, cat, func() error { return c.Exec(update, args...) }); err != nil {
-			return err
-		}
-		affected = c.Changes()
-		return nil
-	})
-	return table, affected, err
-}
-
-func (which Which) where(t *Table, faults *problem.Faults) where {
-	w := t.parseFilters(faults, "where", which.Filters)
-	if w.sql == "" && !which.All {
-		faults.Add("where", "Without conditions this affects every row: set allow_all to confirm it.")
-	}
-	return w
-}
-
-// DeleteRecord deletes the record with the given id.
-func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, err error) {
-	err = db.change(ctx, new(problem.Faults), freeing+SharedTransaction, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := db.writable(cat, ref)
-		if err != nil {
-			return err
-		}
-		at, err := t.at(id)
-		if err != nil {
-			return err
-		}
-		table = t.Name
-		if err := db.confine(c, cat, func() error { return c.Exec("DELETE FROM "+quote(t.Name)+at.clause(), at.args...) }); err != nil {
-			return err
-		}
-		if c.Changes() == 0 {
-			return noRecord(id)
-		}
-		return nil
-	})
-	return table, err
-}
-
-// DeleteRecords deletes every record that matches and returns how many.
-func (db *DB) DeleteRecords(ctx context.Context, faults *problem.Faults, ref string, which Which) (table string, affected int64, err error) {
-	err = db.change(ctx, faults, freeing+OwnTransaction, func(c *sqlite.Conn, cat *catalogue) error {
-		t, err := db.writable(cat, ref)
-		if err == nil {
-			err = db.mayMatch(t, which)
-		}
-		if err != nil {
-			return err
-		}
-		w := which.where(t, faults)
-		if err := faults.Err(); err != nil {
-			return err
-		}
-		table = t.Name
-		if w.sql == "" {
-			w.sql = "true" // without a condition SQLite would not count the rows
-		}
-		if err := db.confine(c, cat, func() error { return c.Exec("DELETE FROM "+quote(t.Name)+w.clause(), w.args...) }); err != nil {
-			return err
-		}
-		affected = c.Changes()
-		return nil
-	})
-	return table, affected, err
 }

@@ -1,0 +1,51 @@
+package projectdb
+
+import (
+	"context"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+// DeleteRecord deletes the record with the given id and returns the name of its
+// table.
+func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, err error) {
+	return changing(ctx, db, new(problem.Faults), freeing+SharedTransaction, func(tx *Tx) (string, error) { return tx.DeleteRecord(ref, id) })
+}
+
+// DeleteRecord is [DB.DeleteRecord] inside the transaction.
+func (tx *Tx) DeleteRecord(ref, id string) (table string, err error) {
+	t, err := tx.writable(ref)
+	if err != nil {
+		return "", err
+	}
+	at, err := t.at(id)
+	if err != nil {
+		return "", err
+	}
+	deleted, err := tx.affect(t, "DELETE FROM "+quote(t.Name)+at.clause(), at.args)
+	if err == nil && deleted.Rows == 0 {
+		err = noRecord(id)
+	}
+	return t.Name, err
+}
+
+// DeleteRecords deletes every record that matches.
+func (db *DB) DeleteRecords(ctx context.Context, faults *problem.Faults, ref string, match Match) (Affected, error) {
+	return changing(ctx, db, faults, freeing+OwnTransaction, func(tx *Tx) (Affected, error) { return tx.DeleteRecords(faults, ref, match) })
+}
+
+// DeleteRecords is [DB.DeleteRecords] inside the transaction.
+func (tx *Tx) DeleteRecords(faults *problem.Faults, ref string, match Match) (Affected, error) {
+	t, err := tx.matchable(ref, match)
+	if err != nil {
+		return Affected{}, err
+	}
+	w := match.where(t, faults)
+	if err := faults.Err(); err != nil {
+		return Affected{}, err
+	}
+	if w.sql == "" {
+		w.sql = "true" // without a condition SQLite would not count the rows
+	}
+	return tx.affect(t, "DELETE FROM "+quote(t.Name)+w.clause(), w.args)
+}

@@ -1,0 +1,188 @@
+package projectdb
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Tx is one transaction on a project, in the hands of whoever holds the [DB] that
+// began it. What its methods do is committed together or not at all. A method that
+// fails may have done part of its work: the function that was given the Tx must
+// then fail too. A Tx belongs to one goroutine, until that function returns.
+type Tx struct {
+	db      *DB
+	c       *sqlite.Conn
+	kind    TransactionKind
+	ask     func(bytes int64) error // for room for rows that are returned; see [WithRoom]
+	cat     *catalogue              // nil until it is needed, and after a change
+	altered bool                    // the transaction itself has changed the catalogue
+}
+
+// TransactionKind says how a transaction shares the one writer of a project. Each
+// kind can do what the ones before it can.
+type TransactionKind int
+
+// The kinds of transactions.
+const (
+	SharedTransaction  TransactionKind = iota // small changes of rows, committed together with others
+	OwnTransaction                            // large bodies of rows
+	SchemaTransaction                         // tables and indexes
+	RebuildTransaction                        // changes that may rebuild a table: its foreign keys are off
+	LoadTransaction                           // whole tables, in the background: it waits for its turn
+)
+
+// freeing, added to a kind, marks a transaction that makes the project smaller.
+// It goes on where there is too little room to grow.
+const freeing TransactionKind = 1 << 8
+
+// View runs fn in a transaction that only reads: it sees one state of the project.
+func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	return db.readBounded(ctx, func(c *sqlite.Conn) error { return fn(db.tx(ctx, c, LoadTransaction)) })
+}
+
+// Change runs fn in a transaction of the given kind. fn may run more than once and
+// must have no effect outside the Tx. When faults have been found already, a
+// transaction that only reads is enough for fn to find further ones: it keeps no
+// writer waiting, and nothing can be changed in it.
+func (db *DB) Change(ctx context.Context, faults *problem.Faults, kind TransactionKind, fn func(*Tx) error) error {
+	if faults.Any() {
+		return db.View(ctx, fn)
+	}
+	return explain(db.transact(ctx, kind, fn))
+}
+
+// changing runs one call in a transaction for itself.
+func changing[T any](ctx context.Context, db *DB, faults *problem.Faults, kind TransactionKind, call func(*Tx) (T, error)) (out T, err error) {
+	err = db.Change(ctx, faults, kind, func(tx *Tx) error {
+		out, err = call(tx)
+		return err
+	})
+	return out, err
+}
+
+func (db *DB) tx(ctx context.Context, c *sqlite.Conn, kind TransactionKind) *Tx {
+	return &Tx{db: db, c: c, kind: kind, ask: roomOf(ctx)}
+}
+
+// transact runs fn in a transaction of the given kind that writes.
+func (db *DB) transact(ctx context.Context, kind TransactionKind, fn func(*Tx) error) error {
+	within := kind &^ freeing
+	if kind != within {
+		return db.free(ctx, within, func(c *sqlite.Conn) error { return fn(db.tx(ctx, c, within)) })
+	}
+	err := db.begin(ctx, kind, func(c *sqlite.Conn) error {
+		if err := db.mayGrow(c); err != nil {
+			return err
+		}
+		return fn(db.tx(ctx, c, kind))
+	})
+	if err != nil && db.room.Low() {
+		db.emptyLog(ctx)
+	}
+	return db.overQuota(err)
+}
+
+// free runs fn, which deletes, in a transaction that no limit holds up. On a full
+// disk it uses the reserve, and gives back what the log has taken of it.
+func (db *DB) free(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn) error) error {
+	return db.room.Free(func() error {
+		err := db.begin(ctx, kind, func(c *sqlite.Conn) error {
+			if err := c.LimitPages(0); err != nil {
+				return err
+			}
+			return fn(c)
+		})
+		if err == nil && db.room.Low() {
+			db.sql.Trim(ctx)
+		}
+		return err
+	})
+}
+
+// begin runs fn in a transaction of the given kind.
+func (db *DB) begin(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn) error) error {
+	bounds := db.bounds.of(kind)
+	switch kind {
+	case SharedTransaction:
+		return tookTooLong(bounds, db.sql.WriteWithin(ctx, bounds, fn))
+	case OwnTransaction, SchemaTransaction:
+		return tookTooLong(bounds, db.sql.ExclusiveWithin(ctx, bounds, fn))
+	}
+	return tookTooLong(bounds, explainBroken(db.sql.RestructureWithin(ctx, bounds, fn)))
+}
+
+// explainBroken makes a problem of a foreign key that does not hold at the end.
+func explainBroken(err error) error {
+	var broken *sqlite.BrokenReference
+	if errors.As(err, &broken) {
+		return problem.New(problem.CodeConflict, "A row of %s would refer to a row of %s that does not exist.", broken.Table, broken.Parent)
+	}
+	return err
+}
+
+// catalogue returns every table as the transaction has left it. Only the first
+// call looks, and the first after a change.
+func (tx *Tx) catalogue() (cat *catalogue, err error) {
+	switch {
+	case tx.cat != nil:
+		return tx.cat, nil
+	case tx.altered:
+		cat, err = tx.db.catalogueInside(tx.c)
+	default:
+		cat, err = tx.db.catalogue(tx.c)
+	}
+	tx.cat = cat
+	return cat, err
+}
+
+// table returns the table with the given id or name, or not_found.
+func (tx *Tx) table(ref string) (*Table, error) {
+	cat, err := tx.catalogue()
+	if err != nil {
+		return nil, err
+	}
+	return cat.table(ref)
+}
+
+// tableWithID returns the table with the given id, or not_found.
+func (tx *Tx) tableWithID(id int64) (*Table, error) {
+	cat, err := tx.catalogue()
+	if err != nil {
+		return nil, err
+	}
+	return cat.withID(id)
+}
+
+// changed marks the catalogue as changed: the given tables, or all when none is
+// given. See [DB.changed].
+func (tx *Tx) changed(tables ...int64) error {
+	if err := tx.require(SchemaTransaction); err != nil {
+		return err
+	}
+	tx.cat, tx.altered = nil, true
+	return tx.db.changed(tx.c, tables...)
+}
+
+// require fails in a transaction that cannot do what one of the given kind can.
+// What a shared one did to the schema, its neighbours would not know of; and while
+// foreign keys are on, the rebuild of a table deletes the rows that refer to it.
+func (tx *Tx) require(kind TransactionKind) error {
+	if tx.kind < kind {
+		return errors.New("the transaction is not of a kind that can make this change")
+	}
+	return nil
+}
+
+// now is the time of a change, as the catalogue has it.
+func (tx *Tx) now() string { return timestamp(tx.db.now()) }
+
+// reserve asks for room for rows that the transaction returns.
+func (tx *Tx) reserve(rows Rows) error {
+	if tx.ask == nil {
+		return nil
+	}
+	return tx.ask(rows.Memory())
+}
