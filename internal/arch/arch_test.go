@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -63,9 +64,20 @@ func (f file) isTest() bool { return strings.HasSuffix(f.name, "_test.go") }
 
 func (f file) line(pos token.Pos) int { return f.fset.Position(pos).Line }
 
-// files parses every Go file of the module.
-func files(t *testing.T) (all []file) {
+// files returns every Go file of the module.
+func files(t *testing.T) []file {
 	t.Helper()
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 10 {
+		t.Fatalf("only %d files were found", len(all))
+	}
+	return all
+}
+
+var parsed = sync.OnceValues(func() (all []file, err error) {
 	root := filepath.Join("..", "..")
 	fset := token.NewFileSet()
 	for _, folder := range []string{"internal", "cmd", "examples", "templates"} {
@@ -78,33 +90,35 @@ func files(t *testing.T) (all []file) {
 			case d.IsDir() || filepath.Ext(name) != ".go":
 				return nil
 			}
-			syntax, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
-			if err != nil {
-				return err
-			}
-			relative, err := filepath.Rel(root, name)
-			if err != nil {
-				return err
-			}
-			f := file{name: filepath.ToSlash(relative), syntax: syntax, fset: fset}
-			for _, spec := range syntax.Imports {
-				imported, err := strconv.Unquote(spec.Path.Value)
-				if err != nil {
-					return err
-				}
-				f.imports = append(f.imports, imported)
-			}
+			f, err := parse(fset, root, name)
 			all = append(all, f)
-			return nil
+			return err
 		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
-	if len(all) < 10 {
-		t.Fatalf("only %d files were found", len(all))
+	return all, nil
+})
+
+func parse(fset *token.FileSet, root, name string) (f file, err error) {
+	relative, err := filepath.Rel(root, name)
+	if err != nil {
+		return f, err
 	}
-	return all
+	syntax, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+	if err != nil {
+		return f, err
+	}
+	f = file{name: filepath.ToSlash(relative), syntax: syntax, fset: fset}
+	for _, spec := range syntax.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return f, err
+		}
+		f.imports = append(f.imports, imported)
+	}
+	return f, nil
 }
 
 func TestImportsGoDownwards(t *testing.T) {
