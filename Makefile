@@ -1,7 +1,7 @@
 # make check is what CI runs, without the race detector and the browser.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check lint test race crash generated torture torture-short torture-selftest fuzz run bench bench-export bench-import docs
+.PHONY: check lint cross test race crash generated torture torture-short torture-selftest fuzz run bench bench-export bench-import docs
 
 check: lint test
 
@@ -9,6 +9,12 @@ lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
+
+# Everything compiles for the other systems, tests too. The first time takes minutes:
+# SQLite is compiled for each.
+cross:
+	GOOS=darwin go vet ./...
+	GOOS=windows go vet ./...
 
 test:
 	go test ./...

@@ -125,7 +125,7 @@ func forgetQueue(c *sqlite.Conn, projectID int64) error {
 
 // Limits say how many jobs may run at once.
 type Limits struct {
-	Workers    int // of all projects, and one more while projects of one root hold all workers
+	Workers    int // of all projects, and one more for a root that has none running
 	PerProject int
 }
 
@@ -135,13 +135,17 @@ type Limits struct {
 // Of the roots with pending jobs, that one is served which has the fewest running
 // and whose last turn is longest ago; of its projects with fewer than PerProject
 // running, the one whose last turn is longest ago; and of its jobs the oldest.
-// While the jobs of one root hold all workers, one more job may run of those that
-// have none: whoever orders work without end delays only himself.
+// While all workers are busy, one more job may run of a root that has none running:
+// whoever orders work without end delays only himself.
 func (st Store[R]) Claim(ctx context.Context, limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
 	return st.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
-		free, most, err := freeFor(c, limits)
-		if err != nil || !free {
+		running, err := c.Int("SELECT coalesce(sum(running), 0) FROM turns WHERE running > 0")
+		if err != nil || running > int64(limits.Workers) {
 			return "", err
+		}
+		ofRoot := running // how many jobs of the same root may run already
+		if running == int64(limits.Workers) {
+			ofRoot = 0
 		}
 		return c.Text(fmt.Sprintf(`
 SELECT id FROM %[1]s
@@ -155,23 +159,8 @@ WHERE status = 'pending' AND attempt = 0 AND project_id = (
 	WHERE project IS NOT NULL
 	LIMIT 1
 )
-ORDER BY seq LIMIT 1`, st.Table), limits.PerProject, most)
+ORDER BY seq LIMIT 1`, st.Table), limits.PerProject, ofRoot)
 	})
-}
-
-// freeFor reports whether another job may begin, and how many of its root may run
-// already.
-func freeFor(c *sqlite.Conn, limits Limits) (free bool, most int64, err error) {
-	var running, ofOne int64
-	err = c.Query("SELECT coalesce(sum(running), 0), coalesce(max(running), 0) FROM turns WHERE running > 0", nil, func(s *sqlite.Stmt) error {
-		running, ofOne = s.Int(0), s.Int(1)
-		return nil
-	})
-	workers := int64(limits.Workers)
-	if running < workers {
-		return true, workers, err
-	}
-	return running == workers && ofOne == workers, 0, err
 }
 
 // ClaimSuspect is Claim for the jobs that were running when the server died, the

@@ -101,6 +101,26 @@ func TestReserve(t *testing.T) {
 	}
 }
 
+// TestReserveBesideSeveralRoots lets the jobs of two roots hold all workers.
+func TestReserveBesideSeveralRoots(t *testing.T) {
+	b := openStore(t)
+	must(t, b, func(c *sqlite.Conn) error {
+		return errors.Join(enter(c, 1, 1, 1), enter(c, 2, 2, 2), enter(c, 3, 3, 1), enter(c, 4, 4, 2), enter(c, 5, 5, 5), enter(c, 6, 6, 6))
+	})
+	two := Limits{Workers: 2, PerProject: 1}
+	for _, want := range []string{"1", "2", "5", ""} {
+		if got := claimWith(t, b, two); got != want {
+			t.Fatalf("claimed %q, want %q", got, want)
+		}
+	}
+	for _, next := range []struct{ ready, want string }{{"5", "6"}, {"6", ""}, {"1", "3"}, {"2", "4"}, {"3", ""}} {
+		must(t, b, func(c *sqlite.Conn) error { return c.Exec("UPDATE works SET status = 'ready' WHERE id = ?", next.ready) })
+		if got := claimWith(t, b, two); got != next.want {
+			t.Errorf("after %s, %q is claimed, want %q", next.ready, got, next.want)
+		}
+	}
+}
+
 // TestSuspectsComeLast has a server die with two jobs.
 func TestSuspectsComeLast(t *testing.T) {
 	b := openStore(t, 1, 2, 3)
