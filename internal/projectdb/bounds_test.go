@@ -12,29 +12,13 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // openBounded opens a project with a table t and the given bounds.
 func openBounded(t *testing.T, b Bounds) *DB {
 	t.Helper()
-	dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true, Bounds: b})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { dir.Close() })
-	err = dir.Create(ctx, 1, func(db *DB) error {
-		_, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "t", Columns: []NewColumn{{Name: "a"}, {Name: "n", Type: "INTEGER"}}})
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, release, err := dir.Lease(ctx, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(release)
-	return db
+	return openWith(t, DirOptions{Bounds: b}, NewTable{Name: "t", Columns: []NewColumn{{Name: "a"}, {Name: "n", Type: "INTEGER"}}})
 }
 
 // slowFilters takes minutes to match with a text of a million a's: only what has _
@@ -46,6 +30,7 @@ func slowFilters() jsontext.Value {
 // Whatever runs too long ends in time, as a problem, and changes nothing; what
 // others ask for meanwhile is answered.
 func TestCallsEndInTime(t *testing.T) {
+	t.Parallel()
 	const limit = 400 * time.Millisecond
 	db := openBounded(t, Bounds{Wait: 10 * time.Second})
 	put(t, db, "t", `{"a":"`+strings.Repeat("a", 5_000_000)+`","n":1}`, `{"a":"b","n":2}`)
@@ -102,9 +87,10 @@ func TestCallsEndInTime(t *testing.T) {
 // SQLite looks at nothing between the conditions on one row, each of which loads
 // another value of megabytes.
 func TestManyConditionsOnLargeValuesEndInTime(t *testing.T) {
-	const limit = 300 * time.Millisecond
+	t.Parallel()
+	const limit = 100 * time.Millisecond
 	slack := 3 * time.Second
-	if raceDetector {
+	if testkit.Race {
 		slack = time.Minute
 	}
 	db := openBounded(t, Bounds{})
@@ -129,6 +115,7 @@ func TestManyConditionsOnLargeValuesEndInTime(t *testing.T) {
 
 // A read ends when its caller has gone.
 func TestReadsEndWithTheirCaller(t *testing.T) {
+	t.Parallel()
 	db := openBounded(t, Bounds{})
 	put(t, db, "t", `{"a":"`+strings.Repeat("a", 5_000_000)+`"}`)
 	gone, leave := context.WithTimeout(ctx, 100*time.Millisecond)
@@ -150,6 +137,7 @@ func TestReadsEndWithTheirCaller(t *testing.T) {
 
 // Waiting is not running: it is answered with busy, and tells when to come again.
 func TestWaitingForTheWriterIsBusy(t *testing.T) {
+	t.Parallel()
 	db := openBounded(t, Bounds{Wait: 50 * time.Millisecond, Schema: 2 * time.Second})
 	held, end := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
@@ -211,6 +199,7 @@ func TestWaitingForTheWriterIsBusy(t *testing.T) {
 // A change of the schema may hold the writer for longer than others, and not for
 // ever.
 func TestSchemaChangesEnd(t *testing.T) {
+	t.Parallel()
 	const limit = 300 * time.Millisecond
 	db := openBounded(t, Bounds{Records: 10 * time.Millisecond, Schema: limit})
 	endless := func(c *sqlite.Conn) error {

@@ -205,6 +205,7 @@ func foreign(path string) error {
 }
 
 func TestFewStayOpen(t *testing.T) {
+	t.Parallel()
 	const projects, workers, rounds = 50, 8, 12
 	dir := openDir(t, projects, DirOptions{MaxOpen: 2})
 	var done [projects + 1]atomic.Int64
@@ -298,6 +299,7 @@ func TestRemoveDamaged(t *testing.T) {
 }
 
 func TestCloseWhileInUse(t *testing.T) {
+	t.Parallel()
 	for range 5 {
 		dir := openDir(t, 4, DirOptions{MaxOpen: 2})
 		var stored [5]atomic.Int64

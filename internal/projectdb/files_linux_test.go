@@ -9,13 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // TestFewDescriptors has many projects read and written at once where the
 // system lets only a few files be open. Some calls may be told to come back; none
 // may fail otherwise, and all is well as soon as the load ends.
 func TestFewDescriptors(t *testing.T) {
-	const projects, callers = 60, 8
+	const callers = 8
+	projects := testkit.Scale[int64](30, 60)
 	for name, bound := range map[string]int64{"bounded": 30, "found out": 0} {
 		t.Run(name, func(t *testing.T) {
 			dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true, MaxFiles: bound})
@@ -23,7 +25,7 @@ func TestFewDescriptors(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer dir.Close()
-			for id := range int64(projects) {
+			for id := range projects {
 				if err := dir.Create(t.Context(), id+1, nil); err != nil {
 					t.Fatal(err)
 				}
@@ -55,7 +57,7 @@ func TestFewDescriptors(t *testing.T) {
 			var running sync.WaitGroup
 			for caller := range int64(callers) {
 				running.Go(func() {
-					for i := range int64(3 * projects) {
+					for i := range 3 * projects {
 						if err := use((caller*7+i*11)%projects + 1); err != nil && !problem.Is(err, problem.CodeBusy) {
 							t.Error(err)
 						}
@@ -63,7 +65,7 @@ func TestFewDescriptors(t *testing.T) {
 				})
 			}
 			running.Wait()
-			for id := range int64(projects) {
+			for id := range projects {
 				if err := use(id + 1); err != nil {
 					t.Errorf("when the load has ended, project %d: %v", id+1, err)
 				}

@@ -207,6 +207,7 @@ func sizeOf(t *testing.T, path string) int64 {
 
 // TestQuota fills a project up to its quota while others go on.
 func TestQuota(t *testing.T) {
+	t.Parallel()
 	const limit = 1 << 20
 	files := int64(0)
 	quotas := &storage.Quotas{Default: limit, Files: func(int64) int64 { return files }}

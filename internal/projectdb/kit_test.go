@@ -2,7 +2,6 @@ package projectdb
 
 import (
 	"context"
-	flags "flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -151,17 +150,33 @@ func run(t testing.TB, db *DB, statements ...string) {
 	}
 }
 
-// checks sets how often a slow property is tried, unless the command line says
-// how often.
-func checks(t *testing.T, n string) {
-	const name, usual = "rapid.checks", "100"
-	if flags.Lookup(name).Value.String() != usual {
-		return
-	}
-	if err := flags.Set(name, n); err != nil {
+// openWith opens a project with the given tables in a folder of its own. It does
+// not wait for the disk.
+func openWith(t testing.TB, options DirOptions, tables ...NewTable) *DB {
+	t.Helper()
+	options.Relaxed = true
+	dir, err := OpenDir(t.TempDir(), options)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { flags.Set(name, usual) })
+	t.Cleanup(func() { dir.Close() })
+	err = dir.Create(ctx, 1, func(db *DB) error {
+		for _, table := range tables {
+			if _, err := db.CreateTable(ctx, new(problem.Faults), table); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, release, err := dir.Lease(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return db
 }
 
 // viewed makes a function of a transaction of one that looks at its catalogue.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // model is what a project should hold, kept in the simplest way. Values are SQL
@@ -416,7 +417,7 @@ func look(t *rapid.T, c *sqlite.Conn) string {
 }
 
 func TestChangesOfShapeAgreeWithTheModel(t *testing.T) {
-	checks(t, "25")
+	testkit.Checks(t, 25)
 	dir := openDir(t, 0, DirOptions{})
 	project := int64(0)
 	rapid.Check(t, func(t *rapid.T) {

@@ -17,24 +17,7 @@ var things = NewTable{Name: "things", Columns: []NewColumn{{Name: "name", NotNul
 // openAt opens a project with the table things, where it is as late as now says.
 func openAt(t *testing.T, now *time.Time) *DB {
 	t.Helper()
-	dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true, Now: func() time.Time { return *now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { dir.Close() })
-	err = dir.Create(ctx, 1, func(db *DB) error {
-		_, err := db.CreateTable(ctx, new(problem.Faults), things)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, release, err := dir.Lease(ctx, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(release)
-	return db
+	return openWith(t, DirOptions{Now: func() time.Time { return *now }}, things)
 }
 
 // insertOnce inserts a row with the given receipt and answers with its id.

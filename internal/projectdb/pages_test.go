@@ -9,6 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // Pages that end early lose no row, whatever they are sorted by, and none of
@@ -34,6 +35,9 @@ func TestLargePagesEndEarly(t *testing.T) {
 			for _, sort := range []string{"", "s"} {
 				for _, descending := range []bool{false, true} {
 					if limit == 1 && descending || name == "many columns" && limit < 500 {
+						continue
+					}
+					if testkit.Scale(limit == 2 && descending != (sort == ""), false) {
 						continue
 					}
 					o := ListOptions{Selection: Selection{Limit: limit, Sort: sort, Descending: descending}}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // openLibrary makes a project with one table that may be read and one that may
@@ -46,6 +47,7 @@ func inFolder(t testing.TB, db *DB) string {
 }
 
 func TestQueryAnswers(t *testing.T) {
+	t.Parallel()
 	db := openLibrary(t)
 	for _, test := range []struct{ sql, params, want string }{
 		{"SELECT title FROM books ORDER BY id DESC", ``, `title="c"; title="b"; title="a"`},
@@ -89,7 +91,7 @@ func TestQueryRefuses(t *testing.T) {
 	planted := filepath.Join(filepath.Dir(db.sql.Path()), "planted.db")
 	const denied, invalid = "permission_denied", "validation_failed sql"
 	limit := QueryTimeout
-	if raceDetector {
+	if testkit.Race {
 		limit = time.Minute
 	}
 	for _, test := range []struct{ sql, params, want string }{
@@ -227,6 +229,7 @@ func TestColumnsOfOneName(t *testing.T) {
 }
 
 func TestQueryIsBounded(t *testing.T) {
+	t.Parallel()
 	db := openLibrary(t)
 	endless := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
 	result, err := db.Query(ctx, Query{SQL: endless, Limit: 7})

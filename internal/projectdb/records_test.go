@@ -17,29 +17,7 @@ import (
 // openProject makes a project with the given tables and opens it.
 func openProject(t testing.TB, tables ...NewTable) *DB {
 	t.Helper()
-	dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { dir.Close() })
-	ctx := context.Background()
-	err = dir.Create(ctx, 1, func(db *DB) error {
-		for _, table := range tables {
-			if _, err := db.CreateTable(ctx, new(problem.Faults), table); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, release, err := dir.Lease(ctx, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(release)
-	return db
+	return openWith(t, DirOptions{}, tables...)
 }
 
 // contacts is a table with a column of every type.

@@ -147,6 +147,7 @@ func TestConditionsNeedTheRightToRead(t *testing.T) {
 // TestForeignKeysCarryNoRights changes rows whose foreign keys would pass the
 // change on to other tables.
 func TestForeignKeysCarryNoRights(t *testing.T) {
+	t.Parallel()
 	for _, action := range []string{"CASCADE", "SET NULL", "SET DEFAULT"} {
 		t.Run(action, func(t *testing.T) {
 			for _, test := range []struct {

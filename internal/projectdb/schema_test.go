@@ -77,7 +77,7 @@ func TestReadTableReadsEverythingThatCreateSQLWrites(t *testing.T) {
 					}
 				}
 				got.Indexes = managed
-				if diff := cmp.Diff(want, got); diff != "" {
+				if diff := cmp.Diff(want, got, cmp.AllowUnexported(Table{})); diff != "" {
 					t.Errorf("%s\n%s", diff, want.CreateSQL())
 				}
 				return nil

@@ -232,7 +232,7 @@ func numbers(page Page) (list []string) {
 
 func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 	program := testkit.Tool(t, "sqlite3")
-	checks(t, "25")
+	testkit.Checks(t, 25)
 	var projects []*DB
 	for _, create := range keyed {
 		db := openProject(t)
@@ -479,7 +479,7 @@ func TestLimitsOfFilters(t *testing.T) {
 		{"a name twice", `{"age":1,"age":2}`, "validation_failed filters"},
 		{"blank", ` `, "ok"},
 	} {
-		if raceDetector {
+		if testkit.Race {
 			db.bounds.Records = 10 * time.Minute
 		}
 		_, err := db.ListRecords(ctx, new(problem.Faults), "contacts", ListOptions{Selection: Selection{Limit: 1, Filters: jsontext.Value(test.filters)}})

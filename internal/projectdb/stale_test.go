@@ -16,6 +16,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
@@ -54,7 +55,7 @@ func TestAnswersFollowTheSchema(t *testing.T) {
 	remake(t, db, 3)
 	asked := make(chan error, 1)
 	busy.Go(func() { asked <- askUntil(db, stop) })
-	for range changesOfSchema(t) {
+	for range testkit.Scale(10, 60) {
 		if err := changeSchema(t, db, random); err != nil {
 			t.Fatal(err)
 		}
@@ -67,13 +68,6 @@ func TestAnswersFollowTheSchema(t *testing.T) {
 	if err := <-asked; err != nil {
 		t.Error(err)
 	}
-}
-
-func changesOfSchema(t *testing.T) int {
-	if testing.Short() {
-		return 10
-	}
-	return 60
 }
 
 func askUntil(db *DB, stop <-chan struct{}) (err error) {
@@ -187,7 +181,7 @@ func repeated(n int, form string) string {
 // memory nor files behind.
 func TestHostileStatements(t *testing.T) {
 	db := openLibrary(t)
-	limit := 2 * time.Second
+	limit := testkit.Scale(200*time.Millisecond, 2*time.Second)
 	debug.FreeOSMemory()
 	before := residentHere(t)
 	for name, sql := range hostile {
@@ -207,7 +201,7 @@ func TestHostileStatements(t *testing.T) {
 			t.Errorf("after %s: %v", name, err)
 		}
 	}
-	if grown := residentHere(t) - before; grown > 64<<20 && !raceDetector {
+	if grown := residentHere(t) - before; grown > 64<<20 && !testkit.Race {
 		t.Errorf("this process has grown by %d bytes", grown)
 	}
 }
@@ -226,10 +220,23 @@ func residentHere(t *testing.T) (bytes int64) {
 	return bytes << 10
 }
 
+// openWorkers opens workers that end with the test.
+func openWorkers(t *testing.T, options worker.Options) *worker.Pool {
+	t.Helper()
+	options.Folder = filepath.Join(t.TempDir(), "workers")
+	workers, err := worker.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { workers.Close() })
+	return workers
+}
+
 func TestTemporaryFilesAreBounded(t *testing.T) {
-	db := openLibrary(t)
-	// Two gigabytes are to be sorted, and there may be one.
-	sql := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT printf('%.100000c', i) AS p FROM n ORDER BY p DESC, random()"
+	t.Parallel()
+	db := openWith(t, DirOptions{Workers: openWorkers(t, worker.Options{TempBytes: testkit.Scale[int64](100<<20, 1<<30)})}, NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})
+	// Twice what there may be is to be sorted.
+	sql := fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT %d) SELECT printf('%%.100000c', i) AS p FROM n ORDER BY p DESC, random()", testkit.Scale(2000, 20_000))
 	_, err := db.Query(ctx, Query{SQL: sql, Limit: 1, Timeout: time.Minute})
 	if !problem.Is(err, problem.CodeResultTooLarge) || !strings.Contains(err.Error(), "temporary files") {
 		t.Error(err)
@@ -242,29 +249,8 @@ func TestTemporaryFilesAreBounded(t *testing.T) {
 // A statement that never ends holds the state that it reads, and the log grows by
 // whatever others write. It is ended before it takes the disk.
 func TestAStatementCannotHoldTheLog(t *testing.T) {
-	folder := t.TempDir()
-	workers, err := worker.Open(worker.Options{Folder: filepath.Join(folder, "workers"), MaxLog: 4 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer workers.Close()
-	dir, err := OpenDir(folder, DirOptions{Relaxed: true, Workers: workers})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	err = dir.Create(ctx, 1, func(db *DB) error {
-		_, err := db.CreateTable(ctx, new(problem.Faults), NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, release, err := dir.Lease(ctx, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer release()
+	t.Parallel()
+	db := openWith(t, DirOptions{Workers: openWorkers(t, worker.Options{MaxLog: 4 << 20})}, NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})
 	asked := make(chan error, 1)
 	go func() {
 		endless := "WITH RECURSIVE n(i) AS (SELECT count(*) FROM books UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS n FROM n"
