@@ -20,6 +20,9 @@ type Config struct {
 	// StoreLost says that the database was missing or damaged when the server
 	// started, so that there may be files whose jobs nobody remembers.
 	StoreLost bool
+	// OnDamage is told when the database turns out to be damaged while it is used; nil
+	// for nobody. It may be called often, from many goroutines.
+	OnDamage func(error)
 	Folder    string // of the files that belong to jobs
 	Log       *slog.Logger
 	Now       func() time.Time
@@ -73,7 +76,7 @@ func OpenStore[R any](c *Config, schema sqlite.Schema, store Store[R]) (Store[R]
 	if err != nil {
 		return store, fmt.Errorf("open the job store of %s: %w", store.Table, err)
 	}
-	store.DB, store.Room = db, c.Room
+	store.DB, store.Room, store.OnDamage = db, c.Room, c.OnDamage
 	return store, nil
 }
 

@@ -19,6 +19,7 @@ import (
 type Store[R any] struct {
 	DB       *sqlite.DB
 	Room     *storage.Room // on the disk; nil: it is not watched
+	OnDamage func(error)   // see [Config]
 	Table    string        // its name, which is also what clients call the jobs
 	Job      string        // what clients call one
 	Columns  string        // of a record, in the order in which Scan reads them
@@ -30,7 +31,7 @@ type Store[R any] struct {
 // Write runs fn in a write transaction. fn may run more than once.
 func (st Store[R]) Write(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
 	if err := st.Room.Free(func() error { return st.DB.Write(ctx, fn) }); err != nil {
-		return fmt.Errorf("%s: %w", action, storage.Explain(err))
+		return fmt.Errorf("%s: %w", action, st.explain(err))
 	}
 	return nil
 }
@@ -38,9 +39,21 @@ func (st Store[R]) Write(ctx context.Context, action string, fn func(*sqlite.Con
 // Read runs fn in a read transaction.
 func (st Store[R]) Read(ctx context.Context, action string, fn func(*sqlite.Conn) error) error {
 	if err := st.DB.Read(ctx, fn); err != nil {
-		return fmt.Errorf("%s: %w", action, storage.Explain(err))
+		return fmt.Errorf("%s: %w", action, st.explain(err))
 	}
 	return nil
+}
+
+// explain makes a problem of a failure of the database. One that is damaged is set
+// aside at the next start: until then others may be reading it.
+func (st Store[R]) explain(err error) error {
+	if sqlite.FaultOf(err) != sqlite.Damaged {
+		return storage.Explain(err)
+	}
+	if st.OnDamage != nil {
+		st.OnDamage(err)
+	}
+	return problem.New(problem.CodeBusy, "The list of %s is damaged and cannot be used until the server is restarted.", st.Table).Retry(time.Minute).Because(err)
 }
 
 // each calls fn with each record that satisfies a condition, which may include an

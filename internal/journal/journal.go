@@ -29,6 +29,9 @@ type Options struct {
 	// each; 0 means 65,536. Others are looked up in the file when they are sent.
 	Names int
 	Room  *storage.Room // on the disk; nil: it is not watched
+	// OnDamage is told when the file turns out to be damaged while it is used; nil for
+	// nobody. It may be called often, from many goroutines.
+	OnDamage func(error)
 }
 
 // Caller is whose calls are grouped. The same key or run id of another caller

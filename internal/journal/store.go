@@ -68,7 +68,22 @@ WHERE project_id = ?1
 				return nil
 			})
 	})
+	if j.damaged(err) {
+		return nil, nil // a run that is forgotten is a new one
+	}
 	return r, err
+}
+
+// damaged reports whether err says that the file is damaged, and tells who wants to
+// know it. The labels of calls are no reason to refuse the calls.
+func (j *Journal) damaged(err error) bool {
+	if sqlite.FaultOf(err) != sqlite.Damaged {
+		return false
+	}
+	if j.options.OnDamage != nil {
+		j.options.OnDamage(err)
+	}
+	return true
 }
 
 // storeSoon wakes the one that stores before its time.
@@ -124,7 +139,7 @@ func (j *Journal) store() error {
 		}
 		return nil
 	})
-	if err == nil {
+	if err == nil || j.damaged(err) {
 		return nil
 	}
 	for _, r := range records {

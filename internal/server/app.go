@@ -45,7 +45,7 @@ type App struct {
 	log        *slog.Logger
 	lock       *flock.Flock
 	isNew      bool     // nothing was in the folder
-	degraded   []string // what was wrong at the start; see degrade
+	degraded   degradations
 	room       *storage.Room
 	quotas     *storage.Quotas
 	close      []func() error // in the order of opening
@@ -192,7 +192,7 @@ func (app *App) forget(ctx context.Context, projectID int64) error {
 func (app *App) openJournal() error { return app.openBook("journal.db", app.openJournalOf) }
 
 func (app *App) openJournalOf(bool) (err error) {
-	app.Journal, err = journal.Open(app.path("journal.db"), journal.Options{Log: app.log, Room: app.room})
+	app.Journal, err = journal.Open(app.path("journal.db"), journal.Options{Log: app.log, Room: app.room, OnDamage: app.damagedInUse("journal.db")})
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func (app *App) openImportsOf(lost bool) (err error) {
 // jobsConfig is what exports and imports have in common.
 func (app *App) jobsConfig(name string, maxPending int, lost bool) jobs.Config {
 	return jobs.Config{
-		Database: app.path(name + ".db"), StoreLost: lost, Folder: app.path(name), Room: app.room,
+		Database: app.path(name + ".db"), StoreLost: lost, OnDamage: app.damagedInUse(name + ".db"), Folder: app.path(name), Room: app.room,
 		Log: app.log, Now: time.Now, Random: rand.Reader,
 		MaxPending: maxPending, HistoryBytes: app.settings.JobHistoryBytes, Quarantine: app.quarantine,
 	}

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -95,11 +97,47 @@ func setAside(path string, now time.Time) (aside string, err error) {
 	return aside, nil
 }
 
+// degradations are what is wrong with a server that takes requests all the same.
+// Its methods may be called from many goroutines.
+type degradations struct {
+	mu      sync.Mutex
+	reasons []string
+}
+
+// add notes a reason, and reports whether it is a new one.
+func (d *degradations) add(reason string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if slices.Contains(d.reasons, reason) {
+		return false
+	}
+	d.reasons = append(d.reasons, reason)
+	return true
+}
+
+// lines returns the reasons as lines of the answer to a probe.
+func (d *degradations) lines() (lines []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, reason := range d.reasons {
+		lines = append(lines, "degraded: "+reason)
+	}
+	return lines
+}
+
 // degrade notes what probes and the log tell until the next start.
 func (app *App) degrade(format string, args ...any) {
-	sentence := fmt.Sprintf(format, args...)
-	app.degraded = append(app.degraded, sentence)
-	app.log.Warn("degraded", "reason", sentence)
+	if reason := fmt.Sprintf(format, args...); app.degraded.add(reason) {
+		app.log.Warn("degraded", "reason", reason)
+	}
+}
+
+// damagedInUse returns what is called when a book turns out to be damaged while the
+// server runs.
+func (app *App) damagedInUse(name string) func(error) {
+	return func(error) {
+		app.degrade("%s is damaged; restart the server, which sets it aside and creates a new one", name)
+	}
 }
 
 // checkServerDB refuses to go on without a sound server.db where there are

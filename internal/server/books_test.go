@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -90,12 +91,12 @@ func TestDamagedBooks(t *testing.T) {
 						t.Fatalf("start %d: %v", start, err)
 					}
 					harmless := name == "a log that is no log"
-					if told := len(app.degraded) > 0; told != (start == 0 && !harmless) {
-						t.Errorf("start %d: degraded: %q", start, app.degraded)
+					if told := len(app.degraded.lines()) > 0; told != (start == 0 && !harmless) {
+						t.Errorf("start %d: degraded: %q", start, app.degraded.lines())
 					}
 					answer := httptest.NewRecorder()
 					app.readiness(answer, httptest.NewRequest("GET", "/readyz", nil), false)
-					if body := answer.Body.String(); answer.Code != 200 || strings.Contains(body, "degraded: "+book) != (len(app.degraded) > 0) {
+					if body := answer.Body.String(); answer.Code != 200 || strings.Contains(body, "degraded: "+book) != (len(app.degraded.lines()) > 0) {
 						t.Errorf("start %d: %d %q", start, answer.Code, body)
 					}
 					artifact, err := app.Exports.Artifact(t.Context(), 1, m.ID)
@@ -114,6 +115,61 @@ func TestDamagedBooks(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestBooksDamagedInUse damages each of the books while the server runs.
+func TestBooksDamagedInUse(t *testing.T) {
+	original, m := furnished(t)
+	for _, book := range []string{"exports.db", "imports.db", "journal.db"} {
+		t.Run(book, func(t *testing.T) {
+			folder := filepath.Join(t.TempDir(), "data")
+			if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
+				t.Fatal(err)
+			}
+			// SQLite has read nothing of it yet but the header.
+			app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(filepath.Join(folder, book))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.OpenFile(filepath.Join(folder, book), os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.WriteAt([]byte(strings.Repeat("no page ", int(info.Size()-4096)/8)), 4096)
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			_, exports := app.Exports.Get(t.Context(), 1, m.ID)
+			_, imports := app.Imports.Get(t.Context(), 1, "imp_1")
+			_, join := app.Journal.Join(t.Context(), journal.Caller{ProjectID: 1, TokenID: 1}, "key", "")
+			for name, err := range map[string]error{"exports.db": exports, "imports.db": imports, "journal.db": join} {
+				wanted := name == book && name != "journal.db"
+				if problem.Is(err, problem.CodeBusy) != wanted || problem.Is(err, problem.CodeInternal) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			answer := httptest.NewRecorder()
+			app.readiness(answer, httptest.NewRequest("GET", "/readyz", nil), false)
+			if body := answer.Body.String(); answer.Code != 200 || strings.Count(body, "degraded: "+book) != 1 {
+				t.Errorf("%d %q", answer.Code, body)
+			}
+			_ = app.Close() // a damaged database can refuse its last checkpoint
+			app, err = Open(folder, Settings{}, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := app.Exports.Get(t.Context(), 1, m.ID); err != nil {
+				t.Errorf("after the next start: %v", err)
+			}
+			if err := app.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -136,17 +136,8 @@ func (app *App) readiness(w http.ResponseWriter, r *http.Request, stopping bool)
 		app.log.Error("not ready", "error", err)
 		plain(w, http.StatusServiceUnavailable, "the server's database cannot be read")
 	default:
-		plain(w, http.StatusOK, strings.Join(append([]string{"ready"}, degradations(app.degraded)...), "\n"))
+		plain(w, http.StatusOK, strings.Join(append([]string{"ready"}, app.degraded.lines()...), "\n"))
 	}
-}
-
-// degradations are lines of the answer to a probe. A server that began a new book
-// takes requests: it is ready.
-func degradations(reasons []string) (lines []string) {
-	for _, reason := range reasons {
-		lines = append(lines, "degraded: "+reason)
-	}
-	return lines
 }
 
 // join groups a call with others of the same token.
