@@ -17,7 +17,7 @@ type columnsOut struct {
 	Columns []projectdb.ColumnObject `json:"columns"`
 }
 
-func (h *handlers) listColumns(ctx context.Context, ws *Workspace, in *tableIn) (out columnsOut, err error) {
+func (h *handlers) listColumns(ctx context.Context, ws *Opened, in *tableIn) (out columnsOut, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.SchemaRead)
 	if err != nil {
 		return out, err
@@ -74,7 +74,7 @@ type updateColumnIn struct {
 	Body ColumnPatch
 }
 
-func (h *handlers) updateColumn(ctx context.Context, ws *Workspace, in *updateColumnIn, faults *problem.Faults) (out columnObjectOut, err error) {
+func (h *handlers) updateColumn(ctx context.Context, ws *Opened, in *updateColumnIn, faults *problem.Faults) (out columnObjectOut, err error) {
 	t, column, err := ws.DB.UpdateColumn(ctx, faults, string(in.Table), string(in.Column), in.Body.order())
 	if err != nil {
 		return out, err
@@ -100,7 +100,7 @@ type columnsUpdated struct {
 	Count int `json:"updated_count"`
 }
 
-func (h *handlers) updateColumns(ctx context.Context, ws *Workspace, in *updateColumnsIn, faults *problem.Faults) (columnsUpdated, error) {
+func (h *handlers) updateColumns(ctx context.Context, ws *Opened, in *updateColumnsIn, faults *problem.Faults) (columnsUpdated, error) {
 	patches := make([]projectdb.NamedPatch, len(in.Body.Columns))
 	for i, patch := range in.Body.Columns {
 		name, id := patch.Name.Ptr(), patch.ID.Ptr()
@@ -127,7 +127,7 @@ type columnDeleted struct {
 	Name    string `json:"column_name"`
 }
 
-func (h *handlers) deleteColumn(ctx context.Context, ws *Workspace, in *columnRefIn, faults *problem.Faults) (columnDeleted, error) {
+func (h *handlers) deleteColumn(ctx context.Context, ws *Opened, in *columnRefIn, faults *problem.Faults) (columnDeleted, error) {
 	name, err := ws.DB.DeleteColumn(ctx, faults, string(in.Table), string(in.Column))
 	return columnDeleted{true, name}, err
 }

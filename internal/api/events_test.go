@@ -111,7 +111,6 @@ func TestWhoWaitsIsSentAway(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer ws.Close()
 			if err := ws.Revoke(t.Context(), ws.Token.ID); err != nil {
 				t.Fatal(err)
 			}

@@ -118,12 +118,18 @@ type (
 )
 
 func (h *handlers) exportTable(ctx context.Context, ws *Workspace, in *exportTableIn, faults *problem.Faults) (out rest.Answer[exportMade], err error) {
-	t, err := tableOf(ctx, ws, in.Table, registry.ExportsCreate, registry.RecordsRead)
+	order := in.Body.of(export.TableExport)
+	order.Selection = in.Body.selection()
+	err = use(ctx, ws, func(ws *Opened) error {
+		t, err := tableOf(ctx, ws, in.Table, registry.ExportsCreate, registry.RecordsRead)
+		if err == nil {
+			order.Table = idOf(t)
+		}
+		return err
+	})
 	if err != nil {
 		return out, err
 	}
-	order := in.Body.of(export.TableExport)
-	order.Table, order.Selection = idOf(t), in.Body.selection()
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
 	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.orderIn)
 }
@@ -186,7 +192,11 @@ func (h *handlers) exportQuery(ctx context.Context, ws *Workspace, in *exportQue
 	order := in.Body.of(export.QueryExport)
 	order.CSV, order.Split = in.Body.options(), in.Body.Split.Or(false)
 	order.SQL, order.Params = in.Body.SQL, in.Body.Params
-	if order.Readable, err = readableTables(ctx, ws); err != nil {
+	err = use(ctx, ws, func(ws *Opened) error {
+		order.Readable, err = readableTables(ctx, ws)
+		return err
+	})
+	if err != nil {
 		return out, err
 	}
 	return h.makeExport(ctx, ws, faults, order, in.Body.ExportOptions, in.orderIn)
@@ -202,7 +212,7 @@ func (h *handlers) mayExportQuery(_ context.Context, ws *Workspace, _ *exportQue
 }
 
 // readableTables returns the tables whose records the token may read; nil for all.
-func readableTables(ctx context.Context, ws *Workspace) ([]int64, error) {
+func readableTables(ctx context.Context, ws *Opened) ([]int64, error) {
 	if ws.May(registry.RecordsRead) {
 		return nil, nil
 	}
@@ -259,10 +269,12 @@ func (h *handlers) makeExport(ctx context.Context, ws *Workspace, faults *proble
 func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, prefer string) (out rest.Answer[exportMade], err error) {
 	preferred := rest.ReadPrefer(prefer)
 	if wait := preferred.Limit(h.waitLimit); wait > 0 {
-		ws.Close() // who waits keeps no project from being deleted
-		waiting, cancel := context.WithTimeout(ctx, wait)
+		waiting, cancel := context.WithTimeout(whileAdmitted(ctx, ws), wait)
 		defer cancel()
-		if m, err = h.exports.Wait(waiting, ws.Project.ID, m.ID); err != nil {
+		if m, err = h.exports.Wait(waiting, ws.Project.ID, m.ID); err == nil {
+			err = ws.Admitted(ctx)
+		}
+		if err != nil {
 			return out, err
 		}
 	}
@@ -360,7 +372,6 @@ func (h *handlers) watch(ctx context.Context, ws *Workspace, id string) (<-chan 
 	if _, err := h.manifest(ctx, ws, id); err != nil {
 		return nil, err
 	}
-	ws.Close() // who waits keeps no project from being deleted
 	return h.exports.Watch(whileAdmitted(ctx, ws), ws.Project.ID, id)
 }
 
@@ -405,7 +416,6 @@ func (h *handlers) verifyExport(ctx context.Context, ws *Workspace, in *exportID
 	if _, err := h.manifest(ctx, ws, in.ID); err != nil {
 		return out, err
 	}
-	ws.Close() // a large file takes long, and keeps no project from being deleted
 	out.Verification, err = h.exports.Verify(ctx, ws.Project.ID, in.ID)
 	return out, err
 }
@@ -422,7 +432,6 @@ func (h *handlers) rehearseRestore(ctx context.Context, ws *Workspace, in *expor
 	if rehearsal.Check(faults, &m); faults.Any() {
 		return out, faults.Err()
 	}
-	ws.Close()
 	artifact, err := h.exports.Artifact(ctx, ws.Project.ID, in.ID)
 	if err != nil {
 		return out, err

@@ -206,20 +206,16 @@ func (x *trial) begin(t *testing.T, n int) {
 	t.Helper()
 	x.project = fmt.Sprint("shop", n)
 	x.house.project(t, x.project)
-	ws, err := x.registry.Operator(t.Context(), x.project)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
 	wide := projectdb.NewTable{Name: "wide"}
 	for i := range projectdb.MaxColumns - 1 {
 		wide.Columns = append(wide.Columns, projectdb.NewColumn{Name: fmt.Sprint("c", i)})
 	}
 	contacts := []projectdb.NewColumn{{Name: "name"}, {Name: "email", Unique: true}, {Name: "age", Type: "INTEGER"}, {Name: "score", Type: "REAL"}, {Name: "photo", Type: "BLOB"}, {Name: "extra", Type: "ANY"}}
 	for _, table := range []projectdb.NewTable{{Name: "contacts", Columns: contacts}, wide, {Name: "hidden", Columns: []projectdb.NewColumn{{Name: "secret"}}}} {
-		if _, err := ws.DB.CreateTable(t.Context(), new(problem.Faults), table); err != nil {
-			t.Fatal(err)
-		}
+		x.inside(t, x.project, func(db *projectdb.DB) error {
+			_, err := db.CreateTable(t.Context(), new(problem.Faults), table)
+			return err
+		})
 	}
 	x.mint(t)
 	x.tables = strangeTables
@@ -281,7 +277,6 @@ func (x *trial) mintOne(t *testing.T, scopes []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer ws.Close()
 	token, err := ws.Mint(t.Context(), new(problem.Faults), registry.TokenRequest{Scopes: scopes})
 	return token.Secret, err
 }
@@ -353,15 +348,12 @@ func (x *trial) learn(status int, body []byte) {
 // lost reports whether the project is gone, and mints new tokens when they have
 // been revoked.
 func (x *trial) lost(t *testing.T) bool {
-	ws, err := x.registry.Authenticate(t.Context(), x.project, x.tokens[0])
-	if err == nil {
-		ws.Close()
+	if _, err := x.registry.Authenticate(t.Context(), x.project, x.tokens[0]); err == nil {
 		return false
 	}
-	if ws, err = x.registry.Operator(t.Context(), x.project); err != nil {
+	if _, err := x.registry.Operator(t.Context(), x.project); err != nil {
 		return true
 	}
-	ws.Close()
 	x.mint(t)
 	return false
 }

@@ -87,6 +87,18 @@ func (h *house) project(t testing.TB, slug string) {
 	}
 }
 
+// inside runs fn with the database of a project.
+func (h *house) inside(t testing.TB, slug string, fn func(*projectdb.DB) error) {
+	t.Helper()
+	ws, err := h.registry.Operator(t.Context(), slug)
+	if err == nil {
+		err = ws.Use(t.Context(), fn)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // token mints a token with the given scopes, or with full power.
 func (h *house) token(t testing.TB, slug string, scopes ...string) registry.MintedToken {
 	t.Helper()
@@ -94,7 +106,6 @@ func (h *house) token(t testing.TB, slug string, scopes ...string) registry.Mint
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.Close()
 	token, err := ws.Mint(t.Context(), new(problem.Faults), registry.TokenRequest{Scopes: scopes})
 	if err != nil {
 		t.Fatal(err)

@@ -23,14 +23,10 @@ func serveKeyed(t *testing.T, more ...*rest.Endpoint) *fixture {
 	t.Helper()
 	h := openHouse(t, clock)
 	f := serve(t, h, append(routes(h.handlers()), more...))
-	ws, err := h.registry.Operator(t.Context(), "shop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
-	if _, err := ws.DB.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: "people", Columns: []projectdb.NewColumn{{Name: "name"}}}); err != nil {
-		t.Fatal(err)
-	}
+	h.inside(t, "shop", func(db *projectdb.DB) error {
+		_, err := db.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: "people", Columns: []projectdb.NewColumn{{Name: "name"}}})
+		return err
+	})
 	return f
 }
 

@@ -82,11 +82,14 @@ func importTable(ctx context.Context, ws *Workspace, o *ingest.Options) (id int6
 		return 0, nil
 	}
 	if o.Table != "" && o.Mode != "" && o.Mode != "create" && len(o.Tables) == 0 {
-		t, err := tableOf(ctx, ws, rest.Ref(o.Table), registry.RecordsWrite)
-		if err != nil {
-			return 0, err
-		}
-		return t.ID, nil
+		err = use(ctx, ws, func(ws *Opened) error {
+			t, err := tableOf(ctx, ws, rest.Ref(o.Table), registry.RecordsWrite)
+			if err == nil {
+				id = t.ID
+			}
+			return err
+		})
+		return id, err
 	}
 	return 0, errors.Join(ws.Require(registry.SchemaWrite), ws.Require(registry.RecordsWrite))
 }
@@ -161,7 +164,6 @@ func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, faults *pro
 	if err != nil {
 		return out, otherRequest(err)
 	}
-	ws.Close() // an upload takes long, and keeps no project from being deleted
 	if s.file == nil && order.Size != 0 {
 		out = rest.Answer[importMade]{Data: importMade{Import: m}, Head: rest.Head{Location: importPath(&m), Header: uploadHeaders(&m), Replayed: replayed}}
 		return out, nil
@@ -181,10 +183,12 @@ func importPath(m *imports.Manifest) string { return "/projects/" + m.Project + 
 func (h *handlers) awaitImport(ctx context.Context, ws *Workspace, m imports.Manifest, prefer string) (out rest.Answer[importMade], err error) {
 	preferred := rest.ReadPrefer(prefer)
 	if wait := preferred.Limit(h.waitLimit); wait > 0 {
-		ws.Close() // who waits keeps no project from being deleted
-		waiting, cancel := context.WithTimeout(ctx, wait)
+		waiting, cancel := context.WithTimeout(whileAdmitted(ctx, ws), wait)
 		defer cancel()
-		if m, err = h.imports.Wait(waiting, ws.Project.ID, m.ID); err != nil {
+		if m, err = h.imports.Wait(waiting, ws.Project.ID, m.ID); err == nil {
+			err = ws.Admitted(ctx)
+		}
+		if err != nil {
 			return out, err
 		}
 	}
@@ -264,7 +268,6 @@ func (h *handlers) watchImport(ctx context.Context, ws *Workspace, id string) (<
 	if _, err := h.importOf(ctx, ws, id); err != nil {
 		return nil, err
 	}
-	ws.Close() // who waits keeps no project from being deleted
 	return h.imports.Watch(whileAdmitted(ctx, ws), ws.Project.ID, id)
 }
 
@@ -283,7 +286,6 @@ func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *deleteIm
 	if err != nil {
 		return out, err
 	}
-	ws.Close() // the job that is to end may be waiting for the project
 	if out.Data = (importDeleted{true, m.ID}); in.Resumable != "" {
 		out.Status = http.StatusNoContent
 	}

@@ -14,7 +14,7 @@ type indexesOut struct {
 	Indexes []projectdb.IndexObject `json:"indexes"`
 }
 
-func (h *handlers) listIndexes(ctx context.Context, ws *Workspace, in *tableIn) (out indexesOut, err error) {
+func (h *handlers) listIndexes(ctx context.Context, ws *Opened, in *tableIn) (out indexesOut, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.SchemaRead)
 	if err != nil {
 		return out, err
@@ -65,7 +65,7 @@ type indexDeleted struct {
 	Name    string `json:"index_name"`
 }
 
-func (h *handlers) deleteIndex(ctx context.Context, ws *Workspace, in *indexRefIn, faults *problem.Faults) (indexDeleted, error) {
+func (h *handlers) deleteIndex(ctx context.Context, ws *Opened, in *indexRefIn, faults *problem.Faults) (indexDeleted, error) {
 	name, err := ws.DB.DropIndex(ctx, faults, string(in.Table), in.Index)
 	return indexDeleted{true, name}, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/rest"
 )
@@ -11,15 +12,19 @@ import (
 // keepWith returns what keeps the answer of a call in the project's database, in
 // the same transaction as the change.
 func keepWith(kind projectdb.TransactionKind) rest.Option {
-	return rest.Once(func(ctx context.Context, ws *Workspace, key *rest.Keyed, do func(*Workspace) ([]byte, error)) ([]byte, bool, error) {
+	once := rest.Once(func(ctx context.Context, ws *Workspace, key *rest.Keyed, do func(*Workspace) ([]byte, error)) (answer []byte, replayed bool, err error) {
 		receipt := receiptOf(ws, key)
 		receipt.Kind = kind
 		if kind == projectdb.OwnTransaction && key.SmallBody {
 			receipt.Kind = projectdb.SharedTransaction
 		}
-		answer, replayed, err := ws.DB.Once(ctx, *receipt, func(tx *projectdb.Tx) ([]byte, error) { return do(ws.In(tx)) })
-		return answer, replayed, otherRequest(err)
+		err = ws.Use(ctx, func(db *projectdb.DB) error {
+			answer, replayed, err = db.Once(ctx, *receipt, func(tx *projectdb.Tx) ([]byte, error) { return do(ws.In(tx)) })
+			return otherRequest(err)
+		})
+		return answer, replayed, err
 	})
+	return rest.Options(once, rest.Fails(problem.CodeProjectDamaged))
 }
 
 // receiptOf returns the receipt of a call, or nil when it has no key.

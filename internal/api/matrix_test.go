@@ -105,19 +105,15 @@ func openMaze(t *testing.T) *maze {
 	m := &maze{house: openHouse(t, watch.Now), watch: watch, tables: map[string]int64{}}
 	m.house.project(t, "shop")
 	m.house.project(t, "other")
-	ws, err := m.registry.Operator(t.Context(), "shop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
 	for _, name := range []string{"shown", "hidden"} {
-		table, err := ws.DB.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: name, Columns: []projectdb.NewColumn{{Name: "name"}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := ws.DB.InsertRecord(t.Context(), new(problem.Faults), name, []byte(`{"name":"Ada"}`), projectdb.InsertOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		var table projectdb.Table
+		m.inside(t, "shop", func(db *projectdb.DB) (err error) {
+			if table, err = db.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: name, Columns: []projectdb.NewColumn{{Name: "name"}}}); err != nil {
+				return err
+			}
+			_, err = db.InsertRecord(t.Context(), new(problem.Faults), name, []byte(`{"name":"Ada"}`), projectdb.InsertOptions{})
+			return err
+		})
 		m.tables[name] = table.ID
 	}
 	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Imports: m.imports, Rehearsals: m.rehearsals, HTTP: rest.Config{Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}}))
@@ -245,7 +241,6 @@ func (m *maze) revoked(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.Close()
 	if err := ws.Revoke(t.Context(), token.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +253,6 @@ func (m *maze) expired(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.Close()
 	token, err := ws.MintTemporary(t.Context(), new(problem.Faults), "short", time.Second)
 	if err != nil {
 		t.Fatal(err)

@@ -32,7 +32,11 @@ func (h *handlers) narrowInserted(ctx context.Context, ws *Workspace, in *insert
 	if ws.May(registry.RecordsRead) {
 		return data, nil
 	}
-	t, err := tableOf(ctx, ws, in.Table)
+	var t *projectdb.Table
+	err := use(ctx, ws, func(ws *Opened) (err error) {
+		t, err = tableOf(ctx, ws, in.Table)
+		return err
+	})
 	if err != nil || ws.MayTable(registry.RecordsRead, t.ID) {
 		return data, err
 	}

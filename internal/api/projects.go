@@ -23,7 +23,7 @@ type projectSizeOut struct {
 	Project projectSize `json:"project"`
 }
 
-func (h *handlers) getProject(ctx context.Context, ws *Workspace, _ *noInput) (projectSizeOut, error) {
+func (h *handlers) getProject(ctx context.Context, ws *Opened, _ *noInput) (projectSizeOut, error) {
 	tables, err := ws.DB.Tables(ctx)
 	if err != nil {
 		return projectSizeOut{}, err

@@ -37,7 +37,7 @@ type queryOut struct {
 // RowsMemory returns what the rows take.
 func (out queryOut) RowsMemory() int64 { return out.Rows.rows.Memory() }
 
-func (h *handlers) query(ctx context.Context, ws *Workspace, in *queryIn, faults *problem.Faults) (out queryOut, err error) {
+func (h *handlers) query(ctx context.Context, ws *Opened, in *queryIn, faults *problem.Faults) (out queryOut, err error) {
 	readable, err := readableTables(ctx, ws)
 	if err != nil {
 		return out, err

@@ -62,7 +62,7 @@ type recordsOut struct {
 // RowsMemory returns what the rows take.
 func (out recordsOut) RowsMemory() int64 { return out.Rows.rows.Memory() }
 
-func (h *handlers) listRecords(ctx context.Context, ws *Workspace, in *listRecordsIn, faults *problem.Faults) (out recordsOut, err error) {
+func (h *handlers) listRecords(ctx context.Context, ws *Opened, in *listRecordsIn, faults *problem.Faults) (out recordsOut, err error) {
 	page, err := ws.DB.ListRecords(ctx, faults, string(in.Table), in.order())
 	if err != nil {
 		return out, err
@@ -99,7 +99,7 @@ type recordOut struct {
 // RowsMemory returns what the rows take.
 func (out recordOut) RowsMemory() int64 { return out.Row.rows.Memory() }
 
-func (h *handlers) getRecord(ctx context.Context, ws *Workspace, in *getRecordIn, faults *problem.Faults) (out recordOut, err error) {
+func (h *handlers) getRecord(ctx context.Context, ws *Opened, in *getRecordIn, faults *problem.Faults) (out recordOut, err error) {
 	rows, err := ws.DB.GetRecord(ctx, faults, string(in.Table), string(in.ID), in.Columns)
 	return recordOut{rows.Table, recordRow{rows, in.options()}}, err
 }
@@ -168,7 +168,7 @@ type updateRecordIn struct {
 	Body patchBody
 }
 
-func (h *handlers) updateRecord(ctx context.Context, ws *Workspace, in *updateRecordIn, faults *problem.Faults) (out recordOut, err error) {
+func (h *handlers) updateRecord(ctx context.Context, ws *Opened, in *updateRecordIn, faults *problem.Faults) (out recordOut, err error) {
 	rows, err := ws.DB.UpdateRecord(ctx, faults, string(in.Table), string(in.ID), in.Body.patch)
 	return recordOut{rows.Table, recordRow{rows: rows}}, err
 }
@@ -196,7 +196,7 @@ type recordsAffected struct {
 	Affected int64  `json:"affected_rows"`
 }
 
-func (h *handlers) updateRecords(ctx context.Context, ws *Workspace, in *updateRecordsIn, faults *problem.Faults) (out recordsAffected, err error) {
+func (h *handlers) updateRecords(ctx context.Context, ws *Opened, in *updateRecordsIn, faults *problem.Faults) (out recordsAffected, err error) {
 	done, err := ws.DB.UpdateRecords(ctx, faults, string(in.Table), in.Body.Data.JSON(), in.Body.match())
 	return recordsAffected{done.Table, done.Rows}, err
 }
@@ -207,7 +207,7 @@ type recordDeleted struct {
 	ID      string `json:"id"`
 }
 
-func (h *handlers) deleteRecord(ctx context.Context, ws *Workspace, in *recordKeyIn) (out recordDeleted, err error) {
+func (h *handlers) deleteRecord(ctx context.Context, ws *Opened, in *recordKeyIn) (out recordDeleted, err error) {
 	table, err := ws.DB.DeleteRecord(ctx, string(in.Table), string(in.ID))
 	return recordDeleted{true, table, in.ID.Plain()}, err
 }
@@ -217,7 +217,7 @@ type deleteRecordsIn struct {
 	Body WhichRecords
 }
 
-func (h *handlers) deleteRecords(ctx context.Context, ws *Workspace, in *deleteRecordsIn, faults *problem.Faults) (out recordsAffected, err error) {
+func (h *handlers) deleteRecords(ctx context.Context, ws *Opened, in *deleteRecordsIn, faults *problem.Faults) (out recordsAffected, err error) {
 	done, err := ws.DB.DeleteRecords(ctx, faults, string(in.Table), in.Body.match())
 	return recordsAffected{done.Table, done.Rows}, err
 }

@@ -17,18 +17,14 @@ func openOffice(t *testing.T) (*fixture, *house) {
 	t.Helper()
 	h := openHouse(t, clock)
 	f := serve(t, h, routes(h.handlers()))
-	ws, err := h.registry.Operator(t.Context(), "shop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
 	for _, table := range []projectdb.NewTable{
 		{Name: "notes", Columns: []projectdb.NewColumn{{Name: "email", Unique: true}, {Name: "secret", Default: []byte(`"hush"`)}}},
 		{Name: "other", Columns: []projectdb.NewColumn{{Name: "v"}}},
 	} {
-		if _, err := ws.DB.CreateTable(t.Context(), new(problem.Faults), table); err != nil {
-			t.Fatal(err)
-		}
+		h.inside(t, "shop", func(db *projectdb.DB) error {
+			_, err := db.CreateTable(t.Context(), new(problem.Faults), table)
+			return err
+		})
 	}
 	return f, h
 }

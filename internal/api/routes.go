@@ -19,11 +19,12 @@ func routes(h *handlers) []*rest.Endpoint {
 	var (
 		conflicts   = rest.Fails(problem.CodeConflict, problem.CodeQueryTimeout)
 		reading     = rest.Fails(problem.CodeQueryTimeout)
+		naming      = rest.Fails(problem.CodeProjectDamaged) // the tables that scopes are bound to
 		downloading = rest.Fails(problem.CodeExportNotReady, problem.CodeExportFailed, problem.CodeExportExpired)
-		importing   = rest.Fails(problem.CodeConflict, problem.CodeNotFound, problem.CodeStorageFull)
+		importing   = rest.Fails(problem.CodeConflict, problem.CodeNotFound, problem.CodeStorageFull, problem.CodeProjectDamaged)
 		writing     = rest.Fails(problem.CodeConflict, problem.CodeStorageFull, problem.CodeQueryTimeout)
 
-		ordering = rest.Options(rest.Created, rest.Or(http.StatusAccepted), rest.Or(http.StatusOK), rest.KeyForHandler, rest.Fails(problem.CodeExportFailed, problem.CodeStorageFull))
+		ordering = rest.Options(rest.Created, rest.Or(http.StatusAccepted), rest.Or(http.StatusOK), rest.KeyForHandler, rest.Fails(problem.CodeExportFailed, problem.CodeStorageFull, problem.CodeProjectDamaged))
 
 		keptRows, keptSchema = keepWith(projectdb.OwnTransaction), keepWith(projectdb.SchemaTransaction)
 		keptColumns          = keepWith(projectdb.RebuildTransaction)
@@ -35,40 +36,40 @@ func routes(h *handlers) []*rest.Endpoint {
 	)
 	return []*rest.Endpoint{
 		rest.Route("POST", "/bootstrap", "bootstrap", "Create a project with tables, rows, indexes and tokens", admin, h.bootstrap, rest.Created, rest.RefuseKey, rest.BodyUpTo(32), writing),
-		rest.Route("GET", project, "get-project", "Show the project", rest.AnyToken(), rest.Plain(h.getProject), reading),
+		database("GET", project, "get-project", "Show the project", rest.AnyToken(), rest.Plain(h.getProject), reading),
 		rest.Route("PATCH", project, "rename-project", "Rename the project", admin, h.renameProject),
 		rest.Route("DELETE", project, "delete-project", "Delete the project with all its data", admin, h.deleteProject),
 
-		rest.Route("GET", project+"/auth/me", "show-token", "Show the token that makes the call", rest.AnyToken(), rest.Plain(h.showToken)),
-		rest.Route("GET", tokens, "list-tokens", "List the tokens of the project", tokensManage, rest.Plain(h.listTokens)),
-		rest.Route("POST", tokens, "mint-token", "Mint a token", tokensManage, h.mintToken, rest.Created, rest.RefuseKey),
-		rest.Route("POST", tokens+"/test", "test-token", "Mint a temporary token and read a row with it", tokensManage, h.testTokenAccess, rest.Created, rest.RefuseKey, rest.Fails(problem.CodeNotFound), reading),
+		rest.Route("GET", project+"/auth/me", "show-token", "Show the token that makes the call", rest.AnyToken(), rest.Plain(h.showToken), naming),
+		rest.Route("GET", tokens, "list-tokens", "List the tokens of the project", tokensManage, rest.Plain(h.listTokens), naming),
+		rest.Route("POST", tokens, "mint-token", "Mint a token", tokensManage, h.mintToken, rest.Created, rest.RefuseKey, naming),
+		rest.Route("POST", tokens+"/test", "test-token", "Mint a temporary token and read a row with it", tokensManage, h.testTokenAccess, rest.Created, rest.RefuseKey, rest.Fails(problem.CodeNotFound), reading, naming),
 		rest.Route("DELETE", tokens+"/{token_id}", "revoke-token", "Revoke a token", tokensManage, rest.Plain(h.revokeToken)),
 
-		rest.Route("GET", project+"/tables", "list-tables", "List tables", schemaRead, rest.Plain(h.listTables), reading),
+		database("GET", project+"/tables", "list-tables", "List tables", schemaRead, rest.Plain(h.listTables), reading),
 		rest.Route("POST", project+"/table", "create-table", "Create a table", schemaWrite, h.createTable, rest.Created, keptSchema, writing),
-		rest.Route("GET", table, "get-table", "Show a table with its columns", schemaRead, rest.Plain(h.getTable), reading),
-		rest.Route("PATCH", table, "update-table", "Change the names of a table", schemaWrite, h.updateTable, conflicts),
-		rest.Route("DELETE", table, "delete-table", "Delete a table with its rows", schemaWrite, rest.Plain(h.deleteTable), conflicts),
+		database("GET", table, "get-table", "Show a table with its columns", schemaRead, rest.Plain(h.getTable), reading),
+		database("PATCH", table, "update-table", "Change the names of a table", schemaWrite, h.updateTable, conflicts),
+		database("DELETE", table, "delete-table", "Delete a table with its rows", schemaWrite, rest.Plain(h.deleteTable), conflicts),
 
-		rest.Route("GET", column, "list-columns", "List the columns of a table", schemaRead, rest.Plain(h.listColumns), reading),
+		database("GET", column, "list-columns", "List the columns of a table", schemaRead, rest.Plain(h.listColumns), reading),
 		rest.Route("POST", column, "add-column", "Add a column", schemaWrite, h.addColumn, rest.Created, keptColumns, writing),
-		rest.Route("PATCH", column, "update-columns", "Change columns, all or nothing", schemaWrite, h.updateColumns, writing, rest.Fails(problem.CodeColumnTypeLocked)),
-		rest.Route("PATCH", column+"/{column_id_or_name}", "update-column", "Change a column", schemaWrite, h.updateColumn, writing, rest.Fails(problem.CodeColumnTypeLocked)),
-		rest.Route("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
+		database("PATCH", column, "update-columns", "Change columns, all or nothing", schemaWrite, h.updateColumns, writing, rest.Fails(problem.CodeColumnTypeLocked)),
+		database("PATCH", column+"/{column_id_or_name}", "update-column", "Change a column", schemaWrite, h.updateColumn, writing, rest.Fails(problem.CodeColumnTypeLocked)),
+		database("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
 
-		rest.Route("GET", records, "list-records", "List records", recordsRead, h.listRecords, reading),
+		database("GET", records, "list-records", "List records", recordsRead, h.listRecords, reading),
 		rest.Route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, rest.Created, keptRows, rest.RightsBefore(h.mayInsert), rest.Narrowing(h.narrowInserted), rest.Or(http.StatusOK), rest.BodyUpTo(32), writing),
-		rest.Route("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, rest.BodyUpTo(32), writing),
-		rest.Route("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, rest.BodyUpTo(32), conflicts),
-		rest.Route("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord, reading),
-		rest.Route("PATCH", records+"/{id}", "update-record", "Change a record", recordsWrite, h.updateRecord, rest.BodyUpTo(32), writing),
-		rest.Route("DELETE", records+"/{id}", "delete-record", "Delete a record", recordsWrite, rest.Plain(h.deleteRecord), conflicts),
+		database("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, rest.BodyUpTo(32), writing),
+		database("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, rest.BodyUpTo(32), conflicts),
+		database("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord, reading),
+		database("PATCH", records+"/{id}", "update-record", "Change a record", recordsWrite, h.updateRecord, rest.BodyUpTo(32), writing),
+		database("DELETE", records+"/{id}", "delete-record", "Delete a record", recordsWrite, rest.Plain(h.deleteRecord), conflicts),
 
-		rest.Route("POST", project+"/query", "query", "Run a read-only SQL statement", rest.Scope(registry.QueryRead), h.query, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout)),
-		rest.Route("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, rest.Plain(h.listIndexes), reading),
+		database("POST", project+"/query", "query", "Run a read-only SQL statement", rest.Scope(registry.QueryRead), h.query, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout)),
+		database("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, rest.Plain(h.listIndexes), reading),
 		rest.Route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, rest.Created, keptSchema, writing),
-		rest.Route("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex, reading),
+		database("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex, reading),
 
 		rest.Route("POST", project+"/export/table/{table}", "export-table", "Export a table", exportsCreate, orderOnce(h, h.exportTable), ordering, rest.RightsBefore(h.mayExportTable)),
 		rest.Route("POST", project+"/export/query", "export-query", "Export the result of a read-only SQL statement", exportsCreate, orderOnce(h, h.exportQuery), ordering, rest.RightsBefore(h.mayExportQuery), rest.BodyUpTo(32)),

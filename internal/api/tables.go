@@ -21,7 +21,7 @@ type tablesOut struct {
 	Tables []tableEntry `json:"tables"`
 }
 
-func (h *handlers) listTables(ctx context.Context, ws *Workspace, _ *noInput) (out tablesOut, err error) {
+func (h *handlers) listTables(ctx context.Context, ws *Opened, _ *noInput) (out tablesOut, err error) {
 	tables, err := ws.DB.Tables(ctx)
 	if err != nil {
 		return out, err
@@ -90,7 +90,7 @@ type tableRefIn struct {
 	Table rest.Ref `path:"table_id_or_name"`
 }
 
-func (h *handlers) getTable(ctx context.Context, ws *Workspace, in *tableRefIn) (out TableWithColumns, err error) {
+func (h *handlers) getTable(ctx context.Context, ws *Opened, in *tableRefIn) (out TableWithColumns, err error) {
 	t, err := tableOf(ctx, ws, in.Table, registry.SchemaRead)
 	if err != nil {
 		return out, err
@@ -110,7 +110,7 @@ type tableObjectOut struct {
 	Table projectdb.TableObject `json:"table"`
 }
 
-func (h *handlers) updateTable(ctx context.Context, ws *Workspace, in *updateTableIn, faults *problem.Faults) (out tableObjectOut, err error) {
+func (h *handlers) updateTable(ctx context.Context, ws *Opened, in *updateTableIn, faults *problem.Faults) (out tableObjectOut, err error) {
 	patch := projectdb.TablePatch{NewName: in.Body.NewName.Ptr()}
 	if name := in.Body.DisplayName.Ptr(); in.Body.DisplayName.Sent {
 		patch.DisplayName = &name
@@ -127,7 +127,7 @@ type tableDeleted struct {
 	Name    string `json:"table_name"`
 }
 
-func (h *handlers) deleteTable(ctx context.Context, ws *Workspace, in *tableRefIn) (tableDeleted, error) {
+func (h *handlers) deleteTable(ctx context.Context, ws *Opened, in *tableRefIn) (tableDeleted, error) {
 	name, err := ws.DB.DeleteTable(ctx, string(in.Table))
 	return tableDeleted{true, name}, err
 }

@@ -88,7 +88,11 @@ func (h *handlers) testTokenAccess(ctx context.Context, ws *Workspace, in *testT
 	out := testTokenOut{Test: tokenTest{Project: ws.Project.Slug}}
 	ref := in.Body.Table.Ptr()
 	if ref != nil {
-		if _, err := tableOf(ctx, ws, *ref, registry.RecordsRead); err != nil {
+		err := use(ctx, ws, func(ws *Opened) error {
+			_, err := tableOf(ctx, ws, *ref, registry.RecordsRead)
+			return err
+		})
+		if err != nil {
 			return out, err
 		}
 	}
@@ -98,23 +102,28 @@ func (h *handlers) testTokenAccess(ctx context.Context, ws *Workspace, in *testT
 	}
 	out.Token = testToken{minted.Secret, minted.ID, minted.Type, minted.ExpiresAt}
 	if ref != nil {
-		out.Test.Table, out.Test.SampleRow, err = h.readSample(ctx, ws.Project.Slug, minted.Secret, *ref)
+		err = h.readSample(ctx, &out.Test, minted.Secret, *ref)
 	}
 	return out, err
 }
 
 // readSample reads one row of a table, if it has any, in the name of a token.
-func (h *handlers) readSample(ctx context.Context, slug, secret string, ref rest.Ref) (*string, *recordRow, error) {
-	ws, err := h.registry.Authenticate(ctx, slug, secret)
+func (h *handlers) readSample(ctx context.Context, test *tokenTest, secret string, ref rest.Ref) error {
+	ws, err := h.registry.Authenticate(ctx, test.Project, secret)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	defer ws.Close()
-	page, err := ws.DB.ListRecords(ctx, new(problem.Faults), string(ref), projectdb.ListOptions{Selection: projectdb.Selection{Limit: 1}})
-	if err != nil || page.Len() == 0 {
-		return &page.Table, nil, err
-	}
-	return &page.Table, &recordRow{rows: page.Rows}, nil
+	return ws.Use(ctx, func(db *projectdb.DB) error {
+		page, err := db.ListRecords(ctx, new(problem.Faults), string(ref), projectdb.ListOptions{Selection: projectdb.Selection{Limit: 1}})
+		if err != nil {
+			return err
+		}
+		test.Table = &page.Table
+		if page.Len() > 0 {
+			test.SampleRow = &recordRow{rows: page.Rows}
+		}
+		return nil
+	})
 }
 
 type tokenIDIn struct {

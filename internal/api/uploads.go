@@ -196,7 +196,6 @@ func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *contin
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
-	ws.Close() // an upload takes long, and keeps no project from being deleted
 	var err error
 	if part.Body, err = in.Body.Open(h.imports.MaxBytes()); err != nil {
 		return nil, err

@@ -12,9 +12,34 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// Workspace is an opened project together with what the caller may do in it.
-// Holding one proves that the token was checked.
+// Workspace is a project together with what the caller may do in it. Holding one
+// proves that the token was checked.
 type Workspace = registry.Workspace
+
+// Opened is a workspace whose database is open.
+type Opened struct {
+	*Workspace
+	DB *projectdb.DB
+}
+
+// use runs fn with the open database of a workspace. Until it returns, the project
+// cannot be deleted: it must not wait for a client or a job.
+func use(ctx context.Context, ws *Workspace, fn func(*Opened) error) error {
+	return ws.Use(ctx, func(db *projectdb.DB) error { return fn(&Opened{ws, db}) })
+}
+
+// database makes a route whose handler works on the project's database, which is
+// open while it runs.
+func database[In, Out any](method, path, id, summary string, access rest.Access, handle rest.Handler[*Opened, In, Out], options ...rest.Option) *rest.Endpoint {
+	leased := func(ctx context.Context, ws *Workspace, in *In, faults *problem.Faults) (out Out, err error) {
+		err = use(ctx, ws, func(ws *Opened) error {
+			out, err = handle(ctx, ws, in, faults)
+			return err
+		})
+		return out, err
+	}
+	return rest.Route(method, path, id, summary, access, leased, append(options, rest.Fails(problem.CodeProjectDamaged))...)
+}
 
 // admittedInterval is how often the tokens of those who wait are looked at.
 const admittedInterval = 2 * time.Second
@@ -55,7 +80,7 @@ func await[M any](ctx context.Context, ws *Workspace, seconds int, watch func(co
 
 // tableOf returns the table that a request names, when the token has the scopes
 // for it. What follows asks for it by idOf: another table may get its name.
-func tableOf(ctx context.Context, ws *Workspace, ref rest.Ref, scopes ...registry.Scope) (*projectdb.Table, error) {
+func tableOf(ctx context.Context, ws *Opened, ref rest.Ref, scopes ...registry.Scope) (*projectdb.Table, error) {
 	t, err := ws.DB.Table(ctx, string(ref))
 	if err != nil {
 		return nil, err
@@ -75,8 +100,10 @@ func mayTable(ctx context.Context, ws *Workspace, ref rest.Ref, scopes ...regist
 	if !slices.ContainsFunc(scopes, func(s registry.Scope) bool { return !ws.May(s) }) {
 		return nil
 	}
-	_, err := tableOf(ctx, ws, ref, scopes...)
-	return err
+	return use(ctx, ws, func(ws *Opened) error {
+		_, err := tableOf(ctx, ws, ref, scopes...)
+		return err
+	})
 }
 
 func idOf(t *projectdb.Table) string { return strconv.FormatInt(t.ID, 10) }

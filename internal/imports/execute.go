@@ -133,7 +133,6 @@ func (im *Imports) importProject(j *job, source *ingest.Source, options ingest.O
 	if err != nil {
 		return err
 	}
-	defer ws.Close()
 	wanted := registry.NewProject{Slug: r.spec.NewProject.Slug, Name: r.spec.NewProject.Name, Source: r.manifest.SHA256}
 	if r.spec.NewProject.Username != "" {
 		wanted.User = &registry.NewProjectUser{Username: r.spec.NewProject.Username, PasswordHash: r.spec.NewProject.PasswordHash}

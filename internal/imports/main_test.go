@@ -171,17 +171,20 @@ func (f *fixture) rows(slug, table string) int64 {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer ws.Close()
-	snapshot, err := ws.DB.Snapshot(f.t.Context())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer snapshot.Close()
-	found, err := projectdb.FindTable(snapshot.Tables, table)
-	if err != nil {
-		return -1
-	}
-	n, err := snapshot.Count(found, projectdb.Selection{})
+	n := int64(-1)
+	err = ws.Use(f.t.Context(), func(db *projectdb.DB) error {
+		snapshot, err := db.Snapshot(f.t.Context())
+		if err != nil {
+			return err
+		}
+		defer snapshot.Close()
+		found, err := projectdb.FindTable(snapshot.Tables, table)
+		if err != nil {
+			return nil
+		}
+		n, err = snapshot.Count(found, projectdb.Selection{})
+		return err
+	})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -77,8 +77,15 @@ func (h *house) project(t testing.TB, slug string) *Workspace {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(ws.Close)
 	return ws
+}
+
+// use runs fn with the database of a workspace.
+func use(t testing.TB, ws *Workspace, fn func(*projectdb.DB) error) {
+	t.Helper()
+	if err := ws.Use(t.Context(), fn); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (ws *Workspace) mustMint(t testing.TB, request TokenRequest) MintedToken {
@@ -97,15 +104,13 @@ func (h *house) enter(t testing.TB, slug, secret string) *Workspace {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(ws.Close)
 	return ws
 }
 
 func (h *house) isValid(t testing.TB, slug, secret string) bool {
 	t.Helper()
-	ws, err := h.Authenticate(context.Background(), slug, secret)
+	_, err := h.Authenticate(context.Background(), slug, secret)
 	if err == nil {
-		ws.Close()
 		return true
 	}
 	if !problem.Is(err, problem.CodeInvalidToken) || err.Error() != "invalid_token: The token is not valid for this project." {

@@ -402,12 +402,11 @@ func (r *Registry) tellLimits(ctx context.Context) error {
 	})
 }
 
-// Delete closes the workspace and deletes its project. It needs project:admin.
+// Delete deletes the project. It needs project:admin.
 func (ws *Workspace) Delete(ctx context.Context) error {
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return err
 	}
-	ws.Close()
 	return ws.registry.DeleteProject(ctx, ws.Project)
 }
 

@@ -64,10 +64,10 @@ func TestProjectLife(t *testing.T) {
 		if !ws.May(ProjectAdmin) {
 			t.Error("a first token has no full power")
 		}
-		if _, err := ws.DB.Table(t.Context(), "goods"); err != nil {
-			t.Error(err)
-		}
-		ws.Close()
+		use(t, ws, func(db *projectdb.DB) error {
+			_, err := db.Table(t.Context(), "goods")
+			return err
+		})
 	}
 	found, err := h.ProjectsFrom(t.Context(), source)
 	if err != nil || len(found) != 1 || found[0].ID != created.Project.ID {
@@ -83,7 +83,6 @@ func TestProjectLife(t *testing.T) {
 	if again := h.enter(t, "my-shop", created.Tokens[0].Secret); again.Project.Name != "Our shop" {
 		t.Errorf("the next request sees %+v", again.Project)
 	} else {
-		again.Close()
 	}
 	for _, name := range []string{"", "  ", "a\x00b", "a\nb", "\xff", strings.Repeat("x", 201)} {
 		_, err := ws.Rename(t.Context(), new(problem.Faults), name)
@@ -243,10 +242,8 @@ func TestSweepAfterACrash(t *testing.T) {
 	if next := h.project(t, "next").Project; next.ID <= unknown {
 		t.Errorf("a new project got id %d, which may meet the unknown file", next.ID)
 	}
-	if ws, err := h.Operator(t.Context(), "kept"); err != nil {
+	if _, err := h.Operator(t.Context(), "kept"); err != nil {
 		t.Error(err)
-	} else {
-		ws.Close()
 	}
 }
 
@@ -255,25 +252,24 @@ func TestDeleteWaitsForThoseInside(t *testing.T) {
 	ws := h.project(t, "shop")
 	project := ws.Project
 	deleted := make(chan error, 1)
-	go func() { deleted <- h.DeleteProject(t.Context(), project) }()
-	for {
-		other, err := h.Operator(t.Context(), "shop")
-		if problem.Is(err, problem.CodeNotFound) {
-			break
+	use(t, ws, func(db *projectdb.DB) error {
+		go func() { deleted <- h.DeleteProject(t.Context(), project) }()
+		for {
+			if _, err := h.Operator(t.Context(), "shop"); problem.Is(err, problem.CodeNotFound) {
+				break
+			}
 		}
-		if err == nil {
-			other.Close()
+		if _, err := db.Tables(t.Context()); err != nil {
+			t.Errorf("the one inside was cut off: %v", err)
 		}
-	}
-	if _, err := ws.DB.Tables(t.Context()); err != nil {
-		t.Errorf("the one inside was cut off: %v", err)
-	}
-	select {
-	case err := <-deleted:
-		t.Errorf("did not wait: %v", err)
-	default:
-	}
-	ws.Close()
+		select {
+		case err := <-deleted:
+			t.Errorf("did not wait: %v", err)
+		default:
+		}
+		wantCode(t, "open it then", ws.Use(t.Context(), func(*projectdb.DB) error { return nil }), problem.CodeInvalidToken)
+		return nil
+	})
 	if err := <-deleted; err != nil {
 		t.Fatal(err)
 	}
@@ -287,10 +283,7 @@ func TestDeleteGoesOnWhenNobodyWaits(t *testing.T) {
 	ws := h.project(t, "shop")
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if err := h.DeleteProject(ctx, ws.Project); err != nil {
-		t.Fatal(err)
-	}
-	ws.Close()
+	use(t, ws, func(*projectdb.DB) error { return h.DeleteProject(ctx, ws.Project) })
 	h.close(t)
 	if files := h.files(t); len(files) != 0 {
 		t.Errorf("files: %v", files)
@@ -301,8 +294,6 @@ func TestDamagedProjectHarmsNoOther(t *testing.T) {
 	h := open(t)
 	bad, good := h.project(t, "bad"), h.project(t, "good")
 	badSecret, goodSecret := bad.mustMint(t, TokenRequest{}).Secret, good.mustMint(t, TokenRequest{}).Secret
-	bad.Close()
-	good.Close()
 	h.close(t)
 	path := filepath.Join(h.folder, "projects", fmt.Sprint(bad.Project.ID)+".db")
 	if err := os.WriteFile(path, []byte(strings.Repeat("garbage ", 1000)), 0o600); err != nil {
@@ -312,7 +303,7 @@ func TestDamagedProjectHarmsNoOther(t *testing.T) {
 	if err := h.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := h.Authenticate(t.Context(), "bad", badSecret)
+	err := h.enter(t, "bad", badSecret).Use(t.Context(), func(*projectdb.DB) error { return nil })
 	wantCode(t, "open the damaged project", err, problem.CodeProjectDamaged)
 	if h.isValid(t, "bad", goodSecret) || !h.isValid(t, "good", goodSecret) {
 		t.Error("the other project is affected")
@@ -336,16 +327,22 @@ func TestPing(t *testing.T) {
 // only when it is told.
 func TestDeleteForgetsBeforeItWaits(t *testing.T) {
 	h := &house{folder: t.TempDir(), clock: newClock()}
-	var inside *Workspace
+	entered, leave := make(chan struct{}), make(chan struct{})
 	var forgotten []int64
 	h.forget = func(_ context.Context, projectID int64) error {
 		forgotten = append(forgotten, projectID)
-		inside.Close()
+		close(leave)
 		return nil
 	}
 	h.open(t)
 	t.Cleanup(func() { h.close(t) })
-	inside = h.project(t, "shop")
+	inside := h.project(t, "shop")
+	go inside.Use(t.Context(), func(*projectdb.DB) error {
+		close(entered)
+		<-leave
+		return nil
+	})
+	<-entered
 	if err := h.DeleteProject(t.Context(), inside.Project); err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +367,6 @@ func TestRoot(t *testing.T) {
 			}
 		}
 		created, err := ws.CreateProject(t.Context(), new(problem.Faults), NewProject{Slug: slug, Name: slug}, nil)
-		ws.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -381,9 +377,7 @@ func TestRoot(t *testing.T) {
 			t.Errorf("the root of %s is %d when it is made and %d then, want %d", slug, created.Project.Root, ws.Project.Root, root)
 		}
 	}
-	ws.Close()
 	other := h.project(t, "other")
-	defer other.Close()
 	if other.Project.Root != other.Project.ID {
 		t.Errorf("the root of project %d, which the operator made, is %d", other.Project.ID, other.Project.Root)
 	}

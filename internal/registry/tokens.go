@@ -223,7 +223,7 @@ func (ws *Workspace) parseScopes(ctx context.Context, faults *problem.Faults, li
 			continue
 		}
 		if isBound {
-			found, err := ws.DB.Table(ctx, table)
+			found, err := ws.table(ctx, table)
 			if problem.Is(err, problem.CodeNotFound) {
 				faults.Unknown(indexed("scopes", i), "table", table, "", nil)
 				continue
@@ -256,7 +256,7 @@ func (ws *Workspace) scopeNames(ctx context.Context, p power) ([]string, error) 
 		if table == "" {
 			continue
 		}
-		switch found, err := ws.DB.Table(ctx, table); {
+		switch found, err := ws.table(ctx, table); {
 		case err == nil:
 			names[i] = string(base) + ":" + found.Name
 		case !problem.Is(err, problem.CodeNotFound):

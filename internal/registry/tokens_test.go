@@ -19,10 +19,11 @@ import (
 
 func table(t testing.TB, ws *Workspace, name string) projectdb.Table {
 	t.Helper()
-	created, err := ws.DB.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: name})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var created projectdb.Table
+	use(t, ws, func(db *projectdb.DB) (err error) {
+		created, err = db.CreateTable(t.Context(), new(problem.Faults), projectdb.NewTable{Name: name})
+		return err
+	})
 	return created
 }
 
@@ -55,9 +56,10 @@ func TestTokenJSON(t *testing.T) {
 
 	// A rename is followed; a new table of the old name gets nothing.
 	name := "wares"
-	if _, err := ws.DB.UpdateTable(t.Context(), new(problem.Faults), "goods", projectdb.TablePatch{NewName: &name}); err != nil {
-		t.Fatal(err)
-	}
+	use(t, ws, func(db *projectdb.DB) error {
+		_, err := db.UpdateTable(t.Context(), new(problem.Faults), "goods", projectdb.TablePatch{NewName: &name})
+		return err
+	})
 	other := table(t, ws, "goods")
 	reader := h.enter(t, "shop", minted.Secret)
 	if !reader.MayTable(RecordsRead, goods.ID) || reader.MayTable(RecordsRead, other.ID) {
@@ -66,9 +68,10 @@ func TestTokenJSON(t *testing.T) {
 	if me, _ := reader.Me(t.Context()); me.Scopes[0] != "records:read:wares" {
 		t.Errorf("shown as %v", me.Scopes)
 	}
-	if _, err := ws.DB.DeleteTable(t.Context(), "wares"); err != nil {
-		t.Fatal(err)
-	}
+	use(t, ws, func(db *projectdb.DB) error {
+		_, err := db.DeleteTable(t.Context(), "wares")
+		return err
+	})
 	if me, err := reader.Me(t.Context()); err != nil || me.Scopes[0] != fmt.Sprintf("records:read:%d", goods.ID) {
 		t.Errorf("shown as %v, %v", me.Scopes, err)
 	}
@@ -182,9 +185,10 @@ func TestMintGivesNoMoreThanItHas(t *testing.T) {
 	_, err = reader.CreateProject(t.Context(), new(problem.Faults), NewProject{Slug: "x", Name: "x"}, nil)
 	wantCode(t, "create without project:admin", err, problem.CodePermissionDenied)
 	wantCode(t, "require", reader.Require(RecordsRead), problem.CodePermissionDenied)
-	if _, err := reader.DB.Tables(t.Context()); err != nil {
-		t.Errorf("a refused deletion closed the workspace: %v", err)
-	}
+	use(t, reader, func(db *projectdb.DB) error {
+		_, err := db.Tables(t.Context())
+		return err
+	})
 }
 
 func TestRevoke(t *testing.T) {
@@ -204,7 +208,6 @@ func TestRevoke(t *testing.T) {
 	}
 	wantCode(t, "revoke without tokens:manage", h.enter(t, "shop", reader.Secret).Revoke(t.Context(), reader.ID), problem.CodePermissionDenied)
 	waiting := h.enter(t, "shop", reader.Secret)
-	waiting.Close()
 	if err := waiting.Admitted(t.Context()); err != nil {
 		t.Errorf("before: %v", err)
 	}
@@ -447,7 +450,6 @@ func TestAuthenticateAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.Close()
 	created, err := ws.CreateProject(t.Context(), new(problem.Faults), NewProject{Slug: "second", Name: "x", Tokens: []NewToken{{}, {}}}, nil)
 	if err != nil || created.Project.AccountID != ws.Project.AccountID {
 		t.Fatal(created, err)
@@ -491,14 +493,12 @@ func TestLastUseIsStoredLater(t *testing.T) {
 	}
 	h.clock.Add(time.Hour)
 	h.isValid(t, "shop", token.Secret)
-	ws.Close()
 	h.close(t)
 	h.open(t)
 	var err error
 	if ws, err = h.Operator(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}
-	defer ws.Close()
 	if got := lastUsed(); got != "2026-06-02T02:23:50Z" {
 		t.Errorf("closing lost the last use: %s", got)
 	}
@@ -577,7 +577,6 @@ func TestSecretsAreNowhereOnDisk(t *testing.T) {
 	for range 20 {
 		secrets = append(secrets, ws.mustMint(t, TokenRequest{}).Secret)
 	}
-	ws.Close()
 	search := func(when string) {
 		files := 0
 		err := filepath.WalkDir(h.folder, func(path string, d fs.DirEntry, err error) error {
@@ -606,11 +605,9 @@ func BenchmarkAuthenticate(b *testing.B) {
 	operator := h.project(b, "shop")
 	secret := operator.mustMint(b, TokenRequest{}).Secret
 	for b.Loop() {
-		ws, err := h.Authenticate(b.Context(), "shop", secret)
-		if err != nil {
+		if _, err := h.Authenticate(b.Context(), "shop", secret); err != nil {
 			b.Fatal(err)
 		}
-		ws.Close()
 	}
 }
 

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"strings"
 	"time"
 
@@ -11,18 +12,17 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Workspace is one project, opened in the name of one token. Holding it proves
-// that the token is valid for the project; what it may do there is asked with
-// May and Require. Close gives the project's database back.
+// Workspace is one project in the hands of one token. Holding it proves that the
+// token was valid for the project; what it may do there is asked with May and
+// Require. It opens nothing: whoever needs the project's database asks for it with
+// [Workspace.Use].
 type Workspace struct {
 	Project Project
-	Token   Token         // the zero Token for the operator
-	DB      *projectdb.DB // in the hands of the token
+	Token   Token // the zero Token for the operator
 
 	registry *Registry
 	tx       *projectdb.Tx // that its changes are part of; nil for each its own
 	hash     hash          // of the token's secret
-	release  func()
 }
 
 // grant is a valid token with its project, as the database has it.
@@ -38,10 +38,9 @@ func errInvalidToken() error {
 	return problem.New(problem.CodeInvalidToken, "The token is not valid for this project.")
 }
 
-// Authenticate opens the project with the given slug for whoever has the
-// secret of one of its tokens. Unknown, expired, revoked and malformed secrets,
-// those of other projects and projects that do not exist are the same
-// invalid_token. A project whose file cannot be read is project_damaged.
+// Authenticate returns the project with the given slug for whoever has the secret of
+// one of its tokens. Unknown, expired, revoked and malformed secrets, those of other
+// projects and projects that do not exist are the same invalid_token.
 func (r *Registry) Authenticate(ctx context.Context, slug, secret string) (*Workspace, error) {
 	g, err := r.grant(ctx, secret)
 	if err != nil {
@@ -50,10 +49,10 @@ func (r *Registry) Authenticate(ctx context.Context, slug, secret string) (*Work
 	if g.project.Slug != strings.ToLower(slug) {
 		return nil, errInvalidToken()
 	}
-	return r.open(ctx, g)
+	return r.admit(g), nil
 }
 
-// AuthenticateAccount opens the token's own project, for what concerns the
+// AuthenticateAccount returns the token's own project, for what concerns the
 // account as a whole. The token must have project:admin, else permission_denied.
 func (r *Registry) AuthenticateAccount(ctx context.Context, secret string) (*Workspace, error) {
 	g, err := r.grant(ctx, secret)
@@ -63,51 +62,50 @@ func (r *Registry) AuthenticateAccount(ctx context.Context, secret string) (*Wor
 	if !g.token.power.may(ProjectAdmin) {
 		return nil, problem.MissingScope(string(ProjectAdmin))
 	}
-	return r.open(ctx, g)
+	return r.admit(g), nil
 }
 
-// Operator opens a project with full power for the owner of the server, who
+// Operator returns a project with full power for the owner of the server, who
 // needs no token. It is not_found when there is no such project.
 func (r *Registry) Operator(ctx context.Context, slug string) (*Workspace, error) {
 	project, err := r.Project(ctx, slug)
 	if err != nil {
 		return nil, err
 	}
-	return r.open(ctx, &grant{project: project, token: Token{AccountUserID: defaultAccountUser, power: fullPower()}})
+	return r.admit(&grant{project: project, token: Token{AccountUserID: defaultAccountUser, power: fullPower()}}), nil
 }
 
-func (r *Registry) open(ctx context.Context, g *grant) (*Workspace, error) {
-	db, release, err := r.projects.Lease(ctx, g.project.ID)
-	if err != nil {
-		// The project may have been deleted since the grant was read.
-		if _, gone := r.Project(ctx, g.project.Slug); problem.Is(gone, problem.CodeNotFound) {
-			return nil, errInvalidToken()
-		}
-		return nil, err
-	}
+func (r *Registry) admit(g *grant) *Workspace {
 	if g.token.ID != 0 {
 		r.used.note(g.token.ID, r.options.Now())
 	}
-	db = db.As(recordRights{g.token.power})
-	return &Workspace{Project: g.project, Token: g.token, DB: db, registry: r, hash: g.hash, release: release}, nil
+	return &Workspace{Project: g.project, Token: g.token, registry: r, hash: g.hash}
 }
 
-// Admitted returns invalid_token when the token would not open the project any
-// more: revoked or expired since, or of a project that was deleted. It can be
-// asked after Close.
-func (ws *Workspace) Admitted(ctx context.Context) error {
-	if ws.Token.ID == 0 {
-		return nil // the operator's
+// Use runs fn with the project's database, in the hands of the token. Until fn
+// returns the project cannot be deleted, so fn must not wait for a client or a job.
+// A project whose file cannot be read is project_damaged.
+func (ws *Workspace) Use(ctx context.Context, fn func(*projectdb.DB) error) error {
+	if ws.tx != nil {
+		return errors.New("the database is asked for inside a transaction, which its calls would wait for")
 	}
-	_, err := ws.registry.grantOf(ctx, ws.hash)
-	return err
+	db, release, err := ws.registry.projects.Lease(ctx, ws.Project.ID)
+	if err != nil {
+		// The project may have been deleted since the token was checked.
+		if _, gone := ws.registry.Project(ctx, ws.Project.Slug); problem.Is(gone, problem.CodeNotFound) {
+			return errInvalidToken()
+		}
+		return err
+	}
+	defer release()
+	return fn(db.As(recordRights{ws.Token.power}))
 }
 
-// In returns the workspace inside a transaction: it has no DB, whose calls would
-// wait for the transaction to end.
+// In returns the workspace inside a transaction, which its changes are part of. It
+// cannot be asked for its database.
 func (ws *Workspace) In(tx *projectdb.Tx) *Workspace {
 	inside := *ws
-	inside.DB, inside.tx = nil, tx
+	inside.tx = tx
 	return &inside
 }
 
@@ -117,11 +115,27 @@ func (ws *Workspace) Change(ctx context.Context, faults *problem.Faults, kind pr
 	if ws.tx != nil {
 		return fn(ws.tx)
 	}
-	return ws.DB.Change(ctx, faults, kind, fn)
+	return ws.Use(ctx, func(db *projectdb.DB) error { return db.Change(ctx, faults, kind, fn) })
 }
 
-// Close gives the project's database back. A second call does nothing.
-func (ws *Workspace) Close() { ws.release() }
+// table returns a table of the project.
+func (ws *Workspace) table(ctx context.Context, ref string) (t projectdb.Table, err error) {
+	err = ws.Use(ctx, func(db *projectdb.DB) error {
+		t, err = db.Table(ctx, ref)
+		return err
+	})
+	return t, err
+}
+
+// Admitted returns invalid_token when the token would not open the project any
+// more: revoked or expired since, or of a project that was deleted.
+func (ws *Workspace) Admitted(ctx context.Context) error {
+	if ws.Token.ID == 0 {
+		return nil // the operator's
+	}
+	_, err := ws.registry.grantOf(ctx, ws.hash)
+	return err
+}
 
 // grant returns what a secret stands for, if it is valid now.
 func (r *Registry) grant(ctx context.Context, secret string) (*grant, error) {

@@ -194,7 +194,6 @@ func (c *call) run() (output, error) {
 		return nil, err
 	}
 	if ws != nil {
-		defer ws.Close() // before the answer is sent: a slow client keeps no project open
 		if err := c.admit(ws); err != nil {
 			return nil, err
 		}
@@ -305,7 +304,6 @@ func (c *call) joinUnmatched() {
 	if err != nil {
 		return
 	}
-	defer ws.Close()
 	c.join(ws)
 }
 

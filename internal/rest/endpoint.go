@@ -21,8 +21,6 @@ type Caller interface {
 	Identity() (projectID, tokenID int64)
 	// Permits reports whether the caller has the scope, for one table at least.
 	Permits(scope string) bool
-	// Close ends what was opened for the call.
-	Close()
 }
 
 // Endpoint is one line of the list of routes, made by [Route].

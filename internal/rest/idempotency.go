@@ -47,8 +47,8 @@ func RefuseKey(ep *Endpoint) { ep.keyUse = keyRefused }
 func KeyForHandler(ep *Endpoint) { ep.keyUse = keyByHandler }
 
 // Once keeps the answers of a route by a function that runs do, for a caller whose
-// changes are part of one transaction, and keeps what it returns in the same; or, when the call was made before, returns what
-// was kept then. A key that was used for another request is [ErrOtherRequest].
+// changes are part of one transaction, and keeps what do returns in the same; or,
+// when the call was made before, returns what was kept then. A key that was used for another request is [ErrOtherRequest].
 func Once[C Caller](keep func(ctx context.Context, who C, key *Keyed, do func(C) ([]byte, error)) (answer []byte, replayed bool, err error)) Option {
 	return func(ep *Endpoint) {
 		ep.keyUse = keyByRoute

@@ -288,9 +288,6 @@ func (ep *Endpoint) allCodes() []problem.Code {
 	if ep.Access.Scope != "" {
 		codes = append(codes, problem.CodePermissionDenied)
 	}
-	if strings.Contains(ep.Path, "{project}") && !ep.Access.Open {
-		codes = append(codes, problem.CodeProjectDamaged)
-	}
 	if ep.keyUse.taken() {
 		codes = append(codes, problem.CodeConflict)
 	}

@@ -32,7 +32,6 @@ func inProject[In, Out any](slug func(In) string, run func(context.Context, *App
 		if err != nil {
 			return out, err
 		}
-		defer ws.Close()
 		return run(ctx, app, ws, in)
 	}
 }
@@ -61,16 +60,20 @@ type ProjectDetails struct {
 
 // ShowProject tells how large a project is.
 var ShowProject = Command[Slug, ProjectDetails]{"project.show", inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) (ProjectDetails, error) {
-	tables, err := ws.DB.Tables(ctx)
-	if err != nil {
-		return ProjectDetails{}, err
-	}
-	size, err := ws.DB.Size(ctx)
-	if err != nil {
-		return ProjectDetails{}, err
-	}
-	usage, err := ws.DB.Usage(ctx)
-	return ProjectDetails{ws.Project, len(tables), size, usage}, err
+	details := ProjectDetails{Project: ws.Project}
+	err := ws.Use(ctx, func(db *projectdb.DB) error {
+		tables, err := db.Tables(ctx)
+		if err != nil {
+			return err
+		}
+		details.TableCount = len(tables)
+		if details.SizeBytes, err = db.Size(ctx); err != nil {
+			return err
+		}
+		details.Usage, err = db.Usage(ctx)
+		return err
+	})
+	return details, err
 })}
 
 func (in Slug) slug() string { return in.Project }
@@ -222,9 +225,8 @@ func (app *App) load(ctx context.Context, source *ingest.Source, in ImportOrder)
 	ws, err := app.Registry.Operator(ctx, in.Project)
 	switch {
 	case err == nil:
-		defer ws.Close()
 		done.Project = ws.Project
-		err = load(ws.DB)
+		err = ws.Use(ctx, load)
 		return done, err
 	case !problem.Is(err, problem.CodeNotFound):
 		return done, err

@@ -169,12 +169,8 @@ func (app *App) mayReadMetrics(r *http.Request) bool {
 		return peerOf(r).IsLoopback() && !forwarded(r.Header) && isLoopbackName(host)
 	case MetricsToken:
 		scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		ws, err := app.Registry.AuthenticateAccount(r.Context(), strings.TrimSpace(secret))
-		if err != nil {
-			return false
-		}
-		ws.Close()
-		return strings.EqualFold(scheme, "Bearer")
+		_, err := app.Registry.AuthenticateAccount(r.Context(), strings.TrimSpace(secret))
+		return err == nil && strings.EqualFold(scheme, "Bearer")
 	}
 	return false
 }
