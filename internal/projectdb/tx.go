@@ -167,7 +167,7 @@ func (tx *Tx) changed(tables ...int64) error {
 }
 
 // require fails in a transaction that cannot do what one of the given kind can.
-// What a shared one did to the schema, its neighbours would not know of; and while
+// What a shared one did to the schema, its neighbors would not know of; and while
 // foreign keys are on, the rebuild of a table deletes the rows that refer to it.
 func (tx *Tx) require(kind TransactionKind) error {
 	if tx.kind < kind {
