@@ -40,24 +40,23 @@ func (f *Filters) UnmarshalText(text []byte) error {
 
 // Schema describes both forms of a filter.
 func (Filters) Schema(registry huma.Registry) *huma.Schema {
-	const name = "FilterCondition"
-	item := &huma.Schema{Ref: rest.SchemaPath + name}
-	registry.Map()[name] = conditionSchema(item)
+	item, group := &huma.Schema{Ref: rest.SchemaPath + "FilterCondition"}, &huma.Schema{Ref: rest.SchemaPath + "FilterGroup"}
+	registry.Map()["FilterCondition"] = &huma.Schema{AnyOf: []*huma.Schema{conditionSchema(), group}}
+	registry.Map()["FilterGroup"] = groupSchema(item)
 	return &huma.Schema{
-		Description: "Either an object of columns and the values that they must have, or an array of conditions and groups that must all hold.",
+		Description: "An object of columns and the values that they must have, an array of conditions and groups that must all hold, or one group.",
 		AnyOf: []*huma.Schema{
 			{Type: huma.TypeObject, AdditionalProperties: rest.Value{}.Schema(registry)},
 			{Type: huma.TypeArray, Items: item},
+			group,
 			{Type: "null"},
 		},
 	}
 }
 
-// conditionSchema describes what stands in the array form of a filter. item is a
-// reference to the schema itself.
-func conditionSchema(item *huma.Schema) *huma.Schema {
+func conditionSchema() *huma.Schema {
 	scalar := []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeNumber}, {Type: huma.TypeBoolean}}
-	condition := &huma.Schema{
+	return &huma.Schema{
 		Type: huma.TypeObject,
 		Properties: map[string]*huma.Schema{
 			"column": {Type: huma.TypeString},
@@ -67,14 +66,25 @@ func conditionSchema(item *huma.Schema) *huma.Schema {
 		Required:             []string{"column"},
 		AdditionalProperties: false,
 	}
-	group := &huma.Schema{
-		Type:                 huma.TypeObject,
-		Description:          "Holds when one of its elements holds.",
-		Properties:           map[string]*huma.Schema{"or": {Type: huma.TypeArray, Items: item}},
-		Required:             []string{"or"},
-		AdditionalProperties: false,
+}
+
+// groupSchema describes the groups of what item refers to.
+func groupSchema(item *huma.Schema) *huma.Schema {
+	var alternatives []*huma.Schema
+	for _, group := range []struct{ name, doc string }{
+		{"and", "Holds when all its elements hold."},
+		{"or", "Holds when one of its elements holds."},
+		{"not", "Holds when its elements do not all hold. As in SQL, what is unknown because of a null stays unknown."},
+	} {
+		alternatives = append(alternatives, &huma.Schema{
+			Type:                 huma.TypeObject,
+			Description:          group.doc,
+			Properties:           map[string]*huma.Schema{group.name: {Type: huma.TypeArray, Items: item}},
+			Required:             []string{group.name},
+			AdditionalProperties: false,
+		})
 	}
-	return &huma.Schema{AnyOf: []*huma.Schema{condition, group}}
+	return &huma.Schema{AnyOf: alternatives}
 }
 
 func operatorSchema() *huma.Schema {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -52,33 +53,45 @@ const maxFilterSize = 10_000
 const maxPattern = 50_000
 
 // parseFilters turns filters into a condition on the table. They are either an
-// object, {"status":"active"}, or an array of {"column","op","value"} and
-// {"or":[…]}; everything in them must hold. field names them in faults.
+// object, {"status":"active"}, an array of {"column","op","value"} and groups that
+// must all hold, or one group such as {"or":[…]}. field names them in faults.
 func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.Value) where {
-	p := &filterParser{table: t, faults: faults, whole: field}
+	p := &filterParser{table: t, faults: faults, field: field}
 	switch kind := raw.Kind(); {
 	case len(bytes.TrimSpace(raw)) == 0:
-		return where{}
 	case countSeparators(raw) > maxSeparators:
 		p.tooMany()
 	case !raw.IsValid():
 		faults.Add(field, "The filters are not valid JSON.")
 	case kind == 'n':
-		return where{}
-	case kind == '{':
-		return p.object(field, raw)
-	case kind == '[':
-		return p.all(field, raw)
+	case kind == '{' || kind == '[':
+		return p.whole(raw)
 	default:
 		faults.WrongType(field, "an object of column values, or an array of conditions")
 	}
 	return where{}
 }
 
+// whole reads filters of any form.
+func (p *filterParser) whole(raw jsontext.Value) where {
+	name, group := wholeGroup(raw)
+	switch {
+	case raw.Kind() == '[':
+		return p.all(p.field, raw)
+	case group == nil:
+		return p.object(p.field, raw)
+	case name == "and":
+		return p.all(p.field+"."+name, group)
+	}
+	var all conjunction
+	all.add(p, func() where { return p.group(p.field+"."+name, name, group, 1) })
+	return all.where()
+}
+
 type filterParser struct {
 	table  *Table
 	faults *problem.Faults
-	whole  string // the field that holds the filters
+	field  string // that holds the filters
 	size   int    // conditions, groups and values seen
 
 	terms   int // comparisons that the condition has so far
@@ -106,7 +119,7 @@ func (p *filterParser) count() error {
 }
 
 func (p *filterParser) tooMany() {
-	p.faults.Add(p.whole, "The filters have more than %d conditions and values.", maxFilterSize)
+	p.faults.Add(p.field, "The filters have more than %d conditions and values.", maxFilterSize)
 }
 
 // maxSeparators is how many commas filters of the greatest size have at most: two
@@ -161,8 +174,12 @@ func (p *filterParser) all(field string, raw jsontext.Value) where {
 	return all.where()
 }
 
-// any reads the array of a group, of which one must hold.
-func (p *filterParser) any(field string, raw jsontext.Value, depth int) where {
+// groups are the members that make an element a group of others.
+var groups = []string{"and", "or", "not"}
+
+// group reads the array of a group. NULL is neither true nor false in it, as in
+// SQL: what a condition says nothing of, its negation does not select either.
+func (p *filterParser) group(field, name string, raw jsontext.Value, depth int) where {
 	if depth > maxFilterDepth {
 		p.faults.Add(field, "The filters are nested too deeply.")
 		return where{}
@@ -171,15 +188,59 @@ func (p *filterParser) any(field string, raw jsontext.Value, depth int) where {
 	p.eachItem(field, raw, func(field string, item jsontext.Value) {
 		parts = append(parts, p.item(field, item, depth))
 	})
-	if len(parts) == 0 {
-		return where{sql: "0"} // none of nothing holds
+	if name == "or" {
+		merged := mergeEquals(parts)
+		p.terms -= len(parts) - len(merged)
+		parts = merged
 	}
-	merged := mergeEquals(parts)
-	p.terms -= len(parts) - len(merged)
-	for i, w := range merged {
-		merged[i] = p.watched(w, true)
+	for i, w := range parts {
+		parts[i] = p.watched(w, true)
 	}
-	return joined(merged, " OR ")
+	if name != "not" {
+		return combined(name, parts)
+	}
+	switch w := combined("and", parts); w.sql {
+	case always:
+		return where{sql: never}
+	case never:
+		return where{sql: always}
+	default:
+		return where{sql: "NOT (" + w.sql + ")", args: w.args}
+	}
+}
+
+// The conditions that every record fulfils, and that none does.
+const always, never = "1", "0"
+
+// combined joins the parts of a group by and or or.
+func combined(name string, parts []where) where {
+	neutral, absorbing := always, never
+	if name == "or" {
+		neutral, absorbing = never, always
+	}
+	parts = slices.DeleteFunc(parts, func(w where) bool { return w.sql == neutral })
+	switch {
+	case slices.ContainsFunc(parts, func(w where) bool { return w.sql == absorbing }):
+		return where{sql: absorbing}
+	case len(parts) == 0:
+		return where{sql: neutral}
+	}
+	return joined(parts, " "+strings.ToUpper(name)+" ")
+}
+
+// wholeGroup returns the group that filters are as a whole, if they are one: a
+// column has no array as its value.
+func wholeGroup(raw jsontext.Value) (name string, group jsontext.Value) {
+	n := 0
+	err := eachMember(raw, func(member string, value jsontext.Value) {
+		if n++; slices.Contains(groups, member) && value.Kind() == '[' {
+			name, group = member, value
+		}
+	})
+	if n != 1 || err != nil {
+		return "", nil
+	}
+	return name, group
 }
 
 func (p *filterParser) eachItem(field string, raw jsontext.Value, use func(field string, item jsontext.Value)) {
@@ -239,6 +300,9 @@ type conjunction struct {
 func (c *conjunction) add(p *filterParser, parse func() where) {
 	before := p.terms
 	w := p.watched(parse(), false)
+	if w.sql == always {
+		return
+	}
 	if n := p.terms - before; p.planned+n <= maxPlanned {
 		p.planned += n
 		c.planned = append(c.planned, w)
@@ -270,7 +334,7 @@ func joined(parts []where, with string) where {
 }
 
 // conditionFields are what a condition has, and what a group has.
-var conditionFields = []string{"column", "op", "value", "or"}
+var conditionFields = append([]string{"column", "op", "value"}, groups...)
 
 // item reads one condition or one group.
 func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
@@ -283,14 +347,16 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 		members[name] = value
 	})
 	if err != nil {
-		p.faults.WrongType(field, "an object with column, op and value, or with or")
-		return where{sql: "0"}
+		p.faults.WrongType(field, "an object with column, op and value, or a group: and, or, not")
+		return where{sql: never}
 	}
-	if group, ok := members["or"]; ok {
-		if len(members) > 1 {
-			p.faults.Add(field, "A group may have no member but or.")
+	for _, name := range groups {
+		if group, ok := members[name]; ok {
+			if len(members) > 1 {
+				p.faults.Add(field, "A group has no other member beside %s.", name)
+			}
+			return p.group(field+"."+name, name, group, depth+1)
 		}
-		return p.any(field+".or", group, depth+1)
 	}
 	column, ok := stringOf(members["column"])
 	if !ok {
@@ -304,7 +370,7 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 		p.faults.WrongChoice(field+".op", operatorNames())
 	}
 	if !ok || (members["op"] != nil && !isText) {
-		return where{sql: "0"}
+		return where{sql: never}
 	}
 	return p.condition(field+".column", field, column, op, members["value"])
 }
@@ -344,7 +410,7 @@ func (p *filterParser) condition(columnField, field, name, op string, value json
 	column := p.table.Column(name)
 	if column == nil {
 		p.table.unknownColumn(p.faults, columnField, name)
-		return where{sql: "0"}
+		return where{sql: never}
 	}
 	p.terms++
 	w := p.comparison(columnField, field, column, op, value)
@@ -356,14 +422,14 @@ func (p *filterParser) comparison(columnField, field string, column *Column, nam
 	op := findOperator(name)
 	if op == nil {
 		p.faults.WrongChoice(field+".op", operatorNames())
-		return where{sql: "0"}
+		return where{sql: never}
 	}
 	if columnField != field {
 		field += ".value"
 	}
 	values, ok := p.operands(field, column, op, value)
 	if !ok {
-		return where{sql: "0"}
+		return where{sql: never}
 	}
 	if p.terms > maxPlanned {
 		return op.where(column, values, unsharedMark)

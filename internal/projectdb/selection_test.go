@@ -107,23 +107,45 @@ func drawQuestion(t *rapid.T, key []string) question {
 	return q
 }
 
+// drawFilters returns filters in one of their forms, and what they mean in SQL.
 func drawFilters(t *rapid.T) (filters, where string) {
-	var conditions, sql []string
-	for range rapid.SampledFrom([]int{0, 1, 1, 2, 2, 2, 25}).Draw(t, "conditions") {
-		if rapid.IntRange(0, 3).Draw(t, "group") > 0 {
+	elements, sql := drawElements(t, 0)
+	filters, where = "["+strings.Join(elements, ",")+"]", strings.Join(append(sql, "1"), " AND ")
+	if group := rapid.SampledFrom([]string{"", "", "and", "or", "not"}).Draw(t, "whole"); group != "" {
+		return `{"` + group + `":` + filters + "}", groupSQL(group, sql)
+	}
+	return filters, where
+}
+
+func drawElements(t *rapid.T, depth int) (elements, sql []string) {
+	n := rapid.SampledFrom([]int{0, 1, 1, 2, 2, 2, 3, 25 / (1 + depth*depth)}).Draw(t, "elements")
+	for range n {
+		if depth > 3 || rapid.IntRange(0, 3).Draw(t, "group") > 0 {
 			c, s := drawCondition(t)
-			conditions, sql = append(conditions, c), append(sql, s)
+			elements, sql = append(elements, c), append(sql, s)
 			continue
 		}
-		var alternatives, parts []string
-		for range rapid.SampledFrom([]int{0, 1, 2, 3, 3, 25}).Draw(t, "alternatives") {
-			c, s := drawCondition(t)
-			alternatives, parts = append(alternatives, c), append(parts, "("+s+")")
-		}
-		conditions = append(conditions, `{"or":[`+strings.Join(alternatives, ",")+`]}`)
-		sql = append(sql, "("+strings.Join(append(parts, "0"), " OR ")+")")
+		group := rapid.SampledFrom([]string{"and", "or", "not"}).Draw(t, "kind of group")
+		inner, parts := drawElements(t, depth+1)
+		elements = append(elements, `{"`+group+`":[`+strings.Join(inner, ",")+`]}`)
+		sql = append(sql, groupSQL(group, parts))
 	}
-	return "[" + strings.Join(conditions, ",") + "]", strings.Join(append(sql, "1"), " AND ")
+	return elements, sql
+}
+
+func groupSQL(group string, parts []string) string {
+	bracketed := make([]string, len(parts))
+	for i, part := range parts {
+		bracketed[i] = "(" + part + ")"
+	}
+	all := strings.Join(append(slices.Clone(bracketed), "1"), " AND ")
+	switch group {
+	case "or":
+		return "(" + strings.Join(append(bracketed, "0"), " OR ") + ")"
+	case "not":
+		return "(NOT (" + all + "))"
+	}
+	return "(" + all + ")"
 }
 
 // shellConditions say in SQL what each operator means. {column} is the column and
@@ -463,6 +485,18 @@ func TestLimitsOfFilters(t *testing.T) {
 		{"many empty groups", `[` + many(9000, `{"or":[]}`) + `]`, "ok"},
 		{"deep", deep(maxFilterDepth), "ok"},
 		{"too deep", deep(maxFilterDepth + 1), "validation_failed filters[0]" + strings.Repeat(".or[0]", maxFilterDepth) + ".or"},
+		{"and", `[{"and":[{"column":"age","value":1},{"column":"email","value":"a"}]}]`, "ok"},
+		{"groups of all kinds", `{"not":[{"or":[{"and":[{"column":"age","value":1}]},{"not":[]}]},{"column":"email","op":"not_null"}]}`, "ok"},
+		{"a group with another member", `[{"and":[],"or":[]}]`, "validation_failed filters[0]"},
+		{"a group with a column", `[{"not":[],"column":"age"}]`, "validation_failed filters[0]"},
+		{"a group that is no array", `[{"not":{"column":"age","value":1}}]`, "validation_failed filters[0].not"},
+		{"a whole group that is no array", `{"or":{"age":1}}`, "validation_failed filters.or"},
+		{"two whole groups", `{"or":[],"and":[]}`, "validation_failed filters.or filters.and"},
+		{"faults deep inside", `{"or":[{"and":[{"column":"age","value":"x"},{"column":"nick"}]},{"xor":[]}]}`, "validation_failed filters.or[0].and[0].value filters.or[0].and[1].column filters.or[1].xor filters.or[1].column"},
+		{"deep groups of all kinds", strings.Repeat(`{"not":[{"and":[`, maxFilterDepth/2) + `{"column":"age","value":1}` + strings.Repeat("]}]}", maxFilterDepth/2), "ok"},
+		{"too deep groups of all kinds", "[" + strings.Repeat(`{"not":[{"and":[`, maxFilterDepth/2+1) + `{"column":"age","value":1}` + strings.Repeat("]}]}", maxFilterDepth/2+1) + "]", "validation_failed filters[0]" + strings.Repeat(".not[0].and[0]", maxFilterDepth/2) + ".not"},
+		{"many in a whole group", `{"not":[` + many(5000, `{"column":"age","op":"!=","value":1}`) + `]}`, "ok"},
+		{"many groups of many", `[` + many(100, `{"and":[`+many(90, `{"column":"email","op":"contains","value":"x"}`)+`]}`) + `]`, "ok"},
 		{"a long pattern", `[{"column":"email","op":"like","value":"` + strings.Repeat("%a", 25_000) + `"}]`, "ok"},
 		{"too long a pattern", `[{"column":"email","op":"like","value":"` + strings.Repeat("%a", 25_001) + `"}]`, "validation_failed filters[0].value"},
 		{"a long text", `[{"column":"email","op":"contains","value":"` + strings.Repeat("%a", 25_000) + `"}]`, "ok"},
@@ -536,6 +570,34 @@ func TestBeginningsAreFoundInAnIndex(t *testing.T) {
 	}))
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A change of many rows with conditions that every row fulfils is refused like one
+// without any.
+func TestGroupsOfNothingAreNoConditions(t *testing.T) {
+	db := openProject(t, contacts)
+	put(t, db, "contacts", `{"email":"a"}`)
+	for filters, want := range map[string]string{
+		`{"and":[]}`: "validation_failed where", `[{"and":[]}]`: "validation_failed where", `[{"and":[{"and":[]}]}]`: "validation_failed where", `[{"and":[]},{"and":[]}]`: "validation_failed where", `[{"not":[{"or":[]}]}]`: "validation_failed where",
+		`{"or":[{"column":"age","op":"is_null"},{"and":[]}]}`: "validation_failed where", `{"or":[]}`: "ok", `[{"not":[]}]`: "ok", `[{"and":[]},{"or":[]}]`: "ok",
+	} {
+		done, err := db.DeleteRecords(ctx, new(problem.Faults), "contacts", Match{Filters: jsontext.Value(filters)})
+		if got := complaint(err); got != want || done.Rows != 0 {
+			t.Errorf("%s: %s, %d rows", filters, got, done.Rows)
+		}
+	}
+}
+
+// A column can have the name of a group.
+func TestColumnsNamedAsGroups(t *testing.T) {
+	db := openProject(t, NewTable{Name: "t", Columns: []NewColumn{{Name: "or"}, {Name: "not"}}})
+	put(t, db, "t", `{"or":"a","not":"b"}`, `{"or":"b"}`)
+	for filters, want := range map[string]int{`{"or":"a"}`: 1, `{"not":null}`: 1, `{"or":"b","not":null}`: 1, `{"or":[{"column":"or","value":"a"},{"column":"or","value":"b"}]}`: 2, `[{"not":[{"column":"not","value":"x"}]}]`: 1} {
+		page, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: Selection{Limit: 9, Filters: jsontext.Value(filters)}})
+		if err != nil || page.Len() != want {
+			t.Errorf("%s: %d rows, want %d (%v)", filters, page.Len(), want, err)
+		}
 	}
 }
 
