@@ -51,16 +51,16 @@ var mutants = []mutant{
 		name: "manifest before artifact", part: "power", notice: `export .* is (ready with|ready, and|not_found)`,
 		edits: []edit{{
 			file: "internal/export/job.go",
-			old: `	to, err := e.choose(j.ctx, j.record)
+			old: `	if err := e.chooseStore(j.ctx, j.record); err != nil {
 `,
-			new: `	a.flush()
-	earlySize, earlySum := a.bytes.Load(), hex.EncodeToString(a.hash.Sum(nil))
+			new: `	earlySize, earlySHA, _, _ := a.Sums()
+	earlySum := hex.EncodeToString(earlySHA)
 	j.record.manifest.SizeBytes, j.record.manifest.SHA256 = &earlySize, &earlySum
 	j.record.complete(e.now(), nil)
 	if _, err := e.jobs.saveOutcome(context.Background(), j.record); err != nil {
 		return err
 	}
-	to, err := e.choose(j.ctx, j.record)
+	if err := e.chooseStore(j.ctx, j.record); err != nil {
 `,
 		}, {
 			file: "internal/export/worker.go",

@@ -27,6 +27,7 @@ var levels = map[string]int{
 	"internal/disk":       1,
 	"internal/storage":    2,
 	"internal/limits":     1,
+	"internal/artifact":   2,
 	"internal/format":     1,
 	"internal/worker":     2,
 	"internal/jobs":       4,

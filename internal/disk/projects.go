@@ -38,8 +38,8 @@ func (d Projects) Make(projectID int64) error {
 	return nil
 }
 
-// Remove removes everything that belongs to a project.
-func (d Projects) Remove(projectID int64) error {
+// RemoveProject removes everything that belongs to a project.
+func (d Projects) RemoveProject(projectID int64) error {
 	if err := os.RemoveAll(d.Of(projectID)); err != nil {
 		return fmt.Errorf("remove the folder of project %d: %w", projectID, err)
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
+	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -20,7 +22,7 @@ func (e *Exports) writeDatabase(j *job, s *source, w io.Writer) error {
 // withDatabase makes a database file that holds what was ordered, lets use use
 // it, and removes it.
 func (e *Exports) withDatabase(j *job, s *source, use func(path string) error) (err error) {
-	draft, path, err := e.dir.private(j.record)
+	draft, path, err := e.scratch(j.record)
 	if err != nil {
 		return err
 	}
@@ -112,6 +114,13 @@ func (j *job) fillTable(s *source, file *projectdb.File, shape *shape, result *T
 	return err
 }
 
+// scratch returns paths for files that are needed while an export is made. What a
+// crash leaves there is removed with the orphans.
+func (e *Exports) scratch(r *record) (draft, finished string, err error) {
+	base := filepath.Join(e.artifacts.Scratch(), r.manifest.ID)
+	return base + ".draft", base + ".sqlite", e.artifacts.MakeScratch()
+}
+
 // copyFile copies a file to w until ctx ends.
 func copyFile(ctx context.Context, w io.Writer, path string) error {
 	file, err := os.Open(path)
@@ -140,5 +149,5 @@ func copyFile(ctx context.Context, w io.Writer, path string) error {
 
 // removeDatabase removes a database file and what SQLite puts beside it.
 func removeDatabase(path string) error {
-	return errors.Join(removeFile(path), removeFile(path+"-journal"), removeFile(path+"-wal"), removeFile(path+"-shm"))
+	return errors.Join(disk.RemoveFile(path), disk.RemoveFile(path+"-journal"), disk.RemoveFile(path+"-wal"), disk.RemoveFile(path+"-shm"))
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -57,12 +58,9 @@ type Exports struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	jobs    jobStore
-	dir     dir
-	buckets map[string]*bucket // by name
-	current *bucket            // for new artifacts; nil: the dir
-
-	runner *jobs.Runner[record, job]
+	jobs      jobStore
+	artifacts *artifact.Stores
+	runner    *jobs.Runner[record, job]
 
 	requests atomic.Int64  // that exports have been told to give way to
 	cpus     chan struct{} // holds one for each goroutine that reads or encodes a range of a table
@@ -77,7 +75,7 @@ type view = jobs.View[record, Manifest]
 // pending again, and what they left is removed. No job runs before Start.
 func Open(config Config) (*Exports, error) {
 	config.setDefaults()
-	dir, err := openDir(config.Folder)
+	store, err := openJobStore(&config)
 	if err != nil {
 		return nil, err
 	}
@@ -86,19 +84,20 @@ func Open(config Config) (*Exports, error) {
 		projects: config.Projects,
 		log:      config.Log,
 		now:      config.Now,
-		dir:      dir,
+		jobs:     store,
 		cpus:     make(chan struct{}, processors),
 		swept:    make(chan struct{}, 1),
 	}
-	if e.jobs, err = openJobStore(&config); err != nil {
-		return nil, err
-	}
-	e.runner = jobs.NewRunner(config.Config, e.jobs.Store, e.kind())
-	e.view = jobs.NewView(e.jobs.Store, e.runner.Dispatcher, statuses[:], e.show, (*record).fault)
-	if err = e.openBuckets(); err == nil {
-		err = e.recover(context.Background())
-	}
+	e.runner = jobs.NewRunner(config.Config, store.Store, e.kind())
+	e.view = jobs.NewView(store.Store, e.runner.Dispatcher, statuses[:], e.show, (*record).fault)
+	e.artifacts, err = artifact.Open(e.runner.Stopped, artifact.Config{
+		Dir: config.Folder, Bucket: config.Store, OldBuckets: config.OldStores, LinkLife: config.LinkLife, Pause: config.StorePause,
+		Log: config.Log, Step: config.Failpoint, Need: func() error { return config.Disk.Need(0) },
+	})
 	if err != nil {
+		return nil, errors.Join(err, e.runner.Close())
+	}
+	if err := e.recover(context.Background()); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
@@ -117,17 +116,17 @@ func (e *Exports) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	noted, err := e.jobs.Projects(ctx, "status = 'ready'")
+	ready, err := e.jobs.Projects(ctx, "status = 'ready'")
 	if err != nil {
 		return err
 	}
-	return e.dir.removeOrphans(artifacts, noted)
+	return e.artifacts.RemoveOrphans(artifacts, ready)
 }
 
 // Start begins to run pending jobs and to sweep what has expired.
 func (e *Exports) Start() {
 	e.runner.Start()
-	if len(e.buckets) > 0 {
+	if len(e.artifacts.Buckets()) > 0 {
 		e.runner.Go(e.tendBuckets)
 	}
 }
@@ -138,26 +137,26 @@ func (e *Exports) Stop() { e.runner.Stop() }
 
 // Close stops the jobs, waits for them, and closes the store.
 func (e *Exports) Close() error {
-	return errors.Join(e.runner.Close(), e.closeBuckets())
+	return errors.Join(e.runner.Close(), e.artifacts.Close())
 }
 
 // show returns what adds to manifests what only the clock, the stores of artifacts
 // and the running jobs know.
 func (e *Exports) show(ctx context.Context, projectID int64, list bool) func(*record) Manifest {
-	present := e.present(ctx)
+	present := e.artifacts.Present(ctx)
 	if list {
-		present = e.presentOf(ctx, projectID)
+		present = e.artifacts.PresentIn(ctx, projectID)
 	}
 	return func(r *record) Manifest { return e.withLiveState(r, present) }
 }
 
-func (e *Exports) withLiveState(r *record, present presence) Manifest {
+func (e *Exports) withLiveState(r *record, present func(artifact.Ref) bool) Manifest {
 	m := r.manifest
 	switch m.Status {
 	case Ready:
 		if !e.now().Before(r.expires) {
 			m.Status = Expired
-		} else if !present(r) {
+		} else if !present(r.ref()) {
 			m.Status = NotFound
 		}
 	case Running:
@@ -189,7 +188,7 @@ func (r *record) fault() error {
 type Artifact struct {
 	Manifest  Manifest
 	Completed time.Time
-	File      File
+	File      artifact.File
 
 	link func(context.Context) (string, error)
 }
@@ -206,20 +205,16 @@ func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (a A
 	if err != nil {
 		return a, err
 	}
-	a.Manifest = e.withLiveState(r, func(*record) bool { return true })
+	a.Manifest = e.withLiveState(r, func(artifact.Ref) bool { return true })
 	if err := a.Manifest.refuse(); err != nil {
 		return a, err
 	}
 	a.Completed = r.finished
-	from, err := e.storeOf(r)
-	if err != nil {
-		return a, err
-	}
-	a.File, err = from.open(ctx, r)
+	a.File, err = e.artifacts.Open(ctx, r.ref())
 	if errors.Is(err, fs.ErrNotExist) {
 		return a, e.whyGone(ctx, projectID, id)
 	}
-	a.link = func(ctx context.Context) (string, error) { return e.link(ctx, r) }
+	a.link = func(ctx context.Context) (string, error) { return e.artifacts.Link(ctx, r.ref()) }
 	return a, err
 }
 
@@ -256,5 +251,5 @@ func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
 		return err
 	}
 	e.wakeSweeper()
-	return e.dir.Remove(projectID)
+	return e.artifacts.RemoveProject(projectID)
 }

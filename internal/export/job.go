@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 )
@@ -22,7 +23,7 @@ type job struct {
 	began               time.Time
 	rowsDone, rowsTotal atomic.Int64
 	passes              int64 // how often each row is written
-	artifact            atomic.Pointer[artifact]
+	artifact            atomic.Pointer[artifact.Writer]
 	uploaded            atomic.Int64 // bytes of the artifact, by the attempt that runs
 	published           bool         // there is an artifact, which the job store may not have taken
 }
@@ -38,7 +39,7 @@ func newJob(ctx context.Context, r *record, now time.Time) *job {
 func (j *job) progress() Progress {
 	p := Progress{RowsDone: j.rowsDone.Load() / j.passes, RowsTotal: j.rowsTotal.Load(), Uploaded: j.uploaded.Load()}
 	if a := j.artifact.Load(); a != nil {
-		p.Bytes = a.bytes.Load()
+		p.Bytes = a.Bytes()
 	}
 	return p
 }
@@ -46,37 +47,42 @@ func (j *job) progress() Progress {
 // build makes the artifact of the job and completes its manifest. When it fails
 // nothing is left.
 func (e *Exports) build(j *job) error {
-	a, err := e.dir.create(j.record)
+	m, step := &j.record.manifest, e.config.Failpoint
+	a, err := e.artifacts.Create(j.record.ref())
 	if err != nil {
 		return err
-	}
-	a.step = e.config.Failpoint
-	a.need = func() error { return e.config.Disk.Need(0) }
-	if e.current != nil {
-		a.forBucket()
 	}
 	j.artifact.Store(a)
-	a.step("created")
+	step("created")
 	if err := e.fill(j, a); err != nil {
-		return errors.Join(err, a.discard())
+		return errors.Join(err, a.Discard())
 	}
-	a.step("written")
-	to, err := e.choose(j.ctx, j.record)
-	if err != nil {
-		return errors.Join(err, a.discard())
+	step("written")
+	if err := e.chooseStore(j.ctx, j.record); err != nil {
+		return errors.Join(err, a.Discard())
 	}
-	if err := to.publish(j, a); err != nil {
+	delivery := artifact.Delivery{ContentType: m.ContentType, Disposition: m.Disposition(), Uploaded: &j.uploaded}
+	if err := e.artifacts.Publish(j.ctx, a, j.record.ref(), delivery); err != nil {
 		return err
 	}
-	a.step("published")
-	m := &j.record.manifest
-	size, sum := a.bytes.Load(), hex.EncodeToString(a.sum[:])
+	step("published")
+	size, sum := a.Bytes(), hex.EncodeToString(a.SHA256())
 	m.SizeBytes, m.SHA256, m.Progress = &size, &sum, j.progress()
 	return nil
 }
 
+// chooseStore enters into the record of a running job the store that its artifact
+// goes to.
+func (e *Exports) chooseStore(ctx context.Context, r *record) error {
+	r.manifest.StorageBackend, r.store = e.artifacts.Backend(), e.artifacts.Current()
+	if r.store == "" {
+		return nil
+	}
+	return e.jobs.addOrphan(ctx, r)
+}
+
 // fill writes what was ordered of the project.
-func (e *Exports) fill(j *job, a *artifact) (err error) {
+func (e *Exports) fill(j *job, a *artifact.Writer) (err error) {
 	defer problem.Recovered(&err)
 	m, spec := &j.record.manifest, &j.record.spec
 	if m.Kind == QueryExport {

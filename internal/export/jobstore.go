@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -112,8 +113,14 @@ type record struct {
 	receipt   *jobs.Receipt // of a new order; nil for none
 }
 
-// file returns the name of the artifact in the folder of its project.
-func (r *record) file() string { return r.manifest.ID + "." + r.ext }
+// ref names the artifact of the export.
+func (r *record) ref() artifact.Ref {
+	ref := artifact.Ref{ProjectID: r.projectID, ID: r.manifest.ID, Ext: r.ext, Store: r.store}
+	if r.manifest.SizeBytes != nil {
+		ref.Size = *r.manifest.SizeBytes
+	}
+	return ref
+}
 
 // recordTexts are the parts of a record that are stored as JSON.
 type recordTexts struct{ spec, tableIDs, manifest string }

@@ -279,7 +279,7 @@ func (f *fixture) filesAndNotes() (files, notes []string) {
 	err := filepath.WalkDir(f.config.Folder, func(path string, d os.DirEntry, err error) error {
 		switch {
 		case err != nil || d.IsDir():
-		case filepath.Ext(path) == "."+noteExt:
+		case filepath.Ext(path) == ".manifest":
 			notes = append(notes, d.Name())
 		default:
 			files = append(files, d.Name())

@@ -27,8 +27,16 @@ import (
 
 	"github.com/fsouza/fake-gcs-server/fakestorage"
 
+	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/testkit"
+)
+
+// What package artifact reads and uploads at once.
+const (
+	firstWindow  = 1 << 20
+	smallGap     = 64 << 10
+	smallestPart = 8 << 20
 )
 
 // TestProviders does with a bucket of each provider what a bucket is for.
@@ -109,7 +117,7 @@ func (o gcsObjects) Remove(key string) {
 func artifactGoesToTheBucket(t *testing.T, b *testkit.Bucket) {
 	f := startedIn(t, b.URL, small)
 	m, content := f.export(Request{Kind: TableExport, Table: "contacts"})
-	if string(content) != contactsCSV || m.StorageBackend != f.current.backend || m.Progress.Uploaded != *m.SizeBytes {
+	if string(content) != contactsCSV || m.StorageBackend != f.artifacts.Backend() || m.Progress.Uploaded != *m.SizeBytes {
 		t.Errorf("got %q, %+v", content, m)
 	}
 	key := "1/" + m.ID + ".csv"
@@ -305,7 +313,7 @@ func refusingStoreLosesNothing(t *testing.T, b *testkit.Bucket) {
 func TestUnknownHostIsNoAnswer(t *testing.T) {
 	t.Parallel() // the client for Azure takes its time to give up
 	f := newFixture(t, t.TempDir(), inStore("azblob://exports?domain=nowhere.invalid"))
-	if err := f.current.remove(background, "1/exp_1.csv"); err == nil {
+	if err := f.artifacts.RemoveObject(background, f.artifacts.Current(), "1/exp_1.csv"); err == nil {
 		t.Error("the object counts as removed")
 	}
 }
@@ -323,11 +331,15 @@ func TestAzureKnowsTheMD5(t *testing.T) {
 
 func TestGoogleIsNotAskedForever(t *testing.T) {
 	b := newGCS(t)
-	f := startedIn(t, b.URL, small)
+	remote, err := artifact.OpenRemote(background, b.URL, time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remote.Close()
 	b.Front(unavailable(1_000))
 	ctx, cancel := context.WithTimeout(background, 30*time.Second)
 	defer cancel()
-	if _, err := f.current.objects.Attributes(ctx, "1/exp_1.csv"); err == nil || ctx.Err() != nil {
+	if _, err := remote.Objects.Attributes(ctx, "1/exp_1.csv"); err == nil || ctx.Err() != nil {
 		t.Errorf("after all that time: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -32,7 +33,7 @@ func (r *record) applyQuery(faults *problem.Faults, req Request, check func(*rec
 
 // writeQuery has a worker write the rows that the statement gives into the
 // artifact, which the worker inherits.
-func (e *Exports) writeQuery(j *job, a *artifact) error {
+func (e *Exports) writeQuery(j *job, a *artifact.Writer) error {
 	db, release, err := e.projects.Lease(j.ctx, j.record.projectID)
 	if err != nil {
 		return err
@@ -43,9 +44,9 @@ func (e *Exports) writeQuery(j *job, a *artifact) error {
 	if err != nil {
 		return err
 	}
-	order.MD5 = a.md5 != nil
+	order.MD5 = a.WithMD5()
 	scope := db.Scope()
-	scope.Files, scope.Memory = []*os.File{a.file}, encoderMemory
+	scope.Files, scope.Memory = []*os.File{a.File()}, encoderMemory
 	w, err := e.projects.Workers().Start(j.ctx, scope)
 	if err != nil {
 		return err
@@ -84,18 +85,18 @@ func (e *Exports) queryRequest(r *record, q projectdb.Query) (queryRequest, erro
 
 // followWorker notes the progress that a worker tells, and ends it when the disk has
 // too little room.
-func (j *job) followWorker(p []byte, a *artifact) error {
+func (j *job) followWorker(p []byte, a *artifact.Writer) error {
 	var told workerProgress
 	if err := json.Unmarshal(p, &told); err != nil {
 		return fmt.Errorf("read the progress of a worker: %w", err)
 	}
 	j.rowsDone.Store(told.Rows)
-	return a.grown(told.Bytes - a.bytes.Swap(told.Bytes))
+	return a.Grow(told.Bytes)
 }
 
 // enter takes over what a worker has made.
-func (made queryMade) enter(j *job, a *artifact, at time.Time) error {
-	if err := a.takeOver(made.Size, made.SHA256, made.MD5); err != nil {
+func (made queryMade) enter(j *job, a *artifact.Writer, at time.Time) error {
+	if err := a.Accept(made.Size, made.SHA256, made.MD5); err != nil {
 		return err
 	}
 	m := &j.record.manifest

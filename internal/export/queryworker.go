@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -44,11 +45,11 @@ type workerProgress struct {
 type queryExport struct {
 	session  *worker.Session
 	job      *job
-	artifact *artifact
+	artifact *artifact.Writer
 }
 
 func exportQuery(ctx context.Context, s *worker.Session, order queryRequest) (made queryMade, err error) {
-	x := &queryExport{session: s, job: &job{ctx: ctx}, artifact: inheritArtifact(s.Files[0], order.MD5)}
+	x := &queryExport{session: s, job: &job{ctx: ctx}, artifact: artifact.Inherit(s.Files[0], order.MD5)}
 	f, _ := formatOf(QueryExport, order.Format)
 	l := layout{format: f, spec: &order.Spec, project: order.Project}
 	w, err := compressor(order.Spec.Compress, x.artifact)
@@ -62,7 +63,7 @@ func exportQuery(ctx context.Context, s *worker.Session, order queryRequest) (ma
 	if err := w.Close(); err != nil {
 		return made, explainInWorker(err)
 	}
-	made.Size, made.SHA256, made.MD5, err = x.artifact.sums()
+	made.Size, made.SHA256, made.MD5, err = x.artifact.Sums()
 	return made, explainInWorker(err)
 }
 
@@ -121,7 +122,7 @@ func (x *queryExport) tellProgress() (stop func()) {
 				return
 			case <-ticker.C:
 			}
-			text, err := json.Marshal(workerProgress{x.job.rowsDone.Load(), x.artifact.bytes.Load()})
+			text, err := json.Marshal(workerProgress{x.job.rowsDone.Load(), x.artifact.Bytes()})
 			if err != nil || x.session.Send(text) != nil {
 				return // the server does not listen, and will say so
 			}

@@ -40,7 +40,7 @@ func startedIn(t testing.TB, address string, fill func(*projectdb.DB) error, cha
 
 func (f *fixture) leftovers() (n int64) {
 	f.t.Helper()
-	rows, err := f.jobs.leftovers(background, f.current.name)
+	rows, err := f.jobs.orphans(background, f.artifacts.Current())
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -96,7 +97,7 @@ func VerifyFile(ctx context.Context, path string, m *Manifest) (Verification, er
 	return v, errors.Join(err, file.Close())
 }
 
-func verify(ctx context.Context, file File, m *Manifest) (v Verification, err error) {
+func verify(ctx context.Context, file artifact.File, m *Manifest) (v Verification, err error) {
 	v.Faults = []string{}
 	if v.SizeBytes, v.SHA256, err = sumOf(ctx, file); err != nil {
 		return v, fmt.Errorf("read the artifact: %w", err)
@@ -115,7 +116,7 @@ func verify(ctx context.Context, file File, m *Manifest) (v Verification, err er
 }
 
 // members compares the members of a ZIP file. A file that is none is a fault.
-func (v *Verification) members(ctx context.Context, file File, want []Member) error {
+func (v *Verification) members(ctx context.Context, file artifact.File, want []Member) error {
 	r, err := zip.NewReader(file, v.SizeBytes)
 	if problem.Is(err, problem.CodeBusy) || errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -39,7 +39,7 @@ func (e *Exports) kind() jobs.Kind[record, job] {
 
 // noteReady writes the note of an export that is ready. Without one it fails.
 func (e *Exports) noteReady(j *job) error {
-	err := e.dir.writeNote(j.record)
+	err := e.writeSidecar(j.record)
 	if err == nil {
 		e.config.Failpoint("noted")
 		return nil

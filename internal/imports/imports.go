@@ -245,5 +245,5 @@ func (im *Imports) RemoveProject(ctx context.Context, projectID int64) error {
 	if err := im.runner.RemoveProject(ctx, projectID); err != nil {
 		return err
 	}
-	return im.dir.Remove(projectID)
+	return im.dir.RemoveProject(projectID)
 }

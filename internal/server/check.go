@@ -249,7 +249,7 @@ func (c *Checker) ask(book, query string, row func(*sqlite.Stmt)) error {
 // artifacts compares artifacts with the notes beside them, and the book of exports
 // with what is there.
 func (c *Checker) artifacts() {
-	notes, errs := export.Notes(c.path("exports"))
+	notes, errs := export.Sidecars(c.path("exports"))
 	for _, err := range errs {
 		if !errors.Is(err, fs.ErrNotExist) {
 			c.Say("exports", CheckFault, "%v", err)
@@ -278,7 +278,7 @@ func (c *Checker) artifacts() {
 
 // artifact compares one artifact with its note, and reports whether it is as the
 // note says. One that was deleted meanwhile has no note any more.
-func (c *Checker) artifact(n export.Noted) bool {
+func (c *Checker) artifact(n export.Sidecar) bool {
 	size, sum, err := sumOf(n.Artifact)
 	if _, gone := os.Stat(strings.TrimSuffix(n.Artifact, filepath.Ext(n.Artifact)) + ".manifest"); err != nil && c.report.ServerRunning && gone != nil {
 		return true

@@ -83,7 +83,7 @@ func (c *Checker) newServerDB(log *slog.Logger) (done []string, err error) {
 // the notes beside artifacts tell.
 func (c *Checker) knownSlugs() map[int64]string {
 	slugs := map[int64]string{}
-	notes, _ := export.Notes(c.path("exports"))
+	notes, _ := export.Sidecars(c.path("exports"))
 	for _, n := range notes {
 		slugs[n.ProjectID] = n.Manifest.Project
 	}

@@ -82,7 +82,7 @@ func TestArtifactsOutliveTheBook(t *testing.T) {
 func TestNotesAreRead(t *testing.T) {
 	f := started(t, small)
 	m := f.wait(f.create(Request{Kind: SchemaExport}))
-	list, errs := Notes(f.config.Folder)
+	list, errs := Sidecars(f.config.Folder)
 	if len(errs) != 0 || len(list) != 1 || list[0].ProjectID != shop.ID {
 		t.Fatalf("got %+v, %v", list, errs)
 	}

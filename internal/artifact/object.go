@@ -1,6 +1,7 @@
-package export
+package artifact
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -11,17 +12,17 @@ import (
 )
 
 const (
-	// firstWindow is how many bytes are asked for where reading begins. As long as
-	// it goes straight on, each request asks for four times as many.
+	// firstWindow is how many bytes are requested where reading begins. As long as
+	// it goes straight on, each request is for four times as many.
 	firstWindow, lastWindow = 1 << 20, 1 << 30
-	// smallGap is what is read and thrown away rather than asked for anew.
+	// smallGap is what is rather read and thrown away than requested anew.
 	smallGap = 64 << 10
 	// readTries is how often a request is made for the same byte.
 	readTries = 4
 )
 
-// object is an artifact in a bucket, open for reading. It asks for what is read
-// only, and asks again when a connection breaks.
+// object is an artifact in a bucket, open for reading. It requests only what is
+// read, and requests it again when a connection breaks.
 type object struct {
 	ctx    context.Context
 	bucket *bucket
@@ -94,24 +95,22 @@ func (o *object) read(p []byte, offset int64) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	pause := o.bucket.pause
-	for try := 1; ; try++ {
+	err = o.bucket.Retry(o.ctx, readTries, IsMissing, func() error {
 		n, err = o.readStream(p, offset)
-		switch {
-		case n > 0:
-			return n, nil
-		case o.ctx.Err() != nil:
-			return 0, o.ctx.Err()
-		case isMissing(err):
-			return 0, fs.ErrNotExist
-		case try == readTries:
-			return 0, unreachable(err)
+		if n > 0 {
+			return nil
 		}
-		if err := sleep(o.ctx, pause); err != nil {
-			return 0, err
-		}
-		pause *= 2
+		return cmp.Or(err, io.ErrNoProgress)
+	})
+	switch {
+	case n > 0:
+		return n, nil
+	case o.ctx.Err() != nil:
+		return 0, o.ctx.Err()
+	case IsMissing(err):
+		return 0, fs.ErrNotExist
 	}
+	return 0, unreachable(err)
 }
 
 // readStream reads from the stream, which it brings to offset before. After a
@@ -144,7 +143,7 @@ func (o *object) seekStream(offset int64) error {
 		o.window = firstWindow
 	}
 	length := min(o.window, o.size-offset)
-	stream, err := o.bucket.objects.NewRangeReader(o.ctx, o.key, offset, length, nil)
+	stream, err := o.bucket.Objects.NewRangeReader(o.ctx, o.key, offset, length, nil)
 	if err != nil {
 		return err
 	}

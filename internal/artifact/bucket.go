@@ -1,0 +1,205 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/azureblob"
+	"gocloud.dev/gcerrors"
+
+	"github.com/zangtable/zangtable/internal/problem"
+)
+
+const (
+	// uploadTries is how often an upload begins.
+	uploadTries = 6
+	// slowestUpload in bytes per second, beyond a fixed time: a provider that is
+	// slower counts as one that does not answer.
+	slowestUpload = 256 << 10
+	// smallestPart is the size of the parts in which large files are uploaded. A
+	// provider accepts 10,000 of one file.
+	smallestPart, maxParts = 8 << 20, 9_000
+	// askTime is how long a provider may take to say what it has.
+	askTime = 5 * time.Second
+)
+
+// bucket is a Remote that holds artifacts, under their keys.
+type bucket struct {
+	*Remote
+	step func(string) // see Config.Step
+}
+
+// Delivery is how a bucket offers an artifact for download.
+type Delivery struct {
+	ContentType string
+	Disposition string
+	Uploaded    *atomic.Int64 // counts the bytes that the current attempt has uploaded
+}
+
+// publish uploads the finished file and removes it from the disk.
+func (b *bucket) publish(ctx context.Context, w *Writer, r Ref, d Delivery) error {
+	if err := w.finish(); err != nil {
+		return err
+	}
+	b.step("uploading")
+	err := b.Retry(ctx, uploadTries, IsRefusal, func() error { return b.upload(ctx, w, r, d) })
+	b.step("uploaded")
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case IsRefusal(err):
+		err = problem.New(problem.CodeExportFailed, "The export store refused the file.").Because(err)
+	default:
+		err = problem.New(problem.CodeExportFailed, "The export store could not be reached, or did not accept the file.").Because(err)
+	}
+	return errors.Join(err, w.drop())
+}
+
+// upload uploads the file once, and asks the provider what it has received.
+func (b *bucket) upload(ctx context.Context, w *Writer, r Ref, d Delivery) error {
+	size := w.Bytes()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+time.Duration(size/slowestUpload)*time.Second)
+	defer cancel()
+	file, err := os.Open(w.file.Name())
+	if err != nil {
+		return fmt.Errorf("open an artifact to upload it: %w", err)
+	}
+	defer file.Close()
+	d.Uploaded.Store(0)
+	options := &blob.WriterOptions{
+		ContentType:        d.ContentType,
+		ContentDisposition: d.Disposition,
+		CacheControl:       "private",
+		ContentMD5:         w.md5sum(),
+		BufferSize:         int(max(smallestPart, size/maxParts)),
+	}
+	if b.Backend == azureblob.Scheme {
+		withoutPipe(options)
+	}
+	if err := b.Objects.Upload(ctx, r.Key(), counted{file, d.Uploaded}, options); err != nil {
+		return fmt.Errorf("upload an artifact: %w", err)
+	}
+	return b.compare(ctx, r.Key(), w)
+}
+
+// withoutPipe has the client of Azure read the file itself. Bytes with an MD5 to
+// check are written to it through a pipe, and then gocloud.dev v0.47 panics when
+// the provider does not accept the last of them.
+func withoutPipe(options *blob.WriterOptions) {
+	sum := options.ContentMD5
+	options.ContentMD5 = nil
+	options.BeforeWrite = func(as func(any) bool) error {
+		var upload *azblob.UploadStreamOptions
+		if as(&upload) {
+			upload.HTTPHeaders.BlobContentMD5 = sum
+		}
+		return nil
+	}
+}
+
+// compare makes sure that the provider has what was sent.
+func (b *bucket) compare(ctx context.Context, key string, w *Writer) error {
+	got, err := b.Objects.Attributes(ctx, key)
+	if err != nil {
+		return fmt.Errorf("look at what was uploaded: %w", err)
+	}
+	if size := w.Bytes(); got.Size != size {
+		return fmt.Errorf("the store has %d bytes of %s, %d were sent", got.Size, key, size)
+	}
+	// S3 reports the MD5 of some objects only, and does not say of which.
+	if sum := w.md5sum(); b.Backend != "s3" && got.MD5 != nil && string(got.MD5) != string(sum) {
+		return fmt.Errorf("the store has %s with the MD5 %x, %x was sent", key, got.MD5, sum)
+	}
+	return nil
+}
+
+// counted counts the bytes that are read.
+type counted struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// exists reports whether the artifact is in the bucket.
+func (b *bucket) exists(ctx context.Context, r Ref) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	got, err := b.Objects.Attributes(ctx, r.Key())
+	switch {
+	case IsMissing(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("ask the store for %s: %w", r.Key(), err)
+	}
+	return got.Size == r.Size, nil
+}
+
+// sizes returns the sizes of a project's objects by key.
+func (b *bucket) sizes(ctx context.Context, projectID int64) (map[string]int64, error) {
+	sizes := map[string]int64{}
+	list := b.Objects.List(&blob.ListOptions{Prefix: strconv.FormatInt(projectID, 10) + "/"})
+	for {
+		object, err := list.Next(ctx)
+		switch {
+		case err == io.EOF:
+			return sizes, nil
+		case err != nil:
+			return nil, fmt.Errorf("list the objects of the store: %w", err)
+		}
+		sizes[object.Key] = object.Size
+	}
+}
+
+func (b *bucket) open(ctx context.Context, r Ref) (File, error) {
+	found, err := b.exists(ctx, r)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, unreachable(err)
+	case !found:
+		return nil, fs.ErrNotExist
+	}
+	return &object{ctx: ctx, bucket: b, key: r.Key(), size: r.Size}, nil
+}
+
+// unreachable is the answer to somebody who wants to read an artifact now.
+func unreachable(err error) error {
+	return problem.New(problem.CodeBusy, "The export store cannot be reached right now. The export is not lost.").Retry(10 * time.Second).Because(err)
+}
+
+// remove removes an object, if it exists.
+func (b *bucket) remove(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*askTime)
+	defer cancel()
+	if err := b.Objects.Delete(ctx, key); err != nil && !IsMissing(err) {
+		return fmt.Errorf("remove %s from the store: %w", key, err)
+	}
+	return nil
+}
+
+// link returns an address under which everybody can read the object for a while;
+// "" when the provider cannot make one.
+func (b *bucket) link(ctx context.Context, key string, life time.Duration) (string, error) {
+	address, err := b.Objects.SignedURL(ctx, key, &blob.SignedURLOptions{Expiry: life})
+	switch {
+	case gcerrors.Code(err) == gcerrors.Unimplemented:
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("sign an address of %s: %w", key, err)
+	}
+	return address, nil
+}
