@@ -170,6 +170,7 @@ func loadTable(c *sqlite.Conn, shapes *shapes, s *sqlite.Stmt) (Table, error) {
 	}
 	t.ID, t.DisplayName, t.CreatedAt, t.UpdatedAt = s.Int(0), s.TextOrNil(2), s.Text(3), s.Text(4)
 	t.useAPITypes()
+	t.indexColumns()
 	if err := t.CheckExpressions(); err != nil {
 		t.Refused = err.Error()
 	}

@@ -36,6 +36,8 @@ type Table struct {
 	// ConflictClauses are the ON CONFLICT clauses of constraints, other than
 	// ABORT. Tables of ours have none, and CreateSQL leaves them out.
 	ConflictClauses []string
+
+	places map[string]int // of the columns of a wide table, by folded name; see indexColumns
 }
 
 // Column is one column of a table.
@@ -107,8 +109,27 @@ func columnNames(parts []KeyPart) []string {
 	return names
 }
 
+// indexColumns lets [Table.Column] find the columns of a wide table at once: a row of
+// 2,000 values would be compared with 2,000,000 names.
+func (t *Table) indexColumns() {
+	const narrow = 16
+	if len(t.Columns) <= narrow {
+		return
+	}
+	t.places = make(map[string]int, len(t.Columns))
+	for i, column := range t.Columns {
+		t.places[sqlite.Fold(column.Name)] = i
+	}
+}
+
 // Column returns the column with the given name, in any letter case, or nil.
 func (t *Table) Column(name string) *Column {
+	// A copy of the table may have got other columns since.
+	if t.places != nil {
+		if i, ok := t.places[sqlite.Fold(name)]; ok && i < len(t.Columns) && sqlite.SameName(t.Columns[i].Name, name) {
+			return &t.Columns[i]
+		}
+	}
 	for i := range t.Columns {
 		if sqlite.SameName(t.Columns[i].Name, name) {
 			return &t.Columns[i]

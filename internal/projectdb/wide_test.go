@@ -2,6 +2,7 @@ package projectdb
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,6 +126,34 @@ func TestNamesOfTheRowid(t *testing.T) {
 		_, _, err := db.UpdateColumn(ctx, new(problem.Faults), "own", "rowid", ColumnPatch{NewName: &name})
 		if got := complaint(err); got != "validation_failed new_column_name" {
 			t.Errorf("from rowid to %s: %s", name, got)
+		}
+	}
+}
+
+// The columns of a wide table are found by an index of their names, which a copy of
+// the table with other columns has as well.
+func TestColumnsOfWideTablesAreFound(t *testing.T) {
+	table := Table{Name: "w"}
+	for i := range 40 {
+		table.Columns = append(table.Columns, Column{Name: fmt.Sprintf("Column_%d", i)})
+	}
+	table.indexColumns()
+	changed := table
+	changed.Columns = append(slices.Delete(slices.Clone(table.Columns), 3, 5), Column{Name: "new"})
+	for _, test := range []struct {
+		table *Table
+		name  string
+		want  int
+	}{
+		{&table, "column_0", 0}, {&table, "COLUMN_39", 39}, {&table, "Column_4", 4}, {&table, "column_40", -1}, {&table, "new", -1},
+		{&changed, "column_2", 2}, {&changed, "column_4", -1}, {&changed, "column_5", 3}, {&changed, "column_39", 37}, {&changed, "NEW", 38},
+	} {
+		var want *Column
+		if test.want >= 0 {
+			want = &test.table.Columns[test.want]
+		}
+		if got := test.table.Column(test.name); got != want {
+			t.Errorf("%s is found as %v, want %v", test.name, got, want)
 		}
 	}
 }
