@@ -16,6 +16,7 @@ import (
 	"golang.org/x/text/transform"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
 // errComputes is the end of a dump that takes much longer than what it holds. Ten
@@ -26,7 +27,7 @@ var errComputes = errors.New("the dump computes")
 type dump struct {
 	sandbox *sqlite.Sandbox
 	inserts inserts
-	text    *splitter
+	text    *sqltext.Splitter
 	line    int64  // of the statement that is worked on
 	from    string // program whose dumps begin like this one, if it is another than SQLite
 	begun   int64  // line of a BEGIN without COMMIT so far
@@ -41,7 +42,7 @@ func (b building) runDump(ctx context.Context, f *os.File, sandbox *sqlite.Sandb
 	if err != nil && err != io.EOF {
 		return nil, unreadable(err)
 	}
-	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: newSplitter(decodeSQL(&ctxReader{ctx, f})), from: dumpedBy(head[:n])}
+	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: sqltext.NewSplitter(decodeSQL(&ctxReader{ctx, f})), from: dumpedBy(head[:n])}
 	defer d.inserts.close()
 	err = d.run(ctx)
 	return d.notes, err
@@ -55,8 +56,8 @@ func decodeSQL(r io.Reader) io.Reader {
 func (d *dump) run(ctx context.Context) error {
 	began := time.Now()
 	for {
-		statement, _, err := d.text.next()
-		d.line = d.text.begin
+		statement, _, err := d.text.Next()
+		d.line = d.text.Begin
 		if err != nil {
 			// What came before has its faults first.
 			if fault := d.flush(); fault != nil {
@@ -68,10 +69,10 @@ func (d *dump) run(ctx context.Context) error {
 			return invalid("The dump was cut short: the transaction that begins on line %d has no COMMIT.", d.begun)
 		case err == io.EOF:
 			return nil
-		case errors.Is(err, errLongStatement):
-			return invalid("Line %d: A statement is longer than %d bytes.", d.text.begin, longestStatement)
-		case errors.Is(err, errUnended):
-			return invalid("The dump was cut short: it ends in the middle of the statement that begins on line %d.", d.text.begin)
+		case errors.Is(err, sqltext.ErrTooLong):
+			return invalid("Line %d: A statement is longer than %d bytes.", d.text.Begin, sqltext.MaxStatement)
+		case errors.Is(err, sqltext.ErrUnended):
+			return invalid("The dump was cut short: it ends in the middle of the statement that begins on line %d.", d.text.Begin)
 		case err != nil:
 			return unreadable(err)
 		}
@@ -115,7 +116,7 @@ func (d *dump) statement(text []byte) error {
 	if err := d.flush(); err != nil {
 		return err
 	}
-	first := words(text, 4)
+	first := sqltext.FirstWords(text, 4)
 	switch first[0] {
 	case "PRAGMA":
 		return d.pragma(first)
@@ -167,7 +168,7 @@ func (d *dump) passOver(text []byte) bool {
 	}
 	if strings.EqualFold(string(found[1]), "CREATE") {
 		kind := strings.ToLower(strings.Join(strings.Fields(string(found[2])), " "))
-		name := strings.Trim(string(found[3][:wordSize(found[3])]), "\"'`[]")
+		name := sqltext.First(string(found[3])).Name()
 		d.notes.add(kind+" "+name, "%ss are not imported.", strings.ToUpper(kind[:1])+kind[1:])
 	}
 	return true
@@ -195,7 +196,7 @@ func (d *dump) explain(text []byte, err error) error {
 	case fault == sqlite.Full, fault == sqlite.Interrupted, fault == sqlite.IO:
 		return fmt.Errorf("run a dump: %w", err)
 	case fault == sqlite.Denied:
-		what := words(text, 2)
+		what := sqltext.FirstWords(text, 2)
 		if what[0] != "CREATE" && what[0] != "DROP" {
 			what = what[:1]
 		}
@@ -242,7 +243,7 @@ func looksLikeSQL(head []byte) bool {
 	if err != nil {
 		return false
 	}
-	text = bytes.TrimLeft(skipBlank(text), "; \t\r\n")
+	text = sqltext.SkipEmpty(text)
 	if len(text) == 0 { // nothing but comments
 		return dumpedBy(head) != ""
 	}

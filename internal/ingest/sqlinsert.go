@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
 // inserts takes the statements of a dump that insert plain values, which are
@@ -137,15 +138,15 @@ func insertInto(text []byte) (into, values []byte) {
 	if !ok {
 		return nil, nil
 	}
-	if rest = blanks(afterName(rest)); len(rest) > 0 && rest[0] == '(' {
+	if rest = sqltext.SkipBlank(afterName(rest)); len(rest) > 0 && rest[0] == '(' {
 		for comma := true; comma; {
-			rest = blanks(afterName(blanks(rest[1:])))
+			rest = sqltext.SkipBlank(afterName(sqltext.SkipBlank(rest[1:])))
 			if len(rest) == 0 || rest[0] != ',' && rest[0] != ')' {
 				return nil, nil
 			}
 			comma = rest[0] == ','
 		}
-		rest = blanks(rest[1:])
+		rest = sqltext.SkipBlank(rest[1:])
 	}
 	values, ok = bytes.CutPrefix(rest, []byte("VALUES"))
 	if !ok {
@@ -154,27 +155,11 @@ func insertInto(text []byte) (into, values []byte) {
 	return text[:len(text)-len(values)], values
 }
 
-func blanks(text []byte) []byte { return bytes.TrimLeft(text, " \t\r\n") }
-
 // afterName returns what follows the name at the beginning of a text, nothing
 // when there is none.
 func afterName(text []byte) []byte {
-	if len(text) > 0 && text[0] == '"' {
-		for {
-			end := bytes.IndexByte(text[1:], '"')
-			if end < 0 {
-				return nil
-			}
-			if text = text[end+1:]; len(text) < 2 || text[1] != '"' {
-				return text[1:]
-			}
-			text = text[1:]
-		}
-	}
-	for i, c := range text {
-		if c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
-			return text[i:]
-		}
+	if kind, size := sqltext.Next(text); kind == sqltext.Word || kind == sqltext.Quoted {
+		return text[size:]
 	}
 	return nil
 }
@@ -183,17 +168,17 @@ func afterName(text []byte) []byte {
 // next row on: nothing after the last, nil when they are not all plain.
 func (in *inserts) tuple(text []byte) []byte {
 	in.row, in.scratch = in.row[:0], in.scratch[:0]
-	if text = blanks(text); len(text) == 0 || text[0] != '(' {
+	if text = sqltext.SkipBlank(text); len(text) == 0 || text[0] != '(' {
 		return nil
 	}
 	for text[0] != ')' {
-		v, rest, ok := in.value(blanks(text[1:]))
-		if text = blanks(rest); !ok || len(text) == 0 || text[0] != ',' && text[0] != ')' {
+		v, rest, ok := in.value(sqltext.SkipBlank(text[1:]))
+		if text = sqltext.SkipBlank(rest); !ok || len(text) == 0 || text[0] != ',' && text[0] != ')' {
 			return nil
 		}
 		in.row = append(in.row, v)
 	}
-	switch text = blanks(text[1:]); {
+	switch text = sqltext.SkipBlank(text[1:]); {
 	case len(text) == 0, string(text) == ";":
 		return []byte{}
 	case text[0] == ',':

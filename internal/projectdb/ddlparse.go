@@ -5,6 +5,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
 // writtenTable is what only the text of a CREATE TABLE statement tells: no
@@ -65,9 +66,9 @@ func (t *Table) dropOwnCollations() {
 // parseCreateTable reads a CREATE TABLE statement as SQLite keeps it.
 func parseCreateTable(statement string) writtenTable {
 	w := writtenTable{columns: map[string]writtenColumn{}}
-	tokens := scanSQL(statement)
+	tokens := sqltext.Tokens(statement)
 	open := 0
-	for open < len(tokens) && tokens[open].text != "(" {
+	for open < len(tokens) && tokens[open].Text != "(" {
 		open++
 	}
 	for _, definition := range splitList(tokens[min(open, len(tokens)):]) {
@@ -76,37 +77,37 @@ func parseCreateTable(statement string) writtenTable {
 	return w
 }
 
-func (w *writtenTable) addDefinition(statement string, tokens []token) {
+func (w *writtenTable) addDefinition(statement string, tokens []sqltext.Token) {
 	var column writtenColumn
 	name := ""
-	if len(tokens) > 0 && !tokens[0].is("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN") {
-		name = tokens[0].name()
+	if len(tokens) > 0 && !tokens[0].Is("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN") {
+		name = tokens[0].Name()
 		tokens = tokens[1:]
 	}
 	for i := 0; i < len(tokens); i++ {
 		switch tok := tokens[i]; {
-		case tok.text == "(":
+		case tok.Text == "(":
 			i = closing(tokens, i) // of a type, or of a list of columns
-		case tok.is("AUTOINCREMENT"):
+		case tok.Is("AUTOINCREMENT"):
 			w.autoincrement = true
-		case tok.is("DEFAULT"):
+		case tok.Is("DEFAULT"):
 			i++ // what follows may look like a keyword
-			if i < len(tokens) && tokens[i].text == "(" {
+			if i < len(tokens) && tokens[i].Text == "(" {
 				i = closing(tokens, i)
 			}
-		case tok.is("CHECK"):
+		case tok.Is("CHECK"):
 			i = w.takeCheck(statement, tokens, i+1)
-		case tok.is("COLLATE") && i+1 < len(tokens):
+		case tok.Is("COLLATE") && i+1 < len(tokens):
 			i++
-			column.collation = tokens[i].name()
-		case tok.is("AS"):
+			column.collation = tokens[i].Name()
+		case tok.Is("AS"):
 			end := closing(tokens, i+1)
 			column.generated = inside(statement, tokens, i+1, end)
 			i = end
-		case tok.is("REFERENCES"):
+		case tok.Is("REFERENCES"):
 			w.deferred = append(w.deferred, isDeferred(tokens[i:]))
-		case tok.is("CONFLICT") && i+1 < len(tokens) && tokens[i+1].is("ROLLBACK", "FAIL", "IGNORE", "REPLACE"):
-			w.conflicts = append(w.conflicts, "ON CONFLICT "+strings.ToUpper(tokens[i+1].text))
+		case tok.Is("CONFLICT") && i+1 < len(tokens) && tokens[i+1].Is("ROLLBACK", "FAIL", "IGNORE", "REPLACE"):
+			w.conflicts = append(w.conflicts, "ON CONFLICT "+strings.ToUpper(tokens[i+1].Text))
 		}
 	}
 	if name != "" {
@@ -116,7 +117,7 @@ func (w *writtenTable) addDefinition(statement string, tokens []token) {
 
 // takeCheck adds the expression whose opening parenthesis is tokens[at] and
 // returns the place of the closing one.
-func (w *writtenTable) takeCheck(statement string, tokens []token, at int) int {
+func (w *writtenTable) takeCheck(statement string, tokens []sqltext.Token, at int) int {
 	end := closing(tokens, at)
 	w.checks = append(w.checks, inside(statement, tokens, at, end))
 	return end
@@ -124,10 +125,10 @@ func (w *writtenTable) takeCheck(statement string, tokens []token, at int) int {
 
 // isDeferred reports whether the foreign key clause at the head of tokens is
 // INITIALLY DEFERRED.
-func isDeferred(tokens []token) bool {
-	for i := 1; i < len(tokens) && !tokens[i].is("REFERENCES", "CONSTRAINT"); i++ {
-		if tokens[i].is("INITIALLY") && i+1 < len(tokens) {
-			return tokens[i+1].is("DEFERRED") && !(i >= 2 && tokens[i-2].is("NOT"))
+func isDeferred(tokens []sqltext.Token) bool {
+	for i := 1; i < len(tokens) && !tokens[i].Is("REFERENCES", "CONSTRAINT"); i++ {
+		if tokens[i].Is("INITIALLY") && i+1 < len(tokens) {
+			return tokens[i+1].Is("DEFERRED") && !(i >= 2 && tokens[i-2].Is("NOT"))
 		}
 	}
 	return false
@@ -136,26 +137,26 @@ func isDeferred(tokens []token) bool {
 // parseCreateIndex reads a CREATE INDEX statement as SQLite keeps it: the text
 // of each indexed part, without COLLATE, ASC and DESC, and the condition.
 func parseCreateIndex(statement string) (parts []string, where string) {
-	tokens := scanSQL(statement)
+	tokens := sqltext.Tokens(statement)
 	open := 0
-	for open < len(tokens) && tokens[open].text != "(" {
+	for open < len(tokens) && tokens[open].Text != "(" {
 		open++
 	}
 	for _, part := range splitList(tokens[min(open, len(tokens)):]) {
 		parts = append(parts, textOf(statement, withoutOrder(part)))
 	}
-	if after := closing(tokens, open) + 1; after < len(tokens) && tokens[after].is("WHERE") {
+	if after := closing(tokens, open) + 1; after < len(tokens) && tokens[after].Is("WHERE") {
 		where = textOf(statement, tokens[after+1:])
 	}
 	return parts, where
 }
 
 // withoutOrder takes COLLATE, ASC and DESC off the end of an indexed part.
-func withoutOrder(tokens []token) []token {
-	if n := len(tokens); n > 0 && tokens[n-1].is("ASC", "DESC") {
+func withoutOrder(tokens []sqltext.Token) []sqltext.Token {
+	if n := len(tokens); n > 0 && tokens[n-1].Is("ASC", "DESC") {
 		tokens = tokens[:n-1]
 	}
-	if n := len(tokens); n > 1 && tokens[n-2].is("COLLATE") {
+	if n := len(tokens); n > 1 && tokens[n-2].Is("COLLATE") {
 		tokens = tokens[:n-2]
 	}
 	return tokens
@@ -163,15 +164,15 @@ func withoutOrder(tokens []token) []token {
 
 // splitList splits the list in the parentheses that tokens begins with at its
 // outer commas.
-func splitList(tokens []token) [][]token {
+func splitList(tokens []sqltext.Token) [][]sqltext.Token {
 	if len(tokens) == 0 {
 		return nil
 	}
 	end := closing(tokens, 0)
-	var list [][]token
+	var list [][]sqltext.Token
 	start := 1
 	for i := 1; i < end; i++ {
-		switch tokens[i].text {
+		switch tokens[i].Text {
 		case "(":
 			i = closing(tokens, i)
 		case ",":
@@ -184,10 +185,10 @@ func splitList(tokens []token) [][]token {
 
 // closing returns the place of the parenthesis that closes tokens[open], or
 // that of the last token.
-func closing(tokens []token, open int) int {
+func closing(tokens []sqltext.Token, open int) int {
 	depth := 0
 	for i := open; i < len(tokens); i++ {
-		switch tokens[i].text {
+		switch tokens[i].Text {
 		case "(":
 			depth++
 		case ")":
@@ -201,7 +202,7 @@ func closing(tokens []token, open int) int {
 
 // inside returns the text between two parentheses, without comments at its
 // ends: one that a line end closes would swallow what is written after it.
-func inside(statement string, tokens []token, open, end int) string {
+func inside(statement string, tokens []sqltext.Token, open, end int) string {
 	if open >= end {
 		return ""
 	}
@@ -210,7 +211,7 @@ func inside(statement string, tokens []token, open, end int) string {
 
 // withoutComments returns an expression without comments at its ends.
 func withoutComments(expression string) string {
-	return textOf(expression, scanSQL(expression))
+	return textOf(expression, sqltext.Tokens(expression))
 }
 
 // RenameColumns returns an expression in which columns bear other names; names
@@ -218,15 +219,15 @@ func withoutComments(expression string) string {
 func RenameColumns(expression string, names map[string]string) string {
 	var b strings.Builder
 	done := 0
-	tokens := scanSQL(expression)
+	tokens := sqltext.Tokens(expression)
 	for i, tok := range tokens {
-		name, renamed := names[sqlite.Fold(tok.name())]
-		isCall := i+1 < len(tokens) && tokens[i+1].text == "("
-		if !renamed || isCall || tok.text[0] == '\'' {
+		name, renamed := names[sqlite.Fold(tok.Name())]
+		isOther := i+1 < len(tokens) && tokens[i+1].Is("(", ".") // a function, or the table of a column
+		if !renamed || isOther || !tok.IsName() {
 			continue
 		}
-		b.WriteString(expression[done:tok.start] + format.QuoteIdent(name))
-		done = tok.end
+		b.WriteString(expression[done:tok.Start] + format.QuoteIdent(name))
+		done = tok.End
 	}
 	b.WriteString(expression[done:])
 	return b.String()
@@ -236,123 +237,19 @@ func RenameColumns(expression string, names map[string]string) string {
 // so that it means the same in parentheses: there, a bare word or a text in
 // double quotes would be a column.
 func LiteralDefault(expression string) string {
-	tokens := scanSQL(expression)
+	tokens := sqltext.Tokens(expression)
 	if len(tokens) != 1 {
 		return expression
 	}
-	switch tok := tokens[0]; {
-	case tok.is("NULL", "TRUE", "FALSE", "CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"):
-		return expression
-	case tok.text[0] == '\'', !isWordByte(tok.text[0]) && tok.name() == tok.text:
-		return expression
-	case tok.text[0] == '.' || '0' <= tok.text[0] && tok.text[0] <= '9':
-		return expression
-	default:
-		return literal(sqlite.TextValue(tok.name()))
+	if tok := tokens[0]; tok.IsName() && !tok.Is("NULL", "TRUE", "FALSE", "CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP") {
+		return literal(sqlite.TextValue(tok.Name()))
 	}
+	return expression
 }
 
-func textOf(statement string, tokens []token) string {
+func textOf(statement string, tokens []sqltext.Token) string {
 	if len(tokens) == 0 {
 		return ""
 	}
-	return statement[tokens[0].start:tokens[len(tokens)-1].end]
-}
-
-// token is one word, literal or sign of an SQL statement.
-type token struct {
-	text       string
-	start, end int // in the statement
-}
-
-// is reports whether the token is one of the given keywords, written bare.
-func (t token) is(keywords ...string) bool {
-	for _, k := range keywords {
-		if strings.EqualFold(t.text, k) {
-			return true
-		}
-	}
-	return false
-}
-
-// name returns the identifier that the token stands for, without its quotes.
-func (t token) name() string {
-	if len(t.text) < 2 {
-		return t.text
-	}
-	switch quote := t.text[0]; quote {
-	case '"', '`', '\'':
-		q := string(quote)
-		return strings.ReplaceAll(t.text[1:len(t.text)-1], q+q, q)
-	case '[':
-		return t.text[1 : len(t.text)-1]
-	}
-	return t.text
-}
-
-// scanSQL splits a statement into tokens and leaves out blanks and comments.
-func scanSQL(s string) []token {
-	var tokens []token
-	for i := 0; i < len(s); {
-		end := tokenEnd(s, i)
-		if !isBlank(s[i]) && !isComment(s[i:]) {
-			tokens = append(tokens, token{s[i:end], i, end})
-		}
-		i = end
-	}
-	return tokens
-}
-
-func tokenEnd(s string, i int) int {
-	switch c := s[i]; {
-	case strings.HasPrefix(s[i:], "--"):
-		return endAfter(s, i+2, "\n")
-	case strings.HasPrefix(s[i:], "/*"):
-		return endAfter(s, i+2, "*/")
-	case c == '"', c == '`', c == '\'':
-		return quotedEnd(s, i)
-	case c == '[':
-		return endAfter(s, i+1, "]")
-	case isWordByte(c):
-		end := i + 1
-		for end < len(s) && isWordByte(s[end]) {
-			end++
-		}
-		return end
-	}
-	return i + 1
-}
-
-func endAfter(s string, from int, mark string) int {
-	if i := strings.Index(s[from:], mark); i >= 0 {
-		return from + i + len(mark)
-	}
-	return len(s)
-}
-
-// quotedEnd returns the end of the quoted text that begins at i; a doubled
-// quote stands for one.
-func quotedEnd(s string, i int) int {
-	quote := s[i]
-	for j := i + 1; j < len(s); j++ {
-		if s[j] != quote {
-			continue
-		}
-		if j+1 < len(s) && s[j+1] == quote {
-			j++
-			continue
-		}
-		return j + 1
-	}
-	return len(s)
-}
-
-func isComment(s string) bool { return strings.HasPrefix(s, "--") || strings.HasPrefix(s, "/*") }
-
-func isBlank(c byte) bool {
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'
-}
-
-func isWordByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '$' || c == '.' || c >= 0x80
+	return statement[tokens[0].Start:tokens[len(tokens)-1].End]
 }

@@ -66,6 +66,8 @@ func TestRenameColumns(t *testing.T) {
 		"`a b` || _x":            `"a_b" || "x"`,
 		`lower(_x) <> "lower"`:   `lower("x") <> "lower_2"`,
 		`"t"."a b" = 1`:          `"t"."a_b" = 1`,
+		`_x._x > 1e-5`:           `_x."x" > 1e-5`,
+		`_x = x'5F78' AND :_x`:   `"x" = x'5F78' AND :_x`,
 		`c > 1 /* _x */ AND d`:   `c > 1 /* _x */ AND d`,
 		``:                       ``,
 		`"say ""hi""" = _X -- x`: `"say ""hi""" = "x" -- x`,

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
 // An expression that a schema keeps is evaluated by the server whenever rows are
@@ -186,7 +187,7 @@ func (x Index) Expressions() (list []string) {
 // reading is an expression that is being read. What it does not know it refuses.
 type reading struct {
 	table  *Table
-	tokens []token
+	tokens []sqltext.Token
 	at     int
 	depth  int
 	total  size         // of all values that are made
@@ -208,7 +209,7 @@ func (r *reading) whole(expression string) (size, error) {
 	}
 	tokens, at := r.tokens, r.at
 	defer func() { r.tokens, r.at = tokens, at }()
-	r.tokens, r.at = scanSQL(expression), 0
+	r.tokens, r.at = sqltext.Tokens(expression), 0
 	value, err := r.operands()
 	if err == nil && r.at < len(r.tokens) {
 		err = r.unknown()
@@ -221,13 +222,13 @@ func (r *reading) unknown() error {
 		return refuse("it ends too early")
 	}
 	const enough = 40
-	text := r.tokens[r.at].text
+	text := r.tokens[r.at].Text
 	return refuse("%q is not allowed in a stored expression", text[:min(len(text), enough)])
 }
 
 // is reports whether the next token is one of the given ones, and takes it.
 func (r *reading) is(texts ...string) bool {
-	if r.at < len(r.tokens) && r.tokens[r.at].is(texts...) {
+	if r.at < len(r.tokens) && r.tokens[r.at].Is(texts...) {
 		r.at++
 		return true
 	}
@@ -286,7 +287,7 @@ const jsonGrowth = 6
 // for one that nothing follows. some is false at the end.
 func (r *reading) operator() (operator string, some bool, err error) {
 	switch {
-	case r.at >= len(r.tokens) || r.tokens[r.at].is(")", ",", "AS", "WHEN", "THEN", "ELSE", "END"):
+	case r.at >= len(r.tokens) || r.tokens[r.at].Is(")", ",", "AS", "WHEN", "THEN", "ELSE", "END"):
 		return "", false, nil
 	case r.is("ISNULL", "NOTNULL"):
 		return "", true, nil
@@ -318,23 +319,15 @@ func (r *reading) operator() (operator string, some bool, err error) {
 	return operator, true, nil
 }
 
-// sign reads an operator of one or several signs.
+// sign reads an operator that is a sign.
 func (r *reading) sign() string {
-	rest := ""
-	for i := r.at; i < len(r.tokens) && i < r.at+3; i++ {
-		if i > r.at && r.tokens[i].start != r.tokens[i-1].end {
-			break
-		}
-		rest += r.tokens[i].text
-	}
-	for _, sign := range []string{"->>", "->", "||", "<<", ">>", "<=", "<>", ">=", "==", "!=", "<", ">", "=", "+", "-", "*", "/", "%", "&", "|"} {
-		if strings.HasPrefix(rest, sign) {
-			r.at += len(sign)
-			if sign[0] == '-' && len(sign) > 1 {
-				return "->"
-			}
-			return sign
-		}
+	switch sign := r.tokens[r.at].Text; sign {
+	case "->>", "->":
+		r.at++
+		return "->"
+	case "||", "<<", ">>", "<=", "<>", ">=", "==", "!=", "<", ">", "=", "+", "-", "*", "/", "%", "&", "|":
+		r.at++
+		return sign
 	}
 	return ""
 }
@@ -359,36 +352,28 @@ func (r *reading) operand() (size, error) {
 	tok := r.tokens[r.at]
 	next := ""
 	if r.at+1 < len(r.tokens) {
-		next = r.tokens[r.at+1].text
+		next = r.tokens[r.at+1].Text
 	}
 	switch {
-	case tok.isLiteral():
+	case isLiteral(tok):
 		r.at++
-		return r.made(constant(len(tok.text) + numberBytes))
-	case tok.is("X") && strings.HasPrefix(next, "'"):
-		r.at += 2
-		return r.made(constant(len(next)))
-	case !tok.isName(), isReserved(tok):
+		return r.made(constant(len(tok.Text) + numberBytes))
+	case !tok.IsName(), isReserved(tok):
 		return size{}, r.unknown()
 	case next == "(":
-		return r.call(tok.name())
+		return r.call(tok.Name())
 	}
 	return r.column(tok)
 }
 
-// isLiteral reports whether the token is a text or a number.
-func (t token) isLiteral() bool {
-	return t.text[0] == '\'' || t.text[0] == '.' || '0' <= t.text[0] && t.text[0] <= '9'
-}
-
-// isName reports whether the token can be a name, in quotes or without.
-func (t token) isName() bool {
-	return isWordByte(t.text[0]) || strings.IndexByte("\"`[", t.text[0]) >= 0
+// isLiteral reports whether the token is a text, a blob or a number.
+func isLiteral(t sqltext.Token) bool {
+	return t.Kind == sqltext.String || t.Kind == sqltext.Blob || t.Kind == sqltext.Number
 }
 
 // isReserved reports whether a bare word means something else than a column.
-func isReserved(tok token) bool {
-	return tok.is("SELECT", "WITH", "VALUES", "EXISTS", "RAISE", "DISTINCT", "ALL", "LIKE", "GLOB", "REGEXP", "MATCH", "ESCAPE", "FILTER", "OVER")
+func isReserved(tok sqltext.Token) bool {
+	return tok.Is("SELECT", "WITH", "VALUES", "EXISTS", "RAISE", "DISTINCT", "ALL", "LIKE", "GLOB", "REGEXP", "MATCH", "ESCAPE", "FILTER", "OVER")
 }
 
 // list reads values in parentheses, of which the first has been taken, and
@@ -417,7 +402,7 @@ func (r *reading) list(each func(size)) (all size, err error) {
 
 // cases reads a CASE to its END.
 func (r *reading) cases() (value size, err error) {
-	if r.at < len(r.tokens) && !r.tokens[r.at].is("WHEN") {
+	if r.at < len(r.tokens) && !r.tokens[r.at].Is("WHEN") {
 		if _, err := r.operands(); err != nil {
 			return value, err
 		}
@@ -458,14 +443,14 @@ func (r *reading) cast() (value size, err error) {
 	}
 	// A type is words, and numbers in parentheses.
 	for ; !r.is(")"); r.at++ {
-		if r.at >= len(r.tokens) || !isWordByte(r.tokens[r.at].text[0]) && !r.tokens[r.at].is("(", ",") {
+		if r.at >= len(r.tokens) || r.tokens[r.at].Kind != sqltext.Word && !r.tokens[r.at].Is("(", ",") {
 			return value, r.unknown()
 		}
-		if r.tokens[r.at].is("(") {
-			for r.at++; r.at < len(r.tokens) && (r.tokens[r.at].isLiteral() || r.tokens[r.at].is(",", "+", "-")); {
+		if r.tokens[r.at].Is("(") {
+			for r.at++; r.at < len(r.tokens) && (isLiteral(r.tokens[r.at]) || r.tokens[r.at].Is(",", "+", "-")); {
 				r.at++
 			}
-			if r.at >= len(r.tokens) || !r.tokens[r.at].is(")") {
+			if r.at >= len(r.tokens) || !r.tokens[r.at].Is(")") {
 				return value, r.unknown()
 			}
 		}
@@ -523,26 +508,25 @@ func (r *reading) call(name string) (size, error) {
 }
 
 // column reads the name of a column, perhaps with that of the table before.
-func (r *reading) column(tok token) (size, error) {
+func (r *reading) column(tok sqltext.Token) (size, error) {
 	r.at++
-	name := tok.name()
-	if table, column, qualified := strings.Cut(name, "."); qualified && isWordByte(tok.text[0]) {
-		if !sqlite.SameName(table, r.table.Name) {
-			return size{}, refuse("it names %s, which is not a column", name)
+	qualified := r.is(".")
+	if qualified {
+		if !sqlite.SameName(tok.Name(), r.table.Name) || r.at >= len(r.tokens) || !r.tokens[r.at].IsName() {
+			return size{}, refuse("it names %s., which is not this table", tok.Name())
 		}
-		if name = column; name == "" && r.at < len(r.tokens) { // the column is in quotes
-			name = r.tokens[r.at].name()
-			r.at++
-		}
+		tok = r.tokens[r.at]
+		r.at++
 	}
+	name := tok.Name()
 	i := slices.IndexFunc(r.table.Columns, func(c Column) bool { return sqlite.SameName(c.Name, name) })
 	switch {
 	case i >= 0:
 		return r.value(i)
 	case slices.Contains([]string{"rowid", "oid", "_rowid_"}, sqlite.Fold(name)):
 		return r.made(constant(numberBytes))
-	case tok.text[0] == '"': // SQLite takes it for a text
-		return r.made(constant(len(tok.text)))
+	case tok.Text[0] == '"' && !qualified: // SQLite takes it for a text
+		return r.made(constant(len(tok.Text)))
 	}
 	return size{}, refuse("it names %s, which is not a column", name)
 }

@@ -68,7 +68,7 @@ func allowedForm(name, otherwise string) string {
 	b := make([]byte, 0, len(name))
 	for _, r := range withoutMarks(name) {
 		switch {
-		case r < 0x80 && isWordByte(byte(r)) && r != '$' && r != '.':
+		case r == '_', 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
 			b = append(b, byte(r))
 		case len(b) > 0 && b[len(b)-1] != '_':
 			b = append(b, '_')

@@ -14,6 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/sqltext"
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
@@ -189,21 +190,16 @@ func (g *gate) veiled(sql string) string {
 			done = end
 		}
 	}
-	for _, t := range scanSQL(sql) {
-		if isQuoted(t.text) {
-			hide(t.name(), t.end-1)
-			continue
-		}
-		at := t.start
-		for part := range strings.SplitSeq(t.text, ".") {
-			hide(part, at+len(part))
-			at += len(part) + 1
+	for _, t := range sqltext.Tokens(sql) {
+		switch t.Kind {
+		case sqltext.Quoted, sqltext.String:
+			hide(t.Name(), t.End-1)
+		case sqltext.Word:
+			hide(t.Text, t.End)
 		}
 	}
 	return b.String() + sql[done:]
 }
-
-func isQuoted(token string) bool { return len(token) > 1 && strings.IndexByte("\"`'[", token[0]) >= 0 }
 
 // prepare compiles a statement. SQLite looks up columns before it asks who may
 // read their table, and its error would tell of them. So when the statement
@@ -288,7 +284,7 @@ func (q Query) checkWords() error {
 	if countSeparators(q.Params) >= maxParameters {
 		return problem.Invalid("params", "Expected at most %d parameters.", maxParameters)
 	}
-	tokens := scanSQL(q.SQL)
+	tokens := sqltext.Tokens(q.SQL)
 	switch {
 	case len(tokens) == 0:
 		return problem.Missing("sql")
@@ -298,9 +294,9 @@ func (q Query) checkWords() error {
 		return problem.Invalid("sql", "The statement has %d bytes; at most %d are allowed. Values can stand in params.", len(q.SQL), sqlite.MaxGuardedSQL)
 	case strings.IndexByte(q.SQL, 0) >= 0:
 		return problem.Invalid("sql", "The statement contains a NUL character.")
-	case tokens[0].is("SELECT", "WITH"):
+	case tokens[0].Is("SELECT", "WITH"):
 		return nil
-	case len(tokens) > 2 && tokens[0].is("EXPLAIN") && tokens[1].is("QUERY") && tokens[2].is("PLAN"):
+	case len(tokens) > 2 && tokens[0].Is("EXPLAIN") && tokens[1].Is("QUERY") && tokens[2].Is("PLAN"):
 		return nil
 	}
 	return problem.Invalid("sql", "Only SELECT, WITH and EXPLAIN QUERY PLAN are allowed.")

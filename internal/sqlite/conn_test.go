@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	zs "zombiezen.com/go/sqlite"
+
+	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
 func memoryConn(t testing.TB) *Conn {
@@ -148,7 +150,7 @@ func TestPrepareTakesOneStatement(t *testing.T) {
 }
 
 // FuzzPrepare looks for text that SQLite compiles to nothing although
-// skipBlank leaves something of it, and for any other crash.
+// SkipEmpty leaves something of it, and for any other crash.
 func FuzzPrepare(f *testing.F) {
 	for _, sql := range []string{"SELECT 1", "-- a\n;", "/*/", "/* */;SELECT 1 -- x", "\ufeff\ufeff;", "/*", "SELECT 1;;"} {
 		f.Add(sql)
@@ -160,7 +162,7 @@ func FuzzPrepare(f *testing.F) {
 			return
 		}
 		defer s.Close()
-		if skipBlank(sql) == "" {
+		if sqltext.SkipEmpty(sql) == "" {
 			t.Fatalf("%q was prepared", sql)
 		}
 		if _, err := s.Step(); zs.ErrCode(err) == zs.ResultMisuse {

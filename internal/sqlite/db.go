@@ -9,6 +9,8 @@ import (
 	"time"
 
 	zs "zombiezen.com/go/sqlite"
+
+	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
 // Schema says what a database of ours looks like: whose it is and how it came
@@ -150,7 +152,7 @@ func applyMigration(c *Conn, schema Schema, i int) error {
 
 // Script runs statements one after the other, in no transaction of its own.
 func (c *Conn) Script(script string) error {
-	for script = skipBlank(script); script != ""; script = skipBlank(script) {
+	for script = sqltext.SkipEmpty(script); script != ""; script = sqltext.SkipEmpty(script) {
 		s, trailing, err := c.c.PrepareTransient(script)
 		if err != nil {
 			return err

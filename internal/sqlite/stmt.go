@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	zs "zombiezen.com/go/sqlite"
+
+	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
 // Stmt is one prepared statement in use. Close hands it back to its
@@ -47,7 +49,7 @@ func (c *Conn) compile(query string) (*zs.Stmt, error) {
 	if strings.IndexByte(query, 0) >= 0 {
 		return nil, errors.New("prepare: the statement contains a NUL character")
 	}
-	text := skipBlank(query)
+	text := sqltext.SkipEmpty(query)
 	if text == "" {
 		return nil, ErrNoStatement
 	}
@@ -55,7 +57,7 @@ func (c *Conn) compile(query string) (*zs.Stmt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if skipBlank(text[len(text)-trailing:]) != "" {
+	if sqltext.SkipEmpty(text[len(text)-trailing:]) != "" {
 		s.Finalize()
 		return nil, ErrTrailing
 	}
@@ -70,22 +72,6 @@ var ErrTrailing = errors.New("only one statement is allowed")
 // as a comment. SQLite compiles it to a null pointer, which the driver does
 // not survive.
 var ErrNoStatement = errors.New("there is no statement")
-
-// skipBlank returns sql without the white space, comments and semicolons at
-// its beginning: "" when SQLite would find no statement in it.
-func skipBlank(sql string) string {
-	for {
-		sql = strings.TrimLeft(sql, " \t\n\f\r;\ufeff")
-		switch {
-		case strings.HasPrefix(sql, "--"):
-			_, sql, _ = strings.Cut(sql, "\n")
-		case strings.HasPrefix(sql, "/*") && len(sql) > 2:
-			_, sql, _ = strings.Cut(sql[2:], "*/")
-		default:
-			return sql
-		}
-	}
-}
 
 // Close resets the statement and keeps it for the next Prepare of the same
 // text, unless it is a stranger's.

@@ -1,4 +1,4 @@
-package ingest
+package sqltext
 
 import (
 	"bufio"
@@ -6,37 +6,43 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"unicode"
 )
 
-// splitter cuts SQL text into statements as the sqlite3 shell does.
-type splitter struct {
-	r     *bufio.Reader
-	line  int64 // of the next byte
-	begin int64 // line in which the last statement begins
-	text  []byte
+// Splitter cuts SQL text into statements as the sqlite3 shell does: at semicolons
+// that stand in nothing quoted, in no comment and not in the body of a trigger.
+type Splitter struct {
+	Begin int64 // line in which the last statement begins, counted from 1
+
+	r    *bufio.Reader
+	line int64 // of the next byte
+	text []byte
 }
 
-// longestStatement bounds a statement, in bytes.
-const longestStatement = 128 << 20
+// MaxStatement bounds a statement, in bytes.
+const MaxStatement = 128 << 20
 
 var (
-	errLongStatement = errors.New("the statement is too long")
-	errUnended       = errors.New("the file ends in the middle of a quoted text, a comment or a trigger")
+	// ErrTooLong is returned by [Splitter.Next] for a statement of more than
+	// MaxStatement bytes.
+	ErrTooLong = errors.New("the statement is too long")
+	// ErrUnended is returned by [Splitter.Next] when the text ends in the middle of
+	// something.
+	ErrUnended = errors.New("the text ends in the middle of a quoted text, a comment or a trigger")
 )
 
-func newSplitter(r io.Reader) *splitter {
-	return &splitter{r: bufio.NewReaderSize(r, 256<<10), line: 1}
+// NewSplitter returns a Splitter of the text that r reads.
+func NewSplitter(r io.Reader) *Splitter {
+	return &Splitter{r: bufio.NewReaderSize(r, 256<<10), line: 1}
 }
 
-// next returns the next statement, without the comments before it, and io.EOF
+// Next returns the next statement, without the comments before it, and io.EOF
 // after the last. ended says that a semicolon follows. The text is valid until
 // the next call.
-func (s *splitter) next() (text []byte, ended bool, err error) {
+func (s *Splitter) Next() (text []byte, ended bool, err error) {
 	for {
 		ended, err = s.cut()
-		blank := len(s.text) - len(skipBlank(s.text))
-		s.begin += int64(bytes.Count(s.text[:blank], []byte{'\n'}))
+		blank := len(s.text) - len(SkipBlank(s.text))
+		s.Begin += int64(bytes.Count(s.text[:blank], []byte{'\n'}))
 		if err != nil {
 			return nil, false, err
 		}
@@ -50,16 +56,16 @@ func (s *splitter) next() (text []byte, ended bool, err error) {
 }
 
 // cut reads everything up to the next semicolon that ends a statement.
-func (s *splitter) cut() (ended bool, err error) {
-	s.text, s.begin = s.text[:0], s.line
+func (s *Splitter) cut() (ended bool, err error) {
+	s.text, s.Begin = s.text[:0], s.line
 	var lexer lexer
 	var body triggerBody
 	for {
 		piece, err := s.r.ReadSlice(';')
 		s.line += int64(bytes.Count(piece, []byte{'\n'}))
 		s.text = append(s.text, piece...)
-		if len(s.text) > longestStatement {
-			return false, errLongStatement
+		if len(s.text) > MaxStatement {
+			return false, ErrTooLong
 		}
 		lexer.scan(s.text)
 		switch {
@@ -68,15 +74,16 @@ func (s *splitter) cut() (ended bool, err error) {
 		case err == io.EOF && lexer.state == inLineComment, err == io.EOF && lexer.plain() && !body.open(s.text):
 			return false, nil
 		case err == io.EOF:
-			return false, errUnended
+			return false, ErrUnended
 		case err != nil && err != bufio.ErrBufferFull:
 			return false, err
 		}
 	}
 }
 
-// lexer knows whether the end of SQL text is inside of something in which a
-// semicolon means nothing.
+// lexer knows whether the end of a text is inside something in which a semicolon
+// means nothing. Unlike [Next] it goes on where it has stopped when text is added,
+// so that a long statement is looked at only once.
 type lexer struct {
 	state byte // 0, the byte that ends a quoted text or name, or one of the following
 	at    int  // bytes that have been looked at
@@ -162,11 +169,10 @@ func (b *triggerBody) open(text []byte) bool {
 }
 
 func definesTrigger(text []byte) bool {
-	text = skipBlank(text)
-	if len(text) == 0 || text[0]|0x20 != 'c' {
+	if text = SkipBlank(text); len(text) == 0 || text[0]|0x20 != 'c' {
 		return false // words are slow, and most statements insert
 	}
-	first := words(text, 3)
+	first := FirstWords(text, 3)
 	return first[0] == "CREATE" && (first[1] == "TRIGGER" || strings.HasPrefix(first[1], "TEMP") && first[2] == "TRIGGER")
 }
 
@@ -178,69 +184,10 @@ func endsTrigger(text []byte) bool {
 		return false
 	}
 	rest = trimBlanksRight(rest)
-	if len(rest) < len("END") || !bytes.EqualFold(rest[len(rest)-len("END"):], []byte("END")) {
+	if len(rest) < len("END") || !Same(string(rest[len(rest)-len("END"):]), "END") {
 		return false
 	}
 	return bytes.HasSuffix(trimBlanksRight(rest[:len(rest)-len("END")]), []byte(";"))
 }
 
 func trimBlanksRight(text []byte) []byte { return bytes.TrimRight(text, " \t\n\f\r") }
-
-// words returns the first n words of a statement in upper case, names without
-// their quotes and other signs one by one; "" where there are no more.
-func words(text []byte, n int) []string {
-	list := make([]string, n)
-	for i := range list {
-		text = skipBlank(text)
-		size := wordSize(text)
-		word := text[:size]
-		if size > 1 && bytes.IndexByte([]byte("'\"`["), word[0]) >= 0 {
-			word = word[1 : size-1]
-		}
-		list[i] = strings.ToUpper(string(word[:min(len(word), 100)]))
-		text = text[size:]
-	}
-	return list
-}
-
-// wordSize returns the size of the word at the beginning of a text.
-func wordSize(text []byte) int {
-	if len(text) == 0 {
-		return 0
-	}
-	end := text[0]
-	switch end {
-	case '[':
-		end = ']'
-	case '\'', '"', '`':
-	default:
-		other := bytes.IndexFunc(text, func(r rune) bool {
-			return r != '_' && r != '$' && r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r)
-		})
-		if other < 0 {
-			return len(text)
-		}
-		return max(1, other)
-	}
-	if closing := bytes.IndexByte(text[1:], end); closing >= 0 {
-		return closing + 2
-	}
-	return len(text)
-}
-
-// skipBlank returns the text without the white space and comments before it.
-func skipBlank(text []byte) []byte {
-	for {
-		text = bytes.TrimLeft(text, " \t\n\f\r")
-		var after []byte
-		switch {
-		case bytes.HasPrefix(text, []byte("--")):
-			_, after, _ = bytes.Cut(text, []byte{'\n'})
-		case bytes.HasPrefix(text, []byte("/*")):
-			_, after, _ = bytes.Cut(text[2:], []byte("*/"))
-		default:
-			return text
-		}
-		text = after
-	}
-}

@@ -1,0 +1,312 @@
+// Package sqltext reads the text of SQL as SQLite does: it cuts it into tokens, and
+// into statements.
+//
+// A token is a word, a literal, a sign, white space or a comment. [Next] finds
+// where the first one ends, by the rules of SQLite's own tokenizer; a test in
+// package sqlite compares the two on random text. Nothing is parsed here, and no
+// text is an error: what SQLite refuses is a token of kind [Illegal].
+//
+//   - Put together, the tokens of a text are the text.
+//   - White space is space, tab, line feed, form feed, carriage return and the
+//     byte order mark. A vertical tab counts as white space behind another one of
+//     these bytes, and is illegal elsewhere. No other character of Unicode is
+//     white space: it is a letter.
+//   - A NUL ends whatever it stands in, since it ends the text for SQLite.
+//
+// [Splitter] cuts long text that comes in pieces into statements, as the sqlite3
+// shell does.
+package sqltext
+
+import "strings"
+
+// Text is the text of SQL.
+type Text interface{ ~string | ~[]byte }
+
+// Kind says what a token is.
+type Kind uint8
+
+// The kinds of tokens.
+const (
+	Illegal  Kind = iota
+	Space         // white space
+	Comment       // from -- up to the end of the line, or from /* to */
+	Word          // a keyword or a name without quotes
+	Quoted        // a name in double quotes, backticks or brackets
+	String        // a text in single quotes
+	Blob          // x'…'
+	Number        // an integer or a real number, without its sign
+	Variable      // a parameter, such as ? or :name
+	Sign          // an operator or a mark
+)
+
+// Next returns the kind and the size of the token that text begins with; the size
+// is 0 only at the end of the text.
+func Next[T Text](text T) (Kind, int) {
+	if len(text) == 0 {
+		return Space, 0
+	}
+	switch c := text[0]; {
+	case isSpace(c) && c != '\v':
+		return Space, skip(text, 1, isSpace)
+	case c == 0xef && at(text, 1) == 0xbb && at(text, 2) == 0xbf:
+		return Space, 3
+	case c == '-' && at(text, 1) == '-':
+		return Comment, skip(text, 2, func(c byte) bool { return c != 0 && c != '\n' })
+	case c == '/' && at(text, 1) == '*' && at(text, 2) != 0:
+		return Comment, commentEnd(text)
+	case c == '\'', c == '"', c == '`':
+		return quoted(text)
+	case c == '[':
+		end := skip(text, 1, func(c byte) bool { return c != 0 && c != ']' })
+		if at(text, end) == ']' {
+			return Quoted, end + 1
+		}
+		return Illegal, end
+	case (c == 'x' || c == 'X') && at(text, 1) == '\'':
+		return blob(text)
+	case isIDChar(c) && !isDigit(c) && c != '$':
+		return Word, skip(text, 1, isIDChar)
+	case isDigit(c), c == '.' && isDigit(at(text, 1)):
+		return number(text)
+	case c == '?':
+		return Variable, skip(text, 1, isDigit)
+	case c == '$', c == '@', c == '#', c == ':':
+		return variable(text)
+	case c == '!' && at(text, 1) != '=' || strings.IndexByte("()+-*/%=<>!|,&~;.", c) < 0:
+		return Illegal, 1
+	}
+	for _, sign := range [...]string{"->>", "->", "==", "<=", "<>", "<<", ">=", ">>", "!=", "||"} {
+		if len(text) >= len(sign) && string(text[:len(sign)]) == sign {
+			return Sign, len(sign)
+		}
+	}
+	return Sign, 1
+}
+
+func commentEnd[T Text](text T) int {
+	for i := 2; at(text, i) != 0; i++ {
+		if text[i] == '*' && at(text, i+1) == '/' {
+			return i + 2
+		}
+	}
+	return skip(text, 2, func(c byte) bool { return c != 0 })
+}
+
+func quoted[T Text](text T) (Kind, int) {
+	quote := text[0]
+	for i := 1; at(text, i) != 0; i++ {
+		if text[i] != quote {
+			continue
+		}
+		if at(text, i+1) == quote {
+			i++ // a doubled quote stands for one
+			continue
+		}
+		if quote == '\'' {
+			return String, i + 1
+		}
+		return Quoted, i + 1
+	}
+	return Illegal, skip(text, 1, func(c byte) bool { return c != 0 })
+}
+
+func blob[T Text](text T) (Kind, int) {
+	end := skip(text, 2, isHexDigit)
+	if at(text, end) == '\'' && end%2 == 0 {
+		return Blob, end + 1
+	}
+	if end = skip(text, end, func(c byte) bool { return c != 0 && c != '\'' }); at(text, end) != 0 {
+		end++
+	}
+	return Illegal, end
+}
+
+func number[T Text](text T) (Kind, int) {
+	digits := func(from int) int { return skip(text, from, func(c byte) bool { return isDigit(c) || c == '_' }) }
+	end := 0
+	if text[0] == '0' && at(text, 1)|0x20 == 'x' && isHexDigit(at(text, 2)) {
+		end = skip(text, 3, func(c byte) bool { return isHexDigit(c) || c == '_' })
+	} else {
+		if end = digits(0); at(text, end) == '.' {
+			end = digits(end + 1)
+		}
+		if at(text, end)|0x20 == 'e' {
+			exponent := end + 1
+			if sign := at(text, exponent); sign == '+' || sign == '-' {
+				exponent++
+			}
+			if isDigit(at(text, exponent)) {
+				end = digits(exponent)
+			}
+		}
+	}
+	if rest := skip(text, end, isIDChar); rest > end {
+		return Illegal, rest
+	}
+	return Number, end
+}
+
+// variable reads a parameter with a name, which can be in several parts and end in
+// parentheses, as those of Tcl: $a::b(c).
+func variable[T Text](text T) (Kind, int) {
+	named := false
+	for i := 1; ; i++ {
+		switch c := at(text, i); {
+		case isIDChar(c):
+			named = true
+		case c == ':' && at(text, i+1) == ':':
+			i++
+		case c == '(' && named:
+			end := skip(text, i+1, func(c byte) bool { return c != 0 && c != ')' && !isSpace(c) })
+			if at(text, end) == ')' {
+				return Variable, end + 1
+			}
+			return Illegal, end
+		case named:
+			return Variable, i
+		default:
+			return Illegal, i
+		}
+	}
+}
+
+// at returns a byte of the text, 0 behind its end.
+func at[T Text](text T, i int) byte {
+	if i < len(text) {
+		return text[i]
+	}
+	return 0
+}
+
+// skip returns where the first byte is, from i on, that does not belong.
+func skip[T Text](text T, i int, belongs func(byte) bool) int {
+	for i < len(text) && belongs(text[i]) {
+		i++
+	}
+	return i
+}
+
+func isSpace(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isHexDigit(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
+
+// isIDChar reports whether a byte can stand in a name without quotes.
+func isIDChar(c byte) bool {
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || isDigit(c) || c == '_' || c == '$' || c >= 0x80
+}
+
+// SkipBlank returns the text without the white space and the comments that it
+// begins with.
+func SkipBlank[T Text](text T) T {
+	for len(text) > 0 && (isSpace(text[0]) || text[0] == '-' || text[0] == '/' || text[0] == 0xef) { // nothing else can be blank
+		kind, size := Next(text)
+		if kind != Space && kind != Comment {
+			break
+		}
+		text = text[size:]
+	}
+	return text
+}
+
+// SkipEmpty returns the text without the empty statements that it begins with. It
+// is empty when SQLite would find no statement in it.
+func SkipEmpty[T Text](text T) T {
+	for {
+		if text = SkipBlank(text); len(text) == 0 || text[0] != ';' {
+			return text
+		}
+		text = text[1:]
+	}
+}
+
+// Token is a token with its place in the text.
+type Token struct {
+	Kind       Kind
+	Text       string
+	Start, End int
+}
+
+// First returns the token that a text begins with.
+func First(text string) Token {
+	kind, size := Next(text)
+	return Token{kind, text[:size], 0, size}
+}
+
+// Tokens returns the tokens of a text but white space and comments.
+func Tokens(text string) (tokens []Token) {
+	for i := 0; i < len(text); {
+		kind, size := Next(text[i:])
+		if kind != Space && kind != Comment {
+			tokens = append(tokens, Token{kind, text[i : i+size], i, i + size})
+		}
+		i += size
+	}
+	return tokens
+}
+
+// Is reports whether the token is one of the given keywords or signs.
+func (t Token) Is(texts ...string) bool {
+	for _, text := range texts {
+		if Same(t.Text, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// Same reports whether SQLite takes two names or keywords for the same: it knows
+// the case of ASCII letters only.
+func Same(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// IsName reports whether the token can be a name, in quotes or without.
+func (t Token) IsName() bool { return t.Kind == Word || t.Kind == Quoted }
+
+// Name returns the name that the token stands for, without its quotes. SQLite
+// takes a text in single quotes for a name too, where it expects one.
+func (t Token) Name() string {
+	if t.Kind != Quoted && t.Kind != String {
+		return t.Text
+	}
+	inside, quote := t.Text[1:len(t.Text)-1], t.Text[:1]
+	if quote == "[" {
+		return inside
+	}
+	return strings.ReplaceAll(inside, quote+quote, quote)
+}
+
+// FirstWords returns the first n tokens of a statement in upper case, names without
+// their quotes; "" where there are no more. Long ones are cut.
+func FirstWords[T Text](text T, n int) []string {
+	const enough = 100
+	list := make([]string, n)
+	for i := range list {
+		text = SkipBlank(text)
+		kind, size := Next(text)
+		t := Token{Kind: kind, Text: string(text[:min(size, enough)])}
+		if size <= enough {
+			t.Text = t.Name()
+		}
+		list[i] = strings.ToUpper(t.Text)
+		text = text[size:]
+	}
+	return list
+}
