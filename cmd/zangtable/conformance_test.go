@@ -627,6 +627,7 @@ func pieces(text string) []string {
 
 // TestClients runs the example clients against the program.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	t.Run("shell", func(t *testing.T) {
 		for _, tool := range []string{"curl", "jq", "sha256sum"} {
 			testkit.Tool(t, tool)

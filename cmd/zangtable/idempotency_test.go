@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // keyedInsert inserts a row under a key.
@@ -68,7 +70,8 @@ func (p *process) killAtCommit(t *testing.T, pattern string, after time.Duration
 }
 
 func TestKilledInsertIsMadeOnce(t *testing.T) {
-	const kills = 50
+	t.Parallel()
+	kills := testkit.Scale(15, 50)
 	data, token := numbers(t, 10)
 	p := start(t, data, "p", token)
 	between := 0
@@ -104,7 +107,7 @@ func TestKilledInsertIsMadeOnce(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d kills fell between a commit and its answer", between, kills)
-	if between == 0 {
+	if between == 0 && kills >= 50 { // with fewer, chance may have it
 		t.Error("no kill fell between a commit and its answer")
 	}
 	var answer struct{ Rows json.RawMessage }
@@ -118,7 +121,8 @@ func TestKilledInsertIsMadeOnce(t *testing.T) {
 }
 
 func TestKilledOrderIsMadeOnce(t *testing.T) {
-	const kills = 8
+	t.Parallel()
+	kills := testkit.Scale(4, 8)
 	data, token := numbers(t, 1000)
 	p := start(t, data, "p", token)
 	between := 0

@@ -91,6 +91,7 @@ func rowsIn(t *testing.T, shell, path string) (rows int) {
 // new project over HTTP, and into an empty project over HTTP, in one piece and in
 // parts. The sqlite3 shell compares what is there; the reports are the same.
 func TestFilesComeInAlikeByEitherWay(t *testing.T) {
+	t.Parallel()
 	shell := testkit.Tool(t, "sqlite3")
 	for _, path := range realFiles(t) {
 		name := filepath.Base(path)
@@ -228,9 +229,8 @@ func lines(size int64) io.Reader {
 // TestLargeUploadInBoundedMemory sends 300 MB and looks at the most memory that
 // the process has ever had.
 func TestLargeUploadInBoundedMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("300 MB")
-	}
+	t.Parallel()
+	testkit.Slow(t)
 	data, token := numbers(t, 1)
 	server := start(t, data, "p", token)
 	status, answer := server.post(t, "/projects/p/imports", lines(300e6), "X-File-Name", "large.csv", "Prefer", "respond-async")
@@ -257,7 +257,7 @@ func TestLargeUploadInBoundedMemory(t *testing.T) {
 	}
 	t.Logf("at most %d MiB of memory, canceled after %v", peak>>20, time.Since(began))
 	limit := int64(200 << 20)
-	if raceDetector {
+	if testkit.Race {
 		limit = 280 << 20 // it keeps a shadow of all memory
 	}
 	if peak > limit {
@@ -299,6 +299,7 @@ func (p *process) tus(t *testing.T, method, path, body string, header ...string)
 // TestKilledServerGoesOnWithUploadsAndImports kills the server between two
 // parts of an upload, and again while the job loads the rows.
 func TestKilledServerGoesOnWithUploadsAndImports(t *testing.T) {
+	t.Parallel()
 	shell := testkit.Tool(t, "sqlite3")
 	data, token := numbers(t, 1)
 	text, err := io.ReadAll(lines(10e6))

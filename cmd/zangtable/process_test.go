@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -31,11 +30,12 @@ type process struct {
 	cmd *exec.Cmd
 }
 
-// start runs the server on a data folder and waits until it listens.
-func start(t *testing.T, data, project, token string) *process {
+// start runs the server on a data folder and waits until it listens. Settings are
+// variables of its environment, as NAME=value.
+func start(t *testing.T, data, project, token string, settings ...string) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "serve", "--data", data, "--listen", "127.0.0.1:0")
-	cmd.Env = append(os.Environ(), asProgram+"="+cmp.Or(os.Getenv(asProgram), "1"))
+	cmd.Env = slices.Concat(os.Environ(), []string{asProgram + "=1"}, settings)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +171,7 @@ func (p *process) settle(t *testing.T, id string) (m manifest) {
 }
 
 func TestTermEndsTheServerInGoodOrder(t *testing.T) {
+	t.Parallel()
 	data, token := numbers(t, 10)
 	p := start(t, data, "p", token)
 	m, err := p.export(t.Context(), "/export/table/numbers", nil)
@@ -190,8 +191,9 @@ func TestTermEndsTheServerInGoodOrder(t *testing.T) {
 }
 
 func TestKilledExportIsMadeAgainOrFails(t *testing.T) {
+	t.Parallel()
 	data, token := numbers(t, 200_000)
-	for i := range 4 {
+	for i := range testkit.Scale(2, 4) {
 		p := start(t, data, "p", token)
 		m := p.exportAsync(t, "/export/table/numbers")
 		time.Sleep(time.Duration(i*25) * time.Millisecond)
@@ -218,6 +220,7 @@ func TestKilledExportIsMadeAgainOrFails(t *testing.T) {
 }
 
 func TestExportHoldsTheMomentItBegan(t *testing.T) {
+	t.Parallel()
 	data, token := numbers(t, 100_000)
 	p := start(t, data, "p", token)
 	stop := make(chan struct{})
@@ -276,6 +279,7 @@ func checkMoment(t *testing.T, m manifest, file []byte) {
 }
 
 func TestDownloadInParts(t *testing.T) {
+	t.Parallel()
 	data, token := numbers(t, 20_000)
 	p := start(t, data, "p", token)
 	m, err := p.export(t.Context(), "/export/table/numbers", nil)
@@ -313,6 +317,7 @@ func TestDownloadInParts(t *testing.T) {
 }
 
 func TestExpiredExport(t *testing.T) {
+	t.Parallel()
 	data, token := numbers(t, 10)
 	p := start(t, data, "p", token)
 	m, err := p.export(t.Context(), "/export/table/numbers", map[string]int{"expires_in": 1})
@@ -335,8 +340,8 @@ func TestExpiredExport(t *testing.T) {
 
 // TestExportsAreKeptAsSet sets each limit of what is kept.
 func TestExportsAreKeptAsSet(t *testing.T) {
+	t.Parallel()
 	data, token := numbers(t, 10)
-	t.Setenv("ZANGTABLE_EXPORT_LIFE", "1h")
 	for _, test := range []struct {
 		name, value string
 		want        []string // statuses, the newest first
@@ -346,8 +351,7 @@ func TestExportsAreKeptAsSet(t *testing.T) {
 		{"ZANGTABLE_EXPORT_KEEP_BYTES", "1", []string{"ready", "expired", "expired"}},
 	} {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {
-			t.Setenv(test.name, test.value)
-			p := start(t, data, "p", token)
+			p := start(t, data, "p", token, "ZANGTABLE_EXPORT_LIFE=1h", test.name+"="+test.value)
 			defer p.kill()
 			for range 3 {
 				if _, err := p.export(t.Context(), "/export/table/numbers", nil); err != nil {

@@ -27,6 +27,7 @@ import (
 // TestHardValuesInEveryFormat takes values in that something or other gets
 // wrong, as a database that somebody imports.
 func TestHardValuesInEveryFormat(t *testing.T) {
+	t.Parallel()
 	shell := testkit.Tool(t, "sqlite3")
 	original := filepath.Join(t.TempDir(), "hard.sqlite")
 	cmd := exec.Command(shell, "-bail", original)
@@ -47,6 +48,8 @@ func TestHardValuesInEveryFormat(t *testing.T) {
 
 // TestChinookInEveryFormat does the same with a database of the usual kind.
 func TestChinookInEveryFormat(t *testing.T) {
+	testkit.Slow(t)
+	t.Parallel()
 	x := newProof(t, realFile(t, "chinook.sqlite"))
 	x.proveAll(t)
 	x.proveQuery(t, `SELECT * FROM Track ORDER BY TrackId`, "Track")
@@ -63,7 +66,7 @@ var hardTexts = []string{
 // in one of any type.
 func hardSQL() string {
 	var b strings.Builder
-	b.WriteString(`
+	fmt.Fprintf(&b, `
 CREATE TABLE hard (id INTEGER PRIMARY KEY, i INTEGER, r REAL, t TEXT, b BLOB, a ANY) STRICT;
 CREATE TABLE "order" ("select" TEXT PRIMARY KEY, "group" INTEGER) STRICT, WITHOUT ROWID;
 CREATE TABLE empty (x TEXT) STRICT;
@@ -73,8 +76,8 @@ CREATE INDEX by_text ON hard (t, i DESC);
 INSERT INTO hard (id) VALUES (1);
 INSERT INTO "order" VALUES ('zoë', 1), ('Ada', 2), ('', 3), ('"', NULL);
 INSERT INTO single VALUES (NULL), (''), ('\.'), ('x');
-INSERT INTO long VALUES (1, replace(hex(zeroblob(5000000)), '00', 'ab')), (2, 'short');
-`)
+INSERT INTO long VALUES (1, replace(hex(zeroblob(%d)), '00', 'ab')), (2, 'short');
+`, testkit.Scale(500_000, 5_000_000))
 	add := func(column string, literals ...string) {
 		for _, v := range literals {
 			fmt.Fprintf(&b, "INSERT INTO hard (%s, a) VALUES (%s, %s);\n", column, v, v)

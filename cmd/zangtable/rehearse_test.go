@@ -67,6 +67,8 @@ var (
 // TestChinookIsRestored rehearses every format of every kind, and every way to
 // write CSV, with a database of the usual kind.
 func TestChinookIsRestored(t *testing.T) {
+	testkit.Slow(t)
+	t.Parallel()
 	x := newProof(t, realFile(t, "chinook.sqlite"))
 	for _, name := range databaseFormats {
 		x.mustRestore(t, "/export/database", map[string]any{"format": name})
@@ -129,6 +131,7 @@ func hardTables(t *testing.T) (path string) {
 // something or other gets wrong. All come back that the format can hold; of a
 // table with others, the manifest counts them and the rehearsal says so.
 func TestHardValuesAreRestored(t *testing.T) {
+	t.Parallel()
 	x := newProof(t, hardTables(t))
 	for _, name := range databaseFormats {
 		x.mustRestore(t, "/export/database", map[string]any{"format": name, "exclude_tables": []string{"hard", "typed"}})
@@ -163,6 +166,7 @@ func TestHardValuesAreRestored(t *testing.T) {
 // TestQueriesAreRestored rehearses files with what a statement gave. The type of
 // a column is that of its values.
 func TestQueriesAreRestored(t *testing.T) {
+	t.Parallel()
 	x := newProof(t, hardTables(t))
 	for _, sql := range []string{
 		`SELECT * FROM readable`,
@@ -180,6 +184,7 @@ func TestQueriesAreRestored(t *testing.T) {
 // TestRehearsalsThatFail rehearses files that are not as they were, and exports
 // without rows.
 func TestRehearsalsThatFail(t *testing.T) {
+	t.Parallel()
 	x := newProof(t, hardTables(t))
 	m, _ := x.export(t, "/export/table/order", map[string]any{"format": "csv"})
 	data := filepath.Dir(filepath.Dir(x.file))

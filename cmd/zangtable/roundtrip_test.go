@@ -64,6 +64,7 @@ func quickstartOn(t *testing.T, file, slug string) (data string, members map[str
 }
 
 func TestChinookComesInAndGoesOutUnchanged(t *testing.T) {
+	t.Parallel()
 	shell := testkit.Tool(t, "sqlite3")
 	original := realFile(t, "chinook.sqlite")
 	data, members := quickstartOn(t, original, "chinook")
@@ -215,6 +216,7 @@ func agreesWithEncodingCSV(t *testing.T, name string, file []byte) {
 }
 
 func TestCSVsComeInAndGoOutUnchanged(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ file, slug, member string }{
 		{"tweets.csv", "tweets", "tweets.csv"},
 		{"police-deaths.csv", "police-deaths", "police_deaths.csv"},

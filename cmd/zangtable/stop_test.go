@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -14,9 +13,9 @@ import (
 // process ends in time and says why, and a write that was acknowledged is there
 // at the next start.
 func TestStuckServerEndsByItself(t *testing.T) {
+	t.Parallel()
 	data, token := numbers(t, 10)
-	t.Setenv(asProgram, stuckProgram)
-	p := start(t, data, "p", token)
+	p := start(t, data, "p", token, asProgram+"="+stuckProgram)
 	if status, answer := p.post(t, p.path("/records/numbers"), strings.NewReader(`{"number":1000}`), "Content-Type", "application/json"); status != 201 {
 		t.Fatalf("insert: %d %s", status, answer)
 	}
@@ -35,9 +34,6 @@ func TestStuckServerEndsByItself(t *testing.T) {
 		t.Fatal("the process is still there")
 	}
 
-	if err := os.Setenv(asProgram, "1"); err != nil {
-		t.Fatal(err)
-	}
 	p = start(t, data, "p", token)
 	if status, _, answer := p.get(t, p.path("/records/numbers?filters=%7B%22number%22:1000%7D")); status != 200 || !strings.Contains(string(answer), `"returned":1`) {
 		t.Errorf("the acknowledged row: %d %s", status, answer)

@@ -13,12 +13,11 @@ import (
 )
 
 func TestExportsInABucket(t *testing.T) {
+	t.Parallel()
 	s3 := testkit.NewS3(t)
-	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "ZANGTABLE_EXPORT_STORE": s3.URL} {
-		t.Setenv(name, value)
-	}
+	credentials := []string{"AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret"}
 	data, token := numbers(t, 20_000)
-	p := start(t, data, "p", token)
+	p := start(t, data, "p", token, append(credentials, "ZANGTABLE_EXPORT_STORE="+s3.URL)...)
 	m, err := p.export(t.Context(), "/export/table/numbers", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -34,9 +33,8 @@ func TestExportsInABucket(t *testing.T) {
 
 	// The next server keeps exports in its folder, and those of before where they
 	// are.
-	t.Setenv("ZANGTABLE_EXPORT_STORE", "")
-	t.Setenv("ZANGTABLE_EXPORT_OLD_STORES", s3.URL)
-	p = start(t, data, "p", token)
+	settings := append(credentials, "ZANGTABLE_EXPORT_OLD_STORES="+s3.URL)
+	p = start(t, data, "p", token, settings...)
 	status, header, part := p.get(t, m.DownloadURL, "Range", "bytes=1000-1999")
 	if status != 206 || !bytes.Equal(part, whole[1000:2000]) || header.Get("Content-Range") != fmt.Sprintf("bytes 1000-1999/%d", len(whole)) {
 		t.Errorf("a range: status %d, %d bytes, %q", status, len(part), header.Get("Content-Range"))
@@ -46,8 +44,7 @@ func TestExportsInABucket(t *testing.T) {
 	}
 	p.kill()
 
-	t.Setenv("ZANGTABLE_EXPORT_LINK_LIFE", "5m")
-	p = start(t, data, "p", token)
+	p = start(t, data, "p", token, append(settings, "ZANGTABLE_EXPORT_LINK_LIFE=5m")...)
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	r, err := http.NewRequestWithContext(t.Context(), "GET", p.url+m.DownloadURL, nil)
 	if err != nil {

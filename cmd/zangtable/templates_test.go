@@ -11,6 +11,7 @@ import (
 // TestTemplatesAreMadeAndExported makes a project of each template and has the
 // main job export, download and verify it.
 func TestTemplatesAreMadeAndExported(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	p := start(t, data, "", "")
 	for _, name := range templates.Names() {

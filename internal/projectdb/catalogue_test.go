@@ -27,7 +27,7 @@ func isFresh(c *sqlite.Conn, cat *catalogue) error {
 		return err
 	}
 	for i := range fresh.tables {
-			// Read alone, a table must be what it is when all are read together, but for
+		// Read alone, a table must be what it is when all are read together, but for
 		// what other tables add to it.
 		one, err := reloadOne(c, fresh.tables[i].ID)
 		if err != nil {
