@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,10 @@ type Config struct {
 	// makes none.
 	LinkLife   time.Duration
 	StorePause time.Duration // 1 second: before what failed at a store is tried again; it doubles each time
+
+	// Running is called when a job begins to run, and what it returns when the job
+	// ends; nil for nothing.
+	Running func() (end func())
 }
 
 func (c *Config) setDefaults() {
@@ -47,6 +52,9 @@ func (c *Config) setDefaults() {
 		c.QueryTimeout = 100 * 365 * day
 	}
 	c.StorePause = cmp.Or(c.StorePause, time.Second)
+	if c.Running == nil {
+		c.Running = func() func() { return func() {} }
+	}
 }
 
 // Exports makes exports and keeps their artifacts. Its methods, which include those
@@ -62,7 +70,7 @@ type Exports struct {
 	artifacts *artifact.Stores
 	runner    *jobs.Runner[record, job]
 
-	requests atomic.Int64  // that exports have been told to give way to
+	requests atomic.Int64  // that exports have yielded to
 	cpus     chan struct{} // holds one for each goroutine that reads or encodes a range of a table
 
 	swept chan struct{} // wakes the sweeper of the buckets
@@ -85,7 +93,7 @@ func Open(config Config) (*Exports, error) {
 		log:      config.Log,
 		now:      config.Now,
 		jobs:     store,
-		cpus:     make(chan struct{}, processors),
+		cpus:     make(chan struct{}, runtime.GOMAXPROCS(0)),
 		swept:    make(chan struct{}, 1),
 	}
 	e.runner = jobs.NewRunner(config.Config, store.Store, e.kind())

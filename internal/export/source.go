@@ -3,7 +3,6 @@ package export
 import (
 	"context"
 	"io"
-	"runtime"
 	"sync"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -21,18 +20,15 @@ type source struct {
 	close    func() // lets go of the snapshot and the project
 }
 
-// processors is how many Go works with, but for the spare one.
-var processors = runtime.GOMAXPROCS(0)
-
-// mostReaders bounds the readers of one table.
-const mostReaders = 8
+// maxReaders bounds the readers of one table.
+const maxReaders = 8
 
 func (e *Exports) openSource(ctx context.Context, r *record) (*source, error) {
 	db, release, err := e.projects.Lease(ctx, r.projectID)
 	if err != nil {
 		return nil, err
 	}
-	snapshot, err := db.ParallelSnapshot(ctx, min(processors, mostReaders))
+	snapshot, err := db.ParallelSnapshot(ctx, min(cap(e.cpus), maxReaders))
 	if err != nil {
 		release()
 		return nil, err

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestGiveWay compares how long a reader rests alone and beside requests.
-func TestGiveWay(t *testing.T) {
+// TestThrottle compares how long a reader rests alone and beside requests.
+func TestThrottle(t *testing.T) {
 	var e Exports
 	p := e.throttle()
 	rest := func(during func()) time.Duration {
@@ -17,7 +17,7 @@ func TestGiveWay(t *testing.T) {
 		p.rest()
 		return time.Since(began)
 	}
-	if got := rest(e.NoteRequest); got < giveWay*5*time.Millisecond {
+	if got := rest(e.NoteRequest); got < restFactor*5*time.Millisecond {
 		t.Errorf("beside a request: %v", got)
 	}
 	p.requests.Add(1)
@@ -26,7 +26,7 @@ func TestGiveWay(t *testing.T) {
 	for range 20 {
 		alone = min(alone, rest(func() {}))
 	}
-	if alone >= giveWay*5*time.Millisecond {
+	if alone >= restFactor*5*time.Millisecond {
 		t.Errorf("alone: %v", alone)
 	}
 	p.began = time.Now().Add(-time.Hour)

@@ -21,7 +21,7 @@ func (e *Exports) kind() jobs.Kind[record, job] {
 			return j
 		},
 		Run: func(j *job) error {
-			defer e.spareProcessor()()
+			defer e.config.Running()()
 			return e.build(j)
 		},
 		Complete: func(j *job, err error) {

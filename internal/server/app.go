@@ -44,7 +44,7 @@ type App struct {
 	quarantine *jobs.Quarantine
 	log        *slog.Logger
 	lock       *flock.Flock
-	isNew      bool     // nothing was in the folder
+	isNew      bool // nothing was in the folder
 	degraded   degradations
 	room       *storage.Room
 	quotas     *storage.Quotas
@@ -219,6 +219,7 @@ func (app *App) openExportsOf(lost bool) (err error) {
 		Store:     app.settings.ExportStore,
 		OldStores: app.settings.ExportOldStores,
 		LinkLife:  app.settings.ExportLinkLife,
+		Running:   (&spareProcessor{requests: func() int64 { return app.Exports.Requests() }}).begin,
 	})
 	if err != nil {
 		return err
