@@ -18,7 +18,7 @@ type importFile struct {
 	jsonFlag
 	File    string `arg:"" type:"path" help:"A SQLite database, an SQL dump of one, an archive of a project, a JSON, NDJSON, CSV, Excel (.xlsx) or Parquet file, or a ZIP file of these, also compressed with gzip or zstd."`
 	Project string `required:"" placeholder:"SLUG" help:"The project; created if there is none."`
-	Format  string `enum:"detect,sqlite,sql,csv,json,ndjson,xlsx,parquet,zip,archive" default:"detect" help:"The kind of file (${enum})."`
+	Format  string `enum:"detect,${import_formats}" default:"detect" help:"The kind of file (${enum})."`
 
 	Include []string          `placeholder:"TABLE,…" help:"Only these tables of the file."`
 	Exclude []string          `placeholder:"TABLE,…" help:"All tables of the file but these."`
@@ -73,7 +73,7 @@ func (cmd *importFile) order() (server.ImportOrder, error) {
 	return server.ImportOrder{
 		Path: path, Project: cmd.Project, DryRun: cmd.DryRun,
 		Options: ingest.Options{
-			Include: cmd.Include, Exclude: cmd.Exclude, Format: ingest.Kind(detected(cmd.Format)),
+			Include: cmd.Include, Exclude: cmd.Exclude, Format: detected(cmd.Format),
 			NullTexts: cmd.Null, Sheet: cmd.Sheet, OnError: ingest.OnError(cmd.OnError),
 			Target: ingest.Target{
 				Table: cmd.Table, Mode: ingest.Mode(cmd.Mode), Key: cmd.Key, Columns: cmd.Columns, Skip: cmd.Skip, Types: cmd.Types,

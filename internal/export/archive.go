@@ -46,12 +46,13 @@ func (e *Exports) archiveDatabase(j *job, s *source, zip *memberZIP) error {
 // archiveTables writes each table as CSV, then each as NDJSON.
 func (j *job) archiveTables(s *source, l layout, zip *memberZIP) error {
 	for _, name := range []string{"csv", "ndjson"} {
+		f := format.All.Get(name)
 		for i, t := range s.tables {
 			if err := zip.createTable(name, t.Name, name); err != nil {
 				return err
 			}
 			err := j.writeTable(s, t, &j.record.manifest.Tables[i], func(columns []format.Column) (format.TableWriter, error) {
-				return l.encodedWriter(zip, name, t.ID, columns), nil
+				return f.Writer(zip, columns, l.writing(tableRef{id: t.ID, name: t.Name}))
 			})
 			if err != nil {
 				return err

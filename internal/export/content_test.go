@@ -76,7 +76,7 @@ func TestContentHashIsThatOfTheProject(t *testing.T) {
 	f.Start()
 	all := []string{"id", "i", "r", "t", "b", "a"}
 	want, wantPart := contentByShell(t, project, "hard", all...), contentByShell(t, project, "hard", "t", "id")
-	for _, each := range formats {
+	for _, each := range everyFormat() {
 		if each.kind == SchemaExport {
 			continue
 		}

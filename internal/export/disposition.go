@@ -17,7 +17,7 @@ func (m *Manifest) Disposition() string {
 	if asked := m.Options.FileName; asked != "" {
 		f, _ := formatOf(m.Kind, m.Format)
 		f = f.compressed(m.Options.Compression)
-		exact = f.trimExt(asked) + "." + f.ext
+		exact = f.trimExt(asked) + "." + f.ext()
 	}
 	return ContentDisposition(m.DownloadName, exact)
 }

@@ -41,15 +41,14 @@ func (l layout) modified() time.Time {
 	return l.at
 }
 
-// encoder returns the encoder of a table's rows; 0 is the result of a query.
-func (l layout) encoder(name string, tableID int64, columns []format.Column) format.Encoder {
-	switch name {
-	case "json":
-		return format.NewJSON(columns, format.JSONOptions{})
-	case "ndjson":
-		return format.NewNDJSON(columns, format.JSONOptions{})
-	}
-	return format.NewCSV(columns, l.spec.dialect(tableID))
+// writing says how the rows of a table are written.
+func (l layout) writing(t tableRef) format.WriteOptions {
+	return format.WriteOptions{Table: t.name, Dialect: l.spec.dialect(t.id), Split: l.spec.Split, Rows: t.rows, Modified: l.at}
+}
+
+// encoder returns the encoder of a table's rows, in a format that has one.
+func (l layout) encoder(t *projectdb.Table, columns []format.Column) format.Encoder {
+	return l.format.table.NewEncoder(columns, l.writing(tableRef{id: t.ID, name: t.Name}))
 }
 
 // single is a file that is one table.
@@ -59,7 +58,7 @@ type single struct {
 }
 
 func (d single) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
-	return d.w, d.layout.encoder(d.layout.format.table, t.ID, columns), nil
+	return d.w, d.layout.encoder(t, columns), nil
 }
 
 func (single) end() error   { return nil }
@@ -72,8 +71,7 @@ type zipOfTables struct {
 }
 
 func (d zipOfTables) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
-	table := d.layout.format.table
-	return d.zip, d.layout.encoder(table, t.ID, columns), d.zip.createTable("", t.Name, table)
+	return d.zip, d.layout.encoder(t, columns), d.zip.createTable("", t.Name, d.layout.format.table.Ext)
 }
 
 func (zipOfTables) end() error     { return nil }

@@ -56,7 +56,7 @@ func (l layout) sampleRows(t tableRef, columns []format.Column, next func(*sqlit
 	began := time.Now()
 	var count countingWriter
 	compression := l.spec.Compress
-	if l.format.isZIP() && l.format.table != "parquet" {
+	if l.format.isZIP() && !l.format.rows().Compressed {
 		compression = "gzip" // as ZIP members are
 	}
 	compressed, err := compressor(compression, &count)
@@ -79,7 +79,11 @@ func (l layout) sampleRows(t tableRef, columns []format.Column, next func(*sqlit
 }
 
 func (l layout) writeSample(w io.Writer, t tableRef, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
-	rowsWriter, err := l.tableWriter(w, t, columns)
+	written := l.format.rows()
+	if written.SQLite {
+		written = format.All.Get("csv") // a text of the rows takes about as long, and as much room
+	}
+	rowsWriter, err := written.Writer(w, columns, l.writing(t))
 	if err != nil {
 		return 0, err
 	}
@@ -131,7 +135,7 @@ func (l layout) estimate(s *source, rows []TableResult) (e estimate, err error) 
 			return e, err
 		}
 	}
-	if l.format.name == "sqlite" {
+	if !l.format.isZIP() {
 		e.bytes = size
 	} else {
 		// The database, CSV and NDJSON, all of them compressed.

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -10,50 +9,50 @@ import (
 
 // fileFormat is a form in which a kind of export can be had.
 type fileFormat struct {
-	kind        Kind
-	name        string
-	ext         string
-	contentType string
-	table       string // how its tables are written: csv, json, ndjson, xlsx, parquet, sqlite or sql
+	kind  Kind
+	name  string
+	file  *format.Format      // of the artifact, before compression
+	table *format.Format      // how its tables are written, as a whole or as members; nil for a schema and an archive
+	by    *format.Compression // around the artifact; nil for none
 }
 
-// Content types of files that several kinds of exports have.
-const (
-	csvType     = "text/csv; charset=utf-8"
-	jsonType    = "application/json"
-	ndjsonType  = "application/x-ndjson"
-	xlsxType    = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-	parquetType = "application/vnd.apache.parquet"
-	sqliteType  = "application/vnd.sqlite3"
-	zipType     = "application/zip"
-	sqlType     = "application/sql"
-)
-
-// formats lists them all. The first of a kind is its default.
-var formats = [...]fileFormat{
-	{TableExport, "csv", "csv", csvType, "csv"},
-	{TableExport, "json", "json", jsonType, "json"},
-	{TableExport, "ndjson", "ndjson", ndjsonType, "ndjson"},
-	{TableExport, "xlsx", "xlsx", xlsxType, "xlsx"},
-	{TableExport, "parquet", "parquet", parquetType, "parquet"},
-	{TableExport, "sqlite", "sqlite", sqliteType, "sqlite"},
-	{DatabaseExport, "zip", "zip", zipType, "csv"},
-	{DatabaseExport, "zip-csv", "zip", zipType, "csv"},
-	{DatabaseExport, "zip-ndjson", "zip", zipType, "ndjson"},
-	{DatabaseExport, "zip-parquet", "zip", zipType, "parquet"},
-	{DatabaseExport, "json", "json", jsonType, "json"},
-	{DatabaseExport, "sqlite", "sqlite", sqliteType, "sqlite"},
-	{DatabaseExport, "sql", "sql", sqlType, "sql"},
-	{DatabaseExport, "archive", "zip", zipType, ""},
-	{QueryExport, "csv", "csv", csvType, "csv"},
-	{QueryExport, "json", "json", jsonType, "json"},
-	{QueryExport, "ndjson", "ndjson", ndjsonType, "ndjson"},
-	{QueryExport, "xlsx", "xlsx", xlsxType, "xlsx"},
-	{QueryExport, "parquet", "parquet", parquetType, "parquet"},
-	{QueryExport, "sqlite", "sqlite", sqliteType, "sqlite"},
-	{SchemaExport, "json", "json", jsonType, ""},
-	{SchemaExport, "sql", "sql", sqlType, ""},
+// formatsOf returns the forms of a kind, of which the first is the default.
+func formatsOf(kind Kind) (list []fileFormat) {
+	add := func(what format.Exports) {
+		for _, f := range format.All.Exporting(what) {
+			form := fileFormat{kind: kind, name: f.Name, file: f, table: f}
+			if kind == SchemaExport || f == archive() {
+				form.table = nil
+			}
+			list = append(list, form)
+		}
+	}
+	switch kind {
+	case TableExport, QueryExport:
+		add(format.OneTable)
+	case DatabaseExport:
+		list = zips()
+		add(format.Database)
+	case SchemaExport:
+		add(format.Schema)
+	}
+	return list
 }
+
+// zips returns the ZIP files with a member for each table. The first format that
+// such members can have is also the one that goes without saying.
+func zips() (list []fileFormat) {
+	zip := format.All.Get("zip")
+	for i, f := range format.All.Exporting(format.ZIPMember) {
+		if i == 0 {
+			list = append(list, fileFormat{kind: DatabaseExport, name: zip.Name, file: zip, table: f})
+		}
+		list = append(list, fileFormat{kind: DatabaseExport, name: zip.Name + "-" + f.Name, file: zip, table: f})
+	}
+	return list
+}
+
+func archive() *format.Format { return format.All.Get("archive") }
 
 // findFormat returns the format of a kind with the given name, or the default
 // for "". One that does not exist is noted as a fault; what goes with it cannot
@@ -72,16 +71,21 @@ func findFormat(faults *problem.Faults, kind Kind, name string) fileFormat {
 // formatOf returns the format of a kind with the given name, or the default for
 // "". There is none with another name than those returned.
 func formatOf(kind Kind, name string) (found fileFormat, names []string) {
-	for _, f := range formats {
-		if f.kind != kind {
-			continue
-		}
+	for _, f := range formatsOf(kind) {
 		if found.name == "" && (f.name == name || name == "") {
 			found = f
 		}
 		names = append(names, f.name)
 	}
 	return found, names
+}
+
+// Formats returns the format of the artifact, whatever compression is around it,
+// and that of the rows of its tables: the same, or that of the members of a ZIP
+// file, or nil for what only the artifact as a whole says.
+func (m *Manifest) Formats() (file, rows *format.Format) {
+	f, _ := formatOf(m.Kind, m.Format)
+	return f.file, f.table
 }
 
 // downloadName returns the name under which a file is offered: the one asked
@@ -91,14 +95,14 @@ func (f fileFormat) downloadName(asked, otherwise string) string {
 	if strings.Trim(base, ". ") == "" {
 		base = otherwise
 	}
-	return format.MemberName(base, f.ext, map[string]bool{})
+	return format.MemberName(base, f.ext(), map[string]bool{})
 }
 
 // trimExt returns a name without the extension of the format, or without that
 // of what is compressed.
 func (f fileFormat) trimExt(name string) string {
-	inner, _, _ := strings.Cut(f.ext, ".")
-	for _, ext := range []string{f.ext, inner} {
+	inner, _, _ := strings.Cut(f.ext(), ".")
+	for _, ext := range []string{f.ext(), inner} {
 		if n := len(name) - len(ext) - 1; n >= 0 && strings.EqualFold(name[n:], "."+ext) {
 			return name[:n]
 		}
@@ -106,29 +110,49 @@ func (f fileFormat) trimExt(name string) string {
 	return name
 }
 
-// compressed returns the format as it is after compression.
+// compressed returns the format with a compression around it, "" for none.
 func (f fileFormat) compressed(by string) fileFormat {
-	switch by {
-	case "gzip":
-		f.ext, f.contentType = f.ext+".gz", "application/gzip"
-	case "zstd":
-		f.ext, f.contentType = f.ext+".zst", "application/zstd"
-	}
+	f.by = format.FindCompression(by)
 	return f
 }
 
-func (f fileFormat) isZIP() bool { return f.contentType == zipType }
+// ext returns what the names of artifacts end in, without the first dot.
+func (f fileFormat) ext() string {
+	if f.by != nil {
+		return f.file.Ext + "." + f.by.Ext
+	}
+	return f.file.Ext
+}
+
+func (f fileFormat) contentType() string {
+	if f.by != nil {
+		return f.by.ContentType
+	}
+	return f.file.ContentType
+}
+
+// isZIP reports whether the artifact has members.
+func (f fileFormat) isZIP() bool { return f.file != f.table && f.kind == DatabaseExport }
+
+// rows returns how most rows are written: those of an archive as CSV.
+func (f fileFormat) rows() *format.Format {
+	if f.table == nil {
+		return format.All.Get("csv")
+	}
+	return f.table
+}
+
+// takesDialect reports whether there is CSV in a dialect of one's choice.
+func (f fileFormat) takesDialect() bool { return f.table != nil && f.table.Dialects }
 
 // isDatabaseFile reports whether the artifact is an SQLite database or holds
 // one.
-func (f fileFormat) isDatabaseFile() bool { return f.table == "sqlite" || f.name == "archive" }
+func (f fileFormat) isDatabaseFile() bool { return f.file.SQLite }
 
 // keepsSchema reports whether keys, indexes and all else of the tables are in
 // the artifact.
-func (f fileFormat) keepsSchema() bool { return f.isDatabaseFile() || f.table == "sql" }
+func (f fileFormat) keepsSchema() bool { return f.file.Schemas && f.kind != SchemaExport }
 
 // encodes reports whether all rows go through encoders, which do not need to
 // see them in order.
-func (f fileFormat) encodes() bool {
-	return slices.Contains([]string{"csv", "json", "ndjson", "sql"}, f.table)
-}
+func (f fileFormat) encodes() bool { return f.table != nil && f.table.NewEncoder != nil }

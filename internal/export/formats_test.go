@@ -237,8 +237,16 @@ func TestSchemaJSON(t *testing.T) {
 	}
 }
 
+// everyFormat returns the forms of all kinds of exports.
+func everyFormat() (list []fileFormat) {
+	for _, kind := range []Kind{TableExport, DatabaseExport, QueryExport, SchemaExport} {
+		list = append(list, formatsOf(kind)...)
+	}
+	return list
+}
+
 func TestDownloadName(t *testing.T) {
-	csv := formats[0]
+	csv := formatsOf(TableExport)[0]
 	long := strings.Repeat("é", 150)
 	for _, test := range []struct{ asked, want string }{
 		{"", "contacts.csv"},

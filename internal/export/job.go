@@ -30,7 +30,7 @@ type job struct {
 
 func newJob(ctx context.Context, r *record, now time.Time) *job {
 	j := &job{record: r, ctx: ctx, passes: 1, began: now}
-	if r.manifest.Format == "archive" {
+	if r.manifest.Format == archive().Name {
 		j.passes = 3
 	}
 	return j
@@ -144,10 +144,10 @@ func (e *Exports) writeContent(j *job, s *source, l layout, w io.Writer) (err er
 	m := &j.record.manifest
 	var zip *memberZIP
 	switch {
-	case l.format.table == "sqlite":
-		return e.writeDatabase(j, s, w)
-	case l.format.name == "archive":
+	case l.format.file == archive():
 		zip, err = e.writeArchive(j, s, l, w)
+	case l.format.isDatabaseFile():
+		return e.writeDatabase(j, s, w)
 	case !l.format.encodes():
 		zip, err = j.writeTables(s, l, w)
 	case l.format.isZIP():
@@ -166,20 +166,31 @@ func (e *Exports) writeContent(j *job, s *source, l layout, w io.Writer) (err er
 func (j *job) writeSingle(s *source, l layout, w io.Writer) error {
 	var d document = single{l, w}
 	var err error
-	switch {
-	case l.format.name == "sql":
-		var shapes []shape
-		if s, shapes, err = s.shapes(); err != nil {
-			return err
-		}
-		d, err = newDump(w, shapes)
-	case l.format.kind == DatabaseExport:
-		d, err = newJSONDatabase(w, l)
+	if l.format.kind == DatabaseExport {
+		s, d, err = newDatabaseDocument(s, l, w)
 	}
 	if err != nil {
 		return err
 	}
 	return j.copy(s, d)
+}
+
+// newDatabaseDocument returns a text file of all tables, and the source of their
+// rows that fits it.
+func newDatabaseDocument(s *source, l layout, w io.Writer) (*source, document, error) {
+	switch l.format.name {
+	case "json":
+		d, err := newJSONDatabase(w, l)
+		return s, d, err
+	case "sql":
+		stored, shapes, err := s.shapes()
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := newDump(w, shapes)
+		return stored, d, err
+	}
+	return nil, nil, fmt.Errorf("the format %s has no writer of databases", l.format.name)
 }
 
 // count enters into the manifest the tables and how many rows they are to

@@ -77,10 +77,10 @@ func (r *record) applyOptions(faults *problem.Faults, req Request, f fileFormat)
 		options.Profile, options.Dialect = req.CSV.Profile, r.spec.Dialect
 	}
 	r.applyCompression(faults, req.Compression, f)
-	if req.Canonical && f.isDatabaseFile() {
+	if req.Canonical && f.name != "" && f.isDatabaseFile() {
 		faults.Add("canonical", "The format %s cannot be canonical: SQLite decides how a database file is laid out.", f.name)
 	}
-	if req.Split && f.name != "xlsx" && f.name != "" {
+	if req.Split && f.name != "" && !f.file.Sheets {
 		faults.Add("split", "Only the format xlsx has sheets to split.")
 	}
 	r.spec.Canonical, r.spec.Split = req.Canonical, req.Split
@@ -94,7 +94,7 @@ func chooseDialect(faults *problem.Faults, o CSVOptions, f fileFormat, prefix st
 	if len(fields) == 0 {
 		return nil
 	}
-	if f.table == "csv" {
+	if f.takesDialect() {
 		return o.dialect(faults, prefix, otherwise)
 	}
 	for _, field := range fields {
@@ -106,15 +106,13 @@ func chooseDialect(faults *problem.Faults, o CSVOptions, f fileFormat, prefix st
 }
 
 func (r *record) applyCompression(faults *problem.Faults, name string, f fileFormat) {
-	switch name {
-	case "", "none":
+	switch {
+	case name == "" || name == "none":
 		return
-	case "gzip", "zstd":
-	default:
-		faults.WrongChoice("compression", []string{"none", "gzip", "zstd"})
+	case format.FindCompression(name) == nil:
+		faults.WrongChoice("compression", append([]string{"none"}, format.CompressionNames()...))
 		return
-	}
-	if f.isZIP() || f.name == "xlsx" || f.name == "parquet" {
+	case f.name != "" && f.file.Compressed:
 		faults.Add("compression", "The format %s already compresses its output.", f.name)
 		return
 	}

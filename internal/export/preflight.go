@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"math"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -168,15 +166,10 @@ func (p *Preflight) look(l layout, t tableRef, total *int64, scan *projectdb.Sca
 
 // firstLines returns the beginning of a table's text.
 func (l layout) firstLines(t tableRef, columns []format.Column, b *sqlite.Batch) []string {
-	var encoder format.Encoder
-	switch l.format.table {
-	case "csv", "json", "ndjson":
-		encoder = l.encoder(l.format.table, t.id, columns)
-	case "sql":
-		encoder = format.NewINSERT(t.name, columns)
-	default:
+	if !l.format.encodes() {
 		return nil
 	}
+	encoder := l.format.table.NewEncoder(columns, l.writing(t))
 	few := sqlite.Batch{}
 	few.Reset(b.Columns)
 	for i := range min(b.Rows, firstLines) {
@@ -202,124 +195,44 @@ func linesOf(text []byte) []string {
 	return lines
 }
 
-// finding is what has been found in one column.
-type finding struct {
-	big, infinite, invalid, formulas, long, nulls, empty int64
-	numbers, blobs, changed                              int64 // changed: class, where the type is not known
-}
-
 // checker counts the values that the format may be read wrongly for.
 type checker struct {
 	layout   layout
 	table    tableRef
 	columns  []format.Column
-	findings []finding
+	findings []format.Findings
 }
 
 func newChecker(l layout, table tableRef, columns []format.Column) *checker {
-	return &checker{l, table, columns, make([]finding, len(columns))}
+	return &checker{l, table, columns, make([]format.Findings, len(columns))}
 }
 
 func (c *checker) rows(b *sqlite.Batch) {
 	for i := range b.Rows {
 		for j, cell := range b.Row(i) {
-			c.findings[j].see(b, cell)
+			c.findings[j].See(b, cell)
 		}
 	}
-}
-
-func (f *finding) see(b *sqlite.Batch, cell sqlite.Cell) {
-	const exact = 1<<53 - 1
-	if format.BecomesAnother(b, cell) {
-		f.changed++
-	}
-	switch cell.Kind {
-	case sqlite.Null:
-		f.nulls++
-	case sqlite.Integer:
-		f.numbers++
-		if n := cell.Int(); n > exact || n < -exact {
-			f.big++
-		}
-	case sqlite.Real:
-		f.numbers++
-		if v := cell.Float(); v-v != 0 {
-			f.infinite++
-		}
-	case sqlite.Text:
-		f.seeText(b.Bytes(cell))
-	case sqlite.Blob:
-		f.blobs++
-		if len(b.Bytes(cell))*4/3 > format.XLSXText {
-			f.long++
-		}
-	}
-}
-
-func (f *finding) seeText(text []byte) {
-	if len(text) == 0 {
-		f.empty++
-		return
-	}
-	if bytes.IndexByte([]byte("=+-@\t\r"), text[0]) >= 0 {
-		f.formulas++
-	}
-	if !utf8.Valid(text) {
-		f.invalid++
-	}
-	if len(text) > format.XLSXText && utf16Len(text) > format.XLSXText {
-		f.long++
-	}
-}
-
-func utf16Len(text []byte) (n int) {
-	for _, r := range string(text) {
-		n++
-		if r > 0xffff {
-			n++
-		}
-	}
-	return n
 }
 
 // warnings returns what was found, as far as it matters for the format.
-func (c *checker) warnings(total *int64) []Warning {
-	written := c.layout.format.table
-	if c.layout.format.name == "archive" {
-		written = "csv"
-	}
-	var list []Warning
-	warn := func(column, code string, count int64, message string, formats ...string) {
-		if count > 0 && slices.Contains(formats, written) {
+func (c *checker) warnings(total *int64) (list []Warning) {
+	written, writing := c.layout.format.rows(), c.layout.writing(c.table)
+	warn := func(column, code, message string, count int64) {
+		if count > 0 {
 			list = append(list, Warning{c.table.name, column, code, count, message})
 		}
 	}
-	if total != nil && *total > format.XLSXRows-1 && !c.layout.spec.Split {
-		warn("", "excel_rows", *total, "An Excel sheet has at most 1,048,576 rows; set split to continue on further sheets.", "xlsx")
-	}
-	if n := len(c.columns); n > format.XLSXColumns {
-		warn("", "excel_columns", int64(n), "An Excel sheet has at most 16,384 columns.", "xlsx")
-	}
-	dialect := c.layout.spec.dialect(c.table.id)
-	for i, f := range c.findings {
-		name := c.columns[i].Name
-		warn(name, "excel_text", f.long, "Texts longer than 32,767 characters, the limit of an Excel cell: the export would fail.", "xlsx")
-		warn(name, "big_integers", f.big, "Integers beyond ±(2^53-1), which many JSON readers round.", "json", "ndjson")
-		warn(name, "big_integers", f.big, "Integers beyond ±2^53 become text.", "xlsx")
-		warn(name, "infinities", f.infinite, "Infinities become null.", "json", "ndjson")
-		warn(name, "infinities", f.infinite, "Infinities become text.", "xlsx")
-		if c.columns[i].Type == "ANY" {
-			warn(name, "any_type", f.changed, "In an ANY column, readers take BLOBs, texts that look like numbers, and infinities for values of another type.", "csv")
-			warn(name, "any_type", f.blobs, "In an ANY column, BLOBs cannot be told from texts that are their base64.", "json", "ndjson", "xlsx")
-			warn(name, "any_type", f.numbers+f.blobs, "In an ANY column, numbers and BLOBs become texts.", "parquet")
+	for _, caveat := range written.TableCaveats {
+		rows := int64(0)
+		if total != nil {
+			rows = *total
 		}
-		warn(name, "invalid_utf8", f.invalid, "Texts that are not UTF-8 are written as they are, which some readers refuse.", "csv")
-		warn(name, "invalid_utf8", f.invalid, "Texts that are not UTF-8 are written with U+FFFD.", "json", "ndjson", "xlsx", "parquet")
-		if !dialect.FormulaGuard {
-			warn(name, "formulas", f.formulas, "Texts that spreadsheets take for formulas; set formula_guard to prevent it.", "csv")
-		}
-		if dialect.NullText == "" && f.nulls > 0 {
-			warn(name, "null_and_empty", f.empty, "NULL and the empty text differ only by quotes, which many readers ignore; set null_text to tell them apart.", "csv")
+		warn("", caveat.Code, caveat.Message, caveat.Count(rows, len(c.columns), writing))
+	}
+	for i, column := range c.columns {
+		for _, caveat := range written.Caveats {
+			warn(column.Name, caveat.Code, caveat.Message, caveat.Count(&c.findings[i], column, writing))
 		}
 	}
 	return list

@@ -78,7 +78,7 @@ func (x *queryExport) write(ctx context.Context, order *queryRequest, l layout, 
 			id := projectdb.SnapshotAt(commit, order.At)
 			l.snapshot, l.at = &id, order.At
 		}
-		if l.format.table == "parquet" {
+		if l.format.table.Typed {
 			if readErr = typeColumns(scan); readErr != nil {
 				return readErr
 			}
@@ -152,7 +152,7 @@ func tryQuery(ctx context.Context, s *worker.Session, order queryRequest) (query
 }
 
 func (x *queryExport) writeResult(l layout, w io.Writer, columns []format.Column, result *TableResult, next func(*sqlite.Batch) (bool, error)) error {
-	if l.format.name == "sqlite" {
+	if l.format.table.SQLite {
 		return x.writeDatabase(w, columns, result, next)
 	}
 	writer, err := l.tableWriter(w, tableRef{name: queryTable}, columns)

@@ -164,7 +164,7 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 		return nil, err
 	}
 	m.Kind, m.Scope, m.Project, m.Format, m.Status = req.Kind, "project", req.Project.Slug, f.name, Pending
-	m.StorageBackend, m.ContentType, m.Tables = e.artifacts.Backend(), f.contentType, []TableResult{}
+	m.StorageBackend, m.ContentType, m.Tables = e.artifacts.Backend(), f.contentType(), []TableResult{}
 	m.DownloadName = f.downloadName(req.FileName, base)
 	m.DownloadURL = "/projects/" + req.Project.Slug + "/export/download/" + m.ID
 	m.CreatedAt, m.OperationRunID, m.FormatVersion = jobs.Timestamp(now), req.OperationRunID, formatVersion
@@ -172,7 +172,7 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 	if req.TokenID != 0 {
 		m.CreatedByTokenID = &req.TokenID
 	}
-	r.ext = f.ext
+	r.ext = f.ext()
 	return r, nil
 }
 

@@ -41,15 +41,6 @@ func (j *job) pump(next func(*sqlite.Batch) (bool, error), w format.TableWriter)
 	return content, w.Close()
 }
 
-// countedWriter is a TableWriter whose encoder can tell what it has replaced.
-type countedWriter struct {
-	format.TableWriter
-	encoder format.Encoder
-}
-
-// Replaced returns how many values the format could not hold.
-func (w countedWriter) Replaced() int64 { return replaced(w.encoder) }
-
 // replaced returns how many values an encoder or writer could not write as they
 // are.
 func replaced(holder any) int64 {

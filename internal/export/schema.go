@@ -13,10 +13,13 @@ import (
 
 // writeSchema writes the tables without their rows.
 func (l layout) writeSchema(w io.Writer, tables []*projectdb.Table) error {
-	if l.format.name == "sql" {
+	switch l.format.name {
+	case "json":
+		return l.writeSchemaJSON(w, tables)
+	case "sql":
 		return l.writeSchemaSQL(w, tables)
 	}
-	return l.writeSchemaJSON(w, tables)
+	return fmt.Errorf("the format %s has no writer of schemas", l.format.name)
 }
 
 // writeSchemaJSON writes the tables as the API shows them.

@@ -8,26 +8,14 @@ import (
 
 // tableRef is what the layout of rows depends on.
 type tableRef struct {
-	id   int64
+	id   int64 // 0 for the result of a query
 	name string
 	rows int64 // 0 when they are not counted
 }
 
-// tableWriter returns a writer of one table's rows as a file of the format
-// that the layout has for tables. The result of a query has the id 0.
+// tableWriter returns a writer of one table's rows in the format of tables.
 func (l layout) tableWriter(w io.Writer, t tableRef, columns []format.Column) (format.TableWriter, error) {
-	switch l.format.table {
-	case "xlsx":
-		return format.NewXLSX(w, columns, format.XLSXOptions{Sheet: t.name, Split: l.spec.Split, Rows: t.rows, Modified: l.at})
-	case "parquet":
-		return format.NewParquet(w, columns)
-	}
-	return l.encodedWriter(w, l.format.table, t.id, columns), nil
-}
-
-func (l layout) encodedWriter(w io.Writer, name string, tableID int64, columns []format.Column) format.TableWriter {
-	encoder := l.encoder(name, tableID, columns)
-	return countedWriter{format.NewTableWriter(w, encoder), encoder}
+	return l.format.table.Writer(w, columns, l.writing(t))
 }
 
 // writeTables writes each table as a file of its own: the only one, or a member
@@ -40,7 +28,7 @@ func (j *job) writeTables(s *source, l layout, w io.Writer) (*memberZIP, error) 
 	}
 	for i, t := range s.tables {
 		if zip != nil {
-			if err := zip.createTable("", t.Name, l.format.table); err != nil {
+			if err := zip.createTable("", t.Name, l.format.table.Ext); err != nil {
 				return zip, err
 			}
 		}

@@ -296,7 +296,7 @@ func TestDamageBehindTheCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Start()
-	for _, format := range formats {
+	for _, format := range everyFormat() {
 		order := Request{Kind: format.kind, Format: format.name}
 		switch format.kind {
 		case SchemaExport:

@@ -155,7 +155,7 @@ func BenchmarkCompressor(b *testing.B) {
 	columns, rows := sampleBatch()
 	piece := NewCSV(columns, DefaultDialect()).Rows(nil, rows, true)
 	const pieces = 64
-	for _, name := range Compressions() {
+	for _, name := range CompressionNames() {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(piece) * pieces))
 			for b.Loop() {

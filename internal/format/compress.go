@@ -7,39 +7,81 @@ import (
 	"io"
 	"runtime"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Compressions returns the names that NewCompressor knows.
-func Compressions() []string { return []string{"gzip", "zstd"} }
+// Compression is a way to compress a file around whatever it holds.
+type Compression struct {
+	Name        string
+	Ext         string // that it adds to the name of a file, without the dot
+	OtherExts   []string
+	ContentType string
+	Magic       string // its first bytes
 
-// CompressionExt returns what a compression adds to the name of a file, such as
-// ".gz", and nothing for a name that is unknown.
-func CompressionExt(name string) string {
-	switch name {
-	case "gzip":
-		return ".gz"
-	case "zstd":
-		return ".zst"
-	}
-	return ""
+	// NewWriter returns a writer that compresses to w what is written to it. Its
+	// Close ends the compressed stream, and does not close w. The bytes depend on
+	// nothing but what is written. A writer that is given up leaves nothing behind.
+	NewWriter func(w io.Writer) (io.WriteCloser, error)
+	// NewReader returns a reader of what is compressed in r, to be closed.
+	NewReader func(r io.Reader) (io.ReadCloser, error)
 }
 
-// NewCompressor returns a writer that compresses to w what is written to it. Its
-// Close ends the compressed stream, and does not close w. The bytes depend on
-// nothing but what is written. A writer that is given up leaves nothing behind.
-// A name that is unknown is a fault of the field "compression".
-func NewCompressor(name string, w io.Writer) (io.WriteCloser, error) {
-	switch name {
-	case "gzip":
-		return newGzip(w), nil
-	case "zstd":
-		// With more than one worker, the encoder keeps goroutines until Close.
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+// window is how much memory a zstd file may ask for: what the zstd command takes
+// unless it is told otherwise.
+const window = 128 << 20
+
+// Compressions are those that exports can have around them, and that are undone
+// when a file is imported.
+var Compressions = []*Compression{
+	{
+		Name: "gzip", Ext: "gz", OtherExts: []string{"gzip"}, ContentType: "application/gzip", Magic: "\x1f\x8b",
+		NewWriter: func(w io.Writer) (io.WriteCloser, error) { return newGzip(w), nil },
+		NewReader: func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) },
+	},
+	{
+		Name: "zstd", Ext: "zst", OtherExts: []string{"zstd"}, ContentType: "application/zstd", Magic: "\x28\xb5\x2f\xfd",
+		NewWriter: func(w io.Writer) (io.WriteCloser, error) {
+			// With more than one worker, the encoder keeps goroutines until Close.
+			return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		},
+		NewReader: func(r io.Reader) (io.ReadCloser, error) {
+			z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
+			if err != nil {
+				return nil, err
+			}
+			return z.IOReadCloser(), nil
+		},
+	},
+}
+
+// CompressionNames returns the names of the compressions.
+func CompressionNames() (names []string) {
+	for _, c := range Compressions {
+		names = append(names, c.Name)
 	}
-	return nil, problem.InvalidChoice("compression", []string{"gzip", "zstd"})
+	return names
+}
+
+// FindCompression returns the compression with a name, or nil.
+func FindCompression(name string) *Compression {
+	for _, c := range Compressions {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// NewCompressor returns a writer of the compression with a name. One that is
+// unknown is a fault of the field "compression".
+func NewCompressor(name string, w io.Writer) (io.WriteCloser, error) {
+	if c := FindCompression(name); c != nil {
+		return c.NewWriter(w)
+	}
+	return nil, problem.InvalidChoice("compression", CompressionNames())
 }
 
 // gzipWriter writes a gzip file of one member, deflated in parallel.

@@ -79,17 +79,8 @@ func sniff(sample []byte, whole bool, d ReadDialect) (Detected, error) {
 // sampleText returns a sample as UTF-8, or why it is not text. Who tells the
 // encoding knows that it is text, whatever it looks like.
 func sampleText(sample []byte, e Encoding, told bool) ([]byte, error) {
-	for _, kind := range []struct{ magic, name string }{
-		{"SQLite format 3\x00", "a SQLite database"},
-		{"PK\x03\x04", "a ZIP archive or an Excel workbook"},
-		{"\xd0\xcf\x11\xe0", "an old Excel workbook"},
-		{"\x1f\x8b", "compressed with gzip"},
-		{"%PDF-", "a PDF document"},
-		{"PAR1", "a Parquet file"},
-	} {
-		if bytes.HasPrefix(sample, []byte(kind.magic)) {
-			return nil, &CSVError{Reason: "The file is " + kind.name + ", not CSV text."}
-		}
+	if known := notText(sample); known != "" {
+		return nil, &CSVError{Reason: "The file is " + known + ", not CSV text."}
 	}
 	text, err := io.ReadAll(decode(bytes.NewReader(sample), e))
 	if err != nil {

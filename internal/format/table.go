@@ -63,6 +63,14 @@ func (t *encoderWriter) Close() error {
 	return t.flush()
 }
 
+// Replaced returns how many values the encoder could not write as they are.
+func (t *encoderWriter) Replaced() int64 {
+	if counts, ok := t.encoder.(interface{ Replaced() int64 }); ok {
+		return counts.Replaced()
+	}
+	return 0
+}
+
 func (t *encoderWriter) begin() {
 	if !t.begun {
 		t.buffer = t.encoder.Head(t.buffer)

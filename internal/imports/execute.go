@@ -33,7 +33,7 @@ func (im *Imports) execute(j *job) (err error) {
 	}
 	source, err := ingest.Open(j.ctx, ingest.Opening{
 		Workers: im.config.Projects.Workers(), Path: im.dir.upload(r), Name: r.manifest.FileName, Scratch: im.dir.Scratch(),
-		Kind: r.manifest.Options.Format, MaxUnpacked: im.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
+		Format: r.manifest.Options.Format, MaxUnpacked: im.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
 		Progress: func(p ingest.Progress) {
 			j.note(p)
 			im.leaveRoom(j, p)
@@ -43,7 +43,7 @@ func (im *Imports) execute(j *job) (err error) {
 		return err
 	}
 	defer im.closeSource(j, source)
-	r.manifest.Format = new(string(source.Kind()))
+	r.manifest.Format = new(source.Format())
 	options := r.manifest.Options
 	if r.spec.TableID != 0 {
 		options.Table = strconv.FormatInt(r.spec.TableID, 10)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/worker"
@@ -15,7 +16,7 @@ import (
 // building is the order to a worker to make a SQLite file of a dump or of the
 // JSON of a database.
 type building struct {
-	Kind     Kind   `json:"kind"`
+	Format   string `json:"format"`
 	Path     string `json:"path"`
 	Database string `json:"database"` // an empty file that becomes the database
 	Room     int64  `json:"room"`     // bytes that it may have
@@ -41,7 +42,7 @@ const killAfter = 2 * time.Second
 
 // build has a worker make a SQLite file of a dump or of the JSON of a database,
 // and returns its path.
-func (s *scratch) build(ctx context.Context, kind Kind, path string) (database string, found notes, err error) {
+func (s *scratch) build(ctx context.Context, f *format.Format, path string) (database string, found notes, err error) {
 	room, err := s.room()
 	if err != nil {
 		return "", nil, err
@@ -65,7 +66,7 @@ func (s *scratch) build(ctx context.Context, kind Kind, path string) (database s
 	if err != nil {
 		return "", nil, err
 	}
-	out, err := buildTask.Call(bounded, w, building{Kind: kind, Path: path, Database: database, Room: room, Limit: int64(limit)}, nil)
+	out, err := buildTask.Call(bounded, w, building{Format: f.Name, Path: path, Database: database, Room: room, Limit: int64(limit)}, nil)
 	w.End()
 	switch {
 	case ctx.Err() != nil:
@@ -116,10 +117,13 @@ func (b building) run(ctx context.Context) (out built, err error) {
 		return out, fmt.Errorf("open a sandbox: %w", err)
 	}
 	defer func() { err = errors.Join(err, sandbox.Close()) }()
-	if b.Kind == KindSQL {
+	switch b.Format {
+	case "sql":
 		out.Notes, err = b.runDump(ctx, f, sandbox)
-	} else {
+	case "json":
 		out.Notes, err = b.readDocument(ctx, f, sandbox)
+	default:
+		err = fmt.Errorf("the format %s is not one that databases are built of", b.Format)
 	}
 	if sqlite.FaultOf(err) == sqlite.Full {
 		return built{Full: true}, nil

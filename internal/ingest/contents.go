@@ -3,7 +3,6 @@ package ingest
 import (
 	"archive/zip"
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -19,15 +19,15 @@ import (
 // contents is what is in a file, after everything around it has been undone. It
 // is a database, or one file that is imported as it is, or several such files.
 type contents struct {
-	kind  Kind        // of the file itself, but for compression
-	db    *sqliteFile // or nil
-	files []part
-	notes notes // about what is left out
+	format *format.Format // of the file itself, whatever compression is around it
+	db     *sqliteFile    // or nil
+	files  []part
+	notes  notes // about what is left out
 }
 
 // part is a file that is imported as it is.
 type part struct {
-	kind     Kind
+	format   *format.Format
 	path     string
 	name     string // as its sender calls it
 	member   string // its name in a ZIP file, or ""
@@ -35,19 +35,19 @@ type part struct {
 	blank    bool   // nothing is in it
 }
 
-// unpackContents finds out what is in a file. wanted is the kind that its
-// sender says it is, or "".
-func (s *scratch) unpackContents(ctx context.Context, file, name string, wanted Kind) (*contents, error) {
+// unpackContents finds out what is in a file. wanted names the format that its
+// sender says it has, or is "".
+func (s *scratch) unpackContents(ctx context.Context, file, name string, wanted string) (*contents, error) {
 	file, name, err := s.unwrap(ctx, file, name)
 	if err != nil {
 		return nil, err
 	}
-	p := part{kind: wanted, path: file, name: name}
+	p := part{format: format.All.Get(wanted), path: file, name: name}
 	if err := p.recognize(); err != nil {
 		return nil, err
 	}
-	c := &contents{kind: p.kind}
-	if p.kind == KindZIP || p.kind == KindArchive {
+	c := &contents{format: p.format}
+	if p.isPacked() {
 		err = s.openPacked(ctx, c, p)
 	} else {
 		err = s.openPart(ctx, c, p)
@@ -62,9 +62,9 @@ func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, z.Close()) }()
-	wanted := c.kind
-	switch c.kind = z.kind(); {
-	case c.kind == KindArchive:
+	wanted := c.format
+	switch c.format = z.format(); {
+	case c.format.Name == "archive":
 		database, described, err := z.readArchive(ctx)
 		if err != nil {
 			return err
@@ -73,12 +73,11 @@ func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err erro
 			c.db.described = described
 		}
 		return err
-	case wanted == KindArchive:
+	case wanted.Name == "archive":
 		return invalid("The file is not an archive of a project: it lacks data.sqlite, schema.json or SHA256SUMS.")
-	case c.kind == KindXLSX:
-		p.kind = KindXLSX
-		c.files = []part{p}
-		return nil
+	case c.format != zipFormat():
+		p.format = c.format
+		return s.openPart(ctx, c, p)
 	}
 	return s.openMembers(ctx, c, z)
 }
@@ -130,24 +129,24 @@ func (s *scratch) unpackMember(ctx context.Context, z *zipFile, member *zip.File
 	if err := p.recognize(); err != nil {
 		return p, inMember(member.Name, err)
 	}
-	if p.kind == KindZIP {
-		if p.kind, err = s.packedKind(p.path); err != nil {
+	if p.format == zipFormat() {
+		if p.format, err = s.packedFormat(p.path); err != nil {
 			return p, inMember(member.Name, err)
 		}
 	}
-	if p.kind == KindZIP || p.kind == KindArchive {
+	if p.isPacked() {
 		return p, invalid("The member %q is a ZIP file itself: unpack the outer one first.", member.Name)
 	}
 	return p, nil
 }
 
-// packedKind tells a workbook from other ZIP files.
-func (s *scratch) packedKind(file string) (kind Kind, err error) {
+// packedFormat tells a workbook from other ZIP files.
+func (s *scratch) packedFormat(file string) (*format.Format, error) {
 	z, err := s.openZIP(file)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return z.kind(), z.Close()
+	return z.format(), z.Close()
 }
 
 // tableName returns the name of the table in the file, if it gives none itself.
@@ -184,8 +183,9 @@ type memberRows struct {
 	explain func(error) error
 }
 
-func (m memberRows) next() ([]sqlite.Value, error) {
-	row, err := m.tableRows.next()
+// Next returns the next row.
+func (m memberRows) Next() ([]sqlite.Value, error) {
+	row, err := m.tableRows.Next()
 	if err != nil && err != io.EOF {
 		err = m.explain(err)
 	}
@@ -204,22 +204,28 @@ func (c *contents) size() (total int64) {
 
 // isDatabase reports whether the file is a database, with tables of its own.
 func (p part) isDatabase() bool {
-	return p.kind == KindSQLite || p.kind == KindSQL || p.document
+	return p.format.Bundle && !p.isPacked() || p.document
 }
+
+// isPacked reports whether the file is a ZIP file of others.
+func (p part) isPacked() bool { return p.format.Bundle && p.format.Ext == zipFormat().Ext }
 
 // openPart opens a file that is alone.
 func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error) {
 	var found notes
 	database := []string{p.path}
 	switch {
-	case p.kind == KindSQLite && p.member == "":
-		database = withLog(p.path)
-	case p.kind == KindSQLite:
-	case p.kind == KindSQL, p.document:
-		database[0], found, err = s.build(ctx, p.kind, p.path)
-	default:
+	case p.document, p.format.Name == "sql":
+		database[0], found, err = s.build(ctx, p.format, p.path)
+	case p.format.Tables != nil:
 		c.files = []part{p}
 		return nil
+	case p.format.SQLite:
+		if p.member == "" {
+			database = withLog(p.path)
+		}
+	default:
+		return notRead(p.format)
 	}
 	if err != nil {
 		return err
@@ -228,7 +234,7 @@ func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error)
 		found.add("file", "It is in write-ahead mode and came without its log (the file ending in -wal). Rows that were only in the log are missing.")
 	}
 	c.notes = append(c.notes, found...)
-	c.db, err = openSQLite(ctx, database, s, p.kind != KindSQLite)
+	c.db, err = openSQLite(ctx, database, s, !p.format.SQLite)
 	return err
 }
 
@@ -256,10 +262,11 @@ func inMember(name string, err error) error {
 //lint:ignore ST1005 a client reads it as it is
 var errBlank = errors.New("The file is empty.")
 
-// recognize finds out the kind of the file by its content, unless it is known.
-// The name counts only where there is no content.
+// recognize finds out the format of the file by its content, unless it is known.
+// The name counts only where there is no content, and for text that could be
+// anything.
 func (p *part) recognize() error {
-	if p.kind != "" && !slices.Contains([]Kind{KindCSV, KindJSON, KindNDJSON}, p.kind) {
+	if p.format != nil && !p.format.Blank {
 		return nil
 	}
 	f, err := os.Open(p.path)
@@ -271,20 +278,57 @@ func (p *part) recognize() error {
 	if err != nil {
 		return unreadable(err)
 	}
+	named := func(f *format.Format) bool { return f.HasExt(p.name) }
 	if p.blank = len(bytes.TrimPrefix(head, []byte("\ufeff"))) == 0; p.blank {
-		p.kind = cmp.Or(p.kind, kindNamed(p.name))
-		if p.kind == "" {
+		at := slices.IndexFunc(format.All, func(f *format.Format) bool { return f.Blank && named(f) })
+		if p.format == nil && at >= 0 {
+			p.format = format.All[at]
+		}
+		if p.format == nil {
 			return invalid("%s", errBlank).Because(errBlank)
 		}
 		return nil
 	}
-	if p.kind == "" {
-		p.kind, err = recognize(head, p.name)
+	if p.format == nil {
+		if p.format, err = recognize(head, named); err != nil {
+			return err
+		}
 	}
-	if err != nil && kindNamed(p.name) == KindCSV && otherFormat(head) == "" {
-		// What is not found out about it may be said: how CSV is to be read.
-		p.kind, err = KindCSV, nil
+	p.document = p.format.Exports&format.Database != 0 && p.format.Tables != nil && format.IsJSONDatabase(head)
+	return nil
+}
+
+// recognize returns the format of a file by its content. The name decides about
+// text that could be anything: what is called a dump is not taken for rows, and
+// of what is called CSV it may be said how it is to be read.
+func recognize(head []byte, named func(*format.Format) bool) (*format.Format, error) {
+	csv, sql := format.All.Get("csv"), format.All.Get("sql")
+	f := format.All.Recognize(head)
+	unread := format.Unread(head)
+	switch {
+	case f == nil && named(csv) && unread == "":
+		return csv, nil
+	case f == nil:
+		return nil, unrecognized(head, unread)
+	case !f.IsRead():
+		return nil, notRead(f)
+	case f == csv && named(sql):
+		return sql, nil
 	}
-	p.document = p.kind == KindJSON && hasTables(head)
-	return err
+	return f, nil
+}
+
+// unrecognized is the problem of a file that is nothing that is imported.
+func unrecognized(head []byte, known string) error {
+	_, err := format.Sniff(head)
+	reason := "The file is " + known + "."
+	if known == "" {
+		reason = sqlite.Message(err)
+	}
+	return invalid("%s Send a SQLite database that is not encrypted, an SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of these.", reason).Because(err)
+}
+
+// notRead is the problem of a file whose format is known and not imported.
+func notRead(f *format.Format) error {
+	return invalid("The file is %s, which cannot be imported. %s", f.Title, f.Advice)
 }

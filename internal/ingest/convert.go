@@ -146,7 +146,7 @@ func (c *converter) read(part *portion, rows tableRows) (more bool, err error) {
 		if part.batch.Size() >= batchBytes {
 			break
 		}
-		row, err := rows.next()
+		row, err := rows.Next()
 		if err == io.EOF {
 			part.dialect, part.notes = rows.remarks()
 			part.seen = c.seen
@@ -155,12 +155,12 @@ func (c *converter) read(part *portion, rows tableRows) (more bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if c.see(row, rows.line()); c.wrong {
+		if c.see(row, rows.Line()); c.wrong {
 			continue
 		}
-		if c.take(row, rows.line()) {
+		if c.take(row, rows.Line()) {
 			part.batch.Append(c.row...)
-			part.lines = append(part.lines, rows.line())
+			part.lines = append(part.lines, rows.Line())
 		} else {
 			part.rejects.add(c.faults...)
 		}

@@ -280,8 +280,8 @@ func TestWhatIsNoDatabaseAndNoTextIsRefused(t *testing.T) {
 		{"HTML", "\ufeff\n<!DOCTYPE html>\n<html><title>Not found, sorry</title></html>\n", "HTML page"},
 		{"HTML without a type", "<html lang=en>\n", "HTML page"},
 		{"XML", "<?xml version=\"1.0\"?>\n<rows><row a='1'/></rows>\n", "XML document"},
-		{"SQLite header only", sqliteMagic, "SQLite"},
-		{"SQLite header and noise", sqliteMagic + strings.Repeat("\x93\x11noise", 2000), "SQLite"},
+		{"SQLite header only", format.SQLiteMagic, "SQLite"},
+		{"SQLite header and noise", format.SQLiteMagic + strings.Repeat("\x93\x11noise", 2000), "SQLite"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x", test.content)})

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -211,7 +210,7 @@ func (f *sqliteFile) table(name string) tableSource {
 		if err != nil {
 			return nil, damagedOnly(err)
 		}
-		r := &databaseRows{ctx: ctx}
+		var header []format.Column
 		var names []string
 		for _, column := range shape.Columns {
 			declared := column.Type
@@ -219,54 +218,35 @@ func (f *sqliteFile) table(name string) tableSource {
 				declared = ""
 			}
 			names = append(names, column.Name)
-			r.header = append(r.header, format.Column{Name: column.Name, Type: declared})
+			header = append(header, format.Column{Name: column.Name, Type: declared})
 		}
-		r.scan, err = f.Scan(selectSQL(name, "", names))
-		return r, damagedOnly(err)
+		scan, err := f.Scan(selectSQL(name, "", names))
+		if err != nil {
+			return nil, damagedOnly(err)
+		}
+		return newDatabaseRows(ctx, header, scan), nil
 	}}
 }
 
 // databaseRows are the rows of a table in a database.
-type databaseRows struct {
-	ctx    context.Context
-	scan   sqlite.Scan
-	header []format.Column
-	more   bool
-	batchCursor
-}
+type databaseRows struct{ *format.BatchRows }
 
-func (r *databaseRows) columns() []format.Column   { return r.header }
-func (r *databaseRows) bytes() int64               { return 0 }
-func (r *databaseRows) remarks() (*Dialect, notes) { return nil, nil }
-
-func (r *databaseRows) next() ([]sqlite.Value, error) {
-	if r.at == r.batch.Rows {
-		if r.number > 0 && !r.more {
-			return nil, io.EOF
+func newDatabaseRows(ctx context.Context, header []format.Column, scan sqlite.Scan) databaseRows {
+	more := true
+	fill := func(b *sqlite.Batch) (some bool, err error) {
+		if err := ctx.Err(); err != nil || !more {
+			return false, err
 		}
-		if err := r.fill(); err != nil {
-			return nil, err
+		if more, err = scan.Fill(b, format.RowsPerBatch, batchBytes); err != nil {
+			return false, errors.Join(ctx.Err(), damagedOnly(err))
 		}
+		return b.Rows > 0, nil
 	}
-	return r.step(), nil
+	return databaseRows{format.NewBatchRows(header, fill, func() error {
+		scan.Close()
+		return nil
+	})}
 }
 
-// fill reads the next rows; after the last it fails with io.EOF.
-func (r *databaseRows) fill() (err error) {
-	if err := r.ctx.Err(); err != nil {
-		return err
-	}
-	r.at = 0
-	if r.more, err = r.scan.Fill(&r.batch, readerBatch, batchBytes); err != nil {
-		return errors.Join(r.ctx.Err(), damagedOnly(err))
-	}
-	if r.batch.Rows == 0 {
-		return io.EOF
-	}
-	return nil
-}
-
-func (r *databaseRows) Close() error {
-	r.scan.Close()
-	return nil
-}
+func (databaseRows) bytes() int64               { return 0 }
+func (databaseRows) remarks() (*Dialect, notes) { return nil, nil }

@@ -251,7 +251,7 @@ func TestArchives(t *testing.T) {
 	same := func(name, content string) (string, bool) { return content, true }
 	p := newProject(t)
 	report, err := p.take(write(t, "x.zip", repacked(t, archive, same)), Options{})
-	if err != nil || report.Kind != KindArchive {
+	if err != nil || report.Kind != "archive" {
 		t.Fatalf("%s, %v", report.Kind, err)
 	}
 	if diff := cmp.Diff(original.identities(t), p.identities(t)); diff != "" {
@@ -290,7 +290,7 @@ func TestArchives(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
-	if _, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x.zip", zipped(t, "a.csv", "a,b\n")), Kind: KindArchive}); !problem.Is(err, problem.CodeValidationFailed) {
+	if _, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x.zip", zipped(t, "a.csv", "a,b\n")), Format: "archive"}); !problem.Is(err, problem.CodeValidationFailed) {
 		t.Errorf("an archive that is none: %v", err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -47,7 +48,7 @@ func Open(ctx context.Context, o Opening) (*Source, error) {
 		return nil, err
 	}
 	files := []string{resolved}
-	if bytes.HasPrefix(head, []byte(sqliteMagic)) {
+	if bytes.HasPrefix(head, []byte(format.SQLiteMagic)) {
 		files = withLog(resolved)
 	}
 	if s.sha256 = o.SHA256; s.sha256 == "" {
@@ -58,7 +59,7 @@ func Open(ctx context.Context, o Opening) (*Source, error) {
 	if s.scratch, err = newScratch(o); err != nil {
 		return nil, err
 	}
-	if s.contents, err = s.scratch.unpackContents(ctx, s.path, s.name, o.Kind); err != nil {
+	if s.contents, err = s.scratch.unpackContents(ctx, s.path, s.name, o.Format); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -104,8 +105,8 @@ func (s *Source) Close() error {
 	return errors.Join(err, s.scratch.Close())
 }
 
-// Kind returns what kind of file it is, but for a compression around it.
-func (s *Source) Kind() Kind { return s.contents.kind }
+// Format returns the name of its format, whatever compression is around it.
+func (s *Source) Format() string { return s.contents.format.Name }
 
 // SHA256 returns the SHA-256 of the file in hexadecimal digits; a SQLite file's
 // write-ahead log, if it holds anything, counts as its continuation.
@@ -122,7 +123,7 @@ func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report,
 type transaction func(fill func(*projectdb.Loader) error) error
 
 func (s *Source) load(ctx context.Context, in transaction, o Options) (Report, error) {
-	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.Kind(), Tables: []TableReport{}, Notes: append([]Note{}, s.contents.notes...)}
+	report := Report{Source: s.name, SHA256: s.sha256, Kind: s.Format(), Tables: []TableReport{}, Notes: append([]Note{}, s.contents.notes...)}
 	if s.contents.db != nil {
 		err := s.loadDatabase(ctx, in, o, &report)
 		return report, err
@@ -217,7 +218,7 @@ func (s *Source) unchanged() error {
 
 // Preview says what Load would do. Without db the project is a new one.
 func (s *Source) Preview(ctx context.Context, db *projectdb.DB, o Options) (Preview, error) {
-	preview := Preview{Source: s.name, SHA256: s.sha256, Kind: s.Kind(), Tables: []TablePreview{}, Notes: append([]Note{}, s.contents.notes...)}
+	preview := Preview{Source: s.name, SHA256: s.sha256, Kind: s.Format(), Tables: []TablePreview{}, Notes: append([]Note{}, s.contents.notes...)}
 	if s.contents.db != nil {
 		err := s.previewDatabase(ctx, db, o, &preview)
 		return preview, err

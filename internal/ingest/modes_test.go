@@ -249,11 +249,11 @@ type endlessRows struct {
 	n int64
 }
 
-func (r *endlessRows) next() ([]sqlite.Value, error) {
+func (r *endlessRows) Next() ([]sqlite.Value, error) {
 	r.n++
 	return []sqlite.Value{sqlite.IntValue(r.n % 5000), sqlite.TextValue("x")}, nil
 }
-func (r *endlessRows) line() int64 { return r.n }
+func (r *endlessRows) Line() int64 { return r.n }
 
 // TestTrialOfManyRowsGivesWay stops before others wait for long, whatever the
 // trial is at.

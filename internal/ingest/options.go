@@ -10,34 +10,13 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// Kind names what kind of file a source is.
-type Kind string
-
-// The kinds of files that can be imported.
-const (
-	KindSQLite  Kind = "sqlite"
-	KindSQL     Kind = "sql" // a dump
-	KindCSV     Kind = "csv"
-	KindJSON    Kind = "json" // an array of objects, or the JSON of a database
-	KindNDJSON  Kind = "ndjson"
-	KindXLSX    Kind = "xlsx"
-	KindParquet Kind = "parquet"
-	KindZIP     Kind = "zip"     // of files of these kinds
-	KindArchive Kind = "archive" // of a whole project
-)
-
-// Kinds returns every kind.
-func Kinds() []Kind {
-	return []Kind{KindSQLite, KindSQL, KindCSV, KindJSON, KindNDJSON, KindXLSX, KindParquet, KindZIP, KindArchive}
-}
-
 // Opening says which file is opened, and how.
 type Opening struct {
 	Path        string
 	Workers     *worker.Pool // of the processes that read databases
 	Name        string       // as its sender calls it, for names of tables; "" is that of the path
 	Scratch     string       // folder for what has to be unpacked or copied; "" is that of the system
-	Kind        Kind         // "" is recognized by content
+	Format      string       // the name of its format, see format.All; "" is recognized by content
 	MaxUnpacked int64        // bytes that compressed content may become in all; 0 means DefaultMaxUnpacked
 	SHA256      string       // of the file in hexadecimal digits, when it is known
 
@@ -56,7 +35,7 @@ type Options struct {
 	NullTexts []string          `json:"null_texts,omitzero" doc:"Texts that stand for NULL, in addition to the dialect's own."`
 	Sheet     string            `json:"sheet,omitzero" doc:"Of a workbook; without it every sheet that has rows becomes a table."`
 	OnError   OnError           `json:"on_error,omitzero" enum:"abort,skip" doc:"What happens when a row is refused: abort, the default, imports nothing; skip leaves the row out."`
-	Format    Kind              `json:"format,omitzero" doc:"The kind of file; detected from its content when absent."`
+	Format    string            `json:"format,omitzero" doc:"The kind of file; detected from its content when absent."`
 }
 
 // Target says where the rows of one table go, and how.
@@ -107,11 +86,7 @@ func (o *Options) Check(faults *problem.Faults) {
 		t.check(faults, "tables."+name+".", t.or(o.Target).mode())
 	}
 	oneOf(faults, "on_error", string(o.OnError), []string{string(Abort), string(Skip)})
-	kinds := make([]string, len(Kinds()))
-	for i, k := range Kinds() {
-		kinds[i] = string(k)
-	}
-	oneOf(faults, "format", string(o.Format), kinds)
+	oneOf(faults, "format", o.Format, format.All.Importing())
 }
 
 // check notes what is wrong with a target, whose mode may be that of all tables.

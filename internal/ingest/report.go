@@ -7,7 +7,7 @@ import "fmt"
 type Report struct {
 	Source       string        `json:"source"` // the name of the file, without its folder
 	SHA256       string        `json:"sha256"`
-	Kind         Kind          `json:"kind"`
+	Kind         string        `json:"kind"`
 	Dialect      *Dialect      `json:"dialect,omitzero"` // of a CSV file
 	Tables       []TableReport `json:"tables"`
 	Notes        []Note        `json:"notes"`            // everything adjusted or not carried
@@ -54,7 +54,7 @@ type Dialect struct {
 type Preview struct {
 	Source       string         `json:"source"`
 	SHA256       string         `json:"sha256"`
-	Kind         Kind           `json:"kind"`
+	Kind         string         `json:"kind"`
 	Dialect      *Dialect       `json:"dialect,omitzero"`
 	Tables       []TablePreview `json:"tables"`
 	Notes        []Note         `json:"notes"`

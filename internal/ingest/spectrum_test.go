@@ -85,7 +85,7 @@ func TestEncodingsCanBeTold(t *testing.T) {
 	if _, err := newProject(t).take(path, Options{}); err == nil || !strings.Contains(err.Error(), "binary") {
 		t.Fatalf("without being told: %v", err)
 	}
-	s, err := Open(t.Context(), Opening{Workers: workers, Path: path, Kind: KindCSV})
+	s, err := Open(t.Context(), Opening{Workers: workers, Path: path, Format: "csv"})
 	if err != nil {
 		t.Fatal(err)
 	}

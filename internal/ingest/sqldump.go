@@ -11,10 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
-
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
@@ -42,15 +39,10 @@ func (b building) runDump(ctx context.Context, f *os.File, sandbox *sqlite.Sandb
 	if err != nil && err != io.EOF {
 		return nil, unreadable(err)
 	}
-	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: sqltext.NewSplitter(decodeSQL(&ctxReader{ctx, f})), from: dumpedBy(head[:n])}
+	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: sqltext.NewSplitter(format.DecodeSQL(&ctxReader{ctx, f})), from: format.DumpedBy(head[:n])}
 	defer d.inserts.close()
 	err = d.run(ctx)
 	return d.notes, err
-}
-
-// decodeSQL returns text as UTF-8: shells of Windows redirect a dump as UTF-16.
-func decodeSQL(r io.Reader) io.Reader {
-	return transform.NewReader(r, unicode.BOMOverride(encoding.Nop.NewDecoder()))
 }
 
 func (d *dump) run(ctx context.Context) error {
@@ -210,42 +202,3 @@ func (d *dump) explain(text []byte, err error) error {
 
 // alien is what statements of other databases have and those of SQLite have not.
 var alien = regexp.MustCompile(`(?i)^(SET|LOCK|USE|COPY|GO|DELIMITER|GRANT)\s|\bENGINE\s*=|\bAUTO_INCREMENT\b|::\w+|\bnextval\(`)
-
-// dumpedBy returns the program that wrote a dump, when it says so and is not
-// SQLite.
-func dumpedBy(head []byte) string {
-	for _, known := range []struct{ mark, name string }{
-		{"PostgreSQL database", "PostgreSQL"},
-		{"-- MySQL dump", "MySQL"},
-		{"-- MariaDB dump", "MariaDB"},
-		{"-- phpMyAdmin SQL Dump", "MySQL"},
-		{"-- Host:", "MySQL"},
-		{"/*!40", "MySQL"},
-		{"SET ANSI_NULLS", "SQL Server"},
-	} {
-		if bytes.Contains(head, []byte(known.mark)) {
-			return known.name
-		}
-	}
-	return ""
-}
-
-// sqlStart is how a dump begins, after comments.
-var sqlStart = regexp.MustCompile(`(?is)^(` +
-	`PRAGMA\s+[a-z_.]+\s*[=(;]|BEGIN(\s+(TRANSACTION|DEFERRED|IMMEDIATE|EXCLUSIVE))*\s*;[ \t]*(--[^\n]*)?(\r?\n|$)|` +
-	`CREATE\s+((TEMP|TEMPORARY|UNIQUE|VIRTUAL)\s+)?(TABLE|INDEX|VIEW|TRIGGER|DATABASE|SCHEMA|EXTENSION)\s|` +
-	`DROP\s+(TABLE|INDEX|VIEW|TRIGGER|DATABASE|SCHEMA)\s+["'\[a-z_\x60]|(INSERT|REPLACE)\s+(OR\s+[A-Z]+\s+)?INTO\s+\S|` +
-	`(SET|USE|LOCK|ATTACH|DETACH|COPY)\s[^,;\n]*[ =][^\n]*;|ANALYZE\b[^,\n]*;|DELETE\s+FROM\s+\S)`)
-
-// looksLikeSQL reports whether a file begins as a dump does.
-func looksLikeSQL(head []byte) bool {
-	text, err := io.ReadAll(decodeSQL(bytes.NewReader(head)))
-	if err != nil {
-		return false
-	}
-	text = sqltext.SkipEmpty(text)
-	if len(text) == 0 { // nothing but comments
-		return dumpedBy(head) != ""
-	}
-	return sqlStart.Match(text)
-}

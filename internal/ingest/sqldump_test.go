@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -24,7 +25,7 @@ func run(t testing.TB, text string) (database string, found notes, err error) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s.build(context.Background(), KindSQL, write(t, "dump.sql", text))
+	return s.build(context.Background(), format.All.Get("sql"), write(t, "dump.sql", text))
 }
 
 func TestDumpsOfTheShellAreRun(t *testing.T) {
@@ -92,7 +93,7 @@ func TestDumpIsStopped(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, _, err = s.build(ctx, KindSQL, write(t, "x.sql", "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT i FROM n WHERE i < 0;"))
+	_, _, err = s.build(ctx, format.All.Get("sql"), write(t, "x.sql", "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT i FROM n WHERE i < 0;"))
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
@@ -109,38 +110,12 @@ func TestDumpThatComputes(t *testing.T) {
 	s.patience = time.Second
 	const busy = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20000) SELECT max(i) FROM n;\n"
 	start := time.Now()
-	_, _, err = s.build(t.Context(), KindSQL, write(t, "x.sql", "CREATE TABLE t (a);\n"+strings.Repeat(busy, 10_000)))
+	_, _, err = s.build(t.Context(), format.All.Get("sql"), write(t, "x.sql", "CREATE TABLE t (a);\n"+strings.Repeat(busy, 10_000)))
 	if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "computes more than it stores") || time.Since(start) > 10*time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
-	if _, _, err = s.build(t.Context(), KindSQL, write(t, "y.sql", "CREATE TABLE t (a);\n"+busy)); err != nil {
+	if _, _, err = s.build(t.Context(), format.All.Get("sql"), write(t, "y.sql", "CREATE TABLE t (a);\n"+busy)); err != nil {
 		t.Errorf("a moment is allowed: %v", err)
-	}
-}
-
-func TestSQLIsRecognized(t *testing.T) {
-	for text, want := range map[string]bool{
-		"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;":         true,
-		"\ufeff-- a comment\n\n/* more */ CREATE TABLE t (a);": true,
-		"\xff\xfeB\x00E\x00G\x00I\x00N\x00;\x00":               true,
-		"BEGIN;\n":                                             true,
-		"insert into t values (1);":                            true,
-		"-- MySQL dump 10.13\n":                                true,
-		"SET NAMES utf8;\n":                                    true,
-		"create,insert\n1,2\n":                                 false,
-		"begin;end\n1;2\n":                                     false,
-		"set,of,names\n":                                       false,
-		"a,b\n1,2\n":                                           false,
-		"-- ,b\n1,2\n":                                         false,
-		"drop table\n1\n":                                      false,
-		"insert into\n":                                        false,
-		"{\"a\": 1}":                                           false,
-		"":                                                     false,
-		"Use this; do that, and more;\nset a = b, c;\n": false,
-	} {
-		if got := looksLikeSQL([]byte(text)); got != want {
-			t.Errorf("%q: %v", text, got)
-		}
 	}
 }
 
@@ -157,7 +132,7 @@ func TestTextCalledSQL(t *testing.T) {
 		if err != nil {
 			got = err.Error()
 		} else {
-			got = string(source.Kind())
+			got = source.Format()
 			source.Close()
 		}
 		if !strings.Contains(got, want) {

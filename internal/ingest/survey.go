@@ -42,13 +42,13 @@ func (a assignment) look(ctx context.Context, most int64, told func(rows, bytes 
 		return nil, explainFault(ctx, err)
 	}
 	defer rows.Close()
-	sv := &survey{columns: rows.columns(), found: make([]inference, len(rows.columns()))}
+	sv := &survey{columns: rows.Columns(), found: make([]inference, len(rows.Columns()))}
 	for i, column := range sv.columns {
 		sv.found[i].text, sv.found[i].dates.asked = a.text, a.target.Dates
 		sv.header = sv.header || column.Name != ""
 	}
 	for sv.rows < most || a.blank(sv) {
-		row, err := rows.next()
+		row, err := rows.Next()
 		if err == io.EOF {
 			sv.whole = true
 			break
@@ -59,10 +59,10 @@ func (a assignment) look(ctx context.Context, most int64, told func(rows, bytes 
 		if sv.rows++; sv.rows%batchRows == 0 {
 			told(sv.rows, rows.bytes())
 		}
-		sv.see(row, rows.line())
+		sv.see(row, rows.Line())
 	}
 	if a.blank(sv) {
-		return nil, invalid(emptyLines)
+		return nil, invalid(format.EmptyLines)
 	}
 	return sv, nil
 }

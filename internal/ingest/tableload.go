@@ -139,7 +139,7 @@ func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tabl
 	if err != nil {
 		return nil, explainFault(ctx, err)
 	}
-	columns := rows.columns()
+	columns := rows.Columns()
 	if err := rows.Close(); err != nil {
 		return nil, fmt.Errorf("close the file: %w", err)
 	}

@@ -28,23 +28,14 @@ type tableSource struct {
 	rowless bool // there are no rows, and so nothing tells the columns
 }
 
-// tableRows reads the rows of a table.
+// tableRows reads the rows of a table of a file, and closes the file.
 type tableRows interface {
-	// columns returns the columns, with their types where the file declares them.
-	// The name of one that has none is empty.
-	columns() []format.Column
-	// next returns the next row, or io.EOF. The values are valid until the next
-	// call; there may be more or fewer of them than columns. Faults of the file
-	// are *format.FileError.
-	next() ([]sqlite.Value, error)
-	// line returns where the last row is: its line in a text, or else its number.
-	line() int64
+	format.Rows
 	// bytes returns how much of the file has been read, 0 when that is not known.
 	bytes() int64
 	// remarks returns, at the end, how the file was read if it is CSV, and what is
 	// to be said of it.
 	remarks() (*Dialect, notes)
-	Close() error
 }
 
 // label is the name by which people speak of a column of the file.
@@ -55,58 +46,28 @@ func label(columns []format.Column, i int) string {
 	return "column_" + strconv.Itoa(i+1)
 }
 
-// csvRows are the rows of a CSV file.
-type csvRows struct {
-	reader *format.CSVReader
-	file   *countedFile
-	header []format.Column
-	first  []format.Field // read before to know how many there are
-	row    []sqlite.Value
+// fileRows are the rows of a file that is open for them.
+type fileRows struct {
+	format.Rows
+	file *countedFile
 }
 
-const emptyLines = "The file contains only empty lines."
+func (r fileRows) bytes() int64 { return r.file.read }
 
-func openCSV(ctx context.Context, path string, d format.ReadDialect) (*csvRows, error) {
-	file, err := openCounted(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	r := &csvRows{file: file}
-	if err := r.begin(d); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return r, nil
-}
+// Close lets go of the file.
+func (r fileRows) Close() error { return errors.Join(r.Rows.Close(), r.file.Close()) }
 
-func (r *csvRows) begin(d format.ReadDialect) (err error) {
-	if r.reader, err = format.NewCSVReader(r.file, d); err != nil {
-		return err
+func (r fileRows) remarks() (*Dialect, notes) {
+	csv, ok := r.Rows.(*format.CSVRows)
+	if !ok {
+		return nil, nil
 	}
-	for _, name := range r.reader.Header() {
-		r.header = append(r.header, format.Column{Name: name})
-	}
-	if r.header != nil {
-		return nil
-	}
-	if r.first, err = r.reader.Read(); err == io.EOF {
-		return &format.FileError{Reason: emptyLines}
-	}
-	r.header = make([]format.Column, len(r.first))
-	return err
-}
-
-func (r *csvRows) columns() []format.Column { return r.header }
-func (r *csvRows) line() int64              { return r.reader.Line() }
-func (r *csvRows) bytes() int64             { return r.file.read }
-func (r *csvRows) Close() error             { return r.file.Close() }
-
-func (r *csvRows) remarks() (*Dialect, notes) {
-	d := r.reader.Dialect()
+	d := csv.Dialect()
 	var said notes
 	if d.Encoding != format.UTF8 {
 		said.add("file", "It was read as %s; texts are kept as UTF-8.", d.Encoding)
 	}
-	if invalid := r.reader.Invalid(); invalid > 0 {
+	if invalid := csv.Invalid(); invalid > 0 {
 		kept := "They are kept as they are."
 		if d.Encoding != format.UTF8 {
 			kept = "Each of them is now U+FFFD."
@@ -121,78 +82,6 @@ func (r *csvRows) remarks() (*Dialect, notes) {
 	}
 	return told, said
 }
-
-func (r *csvRows) next() ([]sqlite.Value, error) {
-	fields := r.first
-	if r.first = nil; fields == nil {
-		var err error
-		if fields, err = r.reader.Read(); err != nil {
-			return nil, err
-		}
-	}
-	r.row = r.row[:0]
-	for _, f := range fields {
-		if f.Null {
-			r.row = append(r.row, sqlite.Value{})
-			continue
-		}
-		r.row = append(r.row, sqlite.Value{Kind: sqlite.Text, Bytes: f.Bytes})
-	}
-	return r.row, nil
-}
-
-// readerRows are the rows that a format.TableReader gives.
-type readerRows struct {
-	format.TableReader
-	ctx   context.Context // few bytes of a file can stand for many rows
-	read  func() int64
-	close func() error
-	batchCursor
-}
-
-const readerBatch = 256 // rows
-
-// batchCursor gives the rows of one batch after another.
-type batchCursor struct {
-	batch  sqlite.Batch
-	at     int // next row of the batch
-	number int64
-	row    []sqlite.Value
-}
-
-func (r *batchCursor) line() int64 { return r.number }
-
-// step returns the next row of the batch, which must have one.
-func (r *batchCursor) step() []sqlite.Value {
-	r.row = r.batch.AppendValues(r.row[:0], r.at)
-	r.at++
-	r.number++
-	return r.row
-}
-
-func (r *readerRows) columns() []format.Column { return r.Columns() }
-func (r *readerRows) bytes() int64             { return r.read() }
-
-func (r *readerRows) remarks() (*Dialect, notes) { return nil, nil }
-
-func (r *readerRows) next() ([]sqlite.Value, error) {
-	if r.at == r.batch.Rows {
-		if err := r.ctx.Err(); err != nil {
-			return nil, err
-		}
-		some, err := r.Read(&r.batch, readerBatch)
-		if err != nil {
-			return nil, err
-		}
-		if !some {
-			return nil, io.EOF
-		}
-		r.at = 0
-	}
-	return r.step(), nil
-}
-
-func (r *readerRows) Close() error { return errors.Join(r.TableReader.Close(), r.close()) }
 
 // nullTextRows takes texts for NULL.
 type nullTextRows struct {
@@ -211,8 +100,9 @@ func withNullTexts(rows tableRows, texts []string) tableRows {
 	return n
 }
 
-func (n nullTextRows) next() ([]sqlite.Value, error) {
-	row, err := n.tableRows.next()
+// Next returns the next row.
+func (n nullTextRows) Next() ([]sqlite.Value, error) {
+	row, err := n.tableRows.Next()
 	for i, v := range row {
 		if v.Kind == sqlite.Text && n.texts[string(v.Bytes)] {
 			row[i] = sqlite.Value{}
@@ -243,18 +133,18 @@ func withoutRows(types map[string]string) func(context.Context) (tableRows, erro
 	return func(context.Context) (tableRows, error) { return columns, nil }
 }
 
-func (r noRows) columns() []format.Column      { return r }
-func (r noRows) next() ([]sqlite.Value, error) { return nil, io.EOF }
-func (r noRows) line() int64                   { return 0 }
+func (r noRows) Columns() []format.Column      { return r }
+func (r noRows) Next() ([]sqlite.Value, error) { return nil, io.EOF }
+func (r noRows) Line() int64                   { return 0 }
 func (r noRows) bytes() int64                  { return 0 }
 func (r noRows) remarks() (*Dialect, notes)    { return nil, nil }
 func (r noRows) Close() error                  { return nil }
 
-// countedFile is a file that is read until ctx ends.
+// countedFile is a file that is read until ctx ends. It is a format.Input.
 type countedFile struct {
 	*os.File
-	ctx  context.Context
-	read int64
+	ctx        context.Context
+	read, size int64
 }
 
 func openCounted(ctx context.Context, path string) (*countedFile, error) {
@@ -262,8 +152,15 @@ func openCounted(ctx context.Context, path string) (*countedFile, error) {
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	return &countedFile{File: f, ctx: ctx}, nil
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(unreadable(err), f.Close())
+	}
+	return &countedFile{File: f, ctx: ctx, size: info.Size()}, nil
 }
+
+// Size returns the size of the file in bytes.
+func (f *countedFile) Size() int64 { return f.size }
 
 // Err returns the error of ctx.
 func (f *countedFile) Err() error { return f.ctx.Err() }
@@ -303,136 +200,38 @@ func versionOf(path string) (version, error) {
 	return version{info.Size(), info.ModTime()}, nil
 }
 
-// tables returns the tables of a file that is one table, or one for each sheet.
-func (p part) tables(ctx context.Context, o Options) ([]tableSource, error) {
-	path, name, kind := p.path, p.tableName(), p.kind
-	switch {
-	case p.blank:
-		return []tableSource{{name: name, text: kind == KindCSV, rowless: true}}, nil
-	case kind == KindJSON, kind == KindNDJSON:
-		return jsonTable(ctx, path, name, kind)
-	case kind == KindXLSX:
-		return sheets(ctx, path, name, o)
-	case kind == KindParquet:
-		return []tableSource{{name: name, open: func(ctx context.Context) (tableRows, error) {
-			return openReaderAt(ctx, path, func(f *countedFile, size int64) (format.TableReader, error) {
-				return format.NewParquetReader(f, size)
-			})
-		}}}, nil
+// tables returns the tables of a file of rows.
+func (p part) tables(ctx context.Context, o Options) (list []tableSource, err error) {
+	if p.blank {
+		return []tableSource{{name: p.tableName(), text: p.format.Dialects, rowless: true}}, nil
 	}
-	dialect := o.dialect(name)
-	return []tableSource{{name: name, text: true, nul: dialect.Complete(), open: func(ctx context.Context) (tableRows, error) {
-		rows, err := openCSV(ctx, path, dialect)
-		if err != nil {
-			return nil, err
-		}
-		return withNullTexts(rows, o.NullTexts), nil
-	}}}, nil
-}
-
-// jsonTable returns the table of an array of objects, or of objects one per
-// line, after it has read all of them for their keys.
-func jsonTable(ctx context.Context, path, name string, kind Kind) ([]tableSource, error) {
-	file, err := openCounted(ctx, path)
+	file, err := openCounted(ctx, p.path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	var t format.JSONTable
-	if kind == KindNDJSON {
-		t, err = format.ScanNDJSON(file)
-	} else {
-		var tables []format.JSONTable
-		if tables, err = format.ScanJSON(file); err == nil {
-			t = tables[0]
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if t.Rows == 0 && len(t.Columns) == 0 {
-		return []tableSource{{name: name, rowless: true}}, nil
-	}
-	return []tableSource{{name: name, open: func(ctx context.Context) (tableRows, error) {
-		return openReader(ctx, path, func(f *countedFile) (format.TableReader, error) {
-			if kind == KindNDJSON {
-				return format.NewNDJSONReader(f, t.Columns), nil
-			}
-			return format.NewJSONReader(f, t)
+	tables, err := p.format.Tables(file, format.Reading{Name: p.tableName(), Dialect: o.dialect, Sheet: o.Sheet})
+	for _, t := range tables {
+		list = append(list, tableSource{
+			name: t.Name, text: t.Text, nul: t.Told, sheet: t.Sheet, rowless: t.Rowless,
+			open: func(ctx context.Context) (tableRows, error) { return openRows(ctx, p.path, t, o.NullTexts) },
 		})
-	}}}, nil
+	}
+	return list, err
 }
 
-// sheets returns a table for the sheet that is asked for, or for each one.
-func sheets(ctx context.Context, path, name string, o Options) ([]tableSource, error) {
-	book, err := openBook(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	names := book.Sheets()
-	if o.Sheet != "" {
-		found, err := known("sheet", "sheet", o.Sheet, "in the workbook", names)
-		if err != nil {
-			return nil, err
-		}
-		names = []string{found}
-	}
-	var tables []tableSource
-	for _, sheet := range names {
-		t := tableSource{name: sheet, sheet: true}
-		if len(names) == 1 && o.Sheet == "" {
-			t.name = name
-		}
-		header := o.dialect(t.name).Header != format.WithoutHeader
-		t.open = func(ctx context.Context) (tableRows, error) {
-			rows, err := openReaderAt(ctx, path, func(f *countedFile, size int64) (format.TableReader, error) {
-				book, err := book.On(f, size)
-				if err != nil {
-					return nil, err
-				}
-				return book.Sheet(sheet, header)
-			})
-			if err != nil {
-				return nil, err
-			}
-			return withNullTexts(rows, o.NullTexts), nil
-		}
-		tables = append(tables, t)
-	}
-	return tables, nil
-}
-
-func openBook(ctx context.Context, path string) (*format.Workbook, error) {
+// openRows opens a table of a file. In texts and cells, nullTexts stand for NULL.
+func openRows(ctx context.Context, path string, t format.Table, nullTexts []string) (tableRows, error) {
 	file, err := openCounted(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	return format.OpenWorkbook(file, info.Size())
-}
-
-func openReader(ctx context.Context, path string, open func(*countedFile) (format.TableReader, error)) (tableRows, error) {
-	file, err := openCounted(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := open(file)
+	rows, err := t.Open(file)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &readerRows{TableReader: reader, ctx: ctx, read: func() int64 { return file.read }, close: file.Close}, nil
-}
-
-func openReaderAt(ctx context.Context, path string, open func(f *countedFile, size int64) (format.TableReader, error)) (tableRows, error) {
-	return openReader(ctx, path, func(f *countedFile) (format.TableReader, error) {
-		info, err := f.Stat()
-		if err != nil {
-			return nil, unreadable(err)
-		}
-		return open(f, info.Size())
-	})
+	if t.Text || t.Sheet {
+		return withNullTexts(fileRows{rows, file}, nullTexts), nil
+	}
+	return fileRows{rows, file}, nil
 }

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/worker"
 )
@@ -152,26 +152,6 @@ func (s *scratch) full(room int64, err error) error {
 	return invalid("The file makes a database of more than %d bytes, which is the limit.", room).Because(err)
 }
 
-// compressions are those that are undone.
-var compressions = [...]struct {
-	name, magic string
-	ext         []string
-	open        func(io.Reader) (io.Reader, func(), error)
-}{
-	{"gzip", "\x1f\x8b", []string{".gz", ".gzip"}, func(r io.Reader) (io.Reader, func(), error) {
-		z, err := gzip.NewReader(r)
-		return z, func() {}, err
-	}},
-	{"zstd", "\x28\xb5\x2f\xfd", []string{".zst", ".zstd"}, func(r io.Reader) (io.Reader, func(), error) {
-		const window = 128 << 20 // what the zstd command takes unless it is told otherwise
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
-	}},
-}
-
 // mostLayers is how many compressions around each other are undone.
 const mostLayers = 2
 
@@ -188,36 +168,36 @@ func (s *scratch) unwrap(ctx context.Context, path, name string) (innerPath, inn
 		switch {
 		case err != nil:
 			return "", "", err
-		case compression < 0:
+		case compression == nil:
 			return path, name, nil
 		case layer == mostLayers:
 			return "", "", invalid("The file is compressed more than %d times over.", mostLayers)
 		}
-		path, name = inner, withoutExt(name, compressions[compression].ext)
+		path, name = inner, withoutExt(name, compression)
 	}
 }
 
-// uncompress undoes the compression of a file and returns which it was, or -1.
-func (s *scratch) uncompress(ctx context.Context, f io.Reader) (path string, compression int, err error) {
+// uncompress undoes the compression of a file and returns which it was, or nil.
+func (s *scratch) uncompress(ctx context.Context, f io.Reader) (path string, by *format.Compression, err error) {
 	packed := &counter{r: f}
 	head := make([]byte, 4)
 	n, err := io.ReadFull(packed, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return "", -1, unreadable(err)
+		return "", nil, unreadable(err)
 	}
-	for i, c := range compressions {
-		if !bytes.HasPrefix(head[:n], []byte(c.magic)) {
+	for _, c := range format.Compressions {
+		if !bytes.HasPrefix(head[:n], []byte(c.Magic)) {
 			continue
 		}
-		r, release, err := c.open(io.MultiReader(bytes.NewReader(head[:n]), packed))
+		r, err := c.NewReader(io.MultiReader(bytes.NewReader(head[:n]), packed))
 		if err != nil {
-			return "", i, badCompression(c.name, err)
+			return "", c, badCompression(c.Name, err)
 		}
-		defer release()
-		path, err := s.create(ctx, &faultReader{r: r, name: c.name}, func() int64 { return packed.n })
-		return path, i, err
+		defer r.Close()
+		path, err := s.create(ctx, &faultReader{r: r, name: c.Name}, func() int64 { return packed.n })
+		return path, c, err
 	}
-	return "", -1, nil
+	return "", nil, nil
 }
 
 // counter counts what is read.
@@ -272,11 +252,11 @@ func badCompression(name string, err error) error {
 	return invalid("The file is damaged: its %s data cannot be unpacked.", name).Because(err)
 }
 
-// withoutExt takes one of the endings off a name.
-func withoutExt(name string, endings []string) string {
-	for _, ext := range endings {
-		if len(name) > len(ext) && strings.EqualFold(name[len(name)-len(ext):], ext) {
-			return name[:len(name)-len(ext)]
+// withoutExt takes the ending of a compression off a name.
+func withoutExt(name string, by *format.Compression) string {
+	for _, ext := range append([]string{by.Ext}, by.OtherExts...) {
+		if base := len(name) - len(ext) - 1; base > 0 && strings.EqualFold(name[base:], "."+ext) {
+			return name[:base]
 		}
 	}
 	return name

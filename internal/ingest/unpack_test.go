@@ -103,7 +103,7 @@ func opened(t testing.TB, name, content string, most int64) (got []string, err e
 	c, err := s.unpackContents(context.Background(), path, name, "")
 	if err == nil {
 		if c.db != nil {
-			got = append(got, string(c.kind)+" database")
+			got = append(got, c.format.Name+" database")
 			c.db.Close()
 		}
 		for _, p := range c.files {
@@ -111,7 +111,7 @@ func opened(t testing.TB, name, content string, most int64) (got []string, err e
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, string(c.kind)+" "+string(p.kind)+" "+p.name+" "+string(content))
+			got = append(got, c.format.Name+" "+string(p.format.Name)+" "+p.name+" "+string(content))
 		}
 		got = append(got, texts(c.notes)...)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"golang.org/x/text/encoding/charmap"
+
+	"github.com/zangtable/zangtable/internal/format"
 )
 
 // Bounds of a ZIP file: members that are imported, and the bytes of the
@@ -117,16 +119,15 @@ func (z *zipFile) find(name string) *zip.File {
 	return nil
 }
 
-// kind tells what the members make of the file.
-func (z *zipFile) kind() Kind {
-	switch {
-	case z.find("[Content_Types].xml") != nil && z.find("xl/workbook.xml") != nil:
-		return KindXLSX
-	case z.find("data.sqlite") != nil && z.find("schema.json") != nil && z.find("SHA256SUMS") != nil:
-		return KindArchive
+// format tells what the members make of the file.
+func (z *zipFile) format() *format.Format {
+	if f := format.All.RecognizeZIP(func(member string) bool { return z.find(member) != nil }); f != nil {
+		return f
 	}
-	return KindZIP
+	return zipFormat()
 }
+
+func zipFormat() *format.Format { return format.All.Get("zip") }
 
 // data returns the members that hold data, and notes the others.
 func (z *zipFile) data(found *notes) ([]*zip.File, error) {
@@ -153,8 +154,7 @@ func (z *zipFile) data(found *notes) ([]*zip.File, error) {
 // can have such names, too.
 func isDescription(name string) bool {
 	base := strings.ToLower(path.Base(name))
-	switch path.Ext(base) {
-	case ".csv", ".tsv", ".ndjson", ".jsonl", ".parquet", ".xlsx":
+	if format.All.HoldsRows(base) {
 		return false
 	}
 	for _, start := range []string{"readme", "license", "licence", "sha256sums", "md5sums", "checksums", "manifest.", "datapackage."} {

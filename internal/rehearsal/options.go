@@ -11,13 +11,10 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// kindOf returns what kind of file an artifact is: nothing about it has to be
-// guessed.
-func kindOf(m *export.Manifest) ingest.Kind {
-	if strings.HasPrefix(m.Format, "zip") {
-		return ingest.KindZIP
-	}
-	return ingest.Kind(m.Format)
+// formatOf returns the format of an artifact: nothing about it has to be guessed.
+func formatOf(m *export.Manifest) string {
+	file, _ := m.Formats()
+	return file.Name
 }
 
 // optionsFor returns what undoes an export. Files that hold a whole database
@@ -25,17 +22,13 @@ func kindOf(m *export.Manifest) ingest.Kind {
 // written and which types their columns have.
 func optionsFor(m *export.Manifest) ingest.Options {
 	var o ingest.Options
-	switch m.Format {
-	case "sqlite", "sql", "archive":
+	file, rows := m.Formats()
+	switch {
+	case rows == nil, rows.Bundle, rows == file && m.Kind == export.DatabaseExport:
 		return o
-	case "json":
-		if m.Kind == export.DatabaseExport {
-			return o
-		}
-	}
-	if !strings.HasPrefix(m.Format, "zip") {
+	case rows == file:
 		o.Target = targetOf(m, &m.Tables[0])
-		if m.Format == "xlsx" {
+		if rows.Sheets {
 			o.Tables = furtherSheets(m, o.Target)
 		}
 		return o
@@ -56,7 +49,8 @@ func optionsFor(m *export.Manifest) ingest.Options {
 func targetOf(m *export.Manifest, t *export.TableResult) ingest.Target {
 	target := ingest.Target{Table: t.Name, Types: map[string]string{}}
 	dialect := dialectOf(m, t.Name)
-	headerless := strings.HasSuffix(m.Format, "csv") && !dialect.Header || m.Format == "zip" && !dialect.Header
+	_, rows := m.Formats()
+	headerless := rows.Dialects && !dialect.Header
 	if headerless {
 		target.Columns = map[string]string{}
 	}

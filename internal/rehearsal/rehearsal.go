@@ -171,7 +171,7 @@ func (s *Stage) restore(ctx context.Context, folder string, artifact io.Reader, 
 	}
 	defer func() { err = errors.Join(err, projects.Close()) }()
 	source, err := ingest.Open(ctx, ingest.Opening{
-		Workers: projects.Workers(), Path: path, Name: m.DownloadName, Scratch: folder, Kind: kindOf(m), MaxUnpacked: s.config.MaxUnpacked,
+		Workers: projects.Workers(), Path: path, Name: m.DownloadName, Scratch: folder, Format: formatOf(m), MaxUnpacked: s.config.MaxUnpacked,
 	})
 	if err != nil {
 		return err

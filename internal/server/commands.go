@@ -204,7 +204,7 @@ type Imported struct {
 // Import takes a file into a project, all or nothing: into a new one, or into
 // one that exists.
 var Import = Command[ImportOrder, Imported]{"import", func(ctx context.Context, app *App, in ImportOrder) (Imported, error) {
-	source, err := ingest.Open(ctx, ingest.Opening{Workers: app.Workers, Path: in.Path, Kind: in.Options.Format, Scratch: app.Imports.Scratch()})
+	source, err := ingest.Open(ctx, ingest.Opening{Workers: app.Workers, Path: in.Path, Format: in.Options.Format, Scratch: app.Imports.Scratch()})
 	if err != nil {
 		return Imported{}, err
 	}

@@ -1,0 +1,253 @@
+package format
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Format is a kind of file: all that the rest of the program knows about it. What
+// a format lacks it is not offered for, so that an entry that is only named is
+// refused everywhere in words.
+type Format struct {
+	Name        string   // in requests, answers and flags, such as "csv"
+	Title       string   // in sentences, such as "a Parquet file"
+	Ext         string   // of file names, without the dot
+	OtherExts   []string // that such files are seen with as well
+	ContentType string
+
+	Exports    Exports // what can be exported in it
+	Compressed bool    // it compresses by itself
+	Dialects   bool    // its rows are written in a Dialect, and read in a ReadDialect
+	Sheets     bool    // a table may go on in a further sheet
+	Typed      bool    // it must know the types of columns before the first row
+	SQLite     bool    // it is a SQLite database, or holds one
+	Schemas    bool    // keys, indexes and everything else about tables are in it
+
+	// NewEncoder returns an encoder of the rows of a table, NewWriter a writer of
+	// those formats that are no text. A format that has neither is written by
+	// package export.
+	NewEncoder func(columns []Column, o WriteOptions) Encoder
+	NewWriter  func(w io.Writer, columns []Column, o WriteOptions) (TableWriter, error)
+
+	// What it cannot hold as it is, or others may misread.
+	Caveats      []Caveat
+	TableCaveats []TableCaveat
+
+	// How it is recognized: by its first bytes, by a look at the beginning, or by
+	// the members that make a ZIP file one.
+	Magic   []string
+	Looks   func(head []byte) bool
+	Members []string
+
+	// Tables lists the tables of a file of rows. Bundle says instead that a file
+	// is a database, or several files, which package source opens.
+	Tables func(in Input, o Reading) ([]Table, error)
+	Bundle bool
+	Blank  bool   // a file without a byte is a table without rows
+	Advice string // of a format that is not read: what to do instead
+}
+
+// Exports is a set of what can be exported in a format.
+type Exports uint8
+
+// What can be exported.
+const (
+	OneTable  Exports = 1 << iota // the rows of one table, or of a query
+	ZIPMember                     // every table, as a member of a ZIP file
+	Database                      // all tables, in one file
+	Schema                        // tables without their rows
+)
+
+// WriteOptions say how the rows of one table are written.
+type WriteOptions struct {
+	Table    string
+	Dialect  Dialect   // of CSV
+	Split    bool      // go on in a further sheet where one is full
+	Rows     int64     // that are expected; 0 when that is not known
+	Modified time.Time // of the file; zero for none
+}
+
+// Reading says how the tables of a file are read.
+type Reading struct {
+	Name    string                         // of a table that has none in the file
+	Dialect func(table string) ReadDialect // of CSV, and whether sheets have a header
+	Sheet   string                         // of a workbook; "" for all
+}
+
+// Input is a file, to be read from its beginning or anywhere. Reading fails once
+// nobody wants the file any more; Err then says why.
+type Input interface {
+	io.Reader
+	io.ReaderAt
+	Size() int64
+	Err() error
+}
+
+// Table is a table in a file of rows. It can be opened any number of times.
+type Table struct {
+	Name    string
+	Text    bool // its values are texts: what looks like a number is taken for one
+	Told    bool // how such a text is read was said, so that nothing is detected by its content
+	Sheet   bool // of a workbook
+	Rowless bool // there are no rows, and so nothing says which columns it has
+	Open    func(in Input) (Rows, error)
+}
+
+// Formats is a table of formats.
+type Formats []*Format
+
+// All has every format. The order is that in which clients are told of them; the
+// first that a kind of export can have is its default. Files are recognized from
+// the last to the first: what could be anything stands first.
+//
+// To add a format, add an entry, with its encoder or writer and its reader in a
+// file of this package.
+var All Formats
+
+// init fills in the table, which its own recognizers look at.
+func init() {
+	All = Formats{
+		{
+			Name: "csv", Title: "a CSV file", Ext: "csv", OtherExts: []string{"tsv"}, ContentType: "text/csv; charset=utf-8",
+			Exports: OneTable | ZIPMember, Dialects: true, NewEncoder: func(c []Column, o WriteOptions) Encoder { return NewCSV(c, o.Dialect) },
+			Caveats: csvCaveats, Looks: looksLikeCSV, Tables: csvTables, Blank: true,
+		},
+		{
+			Name: "json", Title: "a JSON file", Ext: "json", ContentType: "application/json",
+			Exports: OneTable | Database | Schema, NewEncoder: func(c []Column, _ WriteOptions) Encoder { return NewJSON(c, JSONOptions{}) },
+			Caveats: jsonCaveats, Looks: looksLikeJSON, Tables: jsonTables, Blank: true,
+		},
+		{
+			Name: "ndjson", Title: "an NDJSON file", Ext: "ndjson", OtherExts: []string{"jsonl"}, ContentType: "application/x-ndjson",
+			Exports: OneTable | ZIPMember, NewEncoder: func(c []Column, _ WriteOptions) Encoder { return NewNDJSON(c, JSONOptions{}) },
+			Caveats: jsonCaveats, Looks: looksLikeNDJSON, Tables: ndjsonTables, Blank: true,
+		},
+		{
+			Name: "xlsx", Title: "an Excel workbook", Ext: "xlsx", ContentType: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+			Exports: OneTable, Compressed: true, Sheets: true,
+			NewWriter: func(w io.Writer, c []Column, o WriteOptions) (TableWriter, error) {
+				return NewXLSX(w, c, XLSXOptions{Sheet: o.Table, Split: o.Split, Rows: o.Rows, Modified: o.Modified})
+			},
+			Caveats: xlsxCaveats, TableCaveats: xlsxTableCaveats, Members: []string{"[Content_Types].xml", "xl/workbook.xml"}, Tables: xlsxTables,
+		},
+		{
+			Name: "parquet", Title: "a Parquet file", Ext: "parquet", ContentType: "application/vnd.apache.parquet",
+			Exports: OneTable | ZIPMember, Compressed: true, Typed: true,
+			NewWriter: func(w io.Writer, c []Column, _ WriteOptions) (TableWriter, error) { return NewParquet(w, c) },
+			Caveats:   parquetCaveats, Magic: []string{"PAR1"}, Tables: parquetTables,
+		},
+		{
+			Name: "sqlite", Title: "a SQLite database", Ext: "sqlite", ContentType: "application/vnd.sqlite3",
+			Exports: OneTable | Database, SQLite: true, Schemas: true, Magic: []string{SQLiteMagic}, Bundle: true,
+		},
+		{
+			Name: "sql", Title: "an SQL dump", Ext: "sql", ContentType: "application/sql",
+			Exports: Database | Schema, Schemas: true, NewEncoder: func(c []Column, o WriteOptions) Encoder { return NewINSERT(o.Table, c) },
+			Looks: looksLikeSQL, Bundle: true,
+		},
+		{
+			Name: "zip", Title: "a ZIP file", Ext: "zip", ContentType: "application/zip",
+			Compressed: true, Magic: []string{"PK\x03\x04", "PK\x05\x06"}, Bundle: true,
+		},
+		{
+			Name: "archive", Title: "an archive of a project", Ext: "zip", ContentType: "application/zip",
+			Exports: Database, Compressed: true, SQLite: true, Schemas: true,
+			Members: []string{"data.sqlite", "schema.json", "SHA256SUMS"}, Bundle: true,
+		},
+		{Name: "xls", Title: "an old Excel workbook", Ext: "xls", Magic: []string{"\xd0\xcf\x11\xe0"}, Advice: "Save it as an Excel workbook (.xlsx)."},
+		{Name: "xlsb", Title: "a binary Excel workbook", Ext: "xlsb", Members: []string{"[Content_Types].xml", "xl/workbook.bin"}, Advice: "Save it as an Excel workbook (.xlsx)."},
+	}
+}
+
+// Get returns the format with a name, or nil.
+func (fs Formats) Get(name string) *Format {
+	for _, f := range fs {
+		if f.Name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// Exporting returns the formats in which all of these can be exported.
+func (fs Formats) Exporting(what Exports) (list Formats) {
+	for _, f := range fs {
+		if f.Exports&what == what {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// Importing returns the names of the formats that are read.
+func (fs Formats) Importing() (names []string) {
+	for _, f := range fs {
+		if f.IsRead() {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// IsRead reports whether files of the format can be imported.
+func (f *Format) IsRead() bool { return f.Tables != nil || f.Bundle }
+
+// HasExt reports whether files of the format end as name does.
+func (f *Format) HasExt(name string) bool {
+	ext := strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))
+	return ext != "" && (ext == f.Ext || slices.Contains(f.OtherExts, ext))
+}
+
+// Recognize returns the format of a file that begins with head, or nil: by its
+// first bytes, else by a look at it.
+func (fs Formats) Recognize(head []byte) *Format {
+	for _, f := range slices.Backward(fs) {
+		if hasMagic(head, f.Magic...) {
+			return f
+		}
+	}
+	for _, f := range slices.Backward(fs) {
+		if f.Looks != nil && f.Looks(head) {
+			return f
+		}
+	}
+	return nil
+}
+
+// RecognizeZIP returns the format of a ZIP file that has all the members which
+// make it one, or nil.
+func (fs Formats) RecognizeZIP(has func(member string) bool) *Format {
+	for _, f := range fs {
+		if len(f.Members) > 0 && !slices.ContainsFunc(f.Members, func(name string) bool { return !has(name) }) {
+			return f
+		}
+	}
+	return nil
+}
+
+func hasMagic(head []byte, magic ...string) bool {
+	return slices.ContainsFunc(magic, func(m string) bool { return bytes.HasPrefix(head, []byte(m)) })
+}
+
+// Writer returns a writer of the rows of one table as a file of the format, or as
+// the part of one that the rows are.
+func (f *Format) Writer(w io.Writer, columns []Column, o WriteOptions) (TableWriter, error) {
+	switch {
+	case f.NewWriter != nil:
+		return f.NewWriter(w, columns, o)
+	case f.NewEncoder != nil:
+		return NewTableWriter(w, f.NewEncoder(columns, o)), nil
+	}
+	return nil, fmt.Errorf("the format %s has no writer of rows", f.Name)
+}
+
+// HoldsRows reports whether a file with this name is one of rows, and nothing
+// that describes other files, as JSON may be.
+func (fs Formats) HoldsRows(name string) bool {
+	return slices.ContainsFunc(fs, func(f *Format) bool { return f.Tables != nil && f.Exports&Schema == 0 && f.HasExt(name) })
+}

@@ -1,0 +1,224 @@
+package format
+
+import (
+	"io"
+	"slices"
+
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Rows reads the rows of a table one after another.
+type Rows interface {
+	// Columns returns the columns, with their types where the file declares them.
+	// The name of one that has none is empty.
+	Columns() []Column
+	// Next returns the next row, or io.EOF. The values are valid until the next
+	// call; there may be more or fewer of them than columns. Faults of the file
+	// are *FileError.
+	Next() ([]sqlite.Value, error)
+	// Line returns where the last row is: its line in a text, or else its number.
+	Line() int64
+	// Close lets go of what the reader holds, but not of the file.
+	Close() error
+}
+
+// CSVRows are the rows of a CSV file.
+type CSVRows struct {
+	*CSVReader
+	header []Column
+	first  []Field // read before to know how many there are
+	row    []sqlite.Value
+}
+
+// EmptyLines is why a CSV file without any row is refused.
+const EmptyLines = "The file contains only empty lines."
+
+// NewCSVRows returns the rows of a CSV file.
+func NewCSVRows(r io.Reader, d ReadDialect) (*CSVRows, error) {
+	reader, err := NewCSVReader(r, d)
+	if err != nil {
+		return nil, err
+	}
+	rows := &CSVRows{CSVReader: reader}
+	for _, name := range reader.Header() {
+		rows.header = append(rows.header, Column{Name: name})
+	}
+	if rows.header != nil {
+		return rows, nil
+	}
+	if rows.first, err = reader.Read(); err == io.EOF {
+		return nil, &FileError{Reason: EmptyLines}
+	}
+	rows.header = make([]Column, len(rows.first))
+	return rows, err
+}
+
+// Columns returns the columns, without names in a file that has no header.
+func (r *CSVRows) Columns() []Column { return r.header }
+
+// Close does nothing: a CSVReader holds nothing but memory.
+func (r *CSVRows) Close() error { return nil }
+
+// Next returns the next row.
+func (r *CSVRows) Next() ([]sqlite.Value, error) {
+	fields := r.first
+	if r.first = nil; fields == nil {
+		var err error
+		if fields, err = r.Read(); err != nil {
+			return nil, err
+		}
+	}
+	r.row = r.row[:0]
+	for _, f := range fields {
+		if f.Null {
+			r.row = append(r.row, sqlite.Value{})
+			continue
+		}
+		r.row = append(r.row, sqlite.Value{Kind: sqlite.Text, Bytes: f.Bytes})
+	}
+	return r.row, nil
+}
+
+// BatchRows are rows that are read a batch at a time. They are Rows.
+type BatchRows struct {
+	columns []Column
+	fill    func(b *sqlite.Batch) (some bool, err error)
+	close   func() error
+	batch   sqlite.Batch
+	at      int // next row of the batch
+	number  int64
+	row     []sqlite.Value
+}
+
+// RowsPerBatch is how many rows are read at a time.
+const RowsPerBatch = 256
+
+// NewBatchRows returns the rows that fill puts into a batch, again and again until
+// there are none.
+func NewBatchRows(columns []Column, fill func(b *sqlite.Batch) (some bool, err error), close func() error) *BatchRows {
+	return &BatchRows{columns: columns, fill: fill, close: close}
+}
+
+// Columns returns the columns.
+func (r *BatchRows) Columns() []Column { return r.columns }
+
+// Line returns the number of the last row.
+func (r *BatchRows) Line() int64 { return r.number }
+
+// Close lets go of what gives the rows.
+func (r *BatchRows) Close() error { return r.close() }
+
+// Next returns the next row.
+func (r *BatchRows) Next() ([]sqlite.Value, error) {
+	if r.at == r.batch.Rows {
+		some, err := r.fill(&r.batch)
+		if err != nil {
+			return nil, err
+		}
+		if !some {
+			return nil, io.EOF
+		}
+		r.at = 0
+	}
+	r.row = r.batch.AppendValues(r.row[:0], r.at)
+	r.at++
+	r.number++
+	return r.row, nil
+}
+
+// opening makes the Open of a table from what opens its TableReader. Few bytes of
+// a file can stand for many rows, which nobody may want any more.
+func opening(open func(in Input) (TableReader, error)) func(Input) (Rows, error) {
+	return func(in Input) (Rows, error) {
+		reader, err := open(in)
+		if err != nil {
+			return nil, err
+		}
+		fill := func(b *sqlite.Batch) (bool, error) {
+			if err := in.Err(); err != nil {
+				return false, err
+			}
+			return reader.Read(b, RowsPerBatch)
+		}
+		return NewBatchRows(reader.Columns(), fill, reader.Close), nil
+	}
+}
+
+func csvTables(_ Input, o Reading) ([]Table, error) {
+	dialect := o.Dialect(o.Name)
+	return []Table{{
+		Name: o.Name, Text: true, Told: dialect.Complete(),
+		Open: func(in Input) (Rows, error) { return NewCSVRows(in, dialect) },
+	}}, nil
+}
+
+// jsonTables reads all rows of an array of objects for their keys.
+func jsonTables(in Input, o Reading) ([]Table, error) {
+	tables, err := ScanJSON(in)
+	if err != nil {
+		return nil, err
+	}
+	return objects(o.Name, tables[0], func(in Input) (TableReader, error) { return NewJSONReader(in, tables[0]) }), nil
+}
+
+// ndjsonTables reads all rows, one object per line, for their keys.
+func ndjsonTables(in Input, o Reading) ([]Table, error) {
+	t, err := ScanNDJSON(in)
+	if err != nil {
+		return nil, err
+	}
+	return objects(o.Name, t, func(in Input) (TableReader, error) { return NewNDJSONReader(in, t.Columns), nil }), nil
+}
+
+func objects(name string, t JSONTable, open func(Input) (TableReader, error)) []Table {
+	if t.Rows == 0 && len(t.Columns) == 0 {
+		return []Table{{Name: name, Rowless: true}}
+	}
+	return []Table{{Name: name, Open: opening(open)}}
+}
+
+// xlsxTables returns a table for each sheet that is wanted. The only sheet of a
+// workbook goes by the name of the file.
+func xlsxTables(in Input, o Reading) (tables []Table, err error) {
+	book, err := OpenWorkbook(in, in.Size())
+	if err != nil {
+		return nil, err
+	}
+	sheets := book.Sheets()
+	single := len(sheets) == 1 && o.Sheet == ""
+	if o.Sheet != "" {
+		if sheets, err = chooseSheet(sheets, o.Sheet); err != nil {
+			return nil, err
+		}
+	}
+	for _, sheet := range sheets {
+		name := sheet
+		if single {
+			name = o.Name
+		}
+		header := o.Dialect(name).Header != WithoutHeader
+		tables = append(tables, Table{Name: name, Sheet: true, Open: opening(func(in Input) (TableReader, error) {
+			book, err := book.On(in, in.Size())
+			if err != nil {
+				return nil, err
+			}
+			return book.Sheet(sheet, header)
+		})})
+	}
+	return tables, nil
+}
+
+func chooseSheet(sheets []string, name string) ([]string, error) {
+	at := slices.IndexFunc(sheets, func(sheet string) bool { return sqlite.SameName(sheet, name) })
+	if at < 0 {
+		var faults problem.Faults
+		faults.Unknown("sheet", "sheet", name, "in the workbook", sheets)
+		return nil, faults.Err()
+	}
+	return sheets[at : at+1], nil
+}
+
+func parquetTables(_ Input, o Reading) ([]Table, error) {
+	return []Table{{Name: o.Name, Open: opening(func(in Input) (TableReader, error) { return NewParquetReader(in, in.Size()) })}}, nil
+}
