@@ -67,6 +67,7 @@ func valueByShell(t *testing.T, kind, text string) (v sqlite.Value) {
 // TestContentHashIsThatOfTheProject compares the hash in the manifest, which is
 // the same in all formats, with what the shell reads from the project's file.
 func TestContentHashIsThatOfTheProject(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	f := newFixture(t, folder)
 	project := filepath.Join(folder, "projects", "1.db")
@@ -108,6 +109,7 @@ func TestContentHashIsThatOfTheProject(t *testing.T) {
 }
 
 func TestContentHashOfRanges(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	f := newFixture(t, folder)
 	f.project(shop.ID, large(3*fewRows))

@@ -16,6 +16,7 @@ import (
 )
 
 func TestWatchFollowsAJob(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Now = time.Now })
 	const rows = 10 * manyRows // enough for a watcher to see it run
 	f.project(shop.ID, large(rows))

@@ -86,7 +86,7 @@ var shop = ProjectRef{ID: 1, Slug: "shop"}
 // newFixture opens exports without starting the workers.
 func newFixture(t testing.TB, folder string, change ...func(*Config)) *fixture {
 	t.Helper()
-	dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
+	dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{Relaxed: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -194,6 +194,7 @@ func shuffled(seed uint64) func(*projectdb.DB) error {
 }
 
 func TestCanonicalExportsOfEqualDataAreEqual(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, t.TempDir())
 	f.project(1, shuffled(1))
 	time.Sleep(1100 * time.Millisecond) // the tables are made at another second

@@ -97,6 +97,7 @@ func TestQueryExportIsRefused(t *testing.T) {
 }
 
 func TestQueryExportRunsLongAndEnds(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = 300 * time.Millisecond })
 	f.project(shop.ID, small)
 	f.Start()
@@ -128,24 +129,28 @@ func TestQueryIsNotBlamedForTheFormat(t *testing.T) {
 // A hostile statement fails its own export: not in an order that is only
 // checked, not in the server, and nothing is left of it.
 func TestHostileQueryExports(t *testing.T) {
-	f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = 5 * time.Second })
-	f.project(shop.ID, small)
-	f.Start()
+	t.Parallel()
 	wide := make([]string, 1900)
 	for i := range wide {
 		wide[i] = fmt.Sprintf("v||%d", i)
 	}
-	for name, test := range map[string]struct{ sql, want string }{
-		"rows that are too wide":   {"WITH v(v) AS (SELECT printf('%.9999990c', 'x')) SELECT " + strings.Join(wide, ",") + " FROM v", "more memory"},
-		"what cannot be ended":     {"SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n", "longer than 5s"},
-		"what does not end":        {"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n", "longer than 5s"},
-		"a value that is too long": {"SELECT group_concat(printf('%.9999000c', 'a')) AS n FROM contacts", "more memory"},
+	// It is the same wait for each format.
+	each, one := []string{"csv", "parquet", "sqlite"}, []string{"csv"}
+	for name, test := range map[string]struct {
+		sql     string
+		timeout time.Duration
+		want    string
+		formats []string
+	}{
+		"rows that are too wide":   {"WITH v(v) AS (SELECT printf('%.9999990c', 'x')) SELECT " + strings.Join(wide, ",") + " FROM v", time.Minute, "more memory", each},
+		"what cannot be ended":     {"SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n", time.Second, "longer than 1s", one},
+		"what does not end":        {"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n", time.Second, "longer than 1s", one},
+		"a value that is too long": {"SELECT group_concat(printf('%.9999000c', 'a')) AS n FROM contacts", time.Minute, "more memory", each},
 	} {
-		formats := []string{"csv", "parquet", "sqlite"}
-		if strings.HasPrefix(test.want, "longer") {
-			formats = formats[:1] // it is the same wait for each
-		}
-		for _, format := range formats {
+		f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = test.timeout })
+		f.project(shop.ID, small)
+		f.Start()
+		for _, format := range test.formats {
 			m := f.create(Request{Kind: QueryExport, SQL: test.sql, Format: format})
 			ctx, cancel := context.WithTimeout(background, time.Minute)
 			got, err := f.Wait(ctx, shop.ID, m.ID)
@@ -154,11 +159,11 @@ func TestHostileQueryExports(t *testing.T) {
 				t.Errorf("%s as %s: %s, %v", name, format, got.Status, err)
 			}
 		}
+		if files := f.files(); len(files) != 0 {
+			t.Errorf("left by %s: %v", name, files)
+		}
+		f.export(Request{Kind: QueryExport, SQL: "SELECT 1 AS n"})
 	}
-	if files := f.files(); len(files) != 0 {
-		t.Errorf("left: %v", files)
-	}
-	f.export(Request{Kind: QueryExport, SQL: "SELECT 1 AS n"})
 }
 
 // An export whose statement is deaf to the cancel of its order is canceled all
@@ -181,6 +186,7 @@ func TestCancelOfADeafQueryExport(t *testing.T) {
 
 // A large result fits as long as the disk has room, and ends when it has not.
 func TestLargeQueryExport(t *testing.T) {
+	t.Parallel()
 	var free atomic.Int64
 	free.Store(1 << 40)
 	f := newFixture(t, t.TempDir(), func(c *Config) {

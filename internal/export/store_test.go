@@ -117,7 +117,8 @@ func closedPort(t *testing.T) string {
 }
 
 func TestNobodyListensAtTheStore(t *testing.T) {
-	t.Parallel() // the client for S3 takes its time to give up
+	testkit.Slow(t) // the client for S3 takes its time to give up
+	t.Parallel()
 	var mu sync.Mutex
 	var log bytes.Buffer
 	f := startedIn(t, closedPort(t), small, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)) })
@@ -296,6 +297,7 @@ func TestReadingEndsWithTheContext(t *testing.T) {
 // TestKilledWhileUploading ends the process at each step of an upload, and in
 // the middle of the request.
 func TestKilledWhileUploading(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{"uploading", "in the request", "uploaded", "published", "noted", "entered"} {
 		t.Run(step, func(t *testing.T) {
 			folder := t.TempDir()

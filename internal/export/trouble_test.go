@@ -23,12 +23,14 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // TestExportHoldsOneSnapshotWhileOthersWrite exports a table into which four
 // writers insert. Ids are given in the order of the commits, so a state of the
 // table is a prefix of them.
 func TestExportHoldsOneSnapshotWhileOthersWrite(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, t.TempDir())
 	db := f.project(shop.ID, large(20_000))
 	f.Start()
@@ -83,6 +85,7 @@ func TestExportHoldsOneSnapshotWhileOthersWrite(t *testing.T) {
 }
 
 func TestManyExportsAtOnce(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Workers = 4 })
 	var ordered []Manifest
 	for id := int64(1); id <= 3; id++ {
@@ -109,10 +112,8 @@ const killsPerFolder = 20
 // TestKilledProcessLeavesNothingWrong kills a process that exports, again and
 // again: $ZANGTABLE_KILLS times, 20 when it is not set.
 func TestKilledProcessLeavesNothingWrong(t *testing.T) {
-	kills := killsPerFolder
-	if testing.Short() {
-		kills = 3
-	}
+	t.Parallel()
+	kills := testkit.Scale(3, killsPerFolder)
 	if set := os.Getenv("ZANGTABLE_KILLS"); set != "" {
 		var err error
 		if kills, err = strconv.Atoi(set); err != nil {
@@ -182,10 +183,8 @@ func (f *fixture) settled() []Manifest {
 // TestKilledAtEachStepOfPublishing lets a process kill itself at one step after
 // the other, and looks after each kill at what a download would give.
 func TestKilledAtEachStepOfPublishing(t *testing.T) {
-	kills := 10
-	if testing.Short() {
-		kills = 1
-	}
+	t.Parallel()
+	kills := testkit.Scale(1, 10)
 	for _, step := range []string{"created", "written", "synced", "renamed", "published", "noted", "entered"} {
 		t.Run(step, func(t *testing.T) {
 			folder := t.TempDir()
@@ -272,6 +271,7 @@ func killChild(t *testing.T, folder string, after time.Duration) {
 // TestDamageBehindTheCount spoils what counting the rows does not read: the export
 // has begun to write when it comes there.
 func TestDamageBehindTheCount(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	f := newFixture(t, folder)
 	err := f.dir.Create(background, shop.ID, func(db *projectdb.DB) error {
@@ -362,6 +362,7 @@ const endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n) S
 // TestEndlessQueriesDoNotStopOthers has six projects with one root order endless
 // queries before another orders a row.
 func TestEndlessQueriesDoNotStopOthers(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, t.TempDir())
 	for id := range int64(6) {
 		f.project(id+1, small)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	f := started(t, small)
 	for _, order := range []Request{
 		{Kind: TableExport, Table: "contacts"}, {Kind: DatabaseExport}, {Kind: DatabaseExport, Format: "zip-parquet"}, {Kind: DatabaseExport, Format: "archive"},
