@@ -101,8 +101,11 @@ func (db *DB) close() error {
 	return db.sql.Close()
 }
 
-// timestamp is how times are written everywhere: UTC, whole seconds.
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+// TimeLayout is how times are written everywhere: UTC, whole seconds.
+const TimeLayout = "2006-01-02T15:04:05Z"
+
+// Timestamp formats a time in [TimeLayout].
+func Timestamp(t time.Time) string { return t.UTC().Format(TimeLayout) }
 
 func (db *DB) readBounded(ctx context.Context, fn func(*sqlite.Conn) error) error {
 	bounds := db.bounds.reads()

@@ -65,7 +65,7 @@ var errReplayed = errors.New("the answer is known")
 // findReceipt returns the answer that is kept for r, or nil.
 func findReceipt(c *sqlite.Conn, r Receipt, now time.Time) (answer []byte, err error) {
 	const query = "SELECT request = ?, answer FROM _receipts WHERE token_id = ? AND key = ? AND created_at > ?"
-	err = c.Query(query, []any{r.Request[:], r.TokenID, r.Key, timestamp(now.Add(-ReceiptLife))}, func(s *sqlite.Stmt) error {
+	err = c.Query(query, []any{r.Request[:], r.TokenID, r.Key, Timestamp(now.Add(-ReceiptLife))}, func(s *sqlite.Stmt) error {
 		if s.Int(0) == 0 {
 			return ErrOtherRequest
 		}
@@ -78,11 +78,11 @@ func findReceipt(c *sqlite.Conn, r Receipt, now time.Time) (answer []byte, err e
 // keepReceipt stores the answer, in the place of one that has ended.
 func keepReceipt(c *sqlite.Conn, r Receipt, answer []byte, now time.Time) error {
 	return c.Exec("REPLACE INTO _receipts (token_id, key, request, answer, created_at) VALUES (?, ?, ?, ?, ?)",
-		r.TokenID, r.Key, r.Request[:], string(answer), timestamp(now))
+		r.TokenID, r.Key, r.Request[:], string(answer), Timestamp(now))
 }
 
 // sweepReceipts removes the receipts that have ended. Every transaction does it,
 // so that answers are not kept for longer because nobody sends keys any more.
 func sweepReceipts(c *sqlite.Conn, now time.Time) error {
-	return c.Exec("DELETE FROM _receipts WHERE created_at <= ?", timestamp(now.Add(-ReceiptLife)))
+	return c.Exec("DELETE FROM _receipts WHERE created_at <= ?", Timestamp(now.Add(-ReceiptLife)))
 }

@@ -205,5 +205,5 @@ func (q Query) scan(c *sqlite.Conn, g *gate) (*Scan, error) {
 
 // SnapshotAt names the state of a project at a commit, as a worker has told it.
 func SnapshotAt(commit int64, at time.Time) SnapshotID {
-	return SnapshotID{Commit: commit, Time: timestamp(at)}
+	return SnapshotID{Commit: commit, Time: Timestamp(at)}
 }

@@ -78,7 +78,7 @@ func identify(tables []Table, described []TableDescription) bool {
 // pastTime returns a time if it is written as all of ours are and not after
 // now, and else now.
 func pastTime(text, now string) string {
-	if t, err := time.Parse("2006-01-02T15:04:05Z", text); err != nil || timestamp(t) > now {
+	if t, err := time.Parse(TimeLayout, text); err != nil || Timestamp(t) > now {
 		return now
 	}
 	return text

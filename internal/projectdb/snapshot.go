@@ -37,7 +37,7 @@ func (db *DB) ParallelSnapshot(ctx context.Context, readers int) (*Snapshot, err
 	if err != nil {
 		return nil, explain(err)
 	}
-	s := &Snapshot{pinned: pinned, ID: SnapshotID{Time: timestamp(db.now())}}
+	s := &Snapshot{pinned: pinned, ID: SnapshotID{Time: Timestamp(db.now())}}
 	pinned.Interrupt(ctx)
 	if err := s.readCatalogue(db); err != nil {
 		s.Close()

@@ -177,7 +177,7 @@ func (tx *Tx) require(kind TransactionKind) error {
 }
 
 // now is the time of a change, as the catalogue has it.
-func (tx *Tx) now() string { return timestamp(tx.db.now()) }
+func (tx *Tx) now() string { return Timestamp(tx.db.now()) }
 
 // reserve asks for room for rows that the transaction returns.
 func (tx *Tx) reserve(rows Rows) error {

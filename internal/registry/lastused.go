@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -33,7 +34,7 @@ func (u *lastUsed) of(tokenID int64, stored *string) *string {
 	if !ok {
 		return stored
 	}
-	text := timestamp(at)
+	text := projectdb.Timestamp(at)
 	return &text
 }
 
@@ -77,7 +78,7 @@ func (r *Registry) storeUsesNow() error {
 	}
 	err := r.write(context.Background(), func(c *sqlite.Conn) error {
 		for id, at := range times {
-			if err := c.Exec("UPDATE tokens SET last_used_at = ? WHERE id = ?", timestamp(at), id); err != nil {
+			if err := c.Exec("UPDATE tokens SET last_used_at = ? WHERE id = ?", projectdb.Timestamp(at), id); err != nil {
 				return err
 			}
 		}

@@ -202,7 +202,7 @@ func (r *Registry) prepareBirth(ctx context.Context, faults *problem.Faults, fro
 	case !problem.Is(err, problem.CodeNotFound):
 		return nil, err
 	}
-	b := &birth{order: order, origin: from, now: timestamp(r.options.Now())}
+	b := &birth{order: order, origin: from, now: projectdb.Timestamp(r.options.Now())}
 	for range order.Tokens {
 		secret, err := newSecret(r.options.Random)
 		if err != nil {
@@ -339,7 +339,7 @@ func (ws *Workspace) Rename(ctx context.Context, faults *problem.Faults, name st
 		if err := ws.stillValid(c); err != nil {
 			return err
 		}
-		return c.Exec("UPDATE projects SET project_name = ?, updated_at = ? WHERE id = ?", name, timestamp(r.options.Now()), ws.Project.ID)
+		return c.Exec("UPDATE projects SET project_name = ?, updated_at = ? WHERE id = ?", name, projectdb.Timestamp(r.options.Now()), ws.Project.ID)
 	})
 	if err != nil {
 		return Project{}, err
@@ -380,7 +380,7 @@ func (r *Registry) Adopt(ctx context.Context, id int64, slug string) (Project, e
 	if err := r.retireID(ctx, id); err != nil {
 		return Project{}, err
 	}
-	now := timestamp(r.options.Now())
+	now := projectdb.Timestamp(r.options.Now())
 	err := r.write(ctx, func(c *sqlite.Conn) error {
 		return c.Exec("INSERT INTO projects (id, account_id, project_slug, project_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
 			id, defaultAccount, slug, slug, now, now)

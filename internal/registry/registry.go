@@ -239,8 +239,3 @@ func (r *Registry) write(ctx context.Context, fn func(*sqlite.Conn) error) error
 func (r *Registry) read(ctx context.Context, fn func(*sqlite.Conn) error) error {
 	return storage.Explain(r.db.Read(ctx, fn))
 }
-
-// timeLayout is how times are written everywhere: UTC, whole seconds.
-const timeLayout = "2006-01-02T15:04:05Z"
-
-func timestamp(t time.Time) string { return t.UTC().Format(timeLayout) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -69,7 +70,7 @@ func scanToken(s *sqlite.Stmt) Token {
 // parseTime reads a time that this package has written. What cannot be read is
 // long past.
 func parseTime(text string) time.Time {
-	t, err := time.Parse(timeLayout, text)
+	t, err := time.Parse(projectdb.TimeLayout, text)
 	if err != nil {
 		return time.Unix(0, 0)
 	}
@@ -164,7 +165,7 @@ func (ws *Workspace) mint(ctx context.Context, token Token, request TokenRequest
 func (ws *Workspace) draft(ctx context.Context, faults *problem.Faults, request TokenRequest) (Token, error) {
 	now := ws.registry.options.Now()
 	token := Token{
-		Name: defaultName(request.Name), CreatedAt: timestamp(now), AccountUserID: ws.Token.AccountUserID,
+		Name: defaultName(request.Name), CreatedAt: projectdb.Timestamp(now), AccountUserID: ws.Token.AccountUserID,
 		projectID: ws.Project.ID, projectUserID: ws.Token.projectUserID,
 		granted: ws.Token.power, expires: ws.Token.expires,
 	}
@@ -314,7 +315,7 @@ func (ws *Workspace) revokePrevious(c *sqlite.Conn) error {
 }
 
 func (ws *Workspace) revokeRow(c *sqlite.Conn, id int64) error {
-	return c.Exec("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", timestamp(ws.registry.options.Now()), id)
+	return c.Exec("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", projectdb.Timestamp(ws.registry.options.Now()), id)
 }
 
 // makeRoomForToken keeps a project below its limit of tokens. Those that are
@@ -333,7 +334,7 @@ func (r *Registry) makeRoomForToken(c *sqlite.Conn, projectID int64) error {
 		DELETE FROM tokens WHERE id IN (
 			SELECT id FROM tokens
 			WHERE project_id = ? AND (revoked_at IS NOT NULL OR expires_at <= ?)
-			ORDER BY id LIMIT ?)`, projectID, timestamp(r.options.Now()), n-most+1)
+			ORDER BY id LIMIT ?)`, projectID, projectdb.Timestamp(r.options.Now()), n-most+1)
 	if err != nil {
 		return fmt.Errorf("remove dead tokens: %w", err)
 	}
@@ -346,7 +347,7 @@ func (r *Registry) makeRoomForToken(c *sqlite.Conn, projectID int64) error {
 // insertToken stores a token; scopeNames are its scopes as a client sees them.
 func insertToken(c *sqlite.Conn, t Token, secret string, scopeNames []string) (MintedToken, error) {
 	if !t.expires.IsZero() {
-		text := timestamp(t.expires)
+		text := projectdb.Timestamp(t.expires)
 		t.ExpiresAt = &text
 	}
 	var user any

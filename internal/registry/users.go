@@ -11,6 +11,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -110,7 +111,7 @@ func (ws *Workspace) AddProjectUser(ctx context.Context, order NewProjectUser) (
 	if err != nil {
 		return ProjectUser{}, err
 	}
-	user := ProjectUser{Username: order.Username, Role: order.role(), CreatedAt: timestamp(r.options.Now())}
+	user := ProjectUser{Username: order.Username, Role: order.role(), CreatedAt: projectdb.Timestamp(r.options.Now())}
 	err = r.write(ctx, func(c *sqlite.Conn) error {
 		if err := ws.stillValid(c); err != nil {
 			return err
@@ -177,7 +178,7 @@ func (ws *Workspace) RemoveProjectUser(ctx context.Context, username string) err
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return err
 	}
-	now := timestamp(ws.registry.options.Now())
+	now := projectdb.Timestamp(ws.registry.options.Now())
 	err := ws.registry.write(ctx, func(c *sqlite.Conn) error {
 		if err := ws.stillValid(c); err != nil {
 			return err
