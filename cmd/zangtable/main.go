@@ -106,7 +106,7 @@ func sentence(err error) string {
 	}
 	// There is one file on a command line: its field says nothing.
 	lines := []string{strings.TrimPrefix(p.Message, "file: ")}
-	for _, d := range p.Details {
+	for _, d := range p.Told() {
 		if line := d.Field + ": " + d.Message; line != p.Message {
 			lines = append(lines, "  "+line)
 		}

@@ -87,15 +87,6 @@ func (s ExportSelection) selection() projectdb.Selection {
 	}
 }
 
-// orderIn is the part of an input that orders a job: how long the caller waits for
-// it, and what call it is.
-type orderIn struct {
-	Prefer string `header:"Prefer" doc:"respond-async or wait=seconds: answer 202 with the current manifest instead of waiting longer (RFC 7240)."`
-	Call   rest.Call
-}
-
-func (in orderIn) ordered() orderIn { return in }
-
 type exportTableIn struct {
 	tableIn
 	orderIn
@@ -242,7 +233,7 @@ func orderOnce[In interface{ ordered() orderIn }](h *handlers, order rest.Handle
 		if !ordered {
 			return order(ctx, ws, in, faults)
 		}
-		out, err = h.await(ctx, ws, m, call.Prefer)
+		out, err = h.await(ctx, ws, m, call)
 		out.Replayed = true
 		return out, err
 	}
@@ -262,27 +253,23 @@ func (h *handlers) makeExport(ctx context.Context, ws *Workspace, faults *proble
 	if err != nil {
 		return out, otherRequest(err)
 	}
-	return h.await(ctx, ws, m, in.Prefer)
+	return h.await(ctx, ws, m, in)
 }
 
 // await waits for an export as long as the caller wants.
-func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, prefer string) (out rest.Answer[exportMade], err error) {
-	preferred := rest.ReadPrefer(prefer)
-	if wait := preferred.Limit(h.waitLimit); wait > 0 {
-		waiting, cancel := context.WithTimeout(whileAdmitted(ctx, ws), wait)
-		defer cancel()
-		if m, err = h.exports.Wait(waiting, ws.Project.ID, m.ID); err == nil {
-			err = ws.Admitted(ctx)
-		}
-		if err != nil {
-			return out, err
-		}
+func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, in orderIn) (out rest.Answer[exportMade], err error) {
+	if m, out.Head, err = h.exportJobs().await(ctx, ws, m, in, h.waitLimit); err != nil {
+		return out, err
 	}
-	out = rest.Answer[exportMade]{Data: exportMade{Export: &m}, Head: rest.Head{Applied: preferred.Applied(h.waitLimit)}}
-	if !m.Status.Finished() {
-		out.Status, out.Location = http.StatusAccepted, "/projects/"+ws.Project.Slug+"/exports/"+m.ID
+	if out.Data.Export = &m; !m.Status.Finished() {
+		out.Location = "/projects/" + ws.Project.Slug + "/exports/" + m.ID
 	}
 	return out, nil
+}
+
+// exportJobs are the exports that the token may download.
+func (h *handlers) exportJobs() jobsOf[export.Manifest] {
+	return jobsOf[export.Manifest]{h.exports, mayRead}
 }
 
 // mayRead returns nil when the token may download the export.
@@ -312,24 +299,17 @@ func mayExport(ws *Workspace, m *export.Manifest, scope registry.Scope) error {
 
 type listExportsIn struct {
 	Status string `query:"status" enum:"all,ready,not_found,pending,running,failed,canceled,expired" default:"all"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
-	Offset int    `query:"offset" minimum:"0"`
+	pageIn
 }
 
 type exportsOut struct {
-	Exports  []export.Manifest `json:"exports"`
-	Limit    int               `json:"limit"`
-	Offset   int               `json:"offset"`
-	Returned int               `json:"returned"`
-	HasMore  bool              `json:"has_more"`
+	Exports []export.Manifest `json:"exports"`
+	JobPage
 }
 
-func (h *handlers) listExports(ctx context.Context, ws *Workspace, in *listExportsIn) (exportsOut, error) {
-	list, more, err := h.exports.List(ctx, ws.Project.ID, export.ListOptions{
-		Status: in.Status, Limit: in.Limit, Offset: in.Offset,
-		Visible: func(m *export.Manifest) bool { return mayRead(ws, m) == nil },
-	})
-	return exportsOut{list, in.Limit, in.Offset, len(list), more}, err
+func (h *handlers) listExports(ctx context.Context, ws *Workspace, in *listExportsIn) (out exportsOut, err error) {
+	out.Exports, out.JobPage, err = h.exportJobs().list(ctx, ws, in.Status, in.pageIn)
+	return out, err
 }
 
 type exportIDIn struct {
@@ -338,50 +318,20 @@ type exportIDIn struct {
 
 type getExportIn struct {
 	exportIDIn
-	Wait int `query:"wait" minimum:"0" maximum:"60" doc:"How many seconds to wait for the export to finish."`
+	waitIn
 }
 
 func (h *handlers) getExport(ctx context.Context, ws *Workspace, in *getExportIn) (out exportOut, err error) {
-	if in.Wait == 0 {
-		out.Export, err = h.manifest(ctx, ws, in.ID)
-		return out, err
-	}
-	out.Export, err = await(ctx, ws, in.Wait, func(ctx context.Context) (<-chan export.Manifest, error) {
-		return h.watch(ctx, ws, in.ID)
-	})
+	out.Export, err = h.exportJobs().look(ctx, ws, in.ID, in.Wait)
 	return out, err
 }
 
 func (h *handlers) followExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*rest.Events[export.Manifest], error) {
-	updates, err := h.watch(ctx, ws, in.ID)
-	return &rest.Events[export.Manifest]{Updates: updates}, err
-}
-
-// manifest returns the manifest of an export that the token may download.
-func (h *handlers) manifest(ctx context.Context, ws *Workspace, id string) (export.Manifest, error) {
-	m, err := h.exports.Get(ctx, ws.Project.ID, id)
-	if err == nil {
-		err = mayRead(ws, &m)
-	}
-	return m, err
-}
-
-// watch returns the manifests of an export that the token may download, from
-// now until it is settled or ctx ends.
-func (h *handlers) watch(ctx context.Context, ws *Workspace, id string) (<-chan export.Manifest, error) {
-	if _, err := h.manifest(ctx, ws, id); err != nil {
-		return nil, err
-	}
-	return h.exports.Watch(whileAdmitted(ctx, ws), ws.Project.ID, id)
-}
-
-type exportDeleted struct {
-	Deleted bool   `json:"deleted"`
-	ID      string `json:"id"`
+	return h.exportJobs().follow(ctx, ws, in.ID)
 }
 
 // deleteExport is for those who may make such an export.
-func (h *handlers) deleteExport(ctx context.Context, ws *Workspace, in *exportIDIn) (out exportDeleted, err error) {
+func (h *handlers) deleteExport(ctx context.Context, ws *Workspace, in *exportIDIn) (out jobDeleted, err error) {
 	m, err := h.exports.Get(ctx, ws.Project.ID, in.ID)
 	if err != nil {
 		return out, err
@@ -389,11 +339,11 @@ func (h *handlers) deleteExport(ctx context.Context, ws *Workspace, in *exportID
 	if err := mayExport(ws, &m, registry.ExportsCreate); err != nil {
 		return out, err
 	}
-	return exportDeleted{true, m.ID}, h.exports.Delete(ctx, ws.Project.ID, m.ID)
+	return jobDeleted{true, m.ID}, h.exports.Delete(ctx, ws.Project.ID, m.ID)
 }
 
 func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *exportIDIn) (*rest.Download, error) {
-	if _, err := h.manifest(ctx, ws, in.ID); err != nil {
+	if _, err := h.exportJobs().get(ctx, ws, in.ID); err != nil {
 		return nil, err
 	}
 	artifact, err := h.exports.Artifact(ctx, ws.Project.ID, in.ID)
@@ -413,7 +363,7 @@ type verificationOut struct {
 }
 
 func (h *handlers) verifyExport(ctx context.Context, ws *Workspace, in *exportIDIn) (out verificationOut, err error) {
-	if _, err := h.manifest(ctx, ws, in.ID); err != nil {
+	if _, err := h.exportJobs().get(ctx, ws, in.ID); err != nil {
 		return out, err
 	}
 	out.Verification, err = h.exports.Verify(ctx, ws.Project.ID, in.ID)
@@ -425,7 +375,7 @@ type rehearsalOut struct {
 }
 
 func (h *handlers) rehearseRestore(ctx context.Context, ws *Workspace, in *exportIDIn, faults *problem.Faults) (out rehearsalOut, err error) {
-	m, err := h.manifest(ctx, ws, in.ID)
+	m, err := h.exportJobs().get(ctx, ws, in.ID)
 	if err != nil {
 		return out, err
 	}

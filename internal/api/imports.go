@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"reflect"
 	"strconv"
 	"strings"
 
@@ -172,7 +171,7 @@ func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, faults *pro
 	if err != nil {
 		return out, otherRequest(err)
 	}
-	out, err = h.awaitImport(ctx, ws, m, in.Prefer)
+	out, err = h.awaitImport(ctx, ws, m, in.orderIn)
 	out.Replayed = replayed
 	return out, err
 }
@@ -180,23 +179,17 @@ func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, faults *pro
 func importPath(m *imports.Manifest) string { return "/projects/" + m.Project + "/imports/" + m.ID }
 
 // awaitImport waits for an import as long as the caller wants.
-func (h *handlers) awaitImport(ctx context.Context, ws *Workspace, m imports.Manifest, prefer string) (out rest.Answer[importMade], err error) {
-	preferred := rest.ReadPrefer(prefer)
-	if wait := preferred.Limit(h.waitLimit); wait > 0 {
-		waiting, cancel := context.WithTimeout(whileAdmitted(ctx, ws), wait)
-		defer cancel()
-		if m, err = h.imports.Wait(waiting, ws.Project.ID, m.ID); err == nil {
-			err = ws.Admitted(ctx)
-		}
-		if err != nil {
-			return out, err
-		}
+func (h *handlers) awaitImport(ctx context.Context, ws *Workspace, m imports.Manifest, in orderIn) (out rest.Answer[importMade], err error) {
+	if m, out.Head, err = h.importJobs().await(ctx, ws, m, in, h.waitLimit); err != nil {
+		return out, err
 	}
-	out = rest.Answer[importMade]{Data: importMade{m, m.NewProject}, Head: rest.Head{Applied: preferred.Applied(h.waitLimit), Location: importPath(&m)}}
-	if !m.Status.Finished() {
-		out.Status = http.StatusAccepted
-	}
+	out.Data, out.Location = importMade{m, m.NewProject}, importPath(&m)
 	return out, nil
+}
+
+// importJobs are the imports that the token may see.
+func (h *handlers) importJobs() jobsOf[imports.Manifest] {
+	return jobsOf[imports.Manifest]{h.imports, mayImport}
 }
 
 // mayImport returns nil when the token may see and change the import: its own,
@@ -208,35 +201,19 @@ func mayImport(ws *Workspace, m *imports.Manifest) error {
 	return ws.Require(registry.ProjectAdmin)
 }
 
-// importOf returns the manifest of an import that the token may see.
-func (h *handlers) importOf(ctx context.Context, ws *Workspace, id string) (imports.Manifest, error) {
-	m, err := h.imports.Get(ctx, ws.Project.ID, id)
-	if err == nil {
-		err = mayImport(ws, &m)
-	}
-	return m, err
-}
-
 type listImportsIn struct {
 	Status string `query:"status" enum:"all,uploading,pending,running,ready,failed,canceled,expired" default:"all"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
-	Offset int    `query:"offset" minimum:"0"`
+	pageIn
 }
 
 type importsOut struct {
-	Imports  []imports.Manifest `json:"imports"`
-	Limit    int                `json:"limit"`
-	Offset   int                `json:"offset"`
-	Returned int                `json:"returned"`
-	HasMore  bool               `json:"has_more"`
+	Imports []imports.Manifest `json:"imports"`
+	JobPage
 }
 
-func (h *handlers) listImports(ctx context.Context, ws *Workspace, in *listImportsIn) (importsOut, error) {
-	list, more, err := h.imports.List(ctx, ws.Project.ID, imports.ListOptions{
-		Status: in.Status, Limit: in.Limit, Offset: in.Offset,
-		Visible: func(m *imports.Manifest) bool { return mayImport(ws, m) == nil },
-	})
-	return importsOut{list, in.Limit, in.Offset, len(list), more}, err
+func (h *handlers) listImports(ctx context.Context, ws *Workspace, in *listImportsIn) (out importsOut, err error) {
+	out.Imports, out.JobPage, err = h.importJobs().list(ctx, ws, in.Status, in.pageIn)
+	return out, err
 }
 
 type importIDIn struct {
@@ -245,35 +222,16 @@ type importIDIn struct {
 
 type getImportIn struct {
 	importIDIn
-	Wait int `query:"wait" minimum:"0" maximum:"60" doc:"How many seconds to wait for the import to finish."`
+	waitIn
 }
 
 func (h *handlers) getImport(ctx context.Context, ws *Workspace, in *getImportIn) (out importOut, err error) {
-	if in.Wait == 0 {
-		out.Import, err = h.importOf(ctx, ws, in.ID)
-		return out, err
-	}
-	out.Import, err = await(ctx, ws, in.Wait, func(ctx context.Context) (<-chan imports.Manifest, error) {
-		return h.watchImport(ctx, ws, in.ID)
-	})
+	out.Import, err = h.importJobs().look(ctx, ws, in.ID, in.Wait)
 	return out, err
 }
 
 func (h *handlers) followImport(ctx context.Context, ws *Workspace, in *importIDIn) (*rest.Events[imports.Manifest], error) {
-	updates, err := h.watchImport(ctx, ws, in.ID)
-	return &rest.Events[imports.Manifest]{Updates: updates}, err
-}
-
-func (h *handlers) watchImport(ctx context.Context, ws *Workspace, id string) (<-chan imports.Manifest, error) {
-	if _, err := h.importOf(ctx, ws, id); err != nil {
-		return nil, err
-	}
-	return h.imports.Watch(whileAdmitted(ctx, ws), ws.Project.ID, id)
-}
-
-type importDeleted struct {
-	Deleted bool   `json:"deleted"`
-	ID      string `json:"id"`
+	return h.importJobs().follow(ctx, ws, in.ID)
 }
 
 type deleteImportIn struct {
@@ -281,12 +239,12 @@ type deleteImportIn struct {
 	Resumable string `header:"Tus-Resumable" doc:"1.0.0 asks for the answer that the protocol defines: 204 without a body."`
 }
 
-func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *deleteImportIn) (out rest.Answer[importDeleted], err error) {
-	m, err := h.importOf(ctx, ws, in.ID)
+func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *deleteImportIn) (out rest.Answer[jobDeleted], err error) {
+	m, err := h.importJobs().get(ctx, ws, in.ID)
 	if err != nil {
 		return out, err
 	}
-	if out.Data = (importDeleted{true, m.ID}); in.Resumable != "" {
+	if out.Data = (jobDeleted{true, m.ID}); in.Resumable != "" {
 		out.Status = http.StatusNoContent
 	}
 	return out, h.imports.Delete(ctx, ws.Project.ID, m.ID)
@@ -295,17 +253,20 @@ func (h *handlers) deleteImport(ctx context.Context, ws *Workspace, in *deleteIm
 type runImportIn struct {
 	importIDIn
 	orderIn
-	Body struct{ ImportOptions }
+	Body struct {
+		ImportOptions
+		Sent rest.Sent `json:"-"`
+	}
 }
 
 // runImport takes options that are sent instead of all that were sent before.
 func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn, faults *problem.Faults) (out rest.Answer[importMade], err error) {
-	m, err := h.importOf(ctx, ws, in.ID)
+	m, err := h.importJobs().get(ctx, ws, in.ID)
 	if err != nil {
 		return out, err
 	}
 	var options *ingest.Options
-	if !reflect.DeepEqual(in.Body.Options, ingest.Options{}) {
+	if in.Body.Sent.Beside("dry_run") {
 		options, m.Options = &in.Body.Options, in.Body.Options
 	}
 	tableID := int64(0)
@@ -322,11 +283,11 @@ func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn
 	if m, err = h.imports.Run(ctx, faults, ws.Project.ID, m.ID, options, in.Body.DryRun, tableID); err != nil {
 		return out, err
 	}
-	return h.awaitImport(ctx, ws, m, in.Prefer)
+	return h.awaitImport(ctx, ws, m, in.orderIn)
 }
 
 func (h *handlers) importRejects(ctx context.Context, ws *Workspace, in *importIDIn) (*rest.Download, error) {
-	m, err := h.importOf(ctx, ws, in.ID)
+	m, err := h.importJobs().get(ctx, ws, in.ID)
 	if err != nil {
 		return nil, err
 	}

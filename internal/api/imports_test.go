@@ -447,3 +447,20 @@ func FuzzSentFiles(f *testing.F) {
 		}
 	})
 }
+
+// TestRunWithOptions runs a dry run again: options that are sent take the place of
+// all that were sent before, and only then.
+func TestRunWithOptions(t *testing.T) {
+	s := openShop(t, openHouse(t, clock), Config{})
+	got := s.ask(t, "POST", "/imports?options=%7B%22table%22:%22c%22,%22skip%22:%5B%22b%22%5D,%22dry_run%22:true%7D", "a,b\n1,2\n")
+	path := strings.TrimPrefix(got.header.Get("Location"), "/projects/shop")
+	for _, test := range []struct {
+		body  string
+		skips bool
+	}{{`{"dry_run":true}`, true}, {`{"dry_run":true,"skip":null}`, true}, {`{"dry_run":true,"skip":[]}`, false}, {`{"dry_run":true}`, false}} {
+		got := s.ask(t, "POST", path+"/run", test.body)
+		if got.status != 200 || strings.Contains(got.body, `"skip":["b"]`) != test.skips {
+			t.Errorf("with %s: %d %s", test.body, got.status, got.body)
+		}
+	}
+}

@@ -160,7 +160,7 @@ type showUploadIn struct {
 }
 
 func (h *handlers) showUpload(ctx context.Context, ws *Workspace, in *showUploadIn) (*rest.NoContent, error) {
-	m, err := h.importOf(ctx, ws, in.ID)
+	m, err := h.importJobs().get(ctx, ws, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (h *handlers) continueUpload(ctx context.Context, ws *Workspace, in *contin
 		size := sizeOf(faults, "Upload-Length", in.Length)
 		part.Size = &size
 	}
-	if _, err := h.importOf(ctx, ws, in.ID); err != nil {
+	if _, err := h.importJobs().get(ctx, ws, in.ID); err != nil {
 		return nil, err
 	}
 	if err := faults.Err(); err != nil {

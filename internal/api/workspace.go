@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -39,43 +38,6 @@ func database[In, Out any](method, path, id, summary string, access rest.Access,
 		return out, err
 	}
 	return rest.Route(method, path, id, summary, access, leased, append(options, rest.Fails(problem.CodeProjectDamaged))...)
-}
-
-// admittedInterval is how often the tokens of those who wait are looked at.
-const admittedInterval = 2 * time.Second
-
-// whileAdmitted returns a context for those who wait, that also ends when the
-// token does not open the project any more. It must end at the latest with the
-// request.
-func whileAdmitted(ctx context.Context, ws *Workspace) context.Context {
-	ctx, leave := context.WithCancel(ctx)
-	go func() {
-		defer leave()
-		look := time.NewTicker(admittedInterval)
-		defer look.Stop()
-		for !problem.Is(ws.Admitted(ctx), problem.CodeInvalidToken) {
-			select {
-			case <-look.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return ctx
-}
-
-// await returns the last of the updates that come within so many seconds: how a
-// job ends, or as it stands then.
-func await[M any](ctx context.Context, ws *Workspace, seconds int, watch func(context.Context) (<-chan M, error)) (last M, err error) {
-	waiting, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
-	defer cancel()
-	updates, err := watch(waiting)
-	if err != nil {
-		return last, err
-	}
-	for last = range updates {
-	}
-	return last, ws.Admitted(ctx)
 }
 
 // tableOf returns the table that a request names, when the token has the scopes

@@ -187,7 +187,7 @@ func (r *record) fault() error {
 		return nil
 	}
 	if r.failure == problem.CodeStorageFull {
-		return problem.New(r.failure, "%s", *r.manifest.Error).With("export_id", "%s", r.manifest.ID)
+		return problem.New(r.failure, "%s", *r.manifest.Error).About("export_id", r.manifest.ID)
 	}
 	return r.manifest.refuse()
 }

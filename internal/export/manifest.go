@@ -162,7 +162,7 @@ func (m *Manifest) refuse() error {
 	case NotFound:
 		return problem.New(problem.CodeNotFound, "Export file was not found: it has vanished from the store.")
 	case Canceled:
-		return problem.New(problem.CodeExportFailed, "The export was canceled.").With("export_id", "%s", m.ID)
+		return problem.New(problem.CodeExportFailed, "The export was canceled.").About("export_id", m.ID)
 	}
-	return problem.New(problem.CodeExportFailed, "The export failed: %s", *m.Error).With("export_id", "%s", m.ID)
+	return problem.New(problem.CodeExportFailed, "The export failed: %s", *m.Error).About("export_id", m.ID)
 }

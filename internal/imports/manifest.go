@@ -1,8 +1,6 @@
 package imports
 
 import (
-	"slices"
-
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -80,10 +78,10 @@ func (r *record) fault() error {
 	m := &r.manifest
 	switch m.Status {
 	case Canceled:
-		return problem.New(problem.CodeConflict, "The import was canceled.").With("import_id", "%s", m.ID)
+		return problem.New(problem.CodeConflict, "The import was canceled.").About("import_id", m.ID)
 	case Failed:
-		p := problem.New(*m.ErrorCode, "%s", *m.Error)
-		p.Details = append(slices.Clone(m.ErrorDetails), problem.Detail{Field: "import_id", Message: m.ID})
+		p := problem.New(*m.ErrorCode, "%s", *m.Error).About("import_id", m.ID)
+		p.Details = m.ErrorDetails
 		return p
 	}
 	return nil

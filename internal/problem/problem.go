@@ -7,6 +7,7 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type Error struct {
 	Code       Code
 	Message    string
 	Details    []Detail
+	Subject    Detail        // the export or import that it is about, by the name of its id; see About
 	More       bool          // there are more details than are told
 	RetryAfter time.Duration // zero: no Retry-After header
 	cause      error
@@ -47,7 +49,7 @@ func NotFound(kind, name string) *Error {
 // Error makes *Error an error. The text is for logs and the command line.
 func (e *Error) Error() string {
 	s := string(e.Code) + ": " + e.Message
-	for _, d := range e.Details {
+	for _, d := range e.Told() {
 		s += fmt.Sprintf(" [%s: %s]", d.Field, d.Message)
 	}
 	if e.cause != nil {
@@ -69,6 +71,21 @@ func (e *Error) Because(cause error) *Error {
 func (e *Error) With(field, format string, args ...any) *Error {
 	e.Details = append(e.Details, newDetail(field, format, args))
 	return e
+}
+
+// About says which export or import the error is about, and returns e. No field is
+// at fault, but clients are told the id among the details.
+func (e *Error) About(idName, id string) *Error {
+	e.Subject = Detail{idName, id}
+	return e
+}
+
+// Told returns the details as clients get them: with the subject at their end.
+func (e *Error) Told() []Detail {
+	if e.Subject.Field == "" {
+		return e.Details
+	}
+	return append(slices.Clip(e.Details), e.Subject)
 }
 
 // Retry sets how long the client should wait before it tries again.

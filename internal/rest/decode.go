@@ -58,6 +58,7 @@ type shape struct {
 	schema  *huma.Schema
 	fields  []*field
 	byName  map[string]*field
+	sentAt  []int    // index of the field of type Sent; nil without one
 	names   []string // of the fields, aliases included
 	choices []string // of a string; nil: any
 	elem    *shape   // of slices, maps and Optional
@@ -395,10 +396,16 @@ func (d *decoder) decodeObject(s *shape, v reflect.Value, at *place) error {
 			return err
 		}
 	}
+	var names Sent
 	for _, f := range s.fields {
 		if sent[f] == "" {
 			f.absent(v.FieldByIndex(f.index), at, d.faults)
+		} else {
+			names = append(names, f.name)
 		}
+	}
+	if s.sentAt != nil {
+		v.FieldByIndex(s.sentAt).Set(reflect.ValueOf(names))
 	}
 	_, err := d.ReadToken()
 	return err

@@ -46,7 +46,7 @@ type fault struct {
 	More    bool             `json:"more,omitzero"` // there are further details
 }
 
-func faultOf(p *problem.Error) *fault { return &fault{p.Code, p.Message, p.Details, p.More} }
+func faultOf(p *problem.Error) *fault { return &fault{p.Code, p.Message, p.Told(), p.More} }
 
 // output is what a handler has returned, in the form in which it is sent.
 type output interface{ send(c *call) }

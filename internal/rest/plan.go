@@ -142,6 +142,9 @@ func (s *shape) addFields(registry huma.Registry, t reflect.Type) {
 	s.byName = map[string]*field{}
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Type == reflect.TypeFor[Sent]() {
+			s.sentAt = f.Index
+		}
 		if f.Anonymous || name == "" || name == "-" {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -97,6 +98,16 @@ func (Optional[T]) Schema(registry huma.Registry) *huma.Schema {
 	s := *registry.Schema(reflect.TypeFor[T](), true, "")
 	s.Nullable = s.Type != ""
 	return &s
+}
+
+// Sent is the names of the members that an object has, without those that are null
+// and as much as absent. The decoder fills a field of this type, which is no member
+// itself: its tag is json:"-".
+type Sent []string
+
+// Beside reports whether there are members beside those named.
+func (s Sent) Beside(names ...string) bool {
+	return slices.ContainsFunc(s, func(name string) bool { return !slices.Contains(names, name) })
 }
 
 // Ref names a table or a column by its name or its id, as paths do.

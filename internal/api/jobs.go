@@ -1,0 +1,154 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/jobs"
+	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/rest"
+)
+
+// orderIn is the part of an input that orders a job: how long the caller waits for
+// it, and which call orders it.
+type orderIn struct {
+	Prefer string `header:"Prefer" doc:"respond-async, or wait=seconds: answer 202 with the manifest as it stands then (RFC 7240)."`
+	Call   rest.Call
+}
+
+func (in orderIn) ordered() orderIn { return in }
+
+// waitIn is the part of an input that looks at a job.
+type waitIn struct {
+	Wait int `query:"wait" minimum:"0" maximum:"60" doc:"How many seconds to wait for the job to finish."`
+}
+
+// pageIn is the part of an input that lists jobs.
+type pageIn struct {
+	Limit  int `query:"limit" minimum:"1" maximum:"500" default:"50"`
+	Offset int `query:"offset" minimum:"0"`
+}
+
+// JobPage says which part of a list is answered.
+type JobPage struct {
+	Limit    int  `json:"limit"`
+	Offset   int  `json:"offset"`
+	Returned int  `json:"returned"`
+	HasMore  bool `json:"has_more"`
+}
+
+// jobDeleted is the answer of the routes that cancel or remove a job.
+type jobDeleted struct {
+	Deleted bool   `json:"deleted"`
+	ID      string `json:"id"`
+}
+
+// jobView is what the API needs of the jobs of one kind; see [jobs.View].
+type jobView[M any] interface {
+	Get(ctx context.Context, projectID int64, id string) (M, error)
+	List(ctx context.Context, projectID int64, o jobs.ListOptions[M]) (list []M, more bool, err error)
+	Wait(ctx context.Context, projectID int64, id string) (M, error)
+	Watch(ctx context.Context, projectID int64, id string) (<-chan M, error)
+}
+
+// jobsOf answers the calls about the jobs of one kind. None of them keeps the
+// project's database open: whoever waits must not block its deletion.
+type jobsOf[M jobs.Manifest[M]] struct {
+	jobView[M]
+	may func(ws *Workspace, m *M) error // nil when the token may see the job
+}
+
+// get returns the manifest of a job that the token may see.
+func (j jobsOf[M]) get(ctx context.Context, ws *Workspace, id string) (M, error) {
+	m, err := j.Get(ctx, ws.Project.ID, id)
+	if err == nil {
+		err = j.may(ws, &m)
+	}
+	return m, err
+}
+
+func (j jobsOf[M]) list(ctx context.Context, ws *Workspace, status string, in pageIn) ([]M, JobPage, error) {
+	list, more, err := j.List(ctx, ws.Project.ID, jobs.ListOptions[M]{
+		Status: status, Limit: in.Limit, Offset: in.Offset,
+		Visible: func(m *M) bool { return j.may(ws, m) == nil },
+	})
+	return list, JobPage{in.Limit, in.Offset, len(list), more}, err
+}
+
+// look returns the manifest of a job, when it has finished or so many seconds have
+// passed.
+func (j jobsOf[M]) look(ctx context.Context, ws *Workspace, id string, seconds int) (m M, err error) {
+	if seconds == 0 {
+		return j.get(ctx, ws, id)
+	}
+	waiting, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
+	defer cancel()
+	updates, err := j.watch(waiting, ws, id)
+	if err != nil {
+		return m, err
+	}
+	for m = range updates {
+	}
+	return m, ws.Admitted(ctx)
+}
+
+func (j jobsOf[M]) follow(ctx context.Context, ws *Workspace, id string) (*rest.Events[M], error) {
+	updates, err := j.watch(ctx, ws, id)
+	return &rest.Events[M]{Updates: updates}, err
+}
+
+// watch returns the manifests of a job that the token may see, until it has
+// finished, the token is not valid any more or ctx ends.
+func (j jobsOf[M]) watch(ctx context.Context, ws *Workspace, id string) (<-chan M, error) {
+	if _, err := j.get(ctx, ws, id); err != nil {
+		return nil, err
+	}
+	return j.Watch(whileAdmitted(ctx, ws), ws.Project.ID, id)
+}
+
+// await waits for a job that was ordered as long as the caller prefers, at most the
+// given time. It returns the manifest with the head of the answer.
+func (j jobsOf[M]) await(ctx context.Context, ws *Workspace, m M, in orderIn, longest time.Duration) (M, rest.Head, error) {
+	preferred := rest.ReadPrefer(in.Prefer)
+	id, status := m.Job()
+	if wait := preferred.Limit(longest); wait > 0 {
+		waiting, cancel := context.WithTimeout(whileAdmitted(ctx, ws), wait)
+		defer cancel()
+		var err error
+		if m, err = j.Wait(waiting, ws.Project.ID, id); err == nil {
+			err = ws.Admitted(ctx)
+		}
+		if err != nil {
+			return m, rest.Head{}, err
+		}
+		_, status = m.Job()
+	}
+	head := rest.Head{Applied: preferred.Applied(longest)}
+	if !status.Finished() {
+		head.Status = http.StatusAccepted
+	}
+	return m, head, nil
+}
+
+// admittedInterval is how often the tokens of those who wait are checked again.
+const admittedInterval = 2 * time.Second
+
+// whileAdmitted returns a context for those who wait, which also ends when the token
+// does not open the project any more. The given context must end with the request.
+func whileAdmitted(ctx context.Context, ws *Workspace) context.Context {
+	ctx, leave := context.WithCancel(ctx)
+	go func() {
+		defer leave()
+		look := time.NewTicker(admittedInterval)
+		defer look.Stop()
+		for !problem.Is(ws.Admitted(ctx), problem.CodeInvalidToken) {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx
+}
