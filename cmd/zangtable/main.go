@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.UsageOnError(),
-		kong.Vars{"import_formats": strings.Join(format.All.Importing(), ",")},
+		kong.Vars{"import_formats": strings.Join(format.All().Importing(), ",")},
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "zangtable:", err)

@@ -46,7 +46,7 @@ func (e *Exports) archiveDatabase(j *job, s *source, zip *memberZIP) error {
 // archiveTables writes each table as CSV, then each as NDJSON.
 func (j *job) archiveTables(s *source, l layout, zip *memberZIP) error {
 	for _, name := range []string{"csv", "ndjson"} {
-		f := format.All.Get(name)
+		f := format.All().Get(name)
 		for i, t := range s.tables {
 			if err := zip.createTable(name, t.Name, name); err != nil {
 				return err

@@ -81,7 +81,7 @@ func (l layout) sampleRows(t tableRef, columns []format.Column, next func(*sqlit
 func (l layout) writeSample(w io.Writer, t tableRef, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
 	written := l.format.rows()
 	if written.SQLite {
-		written = format.All.Get("csv") // a text of the rows takes about as long, and as much room
+		written = format.All().Get("csv") // a text of the rows takes about as long, and as much room
 	}
 	rowsWriter, err := written.Writer(w, columns, l.writing(t))
 	if err != nil {

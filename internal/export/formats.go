@@ -19,7 +19,7 @@ type fileFormat struct {
 // formatsOf returns the forms of a kind, of which the first is the default.
 func formatsOf(kind Kind) (list []fileFormat) {
 	add := func(what format.Exports) {
-		for _, f := range format.All.Exporting(what) {
+		for _, f := range format.All().Exporting(what) {
 			form := fileFormat{kind: kind, name: f.Name, file: f, table: f}
 			if kind == SchemaExport || f == archive() {
 				form.table = nil
@@ -42,8 +42,8 @@ func formatsOf(kind Kind) (list []fileFormat) {
 // zips returns the ZIP files with a member for each table. The first format that
 // such members can have is also the one that goes without saying.
 func zips() (list []fileFormat) {
-	zip := format.All.Get("zip")
-	for i, f := range format.All.Exporting(format.ZIPMember) {
+	zip := format.All().Get("zip")
+	for i, f := range format.All().Exporting(format.ZIPMember) {
 		if i == 0 {
 			list = append(list, fileFormat{kind: DatabaseExport, name: zip.Name, file: zip, table: f})
 		}
@@ -52,7 +52,7 @@ func zips() (list []fileFormat) {
 	return list
 }
 
-func archive() *format.Format { return format.All.Get("archive") }
+func archive() *format.Format { return format.All().Get("archive") }
 
 // findFormat returns the format of a kind with the given name, or the default
 // for "". One that does not exist is noted as a fault; what goes with it cannot
@@ -137,7 +137,7 @@ func (f fileFormat) isZIP() bool { return f.file != f.table && f.kind == Databas
 // rows returns how most rows are written: those of an archive as CSV.
 func (f fileFormat) rows() *format.Format {
 	if f.table == nil {
-		return format.All.Get("csv")
+		return format.All().Get("csv")
 	}
 	return f.table
 }

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -101,17 +102,29 @@ type Table struct {
 // Formats is a table of formats.
 type Formats []*Format
 
-// All has every format. The order is that in which clients are told of them; the
+// table has every format once it is filled: it cannot be where it is declared, as
+// the readers in it look at it.
+var (
+	table  Formats
+	filled sync.Once
+)
+
+// All returns every format, in the order in which clients are told of them; the
 // first that a kind of export can have is its default. Files are recognized from
 // the last to the first: what could be anything stands first.
 //
-// To add a format, add an entry, with its encoder or writer and its reader in a
-// file of this package.
-var All Formats
+// To add a format, add an entry to builtIn, with its encoder or writer and its
+// reader in a file of this package.
+func All() Formats {
+	filled.Do(func() { table = append(builtIn(), table...) })
+	return table
+}
 
-// init fills in the table, which its own recognizers look at.
-func init() {
-	All = Formats{
+// Add adds a format to those of the program, before any of them is used.
+func Add(f *Format) { table = append(table, f) }
+
+func builtIn() Formats {
+	return Formats{
 		{
 			Name: "csv", Title: "a CSV file", Ext: "csv", OtherExts: []string{"tsv"}, ContentType: "text/csv; charset=utf-8",
 			Exports: OneTable | ZIPMember, Dialects: true, NewEncoder: func(c []Column, o WriteOptions) Encoder { return NewCSV(c, o.Dialect) },

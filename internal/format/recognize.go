@@ -64,7 +64,7 @@ func markup(head []byte) string {
 
 // notText returns what a file is that cannot be text, if that is known.
 func notText(head []byte) string {
-	for _, f := range All {
+	for _, f := range All() {
 		if hasMagic(head, f.Magic...) {
 			return f.Title
 		}

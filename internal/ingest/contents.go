@@ -42,7 +42,7 @@ func (s *scratch) unpackContents(ctx context.Context, file, name string, wanted 
 	if err != nil {
 		return nil, err
 	}
-	p := part{format: format.All.Get(wanted), path: file, name: name}
+	p := part{format: format.All().Get(wanted), path: file, name: name}
 	if err := p.recognize(); err != nil {
 		return nil, err
 	}
@@ -280,9 +280,9 @@ func (p *part) recognize() error {
 	}
 	named := func(f *format.Format) bool { return f.HasExt(p.name) }
 	if p.blank = len(bytes.TrimPrefix(head, []byte("\ufeff"))) == 0; p.blank {
-		at := slices.IndexFunc(format.All, func(f *format.Format) bool { return f.Blank && named(f) })
+		at := slices.IndexFunc(format.All(), func(f *format.Format) bool { return f.Blank && named(f) })
 		if p.format == nil && at >= 0 {
-			p.format = format.All[at]
+			p.format = format.All()[at]
 		}
 		if p.format == nil {
 			return invalid("%s", errBlank).Because(errBlank)
@@ -302,8 +302,8 @@ func (p *part) recognize() error {
 // text that could be anything: what is called a dump is not taken for rows, and
 // of what is called CSV it may be said how it is to be read.
 func recognize(head []byte, named func(*format.Format) bool) (*format.Format, error) {
-	csv, sql := format.All.Get("csv"), format.All.Get("sql")
-	f := format.All.Recognize(head)
+	csv, sql := format.All().Get("csv"), format.All().Get("sql")
+	f := format.All().Recognize(head)
 	unread := format.Unread(head)
 	switch {
 	case f == nil && named(csv) && unread == "":

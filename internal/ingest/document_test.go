@@ -22,7 +22,7 @@ func readText(t testing.TB, text string) (database string, found notes, err erro
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s.build(context.Background(), format.All.Get("json"), write(t, "document.json", text))
+	return s.build(context.Background(), format.All().Get("json"), write(t, "document.json", text))
 }
 
 func TestDocumentsBecomeDatabases(t *testing.T) {
@@ -124,7 +124,7 @@ func TestReadingOfADocumentIsStopped(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	if _, _, err := s.build(ctx, format.All.Get("json"), path); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+	if _, _, err := s.build(ctx, format.All().Get("json"), path); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
 }

@@ -16,7 +16,7 @@ type Opening struct {
 	Workers     *worker.Pool // of the processes that read databases
 	Name        string       // as its sender calls it, for names of tables; "" is that of the path
 	Scratch     string       // folder for what has to be unpacked or copied; "" is that of the system
-	Format      string       // the name of its format, see format.All; "" is recognized by content
+	Format      string       // the name of its format, see format.All(); "" is recognized by content
 	MaxUnpacked int64        // bytes that compressed content may become in all; 0 means DefaultMaxUnpacked
 	SHA256      string       // of the file in hexadecimal digits, when it is known
 
@@ -86,7 +86,7 @@ func (o *Options) Check(faults *problem.Faults) {
 		t.check(faults, "tables."+name+".", t.or(o.Target).mode())
 	}
 	oneOf(faults, "on_error", string(o.OnError), []string{string(Abort), string(Skip)})
-	oneOf(faults, "format", o.Format, format.All.Importing())
+	oneOf(faults, "format", o.Format, format.All().Importing())
 }
 
 // check notes what is wrong with a target, whose mode may be that of all tables.

@@ -116,7 +116,7 @@ func (p project) stored(t *rapid.T, table string, columns []format.Column) *sqli
 
 // writer returns the writer of a format, and says in o how it is read.
 func (r *randomTable) writer(t *rapid.T, name string, out io.Writer, o *Options) format.TableWriter {
-	f, dialect := format.All.Get(name), format.DefaultDialect()
+	f, dialect := format.All().Get(name), format.DefaultDialect()
 	if f.Dialects {
 		var err error
 		if dialect, err = format.Profile(rapid.SampledFrom(format.Profiles()).Draw(t, "profile")); err != nil {

@@ -25,7 +25,7 @@ func run(t testing.TB, text string) (database string, found notes, err error) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s.build(context.Background(), format.All.Get("sql"), write(t, "dump.sql", text))
+	return s.build(context.Background(), format.All().Get("sql"), write(t, "dump.sql", text))
 }
 
 func TestDumpsOfTheShellAreRun(t *testing.T) {
@@ -93,7 +93,7 @@ func TestDumpIsStopped(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, _, err = s.build(ctx, format.All.Get("sql"), write(t, "x.sql", "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT i FROM n WHERE i < 0;"))
+	_, _, err = s.build(ctx, format.All().Get("sql"), write(t, "x.sql", "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) INSERT INTO t SELECT i FROM n WHERE i < 0;"))
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
@@ -110,11 +110,11 @@ func TestDumpThatComputes(t *testing.T) {
 	s.patience = time.Second
 	const busy = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20000) SELECT max(i) FROM n;\n"
 	start := time.Now()
-	_, _, err = s.build(t.Context(), format.All.Get("sql"), write(t, "x.sql", "CREATE TABLE t (a);\n"+strings.Repeat(busy, 10_000)))
+	_, _, err = s.build(t.Context(), format.All().Get("sql"), write(t, "x.sql", "CREATE TABLE t (a);\n"+strings.Repeat(busy, 10_000)))
 	if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "computes more than it stores") || time.Since(start) > 10*time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
-	if _, _, err = s.build(t.Context(), format.All.Get("sql"), write(t, "y.sql", "CREATE TABLE t (a);\n"+busy)); err != nil {
+	if _, _, err = s.build(t.Context(), format.All().Get("sql"), write(t, "y.sql", "CREATE TABLE t (a);\n"+busy)); err != nil {
 		t.Errorf("a moment is allowed: %v", err)
 	}
 }

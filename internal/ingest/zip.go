@@ -121,13 +121,13 @@ func (z *zipFile) find(name string) *zip.File {
 
 // format tells what the members make of the file.
 func (z *zipFile) format() *format.Format {
-	if f := format.All.RecognizeZIP(func(member string) bool { return z.find(member) != nil }); f != nil {
+	if f := format.All().RecognizeZIP(func(member string) bool { return z.find(member) != nil }); f != nil {
 		return f
 	}
 	return zipFormat()
 }
 
-func zipFormat() *format.Format { return format.All.Get("zip") }
+func zipFormat() *format.Format { return format.All().Get("zip") }
 
 // data returns the members that hold data, and notes the others.
 func (z *zipFile) data(found *notes) ([]*zip.File, error) {
@@ -154,7 +154,7 @@ func (z *zipFile) data(found *notes) ([]*zip.File, error) {
 // can have such names, too.
 func isDescription(name string) bool {
 	base := strings.ToLower(path.Base(name))
-	if format.All.HoldsRows(base) {
+	if format.All().HoldsRows(base) {
 		return false
 	}
 	for _, start := range []string{"readme", "license", "licence", "sha256sums", "md5sums", "checksums", "manifest.", "datapackage."} {
