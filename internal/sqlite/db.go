@@ -334,12 +334,11 @@ func (db *DB) RestructureWithin(ctx context.Context, b Deadlines, fn func(*Conn)
 	if err != nil {
 		return err
 	}
-	defer func() { db.returnWriter(c, err) }()
+	defer func() { db.returnEnforcing(c, err) }()
 	// Inside a transaction this pragma is ignored.
 	if err := c.Exec("PRAGMA foreign_keys = OFF"); err != nil {
 		return err
 	}
-	defer c.Exec("PRAGMA foreign_keys = ON")
 	defer c.bound(ctx)()
 	return c.within(b.Run, func() error {
 		return db.commit(c, func(c *Conn) error {

@@ -279,18 +279,18 @@ func (m *member) run(c *Conn) (err error) {
 // Savepoint runs fn inside the open transaction and takes back its changes when
 // it fails.
 func (c *Conn) Savepoint(fn func() error) error {
-	if err := c.Exec("SAVEPOINT member"); err != nil {
+	if err := c.Exec("SAVEPOINT nested"); err != nil {
 		return err
 	}
 	err := fn()
 	if err == nil {
-		return c.Exec("RELEASE member")
+		return c.Exec("RELEASE nested")
 	}
 	if !c.inTransaction() {
 		return err
 	}
 	// The error of fn goes back as it is, so that callers may compare it.
-	for _, undo := range [...]string{"ROLLBACK TO member", "RELEASE member"} {
+	for _, undo := range [...]string{"ROLLBACK TO nested", "RELEASE nested"} {
 		if undoErr := c.Exec(undo); undoErr != nil {
 			return errors.Join(err, undoErr)
 		}

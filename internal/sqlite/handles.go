@@ -23,11 +23,6 @@ func handles(c *zs.Conn) (thread *libc.TLS, db uintptr, err error) {
 	return (*libc.TLS)(tls.UnsafePointer()), uintptr(handle.Uint()), nil
 }
 
-// program returns the library's own form of a statement.
-func program(s *zs.Stmt) *lib.TVdbe {
-	return view[lib.TVdbe](uintptr(reflect.ValueOf(s).Elem().FieldByName("stmt").Uint()))
-}
-
 // columnName returns the name of a column of a result. The driver's own knows only
 // one of several columns with the same name.
 func columnName(s *zs.Stmt, i int) string {

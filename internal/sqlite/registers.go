@@ -1,44 +1,24 @@
+//go:build !plain
+
 package sqlite
 
 import (
 	"errors"
-	"fmt"
 	"math"
+	"reflect"
 	"unsafe"
 
 	lib "modernc.org/sqlite/lib"
+	zs "zombiezen.com/go/sqlite"
 )
 
-// ErrOtherColumns is returned by Fill when the statement has fewer columns than
-// the batch was made for, because SQLite has compiled it anew for another schema.
-var ErrOtherColumns = errors.New("the statement has other columns than before")
-
-// ErrTooLarge is returned by Fill when the next row would take the batch beyond
-// its limit. The batch then holds the rows before.
-var ErrTooLarge = errors.New("the rows are larger than allowed")
-
-// Fill steps through the statement and appends its rows to b, until b holds
-// maxRows rows or maxBytes bytes. b must have been reset to the statement's
-// number of columns, or to fewer: then the others are left out. It reports
-// whether there may be more rows; if so, the statement is at the last one taken.
-func (s *Stmt) Fill(b *Batch, maxRows, maxBytes int) (more bool, err error) {
-	p := program(s.s)
-	for b.Rows < maxRows && len(b.arena) < maxBytes {
-		if more, err = s.Step(); err != nil || !more {
-			return false, err
-		}
-		// Each Step may compile the statement anew. The registers behind those of
-		// its row hold whatever the library had there before.
-		if int(p.FnResColumn) < b.Columns {
-			return false, ErrOtherColumns
-		}
-		if before := len(b.arena); !s.appendRow(b, p) {
-			b.Cut(b.Rows, before)
-			return false, ErrTooLarge
-		}
-	}
-	return true, nil
+// program returns the library's own form of a statement.
+func program(s *zs.Stmt) *lib.TVdbe {
+	return view[lib.TVdbe](uintptr(reflect.ValueOf(s).Elem().FieldByName("stmt").Uint()))
 }
+
+// resultColumns returns how many columns the rows of a statement have now.
+func resultColumns(p *lib.TVdbe) int { return int(p.FnResColumn) }
 
 // appendRow takes the values of a row from the registers that hold them, those
 // from pResultRow on. Calls of the library for each would take a sixth of the time
@@ -91,42 +71,23 @@ func (b *Batch) appendBytes(kind Kind, m *lib.TMem) Cell {
 	return Cell{Kind: kind, bits: uint64(at), size: uint32(m.Fn)}
 }
 
-// convert appends what the library must convert first, such as text in UTF-16.
-func (s *Stmt) convert(b *Batch, i int) Cell {
-	return b.cell(s.Value(i))
-}
-
-// Run runs a statement that gives no rows, with the values of n rows of b, from
-// row i on, as its parameters. After a failure it can run again. The values are
-// put where the library keeps parameters: binding each of them would take longer
-// than to insert a row.
-func (s *Stmt) Run(b *Batch, i, n int) error {
-	cells := b.cells[i*b.Columns : (i+n)*b.Columns]
-	if s.Parameters() != len(cells) {
-		return fmt.Errorf("run a statement: %d values for %d parameters", len(cells), s.Parameters())
-	}
-	if err := s.place(cells, b.arena); err != nil {
-		return err
-	}
-	_, err := s.s.Step()
-	if err == nil {
-		err = s.s.Reset() // after a failure the driver has done it
-	}
-	parameters := s.parameters(len(cells))
-	for i := range parameters {
-		parameters[i].Fflags = lib.MEM_Null // what they point at is used again
-	}
-	return stepFailure(err)
-}
-
 // parameters returns where the library keeps them. When it compiles a statement
 // anew, because tables have changed, that is another place.
 func (s *Stmt) parameters(n int) []lib.TMem {
 	return unsafe.Slice(view[lib.TMem](program(s.s).FaVar), n)
 }
 
+// release lets go of the values that place has put there: what they point at is
+// used again.
+func (s *Stmt) release(n int) {
+	parameters := s.parameters(n)
+	for i := range parameters {
+		parameters[i].Fflags = lib.MEM_Null
+	}
+}
+
 // place puts values where the library keeps the parameters of a statement that is
-// not running.
+// not running. Binding each of them would take longer than to insert a row.
 func (s *Stmt) place(cells []Cell, arena []byte) error {
 	begin, end := uint64(len(arena)), uint64(0)
 	for _, c := range cells {

@@ -56,6 +56,21 @@ func (db *DB) returnWriter(c *Conn, err error) {
 	db.writer <- c
 }
 
+// returnEnforcing is returnWriter for a connection whose foreign keys were off. One
+// that does not enforce them again is closed: nobody else may write through it.
+func (db *DB) returnEnforcing(c *Conn, err error) {
+	on := c.Exec("PRAGMA foreign_keys = ON")
+	if on == nil {
+		db.returnWriter(c, err)
+		return
+	}
+	if db.options.Trouble != nil {
+		db.options.Trouble(fmt.Errorf("%s: the writer was closed and is opened again, because its foreign keys stayed off: %w", db.path, on))
+	}
+	_ = c.Close() // it is given up
+	db.writer <- nil
+}
+
 // Trim empties the write-ahead log, unless somebody reads from it or writes for
 // longer than a second.
 func (db *DB) Trim(ctx context.Context) {

@@ -11,6 +11,7 @@ import (
 
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
+	zs "zombiezen.com/go/sqlite"
 )
 
 // breakSync has the next syncs of the log of a connection fail.
@@ -169,5 +170,35 @@ func TestReadersAreRenewed(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A writer whose foreign keys cannot be switched on again is not used again.
+func TestForeignKeysStayEnforced(t *testing.T) {
+	var told error
+	db, err := Open(filepath.Join(t.TempDir(), "keys.db"), Options{Schema: Schema{ApplicationID: 1}, Trouble: func(err error) { told = err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.Restructure(t.Context(), func(c *Conn) error {
+		return c.c.SetAuthorizer(zs.AuthorizeFunc(func(action zs.Action) zs.AuthResult {
+			if action.Type() == zs.OpPragma && action.Pragma() == "foreign_keys" {
+				return zs.AuthResultDeny
+			}
+			return zs.AuthResultOK
+		}))
+	})
+	if err != nil || told == nil {
+		t.Fatalf("%v, told %v", err, told)
+	}
+	err = db.Write(t.Context(), func(c *Conn) error {
+		if on, err := c.Int("PRAGMA foreign_keys"); err != nil || on != 1 {
+			t.Errorf("foreign keys are %d, %v", on, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,53 @@
+//go:build plain
+
+package sqlite
+
+import (
+	"math"
+
+	zs "zombiezen.com/go/sqlite"
+)
+
+// The build tag plain leaves out registers.go and readahead.go, which use the
+// memory of the library instead of its calls. What is here does the same by those
+// calls, so that all tests can show that nothing but the speed differs. It is not
+// meant for use.
+
+// program and resultColumns have no other form of a statement to offer.
+func program(s *zs.Stmt) *zs.Stmt { return s }
+
+func resultColumns(s *zs.Stmt) int { return s.ColumnCount() }
+
+// appendRow appends the row that the statement is at, and reports whether it is
+// within the limit of the batch.
+func (s *Stmt) appendRow(b *Batch, _ *zs.Stmt) bool {
+	for i := range b.Columns {
+		if kind := s.s.ColumnType(i); b.Limit > 0 && (kind == zs.TypeText || kind == zs.TypeBlob) && len(b.arena)+s.s.ColumnLen(i) > b.Limit {
+			return false
+		}
+		b.cells = append(b.cells, s.convert(b, i))
+	}
+	b.Rows++
+	return true
+}
+
+// place binds values to the parameters of a statement that is not running.
+func (s *Stmt) place(cells []Cell, arena []byte) error {
+	b := Batch{arena: arena}
+	for i, c := range cells {
+		if c.Kind == Real && math.IsNaN(c.Float()) {
+			c = Cell{}
+		}
+		s.BindValue(i+1, b.Value(c))
+	}
+	return nil
+}
+
+// release frees the values that place has bound.
+func (s *Stmt) release(int) { _ = s.s.ClearBindings() }
+
+// makeRoom has nothing to do: the driver copies what is bound.
+func (c *Conn) makeRoom(int) error { return nil }
+
+// startReadAhead leaves the connection to read page after page.
+func startReadAhead(*zs.Conn) (stop func(), err error) { return func() {}, nil }
