@@ -132,6 +132,16 @@ func (j *judge) compare(at string, text []byte) error {
 // media returns what the document says of the bodies of an answer, by their
 // types: nil when it has none.
 func (j *judge) media(at string) (content map[string]any, err error) {
+	here, err := j.find(at)
+	if err != nil {
+		return nil, err
+	}
+	content, _ = here["content"].(map[string]any)
+	return content, nil
+}
+
+// find returns the object at a place of the document.
+func (j *judge) find(at string) (object map[string]any, err error) {
 	here := j.document
 	unescape := strings.NewReplacer("~1", "/", "~0", "~", "%7B", "{", "%7D", "}")
 	for step := range strings.SplitSeq(strings.TrimPrefix(at, "#/"), "/") {
@@ -140,11 +150,35 @@ func (j *judge) media(at string) (content map[string]any, err error) {
 			return nil, fmt.Errorf("the document has no %s", at)
 		}
 	}
-	content, _ = here.(map[string]any)["content"].(map[string]any)
-	return content, nil
+	object, _ = here.(map[string]any)
+	return object, nil
 }
 
 func TestDocumentIsValid(t *testing.T) { newJudge(t) }
+
+func TestLimitsAreDescribed(t *testing.T) {
+	j := newJudge(t)
+	for _, ep := range routes(new(handlers)) {
+		for status, names := range map[string][]string{
+			strconv.Itoa(ep.Status): {"RateLimit", "RateLimit-Policy"},
+			"429":                   {"RateLimit", "RateLimit-Policy", "Retry-After"},
+			"503":                   {"Retry-After"},
+		} {
+			if ep.Access.Open {
+				continue
+			}
+			headers, err := j.find(pointer("paths", ep.Path, strings.ToLower(ep.Method), "responses", status, "headers"))
+			if err != nil {
+				t.Error(err)
+			}
+			for _, name := range names {
+				if headers[name] == nil {
+					t.Errorf("%s %s %s: %s is not described", ep.Method, ep.Path, status, name)
+				}
+			}
+		}
+	}
+}
 
 // docs is where the generated documents lie.
 const docs = "../../docs/"

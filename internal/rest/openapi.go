@@ -64,6 +64,7 @@ func Describe(d Document, list []*Endpoint) []byte {
 		Components: &huma.Components{
 			Schemas:         registry,
 			Parameters:      operationHeaders(),
+			Headers:         limitHeaders(),
 			SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer"}},
 		},
 	}
@@ -120,7 +121,40 @@ func (ep *Endpoint) operation(registry huma.Registry) *huma.Operation {
 		op.Responses[strconv.Itoa(status)] = ep.success(registry, status)
 	}
 	ep.addStandardResponses(op.Responses)
+	ep.addLimitHeaders(op.Responses)
 	return op
+}
+
+// limitHeaders describes the headers that tell a client how much it may ask for.
+func limitHeaders() map[string]*huma.Header {
+	return map[string]*huma.Header{
+		"RateLimit-Policy": {Schema: &huma.Schema{Type: huma.TypeString}, Description: `How many calls a token may make in how many seconds: "token";q=50;w=1. Sent if the server limits the rate of tokens.`},
+		"RateLimit":        {Schema: &huma.Schema{Type: huma.TypeString}, Description: `How many calls are left, and in how many seconds all are available again: "token";r=12;t=1. Sent with RateLimit-Policy.`},
+		"Retry-After":      {Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "In how many seconds it is worth trying again."},
+	}
+}
+
+// addLimitHeaders adds [limitHeaders] to the answers that have them.
+func (ep *Endpoint) addLimitHeaders(responses map[string]*huma.Response) {
+	add := func(status string, names ...string) {
+		response := responses[status]
+		if response == nil {
+			return
+		}
+		if response.Headers == nil {
+			response.Headers = map[string]*huma.Param{}
+		}
+		for _, name := range names {
+			response.Headers[name] = &huma.Param{Ref: "#/components/headers/" + name}
+		}
+	}
+	add("429", "Retry-After")
+	add("503", "Retry-After")
+	if !ep.Access.Open {
+		for _, status := range append([]int{ep.Status, http.StatusTooManyRequests}, ep.others...) {
+			add(strconv.Itoa(status), "RateLimit-Policy", "RateLimit")
+		}
+	}
 }
 
 // addStandardResponses adds the answers whose statuses are fixed by HTTP, for
