@@ -16,7 +16,7 @@ import (
 type listRecordsIn struct {
 	tableIn
 	Filters Filters   `query:"filters"`
-	Sort    string    `query:"sort" doc:"A column; the primary key when absent."`
+	Sort    string    `query:"sort" doc:"Columns with commas between them, each with - before it to descend, and .nullslast or .nullsfirst behind it; the primary key when absent."`
 	Order   string    `query:"order" enum:"asc,desc" default:"asc"`
 	Limit   int64     `query:"limit" minimum:"1" maximum:"500" default:"100"`
 	Offset  offset    `query:"offset" minimum:"0" doc:"A page with an offset, even 0, is never cut short: one larger than 8 MiB is refused."`

@@ -12,8 +12,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// cursor is the place after one row in the order of a selection: the value of
-// the sort column, when there is one, and those of the key.
+// cursor is the place after one row in the order of a selection: the values of the
+// sort columns and those of the key.
 type cursor struct {
 	values []sqlite.Value
 }
@@ -27,13 +27,25 @@ type cursorText struct {
 // bound names the table, filters, sort and order that a cursor belongs to.
 func (q query) bound() string {
 	h := sha256.New()
-	for _, part := range []string{strconv.FormatInt(q.table.ID, 10), string(q.filters), q.sort, strconv.FormatBool(q.descending)} {
+	for _, part := range []string{strconv.FormatInt(q.table.ID, 10), string(q.filters), q.sortText(), strconv.FormatBool(q.descending)} {
 		var n [8]byte
 		binary.LittleEndian.PutUint64(n[:], uint64(len(part)))
 		h.Write(n[:])
 		h.Write([]byte(part))
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
+}
+
+// sortText tells orders apart: the sort column, or all of the order when there is
+// more to it.
+func (q query) sortText() string {
+	switch {
+	case len(q.sorts) == 0:
+		return ""
+	case len(q.sorts) == 1 && q.sorts[0].nullsLast == q.descending:
+		return q.sorts[0].column.Name
+	}
+	return q.order
 }
 
 // encode returns the cursor as a text for the client.
@@ -101,12 +113,12 @@ func decodeValue(s string) (sqlite.Value, bool) {
 	return sqlite.Value{}, s == "n"
 }
 
-// place returns what a cursor holds the values of: the sort column, when there
-// is one, and the key, in SQL.
+// place returns what a cursor holds the values of, in SQL: the sort columns and
+// the key.
 func (q query) place() []string {
 	var place []string
-	if q.sort != "" {
-		place = append(place, quote(q.sort))
+	for _, key := range q.sorts {
+		place = append(place, quote(key.column.Name))
 	}
 	for _, key := range q.table.key() {
 		place = append(place, key.name)
@@ -123,39 +135,36 @@ type segment struct {
 }
 
 // segments returns the ranges that follow a cursor, in order; from the beginning
-// it is the one range of everything. NULLs come first ascending.
+// it is the one range of everything. The first has the same values in all sort
+// columns, the next ones in all but the last, and so on.
 func (q query) segments(after *cursor) []segment {
 	if after == nil {
 		return []segment{{where{}, q.order}}
 	}
-	greater, order := " > ", ""
+	greater := " > "
 	if q.descending {
-		greater, order = " < ", " DESC"
+		greater = " < "
 	}
-	key := q.place()
-	values := after.values
-	if q.sort == "" {
-		return []segment{{rowAfter(key, greater, values), q.order}}
+	n := len(q.sorts)
+	same := make([]where, n+1) // same[i]: in the first i sort columns
+	for i, key := range q.sorts {
+		same[i+1] = same[i].and(key.equals(after.values[i]))
 	}
-	sort, value := key[0], values[0]
-	key, values = key[1:], values[1:]
-	byKey := strings.Join(key, order+", ") + order
-	rest := rowAfter(key, greater, values)
-	if value.Kind == sqlite.Null {
-		ties := segment{where{sql: sort + " IS NULL"}.and(rest), byKey}
-		if q.descending {
-			return []segment{ties}
+	list := []segment{{same[n].and(rowAfter(q.place()[n:], greater, after.values[n:])), q.orderFrom(n)}}
+	for i := n - 1; i >= 0; i-- {
+		key, value := q.sorts[i], after.values[i]
+		isNull, isNotNull := key.equals(sqlite.Value{}), where{sql: quote(key.column.Name) + " IS NOT NULL"}
+		switch {
+		case value.Kind != sqlite.Null:
+			list = append(list, segment{same[i].and(key.after(value)), q.orderFrom(i)})
+			if key.nullsLast {
+				list = append(list, segment{same[i].and(isNull), q.orderFrom(i + 1)})
+			}
+		case !key.nullsLast:
+			list = append(list, segment{same[i].and(isNotNull), q.orderFrom(i)})
 		}
-		return []segment{ties, {where{sql: sort + " IS NOT NULL"}, q.order}}
 	}
-	after1 := []segment{
-		{where{sql: sort + " = ?", args: []any{value}}.and(rest), byKey},
-		{where{sql: sort + greater + "?", args: []any{value}}, q.order},
-	}
-	if q.descending {
-		after1 = append(after1, segment{where{sql: sort + " IS NULL"}, byKey})
-	}
-	return after1
+	return list
 }
 
 // rowAfter compares several columns with several values, the first first.

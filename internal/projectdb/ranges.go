@@ -31,7 +31,7 @@ func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
 	}
 	rowid := t.rowidName()
 	if rowid == "" || len(t.PrimaryKey) > 0 && !t.RowidKey ||
-		q.where.sql != "" || q.sort != "" || q.descending || q.limits() != "" ||
+		q.where.sql != "" || len(q.sorts) > 0 || q.descending || q.limits() != "" ||
 		selection.Total && len(t.PrimaryKey) == 0 {
 		return nil, nil
 	}

@@ -15,7 +15,7 @@ import (
 type Selection struct {
 	Columns    []string       // nil: all, in their order
 	Filters    jsontext.Value // see the contract; nil: all rows
-	Sort       string         // a column; "": the primary key, else the rowid
+	Sort       string         // columns, see sortKeys; "": the primary key, else the rowid
 	Descending bool
 	Limit      int64 // 0: no limit
 	Offset     int64
@@ -31,9 +31,10 @@ type query struct {
 	list       string // the columns in SQL
 	where      where
 	filters    jsontext.Value // as sent, canonical
-	sort       string         // the name of the sort column, if any
-	descending bool
-	order      string
+	sorts      []sortKey
+	descending bool     // of the key, which comes last in the order
+	terms      []string // of ORDER BY: of sorts, then of the key
+	order      string   // the same in one
 	limit      int64
 	offset     int64
 }
@@ -52,7 +53,7 @@ func (s Selection) plan(t *Table, faults *problem.Faults, prefix string) query {
 	q.where = t.parseFilters(faults, prefix+"filters", s.Filters)
 	// Filters that do not parse have been noted as faults.
 	_ = q.filters.Canonicalize()
-	q.setOrder(s, faults, prefix+"sort")
+	q.setOrder(s, faults, prefix)
 	return q
 }
 
@@ -86,37 +87,37 @@ func (s Selection) chosenColumns(t *Table, faults *problem.Faults, field string)
 	return chosen
 }
 
-// setOrder sorts by the sort column and then by the key, so that equal values
-// have an order too.
-func (q *query) setOrder(s Selection, faults *problem.Faults, field string) {
-	if s.Sort != "" {
-		column := q.table.Column(s.Sort)
-		if column == nil {
-			q.table.unknownColumn(faults, field, s.Sort)
-			return
-		}
-		q.sort = column.Name
+// setOrder sorts by the sort columns and then by the key, so that equal values have
+// an order too: that of the last sort column.
+func (q *query) setOrder(s Selection, faults *problem.Faults, prefix string) {
+	q.sorts = s.sortKeys(q.table, faults, prefix)
+	if faults.Any() {
+		return
+	}
+	q.descending = s.Descending
+	for _, key := range q.sorts {
+		q.terms = append(q.terms, key.sql())
+		q.descending = key.descending
 	}
 	direction := ""
-	if s.Descending {
+	if q.descending {
 		direction = " DESC"
 	}
-	place := q.place()
+	rest := q.place()[len(q.sorts):]
 	if s.Total && len(q.table.PrimaryKey) == 0 {
-		place = q.byAllColumns()
+		rest = q.byAllColumns()
 	}
-	for i := range place {
-		place[i] += direction
+	for _, term := range rest {
+		q.terms = append(q.terms, term+direction)
 	}
-	q.order = strings.Join(place, ", ")
+	q.order = q.orderFrom(0)
 }
 
+// orderFrom returns ORDER BY without the first terms.
+func (q query) orderFrom(first int) string { return strings.Join(q.terms[first:], ", ") }
+
 // byAllColumns returns what orders any two rows that differ in a value.
-func (q *query) byAllColumns() []string {
-	var place []string
-	if q.sort != "" {
-		place = append(place, quote(q.sort))
-	}
+func (q *query) byAllColumns() (place []string) {
 	for _, column := range q.table.Columns {
 		name := quote(column.Name)
 		place = append(place, name+" COLLATE BINARY")

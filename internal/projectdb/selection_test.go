@@ -94,16 +94,31 @@ func drawQuestion(t *rapid.T, key []string) question {
 	var q question
 	q.filters, q.where = drawFilters(t)
 	q.descending = rapid.Bool().Draw(t, "descending")
-	order := slices.Clone(key)
-	if rapid.Bool().Draw(t, "sorted") {
-		q.sort = rapid.SampledFrom(names).Draw(t, "sort")
-		order = append([]string{q.sort}, order...)
+	last := q.descending
+	var sorts, order []string
+	switch rapid.IntRange(0, 2).Draw(t, "sorted") {
+	case 1:
+		sorts, order = []string{rapid.SampledFrom(names).Draw(t, "sort")}, nil
+		order = append(order, sorts[0]+map[bool]string{true: " DESC"}[q.descending])
+	case 2:
+		q.descending = false
+		for _, name := range rapid.Permutation(names).Draw(t, "sorts")[:rapid.IntRange(1, 4).Draw(t, "number of sorts")] {
+			last = rapid.Bool().Draw(t, "descends")
+			sort, term := name, name
+			if last {
+				sort, term = "-"+name, name+" DESC"
+			}
+			if nulls := rapid.SampledFrom([]string{"", "first", "last"}).Draw(t, "nulls"); nulls != "" {
+				sort, term = sort+".nulls"+nulls, term+" NULLS "+nulls
+			}
+			sorts, order = append(sorts, sort), append(order, term)
+		}
 	}
-	direction := ""
-	if q.descending {
-		direction = " DESC"
+	q.sort = strings.Join(sorts, ",")
+	for _, term := range key {
+		order = append(order, term+map[bool]string{true: " DESC"}[last])
 	}
-	q.order = strings.Join(order, direction+", ") + direction
+	q.order = strings.Join(order, ", ")
 	return q
 }
 
