@@ -1,5 +1,7 @@
-// Package disk asks the system what the standard library does not: how much
-// room a disk has, and that files and their names outlive a power cut.
+// Package disk does with files and disks what the standard library leaves to its
+// users: it tells how much room there is ([Space], [Budget]), takes room in advance
+// ([Allocate]), and makes files and their names survive a power cut ([Publish],
+// [WriteFile], [MakeFolder]). It knows nothing of what is in the files.
 package disk
 
 import (
@@ -11,9 +13,9 @@ import (
 )
 
 // Publish gives the finished file f its name for good: it syncs and closes f,
-// renames it, and syncs the folder, so that after a power cut there is either
-// the whole file under its name or none. step, unless it is nil, is told "synced"
-// and "renamed" as they are done. When Publish fails, neither name is left.
+// renames it, and syncs the folder, so that after a power cut either the whole
+// file is there under its name or nothing is. step, unless nil, is called with
+// "synced" and "renamed" after these steps. When Publish fails, neither name is left.
 //
 // A sync that fails is final. The system may have dropped the pages that it
 // could not write and call them clean, so that a second sync would succeed
@@ -49,7 +51,7 @@ func WriteFile(name string, content []byte) error {
 	return Publish(f, name, nil)
 }
 
-// SyncFolder makes sure that the names in a folder are on the disk.
+// SyncFolder makes the names in a folder durable.
 func SyncFolder(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -61,8 +63,8 @@ func SyncFolder(path string) error {
 	return nil
 }
 
-// MakeFolder makes a private folder and brings its name to the disk. One that is
-// there already is no fault.
+// MakeFolder creates a private folder and makes its name durable. One that exists
+// already is not an error.
 func MakeFolder(path string) error {
 	switch err := os.Mkdir(path, 0o700); {
 	case errors.Is(err, fs.ErrExist):

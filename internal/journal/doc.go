@@ -1,4 +1,9 @@
-// Package journal groups the calls of a token in a project into runs of an
-// operation, by what the calls say about themselves. It owns journal.db and
-// knows nothing of HTTP, of what a call does, or of the projects' databases.
+// Package journal groups the calls of a token into runs of an operation, by the key
+// and the run id that the calls carry. Despite its name it keeps no log of calls. It
+// owns journal.db and knows nothing of HTTP, of what a call does, or of the projects'
+// databases.
+//
+// A call joins a run in memory, which is what [Journal.Join] answers from; what has
+// changed is written to the file once a second. Losing the file loses which calls
+// belong together, and nothing else.
 package journal

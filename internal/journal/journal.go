@@ -29,13 +29,13 @@ type Options struct {
 	// each; 0 means 65,536. Others are looked up in the file when they are sent.
 	Names int
 	Room  *storage.Room // on the disk; nil: it is not watched
-	// OnDamage is told when the file turns out to be damaged while it is used; nil for
-	// nobody. It may be called often, from many goroutines.
+	// OnDamage, unless nil, is called when the file turns out to be damaged while it
+	// is in use. It may be called often, from many goroutines.
 	OnDamage func(error)
 }
 
-// Caller is whose calls are grouped. The same key or run id of another caller
-// is another one.
+// Caller is a token in a project. Keys and run ids of different callers are
+// unrelated, even if they are the same text.
 type Caller struct{ ProjectID, TokenID int64 }
 
 // Status says how a call came to its run.

@@ -74,8 +74,8 @@ WHERE project_id = ?1
 	return r, err
 }
 
-// damaged reports whether err says that the file is damaged, and tells who wants to
-// know it. The labels of calls are no reason to refuse the calls.
+// damaged reports whether err says that the file is damaged, and calls OnDamage. Calls
+// are not refused because of their labels.
 func (j *Journal) damaged(err error) bool {
 	if sqlite.FaultOf(err) != sqlite.Damaged {
 		return false

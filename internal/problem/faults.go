@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDetails is how many faults one problem tells. Whoever sends more is told
-// that there are more.
+// MaxDetails is how many faults one problem lists. Beyond that it only says that
+// there are more.
 const MaxDetails = 100
 
-// A detail repeats what a client has sent, so its parts are cut at these sizes,
-// in bytes.
+// A detail repeats what a client has sent, so its parts are cut to these sizes, in
+// bytes.
 const (
 	maxField    = 200
 	maxArgument = 500
@@ -77,14 +77,14 @@ func (f *Faults) Has(field string) bool {
 // Any reports whether there is a fault.
 func (f *Faults) Any() bool { return len(f.details) > 0 }
 
-// Full reports whether more faults were found than are told: there is no use in
-// looking for further ones.
+// Full reports whether more faults were found than are listed, so that there is
+// no point in looking for others.
 func (f *Faults) Full() bool { return f.more }
 
-// Len returns how many faults are told.
+// Len returns how many faults are listed.
 func (f *Faults) Len() int { return len(f.details) }
 
-// Merge takes over the details of err under a path prefix when err is a
+// Merge adds the details of err, below a path prefix, if err is a
 // validation_failed problem, and reports whether it was. A nil error counts as
 // merged.
 func (f *Faults) Merge(prefix string, err error) bool {

@@ -1,7 +1,18 @@
-// Package problem holds the one kind of error that a client of the server ever
-// sees: a code from a closed table, a sentence for a person, and the fields at
-// fault. Every other error is internal: it is logged, and the client is told
-// only that something went wrong.
+// Package problem holds the one kind of error that clients ever see: a code from a
+// closed table, a sentence for people, and the fields at fault. Every other error is
+// internal: it is logged, and the client learns only that something went wrong.
+//
+// # Terms
+//
+//   - An [Error] is one answer. Its [Code] decides the HTTP status; [Codes] is the
+//     only place where codes, statuses and meanings are written.
+//   - [Faults] collects everything that is wrong with one input, so that a client
+//     learns all of it at once. Decoding and the checks of meaning share one.
+//   - Sentences that several packages need are constants and functions of this
+//     package, such as [ValueRequired] and [Unknown].
+//
+// An Error is made where the fault is found, passed up like any other error, and
+// taken out of its wrappings by [From] at the edge.
 package problem
 
 import (
@@ -17,7 +28,7 @@ type Error struct {
 	Message    string
 	Details    []Detail
 	Subject    Detail        // the export or import that it is about, by the name of its id; see About
-	More       bool          // there are more details than are told
+	More       bool          // there are more faults than are listed
 	RetryAfter time.Duration // zero: no Retry-After header
 	cause      error
 }

@@ -1,5 +1,21 @@
-// Package registry is the server's own database: accounts, projects, project
-// users and tokens, and what each token may do. It turns a secret into a
-// Workspace, the proof that access to a project was checked. It refuses to know
-// about HTTP and about what is inside a project beyond the names of its tables.
+// Package registry owns server.db: accounts, projects, project users and tokens, and
+// what each token may do. It turns a secret into a [Workspace], the proof that access
+// to a project was checked. It knows nothing of HTTP, and of a project's contents only
+// the names of its tables.
+//
+// # Terms
+//
+//   - A [Project] has a slug, by which people know it, and an id, by which everything
+//     stored refers to it. Ids are never used again.
+//   - A [Token] opens one project. Only the hash of its secret is stored.
+//   - A [Scope] is one thing that a token may do; its power is all of them, limited by
+//     the [Role] of the project user that it was minted for, if any.
+//   - The root of a project is the first of the chain of projects whose tokens made it.
+//     Limits that projects share are shared by root.
+//
+// # Creating and deleting
+//
+// A project exists once its row is committed, and is gone once its row is: the files
+// are made before and removed after. The table unfinished remembers which files are in
+// between, so that [Registry.Sweep] can finish after a crash.
 package registry

@@ -14,7 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Project is one project. Its JSON is that of the wire contract.
+// Project is one project. Its JSON form is part of the wire contract.
 type Project struct {
 	ID        int64  `json:"id"`
 	Slug      string `json:"project_slug"`
@@ -80,7 +80,7 @@ func (r *Registry) selectProjects(ctx context.Context, rest string, args ...any)
 	return projects, err
 }
 
-// NewProject is the order for a project. User, Tokens and Blueprint may be
+// NewProject describes a project to be created. User, Tokens and Blueprint may be
 // absent.
 type NewProject struct {
 	Slug      string // lowercased before it is checked
@@ -91,11 +91,11 @@ type NewProject struct {
 	Blueprint projectdb.Blueprint
 }
 
-// NewToken is the order for one of the first tokens of a project.
+// NewToken describes one of the first tokens of a project.
 type NewToken struct {
 	AccountUserID   int64 // 0 means the account's owner
 	Name            string
-	ProjectUsername string // whose role caps the token; "" for full power
+	ProjectUsername string // whose role limits the token; "" for full power
 }
 
 func (order *NewToken) accountUser() int64 {
@@ -114,7 +114,7 @@ type CreatedProject struct {
 	Built projectdb.Built `json:"-"` // of the blueprint
 }
 
-// CreateProject makes a project with everything that belongs to it, or nothing
+// CreateProject creates a project with everything that belongs to it, or nothing
 // at all. build fills its database before anybody else sees it; nil makes what
 // the blueprint says. A taken slug is a conflict.
 func (r *Registry) CreateProject(ctx context.Context, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
@@ -221,8 +221,8 @@ func (r *Registry) prepareBirth(ctx context.Context, faults *problem.Faults, fro
 // slugForm is the form of a slug after it was put in lower case.
 var slugForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
 
-// CheckProject notes everything that is wrong with an order by itself; a slug
-// that is taken is not.
+// CheckProject notes everything that is wrong with a new project, except that its
+// slug may be taken.
 func (ws *Workspace) CheckProject(ctx context.Context, faults *problem.Faults, order NewProject) error {
 	order.Slug = strings.ToLower(order.Slug)
 	return ws.registry.checkOrder(ctx, faults, ws.Project.AccountID, order)
@@ -348,8 +348,8 @@ func (ws *Workspace) Rename(ctx context.Context, faults *problem.Faults, name st
 	return r.Project(ctx, ws.Project.Slug)
 }
 
-// LimitProject gives a project a quota of its own, in bytes, 0 for no limit; nil
-// takes it back, so that the server's holds.
+// LimitProject gives a project a quota of its own, in bytes, 0 for no limit; with
+// nil the server's applies again.
 func (r *Registry) LimitProject(ctx context.Context, slug string, limit *int64) (Project, error) {
 	if limit != nil && *limit < 0 {
 		return Project{}, problem.Invalid("max_bytes", "Must be 0, which means no limit, or more.")
@@ -372,7 +372,7 @@ func (r *Registry) LimitProject(ctx context.Context, slug string, limit *int64) 
 }
 
 // Adopt enters a project whose database is there and whose row is lost, under the
-// given slug, or under one made of its id when that is none or is taken.
+// given slug, or, if that is not valid or taken, under one made of its id.
 func (r *Registry) Adopt(ctx context.Context, id int64, slug string) (Project, error) {
 	if _, err := r.Project(ctx, slug); err == nil || !slugForm.MatchString(slug) {
 		slug = fmt.Sprintf("recovered-%d", id)

@@ -122,5 +122,5 @@ func (r recordRights) MayRead(tableID int64) bool { return r.power.may(RecordsRe
 // MayWrite reports whether the records of a table may be changed.
 func (r recordRights) MayWrite(tableID int64) bool { return r.power.may(RecordsWrite.On(tableID)) }
 
-// MayWriteAll reports whether those of every table may be changed.
+// MayWriteAll reports whether the records of every table may be changed.
 func (r recordRights) MayWriteAll() bool { return r.power.may(RecordsWrite) }

@@ -15,8 +15,8 @@ import (
 // TokenType is the only type of tokens.
 const TokenType = "project_api_token"
 
-// Token is one token of a project, without its secret. Its JSON is that of the
-// wire contract.
+// Token is one token of a project, without its secret. Its JSON form is part of
+// the wire contract.
 type Token struct {
 	ID         int64    `json:"id"`
 	Type       string   `json:"token_type"`
@@ -30,9 +30,9 @@ type Token struct {
 	AccountUserID int64 `json:"account_user_id"`
 
 	projectID     int64
-	projectUserID *int64 // whose role caps the token
+	projectUserID *int64 // whose role limits the token
 	granted       power  // as minted
-	power         power  // granted, capped by the role
+	power         power  // granted, limited by the role
 	expires       time.Time
 }
 
@@ -77,13 +77,13 @@ func parseTime(text string) time.Time {
 	return t
 }
 
-// TokenRequest is the order for a token.
+// TokenRequest describes a token to be minted.
 type TokenRequest struct {
 	Name            string     // "" means a default
-	Scopes          []string   // as a client writes them; nil means those of whoever mints
-	ExpiresAt       *time.Time // nil means that of whoever mints
+	Scopes          []string   // as a client writes them; nil means the minting token's
+	ExpiresAt       *time.Time // nil means the minting token's
 	RevokePrevious  bool       // revoke the earlier tokens of the same account user that may be managed
-	ProjectUsername string     // whose role caps the token; "" means none but that of whoever mints
+	ProjectUsername string     // whose role limits the token; "" means the role of the minting token's user, if any
 }
 
 // MintedToken is a new token with its secret, which is never shown again. Its
@@ -280,7 +280,7 @@ func (ws *Workspace) stillValid(c *sqlite.Conn) error {
 	return err
 }
 
-// bindUser caps a token by the role of a user of the project.
+// bindUser limits a token to the role of a user of the project.
 func (ws *Workspace) bindUser(c *sqlite.Conn, token *Token, username string) error {
 	id, err := c.Int("SELECT id FROM project_users WHERE project_id = ? AND username = ?", ws.Project.ID, username)
 	if err != nil {

@@ -47,7 +47,7 @@ type ProjectUser struct {
 	CreatedAt string `json:"created_at"`
 }
 
-// NewProjectUser is the order for a project user.
+// NewProjectUser describes a project user to be added.
 type NewProjectUser struct {
 	Username string
 	Password string
@@ -76,7 +76,7 @@ func (order *NewProjectUser) role() Role {
 	return order.Role
 }
 
-// check adds what is wrong with an order, with prefix before the field names.
+// check notes what is wrong with the description, with prefix before the field names.
 func (order *NewProjectUser) check(faults *problem.Faults, prefix string) {
 	checkLabel(faults, prefix+"username", order.Username)
 	switch {

@@ -12,10 +12,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Workspace is one project in the hands of one token. Holding it proves that the
-// token was valid for the project; what it may do there is asked with May and
-// Require. It opens nothing: whoever needs the project's database asks for it with
-// [Workspace.Use].
+// Workspace is one project, opened with one token. Holding it proves that the token
+// was valid for the project; [Workspace.May] and [Workspace.Require] say what it may
+// do there. The project's database is not open: [Workspace.Use] opens it.
 type Workspace struct {
 	Project Project
 	Token   Token // the zero Token for the operator
@@ -38,9 +37,9 @@ func errInvalidToken() error {
 	return problem.New(problem.CodeInvalidToken, "The token is not valid for this project.")
 }
 
-// Authenticate returns the project with the given slug for whoever has the secret of
-// one of its tokens. Unknown, expired, revoked and malformed secrets, those of other
-// projects and projects that do not exist are the same invalid_token.
+// Authenticate returns the project with the given slug if the secret is that of one
+// of its tokens. The error is the same invalid_token whether the secret is unknown,
+// expired, revoked, malformed or of another project, or the project does not exist.
 func (r *Registry) Authenticate(ctx context.Context, slug, secret string) (*Workspace, error) {
 	g, err := r.grant(ctx, secret)
 	if err != nil {
@@ -82,8 +81,8 @@ func (r *Registry) admit(g *grant) *Workspace {
 	return &Workspace{Project: g.project, Token: g.token, registry: r, hash: g.hash}
 }
 
-// Use runs fn with the project's database, in the hands of the token. Until fn
-// returns the project cannot be deleted, so fn must not wait for a client or a job.
+// Use runs fn with the project's database. The project cannot be deleted until fn
+// returns, so fn must not wait for a client or a job.
 // A project whose file cannot be read is project_damaged.
 func (ws *Workspace) Use(ctx context.Context, fn func(*projectdb.DB) error) error {
 	if ws.tx != nil {
