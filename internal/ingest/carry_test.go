@@ -12,11 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // TestWhatIsCarriedAndWhatIsReported imports one schema after another and
 // looks at the statements that the project then holds, and at the notes.
 func TestWhatIsCarriedAndWhatIsReported(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, script string
 		want         string // columns and constraints, or parts of them, one a line
@@ -300,6 +302,7 @@ func listing(t *testing.T, folder string) string {
 }
 
 func TestTruncatedDatabasesAreRefused(t *testing.T) {
+	t.Parallel()
 	path := database(t, `PRAGMA page_size = 4096; CREATE TABLE t (a TEXT); CREATE INDEX i ON t (a);
 WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500) INSERT INTO t SELECT printf('%0100d', x) FROM n;`)
 	whole, err := os.ReadFile(path)
@@ -307,7 +310,7 @@ WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500) IN
 		t.Fatal(err)
 	}
 	p := newProject(t)
-	for size := 0; size < len(whole); size += 2048 {
+	for size := 0; size < len(whole); size += testkit.Scale(7*2048, 2048) {
 		_, err := p.take(write(t, "cut.sqlite", string(whole[:size])), Options{})
 		if !problem.Is(err, problem.CodeValidationFailed) {
 			t.Errorf("%d of %d bytes: %v", size, len(whole), err)
@@ -319,6 +322,7 @@ WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500) IN
 }
 
 func TestDamagedDatabasesNeverPanic(t *testing.T) {
+	t.Parallel()
 	path := database(t, `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b REAL); CREATE INDEX i ON t (a);
 WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 200) INSERT INTO t SELECT x, printf('%050d', x), x / 7.0 FROM n;`)
 	whole, err := os.ReadFile(path)
@@ -326,7 +330,7 @@ WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 200) IN
 		t.Fatal(err)
 	}
 	p := newProject(t)
-	for at := 16; at < len(whole); at += 997 {
+	for at := 16; at < len(whole); at += testkit.Scale(6*997, 997) {
 		broken := []byte(string(whole))
 		for i := range 8 {
 			broken[(at+i)%len(broken)] ^= 0xa5
@@ -341,6 +345,7 @@ WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 200) IN
 }
 
 func TestHostileSchemas(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, script string
 		want         string // of the error, "" if it comes in
@@ -395,6 +400,7 @@ func schemaEdit(schema, old, now string) string {
 // TestForgedHeaders changes what the header of a file says of it, and what a
 // project's own tables would say.
 func TestForgedHeaders(t *testing.T) {
+	t.Parallel()
 	path := database(t, `CREATE TABLE t (a INT); INSERT INTO t VALUES (1);`)
 	for _, test := range []struct {
 		name  string

@@ -335,6 +335,7 @@ func TestCSVDialectsAreDetectedAndOverridden(t *testing.T) {
 // that ask for others. The report is that of a preview, which reads all before it
 // says a word, and an export gives the file back.
 func TestLateRowsHaveTheirSay(t *testing.T) {
+	t.Parallel()
 	const rows = guessRows + 5000
 	line := func(i int) string { return fmt.Sprintf("%d,%d.5,,%d\n", i, i, i%7) }
 	for _, test := range []struct {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // samples are files of every kind with the same tables.
@@ -61,7 +62,7 @@ func utf16LE(text string) string {
 // changes bytes in them. Each of them is taken as a whole or refused in words,
 // at once, and leaves nothing behind.
 func TestDamagedFilesOfEveryKind(t *testing.T) {
-	const cuts, flips = 20, 20
+	cuts, flips := testkit.Scale(5, 20), testkit.Scale(4, 20)
 	for name, content := range samples(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

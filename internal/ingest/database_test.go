@@ -297,6 +297,7 @@ func TestArchives(t *testing.T) {
 
 // TestOpeningIsStopped opens a database whose check takes long.
 func TestOpeningIsStopped(t *testing.T) {
+	t.Parallel()
 	path := database(t, "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 400000) INSERT INTO t SELECT hex(randomblob(50)) FROM n; CREATE INDEX i ON t (a);")
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond)
 	defer cancel()

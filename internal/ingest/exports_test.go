@@ -19,6 +19,7 @@ import (
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // exporter exports project 1 of a folder, whose projects are made here.
@@ -125,7 +126,7 @@ func (p project) identities(t *testing.T) string {
 // project, exports that in every form that loses nothing, and imports each file
 // into another project: schema and values are the same.
 func TestExportsOfAProjectComeBack(t *testing.T) {
-	for seed := range 12 {
+	for seed := range testkit.Scale(4, 12) {
 		t.Run(itoa(seed), func(t *testing.T) {
 			t.Parallel()
 			plain := seed%2 == 1 // what JSON and CSV can hold

@@ -28,6 +28,7 @@ var hostileExpressions = []string{
 // places where a schema keeps one. What SQLite itself refuses there cannot come in
 // by a file either.
 func TestHostileExpressionsAreNotKept(t *testing.T) {
+	t.Parallel()
 	places := map[string]string{
 		"generated":     "CREATE TABLE t (a TEXT, b TEXT, g AS (%s))",
 		"CHECK":         "CREATE TABLE t (a TEXT, b TEXT, CHECK (%s))",

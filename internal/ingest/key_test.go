@@ -13,6 +13,7 @@ import (
 
 // TestNewTablesGetTheKeyThatIsAskedFor looks at what SQLite has then.
 func TestNewTablesGetTheKeyThatIsAskedFor(t *testing.T) {
+	t.Parallel()
 	late := "id,n\n"
 	for i := range guessRows + 10 {
 		late += fmt.Sprintf("%d,%d\n", i, i)

@@ -42,6 +42,7 @@ func rejected(list []Reject) []string {
 }
 
 func TestModes(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, content string
 		target        Target
@@ -258,6 +259,7 @@ func (r *endlessRows) Line() int64 { return r.n }
 // TestTrialOfManyRowsGivesWay stops before others wait for long, whatever the
 // trial is at.
 func TestTrialOfManyRowsGivesWay(t *testing.T) {
+	t.Parallel()
 	for mode, rows := range map[Mode]int{Append: 1, Replace: 300_000} {
 		p := newProject(t)
 		p.mustTake(t, database(t, fmt.Sprintf("CREATE TABLE numbers (n INTEGER PRIMARY KEY, text TEXT); WITH RECURSIVE r (n) AS (SELECT 10000 UNION ALL SELECT n + 1 FROM r LIMIT %d) INSERT INTO numbers SELECT n, 'text' FROM r;", rows)))
@@ -289,6 +291,7 @@ func TestTrialOfManyRowsGivesWay(t *testing.T) {
 }
 
 func TestOptionsThatDoNotFitAreNamed(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, content string
 		options       Options

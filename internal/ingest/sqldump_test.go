@@ -53,6 +53,7 @@ ANALYZE;`)
 }
 
 func TestDumpsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	const begin = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE t (a);\n"
 	for _, test := range []struct{ text, want string }{
 		{begin + "ATTACH 'x' AS y;", "Line 4: ATTACH is not allowed here"},
@@ -102,6 +103,7 @@ func TestDumpIsStopped(t *testing.T) {
 // TestDumpThatComputes has statements of which each takes a moment, and which
 // together would keep a worker for ever.
 func TestDumpThatComputes(t *testing.T) {
+	t.Parallel()
 	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1 << 30})
 	if err != nil {
 		t.Fatal(err)

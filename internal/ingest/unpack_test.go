@@ -265,6 +265,7 @@ func TestUnpackingIsStopped(t *testing.T) {
 }
 
 func TestManyMembers(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for i := range 400_000 {
