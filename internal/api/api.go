@@ -53,6 +53,7 @@ func document(version string) rest.Document {
 		Title: "ZangTable", Version: version, Tag: tagOf,
 		// What imports have in common with exports has the same names there.
 		Prefixes: map[string]string{"imports": "Imports", "ingest": "Ingest"},
+		Choices:  formatChoices(),
 	}
 }
 

@@ -24,7 +24,7 @@ type ExportOptions struct {
 	FileName  rest.Optional[string] `json:"file_name,omitzero" doc:"The name offered for the download; at most 400 bytes."`
 	ExpiresIn rest.Optional[int64]  `json:"expires_in,omitzero" doc:"Seconds from completion until the file is removed."`
 
-	Compression string    `json:"compression,omitzero" enum:"none,gzip,zstd" doc:"For formats that do not compress their own output."`
+	Compression string    `json:"compression,omitzero" doc:"For formats that do not compress their own output."`
 	Canonical   rest.Flag `json:"canonical,omitzero" doc:"Makes exports of equal rows equal byte for byte."`
 
 	DryRun rest.Flag `json:"dry_run,omitzero" doc:"Makes nothing; the answer describes what the export would be."`

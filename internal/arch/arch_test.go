@@ -48,7 +48,7 @@ var levels = map[string]int{
 }
 
 // testOnly are the packages that only tests import.
-var testOnly = []string{"internal/arch", "internal/testkit"}
+var testOnly = []string{"internal/arch", "internal/format/newformat", "internal/testkit"}
 
 // speakHTTP are the packages at the edge.
 var speakHTTP = []string{"internal/api", "internal/rest", "internal/panel", "internal/server", "internal/testkit", "cmd/zangtable", "examples/clients/go"}

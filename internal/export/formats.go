@@ -54,6 +54,15 @@ func zips() (list []fileFormat) {
 
 func archive() *format.Format { return format.All().Get("archive") }
 
+// FormatNames returns the names of the formats of a kind, its default first.
+func FormatNames(kind Kind) []string {
+	_, names := formatOf(kind, "")
+	return names
+}
+
+// CompressionNames returns the words that say how an artifact is compressed.
+func CompressionNames() []string { return append([]string{"none"}, format.CompressionNames()...) }
+
 // findFormat returns the format of a kind with the given name, or the default
 // for "". One that does not exist is noted as a fault; what goes with it cannot
 // be judged then.

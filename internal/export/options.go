@@ -110,7 +110,7 @@ func (r *record) applyCompression(faults *problem.Faults, name string, f fileFor
 	case name == "" || name == "none":
 		return
 	case format.FindCompression(name) == nil:
-		faults.WrongChoice("compression", append([]string{"none"}, format.CompressionNames()...))
+		faults.WrongChoice("compression", CompressionNames())
 		return
 	case f.name != "" && f.file.Compressed:
 		faults.Add("compression", "The format %s already compresses its output.", f.name)

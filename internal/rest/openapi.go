@@ -38,6 +38,10 @@ type Document struct {
 	// Prefixes are put before the names of the schemas of some packages, by the
 	// last element of their path: two packages may use one name for two types.
 	Prefixes map[string]string
+
+	// Choices are the words that handlers accept in fields of bodies, by the names
+	// of schema and field. The document says them; handlers check them.
+	Choices map[string]map[string][]string
 }
 
 // withDocument compiles the endpoints and adds those that describe them all.
@@ -73,6 +77,7 @@ func Describe(d Document, list []*Endpoint) []byte {
 		op.Tags = []string{d.Tag(ep.Path)}
 		doc.AddOperation(op)
 	}
+	d.describeChoices(registry)
 	registry.Map()["Failure"] = failureSchema()
 	for name, s := range registry.Map() {
 		neverNull(s)
@@ -87,6 +92,20 @@ func Describe(d Document, list []*Endpoint) []byte {
 		panic(fmt.Errorf("encode the OpenAPI document: %w", err))
 	}
 	return text
+}
+
+func (d Document) describeChoices(registry huma.Registry) {
+	for schema, fields := range d.Choices {
+		for name, words := range fields {
+			field := registry.Map()[schema].Properties[name]
+			for _, word := range words {
+				field.Enum = append(field.Enum, word)
+			}
+			if field.Nullable {
+				field.Enum = append(field.Enum, nil)
+			}
+		}
+	}
 }
 
 // newSchemas returns an empty registry of schemas that knows our types.
