@@ -95,9 +95,9 @@ func Describe(d Document, list []*Endpoint) []byte {
 }
 
 func (d Document) describeChoices(registry huma.Registry) {
-	for schema, fields := range d.Choices {
-		for name, words := range fields {
-			field := registry.Map()[schema].Properties[name]
+	for name, schema := range registry.Map() {
+		for field, words := range d.Choices[name] {
+			field := schema.Properties[field]
 			for _, word := range words {
 				field.Enum = append(field.Enum, word)
 			}
