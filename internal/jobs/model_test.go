@@ -11,6 +11,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // modelJob is a job as the model knows it.
@@ -301,6 +302,7 @@ func (m *model) checkPlaces(t *rapid.T) {
 // TestStoreAgainstModel takes a store through random histories of requests, claims,
 // crashes, cancellations and removals.
 func TestStoreAgainstModel(t *testing.T) {
+	testkit.Checks(t, 60)
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{
 			store: openStore(t), jobs: map[int]*modelJob{}, roots: map[int]int{}, turns: map[int]int{},
