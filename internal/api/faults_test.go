@@ -107,6 +107,7 @@ var wrongRequests = map[string]wrong{
 	"delete-column":  {body: `{}`, path: map[string]string{"column_id_or_name": "id"}, field: "column"},
 
 	"list-records":   {query: "sort=nowhere", field: "sort"},
+	"search-records": {body: `{"filters":{"nowhere":1}}`, field: "filters.nowhere"},
 	"insert-records": {body: `{"data":[{"nowhere":1}]}`, field: "data[0].nowhere"},
 	"update-records": {body: `{"data":{"nowhere":1},"where":{"name":"Ada"}}`, field: "data.nowhere"},
 	"delete-records": {body: `{"where":{"nowhere":1}}`, field: "where.nowhere"},

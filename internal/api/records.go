@@ -15,15 +15,26 @@ import (
 
 type listRecordsIn struct {
 	tableIn
-	Filters Filters   `query:"filters"`
-	Sort    string    `query:"sort" doc:"Columns with commas between them, each with - before it to descend, and .nullslast or .nullsfirst behind it; the primary key when absent."`
-	Order   string    `query:"order" enum:"asc,desc" default:"asc"`
-	Limit   int64     `query:"limit" minimum:"1" maximum:"500" default:"100"`
-	Offset  offset    `query:"offset" minimum:"0" doc:"A page with an offset, even 0, is never cut short: one larger than 8 MiB is refused."`
-	Columns []string  `query:"columns" doc:"The columns to return; all when absent."`
-	After   string    `query:"after" doc:"The next_cursor of the previous page. It works only with the same filters, sort and order."`
-	Count   rest.Flag `query:"include_count" alias:"count" doc:"Whether to answer total."`
-	integersIn
+	listing
+}
+
+// searchRecordsIn has the members of a list in its body, where long filters fit.
+type searchRecordsIn struct {
+	tableIn
+	Body listing
+}
+
+// listing says which records are listed, and how.
+type listing struct {
+	Filters  Filters   `query:"filters" json:"filters,omitzero"`
+	Sort     string    `query:"sort" json:"sort,omitzero" doc:"Columns with commas between them, each with - before it to descend, and .nullslast or .nullsfirst behind it; the primary key when absent."`
+	Order    string    `query:"order" json:"order,omitzero" enum:"asc,desc" default:"asc"`
+	Limit    int64     `query:"limit" json:"limit,omitzero" minimum:"1" maximum:"500" default:"100"`
+	Offset   offset    `query:"offset" json:"offset,omitzero" minimum:"0" doc:"A page with an offset, even 0, is never cut short: one larger than 8 MiB is refused."`
+	Columns  []string  `query:"columns" json:"columns,omitzero" doc:"The columns to return; all when absent."`
+	After    string    `query:"after" json:"after,omitzero" doc:"The next_cursor of the previous page. It works only with the same filters, sort and order."`
+	Count    rest.Flag `query:"include_count" json:"include_count,omitzero" alias:"count" doc:"Whether to answer total."`
+	Integers string    `query:"integers" json:"integers,omitzero" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are returned as strings."`
 }
 
 // offset is how many rows are passed over; it makes a difference whether it was
@@ -35,7 +46,7 @@ func (offset) Schema(registry huma.Registry) *huma.Schema {
 	return registry.Schema(reflect.TypeFor[int64](), true, "")
 }
 
-func (in *listRecordsIn) order() projectdb.ListOptions {
+func (in *listing) selection() projectdb.ListOptions {
 	return projectdb.ListOptions{
 		Selection: projectdb.Selection{
 			Columns: in.Columns, Filters: jsontext.Value(in.Filters), Sort: in.Sort,
@@ -62,13 +73,21 @@ type recordsOut struct {
 // RowsMemory returns what the rows take.
 func (out recordsOut) RowsMemory() int64 { return out.Rows.rows.Memory() }
 
-func (h *handlers) listRecords(ctx context.Context, ws *Opened, in *listRecordsIn, faults *problem.Faults) (out recordsOut, err error) {
-	page, err := ws.DB.ListRecords(ctx, faults, string(in.Table), in.order())
+func (h *handlers) listRecords(ctx context.Context, ws *Opened, in *listRecordsIn, faults *problem.Faults) (recordsOut, error) {
+	return list(ctx, ws, in.Table, &in.listing, faults)
+}
+
+func (h *handlers) searchRecords(ctx context.Context, ws *Opened, in *searchRecordsIn, faults *problem.Faults) (recordsOut, error) {
+	return list(ctx, ws, in.Table, &in.Body, faults)
+}
+
+func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *problem.Faults) (out recordsOut, err error) {
+	page, err := ws.DB.ListRecords(ctx, faults, string(table), in.selection())
 	if err != nil {
 		return out, err
 	}
 	out = recordsOut{
-		Table: page.Table, Rows: recordRows{page.Rows, in.options()}, Limit: in.Limit, Offset: in.Offset.Value,
+		Table: page.Table, Rows: recordRows{page.Rows, integersIn{in.Integers}.options()}, Limit: in.Limit, Offset: in.Offset.Value,
 		Returned: page.Len(), HasMore: page.HasMore, Total: page.Total,
 	}
 	if page.EndedByBytes {
