@@ -50,7 +50,8 @@ func New(config Config) *rest.Edge {
 // document says what the OpenAPI document has beside the routes.
 func document(version string) rest.Document {
 	return rest.Document{
-		Title: "ZangTable", Version: version, Tag: tagOf,
+		Title: "ZangTable", Version: version, Tag: tagOf, License: "Apache-2.0",
+		Description: "An isolated SQLite database for each project, with its tables, records, queries, exports and imports.",
 		// What imports have in common with exports has the same names there.
 		Prefixes: map[string]string{"imports": "Imports", "ingest": "Ingest"},
 		Choices:  formatChoices(),

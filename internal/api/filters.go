@@ -38,12 +38,15 @@ func (f *Filters) UnmarshalText(text []byte) error {
 	return f.UnmarshalJSON([]byte(strings.TrimSpace(string(text))))
 }
 
+// JSONText says that filters are JSON in a query string too.
+func (Filters) JSONText() {}
+
 // Schema describes both forms of a filter.
 func (Filters) Schema(registry huma.Registry) *huma.Schema {
 	item, group := &huma.Schema{Ref: rest.SchemaPath + "FilterCondition"}, &huma.Schema{Ref: rest.SchemaPath + "FilterGroup"}
 	registry.Map()["FilterCondition"] = &huma.Schema{AnyOf: []*huma.Schema{conditionSchema(), group}}
 	registry.Map()["FilterGroup"] = groupSchema(item)
-	return &huma.Schema{
+	registry.Map()["Filters"] = &huma.Schema{
 		Description: "An object of columns and the values that they must have, an array of conditions and groups that must all hold, or one group.",
 		AnyOf: []*huma.Schema{
 			{Type: huma.TypeObject, AdditionalProperties: rest.Value{}.Schema(registry)},
@@ -52,6 +55,7 @@ func (Filters) Schema(registry huma.Registry) *huma.Schema {
 			{Type: "null"},
 		},
 	}
+	return &huma.Schema{Ref: rest.SchemaPath + "Filters"}
 }
 
 func conditionSchema() *huma.Schema {

@@ -14,7 +14,7 @@ import (
 func TestReferencePage(t *testing.T) {
 	e := New(Config{HTTP: rest.Config{Now: clock, Random: endless{}}})
 	for path, contentType := range map[string]string{
-		"/docs": "text/html; charset=utf-8", "/docs/reference.js": "text/javascript; charset=utf-8", "/docs/reference.css": "text/css; charset=utf-8",
+		"/docs": "text/html; charset=utf-8", "/docs/": "text/html; charset=utf-8", "/docs/reference.js": "text/javascript; charset=utf-8", "/docs/reference.css": "text/css; charset=utf-8",
 	} {
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, httptest.NewRequest("GET", path, nil))

@@ -38,8 +38,11 @@ type plan struct {
 // param is a field that comes from the path, the query or a header.
 type param struct {
 	*field
-	in  string
-	raw bool // part of the path that its type decodes itself
+	in   string
+	raw  bool // part of the path that its type decodes itself
+	json bool // its text is JSON
+
+	described *huma.Schema // perhaps a reference to the shape's
 }
 
 // field is one named member of an input.

@@ -577,7 +577,7 @@ func TestInputs(t *testing.T) {
 			t.Errorf("%s %s %s:\n got %s\nwant %s", c.method, c.path, c.body, got, c.want)
 		}
 	}
-	for _, contentType := range []string{"Content-Type:", "Content-Type: application/json; charset=UTF-8", "Content-Type: Application/JSON"} {
+	for _, contentType := range []string{"Content-Type:", "Content-Type: application/json; charset=UTF-8", "Content-Type: application/json;charset=utf8", "Content-Type: Application/JSON"} {
 		if got := f.ask(t, "POST", "/projects/shop/bulk", `[1]`, contentType).data(t); got != "1" {
 			t.Errorf("%s: %s", contentType, got)
 		}

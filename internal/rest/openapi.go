@@ -30,7 +30,8 @@ const SchemaPath = "#/components/schemas/"
 
 // Document is what the OpenAPI document says beside the routes.
 type Document struct {
-	Title, Version string
+	Title, Version, Description string
+	License                     string // as SPDX names it
 
 	// Tag names the group that a route belongs to.
 	Tag func(path string) string
@@ -64,7 +65,11 @@ func Describe(d Document, list []*Endpoint) []byte {
 	}
 	doc := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
-		Info:    &huma.Info{Title: d.Title, Version: d.Version},
+		Info: &huma.Info{
+			Title: d.Title, Version: d.Version, Description: d.Description,
+			License: &huma.License{Name: d.License, Identifier: d.License},
+		},
+		Servers: []*huma.Server{{URL: "/", Description: "The server that this document comes from."}},
 		Components: &huma.Components{
 			Schemas:         registry,
 			Parameters:      operationHeaders(),
@@ -76,6 +81,9 @@ func Describe(d Document, list []*Endpoint) []byte {
 		op := ep.operation(registry)
 		op.Tags = []string{d.Tag(ep.Path)}
 		doc.AddOperation(op)
+		if !slices.ContainsFunc(doc.Tags, func(t *huma.Tag) bool { return t.Name == op.Tags[0] }) {
+			doc.Tags = append(doc.Tags, &huma.Tag{Name: op.Tags[0]})
+		}
 	}
 	d.describeChoices(registry)
 	registry.Map()["Failure"] = failureSchema()
@@ -130,7 +138,9 @@ func (ep *Endpoint) operation(registry huma.Registry) *huma.Operation {
 		Parameters: ep.parameters(), RequestBody: ep.requestBody(registry),
 		Responses: ep.failures(),
 	}
-	if !ep.Access.Open {
+	if ep.Access.Open {
+		op.Extensions = map[string]any{"security": []any{}}
+	} else {
 		op.Security = []map[string][]string{{bearer: {}}}
 	}
 	if ep.Access.Scope != "" {
@@ -205,9 +215,9 @@ func (ep *Endpoint) parameters() []*huma.Param {
 	for _, p := range ep.plan.params {
 		neverNull(p.shape.schema)
 		declared[p.name] = true
-		params = append(params, &huma.Param{Name: p.name, In: p.in, Required: p.required, Schema: p.shape.schema, Description: p.shape.schema.Description})
+		params = append(params, p.describe(p.name, p.shape.schema.Description))
 		for _, alias := range p.aliases {
-			params = append(params, &huma.Param{Name: alias, In: p.in, Schema: p.shape.schema, Description: "Another name of " + p.name + "."})
+			params = append(params, p.describe(alias, "Another name of "+p.name+"."))
 		}
 	}
 	for part := range strings.SplitSeq(ep.Path, "/") {
@@ -225,6 +235,22 @@ func (ep *Endpoint) parameters() []*huma.Param {
 		}
 	}
 	return params
+}
+
+// describe describes a parameter in the way in which it is read, under one of its
+// names: JSON as the whole of its text, and lists between commas. Generated clients
+// write them in other ways where this stays unsaid.
+func (p *param) describe(name, description string) *huma.Param {
+	param := &huma.Param{Name: name, In: p.in, Required: p.required, Description: description}
+	if p.json {
+		param.Extensions = map[string]any{"content": map[string]*huma.MediaType{"application/json": {Schema: p.described}}}
+		return param
+	}
+	if param.Schema = p.shape.schema; param.Schema.Type == huma.TypeArray {
+		param.Style = map[string]string{"path": "simple", "query": "form", "header": "simple"}[p.in]
+		param.Extensions = map[string]any{"explode": false}
+	}
+	return param
 }
 
 // operationHeaders describes the headers that group calls, which every call

@@ -43,9 +43,11 @@ func newPlan(registry huma.Registry, ep *Endpoint) *plan {
 func newParam(registry huma.Registry, f reflect.StructField) *param {
 	for _, in := range []string{"path", "query", "header"} {
 		if name := f.Tag.Get(in); name != "" {
-			field := newField(registry, f, name, huma.SchemaFromField(registry, f, f.Name))
+			schema := huma.SchemaFromField(registry, f, f.Name)
+			field := newField(registry, f, name, schema)
 			field.required = in == "path" || f.Tag.Get("required") == "true"
-			return &param{field, in, f.Type == reflect.TypeFor[Key]()}
+			_, isJSON := reflect.Zero(f.Type).Interface().(JSONText)
+			return &param{field, in, f.Type == reflect.TypeFor[Key](), isJSON, schema}
 		}
 	}
 	panic(fmt.Sprintf("field %s comes from nowhere: it has no tag path, query or header", f.Name))

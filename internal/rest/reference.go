@@ -21,6 +21,7 @@ const referencePolicy = "default-src 'none'; script-src 'self'; style-src 'self'
 func reference() []*Endpoint {
 	list := []*Endpoint{
 		Route("GET", "/docs", "docs", "Show the reference", Open(), Plain(referencePage("index.html", "text/html; charset=utf-8"))),
+		Route("GET", "/docs/{$}", "docs-folder", "Show the reference", Open(), Plain(referencePage("index.html", "text/html; charset=utf-8"))),
 		Route("GET", "/docs/reference.js", "docs-script", "Its script", Open(), Plain(referencePage("reference.js", "text/javascript; charset=utf-8"))),
 		Route("GET", "/docs/reference.css", "docs-style", "Its style", Open(), Plain(referencePage("reference.css", "text/css; charset=utf-8"))),
 	}

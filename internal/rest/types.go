@@ -64,11 +64,12 @@ func (f *Flag) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Schema describes the values that clients are expected to send.
+// Schema describes the values that clients are expected to send. Generators make
+// nothing useful of a union of all that is taken.
 func (Flag) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Description: `A flag: true, 1, "1", "true", "yes" and "on" (any letter case) are true, everything else is false.`,
-		AnyOf:       []*huma.Schema{{Type: huma.TypeBoolean}, {Type: huma.TypeInteger}, {Type: huma.TypeString}, {Type: "null"}},
+		Type:        huma.TypeBoolean,
+		Description: `Other values are taken too: 1, "1", "true", "yes" and "on" (any letter case) as true, everything else as false.`,
 	}
 }
 
@@ -143,9 +144,9 @@ func (k Key) Plain() string {
 	return text
 }
 
-// Schema describes the key as text.
+// Schema describes the key as the list of its parts, which most keys have one of.
 func (Key) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Description: "The primary key; the parts of a composite key are joined by commas."}
+	return &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}, Description: "The primary key; the parts of a composite key are joined by commas."}
 }
 
 // Value is one value of a record as it was sent: a JSON string, number,
@@ -246,6 +247,9 @@ func EachMember(object []byte, do func(name string, value jsontext.Value)) error
 func (Values) Schema(registry huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: Value{}.Schema(registry), Description: "Column names and values."}
 }
+
+// JSONText is a parameter whose text is JSON: it is described as such.
+type JSONText interface{ JSONText() }
 
 // IsJSON reports whether a text is valid JSON that nests no deeper than bodies may:
 // for types that come as the text of a parameter.
