@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/server"
 )
@@ -250,7 +251,7 @@ func orNever(when *string) string {
 
 type revokeToken struct {
 	projectFlag
-	ID int64 `arg:"" help:"The id of the token."`
+	ID ids.Token `arg:"" help:"The id of the token."`
 }
 
 // Run revokes a token.

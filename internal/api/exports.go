@@ -11,6 +11,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -203,18 +204,18 @@ func (h *handlers) mayExportQuery(_ context.Context, ws *Workspace, _ *exportQue
 }
 
 // readableTables returns the tables whose records the token may read; nil for all.
-func readableTables(ctx context.Context, ws *Opened) ([]int64, error) {
+func readableTables(ctx context.Context, ws *Opened) ([]ids.Table, error) {
 	if ws.May(registry.RecordsRead) {
 		return nil, nil
 	}
 	tables, err := ws.DB.Tables(ctx)
-	ids := []int64{}
+	readable := []ids.Table{}
 	for _, t := range tables {
 		if ws.MayTable(registry.RecordsRead, t.ID) {
-			ids = append(ids, t.ID)
+			readable = append(readable, t.ID)
 		}
 	}
-	return ids, err
+	return readable, err
 }
 
 // orderOnce recalls the export that was ordered by the same call before, and

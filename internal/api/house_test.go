@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -49,7 +50,7 @@ func openIdleHouse(t testing.TB, now func() time.Time, change ...func(*export.Co
 	check(err)
 	h.registry, err = registry.Open(filepath.Join(folder, "server.db"), dir, registry.Options{
 		Now: now,
-		Forget: func(ctx context.Context, id int64) error {
+		Forget: func(ctx context.Context, id ids.Project) error {
 			return errors.Join(h.exports.RemoveProject(ctx, id), h.imports.RemoveProject(ctx, id))
 		},
 	})

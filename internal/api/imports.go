@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -76,7 +77,7 @@ func (h *handlers) createImport(ctx context.Context, ws *Workspace, in *createIm
 
 // importTable checks that the token may import: with power over one table only,
 // into this one, whose id is returned; else into any, new ones included.
-func importTable(ctx context.Context, ws *Workspace, o *ingest.Options) (id int64, err error) {
+func importTable(ctx context.Context, ws *Workspace, o *ingest.Options) (id ids.Table, err error) {
 	if ws.May(registry.SchemaWrite) && ws.May(registry.RecordsWrite) {
 		return 0, nil
 	}
@@ -269,7 +270,7 @@ func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn
 	if in.Body.Sent.Beside("dry_run") {
 		options, m.Options = &in.Body.Options, in.Body.Options
 	}
-	tableID := int64(0)
+	tableID := ids.Table(0)
 	switch {
 	case faults.Any():
 	case m.Kind == imports.TableImport:

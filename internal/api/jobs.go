@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/rest"
@@ -46,10 +47,10 @@ type jobDeleted struct {
 
 // jobView is what the API needs of the jobs of one kind; see [jobs.View].
 type jobView[M any] interface {
-	Get(ctx context.Context, projectID int64, id string) (M, error)
-	List(ctx context.Context, projectID int64, o jobs.ListOptions[M]) (list []M, more bool, err error)
-	Wait(ctx context.Context, projectID int64, id string) (M, error)
-	Watch(ctx context.Context, projectID int64, id string) (<-chan M, error)
+	Get(ctx context.Context, projectID ids.Project, id string) (M, error)
+	List(ctx context.Context, projectID ids.Project, o jobs.ListOptions[M]) (list []M, more bool, err error)
+	Wait(ctx context.Context, projectID ids.Project, id string) (M, error)
+	Watch(ctx context.Context, projectID ids.Project, id string) (<-chan M, error)
 }
 
 // jobsOf answers the calls about the jobs of one kind. None of them keeps the

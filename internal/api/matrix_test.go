@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -97,12 +98,12 @@ type maze struct {
 	*house
 	watch  *testkit.Clock
 	server *httptest.Server
-	tables map[string]int64
+	tables map[string]ids.Table
 }
 
 func openMaze(t *testing.T) *maze {
 	watch := testkit.NewClock(clock())
-	m := &maze{house: openHouse(t, watch.Now), watch: watch, tables: map[string]int64{}}
+	m := &maze{house: openHouse(t, watch.Now), watch: watch, tables: map[string]ids.Table{}}
 	m.house.project(t, "shop")
 	m.house.project(t, "other")
 	for _, name := range []string{"shown", "hidden"} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -66,10 +67,10 @@ type testTokenIn struct {
 }
 
 type testToken struct {
-	Secret    string  `json:"token"`
-	ID        int64   `json:"token_id"`
-	Type      string  `json:"token_type"`
-	ExpiresAt *string `json:"expires_at"`
+	Secret    string    `json:"token"`
+	ID        ids.Token `json:"token_id"`
+	Type      string    `json:"token_type"`
+	ExpiresAt *string   `json:"expires_at"`
 }
 
 type tokenTest struct {
@@ -127,12 +128,12 @@ func (h *handlers) readSample(ctx context.Context, test *tokenTest, secret strin
 }
 
 type tokenIDIn struct {
-	ID int64 `path:"token_id"`
+	ID ids.Token `path:"token_id"`
 }
 
 type tokenRevoked struct {
-	Revoked bool  `json:"revoked"`
-	ID      int64 `json:"token_id"`
+	Revoked bool      `json:"revoked"`
+	ID      ids.Token `json:"token_id"`
 }
 
 func (h *handlers) revokeToken(ctx context.Context, ws *Workspace, in *tokenIDIn) (tokenRevoked, error) {

@@ -68,4 +68,4 @@ func mayTable(ctx context.Context, ws *Workspace, ref rest.Ref, scopes ...regist
 	})
 }
 
-func idOf(t *projectdb.Table) string { return strconv.FormatInt(t.ID, 10) }
+func idOf(t *projectdb.Table) string { return strconv.FormatInt(int64(t.ID), 10) }

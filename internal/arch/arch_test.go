@@ -23,6 +23,7 @@ var levels = map[string]int{
 	"examples/clients/go": 0,
 	"templates":           0,
 	"internal/problem":    0,
+	"internal/ids":        -1,
 	"internal/sqltext":    -1,
 	"internal/sqlite":     0,
 	"internal/disk":       1,

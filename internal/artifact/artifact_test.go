@@ -26,6 +26,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
@@ -286,7 +287,7 @@ func TestManifestsLieBesideArtifacts(t *testing.T) {
 	if want := []string{"exp_1.manifest: manifest of exp_1", "exp_2.manifest: manifest of exp_2", "exp_3.manifest: manifest of exp_3"}; err != nil || !slices.Equal(seen, want) {
 		t.Errorf("seen are %q, %v", seen, err)
 	}
-	if err := s.RemoveOrphans(map[string]int64{"exp_1": 1, "exp_2": 2}, map[string]int64{"exp_1": 1, "exp_3": 2, "exp_2": 1}); err != nil {
+	if err := s.RemoveOrphans(map[string]ids.Project{"exp_1": 1, "exp_2": 2}, map[string]ids.Project{"exp_1": 1, "exp_3": 2, "exp_2": 1}); err != nil {
 		t.Fatal(err)
 	}
 	if !s.Exists(kept) || s.Exists(stray) {

@@ -16,6 +16,7 @@ import (
 	"gocloud.dev/blob/azureblob"
 	"gocloud.dev/gcerrors"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -148,9 +149,9 @@ func (b *bucket) exists(ctx context.Context, r Ref) (bool, error) {
 }
 
 // sizes returns the sizes of a project's objects by key.
-func (b *bucket) sizes(ctx context.Context, projectID int64) (map[string]int64, error) {
+func (b *bucket) sizes(ctx context.Context, projectID ids.Project) (map[string]int64, error) {
 	sizes := map[string]int64{}
-	list := b.Objects.List(&blob.ListOptions{Prefix: strconv.FormatInt(projectID, 10) + "/"})
+	list := b.Objects.List(&blob.ListOptions{Prefix: strconv.FormatInt(int64(projectID), 10) + "/"})
 	for {
 		object, err := list.Next(ctx)
 		switch {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 const (
@@ -102,8 +103,8 @@ func (d Dir) LoseOthers(keep map[string]bool) (lost int, err error) {
 
 // RemoveOrphans removes what a crash has left: every file that is neither an
 // artifact nor a manifest of the given ids, each with its project.
-func (d Dir) RemoveOrphans(artifacts, manifests map[string]int64) error {
-	return d.Projects.RemoveOrphans(func(projectID int64, name string) bool {
+func (d Dir) RemoveOrphans(artifacts, manifests map[string]ids.Project) error {
+	return d.Projects.RemoveOrphans(func(projectID ids.Project, name string) bool {
 		id, ext, _ := strings.Cut(name, ".")
 		wanted := artifacts
 		if ext == manifestExt {

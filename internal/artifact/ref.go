@@ -3,11 +3,13 @@ package artifact
 import (
 	"io"
 	"strconv"
+
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 // Ref names an artifact.
 type Ref struct {
-	ProjectID int64
+	ProjectID ids.Project
 	ID        string
 	Ext       string
 	Size      int64  // in bytes, of a published artifact
@@ -18,7 +20,7 @@ type Ref struct {
 func (r Ref) file() string { return r.ID + "." + r.Ext }
 
 // Key returns the name of the artifact in a bucket.
-func (r Ref) Key() string { return strconv.FormatInt(r.ProjectID, 10) + "/" + r.file() }
+func (r Ref) Key() string { return strconv.FormatInt(int64(r.ProjectID), 10) + "/" + r.file() }
 
 // File is the content of an artifact. Reading ends with the context that it was
 // opened with.

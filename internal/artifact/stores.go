@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -173,7 +174,7 @@ func (s *Stores) Present(ctx context.Context) func(Ref) bool {
 
 // PresentIn is Present for the artifacts of one project: it asks each provider
 // once, for all of them.
-func (s *Stores) PresentIn(ctx context.Context, projectID int64) func(Ref) bool {
+func (s *Stores) PresentIn(ctx context.Context, projectID ids.Project) func(Ref) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	sizes := map[string]map[string]int64{}

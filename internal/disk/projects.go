@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 // Projects is a directory with one directory for each project, named by its id.
@@ -25,13 +27,13 @@ func OpenProjects(path string) (Projects, error) {
 }
 
 // Of returns the directory of a project.
-func (d Projects) Of(projectID int64) string {
-	return filepath.Join(d.Path, strconv.FormatInt(projectID, 10))
+func (d Projects) Of(projectID ids.Project) string {
+	return filepath.Join(d.Path, strconv.FormatInt(int64(projectID), 10))
 }
 
 // Make creates the directory of a project and makes its name durable. One that
 // exists already is not an error.
-func (d Projects) Make(projectID int64) error {
+func (d Projects) Make(projectID ids.Project) error {
 	if err := MakeFolder(d.Of(projectID)); err != nil {
 		return fmt.Errorf("create the folder of project %d: %w", projectID, err)
 	}
@@ -39,7 +41,7 @@ func (d Projects) Make(projectID int64) error {
 }
 
 // RemoveProject removes everything that belongs to a project.
-func (d Projects) RemoveProject(projectID int64) error {
+func (d Projects) RemoveProject(projectID ids.Project) error {
 	if err := os.RemoveAll(d.Of(projectID)); err != nil {
 		return fmt.Errorf("remove the folder of project %d: %w", projectID, err)
 	}
@@ -95,7 +97,7 @@ func (d Projects) Lose(path string) error {
 
 // RemoveOrphans removes what a crash has left: scratch files, and every file in
 // the directory of a project that is not wanted there. Lost files stay.
-func (d Projects) RemoveOrphans(wanted func(projectID int64, name string) bool) error {
+func (d Projects) RemoveOrphans(wanted func(projectID ids.Project, name string) bool) error {
 	if err := os.RemoveAll(d.Scratch()); err != nil {
 		return fmt.Errorf("remove scratch files: %w", err)
 	}
@@ -108,7 +110,8 @@ func (d Projects) RemoveOrphans(wanted func(projectID int64, name string) bool) 
 		case entry.IsDir():
 			return nil
 		}
-		project, err := strconv.ParseInt(filepath.Base(filepath.Dir(path)), 10, 64)
+		number, err := strconv.ParseInt(filepath.Base(filepath.Dir(path)), 10, 64)
+		project := ids.Project(number)
 		if err == nil && filepath.Dir(path) == d.Of(project) && wanted(project, entry.Name()) {
 			return nil
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 // tree returns the files below a directory, with slashes, sorted.
@@ -98,7 +100,7 @@ func TestLostFilesAreKept(t *testing.T) {
 	if err := d.Lose(filepath.Join(d.Of(22), "a.csv")); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.RemoveOrphans(func(int64, string) bool { return false }); err != nil {
+	if err := d.RemoveOrphans(func(ids.Project, string) bool { return false }); err != nil {
 		t.Fatal(err)
 	}
 	if got := tree(t, d.Path); got != "lost/22/a.csv" {
@@ -111,7 +113,7 @@ func TestLostFilesAreKept(t *testing.T) {
 
 func TestOrphansAreRemoved(t *testing.T) {
 	d := fillProjects(t)
-	err := d.RemoveOrphans(func(project int64, name string) bool { return project == 1 && name == "a.csv" })
+	err := d.RemoveOrphans(func(project ids.Project, name string) bool { return project == 1 && name == "a.csv" })
 	if got := tree(t, d.Path); err != nil || got != "1/a.csv" {
 		t.Errorf("left: %s, %v", got, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/artifact"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -150,7 +151,7 @@ func (e *Exports) Close() error {
 
 // show returns what adds to manifests what only the clock, the stores of artifacts
 // and the running jobs know.
-func (e *Exports) show(ctx context.Context, projectID int64, list bool) func(*record) Manifest {
+func (e *Exports) show(ctx context.Context, projectID ids.Project, list bool) func(*record) Manifest {
 	present := e.artifacts.Present(ctx)
 	if list {
 		present = e.artifacts.PresentIn(ctx, projectID)
@@ -208,7 +209,7 @@ func (a *Artifact) Link(ctx context.Context) (string, error) { return a.link(ctx
 // Artifact opens the artifact of an export. One that cannot be had is
 // not_found, export_not_ready, export_failed or export_expired; while its store
 // cannot be reached it is busy.
-func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (a Artifact, err error) {
+func (e *Exports) Artifact(ctx context.Context, projectID ids.Project, id string) (a Artifact, err error) {
 	r, err := e.jobs.Find(ctx, projectID, id)
 	if err != nil {
 		return a, err
@@ -228,7 +229,7 @@ func (e *Exports) Artifact(ctx context.Context, projectID int64, id string) (a A
 
 // whyGone returns why a ready export has no artifact: it expired or was deleted
 // a moment ago, or the artifact has vanished.
-func (e *Exports) whyGone(ctx context.Context, projectID int64, id string) error {
+func (e *Exports) whyGone(ctx context.Context, projectID ids.Project, id string) error {
 	m, err := e.Get(ctx, projectID, id)
 	if err != nil {
 		return err
@@ -241,7 +242,7 @@ func (e *Exports) whyGone(ctx context.Context, projectID int64, id string) error
 
 // Delete cancels an export that is not finished: its manifest stays, as
 // canceled. A settled one is removed with its artifact.
-func (e *Exports) Delete(ctx context.Context, projectID int64, id string) error {
+func (e *Exports) Delete(ctx context.Context, projectID ids.Project, id string) error {
 	before, err := e.jobs.withdraw(ctx, projectID, id, e.now())
 	if err != nil {
 		return err
@@ -254,7 +255,7 @@ func (e *Exports) Delete(ctx context.Context, projectID int64, id string) error 
 
 // RemoveProject removes every export of a project, after the project itself
 // cannot be reached any more.
-func (e *Exports) RemoveProject(ctx context.Context, projectID int64) error {
+func (e *Exports) RemoveProject(ctx context.Context, projectID ids.Project) error {
 	if err := e.runner.RemoveProject(ctx, projectID); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -73,15 +74,15 @@ func TestWatchEnds(t *testing.T) {
 
 func TestQueuePositionIsTheOrderOfClaims(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.PerProject = 100 })
-	for id := range int64(3) {
+	for id := range ids.Project(3) {
 		f.project(id+1, small)
 	}
-	for _, id := range []int64{2, 2, 1, 2, 3, 3, 1} {
+	for _, id := range []ids.Project{2, 2, 1, 2, 3, 3, 1} {
 		f.create(Request{Project: ProjectRef{id, fmt.Sprintf("p%d", id)}, Kind: SchemaExport})
 	}
 	f.claimed() // gives project 2 a turn
 	places := map[string]int64{}
-	for id := range int64(3) {
+	for id := range ids.Project(3) {
 		list, _, err := f.List(background, id+1, ListOptions{})
 		if err != nil {
 			t.Fatal(err)

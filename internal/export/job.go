@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/artifact"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 )
@@ -197,7 +198,7 @@ func newDatabaseDocument(s *source, l layout, w io.Writer) (*source, document, e
 // have.
 func (j *job) count(s *source) error {
 	m := &j.record.manifest
-	m.Tables, m.TableIDs = make([]TableResult, len(s.tables)), make([]int64, len(s.tables))
+	m.Tables, m.TableIDs = make([]TableResult, len(s.tables)), make([]ids.Table, len(s.tables))
 	total := int64(0)
 	for i, t := range s.tables {
 		rows, err := s.snapshot.Count(t, s.spec.Selections[t.ID])

@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/zangtable/zangtable/internal/artifact"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -100,8 +101,8 @@ func openJobStore(c *Config) (jobStore, error) {
 // record is an export as the job store has it.
 type record struct {
 	manifest  Manifest // its status is that of the job store, without the clock
-	projectID int64
-	root      int64 // of a new order: the project whose turn it takes
+	projectID ids.Project
+	root      ids.Project // of a new order: the project whose turn it takes
 	attempt   int64
 	life      time.Duration
 	expires   time.Time // zero until it is ready
@@ -168,7 +169,7 @@ const columns = "project_id, status, attempt, life, settled_at, expires_at, fail
 
 func scanRecord(s *sqlite.Stmt) (*record, error) {
 	r := &record{
-		projectID: s.Int(0),
+		projectID: ids.Project(s.Int(0)),
 		attempt:   s.Int(2),
 		life:      time.Duration(s.Int(3)) * time.Millisecond,
 		finished:  jobs.ReadTime(s, 4),
@@ -227,7 +228,7 @@ WHERE status = 'running' AND attempt >= ?`,
 
 // withdraw takes an export out of the job store, or marks it as canceled when it is
 // not settled, and returns it as it was before.
-func (st jobStore) withdraw(ctx context.Context, projectID int64, id string, now time.Time) (before *record, err error) {
+func (st jobStore) withdraw(ctx context.Context, projectID ids.Project, id string, now time.Time) (before *record, err error) {
 	err = st.Write(ctx, "withdraw the export "+id, func(c *sqlite.Conn) error {
 		before, err = st.Get(c, projectID, id)
 		if err != nil {
@@ -247,7 +248,7 @@ WHERE id = ?`, now.UnixMilli(), jobs.Timestamp(now), id)
 
 // artifacts returns the exports whose artifact is in the folder, by id, with
 // their projects.
-func (st jobStore) artifacts(ctx context.Context) (map[string]int64, error) {
+func (st jobStore) artifacts(ctx context.Context) (map[string]ids.Project, error) {
 	return st.Projects(ctx, "status = 'ready' AND store = ''")
 }
 

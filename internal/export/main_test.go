@@ -22,6 +22,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"go.uber.org/goleak"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -122,7 +123,7 @@ func (f *fixture) reopen() {
 }
 
 // project makes a project that fill fills, and returns its database.
-func (f *fixture) project(id int64, fill func(*projectdb.DB) error) *projectdb.DB {
+func (f *fixture) project(id ids.Project, fill func(*projectdb.DB) error) *projectdb.DB {
 	f.t.Helper()
 	if err := f.dir.Create(context.Background(), id, fill); err != nil {
 		f.t.Fatal(err)
@@ -216,11 +217,11 @@ func (f *fixture) wait(m Manifest) Manifest {
 	return m
 }
 
-func (f *fixture) projectOf(m Manifest) int64 {
+func (f *fixture) projectOf(m Manifest) ids.Project {
 	if m.Project == shop.Slug {
 		return shop.ID
 	}
-	var id int64
+	var id ids.Project
 	if _, err := fmt.Sscanf(m.Project, "p%d", &id); err != nil {
 		f.t.Fatal(err)
 	}

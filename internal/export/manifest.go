@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -39,12 +40,12 @@ type Manifest struct {
 	CompletedAt    *string               `json:"completed_at" format:"date-time"`
 	ExpiresAt      *string               `json:"expires_at" format:"date-time" doc:"Counted from completion."`
 
-	CreatedByTokenID *int64  `json:"created_by_token_id"`
-	OperationRunID   *string `json:"operation_run_id"`
+	CreatedByTokenID *ids.Token `json:"created_by_token_id"`
+	OperationRunID   *string    `json:"operation_run_id"`
 
 	// TableIDs are the ids of the tables that the artifact holds or will hold,
 	// for the scopes of tokens.
-	TableIDs []int64 `json:"-"`
+	TableIDs []ids.Table `json:"-"`
 }
 
 // Kind is what is exported.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -15,7 +16,7 @@ import (
 // receipt within projectdb.ReceiptLife, as it now stands, and false when there
 // was none. The same key with another request is projectdb.ErrOtherRequest; an
 // export that has been removed since is not_found.
-func (e *Exports) Recall(ctx context.Context, projectID int64, r projectdb.Receipt) (m Manifest, ordered bool, err error) {
+func (e *Exports) Recall(ctx context.Context, projectID ids.Project, r projectdb.Receipt) (m Manifest, ordered bool, err error) {
 	id := ""
 	err = e.jobs.Read(ctx, "look for a receipt", func(c *sqlite.Conn) (err error) {
 		id, err = jobs.ReceiptOf(&r).Recall(c, projectID, e.now())

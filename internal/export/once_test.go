@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -26,7 +27,7 @@ func (f *fixture) receipts() (n int64) {
 }
 
 // recall returns the id of the export of a receipt, "" for none, or "other".
-func (f *fixture) recall(projectID int64, r projectdb.Receipt) string {
+func (f *fixture) recall(projectID ids.Project, r projectdb.Receipt) string {
 	f.t.Helper()
 	m, ordered, err := f.Recall(background, projectID, r)
 	switch {

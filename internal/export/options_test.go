@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -217,7 +218,7 @@ func TestCanonicalExportsOfEqualDataAreEqual(t *testing.T) {
 		var content [2][]byte
 		for i := range content {
 			// The slug is part of some files.
-			order.Project = ProjectRef{ID: int64(i + 1), Slug: "same"}
+			order.Project = ProjectRef{ID: ids.Project(i + 1), Slug: "same"}
 			m := f.create(order)
 			f.clock.Add(time.Hour + time.Second)
 			m, err := f.Wait(background, order.Project.ID, m.ID)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
@@ -79,7 +80,7 @@ func TestQueryExportIsRefused(t *testing.T) {
 		{Request{SQL: "SELECT * FROM _tables"}, problem.CodeValidationFailed, "sql"},
 		{Request{SQL: "SELECT 1; SELECT 2"}, problem.CodeValidationFailed, "sql"},
 		{Request{SQL: "SELECT ?1", Params: []byte(`[]`)}, problem.CodeValidationFailed, "params"},
-		{Request{SQL: "SELECT name FROM companies JOIN contacts USING (id)", Readable: []int64{1}}, problem.CodePermissionDenied, ""},
+		{Request{SQL: "SELECT name FROM companies JOIN contacts USING (id)", Readable: []ids.Table{1}}, problem.CodePermissionDenied, ""},
 		{Request{SQL: ""}, problem.CodeValidationFailed, "sql"},
 	} {
 		test.request.Kind, test.request.Project = QueryExport, shop

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -350,7 +351,7 @@ func TestPanicFailsOneJob(t *testing.T) {
 func TestDamageInTheMiddle(t *testing.T) {
 	folder := t.TempDir()
 	f := newFixture(t, folder)
-	for id := int64(1); id <= 2; id++ {
+	for id := ids.Project(1); id <= 2; id++ {
 		if err := f.dir.Create(background, id, large(10_000)); err != nil {
 			t.Fatal(err)
 		}

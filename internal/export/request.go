@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -19,7 +20,7 @@ import (
 // Order asks for an export. Tables are named by id or name.
 type Request struct {
 	Project  ProjectRef
-	Root     int64 // the project whose turn the order takes; 0: that of its own
+	Root     ids.Project // the project whose turn the order takes; 0: that of its own
 	Kind     Kind
 	Table    string // of a table export
 	Format   string // "" is the default of the kind
@@ -36,7 +37,7 @@ type Request struct {
 	SQL    string
 	Params jsontext.Value
 	// Readable are the ids of the tables that the statement may read; nil: all.
-	Readable []int64
+	Readable []ids.Table
 	// CSV is how CSV files are written, when the format has any.
 	CSV CSVOptions
 	// Compression of a file that is not compressed by its format: "", "none",
@@ -49,7 +50,7 @@ type Request struct {
 	// ExpiresIn is how long the artifact is kept after its completion, in
 	// seconds; nil is the default.
 	ExpiresIn      *int64
-	TokenID        int64 // of the token that asks; 0 for none
+	TokenID        ids.Token // of the token that asks; 0 for none
 	OperationRunID *string
 	// Receipt is kept with the order, for Recall; nil for none. One that is kept
 	// already is a conflict.
@@ -65,29 +66,29 @@ type TableOptions struct {
 
 // ProjectRef is all that exports know of a project.
 type ProjectRef struct {
-	ID   int64
+	ID   ids.Project
 	Slug string
 }
 
 // work is what a job has to do, with tables by id, so that neither a renamed
 // table nor a later one of the same name changes it.
 type spec struct {
-	Tables     []int64 // nil: all but Excluded
-	Excluded   []int64
-	Selections map[int64]projectdb.Selection
+	Tables     []ids.Table // nil: all but Excluded
+	Excluded   []ids.Table
+	Selections map[ids.Table]projectdb.Selection
 	SQL        string
 	Params     jsontext.Value
-	Readable   []int64
-	Dialect    *format.Dialect           // of CSV files; nil: the default
-	Dialects   map[int64]*format.Dialect // of CSV files of single tables
-	Compress   string                    // "", "gzip" or "zstd"
+	Readable   []ids.Table
+	Dialect    *format.Dialect               // of CSV files; nil: the default
+	Dialects   map[ids.Table]*format.Dialect // of CSV files of single tables
+	Compress   string                        // "", "gzip" or "zstd"
 	Canonical  bool
 	Split      bool // of a workbook into sheets
 }
 
 // dialect returns how the CSV file of a table is written; 0 is the result of a
 // query.
-func (sp *spec) dialect(tableID int64) format.Dialect {
+func (sp *spec) dialect(tableID ids.Table) format.Dialect {
 	d := cmp.Or(sp.Dialects[tableID], sp.Dialect)
 	if d == nil {
 		return format.DefaultDialect()
@@ -194,7 +195,7 @@ func (r *record) applyTable(faults *problem.Faults, req Request, tables []projec
 		return "", err
 	}
 	r.choose(faults, t, req.Selection, "")
-	r.spec.Tables = []int64{t.ID}
+	r.spec.Tables = []ids.Table{t.ID}
 	r.manifest.Table, r.manifest.TableIDs = &t.Name, r.spec.Tables
 	r.manifest.Options.setSelection(req.Selection)
 	return t.Name, nil
@@ -262,7 +263,7 @@ func (r *record) applyTableOptions(faults *problem.Faults, t *projectdb.Table, o
 }
 
 // lookUp returns the ids and names of the tables that refs mean, once each.
-func lookUp(faults *problem.Faults, field string, refs []string, tables []projectdb.Table) (ids []int64, names []string) {
+func lookUp(faults *problem.Faults, field string, refs []string, tables []projectdb.Table) (found []ids.Table, names []string) {
 	for i, ref := range refs {
 		if faults.Full() {
 			break
@@ -270,11 +271,11 @@ func lookUp(faults *problem.Faults, field string, refs []string, tables []projec
 		t, err := projectdb.FindTable(tables, ref)
 		if err != nil {
 			unknownTable(faults, field+"["+strconv.Itoa(i)+"]", ref, tables)
-		} else if !slices.Contains(ids, t.ID) {
-			ids, names = append(ids, t.ID), append(names, t.Name)
+		} else if !slices.Contains(found, t.ID) {
+			found, names = append(found, t.ID), append(names, t.Name)
 		}
 	}
-	return ids, names
+	return found, names
 }
 
 func unknownTable(faults *problem.Faults, field, ref string, tables []projectdb.Table) {
@@ -289,34 +290,34 @@ func unknownTable(faults *problem.Faults, field, ref string, tables []projectdb.
 }
 
 // wants reports whether the table belongs to the work.
-func (sp *spec) wants(tableID int64) bool {
+func (sp *spec) wants(tableID ids.Table) bool {
 	if sp.Tables != nil {
 		return slices.Contains(sp.Tables, tableID)
 	}
 	return !slices.Contains(sp.Excluded, tableID)
 }
 
-func (sp *spec) setSelection(tableID int64, s projectdb.Selection) {
+func (sp *spec) setSelection(tableID ids.Table, s projectdb.Selection) {
 	if sp.Selections == nil {
-		sp.Selections = map[int64]projectdb.Selection{}
+		sp.Selections = map[ids.Table]projectdb.Selection{}
 	}
 	sp.Selections[tableID] = s
 }
 
-func (sp *spec) setDialect(tableID int64, d *format.Dialect) {
+func (sp *spec) setDialect(tableID ids.Table, d *format.Dialect) {
 	if sp.Dialects == nil {
-		sp.Dialects = map[int64]*format.Dialect{}
+		sp.Dialects = map[ids.Table]*format.Dialect{}
 	}
 	sp.Dialects[tableID] = d
 }
 
-func (sp *spec) chose(tableID int64) bool {
+func (sp *spec) chose(tableID ids.Table) bool {
 	_, ok := sp.Selections[tableID]
 	return ok
 }
 
 // isPart reports whether only part of the table's columns or rows is wanted.
-func (sp *spec) isPart(tableID int64) bool {
+func (sp *spec) isPart(tableID ids.Table) bool {
 	s := sp.Selections[tableID]
 	return s.Columns != nil || s.Filters != nil || s.Limit != 0 || s.Offset != 0
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -75,7 +76,7 @@ func TestCreateStoresAPendingManifest(t *testing.T) {
 	if !regexp.MustCompile(`^exp_20260601_182345_[0-9a-f]{10}$`).MatchString(m.ID) {
 		t.Errorf("id is %s", m.ID)
 	}
-	if diff := cmp.Diff([]int64{2}, m.TableIDs); diff != "" {
+	if diff := cmp.Diff([]ids.Table{2}, m.TableIDs); diff != "" {
 		t.Errorf("table ids (-want +got):\n%s", diff)
 	}
 	if m.Status != Pending || *m.CreatedByTokenID != 7 || *m.OperationRunID != "run-1" {

@@ -4,13 +4,14 @@ import (
 	"context"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // retain expires the oldest exports of a project of which there are too many,
 // or which are too large together. The newest is always kept.
-func (e *Exports) retain(ctx context.Context, projectID int64) {
+func (e *Exports) retain(ctx context.Context, projectID ids.Project) {
 	if e.config.KeepCount == 0 && e.config.KeepBytes == 0 {
 		return
 	}
@@ -28,7 +29,7 @@ func (e *Exports) retain(ctx context.Context, projectID int64) {
 
 // retain marks exports of a project as expired that are ready and, counted from
 // the newest, beyond count or bytes, and returns them; 0 is no limit.
-func (st jobStore) retain(ctx context.Context, projectID, count, bytes int64, now time.Time) (excess []*record, err error) {
+func (st jobStore) retain(ctx context.Context, projectID ids.Project, count, bytes int64, now time.Time) (excess []*record, err error) {
 	err = st.Write(ctx, "expire exports beyond the limits", func(c *sqlite.Conn) error {
 		const beyond = `id IN (
 	SELECT id FROM (

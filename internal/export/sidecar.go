@@ -10,6 +10,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -20,14 +21,14 @@ import (
 
 // sidecar is the content of that file. Its JSON names must not change.
 type sidecar struct {
-	ProjectID int64          `json:"project_id"`
+	ProjectID ids.Project    `json:"project_id"`
 	Life      int64          `json:"life_ms"`
 	Finished  int64          `json:"settled_ms"`
 	Expires   int64          `json:"expires_ms"`
 	Ext       string         `json:"ext"`
 	Store     string         `json:"store"`
 	Spec      jsontext.Value `json:"work"`
-	TableIDs  []int64        `json:"table_ids"`
+	TableIDs  []ids.Table    `json:"table_ids"`
 	Manifest  Manifest       `json:"manifest"`
 }
 
@@ -69,7 +70,7 @@ func parseSidecar(dir artifact.Dir, path string, content []byte) (*record, error
 
 // Sidecar is what the manifest beside an artifact says of it.
 type Sidecar struct {
-	ProjectID int64
+	ProjectID ids.Project
 	Manifest  Manifest
 	Artifact  string // its path; "" for one in a bucket
 }

@@ -4,11 +4,12 @@ import (
 	"io"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 // tableRef is what the layout of rows depends on.
 type tableRef struct {
-	id   int64 // 0 for the result of a query
+	id   ids.Table // 0 for the result of a query
 	name string
 	rows int64 // 0 when they are not counted
 }

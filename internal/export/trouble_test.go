@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -88,12 +89,12 @@ func TestManyExportsAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Workers = 4 })
 	var ordered []Manifest
-	for id := int64(1); id <= 3; id++ {
+	for id := ids.Project(1); id <= 3; id++ {
 		f.project(id, large(2_000))
 	}
 	f.Start()
 	for i := range 30 {
-		id := int64(i%3) + 1
+		id := ids.Project(i%3) + 1
 		ref := ProjectRef{id, fmt.Sprintf("p%d", id)}
 		if id == shop.ID {
 			ref = shop
@@ -348,7 +349,7 @@ func TestDeadlyExportIsTriedTwice(t *testing.T) {
 	if err != nil || got.Status != Failed || got.Error == nil || !strings.Contains(*got.Error, "crashed twice") {
 		t.Errorf("the deadly export is %s, %v, %v", got.Status, got.Error, err)
 	}
-	for _, project := range []int64{shop.ID, 2} {
+	for _, project := range []ids.Project{shop.ID, 2} {
 		list, _, err := f.List(background, project, ListOptions{Status: "ready"})
 		if err != nil || len(list) != 5 {
 			t.Errorf("%d exports of project %d were made before, %v; want 5", len(list), project, err)
@@ -364,13 +365,13 @@ const endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n) S
 func TestEndlessQueriesDoNotStopOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir())
-	for id := range int64(6) {
+	for id := range ids.Project(6) {
 		f.project(id+1, small)
 	}
 	f.project(7, small)
 	f.Start()
 	for range 3 {
-		for id := range int64(6) {
+		for id := range ids.Project(6) {
 			f.create(Request{Project: ProjectRef{id + 1, fmt.Sprintf("p%d", id+1)}, Root: 1, Kind: QueryExport, SQL: endless})
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/zangtable/zangtable/internal/artifact"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -36,7 +37,7 @@ func (v *Verification) fault(text string, args ...any) {
 
 // Verify reads the artifact of an export again, and compares it and its members
 // with the manifest. An artifact that cannot be had is refused as by Artifact.
-func (e *Exports) Verify(ctx context.Context, projectID int64, id string) (Verification, error) {
+func (e *Exports) Verify(ctx context.Context, projectID ids.Project, id string) (Verification, error) {
 	a, err := e.Artifact(ctx, projectID, id)
 	if err != nil {
 		return Verification{}, err

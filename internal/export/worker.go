@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/storage"
@@ -14,7 +15,7 @@ import (
 // kind is what the runner has to know of exports.
 func (e *Exports) kind() jobs.Kind[record, job] {
 	return jobs.Kind[record, job]{
-		Name: func(r *record) (string, int64) { return r.manifest.ID, r.projectID },
+		Name: func(r *record) (string, ids.Project) { return r.manifest.ID, r.projectID },
 		New: func(base *jobs.Job, r *record) *job {
 			j := newJob(base.Context, r, e.now())
 			j.Job = base

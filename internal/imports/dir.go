@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 // dir is where uploads lie, <project id>/<import id>, with a directory beside them
@@ -64,8 +65,8 @@ func (d dir) remove(r *record) error {
 
 // removeOrphans removes what a crash has left: scratch files, and every upload that
 // no import wants.
-func (d dir) removeOrphans(wanted map[string]int64) error {
-	err := d.RemoveOrphans(func(projectID int64, name string) bool {
+func (d dir) removeOrphans(wanted map[string]ids.Project) error {
+	err := d.RemoveOrphans(func(projectID ids.Project, name string) bool {
 		project, ok := wanted[name]
 		return ok && project == projectID
 	})

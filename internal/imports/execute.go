@@ -46,7 +46,7 @@ func (im *Imports) execute(j *job) (err error) {
 	r.manifest.Format = new(source.Format())
 	options := r.manifest.Options
 	if r.spec.TableID != 0 {
-		options.Table = strconv.FormatInt(r.spec.TableID, 10)
+		options.Table = strconv.FormatInt(int64(r.spec.TableID), 10)
 	}
 	if r.spec.NewProject != nil {
 		return im.importProject(j, source, options)

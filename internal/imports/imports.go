@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -71,7 +72,7 @@ func Open(config Config) (*Imports, error) {
 		return nil, err
 	}
 	im.runner = jobs.NewRunner(config.Config, im.jobs.Store, im.kind())
-	show := func(context.Context, int64, bool) func(*record) Manifest { return im.withLiveState }
+	show := func(context.Context, ids.Project, bool) func(*record) Manifest { return im.withLiveState }
 	im.view = jobs.NewView(im.jobs.Store, im.runner.Dispatcher, statuses[:], show, (*record).fault)
 	if err := im.recover(context.Background()); err != nil {
 		return nil, errors.Join(err, im.Close())
@@ -94,7 +95,7 @@ func (im *Imports) Close() error { return im.runner.Close() }
 func (im *Imports) Scratch() string { return im.dir.Scratch() }
 
 // Metadata returns what the sender of an upload in parts has told of the file.
-func (im *Imports) Metadata(ctx context.Context, projectID int64, id string) (string, error) {
+func (im *Imports) Metadata(ctx context.Context, projectID ids.Project, id string) (string, error) {
 	r, err := im.jobs.Find(ctx, projectID, id)
 	if err != nil {
 		return "", err
@@ -127,13 +128,13 @@ type ListOptions = jobs.ListOptions[Manifest]
 
 // Rejects returns the rows that an import has refused, or would refuse: at most
 // the first 1,000.
-func (im *Imports) Rejects(ctx context.Context, projectID int64, id string) ([]ingest.Reject, error) {
+func (im *Imports) Rejects(ctx context.Context, projectID ids.Project, id string) ([]ingest.Reject, error) {
 	return im.jobs.readRejects(ctx, projectID, id)
 }
 
 // Run orders an import anew whose file is still kept: a dry run, or one that
 // failed. Options that are nil stay as they are.
-func (im *Imports) Run(ctx context.Context, faults *problem.Faults, projectID int64, id string, options *ingest.Options, dryRun bool, tableID int64) (Manifest, error) {
+func (im *Imports) Run(ctx context.Context, faults *problem.Faults, projectID ids.Project, id string, options *ingest.Options, dryRun bool, tableID ids.Table) (Manifest, error) {
 	if options != nil {
 		options.Check(faults)
 	}
@@ -188,7 +189,7 @@ func (r *record) enqueue() {
 // Delete cancels an import that is not finished: its manifest stays, as
 // canceled. A settled one is removed. One that was completed before it could be
 // canceled is a conflict.
-func (im *Imports) Delete(ctx context.Context, projectID int64, id string) error {
+func (im *Imports) Delete(ctx context.Context, projectID ids.Project, id string) error {
 	was := Status("")
 	r, err := im.jobs.change(ctx, projectID, id, func(_ *sqlite.Conn, r *record) error {
 		was = r.manifest.Status
@@ -241,7 +242,7 @@ func (im *Imports) cancelRunning(ctx context.Context, r *record) error {
 
 // RemoveProject removes every import of a project, after the project itself
 // cannot be reached any more.
-func (im *Imports) RemoveProject(ctx context.Context, projectID int64) error {
+func (im *Imports) RemoveProject(ctx context.Context, projectID ids.Project) error {
 	if err := im.runner.RemoveProject(ctx, projectID); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -86,8 +87,8 @@ func openJobStore(c *Config) (jobStore, error) {
 // record is an import as the job store has it.
 type record struct {
 	manifest  Manifest // its status is that of the job store, without the clock
-	projectID int64
-	root      int64 // of a new import: the project whose turn it takes
+	projectID ids.Project
+	root      ids.Project // of a new import: the project whose turn it takes
 	attempt   int64
 	begun     time.Time // of the first attempt that may have been committed; zero for none
 	finished  time.Time // zero until then
@@ -100,7 +101,7 @@ type record struct {
 
 // work is what a job needs to know beside the manifest.
 type spec struct {
-	TableID    int64         // the only table that may be written to; 0: any
+	TableID    ids.Table     // the only table that may be written to; 0: any
 	NewProject *NewProject   // of a project import
 	SHA256     string        // that the sender has promised, in hexadecimal digits; "" for none
 	Keyed      *jobs.Receipt // of the call that has made the import; nil for none
@@ -168,7 +169,7 @@ const columns = "project_id, status, attempt, begun_at, settled_at, expires_at, 
 
 func scanRecord(s *sqlite.Stmt) (*record, error) {
 	r := &record{
-		projectID: s.Int(0),
+		projectID: ids.Project(s.Int(0)),
 		attempt:   s.Int(2),
 		begun:     jobs.ReadTime(s, 3),
 		finished:  jobs.ReadTime(s, 4),
@@ -187,7 +188,7 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 
 // change reads an import, lets fn change it, and writes it back, in one
 // transaction. An error of fn is returned and changes nothing.
-func (st jobStore) change(ctx context.Context, projectID int64, id string, fn func(*sqlite.Conn, *record) error) (r *record, err error) {
+func (st jobStore) change(ctx context.Context, projectID ids.Project, id string, fn func(*sqlite.Conn, *record) error) (r *record, err error) {
 	err = st.Write(ctx, "change the import "+id, func(c *sqlite.Conn) error {
 		r, err = st.Get(c, projectID, id)
 		if err == nil {
@@ -224,7 +225,7 @@ func keepRejects(c *sqlite.Conn, id string, rejects []ingest.Reject) error {
 }
 
 // readRejects returns the rows that an import of a project has refused.
-func (st jobStore) readRejects(ctx context.Context, projectID int64, id string) (rejects []ingest.Reject, err error) {
+func (st jobStore) readRejects(ctx context.Context, projectID ids.Project, id string) (rejects []ingest.Reject, err error) {
 	text := ""
 	err = st.Read(ctx, "read the rejects of "+id, func(c *sqlite.Conn) error {
 		text, err = c.Text("SELECT rejects FROM imports WHERE id = ? AND project_id = ?", id, projectID)
@@ -305,7 +306,7 @@ func (st jobStore) withdraw(ctx context.Context, id string) error {
 }
 
 // wanted returns the imports whose files are kept, by id, with their projects.
-func (st jobStore) wanted(ctx context.Context) (map[string]int64, error) {
+func (st jobStore) wanted(ctx context.Context) (map[string]ids.Project, error) {
 	return st.Projects(ctx, "expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')")
 }
 

@@ -3,6 +3,7 @@ package imports
 import (
 	"context"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -20,7 +21,7 @@ const isSpare = "expires_at IS NOT NULL AND status IN ('failed', 'ready')"
 // makeRoom lets the files of a project have so many bytes more, within max
 // together. It expires the oldest spare ones for that, and returns them;
 // storage_full if they are not enough. A negative max is no limit.
-func (st jobStore) makeRoom(c *sqlite.Conn, projectID, bytes, max int64) (expired []*record, err error) {
+func (st jobStore) makeRoom(c *sqlite.Conn, projectID ids.Project, bytes, max int64) (expired []*record, err error) {
 	held, err := c.Int("SELECT coalesce(sum(held), 0) FROM imports WHERE project_id = ? AND ("+isHeld+")", projectID)
 	if err != nil || max < 0 || bytes <= 0 || held+bytes <= max {
 		return nil, err
@@ -45,7 +46,7 @@ func (st jobStore) makeRoom(c *sqlite.Conn, projectID, bytes, max int64) (expire
 
 // dropSurplus expires the oldest spare files of a project beyond count, and
 // returns them.
-func (st jobStore) dropSurplus(c *sqlite.Conn, projectID, count int64) (expired []*record, err error) {
+func (st jobStore) dropSurplus(c *sqlite.Conn, projectID ids.Project, count int64) (expired []*record, err error) {
 	if count < 0 {
 		return nil, nil
 	}

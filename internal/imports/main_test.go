@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -70,7 +71,7 @@ func newFixture(t testing.TB, folder string, change ...func(*Config)) *fixture {
 		t.Fatal(err)
 	}
 	f.registry, err = registry.Open(filepath.Join(folder, "server.db"), f.projects, registry.Options{
-		Forget: func(ctx context.Context, id int64) error { return f.RemoveProject(ctx, id) },
+		Forget: func(ctx context.Context, id ids.Project) error { return f.RemoveProject(ctx, id) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -33,8 +34,8 @@ type Manifest struct {
 	CompletedAt   *string           `json:"completed_at" format:"date-time"`
 	ExpiresAt     *string           `json:"expires_at" format:"date-time" doc:"How long the file is kept; null when it no longer is."`
 
-	CreatedByTokenID *int64  `json:"created_by_token_id"`
-	OperationRunID   *string `json:"operation_run_id"`
+	CreatedByTokenID *ids.Token `json:"created_by_token_id"`
+	OperationRunID   *string    `json:"operation_run_id"`
 }
 
 // Kind is what is made of the file.

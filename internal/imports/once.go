@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -26,7 +27,7 @@ func (r *record) keepReceipt(c *sqlite.Conn, digest string, now time.Time) error
 
 // replay returns the import that an equal call has made, when that is what err
 // says.
-func (im *Imports) replay(ctx context.Context, projectID int64, err error) (manifest Manifest, replayed bool, _ error) {
+func (im *Imports) replay(ctx context.Context, projectID ids.Project, err error) (manifest Manifest, replayed bool, _ error) {
 	var known *jobs.ReplayedError
 	if !errors.As(err, &known) {
 		return manifest, false, err

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
@@ -23,7 +24,7 @@ import (
 // Order asks for an import of a file that is still to be sent.
 type Request struct {
 	Project  ProjectRef
-	Root     int64 // the project whose turn the import takes; 0: that of its own
+	Root     ids.Project // the project whose turn the import takes; 0: that of its own
 	Kind     Kind
 	Options  ingest.Options
 	DryRun   bool
@@ -37,9 +38,9 @@ type Request struct {
 	// nothing.
 	SHA256 string
 	// TableID is the only table that the import may write to; 0 for any.
-	TableID        int64
+	TableID        ids.Table
 	NewProject     *NewProject // of a project import
-	TokenID        int64       // of the token that asks; 0 for none
+	TokenID        ids.Token   // of the token that asks; 0 for none
 	OperationRunID *string
 	// Receipt tells equal calls: the second makes no import, but gets that of the
 	// first. The SHA-256 of a file that is not resumable is added to it. Nil for none.
@@ -48,7 +49,7 @@ type Request struct {
 
 // ProjectRef is what imports know of a project.
 type ProjectRef struct {
-	ID   int64
+	ID   ids.Project
 	Slug string
 }
 
@@ -128,7 +129,7 @@ type Part struct {
 // job, unless an equal call has made one: then that is returned, with replayed
 // true. What arrives before an error stays, when the upload is resumable; else
 // the import is removed.
-func (im *Imports) Receive(ctx context.Context, projectID int64, id string, p Part) (manifest Manifest, replayed bool, err error) {
+func (im *Imports) Receive(ctx context.Context, projectID ids.Project, id string, p Part) (manifest Manifest, replayed bool, err error) {
 	leave, err := im.enter(id)
 	if err != nil {
 		return manifest, false, err
@@ -252,7 +253,7 @@ func (im *Imports) announce(ctx context.Context, r *record, have, size int64) (*
 
 // needRoom fails with storage_full when so many bytes more do not fit on the disk
 // or into the quota of the project.
-func (im *Imports) needRoom(ctx context.Context, projectID, bytes int64) error {
+func (im *Imports) needRoom(ctx context.Context, projectID ids.Project, bytes int64) error {
 	if err := im.config.Disk.Need(bytes); err != nil {
 		return err
 	}
@@ -260,7 +261,7 @@ func (im *Imports) needRoom(ctx context.Context, projectID, bytes int64) error {
 }
 
 // Size returns how many bytes there are of the uploads of a project.
-func (im *Imports) Size(projectID int64) (bytes int64) {
+func (im *Imports) Size(projectID ids.Project) (bytes int64) {
 	entries, err := os.ReadDir(im.dir.Of(projectID))
 	if err != nil {
 		return 0 // it has none

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -34,7 +35,7 @@ func (j *job) progress() Progress { return *j.progressed.Load() }
 // kind is what the runner has to know of imports.
 func (im *Imports) kind() jobs.Kind[record, job] {
 	return jobs.Kind[record, job]{
-		Name: func(r *record) (string, int64) { return r.manifest.ID, r.projectID },
+		Name: func(r *record) (string, ids.Project) { return r.manifest.ID, r.projectID },
 		Begin: func(c *sqlite.Conn, id string) error {
 			return c.Exec("UPDATE imports SET begun_at = coalesce(begun_at, ?) WHERE id = ?", im.now().UnixMilli(), id)
 		},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -51,7 +52,7 @@ func newExporter(t *testing.T) *exporter {
 }
 
 // project makes a project and returns its database and the path of that.
-func (x *exporter) project(id int64) project {
+func (x *exporter) project(id ids.Project) project {
 	x.t.Helper()
 	ctx := context.Background()
 	if err := x.dir.Create(ctx, id, func(*projectdb.DB) error { return nil }); err != nil {
@@ -150,7 +151,7 @@ func TestExportsOfAProjectComeBack(t *testing.T) {
 func (x *exporter) compare(original project, plain bool, script string) {
 	t := x.t
 	want := original.everything(t)
-	number := int64(1)
+	number := ids.Project(1)
 	comesBack := func(name string, o export.Request, options Options, show func(project) string) {
 		t.Helper()
 		number++

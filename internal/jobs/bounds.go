@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -62,7 +63,7 @@ END;
 // besides, and storage_full when its entry, of so many bytes, has no room. The
 // oldest spent entries make room first. It is called in the transaction that
 // enters the job.
-func (st Store[R]) Admit(c *sqlite.Conn, projectID int64, bounds Bounds, besides, bytes int64) error {
+func (st Store[R]) Admit(c *sqlite.Conn, projectID ids.Project, bounds Bounds, besides, bytes int64) error {
 	pending, err := c.Int("SELECT pending FROM queues WHERE project_id = ?", projectID)
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func (st Store[R]) Admit(c *sqlite.Conn, projectID int64, bounds Bounds, besides
 
 // prune removes the oldest spent entries of a project that have so many bytes
 // together, or fails with storage_full.
-func (st Store[R]) prune(c *sqlite.Conn, projectID, bytes, max int64) error {
+func (st Store[R]) prune(c *sqlite.Conn, projectID ids.Project, bytes, max int64) error {
 	var last int64
 	err := c.Query("SELECT seq, "+octets("", st.Measured)+" FROM "+st.Table+" WHERE project_id = ? AND "+st.Prunable+" ORDER BY seq", []any{projectID}, func(s *sqlite.Stmt) error {
 		last, bytes = s.Int(0), bytes-s.Int(1)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -15,7 +16,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	bounds := Bounds{Pending: -1, Bytes: 1000}
 	order := func(n, project int, bytes int64) error {
 		return b.Write(t.Context(), "order", func(c *sqlite.Conn) error {
-			if err := b.Admit(c, int64(project), bounds, 0, bytes); err != nil {
+			if err := b.Admit(c, ids.Project(project), bounds, 0, bytes); err != nil {
 				return err
 			}
 			if err := enter(c, n, project, project); err != nil {

@@ -23,10 +23,10 @@ type Config struct {
 	// OnDamage is told when the database turns out to be damaged while it is used; nil
 	// for nobody. It may be called often, from many goroutines.
 	OnDamage func(error)
-	Folder    string // of the files that belong to jobs
-	Log       *slog.Logger
-	Now       func() time.Time
-	Random    io.Reader // for ids
+	Folder   string // of the files that belong to jobs
+	Log      *slog.Logger
+	Now      func() time.Time
+	Random   io.Reader // for ids
 
 	KeepManifests time.Duration // 7 days: how long the manifest of a finished job outlives its file
 	SweepInterval time.Duration // 1 minute

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -44,7 +45,7 @@ CREATE INDEX receipts_by_age ON receipts (created_at);`
 				return err
 			}
 			r := Receipt{Key: strconv.Itoa(i + 1), Request: []byte{1}}
-			if err := r.Keep(c, int64(project), r.Key, time.Now()); err != nil {
+			if err := r.Keep(c, ids.Project(project), r.Key, time.Now()); err != nil {
 				return err
 			}
 		}
@@ -93,8 +94,8 @@ func claimed(t *testing.T, b Store[entry]) string {
 func TestTurns(t *testing.T) {
 	b := openStore(t, 1, 1, 1, 2, 2, 3)
 	places := map[string]int64{}
-	for project, ids := range map[int64][]string{1: {"1", "2", "3"}, 2: {"4", "5"}, 3: {"6"}} {
-		of, err := b.Places(t.Context(), project, ids...)
+	for project, own := range map[ids.Project][]string{1: {"1", "2", "3"}, 2: {"4", "5"}, 3: {"6"}} {
+		of, err := b.Places(t.Context(), project, own...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -80,7 +81,7 @@ func (m *model) exec(t *rapid.T, statement string, args ...any) {
 func (m *model) request(t *rapid.T) {
 	project := rapid.IntRange(0, modelProjects-1).Draw(t, "project")
 	err := m.store.Write(t.Context(), "request", func(c *sqlite.Conn) error {
-		if err := m.store.Admit(c, int64(project), m.bounds, 0, 0); err != nil {
+		if err := m.store.Admit(c, ids.Project(project), m.bounds, 0, 0); err != nil {
 			return err
 		}
 		return enter(c, m.last+1, project, rootOf(project))
@@ -236,7 +237,7 @@ func (m *model) expire(t *rapid.T) {
 // share it.
 func (m *model) remove(t *rapid.T) {
 	project := rapid.IntRange(0, modelProjects-1).Draw(t, "project")
-	if err := m.store.RemoveProject(t.Context(), int64(project)); err != nil {
+	if err := m.store.RemoveProject(t.Context(), ids.Project(project)); err != nil {
 		t.Fatal(err)
 	}
 	maps.DeleteFunc(m.jobs, func(_ int, j *modelJob) bool { return j.project == project })
@@ -272,11 +273,11 @@ func (m *model) check(t *rapid.T) {
 func (m *model) checkPlaces(t *rapid.T) {
 	places := map[string]int64{}
 	for project := range modelProjects {
-		var ids []string
+		var own []string
 		for _, j := range m.which(func(j *modelJob) bool { return j.project == project }) {
-			ids = append(ids, strconv.Itoa(j.seq))
+			own = append(own, strconv.Itoa(j.seq))
 		}
-		of, err := m.store.Places(t.Context(), int64(project), ids...)
+		of, err := m.store.Places(t.Context(), ids.Project(project), own...)
 		if err != nil {
 			t.Fatal(err)
 		}

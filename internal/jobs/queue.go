@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -114,7 +115,7 @@ END;
 // forgetQueue removes the queue of a project that is gone. Its turn stays for as
 // long as others share it: who makes projects and removes them again must not
 // come first each time.
-func forgetQueue(c *sqlite.Conn, projectID int64) error {
+func forgetQueue(c *sqlite.Conn, projectID ids.Project) error {
 	for _, table := range []string{"queues", "history"} {
 		if err := c.Exec("DELETE FROM "+table+" WHERE project_id = ?", projectID); err != nil {
 			return err
@@ -217,7 +218,7 @@ func (st Store[R]) begin(c *sqlite.Conn, id string) error {
 
 // Places returns the places of pending jobs of a project in the order in which
 // they would be claimed, from 1.
-func (st Store[R]) Places(ctx context.Context, projectID int64, ids ...string) (places map[string]int64, err error) {
+func (st Store[R]) Places(ctx context.Context, projectID ids.Project, ids ...string) (places map[string]int64, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -243,7 +244,7 @@ func (st Store[R]) Places(ctx context.Context, projectID int64, ids ...string) (
 // eachQueued calls fn with those of the jobs that are pending, the newest first,
 // and how many of the project are queued behind each. A new order has few behind
 // it, however many are ahead.
-func (st Store[R]) eachQueued(c *sqlite.Conn, projectID int64, ids []string, fn func(id string, suspect bool, behind int64) error) error {
+func (st Store[R]) eachQueued(c *sqlite.Conn, projectID ids.Project, ids []string, fn func(id string, suspect bool, behind int64) error) error {
 	type queued struct {
 		seq     int64
 		id      string
@@ -283,7 +284,7 @@ type line struct {
 }
 
 // readLine reads the queues before and behind which a project has its turn.
-func readLine(c *sqlite.Conn, projectID int64) (l line, err error) {
+func readLine(c *sqlite.Conn, projectID ids.Project) (l line, err error) {
 	root, err := c.Int("SELECT root FROM queues WHERE project_id = ?", projectID)
 	if err != nil {
 		return l, err
@@ -300,7 +301,7 @@ func readLine(c *sqlite.Conn, projectID int64) (l line, err error) {
 	const projects = "SELECT project_id, pending FROM queues WHERE root = ? AND pending > 0 ORDER BY turn, since"
 	const roots = "SELECT root, pending FROM turns WHERE pending > 0 ORDER BY running, turn, since"
 	err = errors.Join(
-		c.Query(projects, []any{root}, note(&l.projects, &l.project, projectID)),
+		c.Query(projects, []any{root}, note(&l.projects, &l.project, int64(projectID))),
 		c.Query(roots, nil, note(&l.roots, &l.root, root)))
 	return l, err
 }

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -114,7 +115,9 @@ func TestReserveBesideSeveralRoots(t *testing.T) {
 		}
 	}
 	for _, next := range []struct{ ready, want string }{{"5", "6"}, {"6", ""}, {"1", "3"}, {"2", "4"}, {"3", ""}} {
-		must(t, b, func(c *sqlite.Conn) error { return c.Exec("UPDATE works SET status = 'ready' WHERE id = ?", next.ready) })
+		must(t, b, func(c *sqlite.Conn) error {
+			return c.Exec("UPDATE works SET status = 'ready' WHERE id = ?", next.ready)
+		})
 		if got := claimWith(t, b, two); got != next.want {
 			t.Errorf("after %s, %q is claimed, want %q", next.ready, got, next.want)
 		}
@@ -169,7 +172,7 @@ func TestSuspectsComeLast(t *testing.T) {
 func TestAdmit(t *testing.T) {
 	b := openStore(t, 1, 1, 2)
 	for _, test := range []struct {
-		project int64
+		project ids.Project
 		max     int
 		admits  bool
 	}{{1, 2, false}, {1, 3, true}, {2, 2, true}, {3, 1, true}, {1, -1, true}} {
@@ -221,10 +224,10 @@ WHERE pending <> (SELECT count(*) FROM works WHERE %[2]s = q.%[2]s AND status = 
 	if differ != "" {
 		t.Fatalf("the counters differ: %s", differ)
 	}
-	var projects []int64
+	var projects []ids.Project
 	must(t, b, func(c *sqlite.Conn) error {
 		return c.Query("SELECT DISTINCT project_id FROM works", nil, func(s *sqlite.Stmt) error {
-			projects = append(projects, s.Int(0))
+			projects = append(projects, ids.Project(s.Int(0)))
 			return nil
 		})
 	})

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -12,7 +13,7 @@ import (
 // within projectdb.ReceiptLife gets the job of the first. It is kept in the store,
 // in the transaction that enters the job.
 type Receipt struct {
-	TokenID int64
+	TokenID ids.Token
 	Key     string // chosen by the client
 	Request []byte // SHA-256 of all that is asked
 }
@@ -56,7 +57,7 @@ func ReceiptOf(r *projectdb.Receipt) *Receipt {
 
 // Recall returns the id of the job that an equal call has ordered, or "". A call
 // with the same key and another request is projectdb.ErrOtherRequest.
-func (r *Receipt) Recall(c *sqlite.Conn, projectID int64, now time.Time) (id string, err error) {
+func (r *Receipt) Recall(c *sqlite.Conn, projectID ids.Project, now time.Time) (id string, err error) {
 	const query = "SELECT request = ?, job_id FROM receipts WHERE project_id = ? AND token_id = ? AND key = ? AND created_at > ?"
 	err = c.Query(query, []any{r.Request, projectID, r.TokenID, r.Key, oldestReceipt(now)}, func(s *sqlite.Stmt) error {
 		if s.Int(0) == 0 {
@@ -70,7 +71,7 @@ func (r *Receipt) Recall(c *sqlite.Conn, projectID int64, now time.Time) (id str
 
 // Keep stores the receipt of a job, unless Recall finds that of an equal call,
 // which is a ReplayedError, or of another.
-func (r *Receipt) Keep(c *sqlite.Conn, projectID int64, jobID string, now time.Time) error {
+func (r *Receipt) Keep(c *sqlite.Conn, projectID ids.Project, jobID string, now time.Time) error {
 	switch known, err := r.Recall(c, projectID, now); {
 	case err != nil:
 		return err

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -12,10 +13,10 @@ import (
 func TestReceipts(t *testing.T) {
 	b := openStore(t)
 	now := time.Date(2026, 6, 1, 18, 0, 0, 0, time.UTC)
-	keep := func(r Receipt, project int64, id string, at time.Duration) error {
+	keep := func(r Receipt, project ids.Project, id string, at time.Duration) error {
 		return b.Write(t.Context(), "keep", func(c *sqlite.Conn) error { return r.Keep(c, project, id, now.Add(at)) })
 	}
-	recall := func(r Receipt, project int64, at time.Duration) (id string) {
+	recall := func(r Receipt, project ids.Project, at time.Duration) (id string) {
 		err := b.Read(t.Context(), "recall", func(c *sqlite.Conn) (err error) {
 			id, err = r.Recall(c, project, now.Add(at))
 			return err

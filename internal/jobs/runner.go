@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -13,7 +14,7 @@ import (
 // type of its own.
 type Job struct {
 	ID        string
-	ProjectID int64
+	ProjectID ids.Project
 	Context   context.Context // ends when the job is canceled or interrupted, or the server stops
 
 	cancel   context.CancelCauseFunc
@@ -30,7 +31,7 @@ func (j *Job) Canceled() bool { return j.canceled.Load() }
 // Kind is what one kind of job gives its [Runner]: the steps in which kinds
 // differ. An R is a record of the store, a J is a running job.
 type Kind[R, J any] struct {
-	Name  func(*R) (id string, projectID int64)
+	Name  func(*R) (id string, projectID ids.Project)
 	Begin func(c *sqlite.Conn, id string) error // updates the record of a claimed job further; nil: not needed
 
 	New      func(*Job, *R) *J
@@ -183,7 +184,7 @@ func (r *Runner[R, J]) Cancel(ctx context.Context, id string) error {
 
 // RemoveProject removes the jobs of a project from the store, and cancels those
 // that run.
-func (r *Runner[R, J]) RemoveProject(ctx context.Context, projectID int64) error {
+func (r *Runner[R, J]) RemoveProject(ctx context.Context, projectID ids.Project) error {
 	if err := r.Store.RemoveProject(ctx, projectID); err != nil {
 		return err
 	}

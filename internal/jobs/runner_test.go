@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -44,7 +45,7 @@ func newShift(t *testing.T, b Store[entry], run func(*work) error) *shift {
 	config := Config{Workers: 2, PerProject: 1, Now: time.Now}
 	config.SetDefaults()
 	s.Runner = NewRunner(config, b, Kind[entry, work]{
-		Name:     func(e *entry) (string, int64) { return e.id, 1 },
+		Name:     func(e *entry) (string, ids.Project) { return e.id, 1 },
 		New:      func(j *Job, e *entry) *work { return &work{Job: j, entry: e} },
 		Run:      run,
 		Complete: func(w *work, err error) { w.outcome = err },

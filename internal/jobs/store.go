@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
@@ -79,11 +80,11 @@ func (st Store[R]) Select(c *sqlite.Conn, condition string, args ...any) (list [
 
 // Projects returns the projects of the jobs that satisfy a condition, by the ids
 // of the jobs.
-func (st Store[R]) Projects(ctx context.Context, condition string) (map[string]int64, error) {
-	projects := map[string]int64{}
+func (st Store[R]) Projects(ctx context.Context, condition string) (map[string]ids.Project, error) {
+	projects := map[string]ids.Project{}
 	err := st.Read(ctx, "list the projects of "+st.Table, func(c *sqlite.Conn) error {
 		return c.Query("SELECT id, project_id FROM "+st.Table+" WHERE "+condition, nil, func(s *sqlite.Stmt) error {
-			projects[s.Text(0)] = s.Int(1)
+			projects[s.Text(0)] = ids.Project(s.Int(1))
 			return nil
 		})
 	})
@@ -108,7 +109,7 @@ FROM turns`
 }
 
 // Get returns one job of a project, or not_found.
-func (st Store[R]) Get(c *sqlite.Conn, projectID int64, id string) (*R, error) {
+func (st Store[R]) Get(c *sqlite.Conn, projectID ids.Project, id string) (*R, error) {
 	found, err := st.Select(c, "id = ? AND project_id = ?", id, projectID)
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (st Store[R]) Get(c *sqlite.Conn, projectID int64, id string) (*R, error) {
 }
 
 // Find is Get in a transaction of its own.
-func (st Store[R]) Find(ctx context.Context, projectID int64, id string) (r *R, err error) {
+func (st Store[R]) Find(ctx context.Context, projectID ids.Project, id string) (r *R, err error) {
 	err = st.Read(ctx, "read the "+st.Job+" "+id, func(c *sqlite.Conn) error {
 		r, err = st.Get(c, projectID, id)
 		return err
@@ -133,7 +134,7 @@ var errEnough = errors.New("enough")
 
 // page returns jobs of a project, newest first, as show shows them, and whether
 // there are more. Those that show does not want do not count.
-func page[R, M any](ctx context.Context, st Store[R], projectID int64, offset, limit int, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
+func page[R, M any](ctx context.Context, st Store[R], projectID ids.Project, offset, limit int, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
 	list = []M{}
 	err = st.Read(ctx, fmt.Sprintf("list the %s of project %d", st.Table, projectID), func(c *sqlite.Conn) error {
 		err := st.each(c, "project_id = ? ORDER BY seq DESC", []any{projectID}, func(r *R) error {
@@ -166,7 +167,7 @@ func (st Store[R]) PutBack(ctx context.Context, id string) error {
 }
 
 // RemoveProject removes the jobs of a project and their receipts.
-func (st Store[R]) RemoveProject(ctx context.Context, projectID int64) error {
+func (st Store[R]) RemoveProject(ctx context.Context, projectID ids.Project) error {
 	return st.Write(ctx, fmt.Sprintf("remove the %s of project %d", st.Table, projectID), func(c *sqlite.Conn) error {
 		for _, table := range []string{"receipts", st.Table} {
 			if err := c.Exec("DELETE FROM "+table+" WHERE project_id = ?", projectID); err != nil {

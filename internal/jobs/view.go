@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 // watchInterval is how often a watched job is looked at.
@@ -22,7 +24,7 @@ type View[R any, M Manifest[M]] struct {
 	store      Store[R]
 	dispatcher *Dispatcher
 	statuses   []Status
-	show       func(ctx context.Context, projectID int64, list bool) func(*R) M
+	show       func(ctx context.Context, projectID ids.Project, list bool) func(*R) M
 	fault      func(*R) error
 }
 
@@ -32,17 +34,17 @@ type View[R any, M Manifest[M]] struct {
 // list says that it will be asked for many. fault returns why a finished job has
 // no result, or nil.
 func NewView[R any, M Manifest[M]](store Store[R], d *Dispatcher, statuses []Status,
-	show func(ctx context.Context, projectID int64, list bool) func(*R) M, fault func(*R) error) *View[R, M] {
+	show func(ctx context.Context, projectID ids.Project, list bool) func(*R) M, fault func(*R) error) *View[R, M] {
 	return &View[R, M]{store: store, dispatcher: d, statuses: statuses, show: show, fault: fault}
 }
 
 // Get returns the manifest of a job of a project, or not_found.
-func (v *View[R, M]) Get(ctx context.Context, projectID int64, id string) (M, error) {
+func (v *View[R, M]) Get(ctx context.Context, projectID ids.Project, id string) (M, error) {
 	m, _, err := v.look(ctx, projectID, id)
 	return m, err
 }
 
-func (v *View[R, M]) look(ctx context.Context, projectID int64, id string) (m M, r *R, err error) {
+func (v *View[R, M]) look(ctx context.Context, projectID ids.Project, id string) (m M, r *R, err error) {
 	if r, err = v.store.Find(ctx, projectID, id); err != nil {
 		return m, nil, err
 	}
@@ -61,7 +63,7 @@ type ListOptions[M any] struct {
 
 // List returns jobs of a project, newest first, and whether there are more. An
 // unknown status is validation_failed.
-func (v *View[R, M]) List(ctx context.Context, projectID int64, o ListOptions[M]) (list []M, more bool, err error) {
+func (v *View[R, M]) List(ctx context.Context, projectID ids.Project, o ListOptions[M]) (list []M, more bool, err error) {
 	wanted, err := parseStatus(o.Status, v.statuses)
 	if err != nil {
 		return nil, false, err
@@ -80,7 +82,7 @@ func (v *View[R, M]) List(ctx context.Context, projectID int64, o ListOptions[M]
 
 // addPlaces adds to the manifests of a project's pending jobs where they are in
 // the queue.
-func (v *View[R, M]) addPlaces(ctx context.Context, projectID int64, list []M) error {
+func (v *View[R, M]) addPlaces(ctx context.Context, projectID ids.Project, list []M) error {
 	var pending []string
 	for _, m := range list {
 		if id, status := m.Job(); status == Pending {
@@ -102,7 +104,7 @@ func (v *View[R, M]) Counts(ctx context.Context) (Counts, error) { return v.stor
 // Wait returns the manifest once the job has finished, or as it is when ctx or the
 // server ends. The manifest of a job that failed or was canceled comes with an
 // error that says why.
-func (v *View[R, M]) Wait(ctx context.Context, projectID int64, id string) (m M, err error) {
+func (v *View[R, M]) Wait(ctx context.Context, projectID ids.Project, id string) (m M, err error) {
 	looking := context.WithoutCancel(ctx)
 	for {
 		next := v.dispatcher.nextFinished()
@@ -126,7 +128,7 @@ func (v *View[R, M]) Wait(ctx context.Context, projectID int64, id string) (m M,
 // Watch returns the manifest as it is, and again whenever the job has made
 // progress, a few times a second at most. The channel is closed after the manifest
 // of a finished job, when the job is removed, and when ctx or the server ends.
-func (v *View[R, M]) Watch(ctx context.Context, projectID int64, id string) (<-chan M, error) {
+func (v *View[R, M]) Watch(ctx context.Context, projectID ids.Project, id string) (<-chan M, error) {
 	m, err := v.Get(ctx, projectID, id)
 	if err != nil {
 		return nil, err

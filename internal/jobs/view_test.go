@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -34,7 +35,7 @@ var errNoResult = errors.New("no result")
 // viewOf returns a view of the jobs in a store, which have got to the number that
 // progress returns.
 func viewOf(b Store[entry], d *Dispatcher, progress func() int) *View[entry, shot] {
-	show := func(context.Context, int64, bool) func(*entry) shot {
+	show := func(context.Context, ids.Project, bool) func(*entry) shot {
 		return func(e *entry) shot { return shot{id: e.id, status: Status(e.status), n: progress()} }
 	}
 	return NewView(b, d, []Status{Pending, Running, Ready, Failed}, show, func(e *entry) error {

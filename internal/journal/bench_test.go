@@ -3,6 +3,8 @@ package journal
 import (
 	"fmt"
 	"testing"
+
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 func BenchmarkJoin(b *testing.B) {
@@ -24,7 +26,7 @@ func BenchmarkJoin(b *testing.B) {
 		j := open(b, file(b), Options{})
 		b.SetParallelism(32)
 		b.RunParallel(func(pb *testing.PB) {
-			for i := int64(0); pb.Next(); i++ {
+			for i := ids.Token(0); pb.Next(); i++ {
 				if _, err := j.Join(b.Context(), Caller{1, i % 64}, "nightly", ""); err != nil {
 					b.Error(err)
 				}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
 )
@@ -36,7 +37,10 @@ type Options struct {
 
 // Caller is a token in a project. Keys and run ids of different callers are
 // unrelated, even if they are the same text.
-type Caller struct{ ProjectID, TokenID int64 }
+type Caller struct {
+	ProjectID ids.Project
+	TokenID   ids.Token
+}
 
 // Status says how a call came to its run.
 type Status string

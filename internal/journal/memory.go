@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 // shards is into how many parts the memory is divided, so that a slow look-up
@@ -59,7 +61,7 @@ type run struct {
 func (r *run) ownName() name { return name{r.caller, byRunID, r.id} }
 
 func (j *Journal) shardOf(c Caller) *shard {
-	return &j.shards[uint64(c.ProjectID*31+c.TokenID)%shards]
+	return &j.shards[(uint64(c.ProjectID)*31+uint64(c.TokenID))%shards]
 }
 
 func (s *shard) init(room int) {
@@ -188,7 +190,7 @@ func (r record) giveBack() {
 }
 
 // forget drops the runs of a project.
-func (s *shard) forget(projectID int64) {
+func (s *shard) forget(projectID ids.Project) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n, r := range s.named {

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
@@ -86,7 +87,7 @@ type history struct {
 	clock   *testkit.Clock
 	names   int
 	journal *Journal
-	project int64
+	project ids.Project
 }
 
 func (h *history) open(t interface{ Fatal(...any) }) {

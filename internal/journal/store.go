@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
 )
@@ -188,7 +189,7 @@ WHERE NOT EXISTS (
 }
 
 // Forget removes everything about a project. It may be called again.
-func (j *Journal) Forget(ctx context.Context, projectID int64) error {
+func (j *Journal) Forget(ctx context.Context, projectID ids.Project) error {
 	j.storing.Lock()
 	defer j.storing.Unlock()
 	for i := range j.shards {

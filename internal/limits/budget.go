@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -18,7 +19,7 @@ type Budget struct {
 
 	mu      sync.Mutex
 	used    int64
-	shares  map[int64]int64
+	shares  map[ids.Project]int64
 	waiting []*wish // first come, first served
 
 	large bool   // much was used since nothing was
@@ -50,13 +51,14 @@ const MinBudget = 128 << 20
 // counted all the same.
 func NewBudget(size int64) *Budget {
 	share := max(size/4, min(size, MinBudget))
-	return &Budget{max: size, share: share, shares: map[int64]int64{}, tidy: debug.FreeOSMemory}
+	return &Budget{max: size, share: share, shares: map[ids.Project]int64{}, tidy: debug.FreeOSMemory}
 }
 
 // wish is a call that waits for a part of the budget.
 type wish struct {
-	project, bytes int64
-	granted        chan struct{}
+	project ids.Project
+	bytes   int64
+	granted chan struct{}
 }
 
 // Used returns how many bytes are taken.
@@ -72,12 +74,13 @@ func (b *Budget) Max() int64 { return b.max }
 // Part is what one call has taken of the budget. It is not safe for concurrent
 // use. The zero Part is of a call without a project: it has no limit.
 type Part struct {
-	budget         *Budget
-	project, bytes int64
+	budget  *Budget
+	project ids.Project
+	bytes   int64
 }
 
 // Part returns an empty part for a call of the project.
-func (b *Budget) Part(projectID int64) Part { return Part{budget: b, project: projectID} }
+func (b *Budget) Part(projectID ids.Project) Part { return Part{budget: b, project: projectID} }
 
 // Take takes more bytes, or returns busy when there are none.
 func (p *Part) Take(bytes int64) error {
@@ -187,11 +190,11 @@ func (b *Budget) rest() {
 // Held returns how many bytes the part has.
 func (p *Part) Held() int64 { return p.bytes }
 
-func (b *Budget) fits(project, bytes int64) bool {
+func (b *Budget) fits(project ids.Project, bytes int64) bool {
 	return b.max == 0 || b.used+bytes <= b.max && b.shares[project]+bytes <= b.share
 }
 
-func (b *Budget) grant(project, bytes int64) {
+func (b *Budget) grant(project ids.Project, bytes int64) {
 	b.used += bytes
 	if b.used >= largeUse {
 		b.large = true

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -14,7 +15,8 @@ const patience = time.Second
 // Calls bounds the calls of a token and of a project that run at once.
 type Calls struct {
 	perToken, perProject int
-	tokens, projects     *Gate[int64]
+	tokens               *Gate[ids.Token]
+	projects             *Gate[ids.Project]
 	running              atomic.Int64
 }
 
@@ -22,13 +24,13 @@ type Calls struct {
 func NewCalls(perToken, perProject int) *Calls {
 	return &Calls{
 		perToken: perToken, perProject: perProject,
-		tokens: NewGate[int64](perToken), projects: NewGate[int64](perProject),
+		tokens: NewGate[ids.Token](perToken), projects: NewGate[ids.Project](perProject),
 	}
 }
 
 // Enter begins a call, which Leave ends. A call beyond a limit waits a moment;
 // then it is rate_limited.
-func (c *Calls) Enter(ctx context.Context, projectID, tokenID int64) error {
+func (c *Calls) Enter(ctx context.Context, projectID ids.Project, tokenID ids.Token) error {
 	if !c.tryEnter(projectID, tokenID) {
 		if err := c.wait(ctx, projectID, tokenID); err != nil {
 			return err
@@ -38,7 +40,7 @@ func (c *Calls) Enter(ctx context.Context, projectID, tokenID int64) error {
 	return nil
 }
 
-func (c *Calls) tryEnter(projectID, tokenID int64) bool {
+func (c *Calls) tryEnter(projectID ids.Project, tokenID ids.Token) bool {
 	if !c.tokens.TryEnter(tokenID) {
 		return false
 	}
@@ -49,7 +51,7 @@ func (c *Calls) tryEnter(projectID, tokenID int64) bool {
 	return true
 }
 
-func (c *Calls) wait(ctx context.Context, projectID, tokenID int64) error {
+func (c *Calls) wait(ctx context.Context, projectID ids.Project, tokenID ids.Token) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if !c.tokens.Enter(ctx, tokenID) {
@@ -67,7 +69,7 @@ func tooMany(format string, args ...any) error {
 }
 
 // Leave ends a call.
-func (c *Calls) Leave(projectID, tokenID int64) {
+func (c *Calls) Leave(projectID ids.Project, tokenID ids.Token) {
 	c.running.Add(-1)
 	c.projects.Leave(projectID)
 	c.tokens.Leave(tokenID)

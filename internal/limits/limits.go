@@ -3,6 +3,8 @@ package limits
 import (
 	"net/netip"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 // Settings are the limits that an operator can choose. 0 switches a limit off.
@@ -30,9 +32,9 @@ func Defaults() Settings {
 type Limits struct {
 	Budget      *Budget
 	Calls       *Calls
-	TokenRate   *Rate[int64]      // by token
+	TokenRate   *Rate[ids.Token]  // by token
 	WrongTokens *Rate[netip.Addr] // by address
-	Streams     *Gate[int64]      // by token
+	Streams     *Gate[ids.Token]  // by token
 	Settings    Settings
 }
 
@@ -41,9 +43,9 @@ func New(s Settings, now func() time.Time) *Limits {
 	return &Limits{
 		Budget:      NewBudget(s.MemoryBudget),
 		Calls:       NewCalls(s.CallsPerToken, s.CallsPerProject),
-		TokenRate:   NewRatePerSecond[int64](s.TokenRate, now),
+		TokenRate:   NewRatePerSecond[ids.Token](s.TokenRate, now),
 		WrongTokens: NewRatePerSecond[netip.Addr](s.WrongTokens, now),
-		Streams:     NewGate[int64](s.StreamsPerToken),
+		Streams:     NewGate[ids.Token](s.StreamsPerToken),
 		Settings:    s,
 	}
 }

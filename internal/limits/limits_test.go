@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -68,13 +69,13 @@ func TestGateForgetsWhoGivesUp(t *testing.T) {
 func TestCallsOfATokenAndOfAProject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCalls(2, 3)
-		enter := func(project, token int64) error { return c.Enter(t.Context(), project, token) }
-		for _, token := range []int64{1, 1, 2} {
+		enter := func(project ids.Project, token ids.Token) error { return c.Enter(t.Context(), project, token) }
+		for _, token := range []ids.Token{1, 1, 2} {
 			if err := enter(7, token); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for _, token := range []int64{1, 2} { // one has its own limit, the other that of the project
+		for _, token := range []ids.Token{1, 2} { // one has its own limit, the other that of the project
 			began := time.Now()
 			err := enter(7, token)
 			if !problem.Is(err, problem.CodeRateLimited) || problem.From(err).RetryAfter != time.Second || time.Since(began) != time.Second {
@@ -188,7 +189,7 @@ func TestBudgetIsShared(t *testing.T) {
 	}
 	others := make([]Part, 4)
 	for i := range others {
-		others[i] = b.Part(int64(2 + i))
+		others[i] = b.Part(ids.Project(2 + i))
 		if err := others[i].Take(200 << 20); err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +279,7 @@ func TestMemoryGoesBackToTheSystem(t *testing.T) {
 // BenchmarkLimits is what the limits add to a call: in, out, the rate of its
 // token and a part of the budget.
 func BenchmarkLimits(b *testing.B) {
-	calls, perToken, budget := NewCalls(64, 256), NewRatePerSecond[int64](1_000_000_000, nil), NewBudget(1<<29)
+	calls, perToken, budget := NewCalls(64, 256), NewRatePerSecond[ids.Token](1_000_000_000, nil), NewBudget(1<<29)
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := calls.Enter(b.Context(), 1, 1); err != nil {

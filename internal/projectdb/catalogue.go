@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -19,7 +20,7 @@ type catalogue struct {
 	tables  []Table // by id
 	// refusedBelow has, by the id of a table whose rows cannot be changed, the one
 	// that refers to them and has an expression that is not allowed.
-	refusedBelow map[int64]*Table
+	refusedBelow map[ids.Table]*Table
 }
 
 // catalogues remembers the newest catalogue that was read, and which tables each
@@ -28,7 +29,7 @@ type catalogue struct {
 type catalogues struct {
 	mu      sync.Mutex
 	newest  *catalogue
-	changes map[int64][]int64 // ids of tables, nil for all, by the version that the change led to
+	changes map[int64][]ids.Table // ids of tables, nil for all, by the version that the change led to
 }
 
 // maxChanges is how many changes are remembered.
@@ -41,7 +42,7 @@ const maxDiffering = 32
 // note remembers what the change to a version is about. A transaction that is
 // rolled back leaves an entry that is replaced before the version is there: the
 // next transaction that leads to it writes its own.
-func (k *catalogues) note(version int64, tables []int64) {
+func (k *catalogues) note(version int64, tables []ids.Table) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.changes[version] = tables
@@ -50,7 +51,7 @@ func (k *catalogues) note(version int64, tables []int64) {
 
 // near returns the newest catalogue, and the ids of the tables in which it may
 // differ from that of another version. Without it everything has to be read.
-func (k *catalogues) near(version int64) (cat *catalogue, differing []int64, ok bool) {
+func (k *catalogues) near(version int64) (cat *catalogue, differing []ids.Table, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.newest == nil {
@@ -105,7 +106,7 @@ func (db *DB) catalogueInside(c *sqlite.Conn) (*catalogue, error) {
 }
 
 // reread returns the catalogue of another version that differs in some tables only.
-func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []int64) (*catalogue, error) {
+func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []ids.Table) (*catalogue, error) {
 	if len(differing) == 0 && cat.version == version {
 		return cat, nil
 	}
@@ -132,14 +133,14 @@ func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []int64) (
 
 // around returns the ids of a table and of those that refer to it, which SQLite
 // changes with its names.
-func (cat *catalogue) around(t *Table) []int64 {
-	ids := []int64{t.ID}
+func (cat *catalogue) around(t *Table) []ids.Table {
+	list := []ids.Table{t.ID}
 	for i := range cat.tables {
 		if other := &cat.tables[i]; other.ID != t.ID && other.refersTo(t.Name) {
-			ids = append(ids, other.ID)
+			list = append(list, other.ID)
 		}
 	}
-	return ids
+	return list
 }
 
 func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
@@ -168,7 +169,7 @@ func loadTable(c *sqlite.Conn, shapes *shapes, s *sqlite.Stmt) (Table, error) {
 	if err != nil {
 		return t, err
 	}
-	t.ID, t.DisplayName, t.CreatedAt, t.UpdatedAt = s.Int(0), s.TextOrNil(2), s.Text(3), s.Text(4)
+	t.ID, t.DisplayName, t.CreatedAt, t.UpdatedAt = ids.Table(s.Int(0)), s.TextOrNil(2), s.Text(3), s.Text(4)
 	t.useAPITypes()
 	t.indexColumns()
 	if err := t.CheckExpressions(); err != nil {
@@ -200,7 +201,7 @@ func (t *Table) useAPITypes() {
 // changed marks the catalogue as changed in the open transaction: the given tables,
 // or all when none is given. Tables that SQLite changes along, because they refer
 // to one that gets another name, must be among them.
-func (db *DB) changed(c *sqlite.Conn, tables ...int64) error {
+func (db *DB) changed(c *sqlite.Conn, tables ...ids.Table) error {
 	version, err := c.Int("UPDATE _project SET catalogue = catalogue + 1 RETURNING catalogue")
 	if err == nil {
 		db.known.note(version, tables)
@@ -210,7 +211,7 @@ func (db *DB) changed(c *sqlite.Conn, tables ...int64) error {
 
 // table returns the table with the given id or name.
 func (cat *catalogue) table(ref string) (*Table, error) {
-	t := find(cat.tables, ref, func(t *Table) (int64, string) { return t.ID, t.Name })
+	t := find(cat.tables, ref, func(t *Table) (int64, string) { return int64(t.ID), t.Name })
 	if t == nil {
 		return nil, problem.NotFound("The table", ref)
 	}
@@ -218,7 +219,7 @@ func (cat *catalogue) table(ref string) (*Table, error) {
 }
 
 // withID returns the table with the given id.
-func (cat *catalogue) withID(id int64) (*Table, error) {
+func (cat *catalogue) withID(id ids.Table) (*Table, error) {
 	i, found := cat.search(id)
 	if !found {
 		return nil, problem.NotFound("The table", itoa(int(id)))
@@ -227,8 +228,8 @@ func (cat *catalogue) withID(id int64) (*Table, error) {
 }
 
 // search returns where the table with the given id is, or would be.
-func (cat *catalogue) search(id int64) (i int, found bool) {
-	return slices.BinarySearchFunc(cat.tables, id, func(t Table, id int64) int { return cmp.Compare(t.ID, id) })
+func (cat *catalogue) search(id ids.Table) (i int, found bool) {
+	return slices.BinarySearchFunc(cat.tables, id, func(t Table, id ids.Table) int { return cmp.Compare(t.ID, id) })
 }
 
 // usable is a conflict when reading or writing rows would evaluate an expression
@@ -256,7 +257,7 @@ func (cat *catalogue) changeable(t *Table) error {
 // followRefused finds the tables from which foreign keys lead to rows that cannot
 // be used: SQLite looks at those whenever one of their parents changes.
 func (cat *catalogue) followRefused() {
-	cat.refusedBelow = map[int64]*Table{}
+	cat.refusedBelow = map[ids.Table]*Table{}
 	var refused []*Table
 	for i := range cat.tables {
 		if t := &cat.tables[i]; t.Refused != "" {
@@ -319,8 +320,8 @@ const exactCount = 10_000
 
 // RowEstimates returns about how many rows each table has, by table id: exact
 // for small tables, else the span of the rowids.
-func (db *DB) RowEstimates(ctx context.Context) (map[int64]int64, error) {
-	estimates := map[int64]int64{}
+func (db *DB) RowEstimates(ctx context.Context) (map[ids.Table]int64, error) {
+	estimates := map[ids.Table]int64{}
 	err := db.View(ctx, func(tx *Tx) error {
 		cat, err := tx.catalogue()
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -106,7 +107,7 @@ func TestCatalogueIsNeverOld(t *testing.T) {
 					if err := c.Exec("INSERT INTO _columns (table_id, column_name, created_at, updated_at) VALUES (?1, 'id', '', ''), (?1, 'x', '', '')", id); err != nil {
 						return err
 					}
-					return db.changed(c, id)
+					return db.changed(c, ids.Table(id))
 				})
 				refused(err)
 			},
@@ -196,7 +197,7 @@ func TestCatalogueIsNeverOld(t *testing.T) {
 			},
 			"forget": func() { db.known.newest = nil },
 			"open anew": func() {
-				*db.known = catalogues{changes: map[int64][]int64{}}
+				*db.known = catalogues{changes: map[int64][]ids.Table{}}
 			},
 		}
 		kinds := make([]string, 0, len(actions))

@@ -27,7 +27,7 @@ type cursorText struct {
 // bound names the table, filters, sort and order that a cursor belongs to.
 func (q query) bound() string {
 	h := sha256.New()
-	for _, part := range []string{strconv.FormatInt(q.table.ID, 10), string(q.filters), q.sortText(), strconv.FormatBool(q.descending)} {
+	for _, part := range []string{strconv.FormatInt(int64(q.table.ID), 10), string(q.filters), q.sortText(), strconv.FormatBool(q.descending)} {
 		var n [8]byte
 		binary.LittleEndian.PutUint64(n[:], uint64(len(part)))
 		h.Write(n[:])

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
@@ -62,7 +63,7 @@ type DB struct {
 	sql       *sqlite.DB
 	now       func() time.Time
 	bounds    Bounds
-	id        int64           // of the project
+	id        ids.Project     // of the project
 	room      *storage.Room   // nil: no disk is watched
 	quotas    *storage.Quotas // nil: there are none
 	trimmed   *atomic.Int64   // when the log was emptied on a full disk, in Unix seconds
@@ -72,7 +73,7 @@ type DB struct {
 	rights    Rights       // of whoever holds it; nil for every right
 }
 
-func openDB(path string, id int64, options DirOptions) (*DB, error) {
+func openDB(path string, id ids.Project, options DirOptions) (*DB, error) {
 	sql, err := sqlite.Open(path, sqlite.Options{
 		Schema:  schema,
 		Relaxed: options.Relaxed,
@@ -90,7 +91,7 @@ func openDB(path string, id int64, options DirOptions) (*DB, error) {
 	}
 	return &DB{
 		sql: sql, now: options.Now, bounds: options.Bounds, id: id, room: options.Room, quotas: options.Quotas, trimmed: new(atomic.Int64),
-		maxTables: options.MaxTables, workers: options.Workers, known: &catalogues{changes: map[int64][]int64{}},
+		maxTables: options.MaxTables, workers: options.Workers, known: &catalogues{changes: map[int64][]ids.Table{}},
 	}, nil
 }
 

@@ -8,16 +8,17 @@ import (
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // TableObject is a table as clients see it.
 type TableObject struct {
-	ID          int64   `json:"id"`
-	TableName   string  `json:"table_name"`
-	DisplayName *string `json:"display_name"`
-	CreatedAt   string  `json:"created_at" format:"date-time"`
-	UpdatedAt   string  `json:"updated_at" format:"date-time"`
+	ID          ids.Table `json:"id"`
+	TableName   string    `json:"table_name"`
+	DisplayName *string   `json:"display_name"`
+	CreatedAt   string    `json:"created_at" format:"date-time"`
+	UpdatedAt   string    `json:"updated_at" format:"date-time"`
 }
 
 // ColumnObject is a column as clients see it. Flags are 0 or 1. A default that

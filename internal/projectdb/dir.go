@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
@@ -29,8 +30,8 @@ type Dir struct {
 	options DirOptions
 
 	mu       sync.Mutex
-	open     map[int64]*lease
-	building map[int64]bool // projects that Create is at work on
+	open     map[ids.Project]*lease
+	building map[ids.Project]bool // projects that Create is at work on
 	closed   bool
 	closing  sync.WaitGroup // surplus databases
 	workers  *worker.Pool   // of its own; nil for none
@@ -81,7 +82,7 @@ func OpenDir(folder string, options DirOptions) (*Dir, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder of projects: %w", err)
 	}
-	d := &Dir{folder: folder, options: options, open: map[int64]*lease{}, building: map[int64]bool{}}
+	d := &Dir{folder: folder, options: options, open: map[ids.Project]*lease{}, building: map[ids.Project]bool{}}
 	d.options.files = &sqlite.Files{Max: options.MaxFiles, Spare: d.spare}
 	if options.Workers == nil {
 		own, err := worker.Open(worker.Options{Folder: filepath.Join(folder, "workers")})
@@ -104,14 +105,14 @@ func (d *Dir) Opened() int {
 }
 
 // path returns where the database of a project lies.
-func (d *Dir) path(id int64) string {
-	return filepath.Join(d.folder, strconv.FormatInt(id, 10)+".db")
+func (d *Dir) path(id ids.Project) string {
+	return filepath.Join(d.folder, strconv.FormatInt(int64(id), 10)+".db")
 }
 
 // Create makes the database of a new project. It is built under another name
 // and moved into place when build has succeeded and everything is on disk; a
 // failure leaves nothing behind.
-func (d *Dir) Create(ctx context.Context, id int64, build func(*DB) error) error {
+func (d *Dir) Create(ctx context.Context, id ids.Project, build func(*DB) error) error {
 	if err := d.options.Room.MayGrow(); err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func (d *Dir) Create(ctx context.Context, id int64, build func(*DB) error) error
 		return err
 	}
 	defer d.unclaim(id)
-	building := filepath.Join(d.folder, strconv.FormatInt(id, 10)+buildingSuffix)
+	building := filepath.Join(d.folder, strconv.FormatInt(int64(id), 10)+buildingSuffix)
 	defer removeDatabase(building)
 	if err := removeDatabase(building); err != nil {
 		return fmt.Errorf("clear the place of project %d: %w", id, err)
@@ -140,7 +141,7 @@ func (d *Dir) Create(ctx context.Context, id int64, build func(*DB) error) error
 const buildingSuffix = ".building"
 
 // claim makes sure that nobody else makes, or has made, a project with the id.
-func (d *Dir) claim(id int64) error {
+func (d *Dir) claim(id ids.Project) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, err := os.Lstat(d.path(id)); d.building[id] || !errors.Is(err, os.ErrNotExist) {
@@ -150,13 +151,13 @@ func (d *Dir) claim(id int64) error {
 	return nil
 }
 
-func (d *Dir) unclaim(id int64) {
+func (d *Dir) unclaim(id ids.Project) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.building, id)
 }
 
-func (d *Dir) build(ctx context.Context, id int64, path string, build func(*DB) error) (err error) {
+func (d *Dir) build(ctx context.Context, id ids.Project, path string, build func(*DB) error) (err error) {
 	db, err := openDB(path, id, d.options)
 	if err != nil {
 		return explain(err)
@@ -184,7 +185,7 @@ func removeDatabase(path string) error {
 // Lease opens the database of a project, or shares it when it is open, until
 // release is called. A file that is missing or cannot be read is
 // project_damaged.
-func (d *Dir) Lease(ctx context.Context, id int64) (db *DB, release func(), err error) {
+func (d *Dir) Lease(ctx context.Context, id ids.Project) (db *DB, release func(), err error) {
 	l, mine, err := d.join(id)
 	if err != nil {
 		return nil, nil, err
@@ -208,7 +209,7 @@ func (d *Dir) Lease(ctx context.Context, id int64) (db *DB, release func(), err 
 
 // join adds a user to the lease of a project, a new one when there is none:
 // then mine is true and the caller opens the database.
-func (d *Dir) join(id int64) (l *lease, mine bool, err error) {
+func (d *Dir) join(id ids.Project) (l *lease, mine bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -230,7 +231,7 @@ func errBeingDeleted() error {
 	return problem.New(problem.CodeNotFound, "The project is being deleted.")
 }
 
-func (d *Dir) openExisting(id int64) (*DB, error) {
+func (d *Dir) openExisting(id ids.Project) (*DB, error) {
 	path := d.path(id)
 	err := checkFileOf(path)
 	if err == nil {
@@ -266,7 +267,7 @@ func checkFileOf(path string) error {
 
 // leave takes a user off a lease. A database that could not be opened is
 // forgotten, so that the next request tries again.
-func (d *Dir) leave(id int64, l *lease) {
+func (d *Dir) leave(id ids.Project, l *lease) {
 	d.mu.Lock()
 	l.users--
 	l.used = d.options.Now()
@@ -300,7 +301,7 @@ func (d *Dir) takeSurplus() []*DB {
 // takeIdlest takes the database out of the list that nobody has used for
 // longest; nil when all are in use.
 func (d *Dir) takeIdlest() *DB {
-	var oldest int64
+	var oldest ids.Project
 	var found *lease
 	for id, l := range d.open {
 		if l.users == 0 && !l.remove && (found == nil || l.used.Before(found.used)) {
@@ -342,7 +343,7 @@ func closeAll(dbs []*DB) error {
 
 // Remove deletes the database of a project. It lets those who use it finish
 // first, and lets no new ones in. One that is being removed is not_found.
-func (d *Dir) Remove(id int64) error {
+func (d *Dir) Remove(id ids.Project) error {
 	d.mu.Lock()
 	l, ok := d.open[id]
 	if !ok {
@@ -368,7 +369,7 @@ func (d *Dir) Remove(id int64) error {
 	return removeDatabase(d.path(id))
 }
 
-func (d *Dir) forget(id int64) {
+func (d *Dir) forget(id ids.Project) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.open, id)
@@ -376,35 +377,36 @@ func (d *Dir) forget(id int64) {
 
 // IDs returns the ids of the projects that have a database file, and removes
 // what interrupted calls of Create have left.
-func (d *Dir) IDs() ([]int64, error) {
+func (d *Dir) IDs() ([]ids.Project, error) {
 	entries, err := os.ReadDir(d.folder)
 	if err != nil {
 		return nil, fmt.Errorf("list the projects: %w", err)
 	}
-	var ids []int64
+	var list []ids.Project
 	for _, e := range entries {
 		name, suffix, _ := strings.Cut(e.Name(), ".")
-		id, err := strconv.ParseInt(name, 10, 64)
+		number, err := strconv.ParseInt(name, 10, 64)
+		id := ids.Project(number)
 		switch suffix = "." + suffix; {
 		case err != nil:
 		case suffix == ".db":
-			ids = append(ids, id)
+			list = append(list, id)
 		case strings.HasPrefix(suffix, buildingSuffix):
 			if err := d.removeUnfinished(id); err != nil {
 				return nil, fmt.Errorf("remove the unfinished project %d: %w", id, err)
 			}
 		}
 	}
-	return ids, nil
+	return list, nil
 }
 
-func (d *Dir) removeUnfinished(id int64) error {
+func (d *Dir) removeUnfinished(id ids.Project) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.building[id] {
 		return nil
 	}
-	return removeDatabase(filepath.Join(d.folder, strconv.FormatInt(id, 10)+buildingSuffix))
+	return removeDatabase(filepath.Join(d.folder, strconv.FormatInt(int64(id), 10)+buildingSuffix))
 }
 
 // Close closes every database. Those in use are waited for.

@@ -14,12 +14,13 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // openDir makes a folder with projects 1 to n, each with the table contacts.
-func openDir(t *testing.T, n int64, options DirOptions) *Dir {
+func openDir(t *testing.T, n ids.Project, options DirOptions) *Dir {
 	t.Helper()
 	options.Relaxed = true
 	dir, err := OpenDir(filepath.Join(t.TempDir(), "projects"), options)
@@ -27,7 +28,7 @@ func openDir(t *testing.T, n int64, options DirOptions) *Dir {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	for id := int64(1); id <= n; id++ {
+	for id := ids.Project(1); id <= n; id++ {
 		if err := dir.Create(ctx, id, withContacts); err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +42,7 @@ func withContacts(db *DB) error {
 }
 
 // use inserts one contact into a project.
-func use(dir *Dir, id int64, email string) error {
+func use(dir *Dir, id ids.Project, email string) error {
 	db, release, err := dir.Lease(ctx, id)
 	if err != nil {
 		return err
@@ -103,9 +104,9 @@ func TestIDsCleansUpAfterInterruptedCreates(t *testing.T) {
 		}
 	}
 	err := dir.Create(ctx, 4, func(db *DB) error {
-		ids, err := dir.IDs()
-		if err != nil || !slices.Equal(ids, []int64{1, 2, 3}) {
-			t.Errorf("ids %v, %v", ids, err)
+		found, err := dir.IDs()
+		if err != nil || !slices.Equal(found, []ids.Project{1, 2, 3}) {
+			t.Errorf("ids %v, %v", found, err)
 		}
 		return withContacts(db)
 	})
@@ -133,9 +134,9 @@ func TestDamagedFiles(t *testing.T) {
 		{"a folder", func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, false},
 		{"missing", os.Remove, false},
 	}
-	dir := openDir(t, int64(len(damages))+1, DirOptions{})
+	dir := openDir(t, ids.Project(len(damages))+1, DirOptions{})
 	for i := range damages {
-		id := int64(i + 1)
+		id := ids.Project(i + 1)
 		db, release, err := dir.Lease(ctx, id)
 		if err != nil {
 			t.Fatal(err)
@@ -156,7 +157,7 @@ func TestDamagedFiles(t *testing.T) {
 	}
 	defer dir.Close()
 	for i, damage := range damages {
-		id := int64(i + 1)
+		id := ids.Project(i + 1)
 		if err := damage.do(dir.path(id)); err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +178,7 @@ func TestDamagedFiles(t *testing.T) {
 		if after, _ := os.ReadFile(dir.path(id)); !bytes.Equal(before, after) {
 			t.Errorf("%s: the file was changed", damage.name)
 		}
-		if err := use(dir, int64(len(damages))+1, damage.name); err != nil {
+		if err := use(dir, ids.Project(len(damages))+1, damage.name); err != nil {
 			t.Errorf("beside a project that is %s: %v", damage.name, err)
 		}
 	}
@@ -214,9 +215,9 @@ func TestFewStayOpen(t *testing.T) {
 		wg.Go(func() {
 			for n := range rounds {
 				// A few projects are wanted again and again, the others once in a while.
-				id := int64(1 + (n*7+w*13)%projects)
+				id := ids.Project(1 + (n*7+w*13)%projects)
 				if n%3 == 0 {
-					id = int64(1 + w%2)
+					id = ids.Project(1 + w%2)
 				}
 				if err := use(dir, id, fmt.Sprintf("%d-%d", w, n)); err != nil {
 					t.Error(err)
@@ -230,7 +231,7 @@ func TestFewStayOpen(t *testing.T) {
 	if n := len(dir.open); n > 2 {
 		t.Errorf("%d are still open", n)
 	}
-	for id := int64(1); id <= projects; id++ {
+	for id := ids.Project(1); id <= projects; id++ {
 		db, release, err := dir.Lease(ctx, id)
 		if err != nil {
 			t.Fatal(err)
@@ -307,7 +308,7 @@ func TestCloseWhileInUse(t *testing.T) {
 		for w := range 8 {
 			wg.Go(func() {
 				for n := range 200 {
-					id := int64(1 + (w+n)%4)
+					id := ids.Project(1 + (w+n)%4)
 					err := use(dir, id, fmt.Sprintf("%d-%d", w, n))
 					if err != nil {
 						if !problem.Is(err, problem.CodeBusy) {
@@ -335,7 +336,7 @@ func TestCloseWhileInUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for id := int64(1); id <= 4; id++ {
+		for id := ids.Project(1); id <= 4; id++ {
 			db, release, err := again.Lease(ctx, id)
 			if err != nil {
 				t.Fatal(err)

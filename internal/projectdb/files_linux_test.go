@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
@@ -17,7 +18,7 @@ import (
 // may fail otherwise, and all is well as soon as the load ends.
 func TestFewDescriptors(t *testing.T) {
 	const callers = 8
-	projects := testkit.Scale[int64](30, 60)
+	projects := testkit.Scale[ids.Project](30, 60)
 	for name, bound := range map[string]int64{"bounded": 30, "found out": 0} {
 		t.Run(name, func(t *testing.T) {
 			dir, err := OpenDir(t.TempDir(), DirOptions{Relaxed: true, MaxFiles: bound})
@@ -42,7 +43,7 @@ func TestFewDescriptors(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
-			use := func(id int64) error {
+			use := func(id ids.Project) error {
 				db, release, err := dir.Lease(t.Context(), id)
 				if err != nil {
 					return err
@@ -55,7 +56,7 @@ func TestFewDescriptors(t *testing.T) {
 				return err
 			}
 			var running sync.WaitGroup
-			for caller := range int64(callers) {
+			for caller := range ids.Project(callers) {
 				running.Go(func() {
 					for i := range 3 * projects {
 						if err := use((caller*7+i*11)%projects + 1); err != nil && !problem.Is(err, problem.CodeBusy) {

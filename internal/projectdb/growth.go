@@ -3,6 +3,7 @@ package projectdb
 import (
 	"context"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
 )
@@ -92,7 +93,7 @@ func (db *DB) Usage(ctx context.Context) (u Usage, err error) {
 
 // Need fails with storage_full when so many bytes more would exceed the quota of
 // a project.
-func (d *Dir) Need(ctx context.Context, id, bytes int64) error {
+func (d *Dir) Need(ctx context.Context, id ids.Project, bytes int64) error {
 	limit := d.options.Quotas.Max(id)
 	if limit == 0 {
 		return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/storage"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -43,7 +44,7 @@ func newTight(t *testing.T) *tight {
 }
 
 // project makes a project with a table.
-func (x *tight) project(id int64) {
+func (x *tight) project(id ids.Project) {
 	x.Helper()
 	err := x.dir.Create(x.Context(), id, func(db *DB) error {
 		_, err := db.CreateTable(x.Context(), new(problem.Faults), NewTable{Name: "t", Columns: []NewColumn{{Name: "a", Type: "TEXT"}}})
@@ -54,7 +55,7 @@ func (x *tight) project(id int64) {
 	}
 }
 
-func (x *tight) with(id int64, use func(*DB) error) error {
+func (x *tight) with(id ids.Project, use func(*DB) error) error {
 	x.Helper()
 	db, release, err := x.dir.Lease(x.Context(), id)
 	if err != nil {
@@ -210,7 +211,7 @@ func TestQuota(t *testing.T) {
 	t.Parallel()
 	const limit = 1 << 20
 	files := int64(0)
-	quotas := &storage.Quotas{Default: limit, Files: func(int64) int64 { return files }}
+	quotas := &storage.Quotas{Default: limit, Files: func(ids.Project) int64 { return files }}
 	dir, err := OpenDir(t.TempDir(), DirOptions{Quotas: quotas, Relaxed: true})
 	if err != nil {
 		t.Fatal(err)

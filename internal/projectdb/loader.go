@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -27,7 +28,7 @@ func (tx *Tx) Load(fill func(*Loader) error) error {
 	if err != nil {
 		return err
 	}
-	l := &Loader{tx: tx, c: tx.c, before: before, made: map[string]int64{}}
+	l := &Loader{tx: tx, c: tx.c, before: before, made: map[string]ids.Table{}}
 	if err := fill(l); err != nil || !l.changed {
 		return err
 	}
@@ -44,9 +45,9 @@ type Loader struct {
 	tx      *Tx
 	c       *sqlite.Conn
 	before  *catalogue
-	changed bool             // the catalogue
-	made    map[string]int64 // the ids of the tables that are new in it, by folded name
-	anew    bool             // others have changed as well
+	changed bool                 // the catalogue
+	made    map[string]ids.Table // the ids of the tables that are new in it, by folded name
+	anew    bool                 // others have changed as well
 }
 
 // CreateTable creates a table of the given shape, without its indexes, and

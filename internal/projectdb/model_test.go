@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -419,7 +420,7 @@ func look(t *rapid.T, c *sqlite.Conn) string {
 func TestChangesOfShapeAgreeWithTheModel(t *testing.T) {
 	testkit.Checks(t, 25)
 	dir := openDir(t, 0, DirOptions{})
-	project := int64(0)
+	project := ids.Project(0)
 	rapid.Check(t, func(t *rapid.T) {
 		project++
 		if err := dir.Create(ctx, project, nil); err != nil {

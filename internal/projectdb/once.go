@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -14,7 +15,7 @@ const ReceiptLife = 24 * time.Hour
 // Receipt says which of a token's calls is made, so that it is made once only,
 // however often it is asked for.
 type Receipt struct {
-	TokenID int64
+	TokenID ids.Token
 	Key     string   // chosen by the client
 	Request [32]byte // SHA-256 of all that is asked
 	Kind    TransactionKind

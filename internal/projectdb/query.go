@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/sqltext"
@@ -24,10 +25,10 @@ type Query struct {
 	Params   jsontext.Value // an array, or an object of named values; nil without
 	Limit    int64          // rows
 	Timeout  time.Duration  // 0 means QueryTimeout; below 0, no limit
-	Readable []int64        // the ids of the tables that may be read; nil for all
+	Readable []ids.Table    // the ids of the tables that may be read; nil for all
 	// Group is the project whose share of the workers the query takes: the first of
 	// the chain of projects whose tokens made this one.
-	Group int64
+	Group ids.Project
 }
 
 // QueryTimeout is how long a statement of a client may run.
@@ -151,10 +152,10 @@ type gate struct {
 }
 
 // newGate returns the gate for whoever may read the tables with the given ids,
-// nil for all. ids are those of all tables, by folded name.
-func newGate(ids map[string]int64, readable []int64) *gate {
-	g := &gate{permitted: make(map[string]bool, len(ids))}
-	for name, id := range ids {
+// nil for all. tables are the ids of all of them, by folded name.
+func newGate(tables map[string]ids.Table, readable []ids.Table) *gate {
+	g := &gate{permitted: make(map[string]bool, len(tables))}
+	for name, id := range tables {
 		g.permitted[name] = readable == nil || slices.Contains(readable, id)
 	}
 	return g

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -28,7 +29,7 @@ func openLibrary(t testing.TB) *DB {
 }
 
 // booksOnly permits the table with the id 1.
-var booksOnly = []int64{1}
+var booksOnly = []ids.Table{1}
 
 // inFolder returns the names and sizes of what lies beside the project.
 func inFolder(t testing.TB, db *DB) string {

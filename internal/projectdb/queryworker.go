@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/worker"
@@ -26,7 +27,7 @@ type QueryMessage struct {
 	Params   jsontext.Value `json:"params,omitzero"`
 	Limit    int64          `json:"limit"`
 	ReadsAll bool           `json:"reads_all"`
-	Readable []int64        `json:"readable"` // unless ReadsAll
+	Readable []ids.Table    `json:"readable"` // unless ReadsAll
 }
 
 func (q Query) message() QueryMessage {
@@ -54,7 +55,7 @@ func CallQuery[In, Out any](ctx context.Context, db *DB, q Query, task worker.Ta
 func (m QueryMessage) query() Query {
 	q := Query{SQL: m.SQL, Params: m.Params, Limit: m.Limit}
 	if !m.ReadsAll {
-		q.Readable = append([]int64{}, m.Readable...)
+		q.Readable = append([]ids.Table{}, m.Readable...)
 	}
 	return q
 }
@@ -149,8 +150,8 @@ func ScanQuery(ctx context.Context, s *worker.Session, m QueryMessage, use func(
 // queryReader is the connection of a worker to its project.
 type queryReader struct {
 	conn    *sqlite.Conn
-	ids     map[string]int64 // of tables, by folded name; never changed once built
-	version int64            // of the catalogue that they are from
+	ids     map[string]ids.Table // of tables, by folded name; never changed once built
+	version int64                // of the catalogue that they are from
 }
 
 // readerOf returns the connection of a worker, which is kept for the next call.
@@ -172,20 +173,20 @@ func readerOf(s *worker.Session) (*queryReader, error) {
 }
 
 // tableIDs returns the ids of all tables in the present transaction.
-func (r *queryReader) tableIDs() (map[string]int64, error) {
+func (r *queryReader) tableIDs() (map[string]ids.Table, error) {
 	version, err := r.conn.Int("SELECT catalogue FROM _project")
 	if err != nil || r.ids != nil && r.version == version {
 		return r.ids, err
 	}
-	ids := map[string]int64{}
+	found := map[string]ids.Table{}
 	err = r.conn.Query("SELECT id, table_name FROM _tables", nil, func(s *sqlite.Stmt) error {
-		ids[sqlite.Fold(s.Text(1))] = s.Int(0)
+		found[sqlite.Fold(s.Text(1))] = ids.Table(s.Int(0))
 		return nil
 	})
 	if err == nil {
-		r.ids, r.version = ids, version
+		r.ids, r.version = found, version
 	}
-	return ids, err
+	return found, err
 }
 
 func (q Query) scan(c *sqlite.Conn, g *gate) (*Scan, error) {

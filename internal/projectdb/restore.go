@@ -46,16 +46,16 @@ func identify(tables []Table, described []TableDescription) bool {
 		known[sqlite.Fold(described[i].TableName)] = &described[i]
 	}
 	tableIDs, columnIDs := map[int64]bool{}, map[int64]bool{}
-	take := func(ids map[int64]bool, id int64) bool {
+	take := func(taken map[int64]bool, id int64) bool {
 		const largest = 1 << 53 // what every client can hold
-		fresh := id > 0 && id < largest && !ids[id]
-		ids[id] = true
+		fresh := id > 0 && id < largest && !taken[id]
+		taken[id] = true
 		return fresh
 	}
 	for i := range tables {
 		t := &tables[i]
 		d := known[sqlite.Fold(t.Name)]
-		if d == nil || !take(tableIDs, d.ID) {
+		if d == nil || !take(tableIDs, int64(d.ID)) {
 			return false
 		}
 		t.ID, t.CreatedAt, t.UpdatedAt = d.ID, pastTime(d.CreatedAt, t.CreatedAt), pastTime(d.UpdatedAt, t.UpdatedAt)

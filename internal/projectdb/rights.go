@@ -7,14 +7,15 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // Rights say what somebody may do with the records of single tables.
 type Rights interface {
-	MayRead(tableID int64) bool
-	MayWrite(tableID int64) bool
+	MayRead(tableID ids.Table) bool
+	MayWrite(tableID ids.Table) bool
 	// MayWriteAll reports whether there is no table that may not be written.
 	MayWriteAll() bool
 }

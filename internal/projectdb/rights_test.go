@@ -8,15 +8,16 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
 // listed are rights of the tables in two lists.
-type listed struct{ read, write []int64 }
+type listed struct{ read, write []ids.Table }
 
-func (r listed) MayRead(id int64) bool  { return slices.Contains(r.read, id) }
-func (r listed) MayWrite(id int64) bool { return slices.Contains(r.write, id) }
-func (r listed) MayWriteAll() bool      { return false }
+func (r listed) MayRead(id ids.Table) bool  { return slices.Contains(r.read, id) }
+func (r listed) MayWrite(id ids.Table) bool { return slices.Contains(r.write, id) }
+func (r listed) MayWriteAll() bool          { return false }
 
 // as returns the database in the hands of somebody who may write the tables with
 // the given names, and read none.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -13,7 +14,7 @@ import (
 // Table is one table of a project: what SQLite knows of it, and the id and
 // times that the catalogue remembers.
 type Table struct {
-	ID          int64
+	ID          ids.Table
 	Name        string
 	DisplayName *string
 	CreatedAt   string // UTC, 2006-01-02T15:04:05Z

@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -145,7 +146,7 @@ func (tx *Tx) makeTable(t Table) (Table, error) {
 	if err := c.Exec(insertTable, t.Name, optional(t.DisplayName), now, now); err != nil {
 		return t, err
 	}
-	t.ID = c.LastInsertRowID()
+	t.ID = ids.Table(c.LastInsertRowID())
 	if err := tx.refuseMoreTables(t.ID); err != nil {
 		return t, err
 	}
@@ -163,9 +164,9 @@ func (tx *Tx) makeTable(t Table) (Table, error) {
 
 // refuseMoreTables fails when the newest table is one too many. Ids are never
 // used again, so that tables need counting only when the newest id is large.
-func (tx *Tx) refuseMoreTables(newest int64) error {
+func (tx *Tx) refuseMoreTables(newest ids.Table) error {
 	maxTables := tx.db.maxTables
-	if maxTables == 0 || newest <= int64(maxTables) {
+	if maxTables == 0 || newest <= ids.Table(maxTables) {
 		return nil
 	}
 	n, err := tx.c.Int("SELECT count(*) FROM _tables")
@@ -175,13 +176,13 @@ func (tx *Tx) refuseMoreTables(newest int64) error {
 	return err
 }
 
-func insertColumnEntry(c *sqlite.Conn, tableID int64, name, now string) error {
+func insertColumnEntry(c *sqlite.Conn, tableID ids.Table, name, now string) error {
 	const query = "INSERT INTO _columns (table_id, column_name, created_at, updated_at) VALUES (?, ?, ?, ?)"
 	return c.Exec(query, tableID, name, now, now)
 }
 
 // reloadOne reads a table as the open transaction has left it, nil when it is gone.
-func reloadOne(c *sqlite.Conn, id int64) (t *Table, err error) {
+func reloadOne(c *sqlite.Conn, id ids.Table) (t *Table, err error) {
 	err = c.Query(tableEntries+" WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
 		read, err := loadTable(c, &shapes{c: c}, s)
 		t = &read

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -148,7 +149,7 @@ func (tx *Tx) table(ref string) (*Table, error) {
 }
 
 // tableWithID returns the table with the given id, or not_found.
-func (tx *Tx) tableWithID(id int64) (*Table, error) {
+func (tx *Tx) tableWithID(id ids.Table) (*Table, error) {
 	cat, err := tx.catalogue()
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func (tx *Tx) tableWithID(id int64) (*Table, error) {
 
 // changed marks the catalogue as changed: the given tables, or all when none is
 // given. See [DB.changed].
-func (tx *Tx) changed(tables ...int64) error {
+func (tx *Tx) changed(tables ...ids.Table) error {
 	if err := tx.require(SchemaTransaction); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -14,20 +15,20 @@ import (
 // cost a write.
 type lastUsed struct {
 	mu    sync.Mutex
-	times map[int64]time.Time // by token id
+	times map[ids.Token]time.Time // by token id
 }
 
-func (u *lastUsed) note(tokenID int64, at time.Time) {
+func (u *lastUsed) note(tokenID ids.Token, at time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.times == nil {
-		u.times = map[int64]time.Time{}
+		u.times = map[ids.Token]time.Time{}
 	}
 	u.times[tokenID] = at
 }
 
 // of returns the last use of a token: stored, or the newer one not stored yet.
-func (u *lastUsed) of(tokenID int64, stored *string) *string {
+func (u *lastUsed) of(tokenID ids.Token, stored *string) *string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	at, ok := u.times[tokenID]
@@ -38,7 +39,7 @@ func (u *lastUsed) of(tokenID int64, stored *string) *string {
 	return &text
 }
 
-func (u *lastUsed) take() map[int64]time.Time {
+func (u *lastUsed) take() map[ids.Token]time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	times := u.times
@@ -47,7 +48,7 @@ func (u *lastUsed) take() map[int64]time.Time {
 }
 
 // giveBack returns times that could not be stored, unless newer ones have come.
-func (u *lastUsed) giveBack(times map[int64]time.Time) {
+func (u *lastUsed) giveBack(times map[ids.Token]time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	maps.Copy(times, u.times)

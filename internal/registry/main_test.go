@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -29,7 +30,7 @@ type house struct {
 	folder string
 	clock  *testkit.Clock
 	dir    *projectdb.Dir
-	forget func(ctx context.Context, projectID int64) error
+	forget func(ctx context.Context, projectID ids.Project) error
 }
 
 func open(t testing.TB) *house {

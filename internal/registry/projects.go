@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -16,11 +17,11 @@ import (
 
 // Project is one project. Its JSON form is part of the wire contract.
 type Project struct {
-	ID        int64  `json:"id"`
-	Slug      string `json:"project_slug"`
-	Name      string `json:"project_name"`
-	CreatedAt string `json:"created_at"`
-	UpdatedAt string `json:"updated_at"`
+	ID        ids.Project `json:"id"`
+	Slug      string      `json:"project_slug"`
+	Name      string      `json:"project_name"`
+	CreatedAt string      `json:"created_at"`
+	UpdatedAt string      `json:"updated_at"`
 
 	AccountID int64   `json:"-"`
 	Source    *string `json:"-"` // SHA-256 of the file it was imported from, in hex
@@ -28,7 +29,7 @@ type Project struct {
 	// Root is the first of the chain of projects whose tokens made this one, which
 	// may be gone; its own id when the operator made it. What is shared among
 	// projects is shared among roots.
-	Root int64 `json:"-"`
+	Root ids.Project `json:"-"`
 }
 
 // projectColumns is what scanProject reads, of projects as p.
@@ -36,14 +37,14 @@ const projectColumns = "p.id, p.project_slug, p.project_name, p.created_at, p.up
 
 func scanProject(s *sqlite.Stmt, at int) Project {
 	return Project{
-		ID:        s.Int(at),
+		ID:        ids.Project(s.Int(at)),
 		Slug:      s.Text(at + 1),
 		Name:      s.Text(at + 2),
 		CreatedAt: s.Text(at + 3),
 		UpdatedAt: s.Text(at + 4),
 		AccountID: s.Int(at + 5),
 		Source:    s.TextOrNil(at + 6),
-		Root:      s.Int(at + 7),
+		Root:      ids.Project(s.Int(at + 7)),
 	}
 }
 
@@ -134,7 +135,7 @@ func (ws *Workspace) CreateProject(ctx context.Context, faults *problem.Faults, 
 // origin is where a new project comes from.
 type origin struct {
 	account int64
-	root    int64 // see Project.Root; 0 when the operator makes it
+	root    ids.Project // see Project.Root; 0 when the operator makes it
 }
 
 func (r *Registry) createProject(ctx context.Context, faults *problem.Faults, from origin, order NewProject, build func(*projectdb.DB) error) (created CreatedProject, err error) {
@@ -171,9 +172,10 @@ func (r *Registry) createProject(ctx context.Context, faults *problem.Faults, fr
 	return CreatedProject{}, err
 }
 
-func (r *Registry) reserveID(ctx context.Context) (id int64, err error) {
+func (r *Registry) reserveID(ctx context.Context) (id ids.Project, err error) {
 	err = r.write(ctx, func(c *sqlite.Conn) (err error) {
-		id, err = c.Int("INSERT INTO unfinished DEFAULT VALUES RETURNING project_id")
+		next, err := c.Int("INSERT INTO unfinished DEFAULT VALUES RETURNING project_id")
+		id = ids.Project(next)
 		return err
 	})
 	return id, err
@@ -237,7 +239,7 @@ func (r *Registry) checkOrder(ctx context.Context, faults *problem.Faults, accou
 	if order.User != nil {
 		order.User.check(faults, "initial_project_user.")
 	}
-	users, err := r.ids(ctx, "SELECT id FROM account_users WHERE account_id = ?", account)
+	users, err := list[int64](ctx, r, "SELECT id FROM account_users WHERE account_id = ?", account)
 	if err != nil {
 		return err
 	}
@@ -277,7 +279,7 @@ func checkLabel(faults *problem.Faults, field, label string) {
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // register writes the rows of a new project.
-func (b *birth) register(c *sqlite.Conn, id int64) (created CreatedProject, err error) {
+func (b *birth) register(c *sqlite.Conn, id ids.Project) (created CreatedProject, err error) {
 	created.Project = Project{id, b.order.Slug, b.order.Name, b.now, b.now, b.account, b.order.Source, cmp.Or(b.root, id)}
 	err = c.Exec(`
 		INSERT INTO projects (id, account_id, project_slug, project_name, source, created_at, updated_at, made_by_project)
@@ -373,7 +375,7 @@ func (r *Registry) LimitProject(ctx context.Context, slug string, limit *int64) 
 
 // Adopt enters a project whose database is there and whose row is lost, under the
 // given slug, or, if that is not valid or taken, under one made of its id.
-func (r *Registry) Adopt(ctx context.Context, id int64, slug string) (Project, error) {
+func (r *Registry) Adopt(ctx context.Context, id ids.Project, slug string) (Project, error) {
 	if _, err := r.Project(ctx, slug); err == nil || !slugForm.MatchString(slug) {
 		slug = fmt.Sprintf("recovered-%d", id)
 	}
@@ -396,7 +398,7 @@ func (r *Registry) tellLimits(ctx context.Context) error {
 	return r.read(ctx, func(c *sqlite.Conn) error {
 		return c.Query("SELECT id, max_bytes FROM projects WHERE max_bytes IS NOT NULL", nil, func(s *sqlite.Stmt) error {
 			limit := s.Int(1)
-			r.options.Quotas.Set(s.Int(0), &limit)
+			r.options.Quotas.Set(ids.Project(s.Int(0)), &limit)
 			return nil
 		})
 	})

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -30,13 +31,13 @@ func (h *house) files(t testing.TB) (names []string) {
 	return names
 }
 
-func (h *house) unfinished(t testing.TB) []int64 {
+func (h *house) unfinished(t testing.TB) []ids.Project {
 	t.Helper()
-	ids, err := h.ids(context.Background(), "SELECT project_id FROM unfinished")
+	left, err := list[ids.Project](context.Background(), h.Registry, "SELECT project_id FROM unfinished")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ids
+	return left
 }
 
 func TestProjectLife(t *testing.T) {
@@ -328,8 +329,8 @@ func TestPing(t *testing.T) {
 func TestDeleteForgetsBeforeItWaits(t *testing.T) {
 	h := &house{folder: t.TempDir(), clock: newClock()}
 	entered, leave := make(chan struct{}), make(chan struct{})
-	var forgotten []int64
-	h.forget = func(_ context.Context, projectID int64) error {
+	var forgotten []ids.Project
+	h.forget = func(_ context.Context, projectID ids.Project) error {
 		forgotten = append(forgotten, projectID)
 		close(leave)
 		return nil

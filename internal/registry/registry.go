@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
@@ -101,7 +102,7 @@ type Options struct {
 	Quotas    *storage.Quotas // told of the limits of projects; nil for none
 	// Forget removes what others keep of a project that is being deleted. It may
 	// be called again for the same project.
-	Forget func(ctx context.Context, projectID int64) error
+	Forget func(ctx context.Context, projectID ids.Project) error
 }
 
 // Registry is the server's own database. Its methods may be called from many
@@ -163,7 +164,7 @@ func (r *Registry) Ping(ctx context.Context) error {
 // nothing about, as after the loss of server.db, is left alone and reported in
 // the log, and its id is never given to a new project.
 func (r *Registry) Sweep(ctx context.Context) error {
-	unfinished, err := r.ids(ctx, "SELECT project_id FROM unfinished")
+	unfinished, err := list[ids.Project](ctx, r, "SELECT project_id FROM unfinished")
 	if err != nil {
 		return err
 	}
@@ -172,7 +173,7 @@ func (r *Registry) Sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	registered, err := r.ids(ctx, "SELECT id FROM projects")
+	registered, err := list[ids.Project](ctx, r, "SELECT id FROM projects")
 	if err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ func (r *Registry) Sweep(ctx context.Context) error {
 }
 
 // retireID makes sure that no project is given an id up to this one.
-func (r *Registry) retireID(ctx context.Context, id int64) error {
+func (r *Registry) retireID(ctx context.Context, id ids.Project) error {
 	return r.write(ctx, func(c *sqlite.Conn) error {
 		if err := c.Exec("INSERT INTO unfinished (project_id) VALUES (?)", id); err != nil {
 			return err
@@ -203,7 +204,7 @@ func (r *Registry) retireID(ctx context.Context, id int64) error {
 }
 
 // finishRemoval removes what is left of a project that has no row any more.
-func (r *Registry) finishRemoval(id int64) error {
+func (r *Registry) finishRemoval(id ids.Project) error {
 	// Whoever waited for it may have gone; the work is done all the same.
 	ctx := context.Background()
 	if r.options.Forget != nil {
@@ -220,14 +221,15 @@ func (r *Registry) finishRemoval(id int64) error {
 	})
 }
 
-func (r *Registry) ids(ctx context.Context, query string, args ...any) (ids []int64, err error) {
+// list returns the ids that a query gives.
+func list[ID ~int64](ctx context.Context, r *Registry, query string, args ...any) (found []ID, err error) {
 	err = r.read(ctx, func(c *sqlite.Conn) error {
 		return c.Query(query, args, func(s *sqlite.Stmt) error {
-			ids = append(ids, s.Int(0))
+			found = append(found, ID(s.Int(0)))
 			return nil
 		})
 	})
-	return ids, err
+	return found, err
 }
 
 // write runs fn in a write transaction, which it may share: see sqlite.DB.Write.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 // Scope is one thing that a token may do, such as "records:read". The scopes of
@@ -30,8 +32,8 @@ var Scopes = [...]Scope{
 }
 
 // On returns the scope bound to one table.
-func (s Scope) On(tableID int64) Scope {
-	return s + ":" + Scope(strconv.FormatInt(tableID, 10))
+func (s Scope) On(tableID ids.Table) Scope {
+	return s + ":" + Scope(strconv.FormatInt(int64(tableID), 10))
 }
 
 // split takes the table off a scope: ("records:read", "7").
@@ -117,10 +119,10 @@ func parsePower(text string) power {
 type recordRights struct{ power power }
 
 // MayRead reports whether the records of a table may be read.
-func (r recordRights) MayRead(tableID int64) bool { return r.power.may(RecordsRead.On(tableID)) }
+func (r recordRights) MayRead(tableID ids.Table) bool { return r.power.may(RecordsRead.On(tableID)) }
 
 // MayWrite reports whether the records of a table may be changed.
-func (r recordRights) MayWrite(tableID int64) bool { return r.power.may(RecordsWrite.On(tableID)) }
+func (r recordRights) MayWrite(tableID ids.Table) bool { return r.power.may(RecordsWrite.On(tableID)) }
 
 // MayWriteAll reports whether the records of every table may be changed.
 func (r recordRights) MayWriteAll() bool { return r.power.may(RecordsWrite) }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/zangtable/zangtable/internal/ids"
 )
 
 func TestPowerMay(t *testing.T) {
@@ -59,7 +61,7 @@ func anyScope() *rapid.Generator[Scope] {
 	return rapid.Custom(func(t *rapid.T) Scope {
 		s := rapid.SampledFrom(Scopes[:]).Draw(t, "scope")
 		if s.perTable() && rapid.Bool().Draw(t, "one table") {
-			return s.On(rapid.Int64Range(1, 3).Draw(t, "table"))
+			return s.On(ids.Table(rapid.Int64Range(1, 3).Draw(t, "table")))
 		}
 		return s
 	})

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -18,18 +19,18 @@ const TokenType = "project_api_token"
 // Token is one token of a project, without its secret. Its JSON form is part of
 // the wire contract.
 type Token struct {
-	ID         int64    `json:"id"`
-	Type       string   `json:"token_type"`
-	Name       string   `json:"token_name"`
-	ExpiresAt  *string  `json:"expires_at"`
-	RevokedAt  *string  `json:"revoked_at"`
-	LastUsedAt *string  `json:"last_used_at"`
-	CreatedAt  string   `json:"created_at"`
-	Scopes     []string `json:"scopes"` // with the names of tables; only from Me and Tokens
+	ID         ids.Token `json:"id"`
+	Type       string    `json:"token_type"`
+	Name       string    `json:"token_name"`
+	ExpiresAt  *string   `json:"expires_at"`
+	RevokedAt  *string   `json:"revoked_at"`
+	LastUsedAt *string   `json:"last_used_at"`
+	CreatedAt  string    `json:"created_at"`
+	Scopes     []string  `json:"scopes"` // with the names of tables; only from Me and Tokens
 
 	AccountUserID int64 `json:"account_user_id"`
 
-	projectID     int64
+	projectID     ids.Project
 	projectUserID *int64 // whose role limits the token
 	granted       power  // as minted
 	power         power  // granted, limited by the role
@@ -44,7 +45,7 @@ const (
 
 func scanToken(s *sqlite.Stmt) Token {
 	t := Token{
-		ID:            s.Int(0),
+		ID:            ids.Token(s.Int(0)),
 		Type:          TokenType,
 		Name:          s.Text(1),
 		ExpiresAt:     s.TextOrNil(2),
@@ -53,7 +54,7 @@ func scanToken(s *sqlite.Stmt) Token {
 		CreatedAt:     s.Text(5),
 		granted:       parsePower(s.Text(6)),
 		AccountUserID: s.Int(7),
-		projectID:     s.Int(8),
+		projectID:     ids.Project(s.Int(8)),
 	}
 	t.power = t.granted
 	if !s.IsNull(9) {
@@ -89,12 +90,12 @@ type TokenRequest struct {
 // MintedToken is a new token with its secret, which is never shown again. Its
 // JSON is that of the wire contract.
 type MintedToken struct {
-	Secret    string   `json:"token"`
-	ID        int64    `json:"token_id"`
-	Type      string   `json:"token_type"`
-	Name      string   `json:"token_name"`
-	ExpiresAt *string  `json:"expires_at"`
-	Scopes    []string `json:"scopes"`
+	Secret    string    `json:"token"`
+	ID        ids.Token `json:"token_id"`
+	Type      string    `json:"token_type"`
+	Name      string    `json:"token_name"`
+	ExpiresAt *string   `json:"expires_at"`
+	Scopes    []string  `json:"scopes"`
 }
 
 // Mint makes a token with no more power and no longer life than the
@@ -314,13 +315,13 @@ func (ws *Workspace) revokePrevious(c *sqlite.Conn) error {
 	return nil
 }
 
-func (ws *Workspace) revokeRow(c *sqlite.Conn, id int64) error {
+func (ws *Workspace) revokeRow(c *sqlite.Conn, id ids.Token) error {
 	return c.Exec("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", projectdb.Timestamp(ws.registry.options.Now()), id)
 }
 
 // makeRoomForToken keeps a project below its limit of tokens. Those that are
 // revoked or expired make room, the oldest first.
-func (r *Registry) makeRoomForToken(c *sqlite.Conn, projectID int64) error {
+func (r *Registry) makeRoomForToken(c *sqlite.Conn, projectID ids.Project) error {
 	most := int64(r.options.MaxTokens)
 	if most == 0 {
 		return nil
@@ -362,7 +363,7 @@ func insertToken(c *sqlite.Conn, t Token, secret string, scopeNames []string) (M
 	if err != nil {
 		return MintedToken{}, fmt.Errorf("store the token: %w", err)
 	}
-	return MintedToken{secret, c.LastInsertRowID(), TokenType, t.Name, t.ExpiresAt, scopeNames}, nil
+	return MintedToken{secret, ids.Token(c.LastInsertRowID()), TokenType, t.Name, t.ExpiresAt, scopeNames}, nil
 }
 
 func selectTokens(c *sqlite.Conn, rest string, args ...any) (tokens []Token, err error) {
@@ -375,7 +376,7 @@ func selectTokens(c *sqlite.Conn, rest string, args ...any) (tokens []Token, err
 
 // Revoke makes a token of the project useless at once. It needs tokens:manage,
 // and at least as much power as the token has.
-func (ws *Workspace) Revoke(ctx context.Context, id int64) error {
+func (ws *Workspace) Revoke(ctx context.Context, id ids.Token) error {
 	if err := ws.Require(TokensManage); err != nil {
 		return err
 	}
@@ -388,7 +389,7 @@ func (ws *Workspace) Revoke(ctx context.Context, id int64) error {
 			return err
 		}
 		if len(tokens) == 0 {
-			return problem.NotFound("The token", strconv.FormatInt(id, 10))
+			return problem.NotFound("The token", strconv.FormatInt(int64(id), 10))
 		}
 		if !ws.Token.power.covers(tokens[0].power) {
 			return problem.New(problem.CodePermissionDenied, "This token may not revoke one that may do more.")

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -203,7 +204,7 @@ func TestRevoke(t *testing.T) {
 	for _, token := range []MintedToken{admin, writer} {
 		wantCode(t, "revoke "+token.Name, ws.Revoke(t.Context(), token.ID), problem.CodePermissionDenied)
 	}
-	for _, id := range []int64{foreign.ID, 0, -1, 1 << 60} {
+	for _, id := range []ids.Token{foreign.ID, 0, -1, 1 << 60} {
 		wantCode(t, fmt.Sprintf("revoke %d", id), ws.Revoke(t.Context(), id), problem.CodeNotFound)
 	}
 	wantCode(t, "revoke without tokens:manage", h.enter(t, "shop", reader.Secret).Revoke(t.Context(), reader.ID), problem.CodePermissionDenied)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -122,7 +123,7 @@ func (ws *Workspace) AddProjectUser(ctx context.Context, order NewProjectUser) (
 	return user, err
 }
 
-func insertProjectUser(c *sqlite.Conn, projectID int64, user ProjectUser, passwordHash string) (id int64, err error) {
+func insertProjectUser(c *sqlite.Conn, projectID ids.Project, user ProjectUser, passwordHash string) (id int64, err error) {
 	err = c.Exec(`
 		INSERT INTO project_users (project_id, username, password_hash, role, created_at)
 		VALUES (?, ?, ?, ?, ?)`,

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -189,12 +190,14 @@ func (ws *Workspace) MaySome(scope Scope) bool { return ws.Token.power.maySome(s
 
 // MayTable reports whether the workspace includes the scope for one table.
 // Reading its records implies seeing its schema.
-func (ws *Workspace) MayTable(scope Scope, tableID int64) bool {
+func (ws *Workspace) MayTable(scope Scope, tableID ids.Table) bool {
 	return ws.Token.power.may(scope.On(tableID))
 }
 
 // Identity returns the ids of the project and of the token; the operator's is 0.
-func (ws *Workspace) Identity() (projectID, tokenID int64) { return ws.Project.ID, ws.Token.ID }
+func (ws *Workspace) Identity() (projectID ids.Project, tokenID ids.Token) {
+	return ws.Project.ID, ws.Token.ID
+}
 
 // Permits is MaySome for a scope that is only known by name.
 func (ws *Workspace) Permits(scope string) bool { return ws.MaySome(Scope(scope)) }
@@ -208,7 +211,7 @@ func (ws *Workspace) Require(scope Scope) error {
 }
 
 // RequireTable is MayTable with permission_denied as its answer.
-func (ws *Workspace) RequireTable(scope Scope, tableID int64) error {
+func (ws *Workspace) RequireTable(scope Scope, tableID ids.Table) error {
 	if ws.MayTable(scope, tableID) {
 		return nil
 	}

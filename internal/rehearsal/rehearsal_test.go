@@ -18,6 +18,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -31,7 +32,7 @@ type fixture struct {
 	exports *export.Exports
 	stage   *Stage
 	folder  string
-	last    int64 // project
+	last    ids.Project // project
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -58,7 +59,7 @@ func newFixture(t testing.TB) *fixture {
 }
 
 // project makes a project of tables, and returns its id.
-func (f *fixture) project(tables ...filled) int64 {
+func (f *fixture) project(tables ...filled) ids.Project {
 	f.t.Helper()
 	f.last++
 	err := f.dir.Create(context.Background(), f.last, func(db *projectdb.DB) error {
@@ -148,7 +149,7 @@ func (f *fixture) rehearse(o export.Request) (*export.Manifest, Rehearsal) {
 }
 
 // orders are exports of a project in every format.
-func orders(id int64, table string) (all []export.Request) {
+func orders(id ids.Project, table string) (all []export.Request) {
 	project := export.ProjectRef{ID: id, Slug: "p"}
 	for _, name := range []string{"zip-csv", "zip-ndjson", "zip-parquet", "json", "sqlite", "sql", "archive"} {
 		all = append(all, export.Request{Project: project, Kind: export.DatabaseExport, Format: name})

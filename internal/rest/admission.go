@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/limits"
 	"github.com/zangtable/zangtable/internal/problem"
 )
@@ -47,7 +48,7 @@ func (c *call) admit(who Caller) error {
 
 // countCall counts the call to the rate of its token, if there is one, and tells
 // the client how it stands.
-func (c *call) countCall(token int64) error {
+func (c *call) countCall(token ids.Token) error {
 	if c.Limits.TokenRate == nil {
 		return nil
 	}

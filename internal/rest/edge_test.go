@@ -24,6 +24,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
@@ -290,9 +291,9 @@ type caller struct {
 	weak bool
 }
 
-func (*caller) Identity() (projectID, tokenID int64) { return 1, 1 }
-func (c *caller) Permits(string) bool                { return !c.weak }
-func (*caller) Close()                               {}
+func (*caller) Identity() (projectID ids.Project, tokenID ids.Token) { return 1, 1 }
+func (c *caller) Permits(string) bool                                { return !c.weak }
+func (*caller) Close()                                               {}
 
 // enter knows the project shop alone.
 func enter(_ context.Context, slug, secret string) (*caller, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -18,7 +19,7 @@ import (
 type Caller interface {
 	// Identity returns the project that the call is about and the token that it is
 	// made with. Limits and keys count by them.
-	Identity() (projectID, tokenID int64)
+	Identity() (projectID ids.Project, tokenID ids.Token)
 	// Permits reports whether the caller has the scope, for one table at least.
 	Permits(scope string) bool
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -201,8 +202,9 @@ func (c *call) kept(ctx context.Context, who Caller, in any, do func(context.Con
 
 // callKey tells calls with keys apart: a token has its own in each project.
 type callKey struct {
-	projectID, tokenID int64
-	key                string
+	projectID ids.Project
+	tokenID   ids.Token
+	key       string
 }
 
 // underway is the calls with keys that are running.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/journal"
@@ -146,7 +147,7 @@ func (app *App) openWorkers() (err error) {
 
 func (app *App) openRoom() (err error) {
 	app.room, err = storage.OpenRoom(app.folder, storage.RoomOptions{Reserve: app.settings.ReserveBytes, Log: app.log})
-	app.quotas = &storage.Quotas{Default: app.settings.ProjectMaxBytes, Files: func(projectID int64) int64 {
+	app.quotas = &storage.Quotas{Default: app.settings.ProjectMaxBytes, Files: func(projectID ids.Project) int64 {
 		if app.Imports == nil {
 			return 0 // still starting
 		}
@@ -185,7 +186,7 @@ func (app *App) openRegistry() (err error) {
 }
 
 // forget removes what there is of a project beside its database.
-func (app *App) forget(ctx context.Context, projectID int64) error {
+func (app *App) forget(ctx context.Context, projectID ids.Project) error {
 	return errors.Join(app.Exports.RemoveProject(ctx, projectID), app.Imports.RemoveProject(ctx, projectID), app.Journal.Forget(ctx, projectID))
 }
 

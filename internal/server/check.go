@@ -17,6 +17,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -197,7 +198,7 @@ func (c *Checker) database(subject, path string, id int64) {
 }
 
 // projectFiles returns the ids of the projects that have a file.
-func (c *Checker) projectFiles() (ids []int64) {
+func (c *Checker) projectFiles() (list []ids.Project) {
 	entries, err := os.ReadDir(c.path("projects"))
 	if err != nil {
 		return nil // there are none
@@ -205,20 +206,20 @@ func (c *Checker) projectFiles() (ids []int64) {
 	for _, entry := range entries {
 		name, ok := strings.CutSuffix(entry.Name(), ".db")
 		if id, err := strconv.ParseInt(name, 10, 64); ok && err == nil {
-			ids = append(ids, id)
+			list = append(list, ids.Project(id))
 		}
 	}
-	slices.Sort(ids)
-	return ids
+	slices.Sort(list)
+	return list
 }
 
 // projects examines the databases of projects, and compares them with the list of
 // projects.
 func (c *Checker) projects() {
 	files := c.projectFiles()
-	listed := map[int64]bool{}
+	listed := map[ids.Project]bool{}
 	err := c.ask("server.db", "SELECT id, project_slug FROM projects ORDER BY id", func(s *sqlite.Stmt) {
-		id, subject := s.Int(0), fmt.Sprintf("projects/%d.db", s.Int(0))
+		id, subject := ids.Project(s.Int(0)), fmt.Sprintf("projects/%d.db", s.Int(0))
 		listed[id] = true
 		if !slices.Contains(files, id) {
 			c.Say(subject, CheckFault, "The project %s has no file.", s.Text(1))
@@ -226,7 +227,7 @@ func (c *Checker) projects() {
 	})
 	for _, id := range files {
 		subject := fmt.Sprintf("projects/%d.db", id)
-		c.database(subject, c.path("projects", strconv.FormatInt(id, 10)+".db"), projectdb.ApplicationID)
+		c.database(subject, c.path("projects", strconv.FormatInt(int64(id), 10)+".db"), projectdb.ApplicationID)
 		if err == nil && !listed[id] {
 			c.Say(subject, CheckNote, "It belongs to no project. A server leaves it alone.")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/zangtable/zangtable/internal/api"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -144,7 +145,7 @@ var ListTokens = Command[Slug, []registry.Token]{"token.list", inProject(Slug.sl
 // TokenID is the input of RevokeToken.
 type TokenID struct {
 	Project string
-	ID      int64
+	ID      ids.Token
 }
 
 func (in TokenID) slug() string { return in.Project }

@@ -12,6 +12,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/zangtable/zangtable/internal/export"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -81,8 +82,8 @@ func (c *Checker) newServerDB(log *slog.Logger) (done []string, err error) {
 
 // knownSlugs returns what the projects were last called, as far as the books and
 // the notes beside artifacts tell.
-func (c *Checker) knownSlugs() map[int64]string {
-	slugs := map[int64]string{}
+func (c *Checker) knownSlugs() map[ids.Project]string {
+	slugs := map[ids.Project]string{}
 	notes, _ := export.Sidecars(c.path("exports"))
 	for _, n := range notes {
 		slugs[n.ProjectID] = n.Manifest.Project
@@ -90,7 +91,7 @@ func (c *Checker) knownSlugs() map[int64]string {
 	for _, book := range []string{"imports", "exports"} {
 		// A book that cannot be read tells nothing.
 		_ = c.ask(book+".db", "SELECT project_id, manifest ->> '$.project' FROM "+book+" ORDER BY seq", func(s *sqlite.Stmt) {
-			slugs[s.Int(0)] = s.Text(1)
+			slugs[ids.Project(s.Int(0))] = s.Text(1)
 		})
 	}
 	return slugs

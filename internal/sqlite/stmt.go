@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"unsafe"
 
@@ -114,8 +115,7 @@ func (c *Conn) dropOldest() {
 // Reset makes the statement ready to run again with new values.
 func (s *Stmt) Reset() error { return s.s.Reset() }
 
-// Bind sets the parameters in order. It takes nil, bool, int, int64, float64,
-// string, []byte (a BLOB) and Value; a fault shows in the next Step.
+// Bind sets the parameters in order. It takes nil, bool, integers, float64, string, []byte (a BLOB) and Value; a fault shows in the next Step.
 func (s *Stmt) Bind(args ...any) {
 	for i, arg := range args {
 		if !s.bindOne(i+1, arg) {
@@ -143,7 +143,11 @@ func (s *Stmt) bindOne(i int, arg any) bool {
 	case Value:
 		s.BindValue(i, v)
 	default:
-		return false
+		number := reflect.ValueOf(arg)
+		if !number.CanInt() { // an int64 with a name of its own, such as an id
+			return false
+		}
+		s.s.BindInt64(i, number.Int())
 	}
 	return true
 }

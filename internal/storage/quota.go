@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -14,11 +15,11 @@ type Quotas struct {
 	Default int64
 	// Files returns how many bytes there are of a project beside its database; nil
 	// for none.
-	Files func(projectID int64) int64
+	Files func(projectID ids.Project) int64
 
 	mu     sync.Mutex
-	limits map[int64]int64
-	files  map[int64]counted
+	limits map[ids.Project]int64
+	files  map[ids.Project]counted
 }
 
 // counted is how many bytes of files a project had at some time.
@@ -31,7 +32,7 @@ type counted struct {
 const countEvery = time.Second
 
 // Set gives a project a limit of its own, 0 for none; nil takes it back.
-func (q *Quotas) Set(projectID int64, limit *int64) {
+func (q *Quotas) Set(projectID ids.Project, limit *int64) {
 	if q == nil {
 		return
 	}
@@ -42,13 +43,13 @@ func (q *Quotas) Set(projectID int64, limit *int64) {
 		return
 	}
 	if q.limits == nil {
-		q.limits = map[int64]int64{}
+		q.limits = map[ids.Project]int64{}
 	}
 	q.limits[projectID] = *limit
 }
 
 // Max returns the limit of a project in bytes; 0: there is none.
-func (q *Quotas) Max(projectID int64) int64 {
+func (q *Quotas) Max(projectID ids.Project) int64 {
 	if q == nil {
 		return 0
 	}
@@ -62,7 +63,7 @@ func (q *Quotas) Max(projectID int64) int64 {
 
 // Beside returns how many bytes count to a project beside its database. What it
 // answers may be a second old.
-func (q *Quotas) Beside(projectID int64) int64 {
+func (q *Quotas) Beside(projectID ids.Project) int64 {
 	if q == nil || q.Files == nil {
 		return 0
 	}
@@ -76,7 +77,7 @@ func (q *Quotas) Beside(projectID int64) int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.files == nil || len(q.files) > maxCounted {
-		q.files = map[int64]counted{}
+		q.files = map[ids.Project]counted{}
 	}
 	q.files[projectID] = now
 	return now.bytes

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -156,11 +157,11 @@ func TestQuotas(t *testing.T) {
 		t.Error("no quotas are some")
 	}
 	asked := 0
-	q := &Quotas{Default: 100, Files: func(id int64) int64 { asked++; return id * 10 }}
+	q := &Quotas{Default: 100, Files: func(id ids.Project) int64 { asked++; return int64(id) * 10 }}
 	limit, unlimited := int64(7), int64(0)
 	q.Set(1, &limit)
 	q.Set(2, &unlimited)
-	for id, want := range map[int64]int64{1: 7, 2: 0, 3: 100} {
+	for id, want := range map[ids.Project]int64{1: 7, 2: 0, 3: 100} {
 		if got := q.Max(id); got != want {
 			t.Errorf("project %d may have %d bytes, want %d", id, got, want)
 		}

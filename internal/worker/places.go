@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -12,7 +13,7 @@ import (
 // of projects that share their places.
 type place struct {
 	key   string
-	group int64
+	group ids.Project
 }
 
 // waiter is a call that waits for a place.
@@ -89,7 +90,7 @@ func (p *Pool) hasPlace(at place) bool {
 }
 
 // running returns how many calls of a group are under way.
-func (p *Pool) running(group int64) (n int) {
+func (p *Pool) running(group ids.Project) (n int) {
 	for taken, calls := range p.used {
 		if taken.group == group {
 			n += calls

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -47,12 +48,12 @@ func (o *Options) setDefaults() {
 
 // Scope is all that a worker may reach beside its own folder.
 type Scope struct {
-	Path  string     // what its calls are about; it may be read
-	Group int64      // whose share of the places a call takes: see Options
-	Read  []string   // further files that it may read
-	Write []string   // files that it may write
-	Log   string     // a write-ahead log that it may hold back
-	Files []*os.File // inherited, and still the caller's
+	Path  string      // what its calls are about; it may be read
+	Group ids.Project // whose share of the places a call takes: see Options
+	Read  []string    // further files that it may read
+	Write []string    // files that it may write
+	Log   string      // a write-ahead log that it may hold back
+	Files []*os.File  // inherited, and still the caller's
 	// Memory is what its tasks need beside SQLite's, in bytes, if that is much.
 	Memory int64
 }

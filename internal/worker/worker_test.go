@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
@@ -349,7 +350,7 @@ func TestPlaces(t *testing.T) {
 	last := enter(c)
 	// The group with fewer calls goes first, although it came last.
 	p.options.Wait = 20 * time.Second
-	got := make(chan int64, 2)
+	got := make(chan ids.Project, 2)
 	for i, s := range []Scope{b, c} {
 		go func() {
 			w, err := p.Acquire(context.Background(), s)
