@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // together makes the writes share one transaction: it holds the writer until
@@ -366,6 +368,7 @@ func TestSlowMemberLeavesItsGroup(t *testing.T) {
 	const limit = 1500 * time.Millisecond
 	for name, statement := range map[string]string{"reading": endlessRead, "writing": endlessWrite} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			db := open(t, Options{})
 			writer := <-db.writer
 			var wg sync.WaitGroup
@@ -431,8 +434,9 @@ func TestLongMemberIsStored(t *testing.T) {
 // The writes of others go on beside slow ones, and what is answered as stored is
 // stored once.
 func TestManyWritersBesideSlowOnes(t *testing.T) {
+	t.Parallel()
 	db := open(t, Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Scale(1500*time.Millisecond, 3*time.Second))
 	defer cancel()
 	bounds := Deadlines{Wait: 2 * time.Second, Run: 300 * time.Millisecond}
 	var stored, slow, waited atomic.Int64
@@ -468,6 +472,7 @@ func TestManyWritersBesideSlowOnes(t *testing.T) {
 }
 
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	db := open(t, Options{Readers: 2})
 	begun, end := make(chan struct{}, 3), make(chan struct{})
 	var wg sync.WaitGroup
