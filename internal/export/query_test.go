@@ -67,6 +67,24 @@ func TestQueryParquetHasTypes(t *testing.T) {
 	}
 }
 
+// A result of many columns or of long values is exported within the memory of a worker.
+func TestLargeRowsFitAWorker(t *testing.T) {
+	f := started(t, small)
+	columns := make([]string, 1900)
+	for i := range columns {
+		columns[i] = fmt.Sprintf("n AS c%d", i)
+	}
+	const numbers = "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < %d) SELECT "
+	wide := fmt.Sprintf(numbers, 2000) + strings.Join(columns, ", ") + " FROM r"
+	long := fmt.Sprintf(numbers, 12) + "printf('%.9000000c', 'x') AS x FROM r"
+	for _, format := range []string{"csv", "ndjson", "json", "xlsx", "parquet", "sqlite"} {
+		f.export(Request{Kind: QueryExport, Format: format, SQL: wide})
+		if format != "xlsx" { // a cell of Excel is shorter
+			f.export(Request{Kind: QueryExport, Format: format, SQL: long})
+		}
+	}
+}
+
 func TestQueryExportIsRefused(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)

@@ -76,7 +76,7 @@ type RangeReader struct {
 }
 
 // Read fills b with the first rows from the rowid from up to the rowid to, at
-// most maxRows and, but for the last row, maxBytes. When there may be more, it
+// most maxRows and, but for the last row, maxBytes, and fewer where rows are wide. When there may be more, it
 // returns the rowid of the last row read.
 func (r *RangeReader) Read(b *sqlite.Batch, from, to int64, maxRows, maxBytes int) (last int64, more bool, err error) {
 	b.Reset(r.columns)
@@ -84,7 +84,7 @@ func (r *RangeReader) Read(b *sqlite.Batch, from, to int64, maxRows, maxBytes in
 		return 0, false, explain(err)
 	}
 	r.stmt.Bind(from, to)
-	more, err = r.stmt.Fill(b, maxRows, maxBytes)
+	more, err = r.stmt.Fill(b, min(maxRows, maxBatchRows(r.columns)), maxBytes)
 	if err != nil || !more {
 		return 0, false, explain(err)
 	}

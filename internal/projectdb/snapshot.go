@@ -115,11 +115,17 @@ func (s *Snapshot) Scan(t *Table, selection Selection) (*Scan, error) {
 	return &Scan{Columns: q.columns, stmt: stmt, explain: explain}, nil
 }
 
-// batchRows and batchBytes end a batch of a scan, whichever comes first.
+// batchRows, batchCells and batchBytes end a batch of a scan, whichever comes first.
 const (
 	batchRows  = 2000
+	batchCells = 64 << 10 // 1 MiB
 	batchBytes = 1 << 20
 )
+
+// maxBatchRows returns how many rows of so many columns a batch holds.
+func maxBatchRows(columns int) int {
+	return max(1, min(batchRows, batchCells/max(1, columns)))
+}
 
 // Next fills b with the next rows and reports whether there were any.
 func (s *Scan) Next(b *sqlite.Batch) (bool, error) {
@@ -127,7 +133,7 @@ func (s *Scan) Next(b *sqlite.Batch) (bool, error) {
 	if s.stmt == nil {
 		return false, nil
 	}
-	more, err := s.stmt.Fill(b, batchRows, batchBytes)
+	more, err := s.stmt.Fill(b, maxBatchRows(len(s.Columns)), batchBytes)
 	if err != nil {
 		return false, s.explain(err)
 	}
@@ -144,7 +150,7 @@ func (s *Scan) Survey(look func(*sqlite.Batch)) error {
 	for more := true; more; {
 		b.Reset(len(s.Columns))
 		var err error
-		if more, err = s.stmt.Fill(&b, batchRows, batchBytes); err != nil {
+		if more, err = s.stmt.Fill(&b, maxBatchRows(len(s.Columns)), batchBytes); err != nil {
 			return s.explain(err)
 		}
 		look(&b)

@@ -112,6 +112,9 @@ func serve(argument string) error {
 	}
 	// SQLite's memory is not Go's: what Go itself needs is little.
 	debug.SetGCPercent(50)
+	// Values of megabytes leave garbage faster than the percentage has it collected, and
+	// what is mapped counts to RLIMIT_DATA whether it is in use or not.
+	debug.SetMemoryLimit(64 << 20)
 	// The zone is read from files that a bound worker cannot open.
 	_ = time.Now().Local().String()
 	debug.FreeOSMemory()

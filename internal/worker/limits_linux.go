@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// minData is the least RLIMIT_DATA with which the program works: below four
-// times the heap limit Go itself may be the one that finds no memory.
-const minData = 256 << 20
+// minData is the least RLIMIT_DATA with which the program works: below it, or below
+// four times the heap limit, Go itself may be the one that finds no memory. Go gives
+// nothing back of what it has mapped.
+const minData = 384 << 20
 
 // limitProcess sets what bounds the process from its beginning.
 func limitProcess(config childConfig) ([]Bound, error) {
