@@ -10,16 +10,15 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Bounds say how much of a store one project may have. Negative is no limit.
+// Bounds says how much one project may have in a store. Negative is no limit.
 type Bounds struct {
-	Pending int   // jobs that wait for their turn
-	Bytes   int64 // of all its entries together
+	Pending int   // jobs that are waiting
+	Bytes   int64 // of all its records together
 }
 
-// HistorySchema returns the migration that counts how many bytes the entries of
-// each project have in the given columns, and lists those that are kept for
-// nothing but to be looked at. It must never change: what comes later is another
-// migration.
+// HistorySchema returns the migration that counts how many bytes the records of each
+// project have in the given columns, and indexes those that are only kept to be looked
+// at. It must never change: later changes are further migrations.
 func HistorySchema(table, spent string, columns ...string) string {
 	return strings.NewReplacer(
 		"@jobs", table, "@spent", spent, "@columns", strings.Join(columns, ", "),
@@ -27,7 +26,7 @@ func HistorySchema(table, spent string, columns ...string) string {
 	).Replace(historySchema)
 }
 
-// octets is the expression for how many bytes some columns have together.
+// octets returns the expression for the bytes that some columns have together.
 func octets(of string, columns []string) string {
 	terms := make([]string, len(columns))
 	for i, column := range columns {
@@ -58,31 +57,31 @@ BEGIN
 END;
 `
 
-// Admit refuses a further job of a project that would be beyond its bounds:
-// rate_limited when too many are pending, with those that the caller has counted
-// besides, and storage_full when its entry, of so many bytes, has no room. The
-// oldest spent entries make room first. It is called in the transaction that
-// enters the job.
-func (st Store[R]) Admit(c *sqlite.Conn, projectID ids.Project, bounds Bounds, besides, bytes int64) error {
+// Admit refuses another job of a project that has reached its bounds: with
+// rate_limited when too many are pending, including others that the caller has
+// counted, and with storage_full when there is no room for a record of that many bytes.
+// The oldest prunable records are removed first to make room. Admit is called in the
+// transaction that enters the job.
+func (st Store[R]) Admit(c *sqlite.Conn, projectID ids.Project, bounds Bounds, others, bytes int64) error {
 	pending, err := c.Int("SELECT pending FROM queues WHERE project_id = ?", projectID)
 	if err != nil {
 		return err
 	}
-	if pending += besides; bounds.Pending >= 0 && pending >= int64(bounds.Pending) {
+	if pending += others; bounds.Pending >= 0 && pending >= int64(bounds.Pending) {
 		return problem.New(problem.CodeRateLimited,
 			"The project already has %d %s waiting, which is the maximum. Wait until some of them have finished, or cancel some.", pending, st.Table).Retry(10 * time.Second)
 	}
 	if bounds.Bytes < 0 {
 		return nil
 	}
-	held, err := c.Int("SELECT bytes FROM history WHERE project_id = ?", projectID)
-	if excess := held + bytes - bounds.Bytes; err == nil && excess > 0 {
+	used, err := c.Int("SELECT bytes FROM history WHERE project_id = ?", projectID)
+	if excess := used + bytes - bounds.Bytes; err == nil && excess > 0 {
 		return st.prune(c, projectID, excess, bounds.Bytes)
 	}
 	return err
 }
 
-// prune removes the oldest spent entries of a project that have so many bytes
+// prune removes the oldest prunable records of a project that have that many bytes
 // together, or fails with storage_full.
 func (st Store[R]) prune(c *sqlite.Conn, projectID ids.Project, bytes, max int64) error {
 	var last int64

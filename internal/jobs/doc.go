@@ -1,38 +1,57 @@
-// Package jobs is what all work has in common that outlives the request which
-// ordered it: the store that remembers it, the queue and its turns, the workers, and
-// those who wait. What the work is belongs to others: packages export and imports
-// each give a [Runner] the functions that do it.
+// Package jobs is what every kind of work has in common that outlives the request
+// which asked for it: the store that remembers the jobs, the queue, the goroutines
+// that run them, and the clients that wait for them. What the work consists of is
+// up to others: packages export and imports each fill in a [Kind].
 //
 // # Terms
 //
-//   - A job is an order and what has become of it, one row of its store.
-//   - A [Store] is the store of one kind of jobs, a table in a database of its own.
+//   - A job is a request and what has become of it: one row of its store, decoded as
+//     a record.
+//   - A [Store] holds the jobs of one kind in a table of a database of its own.
+//   - A spec is what the job has been asked to do. A manifest is what clients see of
+//     the job.
 //   - A worker is a goroutine of a [Dispatcher] that runs one job after the other.
-//   - An attempt is one run of a job, from the claim on. It counts until the server
-//     stops in an orderly way.
+//     Package worker, which runs SQL of strangers in child processes, is another
+//     matter.
+//   - A [Runner] claims jobs, has its [Kind] run them, and saves their outcomes.
+//   - An attempt is one run of a job, from the claim on. The store counts it until
+//     the server stops in an orderly way.
 //   - The root of a project is the first of the projects that it was made from. Roots
 //     take turns; see [Store.Claim].
-//   - A suspect was running when the server died. It begins last, and alone; see
-//     [Quarantine].
-//   - A job is settled when no work is left to be done. It is spent when all that is
-//     left is its manifest, which makes room when there are too many; see [Bounds].
-//   - A [Receipt] is the idempotency record of the call that has ordered a job.
+//   - A suspect is a job that was running when the server crashed. It begins last,
+//     and alone; see [Quarantine].
+//   - A job has finished when nothing more will happen to it by itself. It is
+//     prunable when only its manifest is left, which makes room for new jobs when a
+//     project has too many; see [Bounds].
+//   - A [Receipt] is the idempotency record of the call that has requested a job.
+//   - A [View] shows the jobs of a store to clients.
 //
 // # The life of a job
 //
-//	order ──▶ pending ────────────── cancel ─────────────▶ canceled
-//	          │     ▲ ▲                                       ▲
-//	    claim │     │ └─ put back: the server stops           │
-//	          ▼     └─── take up: the server died,            │
-//	        running      and the job is a suspect             │
-//	          │ │                                             │
-//	          │ └─────────────────── cancel ──────────────────┘
-//	   settle │
-//	          ├──▶ ready ──▶ expired
-//	          └──▶ failed, also when the server died in MaxAttempts attempts
+//	request ─▶ uploading            imports only
+//	                │ its file is complete
+//	                ▼
+//	request ────▶ pending ───────── cancel ─────────────▶ canceled
+//	              │     ▲ ▲                                  ▲
+//	        claim │     │ └─ put back: the server stops      │
+//	              ▼     └─── recovered: the server crashed,  │
+//	            running      and the job is a suspect        │
+//	              │ │                                        │
+//	              │ └─────────────── cancel ─────────────────┘
+//	         save │
+//	              ├──▶ ready ──▶ expired
+//	              └──▶ failed, also when the server crashed in MaxAttempts attempts
 //
-// An import begins as uploading, and is pending when its file is whole; one that is
-// settled can be ordered anew while its file is kept. The store decides: to cancel
-// is to change the row first and to stop the worker then, and a worker whose row is
-// no longer running when it is done removes what it has made.
+// A job that has finished can be requested again while its file is kept, which only
+// imports do.
+//
+// # Invariants
+//
+//   - The store decides. To cancel a job is to change its row first and to stop the
+//     worker then. A worker whose row is no longer running has its outcome dropped.
+//   - Counters in the store follow the jobs by triggers, also in a transaction that
+//     is rolled back, so that no statement reads the whole queue.
+//   - A claim, and everything that a request leaves in the store, is one transaction.
+//   - An outcome is saved again and again until the store has it. One that is saved
+//     twice is the same.
 package jobs

@@ -8,40 +8,38 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Quarantine keeps a job that was running when the server died apart from all
-// others, of every kind: it begins when no other job is running, and no other
-// begins before it has ended or has run for the time of probation. If it kills the
-// server again it is the only one to blame. The kinds of jobs of one server share
-// a Quarantine. Its methods may be called from many goroutines.
+// Quarantine isolates a suspect, a job that was running when the server crashed, from
+// all other jobs of every kind. A suspect begins only while no other job runs, and no
+// other begins until it has ended or has survived its probation: if the server crashes
+// again, there is only one to blame. All kinds of jobs of a server share a Quarantine.
+// Its methods may be called from many goroutines.
 type Quarantine struct {
-	// Probation is how long a suspect runs alone: long enough to show what it does
-	// to the server, and not so long that others wait for a job that is merely
-	// slow.
+	// Probation is how long a suspect runs alone: long enough to show what it does to
+	// the server, but not so long that others wait for a job that is merely slow.
 	Probation time.Duration
 
-	// claiming is held while a job is claimed, so that two suspects cannot begin
-	// at once.
+	// claiming is held during a claim, so that two suspects cannot begin at once.
 	claiming sync.Mutex
 
 	mu          sync.Mutex
 	running     int
 	suspects    int // that have begun so far
-	alone       int // which of them is on probation; 0 for none
+	onTrial     int // which of them is on probation; 0 for none
 	dispatchers []*Dispatcher
 }
 
 // NewQuarantine returns a Quarantine with a probation of a minute.
 func NewQuarantine() *Quarantine { return &Quarantine{Probation: time.Minute} }
 
-// Join has a dispatcher woken whenever one of its jobs may begin.
+// Join has a dispatcher woken whenever its jobs may begin again.
 func (q *Quarantine) Join(c *Dispatcher) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.dispatchers = append(q.dispatchers, c)
 }
 
-// Claim claims the next job of a store, and a suspect only when there is nothing
-// else to do. Whoever gets a job calls leave when it has ended.
+// Claim claims the next job of a store, or a suspect if there is nothing else to do.
+// Whoever gets a job calls leave when the job has ended.
 func Claim[R any](ctx context.Context, q *Quarantine, b Store[R], limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, leave func(), err error) {
 	q.claiming.Lock()
 	defer q.claiming.Unlock()
@@ -63,7 +61,7 @@ func Claim[R any](ctx context.Context, q *Quarantine, b Store[R], limits Limits,
 func (q *Quarantine) state() (running int, alone bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.running, q.alone > 0
+	return q.running, q.onTrial > 0
 }
 
 // enter notes that a job runs.
@@ -75,8 +73,8 @@ func (q *Quarantine) enter(suspect bool) (leave func()) {
 		return func() { q.leave(0) }
 	}
 	q.suspects++
-	q.alone = q.suspects
-	self := q.alone
+	q.onTrial = q.suspects
+	self := q.onTrial
 	over := time.AfterFunc(q.Probation, func() { q.acquit(self) })
 	return func() {
 		over.Stop()
@@ -84,7 +82,7 @@ func (q *Quarantine) enter(suspect bool) (leave func()) {
 	}
 }
 
-// leave notes that a job has ended. self is 0 when it is no suspect.
+// leave notes that a job has ended. self is 0 for a job that is not a suspect.
 func (q *Quarantine) leave(self int) {
 	q.mu.Lock()
 	q.running--
@@ -92,13 +90,13 @@ func (q *Quarantine) leave(self int) {
 	q.acquit(self)
 }
 
-// acquit ends the probation of a suspect, if it is not over, and has all dispatchers
-// look for a job.
+// acquit ends the probation of a suspect, unless it is over already, and has all
+// dispatchers look for a job.
 func (q *Quarantine) acquit(self int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.alone == self {
-		q.alone = 0
+	if q.onTrial == self {
+		q.onTrial = 0
 	}
 	for _, c := range q.dispatchers {
 		c.Wake()

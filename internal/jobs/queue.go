@@ -12,19 +12,18 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// MaxAttempts is how often a job may be running when the server dies. After the
-// first time it waits until no other job is pending and then runs alone; after
-// the second it has failed.
+// MaxAttempts is how many crashes of the server a job may survive. After the first it
+// waits until no other job is pending and runs alone; after the second it has failed.
 const MaxAttempts = 2
 
-// QueueSchema returns the migration that gives a table of jobs its queue. It
-// must never change: what comes later is another migration.
+// QueueSchema returns the migration that gives a table of jobs its queue. It must
+// never change: later changes are further migrations.
 //
-// Jobs wait in one queue per project, and projects share a turn with the project
-// that they were made from, their root. The counters in queues and turns follow
-// the jobs by triggers, so that no statement has to look at all jobs in order to
-// find the next one. A job that was running when the server died (attempt > 0)
-// is pending but in no queue: see Store.ClaimSuspect.
+// Jobs wait in one queue per project, and projects take turns together with the
+// project that they were made from, their root. The counters in queues and turns
+// follow the jobs by triggers, so that no statement has to read all jobs to find the
+// next one. A job that was running when the server crashed (attempt > 0) is pending,
+// but in no queue: see [Store.ClaimSuspect].
 func QueueSchema(table string) string { return strings.ReplaceAll(queueSchema, "@jobs", table) }
 
 const queueSchema = `
@@ -112,9 +111,9 @@ BEGIN
 END;
 `
 
-// forgetQueue removes the queue of a project that is gone. Its turn stays for as
-// long as others share it: who makes projects and removes them again must not
-// come first each time.
+// forgetQueue removes the queue of a project that is gone. The turn of its root stays
+// for as long as others share it: nobody may come first by removing a project and
+// making another.
 func forgetQueue(c *sqlite.Conn, projectID ids.Project) error {
 	for _, table := range []string{"queues", "history"} {
 		if err := c.Exec("DELETE FROM "+table+" WHERE project_id = ?", projectID); err != nil {
@@ -130,14 +129,14 @@ type Limits struct {
 	PerProject int
 }
 
-// Claim marks the next pending job as running, has begin, if there is one, note
-// more of it in the same transaction, and returns it; nil when there is none.
+// Claim marks the next pending job as running and returns it, or nil if there is none.
+// begin, if it is not nil, updates the record further in the same transaction.
 //
-// Of the roots with pending jobs, that one is served which has the fewest running
-// and whose last turn is longest ago; of its projects with fewer than PerProject
-// running, the one whose last turn is longest ago; and of its jobs the oldest.
-// While all workers are busy, one more job may run of a root that has none running:
-// whoever orders work without end delays only himself.
+// Of the roots with pending jobs, Claim serves the one with the fewest running jobs
+// whose last turn is longest ago; of its projects with fewer than PerProject running
+// jobs, likewise; and of the jobs of that project, the oldest. While all workers are
+// busy, one more job may run, of a root that has none running: whoever requests work
+// without end delays only himself.
 func (st Store[R]) Claim(ctx context.Context, limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
 	return st.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
 		running, err := c.Int("SELECT coalesce(sum(running), 0) FROM turns WHERE running > 0")
@@ -164,7 +163,7 @@ ORDER BY seq LIMIT 1`, st.Table), limits.PerProject, ofRoot)
 	})
 }
 
-// ClaimSuspect is Claim for the jobs that were running when the server died, the
+// ClaimSuspect is Claim for the jobs that were running when the server crashed, the
 // oldest first. It returns nil as long as any other job is pending or running.
 func (st Store[R]) ClaimSuspect(ctx context.Context, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
 	return st.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
@@ -176,7 +175,7 @@ ORDER BY seq LIMIT 1`, st.Table))
 	})
 }
 
-// claim marks as running what next returns the id of.
+// claim marks the job as running whose id next returns.
 func (st Store[R]) claim(ctx context.Context, begin func(c *sqlite.Conn, id string) error, next func(*sqlite.Conn) (id string, err error)) (r *R, err error) {
 	err = st.Write(ctx, "claim one of the "+st.Table, func(c *sqlite.Conn) error {
 		r = nil
@@ -200,8 +199,7 @@ func (st Store[R]) claim(ctx context.Context, begin func(c *sqlite.Conn, id stri
 	return r, err
 }
 
-// begin marks a job as running, and that its project and root have had their
-// turn.
+// begin marks a job as running, and notes that its project and root have had a turn.
 func (st Store[R]) begin(c *sqlite.Conn, id string) error {
 	if err := c.Exec("UPDATE "+st.Table+" SET status = 'running', attempt = attempt + 1 WHERE id = ?", id); err != nil {
 		return err
@@ -216,8 +214,8 @@ func (st Store[R]) begin(c *sqlite.Conn, id string) error {
 	return c.Exec("UPDATE queues SET turn = ? WHERE project_id = (SELECT project_id FROM "+st.Table+" WHERE id = ?)", turn, id)
 }
 
-// Places returns the places of pending jobs of a project in the order in which
-// they would be claimed, from 1.
+// Places returns the places of pending jobs of a project in the queue, by id: 1 for
+// the job that would be claimed next.
 func (st Store[R]) Places(ctx context.Context, projectID ids.Project, ids ...string) (places map[string]int64, err error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -241,9 +239,9 @@ func (st Store[R]) Places(ctx context.Context, projectID ids.Project, ids ...str
 	return places, err
 }
 
-// eachQueued calls fn with those of the jobs that are pending, the newest first,
-// and how many of the project are queued behind each. A new order has few behind
-// it, however many are ahead.
+// eachQueued calls fn with each of the jobs that is pending, the newest first, and with
+// how many jobs of the project are queued behind it. It counts from the end of the queue,
+// because a new job has few behind it, however many are ahead.
 func (st Store[R]) eachQueued(c *sqlite.Conn, projectID ids.Project, ids []string, fn func(id string, suspect bool, behind int64) error) error {
 	type queued struct {
 		seq     int64
@@ -275,15 +273,14 @@ func (st Store[R]) eachQueued(c *sqlite.Conn, projectID ids.Project, ids []strin
 	return nil
 }
 
-// line is what the place of a job of one project depends on: how many jobs the
-// queues have, in the order of their turns, those of the projects of its root and
-// those of all roots.
+// line is what the place of a job of one project depends on: the lengths of the queues,
+// in the order of their turns, of the projects of its root and of all roots.
 type line struct {
 	projects, roots []int64
-	project, root   int // where the job's own are in them
+	project, root   int // the indexes of the job's own in them
 }
 
-// readLine reads the queues before and behind which a project has its turn.
+// readLine reads the queues that a project takes turns with.
 func readLine(c *sqlite.Conn, projectID ids.Project) (l line, err error) {
 	root, err := c.Int("SELECT root FROM queues WHERE project_id = ?", projectID)
 	if err != nil {
@@ -306,7 +303,7 @@ func readLine(c *sqlite.Conn, projectID ids.Project) (l line, err error) {
 	return l, err
 }
 
-// place returns the place of a job that has so many of its project behind it.
+// place returns the place of a job with that many jobs of its project behind it.
 func (l line) place(behind int64) int64 {
 	if len(l.projects) == 0 || len(l.roots) == 0 {
 		return 0 // it has just begun
@@ -315,8 +312,8 @@ func (l line) place(behind int64) int64 {
 	return round(l.roots, l.root, round(l.projects, l.project, inProject))
 }
 
-// round returns the place of the nth job of one of several queues that take
-// turns.
+// round returns the place of the nth job of one queue among several that take turns:
+// each round takes one job of every queue that still has any.
 func round(queues []int64, own int, nth int64) int64 {
 	place := int64(0)
 	for i, pending := range queues {

@@ -9,25 +9,25 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Receipt is the idempotency record of a call that orders a job: an equal call
-// within projectdb.ReceiptLife gets the job of the first. It is kept in the store,
-// in the transaction that enters the job.
+// Receipt is the idempotency record of a call that requests a job: the same call,
+// made again within [projectdb.ReceiptLife], gets the job of the first. It is kept in the
+// store, by the transaction that enters the job.
 type Receipt struct {
 	TokenID ids.Token
 	Key     string // chosen by the client
-	Request []byte // SHA-256 of all that is asked
+	Request []byte // SHA-256 of everything that the call says
 }
 
-// ReplayedError says that an equal call has been made before, and which job came
-// of it.
+// ReplayedError says that the same call has been made before, and which job it
+// requested.
 type ReplayedError struct{ ID string }
 
 // Error makes ReplayedError an error.
 func (e *ReplayedError) Error() string { return "the job " + e.ID + " was ordered by an equal call" }
 
-// ReceiptSchema returns the migration that makes the table of receipts of that
-// which each store has had, with the id of its job under the given name. It must
-// never change: what comes later is another migration.
+// ReceiptSchema returns the migration that gives all stores the same table of receipts.
+// id is what the column with the id of the job was called before. It must never change:
+// later changes are further migrations.
 func ReceiptSchema(id string) string { return strings.ReplaceAll(receiptSchema, "@id", id) }
 
 const receiptSchema = `
@@ -47,7 +47,7 @@ INSERT INTO receipts SELECT project_id, token_id, key, request, @id, created_at 
 DROP TABLE receipts_before;
 `
 
-// ReceiptOf returns what is kept of the receipt of a call, nil for none.
+// ReceiptOf returns what a store keeps of the receipt of a call, nil for none.
 func ReceiptOf(r *projectdb.Receipt) *Receipt {
 	if r == nil {
 		return nil
@@ -55,8 +55,8 @@ func ReceiptOf(r *projectdb.Receipt) *Receipt {
 	return &Receipt{r.TokenID, r.Key, r.Request[:]}
 }
 
-// Recall returns the id of the job that an equal call has ordered, or "". A call
-// with the same key and another request is projectdb.ErrOtherRequest.
+// Recall returns the id of the job that the same call has requested before, or "". A
+// call with the same key that says something else is [projectdb.ErrOtherRequest].
 func (r *Receipt) Recall(c *sqlite.Conn, projectID ids.Project, now time.Time) (id string, err error) {
 	const query = "SELECT request = ?, job_id FROM receipts WHERE project_id = ? AND token_id = ? AND key = ? AND created_at > ?"
 	err = c.Query(query, []any{r.Request, projectID, r.TokenID, r.Key, oldestReceipt(now)}, func(s *sqlite.Stmt) error {
@@ -69,8 +69,8 @@ func (r *Receipt) Recall(c *sqlite.Conn, projectID ids.Project, now time.Time) (
 	return id, err
 }
 
-// Keep stores the receipt of a job, unless Recall finds that of an equal call,
-// which is a ReplayedError, or of another.
+// Keep stores the receipt of a job. If the same call has been made before, it returns a
+// [ReplayedError].
 func (r *Receipt) Keep(c *sqlite.Conn, projectID ids.Project, jobID string, now time.Time) error {
 	switch known, err := r.Recall(c, projectID, now); {
 	case err != nil:
@@ -82,10 +82,10 @@ func (r *Receipt) Keep(c *sqlite.Conn, projectID ids.Project, jobID string, now 
 		projectID, r.TokenID, r.Key, r.Request, jobID, now.UnixMilli())
 }
 
-// SweepReceipts removes the receipts that had ended by then.
+// SweepReceipts removes the receipts that had expired at a time.
 func SweepReceipts(c *sqlite.Conn, then time.Time) error {
 	return c.Exec("DELETE FROM receipts WHERE created_at <= ?", oldestReceipt(then))
 }
 
-// oldestReceipt is when the receipts were made that end now.
+// oldestReceipt returns when the receipts were made that expire now.
 func oldestReceipt(now time.Time) int64 { return now.Add(-projectdb.ReceiptLife).UnixMilli() }
