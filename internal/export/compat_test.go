@@ -10,6 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/testkit"
@@ -31,13 +32,13 @@ const (
 func oldRecord(t *testing.T, r *record) {
 	t.Helper()
 	want := spec{
-		Tables: []int64{1}, Selections: map[int64]projectdb.Selection{1: {Columns: []string{"a"}, Limit: 7}}, SQL: "SELECT 1", Params: []byte("[2]"),
+		Tables: []ids.Table{1}, Selections: map[ids.Table]projectdb.Selection{1: {Columns: []string{"a"}, Limit: 7}}, SQL: "SELECT 1", Params: []byte("[2]"),
 		Dialect: &format.Dialect{Delimiter: ";"}, Compress: "gzip", Canonical: true,
 	}
 	if diff := cmp.Diff(want, r.spec); diff != "" {
 		t.Errorf("the spec (-want +got):\n%s", diff)
 	}
-	if r.manifest.ID != "exp_20260601_182345_a1b2c3d4e5" || r.manifest.Kind != TableExport || *r.manifest.SizeBytes != 9 || r.manifest.Progress.RowsDone != 3 || !cmp.Equal(r.manifest.TableIDs, []int64{1}) {
+	if r.manifest.ID != "exp_20260601_182345_a1b2c3d4e5" || r.manifest.Kind != TableExport || *r.manifest.SizeBytes != 9 || r.manifest.Progress.RowsDone != 3 || !cmp.Equal(r.manifest.TableIDs, []ids.Table{1}) {
 		t.Errorf("the manifest is %+v", r.manifest)
 	}
 	if r.life != 24*time.Hour || r.expires.UnixMilli() != 1780424625000 || r.finished.UnixMilli() != 1780338225000 || r.ext != "csv.gz" || r.store != "s3://b" {
