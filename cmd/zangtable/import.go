@@ -10,6 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/server"
+	"github.com/zangtable/zangtable/internal/source"
 )
 
 // importFile is the command that takes a file in.
@@ -152,7 +153,7 @@ func countsOf(t ingest.TableReport) string {
 }
 
 // printNotes prints what was adjusted, and the first rows that were refused.
-func (p *program) printNotes(notes []ingest.Note, rejects []ingest.Reject, rows int64) {
+func (p *program) printNotes(notes []source.Note, rejects []ingest.Reject, rows int64) {
 	const shown = 20
 	for _, note := range notes {
 		fmt.Fprintf(p.stdout, "  Note: %s\n", note)

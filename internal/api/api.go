@@ -53,7 +53,7 @@ func document(version string) rest.Document {
 		Title: "ZangTable", Version: version, Tag: tagOf, License: "Apache-2.0",
 		Description: "An isolated SQLite database for each project, with its tables, records, queries, exports and imports.",
 		// What imports have in common with exports has the same names there.
-		Prefixes: map[string]string{"imports": "Imports", "ingest": "Ingest"},
+		Prefixes: map[string]string{"imports": "Imports", "ingest": "Ingest", "source": "Ingest"},
 		Choices:  formatChoices(),
 	}
 }

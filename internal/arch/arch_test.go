@@ -38,6 +38,7 @@ var levels = map[string]int{
 	"internal/journal":    3,
 	"internal/registry":   4,
 	"internal/export":     5,
+	"internal/source":     4,
 	"internal/ingest":     5,
 	"internal/imports":    6,
 	"internal/rehearsal":  6,

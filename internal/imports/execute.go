@@ -14,6 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/source"
 )
 
 // execute does what was ordered and completes the manifest. When it fails nothing
@@ -31,27 +32,27 @@ func (im *Imports) execute(j *job) (err error) {
 	if r.attempt > jobs.MaxAttempts {
 		return errDeadly
 	}
-	source, err := ingest.Open(j.ctx, ingest.Opening{
+	file, err := ingest.Open(j.ctx, source.Opening{
 		Workers: im.config.Projects.Workers(), Path: im.dir.upload(r), Name: r.manifest.FileName, Scratch: im.dir.Scratch(),
 		Format: r.manifest.Options.Format, MaxUnpacked: im.config.MaxUnpacked, SHA256: *r.manifest.SHA256,
-		Progress: func(p ingest.Progress) {
-			j.note(p)
-			im.leaveRoom(j, p)
-		},
 	})
 	if err != nil {
 		return err
 	}
-	defer im.closeSource(j, source)
-	r.manifest.Format = new(source.Format())
+	defer im.closeSource(j, file)
+	r.manifest.Format = new(file.Format())
+	file.OnProgress(func(p ingest.Progress) {
+		j.note(p)
+		im.leaveRoom(j, p)
+	})
 	options := r.manifest.Options
 	if r.spec.TableID != 0 {
 		options.Table = strconv.FormatInt(int64(r.spec.TableID), 10)
 	}
 	if r.spec.NewProject != nil {
-		return im.importProject(j, source, options)
+		return im.importProject(j, file, options)
 	}
-	return im.importTables(j, source, options)
+	return im.importTables(j, file, options)
 }
 
 // closeSource lets go of the file. What the job has done by then is done.

@@ -9,12 +9,13 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // assignment is a table of the file and where it goes.
 type assignment struct {
-	tableSource
+	source.Table
 	target Target
 	field  string // what the target is called in the options, such as "tables.orders."
 	onto   string // the table of the file that becomes the new one this is appended to
@@ -25,33 +26,33 @@ func (a assignment) makes() bool { return a.target.Mode == Create || a.onto != "
 
 // assign picks the tables of the file that are wanted, and says where each one
 // goes, and what of them is left out.
-func assign(tables []tableSource, o Options) (assigned []assignment, said notes, err error) {
+func assign(tables []source.Table, o Options) (assigned []assignment, said source.Notes, err error) {
 	names := make([]string, len(tables))
 	for i, t := range tables {
-		names[i] = t.name
+		names[i] = t.Name
 	}
 	faults := unknownTables(names, o)
 	o.Check(&faults)
 	if len(tables) > 1 {
 		faults.Merge("", o.Target.onlyForOne())
 	}
-	if o.Sheet != "" && !slices.ContainsFunc(tables, func(t tableSource) bool { return t.sheet }) {
+	if o.Sheet != "" && !slices.ContainsFunc(tables, func(t source.Table) bool { return t.Sheet }) {
 		faults.Add("sheet", "The file is not an Excel workbook.")
 	}
 	for _, t := range tables {
-		if !o.wants(t.name) {
+		if !o.wants(t.Name) {
 			continue
 		}
-		a := assignment{tableSource: t, target: o.Target}
-		if own, ok := o.table(t.name); ok {
-			a.target, a.field = own.or(o.Target), "tables."+t.name+"."
+		a := assignment{Table: t, target: o.Target}
+		if own, ok := o.table(t.Name); ok {
+			a.target, a.field = own.or(o.Target), "tables."+t.Name+"."
 		}
 		a.target.Mode = a.target.mode()
-		if a.rowless {
-			a.open = withoutRows(a.target.Types)
+		if a.Rowless {
+			a.Open = withoutRows(a.target.Types)
 		}
-		if a.rowless && a.target.Mode == Create && !a.tellsColumns(o) {
-			said.add("table "+t.name, "It has no rows, so its columns are unknown and no table was created. Set types to create it.")
+		if a.Rowless && a.target.Mode == Create && !a.tellsColumns(o) {
+			said.Add("table "+t.Name, "It has no rows, so its columns are unknown and no table was created. Set types to create it.")
 			continue
 		}
 		assigned = append(assigned, a)
@@ -59,9 +60,9 @@ func assign(tables []tableSource, o Options) (assigned []assignment, said notes,
 	switch {
 	case len(assigned) > 0 || faults.Len() > 0:
 	case len(said) > 0:
-		return nil, nil, invalid("The file has no rows, so the columns of the table are unknown: set types.")
+		return nil, nil, source.Invalid("The file has no rows, so the columns of the table are unknown: set types.")
 	case len(tables) == 0: // a workbook without worksheets
-		return nil, nil, invalid("The file contains no table.")
+		return nil, nil, source.Invalid("The file contains no table.")
 	default:
 		faults.Add("include_tables", "Every table of the file was left out.")
 	}
@@ -71,7 +72,7 @@ func assign(tables []tableSource, o Options) (assigned []assignment, said notes,
 // tellsColumns reports whether a table without rows can be made. Where the names
 // should have been in the file, it was cut short.
 func (a assignment) tellsColumns(o Options) bool {
-	return len(a.target.Types) > 0 && !(a.text && o.dialect(a.name).Header == format.WithHeader)
+	return len(a.target.Types) > 0 && !(a.Text && o.dialect(a.Name).Header == format.WithHeader)
 }
 
 // joined finds the tables that are appended to new ones of the same file, and
@@ -80,7 +81,7 @@ func joined(assigned []assignment) []assignment {
 	makers := map[string]string{}
 	for _, a := range assigned {
 		if a.target.Mode == Create {
-			makers[sqlite.Fold(a.target.newName(a.name))] = a.name
+			makers[sqlite.Fold(a.target.newName(a.Name))] = a.Name
 		}
 	}
 	for i := range assigned {

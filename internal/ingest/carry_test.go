@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
@@ -507,7 +508,7 @@ func TestCancelledImportChangesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, path := range []string{database(t, "CREATE TABLE t (a INT); INSERT INTO t VALUES (1);"), write(t, "x.csv", "a,b\n1,2\n")} {
-		source, err := Open(t.Context(), Opening{Workers: workers, Path: path})
+		source, err := Open(t.Context(), source.Opening{Workers: workers, Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -524,7 +525,7 @@ func TestCancelledImportChangesNothing(t *testing.T) {
 func TestLogOfASQLiteFileCountsToItsHash(t *testing.T) {
 	path := database(t, "CREATE TABLE t (a INT);")
 	hash := func() string {
-		source, err := Open(t.Context(), Opening{Workers: workers, Path: path})
+		source, err := Open(t.Context(), source.Opening{Workers: workers, Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -23,8 +24,8 @@ type portion struct {
 	bytes   int64   // read of the file so far
 	seen    *survey // of the last portion of a table whose types are guessed: that of all rows
 	wrong   bool    // a row so far does not fit the guessed types; then there are no rows
-	dialect *Dialect
-	notes   notes // of the last portion: what is to be said of the file
+	dialect *source.Dialect
+	notes   source.Notes // of the last portion: what is to be said of the file
 	err     error
 }
 
@@ -74,12 +75,12 @@ func (p *placement) convert(ctx context.Context) iter.Seq2[*portion, error] {
 func (p *placement) produce(ctx context.Context, full chan<- *portion, empty <-chan *portion) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			full <- &portion{err: fmt.Errorf("read the table %s: panic: %v\n%s", p.name, fault, debug.Stack())}
+			full <- &portion{err: fmt.Errorf("read the table %s: panic: %v\n%s", p.Name, fault, debug.Stack())}
 		}
 	}()
-	rows, err := p.open(ctx)
+	rows, err := p.Open(ctx)
 	if err != nil {
-		full <- &portion{err: explainFault(ctx, err)}
+		full <- &portion{err: source.ExplainFault(ctx, err)}
 		return
 	}
 	defer rows.Close()
@@ -94,7 +95,7 @@ func (p *placement) produce(ctx context.Context, full chan<- *portion, empty <-c
 		}
 		more, err := c.fill(part, rows)
 		if part.err = nil; err != nil {
-			part.err = explainFault(ctx, err)
+			part.err = source.ExplainFault(ctx, err)
 		}
 		full <- part
 		if !more {
@@ -133,22 +134,22 @@ func (p *placement) converter() *converter {
 }
 
 // fill fills a portion and reports whether there may be more rows.
-func (c *converter) fill(part *portion, rows tableRows) (more bool, err error) {
+func (c *converter) fill(part *portion, rows source.Rows) (more bool, err error) {
 	part.batch.Reset(len(c.row))
 	part.lines, part.rejects = part.lines[:0], rejects{}
 	more, err = c.read(part, rows)
-	part.bytes, part.wrong = rows.bytes(), c.judge()
+	part.bytes, part.wrong = rows.Bytes(), c.judge()
 	return more, err
 }
 
-func (c *converter) read(part *portion, rows tableRows) (more bool, err error) {
-	for range min(batchRows, max(1, portionCells/max(1, len(c.row)))) {
-		if part.batch.Size() >= batchBytes {
+func (c *converter) read(part *portion, rows source.Rows) (more bool, err error) {
+	for range min(source.BatchRows, max(1, portionCells/max(1, len(c.row)))) {
+		if part.batch.Size() >= source.BatchBytes {
 			break
 		}
 		row, err := rows.Next()
 		if err == io.EOF {
-			part.dialect, part.notes = rows.remarks()
+			part.dialect, part.notes = rows.Remarks()
 			part.seen = c.seen
 			return false, nil
 		}
@@ -194,7 +195,7 @@ func (c *converter) judge() bool {
 func (c *converter) take(row []sqlite.Value, line int64) bool {
 	c.faults = c.faults[:0]
 	if len(row) != len(c.source) {
-		c.faults = append(c.faults, Reject{Table: c.name, Line: line,
+		c.faults = append(c.faults, Reject{Table: c.Name, Line: line,
 			Reason: fmt.Sprintf("The row has %s, but there are %d columns.", plural(int64(len(row)), "field"), len(c.source))})
 		return false
 	}
@@ -204,7 +205,7 @@ func (c *converter) take(row []sqlite.Value, line int64) bool {
 			reason = column.LengthFault()
 		}
 		if reason != "" {
-			c.faults = append(c.faults, Reject{Table: c.name, Line: line, Column: label(c.source, i), Value: shorten(row[i]), Reason: reason})
+			c.faults = append(c.faults, Reject{Table: c.Name, Line: line, Column: label(c.source, i), Value: shorten(row[i]), Reason: reason})
 		}
 		c.row[k] = v
 	}
@@ -225,24 +226,24 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 		return v, "The value is NULL, but it belongs to the primary key."
 	case v.Kind == sqlite.Null:
 		return v, ""
-	case c.text && bytes.IndexByte(v.Bytes, 0) >= 0 && !c.nul:
+	case c.Text && bytes.IndexByte(v.Bytes, 0) >= 0 && !c.Told:
 		return v, "The value contains a NUL character."
 	case v.Kind == sqlite.Text && columnType == "TEXT":
 		return v, ""
-	case c.text && (columnType == "INTEGER" || columnType == "ANY") && format.IsInteger(v.Bytes):
+	case c.Text && (columnType == "INTEGER" || columnType == "ANY") && format.IsInteger(v.Bytes):
 		n, err := strconv.ParseInt(string(v.Bytes), 10, 64)
 		if err != nil {
 			return v, err.Error()
 		}
 		return sqlite.IntValue(n), ""
-	case c.text && columnType == "REAL" && isDecimal(v.Bytes):
+	case c.Text && columnType == "REAL" && isDecimal(v.Bytes):
 		f, err := strconv.ParseFloat(string(v.Bytes), 64)
 		if err == nil {
 			return sqlite.FloatValue(f), ""
 		}
 	case v.Kind == sqlite.Text && columnType == "REAL" && isInfinity(v.Bytes):
 		return infinity(v.Bytes), ""
-	case c.text && columnType == "ANY" && format.IsReal(v.Bytes):
+	case c.Text && columnType == "ANY" && format.IsReal(v.Bytes):
 		columnType = "REAL"
 	}
 	stored, err := projectdb.Stored(columnType, v)

@@ -13,18 +13,9 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
-
-// write makes a file of the given name and content.
-func write(t testing.TB, name, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // exported returns a table as a CSV file, by our own writer.
 func exported(t testing.TB, p project, table string) string {
@@ -259,7 +250,7 @@ func TestCSVUnderATakenNameIsAConflict(t *testing.T) {
 func TestCSVThatChangesBetweenTheReadingsIsRefused(t *testing.T) {
 	p := newProject(t)
 	path := write(t, "x.csv", "a,b\n1,2\n")
-	source, err := Open(t.Context(), Opening{Workers: workers, Path: path})
+	source, err := Open(t.Context(), source.Opening{Workers: workers, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,16 +275,16 @@ func TestWhatIsNoDatabaseAndNoTextIsRefused(t *testing.T) {
 		{"SQLite header and noise", format.SQLiteMagic + strings.Repeat("\x93\x11noise", 2000), "SQLite"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x", test.content)})
+			_, err := Open(t.Context(), source.Opening{Workers: workers, Path: write(t, "x", test.content)})
 			if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v", err)
 			}
 		})
 	}
-	if _, err := Open(t.Context(), Opening{Workers: workers, Path: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "folder") {
+	if _, err := Open(t.Context(), source.Opening{Workers: workers, Path: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("a folder: %v", err)
 	}
-	if _, err := Open(t.Context(), Opening{Workers: workers, Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "not exist") {
+	if _, err := Open(t.Context(), source.Opening{Workers: workers, Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "not exist") {
 		t.Errorf("no file: %v", err)
 	}
 }
@@ -368,7 +359,7 @@ func TestLateRowsHaveTheirSay(t *testing.T) {
 				}
 			}
 			p := newProject(t)
-			source, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x.csv", content.String())})
+			source, err := Open(t.Context(), source.Opening{Workers: workers, Path: write(t, "x.csv", content.String())})
 			if err != nil {
 				t.Fatal(err)
 			}

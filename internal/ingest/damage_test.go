@@ -11,6 +11,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
@@ -100,7 +101,7 @@ func takeDamaged(t *testing.T, name, content string, sound bool) {
 	}
 	p := newProject(t)
 	start := time.Now()
-	source, err := Open(t.Context(), Opening{Workers: workers, Path: path, Scratch: scratch, MaxUnpacked: 64 << 20})
+	source, err := Open(t.Context(), source.Opening{Workers: workers, Path: path, Scratch: scratch, MaxUnpacked: 64 << 20})
 	if err == nil {
 		if _, err := source.Preview(t.Context(), nil, Options{}); err != nil && !refused(err) {
 			t.Errorf("%s: the preview ends with %v", name, err)

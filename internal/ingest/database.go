@@ -7,6 +7,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -14,7 +15,7 @@ import (
 // they are carry their keys, indexes and rowids; others go the way of all
 // tables, row by row.
 type databaseLoad struct {
-	source *sqliteFile
+	source *source.Database
 	plan   *plan
 	tables *tableLoad
 	size   int64
@@ -23,7 +24,7 @@ type databaseLoad struct {
 // database returns the tables of the file on their way. Unless it is to be exact,
 // their types are those that declarations ask for.
 func (s *Source) database(ctx context.Context, o Options, exact bool) (*databaseLoad, error) {
-	d := &databaseLoad{source: s.contents.db, plan: &plan{exact: exact}, size: s.version.size}
+	d := &databaseLoad{source: s.Database(), plan: &plan{exact: exact}, size: s.Size()}
 	d.tables = &tableLoad{options: o, unchanged: func() error { return nil }}
 	assigned, err := d.plan.assign(d.source, o)
 	if err != nil {
@@ -35,7 +36,7 @@ func (s *Source) database(ctx context.Context, o Options, exact bool) (*database
 	}
 	var whole []assignment
 	for _, a := range assigned {
-		if a.target.Mode == Create && len(a.target.Skip)+len(a.target.Types)+len(a.target.Key) == 0 && !joined[a.name] {
+		if a.target.Mode == Create && len(a.target.Skip)+len(a.target.Types)+len(a.target.Key) == 0 && !joined[a.Name] {
 			whole = append(whole, a)
 		} else {
 			d.tables.assigned = append(d.tables.assigned, a)
@@ -48,17 +49,17 @@ func (s *Source) database(ctx context.Context, o Options, exact bool) (*database
 }
 
 // assign says where the tables of a file go.
-func (p *plan) assign(source *sqliteFile, o Options) ([]assignment, error) {
-	names, err := p.listTables(source.DB)
+func (p *plan) assign(from *source.Database, o Options) ([]assignment, error) {
+	names, err := p.listTables(from.DB)
 	if err == nil {
-		err = p.noteFile(source.DB, names)
+		err = p.noteFile(from.DB, names)
 	}
 	if err != nil {
 		return nil, damagedOnly(err)
 	}
-	sources := make([]tableSource, len(names))
+	sources := make([]source.Table, len(names))
 	for i, name := range names {
-		sources[i] = source.table(name)
+		sources[i] = databaseTable(from, name)
 	}
 	if len(names) == 0 && len(o.Include) == 0 {
 		return nil, nil
@@ -70,7 +71,7 @@ func (p *plan) assign(source *sqliteFile, o Options) ([]assignment, error) {
 // loadDatabase takes the database in: by what the declarations say, and when a
 // value says another thing, by all values.
 func (s *Source) loadDatabase(ctx context.Context, in transaction, o Options, report *Report) error {
-	defer s.contents.db.Interrupt(ctx)()
+	defer s.Database().Interrupt(ctx)()
 	err := s.loadAs(ctx, in, o, false, report)
 	if errors.Is(err, errMisfit) {
 		err = s.loadAs(ctx, in, o, true, report)
@@ -113,12 +114,12 @@ func (d *databaseLoad) load(ctx context.Context, l *projectdb.Loader, report *Re
 	if err := d.tables.run(ctx, l, report); err != nil {
 		return err
 	}
-	if had || d.source.described == nil {
+	if had || d.source.Described == nil {
 		return nil
 	}
-	restored, err := l.RestoreIdentities(d.source.described)
+	restored, err := l.RestoreIdentities(d.source.Described)
 	if err == nil && !restored {
-		d.plan.notes.add("file", "The ids of its tables and columns could not be kept; they are new.")
+		d.plan.notes.Add("file", "The ids of its tables and columns could not be kept; they are new.")
 	}
 	return err
 }
@@ -147,7 +148,7 @@ func (d *databaseLoad) told(progress func(Progress)) func(t *tablePlan) {
 
 // previewDatabase says what loadDatabase would do.
 func (s *Source) previewDatabase(ctx context.Context, db *projectdb.DB, o Options, preview *Preview) error {
-	defer s.contents.db.Interrupt(ctx)()
+	defer s.Database().Interrupt(ctx)()
 	d, err := s.database(ctx, o, true)
 	if err == nil {
 		err = d.preview(ctx, db, preview)
@@ -203,9 +204,9 @@ func (p *tablePlan) sample(c sqlite.Source) ([][]any, error) {
 	return list, err
 }
 
-// table returns a table of the database whose rows are read one by one.
-func (f *sqliteFile) table(name string) tableSource {
-	return tableSource{name: name, open: func(ctx context.Context) (tableRows, error) {
+// databaseTable returns a table of a database whose rows are read one by one.
+func databaseTable(f *source.Database, name string) source.Table {
+	return source.Table{Name: name, Open: func(ctx context.Context) (source.Rows, error) {
 		shape, err := projectdb.ReadTable(f.DB, name)
 		if err != nil {
 			return nil, damagedOnly(err)
@@ -237,7 +238,7 @@ func newDatabaseRows(ctx context.Context, header []format.Column, scan sqlite.Sc
 		if err := ctx.Err(); err != nil || !more {
 			return false, err
 		}
-		if more, err = scan.Fill(b, format.RowsPerBatch, batchBytes); err != nil {
+		if more, err = scan.Fill(b, format.RowsPerBatch, source.BatchBytes); err != nil {
 			return false, errors.Join(ctx.Err(), damagedOnly(err))
 		}
 		return b.Rows > 0, nil
@@ -248,5 +249,5 @@ func newDatabaseRows(ctx context.Context, header []format.Column, scan sqlite.Sc
 	})}
 }
 
-func (databaseRows) bytes() int64               { return 0 }
-func (databaseRows) remarks() (*Dialect, notes) { return nil, nil }
+func (databaseRows) Bytes() int64                             { return 0 }
+func (databaseRows) Remarks() (*source.Dialect, source.Notes) { return nil, nil }

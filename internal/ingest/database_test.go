@@ -16,6 +16,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/source"
 )
 
 const shopScript = `
@@ -158,7 +159,7 @@ func TestPreviewOfADatabase(t *testing.T) {
 		"x.sql.gz": gzipped(t, strings.NewReader(shopScript)),
 		"x.zip":    zipped(t, "x.sql", shopScript),
 	} {
-		source, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, name, content), Scratch: t.TempDir()})
+		source, err := Open(t.Context(), source.Opening{Workers: workers, Path: write(t, name, content), Scratch: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +197,7 @@ func TestProgressOfADatabase(t *testing.T) {
 	path := database(t, "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 5000) INSERT INTO t SELECT i FROM n; CREATE TABLE u (a); INSERT INTO u SELECT a FROM t;")
 	var told []Progress
 	p := newProject(t)
-	if _, err := p.takeAs(Opening{Path: path, Progress: func(now Progress) { told = append(told, now) }}, Options{}); err != nil {
+	if _, err := p.takeTold(path, Options{}, func(now Progress) { told = append(told, now) }); err != nil {
 		t.Fatal(err)
 	}
 	for i := 1; i < len(told); i++ {
@@ -290,7 +291,7 @@ func TestArchives(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
-	if _, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x.zip", zipped(t, "a.csv", "a,b\n")), Format: "archive"}); !problem.Is(err, problem.CodeValidationFailed) {
+	if _, err := Open(t.Context(), source.Opening{Workers: workers, Path: write(t, "x.zip", zipped(t, "a.csv", "a,b\n")), Format: "archive"}); !problem.Is(err, problem.CodeValidationFailed) {
 		t.Errorf("an archive that is none: %v", err)
 	}
 }
@@ -302,7 +303,7 @@ func TestOpeningIsStopped(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	source, err := Open(ctx, Opening{Workers: workers, Path: path})
+	source, err := Open(ctx, source.Opening{Workers: workers, Path: path})
 	if err == nil {
 		source.Close()
 		t.Skip("this machine is too fast")
@@ -316,7 +317,7 @@ func TestBytesOfAGzipFileAreCounted(t *testing.T) {
 	content := gzipped(t, bytes.NewReader(bytes.Repeat([]byte("a,b\n1,2\n"), 10_000)))
 	var last Progress
 	p := newProject(t)
-	if _, err := p.takeAs(Opening{Path: write(t, "x.csv.gz", content), Progress: func(now Progress) { last = now }}, Options{}); err != nil {
+	if _, err := p.takeTold(write(t, "x.csv.gz", content), Options{}, func(now Progress) { last = now }); err != nil {
 		t.Fatal(err)
 	}
 	if last.Bytes != last.Size {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -112,15 +113,15 @@ func (d *dates) order() dateOrders {
 }
 
 // note says what becomes of the dates of a column.
-func (d *dates) note(n *notes, subject string) {
+func (d *dates) note(n *source.Notes, subject string) {
 	switch order := d.order(); {
 	case order == dayFirst:
-		n.add(subject, "Its dates, in which the day came first, are now written as 2006-01-31.")
+		n.Add(subject, "Its dates, in which the day came first, are now written as 2006-01-31.")
 	case order == monthFirst:
-		n.add(subject, "Its dates, in which the month came first, are now written as 2006-01-31.")
+		n.Add(subject, "Its dates, in which the month came first, are now written as 2006-01-31.")
 	case order == yearFirst:
-		n.add(subject, "Its dates are written as 2006-01-31.")
+		n.Add(subject, "Its dates are written as 2006-01-31.")
 	case d.orders != 0:
-		n.add(subject, "Its texts are dates, but none of them shows whether the day or the month comes first: they stay as they are.")
+		n.Add(subject, "Its texts are dates, but none of them shows whether the day or the month comes first: they stay as they are.")
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/zangtable/zangtable/internal/jobs"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
@@ -271,7 +272,7 @@ func drawLiteral(rt *rapid.T, columnType string, plain bool) string {
 		v := drawStored(rt, columnType)
 		text := string(v.Bytes)
 		if !plain || !strings.ContainsRune(text, 0) {
-			return sqlLiteral(v)
+			return source.SQLLiteral(v)
 		}
 	}
 }

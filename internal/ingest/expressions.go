@@ -21,7 +21,7 @@ func (p *tablePlan) refuseExpressions() {
 		}
 		if column.Default != "" {
 			if err := projectdb.CheckDefault(column.Default); err != nil {
-				p.notes.add(p.columnSubject(i), "The default %s was not imported: it is not allowed here, as %s.", brief(column.Default), err)
+				p.notes.Add(p.columnSubject(i), "The default %s was not imported: it is not allowed here, as %s.", brief(column.Default), err)
 				column.Default = ""
 			}
 		}
@@ -74,7 +74,7 @@ func (p *tablePlan) keepChecks(refused func(check string) string) {
 	p.shape.Checks = slices.DeleteFunc(p.shape.Checks, func(check string) bool {
 		reason := refused(check)
 		if reason != "" {
-			p.notes.add(p.subject(), "CHECK (%s) was not imported: %s.", brief(check), reason)
+			p.notes.Add(p.subject(), "CHECK (%s) was not imported: %s.", brief(check), reason)
 		}
 		return reason != ""
 	})
@@ -85,7 +85,7 @@ func (p *tablePlan) keepIndexes(refused func(projectdb.Index) string) {
 	p.shape.Indexes = slices.DeleteFunc(p.shape.Indexes, func(x projectdb.Index) bool {
 		reason := refused(x)
 		if reason != "" {
-			p.notes.add("index "+x.Name, "It was not imported: %s.", reason)
+			p.notes.Add("index "+x.Name, "It was not imported: %s.", reason)
 		}
 		return reason != ""
 	})

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -143,7 +144,7 @@ func shorten(v sqlite.Value) string {
 	case sqlite.Blob:
 		return plural(int64(len(v.Bytes)), "byte")
 	}
-	return sqlLiteral(v)
+	return source.SQLLiteral(v)
 }
 
 // exactReal reports whether a REAL holds an integer exactly.

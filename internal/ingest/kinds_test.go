@@ -17,6 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
@@ -69,7 +70,7 @@ func TestKindsAreRecognizedByContent(t *testing.T) {
 		{"a workbook", string(book), "xlsx"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "wrong.csv", test.content)})
+			s, err := Open(t.Context(), source.Opening{Workers: workers, Path: write(t, "wrong.csv", test.content)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -216,7 +217,7 @@ func TestPreviewSaysWhatALoadWouldDo(t *testing.T) {
 			`"sample":[[7],["x"]]}],"notes":[],"rejected_rows":0}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := Open(t.Context(), Opening{Workers: workers, Path: path})
+			s, err := Open(t.Context(), source.Opening{Workers: workers, Path: path})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +246,7 @@ func TestPreviewSaysWhatALoadWouldDo(t *testing.T) {
 	if tables, err := p.Tables(t.Context()); err != nil || len(tables) != 2 {
 		t.Errorf("a preview has made tables: %v, %v", tables, err)
 	}
-	s, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "team.csv", "id,name\n1,x\n")})
+	s, err := Open(t.Context(), source.Opening{Workers: workers, Path: write(t, "team.csv", "id,name\n1,x\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +266,7 @@ func TestAnImportStopsWithinASecond(t *testing.T) {
 	path := write(t, "x.csv", "a,b,c\n"+rows.String())
 	for _, stopAt := range []int64{1000, n / 2, n} {
 		p := newProject(t)
-		s, err := Open(t.Context(), Opening{Workers: workers, Path: path})
+		s, err := Open(t.Context(), source.Opening{Workers: workers, Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +293,7 @@ func TestAnImportStopsWithinASecond(t *testing.T) {
 }
 
 // brokenRows panic when they are read.
-type brokenRows struct{ tableRows }
+type brokenRows struct{ source.Rows }
 
 func (brokenRows) Columns() []format.Column      { return []format.Column{{Name: "a", Type: "INTEGER"}} }
 func (brokenRows) Next() ([]sqlite.Value, error) { panic("a fault of ours") }
@@ -301,8 +302,8 @@ func (brokenRows) Close() error                  { return nil }
 func TestAPanicInTheReaderFailsTheImportOnly(t *testing.T) {
 	p := newProject(t)
 	p.mustTake(t, write(t, "x.csv", "a\n1\n"))
-	broken := tableSource{name: "x", open: func(context.Context) (tableRows, error) { return brokenRows{}, nil }}
-	load := &tableLoad{unchanged: func() error { return nil }, assigned: []assignment{{tableSource: broken, target: Target{Mode: Append}}}}
+	broken := source.Table{Name: "x", Open: func(context.Context) (source.Rows, error) { return brokenRows{}, nil }}
+	load := &tableLoad{unchanged: func() error { return nil }, assigned: []assignment{{Table: broken, target: Target{Mode: Append}}}}
 	if err := load.load(t.Context(), func(fill func(*projectdb.Loader) error) error { return p.Load(t.Context(), fill) }, &Report{}); err == nil || !strings.Contains(err.Error(), "a fault of ours") {
 		t.Errorf("got %v", err)
 	}

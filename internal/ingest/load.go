@@ -13,13 +13,8 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
-)
-
-// Rows are copied in batches of this size.
-const (
-	batchRows  = 1000
-	batchBytes = 1 << 20
 )
 
 // damagedOnly turns what SQLite says of the source into a problem of the file.
@@ -30,9 +25,9 @@ func damagedOnly(err error) error {
 	return foreign.Damaged(err)
 }
 
-func (p *plan) takeDisplayNames(f *sqliteFile) error {
+func (p *plan) takeDisplayNames(f *source.Database) error {
 	names, _, err := projectdb.DisplayNames(f.DB)
-	for _, t := range f.described {
+	for _, t := range f.Described {
 		if t.DisplayName != nil {
 			if names == nil {
 				names = map[string]string{}
@@ -63,7 +58,7 @@ func (p *plan) nameIndexes(l *projectdb.Loader) error {
 			x := &t.shape.Indexes[i]
 			name := projectdb.AdjustName(x.Name, "index", taken)
 			if name != x.Name {
-				t.notes.add("index "+x.Name, "The name is not allowed here, or taken; the index is now named %s.", name)
+				t.notes.Add("index "+x.Name, "The name is not allowed here, or taken; the index is now named %s.", name)
 			}
 			x.Name = name
 		}
@@ -98,11 +93,11 @@ var errAgain = errors.New("load again by the changed plan")
 // load makes all tables. When rows turn out to break foreign keys, everything
 // is taken back and made again without these keys: a table that others refer to
 // cannot be changed afterwards.
-func (p *plan) load(ctx context.Context, l *projectdb.Loader, source sqlite.Source) error {
+func (p *plan) load(ctx context.Context, l *projectdb.Loader, from sqlite.Source) error {
 	for {
 		err := l.Try(func() error {
 			for _, t := range p.tables {
-				if err := t.load(ctx, l, source, p.told); err != nil {
+				if err := t.load(ctx, l, from, p.told); err != nil {
 					return err
 				}
 			}
@@ -136,7 +131,7 @@ func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 	}
 	broken, err := l.BrokenKeys(&p.shape)
 	if sqlite.FaultOf(err).InSQL() {
-		p.notes.add(p.subject(), "Foreign keys were not imported. SQLite says: %s.", oneLine(sqlite.Message(err)))
+		p.notes.Add(p.subject(), "Foreign keys were not imported. SQLite says: %s.", source.OneLine(sqlite.Message(err)))
 		p.shape.ForeignKeys = nil
 		return true, nil
 	}
@@ -146,7 +141,7 @@ func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 	var kept []projectdb.ForeignKey
 	for i, key := range p.shape.ForeignKeys {
 		if rows := broken[i]; rows > 0 {
-			p.notes.add(p.subject(), "The foreign key on %s to %s was not imported: %s no parent.", strings.Join(key.Columns, ", "), key.Parent, have(rows))
+			p.notes.Add(p.subject(), "The foreign key on %s to %s was not imported: %s no parent.", strings.Join(key.Columns, ", "), key.Parent, source.RowsHave(rows))
 			continue
 		}
 		kept = append(kept, key)
@@ -157,16 +152,16 @@ func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 
 // load makes one table with its rows and indexes. What stands in the way of the
 // rows is left out and noted.
-func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source sqlite.Source, told func(*tablePlan)) error {
+func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, from sqlite.Source, told func(*tablePlan)) error {
 	for {
-		err := l.Try(func() error { return p.create(ctx, l, source, told) })
+		err := l.Try(func() error { return p.create(ctx, l, from, told) })
 		if err == nil {
 			return p.createIndexes(l)
 		}
 		if known := (*problem.Error)(nil); errors.As(err, &known) || ctx.Err() != nil {
 			return err
 		}
-		relaxed, relaxErr := p.relax(l, source, err)
+		relaxed, relaxErr := p.relax(l, from, err)
 		if relaxErr != nil {
 			return relaxErr
 		}
@@ -176,14 +171,14 @@ func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, source sqlite
 	}
 }
 
-func (p *tablePlan) create(ctx context.Context, l *projectdb.Loader, source sqlite.Source, told func(*tablePlan)) error {
+func (p *tablePlan) create(ctx context.Context, l *projectdb.Loader, from sqlite.Source, told func(*tablePlan)) error {
 	if _, err := l.CreateTable(p.shape); err != nil {
 		return err
 	}
-	if err := p.copyRows(ctx, l, source, told); err != nil {
+	if err := p.copyRows(ctx, l, from, told); err != nil {
 		return err
 	}
-	if err := p.compareGenerated(ctx, l, source); err != nil {
+	if err := p.compareGenerated(ctx, l, from); err != nil {
 		return err
 	}
 	if p.seq < 0 {
@@ -213,10 +208,10 @@ func (p *tablePlan) rowid() string {
 	return p.source.RowidName()
 }
 
-func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, source sqlite.Source, told func(*tablePlan)) error {
+func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, db sqlite.Source, told func(*tablePlan)) error {
 	from, into := p.stored()
 	rowid := p.rowid()
-	rows, err := source.Scan(selectSQL(p.source.Name, rowid, from))
+	rows, err := db.Scan(selectSQL(p.source.Name, rowid, from))
 	if err != nil {
 		return damagedOnly(err)
 	}
@@ -326,7 +321,7 @@ func eachBatch(ctx context.Context, rows sqlite.Scan, use func(*sqlite.Batch) er
 		if err != nil {
 			return err
 		}
-		if more, err = rows.Fill(&b, batchRows, batchBytes); err != nil {
+		if more, err = rows.Fill(&b, source.BatchRows, source.BatchBytes); err != nil {
 			return damagedOnly(err)
 		}
 		if err := use(&b); err != nil {
@@ -345,7 +340,7 @@ func (e *differsError) Error() string {
 
 // compareGenerated makes sure that generated columns have the values here that
 // they have in the source: other types can change what an expression gives.
-func (p *tablePlan) compareGenerated(ctx context.Context, l *projectdb.Loader, source sqlite.Source) error {
+func (p *tablePlan) compareGenerated(ctx context.Context, l *projectdb.Loader, db sqlite.Source) error {
 	var from, into []string
 	var places []int
 	for i, column := range p.shape.Columns {
@@ -358,7 +353,7 @@ func (p *tablePlan) compareGenerated(ctx context.Context, l *projectdb.Loader, s
 	if len(places) == 0 {
 		return nil
 	}
-	theirs, err := source.Scan(selectSQL(p.source.Name, "", from))
+	theirs, err := db.Scan(selectSQL(p.source.Name, "", from))
 	if err != nil {
 		return damagedOnly(err)
 	}
@@ -403,26 +398,16 @@ func (p *tablePlan) createIndexes(l *projectdb.Loader) error {
 			return false
 		}
 		err := l.Try(func() error { return l.CreateIndex(x) })
-		if err != nil && !refusal(err) {
+		if err != nil && !source.IsRefusal(err) {
 			failure = err
 			return false
 		}
 		if err != nil {
-			p.notes.add("index "+x.Name, "It was not imported. SQLite says: %s.", oneLine(sqlite.Message(err)))
+			p.notes.Add("index "+x.Name, "It was not imported. SQLite says: %s.", source.OneLine(sqlite.Message(err)))
 		}
 		return err != nil
 	})
 	return failure
-}
-
-// refusal reports whether SQLite has refused a definition or row, and not
-// failed at its work.
-func refusal(err error) bool {
-	switch sqlite.FaultOf(err) {
-	case sqlite.BadSQL, sqlite.Expression, sqlite.Denied, sqlite.Damaged, sqlite.Unique, sqlite.NotNull, sqlite.Check, sqlite.DataType:
-		return true
-	}
-	return false
 }
 
 // report adds what was planned and done.
@@ -433,7 +418,7 @@ func (p *plan) report(r *Report) {
 	}
 }
 
-func (p *plan) allNotes() notes {
+func (p *plan) allNotes() source.Notes {
 	all := slices.Clone(p.notes)
 	for _, t := range p.tables {
 		all = append(all, t.notes...)
@@ -443,8 +428,8 @@ func (p *plan) allNotes() notes {
 
 func (p *tablePlan) columnReports() (list []ColumnReport) {
 	for i, column := range p.shape.Columns {
-		source := p.source.Columns[i]
-		list = append(list, ColumnReport{Source: source.Name, Name: column.Name, DeclaredType: source.Type, Type: column.Type, Reason: p.typed[i]})
+		from := p.source.Columns[i]
+		list = append(list, ColumnReport{Source: from.Name, Name: column.Name, DeclaredType: from.Type, Type: column.Type, Reason: p.typed[i]})
 	}
 	return list
 }

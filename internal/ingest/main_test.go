@@ -5,11 +5,21 @@ import (
 	"os"
 	"testing"
 
+	"github.com/zangtable/zangtable/internal/testkit"
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
 // workers are those of all tests.
 var workers *worker.Pool
+
+// Short names for what all tests use.
+var (
+	shell   = testkit.Shell
+	write   = testkit.WriteFile
+	gzipped = testkit.Gzipped
+	zipped  = testkit.Zipped
+	zstdOf  = testkit.Zstd
+)
 
 func TestMain(m *testing.M) {
 	worker.Main()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -165,7 +166,7 @@ m",9,m@x,2,1e3,AA==
 // preview asks what an import would do, and makes sure that nothing has changed.
 func (p project) preview(t *testing.T, path string, o Options) Preview {
 	t.Helper()
-	source, err := Open(t.Context(), Opening{Workers: workers, Path: path})
+	source, err := Open(t.Context(), source.Opening{Workers: workers, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,11 +264,11 @@ func TestTrialOfManyRowsGivesWay(t *testing.T) {
 	for mode, rows := range map[Mode]int{Append: 1, Replace: 300_000} {
 		p := newProject(t)
 		p.mustTake(t, database(t, fmt.Sprintf("CREATE TABLE numbers (n INTEGER PRIMARY KEY, text TEXT); WITH RECURSIVE r (n) AS (SELECT 10000 UNION ALL SELECT n + 1 FROM r LIMIT %d) INSERT INTO numbers SELECT n, 'text' FROM r;", rows)))
-		source := tableSource{name: "x", open: func(context.Context) (tableRows, error) {
+		wide := source.Table{Name: "x", Open: func(context.Context) (source.Rows, error) {
 			return &endlessRows{noRows: noRows{{Name: "n"}, {Name: "text"}}}, nil
 		}}
-		load := &tableLoad{assigned: []assignment{{tableSource: source, target: Target{Table: "numbers", Mode: mode}}}, surveys: make([]*survey, 1), unchanged: func() error { return nil }}
-		var said []Note
+		load := &tableLoad{assigned: []assignment{{Table: wide, target: Target{Table: "numbers", Mode: mode}}}, surveys: make([]*survey, 1), unchanged: func() error { return nil }}
+		var said []source.Note
 		done := make(chan error)
 		go func() { done <- load.tryTables(t.Context(), p.DB, []*placement{{assignment: load.assigned[0]}}, &said) }()
 		time.Sleep(trialTime / 10)
@@ -334,7 +335,7 @@ func TestOptionsThatDoNotFitAreNamed(t *testing.T) {
 func TestReplaceThatLeavesOrphansIsRefused(t *testing.T) {
 	p := newProject(t)
 	p.mustTake(t, database(t, people+"UPDATE person SET team = 2;"))
-	source, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, "x.csv", "id,name\n1,green\n")})
+	source, err := Open(t.Context(), source.Opening{Workers: workers, Path: write(t, "x.csv", "id,name\n1,green\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +372,7 @@ func TestTheFirstThousandFaultsAreTold(t *testing.T) {
 func TestAReceiptMakesAnImportOnce(t *testing.T) {
 	p := newProject(t)
 	path := write(t, "x.csv", "a\n1\n")
-	source, err := Open(t.Context(), Opening{Workers: workers, Path: path})
+	source, err := Open(t.Context(), source.Opening{Workers: workers, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}

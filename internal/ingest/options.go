@@ -7,21 +7,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
-	"github.com/zangtable/zangtable/internal/worker"
 )
-
-// Opening says which file is opened, and how.
-type Opening struct {
-	Path        string
-	Workers     *worker.Pool // of the processes that read databases
-	Name        string       // as its sender calls it, for names of tables; "" is that of the path
-	Scratch     string       // folder for what has to be unpacked or copied; "" is that of the system
-	Format      string       // the name of its format, see format.All(); "" is recognized by content
-	MaxUnpacked int64        // bytes that compressed content may become in all; 0 means DefaultMaxUnpacked
-	SHA256      string       // of the file in hexadecimal digits, when it is known
-
-	Progress func(Progress) // called now and then while rows are read; nil: nobody
-}
 
 // Options are everything that can be said about an import, in the words of the
 // API: the API and the command line fill them in, a job keeps them as they were

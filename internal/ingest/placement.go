@@ -9,6 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -23,8 +24,8 @@ type placement struct {
 	inferred []inference      // of all columns in the file, if they were looked at
 	guess    *survey          // that of inferred, when it is not that of all rows
 	seen     *survey          // that of all rows, known at the end
-	dialect  *Dialect         // of a CSV file, when it has been read
-	notes    notes
+	dialect  *source.Dialect  // of a CSV file, when it has been read
+	notes    source.Notes
 }
 
 // skipped reports whether a column of the file is left out.
@@ -69,7 +70,7 @@ func (a assignment) place(columns []format.Column, tables []projectdb.Table) (*p
 // designed.
 func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*placement, error) {
 	p := &placement{assignment: a, source: columns, table: table}
-	if a.rowless {
+	if a.Rowless {
 		return p, nil
 	}
 	if len(columns) == 0 {
@@ -108,11 +109,13 @@ func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*p
 }
 
 // noColumns is the fault of rows that are empty objects.
-func (a assignment) noColumns() error { return invalid("The rows of %s have no columns.", a.name) }
+func (a assignment) noColumns() error {
+	return source.Invalid("The rows of %s have no columns.", a.Name)
+}
 
 // existing returns the table that the rows go into.
 func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error) {
-	wanted := a.target.newName(a.name)
+	wanted := a.target.newName(a.Name)
 	names := make([]string, len(tables))
 	for i := range tables {
 		names[i] = tables[i].Name
@@ -158,7 +161,7 @@ func (p *placement) find(i int, byPlace bool, faults *problem.Faults) int {
 		faults.Add(p.field+"columns."+name, "The column %s is generated and cannot be set.", wanted)
 		return -1
 	case p.table.Columns[to].Generated != "":
-		p.notes.add("column "+name, "The column %s of the table is generated; its values in the file were left out.", p.table.Columns[to].Name)
+		p.notes.Add("column "+name, "The column %s of the table is generated; its values in the file were left out.", p.table.Columns[to].Name)
 		return -1
 	}
 	return to
@@ -244,9 +247,9 @@ func (a assignment) design(sv *survey) (*placement, error) {
 	case len(p.from) == 0:
 		return nil, problem.Invalid(a.field+"skip", "Every column of the file was skipped.")
 	case len(p.from) > mostColumns:
-		return nil, invalid("The table has %d columns; at most %d are possible.", len(p.from), mostColumns)
+		return nil, source.Invalid("The table has %d columns; at most %d are possible.", len(p.from), mostColumns)
 	}
-	p.table.Name = a.target.newName(a.name)
+	p.table.Name = a.target.newName(a.Name)
 	var faults problem.Faults
 	projectdb.CheckName(&faults, a.field+"table", p.table.Name)
 	for k, name := range allowedNames(wanted, "column", map[string]bool{}) {
@@ -254,7 +257,7 @@ func (a assignment) design(sv *survey) (*placement, error) {
 		if source := label(sv.columns, i); name != wanted[k] && wanted[k] != source {
 			faults.Add(a.field+"columns."+source, "The name %s is not allowed here or used twice.", wanted[k])
 		} else if name != sv.columns[i].Name && sv.header && wanted[k] == source {
-			p.notes.add("column "+sv.subject(i), "The name is empty, not allowed here or used twice; the column is now named %s.", name)
+			p.notes.Add("column "+sv.subject(i), "The name is empty, not allowed here or used twice; the column is now named %s.", name)
 		}
 		p.table.Columns = append(p.table.Columns, projectdb.Column{Name: name, Type: p.chosen(i).Type})
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -45,7 +46,7 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 		sv := t.surveys[i]
 		preview.Dialect, preview.Notes = p.dialect, append(preview.Notes, p.notes...)
 		preview.Tables = append(preview.Tables, TablePreview{
-			Source: p.name, Name: p.table.Name, Mode: p.target.Mode, Rows: sv.rows, Columns: p.columns(), Sample: p.sample(sv),
+			Source: p.Name, Name: p.table.Name, Mode: p.target.Mode, Rows: sv.rows, Columns: p.columns(), Sample: p.sample(sv),
 		})
 	}
 	if err := t.tryTables(ctx, db, placed, &preview.Notes); err != nil {
@@ -61,7 +62,7 @@ const trialTime = time.Second
 // tryTables puts the rows into the tables that are there, or that get a key, as a
 // load does, and takes all of it back: what is refused then, nothing but the
 // table can tell. It stops after trialTime and says how far it came.
-func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*placement, said *[]Note) error {
+func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*placement, said *[]source.Note) error {
 	trial := &tableLoad{options: t.options, size: t.size, unchanged: t.unchanged, trial: true}
 	for i, p := range placed {
 		if !p.makes() || len(p.table.PrimaryKey) > 0 {
@@ -89,7 +90,7 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*p
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case bounded.Err() != nil:
-		(*notes)(said).add("file", "Only its first %d rows were tried in the table, so as not to block other writes: whether the rest conflict with existing rows will show when they are imported.", trial.tried)
+		(*source.Notes)(said).Add("file", "Only its first %d rows were tried in the table, so as not to block other writes: whether the rest conflict with existing rows will show when they are imported.", trial.tried)
 		return nil
 	case errors.Is(err, errTrial):
 		return nil
@@ -99,7 +100,7 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*p
 
 // tryRows converts every row for its faults.
 func (t *tableLoad) tryRows(ctx context.Context, p *placement) error {
-	told := t.progress(p.name, t.size/2)
+	told := t.progress(p.Name, t.size/2)
 	rows := int64(0)
 	for part, err := range p.convert(ctx) {
 		if err != nil {

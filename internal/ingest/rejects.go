@@ -37,7 +37,7 @@ func (r *rejects) merge(other rejects) {
 func (r *rejects) mergeByLine(other rejects, tables []assignment) {
 	r.rows += other.rows
 	place := func(table string) int {
-		return slices.IndexFunc(tables, func(a assignment) bool { return a.name == table })
+		return slices.IndexFunc(tables, func(a assignment) bool { return a.Name == table })
 	}
 	r.list = append(r.list, other.list...)
 	slices.SortStableFunc(r.list, func(a, b Reject) int {

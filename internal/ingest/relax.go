@@ -6,12 +6,13 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // relax leaves out of the plan what stands in the way of a table or of its
 // rows, and notes it. It reports false when it finds nothing to leave out.
-func (p *tablePlan) relax(l *projectdb.Loader, source sqlite.Source, cause error) (relaxed bool, err error) {
+func (p *tablePlan) relax(l *projectdb.Loader, from sqlite.Source, cause error) (relaxed bool, err error) {
 	if differs := (*differsError)(nil); errors.As(cause, &differs) {
 		p.storeGenerated(differs.column, "it would have different values here")
 		return true, nil
@@ -23,7 +24,7 @@ func (p *tablePlan) relax(l *projectdb.Loader, source sqlite.Source, cause error
 	names := sqlite.ConstraintColumns(cause)
 	switch sqlite.FaultOf(cause) {
 	case sqlite.Check:
-		return p.dropBrokenChecks(source)
+		return p.dropBrokenChecks(from)
 	case sqlite.Unique:
 		return p.dropUnique(names), nil
 	case sqlite.NotNull:
@@ -43,28 +44,28 @@ func (p *tablePlan) relax(l *projectdb.Loader, source sqlite.Source, cause error
 // storeGenerated makes a generated column an ordinary one with the same values.
 func (p *tablePlan) storeGenerated(i int, reason string) {
 	p.shape.Columns[i].Generated = ""
-	p.notes.add(p.columnSubject(i), "It was generated and now has plain values: %s.", reason)
+	p.notes.Add(p.columnSubject(i), "It was generated and now has plain values: %s.", reason)
 }
 
 // dropBrokenChecks drops the checks that rows of the source break; all of them
 // when SQLite cannot say which.
-func (p *tablePlan) dropBrokenChecks(source sqlite.Source) (bool, error) {
+func (p *tablePlan) dropBrokenChecks(from sqlite.Source) (bool, error) {
 	var kept []string
 	for _, check := range p.shape.Checks {
 		const query = "SELECT count(*) FROM "
-		broken, err := source.Int(query + format.QuoteIdent(p.source.Name) + " NOT INDEXED WHERE NOT (" + p.checks[check] + ")")
-		if err != nil && !refusal(err) {
+		broken, err := from.Int(query + format.QuoteIdent(p.source.Name) + " NOT INDEXED WHERE NOT (" + p.checks[check] + ")")
+		if err != nil && !source.IsRefusal(err) {
 			return false, damagedOnly(err)
 		}
 		if err == nil && broken == 0 {
 			kept = append(kept, check)
 			continue
 		}
-		p.notes.add(p.subject(), "CHECK (%s) was not imported: %s values that violate it.", brief(check), have(broken))
+		p.notes.Add(p.subject(), "CHECK (%s) was not imported: %s values that violate it.", brief(check), source.RowsHave(broken))
 	}
 	if len(kept) == len(p.shape.Checks) {
 		for _, check := range kept {
-			p.notes.add(p.subject(), "CHECK (%s) was not imported: with the types that the columns have here, rows would violate it.", brief(check))
+			p.notes.Add(p.subject(), "CHECK (%s) was not imported: with the types that the columns have here, rows would violate it.", brief(check))
 		}
 		kept = nil
 	}
@@ -88,7 +89,7 @@ func (p *tablePlan) dropUnique(columns []string) bool {
 		return false
 	}
 	for _, name := range columns {
-		p.notes.add("column "+p.source.Name+"."+name, "It is no longer unique: several rows have the same value.")
+		p.notes.Add("column "+p.source.Name+"."+name, "It is no longer unique: several rows have the same value.")
 	}
 	return true
 }
@@ -101,7 +102,7 @@ func (p *tablePlan) dropNotNull(columns []string) (dropped bool) {
 	for _, name := range columns {
 		if column := p.shape.Column(name); column != nil && column.NotNull {
 			column.NotNull, dropped = false, true
-			p.notes.add("column "+p.source.Name+"."+name, "NOT NULL was not imported: rows have no value.")
+			p.notes.Add("column "+p.source.Name+"."+name, "NOT NULL was not imported: rows have no value.")
 		}
 	}
 	return dropped
@@ -112,7 +113,7 @@ func (p *tablePlan) dropTypes(columns []string) (dropped bool) {
 	for i := range p.shape.Columns {
 		column := &p.shape.Columns[i]
 		if slices.Contains(columns, column.Name) && column.Type != "ANY" {
-			p.notes.add(p.columnSubject(i), "The type %s became ANY: the values do not fit.", column.Type)
+			p.notes.Add(p.columnSubject(i), "The type %s became ANY: the values do not fit.", column.Type)
 			column.Type, p.typed[i], dropped = "ANY", "the values do not fit", true
 		}
 	}
@@ -137,11 +138,11 @@ func (p *tablePlan) fit(l *projectdb.Loader) error {
 		if err == nil {
 			continue
 		}
-		if !refusal(err) {
+		if !source.IsRefusal(err) {
 			return err
 		}
 		p.shape = before
-		p.notes.add(piece.subject, "%s SQLite says: %s.", piece.lost, oneLine(sqlite.Message(err)))
+		p.notes.Add(piece.subject, "%s SQLite says: %s.", piece.lost, source.OneLine(sqlite.Message(err)))
 	}
 	return nil
 }

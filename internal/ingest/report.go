@@ -1,18 +1,18 @@
 package ingest
 
-import "fmt"
+import "github.com/zangtable/zangtable/internal/source"
 
 // Report says what came in and how. Tables and columns bear the names they have
 // now, and those they had in the file.
 type Report struct {
-	Source       string        `json:"source"` // the name of the file, without its folder
-	SHA256       string        `json:"sha256"`
-	Kind         string        `json:"kind"`
-	Dialect      *Dialect      `json:"dialect,omitzero"` // of a CSV file
-	Tables       []TableReport `json:"tables"`
-	Notes        []Note        `json:"notes"`            // everything adjusted or not carried
-	RejectedRows int64         `json:"rejected_rows"`    // passed over, with OnError Skip
-	Rejects      []Reject      `json:"rejects,omitzero"` // why, of the first 1,000
+	Source       string          `json:"source"` // the name of the file, without its folder
+	SHA256       string          `json:"sha256"`
+	Kind         string          `json:"kind"`
+	Dialect      *source.Dialect `json:"dialect,omitzero"` // of a CSV file
+	Tables       []TableReport   `json:"tables"`
+	Notes        []source.Note   `json:"notes"`            // everything adjusted or not carried
+	RejectedRows int64           `json:"rejected_rows"`    // passed over, with OnError Skip
+	Rejects      []Reject        `json:"rejects,omitzero"` // why, of the first 1,000
 }
 
 // TableReport is about one table that was made or filled.
@@ -39,27 +39,17 @@ type ColumnReport struct {
 	Line         int64  `json:"line,omitzero"`     // where it is: a line of text, elsewhere the number of a row
 }
 
-// Dialect is how a CSV file is read.
-type Dialect struct {
-	Encoding  string `json:"encoding"`
-	BOM       bool   `json:"bom"`
-	Delimiter string `json:"delimiter"`
-	Quote     string `json:"quote"` // "" when quotes are text like any other
-	Header    bool   `json:"header"`
-	LineEnd   string `json:"line_end"`
-}
-
 // Preview says what a Load would do, of a file and a project as they are now.
 // Rows for tables that are there are tried, too, for a second at most.
 type Preview struct {
-	Source       string         `json:"source"`
-	SHA256       string         `json:"sha256"`
-	Kind         string         `json:"kind"`
-	Dialect      *Dialect       `json:"dialect,omitzero"`
-	Tables       []TablePreview `json:"tables"`
-	Notes        []Note         `json:"notes"`
-	RejectedRows int64          `json:"rejected_rows"`
-	Rejects      []Reject       `json:"rejects,omitzero"`
+	Source       string          `json:"source"`
+	SHA256       string          `json:"sha256"`
+	Kind         string          `json:"kind"`
+	Dialect      *source.Dialect `json:"dialect,omitzero"`
+	Tables       []TablePreview  `json:"tables"`
+	Notes        []source.Note   `json:"notes"`
+	RejectedRows int64           `json:"rejected_rows"`
+	Rejects      []Reject        `json:"rejects,omitzero"`
 }
 
 // TablePreview is about one table that would be made or filled.
@@ -79,20 +69,4 @@ type Reject struct {
 	Column string `json:"column"` // in the file; "" when the row as a whole is meant
 	Value  string `json:"value"`  // shortened
 	Reason string `json:"reason"`
-}
-
-// Note is a sentence about a thing in the file.
-type Note struct {
-	Subject string `json:"subject"` // such as "table orders" or "column orders.total"
-	Text    string `json:"text"`
-}
-
-// String is the note as one line.
-func (n Note) String() string { return n.Subject + ": " + n.Text }
-
-// notes collects what is to be said.
-type notes []Note
-
-func (n *notes) add(subject, format string, args ...any) {
-	*n = append(*n, Note{subject, fmt.Sprintf(format, args...)})
 }

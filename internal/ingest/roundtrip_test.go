@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -199,7 +200,7 @@ func TestWhatOurWritersWriteComesBackEqual(t *testing.T) {
 		if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		source, err := Open(context.Background(), Opening{Workers: workers, Path: path, Format: kind})
+		source, err := Open(context.Background(), source.Opening{Workers: workers, Path: path, Format: kind})
 		if err != nil {
 			t.Fatalf("%v\n%q", err, out.Bytes())
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -146,13 +147,13 @@ func (w *rowWriter) row() error {
 // noteKeptKeys tells of rows that would have lost their keys.
 func (w *rowWriter) noteKeptKeys() {
 	if w.kept > 0 {
-		w.placement.notes.add("table "+w.placement.name, "%s no value in the primary key: the rows of the table that they updated keep theirs.", have(w.kept))
+		w.placement.notes.Add("table "+w.placement.Name, "%s no value in the primary key: the rows of the table that they updated keep theirs.", source.RowsHave(w.kept))
 	}
 }
 
 // reject says why a row was refused, if it is the row's fault.
 func (w *rowWriter) reject(err error) (r Reject, known bool) {
-	r.Table = w.placement.name
+	r.Table = w.placement.Name
 	columns := sqlite.ConstraintColumns(err)
 	var lost lostReference
 	switch fault := sqlite.FaultOf(err); {
@@ -170,9 +171,9 @@ func (w *rowWriter) reject(err error) (r Reject, known bool) {
 	case fault == sqlite.DataType:
 		r.Reason = problem.ValueMisfit
 	case fault == sqlite.Check:
-		r.Reason = fmt.Sprintf("The row does not satisfy the table: %s.", oneLine(sqlite.Message(err)))
+		r.Reason = fmt.Sprintf("The row does not satisfy the table: %s.", source.OneLine(sqlite.Message(err)))
 	case fault == sqlite.Expression:
-		r.Reason = fmt.Sprintf("An expression of the table fails for the row. SQLite says: %s.", oneLine(sqlite.Message(err)))
+		r.Reason = fmt.Sprintf("An expression of the table fails for the row. SQLite says: %s.", source.OneLine(sqlite.Message(err)))
 	case fault == sqlite.TooBig:
 		r.Reason = problem.ValueTooLarge
 	default:

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/source"
 )
 
 // TestCSVAsTheStandardSays has the cases of csv-spectrum, and others like them.
@@ -85,7 +86,7 @@ func TestEncodingsCanBeTold(t *testing.T) {
 	if _, err := newProject(t).take(path, Options{}); err == nil || !strings.Contains(err.Error(), "binary") {
 		t.Fatalf("without being told: %v", err)
 	}
-	s, err := Open(t.Context(), Opening{Workers: workers, Path: path, Format: "csv"})
+	s, err := Open(t.Context(), source.Opening{Workers: workers, Path: path, Format: "csv"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,7 +14,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
-	"github.com/zangtable/zangtable/internal/testkit"
+	"github.com/zangtable/zangtable/internal/source"
 )
 
 // project is an empty project and the path of its database.
@@ -51,15 +50,15 @@ func newProject(t testing.TB) project {
 
 // take imports a file into the project.
 func (p project) take(path string, o Options) (Report, error) {
-	return p.takeAs(Opening{Path: path}, o)
+	return p.takeTold(path, o, nil)
 }
 
-func (p project) takeAs(opening Opening, o Options) (Report, error) {
-	opening.Workers = workers
-	source, err := Open(context.Background(), opening)
+func (p project) takeTold(path string, o Options, tell func(Progress)) (Report, error) {
+	source, err := Open(context.Background(), source.Opening{Workers: workers, Path: path})
 	if err != nil {
 		return Report{}, err
 	}
+	source.OnProgress(tell)
 	defer source.Close()
 	return source.Load(context.Background(), p.DB, o)
 }
@@ -71,18 +70,6 @@ func (p project) mustTake(t testing.TB, path string) Report {
 		t.Fatal(err)
 	}
 	return report
-}
-
-// shell runs the sqlite3 shell on a database and returns what it prints.
-func shell(t testing.TB, path, script string) string {
-	t.Helper()
-	c := exec.Command(testkit.Tool(t, "sqlite3"), path)
-	c.Stdin = strings.NewReader(".bail on\n" + script)
-	out, err := c.CombinedOutput()
-	if err != nil {
-		t.Fatalf("sqlite3: %v\n%s", err, out)
-	}
-	return string(out)
 }
 
 // database makes a SQLite file with the sqlite3 shell.
@@ -138,7 +125,7 @@ func numbers(n int) string {
 	return strings.Join(list, ", ")
 }
 
-func texts(list []Note) []string {
+func texts(list []source.Note) []string {
 	out := []string{}
 	for _, n := range list {
 		out = append(out, n.String())

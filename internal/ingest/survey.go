@@ -3,13 +3,11 @@ package ingest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
-	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -37,14 +35,14 @@ const sampleRows = 10
 // look reads rows of a table for the types of its columns: the first most at
 // least. Rows of another length do not count.
 func (a assignment) look(ctx context.Context, most int64, told func(rows, bytes int64)) (*survey, error) {
-	rows, err := a.open(ctx)
+	rows, err := a.Open(ctx)
 	if err != nil {
-		return nil, explainFault(ctx, err)
+		return nil, source.ExplainFault(ctx, err)
 	}
 	defer rows.Close()
 	sv := &survey{columns: rows.Columns(), found: make([]inference, len(rows.Columns()))}
 	for i, column := range sv.columns {
-		sv.found[i].text, sv.found[i].dates.asked = a.text, a.target.Dates
+		sv.found[i].text, sv.found[i].dates.asked = a.Text, a.target.Dates
 		sv.header = sv.header || column.Name != ""
 	}
 	for sv.rows < most || a.blank(sv) {
@@ -54,22 +52,22 @@ func (a assignment) look(ctx context.Context, most int64, told func(rows, bytes 
 			break
 		}
 		if err != nil {
-			return nil, explainFault(ctx, err)
+			return nil, source.ExplainFault(ctx, err)
 		}
-		if sv.rows++; sv.rows%batchRows == 0 {
-			told(sv.rows, rows.bytes())
+		if sv.rows++; sv.rows%source.BatchRows == 0 {
+			told(sv.rows, rows.Bytes())
 		}
 		sv.see(row, rows.Line())
 	}
 	if a.blank(sv) {
-		return nil, invalid(format.EmptyLines)
+		return nil, source.Invalid(format.EmptyLines)
 	}
 	return sv, nil
 }
 
 // blank reports whether there was nothing but empty lines so far.
 func (a assignment) blank(sv *survey) bool {
-	if !a.text || a.rowless || sv.header || len(sv.found) != 1 || len(a.target.Types) > 0 {
+	if !a.Text || a.Rowless || sv.header || len(sv.found) != 1 || len(a.target.Types) > 0 {
 		return false
 	}
 	n := &sv.found[0]
@@ -91,24 +89,4 @@ func (sv *survey) see(row []sqlite.Value, line int64) {
 		}
 		sv.sample = append(sv.sample, kept)
 	}
-}
-
-// explainFault makes problems of the file from what a reader finds in it.
-func explainFault(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	var known *problem.Error
-	var fault *format.FileError
-	switch {
-	case errors.As(err, &known):
-		return err
-	case !errors.As(err, &fault):
-		return unreadable(err)
-	case fault.Cell != "":
-		return invalid("Cell %s: %s.", fault.Cell, strings.TrimSuffix(fault.Reason, ".")).Because(err)
-	case fault.Line > 0:
-		return invalid("Line %d, column %d: %s.", fault.Line, fault.Column, strings.TrimSuffix(fault.Reason, ".")).Because(err)
-	}
-	return invalid("%s.", strings.TrimSuffix(fault.Reason, ".")).Because(err)
 }

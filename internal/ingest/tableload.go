@@ -10,6 +10,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -19,7 +20,7 @@ type tableLoad struct {
 	tell      func(Progress) // nil: nobody asks
 	size      int64          // of the file
 	assigned  []assignment
-	notes     notes        // about what is left out
+	notes     source.Notes // about what is left out
 	unchanged func() error // fails when the file is not what it was
 
 	surveys []*survey
@@ -56,11 +57,11 @@ func (t *tableLoad) survey(ctx context.Context, every bool) error {
 			continue
 		}
 		most := int64(guessRows)
-		if every || a.target.Dates || a.onto != "" || joined[a.name] {
+		if every || a.target.Dates || a.onto != "" || joined[a.Name] {
 			most = math.MaxInt64
 		}
 		var err error
-		if t.surveys[i], err = a.look(ctx, most, t.progress(a.name, 0)); err != nil {
+		if t.surveys[i], err = a.look(ctx, most, t.progress(a.Name, 0)); err != nil {
 			return err
 		}
 	}
@@ -135,9 +136,9 @@ func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tabl
 	case a.onto != "":
 		return a.joinTo(sv, placed)
 	}
-	rows, err := a.open(ctx)
+	rows, err := a.Open(ctx)
 	if err != nil {
-		return nil, explainFault(ctx, err)
+		return nil, source.ExplainFault(ctx, err)
 	}
 	columns := rows.Columns()
 	if err := rows.Close(); err != nil {
@@ -152,7 +153,7 @@ func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tabl
 
 // joinTo places a table that is appended to a new one of the same file.
 func (a assignment) joinTo(sv *survey, placed []*placement) (*placement, error) {
-	at := slices.IndexFunc(placed, func(p *placement) bool { return p != nil && p.name == a.onto && p.target.Mode == Create })
+	at := slices.IndexFunc(placed, func(p *placement) bool { return p != nil && p.Name == a.onto && p.target.Mode == Create })
 	if at < 0 {
 		return nil, nil // that table has a fault, which is told
 	}
@@ -214,7 +215,7 @@ func (t *tableLoad) fillGuessed(ctx context.Context, l *projectdb.Loader, p *pla
 
 // fill makes a table, or takes the one that is there, and puts the rows in.
 func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement, placed []*placement) (TableReport, error) {
-	r := TableReport{Source: p.name, Name: p.table.Name, Mode: p.target.Mode}
+	r := TableReport{Source: p.Name, Name: p.table.Name, Mode: p.target.Mode}
 	var err error
 	switch p.target.Mode {
 	case Create:
@@ -241,7 +242,7 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 	}
 	defer w.close()
 	before := t.rejects.rows
-	told := t.progress(p.name, t.before(p))
+	told := t.progress(p.Name, t.before(p))
 	wrong := false
 	for part, err := range p.convert(ctx) {
 		if err != nil {

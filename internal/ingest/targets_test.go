@@ -11,6 +11,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/source"
 )
 
 // TestTablesOfAZIPFileHaveDialectsOfTheirOwn reads members as they were written.
@@ -86,7 +87,7 @@ func TestSeveralTablesBecomeOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProject(t)
-			source, err := Open(t.Context(), Opening{Workers: workers, Path: path})
+			source, err := Open(t.Context(), source.Opening{Workers: workers, Path: path})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -234,7 +235,7 @@ func TestReach(t *testing.T) {
 		{"x.sql", "CREATE TABLE person (id); CREATE TABLE z (id);", Options{Tables: map[string]Target{"z": {Mode: Upsert, Table: "team"}, "person": {Mode: Update}}}, "person team", false},
 		{"x.sql", "CREATE TABLE person (id); CREATE TABLE z (id);", Options{Include: []string{"z"}}, "", true},
 	} {
-		s, err := Open(t.Context(), Opening{Workers: workers, Path: write(t, test.name, test.content)})
+		s, err := Open(t.Context(), source.Opening{Workers: workers, Path: write(t, test.name, test.content)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/zangtable/zangtable/internal/ingest"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/storage"
 	"github.com/zangtable/zangtable/internal/worker"
 )
@@ -70,7 +71,7 @@ type Rehearsal struct {
 	RowCount   int64         `json:"row_count" doc:"Rows restored, across all tables."`
 	DurationMS int64         `json:"duration_ms"`
 	Faults     []string      `json:"faults" doc:"What was not restored as it was."`
-	Notes      []ingest.Note `json:"notes" doc:"What the import has adjusted or left out."`
+	Notes      []source.Note `json:"notes" doc:"What the import has adjusted or left out."`
 }
 
 func (r *Rehearsal) fault(text string, args ...any) {
@@ -121,7 +122,7 @@ func (s *Stage) Rehearse(ctx context.Context, artifact io.Reader, m *export.Mani
 		return r, fmt.Errorf("make room for a rehearsal: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	r = Rehearsal{Tables: []Table{}, Faults: []string{}, Notes: []ingest.Note{}}
+	r = Rehearsal{Tables: []Table{}, Faults: []string{}, Notes: []source.Note{}}
 	err = s.restore(ctx, folder, artifact, m, &r)
 	if known := (*problem.Error)(nil); errors.As(err, &known) && known.Code == problem.CodeValidationFailed {
 		r.fault("The file cannot be restored: %s", reason(known))
@@ -170,7 +171,7 @@ func (s *Stage) restore(ctx context.Context, folder string, artifact io.Reader, 
 		return err
 	}
 	defer func() { err = errors.Join(err, projects.Close()) }()
-	source, err := ingest.Open(ctx, ingest.Opening{
+	source, err := ingest.Open(ctx, source.Opening{
 		Workers: projects.Workers(), Path: path, Name: m.DownloadName, Scratch: folder, Format: formatOf(m), MaxUnpacked: s.config.MaxUnpacked,
 	})
 	if err != nil {

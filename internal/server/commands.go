@@ -9,6 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/source"
 )
 
 // commands is every command of the operator.
@@ -205,7 +206,7 @@ type Imported struct {
 // Import takes a file into a project, all or nothing: into a new one, or into
 // one that exists.
 var Import = Command[ImportOrder, Imported]{"import", func(ctx context.Context, app *App, in ImportOrder) (Imported, error) {
-	source, err := ingest.Open(ctx, ingest.Opening{Workers: app.Workers, Path: in.Path, Format: in.Options.Format, Scratch: app.Imports.Scratch()})
+	source, err := ingest.Open(ctx, source.Opening{Workers: app.Workers, Path: in.Path, Format: in.Options.Format, Scratch: app.Imports.Scratch()})
 	if err != nil {
 		return Imported{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
+	"github.com/zangtable/zangtable/internal/source"
 )
 
 // Ready is a project with rows and a new token: what the quickstart works on.
@@ -55,7 +56,7 @@ func (app *App) exampleProject(ctx context.Context) (registry.Project, error) {
 // projectFrom finds the project that was made from the same content, or makes
 // one with the name of the file.
 func (app *App) projectFrom(ctx context.Context, file string) (Ready, error) {
-	source, err := ingest.Open(ctx, ingest.Opening{Workers: app.Workers, Path: file, Scratch: app.Imports.Scratch()})
+	source, err := ingest.Open(ctx, source.Opening{Workers: app.Workers, Path: file, Scratch: app.Imports.Scratch()})
 	if err != nil {
 		return Ready{}, err
 	}

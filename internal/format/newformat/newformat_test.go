@@ -20,6 +20,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/rehearsal"
+	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/worker"
 )
@@ -101,7 +102,7 @@ func (h *house) load(name, content string) ingest.Report {
 		h.t.Fatal(err)
 	}
 	defer release()
-	source, err := ingest.Open(h.t.Context(), ingest.Opening{Workers: h.workers, Path: path})
+	source, err := ingest.Open(h.t.Context(), source.Opening{Workers: h.workers, Path: path})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ func TestWhatAFormatLacksIsRefused(t *testing.T) {
 	if err := os.WriteFile(path, []byte("%scroll of old\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := ingest.Open(t.Context(), ingest.Opening{Workers: h.workers, Path: path})
+	_, err := ingest.Open(t.Context(), source.Opening{Workers: h.workers, Path: path})
 	if err == nil || !strings.Contains(err.Error(), "The file is a scroll, which cannot be imported. Unroll it.") {
 		t.Errorf("a format that is only known: %v", err)
 	}

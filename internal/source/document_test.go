@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 
 // readText reads a document and returns the database, which the shell then
 // reads.
-func readText(t testing.TB, text string) (database string, found notes, err error) {
+func readText(t testing.TB, text string) (database string, found Notes, err error) {
 	t.Helper()
 	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64 << 20})
 	if err != nil {

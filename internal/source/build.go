@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type building struct {
 
 // built is what a worker says of a database that it has made.
 type built struct {
-	Notes notes `json:"notes"`
+	Notes Notes `json:"notes"`
 	Full  bool  `json:"full"` // there was not enough room; then there is no database
 }
 
@@ -42,14 +42,14 @@ const killAfter = 2 * time.Second
 
 // build has a worker make a SQLite file of a dump or of the JSON of a database,
 // and returns its path.
-func (s *scratch) build(ctx context.Context, f *format.Format, path string) (database string, found notes, err error) {
+func (s *scratch) build(ctx context.Context, f *format.Format, path string) (database string, found Notes, err error) {
 	room, err := s.room()
 	if err != nil {
 		return "", nil, err
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", nil, unreadable(err)
+		return "", nil, Unreadable(err)
 	}
 	database = s.path()
 	journal := database + "-journal"
@@ -72,7 +72,7 @@ func (s *scratch) build(ctx context.Context, f *format.Format, path string) (dat
 	case ctx.Err() != nil:
 		return "", nil, ctx.Err()
 	case bounded.Err() != nil:
-		return "", nil, invalid("The file could not be read within %s: it computes more than it stores.", limit.Round(time.Second)).Because(err)
+		return "", nil, Invalid("The file could not be read within %s: it computes more than it stores.", limit.Round(time.Second)).Because(err)
 	case err != nil:
 		return "", nil, explainWorker(err)
 	case out.Full:
@@ -97,16 +97,16 @@ func explainWorker(err error) error {
 	case errors.As(err, &known), !errors.As(err, &died):
 		return err
 	case died.TooLarge:
-		return invalid("The file needs more memory or disk than it may use.").Because(err)
+		return Invalid("The file needs more memory or disk than it may use.").Because(err)
 	}
-	return invalid("The file crashed the process that read it. It is damaged or malicious.").Because(err)
+	return Invalid("The file crashed the process that read it. It is damaged or malicious.").Because(err)
 }
 
 // run makes the database, in the worker.
 func (b building) run(ctx context.Context) (out built, err error) {
 	f, err := os.Open(b.Path)
 	if err != nil {
-		return out, unreadable(err)
+		return out, Unreadable(err)
 	}
 	defer f.Close()
 	limit := time.Duration(b.Limit)

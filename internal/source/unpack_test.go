@@ -1,9 +1,8 @@
-package ingest
+package source
 
 import (
 	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"hash/crc32"
@@ -11,58 +10,15 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/zangtable/zangtable/internal/problem"
 )
-
-func gzipped(t testing.TB, content io.Reader) string {
-	t.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	if _, err := io.Copy(w, content); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
-func zstdOf(t testing.TB, content string) string {
-	t.Helper()
-	w, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	return string(w.EncodeAll([]byte(content), nil))
-}
-
-// zipped makes a ZIP file of names and contents, one after the other.
-func zipped(t testing.TB, members ...string) string {
-	t.Helper()
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for i := 0; i < len(members); i += 2 {
-		m, err := w.Create(members[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(m, members[i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
 
 // raw makes a ZIP file of one member with a header of one's own.
 func raw(t testing.TB, header zip.FileHeader, content string) string {
@@ -269,7 +225,7 @@ func TestManyMembers(t *testing.T) {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for i := range 400_000 {
-		if _, err := w.CreateRaw(&zip.FileHeader{Name: itoa(i)}); err != nil {
+		if _, err := w.CreateRaw(&zip.FileHeader{Name: strconv.Itoa(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 )
 
 // run runs a dump and returns the database, which the shell then reads.
-func run(t testing.TB, text string) (database string, found notes, err error) {
+func run(t testing.TB, text string) (database string, found Notes, err error) {
 	t.Helper()
 	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64 << 20})
 	if err != nil {

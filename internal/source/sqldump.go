@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"bytes"
@@ -28,16 +28,16 @@ type dump struct {
 	line    int64  // of the statement that is worked on
 	from    string // program whose dumps begin like this one, if it is another than SQLite
 	begun   int64  // line of a BEGIN without COMMIT so far
-	notes   notes
+	notes   Notes
 }
 
 // runDump runs the statements of a dump in a sandbox. Nothing of them reaches beyond
 // that.
-func (b building) runDump(ctx context.Context, f *os.File, sandbox *sqlite.Sandbox) (notes, error) {
+func (b building) runDump(ctx context.Context, f *os.File, sandbox *sqlite.Sandbox) (Notes, error) {
 	head := make([]byte, 8<<10)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
-		return nil, unreadable(err)
+		return nil, Unreadable(err)
 	}
 	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: sqltext.NewSplitter(format.DecodeSQL(&ctxReader{ctx, f})), from: format.DumpedBy(head[:n])}
 	defer d.inserts.close()
@@ -58,15 +58,15 @@ func (d *dump) run(ctx context.Context) error {
 		}
 		switch {
 		case err == io.EOF && d.begun > 0:
-			return invalid("The dump was cut short: the transaction that begins on line %d has no COMMIT.", d.begun)
+			return Invalid("The dump was cut short: the transaction that begins on line %d has no COMMIT.", d.begun)
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, sqltext.ErrTooLong):
-			return invalid("Line %d: A statement is longer than %d bytes.", d.text.Begin, sqltext.MaxStatement)
+			return Invalid("Line %d: A statement is longer than %d bytes.", d.text.Begin, sqltext.MaxStatement)
 		case errors.Is(err, sqltext.ErrUnended):
-			return invalid("The dump was cut short: it ends in the middle of the statement that begins on line %d.", d.text.Begin)
+			return Invalid("The dump was cut short: it ends in the middle of the statement that begins on line %d.", d.text.Begin)
 		case err != nil:
-			return unreadable(err)
+			return Unreadable(err)
 		}
 		if err := d.statement(statement); err != nil {
 			return d.stopped(ctx, err, began)
@@ -161,14 +161,14 @@ func (d *dump) passOver(text []byte) bool {
 	if strings.EqualFold(string(found[1]), "CREATE") {
 		kind := strings.ToLower(strings.Join(strings.Fields(string(found[2])), " "))
 		name := sqltext.First(string(found[3])).Name()
-		d.notes.add(kind+" "+name, "%ss are not imported.", strings.ToUpper(kind[:1])+kind[1:])
+		d.notes.Add(kind+" "+name, "%ss are not imported.", strings.ToUpper(kind[:1])+kind[1:])
 	}
 	return true
 }
 
 // fail is a problem of the statement that is worked on.
 func (d *dump) fail(format string, args ...any) error {
-	return invalid("Line %d: %s", d.line, d.foreign()+fmt.Sprintf(format, args...))
+	return Invalid("Line %d: %s", d.line, d.foreign()+fmt.Sprintf(format, args...))
 }
 
 func (d *dump) foreign() string {
@@ -192,12 +192,12 @@ func (d *dump) explain(text []byte, err error) error {
 		if what[0] != "CREATE" && what[0] != "DROP" {
 			what = what[:1]
 		}
-		return d.fail("%s is not allowed here: a dump may only create tables and indexes and fill them.", oneLine(strings.Join(what, " ")))
+		return d.fail("%s is not allowed here: a dump may only create tables and indexes and fill them.", OneLine(strings.Join(what, " ")))
 	}
 	if d.from == "" && alien.Match(text) {
 		d.from = "another database"
 	}
-	return d.fail("SQLite says: %s.", oneLine(sqlite.Message(err)))
+	return d.fail("SQLite says: %s.", OneLine(sqlite.Message(err)))
 }
 
 // alien is what statements of other databases have and those of SQLite have not.

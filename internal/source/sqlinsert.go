@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"bytes"
@@ -41,7 +41,7 @@ func (in *inserts) take(text []byte, line int64) (taken bool, at int64, err erro
 	if values == nil || bytes.IndexByte(text, 0) >= 0 {
 		return false, 0, nil
 	}
-	if string(into) != in.into || in.rows.Rows >= waitingRows || in.rows.Size() >= batchBytes {
+	if string(into) != in.into || in.rows.Rows >= waitingRows || in.rows.Size() >= BatchBytes {
 		if at, err := in.flush(); err != nil {
 			return false, at, err
 		}
@@ -110,7 +110,7 @@ func (in *inserts) flush() (line int64, err error) {
 		switch {
 		case err == nil:
 			i += n
-		case n > 1 && refusal(err):
+		case n > 1 && IsRefusal(err):
 			whole = i // one by one they show which it was
 		default:
 			return in.lines[i], err

@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"archive/zip"
@@ -50,7 +50,7 @@ func (z *zipFile) readArchive(ctx context.Context) (database string, described [
 		}
 	}
 	for name := range sums {
-		return "", nil, invalid("The archive was changed: it has no member %q, which SHA256SUMS lists.", name)
+		return "", nil, Invalid("The archive was changed: it has no member %q, which SHA256SUMS lists.", name)
 	}
 	described, err = describedTables(schema.Bytes())
 	return database, described, err
@@ -66,9 +66,9 @@ func (z *zipFile) checkSum(ctx context.Context, member *zip.File, sums map[strin
 	want, listed := sums[member.Name]
 	switch {
 	case !listed:
-		return invalid("The archive was changed: the member %q is not listed in SHA256SUMS.", member.Name)
+		return Invalid("The archive was changed: the member %q is not listed in SHA256SUMS.", member.Name)
 	case want != hex.EncodeToString(sum.Sum(nil)):
-		return invalid("The archive was changed: the member %q does not match its checksum in SHA256SUMS.", member.Name)
+		return Invalid("The archive was changed: the member %q does not match its checksum in SHA256SUMS.", member.Name)
 	}
 	delete(sums, member.Name)
 	return nil
@@ -80,7 +80,7 @@ type bounded struct{ *bytes.Buffer }
 // Write adds to the buffer.
 func (b bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > mostDescribed {
-		return 0, invalid("The description of the tables in the archive is larger than %d bytes.", mostDescribed)
+		return 0, Invalid("The description of the tables in the archive is larger than %d bytes.", mostDescribed)
 	}
 	return b.Buffer.Write(p)
 }
@@ -98,7 +98,7 @@ func (z *zipFile) checksums(ctx context.Context) (map[string]string, error) {
 	for line := range bytes.Lines(text.Bytes()) {
 		found := checksumLine.FindSubmatch(bytes.TrimRight(line, "\r\n"))
 		if found == nil {
-			return nil, invalid("The archive was changed: SHA256SUMS has a line that is not a checksum.")
+			return nil, Invalid("The archive was changed: SHA256SUMS has a line that is not a checksum.")
 		}
 		sums[string(found[2])] = string(found[1])
 	}
@@ -112,7 +112,7 @@ func describedTables(text []byte) ([]projectdb.TableDescription, error) {
 	}
 	// A default can hold text that is not UTF-8.
 	if err := json.Unmarshal(text, &document, jsontext.AllowInvalidUTF8(true)); err != nil {
-		return nil, invalid("The schema.json of the archive does not have the form that this program writes.").Because(err)
+		return nil, Invalid("The schema.json of the archive does not have the form that this program writes.").Because(err)
 	}
 	return document.Tables, nil
 }

@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"context"
@@ -21,13 +21,13 @@ import (
 // readDocument makes tables in a sandbox of the JSON of a database. The columns
 // are those that the document describes; where it does not, they hold values of
 // any type.
-func (b building) readDocument(ctx context.Context, f *os.File, sandbox *sqlite.Sandbox) (notes, error) {
+func (b building) readDocument(ctx context.Context, f *os.File, sandbox *sqlite.Sandbox) (Notes, error) {
 	tables, err := format.ScanJSON(&ctxReader{ctx, f})
 	if err != nil {
 		return nil, fileFault(err)
 	}
 	if _, err := f.Seek(0, 0); err != nil {
-		return nil, unreadable(err)
+		return nil, Unreadable(err)
 	}
 	d := &document{sandbox: sandbox}
 	err = format.ReadJSONDatabase(&ctxReader{ctx, f}, tables, func(t format.JSONTable, rows format.TableReader) error {
@@ -36,14 +36,14 @@ func (b building) readDocument(ctx context.Context, f *os.File, sandbox *sqlite.
 	if err != nil {
 		return nil, fileFault(err)
 	}
-	d.notes.add("file", "A JSON file does not describe indexes, foreign keys, checks and generated columns: none were created.")
+	d.notes.Add("file", "A JSON file does not describe indexes, foreign keys, checks and generated columns: none were created.")
 	return d.notes, nil
 }
 
 // document is the JSON of a database on its way into a database.
 type document struct {
 	sandbox *sqlite.Sandbox
-	notes   notes
+	notes   Notes
 }
 
 func (d *document) take(ctx context.Context, t format.JSONTable, rows format.TableReader) error {
@@ -52,7 +52,7 @@ func (d *document) take(ctx context.Context, t format.JSONTable, rows format.Tab
 		return err
 	}
 	if len(shape.Columns) == 0 {
-		d.notes.add("table "+t.Name, "It has no columns and was not imported.")
+		d.notes.Add("table "+t.Name, "It has no columns and was not imported.")
 		return nil
 	}
 	if err := d.sandbox.Run(shape.CreateSQL()); err != nil {
@@ -70,7 +70,7 @@ func (d *document) fill(ctx context.Context, shape *projectdb.Table, rows format
 	defer insert.Close()
 	var b sqlite.Batch
 	for row := 0; ; {
-		some, err := rows.Read(&b, batchRows)
+		some, err := rows.Read(&b, BatchRows)
 		if err != nil || !some {
 			return err
 		}
@@ -89,7 +89,7 @@ func insertDescribed(insert *sqlite.Stmt, shape *projectdb.Table, b *sqlite.Batc
 		if shape.Columns[i].Type == "BLOB" && v.Kind == sqlite.Text {
 			blob, err := base64.StdEncoding.AppendDecode(nil, v.Bytes)
 			if err != nil {
-				return invalid("The value of the column %q is a BLOB, which must be base64, and it is not.", shape.Columns[i].Name)
+				return Invalid("The value of the column %q is a BLOB, which must be base64, and it is not.", shape.Columns[i].Name)
 			}
 			v = sqlite.BlobValue(blob)
 		}
@@ -110,9 +110,9 @@ func (d *document) explain(ctx context.Context, place string, err error) error {
 		return fmt.Errorf("read a document: %w", err)
 	}
 	if known := (*problem.Error)(nil); errors.As(err, &known) {
-		return invalid("In the %s: %s", place, known.Details[0].Message).Because(err)
+		return Invalid("In the %s: %s", place, known.Details[0].Message).Because(err)
 	}
-	return invalid("In the %s: SQLite says: %s.", place, oneLine(sqlite.Message(err))).Because(err)
+	return Invalid("In the %s: SQLite says: %s.", place, OneLine(sqlite.Message(err))).Because(err)
 }
 
 // describedColumn is a column as the API shows it.
@@ -132,7 +132,7 @@ func describedTable(t format.JSONTable) (projectdb.Table, error) {
 	var described []describedColumn
 	if t.Described != nil {
 		if err := json.Unmarshal(t.Described, &described); err != nil {
-			return shape, invalid("In the table %q: the columns do not have the form that this program writes.", t.Name).Because(err)
+			return shape, Invalid("In the table %q: the columns do not have the form that this program writes.", t.Name).Because(err)
 		}
 	}
 	for _, known := range t.Columns[len(described):] {
@@ -140,7 +140,7 @@ func describedTable(t format.JSONTable) (projectdb.Table, error) {
 	}
 	for _, column := range described {
 		if !slices.Contains([]string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}, column.Type) {
-			return shape, invalid("In the table %q: the column %q has the unknown type %q.", t.Name, column.Name, column.Type)
+			return shape, Invalid("In the table %q: the column %q has the unknown type %q.", t.Name, column.Name, column.Type)
 		}
 		shape.Columns = append(shape.Columns, projectdb.Column{
 			Name: column.Name, Type: column.Type, Default: column.defaultSQL(),
@@ -187,10 +187,11 @@ func (c describedColumn) defaultSQL() string {
 	default:
 		return ""
 	}
-	return sqlLiteral(v)
+	return SQLLiteral(v)
 }
 
-func sqlLiteral(v sqlite.Value) string {
+// SQLLiteral returns a value as a literal of SQL.
+func SQLLiteral(v sqlite.Value) string {
 	var b sqlite.Batch
 	b.Reset(1)
 	b.Append(v)
@@ -204,5 +205,5 @@ func fileFault(err error) error {
 		return err
 	}
 	reason := fault.Error()
-	return invalid("%s.", strings.ToUpper(reason[:1])+strings.TrimSuffix(reason[1:], ".")).Because(err)
+	return Invalid("%s.", strings.ToUpper(reason[:1])+strings.TrimSuffix(reason[1:], ".")).Because(err)
 }

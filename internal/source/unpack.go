@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"bytes"
@@ -86,12 +86,12 @@ func (s *scratch) create(ctx context.Context, r io.Reader, packed func() int64) 
 func (s *scratch) copyFile(ctx context.Context, from, to string) (err error) {
 	f, err := os.Open(from)
 	if err != nil {
-		return unreadable(err)
+		return Unreadable(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return unreadable(err)
+		return Unreadable(err)
 	}
 	if err := s.disk().Need(info.Size()); err != nil {
 		return err
@@ -114,10 +114,10 @@ func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed fun
 		}
 		n, readErr := io.ReadFull(r, buffer)
 		if s.left -= int64(n); s.left < 0 {
-			return invalid("The file unpacks to more than %d bytes, which is the limit.", s.most)
+			return Invalid("The file unpacks to more than %d bytes, which is the limit.", s.most)
 		}
 		if unpacked := s.most - s.left; unpacked > harmless && unpacked/mostRatio > packed() {
-			return invalid("The file unpacks to more than %d times its size, like files that are made to fill a disk.", mostRatio)
+			return Invalid("The file unpacks to more than %d times its size, like files that are made to fill a disk.", mostRatio)
 		}
 		if err := s.disk().Need(int64(n)); err != nil {
 			return err
@@ -149,7 +149,7 @@ func (s *scratch) full(room int64, err error) error {
 	if room < s.left {
 		return problem.New(problem.CodeStorageFull, "The disk is too full for the file: its database is larger than the %d bytes that are free beyond the reserve.", room).Because(err)
 	}
-	return invalid("The file makes a database of more than %d bytes, which is the limit.", room).Because(err)
+	return Invalid("The file makes a database of more than %d bytes, which is the limit.", room).Because(err)
 }
 
 // mostLayers is how many compressions around each other are undone.
@@ -161,7 +161,7 @@ func (s *scratch) unwrap(ctx context.Context, path, name string) (innerPath, inn
 	for layer := 0; ; layer++ {
 		f, err := os.Open(path)
 		if err != nil {
-			return "", "", unreadable(err)
+			return "", "", Unreadable(err)
 		}
 		inner, compression, err := s.uncompress(ctx, f)
 		f.Close()
@@ -171,7 +171,7 @@ func (s *scratch) unwrap(ctx context.Context, path, name string) (innerPath, inn
 		case compression == nil:
 			return path, name, nil
 		case layer == mostLayers:
-			return "", "", invalid("The file is compressed more than %d times over.", mostLayers)
+			return "", "", Invalid("The file is compressed more than %d times over.", mostLayers)
 		}
 		path, name = inner, withoutExt(name, compression)
 	}
@@ -183,7 +183,7 @@ func (s *scratch) uncompress(ctx context.Context, f io.Reader) (path string, by 
 	head := make([]byte, 4)
 	n, err := io.ReadFull(packed, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return "", nil, unreadable(err)
+		return "", nil, Unreadable(err)
 	}
 	for _, c := range format.Compressions {
 		if !bytes.HasPrefix(head[:n], []byte(c.Magic)) {
@@ -245,11 +245,11 @@ func (f *faultReader) Read(p []byte) (int, error) {
 func badCompression(name string, err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), err == io.EOF:
-		return invalid("The file was cut short: its %s data ends too early.", name).Because(err)
+		return Invalid("The file was cut short: its %s data ends too early.", name).Because(err)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return invalid("The file needs too much memory to unpack: compress it with a window of 128 MiB at most.").Because(err)
+		return Invalid("The file needs too much memory to unpack: compress it with a window of 128 MiB at most.").Because(err)
 	}
-	return invalid("The file is damaged: its %s data cannot be unpacked.", name).Because(err)
+	return Invalid("The file is damaged: its %s data cannot be unpacked.", name).Because(err)
 }
 
 // withoutExt takes the ending of a compression off a name.

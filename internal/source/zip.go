@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"archive/zip"
@@ -36,7 +36,7 @@ type zipFile struct {
 func (s *scratch) openZIP(path string) (*zipFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, Unreadable(err)
 	}
 	z := &zipFile{file: f, scratch: s}
 	if err := z.readDirectory(); err != nil {
@@ -51,15 +51,15 @@ func (z *zipFile) Close() error { return z.file.Close() }
 func (z *zipFile) readDirectory() error {
 	info, err := z.file.Stat()
 	if err != nil {
-		return unreadable(err)
+		return Unreadable(err)
 	}
 	z.read = &readerAt{r: z.file, size: info.Size(), left: mostDirectory}
 	r, err := zip.NewReader(z.read, info.Size())
 	switch {
 	case errors.Is(err, errTooMuch):
-		return invalid("The ZIP file has too many members.")
+		return Invalid("The ZIP file has too many members.")
 	case err != nil:
-		return invalid("The ZIP file is damaged or was cut short: the list of its members cannot be read.").Because(err)
+		return Invalid("The ZIP file is damaged or was cut short: the list of its members cannot be read.").Because(err)
 	}
 	z.read.left = -1
 	r.RegisterDecompressor(zip.Deflate, flate.NewReader)
@@ -69,14 +69,14 @@ func (z *zipFile) readDirectory() error {
 			return err
 		}
 		if names[member.Name] {
-			return invalid("The ZIP file has two members named %q.", member.Name)
+			return Invalid("The ZIP file has two members named %q.", member.Name)
 		}
 		if names[member.Name] = true; !strings.HasSuffix(member.Name, "/") {
 			z.members = append(z.members, member)
 		}
 	}
 	if len(z.members) == 0 {
-		return invalid("The ZIP file is empty.")
+		return Invalid("The ZIP file is empty.")
 	}
 	return nil
 }
@@ -87,24 +87,24 @@ func checkMember(member *zip.File) error {
 		// Names without a word on their encoding are in that of MS-DOS.
 		name, err := charmap.CodePage437.NewDecoder().String(member.Name)
 		if err != nil {
-			return invalid("The ZIP file has a member whose name is not text.").Because(err)
+			return Invalid("The ZIP file has a member whose name is not text.").Because(err)
 		}
 		member.Name = name
 	}
 	name := member.Name
 	switch clean := strings.TrimSuffix(name, "/"); {
 	case name == "":
-		return invalid("The ZIP file has a member without a name.")
+		return Invalid("The ZIP file has a member without a name.")
 	case strings.ContainsRune(name, 0):
-		return invalid("The name of the member %q contains a NUL character.", name)
+		return Invalid("The name of the member %q contains a NUL character.", name)
 	case strings.HasPrefix(name, "/"), strings.ContainsRune(name, '\\'), len(name) > 1 && name[1] == ':', !fs.ValidPath(clean):
-		return invalid("The member %q has a name that leads out of the ZIP file.", name)
+		return Invalid("The member %q has a name that leads out of the ZIP file.", name)
 	case member.Flags&1 != 0:
-		return invalid("The member %q is encrypted. Unpack the ZIP file with its password, and import what is in it.", name)
+		return Invalid("The member %q is encrypted. Unpack the ZIP file with its password, and import what is in it.", name)
 	case member.Mode()&fs.ModeType&^fs.ModeDir != 0:
-		return invalid("The member %q is not a file but a link or the like.", name)
+		return Invalid("The member %q is not a file but a link or the like.", name)
 	case member.Method != zip.Store && member.Method != zip.Deflate:
-		return invalid("The member %q is compressed by an unknown method: use deflate, the usual one.", name)
+		return Invalid("The member %q is compressed by an unknown method: use deflate, the usual one.", name)
 	}
 	return nil
 }
@@ -130,22 +130,22 @@ func (z *zipFile) format() *format.Format {
 func zipFormat() *format.Format { return format.All().Get("zip") }
 
 // data returns the members that hold data, and notes the others.
-func (z *zipFile) data(found *notes) ([]*zip.File, error) {
+func (z *zipFile) data(found *Notes) ([]*zip.File, error) {
 	var data []*zip.File
 	for _, member := range z.members {
 		switch {
 		case strings.HasPrefix(member.Name, "__MACOSX/"), strings.HasPrefix(path.Base(member.Name), "."):
 		case isDescription(member.Name):
-			found.add("member "+member.Name, "It describes others and was not imported.")
+			found.Add("member "+member.Name, "It describes others and was not imported.")
 		default:
 			data = append(data, member)
 		}
 	}
 	switch {
 	case len(data) == 0:
-		return nil, invalid("The ZIP file contains no data.")
+		return nil, Invalid("The ZIP file contains no data.")
 	case len(data) > mostMembers:
-		return nil, invalid("The ZIP file has %d members; at most %d are imported.", len(data), mostMembers)
+		return nil, Invalid("The ZIP file has %d members; at most %d are imported.", len(data), mostMembers)
 	}
 	return data, nil
 }
@@ -215,11 +215,11 @@ func (m *memberReader) Read(p []byte) (int, error) {
 func badMember(name string, err error) error {
 	switch {
 	case errors.Is(err, zip.ErrChecksum):
-		return invalid("The member %q is damaged: its checksum does not match.", name).Because(err)
+		return Invalid("The member %q is damaged: its checksum does not match.", name).Because(err)
 	case errors.Is(err, io.ErrUnexpectedEOF), err == io.EOF:
-		return invalid("The member %q was cut short.", name).Because(err)
+		return Invalid("The member %q was cut short.", name).Because(err)
 	}
-	return invalid("The member %q is damaged and cannot be unpacked.", name).Because(err)
+	return Invalid("The member %q is damaged and cannot be unpacked.", name).Because(err)
 }
 
 // readerAt counts what is read, and can bound it.

@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"cmp"
@@ -13,20 +13,20 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// sqliteFile is a SQLite file of somebody else, open for reading in a worker.
-type sqliteFile struct {
+// Database is a SQLite file of somebody else, open for reading in a worker.
+type Database struct {
 	*foreign.DB
-	described []projectdb.TableDescription // of an archive of ours
+	Described []projectdb.TableDescription // of an archive of ours
 }
 
 // openSQLite opens a database, given as its file and perhaps its write-ahead
 // log, and makes sure that it is sound, unless it was made here. A private copy, if
 // one is needed, is put into the scratch folder.
-func openSQLite(ctx context.Context, files []string, scratch *scratch, made bool) (*sqliteFile, error) {
+func openSQLite(ctx context.Context, files []string, scratch *scratch, made bool) (*Database, error) {
 	path, wal := files[0], len(files) > 1
 	mode, err := usesWAL(path)
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, Unreadable(err)
 	}
 	o := foreign.Options{Check: !made, Files: []string{path + "-journal"}}
 	if wal || mode {
@@ -47,7 +47,7 @@ func openSQLite(ctx context.Context, files []string, scratch *scratch, made bool
 	if err != nil {
 		return nil, cmp.Or(ctx.Err(), err)
 	}
-	return &sqliteFile{DB: db}, nil
+	return &Database{DB: db}, nil
 }
 
 // usesWAL reports whether the header says that the database is in write-ahead
@@ -79,7 +79,7 @@ func (s *scratch) copyDatabase(ctx context.Context, files []string) (path string
 		err = setRollbackMode(path)
 	}
 	if err == nil && stamps(files) != before {
-		err = invalid("The database was changed while it was read: close the program that uses it, and try again.")
+		err = Invalid("The database was changed while it was read: close the program that uses it, and try again.")
 	}
 	return path, err
 }
@@ -106,8 +106,8 @@ func setRollbackMode(path string) (err error) {
 	return err
 }
 
-// oneLine makes a message of SQLite part of a sentence.
-func oneLine(message string) string {
+// OneLine makes a message of SQLite part of a sentence.
+func OneLine(message string) string {
 	const most = 300
 	message = strings.TrimRight(strings.Join(strings.Fields(message), " "), ".")
 	return message[:min(len(message), most)]

@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"archive/zip"
@@ -20,9 +20,9 @@ import (
 // is a database, or one file that is imported as it is, or several such files.
 type contents struct {
 	format *format.Format // of the file itself, whatever compression is around it
-	db     *sqliteFile    // or nil
+	db     *Database      // or nil
 	files  []part
-	notes  notes // about what is left out
+	notes  Notes // about what is left out
 }
 
 // part is a file that is imported as it is.
@@ -70,11 +70,11 @@ func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err erro
 			return err
 		}
 		if c.db, err = openSQLite(ctx, []string{database}, s, false); err == nil {
-			c.db.described = described
+			c.db.Described = described
 		}
 		return err
 	case wanted.Name == "archive":
-		return invalid("The file is not an archive of a project: it lacks data.sqlite, schema.json or SHA256SUMS.")
+		return Invalid("The file is not an archive of a project: it lacks data.sqlite, schema.json or SHA256SUMS.")
 	case c.format != zipFormat():
 		p.format = c.format
 		return s.openPart(ctx, c, p)
@@ -92,7 +92,7 @@ func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) erro
 	for _, member := range members {
 		p, err := s.unpackMember(ctx, z, member)
 		if errors.Is(err, errBlank) && len(members) > 1 {
-			c.notes.add("member "+member.Name, "It is empty and was not imported.")
+			c.notes.Add("member "+member.Name, "It is empty and was not imported.")
 			continue
 		}
 		if err != nil {
@@ -102,12 +102,12 @@ func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) erro
 			return inMember(member.Name, s.openPart(ctx, c, p))
 		}
 		if p.isDatabase() {
-			return invalid("The member %q is a whole database; such a file must be the only one in a ZIP file.", member.Name)
+			return Invalid("The member %q is a whole database; such a file must be the only one in a ZIP file.", member.Name)
 		}
 		c.files = append(c.files, p)
 	}
 	if len(c.files) == 0 {
-		return invalid("Every member of the ZIP file is empty.")
+		return Invalid("Every member of the ZIP file is empty.")
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (s *scratch) unpackMember(ctx context.Context, z *zipFile, member *zip.File
 		}
 	}
 	if p.isPacked() {
-		return p, invalid("The member %q is a ZIP file itself: unpack the outer one first.", member.Name)
+		return p, Invalid("The member %q is a ZIP file itself: unpack the outer one first.", member.Name)
 	}
 	return p, nil
 }
@@ -154,7 +154,7 @@ func (p part) tableName() string { return strings.TrimSuffix(p.name, path.Ext(p.
 
 // explain makes a problem of what a reader finds in the file.
 func (p part) explain(ctx context.Context, err error) error {
-	err = explainFault(ctx, err)
+	err = ExplainFault(ctx, err)
 	if p.member == "" {
 		return err
 	}
@@ -162,12 +162,12 @@ func (p part) explain(ctx context.Context, err error) error {
 }
 
 // source makes faults of a table tell in which member of a ZIP file they are.
-func (p part) source(t tableSource) tableSource {
+func (p part) source(t Table) Table {
 	if p.member == "" {
 		return t
 	}
-	open := t.open
-	t.open = func(ctx context.Context) (tableRows, error) {
+	open := t.Open
+	t.Open = func(ctx context.Context) (Rows, error) {
 		rows, err := open(ctx)
 		if err != nil {
 			return nil, p.explain(ctx, err)
@@ -179,13 +179,13 @@ func (p part) source(t tableSource) tableSource {
 
 // memberRows are rows of a member of a ZIP file.
 type memberRows struct {
-	tableRows
+	Rows
 	explain func(error) error
 }
 
 // Next returns the next row.
 func (m memberRows) Next() ([]sqlite.Value, error) {
-	row, err := m.tableRows.Next()
+	row, err := m.Rows.Next()
 	if err != nil && err != io.EOF {
 		err = m.explain(err)
 	}
@@ -212,7 +212,7 @@ func (p part) isPacked() bool { return p.format.Bundle && p.format.Ext == zipFor
 
 // openPart opens a file that is alone.
 func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error) {
-	var found notes
+	var found Notes
 	database := []string{p.path}
 	switch {
 	case p.document, p.format.Name == "sql":
@@ -231,7 +231,7 @@ func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error)
 		return err
 	}
 	if mode, err := usesWAL(database[0]); err == nil && mode && len(database) == 1 {
-		found.add("file", "It is in write-ahead mode and came without its log (the file ending in -wal). Rows that were only in the log are missing.")
+		found.Add("file", "It is in write-ahead mode and came without its log (the file ending in -wal). Rows that were only in the log are missing.")
 	}
 	c.notes = append(c.notes, found...)
 	c.db, err = openSQLite(ctx, database, s, !p.format.SQLite)
@@ -256,11 +256,14 @@ func inMember(name string, err error) error {
 	if !errors.As(err, &known) || known.Code != problem.CodeValidationFailed {
 		return err
 	}
-	return invalid("In the member %q: %s", name, known.Details[0].Message).Because(err)
+	return Invalid("In the member %q: %s", name, known.Details[0].Message).Because(err)
 }
 
 //lint:ignore ST1005 a client reads it as it is
 var errBlank = errors.New("The file is empty.")
+
+// Blank returns the problem of a file in which nothing is.
+func Blank() error { return Invalid("%s", errBlank).Because(errBlank) }
 
 // recognize finds out the format of the file by its content, unless it is known.
 // The name counts only where there is no content, and for text that could be
@@ -271,12 +274,12 @@ func (p *part) recognize() error {
 	}
 	f, err := os.Open(p.path)
 	if err != nil {
-		return unreadable(err)
+		return Unreadable(err)
 	}
 	defer f.Close()
 	head, err := io.ReadAll(io.LimitReader(f, headSize))
 	if err != nil {
-		return unreadable(err)
+		return Unreadable(err)
 	}
 	named := func(f *format.Format) bool { return f.HasExt(p.name) }
 	if p.blank = len(bytes.TrimPrefix(head, []byte("\ufeff"))) == 0; p.blank {
@@ -285,7 +288,7 @@ func (p *part) recognize() error {
 			p.format = format.All()[at]
 		}
 		if p.format == nil {
-			return invalid("%s", errBlank).Because(errBlank)
+			return Blank()
 		}
 		return nil
 	}
@@ -325,10 +328,10 @@ func unrecognized(head []byte, known string) error {
 	if known == "" {
 		reason = sqlite.Message(err)
 	}
-	return invalid("%s Send a SQLite database that is not encrypted, an SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of these.", reason).Because(err)
+	return Invalid("%s Send a SQLite database that is not encrypted, an SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of these.", reason).Because(err)
 }
 
 // notRead is the problem of a file whose format is known and not imported.
 func notRead(f *format.Format) error {
-	return invalid("The file is %s, which cannot be imported. %s", f.Title, f.Advice)
+	return Invalid("The file is %s, which cannot be imported. %s", f.Title, f.Advice)
 }

@@ -1,0 +1,58 @@
+package source
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/zangtable/zangtable/internal/testkit"
+	"github.com/zangtable/zangtable/internal/worker"
+)
+
+// workers are those of all tests.
+var workers *worker.Pool
+
+// Short names for what all tests use.
+var (
+	shell   = testkit.Shell
+	write   = testkit.WriteFile
+	gzipped = testkit.Gzipped
+	zipped  = testkit.Zipped
+	zstdOf  = testkit.Zstd
+)
+
+func TestMain(m *testing.M) {
+	worker.Main()
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) (code int) {
+	folder, err := os.MkdirTemp("", "zangtable-workers-")
+	if err == nil {
+		defer os.RemoveAll(folder)
+		workers, err = worker.Open(worker.Options{Folder: folder})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer workers.Close()
+	return m.Run()
+}
+
+// database makes a SQLite file with the sqlite3 shell.
+func database(t testing.TB, script string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "source.sqlite")
+	shell(t, path, script)
+	return path
+}
+
+func texts(list []Note) []string {
+	out := []string{}
+	for _, n := range list {
+		out = append(out, n.String())
+	}
+	return out
+}

@@ -1,0 +1,30 @@
+package source
+
+import "fmt"
+
+// Dialect is how a CSV file is read.
+type Dialect struct {
+	Encoding  string `json:"encoding"`
+	BOM       bool   `json:"bom"`
+	Delimiter string `json:"delimiter"`
+	Quote     string `json:"quote"` // "" when quotes are text like any other
+	Header    bool   `json:"header"`
+	LineEnd   string `json:"line_end"`
+}
+
+// Note is a sentence about a thing in the file.
+type Note struct {
+	Subject string `json:"subject"` // such as "table orders" or "column orders.total"
+	Text    string `json:"text"`
+}
+
+// String is the note as one line.
+func (n Note) String() string { return n.Subject + ": " + n.Text }
+
+// Notes collects what is to be said about a file.
+type Notes []Note
+
+// Add adds a sentence.
+func (n *Notes) Add(subject, format string, args ...any) {
+	*n = append(*n, Note{subject, fmt.Sprintf(format, args...)})
+}

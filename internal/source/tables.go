@@ -1,0 +1,201 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/sqlite"
+)
+
+// Rows are copied in batches of this size.
+const (
+	BatchRows  = 1000
+	BatchBytes = 1 << 20
+)
+
+// Table is a table in a file. It can be read from its beginning any
+// number of times, and gives the same rows each time.
+type Table struct {
+	Name string // as the file calls it; the file's own where the table has none
+	Text bool   // every value is text: what looks like a number is taken for one
+	Told bool   // such text may hold NUL characters: nothing is detected by its content
+	Open func(ctx context.Context) (Rows, error)
+
+	Sheet   bool // of a workbook
+	Rowless bool // there are no rows, and so nothing tells the columns
+}
+
+// Rows reads the rows of a table of a file, and closes the file.
+type Rows interface {
+	format.Rows
+	// Bytes returns how much of the file has been read, 0 when that is not known.
+	Bytes() int64
+	// Remarks returns, at the end, how the file was read if it is CSV, and what is
+	// to be said of it.
+	Remarks() (*Dialect, Notes)
+}
+
+// fileRows are the rows of a file that is open for them.
+type fileRows struct {
+	format.Rows
+	file *countedFile
+}
+
+func (r fileRows) Bytes() int64 { return r.file.read }
+
+// Close lets go of the file.
+func (r fileRows) Close() error { return errors.Join(r.Rows.Close(), r.file.Close()) }
+
+func (r fileRows) Remarks() (*Dialect, Notes) {
+	csv, ok := r.Rows.(*format.CSVRows)
+	if !ok {
+		return nil, nil
+	}
+	d := csv.Dialect()
+	var said Notes
+	if d.Encoding != format.UTF8 {
+		said.Add("file", "It was read as %s; texts are kept as UTF-8.", d.Encoding)
+	}
+	if invalid := csv.Invalid(); invalid > 0 {
+		kept := "They are kept as they are."
+		if d.Encoding != format.UTF8 {
+			kept = "Each of them is now U+FFFD."
+		}
+		said.Add("file", "%s bytes that are not %s. %s", strings.Replace(RowsHave(invalid), "row", "field", 1), strings.ToUpper(string(d.Encoding)), kept)
+	}
+	told := &Dialect{
+		Encoding: string(d.Encoding), BOM: d.BOM, Delimiter: string(rune(d.Delimiter)), Header: d.Header, LineEnd: string(d.LineEnd),
+	}
+	if d.Quote != format.NoQuote {
+		told.Quote = string(rune(d.Quote))
+	}
+	return told, said
+}
+
+// nullTextRows takes texts for NULL.
+type nullTextRows struct {
+	Rows
+	texts map[string]bool
+}
+
+func withNullTexts(rows Rows, texts []string) Rows {
+	if len(texts) == 0 {
+		return rows
+	}
+	n := nullTextRows{rows, map[string]bool{}}
+	for _, text := range texts {
+		n.texts[text] = true
+	}
+	return n
+}
+
+// Next returns the next row.
+func (n nullTextRows) Next() ([]sqlite.Value, error) {
+	row, err := n.Rows.Next()
+	for i, v := range row {
+		if v.Kind == sqlite.Text && n.texts[string(v.Bytes)] {
+			row[i] = sqlite.Value{}
+		}
+	}
+	return row, err
+}
+
+// countedFile is a file that is read until ctx ends. It is a format.Input.
+type countedFile struct {
+	*os.File
+	ctx        context.Context
+	read, size int64
+}
+
+func openCounted(ctx context.Context, path string) (*countedFile, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, Unreadable(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(Unreadable(err), f.Close())
+	}
+	return &countedFile{File: f, ctx: ctx, size: info.Size()}, nil
+}
+
+// Size returns the size of the file in bytes.
+func (f *countedFile) Size() int64 { return f.size }
+
+// Err returns the error of ctx.
+func (f *countedFile) Err() error { return f.ctx.Err() }
+
+// Read reads on.
+func (f *countedFile) Read(p []byte) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := f.File.Read(p)
+	f.read += int64(n)
+	return n, err
+}
+
+// ReadAt reads at any place. Of a file that is read so, the furthest place
+// counts.
+func (f *countedFile) ReadAt(p []byte, at int64) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := f.File.ReadAt(p, at)
+	f.read = max(f.read, at+int64(n))
+	return n, err
+}
+
+// version is what changes when a file is written.
+type version struct {
+	size     int64
+	modified time.Time
+}
+
+func versionOf(path string) (version, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return version{}, Unreadable(err)
+	}
+	return version{info.Size(), info.ModTime()}, nil
+}
+
+// tables returns the tables of a file of rows.
+func (p part) tables(ctx context.Context, o Reading) (list []Table, err error) {
+	if p.blank {
+		return []Table{{Name: p.tableName(), Text: p.format.Dialects, Rowless: true}}, nil
+	}
+	file, err := openCounted(ctx, p.path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	tables, err := p.format.Tables(file, format.Reading{Name: p.tableName(), Dialect: o.Dialect, Sheet: o.Sheet})
+	for _, t := range tables {
+		list = append(list, Table{
+			Name: t.Name, Text: t.Text, Told: t.Told, Sheet: t.Sheet, Rowless: t.Rowless,
+			Open: func(ctx context.Context) (Rows, error) { return openRows(ctx, p.path, t, o.NullTexts) },
+		})
+	}
+	return list, err
+}
+
+// openRows opens a table of a file. In texts and cells, nullTexts stand for NULL.
+func openRows(ctx context.Context, path string, t format.Table, nullTexts []string) (Rows, error) {
+	file, err := openCounted(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := t.Open(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if t.Text || t.Sheet {
+		return withNullTexts(fileRows{rows, file}, nullTexts), nil
+	}
+	return fileRows{rows, file}, nil
+}
