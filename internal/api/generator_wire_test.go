@@ -325,6 +325,12 @@ func (w *wire) exchange(q generated, patience time.Duration) (response *http.Res
 		return response, body, nil
 	}
 	body, err = io.ReadAll(response.Body)
+	if err == nil && response.Header.Get("Content-Encoding") == "gzip" && len(body) > 0 {
+		var r io.Reader
+		if r, err = gzip.NewReader(bytes.NewReader(body)); err == nil {
+			body, err = io.ReadAll(r)
+		}
+	}
 	if err != nil || response.Close || strings.Contains(string(q.text), "Connection: close") {
 		w.close()
 	}

@@ -84,13 +84,20 @@ func (c *call) write(status int, env envelope) {
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	if len(large) == 0 {
+	size := text.Len()
+	if len(large) > 0 {
+		size = streamBytes // at least
+	}
+	coding := c.answerCoding(size)
+	if coding != "" {
+		header.Set("Content-Encoding", coding)
+	} else if len(large) == 0 {
 		header.Set("Content-Length", strconv.Itoa(text.Len()))
 	}
 	c.w.WriteHeader(status)
 	if c.r.Method != http.MethodHead {
 		c.streaming = true
-		_ = text.send(c.w, large) // the client has gone: nobody is left to tell
+		_ = c.sendPacked(coding, func(w io.Writer) error { return text.send(w, large) }) // the client has gone: nobody is left to tell
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +65,8 @@ func (p *pace) Read(into []byte) (int, error) {
 // than what a decoder makes of it.
 type body struct {
 	pace
+	content io.Reader // what the pace brings, unpacked
+	length  int64     // of the content; negative when it is not known
 	nesting nesting
 	size    int64 // read so far
 	err     error
@@ -78,14 +81,30 @@ func (c *call) openBody() (*body, error) {
 	if c.r.ContentLength != 0 && !isJSON(c.r.Header.Get("Content-Type")) {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
 	}
-	if encoding := c.r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be sent without Content-Encoding.")
+	b := &body{pace: pace{call: c, r: http.MaxBytesReader(c.w, c.r.Body, limit), began: time.Now()}, length: c.r.ContentLength}
+	b.content = &b.pace
+	if coding := c.bodyCoding(); coding != "" {
+		if !slices.Contains(codings, coding) {
+			return nil, problem.New(problem.CodeUnsupportedMediaType, "The body must be sent without Content-Encoding, or with one of %s.", strings.Join(codings, ", "))
+		}
+		if err := c.part.Take(maxWindow); err != nil {
+			return nil, err
+		}
+		b.content, b.length = c.unpack(coding, b.content, limit), -1
 	}
-	var r io.Reader = http.MaxBytesReader(c.w, c.r.Body, limit)
 	if c.keyed != nil {
-		r = io.TeeReader(r, c.keyed.request)
+		b.content = io.TeeReader(b.content, c.keyed.request)
 	}
-	return &body{pace: pace{call: c, r: r, began: time.Now()}}, nil
+	return b, nil
+}
+
+// bodyCoding returns how the body is compressed; "" for not at all.
+func (c *call) bodyCoding() string {
+	coding := strings.ToLower(strings.Join(c.r.Header.Values("Content-Encoding"), ","))
+	if coding == "identity" {
+		return ""
+	}
+	return coding
 }
 
 // roomPatience is how long a large body waits for others to end.
@@ -100,12 +119,12 @@ func (b *body) whole() (*bytes.Buffer, error) {
 	if _, err := io.ReadFull(b, first); err != nil {
 		return nil, err
 	}
-	if err := c.part.Await(c.r.Context(), bodyCost*c.r.ContentLength, roomPatience); err != nil {
+	if err := c.part.Await(c.r.Context(), bodyCost*b.length, roomPatience); err != nil {
 		b.passOver()
 		return nil, err
 	}
-	c.bodyBytes = c.r.ContentLength
-	text := bytes.NewBuffer(make([]byte, 0, c.r.ContentLength+bytes.MinRead))
+	c.bodyBytes = b.length
+	text := bytes.NewBuffer(make([]byte, 0, b.length+bytes.MinRead))
 	text.Write(first)
 	_, err := text.ReadFrom(b)
 	return text, err
@@ -123,7 +142,7 @@ func (b *body) passOver() {
 
 // grow makes room for what has come of a body whose length is not known.
 func (b *body) grow(n int) error {
-	if b.size += int64(n); b.size <= smallBytes || b.call.r.ContentLength >= 0 {
+	if b.size += int64(n); b.size <= smallBytes || b.length >= 0 {
 		return nil
 	}
 	b.call.bodyBytes = b.size
@@ -148,7 +167,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	n, err := b.pace.Read(p)
+	n, err := b.content.Read(p)
 	if b.nesting.scan(p[:n]) > maxDepth {
 		b.err = problem.New(problem.CodeInvalidJSON, "The body nests arrays and objects more than %d levels deep.", maxDepth)
 		return 0, b.err
@@ -165,6 +184,8 @@ func (b *body) Read(p []byte) (int, error) {
 func readFailure(err error) error {
 	var large *http.MaxBytesError
 	switch {
+	case isProblem(err):
+		return err
 	case errors.As(err, &large):
 		return tooLarge(large.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -212,7 +212,7 @@ func (c *call) readBody(in reflect.Value, faults *problem.Faults) error {
 		return err
 	}
 	var text io.Reader = b
-	if c.r.ContentLength > smallBytes {
+	if b.length > smallBytes {
 		if text, err = b.whole(); err != nil {
 			return b.explain(err)
 		}

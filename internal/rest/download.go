@@ -22,6 +22,7 @@ type Download struct {
 	Content     io.ReadSeeker
 	Link        func(context.Context) (string, error) // an address elsewhere, or ""; nil for none
 	Policy      string                                // Content-Security-Policy, for pages
+	Gzip        *Download                             // the same as gzip, for clients that take it; nil for none
 }
 
 // send answers with the file or the asked part of it. What is wrong
@@ -32,6 +33,13 @@ func (d *Download) send(c *call) {
 	}
 	if c.redirect(d) {
 		return
+	}
+	if d.Gzip != nil {
+		c.w.Header().Add("Vary", "Accept-Encoding")
+		if acceptedCoding(c.r.Header.Get("Accept-Encoding"), "gzip") != "" {
+			d = d.Gzip
+			c.w.Header().Set("Content-Encoding", "gzip")
+		}
 	}
 	d.describe(c.w.Header())
 	if !strings.HasPrefix(c.r.Header.Get("Range"), "bytes=") {
@@ -118,7 +126,7 @@ func (w *downloadWriter) ReadFrom(r io.Reader) (int64, error) {
 
 // refuse answers a condition that failed. HTTP fixes the status of these two.
 func (c *call) refuse(status int, header, message string) {
-	for _, name := range []string{"Content-Disposition", "Repr-Digest", "Accept-Ranges"} {
+	for _, name := range []string{"Content-Disposition", "Content-Encoding", "Repr-Digest", "Accept-Ranges"} {
 		c.w.Header().Del(name)
 	}
 	c.writeProblem(problem.Invalid(header, "%s", message), status)

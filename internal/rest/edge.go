@@ -127,8 +127,9 @@ type call struct {
 	began     time.Time
 	leave     func() // ends the call that was let in
 	part      limits.Part
-	bodyBytes int64 // of a body that has room in part
-	streaming bool  // a file or events are under way: the answer can only be cut off
+	bodyBytes int64     // of a body that has room in part
+	unpacker  io.Closer // of a compressed body; nil without one
+	streaming bool      // a file or events are under way: the answer can only be cut off
 }
 
 // begin takes a request, which end ends.
@@ -149,6 +150,9 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *call {
 
 // end gives back what the call has taken, and counts it.
 func (c *call) end() {
+	if c.unpacker != nil {
+		_ = c.unpacker.Close() // nothing was written
+	}
 	c.part.Release()
 	c.leave()
 	if c.Observe == nil {

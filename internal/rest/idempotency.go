@@ -130,7 +130,7 @@ func (c *call) readKey(faults *problem.Faults) {
 	case !isKey(keys[0]):
 		faults.WrongType(KeyHeader, fmt.Sprintf("1 to %d printable ASCII characters", maxKey))
 	default:
-		small := 0 <= c.r.ContentLength && c.r.ContentLength <= maxSmallBody
+		small := c.bodyCoding() == "" && 0 <= c.r.ContentLength && c.r.ContentLength <= maxSmallBody
 		c.keyed = &Keyed{keys[0], small, sha256.New()}
 		fmt.Fprintf(c.keyed.request, "%s %s\n", c.r.Method, c.r.URL.RequestURI())
 	}

@@ -47,12 +47,13 @@ type Document struct {
 
 // withDocument compiles the endpoints and adds those that describe them all.
 func withDocument(doc Document, list []*Endpoint) []*Endpoint {
-	var text []byte
+	var text, gzipped []byte
 	list = append(slices.Clone(list), Route("GET", "/openapi.json", "get-openapi", "Read this document", Open(),
 		Plain(func(context.Context, Caller, *struct{}) (*Download, error) {
-			return page("application/json", text), nil
+			return page("application/json", text, gzipped), nil
 		})))
 	text = Describe(doc, list)
+	gzipped = packed(text)
 	return append(list, reference()...)
 }
 

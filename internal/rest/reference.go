@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -36,10 +37,24 @@ func referencePage(name, contentType string) func(context.Context, Caller, *stru
 	if err != nil {
 		panic(fmt.Errorf("read what is compiled in: %w", err))
 	}
-	return func(context.Context, Caller, *struct{}) (*Download, error) { return page(contentType, text), nil }
+	gzipped := packed(text)
+	return func(context.Context, Caller, *struct{}) (*Download, error) {
+		return page(contentType, text, gzipped), nil
+	}
 }
 
 // page is text of the server's own, to be shown.
-func page(contentType string, text []byte) *Download {
-	return &Download{ContentType: contentType, SHA256: sha256.Sum256(text), Content: bytes.NewReader(text), Policy: referencePolicy}
+func page(contentType string, text, packed []byte) *Download {
+	d := &Download{ContentType: contentType, SHA256: sha256.Sum256(text), Content: bytes.NewReader(text), Policy: referencePolicy}
+	d.Gzip = &Download{ContentType: contentType, SHA256: sha256.Sum256(packed), Content: bytes.NewReader(packed), Policy: referencePolicy}
+	return d
+}
+
+// packed returns a text as gzip.
+func packed(text []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write(text)
+	_ = w.Close() // a buffer takes everything
+	return out.Bytes()
 }

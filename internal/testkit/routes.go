@@ -61,7 +61,7 @@ func WalkRoutes(t *testing.T, routes []Route, ask func(t *testing.T, method, pat
 				expect("400 invalid_json", route.Method, path, body)
 			}
 			expect("415 unsupported_media_type", route.Method, path, "a=1", "Content-Type: application/x-www-form-urlencoded")
-			expect("415 unsupported_media_type", route.Method, path, "{}", "Content-Encoding: gzip")
+			expect("415 unsupported_media_type", route.Method, path, "{}", "Content-Encoding: br")
 			expect("413 body_too_large", route.Method, path, strings.Repeat(" ", int(route.BodyLimit)+1))
 		})
 	}
