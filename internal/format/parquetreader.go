@@ -203,6 +203,8 @@ func logicalColumn(l *metadata.LogicalType, kind parquet.Kind) (columnType strin
 			return sqlite.TextValue(since1970(v, unit).Format(layout))
 		}
 	}
+	// SQLite has no dates, unsigned or decimal numbers: what a REAL or INTEGER cannot
+	// hold exactly becomes a text that can be read back.
 	switch t := l.Value.(type) {
 	case *metadata.StringType, *metadata.EnumType, *metadata.JsonType:
 		return "TEXT", func(v parquet.Value) sqlite.Value {
@@ -220,8 +222,8 @@ func logicalColumn(l *metadata.LogicalType, kind parquet.Kind) (columnType strin
 		return "TEXT", asTime(layout, t.Unit.Value.Duration())
 	case *metadata.IntType:
 		switch {
-		case t.IsSigned:
-		case kind == parquet.Int64:
+		case t.IsSigned: // as the physical type says
+		case kind == parquet.Int64: // half of its values are beyond an INTEGER
 			return "TEXT", func(v parquet.Value) sqlite.Value { return sqlite.TextValue(strconv.FormatUint(v.Uint64(), 10)) }
 		default:
 			return "INTEGER", func(v parquet.Value) sqlite.Value { return sqlite.IntValue(int64(v.Uint32())) }

@@ -212,8 +212,8 @@ func (c *converter) take(row []sqlite.Value, line int64) bool {
 	return len(c.faults) == 0
 }
 
-// stored returns the value that is stored for one of column from[k], or why
-// there is none that is the same.
+// stored returns the value to store for a value of column from[k], or the reason why
+// none would be the same value.
 func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason string) {
 	if c.dates[k] != 0 && v.Kind == sqlite.Text {
 		if orders, iso := readDate(v.Bytes, c.dates[k]); orders != 0 {
@@ -221,6 +221,9 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 		}
 	}
 	columnType := c.types[k]
+	// The frequent cases are decided here, without the error values of projectdb.Stored.
+	// c.text says that the source has texts only, such as CSV: there a number is
+	// what looks like one, and elsewhere a text stays a text.
 	switch {
 	case v.Kind == sqlite.Null && c.keys[k]:
 		return v, "The value is NULL, but it belongs to the primary key."

@@ -49,8 +49,8 @@ func (k *catalogues) note(version int64, tables []ids.Table) {
 	delete(k.changes, version-maxChanges)
 }
 
-// near returns the newest catalogue, and the ids of the tables in which it may
-// differ from that of another version. Without it everything has to be read.
+// near returns the newest catalogue, and the ids of the tables that may differ
+// between it and another version. When ok is false, everything has to be read.
 func (k *catalogues) near(version int64) (cat *catalogue, differing []ids.Table, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

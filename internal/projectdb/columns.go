@@ -228,6 +228,8 @@ func (tx *Tx) patchColumn(t *Table, column *Column, after Table, patch ColumnPat
 func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, column *Column) (after Table, err error) {
 	after = t.clone()
 	changed := after.Column(column.Name)
+	// after keeps the old name: SQLite renames the column itself, together with
+	// everything that refers to it.
 	if p.NewName != nil {
 		CheckName(faults, prefix+"new_column_name", *p.NewName)
 		if *p.NewName != column.Name {
@@ -243,9 +245,10 @@ func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, colu
 		}
 	}
 	if changed.Type != column.Type && after.IsPrimary(column.Name) {
+		// An INTEGER primary key is the rowid, and gives ids by itself; others do not.
 		after.setRowidKey()
 	}
-	if p.NotNull != nil && !t.IsPrimary(column.Name) {
+	if p.NotNull != nil && !t.IsPrimary(column.Name) { // a primary key is never null anyway
 		changed.NotNull = *p.NotNull
 	}
 	if p.Default != nil {
@@ -283,8 +286,8 @@ func (column *Column) setDefault(faults *problem.Faults, field string, raw jsont
 	}
 }
 
-// SetPrimaryKey makes columns that the table has its primary key: that of a table
-// which the API makes. It has to be done again when the type of one has changed.
+// SetPrimaryKey makes existing columns the primary key, as for a table that is
+// created through the API. Call it again when the type of one of them changes.
 func (t *Table) SetPrimaryKey(columns []string) {
 	t.PrimaryKey = nil
 	for _, name := range columns {

@@ -40,8 +40,8 @@ func (w writtenTable) complete(t *Table) {
 	t.dropOwnCollations()
 }
 
-// dropOwnCollations takes the collation off key parts where it is that of the
-// column anyway.
+// dropOwnCollations removes the collation of key parts that only repeat the
+// collation of their column.
 func (t *Table) dropOwnCollations() {
 	strip := func(parts []KeyPart) {
 		for i := range parts {
@@ -183,8 +183,8 @@ func splitList(tokens []sqltext.Token) [][]sqltext.Token {
 	return append(list, tokens[min(start, end):end])
 }
 
-// closing returns the place of the parenthesis that closes tokens[open], or
-// that of the last token.
+// closing returns the index of the parenthesis that closes tokens[open], or of the
+// last token if none does.
 func closing(tokens []sqltext.Token, open int) int {
 	depth := 0
 	for i := open; i < len(tokens); i++ {

@@ -21,8 +21,8 @@ type TableObject struct {
 	UpdatedAt   string    `json:"updated_at" format:"date-time"`
 }
 
-// ColumnObject is a column as clients see it. Flags are 0 or 1. A default that
-// is a literal is told by its value, any other by its SQL expression.
+// ColumnObject is a column as clients see it. Flags are 0 or 1. A literal
+// default is given as its value, any other default as its SQL expression.
 type ColumnObject struct {
 	ID                int64           `json:"id"`
 	TableName         string          `json:"table_name"`
@@ -37,8 +37,8 @@ type ColumnObject struct {
 	UpdatedAt         string          `json:"updated_at" format:"date-time"`
 }
 
-// IndexObject is an index as clients see it. Columns names its columns; an
-// expression is told by its SQL.
+// IndexObject is an index as clients see it. Columns has the names of its
+// columns, and the SQL of its expressions.
 type IndexObject struct {
 	Name    string   `json:"name"`
 	Unique  bool     `json:"unique"`

@@ -170,8 +170,8 @@ func (d *Dir) build(ctx context.Context, id ids.Project, path string, build func
 	return build(db)
 }
 
-// removeDatabase deletes a database file with its log. A file that is not
-// there is no fault.
+// removeDatabase deletes a database file with its log. A missing file
+// is not an error.
 func removeDatabase(path string) error {
 	var errs []error
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
@@ -207,8 +207,8 @@ func (d *Dir) Lease(ctx context.Context, id ids.Project) (db *DB, release func()
 	return l.db, sync.OnceFunc(func() { d.leave(id, l) }), nil
 }
 
-// join adds a user to the lease of a project, a new one when there is none:
-// then mine is true and the caller opens the database.
+// join adds a user to the lease of a project. When it had to make a new lease, mine
+// is true, and the caller opens the database.
 func (d *Dir) join(id ids.Project) (l *lease, mine bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -330,7 +330,7 @@ func (d *Dir) spare() bool {
 	return true
 }
 
-// closeAll closes databases. One that somebody else has closed is no fault.
+// closeAll closes databases. One that was closed already is not an error.
 func closeAll(dbs []*DB) error {
 	var errs []error
 	for _, db := range dbs {

@@ -23,7 +23,7 @@
 //
 // # Invariants
 //
-//   - A call sees one catalogue: that of its transaction.
+//   - A call sees one catalogue, the one of its transaction.
 //   - Faults of what was sent are collected, and nothing is changed while there are
 //     any. A [problem.Error] is for a client; any other error is the server's.
 //   - What was stored can be read back as it was sent, digit by digit.

@@ -26,8 +26,8 @@ const (
 	maxMade            = 32 << 20 // bytes that all expressions make of one row
 )
 
-// size bounds the bytes of a value: so many times those of columns of the row,
-// by their place in the table, and so many more.
+// size is an upper bound of the bytes of a value: a constant, and a multiple of the
+// bytes in each of the row's columns, by their index in the table.
 type size struct {
 	columns map[int]int
 	bytes   int
@@ -376,8 +376,8 @@ func isReserved(tok sqltext.Token) bool {
 	return tok.Is("SELECT", "WITH", "VALUES", "EXISTS", "RAISE", "DISTINCT", "ALL", "LIKE", "GLOB", "REGEXP", "MATCH", "ESCAPE", "FILTER", "OVER")
 }
 
-// list reads values in parentheses, of which the first has been taken, and
-// returns them together. each is told the size of every value.
+// list reads a list of values after its opening parenthesis and returns their total
+// size. If each is not nil, it is called with the size of every value.
 func (r *reading) list(each func(size)) (all size, err error) {
 	if r.is(")") {
 		return all, nil
@@ -507,7 +507,7 @@ func (r *reading) call(name string) (size, error) {
 	return r.made(f.result(args))
 }
 
-// column reads the name of a column, perhaps with that of the table before.
+// column reads the name of a column, perhaps qualified by the name of the table.
 func (r *reading) column(tok sqltext.Token) (size, error) {
 	r.at++
 	qualified := r.is(".")
@@ -531,8 +531,8 @@ func (r *reading) column(tok sqltext.Token) (size, error) {
 	return size{}, refuse("it names %s, which is not a column", name)
 }
 
-// value returns the size of the values of column i. SQLite makes that of a
-// generated one anew wherever it is named: so its expression counts each time.
+// value returns the size of the values of column i. SQLite computes a generated
+// column anew wherever it is named, so its expression counts each time.
 func (r *reading) value(i int) (size, error) {
 	column := r.table.Columns[i]
 	if column.Generated == "" {

@@ -65,8 +65,8 @@ func (db *DB) maxPages(c *sqlite.Conn) (int64, error) {
 // it be for long.
 func (db *DB) beside() int64 { return db.quotas.Beside(db.id) + db.sql.ExcessLog() }
 
-// overQuota turns a failure for want of room into that of the quota, if it was
-// the quota.
+// overQuota replaces the error of a full disk by one about the quota, if it is the
+// quota that was reached.
 func (db *DB) overQuota(err error) error {
 	if limit := db.quotas.Max(db.id); limit > 0 && storage.IsFull(err) && !db.room.Low() {
 		return storage.OverQuota(limit).Because(err)
@@ -91,7 +91,7 @@ func (db *DB) Usage(ctx context.Context) (u Usage, err error) {
 	return u, err
 }
 
-// Need fails with storage_full when so many bytes more would exceed the quota of
+// Need fails with storage_full if adding the given bytes would exceed the quota of
 // a project.
 func (d *Dir) Need(ctx context.Context, id ids.Project, bytes int64) error {
 	limit := d.options.Quotas.Max(id)

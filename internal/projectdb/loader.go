@@ -188,7 +188,7 @@ func (in *Inserter) Batch(b *sqlite.Batch) error {
 // From inserts the rows of b from row i on. When SQLite refuses one, those before
 // it are inserted; at is that row.
 func (in *Inserter) From(b *sqlite.Batch, i int) (at int, err error) {
-	const large = 128 << 20 // bytes: a row of so many may be too much for SQLite
+	const large = 128 << 20 // bytes; several rows of this size may be too much for one statement
 	for i < b.Rows {
 		stmt, n := in.one, 1
 		if in.most > 1 && b.Rows-i >= in.most && b.Size() < large {

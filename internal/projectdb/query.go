@@ -144,24 +144,24 @@ func (q Query) call(ctx context.Context, w *worker.Worker) (result Result, err e
 // the kind and the number, or the length, of each value.
 const maxRowBytes = maxResultBytes + 11*maxResultValues
 
-// gate knows what a statement may read, and remembers which table it was
+// readPolicy knows what a statement may read, and remembers which table it was
 // refused.
-type gate struct {
+type readPolicy struct {
 	permitted map[string]bool // by folded name, for every table
 	refused   string
 }
 
-// newGate returns the gate for whoever may read the tables with the given ids,
+// newReadPolicy returns the policy for whoever may read the tables with the given ids,
 // nil for all. tables are the ids of all of them, by folded name.
-func newGate(tables map[string]ids.Table, readable []ids.Table) *gate {
-	g := &gate{permitted: make(map[string]bool, len(tables))}
+func newReadPolicy(tables map[string]ids.Table, readable []ids.Table) *readPolicy {
+	g := &readPolicy{permitted: make(map[string]bool, len(tables))}
 	for name, id := range tables {
 		g.permitted[name] = readable == nil || slices.Contains(readable, id)
 	}
 	return g
 }
 
-func (g *gate) permits(name string) bool {
+func (g *readPolicy) permits(name string) bool {
 	permitted, exists := g.permitted[name]
 	if exists && !permitted {
 		g.refused = name
@@ -170,24 +170,24 @@ func (g *gate) permits(name string) bool {
 }
 
 // hides reports whether a client must not learn more of a table than its name.
-func (g *gate) hides(name string) bool {
+func (g *readPolicy) hides(name string) bool {
 	name = sqlite.Fold(name)
 	permitted, exists := g.permitted[name]
 	return exists && !permitted || strings.HasPrefix(name, "_") || strings.HasPrefix(name, "sqlite_") || strings.HasPrefix(name, "pragma_")
 }
 
-// veil, at the end of a name, makes it one that no table has.
-const veil = "\uE000"
+// mask, at the end of a name, makes it one that no table has.
+const mask = "\uE000"
 
-// veiled returns the statement with every name that is hidden made one that
+// masked returns the statement with every name that is hidden made one that
 // stands for nothing.
-func (g *gate) veiled(sql string) string {
+func (g *readPolicy) masked(sql string) string {
 	var b strings.Builder
 	done := 0
 	hide := func(name string, end int) {
 		if g.hides(name) {
 			b.WriteString(sql[done:end])
-			b.WriteString(veil)
+			b.WriteString(mask)
 			done = end
 		}
 	}
@@ -205,7 +205,7 @@ func (g *gate) veiled(sql string) string {
 // prepare compiles a statement. SQLite looks up columns before it asks who may
 // read their table, and its error would tell of them. So when the statement
 // fails without its hidden tables too, for the lack of one, this is its failure.
-func (g *gate) prepare(c *sqlite.Conn, sql string) (*sqlite.Stmt, error) {
+func (g *readPolicy) prepare(c *sqlite.Conn, sql string) (*sqlite.Stmt, error) {
 	s, err := c.Prepare(sql)
 	if err == nil {
 		return s, nil
@@ -214,10 +214,10 @@ func (g *gate) prepare(c *sqlite.Conn, sql string) (*sqlite.Stmt, error) {
 		return nil, problem.Invalid("sql", "The statement is longer than 100,000 bytes.").Because(err)
 	}
 	refused := g.refused
-	if without := g.veiled(sql); without != sql {
+	if without := g.masked(sql); without != sql {
 		if missing := compile(c, without); missing != nil {
 			table, ok := strings.CutPrefix(sqlite.Message(missing), "no such table: ")
-			if name, hidden := strings.CutSuffix(table, veil); ok && hidden {
+			if name, hidden := strings.CutSuffix(table, mask); ok && hidden {
 				return nil, g.refuse(name)
 			}
 		}
@@ -235,7 +235,7 @@ func compile(c *sqlite.Conn, sql string) error {
 }
 
 // refuse returns what a client is told of a table that it must not see.
-func (g *gate) refuse(name string) error {
+func (g *readPolicy) refuse(name string) error {
 	table := sqlite.Fold(strings.TrimPrefix(name, "main."))
 	if _, exists := g.permitted[table]; exists {
 		return mayNotRead(table)
@@ -248,7 +248,7 @@ func mayNotRead(table string) error {
 }
 
 // explain turns the failure of a client's statement into what it may see.
-func (g *gate) explain(err error) error {
+func (g *readPolicy) explain(err error) error {
 	var known *problem.Error
 	switch {
 	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled):

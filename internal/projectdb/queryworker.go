@@ -121,7 +121,7 @@ func ScanQuery(ctx context.Context, s *worker.Session, m QueryMessage, use func(
 		return explain(err)
 	}
 	q := m.query()
-	var g *gate
+	var g *readPolicy
 	err = r.conn.ReadPinned(func() error {
 		commit, err := r.conn.Int("SELECT commits FROM _project")
 		if err != nil {
@@ -131,7 +131,7 @@ func ScanQuery(ctx context.Context, s *worker.Session, m QueryMessage, use func(
 		if err != nil {
 			return err
 		}
-		g = newGate(ids, q.Readable)
+		g = newReadPolicy(ids, q.Readable)
 		return r.conn.Guarded(ctx, sqlite.Guard{Permitted: g.permits}, func() error {
 			scan, err := q.scan(r.conn, g)
 			if err != nil {
@@ -189,7 +189,7 @@ func (r *queryReader) tableIDs() (map[string]ids.Table, error) {
 	return found, err
 }
 
-func (q Query) scan(c *sqlite.Conn, g *gate) (*Scan, error) {
+func (q Query) scan(c *sqlite.Conn, g *readPolicy) (*Scan, error) {
 	s, err := g.prepare(c, q.SQL)
 	if err != nil {
 		return nil, err

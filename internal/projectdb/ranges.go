@@ -16,10 +16,10 @@ type Ranges struct {
 	Readers     []*RangeReader
 }
 
-// Ranges prepares one reader per connection of the snapshot. It returns nil for
-// what cannot be read by ranges in the order of a Scan: a table with another key
-// than the rowid or without rows, and a selection of some rows or in another
-// order. No scan can be open meanwhile, and no other reading done until Close.
+// Ranges prepares one reader per connection of the snapshot. It returns nil if
+// ranges of the rowid would not give the rows of a [Snapshot.Scan] in its order: for
+// a table without rows or with a key other than the rowid, and for a selection of
+// some rows or in another order. Until Close, nothing else may read the snapshot.
 func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
 	if err := t.usable(); err != nil {
 		return nil, err
@@ -30,12 +30,15 @@ func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
 		return nil, err
 	}
 	rowid := t.rowidName()
+	// The rowid must be reachable by name, be the order that a scan has, and be all
+	// that chooses rows.
 	if rowid == "" || len(t.PrimaryKey) > 0 && !t.RowidKey ||
 		q.where.sql != "" || len(q.sorts) > 0 || q.descending || q.limits() != "" ||
 		selection.Total && len(t.PrimaryKey) == 0 {
 		return nil, nil
 	}
 	r := &Ranges{Columns: q.columns}
+	// Two statements, because SQLite finds min and max in an index only one at a time.
 	err := errors.Join(
 		s.conn().Query("SELECT min("+rowid+") FROM "+quote(t.Name), nil, func(s *sqlite.Stmt) error { r.First = s.Int(0); return nil }),
 		s.conn().Query("SELECT max("+rowid+") FROM "+quote(t.Name), nil, func(s *sqlite.Stmt) error {
@@ -49,6 +52,7 @@ func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
 	if err != nil || r == nil {
 		return nil, explain(err)
 	}
+	// The rowid is selected behind the columns: it says where the next range begins.
 	query := q.selectSQL(q.list+", "+rowid, where{sql: rowid + " BETWEEN ? AND ?"}, q.order)
 	for _, c := range s.pinned.Conns {
 		stmt, err := c.Prepare(query)

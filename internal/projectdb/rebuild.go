@@ -58,8 +58,8 @@ func inTheWay(err error) error {
 	return problem.New(problem.CodeConflict, "A check, a generated column or an index of the table forbids this: %s.", sqlite.Message(err)).Because(err)
 }
 
-// copySQL returns the statement that copies the rows. A rowid that is no column
-// of the table is copied too.
+// copySQL returns the statement that copies the rows, with their rowids even where
+// no column holds them.
 func copySQL(before, after *Table) string {
 	var names []string
 	for _, column := range after.Columns {

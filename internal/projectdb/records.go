@@ -45,7 +45,7 @@ type ListOptions struct {
 type Page struct {
 	Rows
 	HasMore      bool
-	EndedByBytes bool   // it has fewer rows than the limit because it has so many bytes
+	EndedByBytes bool   // it has fewer rows than the limit, because they reached the limit of bytes
 	NextCursor   string // "" at the end
 	Total        *int64 // rows that match the filters, when asked for
 

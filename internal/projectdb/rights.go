@@ -12,19 +12,19 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Rights say what somebody may do with the records of single tables.
+// Rights say what the holder of a [DB] may do with the records of single tables.
 type Rights interface {
 	MayRead(tableID ids.Table) bool
 	MayWrite(tableID ids.Table) bool
-	// MayWriteAll reports whether there is no table that may not be written.
+	// MayWriteAll reports whether the records of every table may be written.
 	MayWriteAll() bool
 }
 
-// As returns the database in the hands of somebody with the given rights: what
-// changes records through it changes no table that may not be written, also not
-// by the actions of foreign keys, and answers with no value that may not be read.
-// Reading records one by one or in pages is checked too; other reads, such as those
-// of snapshots and queries, are the caller's to refuse.
+// As returns the database limited to the given rights. Changes of records through it
+// never reach a table that may not be written, not even by the actions of foreign
+// keys, and never return a value that may not be read. ListRecords and GetRecord
+// check the right to read; for other reads, such as snapshots and queries, the
+// caller checks it.
 func (db *DB) As(rights Rights) *DB {
 	held := *db
 	held.rights = rights
@@ -63,9 +63,8 @@ func (tx *Tx) permitted(ref, scope string, may func(*Table) bool) (*Table, error
 	return t, err
 }
 
-// matchable is writable for records that are chosen by conditions. On records that
-// may not be read these are refused: how many of them match would tell what they
-// hold.
+// matchable is writable for records that are selected by conditions. Without the
+// right to read, conditions are refused: the number of matches would reveal values.
 func (tx *Tx) matchable(ref string, match Match) (*Table, error) {
 	t, err := tx.writable(ref)
 	if err == nil && !tx.mayRead(t) && !isEmpty(match.Filters) {

@@ -62,7 +62,7 @@ type Column struct {
 type KeyPart struct {
 	Column     string // "" for an expression
 	Expression string
-	Collation  string // "" is that of the column
+	Collation  string // "" means the collation of the column
 	Descending bool
 }
 

@@ -87,8 +87,8 @@ func (s Selection) chosenColumns(t *Table, faults *problem.Faults, field string)
 	return chosen
 }
 
-// setOrder sorts by the sort columns and then by the key, so that equal values have
-// an order too: that of the last sort column.
+// setOrder sorts by the sort columns and then by the key, so that rows with equal
+// values have an order too: the direction of the last sort column.
 func (q *query) setOrder(s Selection, faults *problem.Faults, prefix string) {
 	q.sorts = s.sortKeys(q.table, faults, prefix)
 	if faults.Any() {

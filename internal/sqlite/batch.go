@@ -71,8 +71,8 @@ func (b *Batch) Reset(columns int) {
 	b.Columns, b.Rows, b.cells, b.arena = columns, 0, b.cells[:0], b.arena[:0]
 }
 
-// Cut takes rows away until there are only so many rows and, in texts and blobs,
-// bytes.
+// Cut shortens the batch to the given number of rows, and of bytes in texts and
+// blobs.
 func (b *Batch) Cut(rows, size int) {
 	b.Rows, b.cells, b.arena = rows, b.cells[:rows*b.Columns], b.arena[:size]
 }

@@ -180,7 +180,7 @@ func (t *temporaryFiles) resize(file uintptr, size int64) bool {
 // lookEvery is how many bytes temporary files grow between two looks at the disk.
 const lookEvery = 8 << 20
 
-// hasRoom reports whether the disk has room for so many bytes, as far as it was
+// hasRoom reports whether the disk had room for the given bytes when it was last
 // looked at.
 func (t *temporaryFiles) hasRoom(total int64) bool {
 	if t.room == nil || total < t.looked+lookEvery {

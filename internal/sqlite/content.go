@@ -14,8 +14,8 @@ import (
 // the same storage classes, in any order. It tells apart what goes wrong by
 // accident; a person with intent could make rows with a given Content.
 //
-// The sum is that of the XXH3 hashes of 128 bits of all rows, modulo 2^128. What
-// is hashed of a row are first 9 bytes for each value: its storage class (0 NULL,
+// The sum of the rows' 128-bit XXH3 hashes is taken modulo 2^128. The input of a
+// row's hash is first 9 bytes for each value: its storage class (0 NULL,
 // 1 INTEGER, 2 REAL, 3 TEXT, 4 BLOB), then as 64 bits, least byte first, 0 for
 // NULL, the integer, the IEEE 754 bits of the real, or how many bytes the text or
 // blob has; then the bytes of all texts and blobs, in the order of the columns.

@@ -29,10 +29,10 @@ type Options struct {
 	Relaxed bool
 	// BeforeCommit runs in every write transaction, just before it commits.
 	BeforeCommit func(*Conn) error
-	// Files is what the connections count in; nil for none.
+	// Files, if not nil, counts the descriptors of the connections.
 	Files *Files
-	// Trouble is told of failures that the database recovers from by itself; nil
-	// for nobody.
+	// Trouble, if not nil, is called with failures that the database recovers from by
+	// itself.
 	Trouble func(error)
 }
 

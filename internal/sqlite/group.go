@@ -49,8 +49,8 @@ func (db *DB) Write(ctx context.Context, fn func(*Conn) error) error {
 func (db *DB) WriteWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) error {
 	m := &member{fn: fn, settled: make(chan struct{})}
 	db.group.add(m)
-	// Whoever gets hold of the writer commits for everybody who waits. A full
-	// group may leave its own member for the next round.
+	// The caller that gets the writer commits for everyone waiting. A full group may
+	// leave its own member for the next round.
 	select {
 	case c := <-db.writer:
 		db.commitWaiting(c, m, b.Run)
@@ -181,8 +181,8 @@ func (db *DB) abandon(m *member, why error) error {
 	return m.answer()
 }
 
-// commitWaiting commits for those who wait and hands the writer back. own is the
-// write of who does it, and may run for as long as limit when nobody else waits.
+// commitWaiting commits for everyone waiting and hands the writer back. own is the
+// caller's write; it may run for as long as limit when nobody else is waiting.
 func (db *DB) commitWaiting(c *Conn, own *member, limit time.Duration) {
 	c, err := db.writerOf(c)
 	if err != nil {
@@ -207,7 +207,7 @@ func (db *DB) commitWaiting(c *Conn, own *member, limit time.Duration) {
 	}
 }
 
-// refuse answers everybody who waits.
+// refuse answers everyone waiting with err.
 func (g *group) refuse(err error) {
 	for m, _ := g.next(); m != nil; m, _ = g.next() {
 		m.err = err

@@ -34,8 +34,8 @@ func columnName(s *zs.Stmt, i int) string {
 	return libc.GoString(lib.Xsqlite3_column_name(thread, uintptr(fields.FieldByName("stmt").Uint()), int32(i)))
 }
 
-// view returns what is at an address of the library's memory, of which Go knows
-// nothing.
+// view returns what is at an address in the library's memory, which Go's garbage
+// collector does not manage.
 func view[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }
 
 // function returns the function at an address that the library calls, and

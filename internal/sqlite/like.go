@@ -32,7 +32,7 @@ const (
 // GoesOnFunction is the name of a function of every connection without arguments:
 // goes_on() is 1, and stops the statement when the connection is interrupted. SQLite
 // itself looks at the interrupt between two rows, and not between the conditions on
-// one row, each of which may load a value of many megabytes.
+// one row, although each may load a value of many megabytes.
 const GoesOnFunction = "goes_on"
 
 // functionMethod is a scalar function as the library calls it.
@@ -127,7 +127,7 @@ func textOf(thread *libc.TLS, value uintptr) (text []byte, kind int32) {
 	return unsafe.Slice(view[byte](address), lib.Xsqlite3_value_bytes(thread, value)), kind
 }
 
-// pattern is a pattern taken apart: that of a LIKE, or a text that is compared exactly.
+// pattern is the pattern of a LIKE in parts, or a text to be compared exactly.
 type pattern struct {
 	source []byte
 	exact  bool // nothing in source has a meaning of its own
@@ -170,7 +170,7 @@ func parseContained(source []byte) *pattern { return parseExact(source, 1, 3) }
 func parsePrefix(source []byte) *pattern    { return parseExact(source, 0, 2) }
 func parseSuffix(source []byte) *pattern    { return parseExact(source, 1, 2) }
 
-// parseExact makes a pattern of n parts, one of which is the text.
+// parseExact returns a pattern of n parts, whose part at the given index is the text.
 func parseExact(source []byte, at, n int) *pattern {
 	p := &pattern{source: bytes.Clone(source), exact: true, every: len(source) == 0, parts: make([]patternPart, n)}
 	for i := range p.parts {
@@ -314,8 +314,8 @@ func (m *matcher) skipCharacters(text []byte, i, n int) int {
 	return i
 }
 
-// matchAt matches a part with the text at i. It returns where the match ends, -1
-// when there is none.
+// matchAt matches a part with the text at i. It returns where the match ends, or
+// -1 without one.
 func (m *matcher) matchAt(text []byte, i int, part *patternPart) int {
 	if i = m.skipCharacters(text, i, part.skip); i < 0 {
 		return -1
@@ -360,8 +360,8 @@ func characters(text []byte) (n int) {
 	return n
 }
 
-// find returns where the first match of a part, at i or behind, ends; -1 when
-// there is none.
+// find returns where the first match of a part at or after i ends, or -1 without
+// one.
 func (m *matcher) find(text []byte, i int, part *patternPart) int {
 	if i = m.skipCharacters(text, i, part.skip); i < 0 || len(part.literal) == 0 {
 		return i

@@ -89,6 +89,7 @@ func (s *Stmt) release(n int) {
 // place puts values where the library keeps the parameters of a statement that is
 // not running. Binding each of them would take longer than to insert a row.
 func (s *Stmt) place(cells []Cell, arena []byte) error {
+	// Only the part of the arena that these rows use is copied, once for all of them.
 	begin, end := uint64(len(arena)), uint64(0)
 	for _, c := range cells {
 		if c.Kind == Text || c.Kind == Blob {
@@ -107,22 +108,23 @@ func (s *Stmt) place(cells []Cell, arena []byte) error {
 	for i, c := range cells {
 		m := &parameters[i]
 		if m.Fflags&lib.MEM_Dyn != 0 {
-			s.s.BindNull(i + 1) // frees what Bind has left
+			s.s.BindNull(i + 1) // frees what an earlier Bind has left
 		}
 		switch c.Kind {
 		case Integer:
-			m.Fu.Fr = math.Float64frombits(c.bits) // a union
+			m.Fu.Fr = math.Float64frombits(c.bits) // a union: these are the integer's bits
 			m.Fflags = lib.MEM_Int
 		case Real:
 			m.Fu.Fr = c.Float()
 			m.Fflags = lib.MEM_Real
 		case Text:
 			m.Fz, m.Fn, m.Fenc = address+uintptr(c.bits-begin), int32(c.size), lib.SQLITE_UTF8
-			m.Fflags = lib.MEM_Str | lib.MEM_Static
+			m.Fflags = lib.MEM_Str | lib.MEM_Static // the library copies what it keeps
 		case Blob:
 			m.Fz, m.Fn = address+uintptr(c.bits-begin), int32(c.size)
 			m.Fflags = lib.MEM_Blob | lib.MEM_Static
 		}
+		// SQLite has no NaN; what binds one binds NULL.
 		if c.Kind == Null || c.Kind == Real && math.IsNaN(c.Float()) {
 			m.Fflags = lib.MEM_Null
 		}

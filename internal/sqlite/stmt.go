@@ -200,8 +200,7 @@ func (s *Stmt) Step() (bool, error) {
 // Columns returns the number of columns of a row.
 func (s *Stmt) Columns() int { return s.s.ColumnCount() }
 
-// ColumnNames returns the names of the columns of a row, several of which may be
-// the same.
+// ColumnNames returns the names of the columns of a row. They may repeat.
 func (s *Stmt) ColumnNames() []string {
 	names := make([]string, s.Columns())
 	for i := range names {
