@@ -3,12 +3,14 @@ package projectdb
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
 // ColumnPatch is what is to change in a column; nil leaves a property as it is.
@@ -380,6 +382,9 @@ func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, nam
 			return err
 		}
 		deleted = column.Name
+		if err := t.refuseDependents(column); err != nil {
+			return err
+		}
 		after := t.without(column.Name)
 		if err := tx.cat.refuseBrokenKeys(t, &after, "column"); err != nil {
 			return err
@@ -422,11 +427,55 @@ func (cat *catalogue) refuseBrokenKeys(before, after *Table, field string) error
 	return nil
 }
 
-// without returns the table without a column and what uses it.
+// refuseDependents is a conflict when an expression of the table is made of the
+// column and of more than that, so that it cannot go with it.
+func (t *Table) refuseDependents(column *Column) error {
+	uses := func(expression string) bool { return slices.Contains(t.namedIn(expression), column) }
+	var dependents []string
+	for _, check := range t.Checks {
+		if uses(check) && !t.isAbout(check, column) {
+			dependents = append(dependents, "CHECK ("+check+")")
+		}
+	}
+	for _, other := range t.Columns {
+		if other.Generated != "" && !sqlite.SameName(other.Name, column.Name) && uses(other.Generated) {
+			dependents = append(dependents, "the generated column "+other.Name)
+		}
+	}
+	for _, x := range t.Indexes {
+		if goes := sqlite.ContainsName(columnNames(x.Parts), column.Name); !goes && slices.ContainsFunc(x.Expressions(), uses) {
+			dependents = append(dependents, "the index "+x.Name)
+		}
+	}
+	if len(dependents) == 0 {
+		return nil
+	}
+	return problem.New(problem.CodeConflict, "The column %s cannot be deleted: it is used by %s.", column.Name, strings.Join(dependents, ", "))
+}
+
+// namedIn returns the columns whose names stand in an expression.
+func (t *Table) namedIn(expression string) (columns []*Column) {
+	for _, token := range sqltext.Tokens(expression) {
+		if column := t.Column(token.Name()); token.IsName() && column != nil {
+			columns = append(columns, column)
+		}
+	}
+	return columns
+}
+
+// isAbout reports whether an expression is made of one column and no other.
+func (t *Table) isAbout(expression string, column *Column) bool {
+	named := t.namedIn(expression)
+	return len(named) > 0 && !slices.ContainsFunc(named, func(c *Column) bool { return c != column })
+}
+
+// without returns the table without a column and what is about it alone.
 func (t *Table) without(name string) Table {
 	uses := func(parts []KeyPart) bool { return sqlite.ContainsName(columnNames(parts), name) }
 	after := t.clone()
 	after.Columns = deleteWhere(after.Columns, func(c Column) bool { return sqlite.SameName(c.Name, name) })
+	column := t.Column(name)
+	after.Checks = deleteWhere(after.Checks, func(check string) bool { return t.isAbout(check, column) })
 	after.Uniques = deleteWhere(after.Uniques, func(u Unique) bool { return uses(u.Columns) })
 	after.Indexes = deleteWhere(after.Indexes, func(x Index) bool { return uses(x.Parts) })
 	after.ForeignKeys = deleteWhere(after.ForeignKeys, func(k ForeignKey) bool { return sqlite.ContainsName(k.Columns, name) })

@@ -26,7 +26,7 @@ func (tx *Tx) DeleteRecord(ref, id string) (table string, err error) {
 	if err == nil && deleted.Rows == 0 {
 		err = noRecord(id)
 	}
-	return t.Name, err
+	return t.Name, tx.brokenKey(t, row{}, &at, err)
 }
 
 // DeleteRecords deletes every record that matches.
@@ -47,5 +47,6 @@ func (tx *Tx) DeleteRecords(faults *problem.Faults, ref string, match Match) (Af
 	if w.sql == "" {
 		w.sql = "true" // without a condition SQLite would not count the rows
 	}
-	return tx.affect(t, "DELETE FROM "+quote(t.Name)+w.clause(), w.args)
+	done, err := tx.affect(t, "DELETE FROM "+quote(t.Name)+w.clause(), w.args)
+	return done, tx.brokenKey(t, row{}, &w, err)
 }

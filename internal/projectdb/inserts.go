@@ -82,6 +82,7 @@ func (tx *Tx) insert(faults *problem.Faults, ref string, o InsertOptions, rows i
 		return Inserted{}, err
 	}
 	ins := newInserter(tx.c, t, o)
+	ins.explain = func(r row, err error) error { return explain(tx.brokenKey(t, r, nil, err)) }
 	ins.narrow = !tx.mayRead(t)
 	ins.conflict = t.conflictKey(faults, o.OnConflict)
 	err = tx.confine(func() error {
@@ -173,7 +174,8 @@ type inserter struct {
 	table    *Table
 	options  InsertOptions
 	conflict []string // the columns of the key of an upsert
-	narrow   bool     // the caller may not read the table: see Table.shown
+	explain  func(r row, err error) error
+	narrow   bool // the caller may not read the table: see Table.shown
 	done     Inserted
 	stored   *Rows // where the next row goes, in done
 	last     int64 // the rowid of the row before
@@ -181,6 +183,7 @@ type inserter struct {
 
 func newInserter(c *sqlite.Conn, t *Table, o InsertOptions) *inserter {
 	ins := &inserter{c: c, table: t, options: o, done: Inserted{Rows: newRows(t, t.formatColumns())}}
+	ins.explain = func(_ row, err error) error { return explain(err) }
 	ins.stored = &ins.done.Rows
 	return ins
 }
@@ -217,7 +220,7 @@ func (ins *inserter) insert(prefix string, r row) error {
 			err = noIDsLeft(ins.table).Because(err)
 		}
 		ins.last = ins.c.LastInsertRowID()
-		return within(prefix, explain(err))
+		return within(prefix, ins.explain(r, err))
 	}
 	if ins.options.OnConflict == nil {
 		ins.done.Count++

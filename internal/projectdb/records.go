@@ -290,7 +290,7 @@ func noRecord(id string) error { return problem.NotFound("The record", id) }
 // no record can have is not_found.
 func (t *Table) at(id string) (where, error) {
 	key := t.key()
-	parts := strings.Split(id, ",")
+	parts := keyParts(id, len(key))
 	if len(key) == 0 || len(parts) != len(key) {
 		return where{}, noRecord(id)
 	}
@@ -307,6 +307,16 @@ func (t *Table) at(id string) (where, error) {
 		w = w.and(where{sql: column.name + " = ?", args: []any{v}})
 	}
 	return w, nil
+}
+
+// keyParts splits the id of a record, of which commas within a part are encoded.
+// Some clients encode the commas between the parts too.
+func keyParts(id string, n int) []string {
+	parts := strings.Split(id, ",")
+	if text, err := url.PathUnescape(id); len(parts) != n && err == nil {
+		parts = strings.Split(text, ",")
+	}
+	return parts
 }
 
 // keyValue returns the value that a text in a path stands for. In an ANY column

@@ -36,7 +36,7 @@ func (tx *Tx) UpdateRecord(faults *problem.Faults, ref, id string, patch jsontex
 	rows = newRows(t, columns)
 	update, args := t.updateSQL(set, at)
 	if err := tx.confine(func() error { return fillAll(tx.c, rows.Batch, update+returning, args) }); err != nil {
-		return rows, err
+		return rows, tx.brokenKey(t, set, &at, err)
 	}
 	if rows.Len() == 0 {
 		return rows, noRecord(id)
@@ -101,7 +101,8 @@ func (tx *Tx) UpdateRecords(faults *problem.Faults, ref string, patch jsontext.V
 		return Affected{}, err
 	}
 	update, args := t.updateSQL(set, w)
-	return tx.affect(t, update, args)
+	done, err := tx.affect(t, update, args)
+	return done, tx.brokenKey(t, set, &w, err)
 }
 
 // affect runs a statement that changes rows of t.

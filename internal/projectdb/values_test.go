@@ -324,8 +324,8 @@ func TestForeignKeysAreConflicts(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"insert", insertErr, "conflict"}, {"bulk", bulkErr, "conflict data[1]"}, {"update", updateErr, "conflict"},
-		{"delete", deleteErr, "conflict"}, {"restrict", restrictErr, "conflict"}, {"delete many", manyErr, "conflict"},
+		{"insert", insertErr, "conflict p"}, {"bulk", bulkErr, "conflict data[1].p"}, {"update", updateErr, "conflict p"},
+		{"delete", deleteErr, "conflict id"}, {"restrict", restrictErr, "conflict id"}, {"delete many", manyErr, "conflict id"},
 		{"check", checkErr, "validation_failed data[0]"},
 	} {
 		if got := complaint(test.err); got != test.want {

@@ -118,10 +118,18 @@ func (c *call) decode(in reflect.Value, faults *problem.Faults) error {
 	return nil
 }
 
+// malformedQuery says what is wrong with a query string that cannot be read.
+func malformedQuery(query string) string {
+	if strings.Contains(query, ";") {
+		return "The query string is not well formed: write %3B for a semicolon."
+	}
+	return "The query string is not well formed."
+}
+
 func (c *call) readQuery(faults *problem.Faults) url.Values {
 	query, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
-		faults.Add("query", "The query string is not well formed.")
+		faults.Add("query", "%s", malformedQuery(c.r.URL.RawQuery))
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if !slices.Contains(c.ep.plan.query, name) {

@@ -540,6 +540,7 @@ func TestFieldFaults(t *testing.T) {
 		{"GET", "/records/%FFt?order=%FE&%FF=1", ``, "422 validation_failed [\uFFFD: There is no query parameter \"\uFFFD\".] [table: Must be percent-encoded UTF-8.] [order: Must be percent-encoded UTF-8.]"},
 		{"GET", "/records/t/1,%FF", ``, "422 validation_failed [id: Must be percent-encoded UTF-8.]"},
 		{"GET", "/no/%FF", ``, "404 not_found"},
+		{"GET", "/records/t?sort=a;b", ``, `422 validation_failed [query: The query string is not well formed: write %3B for a semicolon.]`},
 		{"GET", "/records/t?limit=%zz", ``, `422 validation_failed [query: The query string is not well formed.]`},
 		{"PATCH", "/column", `{"display_name":"longer","default_value":[]}`, `422 validation_failed [display_name: Must have at most 5 characters.] [default_value: Expected a string, number, boolean or null.]`},
 		{"POST", "/bulk", `[1,2,"x",`, `422 validation_failed [[2]: Expected a number.]`},
