@@ -2,6 +2,7 @@ package templates
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/zangtable/zangtable/internal/api"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
@@ -43,8 +45,9 @@ func read(t *testing.T, name string) (file []byte, b body) {
 // test.
 func build(t *testing.T, file []byte) (db *projectdb.DB, built projectdb.Built) {
 	t.Helper()
-	order, err := api.DecodeBootstrap(file)
-	if err != nil {
+	var faults problem.Faults
+	order, err := api.DecodeBootstrap(&faults, file)
+	if err := errors.Join(err, faults.Err()); err != nil {
 		t.Fatal(err)
 	}
 	dir, err := projectdb.OpenDir(t.TempDir(), projectdb.DirOptions{Relaxed: true})

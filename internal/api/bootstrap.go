@@ -118,15 +118,14 @@ func (h *handlers) bootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn
 	return out, nil
 }
 
-// DecodeBootstrap reads the body of a bootstrap request from a file, where the
+// DecodeBootstrap reads the body of a bootstrap request from a file, in which the
 // first user may be left out. Faults are those that a client of the API would
 // be told.
-func DecodeBootstrap(file []byte) (order registry.NewProject, err error) {
-	var faults problem.Faults
-	read, err := blueprintText.Read(&faults, file, "")
+func DecodeBootstrap(faults *problem.Faults, file []byte) (order registry.NewProject, err error) {
+	read, err := blueprintText.Read(faults, file, "")
 	if err != nil && !problem.Is(err, problem.CodeValidationFailed) {
 		text := strings.TrimPrefix(err.Error(), "jsontext: ")
 		return order, problem.New(problem.CodeInvalidJSON, "The file is not valid JSON: %s.", text)
 	}
-	return read.order(read.User.Ptr()), faults.Err()
+	return read.order(read.User.Ptr()), nil
 }

@@ -10,7 +10,8 @@ import (
 )
 
 func TestDecodeBootstrap(t *testing.T) {
-	order, err := DecodeBootstrap(examples.CRM)
+	var faults problem.Faults
+	order, err := DecodeBootstrap(&faults, examples.CRM)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func TestDecodeBootstrap(t *testing.T) {
 
 func TestDecodeBootstrapFaults(t *testing.T) {
 	const user = `"initial_project_user":{"username":"ada","password":"secret"}`
-	if order, err := DecodeBootstrap([]byte(`{"project_slug":"a","project_name":"A",` + user + `}`)); err != nil || order.User == nil || order.User.Username != "ada" {
+	if order, err := DecodeBootstrap(new(problem.Faults), []byte(`{"project_slug":"a","project_name":"A",` + user + `}`)); err != nil || order.User == nil || order.User.Username != "ada" {
 		t.Errorf("%+v %v", order.User, err)
 	}
 	for file, want := range map[string]string{
@@ -50,7 +51,11 @@ func TestDecodeBootstrapFaults(t *testing.T) {
 		`{"project_slug":1,"tabels":[]}`:      "validation_failed project_slug tabels project_name",
 		`{"initial_project_user":{"name":1}}`: "validation_failed initial_project_user.name initial_project_user.username initial_project_user.password project_slug project_name",
 	} {
-		_, err := DecodeBootstrap([]byte(file))
+		var faults problem.Faults
+		_, err := DecodeBootstrap(&faults, []byte(file))
+		if err == nil {
+			err = faults.Err()
+		}
 		p := problem.From(err)
 		got := string(p.Code)
 		for _, d := range p.Details {

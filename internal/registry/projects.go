@@ -122,6 +122,12 @@ func (r *Registry) CreateProject(ctx context.Context, order NewProject, build fu
 	return r.createProject(ctx, new(problem.Faults), origin{account: defaultAccount}, order, build)
 }
 
+// BuildProject is CreateProject of an order in which faults may have been found
+// already: with any, nothing is made, and the error names them all.
+func (r *Registry) BuildProject(ctx context.Context, faults *problem.Faults, order NewProject) (CreatedProject, error) {
+	return r.createProject(ctx, faults, origin{account: defaultAccount}, order, nil)
+}
+
 // CreateProject is Registry.CreateProject for a project of the same account as
 // the workspace's, in which faults have been found already: with any, nothing is
 // made. It needs project:admin.

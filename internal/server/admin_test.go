@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,26 @@ func TestFailureOfACommandKeepsItsFields(t *testing.T) {
 	p := problem.From(err)
 	if p.Code != problem.CodeValidationFailed || len(p.Details) != 2 || p.Details[0].Field != "project_slug" || p.Details[1].Field != "project_name" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Whoever repairs a blueprint learns at once what is wrong with its form and with
+// its meaning.
+func TestBootstrapTellsAllFaults(t *testing.T) {
+	app, err := Open(t.TempDir(), Settings{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	_, err = Bootstrap.run(t.Context(), app, Blueprint{Body: []byte(`{"project_slug":"not a slug","tabels":[],"tables":[{"table_name":"t","columns":[{"name":"a","type":"WORD"}]}]}`)})
+	var fields []string
+	for _, d := range problem.From(err).Details {
+		fields = append(fields, d.Field)
+	}
+	for _, want := range []string{"tabels", "project_name", "project_slug", "tables[0].columns[0].column_type"} {
+		if !slices.Contains(fields, want) {
+			t.Errorf("the faults are of %v, without %s", fields, want)
+		}
 	}
 }
 

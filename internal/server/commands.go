@@ -116,11 +116,12 @@ type Blueprint struct{ Body []byte }
 // Bootstrap makes a project with tables, first rows, indexes and tokens, or
 // nothing.
 var Bootstrap = Command[Blueprint, registry.CreatedProject]{"bootstrap", func(ctx context.Context, app *App, in Blueprint) (registry.CreatedProject, error) {
-	order, err := api.DecodeBootstrap(in.Body)
+	var faults problem.Faults
+	order, err := api.DecodeBootstrap(&faults, in.Body)
 	if err != nil {
 		return registry.CreatedProject{}, err
 	}
-	return app.Registry.CreateProject(ctx, order, nil)
+	return app.Registry.BuildProject(ctx, &faults, order)
 }}
 
 // NewToken is the input of CreateToken.

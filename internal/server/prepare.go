@@ -39,7 +39,7 @@ func Prepare(ctx context.Context, app *App, file string) (ready Ready, err error
 }
 
 func (app *App) exampleProject(ctx context.Context) (registry.Project, error) {
-	order, err := api.DecodeBootstrap(examples.CRM)
+	order, err := api.DecodeBootstrap(new(problem.Faults), examples.CRM)
 	if err != nil {
 		return registry.Project{}, err
 	}
