@@ -51,8 +51,8 @@ type CSVDialect struct {
 	Header       rest.Flag             `json:"header,omitzero" doc:"For CSV: whether the first row names the columns."`
 	BOM          rest.Flag             `json:"bom,omitzero" doc:"For CSV: whether the file begins with a byte order mark."`
 	NullText     rest.Optional[string] `json:"null_text,omitzero" doc:"For CSV: the text that stands for NULL."`
-	LineEnding   string                `json:"line_ending,omitzero" enum:"lf,crlf" doc:"Of CSV."`
-	Quote        string                `json:"quote,omitzero" enum:"minimal,all" doc:"Of CSV."`
+	LineEnding   string                `json:"line_ending,omitzero" enum:"lf,crlf" doc:"For CSV."`
+	Quote        string                `json:"quote,omitzero" enum:"minimal,all" doc:"For CSV."`
 	FormulaGuard rest.Flag             `json:"formula_guard,omitzero" doc:"For CSV: whether to keep spreadsheets from running text as a formula."`
 }
 

@@ -14,7 +14,7 @@ import (
 // orderIn is the part of an input that orders a job: how long the caller waits for
 // it, and which call orders it.
 type orderIn struct {
-	Prefer string `header:"Prefer" doc:"respond-async, or wait=seconds: answer 202 with the manifest as it stands then (RFC 7240)."`
+	Prefer string `header:"Prefer" doc:"respond-async or wait=seconds: answer 202 with the current manifest instead of waiting longer (RFC 7240)."`
 	Call   rest.Call
 }
 

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -28,7 +29,13 @@ var givenUp = map[string]string{
 	"crew":    "dispatcher, worker",
 	"stretch": "span",
 	"asofnow": "withLiveState",
+	"giveway": "NoteRequest",
 }
+
+// formerBooks are the packages in which a job store was once called a book.
+var formerBooks = []string{"internal/jobs", "internal/export", "internal/imports", "internal/artifact", "internal/server", "internal/rest", "internal/api", "internal/journal", "internal/registry"}
+
+var book = regexp.MustCompile(`(?i)(\b|[a-z_])books?(\b|[A-Z_])`)
 
 // british are spellings that the other half of the world uses: the statuses on
 // the wire are American, so everything else is.
@@ -150,6 +157,9 @@ func TestWordsThatWereGivenUp(t *testing.T) {
 func (f file) checkWords(t *testing.T, pos token.Pos, text string) {
 	if f.name == "internal/arch/words_test.go" {
 		return
+	}
+	if slices.Contains(formerBooks, f.pkg()) && !f.isTest() && book.MatchString(text) && !strings.Contains(strings.ToLower(text), "workbook") {
+		t.Errorf("%s:%d: a book is a store now: %s", f.name, f.line(pos), text)
 	}
 	text = strings.ToLower(text)
 	for word, instead := range givenUp {

@@ -12,7 +12,7 @@ import (
 // is detected.
 type ReadOptions struct {
 	Profile      string   `json:"profile,omitzero" doc:"A named CSV dialect, as exports write it; the other options override it."`
-	Delimiter    string   `json:"delimiter,omitzero" doc:"Of CSV: a character, or tab. Detected when absent, like header, encoding and quote."`
+	Delimiter    string   `json:"delimiter,omitzero" doc:"For CSV: a character, or tab. Detected when absent, like header, encoding and quote."`
 	Header       *bool    `json:"header,omitzero" doc:"Whether the first row of a CSV or sheet names the columns."`
 	Encoding     Encoding `json:"encoding,omitzero" enum:"utf-8,utf-16le,utf-16be,windows-1252"`
 	Quote        string   `json:"quote,omitzero" doc:"For CSV: a character, or none."`

@@ -15,12 +15,12 @@ import (
 // and the project have to do with them shows when the file is opened.
 type Options struct {
 	Target
-	Tables    map[string]Target `json:"tables,omitzero" doc:"The same for single tables, by their names in the file."`
+	Tables    map[string]Target `json:"tables,omitzero" doc:"The same options for individual tables, by their names in the file."`
 	Include   []string          `json:"include_tables,omitzero" doc:"Only these tables of the file; all when absent."`
 	Exclude   []string          `json:"exclude_tables,omitzero"`
 	NullTexts []string          `json:"null_texts,omitzero" doc:"Texts that stand for NULL, in addition to the dialect's own."`
-	Sheet     string            `json:"sheet,omitzero" doc:"Of a workbook; without it every sheet that has rows becomes a table."`
-	OnError   OnError           `json:"on_error,omitzero" enum:"abort,skip" doc:"What happens when a row is refused: abort, the default, imports nothing; skip leaves the row out."`
+	Sheet     string            `json:"sheet,omitzero" doc:"For workbooks: the sheet to import; without it, every sheet that has rows becomes a table."`
+	OnError   OnError           `json:"on_error,omitzero" enum:"abort,skip" doc:"What to do when a row is rejected: abort, the default, imports nothing; skip leaves the row out."`
 	Format    string            `json:"format,omitzero" doc:"The kind of file; detected from its content when absent."`
 }
 
@@ -32,7 +32,7 @@ type Target struct {
 	Columns map[string]string `json:"columns,omitzero" doc:"Maps columns of the file to columns of the table."`
 	Skip    []string          `json:"skip,omitzero" doc:"Columns of the file to leave out."`
 	Types   map[string]string `json:"types,omitzero" doc:"Maps columns of the file to types: INTEGER, REAL, TEXT, BLOB or ANY; inferred when absent."`
-	Dates   bool              `json:"dates,omitzero" doc:"Whether dates become texts such as 2026-06-01 in columns of nothing else; else they stay as the file has them. Date cells of a workbook always do."`
+	Dates   bool              `json:"dates,omitzero" doc:"Whether dates are rewritten like 2026-06-01 in columns that contain nothing else; otherwise they stay as they are in the file. Date cells of a workbook always are."`
 	format.ReadOptions
 }
 

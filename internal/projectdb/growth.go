@@ -76,8 +76,8 @@ func (db *DB) overQuota(err error) error {
 
 // Usage is how many bytes a project takes up, and how many it may.
 type Usage struct {
-	Used int64 `json:"used_bytes" doc:"Of the database without its free pages, and of the files of imports."`
-	Max  int64 `json:"max_bytes" doc:"The quota; 0 for none."`
+	Used int64 `json:"used_bytes" doc:"What counts toward the quota: the database without its free pages, and the files of imports."`
+	Max  int64 `json:"max_bytes" doc:"The quota; 0 for no limit."`
 }
 
 // Usage returns how many bytes count to the quota of the project.

@@ -46,7 +46,7 @@ func (s Selection) sortKeys(t *Table, faults *problem.Faults, prefix string) (ke
 		case key.column == nil:
 			t.unknownColumn(faults, field, name)
 		case seen[key.column]:
-			faults.Add(field, "The column %q is chosen twice.", name)
+			faults.Add(field, "The column %q is listed twice.", name)
 		}
 		seen[key.column] = true
 		keys = append(keys, key)

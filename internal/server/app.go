@@ -190,7 +190,7 @@ func (app *App) forget(ctx context.Context, projectID ids.Project) error {
 	return errors.Join(app.Exports.RemoveProject(ctx, projectID), app.Imports.RemoveProject(ctx, projectID), app.Journal.Forget(ctx, projectID))
 }
 
-func (app *App) openJournal() error { return app.openBook("journal.db", app.openJournalOf) }
+func (app *App) openJournal() error { return app.openReplaceable("journal.db", app.openJournalOf) }
 
 func (app *App) openJournalOf(bool) (err error) {
 	app.Journal, err = journal.Open(app.path("journal.db"), journal.Options{Log: app.log, Room: app.room, OnDamage: app.damagedInUse("journal.db")})
@@ -204,7 +204,7 @@ func (app *App) openJournalOf(bool) (err error) {
 // sweep finishes what a crash has interrupted in making or deleting projects.
 func (app *App) sweep() error { return app.Registry.Sweep(context.Background()) }
 
-func (app *App) openExports() error { return app.openBook("exports.db", app.openExportsOf) }
+func (app *App) openExports() error { return app.openReplaceable("exports.db", app.openExportsOf) }
 
 func (app *App) openExportsOf(lost bool) (err error) {
 	app.Exports, err = export.Open(export.Config{
@@ -229,7 +229,7 @@ func (app *App) openExportsOf(lost bool) (err error) {
 	return nil
 }
 
-func (app *App) openImports() error { return app.openBook("imports.db", app.openImportsOf) }
+func (app *App) openImports() error { return app.openReplaceable("imports.db", app.openImportsOf) }
 
 func (app *App) openImportsOf(lost bool) (err error) {
 	app.Imports, err = imports.Open(imports.Config{

@@ -71,7 +71,7 @@ type Checker struct {
 // say of the system it runs on adds a function here.
 var checks = [...]func(*Checker){
 	(*Checker).permissions,
-	(*Checker).books,
+	(*Checker).databases,
 	(*Checker).projects,
 	(*Checker).artifacts,
 	(*Checker).lostFiles,
@@ -155,8 +155,8 @@ func (c *Checker) permissions() {
 	}
 }
 
-// bookIDs are the application ids of the server's own databases.
-var bookIDs = []struct {
+// ownDatabases are the application ids of the server's own databases.
+var ownDatabases = []struct {
 	name string
 	id   int64
 }{
@@ -166,18 +166,18 @@ var bookIDs = []struct {
 	{"journal.db", journal.ApplicationID},
 }
 
-func (c *Checker) books() {
-	for _, book := range bookIDs {
-		_, err := os.Stat(c.path(book.name))
+func (c *Checker) databases() {
+	for _, file := range ownDatabases {
+		_, err := os.Stat(c.path(file.name))
 		switch {
 		case !errors.Is(err, fs.ErrNotExist):
-			c.database(book.name, c.path(book.name), book.id)
-		case book.name != "server.db":
-			c.Say(book.name, CheckNote, "It is missing. The next start creates a new one.")
+			c.database(file.name, c.path(file.name), file.id)
+		case file.name != "server.db":
+			c.Say(file.name, CheckNote, "It is missing. The next start creates a new one.")
 		case len(c.projectFiles()) > 0:
-			c.Say(book.name, CheckFault, "It is missing, and it holds the projects, users and tokens. Restore it from a backup, or create a new one with --repair.")
+			c.Say(file.name, CheckFault, "It is missing, and it holds the projects, users and tokens. Restore it from a backup, or create a new one with --repair.")
 		default:
-			c.Say(book.name, CheckNote, "It is missing: nothing was ever served from this folder.")
+			c.Say(file.name, CheckNote, "It is missing: nothing was ever served from this folder.")
 		}
 	}
 }
@@ -234,9 +234,10 @@ func (c *Checker) projects() {
 	}
 }
 
-// ask reads rows of a book. One that cannot be read has been reported already.
-func (c *Checker) ask(book, query string, row func(*sqlite.Stmt)) error {
-	conn, err := sqlite.OpenFile(c.path(book))
+// ask reads rows of one of the server's databases. One that cannot be read has been
+// reported already.
+func (c *Checker) ask(file, query string, row func(*sqlite.Stmt)) error {
+	conn, err := sqlite.OpenFile(c.path(file))
 	if err != nil {
 		return err
 	}
@@ -247,7 +248,7 @@ func (c *Checker) ask(book, query string, row func(*sqlite.Stmt)) error {
 	})
 }
 
-// artifacts compares artifacts with the notes beside them, and the book of exports
+// artifacts compares artifacts with the notes beside them, and exports.db
 // with what is there.
 func (c *Checker) artifacts() {
 	notes, errs := export.Sidecars(c.path("exports"))

@@ -52,9 +52,9 @@ func TestCheck(t *testing.T) {
 		"a project too many": {func(f string) error {
 			return copyOf(filepath.Join(f, "projects", "1.db"), filepath.Join(f, "projects", "9.db"))
 		}, "note projects/9.db: It belongs to no project", false},
-		"a book removed":    {func(f string) error { return os.Remove(filepath.Join(f, "exports.db")) }, "note exports.db", false},
-		"a book mistaken":   {func(f string) error { return copyOf(filepath.Join(f, "imports.db"), filepath.Join(f, "exports.db")) }, "fault exports.db: It belongs to another program", true},
-		"server.db removed": {func(f string) error { return os.Remove(filepath.Join(f, "server.db")) }, "fault server.db: It is missing", true},
+		"a database removed":  {func(f string) error { return os.Remove(filepath.Join(f, "exports.db")) }, "note exports.db", false},
+		"a database mistaken": {func(f string) error { return copyOf(filepath.Join(f, "imports.db"), filepath.Join(f, "exports.db")) }, "fault exports.db: It belongs to another program", true},
+		"server.db removed":   {func(f string) error { return os.Remove(filepath.Join(f, "server.db")) }, "fault server.db: It is missing", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "data")

@@ -80,7 +80,7 @@ func (c *Checker) newServerDB(log *slog.Logger) (done []string, err error) {
 	return append(done, "Users and tokens are lost: create new ones with \"zangtable token create\"."), nil
 }
 
-// knownSlugs returns what the projects were last called, as far as the books and
+// knownSlugs returns what the projects were last called, as far as the databases and
 // the notes beside artifacts tell.
 func (c *Checker) knownSlugs() map[ids.Project]string {
 	slugs := map[ids.Project]string{}
@@ -88,9 +88,9 @@ func (c *Checker) knownSlugs() map[ids.Project]string {
 	for _, n := range notes {
 		slugs[n.ProjectID] = n.Manifest.Project
 	}
-	for _, book := range []string{"imports", "exports"} {
-		// A book that cannot be read tells nothing.
-		_ = c.ask(book+".db", "SELECT project_id, manifest ->> '$.project' FROM "+book+" ORDER BY seq", func(s *sqlite.Stmt) {
+	for _, file := range []string{"imports", "exports"} {
+		// One that cannot be read tells nothing.
+		_ = c.ask(file+".db", "SELECT project_id, manifest ->> '$.project' FROM "+file+" ORDER BY seq", func(s *sqlite.Stmt) {
 			slugs[ids.Project(s.Int(0))] = s.Text(1)
 		})
 	}

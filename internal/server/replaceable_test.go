@@ -72,17 +72,17 @@ func furnished(t *testing.T) (folder string, m export.Manifest) {
 	return folder, m
 }
 
-// TestDamagedBooks starts with each of the books damaged in every way.
-func TestDamagedBooks(t *testing.T) {
+// TestReplaceableDatabasesAreReplaced starts with each of them damaged in every way.
+func TestReplaceableDatabasesAreReplaced(t *testing.T) {
 	original, m := furnished(t)
-	for _, book := range []string{"exports.db", "imports.db", "journal.db"} {
+	for _, database := range []string{"exports.db", "imports.db", "journal.db"} {
 		for name, damage := range damages {
-			t.Run(book+"/"+name, func(t *testing.T) {
+			t.Run(database+"/"+name, func(t *testing.T) {
 				folder := filepath.Join(t.TempDir(), "data")
 				if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
 					t.Fatal(err)
 				}
-				if err := damage(filepath.Join(folder, book)); err != nil {
+				if err := damage(filepath.Join(folder, database)); err != nil {
 					t.Fatal(err)
 				}
 				for start := range 2 {
@@ -96,7 +96,7 @@ func TestDamagedBooks(t *testing.T) {
 					}
 					answer := httptest.NewRecorder()
 					app.readiness(answer, httptest.NewRequest("GET", "/readyz", nil), false)
-					if body := answer.Body.String(); answer.Code != 200 || strings.Contains(body, "degraded: "+book) != (len(app.degraded.lines()) > 0) {
+					if body := answer.Body.String(); answer.Code != 200 || strings.Contains(body, "degraded: "+database) != (len(app.degraded.lines()) > 0) {
 						t.Errorf("start %d: %d %q", start, answer.Code, body)
 					}
 					artifact, err := app.Exports.Artifact(t.Context(), 1, m.ID)
@@ -109,7 +109,7 @@ func TestDamagedBooks(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				kept, err := filepath.Glob(filepath.Join(folder, book+".damaged-*"))
+				kept, err := filepath.Glob(filepath.Join(folder, database+".damaged-*"))
 				if wanted := name != "removed" && name != "a log that is no log"; err != nil || (len(kept) > 0) != wanted {
 					t.Errorf("kept are %v, %v", kept, err)
 				}
@@ -118,11 +118,11 @@ func TestDamagedBooks(t *testing.T) {
 	}
 }
 
-// TestBooksDamagedInUse damages each of the books while the server runs.
-func TestBooksDamagedInUse(t *testing.T) {
+// TestDatabasesDamagedInUse damages each replaceable database while the server runs.
+func TestDatabasesDamagedInUse(t *testing.T) {
 	original, m := furnished(t)
-	for _, book := range []string{"exports.db", "imports.db", "journal.db"} {
-		t.Run(book, func(t *testing.T) {
+	for _, database := range []string{"exports.db", "imports.db", "journal.db"} {
+		t.Run(database, func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "data")
 			if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
 				t.Fatal(err)
@@ -132,11 +132,11 @@ func TestBooksDamagedInUse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			info, err := os.Stat(filepath.Join(folder, book))
+			info, err := os.Stat(filepath.Join(folder, database))
 			if err != nil {
 				t.Fatal(err)
 			}
-			f, err := os.OpenFile(filepath.Join(folder, book), os.O_WRONLY, 0)
+			f, err := os.OpenFile(filepath.Join(folder, database), os.O_WRONLY, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,14 +148,14 @@ func TestBooksDamagedInUse(t *testing.T) {
 			_, imports := app.Imports.Get(t.Context(), 1, "imp_1")
 			_, join := app.Journal.Join(t.Context(), journal.Caller{ProjectID: 1, TokenID: 1}, "key", "")
 			for name, err := range map[string]error{"exports.db": exports, "imports.db": imports, "journal.db": join} {
-				wanted := name == book && name != "journal.db"
+				wanted := name == database && name != "journal.db"
 				if problem.Is(err, problem.CodeBusy) != wanted || problem.Is(err, problem.CodeInternal) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
 			answer := httptest.NewRecorder()
 			app.readiness(answer, httptest.NewRequest("GET", "/readyz", nil), false)
-			if body := answer.Body.String(); answer.Code != 200 || strings.Count(body, "degraded: "+book) != 1 {
+			if body := answer.Body.String(); answer.Code != 200 || strings.Count(body, "degraded: "+database) != 1 {
 				t.Errorf("%d %q", answer.Code, body)
 			}
 			_ = app.Close() // a damaged database can refuse its last checkpoint

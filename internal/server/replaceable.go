@@ -15,15 +15,15 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// The server's books beside server.db can be done without: what they hold is
-// convenience, or can be taken up from elsewhere. A server with a damaged one
-// starts all the same. server.db cannot: without it nobody knows which project is
-// whose.
+// The server's databases other than server.db are replaceable: what they hold is a
+// convenience, or can be recovered from elsewhere. If one is damaged, the server
+// starts with a new one. server.db is not replaceable: without it nobody knows which
+// project is whose.
 
-// openBook opens a book by open, which is told whether what the book knew is lost:
-// it was not there, or it is damaged and was set aside.
-func (app *App) openBook(name string, open func(lost bool) error) error {
-	lost, err := app.examineBook(name)
+// openReplaceable opens a replaceable database with open. lost says that its content is
+// gone: it was missing, or it is damaged and was set aside.
+func (app *App) openReplaceable(name string, open func(lost bool) error) error {
+	lost, err := app.examineReplaceable(name)
 	if err != nil {
 		return err
 	}
@@ -37,8 +37,9 @@ func (app *App) openBook(name string, open func(lost bool) error) error {
 	return open(true)
 }
 
-// examineBook sets a damaged book aside, and reports whether there is none now.
-func (app *App) examineBook(name string) (lost bool, err error) {
+// examineReplaceable sets a damaged database aside, and reports whether there is none
+// now.
+func (app *App) examineReplaceable(name string) (lost bool, err error) {
 	path := app.path(name)
 	info, err := os.Stat(path)
 	switch {
@@ -76,13 +77,13 @@ func isDamage(err error) bool {
 	return sqlite.FaultOf(err) == sqlite.Damaged || errors.Is(err, sqlite.ErrForeign) || errors.Is(err, sqlite.ErrUnsound)
 }
 
-// setAside gives a damaged book and its log other names.
+// setAside renames a damaged database and its log.
 func (app *App) setAside(name string, why error) error {
 	aside, err := setAside(app.path(name), time.Now())
 	if err != nil {
 		return err
 	}
-	app.log.Error("a database of jobs is damaged and was set aside; a new one is created", "book", name, "kept_as", aside, "error", why)
+	app.log.Error("a database is damaged and was set aside; a new one is created", "database", name, "kept_as", aside, "error", why)
 	app.degrade("%s was damaged and is kept as %s; a new one was created", name, filepath.Base(aside))
 	return nil
 }
@@ -132,7 +133,7 @@ func (app *App) degrade(format string, args ...any) {
 	}
 }
 
-// damagedInUse returns what is called when a book turns out to be damaged while the
+// damagedInUse returns what is called when a database turns out to be damaged while the
 // server runs.
 func (app *App) damagedInUse(name string) func(error) {
 	return func(error) {
