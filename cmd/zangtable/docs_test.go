@@ -17,7 +17,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parser, err := kong.New(&commands{})
+	parser, err := kong.New(&commands{}, flagVariables())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 // quickstart uses.
 func TestStandardLimits(t *testing.T) {
 	var cli commands
-	parser, err := kong.New(&cli)
+	parser, err := kong.New(&cli, flagVariables())
 	if err != nil {
 		t.Fatal(err)
 	}

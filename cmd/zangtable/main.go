@@ -63,6 +63,11 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// flagVariables are what the tags of flags take from the code.
+func flagVariables() kong.Vars {
+	return kong.Vars{"import_formats": strings.Join(format.All().Importing(), ",")}
+}
+
 // run parses the command line and runs one command.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	var cli commands
@@ -73,7 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.UsageOnError(),
-		kong.Vars{"import_formats": strings.Join(format.All().Importing(), ",")},
+		flagVariables(),
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "zangtable:", err)
