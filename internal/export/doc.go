@@ -1,11 +1,26 @@
-// Package export makes files out of projects: an order is checked and becomes
-// a job, a worker takes one snapshot of the project and writes the artifact,
-// and the manifest says what it holds until it expires. The package owns
-// exports.db, the job store of all exports, and the folder of artifacts. It knows
-// nothing of tokens and HTTP, and of a project only its id and slug.
+// Package export makes files of projects. A [Request] is checked and stored as a job;
+// a worker takes one snapshot of the project and writes the artifact; and the
+// [Manifest] says what the artifact contains until it expires. The package owns
+// exports.db. Package jobs runs the jobs, package artifact keeps the files. It knows
+// nothing about tokens and HTTP, and of a project only its id and slug.
 //
-// An artifact can be downloaded only when it is complete: it is written under
-// another name, synced, moved into place, and entered in the job store as ready
-// with its size and hash, in this order. What a crash leaves without an entry
-// is removed at the next start.
+// # Terms
+//
+//   - An artifact is the finished file of an export.
+//   - A spec is what was requested, with tables by id.
+//   - A layout says how values are written: format, dialect, compression.
+//   - A source is the tables of a snapshot that a job reads.
+//   - A sidecar is the manifest file beside an artifact.
+//   - An orphan is an object in a bucket that no export needs.
+//
+// # Invariants
+//
+//   - An artifact can be downloaded only when it is complete. It is written under
+//     another name, synced and renamed, its sidecar is written, and then the store says
+//     ready, in this order. What a crash leaves without a record is removed at the next
+//     start.
+//   - All tables of an artifact stem from one state of the project.
+//   - The rows that are written are those that were counted in the same snapshot, or the
+//     job fails.
+//   - An export yields to requests; see [Exports.NoteRequest].
 package export

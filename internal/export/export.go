@@ -241,7 +241,7 @@ func (e *Exports) whyGone(ctx context.Context, projectID ids.Project, id string)
 }
 
 // Delete cancels an export that is not finished: its manifest stays, as
-// canceled. A settled one is removed with its artifact.
+// canceled. One that has finished is removed with its artifact.
 func (e *Exports) Delete(ctx context.Context, projectID ids.Project, id string) error {
 	before, err := e.jobs.withdraw(ctx, projectID, id, e.now())
 	if err != nil {
@@ -254,7 +254,7 @@ func (e *Exports) Delete(ctx context.Context, projectID ids.Project, id string) 
 }
 
 // RemoveProject removes every export of a project, after the project itself
-// cannot be reached any more.
+// can no longer be reached.
 func (e *Exports) RemoveProject(ctx context.Context, projectID ids.Project) error {
 	if err := e.runner.RemoveProject(ctx, projectID); err != nil {
 		return err

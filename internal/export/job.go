@@ -15,18 +15,18 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// job is an export that a worker works on.
+// job is an export that runs.
 type job struct {
-	*jobs.Job // nil when an order is only tried
+	*jobs.Job // nil in a dry run
 	record    *record
 	ctx       context.Context // ends when the job is canceled or the server stops
 
 	began               time.Time
 	rowsDone, rowsTotal atomic.Int64
-	passes              int64 // how often each row is written
+	passes              int64 // over each row
 	artifact            atomic.Pointer[artifact.Writer]
 	uploaded            atomic.Int64 // bytes of the artifact, by the attempt that runs
-	published           bool         // there is an artifact, which the job store may not have taken
+	published           bool         // there is an artifact that the store may not know
 }
 
 func newJob(ctx context.Context, r *record, now time.Time) *job {
@@ -45,8 +45,8 @@ func (j *job) progress() Progress {
 	return p
 }
 
-// build makes the artifact of the job and completes its manifest. When it fails
-// nothing is left.
+// build makes the artifact of the job and completes its manifest. If it fails, it
+// leaves nothing.
 func (e *Exports) build(j *job) error {
 	m, step := &j.record.manifest, e.config.Failpoint
 	a, err := e.artifacts.Create(j.record.ref())
@@ -82,7 +82,7 @@ func (e *Exports) chooseStore(ctx context.Context, r *record) error {
 	return e.jobs.addOrphan(ctx, r)
 }
 
-// fill writes what was ordered of the project.
+// fill writes what was requested of the project.
 func (e *Exports) fill(j *job, a *artifact.Writer) (err error) {
 	defer problem.Recovered(&err)
 	m, spec := &j.record.manifest, &j.record.spec
@@ -163,7 +163,7 @@ func (e *Exports) writeContent(j *job, s *source, l layout, w io.Writer) (err er
 	return err
 }
 
-// writeSingle writes a text file that no other file is part of.
+// writeSingle writes a text file that is not part of another file.
 func (j *job) writeSingle(s *source, l layout, w io.Writer) error {
 	var d document = single{l, w}
 	var err error
@@ -194,8 +194,7 @@ func newDatabaseDocument(s *source, l layout, w io.Writer) (*source, document, e
 	return nil, nil, fmt.Errorf("the format %s has no writer of databases", l.format.name)
 }
 
-// count enters into the manifest the tables and how many rows they are to
-// have.
+// count enters the tables into the manifest, and how many rows they must have.
 func (j *job) count(s *source) error {
 	m := &j.record.manifest
 	m.Tables, m.TableIDs = make([]TableResult, len(s.tables)), make([]ids.Table, len(s.tables))
@@ -213,8 +212,8 @@ func (j *job) count(s *source) error {
 	return nil
 }
 
-// check makes sure that all rows were written, and notes what the format could
-// not hold.
+// check makes sure that all rows were written, and notes what the format could not
+// represent.
 func (r *TableResult) check(writer any) error {
 	if r.RowCount != r.RowsExpected {
 		return fmt.Errorf("the table %s gave %d rows, %d were counted in the same snapshot", r.Name, r.RowCount, r.RowsExpected)

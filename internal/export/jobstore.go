@@ -17,9 +17,10 @@ import (
 // ApplicationID marks exports.db.
 const ApplicationID = 0x5a546531 // "ZTe1"
 
-// schema of exports.db. Times are milliseconds since 1970. attempt counts how
-// often the job has begun. store is the bucket that the artifact of a ready export
-// is in, empty for the folder; the triggers keep the list of leftovers.
+// schema of exports.db. Times are milliseconds since 1970. attempt counts how often
+// the job has begun, work is its spec, and settled_at is when it finished. store is
+// the bucket that holds the artifact of a ready export, empty for the directory;
+// triggers keep the list of orphans, which is called leftovers.
 var schema = sqlite.Schema{
 	ApplicationID: ApplicationID,
 	Migrations: []string{`
@@ -80,13 +81,13 @@ END;
 `, jobs.QueueSchema("exports"), jobs.HistorySchema("exports", prunable, measured...), jobs.ReceiptSchema("export_id")},
 }
 
-// prunable is the condition for an export of which there is only the manifest; measured
-// are the columns of which an export may have much.
+// prunable is the condition for an export of which only the manifest is left;
+// measured are the columns of an export that may be large.
 const prunable = "status IN ('failed', 'canceled', 'expired')"
 
 var measured = []string{"work", "manifest"}
 
-// jobStore is exports.db: what was ordered and what became of it.
+// jobStore is exports.db: what was requested and what became of it.
 type jobStore struct {
 	jobs.Store[record]
 }
@@ -98,20 +99,20 @@ func openJobStore(c *Config) (jobStore, error) {
 	return jobStore{store}, err
 }
 
-// record is an export as the job store has it.
+// record is an export as the store has it.
 type record struct {
-	manifest  Manifest // its status is that of the job store, without the clock
+	manifest  Manifest // with the status that the store has, which does not look at the clock
 	projectID ids.Project
-	root      ids.Project // of a new order: the project whose turn it takes
+	root      ids.Project // of a new request: the project whose turn it takes
 	attempt   int64
 	life      time.Duration
 	expires   time.Time // zero until it is ready
 	finished  time.Time // zero until then
 	failure   problem.Code
 	ext       string
-	store     string // the name of a bucket, or "" for the folder
+	store     string // the name of a bucket, or "" for the directory
 	spec      spec
-	receipt   *jobs.Receipt // of a new order; nil for none
+	receipt   *jobs.Receipt // of a new request; nil for none
 }
 
 // ref names the artifact of the export.
@@ -141,7 +142,7 @@ func (r *record) texts() (t recordTexts, err error) {
 	return t, nil
 }
 
-// add enters a new order, unless its project would be beyond its bounds.
+// add stores a new request, unless its project has reached its bounds.
 func (st jobStore) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds) error {
 	text, err := r.texts()
 	if err != nil {
@@ -187,9 +188,10 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 	return r, nil
 }
 
-// save enters what became of a running job. It reports false when the job
-// was canceled or removed meanwhile. A settled entry is of an earlier try, which
-// was kept although it failed: after an I/O error nobody knows. The last one counts.
+// saveOutcome stores what became of a running job. It reports false if the job was
+// canceled or removed meanwhile. A record that has finished already stems from an
+// earlier try, which was stored although it failed: after an I/O error nobody knows.
+// The last one counts.
 func (st jobStore) saveOutcome(ctx context.Context, r *record) (done bool, err error) {
 	text, err := r.texts()
 	if err != nil {
@@ -208,8 +210,8 @@ WHERE id = ? AND status IN ('running', 'ready', 'failed')`,
 	return done && err == nil, err
 }
 
-// recover settles what a crash has interrupted: running jobs are pending again,
-// up to jobs.MaxAttempts.
+// recover takes up what a crash has interrupted: running jobs are pending again,
+// unless they have been interrupted jobs.MaxAttempts times.
 func (st jobStore) recover(ctx context.Context, now time.Time) error {
 	return st.Write(ctx, "take up interrupted exports", func(c *sqlite.Conn) error {
 		err := c.Exec(`
@@ -226,8 +228,8 @@ WHERE status = 'running' AND attempt >= ?`,
 	})
 }
 
-// withdraw takes an export out of the job store, or marks it as canceled when it is
-// not settled, and returns it as it was before.
+// withdraw removes an export from the store, or marks it as canceled if it has not
+// finished, and returns it as it was before.
 func (st jobStore) withdraw(ctx context.Context, projectID ids.Project, id string, now time.Time) (before *record, err error) {
 	err = st.Write(ctx, "withdraw the export "+id, func(c *sqlite.Conn) error {
 		before, err = st.Get(c, projectID, id)
@@ -246,15 +248,14 @@ WHERE id = ?`, now.UnixMilli(), jobs.Timestamp(now), id)
 	return before, err
 }
 
-// artifacts returns the exports whose artifact is in the folder, by id, with
+// artifacts returns the exports whose artifacts are in the directory, by id, with
 // their projects.
 func (st jobStore) artifacts(ctx context.Context) (map[string]ids.Project, error) {
 	return st.Projects(ctx, "status = 'ready' AND store = ''")
 }
 
-// expire marks ready exports as expired whose time had come by then, and
-// returns them. Manifests that have been kept long enough are removed, and so are
-// receipts.
+// expire marks ready exports as expired whose time had come, and returns them. It
+// also removes receipts, and manifests that have been kept long enough.
 func (st jobStore) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
 	err = st.Write(ctx, "expire exports", func(c *sqlite.Conn) error {
 		var err error

@@ -13,7 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Preflight is what an order would become. Bytes and seconds are estimates from
+// Preflight says what a request would become. Bytes and seconds are estimates from
 // the first rows.
 type Preflight struct {
 	RowCount         *int64           `json:"row_count" doc:"Null for a query."`
@@ -25,15 +25,14 @@ type Preflight struct {
 	RowsChecked      int64            `json:"rows_checked" doc:"How many rows were checked for warnings in the time available."`
 }
 
-// TablePreflight is what one table, or the result of a query, would become.
+// TablePreflight says what one table, or the result of a query, would become.
 type TablePreflight struct {
 	Name     string   `json:"name"`
 	RowCount *int64   `json:"row_count"`
 	Lines    []string `json:"lines" doc:"The first lines of its text; empty for formats that are not text."`
 }
 
-// Warning tells of values that a reader of the file may not understand as they
-// are meant.
+// Warning is about values that a reader of the file may misunderstand.
 type Warning struct {
 	Table   string `json:"table"`
 	Column  string `json:"column,omitzero"`
@@ -42,15 +41,15 @@ type Warning struct {
 	Message string `json:"message"`
 }
 
-// checkTime bounds how long rows are looked at for warnings, and firstLines how
-// many lines are shown of a table.
+// checkTime bounds how long rows are read to look for warnings, and firstLines how
+// many lines of a table are shown.
 const (
 	checkTime  = 3 * time.Second
 	firstLines = 20
 )
 
-// DryRun checks an order as Create does, and tells what it would become. Nothing
-// is written.
+// DryRun checks a request as Create does, and says what it would become. It writes
+// nothing.
 func (e *Exports) DryRun(ctx context.Context, faults *problem.Faults, req Request) (Preflight, error) {
 	r, err := e.check(ctx, faults, req)
 	if err != nil {
@@ -109,7 +108,7 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 	return nil
 }
 
-// expect notes an estimate, the seconds with two decimals.
+// expect enters an estimate, the seconds with two decimals.
 func (p *Preflight) expect(e *Exports, expected estimate) {
 	p.Fits = e.config.Disk.Need(expected.space) == nil
 	if expected.unknown {
@@ -195,7 +194,7 @@ func linesOf(text []byte) []string {
 	return lines
 }
 
-// checker counts the values that the format may be read wrongly for.
+// checker counts the values that the format may cause to be misread.
 type checker struct {
 	layout   layout
 	table    tableRef
@@ -215,7 +214,7 @@ func (c *checker) rows(b *sqlite.Batch) {
 	}
 }
 
-// warnings returns what was found, as far as it matters for the format.
+// warnings returns what was found, as far as it matters to the format.
 func (c *checker) warnings(total *int64) (list []Warning) {
 	written, writing := c.layout.format.rows(), c.layout.writing(c.table)
 	warn := func(column, code, message string, count int64) {

@@ -19,7 +19,7 @@ func (e *Exports) query(r *record) projectdb.Query {
 	return projectdb.Query{SQL: w.SQL, Params: w.Params, Timeout: e.config.QueryTimeout, Readable: w.Readable, Group: r.root}
 }
 
-// applyQuery notes the statement, for which check says whether it can run.
+// applyQuery enters the statement, which check tries to prepare.
 func (r *record) applyQuery(faults *problem.Faults, req Request, check func(*record) error) error {
 	r.spec.SQL, r.spec.Params, r.spec.Readable = req.SQL, req.Params.Clone(), req.Readable
 	r.manifest.Options.SQL, r.manifest.Options.Params = req.SQL, []byte(r.spec.Params)
@@ -31,8 +31,8 @@ func (r *record) applyQuery(faults *problem.Faults, req Request, check func(*rec
 	return err
 }
 
-// writeQuery has a worker write the rows that the statement gives into the
-// artifact, which the worker inherits.
+// writeQuery has a worker process write the rows of the statement into the artifact,
+// whose file the worker inherits.
 func (e *Exports) writeQuery(j *job, a *artifact.Writer) error {
 	db, release, err := e.projects.Lease(j.ctx, j.record.projectID)
 	if err != nil {
@@ -63,11 +63,11 @@ func (e *Exports) writeQuery(j *job, a *artifact.Writer) error {
 	return made.enter(j, a, order.At)
 }
 
-// encoderMemory is what the encoders of a query export need beside SQLite, in
-// bytes: most for the groups of rows of Parquet.
+// encoderMemory is how many bytes the encoders of a query export need besides
+// SQLite, mostly for the row groups of Parquet.
 const encoderMemory = 256 << 20
 
-// queryRequest is what a worker must know of a query export.
+// queryRequest is what a worker process has to know about a query export.
 type queryRequest struct {
 	Query   projectdb.QueryMessage `json:"query"`
 	Format  string                 `json:"format"`
@@ -83,8 +83,8 @@ func (e *Exports) queryRequest(r *record, q projectdb.Query) (queryRequest, erro
 	return queryRequest{Query: message, Format: r.manifest.Format, Spec: layout, Project: r.manifest.Project, At: e.now()}, err
 }
 
-// followWorker notes the progress that a worker tells, and ends it when the disk has
-// too little room.
+// followWorker notes the progress that a worker process reports, and ends it when
+// the disk has too little space.
 func (j *job) followWorker(p []byte, a *artifact.Writer) error {
 	var told workerProgress
 	if err := json.Unmarshal(p, &told); err != nil {
@@ -94,7 +94,7 @@ func (j *job) followWorker(p []byte, a *artifact.Writer) error {
 	return a.Grow(told.Bytes)
 }
 
-// enter takes over what a worker has made.
+// enter accepts what a worker process has made.
 func (made queryMade) enter(j *job, a *artifact.Writer, at time.Time) error {
 	if err := a.Accept(made.Size, made.SHA256, made.MD5); err != nil {
 		return err

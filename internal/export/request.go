@@ -17,61 +17,61 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// Order asks for an export. Tables are named by id or name.
+// Request asks for an export. Tables are given by id or name.
 type Request struct {
 	Project  ProjectRef
-	Root     ids.Project // the project whose turn the order takes; 0: that of its own
+	Root     ids.Project // the project whose turn the export takes; 0: its own
 	Kind     Kind
 	Table    string // of a table export
 	Format   string // "" is the default of the kind
-	FileName string // offered for the download as far as that is safe; "" is a name made of table or project
-	// Selection is what a table export holds of its table.
+	FileName string // suggested for the download as far as that is safe; "" derives one from the table or project
+	// Selection restricts what a table export contains of its table.
 	Selection projectdb.Selection
-	// Include and Exclude say which tables a database export holds; with an
-	// empty Include, all that are there when it begins.
+	// Include and Exclude say which tables a database export contains; an empty
+	// Include means every table that exists when the job begins.
 	Include, Exclude []string
-	// TableOptions is what a database export holds of single tables, and how.
+	// TableOptions restricts what a database export contains of single tables.
 	TableOptions map[string]TableOptions
 	// SQL is the SELECT of a query export, Params its parameters: an array, or an
 	// object of named values.
 	SQL    string
 	Params jsontext.Value
-	// Readable are the ids of the tables that the statement may read; nil: all.
+	// Readable are the ids of the tables that the statement may read; nil means all.
 	Readable []ids.Table
-	// CSV is how CSV files are written, when the format has any.
+	// CSV says how CSV files are written, if the format has any.
 	CSV CSVOptions
-	// Compression of a file that is not compressed by its format: "", "none",
+	// Compression applies to files that their format does not compress: "", "none",
 	// "gzip" or "zstd".
 	Compression string
-	// Canonical makes files of equal rows equal byte for byte.
+	// Canonical makes files of equal rows identical byte for byte.
 	Canonical bool
-	// Split lets a workbook go on in a further sheet where one is full.
+	// Split lets a workbook continue on another sheet when one is full.
 	Split bool
-	// ExpiresIn is how long the artifact is kept after its completion, in
-	// seconds; nil is the default.
+	// ExpiresIn is how long the artifact is kept once it is ready, in seconds; nil
+	// means the default.
 	ExpiresIn      *int64
-	TokenID        ids.Token // of the token that asks; 0 for none
+	TokenID        ids.Token // of the token that requests it; 0 for none
 	OperationRunID *string
-	// Receipt is kept with the order, for Recall; nil for none. One that is kept
-	// already is a conflict.
+	// Receipt is stored with the request, for [Exports.Recall]; nil for none. One
+	// that is stored already is a conflict.
 	Receipt *projectdb.Receipt
 }
 
-// TableOptions is what a database export holds of a table, and how its CSV file
-// is written where that differs from the others.
+// TableOptions says what a database export contains of a table, and how its CSV file
+// is written if that differs from the others.
 type TableOptions struct {
 	projectdb.Selection
 	CSV CSVOptions
 }
 
-// ProjectRef is all that exports know of a project.
+// ProjectRef is all that exports know about a project.
 type ProjectRef struct {
 	ID   ids.Project
 	Slug string
 }
 
-// work is what a job has to do, with tables by id, so that neither a renamed
-// table nor a later one of the same name changes it.
+// spec is what a job has been asked to do. It keeps tables by id, so that neither
+// renaming a table nor creating another one of the same name changes the result.
 type spec struct {
 	Tables     []ids.Table // nil: all but Excluded
 	Excluded   []ids.Table
@@ -86,8 +86,8 @@ type spec struct {
 	Split      bool // of a workbook into sheets
 }
 
-// dialect returns how the CSV file of a table is written; 0 is the result of a
-// query.
+// dialect returns how the CSV file of a table is written; 0 stands for the result of
+// a query.
 func (sp *spec) dialect(tableID ids.Table) format.Dialect {
 	d := cmp.Or(sp.Dialects[tableID], sp.Dialect)
 	if d == nil {
@@ -96,9 +96,9 @@ func (sp *spec) dialect(tableID ids.Table) format.Dialect {
 	return *d
 }
 
-// Create checks the order and stores it as a pending job. Every fault of the
-// order is told at once, under the names of the request body, beside those that
-// the caller has found. The unknown table of a table export is not_found.
+// Create checks the request and stores it as a pending job. It reports all faults at
+// once, under the names of the request body, together with those that the caller has
+// found. An unknown table of a table export is not_found.
 func (e *Exports) Create(ctx context.Context, faults *problem.Faults, req Request) (Manifest, error) {
 	r, err := e.check(ctx, faults, req)
 	if err != nil {
@@ -111,14 +111,14 @@ func (e *Exports) Create(ctx context.Context, faults *problem.Faults, req Reques
 		return Manifest{}, notTwice(err)
 	}
 	m := r.manifest
-	if places, err := e.jobs.Places(ctx, r.projectID, m.ID); err == nil { // the order is entered, with or without its place
+	if places, err := e.jobs.Places(ctx, r.projectID, m.ID); err == nil { // the request is stored, whether or not its place is known
 		m.Progress.QueuePosition = places[m.ID]
 	}
 	e.runner.Wake()
 	return m, nil
 }
 
-// check makes the order into the record of a pending export.
+// check turns the request into the record of a pending export.
 func (e *Exports) check(ctx context.Context, faults *problem.Faults, req Request) (*record, error) {
 	db, release, err := e.projects.Lease(ctx, req.Project.ID)
 	if err != nil {
@@ -132,6 +132,9 @@ func (e *Exports) check(ctx context.Context, faults *problem.Faults, req Request
 	return e.accept(faults, req, tables, func(r *record) error { return db.CheckQuery(ctx, e.query(r)) })
 }
 
+// accept is check without the project, whose tables are given. It goes on after a
+// fault, so that all of them are reported together, and stops at what is not_found or
+// forbidden.
 func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb.Table, checkQuery func(*record) error) (*record, error) {
 	f := findFormat(faults, req.Kind, req.Format)
 	r := &record{projectID: req.Project.ID, root: cmp.Or(req.Root, req.Project.ID), life: e.life(faults, req.ExpiresIn)}
@@ -140,6 +143,8 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 		faults.Add("file_name", "The name must have at most %d bytes, but it has %d.", maxFileName, len(req.FileName))
 	}
 	r.manifest.Options.FileName = req.FileName
+	// From here on the format is that of the file that is downloaded: a compressed one
+	// has another extension and content type.
 	f = f.compressed(r.spec.Compress)
 	base := req.Project.Slug + "_schema_export"
 	var err error
@@ -159,6 +164,7 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 	if err != nil {
 		return nil, err
 	}
+	// Nothing is wrong with the request: only now it gets an id and a manifest.
 	now := e.now()
 	m := &r.manifest
 	if m.ID, err = e.config.NewID("exp", now); err != nil {
@@ -201,7 +207,7 @@ func (r *record) applyTable(faults *problem.Faults, req Request, tables []projec
 	return t.Name, nil
 }
 
-// choose notes what is wanted of a table.
+// choose enters what is wanted of a table.
 func (r *record) choose(faults *problem.Faults, t *projectdb.Table, s projectdb.Selection, prefix string) {
 	s.Check(faults, t, prefix)
 	if s.Limit < 0 {
@@ -246,7 +252,7 @@ func (r *record) applyDatabase(faults *problem.Faults, req Request, f fileFormat
 	}
 }
 
-// applyTableOptions notes what is wanted of one table of a database, and how.
+// applyTableOptions enters what is wanted of one table of a database, and how.
 func (r *record) applyTableOptions(faults *problem.Faults, t *projectdb.Table, o TableOptions, f fileFormat, prefix string) {
 	r.choose(faults, t, o.Selection, prefix)
 	var options Options
@@ -262,7 +268,8 @@ func (r *record) applyTableOptions(faults *problem.Faults, t *projectdb.Table, o
 	(*all)[t.Name] = options
 }
 
-// lookUp returns the ids and names of the tables that refs mean, once each.
+// lookUp returns the ids and names of the tables that refs refer to, without
+// duplicates.
 func lookUp(faults *problem.Faults, field string, refs []string, tables []projectdb.Table) (found []ids.Table, names []string) {
 	for i, ref := range refs {
 		if faults.Full() {
@@ -280,7 +287,7 @@ func lookUp(faults *problem.Faults, field string, refs []string, tables []projec
 
 func unknownTable(faults *problem.Faults, field, ref string, tables []projectdb.Table) {
 	if faults.Full() || faults.Has(field) {
-		return // the names need not be listed
+		return // spare the work of listing the names
 	}
 	names := make([]string, len(tables))
 	for i := range tables {
@@ -289,7 +296,7 @@ func unknownTable(faults *problem.Faults, field, ref string, tables []projectdb.
 	faults.Unknown(field, "table", ref, "", names)
 }
 
-// wants reports whether the table belongs to the work.
+// wants reports whether the export includes the table.
 func (sp *spec) wants(tableID ids.Table) bool {
 	if sp.Tables != nil {
 		return slices.Contains(sp.Tables, tableID)
@@ -316,13 +323,13 @@ func (sp *spec) chose(tableID ids.Table) bool {
 	return ok
 }
 
-// isPart reports whether only part of the table's columns or rows is wanted.
+// isPart reports whether the export includes only some columns or rows of the table.
 func (sp *spec) isPart(tableID ids.Table) bool {
 	s := sp.Selections[tableID]
 	return s.Columns != nil || s.Filters != nil || s.Limit != 0 || s.Offset != 0
 }
 
-// setTotal makes the order of all rows depend on their values alone.
+// setTotal makes the order of rows depend on nothing but their values.
 func (sp *spec) setTotal(tables []*projectdb.Table) {
 	for _, t := range tables {
 		s := sp.Selections[t.ID]
@@ -331,7 +338,7 @@ func (sp *spec) setTotal(tables []*projectdb.Table) {
 	}
 }
 
-// tablesOf returns the tables of a snapshot that the work is about.
+// tablesOf returns the tables of a snapshot that the export includes.
 func (sp *spec) tablesOf(s *projectdb.Snapshot) ([]*projectdb.Table, error) {
 	var chosen []*projectdb.Table
 	for i := range s.Tables {

@@ -9,8 +9,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// retain expires the oldest exports of a project of which there are too many,
-// or which are too large together. The newest is always kept.
+// retain expires the oldest exports of a project that has too many, or whose exports
+// are too large together. It always keeps the newest.
 func (e *Exports) retain(ctx context.Context, projectID ids.Project) {
 	if e.config.KeepCount == 0 && e.config.KeepBytes == 0 {
 		return
@@ -21,14 +21,14 @@ func (e *Exports) retain(ctx context.Context, projectID ids.Project) {
 	}
 	for _, r := range excess {
 		if err := e.remove(r); err != nil {
-			// The next Open removes it: no entry needs it any more.
+			// The next Open removes it, because no record needs it any longer.
 			e.log.Error("remove an artifact beyond the limits", "export", r.manifest.ID, "error", err)
 		}
 	}
 }
 
-// retain marks exports of a project as expired that are ready and, counted from
-// the newest, beyond count or bytes, and returns them; 0 is no limit.
+// retain marks the exports of a project as expired that are ready and, counted from
+// the newest, exceed count or bytes, and returns them; 0 is no limit.
 func (st jobStore) retain(ctx context.Context, projectID ids.Project, count, bytes int64, now time.Time) (excess []*record, err error) {
 	err = st.Write(ctx, "expire exports beyond the limits", func(c *sqlite.Conn) error {
 		const beyond = `id IN (

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// sweep removes the artifacts that had expired by then, the job store's entries
-// first, so that a missing file is never offered; and the manifests that have
-// been kept long enough.
+// sweep removes the artifacts that had expired, their records first, so that a
+// missing file is never offered; and the manifests that have been kept long enough.
 func (e *Exports) sweep(ctx context.Context, then time.Time) error {
 	expired, err := e.jobs.expire(ctx, then, e.config.KeepManifests)
 	if err != nil {
@@ -15,7 +14,7 @@ func (e *Exports) sweep(ctx context.Context, then time.Time) error {
 	}
 	for _, r := range expired {
 		if err := e.remove(r); err != nil {
-			// The next Open removes it: no entry needs it any more.
+			// The next Open removes it, because no record needs it any longer.
 			e.log.Error("remove an expired artifact", "export", r.manifest.ID, "error", err)
 		}
 	}

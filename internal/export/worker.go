@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// kind is what the runner has to know of exports.
+// kind is what the runner has to know about exports.
 func (e *Exports) kind() jobs.Kind[record, job] {
 	return jobs.Kind[record, job]{
 		Name: func(r *record) (string, ids.Project) { return r.manifest.ID, r.projectID },
@@ -38,7 +38,8 @@ func (e *Exports) kind() jobs.Kind[record, job] {
 	}
 }
 
-// noteReady writes the note of an export that is ready. Without one it fails.
+// noteReady writes the sidecar of an export that is ready. Without one the export
+// fails.
 func (e *Exports) noteReady(j *job) error {
 	err := e.writeSidecar(j.record)
 	if err == nil {
@@ -60,10 +61,10 @@ func (e *Exports) logOutcome(j *job, err error) {
 	}
 }
 
-// save enters the outcome into the job store. An artifact that the job store does not
-// take, because the job was canceled or the disk is full, is removed: but only
-// when it is certain that the job store does not say ready. After another failure it
-// may, and the artifact stays until the next outcome is entered.
+// save stores the outcome. If the store does not accept it, because the job was
+// canceled or the disk is full, the artifact is removed: but only when it is certain
+// that the store does not say ready. After any other failure it may, and the
+// artifact stays until the next outcome is stored.
 func (e *Exports) save(j *job) error {
 	ready := j.record.manifest.Status == Ready
 	j.published = j.published || ready
@@ -85,7 +86,7 @@ func (e *Exports) save(j *job) error {
 	return err
 }
 
-// complete makes the record that of a ready export, or of one that failed.
+// complete turns the record into that of a ready export, or of one that failed.
 func (r *record) complete(now time.Time, err error) {
 	m := &r.manifest
 	r.finished, m.CompletedAt = now, new(jobs.Timestamp(now))
@@ -101,7 +102,7 @@ func (r *record) complete(now time.Time, err error) {
 	m.RowCount, m.SizeBytes, m.SHA256, m.ExpiresAt = 0, nil, nil, nil
 }
 
-// explainFailure returns why a job failed, as far as a client may know.
+// explainFailure returns why a job failed, as far as clients may know.
 func explainFailure(err error) (problem.Code, string) {
 	var known *problem.Error
 	var limit *format.LimitError

@@ -26,7 +26,7 @@ func openDir(path string) (dir, error) {
 
 func (d dir) upload(r *record) string { return filepath.Join(d.Of(r.projectID), r.manifest.ID) }
 
-// open opens an upload for writing, and makes it when it has not begun.
+// open opens an upload for writing, and creates it if it has not begun.
 func (d dir) open(r *record) (*os.File, error) {
 	if err := d.Make(r.projectID); err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (d dir) open(r *record) (*os.File, error) {
 	return file, nil
 }
 
-// received returns how many bytes of an upload are there.
+// received returns how many bytes of an upload have arrived.
 func (d dir) received(r *record) int64 {
 	info, err := os.Stat(d.upload(r))
 	if err != nil {
@@ -50,7 +50,7 @@ func (d dir) received(r *record) int64 {
 	return info.Size()
 }
 
-// keeps reports whether the whole file is there.
+// keeps reports whether the complete file exists.
 func (d dir) keeps(r *record) bool {
 	info, err := os.Stat(d.upload(r))
 	return err == nil && r.manifest.SizeBytes != nil && info.Size() == *r.manifest.SizeBytes

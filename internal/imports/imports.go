@@ -90,11 +90,11 @@ func (im *Imports) Stop() { im.runner.Stop() }
 // Close stops the jobs, waits for them, and closes the store.
 func (im *Imports) Close() error { return im.runner.Close() }
 
-// Scratch is the folder for what has to be unpacked, which the next Open clears
-// of what a crash has left.
+// Scratch is the directory for unpacked files. The next Open removes what a crash
+// has left there.
 func (im *Imports) Scratch() string { return im.dir.Scratch() }
 
-// Metadata returns what the sender of an upload in parts has told of the file.
+// Metadata returns what the sender of an upload in parts has said about the file.
 func (im *Imports) Metadata(ctx context.Context, projectID ids.Project, id string) (string, error) {
 	r, err := im.jobs.Find(ctx, projectID, id)
 	if err != nil {
@@ -103,10 +103,10 @@ func (im *Imports) Metadata(ctx context.Context, projectID ids.Project, id strin
 	return r.spec.Metadata, nil
 }
 
-// MaxBytes is how large an upload may be.
+// MaxBytes returns how large an upload may be.
 func (im *Imports) MaxBytes() int64 { return im.config.MaxBytes }
 
-// withLiveState returns the manifest with what only the clock, the folder and the
+// withLiveState returns the manifest with what only the clock, the directory and the
 // running job know.
 func (im *Imports) withLiveState(r *record) Manifest {
 	switch r.manifest.Status {
@@ -126,13 +126,12 @@ func (im *Imports) withLiveState(r *record) Manifest {
 // ListOptions says which imports are wanted.
 type ListOptions = jobs.ListOptions[Manifest]
 
-// Rejects returns the rows that an import has refused, or would refuse: at most
-// the first 1,000.
+// Rejects returns the first 1,000 rows that an import has rejected, or would reject.
 func (im *Imports) Rejects(ctx context.Context, projectID ids.Project, id string) ([]ingest.Reject, error) {
 	return im.jobs.readRejects(ctx, projectID, id)
 }
 
-// Run orders an import anew whose file is still kept: a dry run, or one that
+// Run requests an import again whose file is still kept: a dry run, or one that
 // failed. Options that are nil stay as they are.
 func (im *Imports) Run(ctx context.Context, faults *problem.Faults, projectID ids.Project, id string, options *ingest.Options, dryRun bool, tableID ids.Table) (Manifest, error) {
 	if options != nil {
@@ -186,9 +185,9 @@ func (r *record) enqueue() {
 	r.attempt, r.begun, r.finished, r.expires = 0, time.Time{}, time.Time{}, time.Time{}
 }
 
-// Delete cancels an import that is not finished: its manifest stays, as
-// canceled. A settled one is removed. One that was completed before it could be
-// canceled is a conflict.
+// Delete cancels an import that has not finished; its manifest stays. One that has
+// finished is removed. It is a conflict if the import completes before it can be
+// canceled.
 func (im *Imports) Delete(ctx context.Context, projectID ids.Project, id string) error {
 	was := Status("")
 	r, err := im.jobs.change(ctx, projectID, id, func(_ *sqlite.Conn, r *record) error {
@@ -213,7 +212,7 @@ func (im *Imports) Delete(ctx context.Context, projectID ids.Project, id string)
 	return im.dir.remove(r)
 }
 
-// forget drops what only a further run would need.
+// forget drops what only another run would need.
 func (r *record) forget() {
 	if r.spec.NewProject != nil {
 		r.spec.NewProject.PasswordHash = ""
@@ -226,8 +225,8 @@ func (r *record) cancel(now time.Time) {
 	r.manifest.Status, r.manifest.CompletedAt, r.manifest.ExpiresAt = Canceled, new(jobs.Timestamp(now)), nil
 }
 
-// cancelRunning stops a job. What it has committed by then stays: only the job
-// itself knows.
+// cancelRunning stops a job. What the job has committed by then stays, and only the
+// job itself knows.
 func (im *Imports) cancelRunning(ctx context.Context, r *record) error {
 	id := r.manifest.ID
 	if err := im.runner.Cancel(ctx, id); err != nil {
@@ -241,7 +240,7 @@ func (im *Imports) cancelRunning(ctx context.Context, r *record) error {
 }
 
 // RemoveProject removes every import of a project, after the project itself
-// cannot be reached any more.
+// can no longer be reached.
 func (im *Imports) RemoveProject(ctx context.Context, projectID ids.Project) error {
 	if err := im.runner.RemoveProject(ctx, projectID); err != nil {
 		return err

@@ -19,11 +19,11 @@ import (
 // ApplicationID marks imports.db.
 const ApplicationID = 0x5a546931 // "ZTi1"
 
-// schema of imports.db. Times are milliseconds since 1970. attempt counts how
-// often the job has begun since it was last ordered, begun_at is when the first
-// of the attempts began that may have been committed. expires_at is until when the
-// file is kept, NULL when it is not. held is how many bytes the file has, or how
-// many it may come to have.
+// schema of imports.db. Times are milliseconds since 1970. attempt counts how often
+// the job has begun since it was last requested, and begun_at is when the first of
+// the attempts began that may have been committed. work is the spec of the job, and
+// settled_at is when it finished. expires_at is until when the file is kept, NULL if
+// it is not. held is how many bytes the file has, or is expected to have.
 var schema = sqlite.Schema{
 	ApplicationID: ApplicationID,
 	Migrations: []string{`
@@ -66,8 +66,8 @@ CREATE INDEX imports_spare ON imports (project_id, seq, held) WHERE ` + isSpare 
 `, jobs.HistorySchema("imports", prunable, measured...), jobs.ReceiptSchema("import_id")},
 }
 
-// prunable is the condition for an import of which there is only the manifest; measured
-// are the columns of which an import may have much.
+// prunable is the condition for an import of which only the manifest is left;
+// measured are the columns of an import that may be large.
 const prunable = "settled_at IS NOT NULL AND expires_at IS NULL"
 
 var measured = []string{"work", "manifest", "rejects"}
@@ -84,9 +84,9 @@ func openJobStore(c *Config) (jobStore, error) {
 	return jobStore{store}, err
 }
 
-// record is an import as the job store has it.
+// record is an import as the store has it.
 type record struct {
-	manifest  Manifest // its status is that of the job store, without the clock
+	manifest  Manifest // with the status that the store has, which does not look at the clock
 	projectID ids.Project
 	root      ids.Project // of a new import: the project whose turn it takes
 	attempt   int64
@@ -94,22 +94,22 @@ type record struct {
 	finished  time.Time // zero until then
 	expires   time.Time // of the file; zero when it is not kept
 	resumable bool
-	held      int64 // bytes that the file takes up, or for which it has its place
+	held      int64 // bytes that the file has, or that are reserved for it
 	spec      spec
-	rejects   []ingest.Reject // only of a job that is being settled; readRejects reads them
+	rejects   []ingest.Reject // only of a job that is being saved; see readRejects
 }
 
-// work is what a job needs to know beside the manifest.
+// spec is what a job has to know besides the manifest.
 type spec struct {
 	TableID    ids.Table     // the only table that may be written to; 0: any
 	NewProject *NewProject   // of a project import
 	SHA256     string        // that the sender has promised, in hexadecimal digits; "" for none
 	Keyed      *jobs.Receipt // of the call that has made the import; nil for none
-	Metadata   string        // of an upload in parts, as its sender has put it
+	Metadata   string        // of an upload in parts, as its sender wrote it
 }
 
-// storeOptions keep what a file holds as it is: a text that is not UTF-8 does
-// not keep an import from being entered, and numbers keep all their digits.
+// storeOptions keep everything in a file as it is: texts that are not UTF-8 can be
+// stored, and numbers keep all their digits.
 var storeOptions = json.JoinOptions(jsontext.AllowInvalidUTF8(true), json.Deterministic(true),
 	json.WithUnmarshalers(json.UnmarshalFromFunc(func(d *jsontext.Decoder, v *any) error {
 		if d.PeekKind() != jsontext.KindNumber {
@@ -120,7 +120,7 @@ var storeOptions = json.JoinOptions(jsontext.AllowInvalidUTF8(true), json.Determ
 		return err
 	})))
 
-// texts are the parts of a record that are kept as JSON.
+// texts returns the parts of a record that are stored as JSON.
 func (r *record) texts() (spec, manifest string, err error) {
 	w, err := json.Marshal(r.spec, storeOptions)
 	if err != nil {
@@ -133,8 +133,8 @@ func (r *record) texts() (spec, manifest string, err error) {
 	return string(w), string(m), nil
 }
 
-// add enters a new import, unless its project would be beyond its bounds. It
-// returns those that had to make room for its file.
+// add stores a new import, unless its project has reached its bounds. It returns the
+// imports that had to make room for its file.
 func (st jobStore) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds, keepBytes int64) (expired []*record, err error) {
 	spec, manifest, err := r.texts()
 	if err != nil {
@@ -214,8 +214,8 @@ WHERE id = ?`,
 		string(r.manifest.Status), r.attempt, jobs.TimeValue(r.begun), jobs.TimeValue(r.finished), jobs.TimeValue(r.expires), r.held, spec, manifest, r.manifest.ID)
 }
 
-// keepRejects stores the rows that a job has refused, in the place of those of
-// an earlier run.
+// keepRejects stores the rows that a job has rejected, in place of those of an
+// earlier run.
 func keepRejects(c *sqlite.Conn, id string, rejects []ingest.Reject) error {
 	text, err := json.Marshal(rejects, storeOptions)
 	if err != nil {
@@ -224,7 +224,7 @@ func keepRejects(c *sqlite.Conn, id string, rejects []ingest.Reject) error {
 	return c.Exec("UPDATE imports SET rejects = ? WHERE id = ?", string(text), id)
 }
 
-// readRejects returns the rows that an import of a project has refused.
+// readRejects returns the rows that an import of a project has rejected.
 func (st jobStore) readRejects(ctx context.Context, projectID ids.Project, id string) (rejects []ingest.Reject, err error) {
 	text := ""
 	err = st.Read(ctx, "read the rejects of "+id, func(c *sqlite.Conn) error {
@@ -243,15 +243,15 @@ func (st jobStore) readRejects(ctx context.Context, projectID ids.Project, id st
 	return rejects, nil
 }
 
-// save enters what became of a running job, and returns the imports whose files
-// are too many then: those of a project that are kept for a further run are at most
-// count. It reports false when the import was removed meanwhile.
+// saveOutcome stores what became of a running job. A project keeps at most count
+// files for another run; the imports whose files exceed that are returned. It
+// reports false if the import was removed meanwhile.
 func (st jobStore) saveOutcome(ctx context.Context, r *record, count int64) (done bool, surplus []*record, err error) {
 	err = st.Write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		status, err := c.Text("SELECT status FROM imports WHERE id = ?", r.manifest.ID)
 		if done = status == string(Running); err != nil || !done {
-			// An earlier try may have been kept although it failed: after an I/O error
-			// nobody knows.
+			// An earlier try may have been stored although it failed: after an I/O
+			// error nobody knows.
 			done = status == string(r.manifest.Status)
 			return err
 		}
@@ -276,8 +276,8 @@ func (st jobStore) interrupted(ctx context.Context) (all []*record, err error) {
 	return all, err
 }
 
-// putBack makes a running job pending again that was stopped with the server. If
-// it is known that it was not committed, it need not be asked again.
+// putBack makes a running job pending again that was stopped with the server. known
+// says that it has not been committed, so that the next attempt need not look.
 func (st jobStore) putBack(ctx context.Context, id string, known bool) error {
 	return st.Write(ctx, "put the import "+id+" back", func(c *sqlite.Conn) error {
 		return c.Exec(`
@@ -293,9 +293,9 @@ func (st jobStore) remove(ctx context.Context, id string) error {
 	})
 }
 
-// withdraw removes an import that has failed while its file was sent, and the
-// receipt of its call: the failure may have come after both were entered, and then
-// every repetition of the call would be told of an import that is not there.
+// withdraw removes an import that failed while its file was arriving, and the
+// receipt of its call. The failure may have come after both were stored, and then
+// every repetition of the call would be answered with an import that does not exist.
 func (st jobStore) withdraw(ctx context.Context, id string) error {
 	return st.Write(ctx, "withdraw the import "+id, func(c *sqlite.Conn) error {
 		if err := c.Exec("DELETE FROM receipts WHERE job_id = ?", id); err != nil {
@@ -310,9 +310,9 @@ func (st jobStore) wanted(ctx context.Context) (map[string]ids.Project, error) {
 	return st.Projects(ctx, "expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')")
 }
 
-// expire ends what is not kept any more by then, and returns it: uploads that
-// were never finished, and files of settled imports. Manifests that have been
-// kept long enough are removed, and so are receipts.
+// expire ends what is no longer kept, and returns it: uploads that were never
+// finished, and files of imports that have finished. It also removes receipts, and
+// manifests that have been kept long enough.
 func (st jobStore) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
 	err = st.Write(ctx, "expire imports", func(c *sqlite.Conn) error {
 		var err error
@@ -333,7 +333,7 @@ func (st jobStore) expire(ctx context.Context, then time.Time, keep time.Duratio
 	return expired, err
 }
 
-// expire makes the record that of an import whose file is not kept any more.
+// expire turns the record into that of an import whose file is no longer kept.
 func (r *record) expire() {
 	m := &r.manifest
 	if m.Status == Uploading || m.Status == Ready && m.DryRun {

@@ -8,19 +8,19 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// The files of a project's imports share a bound: those that are coming in or wait
-// for their job hold their place, and those of failed imports and dry runs, which
-// are kept only for a further run, give way to newer ones.
+// The files of a project's imports share a bound. Those that are arriving or wait
+// for their job have reserved their bytes; those of failed imports and dry runs,
+// which are only kept for another run, are spare and make room for newer ones.
 
-// isHeld is the condition for an import whose file is there, or has its place.
+// isHeld is the condition for an import whose file exists, or has bytes reserved.
 const isHeld = "expires_at IS NOT NULL OR status IN ('pending', 'running')"
 
-// isSpare is the condition for an import whose file is kept only for a further run.
+// isSpare is the condition for an import whose file is only kept for another run.
 const isSpare = "expires_at IS NOT NULL AND status IN ('failed', 'ready')"
 
-// makeRoom lets the files of a project have so many bytes more, within max
-// together. It expires the oldest spare ones for that, and returns them;
-// storage_full if they are not enough. A negative max is no limit.
+// makeRoom lets the files of a project grow by some bytes, within max in total. It
+// expires the oldest spare ones if it must, and returns them; if they are not enough
+// it fails with storage_full. A negative max means no limit.
 func (st jobStore) makeRoom(c *sqlite.Conn, projectID ids.Project, bytes, max int64) (expired []*record, err error) {
 	held, err := c.Int("SELECT coalesce(sum(held), 0) FROM imports WHERE project_id = ? AND ("+isHeld+")", projectID)
 	if err != nil || max < 0 || bytes <= 0 || held+bytes <= max {
@@ -44,7 +44,7 @@ func (st jobStore) makeRoom(c *sqlite.Conn, projectID ids.Project, bytes, max in
 	})
 }
 
-// dropSurplus expires the oldest spare files of a project beyond count, and
+// dropSurplus expires the oldest spare files of a project that exceed count, and
 // returns them.
 func (st jobStore) dropSurplus(c *sqlite.Conn, projectID ids.Project, count int64) (expired []*record, err error) {
 	if count < 0 {
@@ -53,8 +53,8 @@ func (st jobStore) dropSurplus(c *sqlite.Conn, projectID ids.Project, count int6
 	return st.expireSpare(c, "project_id = ? AND ("+isSpare+") ORDER BY seq DESC LIMIT -1 OFFSET ?", []any{projectID, count}, func(*record) bool { return true })
 }
 
-// expireSpare expires the imports that satisfy a condition, until enough reports
-// false.
+// expireSpare expires the imports that satisfy a condition, as long as wanted
+// reports true.
 func (st jobStore) expireSpare(c *sqlite.Conn, condition string, args []any, wanted func(*record) bool) (expired []*record, err error) {
 	found, err := st.Select(c, condition, args...)
 	if err != nil {
@@ -73,8 +73,8 @@ func (st jobStore) expireSpare(c *sqlite.Conn, condition string, args []any, wan
 	return expired, nil
 }
 
-// hold gives an upload its place for so many bytes, has also change it, and
-// returns it as it is then.
+// hold reserves bytes for an upload, applies also to it, and returns it as it is
+// then.
 func (im *Imports) hold(ctx context.Context, r *record, bytes int64, also func(*record)) (*record, error) {
 	var expired []*record
 	r, err := im.jobs.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) (err error) {
@@ -91,8 +91,8 @@ func (im *Imports) hold(ctx context.Context, r *record, bytes int64, also func(*
 	return r, err
 }
 
-// grow gives an upload of unknown size its place for what has come and, if there is
-// room, for some more, so that it need not be asked for each piece.
+// grow reserves bytes for what has arrived of an upload of unknown size and, if
+// there is room, for some more, so that it is not called for each piece.
 func (im *Imports) grow(ctx context.Context, r *record, have int64) (*record, error) {
 	grown, err := im.hold(ctx, r, have+min(max(have, 1<<20), spaceEvery), func(*record) {})
 	if problem.Is(err, problem.CodeStorageFull) {
@@ -105,7 +105,7 @@ func (im *Imports) grow(ctx context.Context, r *record, have int64) (*record, er
 func (im *Imports) removeFiles(expired []*record) {
 	for _, r := range expired {
 		if err := im.dir.remove(r); err != nil {
-			// The next Open removes it: no entry needs it any more.
+			// The next Open removes it, because no record needs it any longer.
 			im.log.Error("remove an upload", "import", r.manifest.ID, "error", err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/zangtable/zangtable/internal/registry"
 )
 
-// Manifest says what an import is, how far it is, and what came of it.
+// Manifest says what an import is, how far it has got, and what its result is.
 type Manifest struct {
 	ID            string            `json:"id"`
 	Kind          Kind              `json:"kind"`
@@ -38,7 +38,7 @@ type Manifest struct {
 	OperationRunID   *string    `json:"operation_run_id"`
 }
 
-// Kind is what is made of the file.
+// Kind is what the file becomes.
 type Kind string
 
 // The kinds of imports.
@@ -64,7 +64,7 @@ const (
 
 var statuses = [...]Status{Uploading, Pending, Running, Ready, Failed, Canceled, Expired}
 
-// Progress is how far the job is: rows taken in, and bytes read of the file.
+// Progress is how far the job has got: rows imported, and bytes of the file read.
 type Progress struct {
 	Table      string `json:"table,omitzero" doc:"The table that is being filled."`
 	RowsDone   int64  `json:"rows_done"`

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// sweep removes the files that are not kept any more by then, the job store's entries
-// first.
+// sweep removes the files that are no longer kept, after their records say so.
 func (im *Imports) sweep(ctx context.Context, then time.Time) error {
 	expired, err := im.jobs.expire(ctx, then, im.config.KeepManifests)
 	if err != nil {

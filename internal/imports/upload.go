@@ -21,39 +21,40 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// Order asks for an import of a file that is still to be sent.
+// Request asks for an import of a file that is still to be sent.
 type Request struct {
 	Project  ProjectRef
-	Root     ids.Project // the project whose turn the import takes; 0: that of its own
+	Root     ids.Project // the project whose turn the import takes; 0: its own
 	Kind     Kind
 	Options  ingest.Options
 	DryRun   bool
-	FileName string // as its sender calls it; "" for import
+	FileName string // as its sender calls it; "" means import
 	Size     int64  // in bytes; negative when it is not known
-	// Resumable uploads may come in several parts, and are kept while parts are
-	// missing. Such a one of unknown size is whole when a part has told the size.
+	// Resumable uploads may arrive in several parts, and are kept while parts are
+	// missing. If the size is unknown, the upload is complete once a part has told
+	// the size.
 	Resumable bool
-	Metadata  string // of a resumable upload, as its sender has put it
-	// SHA256 is what the sender says of the file, in hexadecimal digits; "" for
-	// nothing.
+	Metadata  string // of a resumable upload, as its sender wrote it
+	// SHA256 is what the sender says about the file, in hexadecimal; "" for nothing.
 	SHA256 string
-	// TableID is the only table that the import may write to; 0 for any.
+	// TableID is the only table that the import may write to; 0 means any.
 	TableID        ids.Table
 	NewProject     *NewProject // of a project import
-	TokenID        ids.Token   // of the token that asks; 0 for none
+	TokenID        ids.Token   // of the token that requests it; 0 for none
 	OperationRunID *string
-	// Receipt tells equal calls: the second makes no import, but gets that of the
-	// first. The SHA-256 of a file that is not resumable is added to it. Nil for none.
+	// Receipt recognizes a repeated call, which gets the import of the first instead
+	// of another one. For a file that is not resumable, its SHA-256 is added. Nil
+	// for none.
 	Receipt *projectdb.Receipt
 }
 
-// ProjectRef is what imports know of a project.
+// ProjectRef is what imports know about a project.
 type ProjectRef struct {
 	ID   ids.Project
 	Slug string
 }
 
-// NewProject is the project that a project import makes.
+// NewProject is the project that a project import creates.
 type NewProject struct {
 	Slug         string
 	Name         string
@@ -61,11 +62,11 @@ type NewProject struct {
 	PasswordHash string // as package registry makes it
 }
 
-// Begin checks an order and enters it as an upload that has no bytes yet. Every
-// fault of the order is told at once, under the names of its options, beside
-// those that the caller has found. A
-// resumable upload that was begun with an equal receipt is returned again, with
-// replayed true; the same key with another request is projectdb.ErrOtherRequest.
+// Begin checks a request and stores it as an upload without bytes. It reports all
+// faults at once, under the names of the options, together with those that the
+// caller has found. A resumable upload that the same call has begun before is
+// returned again, with replayed true; the same key with a different request is
+// [projectdb.ErrOtherRequest].
 func (im *Imports) Begin(ctx context.Context, faults *problem.Faults, req Request) (manifest Manifest, replayed bool, err error) {
 	if req.Options.Check(faults); faults.Any() {
 		return manifest, false, faults.Err()
@@ -119,23 +120,23 @@ func (im *Imports) draft(req Request) (*record, error) {
 
 // Part is a piece of a file.
 type Part struct {
-	Offset int64 // in the file; what is there already must be as long
+	Offset int64 // in the file, which must have exactly that length so far
 	Body   io.Reader
 	SHA256 string // of the part, in hexadecimal digits, compared when it is not ""
-	Size   *int64 // of the whole file, when its sender says it with the part
+	Size   *int64 // of the whole file, if the sender says so with the part
 }
 
-// Receive adds a part to an upload. When the file is whole it becomes a pending
-// job, unless an equal call has made one: then that is returned, with replayed
-// true. What arrives before an error stays, when the upload is resumable; else
-// the import is removed.
+// Receive adds a part to an upload. When the file is complete, the upload becomes a
+// pending job, unless the same call has created one before: then that one is
+// returned, with replayed true. If the upload is resumable, what arrives before an
+// error is kept; otherwise the import is removed.
 func (im *Imports) Receive(ctx context.Context, projectID ids.Project, id string, p Part) (manifest Manifest, replayed bool, err error) {
 	leave, err := im.enter(id)
 	if err != nil {
 		return manifest, false, err
 	}
 	defer leave()
-	// What has come is entered even if its sender goes away meanwhile.
+	// Store what has arrived even if the sender goes away meanwhile.
 	ctx = context.WithoutCancel(ctx)
 	r, err := im.jobs.Find(ctx, projectID, id)
 	if err == nil {
@@ -152,18 +153,17 @@ func (im *Imports) Receive(ctx context.Context, projectID ids.Project, id string
 	return manifest, false, err
 }
 
-// hasBegun reports whether an import has become a job although the call that made
-// it one has failed: after an I/O error a transaction may be there all the same.
+// hasBegun reports whether an import has become a job although the call that made it
+// one failed: after an I/O error a transaction may have been committed all the same.
 func (im *Imports) hasBegun(ctx context.Context, r *record) bool {
 	now, err := im.jobs.Find(ctx, r.projectID, r.manifest.ID)
 	return err == nil && now.manifest.Status != Uploading && now.manifest.Status != Canceled
 }
 
-// clear removes what a part that failed has left of an upload that does not go
-// on.
+// clear removes what a failed part has left of an upload that does not continue.
 func (im *Imports) clear(ctx context.Context, r *record) error {
 	if !r.resumable {
-		// The file first: the job store may need its room.
+		// The file first: the store may need the space.
 		return errors.Join(im.dir.remove(r), im.jobs.withdraw(ctx, r.manifest.ID))
 	}
 	now, err := im.jobs.Find(ctx, r.projectID, r.manifest.ID)
@@ -173,7 +173,7 @@ func (im *Imports) clear(ctx context.Context, r *record) error {
 	return err
 }
 
-// enter makes sure that one part at a time is written to an upload.
+// enter makes sure that only one part at a time is written to an upload.
 func (im *Imports) enter(id string) (leave func(), err error) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
@@ -188,7 +188,7 @@ func (im *Imports) enter(id string) (leave func(), err error) {
 	}, nil
 }
 
-// accepts returns why an import takes no bytes, or nil.
+// accepts returns why an import accepts no bytes, or nil.
 func (im *Imports) accepts(r *record) error {
 	switch status := im.withLiveState(r).Status; status {
 	case Uploading:
@@ -232,7 +232,7 @@ func (im *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
 	return im.finish(ctx, r, file, have, sum, p.Offset == 0)
 }
 
-// announce enters the size of an upload that was begun without, and returns the
+// announce stores the size of an upload that was begun without one, and returns the
 // import as it is then. A size that is known never changes.
 func (im *Imports) announce(ctx context.Context, r *record, have, size int64) (*record, error) {
 	switch known := r.manifest.SizeBytes; {
@@ -251,8 +251,8 @@ func (im *Imports) announce(ctx context.Context, r *record, have, size int64) (*
 	return im.hold(ctx, r, size, func(r *record) { r.manifest.SizeBytes, r.manifest.Progress.BytesTotal = &size, size })
 }
 
-// needRoom fails with storage_full when so many bytes more do not fit on the disk
-// or into the quota of the project.
+// needRoom fails with storage_full when that many bytes do not fit on the disk or
+// into the quota of the project.
 func (im *Imports) needRoom(ctx context.Context, projectID ids.Project, bytes int64) error {
 	if err := im.config.Disk.Need(bytes); err != nil {
 		return err
@@ -260,7 +260,7 @@ func (im *Imports) needRoom(ctx context.Context, projectID ids.Project, bytes in
 	return im.config.Projects.Need(ctx, projectID, bytes)
 }
 
-// Size returns how many bytes there are of the uploads of a project.
+// Size returns how many bytes the uploads of a project have.
 func (im *Imports) Size(projectID ids.Project) (bytes int64) {
 	entries, err := os.ReadDir(im.dir.Of(projectID))
 	if err != nil {
@@ -274,10 +274,10 @@ func (im *Imports) Size(projectID ids.Project) (bytes int64) {
 	return bytes
 }
 
-// spaceEvery is after how many bytes the room on the disk is looked at again.
+// spaceEvery is after how many bytes the free space is checked again.
 const spaceEvery = 64 << 20
 
-// receiveBytes writes a part behind what is there, and returns how long the file is now.
+// receiveBytes appends a part to the file, and returns how long the file is then.
 func (im *Imports) receiveBytes(ctx context.Context, r *record, file *os.File, sum hash.Hash, p Part, have int64) (_ int64, err error) {
 	most := im.config.MaxBytes
 	if r.manifest.SizeBytes != nil {
@@ -305,25 +305,25 @@ func (im *Imports) receiveBytes(ctx context.Context, r *record, file *os.File, s
 		}
 		sum.Write(buffer[:n])
 		if readErr == io.EOF || readErr != nil && r.whole(have) {
-			break // a sender that went away after the last byte has sent all
+			break // a sender that goes away after the last byte has sent everything
 		}
 		if readErr != nil {
 			return have, readErr
 		}
 	}
 	if p.SHA256 != "" && p.SHA256 != hex.EncodeToString(sum.Sum(nil)) {
-		// Nothing of a part is kept that is not what its sender has sent.
+		// Keep nothing of a part that differs from what its sender has sent.
 		return have, errors.Join(problem.Invalid("Content-Digest", "The SHA-256 of the bytes that arrived does not match."), file.Truncate(p.Offset))
 	}
 	return have, nil
 }
 
-// whole reports whether so many bytes are all that were announced.
+// whole reports whether that many bytes are all that were announced.
 func (r *record) whole(have int64) bool {
 	return r.manifest.SizeBytes != nil && have == *r.manifest.SizeBytes
 }
 
-// finishWhole enters an upload whose bytes were all there when the server went
+// finishWhole completes an upload whose bytes had all arrived when the server went
 // down: its sender may believe that it is done.
 func (im *Imports) finishWhole(ctx context.Context, r *record) (err error) {
 	if !r.whole(im.dir.received(r)) {
@@ -342,7 +342,7 @@ func (im *Imports) finishWhole(ctx context.Context, r *record) (err error) {
 	return err
 }
 
-// finish enters what has come: the upload goes on, or becomes a pending job.
+// finish stores what has arrived: the upload goes on, or becomes a pending job.
 func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have int64, sum hash.Hash, whole bool) error {
 	switch {
 	case r.whole(have), r.manifest.SizeBytes == nil && !r.resumable:
@@ -364,7 +364,7 @@ func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have in
 		return err
 	}
 	if r.spec.SHA256 != "" && r.spec.SHA256 != digest {
-		// No further part can make it the right file.
+		// No other part can make it the right file.
 		return errors.Join(problem.Invalid("Repr-Digest", "The SHA-256 of the file that arrived does not match."), file.Truncate(0))
 	}
 	_, err = im.jobs.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) error {
@@ -386,8 +386,7 @@ func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have in
 	return err
 }
 
-// digestOf returns the SHA-256 of the file: that of what has just come, if that
-// was the whole.
+// digestOf returns the SHA-256 of the file: sum, if that covers the whole file.
 func digestOf(file *os.File, sum hash.Hash, whole bool) (string, error) {
 	if !whole {
 		sum.Reset()

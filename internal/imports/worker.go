@@ -14,7 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// job is an import that a worker works on.
+// job is an import that runs.
 type job struct {
 	*jobs.Job
 	record *record
@@ -32,7 +32,7 @@ func newJob(base *jobs.Job, r *record) *job {
 
 func (j *job) progress() Progress { return *j.progressed.Load() }
 
-// kind is what the runner has to know of imports.
+// kind is what the runner has to know about imports.
 func (im *Imports) kind() jobs.Kind[record, job] {
 	return jobs.Kind[record, job]{
 		Name: func(r *record) (string, ids.Project) { return r.manifest.ID, r.projectID },
@@ -52,7 +52,7 @@ func (im *Imports) kind() jobs.Kind[record, job] {
 	}
 }
 
-// run takes the file in.
+// run imports the file.
 func (im *Imports) run(j *job) error {
 	im.config.Failpoint("claimed")
 	return im.execute(j)
@@ -73,7 +73,7 @@ func isInternal(err error) bool {
 	return !errors.As(storage.Explain(err), &known)
 }
 
-// save enters the outcome into the job store and removes a file that is not kept.
+// save stores the outcome and removes a file that is no longer needed.
 func (im *Imports) save(j *job) error {
 	entered, surplus, err := im.jobs.saveOutcome(context.Background(), j.record, im.config.KeepCount)
 	if err != nil {
@@ -87,8 +87,8 @@ func (im *Imports) save(j *job) error {
 	return nil
 }
 
-// complete makes the record that of an import that is ready, failed or
-// canceled. The file is kept for those who may want to run it again.
+// complete turns the record into that of an import that is ready, failed or
+// canceled. The file is kept for those who may want to run the import again.
 func (r *record) complete(now time.Time, err error, canceled bool, keep time.Duration) {
 	m := &r.manifest
 	if err != nil && canceled {
@@ -109,7 +109,7 @@ func (r *record) complete(now time.Time, err error, canceled bool, keep time.Dur
 	m.ExpiresAt = new(jobs.Timestamp(r.expires))
 }
 
-// fail notes why a job failed, as far as a client may know.
+// fail enters why a job failed, as far as clients may know.
 func (r *record) fail(err error) {
 	m := &r.manifest
 	p := problem.New(problem.CodeInternal, "%s", problem.Internal("the id of the import"))
@@ -120,13 +120,13 @@ func (r *record) fail(err error) {
 	m.ErrorDetails = append([]problem.Detail{}, p.Details[:min(len(p.Details), maxDetails)]...)
 }
 
-// maxDetails bounds the faults that a manifest tells. All that are known of rows
-// are among the rejects.
+// maxDetails bounds the faults in a manifest. All known faults of rows are among the
+// rejects.
 const maxDetails = 100
 
-// recover settles what a crash has interrupted: running jobs are pending again,
-// up to jobs.MaxAttempts, uploads that are whole become jobs, and those that cannot be resumed are
-// removed.
+// recover takes up what a crash has interrupted: running jobs are pending again,
+// unless they have been interrupted jobs.MaxAttempts times; uploads that are
+// complete become jobs; and those that cannot be resumed are removed.
 func (im *Imports) recover(ctx context.Context) error {
 	all, err := im.jobs.interrupted(ctx)
 	if err != nil {
@@ -162,9 +162,9 @@ func (im *Imports) recover(ctx context.Context) error {
 	return im.dir.removeOrphans(wanted)
 }
 
-// resume makes an interrupted job pending again, unless it was committed or has
-// been interrupted too often. What an attempt has left in its project is looked at
-// now, because that is not kept for as long as the job may have to wait.
+// resume makes an interrupted job pending again, unless it was committed or has been
+// interrupted too often. It looks now at what an attempt has left in the project,
+// because that is not kept for as long as the job may have to wait.
 func (im *Imports) resume(ctx context.Context, r *record) error {
 	j := newJob(im.runner.NewJob(ctx, r), r)
 	defer j.Interrupt(nil)
@@ -186,7 +186,7 @@ func (im *Imports) resume(ctx context.Context, r *record) error {
 	return err
 }
 
-// Why an import is given up, whose file must not be run once more.
+// Why an import is given up whose file must not be run again.
 var (
 	errDeadly = problem.New(problem.CodeConflict,
 		"The server crashed twice while it worked on this file, so it is not tried again. Upload the file again if you think that it is not the cause.")
@@ -196,7 +196,7 @@ var (
 
 func giveUp(err error) bool { return errors.Is(err, errDeadly) || errors.Is(err, errUnknownOutcome) }
 
-// mayBegin returns why a job that has begun before must not begin again, or nil.
+// mayBegin returns why an interrupted job must not begin again, or nil.
 func (j *job) mayBegin() error {
 	if j.record.attempt < jobs.MaxAttempts {
 		return nil
