@@ -46,7 +46,7 @@ func (h *handlers) addColumn(ctx context.Context, ws *Workspace, in *newColumnIn
 	return out, err
 }
 
-// ColumnPatch is what is to change in a column.
+// ColumnPatch says what to change in a column.
 type ColumnPatch struct {
 	NewName  rest.Optional[string] `json:"new_column_name,omitzero"`
 	Type     rest.Optional[string] `json:"column_type,omitzero" alias:"type" doc:"Can change only while the column has no saved values."`

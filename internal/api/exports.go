@@ -131,7 +131,7 @@ func (h *handlers) mayExportTable(ctx context.Context, ws *Workspace, in *export
 }
 
 // TableOptions is what an export of the database holds of one table, and how.
-// The dialect begins with that of the whole export, or with a profile.
+// The dialect starts from the one of the whole export, or from a profile.
 type TableOptions struct {
 	ExportSelection
 	CSVDialect

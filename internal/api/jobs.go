@@ -77,8 +77,8 @@ func (j jobsOf[M]) list(ctx context.Context, ws *Workspace, status string, in pa
 	return list, JobPage{in.Limit, in.Offset, len(list), more}, err
 }
 
-// look returns the manifest of a job, when it has finished or so many seconds have
-// passed.
+// look returns the manifest of a job once it has finished, or after the given number of
+// seconds.
 func (j jobsOf[M]) look(ctx context.Context, ws *Workspace, id string, seconds int) (m M, err error) {
 	if seconds == 0 {
 		return j.get(ctx, ws, id)

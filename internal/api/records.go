@@ -41,7 +41,7 @@ type listing struct {
 // sent.
 type offset struct{ rest.Optional[int64] }
 
-// Schema is that of the number.
+// Schema describes the number alone.
 func (offset) Schema(registry huma.Registry) *huma.Schema {
 	return registry.Schema(reflect.TypeFor[int64](), true, "")
 }

@@ -65,7 +65,7 @@ func fileName(header string) string {
 }
 
 // openForm reads the form as far as the file. The file's size is not known: the
-// length of the body is that of the whole form.
+// length of the body belongs to the whole form.
 func (s *sending) openForm(in *sendIn, limit int64) error {
 	form, err := in.Body.Form(limit)
 	if err != nil {

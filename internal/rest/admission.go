@@ -15,7 +15,7 @@ import (
 // RateLimit tell of.
 const rateName = `"token"`
 
-// peerAddress returns the address of whoever has connected.
+// peerAddress returns the address at the other end of the connection.
 func peerAddress(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -38,8 +38,8 @@ type Streamed interface{ StreamTo(w io.Writer) error }
 // much again goes to what the garbage collector has not taken away yet.
 func rowsCost(bytes int64) int64 { return bytes + bytes/2 }
 
-// ensureRoom makes sure that the call has room for so many bytes of stored rows,
-// beside those of its body.
+// ensureRoom reserves memory for the given number of bytes of stored rows, beside that
+// of the body.
 func (c *call) ensureRoom(rows int64) error {
 	if rows <= smallBytes {
 		return nil
@@ -58,8 +58,8 @@ func (c *call) roomForRows(out output) error {
 	return nil
 }
 
-// giveBackBody gives the room of the body back: only the rows of the answer are
-// held any longer.
+// giveBackBody releases the room of the body: from here on only the rows of the answer
+// are held.
 func (c *call) giveBackBody(data any) {
 	if rows, ok := data.(HasRows); ok {
 		c.part.Shrink(rowsCost(rows.RowsMemory()))

@@ -32,7 +32,7 @@ func (c *call) guardBody() {
 	}
 }
 
-// setDeadline does nothing where there is no socket below.
+// setDeadline does nothing without a socket, as in tests.
 func (c *call) setDeadline(at time.Time) {
 	_ = http.NewResponseController(c.w).SetReadDeadline(at)
 }

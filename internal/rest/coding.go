@@ -52,9 +52,9 @@ func acceptedCoding(header string, codings ...string) string {
 	return best
 }
 
-// answerCoding returns how an answer of so many bytes is compressed, and says what it
-// depends on. Answers that may hold secrets are not: their length would tell of what
-// stands beside.
+// answerCoding returns the coding for an answer of the given size, and says in Vary what
+// it depends on. Answers that may hold secrets are not compressed, because their length
+// would then depend on the secret.
 func (c *call) answerCoding(size int) string {
 	if c.ep == nil || c.ep.keyUse == keyRefused {
 		return ""

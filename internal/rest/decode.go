@@ -91,9 +91,8 @@ type (
 	}
 )
 
-// decode reads path, query, headers and body, and notes everything that is
-// wrong with any field of them. It returns an error only for what cannot be read
-// at all.
+// decode reads path, query, headers and body, and adds every fault of every field to
+// faults. It returns an error only when the request cannot be read at all.
 func (c *call) decode(in reflect.Value, faults *problem.Faults) error {
 	c.readKey(faults)
 	query := c.readQuery(faults)
@@ -145,8 +144,8 @@ func (c *call) readQuery(faults *problem.Faults) url.Values {
 	return query
 }
 
-// takeAlias puts what was sent under another name of the parameter under its
-// own.
+// takeAlias moves a value that was sent under an alias of the parameter to its own
+// name.
 func (p *param) takeAlias(query url.Values, faults *problem.Faults) {
 	for _, alias := range p.aliases {
 		switch {
@@ -159,8 +158,8 @@ func (p *param) takeAlias(query url.Values, faults *problem.Faults) {
 	}
 }
 
-// readParam takes an empty value for an absent one, as forms send it, except
-// that an empty flag is false.
+// readParam reads one parameter. An empty value counts as absent, because forms send
+// those; only an empty flag is false.
 func (c *call) readParam(p *param, query url.Values, v reflect.Value, faults *problem.Faults) {
 	text, err := c.paramText(p, query)
 	if err != nil || !utf8.ValidString(text) {
@@ -174,7 +173,7 @@ func (c *call) readParam(p *param, query url.Values, v reflect.Value, faults *pr
 	p.shape.parse(text, v, p.name, faults)
 }
 
-// notEncoded is what is wrong with a part of the target that is no text.
+// notEncoded is the fault of a part of the target that is not percent-encoded text.
 const notEncoded = "Must be percent-encoded UTF-8."
 
 func (c *call) paramText(p *param, query url.Values) (string, error) {
@@ -239,13 +238,13 @@ func (c *call) readBody(in reflect.Value, faults *problem.Faults) error {
 	return b.explain(d.ends())
 }
 
-// isEmpty reports whether the decoder stopped because there was nothing at all.
+// isEmpty reports whether the decoder stopped because the body is empty.
 func isEmpty(d *decoder, b *body) bool {
 	return b.err == nil && len(bytes.TrimSpace(d.UnreadBuffer())) == 0 && d.InputOffset() == 0 && b.nesting.deepest == 0
 }
 
-// decoder reads one body. Only what ends the reading is returned as an error:
-// broken JSON, or a limit. What is wrong with a field goes to faults.
+// decoder reads one body. Its methods return errors only for what ends the reading,
+// broken JSON or a limit; the faults of fields are added to faults.
 type decoder struct {
 	*jsontext.Decoder
 	faults *problem.Faults
@@ -258,7 +257,7 @@ const maxBuilt = 500_000
 
 var errTrailing = errors.New("something follows the value")
 
-// ends reports what stands behind the one value of a text.
+// ends returns an error when something follows the value.
 func (d *decoder) ends() error {
 	switch _, err := d.ReadToken(); err {
 	case io.EOF:
@@ -270,7 +269,7 @@ func (d *decoder) ends() error {
 	}
 }
 
-// place is where in the body a value stands.
+// place is the position of a value in the body.
 type place struct {
 	up    *place
 	name  string // empty for an element of an array
@@ -291,11 +290,11 @@ func (p *place) String() string {
 	return up + "." + p.name
 }
 
-// field names a place for clients, who call the whole of it body.
+// field returns the name that clients know the place by: "body" for the whole.
 func (p *place) field() string { return cmp.Or(p.String(), "body") }
 
-// decode reads one value. When so many faults were found that no further one is
-// told, what is left is only read over.
+// decode reads one value. Once no further fault would be reported, it only skips what
+// is left.
 func (d *decoder) decode(s *shape, v reflect.Value, at *place) error {
 	if d.faults.Full() {
 		return d.SkipValue()
@@ -350,8 +349,8 @@ func (d *decoder) decodeCustom(v reflect.Value, at *place) error {
 	return nil
 }
 
-// refuse ends the reading of a body that is wrong as a whole: no field of it is
-// there to be looked at.
+// refuse ends the reading of a body that is wrong as a whole, so that it has no fields
+// to look at.
 func (d *decoder) refuse(sentence string) error {
 	d.faults.Add((*place)(nil).field(), "%s", sentence)
 	return d.faults.Err()
@@ -368,15 +367,15 @@ func (d *decoder) decodeStream(v reflect.Value, at *place) error {
 	return err
 }
 
-// note adds what a type of ours says about its value.
+// note adds what a type with its own decoding says about its value.
 func note(faults *problem.Faults, at string, err error) {
 	if !faults.Merge(at, err) {
 		faults.Add(cmp.Or(at, "body"), "%s", err)
 	}
 }
 
-// opens reads the first token of an array or object, or skips the value and
-// reports it.
+// opens reads the first token of an array or object; if the value is something else,
+// it skips and reports it.
 func (d *decoder) opens(kind jsontext.Kind, what string, at *place) (bool, error) {
 	if d.PeekKind() == kind {
 		_, err := d.ReadToken()
@@ -441,7 +440,7 @@ func (d *decoder) decodeMember(s *shape, v reflect.Value, at *place, sent map[*f
 	return d.decode(f.shape, v.FieldByIndex(f.index), at)
 }
 
-// absent gives a field its default, or reports that it must be there.
+// absent sets the default of a field that was not sent, or reports that it is required.
 func (f *field) absent(v reflect.Value, at *place, faults *problem.Faults) {
 	switch {
 	case f.required:
@@ -511,8 +510,8 @@ func (d *decoder) decodeArray(s *shape, v reflect.Value, at *place) error {
 	return err
 }
 
-// hasEnough reports whether what follows n values is only to be read over: it is
-// counted before it is built, so that a body costs no more than it may hold.
+// hasEnough reports whether the values after the first n are to be skipped. They are
+// counted before they are built, so that a body costs no more than it may hold.
 func (d *decoder) hasEnough(n int, max *int, what string, at *place) bool {
 	if n == *max {
 		d.faults.Add(at.String(), "Expected at most %d %s.", *max, plural(what, *max))
@@ -528,7 +527,7 @@ func plural(word string, n int) string {
 	return word + "s"
 }
 
-// integer is what is expected where one is read.
+// integer is how faults describe an integer.
 const integer = "an integer of at most 64 bits"
 
 func (d *decoder) decodeScalar(s *shape, v reflect.Value, at *place) error {
@@ -563,8 +562,8 @@ func setInt(v reflect.Value, text string) bool {
 	return err == nil
 }
 
-// check holds a decoded value against the constraints of its schema. A value
-// that does not keep them counts as absent.
+// check compares a decoded value with the constraints of its schema. One that violates
+// them counts as absent.
 func (s *shape) check(v reflect.Value, field string, faults *problem.Faults) {
 	switch s.kind {
 	case reflect.String:

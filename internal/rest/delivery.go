@@ -36,7 +36,7 @@ func (d *delivery) extend(pieces int) {
 	due := now.Add(d.timeout * time.Duration(pieces))
 	if due.Sub(d.due) > d.timeout/8 {
 		d.due = due
-		_ = d.control.SetWriteDeadline(due) // where there is no socket below, nobody is slow
+		_ = d.control.SetWriteDeadline(due) // without a socket nobody is slow
 	}
 }
 
@@ -85,7 +85,7 @@ func (d *delivery) ReadFrom(r io.Reader) (written int64, err error) {
 	return written, nil
 }
 
-// FlushError sends what is buffered.
+// FlushError sends buffered data.
 func (d *delivery) FlushError() error {
 	d.extend(1)
 	return d.control.Flush()

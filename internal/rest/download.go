@@ -15,7 +15,7 @@ import (
 // Download is the output of a handler whose answer is a file. Content is
 // closed after it was sent when it is an io.Closer.
 type Download struct {
-	Disposition string // Content-Disposition, for what is to be saved; empty: shown
+	Disposition string // Content-Disposition, for files to be saved; empty for pages to be shown
 	ContentType string
 	SHA256      [32]byte // of the whole content
 	Modified    time.Time

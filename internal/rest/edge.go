@@ -1,6 +1,3 @@
-// Package rest is the typed HTTP machinery: a list of routes with their inputs and
-// outputs becomes a server that decodes, checks and answers them, and the OpenAPI
-// document that describes them.
 package rest
 
 import (
@@ -26,8 +23,8 @@ import (
 // Config is what the machinery needs from outside.
 type Config struct {
 	// Authenticate checks the credential that a request carries and returns who
-	// makes it. The slug is that of the project in the path; "" on the routes that
-	// name no project. See [Bearer].
+	// makes it. The slug is the project in the path, or "" on routes that
+	// name none. See [Bearer].
 	Authenticate func(r *http.Request, slug string) (Caller, error)
 
 	// Join groups the call with others, by the operation headers as sent (at
@@ -63,7 +60,7 @@ type Config struct {
 	// whoever has connected.
 	ClientAddress func(*http.Request) netip.Addr
 
-	// Observe is told of every call when it has ended; nil for nobody.
+	// Observe is called at the end of every call; nil for nobody.
 	Observe func(Observation)
 
 	// Heartbeat is how often a stream of events shows that it goes on; 15 seconds
@@ -71,7 +68,7 @@ type Config struct {
 	Heartbeat time.Duration
 }
 
-// Observation is what is counted of a call.
+// Observation is what metrics record about a call.
 type Observation struct {
 	Route  string // the id of the endpoint, or "unmatched"
 	Status int
@@ -132,7 +129,7 @@ type call struct {
 	streaming bool      // a file or events are under way: the answer can only be cut off
 }
 
-// begin takes a request, which end ends.
+// begin starts a call; end must follow.
 func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *call {
 	c := &call{
 		Edge: e, w: deliver(w, e.AnswerTimeout), r: r, id: e.newID("req_"), began: time.Now(),
@@ -148,7 +145,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *call {
 	return c
 }
 
-// end gives back what the call has taken, and counts it.
+// end releases what the call holds, and counts it.
 func (c *call) end() {
 	if c.unpacker != nil {
 		_ = c.unpacker.Close() // nothing was written
@@ -165,7 +162,7 @@ func (c *call) end() {
 	c.Observe(Observation{route, cmp.Or(c.w.status, statusGone), time.Since(c.began)})
 }
 
-// statusGone is counted for a call whose client has gone before it was answered.
+// statusGone is counted for a call whose client went away before it was answered.
 const statusGone = 499
 
 // ServeHTTP is the life of a request.
@@ -261,7 +258,8 @@ func (c *call) open() (Caller, error) {
 	return c.enter(slug)
 }
 
-// enter checks the credential of the call, for a project or none.
+// enter checks the credential of the call, for the project with the given slug, or
+// for none when it is empty.
 func (c *call) enter(slug string) (Caller, error) {
 	who, err := c.Authenticate(c.r, slug)
 	switch {
@@ -330,8 +328,8 @@ func (c *call) join(ws Caller) {
 	c.operation = operation
 }
 
-// fail answers with a problem. Nobody reads the answer of a client that has
-// gone, and its leaving is not a fault of the server.
+// fail answers with a problem. A client that has gone away reads no answer, and its
+// leaving is not a fault of the server.
 func (c *call) fail(err error) {
 	if c.r.Context().Err() != nil && !isProblem(err) {
 		c.Log.Info("client gone", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path)

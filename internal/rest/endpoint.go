@@ -14,8 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// A Caller is whoever makes a call, after the credential was checked: holding one
-// is the proof of that.
+// A Caller makes a call. Holding one proves that its credential was checked.
 type Caller interface {
 	// Identity returns the project that the call is about and the token that it is
 	// made with. Limits and keys count by them.

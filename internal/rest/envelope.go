@@ -51,8 +51,8 @@ func faultOf(p *problem.Error) *fault { return &fault{p.Code, p.Message, p.Told(
 // output is what a handler has returned, in the form in which it is sent.
 type output interface{ send(c *call) }
 
-// outputOf returns what turns what a handler returns into an output: data alone is
-// sent as an [Answer] without anything else.
+// outputOf returns a function that turns the result of a handler into an output. Data
+// alone becomes an [Answer] without a head.
 func outputOf[Out any]() func(Out) output {
 	if _, ok := any(*new(Out)).(output); ok {
 		return func(out Out) output { return any(out).(output) }

@@ -145,8 +145,7 @@ func isKey(text string) bool {
 	return 0 < len(text) && len(text) <= maxKey
 }
 
-// once makes the call, unless it has a key and was made before: then the answer
-// is that of the first time.
+// once makes the call. One with a key that was made before gets its first answer again.
 func (c *call) once(who Caller, in any, do func(context.Context, Caller) (output, error)) (output, error) {
 	ctx := c.WithRoom(c.r.Context(), c.ensureRoom)
 	if c.keyed == nil {

@@ -26,8 +26,7 @@ func (in Incoming) Type() (media string, parameters map[string]string) {
 	return media, parameters
 }
 
-// Open returns the body, of which at most limit bytes are read. Its errors are
-// problems.
+// Open returns the body, limited to the given number of bytes. Its errors are problems.
 func (in Incoming) Open(limit int64) (io.Reader, error) {
 	if in.Size() > limit {
 		return nil, problem.New(problem.CodeBodyTooLarge, "The body is larger than %d bytes, the limit of this route.", limit)
@@ -59,7 +58,7 @@ type Form struct {
 	parts *multipart.Reader
 }
 
-// Form reads the form as far as its file, of which at most limit bytes are read.
+// Form reads the form up to its file, which is limited to the given number of bytes.
 func (in Incoming) Form(limit int64) (*Form, error) {
 	body, err := in.Open(limit + 2*maxFormOptions)
 	if err != nil {
@@ -94,7 +93,7 @@ func readForm(body io.Reader, boundary string) (*Form, error) {
 	}
 }
 
-// fileOfForm ends well only when the form does.
+// fileOfForm is the file of a form. It ends without an error only if the form does.
 type fileOfForm struct {
 	io.Reader
 	form *Form
@@ -113,7 +112,7 @@ func (r fileOfForm) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ends reports what stands behind the file.
+// ends returns an error when something follows the file.
 func (f *Form) ends() error {
 	part, err := f.parts.NextPart()
 	switch {

@@ -81,7 +81,7 @@ type Optional[T any] struct {
 	Value T
 }
 
-// Ptr returns the value, or nil when there is none.
+// Ptr returns the value, or nil without one.
 func (o Optional[T]) Ptr() *T {
 	if !o.Sent || o.Null {
 		return nil
@@ -94,16 +94,16 @@ func (o *Optional[T]) slot(null bool) reflect.Value {
 	return reflect.ValueOf(&o.Value).Elem()
 }
 
-// Schema is that of the value, or null.
+// Schema describes the value, or null.
 func (Optional[T]) Schema(registry huma.Registry) *huma.Schema {
 	s := *registry.Schema(reflect.TypeFor[T](), true, "")
 	s.Nullable = s.Type != ""
 	return &s
 }
 
-// Sent is the names of the members that an object has, without those that are null
-// and as much as absent. The decoder fills a field of this type, which is no member
-// itself: its tag is json:"-".
+// Sent lists the members that an object has, except those that are null, which count as
+// absent. The decoder fills a field of this type. The field itself is not a member: its
+// tag is json:"-".
 type Sent []string
 
 // Beside reports whether there are members beside those named.

@@ -21,7 +21,7 @@ func commands() []registrable {
 	}
 }
 
-// None is the input or output of a command that has none.
+// None stands for the input or output of a command without one.
 type None struct{}
 
 // Slug is the input of a command about one project.
@@ -93,7 +93,7 @@ var RenameProject = Command[NewName, registry.Project]{"project.rename", inProje
 // Limit is the input of LimitProject.
 type Limit struct {
 	Project  string
-	MaxBytes *int64 // 0: no limit; nil: that of the server
+	MaxBytes *int64 // 0: no limit; nil: the limit of the server
 }
 
 // LimitProject sets how many bytes a project may take up.
@@ -190,7 +190,7 @@ var DeleteUser = Command[UserName, None]{"user.delete", inProject(UserName.slug,
 // ImportOrder is the input of Import.
 type ImportOrder struct {
 	Path    string // absolute: the server may run in another folder
-	Project string // the project is made when there is none
+	Project string // created if it does not exist
 	DryRun  bool   // only say what the import would do
 	Options ingest.Options
 }

@@ -144,7 +144,7 @@ func (app *jobCollector) Collect(found chan<- prometheus.Metric) {
 }
 
 // serveMetrics answers GET /metrics on the listener of the API. Whoever may not
-// read them learns nothing but that there is no such route.
+// read them learns only that there is no such route.
 func (app *App) serveMetrics(w http.ResponseWriter, r *http.Request, published *rest.Edge, m *metrics) {
 	switch host, _ := splitHost(r.Host); {
 	case !app.settings.PublicURL.AllowsHost(r) && !isLoopbackName(host):

@@ -86,7 +86,7 @@ func drain(srv *http.Server, cancelCalls func()) error {
 	return srv.Close()
 }
 
-// handler routes the few paths that are not of the published API. It is no mux,
+// handler routes the few paths outside the published API. It is not a mux,
 // because the redirects of one to cleaned paths would not be in the envelope.
 func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics) http.Handler {
 	published := api.New(api.Config{
