@@ -25,6 +25,7 @@ func dial(t *testing.T, folder string) *Admin {
 }
 
 func TestCommandsReachWhoeverHasTheFolder(t *testing.T) {
+	t.Parallel()
 	for name, folder := range map[string]string{
 		"short path": filepath.Join(t.TempDir(), "data"),
 		"long path":  filepath.Join(t.TempDir(), strings.Repeat("a-very-long-name/", 12), "data"),
@@ -80,6 +81,7 @@ func TestBootstrapTellsAllFaults(t *testing.T) {
 }
 
 func TestDialGivesUpOnAnOwnerThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -94,6 +96,7 @@ func TestDialGivesUpOnAnOwnerThatDoesNotAnswer(t *testing.T) {
 }
 
 func TestNextCommandTakesTheFolderWhenTheOwnerLeaves(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	owner := dial(t, folder)
 	time.AfterFunc(100*time.Millisecond, func() { owner.Close() })
@@ -112,6 +115,7 @@ func TestNextCommandTakesTheFolderWhenTheOwnerLeaves(t *testing.T) {
 
 // TestLimitProject sets the quota of a project, which must outlive a restart.
 func TestLimitProject(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	show := func(admin *Admin) projectdb.Usage {
 		t.Helper()

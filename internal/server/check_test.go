@@ -28,6 +28,7 @@ func examine(t *testing.T, folder string) (report CheckReport, found string) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	original, m := furnished(t)
 	if err := os.Chmod(original, 0o700); err != nil {
 		t.Fatal(err)
@@ -90,6 +91,7 @@ func overwrite(path string, at int64) error {
 // TestCheckBesideAServer finds nothing wrong while the folder is in use, and
 // refuses to repair it.
 func TestCheckBesideAServer(t *testing.T) {
+	t.Parallel()
 	folder, _ := furnished(t)
 	if err := os.Chmod(folder, 0o700); err != nil {
 		t.Fatal(err)
@@ -106,6 +108,7 @@ func TestCheckBesideAServer(t *testing.T) {
 // TestRepair makes a new server.db: the projects are there under the names by
 // which they are known, with what was in them.
 func TestRepair(t *testing.T) {
+	t.Parallel()
 	original, m := furnished(t)
 	for name, damage := range damages {
 		if name == "another program's" || name == "a log that is no log" {

@@ -53,6 +53,7 @@ func (v *visitor) answered(t *testing.T, within time.Duration) bool {
 // TestConnectionsBeyondTheLimitWait fills the server with connections that are
 // between two requests, which make room, and with such that are not.
 func TestConnectionsBeyondTheLimitWait(t *testing.T) {
+	t.Parallel()
 	s := start(t, Settings{Limits: limits.Settings{Connections: 3}})
 	defer func() {
 		s.stop()

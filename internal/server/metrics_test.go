@@ -35,6 +35,7 @@ func stopped(t *testing.T, s *running) *running {
 }
 
 func TestWhoMayReadMetrics(t *testing.T) {
+	t.Parallel()
 	const denied, misdirected, given = "404 not_found", "421 validation_failed", "# HELP go_gc"
 	public := origin(t, "https://data.example.com")
 	for _, setting := range []struct {
@@ -83,6 +84,7 @@ func TestWhoMayReadMetrics(t *testing.T) {
 // TestMetricsDoNotGrowWithTheirInput sends many kinds of requests and counts the
 // series.
 func TestMetricsDoNotGrowWithTheirInput(t *testing.T) {
+	t.Parallel()
 	s := stopped(t, start(t, Settings{Metrics: MetricsLoopback, Limits: limits.Defaults()}))
 	project := s.url + "/projects/example_project"
 	auth := []string{"Authorization", "Bearer " + s.ready.Token}
@@ -132,6 +134,7 @@ func TestMetricsDoNotGrowWithTheirInput(t *testing.T) {
 }
 
 func TestMetricsOnAListenerOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -151,6 +154,7 @@ func TestMetricsOnAListenerOfTheirOwn(t *testing.T) {
 }
 
 func TestProfilesAreTheOperatorsAlone(t *testing.T) {
+	t.Parallel()
 	s := stopped(t, start(t))
 	if status, body := get(t, s.url+"/debug/pprof/"); status != 404 || !strings.Contains(string(body), "not_found") {
 		t.Errorf("over HTTP: %d %s", status, body)
@@ -170,6 +174,7 @@ func TestProfilesAreTheOperatorsAlone(t *testing.T) {
 }
 
 func TestRootPage(t *testing.T) {
+	t.Parallel()
 	url, _ := serve(t)
 	status, body := get(t, url+"/")
 	if status != 200 || !strings.Contains(string(body), `href="/docs"`) {

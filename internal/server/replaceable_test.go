@@ -74,6 +74,7 @@ func furnished(t *testing.T) (folder string, m export.Manifest) {
 
 // TestReplaceableDatabasesAreReplaced starts with each of them damaged in every way.
 func TestReplaceableDatabasesAreReplaced(t *testing.T) {
+	t.Parallel()
 	original, m := furnished(t)
 	for _, database := range []string{"exports.db", "imports.db", "journal.db"} {
 		for name, damage := range damages {
@@ -120,6 +121,7 @@ func TestReplaceableDatabasesAreReplaced(t *testing.T) {
 
 // TestDatabasesDamagedInUse damages each replaceable database while the server runs.
 func TestDatabasesDamagedInUse(t *testing.T) {
+	t.Parallel()
 	original, m := furnished(t)
 	for _, database := range []string{"exports.db", "imports.db", "journal.db"} {
 		t.Run(database, func(t *testing.T) {
@@ -175,6 +177,7 @@ func TestDatabasesDamagedInUse(t *testing.T) {
 
 // TestServerDBIsNotBegunAnew damages what nothing can replace.
 func TestServerDBIsNotBegunAnew(t *testing.T) {
+	t.Parallel()
 	original, _ := furnished(t)
 	for name, damage := range damages {
 		if name == "another program's" || name == "a log that is no log" {

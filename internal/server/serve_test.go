@@ -89,6 +89,7 @@ func get(t *testing.T, url string, header ...string) (int, []byte) {
 }
 
 func TestProbes(t *testing.T) {
+	t.Parallel()
 	url, _ := serve(t)
 	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n"} {
 		if status, body := get(t, url+path); status != 200 || string(body) != want {
@@ -100,6 +101,7 @@ func TestProbes(t *testing.T) {
 // TestUnusualRequests sends what clients rarely do. Whatever can be read as
 // HTTP is answered in the envelope.
 func TestUnusualRequests(t *testing.T) {
+	t.Parallel()
 	url, _ := serve(t)
 	address := strings.TrimPrefix(url, "http://")
 	const host = " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -130,6 +132,7 @@ func TestUnusualRequests(t *testing.T) {
 // TestUnreadableRequests provokes what is answered before the API sees a request.
 // docs/errors.md lists these answers.
 func TestUnreadableRequests(t *testing.T) {
+	t.Parallel()
 	url, _ := serve(t)
 	address := strings.TrimPrefix(url, "http://")
 	const host = "Host: x\r\n"
@@ -160,6 +163,7 @@ func TestUnreadableRequests(t *testing.T) {
 // two: its length says one thing, its chunks another. Whatever stands behind it
 // is not read as a request.
 func TestChunkedBodiesEndTheirConnection(t *testing.T) {
+	t.Parallel()
 	url, _ := serve(t)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
@@ -233,6 +237,7 @@ func TestCallsAreGrouped(t *testing.T) {
 // TestWatchersDoNotHoldTheServerUp stops the server while somebody follows an
 // export that has no end.
 func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
+	t.Parallel()
 	server := start(t)
 	ready := server.ready
 	m, err := server.app.Exports.Create(t.Context(), new(problem.Faults), export.Request{
@@ -267,6 +272,7 @@ func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
 // TestRunningRequestsEndInGoodOrder stops the server while an answer is on its
 // way.
 func TestRunningRequestsEndInGoodOrder(t *testing.T) {
+	t.Parallel()
 	server := start(t)
 	ready := server.ready
 	url := server.url + "/projects/example_project/export/database"
