@@ -120,6 +120,7 @@ func (r reply) wants(t *testing.T, what string, status int, text string) {
 }
 
 func TestCallsInFlight(t *testing.T) {
+	t.Parallel()
 	g := openGated(t, limits.Settings{CallsPerToken: 2, CallsPerProject: 3})
 	one, two := g.house.token(t, "shop").Secret, g.house.token(t, "shop").Secret
 	stranger := g.house.token(t, "bar").Secret
@@ -179,6 +180,7 @@ func TestWrongTokens(t *testing.T) {
 }
 
 func TestRateOfAToken(t *testing.T) {
+	t.Parallel()
 	g := openGated(t, limits.Settings{TokenRate: 3})
 	one, two := g.house.token(t, "shop").Secret, g.house.token(t, "shop").Secret
 	for i := range 3 {

@@ -131,6 +131,7 @@ func TestFileNames(t *testing.T) {
 
 // TestNothingToExport exports a project without tables, and one without rows.
 func TestNothingToExport(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, openHouse(t, clock), Config{})
 	check := func(path, body string) {
 		t.Helper()

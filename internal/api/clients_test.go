@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/zangtable/zangtable/internal/rest"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // TestDocumentSuitsGenerators looks at what generators of clients stumble over.
@@ -114,9 +115,8 @@ func check(err error) {
 // TestGeneratedClient makes a client with oapi-codegen, compiles it and makes calls
 // with it. It needs the modules of the generator, and skips without them.
 func TestGeneratedClient(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes and compiles a client")
-	}
+	testkit.Slow(t)
+	t.Parallel()
 	const generator = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
 	s := openShop(t, openHouse(t, clock), Config{})
 	s.ask(t, "POST", "/table", `{"table_name":"pairs","columns":[{"name":"a","primary":true},{"name":"b","primary":true},{"name":"n","type":"INTEGER"}]}`)

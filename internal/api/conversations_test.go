@@ -39,6 +39,7 @@ func (c *counting) Read(p []byte) (int, error) {
 // TestConversations plays the stories of testdata, each on a data folder of its
 // own with the empty project shop and a token of full power.
 func TestConversations(t *testing.T) {
+	t.Parallel()
 	judge := newJudge(t)
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {

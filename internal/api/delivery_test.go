@@ -72,6 +72,7 @@ func (s *shop) wide(t *testing.T, rows, size int) {
 // none of them. What the answers hold is given back when the clients have had
 // their time, although their connections are still open.
 func TestClientsThatDoNotReadAreLeft(t *testing.T) {
+	t.Parallel()
 	l := limits.New(limits.Defaults(), nil)
 	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{Limits: l, AnswerTimeout: 300 * time.Millisecond}})
 	s.wide(t, 6, 1<<20)
@@ -91,6 +92,7 @@ func TestClientsThatDoNotReadAreLeft(t *testing.T) {
 
 // TestDownloadsThatNobodyReadsAreLeft looks at the descriptor of the file.
 func TestDownloadsThatNobodyReadsAreLeft(t *testing.T) {
+	t.Parallel()
 	name := filepath.Join(t.TempDir(), "large")
 	if err := os.WriteFile(name, make([]byte, 64<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -157,6 +159,7 @@ func authorized(t *testing.T, url string) *http.Request {
 // TestStreamsThatNobodyReadsAreLeft sends events until the client's buffers are
 // full.
 func TestStreamsThatNobodyReadsAreLeft(t *testing.T) {
+	t.Parallel()
 	h := openHouse(t, clock)
 	ended := make(chan struct{})
 	list := []*rest.Endpoint{rest.Route("GET", "/projects/{project}/follow", "follow", "Follow", rest.AnyToken(), rest.Plain(func(ctx context.Context, _ *Workspace, _ *noInput) (*rest.Events[string], error) {
@@ -297,6 +300,7 @@ func TestFullBudget(t *testing.T) {
 // TestAnnouncedBodiesTakeNothing announces large bodies that do not come, beside one
 // that does.
 func TestAnnouncedBodiesTakeNothing(t *testing.T) {
+	t.Parallel()
 	l := limits.New(limits.Settings{MemoryBudget: limits.MinBudget}, nil)
 	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{Limits: l, BodyTimeout: 2 * time.Second}})
 	for range 10 {
@@ -352,6 +356,7 @@ func TestWritesWithoutRoomAreNotMade(t *testing.T) {
 // TestStaleDeadlineDoesNotEndTheNextRequest sends a second request on the same
 // connection long after the first was answered.
 func TestStaleDeadlineDoesNotEndTheNextRequest(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{AnswerTimeout: 50 * time.Millisecond}})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err != nil {

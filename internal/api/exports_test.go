@@ -83,6 +83,7 @@ func (s *shop) ordered(t *testing.T) string {
 }
 
 func TestExportThatTakesLong(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, openIdleHouse(t, clock), Config{WaitLimit: 50 * time.Millisecond})
 	for _, c := range []struct {
 		prefer, applied string
@@ -145,6 +146,7 @@ func TestWaitingKeepsNoProject(t *testing.T) {
 }
 
 func TestWaitForExport(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, openIdleHouse(t, clock), Config{})
 	s.ask(t, "POST", "/export/database", "", "Prefer: respond-async")
 	path := "/exports/" + s.ordered(t)

@@ -26,6 +26,7 @@ import (
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rest"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 var (
@@ -282,12 +283,7 @@ func (x *trial) mintOne(t *testing.T, scopes []string) (string, error) {
 }
 
 // howMany returns how many requests are made.
-func howMany() int {
-	if testing.Short() || raced {
-		return min(*generatedRequests, 500)
-	}
-	return *generatedRequests
-}
+func howMany() int { return testkit.Scale(min(*generatedRequests, 500), *generatedRequests) }
 
 // requests makes the requests and judges the answers.
 func (x *trial) requests(t *testing.T) {

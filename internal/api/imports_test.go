@@ -285,6 +285,7 @@ func (s *shop) dribble(t *testing.T, request string, body string, stay bool) str
 }
 
 func TestSlowAndBrokenUploads(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{BodyTimeout: 300 * time.Millisecond}})
 	if answer := s.dribble(t, "POST /projects/shop/imports HTTP/1.1", "a,b\n", true); !strings.HasPrefix(answer, "HTTP/1.1 408 ") || !strings.Contains(answer, "request_timeout") {
 		t.Errorf("a slow client gets %s", answer)
@@ -364,6 +365,7 @@ func TestImportsOfSingleTables(t *testing.T) {
 }
 
 func TestImportEvents(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, openIdleHouse(t, clock), Config{})
 	m := imported(t, s.ask(t, "POST", "/imports", peopleCSV, "Prefer: respond-async"))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -180,6 +180,7 @@ func (m *maze) ask(t *testing.T, ep *rest.Endpoint, table, jobID, secret string)
 // TestIsolation asks every route with every kind of token. What is allowed goes
 // on to an answer of some other kind; what is not is told apart exactly.
 func TestIsolation(t *testing.T) {
+	t.Parallel()
 	m := openMaze(t)
 	strangers := map[string]string{
 		"none": "", "malformed": "pat_x", "of another project": m.token(t, "other").Secret,

@@ -757,6 +757,7 @@ func (f *fixture) talk(t *testing.T, pause time.Duration, pieces ...string) stri
 const head = "POST /projects/shop/bulk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n"
 
 func TestSlowBody(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	for name, pieces := range map[string][]string{
 		"stalled": {head + "Content-Length: 100\r\n\r\n[1,"},
@@ -777,6 +778,7 @@ func TestSlowBody(t *testing.T) {
 }
 
 func TestLargeBodyCloses(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	announced := f.talk(t, 0, head+"Content-Length: 1048577\r\n\r\n")
 	crossing := f.talk(t, 0, head+"Transfer-Encoding: chunked\r\n\r\n", "100002\r\n["+strings.Repeat(" ", 1<<20)+"1\r\n")
@@ -792,6 +794,7 @@ func TestLargeBodyCloses(t *testing.T) {
 }
 
 func TestConnectionOutlivesASlowHandler(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	// The deadline of one body must not cut the next request of the connection.
 	one := head + "Content-Length: 3\r\n\r\n[1]"
