@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -173,11 +172,8 @@ func measured(cmd *exec.Cmd) (result, error) {
 	if err := cmd.Run(); err != nil {
 		return result{}, err
 	}
-	r := result{wall: time.Since(began), cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
-	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.peak = used.Maxrss << 10
-	}
-	return r, nil
+	state := cmd.ProcessState
+	return result{wall: time.Since(began), cpu: state.UserTime() + state.SystemTime(), peak: peakMemory(state)}, nil
 }
 
 // run measures an export of the server once.
