@@ -245,15 +245,18 @@ func (r *CSVReader) record() ([]Field, error) {
 	return r.fields, nil
 }
 
-// scan finds the fields of the next record and returns how many bytes it takes
-// with its line end.
+// scan finds the fields of the next record, as offsets from r.start, and returns
+// how many bytes the record and its line end take. It runs once per record and
+// allocates nothing. Fields may end beyond what is buffered: r.more then reads on
+// and moves the record to the front of the buffer, or to a larger one, so b is
+// sliced again after each call that may have done so; offsets stay valid.
 func (r *CSVReader) scan() (int, error) {
 	r.spans = r.spans[:0]
 	if r.start == r.end && !r.more(0) {
 		return 0, r.err
 	}
 	b, stop := r.buf[r.start:r.end], &r.stop
-	for i := 0; ; i++ {
+	for i := 0; ; i++ { // once per field; i stands where it begins
 		if i == len(b) && r.more(i) {
 			b = r.buf[r.start:r.end]
 		}
@@ -266,6 +269,8 @@ func (r *CSVReader) scan() (int, error) {
 			b = r.buf[r.start:r.end]
 		} else {
 			for {
+				// The one loop over every byte of a plain field: one look-up finds both
+				// the delimiter and the line end.
 				for i < len(b) && !stop[b[i]] {
 					i++
 				}
@@ -286,9 +291,12 @@ func (r *CSVReader) scan() (int, error) {
 			r.spans = append(r.spans, s)
 			continue
 		}
+		// What is not a delimiter ends the record: a line end, or the end of the file,
+		// which may lack one. Anything else that ended the reading is an error.
 		if i == len(b) && r.err != io.EOF {
 			return 0, r.err
 		}
+		// The CR of CRLF is not part of the field; one in quotes is.
 		if r.lineByte == '\n' && !s.quoted && s.end > s.begin && b[s.end-1] == '\r' {
 			s.end--
 		}

@@ -1,21 +1,15 @@
-// Package format knows the files that tables go out as and come in from: one
-// source file per file format, its writer beside its reader. Writers of text are
-// encoders that append the rows of a sqlite.Batch to a byte slice; they keep no
-// state between rows, so that several of them can encode ranges of one table at
-// the same time and their pieces can be put together in order. The others, and
-// encoders behind NewTableWriter, are a TableWriter. Readers but that of CSV,
-// whose rows may differ in length, are a TableReader. The package knows nothing
-// of projects, exports or HTTP.
+// Package format knows the kinds of files that tables are exported to and imported
+// from. Everything that the rest of the program knows about a kind of file is its
+// [Format] in the table that [All] returns: to add one, add an entry, with its
+// writer and reader in a source file of their own. Compressions around files are
+// in [Compressions].
 //
-//	           writer                reader
-//	CSV        CSV, in a Dialect     CSVReader
-//	JSON       JSON, JSONDatabase    JSONReader, ReadJSONDatabase
-//	NDJSON     NDJSON                JSONReader
-//	XLSX       XLSX                  Workbook, XLSXReader
-//	Parquet    Parquet               ParquetReader
-//	SQL        INSERT
-//	ZIP        ZIP
-//	gzip, zstd NewCompressor
+// Writers of text are an [Encoder]: they append the rows of a sqlite.Batch to a
+// byte slice and keep no state between rows, so that several of them can encode
+// ranges of one table at the same time and their pieces can be put together in
+// order. The others, and encoders behind [NewTableWriter], are a [TableWriter].
+// Readers give [Rows], most of them by way of a [TableReader]. The package knows
+// nothing of projects, exports or HTTP.
 //
 // # The CSV form
 //

@@ -276,13 +276,15 @@ func utf16Units(s []byte) int {
 // appendXML appends s as the text of an element of a sheet, and reports whether
 // bytes that are not UTF-8 became U+FFFD.
 func appendXML(dst, s []byte) (_ []byte, replaced bool) {
-	start := 0
+	start := 0 // of what is to be copied as it is: nearly all text, in one piece
 	for i := 0; i < len(s); {
 		r, size := rune(s[i]), 1
 		if r >= utf8.RuneSelf {
 			r, size = utf8.DecodeRune(s[i:])
 		}
 		invalid := r == utf8.RuneError && size == 1
+		// A text that looks like an escape has its underscore escaped, or a reader
+		// would take it for one.
 		escape := escapedInXML(r) || r == '_' && looksEscaped(s[i:])
 		if !invalid && !escape && r != '&' && r != '<' && r != '>' {
 			i += size

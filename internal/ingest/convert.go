@@ -19,18 +19,18 @@ import (
 // portion is a part of the rows of a table, as they are to be stored.
 type portion struct {
 	batch   sqlite.Batch
-	lines   []int64 // of the rows of batch
-	rejects rejects // rows that are not in batch
-	bytes   int64   // read of the file so far
-	seen    *survey // of the last portion of a table whose types are guessed: that of all rows
-	wrong   bool    // a row so far does not fit the guessed types; then there are no rows
+	lines   []int64  // of the rows of batch
+	rejects rejects  // rows that are not in batch
+	bytes   int64    // read of the file so far
+	seen    *profile // of the last portion of a table whose types are guessed: that of all rows
+	wrong   bool     // a row so far does not fit the guessed types; then there are no rows
 	dialect *source.Dialect
 	notes   source.Notes // of the last portion: what is to be said of the file
 	err     error
 }
 
 // hear takes in what a portion tells of the file.
-func (p *placement) hear(part *portion) {
+func (p *columnMapping) hear(part *portion) {
 	p.notes, p.seen = append(p.notes, part.notes...), part.seen
 	if part.dialect != nil {
 		p.dialect = part.dialect
@@ -45,7 +45,7 @@ const (
 
 // convert reads a table in a goroutine of its own and gives its rows as they are
 // to be stored. A portion is valid until the next one.
-func (p *placement) convert(ctx context.Context) iter.Seq2[*portion, error] {
+func (p *columnMapping) convert(ctx context.Context) iter.Seq2[*portion, error] {
 	return func(yield func(*portion, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		full, empty := make(chan *portion, portions), make(chan *portion, portions)
@@ -72,7 +72,7 @@ func (p *placement) convert(ctx context.Context) iter.Seq2[*portion, error] {
 
 // produce fills portions to the end of the table, the first error or that of
 // ctx. A panic is an error too: it would end the whole process.
-func (p *placement) produce(ctx context.Context, full chan<- *portion, empty <-chan *portion) {
+func (p *columnMapping) produce(ctx context.Context, full chan<- *portion, empty <-chan *portion) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			full <- &portion{err: fmt.Errorf("read the table %s: panic: %v\n%s", p.Name, fault, debug.Stack())}
@@ -106,8 +106,8 @@ func (p *placement) produce(ctx context.Context, full chan<- *portion, empty <-c
 
 // converter makes the values that are stored of those in the file.
 type converter struct {
-	*placement
-	seen   *survey      // of the rows so far and those of the guess, nil when there is none
+	*columnMapping
+	seen   *profile     // of the rows so far and those of the guess, nil when there is none
 	number int64        // of the row
 	wrong  bool         // a type is not what all rows so far ask for
 	types  []string     // of the columns that get values
@@ -117,10 +117,10 @@ type converter struct {
 	faults []Reject
 }
 
-func (p *placement) converter() *converter {
-	c := &converter{placement: p, row: make([]sqlite.Value, len(p.from))}
+func (p *columnMapping) converter() *converter {
+	c := &converter{columnMapping: p, row: make([]sqlite.Value, len(p.from))}
 	if p.guess != nil {
-		c.seen = &survey{found: slices.Clone(p.guess.found), sample: p.guess.sample}
+		c.seen = &profile{found: slices.Clone(p.guess.found), sample: p.guess.sample}
 	}
 	for k, to := range p.into {
 		column := p.table.Columns[to]
@@ -191,7 +191,7 @@ func (c *converter) judge() bool {
 	return c.wrong
 }
 
-// take converts a row of the file, or notes its faults.
+// take converts a row of the file, or records its faults.
 func (c *converter) take(row []sqlite.Value, line int64) bool {
 	c.faults = c.faults[:0]
 	if len(row) != len(c.source) {
@@ -212,8 +212,9 @@ func (c *converter) take(row []sqlite.Value, line int64) bool {
 	return len(c.faults) == 0
 }
 
-// stored returns the value to store for a value of column from[k], or the reason why
-// none would be the same value.
+// stored returns the value to store for a value of the column from[k], or the
+// reason why the column cannot hold it unchanged. The order of the cases matters:
+// what must be refused comes first, then the common cases without a detour.
 func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason string) {
 	if c.dates[k] != 0 && v.Kind == sqlite.Text {
 		if orders, iso := readDate(v.Bytes, c.dates[k]); orders != 0 {
@@ -233,6 +234,8 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 		return v, "The value contains a NUL character."
 	case v.Kind == sqlite.Text && columnType == "TEXT":
 		return v, ""
+	// In a file of text, what looks like a number is one. IsInteger and IsReal accept
+	// only texts that a number turns back into: 007 stays a text.
 	case c.Text && (columnType == "INTEGER" || columnType == "ANY") && format.IsInteger(v.Bytes):
 		n, err := strconv.ParseInt(string(v.Bytes), 10, 64)
 		if err != nil {

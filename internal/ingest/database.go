@@ -11,9 +11,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// databaseLoad is the way of a database into a project. Tables that are made as
-// they are carry their keys, indexes and rowids; others go the way of all
-// tables, row by row.
+// databaseLoad loads a database into a project. Tables that are created as they are
+// keep their keys, indexes and rowids; all others are loaded row by row, like
+// tables of any file.
 type databaseLoad struct {
 	source *source.Database
 	plan   *plan
@@ -21,25 +21,25 @@ type databaseLoad struct {
 	size   int64
 }
 
-// database returns the tables of the file on their way. Unless it is to be exact,
-// their types are those that declarations ask for.
+// database plans the load of a database. Unless exact is set, declarations alone
+// decide the types of columns.
 func (s *Source) database(ctx context.Context, o Options, exact bool) (*databaseLoad, error) {
 	d := &databaseLoad{source: s.Database(), plan: &plan{exact: exact}, size: s.Size()}
 	d.tables = &tableLoad{options: o, unchanged: func() error { return nil }}
-	assigned, err := d.plan.assign(d.source, o)
+	mappings, err := d.plan.mapTables(d.source, o)
 	if err != nil {
 		return nil, err
 	}
 	joined := map[string]bool{}
-	for _, a := range assigned {
+	for _, a := range mappings {
 		joined[a.onto] = true
 	}
-	var whole []assignment
-	for _, a := range assigned {
+	var whole []tableMapping
+	for _, a := range mappings {
 		if a.target.Mode == Create && len(a.target.Skip)+len(a.target.Types)+len(a.target.Key) == 0 && !joined[a.Name] {
 			whole = append(whole, a)
 		} else {
-			d.tables.assigned = append(d.tables.assigned, a)
+			d.tables.mappings = append(d.tables.mappings, a)
 		}
 	}
 	if err := d.plan.take(ctx, d.source.DB, whole); err != nil {
@@ -48,8 +48,8 @@ func (s *Source) database(ctx context.Context, o Options, exact bool) (*database
 	return d, damagedOnly(d.plan.takeDisplayNames(d.source))
 }
 
-// assign says where the tables of a file go.
-func (p *plan) assign(from *source.Database, o Options) ([]assignment, error) {
+// mapTables maps the tables of a database to those of the project.
+func (p *plan) mapTables(from *source.Database, o Options) ([]tableMapping, error) {
 	names, err := p.listTables(from.DB)
 	if err == nil {
 		err = p.noteFile(from.DB, names)
@@ -64,12 +64,12 @@ func (p *plan) assign(from *source.Database, o Options) ([]assignment, error) {
 	if len(names) == 0 && len(o.Include) == 0 {
 		return nil, nil
 	}
-	assigned, _, err := assign(sources, o)
-	return assigned, err
+	mappings, _, err := mapTables(sources, o)
+	return mappings, err
 }
 
-// loadDatabase takes the database in: by what the declarations say, and when a
-// value says another thing, by all values.
+// loadDatabase loads the database with the types that its declarations ask for. If
+// a value does not fit them, it starts over and lets all values decide.
 func (s *Source) loadDatabase(ctx context.Context, in transaction, o Options, report *Report) error {
 	defer s.Database().Interrupt(ctx)()
 	err := s.loadAs(ctx, in, o, false, report)
@@ -85,7 +85,7 @@ func (s *Source) loadDatabase(ctx context.Context, in transaction, o Options, re
 func (s *Source) loadAs(ctx context.Context, in transaction, o Options, exact bool, report *Report) error {
 	d, err := s.database(ctx, o, exact)
 	if err == nil {
-		err = d.tables.survey(ctx, false)
+		err = d.tables.profile(ctx, false)
 	}
 	if err != nil {
 		return err
@@ -124,8 +124,8 @@ func (d *databaseLoad) load(ctx context.Context, l *projectdb.Loader, report *Re
 	return err
 }
 
-// told returns what tells how far the rows of whole tables have come: the file
-// counts as read by the share of them.
+// told returns a callback that reports progress as the fraction of rows copied so
+// far.
 func (d *databaseLoad) told(progress func(Progress)) func(t *tablePlan) {
 	if progress == nil {
 		return func(*tablePlan) {}

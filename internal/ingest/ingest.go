@@ -1,7 +1,23 @@
-// Package ingest takes files of others into a project: it makes tables of what
-// they hold, without changing a value, and says in sentences what it had to
-// adjust or leave out. The files are untrusted and only ever read. The package
-// knows nothing of how a file came here, and of no project but the one it fills.
+// Package ingest loads the tables of a file into a project without changing a
+// value, and reports in sentences what it had to adjust or leave out.
+//
+// [Open] opens a file through package source, which knows what is in it. From
+// there two pipelines lead into the project, both in one transaction ([Source.Load]):
+//
+//   - a database brings whole tables, with keys, constraints and indexes: a plan
+//     says what each table becomes, rows are copied, and constraints that the
+//     rows violate are relaxed;
+//   - a file of rows brings tables without a schema: each is mapped to a table
+//     of the project (tableMapping), its columns to that table's
+//     (columnMapping), and the types of new tables are inferred from a profile of
+//     the values.
+//
+// [Source.Preview] runs the same steps and changes nothing. Everything that can
+// be said about an import is in [Options]; what it did, in [Report].
+//
+// A load either happens as a whole or changes nothing. No value is changed
+// without a note. The package knows nothing of how a file arrived, and of no
+// project but the one that it fills.
 package ingest
 
 import (
@@ -14,7 +30,7 @@ import (
 	"github.com/zangtable/zangtable/internal/source"
 )
 
-// Source is a file on its way into a project.
+// Source is an open file that can be loaded into a project.
 type Source struct {
 	*source.File
 	progress func(Progress)
@@ -29,7 +45,7 @@ func Open(ctx context.Context, o source.Opening) (*Source, error) {
 	return &Source{File: file}, nil
 }
 
-// OnProgress has tell called now and then while rows are read.
+// OnProgress makes tell hear about progress, every so many rows.
 func (s *Source) OnProgress(tell func(Progress)) { s.progress = tell }
 
 // Load makes tables of the file in the project, in one transaction: on an error
@@ -72,7 +88,7 @@ func (s *Source) LoadOnce(ctx context.Context, db *projectdb.DB, o Options, rece
 	return report, err
 }
 
-// tables returns the tables of files on their way.
+// tables maps the tables of a file of rows to those of the project.
 func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
 	tables, err := s.Tables(ctx, source.Reading{Dialect: o.dialect, Sheet: o.Sheet, NullTexts: o.NullTexts})
 	if err != nil {
@@ -84,21 +100,21 @@ func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
 			return nil, source.Blank() // who replaces all rows by none has to say it in another way
 		}
 	}
-	assigned, said, err := assign(tables, o)
-	return &tableLoad{options: o, tell: s.progress, size: s.Size(), assigned: assigned, notes: said, unchanged: s.Unchanged}, err
+	mappings, said, err := mapTables(tables, o)
+	return &tableLoad{options: o, tell: s.progress, size: s.Size(), mappings: mappings, notes: said, unchanged: s.Unchanged}, err
 }
 
 // Reach returns the tables of the project that a Load writes to, and whether it
 // makes others. It reads nothing of the rows.
 func (s *Source) Reach(ctx context.Context, db *projectdb.DB, o Options) (into []projectdb.Table, others bool, err error) {
-	var assigned []assignment
+	var mappings []tableMapping
 	if s.Database() != nil {
 		defer s.Database().Interrupt(ctx)()
-		assigned, err = new(plan).assign(s.Database(), o)
+		mappings, err = new(plan).mapTables(s.Database(), o)
 	} else if t, tablesErr := s.tables(ctx, o); tablesErr != nil {
 		err = tablesErr
 	} else {
-		assigned = t.assigned
+		mappings = t.mappings
 	}
 	if err != nil {
 		return nil, false, err
@@ -107,7 +123,7 @@ func (s *Source) Reach(ctx context.Context, db *projectdb.DB, o Options) (into [
 	if err != nil {
 		return nil, false, err
 	}
-	for _, a := range assigned {
+	for _, a := range mappings {
 		if a.makes() {
 			others = true
 			continue

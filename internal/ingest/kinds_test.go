@@ -303,7 +303,7 @@ func TestAPanicInTheReaderFailsTheImportOnly(t *testing.T) {
 	p := newProject(t)
 	p.mustTake(t, write(t, "x.csv", "a\n1\n"))
 	broken := source.Table{Name: "x", Open: func(context.Context) (source.Rows, error) { return brokenRows{}, nil }}
-	load := &tableLoad{unchanged: func() error { return nil }, assigned: []assignment{{Table: broken, target: Target{Mode: Append}}}}
+	load := &tableLoad{unchanged: func() error { return nil }, mappings: []tableMapping{{Table: broken, target: Target{Mode: Append}}}}
 	if err := load.load(t.Context(), func(fill func(*projectdb.Loader) error) error { return p.Load(t.Context(), fill) }, &Report{}); err == nil || !strings.Contains(err.Error(), "a fault of ours") {
 		t.Errorf("got %v", err)
 	}

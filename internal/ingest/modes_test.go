@@ -267,10 +267,12 @@ func TestTrialOfManyRowsGivesWay(t *testing.T) {
 		wide := source.Table{Name: "x", Open: func(context.Context) (source.Rows, error) {
 			return &endlessRows{noRows: noRows{{Name: "n"}, {Name: "text"}}}, nil
 		}}
-		load := &tableLoad{assigned: []assignment{{Table: wide, target: Target{Table: "numbers", Mode: mode}}}, surveys: make([]*survey, 1), unchanged: func() error { return nil }}
+		load := &tableLoad{mappings: []tableMapping{{Table: wide, target: Target{Table: "numbers", Mode: mode}}}, profiles: make([]*profile, 1), unchanged: func() error { return nil }}
 		var said []source.Note
 		done := make(chan error)
-		go func() { done <- load.tryTables(t.Context(), p.DB, []*placement{{assignment: load.assigned[0]}}, &said) }()
+		go func() {
+			done <- load.tryTables(t.Context(), p.DB, []*columnMapping{{tableMapping: load.mappings[0]}}, &said)
+		}()
 		time.Sleep(trialTime / 10)
 		began := time.Now()
 		if _, err := p.UpdateTable(t.Context(), new(problem.Faults), "numbers", projectdb.TablePatch{DisplayName: new(new("Numbers"))}); err != nil {

@@ -24,7 +24,7 @@ type plan struct {
 // tablePlan is how one table is taken in.
 type tablePlan struct {
 	target Target
-	field  string          // see assignment
+	field  string          // see tableMapping
 	source projectdb.Table // as it is in the file; types as declared
 	shape  projectdb.Table // as it will be in the project
 
@@ -50,8 +50,8 @@ func (p *tablePlan) columnSubject(i int) string {
 }
 
 // take reads tables of a file and decides what becomes of them.
-func (p *plan) take(ctx context.Context, c sqlite.Source, assigned []assignment) error {
-	for _, a := range assigned {
+func (p *plan) take(ctx context.Context, c sqlite.Source, mappings []tableMapping) error {
+	for _, a := range mappings {
 		if err := cmp.Or(ctx.Err(), p.readTable(c, a)); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (p *plan) listTables(c sqlite.Source) ([]string, error) {
 }
 
 // readTable adds a table to the plan, unless SQLite cannot read it.
-func (p *plan) readTable(c sqlite.Source, a assignment) error {
+func (p *plan) readTable(c sqlite.Source, a tableMapping) error {
 	t := &tablePlan{target: a.target, field: a.field, seq: -1}
 	name := a.Name
 	var err error

@@ -17,7 +17,7 @@ import (
 
 // preview reads every table and says what load would do.
 func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Preview) error {
-	if err := t.survey(ctx, true); err != nil {
+	if err := t.profile(ctx, true); err != nil {
 		return err
 	}
 	var tables []projectdb.Table
@@ -27,7 +27,7 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 			return err
 		}
 	}
-	placed, err := t.place(ctx, tables)
+	mapped, err := t.place(ctx, tables)
 	if err != nil {
 		return err
 	}
@@ -35,21 +35,21 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 	for _, table := range tables {
 		taken[sqlite.Fold(table.Name)] = true
 	}
-	if err := nameTables(placed, taken); err != nil {
+	if err := nameTables(mapped, taken); err != nil {
 		return err
 	}
 	preview.Notes = append(preview.Notes, t.notes...)
-	for i, p := range placed {
+	for i, p := range mapped {
 		if err := t.tryRows(ctx, p); err != nil {
 			return err
 		}
-		sv := t.surveys[i]
+		sv := t.profiles[i]
 		preview.Dialect, preview.Notes = p.dialect, append(preview.Notes, p.notes...)
 		preview.Tables = append(preview.Tables, TablePreview{
 			Source: p.Name, Name: p.table.Name, Mode: p.target.Mode, Rows: sv.rows, Columns: p.columns(), Sample: p.sample(sv),
 		})
 	}
-	if err := t.tryTables(ctx, db, placed, &preview.Notes); err != nil {
+	if err := t.tryTables(ctx, db, mapped, &preview.Notes); err != nil {
 		return err
 	}
 	preview.Rejects, preview.RejectedRows = t.rejects.list, t.rejects.rows
@@ -62,14 +62,14 @@ const trialTime = time.Second
 // tryTables puts the rows into the tables that are there, or that get a key, as a
 // load does, and takes all of it back: what is refused then, nothing but the
 // table can tell. It stops after trialTime and says how far it came.
-func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*placement, said *[]source.Note) error {
+func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, mapped []*columnMapping, said *[]source.Note) error {
 	trial := &tableLoad{options: t.options, size: t.size, unchanged: t.unchanged, trial: true}
-	for i, p := range placed {
+	for i, p := range mapped {
 		if !p.makes() || len(p.table.PrimaryKey) > 0 {
-			trial.assigned, trial.surveys = append(trial.assigned, p.assignment), append(trial.surveys, t.surveys[i])
+			trial.mappings, trial.profiles = append(trial.mappings, p.tableMapping), append(trial.profiles, t.profiles[i])
 		}
 	}
-	if len(trial.assigned) == 0 || db == nil {
+	if len(trial.mappings) == 0 || db == nil {
 		return nil
 	}
 	trial.options.OnError = Skip
@@ -85,7 +85,7 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*p
 		}
 		return cmp.Or(l.CheckKeys(), errTrial)
 	})
-	t.rejects.mergeByLine(trial.rejects, t.assigned)
+	t.rejects.mergeByLine(trial.rejects, t.mappings)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -99,7 +99,7 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, placed []*p
 }
 
 // tryRows converts every row for its faults.
-func (t *tableLoad) tryRows(ctx context.Context, p *placement) error {
+func (t *tableLoad) tryRows(ctx context.Context, p *columnMapping) error {
 	told := t.progress(p.Name, t.size/2)
 	rows := int64(0)
 	for part, err := range p.convert(ctx) {
@@ -116,7 +116,7 @@ func (t *tableLoad) tryRows(ctx context.Context, p *placement) error {
 
 // sample returns the first rows as they would be stored, in JSON. Values that
 // cannot be stored are shown as they are.
-func (p *placement) sample(sv *survey) [][]any {
+func (p *columnMapping) sample(sv *profile) [][]any {
 	c := p.converter()
 	list := make([][]any, 0, len(sv.sample))
 	for _, row := range sv.sample {

@@ -34,10 +34,10 @@ func (r *rejects) merge(other rejects) {
 
 // mergeByLine takes in those that were found in another reading of the same
 // tables.
-func (r *rejects) mergeByLine(other rejects, tables []assignment) {
+func (r *rejects) mergeByLine(other rejects, tables []tableMapping) {
 	r.rows += other.rows
 	place := func(table string) int {
-		return slices.IndexFunc(tables, func(a assignment) bool { return a.Name == table })
+		return slices.IndexFunc(tables, func(a tableMapping) bool { return a.Name == table })
 	}
 	r.list = append(r.list, other.list...)
 	slices.SortStableFunc(r.list, func(a, b Reject) int {

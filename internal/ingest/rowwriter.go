@@ -14,20 +14,20 @@ import (
 
 // rowWriter puts rows into a table.
 type rowWriter struct {
-	placement  *placement
-	insert     *projectdb.Inserter // nil: only rows that are there
-	update     *projectdb.Updater  // nil: only new rows
-	references []*projectdb.Reference
-	values     []sqlite.Value
-	keys       []int // places in values of parts of the primary key that recognize no row
+	columnMapping *columnMapping
+	insert        *projectdb.Inserter // nil: only rows that are there
+	update        *projectdb.Updater  // nil: only new rows
+	references    []*projectdb.Reference
+	values        []sqlite.Value
+	keys          []int // places in values of parts of the primary key that recognize no row
 
 	inserted, updated int64
 	kept              int64 // rows updated that have no value for a part of the primary key
 }
 
-func newRowWriter(l *projectdb.Loader, p *placement, placed []*placement) (w *rowWriter, err error) {
+func newRowWriter(l *projectdb.Loader, p *columnMapping, mapped []*columnMapping) (w *rowWriter, err error) {
 	names := p.names()
-	w = &rowWriter{placement: p}
+	w = &rowWriter{columnMapping: p}
 	for i, name := range names {
 		if p.table.IsPrimary(name) && !slices.Contains(p.key, name) {
 			w.keys = append(w.keys, i)
@@ -48,8 +48,8 @@ func newRowWriter(l *projectdb.Loader, p *placement, placed []*placement) (w *ro
 			return nil, err
 		}
 	}
-	filled := make([]string, len(placed))
-	for i, other := range placed {
+	filled := make([]string, len(mapped))
+	for i, other := range mapped {
 		filled[i] = other.table.Name
 	}
 	w.references, err = l.References(p.table, names, filled)
@@ -147,18 +147,18 @@ func (w *rowWriter) row() error {
 // noteKeptKeys tells of rows that would have lost their keys.
 func (w *rowWriter) noteKeptKeys() {
 	if w.kept > 0 {
-		w.placement.notes.Add("table "+w.placement.Name, "%s no value in the primary key: the rows of the table that they updated keep theirs.", source.RowsHave(w.kept))
+		w.columnMapping.notes.Add("table "+w.columnMapping.Name, "%s no value in the primary key: the rows of the table that they updated keep theirs.", source.RowsHave(w.kept))
 	}
 }
 
 // reject says why a row was refused, if it is the row's fault.
 func (w *rowWriter) reject(err error) (r Reject, known bool) {
-	r.Table = w.placement.Name
+	r.Table = w.columnMapping.Name
 	columns := sqlite.ConstraintColumns(err)
 	var lost lostReference
 	switch fault := sqlite.FaultOf(err); {
 	case err == errNoRow:
-		r.Reason, columns = err.Error(), w.placement.key
+		r.Reason, columns = err.Error(), w.columnMapping.key
 	case errors.As(err, &lost):
 		r.Reason, columns = err.Error(), w.named(lost.Columns)
 	case fault == sqlite.Unique:
@@ -188,7 +188,7 @@ func (w *rowWriter) reject(err error) (r Reject, known bool) {
 func (w *rowWriter) named(places []int) []string {
 	names := make([]string, len(places))
 	for i, k := range places {
-		names[i] = w.placement.table.Columns[w.placement.into[k]].Name
+		names[i] = w.columnMapping.table.Columns[w.columnMapping.into[k]].Name
 	}
 	return names
 }
@@ -196,7 +196,7 @@ func (w *rowWriter) named(places []int) []string {
 // inFile returns the name in the file of a column of the table, and the value
 // that the row has for it. One that the file does not have goes by its own name.
 func (w *rowWriter) inFile(column string) (name, value string) {
-	p := w.placement
+	p := w.columnMapping
 	for k, to := range p.into {
 		if sqlite.SameName(p.table.Columns[to].Name, column) {
 			return label(p.source, p.from[k]), shorten(w.values[k])

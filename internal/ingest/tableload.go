@@ -14,25 +14,25 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// tableLoad is the way of tables of a file into a project.
+// tableLoad loads the tables of one file of rows into a project.
 type tableLoad struct {
 	options   Options
 	tell      func(Progress) // nil: nobody asks
 	size      int64          // of the file
-	assigned  []assignment
+	mappings  []tableMapping
 	notes     source.Notes // about what is left out
 	unchanged func() error // fails when the file is not what it was
 
-	surveys []*survey
-	rejects rejects
-	trial   bool  // everything is taken back
-	tried   int64 // rows of a trial that SQLite was given
+	profiles []*profile
+	rejects  rejects
+	trial    bool  // everything is taken back
+	tried    int64 // rows of a trial that SQLite was given
 }
 
-// load takes the tables into the project, in one transaction. Of those of which
-// new ones are made, the first rows are read before, for the types.
+// load loads the tables in one transaction. For new tables it first profiles a
+// sample of the rows, to infer the types of their columns.
 func (t *tableLoad) load(ctx context.Context, in transaction, report *Report) error {
-	if err := t.survey(ctx, false); err != nil {
+	if err := t.profile(ctx, false); err != nil {
 		return err
 	}
 	err := in(func(l *projectdb.Loader) error { return t.run(ctx, l, report) })
@@ -40,19 +40,19 @@ func (t *tableLoad) load(ctx context.Context, in transaction, report *Report) er
 	return err
 }
 
-// guessRows is how many rows are looked at to guess the types of a new table.
+// guessRows is how many rows are profiled to guess the types of a new table.
 const guessRows = 20_000
 
-// survey reads the tables of which new ones are made, or every one. Where nothing
-// but types depends on it, the first rows are enough: the others are looked at on
-// their way into the table.
-func (t *tableLoad) survey(ctx context.Context, every bool) error {
+// profile profiles the rows of new tables, or of every table. A sample is enough
+// where only types depend on it, since all other rows are checked while they are
+// inserted; dates and tables that are joined need all rows.
+func (t *tableLoad) profile(ctx context.Context, every bool) error {
 	joined := map[string]bool{}
-	for _, a := range t.assigned {
+	for _, a := range t.mappings {
 		joined[a.onto] = true
 	}
-	t.surveys = make([]*survey, len(t.assigned))
-	for i, a := range t.assigned {
+	t.profiles = make([]*profile, len(t.mappings))
+	for i, a := range t.mappings {
 		if !a.makes() && !a.target.Dates && !every {
 			continue
 		}
@@ -61,15 +61,15 @@ func (t *tableLoad) survey(ctx context.Context, every bool) error {
 			most = math.MaxInt64
 		}
 		var err error
-		if t.surveys[i], err = a.look(ctx, most, t.progress(a.Name, 0)); err != nil {
+		if t.profiles[i], err = a.look(ctx, most, t.progress(a.Name, 0)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// progress returns what tells how far a reading has come, of those that take
-// the table in.
+// progress returns a callback that reports how much of the file has been read for
+// table, given how much was read before.
 func (t *tableLoad) progress(table string, before int64) func(rows, bytes int64) {
 	if t.tell == nil {
 		return func(int64, int64) {}
@@ -80,7 +80,7 @@ func (t *tableLoad) progress(table string, before int64) func(rows, bytes int64)
 }
 
 func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report) error {
-	placed, err := t.place(ctx, l.Tables())
+	mapped, err := t.place(ctx, l.Tables())
 	if err != nil {
 		return err
 	}
@@ -88,12 +88,12 @@ func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report
 	if err != nil {
 		return err
 	}
-	if err := nameTables(placed, taken); err != nil {
+	if err := nameTables(mapped, taken); err != nil {
 		return err
 	}
 	report.Notes = append(report.Notes, t.notes...)
-	for _, p := range placed {
-		filled, err := t.fillGuessed(ctx, l, p, placed)
+	for _, p := range mapped {
+		filled, err := t.fillGuessed(ctx, l, p, mapped)
 		if err != nil {
 			return err
 		}
@@ -108,33 +108,33 @@ func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report
 	return t.unchanged()
 }
 
-// place decides where every table goes.
-func (t *tableLoad) place(ctx context.Context, tables []projectdb.Table) (placed []*placement, err error) {
+// place maps the columns of every table.
+func (t *tableLoad) place(ctx context.Context, tables []projectdb.Table) (mapped []*columnMapping, err error) {
 	var faults problem.Faults
-	for i, a := range t.assigned {
-		p, err := t.placeOne(ctx, a, t.surveys[i], tables, placed)
+	for i, a := range t.mappings {
+		p, err := t.mapOne(ctx, a, t.profiles[i], tables, mapped)
 		if !faults.Merge("", err) {
 			return nil, err
 		}
-		placed = append(placed, p)
+		mapped = append(mapped, p)
 	}
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
-	for _, p := range placed {
+	for _, p := range mapped {
 		if p.inferred != nil {
 			p.noteDates()
 		}
 	}
-	return placed, nil
+	return mapped, nil
 }
 
-func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tables []projectdb.Table, placed []*placement) (*placement, error) {
+func (t *tableLoad) mapOne(ctx context.Context, a tableMapping, sv *profile, tables []projectdb.Table, mapped []*columnMapping) (*columnMapping, error) {
 	switch {
 	case a.target.Mode == Create:
 		return a.design(sv)
 	case a.onto != "":
-		return a.joinTo(sv, placed)
+		return a.joinTo(sv, mapped)
 	}
 	rows, err := a.Open(ctx)
 	if err != nil {
@@ -151,29 +151,29 @@ func (t *tableLoad) placeOne(ctx context.Context, a assignment, sv *survey, tabl
 	return p, err
 }
 
-// joinTo places a table that is appended to a new one of the same file.
-func (a assignment) joinTo(sv *survey, placed []*placement) (*placement, error) {
-	at := slices.IndexFunc(placed, func(p *placement) bool { return p != nil && p.Name == a.onto && p.target.Mode == Create })
+// joinTo maps a table that is appended to a new table of the same file.
+func (a tableMapping) joinTo(sv *profile, mapped []*columnMapping) (*columnMapping, error) {
+	at := slices.IndexFunc(mapped, func(p *columnMapping) bool { return p != nil && p.Name == a.onto && p.target.Mode == Create })
 	if at < 0 {
 		return nil, nil // that table has a fault, which is told
 	}
-	p, err := a.placeIn(placed[at].table, sv.columns)
+	p, err := a.mapOnto(mapped[at].table, sv.columns)
 	if err == nil {
-		err = p.fillsKey(placed[at].key)
+		err = p.fillsKey(mapped[at].key)
 	}
 	if err == nil {
 		p.inferred = sv.found
-		placed[at].join(p)
+		mapped[at].join(p)
 	}
 	return p, err
 }
 
-// nameTables makes sure that new tables have names that are free, and differ.
-// Names that nobody has chosen give way to each other.
-func nameTables(placed []*placement, taken map[string]bool) error {
+// nameTables makes sure that the names of new tables are free and unique. Names
+// derived from the file are adjusted; a name that was asked for is a fault instead.
+func nameTables(mapped []*columnMapping, taken map[string]bool) error {
 	given := map[string]bool{}
 	var conflicts []string
-	for _, p := range placed {
+	for _, p := range mapped {
 		if p.target.Mode != Create {
 			continue
 		}
@@ -192,17 +192,17 @@ func nameTables(placed []*placement, taken map[string]bool) error {
 
 var errWrongGuess = errors.New("the rows do not fit the types that their first ones asked for")
 
-// fillGuessed makes a table with the types that its first rows ask for. When the
-// others ask for different ones, it takes that back and begins again: then it
-// knows all rows.
-func (t *tableLoad) fillGuessed(ctx context.Context, l *projectdb.Loader, p *placement, placed []*placement) (r TableReport, err error) {
+// fillGuessed creates and fills a table with the types guessed from a sample. If a
+// later row contradicts the guess, it rolls the table back and starts over with
+// the types that fit all rows, which have been seen by then.
+func (t *tableLoad) fillGuessed(ctx context.Context, l *projectdb.Loader, p *columnMapping, mapped []*columnMapping) (r TableReport, err error) {
 	if p.guess == nil {
-		return t.fill(ctx, l, p, placed)
+		return t.fill(ctx, l, p, mapped)
 	}
 	refused, shape, said := t.rejects, *p.table, p.notes
 	refused.list = slices.Clip(refused.list)
 	err = l.Try(func() error {
-		r, err = t.fill(ctx, l, p, placed)
+		r, err = t.fill(ctx, l, p, mapped)
 		return err
 	})
 	if !errors.Is(err, errWrongGuess) {
@@ -210,11 +210,14 @@ func (t *tableLoad) fillGuessed(ctx context.Context, l *projectdb.Loader, p *pla
 	}
 	t.rejects, *p.table, p.notes = refused, shape, said
 	p.settle()
-	return t.fill(ctx, l, p, placed)
+	return t.fill(ctx, l, p, mapped)
 }
 
-// fill makes a table, or takes the one that is there, and puts the rows in.
-func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement, placed []*placement) (TableReport, error) {
+// fill creates, empties or reuses a table, as the mode says, and inserts the rows,
+// which a goroutine of their own converts in portions. Once a portion contradicts
+// the guessed types nothing more is inserted, but the rest is still read: the
+// second try needs the types that fit all rows.
+func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *columnMapping, mapped []*columnMapping) (TableReport, error) {
 	r := TableReport{Source: p.Name, Name: p.table.Name, Mode: p.target.Mode}
 	var err error
 	switch p.target.Mode {
@@ -236,7 +239,7 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 		r.Columns = p.columns()
 		return r, nil
 	}
-	w, err := newRowWriter(l, p, placed)
+	w, err := newRowWriter(l, p, mapped)
 	if err != nil {
 		return r, err
 	}
@@ -274,8 +277,8 @@ func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *placement,
 	return r, nil
 }
 
-// refuse notes the rows of a portion that cannot come in. What a trial tells is
-// only what SQLite has refused.
+// refuse records the rejected rows of a portion. A trial records only what SQLite
+// rejected: conversion faults are already known from the preview.
 func (t *tableLoad) refuse(part *portion, refused rejects) {
 	if t.trial {
 		t.tried += int64(part.batch.Rows)
@@ -287,9 +290,9 @@ func (t *tableLoad) refuse(part *portion, refused rejects) {
 	t.rejects.merge(part.rejects)
 }
 
-// before returns how much of the file counts as read when the rows of a table
-// begin: its first reading is half of the work.
-func (t *tableLoad) before(p *placement) int64 {
+// before returns how many bytes count as read when a table begins to be filled.
+// If all of its rows were profiled first, that was half of the work.
+func (t *tableLoad) before(p *columnMapping) int64 {
 	if p.inferred != nil && p.guess == nil {
 		return t.size / 2
 	}

@@ -13,28 +13,29 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// placement is where the columns of a table of the file go.
-type placement struct {
-	assignment
+// columnMapping maps the columns of a table of the file to columns of the table
+// that it goes into.
+type columnMapping struct {
+	tableMapping
 	source   []format.Column  // all columns in the file
 	from     []int            // of them, those that come in
 	table    *projectdb.Table // that is made or filled; what is appended to a new one shares it
 	into     []int            // columns of the table, beside from
 	key      []string         // of the table: that by which rows are found, or that of a new one
 	inferred []inference      // of all columns in the file, if they were looked at
-	guess    *survey          // that of inferred, when it is not that of all rows
-	seen     *survey          // that of all rows, known at the end
+	guess    *profile         // that of inferred, when it is not that of all rows
+	seen     *profile         // that of all rows, known at the end
 	dialect  *source.Dialect  // of a CSV file, when it has been read
 	notes    source.Notes
 }
 
 // skipped reports whether a column of the file is left out.
-func (a *assignment) skipped(columns []format.Column, i int) bool {
+func (a *tableMapping) skipped(columns []format.Column, i int) bool {
 	return slices.Contains(a.target.Skip, label(columns, i))
 }
 
-// checkNames makes sure that the columns that the options speak of are there.
-func (a *assignment) checkNames(columns []format.Column) error {
+// checkNames notes the columns that the options name and the file lacks.
+func (a *tableMapping) checkNames(columns []format.Column) error {
 	var faults problem.Faults
 	names := make([]string, len(columns))
 	for i := range columns {
@@ -57,19 +58,18 @@ func (a *assignment) checkNames(columns []format.Column) error {
 	return faults.Err()
 }
 
-// place decides where the columns of a table go that the project has.
-func (a assignment) place(columns []format.Column, tables []projectdb.Table) (*placement, error) {
+// place maps the columns to those of a table that the project has.
+func (a tableMapping) place(columns []format.Column, tables []projectdb.Table) (*columnMapping, error) {
 	table, err := a.existing(tables)
 	if err != nil {
 		return nil, err
 	}
-	return a.placeIn(table, columns)
+	return a.mapOnto(table, columns)
 }
 
-// placeIn decides where the columns go in a table that is there, or has been
-// designed.
-func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*placement, error) {
-	p := &placement{assignment: a, source: columns, table: table}
+// mapOnto maps the columns to those of a table that exists or has been designed.
+func (a tableMapping) mapOnto(table *projectdb.Table, columns []format.Column) (*columnMapping, error) {
+	p := &columnMapping{tableMapping: a, source: columns, table: table}
 	if a.Rowless {
 		return p, nil
 	}
@@ -108,13 +108,13 @@ func (a assignment) placeIn(table *projectdb.Table, columns []format.Column) (*p
 	return p, faults.Err()
 }
 
-// noColumns is the fault of rows that are empty objects.
-func (a assignment) noColumns() error {
+// noColumns is the fault of a table whose rows are empty objects.
+func (a tableMapping) noColumns() error {
 	return source.Invalid("The rows of %s have no columns.", a.Name)
 }
 
-// existing returns the table that the rows go into.
-func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error) {
+// existing returns the table of the project that the rows go into.
+func (a tableMapping) existing(tables []projectdb.Table) (*projectdb.Table, error) {
 	wanted := a.target.newName(a.Name)
 	names := make([]string, len(tables))
 	for i := range tables {
@@ -126,9 +126,9 @@ func (a assignment) existing(tables []projectdb.Table) (*projectdb.Table, error)
 	return nil, problem.Invalid(a.field+"table", "%s Only the mode create makes a new one.", problem.Unknown("table", wanted, "in the project", names))
 }
 
-// byPlace reports whether the columns of the file, which have no names, are
-// those of the table in its order.
-func (a assignment) byPlace(columns []format.Column, table *projectdb.Table) bool {
+// byPlace reports whether unnamed columns of the file can be matched to the
+// columns of the table by their order.
+func (a tableMapping) byPlace(columns []format.Column, table *projectdb.Table) bool {
 	return unnamed(columns) && len(columns) == len(table.Columns) && len(a.target.Columns) == 0
 }
 
@@ -138,7 +138,7 @@ func unnamed(columns []format.Column) bool {
 
 // find returns the column of the table that column i of the file goes into, or
 // -1.
-func (p *placement) find(i int, byPlace bool, faults *problem.Faults) int {
+func (p *columnMapping) find(i int, byPlace bool, faults *problem.Faults) int {
 	name := label(p.source, i)
 	wanted, mapped := p.target.Columns[name]
 	if !mapped {
@@ -167,8 +167,8 @@ func (p *placement) find(i int, byPlace bool, faults *problem.Faults) int {
 	return to
 }
 
-// findKey finds the columns by which rows are recognized.
-func (p *placement) findKey() error {
+// findKey finds the columns that identify a row.
+func (p *columnMapping) findKey() error {
 	if p.target.Mode != Upsert && p.target.Mode != Update {
 		return nil
 	}
@@ -190,9 +190,9 @@ func (p *placement) findKey() error {
 	return faults.Err()
 }
 
-// keyColumns returns the columns that are asked for as the key, as the table
-// calls them, and the faults of those that it does not have.
-func (p *placement) keyColumns(place string) (key []string, faults problem.Faults) {
+// keyColumns returns the key that the options ask for, spelled as in the table,
+// and the faults of columns that the table lacks.
+func (p *columnMapping) keyColumns(place string) (key []string, faults problem.Faults) {
 	for i, name := range p.target.Key {
 		if column := p.table.Column(name); column != nil {
 			key = append(key, column.Name)
@@ -203,8 +203,8 @@ func (p *placement) keyColumns(place string) (key []string, faults problem.Fault
 	return key, faults
 }
 
-// fillsKey makes sure that the file has values for a key.
-func (p *placement) fillsKey(key []string) error {
+// fillsKey returns a fault unless the file has values for every column of a key.
+func (p *columnMapping) fillsKey(key []string) error {
 	var faults problem.Faults
 	for _, name := range key {
 		if !slices.ContainsFunc(p.into, func(to int) bool { return p.table.Columns[to].Name == name }) {
@@ -222,10 +222,10 @@ func columnNamesOf(t *projectdb.Table) []string {
 	return names
 }
 
-// design decides what the table is that is made.
-func (a assignment) design(sv *survey) (*placement, error) {
+// design decides the columns, types and key of a new table.
+func (a tableMapping) design(sv *profile) (*columnMapping, error) {
 	const mostColumns = 2000 // of a table of SQLite
-	p := &placement{assignment: a, source: sv.columns, inferred: sv.found, table: &projectdb.Table{}}
+	p := &columnMapping{tableMapping: a, source: sv.columns, inferred: sv.found, table: &projectdb.Table{}}
 	if len(sv.columns) == 0 {
 		return nil, a.noColumns()
 	}
@@ -268,8 +268,8 @@ func (a assignment) design(sv *survey) (*placement, error) {
 	return p, faults.Err()
 }
 
-// designKey gives the table that is made the primary key that was asked for.
-func (p *placement) designKey() error {
+// designKey gives a new table the primary key that the options ask for.
+func (p *columnMapping) designKey() error {
 	key, faults := p.keyColumns("in the new table")
 	for i, name := range p.target.Key {
 		if sqlite.ContainsName(p.target.Key[:i], name) {
@@ -281,9 +281,8 @@ func (p *placement) designKey() error {
 	return faults.Err()
 }
 
-// join makes the types of a new table those that the rows fit, too, that are
-// appended to it.
-func (p *placement) join(other *placement) {
+// join widens the types of a new table to fit the rows appended to it as well.
+func (p *columnMapping) join(other *columnMapping) {
 	for k, i := range other.from {
 		mine := p.from[slices.Index(p.into, other.into[k])]
 		both := p.inferred[mine].with(&other.inferred[i], p.source[mine].Type)
@@ -292,23 +291,23 @@ func (p *placement) join(other *placement) {
 	}
 }
 
-// noteDates says what becomes of dates.
-func (p *placement) noteDates() {
+// noteDates adds a note for each column whose dates are rewritten or kept.
+func (p *columnMapping) noteDates() {
 	for _, i := range p.from {
 		p.inferred[i].dates.note(&p.notes, "column "+label(p.source, i))
 	}
 }
 
-// settle makes the types those that fit all rows.
-func (p *placement) settle() {
+// settle fixes the types of a new table once all its rows have been seen.
+func (p *columnMapping) settle() {
 	p.inferred, p.guess = p.seen.found, nil
 	for k, i := range p.from {
 		p.table.Columns[p.into[k]].Type = p.chosen(i).Type
 	}
 }
 
-// chosen returns the type of a column of a table that is made, and why.
-func (p *placement) chosen(i int) ColumnReport {
+// chosen returns the type of a column of a new table, and the reason for it.
+func (p *columnMapping) chosen(i int) ColumnReport {
 	c := ColumnReport{Source: p.source[i].Name, DeclaredType: p.source[i].Type}
 	if told := p.target.Types[label(p.source, i)]; told != "" {
 		c.Type, c.Reason = told, "it was asked for"
@@ -320,8 +319,8 @@ func (p *placement) chosen(i int) ColumnReport {
 	return c
 }
 
-// columns reports about the columns that come in.
-func (p *placement) columns() []ColumnReport {
+// columns returns the report about the imported columns.
+func (p *columnMapping) columns() []ColumnReport {
 	list := make([]ColumnReport, 0, len(p.from))
 	for k, i := range p.from {
 		column := p.table.Columns[p.into[k]]
@@ -347,7 +346,7 @@ func unnamedSource(columns []format.Column, i int) string {
 }
 
 // names returns the names of the columns of the table that get values.
-func (p *placement) names() []string {
+func (p *columnMapping) names() []string {
 	names := make([]string, len(p.into))
 	for k, to := range p.into {
 		names[k] = p.table.Columns[to].Name

@@ -11,8 +11,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// survey is what the rows of a table tell before anything is made.
-type survey struct {
+// profile is what the values of a table say about the types of its columns.
+type profile struct {
 	columns []format.Column
 	header  bool // the columns have names
 	found   []inference
@@ -22,7 +22,7 @@ type survey struct {
 }
 
 // subject names a column in a note.
-func (sv *survey) subject(i int) string {
+func (sv *profile) subject(i int) string {
 	if sv.columns[i].Name != "" {
 		return sv.columns[i].Name
 	}
@@ -32,20 +32,20 @@ func (sv *survey) subject(i int) string {
 // sampleRows is how many rows a preview shows.
 const sampleRows = 10
 
-// look reads rows of a table for the types of its columns: the first most at
-// least. Rows of another length do not count.
-func (a assignment) look(ctx context.Context, most int64, told func(rows, bytes int64)) (*survey, error) {
+// look profiles at least the first maxRows rows of a table. Rows with too few or too
+// many values do not count.
+func (a tableMapping) look(ctx context.Context, maxRows int64, told func(rows, bytes int64)) (*profile, error) {
 	rows, err := a.Open(ctx)
 	if err != nil {
 		return nil, source.ExplainFault(ctx, err)
 	}
 	defer rows.Close()
-	sv := &survey{columns: rows.Columns(), found: make([]inference, len(rows.Columns()))}
+	sv := &profile{columns: rows.Columns(), found: make([]inference, len(rows.Columns()))}
 	for i, column := range sv.columns {
 		sv.found[i].text, sv.found[i].dates.asked = a.Text, a.target.Dates
 		sv.header = sv.header || column.Name != ""
 	}
-	for sv.rows < most || a.blank(sv) {
+	for sv.rows < maxRows || a.blank(sv) {
 		row, err := rows.Next()
 		if err == io.EOF {
 			sv.whole = true
@@ -66,7 +66,7 @@ func (a assignment) look(ctx context.Context, most int64, told func(rows, bytes 
 }
 
 // blank reports whether there was nothing but empty lines so far.
-func (a assignment) blank(sv *survey) bool {
+func (a tableMapping) blank(sv *profile) bool {
 	if !a.Text || a.Rowless || sv.header || len(sv.found) != 1 || len(a.target.Types) > 0 {
 		return false
 	}
@@ -74,7 +74,7 @@ func (a assignment) blank(sv *survey) bool {
 	return n.integers+n.reals+n.infinities+n.texts == 0
 }
 
-func (sv *survey) see(row []sqlite.Value, line int64) {
+func (sv *profile) see(row []sqlite.Value, line int64) {
 	if len(row) != len(sv.found) {
 		return
 	}

@@ -13,20 +13,20 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// assignment is a table of the file and where it goes.
-type assignment struct {
+// tableMapping says which table of the project a table of the file goes into.
+type tableMapping struct {
 	source.Table
 	target Target
 	field  string // what the target is called in the options, such as "tables.orders."
 	onto   string // the table of the file that becomes the new one this is appended to
 }
 
-// makes reports whether the table is one that is made.
-func (a assignment) makes() bool { return a.target.Mode == Create || a.onto != "" }
+// makes reports whether the rows go into a new table.
+func (a tableMapping) makes() bool { return a.target.Mode == Create || a.onto != "" }
 
-// assign picks the tables of the file that are wanted, and says where each one
-// goes, and what of them is left out.
-func assign(tables []source.Table, o Options) (assigned []assignment, said source.Notes, err error) {
+// mapTables picks the wanted tables of the file and maps each to a table of the
+// project. The notes say which tables are left out.
+func mapTables(tables []source.Table, o Options) (mappings []tableMapping, said source.Notes, err error) {
 	names := make([]string, len(tables))
 	for i, t := range tables {
 		names[i] = t.Name
@@ -43,7 +43,7 @@ func assign(tables []source.Table, o Options) (assigned []assignment, said sourc
 		if !o.wants(t.Name) {
 			continue
 		}
-		a := assignment{Table: t, target: o.Target}
+		a := tableMapping{Table: t, target: o.Target}
 		if own, ok := o.table(t.Name); ok {
 			a.target, a.field = own.or(o.Target), "tables."+t.Name+"."
 		}
@@ -55,10 +55,10 @@ func assign(tables []source.Table, o Options) (assigned []assignment, said sourc
 			said.Add("table "+t.Name, "It has no rows, so its columns are unknown and no table was created. Set types to create it.")
 			continue
 		}
-		assigned = append(assigned, a)
+		mappings = append(mappings, a)
 	}
 	switch {
-	case len(assigned) > 0 || faults.Len() > 0:
+	case len(mappings) > 0 || faults.Len() > 0:
 	case len(said) > 0:
 		return nil, nil, source.Invalid("The file has no rows, so the columns of the table are unknown: set types.")
 	case len(tables) == 0: // a workbook without worksheets
@@ -66,39 +66,39 @@ func assign(tables []source.Table, o Options) (assigned []assignment, said sourc
 	default:
 		faults.Add("include_tables", "Every table of the file was left out.")
 	}
-	return joined(assigned), said, faults.Err()
+	return joined(mappings), said, faults.Err()
 }
 
-// tellsColumns reports whether a table without rows can be made. Where the names
-// should have been in the file, it was cut short.
-func (a assignment) tellsColumns(o Options) bool {
+// tellsColumns reports whether the options name the columns of a table without
+// rows. A file that should have had a header and does not was cut short.
+func (a tableMapping) tellsColumns(o Options) bool {
 	return len(a.target.Types) > 0 && !(a.Text && o.dialect(a.Name).Header == format.WithHeader)
 }
 
-// joined finds the tables that are appended to new ones of the same file, and
-// puts them behind these.
-func joined(assigned []assignment) []assignment {
+// joined finds the tables that are appended to a new table of the same file, and
+// sorts them behind it.
+func joined(mappings []tableMapping) []tableMapping {
 	makers := map[string]string{}
-	for _, a := range assigned {
+	for _, a := range mappings {
 		if a.target.Mode == Create {
 			makers[sqlite.Fold(a.target.newName(a.Name))] = a.Name
 		}
 	}
-	for i := range assigned {
-		if a := &assigned[i]; a.target.Mode == Append && a.target.Table != "" {
+	for i := range mappings {
+		if a := &mappings[i]; a.target.Mode == Append && a.target.Table != "" {
 			a.onto = makers[sqlite.Fold(a.target.Table)]
 		}
 	}
-	slices.SortStableFunc(assigned, func(a, b assignment) int { return cmp.Compare(min(len(a.onto), 1), min(len(b.onto), 1)) })
-	return assigned
+	slices.SortStableFunc(mappings, func(a, b tableMapping) int { return cmp.Compare(min(len(a.onto), 1), min(len(b.onto), 1)) })
+	return mappings
 }
 
-// newName returns the name of the table that is made of one of the file.
+// newName returns the name of the new table for a table of the file.
 func (t Target) newName(source string) string {
 	return cmp.Or(t.Table, projectdb.AdjustName(source, "table", map[string]bool{}))
 }
 
-// unknownTables notes names in the options that the file does not have.
+// unknownTables notes the tables that the options name and the file lacks.
 func unknownTables(names []string, o Options) (faults problem.Faults) {
 	note := func(field, name string) {
 		_, err := known(field, "table", name, "in the file", names)
@@ -116,7 +116,7 @@ func unknownTables(names []string, o Options) (faults problem.Faults) {
 	return faults
 }
 
-// wants reports whether a table of the file is to come in.
+// wants reports whether a table of the file is to be imported.
 func (o Options) wants(name string) bool {
 	listed := func(list []string) bool {
 		return sqlite.ContainsName(list, name)
@@ -124,14 +124,14 @@ func (o Options) wants(name string) bool {
 	return (len(o.Include) == 0 || listed(o.Include)) && !listed(o.Exclude)
 }
 
-// dialect returns how a table of text is read.
+// dialect returns the dialect in which a CSV table is read.
 func (o Options) dialect(name string) format.ReadDialect {
 	own, _ := o.table(name)
 	var faults problem.Faults // those of the check are told
 	return own.or(o.Target).ReadOptions.Dialect(&faults, "")
 }
 
-// table returns what the options say of a single table.
+// table returns the options of a single table, if it has its own.
 func (o Options) table(name string) (Target, bool) {
 	for key, t := range o.Tables {
 		if sqlite.SameName(key, name) {
@@ -141,7 +141,7 @@ func (o Options) table(name string) (Target, bool) {
 	return Target{}, false
 }
 
-// onlyForOne refuses what makes no sense for several tables.
+// onlyForOne refuses options that make sense for a single table only.
 func (t Target) onlyForOne() error {
 	var faults problem.Faults
 	for _, option := range []struct {
@@ -158,8 +158,8 @@ func (t Target) onlyForOne() error {
 	return faults.Err()
 }
 
-// known finds the name of a thing of some kind, in any letter case, among those
-// that there are in a place.
+// known returns the one of the names that equals name in any letter case. If none
+// does, the fault says which kind of thing is missing from which place.
 func known(field, kind, name, place string, names []string) (string, error) {
 	for _, candidate := range names {
 		if sqlite.SameName(candidate, name) {
