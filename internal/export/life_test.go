@@ -267,7 +267,7 @@ func TestFailedExport(t *testing.T) {
 	if codeOf(err) != problem.CodeExportFailed || got.Status != Failed || *got.Error != "A table of the request no longer exists." {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if details := problem.From(err).Details; len(details) != 1 || details[0].Message != m.ID {
+	if details := problem.From(err).Told(); len(details) != 1 || details[0].Message != m.ID {
 		t.Errorf("details are %v, want the id", details)
 	}
 	if f.refusal(m) != problem.CodeExportFailed || len(f.files()) != 0 {
