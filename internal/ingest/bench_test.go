@@ -10,8 +10,8 @@ import (
 
 const benchRows = 1_000_000
 
-// The benchmarks import 1,000,000 rows of 8 columns. How long the sqlite3 shell
-// takes for such files, command bench tells.
+// The benchmarks import 1,000,000 rows of 8 columns. Command bench measures the sqlite3
+// shell on such files.
 func benchImport(b *testing.B, path string) {
 	for b.Loop() {
 		b.StopTimer()

@@ -16,13 +16,13 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestWhatIsCarriedAndWhatIsReported imports one schema after another and
-// looks at the statements that the project then holds, and at the notes.
+// TestWhatIsCarriedAndWhatIsReported imports one schema after another and checks the
+// project's statements and the notes.
 func TestWhatIsCarriedAndWhatIsReported(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, script string
-		want         string // columns and constraints, or parts of them, one a line
+		want         string // columns and constraints, or parts of them, one per line
 		notes        []string
 	}{
 		{"types by affinity", `
@@ -255,7 +255,7 @@ func TestFileWithAWriteAheadLog(t *testing.T) {
 	path := database(t, `PRAGMA journal_mode = WAL; CREATE TABLE t (a INT); INSERT INTO t VALUES (1);`)
 	folder := filepath.Dir(path)
 	copies := filepath.Join(t.TempDir(), "copy.sqlite")
-	// The shell keeps the log while it runs: copy both from inside it.
+	// The shell keeps the WAL only while it runs, so copy both from inside it.
 	shell(t, path, fmt.Sprintf("INSERT INTO t VALUES (2);\n.shell cp %s %s && cp %s-wal %s-wal\n", path, copies, path, copies))
 	alone := filepath.Join(t.TempDir(), "alone.sqlite")
 	if err := os.Link(copies, alone); err != nil {
@@ -349,7 +349,7 @@ func TestHostileSchemas(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, script string
-		want         string // of the error, "" if it comes in
+		want         string // the error, "" if the import succeeds
 		notes        string // part of the notes
 	}{
 		{"malformed schema", `CREATE TABLE t (a); PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE t (a';`, "SQLite says: malformed database schema", ""},
@@ -385,8 +385,8 @@ func TestHostileSchemas(t *testing.T) {
 	}
 }
 
-// schemaEdit is a script that makes a schema, with two rows in t and then other
-// words in its statements.
+// schemaEdit returns a script that creates a schema with two rows in t, then replaces
+// old with now in its statements.
 func schemaEdit(schema, old, now string) string {
 	rows := ""
 	if strings.Contains(schema, "CREATE TABLE t") {
@@ -398,8 +398,7 @@ func schemaEdit(schema, old, now string) string {
 	return schema + ";" + rows + "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '" + old + "', '" + now + "');"
 }
 
-// TestForgedHeaders changes what the header of a file says of it, and what a
-// project's own tables would say.
+// TestForgedHeaders alters what a file's header and the project's own tables in it say.
 func TestForgedHeaders(t *testing.T) {
 	t.Parallel()
 	path := database(t, `CREATE TABLE t (a INT); INSERT INTO t VALUES (1);`)

@@ -13,19 +13,19 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// columnMapping maps the columns of a table of the file to columns of the table
-// that it goes into.
+// columnMapping maps the columns of a file's table to the columns of the project table
+// that the rows go into.
 type columnMapping struct {
 	tableMapping
 	source   []format.Column  // all columns in the file
-	from     []int            // of them, those that come in
-	table    *projectdb.Table // that is made or filled; what is appended to a new one shares it
-	into     []int            // columns of the table, beside from
-	key      []string         // of the table: that by which rows are found, or that of a new one
-	inferred []inference      // of all columns in the file, if they were looked at
-	guess    *profile         // that of inferred, when it is not that of all rows
-	seen     *profile         // that of all rows, known at the end
-	dialect  *source.Dialect  // of a CSV file, when it has been read
+	from     []int            // indexes into source of the imported columns
+	table    *projectdb.Table // the table to create or fill; tables appended to a new one share it
+	into     []int            // indexes of table's columns, parallel to from
+	key      []string         // columns that match rows, or the primary key of a new table
+	inferred []inference      // for all columns in source, if they were profiled
+	guess    *profile         // the profile behind inferred, unless it covers all rows
+	seen     *profile         // the profile of all rows, known at the end
+	dialect  *source.Dialect  // of a CSV file, once it has been read
 	notes    source.Notes
 }
 
@@ -34,7 +34,7 @@ func (a *tableMapping) skipped(columns []format.Column, i int) bool {
 	return slices.Contains(a.target.Skip, label(columns, i))
 }
 
-// checkNames notes the columns that the options name and the file lacks.
+// checkNames reports columns that the options name and the file lacks.
 func (a *tableMapping) checkNames(columns []format.Column) error {
 	var faults problem.Faults
 	names := make([]string, len(columns))
@@ -58,7 +58,7 @@ func (a *tableMapping) checkNames(columns []format.Column) error {
 	return faults.Err()
 }
 
-// place maps the columns to those of a table that the project has.
+// place maps the columns to those of an existing table of the project.
 func (a tableMapping) place(columns []format.Column, tables []projectdb.Table) (*columnMapping, error) {
 	table, err := a.existing(tables)
 	if err != nil {
@@ -108,7 +108,7 @@ func (a tableMapping) mapOnto(table *projectdb.Table, columns []format.Column) (
 	return p, faults.Err()
 }
 
-// noColumns is the fault of a table whose rows are empty objects.
+// noColumns returns the fault of a table whose rows are empty objects.
 func (a tableMapping) noColumns() error {
 	return source.Invalid("The rows of %s have no columns.", a.Name)
 }
@@ -146,7 +146,7 @@ func (p *columnMapping) find(i int, byPlace bool, faults *problem.Faults) int {
 	}
 	to := slices.IndexFunc(p.table.Columns, func(c projectdb.Column) bool { return sqlite.SameName(c.Name, wanted) })
 	if to < 0 && !mapped {
-		// Names are adjusted when a table is made of a file.
+		// Names are adjusted when a file becomes a table.
 		adjusted := projectdb.AdjustName(name, "column", map[string]bool{})
 		to = slices.IndexFunc(p.table.Columns, func(c projectdb.Column) bool { return sqlite.SameName(c.Name, adjusted) })
 	}
@@ -190,8 +190,8 @@ func (p *columnMapping) findKey() error {
 	return faults.Err()
 }
 
-// keyColumns returns the key that the options ask for, spelled as in the table,
-// and the faults of columns that the table lacks.
+// keyColumns returns the key that the options ask for, spelled as in the table, and
+// faults for columns that the table lacks.
 func (p *columnMapping) keyColumns(place string) (key []string, faults problem.Faults) {
 	for i, name := range p.target.Key {
 		if column := p.table.Column(name); column != nil {
@@ -203,7 +203,7 @@ func (p *columnMapping) keyColumns(place string) (key []string, faults problem.F
 	return key, faults
 }
 
-// fillsKey returns a fault unless the file has values for every column of a key.
+// fillsKey returns a fault unless the file has values for every column of the key.
 func (p *columnMapping) fillsKey(key []string) error {
 	var faults problem.Faults
 	for _, name := range key {
@@ -224,7 +224,7 @@ func columnNamesOf(t *projectdb.Table) []string {
 
 // design decides the columns, types and key of a new table.
 func (a tableMapping) design(sv *profile) (*columnMapping, error) {
-	const mostColumns = 2000 // of a table of SQLite
+	const mostColumns = 2000 // SQLite's limit for a table
 	p := &columnMapping{tableMapping: a, source: sv.columns, inferred: sv.found, table: &projectdb.Table{}}
 	if len(sv.columns) == 0 {
 		return nil, a.noColumns()
@@ -281,7 +281,7 @@ func (p *columnMapping) designKey() error {
 	return faults.Err()
 }
 
-// join widens the types of a new table to fit the rows appended to it as well.
+// join widens the types of a new table to also fit the rows appended to it.
 func (p *columnMapping) join(other *columnMapping) {
 	for k, i := range other.from {
 		mine := p.from[slices.Index(p.into, other.into[k])]
@@ -291,7 +291,7 @@ func (p *columnMapping) join(other *columnMapping) {
 	}
 }
 
-// noteDates adds a note for each column whose dates are rewritten or kept.
+// noteDates adds a note for each column whose dates are rewritten or kept as they are.
 func (p *columnMapping) noteDates() {
 	for _, i := range p.from {
 		p.inferred[i].dates.note(&p.notes, "column "+label(p.source, i))
@@ -306,7 +306,7 @@ func (p *columnMapping) settle() {
 	}
 }
 
-// chosen returns the type of a column of a new table, and the reason for it.
+// chosen returns the type of a column of a new table and why it was chosen.
 func (p *columnMapping) chosen(i int) ColumnReport {
 	c := ColumnReport{Source: p.source[i].Name, DeclaredType: p.source[i].Type}
 	if told := p.target.Types[label(p.source, i)]; told != "" {
@@ -319,7 +319,7 @@ func (p *columnMapping) chosen(i int) ColumnReport {
 	return c
 }
 
-// columns returns the report about the imported columns.
+// columns returns a report on each imported column.
 func (p *columnMapping) columns() []ColumnReport {
 	list := make([]ColumnReport, 0, len(p.from))
 	for k, i := range p.from {
@@ -336,8 +336,8 @@ func (p *columnMapping) columns() []ColumnReport {
 	return list
 }
 
-// unnamedSource is what a column is called in a report that has no name: one
-// of a file without names goes by its place.
+// unnamedSource returns what a report calls a column without a name. In a file without
+// names, that is its position.
 func unnamedSource(columns []format.Column, i int) string {
 	if !unnamed(columns) {
 		return ""
@@ -345,7 +345,7 @@ func unnamedSource(columns []format.Column, i int) string {
 	return label(columns, i)
 }
 
-// names returns the names of the columns of the table that get values.
+// names returns the names of the table's columns that get values.
 func (p *columnMapping) names() []string {
 	names := make([]string, len(p.into))
 	for k, to := range p.into {

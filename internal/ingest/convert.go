@@ -16,20 +16,20 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// portion is a part of the rows of a table, as they are to be stored.
+// portion is a run of rows of one table, converted to the values to store.
 type portion struct {
 	batch   sqlite.Batch
-	lines   []int64  // of the rows of batch
-	rejects rejects  // rows that are not in batch
-	bytes   int64    // read of the file so far
-	seen    *profile // of the last portion of a table whose types are guessed: that of all rows
-	wrong   bool     // a row so far does not fit the guessed types; then there are no rows
+	lines   []int64  // line numbers of the rows in batch
+	rejects rejects  // rows left out of batch
+	bytes   int64    // read from the file so far
+	seen    *profile // profile of all rows; set in the last portion of a table with guessed types
+	wrong   bool     // a row so far contradicts the guessed types; then batch is empty
 	dialect *source.Dialect
-	notes   source.Notes // of the last portion: what is to be said of the file
+	notes   source.Notes // notes on the file; set in the last portion
 	err     error
 }
 
-// hear takes in what a portion tells of the file.
+// hear takes over what a portion reports about the file.
 func (p *columnMapping) hear(part *portion) {
 	p.notes, p.seen = append(p.notes, part.notes...), part.seen
 	if part.dialect != nil {
@@ -37,14 +37,14 @@ func (p *columnMapping) hear(part *portion) {
 	}
 }
 
-// Two portions are on their way while a third is filled.
+// Two portions are in flight while a third is filled.
 const (
 	portions     = 3
-	portionCells = 256 << 10 // values of one, at most
+	portionCells = 256 << 10 // the most values in one portion
 )
 
-// convert reads a table in a goroutine of its own and gives its rows as they are
-// to be stored. A portion is valid until the next one.
+// convert reads a table in its own goroutine and yields the rows converted for storage.
+// A portion is valid until the next one is yielded.
 func (p *columnMapping) convert(ctx context.Context) iter.Seq2[*portion, error] {
 	return func(yield func(*portion, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -70,8 +70,9 @@ func (p *columnMapping) convert(ctx context.Context) iter.Seq2[*portion, error] 
 	}
 }
 
-// produce fills portions to the end of the table, the first error or that of
-// ctx. A panic is an error too: it would end the whole process.
+// produce fills portions until the end of the table, the first error, or the end of ctx.
+// It turns a panic into an error, since one in this goroutine would end the whole
+// process.
 func (p *columnMapping) produce(ctx context.Context, full chan<- *portion, empty <-chan *portion) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -104,15 +105,15 @@ func (p *columnMapping) produce(ctx context.Context, full chan<- *portion, empty
 	}
 }
 
-// converter makes the values that are stored of those in the file.
+// converter converts the values in the file to those that are stored.
 type converter struct {
 	*columnMapping
-	seen   *profile     // of the rows so far and those of the guess, nil when there is none
-	number int64        // of the row
-	wrong  bool         // a type is not what all rows so far ask for
-	types  []string     // of the columns that get values
-	dates  []dateOrders // of the texts in them; 0 for texts that stay as they are
-	keys   []bool       // whether they belong to the primary key of a new table
+	seen   *profile     // the guess plus the rows so far; nil without a guess
+	number int64        // of the current row
+	wrong  bool         // a guessed type is not the one that the rows so far ask for
+	types  []string     // types of the columns that get values
+	dates  []dateOrders // date orders of the texts in them; 0 keeps texts as they are
+	keys   []bool       // whether each column belongs to the primary key of a new table
 	row    []sqlite.Value
 	faults []Reject
 }
@@ -169,7 +170,7 @@ func (c *converter) read(part *portion, rows source.Rows) (more bool, err error)
 	return true, nil
 }
 
-// see looks at a row that the guess has not seen.
+// see adds a row that the guess has not seen to the profile.
 func (c *converter) see(row []sqlite.Value, line int64) {
 	if c.seen == nil {
 		return
@@ -179,7 +180,7 @@ func (c *converter) see(row []sqlite.Value, line int64) {
 	}
 }
 
-// judge reports whether the rows so far ask for other types than were guessed.
+// judge reports whether the rows so far ask for types other than the guessed ones.
 func (c *converter) judge() bool {
 	if c.seen == nil || c.wrong {
 		return c.wrong
@@ -212,9 +213,9 @@ func (c *converter) take(row []sqlite.Value, line int64) bool {
 	return len(c.faults) == 0
 }
 
-// stored returns the value to store for a value of the column from[k], or the
-// reason why the column cannot hold it unchanged. The order of the cases matters:
-// what must be refused comes first, then the common cases without a detour.
+// stored returns the value to store in column from[k], or the reason why the column
+// cannot hold it unchanged. The order of the cases matters: values that must be refused
+// come first, then the common cases on a fast path.
 func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason string) {
 	if c.dates[k] != 0 && v.Kind == sqlite.Text {
 		if orders, iso := readDate(v.Bytes, c.dates[k]); orders != 0 {
@@ -222,9 +223,9 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 		}
 	}
 	columnType := c.types[k]
-	// The frequent cases are decided here, without the error values of projectdb.Stored.
-	// c.text says that the source has texts only, such as CSV: there a number is
-	// what looks like one, and elsewhere a text stays a text.
+	// The common cases are decided here, without the error values of projectdb.Stored.
+	// c.Text means that the source holds only text, as CSV does: there, text that looks
+	// like a number is one. In other sources a text stays a text.
 	switch {
 	case v.Kind == sqlite.Null && c.keys[k]:
 		return v, "The value is NULL, but it belongs to the primary key."
@@ -234,8 +235,8 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 		return v, "The value contains a NUL character."
 	case v.Kind == sqlite.Text && columnType == "TEXT":
 		return v, ""
-	// In a file of text, what looks like a number is one. IsInteger and IsReal accept
-	// only texts that a number turns back into: 007 stays a text.
+	// In a text file, what looks like a number is one. IsInteger and IsReal accept only
+	// texts that the number prints back exactly: 007 stays a text.
 	case c.Text && (columnType == "INTEGER" || columnType == "ANY") && format.IsInteger(v.Bytes):
 		n, err := strconv.ParseInt(string(v.Bytes), 10, 64)
 		if err != nil {

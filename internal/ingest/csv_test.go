@@ -17,7 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// exported returns a table as a CSV file, by our own writer.
+// exported returns a table as CSV, written by our own writer.
 func exported(t testing.TB, p project, table string) string {
 	t.Helper()
 	shape, err := p.Table(context.Background(), table)
@@ -194,8 +194,8 @@ func TestCSVKeepsBytesThatAreNotUTF8(t *testing.T) {
 	}
 }
 
-// TestCSVKeepsNULs reads what exports write: a NUL is no fault where it is said
-// how the file is to be read.
+// TestCSVKeepsNULs reads what exports write: a NUL is not a fault if the options say how
+// to read the file.
 func TestCSVKeepsNULs(t *testing.T) {
 	const content = "id,x\n1,nul \x00 here\n"
 	path := write(t, "n.csv", content)
@@ -322,17 +322,17 @@ func TestCSVDialectsAreDetectedAndOverridden(t *testing.T) {
 	}
 }
 
-// TestLateRowsHaveTheirSay has values behind those by which types are guessed
-// that ask for others. The report is that of a preview, which reads all before it
-// says a word, and an export gives the file back.
+// TestLateRowsHaveTheirSay has values beyond the sample that contradict the types
+// guessed from it. The report matches that of a preview, which reads everything first,
+// and an export reproduces the file.
 func TestLateRowsHaveTheirSay(t *testing.T) {
 	t.Parallel()
 	const rows = guessRows + 5000
 	line := func(i int) string { return fmt.Sprintf("%d,%d.5,,%d\n", i, i, i%7) }
 	for _, test := range []struct {
 		name    string
-		at      int    // the row that is another, from 0
-		row     string // instead of it
+		at      int    // index of the row to replace
+		row     string // the replacement
 		options Options
 		want    string
 		lost    int64

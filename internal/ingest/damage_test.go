@@ -15,7 +15,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// samples are files of every kind with the same tables.
+// samples returns files of every kind with the same tables.
 func samples(t *testing.T) map[string]string {
 	t.Helper()
 	x := newExporter(t)
@@ -59,9 +59,9 @@ func utf16LE(text string) string {
 	return out
 }
 
-// TestDamagedFilesOfEveryKind cuts files of every kind at many places and
-// changes bytes in them. Each of them is taken as a whole or refused in words,
-// at once, and leaves nothing behind.
+// TestDamagedFilesOfEveryKind truncates files of every kind in many places and changes
+// bytes in them. Each is imported as a whole or refused promptly with a message, and
+// leaves nothing behind.
 func TestDamagedFilesOfEveryKind(t *testing.T) {
 	cuts, flips := testkit.Scale(5, 20), testkit.Scale(4, 20)
 	for name, content := range samples(t) {
@@ -76,7 +76,7 @@ func TestDamagedFilesOfEveryKind(t *testing.T) {
 			for i := range flips {
 				changed := []byte(content)
 				for range 1 + i/4 {
-					// Most structure is at the beginning and at the end.
+					// Most structure is at the beginning and the end.
 					at := random.IntN(len(changed))
 					switch i % 4 {
 					case 1:
@@ -125,7 +125,7 @@ func takeDamaged(t *testing.T, name, content string, sound bool) {
 	}
 }
 
-// refused reports whether an error is for the sender of the file.
+// refused reports whether an error is meant for the sender of the file.
 func refused(err error) bool {
 	return problem.Is(err, problem.CodeValidationFailed) || problem.Is(err, problem.CodeConflict)
 }

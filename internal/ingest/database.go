@@ -11,8 +11,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// databaseLoad loads a database into a project. Tables that are created as they are
-// keep their keys, indexes and rowids; all others are loaded row by row, like
+// databaseLoad loads a database into a project. Tables created just as they are in the
+// file keep their keys, indexes and rowids; all others are loaded row by row, like
 // tables of any file.
 type databaseLoad struct {
 	source *source.Database
@@ -21,8 +21,8 @@ type databaseLoad struct {
 	size   int64
 }
 
-// database plans the load of a database. Unless exact is set, declarations alone
-// decide the types of columns.
+// database plans the load of a database. Unless exact is set, declarations alone decide
+// the types of columns.
 func (s *Source) database(ctx context.Context, o Options, exact bool) (*databaseLoad, error) {
 	d := &databaseLoad{source: s.Database(), plan: &plan{exact: exact}, size: s.Size()}
 	d.tables = &tableLoad{options: o, unchanged: func() error { return nil }}
@@ -68,8 +68,8 @@ func (p *plan) mapTables(from *source.Database, o Options) ([]tableMapping, erro
 	return mappings, err
 }
 
-// loadDatabase loads the database with the types that its declarations ask for. If
-// a value does not fit them, it starts over and lets all values decide.
+// loadDatabase loads the database with the types that its declarations ask for. If a
+// value does not fit them, it starts over and lets the values decide.
 func (s *Source) loadDatabase(ctx context.Context, in transaction, o Options, report *Report) error {
 	defer s.Database().Interrupt(ctx)()
 	err := s.loadAs(ctx, in, o, false, report)
@@ -146,7 +146,7 @@ func (d *databaseLoad) told(progress func(Progress)) func(t *tablePlan) {
 	}
 }
 
-// previewDatabase says what loadDatabase would do.
+// previewDatabase reports what loadDatabase would do.
 func (s *Source) previewDatabase(ctx context.Context, db *projectdb.DB, o Options, preview *Preview) error {
 	defer s.Database().Interrupt(ctx)()
 	d, err := s.database(ctx, o, true)
@@ -186,7 +186,7 @@ func (d *databaseLoad) preview(ctx context.Context, db *projectdb.DB, preview *P
 	return d.tables.preview(ctx, db, preview)
 }
 
-// sample returns the first rows as the API writes them.
+// sample returns the first rows in the form in which the API writes them.
 func (p *tablePlan) sample(c sqlite.Source) ([][]any, error) {
 	names := make([]string, len(p.source.Columns))
 	for i, column := range p.source.Columns {
@@ -229,7 +229,7 @@ func databaseTable(f *source.Database, name string) source.Table {
 	}}
 }
 
-// databaseRows are the rows of a table in a database.
+// databaseRows reads the rows of a table in a database.
 type databaseRows struct{ *format.BatchRows }
 
 func newDatabaseRows(ctx context.Context, header []format.Column, scan sqlite.Scan) databaseRows {

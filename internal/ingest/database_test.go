@@ -220,7 +220,7 @@ func readAll(t testing.TB, path string) string {
 	return string(content)
 }
 
-// repacked makes another ZIP file of the members of one.
+// repacked returns a ZIP file made from the members of another.
 func repacked(t *testing.T, content string, change func(name, content string) (string, bool), more ...string) string {
 	t.Helper()
 	r, err := zip.NewReader(strings.NewReader(content), int64(len(content)))
@@ -296,7 +296,7 @@ func TestArchives(t *testing.T) {
 	}
 }
 
-// TestOpeningIsStopped opens a database whose check takes long.
+// TestOpeningIsStopped cancels the opening of a database that takes long to check.
 func TestOpeningIsStopped(t *testing.T) {
 	t.Parallel()
 	path := database(t, "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 400000) INSERT INTO t SELECT hex(randomblob(50)) FROM n; CREATE INDEX i ON t (a);")

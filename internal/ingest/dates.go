@@ -9,10 +9,10 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// dateOrders is a set of orders in which the parts of a date may stand.
+// dateOrders is a set of orders that the parts of a date may be in.
 type dateOrders uint8
 
-// The orders, alone.
+// The single orders.
 const (
 	yearFirst dateOrders = 1 << iota
 	dayFirst
@@ -21,9 +21,8 @@ const (
 
 var dateForm = regexp.MustCompile(`^(\d{1,4})([-./])(\d{1,2})([-./])(\d{1,4})(?:[T ](\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?))?$`)
 
-// readDate returns the orders in which a text is a date, and for a single order
-// the date as ISO 8601 writes it. Years have four digits; between points the day
-// comes first.
+// readDate returns the orders in which text is a date and, if there is just one, the
+// date in ISO 8601. Years have four digits; in dates with dots the day comes first.
 func readDate(text []byte, among dateOrders) (orders dateOrders, iso string) {
 	const longest = 40
 	if len(text) > longest {
@@ -59,7 +58,7 @@ func readDate(text []byte, among dateOrders) (orders dateOrders, iso string) {
 	return orders, iso
 }
 
-// readClock returns a time of day as it stands behind a date.
+// readClock returns the time of day that follows a date.
 func readClock(text string) (clock string, ok bool) {
 	if text == "" {
 		return "", true
@@ -72,10 +71,10 @@ func readClock(text string) (clock string, ok bool) {
 	return "", false
 }
 
-// dates follows whether all texts of a column are dates.
+// dates tracks whether all texts of a column are dates.
 type dates struct {
 	asked, some bool
-	orders      dateOrders // in which all texts so far are dates
+	orders      dateOrders // orders in which all texts so far are dates
 }
 
 func (d *dates) see(v sqlite.Value) {
@@ -90,7 +89,7 @@ func (d *dates) see(v sqlite.Value) {
 	}
 }
 
-// with returns what is known of the texts of both.
+// with merges what is known about two sets of texts.
 func (d dates) with(other dates) dates {
 	switch {
 	case d.asked != other.asked:
@@ -104,7 +103,7 @@ func (d dates) with(other dates) dates {
 	return d
 }
 
-// order returns the one order in which all texts are dates, or 0.
+// order returns the only order in which all texts are dates, or 0.
 func (d *dates) order() dateOrders {
 	if bits.OnesCount8(uint8(d.orders)) == 1 {
 		return d.orders
@@ -112,7 +111,7 @@ func (d *dates) order() dateOrders {
 	return 0
 }
 
-// note says what becomes of the dates of a column.
+// note adds a note on what becomes of a column's dates.
 func (d *dates) note(n *source.Notes, subject string) {
 	switch order := d.order(); {
 	case order == dayFirst:

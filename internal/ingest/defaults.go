@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// defaultFits reports whether a column of a STRICT table takes the default,
-// which is an SQL expression as LiteralDefault returns it. Expressions that are
-// no literals are taken to fit.
+// defaultFits reports whether a column of a STRICT table can hold the default, an SQL
+// expression as returned by LiteralDefault. Expressions that are not literals are taken
+// to fit.
 func defaultFits(columnType, expression string) bool {
 	text, isText := strings.CutPrefix(expression, "'")
 	text = strings.TrimSuffix(text, "'")

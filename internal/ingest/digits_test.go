@@ -20,7 +20,7 @@ func TestDigitsSurvive(t *testing.T) {
 		if got, want := shell(t, p.path, "SELECT id, i, t FROM n ORDER BY id;\n"), "1|9007199254740993|a\n2|1234567890123456790|b\n3|36028797018963970|c\n"; got != want || report.RejectedRows != 2 {
 			t.Errorf("%s: %s%d rows rejected: %+v", name, got, report.RejectedRows, report.Rejects)
 		}
-		// In a table of its own such a column keeps the texts.
+		// In a new table, such a column keeps the texts.
 		p = newProject(t)
 		p.mustTake(t, write(t, name, content))
 		if got, want := shell(t, p.path, "SELECT i FROM n WHERE id < 3 ORDER BY id;\n"), "9007199254740993.0\n123456789012345679e1\n"; got != want {

@@ -24,7 +24,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// exporter exports project 1 of a folder, whose projects are made here.
+// exporter exports project 1 of a folder and creates projects in it.
 type exporter struct {
 	*export.Exports
 	t      *testing.T
@@ -52,7 +52,7 @@ func newExporter(t *testing.T) *exporter {
 	return x
 }
 
-// project makes a project and returns its database and the path of that.
+// project creates a project and returns its database and the path of its file.
 func (x *exporter) project(id ids.Project) project {
 	x.t.Helper()
 	ctx := context.Background()
@@ -92,10 +92,10 @@ func (x *exporter) file(o export.Request) string {
 	return a.File.(*os.File).Name()
 }
 
-// withoutOwn leaves out the tables of the server.
+// withoutOwn excludes the server's own tables.
 const withoutOwn = " WHERE name NOT LIKE '\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name;\n"
 
-// everything prints the schema and all values of a project, by the shell.
+// everything prints the schema and all values of a project with the sqlite3 shell.
 func (p project) everything(t *testing.T) string {
 	t.Helper()
 	all := shell(t, p.path, "SELECT sql FROM sqlite_schema"+withoutOwn)
@@ -124,9 +124,9 @@ func (p project) identities(t *testing.T) string {
 	return shell(t, p.path, "SELECT * FROM _tables ORDER BY id; SELECT * FROM _columns ORDER BY id;\n")
 }
 
-// TestExportsOfAProjectComeBack makes databases at random, takes them into a
-// project, exports that in every form that loses nothing, and imports each file
-// into another project: schema and values are the same.
+// TestExportsOfAProjectComeBack loads random databases into a project, exports it in
+// every lossless form, and imports each file into another project: schema and values are
+// the same.
 func TestExportsOfAProjectComeBack(t *testing.T) {
 	for seed := range testkit.Scale(4, 12) {
 		t.Run(itoa(seed), func(t *testing.T) {
@@ -203,7 +203,7 @@ func mustTables(t *testing.T, p project) []projectdb.Table {
 	return tables
 }
 
-// toldTypes are the types of all columns: a file of text cannot say them.
+// toldTypes returns the types of all columns, which a text file cannot carry.
 func toldTypes(tables []projectdb.Table) map[string]Target {
 	told := map[string]Target{}
 	for _, table := range tables {
@@ -216,7 +216,7 @@ func toldTypes(tables []projectdb.Table) map[string]Target {
 	return told
 }
 
-// drawScript makes statements for several tables that refer to each other.
+// drawScript draws statements for several tables that refer to each other.
 func drawScript(rt *rapid.T, plain bool) string {
 	names := []string{"orders", "Order_Lines", "select", "x1"}[:rapid.IntRange(1, 4).Draw(rt, "tables")]
 	var script strings.Builder

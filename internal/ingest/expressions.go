@@ -7,9 +7,9 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// refuseExpressions leaves out of the plan the expressions that a project may not
-// keep: generated columns become plain values, defaults, checks and indexes are
-// not carried.
+// refuseExpressions drops the expressions that a project may not keep from the plan:
+// generated columns become plain values; defaults, checks and indexes are not carried
+// over.
 func (p *tablePlan) refuseExpressions() {
 	e := projectdb.NewExpressions(&p.shape)
 	for i := range p.shape.Columns {
@@ -40,8 +40,8 @@ func (p *tablePlan) refuseExpressions() {
 	})
 }
 
-// dropUses leaves out what is made of column i, which has a value that is too
-// long for that.
+// dropUses drops whatever is computed from column i, because one of its values is too
+// long to compute with.
 func (p *tablePlan) dropUses(i int) {
 	e := projectdb.NewExpressions(&p.shape)
 	reason := "the column " + p.source.Columns[i].Name + " has a value that is too long to compute with"
@@ -69,7 +69,7 @@ func (p *tablePlan) dropUses(i int) {
 	}
 }
 
-// keepChecks keeps the checks against which refused says nothing.
+// keepChecks keeps the checks for which refused returns "".
 func (p *tablePlan) keepChecks(refused func(check string) string) {
 	p.shape.Checks = slices.DeleteFunc(p.shape.Checks, func(check string) bool {
 		reason := refused(check)
@@ -80,7 +80,7 @@ func (p *tablePlan) keepChecks(refused func(check string) string) {
 	})
 }
 
-// keepIndexes does the same with the indexes.
+// keepIndexes keeps the indexes for which refused returns "".
 func (p *tablePlan) keepIndexes(refused func(projectdb.Index) string) {
 	p.shape.Indexes = slices.DeleteFunc(p.shape.Indexes, func(x projectdb.Index) bool {
 		reason := refused(x)

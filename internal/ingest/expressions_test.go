@@ -13,9 +13,8 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// hostileExpressions cost more than what they are made of, reach beyond it, or
-// are no expressions at all. %.9c stands for a length that is harmless while the
-// file is made.
+// hostileExpressions cost far more than their input, reach beyond it, or are not
+// expressions at all. %.9c stands for a length that is harmless while the file is made.
 var hostileExpressions = []string{
 	"printf('%.9c', 'x')", "length(printf('%.9c', 'x'))", "length(hex(zeroblob(9)))", "printf('%.9c', 'x') || a", "randomblob(9)", "length(zeroblob(9)) > 0",
 	"length(replace(printf('%.9c', 'a'), printf('%.9c', 'a') || 'b', ''))", "instr(a, b)", "replace(a, 'a', 'bb')", "trim(a, b)", "a LIKE '%a%a%a%'", "a GLOB '*a*a*'", "like('%a', a)",
@@ -24,9 +23,9 @@ var hostileExpressions = []string{
 	"NOT NOT " + strings.Repeat("abs(", 60) + "1" + strings.Repeat(")", 60), "'" + strings.Repeat("x", 9000) + "' || a", "soundex(a)", "(SELECT 1)", "changes()", "load_extension('x')",
 }
 
-// TestHostileExpressionsAreNotKept puts each expression into each of the five
-// places where a schema keeps one. What SQLite itself refuses there cannot come in
-// by a file either.
+// TestHostileExpressionsAreNotKept puts each expression into each of the five places
+// where a schema stores one. Expressions that SQLite itself refuses there cannot arrive
+// in a file either.
 func TestHostileExpressionsAreNotKept(t *testing.T) {
 	t.Parallel()
 	places := map[string]string{
@@ -79,8 +78,8 @@ func tablesOf(t *testing.T, p project) []projectdb.Table {
 	return tables
 }
 
-// TestLongValuesAreNotComputedWith brings a value that is too long for what a
-// column, a check and an index are made of it.
+// TestLongValuesAreNotComputedWith imports a value that is too long for a generated
+// column, a check and an index that use it.
 func TestLongValuesAreNotComputedWith(t *testing.T) {
 	script := "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, g TEXT AS (upper(a) || lower(a)), CHECK (length(trim(a)) > 0)); CREATE INDEX x ON t (lower(a));\n" +
 		"INSERT INTO t (a) VALUES ('" + strings.Repeat("a", 6<<20) + "');"
@@ -104,8 +103,8 @@ func TestLongValuesAreNotComputedWith(t *testing.T) {
 	}
 }
 
-// TestFilesThatExplode is read by a worker: it ends as a failed import, and this
-// process does not grow with it.
+// TestFilesThatExplode has a worker read files that expand hugely: the import fails, and
+// this process does not grow.
 func TestFilesThatExplode(t *testing.T) {
 	table := "CREATE TABLE t (a"
 	dump := "CREATE TABLE t (a0"

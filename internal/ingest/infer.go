@@ -11,29 +11,28 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// inference finds the type of a column from all its values. Of a file that
-// tells texts and numbers apart, the classes of the values decide. Of one that
-// holds nothing but text, INTEGER and REAL are chosen only when an export writes
-// each value as it was read, so 007, +1, 1.50 and 20-digit numbers stay TEXT;
-// and so does a column that has both 1 and 1.5, as the 1 would come back as 1.0.
-// Quotes around a number make no difference: an export writes it without them,
-// whatever the type.
+// inference infers the type of a column from all its values. If the file tells texts and
+// numbers apart, the storage classes of the values decide. If it holds only text,
+// INTEGER and REAL are chosen only when an export would write each value as it was read,
+// so 007, +1, 1.50 and 20-digit numbers stay TEXT; so does a column with both 1 and 1.5,
+// as the 1 would come back as 1.0. Quotes around a number make no difference: an export
+// writes it without them, whatever the type.
 type inference struct {
-	text                                      bool // the file holds nothing but text
+	text                                      bool // the file holds only text
 	integers, reals, infinities, texts, blobs int64
-	wide                                      bool   // one of the integers is none that a REAL holds exactly
+	wide                                      bool   // a REAL cannot hold one of the integers exactly
 	deciding                                  string // the first value that decided, shortened
-	line                                      int64  // where it is
+	line                                      int64  // line of that value
 	dates                                     dates
 }
 
-// see takes in the value of a row.
+// see counts the value of one row.
 func (n *inference) see(v sqlite.Value, line int64) {
 	n.dates.see(v)
 	switch {
 	case v.Kind == sqlite.Null:
 	case n.text && n.texts > 0:
-		n.texts++ // nothing can change the type any more
+		n.texts++ // nothing can change the type anymore
 	case n.text:
 		n.seeText(v, line)
 	case v.Kind == sqlite.Integer:
@@ -61,7 +60,7 @@ func (n *inference) seeText(v sqlite.Value, line int64) {
 	}
 }
 
-// count counts a value of a class. The first of its class may decide.
+// count counts a value of a class. The first of its class may be the deciding one.
 func (n *inference) count(class *int64, v sqlite.Value, line int64) {
 	if *class == 0 {
 		n.deciding, n.line = shorten(v), line
@@ -69,13 +68,14 @@ func (n *inference) count(class *int64, v sqlite.Value, line int64) {
 	*class++
 }
 
-// with returns what both tell of one column, whose type a file declares or "".
+// with merges the inferences of two tables for one column; declared is the type that the
+// file declares, or "".
 func (n inference) with(other *inference, declared string) inference {
 	both := n
 	both.integers, both.reals, both.infinities = n.integers+other.integers, n.reals+other.reals, n.infinities+other.infinities
 	both.texts, both.blobs = n.texts+other.texts, n.blobs+other.blobs
 	both.text = n.text && other.text
-	// What is text in one file and a number in another is not made a REAL of.
+	// Text in one file and numbers in the other never make a REAL.
 	both.wide = n.wide || other.wide || n.text != other.text
 	both.dates = n.dates.with(other.dates)
 	was, _ := n.columnType(declared)
@@ -85,8 +85,8 @@ func (n inference) with(other *inference, declared string) inference {
 	return both
 }
 
-// columnType returns the type and why it is that one. declared is what the file
-// says, or "".
+// columnType returns the type and why it was chosen. declared is the type that the file
+// declares, or "".
 func (n *inference) columnType(declared string) (chosen, reason string) {
 	values := n.integers + n.reals + n.infinities + n.texts + n.blobs
 	switch {
@@ -130,7 +130,7 @@ func (n *inference) textType() (chosen, reason string) {
 	return "TEXT", "only the word Infinity occurs"
 }
 
-// shorten returns a value as text of a length that people read.
+// shorten returns a value as text, cut to a readable length.
 func shorten(v sqlite.Value) string {
 	const most = 40
 	switch v.Kind {
@@ -147,13 +147,13 @@ func shorten(v sqlite.Value) string {
 	return source.SQLLiteral(v)
 }
 
-// exactReal reports whether a REAL holds an integer exactly.
+// exactReal reports whether a REAL can hold i exactly.
 func exactReal(i int64) bool {
 	f := float64(i)
 	return f < 1<<63 && int64(f) == i
 }
 
-// mayBeReal reports whether b begins like a number.
+// mayBeReal reports whether b starts like a number.
 func mayBeReal(b []byte) bool {
 	if len(b) == 0 {
 		return false
@@ -165,8 +165,7 @@ func mayBeReal(b []byte) bool {
 	return '0' <= first && first <= '9'
 }
 
-// isDecimal reports whether b has the characters of a number that is not whole,
-// and no others.
+// isDecimal reports whether b consists only of characters of a non-integer number.
 func isDecimal(b []byte) bool {
 	decimal := false
 	for _, c := range b {
@@ -180,13 +179,13 @@ func isDecimal(b []byte) bool {
 	return decimal && mayBeReal(b)
 }
 
-// isInfinity reports whether b is how exports write an infinite real. Alone it
-// does not make a column REAL: it may be a word.
+// isInfinity reports whether b is the way exports write an infinite real. Alone it does
+// not make a column REAL, since it may be a word.
 func isInfinity(b []byte) bool {
 	return string(bytes.TrimPrefix(b, []byte("-"))) == "Infinity"
 }
 
-// infinity returns the real that isInfinity has found.
+// infinity returns the real for a text that isInfinity accepts.
 func infinity(b []byte) sqlite.Value {
 	if b[0] == '-' {
 		return sqlite.FloatValue(math.Inf(-1))

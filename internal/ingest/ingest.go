@@ -1,23 +1,21 @@
-// Package ingest loads the tables of a file into a project without changing a
-// value, and reports in sentences what it had to adjust or leave out.
+// Package ingest loads the tables of a file into a project without changing a value, and
+// reports in sentences what it had to adjust or leave out.
 //
-// [Open] opens a file through package source, which knows what is in it. From
-// there two pipelines lead into the project, both in one transaction ([Source.Load]):
+// [Open] opens a file through package source, which detects its contents. From there two
+// pipelines lead into the project, each in one transaction ([Source.Load]):
 //
-//   - a database brings whole tables, with keys, constraints and indexes: a plan
-//     says what each table becomes, rows are copied, and constraints that the
-//     rows violate are relaxed;
-//   - a file of rows brings tables without a schema: each is mapped to a table
-//     of the project (tableMapping), its columns to that table's
-//     (columnMapping), and the types of new tables are inferred from a profile of
-//     the values.
+//   - A database brings whole tables, with keys, constraints and indexes: a plan says what
+//     each table becomes, rows are copied, and constraints that the rows violate are
+//     relaxed.
+//   - A file of rows brings tables without a schema: each is mapped to a table of the
+//     project (tableMapping), its columns to that table's columns (columnMapping), and the
+//     types of new tables are inferred from a profile of the values.
 //
-// [Source.Preview] runs the same steps and changes nothing. Everything that can
-// be said about an import is in [Options]; what it did, in [Report].
+// [Source.Preview] runs the same steps and changes nothing. [Options] holds everything that
+// can be set for an import; [Report] says what it did.
 //
-// A load either happens as a whole or changes nothing. No value is changed
-// without a note. The package knows nothing of how a file arrived, and of no
-// project but the one that it fills.
+// A load either succeeds as a whole or changes nothing. No value is changed without a note.
+// The package does not know how a file arrived, nor of any project but the one it fills.
 package ingest
 
 import (
@@ -45,17 +43,17 @@ func Open(ctx context.Context, o source.Opening) (*Source, error) {
 	return &Source{File: file}, nil
 }
 
-// OnProgress makes tell hear about progress, every so many rows.
+// OnProgress sets the callback that is told about progress every so many rows.
 func (s *Source) OnProgress(tell func(Progress)) { s.progress = tell }
 
-// Load makes tables of the file in the project, in one transaction: on an error
-// nothing is changed. Faults of the file are *problem.Error about the field
-// "file" with their place; a name that the project has already is a conflict.
+// Load creates tables from the file in the project, in one transaction: on an error
+// nothing changes. Faults of the file are *problem.Error on the field "file" and say
+// where they are; a name that the project already has is a conflict.
 func (s *Source) Load(ctx context.Context, db *projectdb.DB, o Options) (Report, error) {
 	return s.load(ctx, func(fill func(*projectdb.Loader) error) error { return db.Load(ctx, fill) }, o)
 }
 
-// transaction runs fill in a transaction that takes in tables.
+// transaction runs fill in a transaction that can load tables.
 type transaction func(fill func(*projectdb.Loader) error) error
 
 func (s *Source) load(ctx context.Context, in transaction, o Options) (Report, error) {
@@ -71,15 +69,16 @@ func (s *Source) load(ctx context.Context, in transaction, o Options) (Report, e
 	return report, err
 }
 
-// LoadOnce is Load under a receipt, which is kept in the transaction of the rows
-// with the report as its answer: a second call with it returns that report.
+// LoadOnce is Load under a receipt, which is stored in the same transaction as the rows
+// with the report as its answer: a second call with the same receipt returns that
+// report.
 func (s *Source) LoadOnce(ctx context.Context, db *projectdb.DB, o Options, receipt projectdb.Receipt) (report Report, err error) {
 	answer, replayed, err := db.Once(ctx, receipt, func(tx *projectdb.Tx) ([]byte, error) {
 		var err error
 		if report, err = s.load(ctx, tx.Load, o); err != nil {
 			return nil, err
 		}
-		return json.Marshal(report, jsontext.AllowInvalidUTF8(true)) // it may show texts of the file
+		return json.Marshal(report, jsontext.AllowInvalidUTF8(true)) // it may quote texts from the file
 	})
 	if err == nil && replayed {
 		report = Report{}
@@ -97,15 +96,15 @@ func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
 	if s.IsBlank() {
 		own, _ := o.table(tables[0].Name)
 		if len(own.Types)+len(o.Target.Types) == 0 {
-			return nil, source.Blank() // who replaces all rows by none has to say it in another way
+			return nil, source.Blank() // replacing all rows with none takes an explicit request
 		}
 	}
 	mappings, said, err := mapTables(tables, o)
 	return &tableLoad{options: o, tell: s.progress, size: s.Size(), mappings: mappings, notes: said, unchanged: s.Unchanged}, err
 }
 
-// Reach returns the tables of the project that a Load writes to, and whether it
-// makes others. It reads nothing of the rows.
+// Reach returns the tables of the project that Load writes to, and whether it creates
+// others. It does not read any rows.
 func (s *Source) Reach(ctx context.Context, db *projectdb.DB, o Options) (into []projectdb.Table, others bool, err error) {
 	var mappings []tableMapping
 	if s.Database() != nil {
@@ -137,7 +136,7 @@ func (s *Source) Reach(ctx context.Context, db *projectdb.DB, o Options) (into [
 	return into, others, nil
 }
 
-// Preview says what Load would do. Without db the project is a new one.
+// Preview reports what Load would do. If db is nil, it assumes an empty project.
 func (s *Source) Preview(ctx context.Context, db *projectdb.DB, o Options) (Preview, error) {
 	preview := Preview{Source: s.Name(), SHA256: s.SHA256(), Kind: s.Format(), Tables: []TablePreview{}, Notes: append([]source.Note{}, s.Notes()...)}
 	if s.Database() != nil {

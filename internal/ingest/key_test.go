@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// TestNewTablesGetTheKeyThatIsAskedFor looks at what SQLite has then.
+// TestNewTablesGetTheKeyThatIsAskedFor checks the resulting schema in SQLite.
 func TestNewTablesGetTheKeyThatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	late := "id,n\n"
@@ -21,9 +21,9 @@ func TestNewTablesGetTheKeyThatIsAskedFor(t *testing.T) {
 	for _, test := range []struct {
 		name, content string
 		options       Options
-		schema        string // its columns, and more
+		schema        string // columns and more
 		rejects       []string
-		rows          string // of the first three
+		rows          string // the first three
 	}{
 		{"a number", "name,id\nb,7\na,3\n", Options{Target: Target{Key: []string{"ID"}}},
 			`"name" TEXT, "id" INTEGER PRIMARY KEY AUTOINCREMENT`, []string{}, "a|3\nb|7\n"},
@@ -71,7 +71,7 @@ func TestNewTablesGetTheKeyThatIsAskedFor(t *testing.T) {
 	}
 }
 
-// TestKeysOfNewTablesOfADatabase gives one to a table that has none.
+// TestKeysOfNewTablesOfADatabase gives a key to a table that has none.
 func TestKeysOfNewTablesOfADatabase(t *testing.T) {
 	path := database(t, "CREATE TABLE a (x, y TEXT); INSERT INTO a VALUES (2, 'b'), (1, 'a'); CREATE TABLE b (x INTEGER, y TEXT); INSERT INTO b VALUES (3, 'c');")
 	p := newProject(t)

@@ -22,7 +22,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// workbook makes an Excel workbook of one sheet for each list of rows.
+// workbook writes an Excel workbook with one sheet per list of rows.
 func workbook(t testing.TB, columns []format.Column, rows ...[]sqlite.Value) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "book.xlsx")

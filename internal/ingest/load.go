@@ -17,7 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// damagedOnly turns what SQLite says of the source into a problem of the file.
+// damagedOnly turns a SQLite error about the source into a fault of the file.
 func damagedOnly(err error) error {
 	if sqlite.FaultOf(err) == sqlite.Other {
 		return err
@@ -43,8 +43,8 @@ func (p *plan) takeDisplayNames(f *source.Database) error {
 	return err
 }
 
-// nameIndexes gives each index a name that no table or index has. Tables whose
-// name the project has already are a conflict.
+// nameIndexes gives each index a name that no other table or index has. Table names that
+// the project already has are a conflict.
 func (p *plan) nameIndexes(l *projectdb.Loader) error {
 	taken, err := l.Names()
 	if err != nil {
@@ -87,11 +87,11 @@ func nameConflict(names []string) error {
 		With("file", "Tables or indexes with these names exist: %s.", strings.Join(names, ", "))
 }
 
-// errAgain is the end of an attempt after which the plan has changed.
+// errAgain ends an attempt that changed the plan.
 var errAgain = errors.New("load again by the changed plan")
 
-// load makes all tables. When rows turn out to break foreign keys, everything
-// is taken back and made again without these keys: a table that others refer to
+// load creates all tables. When rows turn out to violate foreign keys, everything is
+// rolled back and created again without these keys, because a table that others refer to
 // cannot be changed afterwards.
 func (p *plan) load(ctx context.Context, l *projectdb.Loader, from sqlite.Source) error {
 	for {
@@ -124,7 +124,7 @@ func (p *plan) checkKeys(l *projectdb.Loader) error {
 	return nil
 }
 
-// checkKeys drops the foreign keys that do not hold from the plan.
+// checkKeys drops foreign keys that rows violate from the plan.
 func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 	if len(p.shape.ForeignKeys) == 0 {
 		return false, nil
@@ -150,8 +150,8 @@ func (p *tablePlan) checkKeys(l *projectdb.Loader) (dropped bool, err error) {
 	return true, nil
 }
 
-// load makes one table with its rows and indexes. What stands in the way of the
-// rows is left out and noted.
+// load creates one table with its rows and indexes. It drops and notes whatever the rows
+// do not satisfy.
 func (p *tablePlan) load(ctx context.Context, l *projectdb.Loader, from sqlite.Source, told func(*tablePlan)) error {
 	for {
 		err := l.Try(func() error { return p.create(ctx, l, from, told) })
@@ -187,7 +187,7 @@ func (p *tablePlan) create(ctx context.Context, l *projectdb.Loader, from sqlite
 	return l.SetCounter(&p.shape, p.seq)
 }
 
-// stored returns the columns that have to be copied, in both their names.
+// stored returns the columns to copy, by their old and new names.
 func (p *tablePlan) stored() (from, into []string) {
 	for i, column := range p.shape.Columns {
 		if column.Generated == "" {
@@ -198,10 +198,10 @@ func (p *tablePlan) stored() (from, into []string) {
 	return from, into
 }
 
-// rowid returns the name of the source's rowid if it has to be copied beside
-// the columns, else "".
+// rowid returns the name of the source's rowid if it has to be copied along with the
+// columns, else "".
 func (p *tablePlan) rowid() string {
-	const mostColumns = 2000 // of a query's result
+	const mostColumns = 2000 // SQLite's limit for a query result
 	if p.source.RowidKey || p.shape.RowidName() == "" || len(p.shape.Columns) >= mostColumns {
 		return ""
 	}
@@ -236,15 +236,15 @@ func (p *tablePlan) copyRows(ctx context.Context, l *projectdb.Loader, db sqlite
 	})
 }
 
-// longError says that a column has a value that is too long for what expressions
-// make of it.
+// longError reports a column with a value that is too long for the expressions that use
+// it.
 type longError struct{ column int }
 
 func (e *longError) Error() string {
 	return fmt.Sprintf("column %d has a value that is too long to compute with", e.column)
 }
 
-// tooLong returns a column of which b has such a value, or -1.
+// tooLong returns a column for which b has such a value, or -1.
 func (p *tablePlan) tooLong(b *sqlite.Batch, rowid bool) int {
 	place := -1
 	if rowid {
@@ -269,7 +269,7 @@ func (p *tablePlan) tooLong(b *sqlite.Batch, rowid bool) int {
 
 var errMisfit = errors.New("a value does not match the declared type of its column")
 
-// places is what the values that are copied may be.
+// places returns what each copied value may be.
 func (p *tablePlan) places(rowid bool) (places []place) {
 	anything := place{any: true, null: true}
 	if rowid {
@@ -287,7 +287,7 @@ func (p *tablePlan) places(rowid bool) (places []place) {
 	return places
 }
 
-// fit reports whether every value may stand in its place.
+// fit reports whether every value is allowed in its place.
 func fit(b *sqlite.Batch, places []place) bool {
 	for i := range b.Rows {
 		for k, cell := range b.Row(i) {
@@ -299,8 +299,8 @@ func fit(b *sqlite.Batch, places []place) bool {
 	return true
 }
 
-// selectSQL reads a table itself and no index, which may lack rows in a damaged
-// file.
+// selectSQL returns a query that reads the table itself rather than an index, which may
+// lack rows in a damaged file.
 func selectSQL(table, rowid string, columns []string) string {
 	list := make([]string, 0, len(columns)+1)
 	if rowid != "" {
@@ -312,8 +312,7 @@ func selectSQL(table, rowid string, columns []string) string {
 	return "SELECT " + strings.Join(list, ", ") + " FROM " + format.QuoteIdent(table) + " NOT INDEXED"
 }
 
-// eachBatch reads rows of the source to their end. The source reads ahead by
-// itself.
+// eachBatch passes all rows of the source to use. The source reads ahead by itself.
 func eachBatch(ctx context.Context, rows sqlite.Scan, use func(*sqlite.Batch) error) error {
 	var b sqlite.Batch
 	for more := true; more; {
@@ -331,15 +330,15 @@ func eachBatch(ctx context.Context, rows sqlite.Scan, use func(*sqlite.Batch) er
 	return nil
 }
 
-// differsError says that a generated column has other values here.
+// differsError reports a generated column whose values differ from the source.
 type differsError struct{ column int }
 
 func (e *differsError) Error() string {
 	return fmt.Sprintf("generated column %d has other values", e.column)
 }
 
-// compareGenerated makes sure that generated columns have the values here that
-// they have in the source: other types can change what an expression gives.
+// compareGenerated checks that generated columns have the same values as in the source:
+// other types can change the result of an expression.
 func (p *tablePlan) compareGenerated(ctx context.Context, l *projectdb.Loader, db sqlite.Source) error {
 	var from, into []string
 	var places []int
@@ -376,7 +375,7 @@ func (p *tablePlan) compareGenerated(ctx context.Context, l *projectdb.Loader, d
 	})
 }
 
-// firstDifference returns the column in which two batches differ first, or -1.
+// firstDifference returns the first column in which two batches differ, or -1.
 func firstDifference(a, b *sqlite.Batch) int {
 	for i := range min(a.Rows, b.Rows) {
 		for j, x := range a.Row(i) {
@@ -390,7 +389,7 @@ func firstDifference(a, b *sqlite.Batch) int {
 	return -1
 }
 
-// createIndexes makes the indexes, after the rows: that is faster.
+// createIndexes creates the indexes; doing so after the rows is faster.
 func (p *tablePlan) createIndexes(l *projectdb.Loader) error {
 	var failure error
 	p.shape.Indexes = slices.DeleteFunc(p.shape.Indexes, func(x projectdb.Index) bool {
@@ -410,7 +409,7 @@ func (p *tablePlan) createIndexes(l *projectdb.Loader) error {
 	return failure
 }
 
-// report adds what was planned and done.
+// report adds what was planned and done to r.
 func (p *plan) report(r *Report) {
 	r.Notes = append(r.Notes, p.allNotes()...)
 	for _, t := range p.tables {

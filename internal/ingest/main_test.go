@@ -9,10 +9,10 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// workers are those of all tests.
+// workers is the pool that all tests share.
 var workers *worker.Pool
 
-// Short names for what all tests use.
+// Short names for helpers that all tests use.
 var (
 	shell   = testkit.Shell
 	write   = testkit.WriteFile

@@ -33,7 +33,7 @@ INSERT INTO person (id, name, age, email) VALUES (1, 'Ada', 36, 'ada@example.org
 
 const allPeople = "SELECT id, name, age, email, team, score, hex(photo), upper, boss FROM person ORDER BY id;\n"
 
-// rejected returns rejects as lines that are easy to compare.
+// rejected formats rejects as lines that are easy to compare.
 func rejected(list []Reject) []string {
 	out := []string{}
 	for _, r := range list {
@@ -47,7 +47,7 @@ func TestModes(t *testing.T) {
 	for _, test := range []struct {
 		name, content string
 		target        Target
-		want          string // what changed in person
+		want          string // changes in person
 		counts        string // inserted, updated, deleted
 	}{
 		{"append", "id,name,age\n,Cy,7\n9,Di,\n", Target{Mode: Append}, "3|Cy|7|||0.5||CY|\n9|Di||||0.5||DI|\n", "2 0 0"},
@@ -163,7 +163,7 @@ m",9,m@x,2,1e3,AA==
 	}
 }
 
-// preview asks what an import would do, and makes sure that nothing has changed.
+// preview runs a preview and checks that it changes nothing.
 func (p project) preview(t *testing.T, path string, o Options) Preview {
 	t.Helper()
 	source, err := Open(t.Context(), source.Opening{Workers: workers, Path: path})
@@ -182,8 +182,8 @@ func (p project) preview(t *testing.T, path string, o Options) Preview {
 	return preview
 }
 
-// TestPreviewTriesRowsInTheirTables finds what only the rows of the project and
-// of the whole file can tell, in every mode.
+// TestPreviewTriesRowsInTheirTables finds, in every mode, faults that show only against
+// the project's rows and the whole file.
 func TestPreviewTriesRowsInTheirTables(t *testing.T) {
 	p := newProject(t)
 	p.mustTake(t, database(t, people))
@@ -205,8 +205,8 @@ func TestPreviewTriesRowsInTheirTables(t *testing.T) {
 	}
 }
 
-// TestRowsThatAreRefusedAmongMany are told one by one, and the others come in, as
-// the shell takes them row by row.
+// TestRowsThatAreRefusedAmongMany checks that refused rows are reported one by one and
+// the others are inserted, just as the shell accepts them row by row.
 func TestRowsThatAreRefusedAmongMany(t *testing.T) {
 	const shape = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, n INTEGER CHECK (n < 90), half INTEGER AS (n / 2)%s);\n"
 	for name, generated := range map[string]string{"plain": "", "generated": " STORED"} {
@@ -245,7 +245,7 @@ func TestRowsThatAreRefusedAmongMany(t *testing.T) {
 	}
 }
 
-// endlessRows are rows that never end.
+// endlessRows is a row source that never ends.
 type endlessRows struct {
 	noRows
 	n int64
@@ -257,8 +257,8 @@ func (r *endlessRows) Next() ([]sqlite.Value, error) {
 }
 func (r *endlessRows) Line() int64 { return r.n }
 
-// TestTrialOfManyRowsGivesWay stops before others wait for long, whatever the
-// trial is at.
+// TestTrialOfManyRowsGivesWay checks that a trial stops before other writers wait long,
+// whatever it is doing.
 func TestTrialOfManyRowsGivesWay(t *testing.T) {
 	t.Parallel()
 	for mode, rows := range map[Mode]int{Append: 1, Replace: 300_000} {

@@ -14,7 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// label is the name by which people speak of a column of the file.
+// label returns the name that a user would call a column of the file.
 func label(columns []format.Column, i int) string {
 	if columns[i].Name != "" {
 		return columns[i].Name
@@ -22,11 +22,11 @@ func label(columns []format.Column, i int) string {
 	return "column_" + strconv.Itoa(i+1)
 }
 
-// noRows are the rows of a table that has none.
+// noRows is the empty row source.
 type noRows []format.Column
 
-// withoutRows opens a table without rows, whose columns are those of which the
-// types are told: in the order of their names, column_10 after column_9.
+// withoutRows opens a table without rows. Its columns are those that types names, in
+// natural order: column_10 after column_9.
 func withoutRows(types map[string]string) func(context.Context) (source.Rows, error) {
 	var columns noRows
 	place := func(name string) int {

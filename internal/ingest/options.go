@@ -9,10 +9,10 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Options are everything that can be said about an import, in the words of the
-// API: the API and the command line fill them in, a job keeps them as they were
-// sent. [Options.Check] finds what is wrong with them by themselves; what the file
-// and the project have to do with them shows when the file is opened.
+// Options is everything that can be set for an import, in the words of the API: the API
+// and the command line fill it in, and a job stores it as it was sent. [Options.Check]
+// finds what is wrong with the options on their own; whether they suit the file and the
+// project shows when the file is opened.
 type Options struct {
 	Target
 	Tables    map[string]Target `json:"tables,omitzero" doc:"The same options for individual tables, by their names in the file."`
@@ -24,7 +24,7 @@ type Options struct {
 	Format    string            `json:"format,omitzero" doc:"The kind of file; detected from its content when absent."`
 }
 
-// Target says where the rows of one table go, and how.
+// Target says which table the rows of one table go into, and how.
 type Target struct {
 	Table   string            `json:"table,omitzero" doc:"The name of the new table, or the name or id of an existing one; derived from the file when absent."`
 	Mode    Mode              `json:"mode,omitzero" enum:"create,append,replace,upsert,update" doc:"create, the default, makes a new table; append adds rows to an existing one; replace removes its rows first; upsert updates the rows whose key exists and inserts the others; update only updates rows."`
@@ -36,23 +36,23 @@ type Target struct {
 	format.ReadOptions
 }
 
-// Mode says what is done with the rows.
+// Mode says what to do with the rows.
 type Mode string
 
-// The modes. All but Create need a table that the project has; Append may also
-// name the new one that another table of the file becomes, so that several
-// sheets or members make one table.
+// The modes. All but Create need an existing table of the project; Append may also name
+// the new table that another table of the file becomes, so that several sheets or
+// members make one table.
 const (
-	Create  Mode = "create"  // make a new table; the default
+	Create  Mode = "create"  // create a new table; the default
 	Append  Mode = "append"  // insert every row
-	Replace Mode = "replace" // delete what the table holds, and insert every row
-	Upsert  Mode = "upsert"  // update the row that has the key, or insert
-	Update  Mode = "update"  // update the row that has the key; one without is rejected
+	Replace Mode = "replace" // delete all rows of the table, then insert every row
+	Upsert  Mode = "upsert"  // update the row with the same key, or insert
+	Update  Mode = "update"  // update the row with the same key; rows without a match are rejected
 )
 
 var modes = []string{string(Create), string(Append), string(Replace), string(Upsert), string(Update)}
 
-// OnError says what becomes of the file when some of its rows cannot come in.
+// OnError says what happens when some rows of the file cannot be imported.
 type OnError string
 
 // Abort, the default, changes nothing and reports the first 1,000 faults; Skip
@@ -64,7 +64,7 @@ const (
 
 var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
 
-// Check notes what is wrong with the options by themselves.
+// Check reports what is wrong with the options on their own.
 func (o *Options) Check(faults *problem.Faults) {
 	o.Target.check(faults, "", o.Target.mode())
 	for _, name := range slices.Sorted(maps.Keys(o.Tables)) {
@@ -75,7 +75,8 @@ func (o *Options) Check(faults *problem.Faults) {
 	oneOf(faults, "format", o.Format, format.All().Importing())
 }
 
-// check notes what is wrong with a target, whose mode may be that of all tables.
+// check reports what is wrong with a target; mode is its own or the one set for all
+// tables.
 func (t Target) check(faults *problem.Faults, prefix string, mode Mode) {
 	oneOf(faults, prefix+"mode", string(t.Mode), modes)
 	for _, name := range slices.Sorted(maps.Keys(t.Types)) {
@@ -90,18 +91,17 @@ func (t Target) check(faults *problem.Faults, prefix string, mode Mode) {
 	t.ReadOptions.Dialect(faults, prefix)
 }
 
-// oneOf notes a word that is neither left out nor one of those given.
+// oneOf reports a word that is neither empty nor one of words.
 func oneOf(faults *problem.Faults, field, word string, words []string) {
 	if word != "" && !slices.Contains(words, word) {
 		faults.WrongChoice(field, words)
 	}
 }
 
-// mode returns the mode that is meant.
+// mode returns the mode, or the default if none is set.
 func (t Target) mode() Mode { return cmp.Or(t.Mode, Create) }
 
-// or returns what is meant for a single table: where it says nothing, what is
-// said for all of them.
+// or returns the target of a single table, with all filling in what it leaves out.
 func (t Target) or(all Target) Target {
 	t.Mode = cmp.Or(t.Mode, all.Mode)
 	t.Dates = t.Dates || all.Dates
@@ -111,8 +111,8 @@ func (t Target) or(all Target) Target {
 
 // Progress is how far a Load or Preview has come.
 type Progress struct {
-	Table string // in the file
-	Rows  int64  // of it so far
-	Bytes int64  // read of the file, 0 where that is not known
+	Table string // name in the file
+	Rows  int64  // rows of the table so far
+	Bytes int64  // read from the file; 0 if unknown
 	Size  int64  // of the file in bytes
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// TestDialectsOfTablesBeginWithThatOfAll tells what is read in which way.
+// TestDialectsOfTablesBeginWithThatOfAll checks which dialect each table is read in.
 func TestDialectsOfTablesBeginWithThatOfAll(t *testing.T) {
 	o := Options{
 		Target: Target{ReadOptions: format.ReadOptions{Profile: "excel-eu", Header: new(false)}},
@@ -31,8 +31,8 @@ func TestDialectsOfTablesBeginWithThatOfAll(t *testing.T) {
 	}
 }
 
-// TestWordsOfOptions compares the words that the API documents with those that
-// are checked.
+// TestWordsOfOptions compares the words that the API documents with those that Check
+// accepts.
 func TestWordsOfOptions(t *testing.T) {
 	for field, set := range map[string]func(*Options, string){
 		"mode":     func(o *Options, word string) { o.Mode = Mode(word) },
@@ -62,8 +62,8 @@ func TestWordsOfOptions(t *testing.T) {
 	}
 }
 
-// TestADelimiterHasAName reads a file of tabs as the API and the command line
-// may describe it.
+// TestADelimiterHasAName reads a tab-separated file with each of the ways to name the
+// delimiter.
 func TestADelimiterHasAName(t *testing.T) {
 	for _, name := range []string{"tab", `\t`, "\t"} {
 		p := newProject(t)

@@ -12,35 +12,35 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// plan is how the tables of a SQLite file become tables of a project.
+// plan says how the tables of a SQLite file become tables of a project.
 type plan struct {
 	tables  []*tablePlan
-	exact   bool             // every value has been looked at
-	present map[string]bool  // folded names of all tables of the file
+	exact   bool             // all values have been examined
+	present map[string]bool  // folded names of all tables in the file
 	told    func(*tablePlan) // called for each batch of rows
 	notes   source.Notes
 }
 
-// tablePlan is how one table is taken in.
+// tablePlan says how one table is imported.
 type tablePlan struct {
 	target Target
 	field  string          // see tableMapping
-	source projectdb.Table // as it is in the file; types as declared
+	source projectdb.Table // as in the file, with types as declared
 	shape  projectdb.Table // as it will be in the project
 
-	names   map[string]string // of all columns, from folded old name to new name
-	renamed map[string]string // of the columns whose name has changed
-	checks  map[string]string // from a CHECK in shape to the one in source
-	counts  []classes         // of the columns
+	names   map[string]string // all columns, from folded old name to new name
+	renamed map[string]string // the same, for renamed columns only
+	checks  map[string]string // maps a CHECK in shape to the one in source
+	counts  []classes         // per column
 	typed   []string          // why each column has its type
-	fitted  bool              // everything that does not compile has been left out
+	fitted  bool              // everything that does not compile has been dropped
 	counted int64             // rows in the file
-	rows    int64             // that came in so far
-	seq     int64             // the largest id that AUTOINCREMENT gave, -1 without
+	rows    int64             // loaded so far
+	seq     int64             // the largest id that AUTOINCREMENT gave out, -1 without one
 	notes   source.Notes
 }
 
-// column returns the name of a column of the source in the project.
+// column returns the project's name for a column of the source.
 func (p *tablePlan) column(from string) string { return p.names[sqlite.Fold(from)] }
 
 func (p *tablePlan) subject() string { return "table " + p.source.Name }
@@ -49,7 +49,7 @@ func (p *tablePlan) columnSubject(i int) string {
 	return "column " + p.source.Name + "." + p.source.Columns[i].Name
 }
 
-// take reads tables of a file and decides what becomes of them.
+// take reads tables of a file and decides what becomes of each.
 func (p *plan) take(ctx context.Context, c sqlite.Source, mappings []tableMapping) error {
 	for _, a := range mappings {
 		if err := cmp.Or(ctx.Err(), p.readTable(c, a)); err != nil {
@@ -73,7 +73,7 @@ func (p *plan) take(ctx context.Context, c sqlite.Source, mappings []tableMappin
 	return nil
 }
 
-// noteFile notes what is to be said of a file as a whole.
+// noteFile adds the notes on the file as a whole.
 func (p *plan) noteFile(c sqlite.Source, tables []string) error {
 	encoding, err := c.Text("PRAGMA encoding")
 	if err != nil {
@@ -88,8 +88,8 @@ func (p *plan) noteFile(c sqlite.Source, tables []string) error {
 	return nil
 }
 
-// listTables returns the names of the ordinary tables and notes everything else
-// that the file has.
+// listTables returns the names of the ordinary tables and notes everything else in the
+// file.
 func (p *plan) listTables(c sqlite.Source) ([]string, error) {
 	_, ours, err := projectdb.DisplayNames(c)
 	if err != nil {
@@ -156,8 +156,8 @@ func columnsOf(t *projectdb.Table) (columns []format.Column) {
 	return columns
 }
 
-// unreadableTable notes that a table cannot be read because it needs a
-// collation or function that is not known here. Other failures are of the file.
+// unreadableTable notes that a table cannot be read because it needs a collation or
+// function that is unknown here. Any other error is returned as a fault of the file.
 func (p *plan) unreadableTable(name string, err error) error {
 	if !sqlite.FaultOf(err).InSQL() {
 		return err
@@ -166,8 +166,8 @@ func (p *plan) unreadableTable(name string, err error) error {
 	return nil
 }
 
-// dropUncomputable leaves out generated columns whose expression does not
-// compile: they hold nothing that could be read.
+// dropUncomputable drops generated columns whose expression does not compile, since they
+// have no readable values.
 func (p *tablePlan) dropUncomputable(c sqlite.Source) {
 	var columns []projectdb.Column
 	for i, column := range p.source.Columns {
@@ -184,8 +184,7 @@ func (p *tablePlan) dropUncomputable(c sqlite.Source) {
 	p.source.Columns = columns
 }
 
-// readCounter reads the counter of AUTOINCREMENT, which may be ahead of the
-// rows.
+// readCounter reads the AUTOINCREMENT counter, which may be ahead of the rows.
 func (p *tablePlan) readCounter(c sqlite.Source) (err error) {
 	if p.source.Autoincrement {
 		p.seq, err = c.Int("SELECT coalesce(max(seq), -1) FROM sqlite_sequence WHERE name = ?", p.source.Name)
@@ -193,9 +192,8 @@ func (p *tablePlan) readCounter(c sqlite.Source) (err error) {
 	return err
 }
 
-// nameTables gives each table its name in the project. Names that were asked
-// for come first, then those that are allowed as they are, so that none of them
-// has to give way.
+// nameTables gives each table its name in the project. Requested names come first, then
+// names that are allowed as they are, so that none of those has to change.
 func (p *plan) nameTables() error {
 	var faults problem.Faults
 	taken := map[string]bool{}
@@ -221,7 +219,7 @@ func (p *plan) nameTables() error {
 	return faults.Err()
 }
 
-// allowedNames returns the names adjusted so that they are allowed and differ.
+// allowedNames returns the names, adjusted where necessary to be allowed and unique.
 func allowedNames(names []string, otherwise string, taken map[string]bool) []string {
 	adjusted := make([]string, len(names))
 	for i, name := range names {
@@ -238,7 +236,7 @@ func allowedNames(names []string, otherwise string, taken map[string]bool) []str
 	return adjusted
 }
 
-// makeShape decides everything about a table that does not depend on others.
+// makeShape decides everything about a table that does not depend on other tables.
 func (p *tablePlan) makeShape() error {
 	if err := p.makeColumns(); err != nil {
 		return err
@@ -307,7 +305,7 @@ func (p *tablePlan) makeColumns() error {
 	return faults.Err()
 }
 
-// noteColumn notes what had to be changed in a column.
+// noteColumn notes what had to change in a column.
 func (p *tablePlan) noteColumn(i int) {
 	from, column := p.source.Columns[i], &p.shape.Columns[i]
 	if column.Name != from.Name && column.Name != p.target.Columns[from.Name] {
@@ -326,8 +324,8 @@ func (p *tablePlan) noteColumn(i int) {
 	}
 }
 
-// makePrimaryKey carries the primary key. In old SQLite files it may hold NULL,
-// which the primary key of a STRICT table cannot.
+// makePrimaryKey carries over the primary key. In old SQLite files it may contain NULL,
+// which a STRICT table does not allow.
 func (p *tablePlan) makePrimaryKey() {
 	key := p.parts(p.source.PrimaryKey, "the primary key")
 	for i, column := range p.source.Columns {
@@ -341,7 +339,7 @@ func (p *tablePlan) makePrimaryKey() {
 	p.shape.PrimaryKey = key
 }
 
-// parts carries the columns of a key or index.
+// parts carries over the columns of a key or index.
 func (p *tablePlan) parts(from []projectdb.KeyPart, of string) []projectdb.KeyPart {
 	var parts []projectdb.KeyPart
 	for _, part := range from {
@@ -366,7 +364,7 @@ func builtinCollation(name string) bool {
 	return false
 }
 
-// resolveKeys carries the foreign keys of a table whose parents are there.
+// resolveKeys carries over the foreign keys of a table whose parent tables are imported.
 func (p *plan) resolveKeys(t *tablePlan) {
 	for _, from := range t.source.ForeignKeys {
 		what := "The foreign key on " + strings.Join(from.Columns, ", ") + " to " + from.Parent
@@ -398,8 +396,8 @@ func (p *plan) resolveKeys(t *tablePlan) {
 	}
 }
 
-// referred returns the columns that a foreign key to p refers to, none for the
-// primary key. One that has become a UNIQUE constraint has to be spelled out.
+// referred returns the columns that a foreign key to p refers to, none if it refers to
+// the primary key. A primary key that became a UNIQUE constraint has to be spelled out.
 func (p *tablePlan) referred(key projectdb.ForeignKey) []string {
 	if len(key.ParentColumns) > 0 || len(p.shape.PrimaryKey) > 0 {
 		return key.ParentColumns
@@ -420,8 +418,8 @@ func (p *plan) find(from string) *tablePlan {
 	return nil
 }
 
-// hasKey reports whether the columns that a foreign key refers to are the
-// primary key or unique, which SQLite demands.
+// hasKey reports whether the columns that a foreign key refers to are the primary key or
+// unique, as SQLite requires.
 func (p *tablePlan) hasKey(key projectdb.ForeignKey) bool {
 	if len(key.ParentColumns) == 0 {
 		return len(p.shape.PrimaryKey) == len(key.Columns)

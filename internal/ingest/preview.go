@@ -15,7 +15,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// preview reads every table and says what load would do.
+// preview reads every table and reports what load would do.
 func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Preview) error {
 	if err := t.profile(ctx, true); err != nil {
 		return err
@@ -56,12 +56,12 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 	return t.unchanged()
 }
 
-// trialTime is how long a preview keeps others from writing.
+// trialTime is how long a preview may block other writers.
 const trialTime = time.Second
 
-// tryTables puts the rows into the tables that are there, or that get a key, as a
-// load does, and takes all of it back: what is refused then, nothing but the
-// table can tell. It stops after trialTime and says how far it came.
+// tryTables inserts the rows into tables that exist or that get a key, as a load does,
+// and rolls everything back: this finds the faults that only the table can reveal. It
+// stops after trialTime and notes how far it got.
 func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, mapped []*columnMapping, said *[]source.Note) error {
 	trial := &tableLoad{options: t.options, size: t.size, unchanged: t.unchanged, trial: true}
 	for i, p := range mapped {
@@ -81,7 +81,7 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, mapped []*c
 			return err
 		}
 		if t.options.OnError != Skip && trial.rejects.rows+t.rejects.rows > 0 {
-			return errTrial // other rows may refer to those that are refused
+			return errTrial // other rows may refer to the refused ones
 		}
 		return cmp.Or(l.CheckKeys(), errTrial)
 	})
@@ -98,7 +98,7 @@ func (t *tableLoad) tryTables(ctx context.Context, db *projectdb.DB, mapped []*c
 	return err
 }
 
-// tryRows converts every row for its faults.
+// tryRows converts every row to find its faults.
 func (t *tableLoad) tryRows(ctx context.Context, p *columnMapping) error {
 	told := t.progress(p.Name, t.size/2)
 	rows := int64(0)
@@ -114,7 +114,7 @@ func (t *tableLoad) tryRows(ctx context.Context, p *columnMapping) error {
 	return nil
 }
 
-// sample returns the first rows as they would be stored, in JSON. Values that
+// sample returns the first rows as they would be stored, as JSON values. Values that
 // cannot be stored are shown as they are.
 func (p *columnMapping) sample(sv *profile) [][]any {
 	c := p.converter()
@@ -130,9 +130,9 @@ func (p *columnMapping) sample(sv *profile) [][]any {
 	return list
 }
 
-// jsonValue returns a value as the API writes it.
+// jsonValue returns a value in the form in which the API writes it.
 func jsonValue(v sqlite.Value) any {
-	const most = 1000 // bytes of one that is shown
+	const most = 1000 // bytes of a value that are shown
 	if len(v.Bytes) > most {
 		v.Bytes = v.Bytes[:most]
 	}

@@ -17,7 +17,7 @@ type profile struct {
 	header  bool // the columns have names
 	found   []inference
 	rows    int64
-	whole   bool             // these are all rows
+	whole   bool             // rows covers the whole table
 	sample  [][]sqlite.Value // the first rows
 }
 
@@ -29,7 +29,7 @@ func (sv *profile) subject(i int) string {
 	return fmt.Sprintf("number %d", i+1)
 }
 
-// sampleRows is how many rows a preview shows.
+// sampleRows is the number of rows that a preview shows.
 const sampleRows = 10
 
 // look profiles at least the first maxRows rows of a table. Rows with too few or too
@@ -65,7 +65,7 @@ func (a tableMapping) look(ctx context.Context, maxRows int64, told func(rows, b
 	return sv, nil
 }
 
-// blank reports whether there was nothing but empty lines so far.
+// blank reports whether only empty lines have been read so far.
 func (a tableMapping) blank(sv *profile) bool {
 	if !a.Text || a.Rowless || sv.header || len(sv.found) != 1 || len(a.target.Types) > 0 {
 		return false

@@ -16,9 +16,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// TestAnyTableComesInUnchanged makes tables at random, of all types, keys and
-// constraints, with values of every class in every column, and compares each
-// value, with its class, after the import.
+// TestAnyTableComesInUnchanged imports random tables with all types, keys and
+// constraints and values of every class in every column, and compares each value and its
+// class afterwards.
 func TestAnyTableComesInUnchanged(t *testing.T) {
 	p := newProject(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -79,7 +79,7 @@ func everyValue(rt *rapid.T, path, table string, columns []string) (rows []strin
 	return rows
 }
 
-// drawDatabase makes a database with one table and returns its statement.
+// drawDatabase creates a database with one table and returns its statement.
 func drawDatabase(rt *rapid.T, path string) string {
 	statement, columns := drawTable(rt)
 	db, err := sqlite.Open(path, sqlite.Options{Relaxed: true})
@@ -97,8 +97,8 @@ func drawDatabase(rt *rapid.T, path string) string {
 			for range columns {
 				row = append(row, drawValue(rt))
 			}
-			// A value that the table refuses is no part of the test. After the
-			// largest id AUTOINCREMENT has none left, and SQLite ends the transaction.
+			// Values that the table refuses do not matter here. After the largest id
+			// AUTOINCREMENT has no more, and SQLite ends the transaction.
 			err := c.Savepoint(func() error { return c.Exec(insert, row...) })
 			if fault := sqlite.FaultOf(err); fault == sqlite.BadSQL || fault == sqlite.Full {
 				return fmt.Errorf("%s: %w", insert, err)
@@ -160,8 +160,8 @@ func drawValue(rt *rapid.T) sqlite.Value {
 	}).Draw(rt, "special")
 }
 
-// TestAnyCSVComesOutAsItWentIn writes rows of random texts as a CSV file,
-// imports it, and exports the table again: the bytes are the same.
+// TestAnyCSVComesOutAsItWentIn writes rows of random texts as CSV, imports it and
+// exports the table again: the bytes are the same.
 func TestAnyCSVComesOutAsItWentIn(t *testing.T) {
 	p := newProject(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -203,7 +203,7 @@ func drawField(rt *rapid.T) sqlite.Value {
 	case 3:
 		return sqlite.TextValue(rapid.StringMatching(`[-+]?[0-9.e]{0,25}`).Draw(rt, "number"))
 	}
-	// Control characters make a file binary.
+	// Control characters would make the file binary.
 	keep := func(r rune) rune {
 		if r < ' ' && r != '\t' && r != '\n' && r != '\r' {
 			return -1

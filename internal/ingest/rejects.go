@@ -11,29 +11,29 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// mostRejects is how many faults are told.
+// mostRejects is the number of faults that are reported.
 const mostRejects = 1000
 
-// rejects collects the rows that cannot come in.
+// rejects collects the rows that cannot be imported.
 type rejects struct {
 	list []Reject // the first of them
-	rows int64    // all of them
+	rows int64    // total number
 }
 
-// add takes in why one row cannot come in: one or several faults of it.
+// add adds the faults of one row.
 func (r *rejects) add(faults ...Reject) {
 	r.rows++
 	r.list = append(r.list, faults[:min(len(faults), mostRejects-len(r.list))]...)
 }
 
-// merge takes in those of a part of the file.
+// merge adds the rejects of a part of the file.
 func (r *rejects) merge(other rejects) {
 	r.rows += other.rows
 	r.list = append(r.list, other.list[:min(len(other.list), mostRejects-len(r.list))]...)
 }
 
-// mergeByLine takes in those that were found in another reading of the same
-// tables.
+// mergeByLine adds rejects found in another pass over the same tables, and sorts all by
+// table and line.
 func (r *rejects) mergeByLine(other rejects, tables []tableMapping) {
 	r.rows += other.rows
 	place := func(table string) int {
@@ -46,10 +46,10 @@ func (r *rejects) mergeByLine(other rejects, tables []tableMapping) {
 	r.list = r.list[:min(len(r.list), mostRejects)]
 }
 
-// full reports whether further faults would not be told.
+// full reports whether further faults would go unreported.
 func (r *rejects) full() bool { return len(r.list) >= mostRejects }
 
-// String is the fault as a sentence.
+// String returns the fault as a sentence.
 func (r Reject) String() string {
 	place := fmt.Sprintf("Line %d", r.Line)
 	if r.Column != "" {
@@ -61,8 +61,8 @@ func (r Reject) String() string {
 	return place + ": " + r.Reason
 }
 
-// err is the problem of a file whose rows are taken all or none, nil when all
-// can be.
+// err returns the problem of a file that is imported as a whole or not at all, nil if
+// there are no rejects.
 func (r *rejects) err() error {
 	if r.rows == 0 {
 		return nil
@@ -83,7 +83,7 @@ func (r *rejects) err() error {
 	return p
 }
 
-// WriteRejects writes a table of rejects as CSV, with a header.
+// WriteRejects writes rejects as CSV, with a header.
 func WriteRejects(w io.Writer, list []Reject) error {
 	rows := [][]string{{"table", "line", "column", "value", "reason"}}
 	for _, r := range list {

@@ -10,8 +10,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// relax leaves out of the plan what stands in the way of a table or of its
-// rows, and notes it. It reports false when it finds nothing to leave out.
+// relax drops from the plan what prevents a table or its rows from being created, and
+// notes it. It reports false if it finds nothing to drop.
 func (p *tablePlan) relax(l *projectdb.Loader, from sqlite.Source, cause error) (relaxed bool, err error) {
 	if differs := (*differsError)(nil); errors.As(cause, &differs) {
 		p.storeGenerated(differs.column, "it would have different values here")
@@ -41,14 +41,14 @@ func (p *tablePlan) relax(l *projectdb.Loader, from sqlite.Source, cause error) 
 	return false, nil
 }
 
-// storeGenerated makes a generated column an ordinary one with the same values.
+// storeGenerated turns a generated column into an ordinary one with the same values.
 func (p *tablePlan) storeGenerated(i int, reason string) {
 	p.shape.Columns[i].Generated = ""
 	p.notes.Add(p.columnSubject(i), "It was generated and now has plain values: %s.", reason)
 }
 
-// dropBrokenChecks drops the checks that rows of the source break; all of them
-// when SQLite cannot say which.
+// dropBrokenChecks drops the checks that rows of the source violate, or all of them if
+// SQLite cannot tell which.
 func (p *tablePlan) dropBrokenChecks(from sqlite.Source) (bool, error) {
 	var kept []string
 	for _, check := range p.shape.Checks {
@@ -74,8 +74,8 @@ func (p *tablePlan) dropBrokenChecks(from sqlite.Source) (bool, error) {
 	return dropped, nil
 }
 
-// dropUnique drops the constraint on the given columns, which rows break
-// because the file's own index lacks them.
+// dropUnique drops the constraint on the given columns, which rows violate because the
+// file's own index is incomplete.
 func (p *tablePlan) dropUnique(columns []string) bool {
 	before := len(p.shape.Uniques)
 	p.shape.Uniques = slices.DeleteFunc(p.shape.Uniques, func(u projectdb.Unique) bool {
@@ -108,7 +108,7 @@ func (p *tablePlan) dropNotNull(columns []string) (dropped bool) {
 	return dropped
 }
 
-// dropTypes makes columns ANY whose values do not fit their type.
+// dropTypes changes to ANY the type of columns whose values do not fit.
 func (p *tablePlan) dropTypes(columns []string) (dropped bool) {
 	for i := range p.shape.Columns {
 		column := &p.shape.Columns[i]
@@ -120,7 +120,7 @@ func (p *tablePlan) dropTypes(columns []string) (dropped bool) {
 	return dropped
 }
 
-// fit finds the pieces that SQLite does not compile here, and keeps the others.
+// fit drops the pieces that SQLite does not compile here and keeps the others.
 func (p *tablePlan) fit(l *projectdb.Loader) error {
 	wanted := p.shape
 	base := wanted
@@ -147,13 +147,13 @@ func (p *tablePlan) fit(l *projectdb.Loader) error {
 	return nil
 }
 
-// piece is a part of a table that may have to be left out.
+// piece is a part of a table that may have to be dropped.
 type piece struct {
-	subject, lost string // what to say then
+	subject, lost string // of the note when it is dropped
 	add           func(*projectdb.Table)
 }
 
-// pieces returns everything of the table that fit has taken off.
+// pieces returns everything that fit has stripped from the table.
 func (p *tablePlan) pieces(wanted projectdb.Table) []piece {
 	var pieces []piece
 	for i, column := range wanted.Columns {
@@ -186,11 +186,11 @@ func (p *tablePlan) pieces(wanted projectdb.Table) []piece {
 	return pieces
 }
 
-// errTrial takes back a trial that went well.
+// errTrial rolls back a successful trial.
 var errTrial = errors.New("the trial is over")
 
-// compiles makes the table, prepares an insertion, which compiles every
-// expression, and takes all of it back.
+// compiles creates the table, prepares an insertion, which compiles every expression,
+// and rolls everything back.
 func (p *tablePlan) compiles(l *projectdb.Loader) error {
 	err := l.Try(func() error {
 		if _, err := l.CreateTable(p.shape); err != nil {

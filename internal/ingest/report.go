@@ -2,22 +2,22 @@ package ingest
 
 import "github.com/zangtable/zangtable/internal/source"
 
-// Report says what came in and how. Tables and columns bear the names they have
-// now, and those they had in the file.
+// Report says what was imported and how. It gives the current names of tables and
+// columns and those in the file.
 type Report struct {
-	Source       string          `json:"source"` // the name of the file, without its folder
+	Source       string          `json:"source"` // name of the file, without its folder
 	SHA256       string          `json:"sha256"`
 	Kind         string          `json:"kind"`
 	Dialect      *source.Dialect `json:"dialect,omitzero"` // of a CSV file
 	Tables       []TableReport   `json:"tables"`
-	Notes        []source.Note   `json:"notes"`            // everything adjusted or not carried
-	RejectedRows int64           `json:"rejected_rows"`    // passed over, with OnError Skip
-	Rejects      []Reject        `json:"rejects,omitzero"` // why, of the first 1,000
+	Notes        []source.Note   `json:"notes"`            // everything adjusted or not carried over
+	RejectedRows int64           `json:"rejected_rows"`    // skipped, with OnError Skip
+	Rejects      []Reject        `json:"rejects,omitzero"` // the first 1,000, with reasons
 }
 
-// TableReport is about one table that was made or filled.
+// TableReport describes one table that was created or filled.
 type TableReport struct {
-	Source   string         `json:"source"` // the name in the file
+	Source   string         `json:"source"` // name in the file
 	Name     string         `json:"name"`
 	Mode     Mode           `json:"mode"`
 	Rows     int64          `json:"rows"` // inserted and updated
@@ -28,19 +28,19 @@ type TableReport struct {
 	Columns  []ColumnReport `json:"columns"`
 }
 
-// ColumnReport is about one column of a table that was made or filled.
+// ColumnReport describes one column of a table that was created or filled.
 type ColumnReport struct {
-	Source       string `json:"source"` // the name in the file
+	Source       string `json:"source"` // name in the file
 	Name         string `json:"name"`
 	DeclaredType string `json:"declared_type"`
 	Type         string `json:"type"`
-	Reason       string `json:"reason,omitzero"`   // why this type, unless it is the declared one
-	Decisive     string `json:"decisive,omitzero"` // the value that decided, shortened
-	Line         int64  `json:"line,omitzero"`     // where it is: a line of text, elsewhere the number of a row
+	Reason       string `json:"reason,omitzero"`   // why it has this type, unless declared
+	Decisive     string `json:"decisive,omitzero"` // the deciding value, shortened
+	Line         int64  `json:"line,omitzero"`     // of the deciding value; a row number in formats without lines
 }
 
-// Preview says what a Load would do, of a file and a project as they are now.
-// Rows for tables that are there are tried, too, for a second at most.
+// Preview says what a Load would do with a file and a project as they are now. Rows for
+// existing tables are also tried, for at most a second.
 type Preview struct {
 	Source       string          `json:"source"`
 	SHA256       string          `json:"sha256"`
@@ -52,21 +52,21 @@ type Preview struct {
 	Rejects      []Reject        `json:"rejects,omitzero"`
 }
 
-// TablePreview is about one table that would be made or filled.
+// TablePreview describes one table that would be created or filled.
 type TablePreview struct {
 	Source  string         `json:"source"`
 	Name    string         `json:"name"`
 	Mode    Mode           `json:"mode"`
 	Rows    int64          `json:"rows"` // in the file
 	Columns []ColumnReport `json:"columns"`
-	Sample  [][]any        `json:"sample"` // the first 10 rows, as JSON values in the order of the columns
+	Sample  [][]any        `json:"sample"` // the first 10 rows, as JSON values in column order
 }
 
-// Reject says why a row of the file cannot come in.
+// Reject says why a row of the file cannot be imported.
 type Reject struct {
 	Table  string `json:"table"`  // in the file
-	Line   int64  `json:"line"`   // of text, or the number of the row where lines mean nothing
-	Column string `json:"column"` // in the file; "" when the row as a whole is meant
+	Line   int64  `json:"line"`   // of text, or the row number in formats without lines
+	Column string `json:"column"` // in the file; "" for the row as a whole
 	Value  string `json:"value"`  // shortened
 	Reason string `json:"reason"`
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// randomTable is a table with values that a column of a STRICT table may hold.
+// randomTable is a table of random values that columns of a STRICT table can hold.
 type randomTable struct {
 	columns []format.Column
 	batch   sqlite.Batch
@@ -58,7 +58,7 @@ func drawStored(t *rapid.T, columnType string) sqlite.Value {
 		return sqlite.IntValue(rapid.OneOf(rapid.Int64(), rapid.Int64Range(-3, 3)).Draw(t, "integer"))
 	case "REAL":
 		f := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{0, 1, -1, 0.1, 1e21, 1e300, 5e-324})).Draw(t, "real")
-		if math.IsNaN(f) || f == 0 { // a REAL column forgets the sign of zero
+		if math.IsNaN(f) || f == 0 { // a REAL column loses the sign of zero
 			f = 0.5
 		}
 		return sqlite.FloatValue(f)
@@ -68,7 +68,7 @@ func drawStored(t *rapid.T, columnType string) sqlite.Value {
 	return sqlite.TextValue(rapid.OneOf(rapid.String(), rapid.SampledFrom(awkwardTexts)).Draw(t, "text"))
 }
 
-// types returns what an import has to be told: a file of text cannot say it.
+// types returns the types to import with, which a text file cannot carry.
 func (r *randomTable) types() map[string]string {
 	types := map[string]string{}
 	for _, column := range r.columns {
@@ -77,7 +77,7 @@ func (r *randomTable) types() map[string]string {
 	return types
 }
 
-// cells prints every cell.
+// cells formats every cell.
 func cells(b *sqlite.Batch) []string {
 	lines := []string{}
 	for i := range b.Rows {
@@ -115,7 +115,7 @@ func (p project) stored(t *rapid.T, table string, columns []format.Column) *sqli
 	return b
 }
 
-// writer returns the writer of a format, and says in o how it is read.
+// writer returns the writer of a format, and sets in o how to read its output.
 func (r *randomTable) writer(t *rapid.T, name string, out io.Writer, o *Options) format.TableWriter {
 	f, dialect := format.All().Get(name), format.DefaultDialect()
 	if f.Dialects {
@@ -132,7 +132,7 @@ func (r *randomTable) writer(t *rapid.T, name string, out io.Writer, o *Options)
 	return w
 }
 
-// write writes the table as a file.
+// write writes the table to w.
 func (r *randomTable) write(w format.TableWriter) error {
 	if err := w.Rows(&r.batch); err != nil {
 		return err
@@ -140,8 +140,7 @@ func (r *randomTable) write(w format.TableWriter) error {
 	return w.Close()
 }
 
-// withoutEmptyRows takes the rows away that a sheet does not have: those without
-// any value.
+// withoutEmptyRows removes rows without any value, which a sheet does not keep.
 func (r *randomTable) withoutEmptyRows() {
 	var kept sqlite.Batch
 	kept.Reset(len(r.columns))
@@ -159,7 +158,7 @@ func (r *randomTable) withoutEmptyRows() {
 	r.batch = kept
 }
 
-// storable reports whether a file format holds all values.
+// storable reports whether what accepts all values.
 func (r *randomTable) storable(what func(sqlite.Value) bool) bool {
 	for i := range r.batch.Rows {
 		for _, cell := range r.batch.Row(i) {

@@ -12,17 +12,17 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// rowWriter puts rows into a table.
+// rowWriter writes rows into a table.
 type rowWriter struct {
 	columnMapping *columnMapping
-	insert        *projectdb.Inserter // nil: only rows that are there
-	update        *projectdb.Updater  // nil: only new rows
+	insert        *projectdb.Inserter // nil if rows are only updated
+	update        *projectdb.Updater  // nil if rows are only inserted
 	references    []*projectdb.Reference
 	values        []sqlite.Value
-	keys          []int // places in values of parts of the primary key that recognize no row
+	keys          []int // indexes into values of primary key columns that are not used to match rows
 
 	inserted, updated int64
-	kept              int64 // rows updated that have no value for a part of the primary key
+	kept              int64 // updated rows without a value for part of the primary key
 }
 
 func newRowWriter(l *projectdb.Loader, p *columnMapping, mapped []*columnMapping) (w *rowWriter, err error) {
@@ -68,7 +68,7 @@ func (w *rowWriter) close() {
 	}
 }
 
-// rows puts the rows of a portion in and returns those that SQLite refuses.
+// rows writes the rows of a portion and returns those that SQLite refuses.
 func (w *rowWriter) rows(part *portion) (refused rejects, err error) {
 	for i := 0; i < part.batch.Rows; i++ {
 		if i, err = w.some(&part.batch, i); err == nil {
@@ -85,8 +85,8 @@ func (w *rowWriter) rows(part *portion) (refused rejects, err error) {
 	return refused, nil
 }
 
-// some puts rows of b in from row i on, and returns the last one; when it fails,
-// that is the one that was refused.
+// some writes rows of b starting at i and returns the last one written or, on an error,
+// the one that was refused.
 func (w *rowWriter) some(b *sqlite.Batch, i int) (last int, err error) {
 	if w.update == nil && len(w.references) == 0 {
 		at, err := w.insert.From(b, i)
@@ -103,10 +103,10 @@ func (w *rowWriter) some(b *sqlite.Batch, i int) (last int, err error) {
 //lint:ignore ST1005 a client reads it as it is
 var errNoRow = errors.New("The table has no row with this key.")
 
-// lostReference says that the row that a foreign key refers to does not exist.
+// lostReference reports that the row that a foreign key refers to does not exist.
 type lostReference struct{ *projectdb.Reference }
 
-// Error is the sentence about it.
+// Error returns a sentence for the client.
 func (l lostReference) Error() string {
 	return fmt.Sprintf("The table %s has no row that this one refers to.", l.Parent)
 }
@@ -144,14 +144,14 @@ func (w *rowWriter) row() error {
 	return nil
 }
 
-// noteKeptKeys tells of rows that would have lost their keys.
+// noteKeptKeys notes rows that would have lost their keys.
 func (w *rowWriter) noteKeptKeys() {
 	if w.kept > 0 {
 		w.columnMapping.notes.Add("table "+w.columnMapping.Name, "%s no value in the primary key: the rows of the table that they updated keep theirs.", source.RowsHave(w.kept))
 	}
 }
 
-// reject says why a row was refused, if it is the row's fault.
+// reject returns why a row was refused; known is false if the row is not to blame.
 func (w *rowWriter) reject(err error) (r Reject, known bool) {
 	r.Table = w.columnMapping.Name
 	columns := sqlite.ConstraintColumns(err)
@@ -193,8 +193,8 @@ func (w *rowWriter) named(places []int) []string {
 	return names
 }
 
-// inFile returns the name in the file of a column of the table, and the value
-// that the row has for it. One that the file does not have goes by its own name.
+// inFile returns the name in the file of a column of the table, and the row's value for
+// it. A column that the file lacks is returned under its own name.
 func (w *rowWriter) inFile(column string) (name, value string) {
 	p := w.columnMapping
 	for k, to := range p.into {

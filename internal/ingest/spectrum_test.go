@@ -10,7 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/source"
 )
 
-// TestCSVAsTheStandardSays has the cases of csv-spectrum, and others like them.
+// TestCSVAsTheStandardSays covers the cases of csv-spectrum, and others like them.
 func TestCSVAsTheStandardSays(t *testing.T) {
 	for _, test := range []struct {
 		name, content string

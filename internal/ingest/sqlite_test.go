@@ -72,7 +72,7 @@ func (p project) mustTake(t testing.TB, path string) Report {
 	return report
 }
 
-// database makes a SQLite file with the sqlite3 shell.
+// database creates a SQLite file with the sqlite3 shell.
 func database(t testing.TB, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "source.sqlite")
@@ -80,8 +80,8 @@ func database(t testing.TB, script string) string {
 	return path
 }
 
-// values prints every value of a table, class, bytes and all digits, in the
-// order of the rows, as the sqlite3 shell sees them.
+// values prints every value of a table in row order, with class, bytes and all digits,
+// as the sqlite3 shell sees them.
 func values(t testing.TB, path, table string, columns []string, order string) string {
 	t.Helper()
 	var list []string
@@ -92,7 +92,7 @@ func values(t testing.TB, path, table string, columns []string, order string) st
 	return shell(t, path, "SELECT "+strings.Join(list, ", ")+" FROM "+format.QuoteIdent(table)+" ORDER BY "+order+";\n")
 }
 
-// sameValues compares every table of a report with its source, by the shell.
+// sameValues compares every table of a report with its source, using the sqlite3 shell.
 func (p project) sameValues(t *testing.T, source string, report Report) {
 	t.Helper()
 	for _, table := range report.Tables {
@@ -116,7 +116,7 @@ func (p project) sameValues(t *testing.T, source string, report Report) {
 
 func sqlText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// numbers is 1, 2, … n: an ORDER BY over all columns.
+// numbers returns column numbers for an ORDER BY over all n columns.
 func numbers(n int) string {
 	list := make([]string, n)
 	for i := range list {

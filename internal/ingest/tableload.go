@@ -17,16 +17,16 @@ import (
 // tableLoad loads the tables of one file of rows into a project.
 type tableLoad struct {
 	options   Options
-	tell      func(Progress) // nil: nobody asks
+	tell      func(Progress) // nil without a listener
 	size      int64          // of the file
 	mappings  []tableMapping
-	notes     source.Notes // about what is left out
-	unchanged func() error // fails when the file is not what it was
+	notes     source.Notes // on what is left out
+	unchanged func() error // fails if the file has changed since it was opened
 
 	profiles []*profile
 	rejects  rejects
-	trial    bool  // everything is taken back
-	tried    int64 // rows of a trial that SQLite was given
+	trial    bool  // everything is rolled back
+	tried    int64 // rows that a trial passed to SQLite
 }
 
 // load loads the tables in one transaction. For new tables it first profiles a
@@ -43,9 +43,9 @@ func (t *tableLoad) load(ctx context.Context, in transaction, report *Report) er
 // guessRows is how many rows are profiled to guess the types of a new table.
 const guessRows = 20_000
 
-// profile profiles the rows of new tables, or of every table. A sample is enough
-// where only types depend on it, since all other rows are checked while they are
-// inserted; dates and tables that are joined need all rows.
+// profile profiles the rows of new tables or, with every, of all tables. A sample is
+// enough where only types depend on it, since all other rows are checked as they are
+// inserted; dates and joined tables need all rows.
 func (t *tableLoad) profile(ctx context.Context, every bool) error {
 	joined := map[string]bool{}
 	for _, a := range t.mappings {
@@ -68,8 +68,8 @@ func (t *tableLoad) profile(ctx context.Context, every bool) error {
 	return nil
 }
 
-// progress returns a callback that reports how much of the file has been read for
-// table, given how much was read before.
+// progress returns a callback that reports how much of the file has been read for table,
+// starting from before bytes.
 func (t *tableLoad) progress(table string, before int64) func(rows, bytes int64) {
 	if t.tell == nil {
 		return func(int64, int64) {}
@@ -155,7 +155,7 @@ func (t *tableLoad) mapOne(ctx context.Context, a tableMapping, sv *profile, tab
 func (a tableMapping) joinTo(sv *profile, mapped []*columnMapping) (*columnMapping, error) {
 	at := slices.IndexFunc(mapped, func(p *columnMapping) bool { return p != nil && p.Name == a.onto && p.target.Mode == Create })
 	if at < 0 {
-		return nil, nil // that table has a fault, which is told
+		return nil, nil // that table has a fault, which is reported
 	}
 	p, err := a.mapOnto(mapped[at].table, sv.columns)
 	if err == nil {
@@ -168,8 +168,8 @@ func (a tableMapping) joinTo(sv *profile, mapped []*columnMapping) (*columnMappi
 	return p, err
 }
 
-// nameTables makes sure that the names of new tables are free and unique. Names
-// derived from the file are adjusted; a name that was asked for is a fault instead.
+// nameTables makes sure that the names of new tables are free and unique. Names derived
+// from the file are adjusted; a requested name is a fault instead.
 func nameTables(mapped []*columnMapping, taken map[string]bool) error {
 	given := map[string]bool{}
 	var conflicts []string
@@ -192,9 +192,9 @@ func nameTables(mapped []*columnMapping, taken map[string]bool) error {
 
 var errWrongGuess = errors.New("the rows do not fit the types that their first ones asked for")
 
-// fillGuessed creates and fills a table with the types guessed from a sample. If a
-// later row contradicts the guess, it rolls the table back and starts over with
-// the types that fit all rows, which have been seen by then.
+// fillGuessed creates and fills a table with the types guessed from a sample. If a later
+// row contradicts the guess, it rolls the table back and starts over with the types that
+// fit all rows, since by then all have been seen.
 func (t *tableLoad) fillGuessed(ctx context.Context, l *projectdb.Loader, p *columnMapping, mapped []*columnMapping) (r TableReport, err error) {
 	if p.guess == nil {
 		return t.fill(ctx, l, p, mapped)
@@ -213,16 +213,16 @@ func (t *tableLoad) fillGuessed(ctx context.Context, l *projectdb.Loader, p *col
 	return t.fill(ctx, l, p, mapped)
 }
 
-// fill creates, empties or reuses a table, as the mode says, and inserts the rows,
-// which a goroutine of their own converts in portions. Once a portion contradicts
-// the guessed types nothing more is inserted, but the rest is still read: the
-// second try needs the types that fit all rows.
+// fill creates, empties or reuses a table, depending on the mode, and inserts the rows,
+// which a separate goroutine converts in portions. Once a portion contradicts the
+// guessed types, nothing more is inserted, but the rest is still read: the second try
+// needs the types that fit all rows.
 func (t *tableLoad) fill(ctx context.Context, l *projectdb.Loader, p *columnMapping, mapped []*columnMapping) (TableReport, error) {
 	r := TableReport{Source: p.Name, Name: p.table.Name, Mode: p.target.Mode}
 	var err error
 	switch p.target.Mode {
 	case Create:
-		p.table.SetPrimaryKey(p.key) // again: the rows may have asked for other types
+		p.table.SetPrimaryKey(p.key) // again: the rows may have changed the types
 		if *p.table, err = l.CreateTable(*p.table); err != nil {
 			return r, err
 		}
@@ -290,8 +290,8 @@ func (t *tableLoad) refuse(part *portion, refused rejects) {
 	t.rejects.merge(part.rejects)
 }
 
-// before returns how many bytes count as read when a table begins to be filled.
-// If all of its rows were profiled first, that was half of the work.
+// before returns how many bytes count as read when a table starts to be filled. If all
+// its rows were profiled first, that was half the work.
 func (t *tableLoad) before(p *columnMapping) int64 {
 	if p.inferred != nil && p.guess == nil {
 		return t.size / 2

@@ -17,15 +17,15 @@ import (
 type tableMapping struct {
 	source.Table
 	target Target
-	field  string // what the target is called in the options, such as "tables.orders."
-	onto   string // the table of the file that becomes the new one this is appended to
+	field  string // prefix of the target in the options, such as "tables.orders."
+	onto   string // the table of the file that becomes the new table this one is appended to
 }
 
 // makes reports whether the rows go into a new table.
 func (a tableMapping) makes() bool { return a.target.Mode == Create || a.onto != "" }
 
-// mapTables picks the wanted tables of the file and maps each to a table of the
-// project. The notes say which tables are left out.
+// mapTables picks the wanted tables of the file and maps each to a table of the project.
+// The notes name the tables left out.
 func mapTables(tables []source.Table, o Options) (mappings []tableMapping, said source.Notes, err error) {
 	names := make([]string, len(tables))
 	for i, t := range tables {
@@ -69,14 +69,14 @@ func mapTables(tables []source.Table, o Options) (mappings []tableMapping, said 
 	return joined(mappings), said, faults.Err()
 }
 
-// tellsColumns reports whether the options name the columns of a table without
-// rows. A file that should have had a header and does not was cut short.
+// tellsColumns reports whether the options name the columns of a table without rows.
+// They do not count if the file should have a header: then it was cut short.
 func (a tableMapping) tellsColumns(o Options) bool {
 	return len(a.target.Types) > 0 && !(a.Text && o.dialect(a.Name).Header == format.WithHeader)
 }
 
-// joined finds the tables that are appended to a new table of the same file, and
-// sorts them behind it.
+// joined finds the tables that are appended to a new table of the same file, and sorts
+// them after it.
 func joined(mappings []tableMapping) []tableMapping {
 	makers := map[string]string{}
 	for _, a := range mappings {
@@ -98,7 +98,7 @@ func (t Target) newName(source string) string {
 	return cmp.Or(t.Table, projectdb.AdjustName(source, "table", map[string]bool{}))
 }
 
-// unknownTables notes the tables that the options name and the file lacks.
+// unknownTables reports tables that the options name and the file lacks.
 func unknownTables(names []string, o Options) (faults problem.Faults) {
 	note := func(field, name string) {
 		_, err := known(field, "table", name, "in the file", names)
@@ -127,11 +127,11 @@ func (o Options) wants(name string) bool {
 // dialect returns the dialect in which a CSV table is read.
 func (o Options) dialect(name string) format.ReadDialect {
 	own, _ := o.table(name)
-	var faults problem.Faults // those of the check are told
+	var faults problem.Faults // Check reports them
 	return own.or(o.Target).ReadOptions.Dialect(&faults, "")
 }
 
-// table returns the options of a single table, if it has its own.
+// table returns the options specific to one table, if any.
 func (o Options) table(name string) (Target, bool) {
 	for key, t := range o.Tables {
 		if sqlite.SameName(key, name) {
@@ -141,7 +141,7 @@ func (o Options) table(name string) (Target, bool) {
 	return Target{}, false
 }
 
-// onlyForOne refuses options that make sense for a single table only.
+// onlyForOne refuses options that make sense only for a single table.
 func (t Target) onlyForOne() error {
 	var faults problem.Faults
 	for _, option := range []struct {
@@ -158,8 +158,8 @@ func (t Target) onlyForOne() error {
 	return faults.Err()
 }
 
-// known returns the one of the names that equals name in any letter case. If none
-// does, the fault says which kind of thing is missing from which place.
+// known returns the entry of names that equals name in any letter case. If there is
+// none, the fault says what kind of thing is missing from which place.
 func known(field, kind, name, place string, names []string) (string, error) {
 	for _, candidate := range names {
 		if sqlite.SameName(candidate, name) {

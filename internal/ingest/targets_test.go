@@ -14,7 +14,8 @@ import (
 	"github.com/zangtable/zangtable/internal/source"
 )
 
-// TestTablesOfAZIPFileHaveDialectsOfTheirOwn reads members as they were written.
+// TestTablesOfAZIPFileHaveDialectsOfTheirOwn reads each member in the dialect it was
+// written in.
 func TestTablesOfAZIPFileHaveDialectsOfTheirOwn(t *testing.T) {
 	path := write(t, "x.zip", zipped(t, "a.csv", "id;note\n1;NULL\n2;\n", "b.csv", "1|=x\n2|'=y\n", "c.csv", "id;note\n3;NULL\n"))
 	o := Options{
@@ -35,7 +36,7 @@ func TestTablesOfAZIPFileHaveDialectsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// sheetsOf makes a workbook of sheets of text and numbers.
+// sheetsOf writes a workbook whose sheets hold text and numbers.
 func sheetsOf(t *testing.T, sheets map[string][][]any) string {
 	t.Helper()
 	book := excelize.NewFile()
@@ -64,8 +65,8 @@ func sheetsOf(t *testing.T, sheets map[string][][]any) string {
 	return path
 }
 
-// TestSeveralTablesBecomeOne appends one sheet to the new table of another, with
-// types that the rows of both fit.
+// TestSeveralTablesBecomeOne appends one sheet to the new table of another, with types
+// that fit the rows of both.
 func TestSeveralTablesBecomeOne(t *testing.T) {
 	path := sheetsOf(t, map[string][][]any{
 		"Data":   {{"id", "size", "note"}, {1, 1, "x"}, {2, 2, nil}},
@@ -133,7 +134,7 @@ func TestTablesOfADatabaseBecomeOne(t *testing.T) {
 	}
 }
 
-// TestFaultsOfJoinedTables are told under the names of the options.
+// TestFaultsOfJoinedTables checks that faults name the option they come from.
 func TestFaultsOfJoinedTables(t *testing.T) {
 	path := write(t, "x.zip", zipped(t, "x.csv", "a\n1\n", "y.csv", "b\n2\n"))
 	for _, test := range []struct {
@@ -153,7 +154,7 @@ func TestFaultsOfJoinedTables(t *testing.T) {
 	}
 }
 
-// TestTablesWithoutRows come in as far as anything is known of them.
+// TestTablesWithoutRows imports tables as far as anything is known about them.
 func TestTablesWithoutRows(t *testing.T) {
 	told := map[string]string{"column_2": "REAL", "column_10": "TEXT"}
 	for _, test := range []struct {
@@ -188,8 +189,8 @@ func TestTablesWithoutRows(t *testing.T) {
 	}
 }
 
-// TestMembersWithoutRows leave the others alone, and empty a table if that is
-// what is asked for.
+// TestMembersWithoutRows checks that empty members do not affect the others, and empty a
+// table if asked to.
 func TestMembersWithoutRows(t *testing.T) {
 	path := write(t, "x.zip", zipped(t, "a.ndjson", "", "b.csv", "n\n1\n", "c.json", "[]", "d.csv", "", "e.ndjson", "", "f.dat", "", "people.json", "[]"))
 	p := newProject(t)
@@ -218,7 +219,7 @@ func TestMembersWithoutRows(t *testing.T) {
 	}
 }
 
-// TestReach tells what would be written to, without reading a row.
+// TestReach checks which tables would be written to, without reading a row.
 func TestReach(t *testing.T) {
 	p := newProject(t)
 	p.mustTake(t, database(t, people))

@@ -12,14 +12,13 @@ import (
 
 // classes counts the values of a column by storage class.
 type classes struct {
-	// fits says that no value stands against the declaration: each has the
-	// wanted class, and none is NULL where that is forbidden. Then the values
-	// are not counted.
+	// fits means that no value contradicts the declaration: each has the wanted class,
+	// and none is NULL where that is forbidden. Then the values are not counted.
 	fits                            bool
 	rows, integer, real, text, blob int64
 }
 
-// null returns how many rows have no value, of a column that does not fit.
+// null returns the number of rows without a value, in a column that does not fit.
 func (n classes) null() int64 {
 	if n.fits {
 		return 0
@@ -29,7 +28,7 @@ func (n classes) null() int64 {
 
 func (n classes) values() int64 { return n.integer + n.real + n.text + n.blob }
 
-// single returns the column type of the one class that all values have, or "".
+// single returns the column type for the class that all values share, or "".
 func (n classes) single() string {
 	switch all := n.values(); all {
 	case 0:
@@ -67,13 +66,13 @@ func plural(n int64, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// columnsPerScan keeps below the 2,000 columns that a query of SQLite may give.
+// columnsPerScan stays below SQLite's limit of 2,000 columns per query.
 const columnsPerScan = 480
 
-// countClasses scans a table to find the columns that fit their declaration,
-// and once more to count the values of the others. Unless it is to be exact, it
-// takes columns for fitting whose values decide nothing if they do: those who copy
-// the values see.
+// countClasses scans a table to find the columns that fit their declaration, then again
+// to count the values of the others. Unless exact is set, it assumes that columns fit if
+// their values would not change the type; a misfit then shows when the values are
+// copied.
 func countClasses(c sqlite.Source, t *projectdb.Table, exact bool) ([]classes, error) {
 	rows, err := c.Int("SELECT count(*) FROM " + format.QuoteIdent(t.Name) + " NOT INDEXED")
 	if err != nil {
@@ -101,7 +100,7 @@ func countClasses(c sqlite.Source, t *projectdb.Table, exact bool) ([]classes, e
 	return counts, nil
 }
 
-// findFitting marks those of the given columns that fit.
+// findFitting marks which of the given columns fit.
 func findFitting(c sqlite.Source, t *projectdb.Table, columns []int, counts []classes) error {
 	query := "SELECT count(*)"
 	for _, i := range columns {
@@ -116,13 +115,13 @@ func findFitting(c sqlite.Source, t *projectdb.Table, columns []int, counts []cl
 	})
 }
 
-// place is what a value in a column may be.
+// place says which values a column may hold.
 type place struct {
 	any, null bool
 	kind      sqlite.Kind
 }
 
-// placeOf is what the values in a column are that fits.
+// placeOf returns the values that a fitting column holds.
 func placeOf(t *projectdb.Table, column *projectdb.Column) place {
 	wanted, _ := wantedType(column.Type, classes{})
 	full := column.NotNull || t.IsPrimary(column.Name)
@@ -139,8 +138,8 @@ func (p place) takes(kind sqlite.Kind) bool {
 	return p.any || kind == p.kind
 }
 
-// fitsSQL is an expression that is true when the column's value in a row fits
-// the declaration. It is false when all values are needed to know the type.
+// fitsSQL returns an expression that is true if a row's value in the column fits the
+// declaration. It is always false if the type depends on all values.
 func fitsSQL(t *projectdb.Table, column *projectdb.Column) string {
 	wanted, byValues := wantedType(column.Type, classes{})
 	class := "typeof(" + format.QuoteIdent(column.Name) + ")"
@@ -177,10 +176,9 @@ func countColumns(c sqlite.Source, t *projectdb.Table, columns []int, counts []c
 	})
 }
 
-// columnType chooses the type of a column from the declared one and from the
-// values. A type other than ANY is chosen only if every value has its class
-// already, so that nothing is converted. The reason is "" when the type is what
-// the declaration asks for.
+// columnType chooses a column's type from the declared one and the values. A type other
+// than ANY is chosen only if every value already has its class, so that nothing is
+// converted. The reason is "" if the type is the one that the declaration asks for.
 func columnType(declared string, n classes) (chosen, reason string) {
 	wanted, byValues := wantedType(declared, n)
 	switch single := n.single(); {
