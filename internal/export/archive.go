@@ -16,8 +16,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// writeArchive writes everything that is known of the project into one ZIP
-// file, in forms that other programs read.
+// writeArchive writes everything known about the project into one ZIP file, in formats
+// that other programs can read.
 func (e *Exports) writeArchive(j *job, s *source, l layout, w io.Writer) (*memberZIP, error) {
 	zip := newMemberZIP(w, l.modified())
 	steps := []func() error{
@@ -62,8 +62,8 @@ func (j *job) archiveTables(s *source, l layout, zip *memberZIP) error {
 	return nil
 }
 
-// archiveDescriptions adds what tells about the other members. SHA256SUMS is
-// the last but for itself.
+// archiveDescriptions adds the members that describe the others. SHA256SUMS comes last
+// and lists every member but itself.
 func archiveDescriptions(j *job, s *source, l layout, zip *memberZIP) error {
 	var schemaJSON, schemaSQL bytes.Buffer
 	if err := l.writeSchemaJSON(&schemaJSON, s.tables); err != nil {
@@ -72,7 +72,7 @@ func archiveDescriptions(j *job, s *source, l layout, zip *memberZIP) error {
 	if err := l.writeSchemaSQL(&schemaSQL, s.tables); err != nil {
 		return err
 	}
-	// The package describes members, the last of which must have ended.
+	// The package describes all members so far, so the last one must be complete.
 	zip.endMember()
 	described, err := json.Marshal(l.dataPackage(s, j.record.manifest.Tables, zip.members), jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
@@ -180,7 +180,7 @@ type dataReference struct {
 	Fields   []string `json:"fields"`
 }
 
-// dataPackage describes the CSV members.
+// dataPackage describes the CSV members as a Data Package.
 func (l layout) dataPackage(s *source, results []TableResult, members []Member) dataPackage {
 	p := dataPackage{Profile: "data-package", Name: strings.ToLower(l.project), Created: jobs.Timestamp(l.at), Resources: []dataResource{}}
 	dialect := dataDialect{Delimiter: ",", QuoteChar: `"`, DoubleQuote: true, LineTerminator: "\n", Header: true}
@@ -200,9 +200,9 @@ func (l layout) dataPackage(s *source, results []TableResult, members []Member) 
 	return p
 }
 
-// dataSchema describes the columns that were chosen of a table.
+// dataSchema describes the selected columns of a table.
 func (s *source) dataSchema(t *projectdb.Table) dataSchema {
-	// In a package, an empty cell is a missing value with quotes or without.
+	// In a Data Package, an empty cell is a missing value, quoted or not.
 	described := dataSchema{MissingValues: []string{""}}
 	chosen := s.spec.Selections[t.ID].Columns
 	if chosen == nil {
@@ -232,7 +232,7 @@ func (s *source) dataSchema(t *projectdb.Table) dataSchema {
 
 func dataFieldOf(t *projectdb.Table, column *projectdb.Column) dataField {
 	field := dataField{Name: column.Name, Constraints: dataConstraints{
-		Required: column.NotNull && column.Type != "TEXT", // an empty text would be missing
+		Required: column.NotNull && column.Type != "TEXT", // an empty text would count as missing
 		Unique:   t.IsUnique(column.Name),
 	}}
 	switch column.Type {

@@ -16,8 +16,8 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestMigrationsNeverChange: data folders have been made by them. A new one gets a
-// new line.
+// TestMigrationsNeverChange fails if a published migration changes, because existing
+// data folders were made by it. A new migration gets a new line.
 func TestMigrationsNeverChange(t *testing.T) {
 	testkit.Unchanged(t, schema.Migrations, "9bc55f4ba5428e66", "5f695213dbd92d3c", "522185f4f5611212", "d69b0fbe2e93f697", "c1ca7b65b8f90a07", "7a27338a2929292d")
 }
@@ -28,7 +28,7 @@ const (
 	oldSidecar  = `{"project_id":1,"life_ms":86400000,"settled_ms":1780338225000,"expires_ms":1780424625000,"ext":"csv.gz","store":"s3://b","work":` + oldSpec + `,"table_ids":[1],"manifest":` + oldManifest + `}`
 )
 
-// oldRecord is what these mean.
+// oldRecord checks that r is the record that the old forms describe.
 func oldRecord(t *testing.T, r *record) {
 	t.Helper()
 	want := spec{
@@ -46,7 +46,8 @@ func oldRecord(t *testing.T, r *record) {
 	}
 }
 
-// TestOldFormsAreRead reads a record and a sidecar as earlier versions wrote them.
+// TestOldFormsAreRead reads a record and a sidecar in the forms that earlier versions
+// wrote.
 func TestOldFormsAreRead(t *testing.T) {
 	dir := artifact.Dir{Projects: disk.Projects{Path: t.TempDir()}}
 	r, err := parseSidecar(dir, filepath.Join(dir.Of(1), "exp_20260601_182345_a1b2c3d4e5.manifest"), []byte(oldSidecar))

@@ -15,7 +15,8 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// contentByShell sums up what the shell sees in columns of a table.
+// contentByShell returns the content hash of some columns of a table, as read by the
+// sqlite3 shell.
 func contentByShell(t *testing.T, path, table string, columns ...string) string {
 	t.Helper()
 	var shown []string
@@ -49,7 +50,7 @@ func valueByShell(t *testing.T, kind, text string) (v sqlite.Value) {
 		v.Kind = sqlite.Real
 		v.Float, err = strconv.ParseFloat(text, 64)
 		if errors.Is(err, strconv.ErrRange) {
-			err = nil // 9.0e+999 is infinity
+			err = nil // 9.0e+999 means infinity
 		}
 	case "text":
 		v.Kind = sqlite.Text
@@ -64,14 +65,15 @@ func valueByShell(t *testing.T, kind, text string) (v sqlite.Value) {
 	return v
 }
 
-// TestContentHashIsThatOfTheProject compares the hash in the manifest, which is
-// the same in all formats, with what the shell reads from the project's file.
+// TestContentHashIsThatOfTheProject compares the hash in the manifest, which is the
+// same in all formats, with one computed from what the shell reads in the project's
+// file.
 func TestContentHashIsThatOfTheProject(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	f := newFixture(t, folder)
 	project := filepath.Join(folder, "projects", "1.db")
-	// The shell shows the negative zero as any other.
+	// The shell prints negative zero like any other zero.
 	values := slices.DeleteFunc(hardValues(), func(v sqlite.Value) bool { return v.Kind == sqlite.Real && v.Float == 0 && math.Signbit(v.Float) })
 	f.project(shop.ID, func(db *projectdb.DB) error { return hardTable(db, values) })
 	f.Start()

@@ -19,8 +19,8 @@ func (e *Exports) writeDatabase(j *job, s *source, w io.Writer) error {
 	return e.withDatabase(j, s, func(path string) error { return copyFile(j.ctx, w, path) })
 }
 
-// withDatabase makes a database file that holds what was ordered, lets use use
-// it, and removes it.
+// withDatabase creates a database file with the requested content, calls use with its
+// path, and removes it.
 func (e *Exports) withDatabase(j *job, s *source, use func(path string) error) (err error) {
 	draft, path, err := e.scratch(j.record)
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *source) isWhole() bool {
 	return len(s.tables) == len(s.snapshot.Tables) && len(s.spec.Selections) == 0 && s.spec.Tables == nil
 }
 
-// copyDatabase copies the whole database, page by page. What its rows are is read
+// copyDatabase copies the whole database, page by page. Row counts and hashes are read
 // from the snapshot itself.
 func (j *job) copyDatabase(s *source, draft, path string) error {
 	if err := s.snapshot.WriteFile(j.ctx, draft, path); err != nil {
@@ -57,7 +57,8 @@ func (j *job) copyDatabase(s *source, draft, path string) error {
 	return nil
 }
 
-// readTable enters what the rows of a table are, and writes them nowhere.
+// readTable records the count and hash of the rows of a table without writing them
+// anywhere.
 func (j *job) readTable(s *source, t *projectdb.Table, result *TableResult) error {
 	rows, err := s.open(t, result.RowsExpected)
 	if err != nil {
@@ -72,14 +73,14 @@ func (j *job) readTable(s *source, t *projectdb.Table, result *TableResult) erro
 	return result.check(unwritten{})
 }
 
-// unwritten is the encoder of rows that are only read.
+// unwritten is an encoder that discards its rows.
 type unwritten struct{}
 
 func (unwritten) Head(dst []byte) []byte                          { return dst }
 func (unwritten) Rows(dst []byte, _ *sqlite.Batch, _ bool) []byte { return dst }
 func (unwritten) Tail(dst []byte, _ bool) []byte                  { return dst }
 
-// fillDatabase makes a database file of some tables, or of parts of them.
+// fillDatabase creates a database file with some of the tables, or with parts of them.
 func (j *job) fillDatabase(whole *source, draft, path string) error {
 	s, shapes, err := whole.shapes()
 	if err != nil {
@@ -114,14 +115,14 @@ func (j *job) fillTable(s *source, file *projectdb.File, shape *shape, result *T
 	return err
 }
 
-// scratch returns paths for files that are needed while an export is made. What a
-// crash leaves there is removed with the orphans.
+// scratch returns paths for temporary files of an export in progress. Files left there
+// by a crash are removed with the orphans.
 func (e *Exports) scratch(r *record) (draft, finished string, err error) {
 	base := filepath.Join(e.artifacts.Scratch(), r.manifest.ID)
 	return base + ".draft", base + ".sqlite", e.artifacts.MakeScratch()
 }
 
-// copyFile copies a file to w until ctx ends.
+// copyFile copies a file to w, and stops when ctx ends.
 func copyFile(ctx context.Context, w io.Writer, path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -147,7 +148,7 @@ func copyFile(ctx context.Context, w io.Writer, path string) error {
 	}
 }
 
-// removeDatabase removes a database file and what SQLite puts beside it.
+// removeDatabase removes a database file and the files that SQLite creates beside it.
 func removeDatabase(path string) error {
 	return errors.Join(disk.RemoveFile(path), disk.RemoveFile(path+"-journal"), disk.RemoveFile(path+"-wal"), disk.RemoveFile(path+"-shm"))
 }

@@ -13,13 +13,14 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestFullDisk fills the disk by exports of every kind of writer: each must say
-// that it was the disk.
+// TestFullDisk fills the disk with exports through every kind of writer: each error
+// must name the disk as the cause.
 func TestFullDisk(t *testing.T) {
 	folder := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
 		c.Folder = filepath.Join(folder, "exports")
-		// What is free can change while an export is written.
+		// The free space reported before an export may no longer be there while it is
+		// written.
 		c.Disk.Free = func(string) (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
 	})
 	f.project(shop.ID, large(60_000))
@@ -49,7 +50,7 @@ func TestFullDisk(t *testing.T) {
 	f.download(f.wait(f.create(Request{Kind: SchemaExport})))
 }
 
-// TestBookOnAFullDisk is the case where not even the outcome can be written.
+// TestBookOnAFullDisk covers the case where not even the outcome can be stored.
 func TestBookOnAFullDisk(t *testing.T) {
 	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Database = filepath.Join(disk, "exports.db") })
@@ -67,8 +68,8 @@ func TestBookOnAFullDisk(t *testing.T) {
 	f.download(f.wait(m))
 }
 
-// TestDiskFillsWhileRunning is the case where the job store may not take the
-// outcome: whatever it says in the end must be true.
+// TestDiskFillsWhileRunning covers the case where the job store may refuse the outcome:
+// whatever it says in the end must be true.
 func TestDiskFillsWhileRunning(t *testing.T) {
 	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Database = filepath.Join(disk, "exports.db") })

@@ -2,16 +2,14 @@ package export
 
 import "strings"
 
-// maxFileName is how long a name may be that is asked for, in bytes.
-// Percent-encoded, it still fits into the 2 KB that S3 has for the headers of an
-// object.
+// maxFileName limits a requested file name, in bytes. Percent-encoded, it still fits
+// into the 2 KB that S3 allows for the headers of an object.
 const maxFileName = 400
 
-// Disposition returns the header Content-Disposition with which the artifact is
-// saved. A program that takes the first name it finds gets the one that is safe
-// on every system. The one that was asked for, with the extension of the
-// format, stands beside it for those that know how to treat it (RFC 6266,
-// section 4.3).
+// Disposition returns the Content-Disposition header for the artifact. The plain
+// filename parameter is safe on every system, for programs that take the first name
+// they find. The requested name, with the extension of the format, follows in the
+// filename* parameter for programs that support it (RFC 6266, section 4.3).
 func (m *Manifest) Disposition() string {
 	exact := m.DownloadName
 	if asked := m.Options.FileName; asked != "" {
@@ -22,8 +20,8 @@ func (m *Manifest) Disposition() string {
 	return ContentDisposition(m.DownloadName, exact)
 }
 
-// ContentDisposition returns the header with which a file is saved: name in
-// ASCII and, where that differs, exact in UTF-8 as well (RFC 6266, RFC 8187).
+// ContentDisposition returns the header under which a file is saved: name in ASCII,
+// followed by exact in UTF-8 if it differs (RFC 6266, RFC 8187).
 func ContentDisposition(name, exact string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' || r == '/' {
@@ -38,7 +36,7 @@ func ContentDisposition(name, exact string) string {
 	return value
 }
 
-// percentEncode keeps only the characters that RFC 8187 calls attr-char.
+// percentEncode escapes every character that is not an attr-char of RFC 8187.
 func percentEncode(s string) string {
 	const hexDigits = "0123456789ABCDEF"
 	var out strings.Builder

@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 )
 
-// words are the formats that a cell of a table names.
+// words returns the format names in a table cell.
 func words(cell string) (list []string) {
 	for _, found := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cell, -1) {
 		list = append(list, found[1])
@@ -19,8 +19,8 @@ func words(cell string) (list []string) {
 	return list
 }
 
-// TestDocumentedFormats compares the tables of the documentation with the formats
-// that there are.
+// TestDocumentedFormats compares the tables of the documentation with the formats that
+// exist.
 func TestDocumentedFormats(t *testing.T) {
 	page := func(name string) string {
 		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "api", name))
@@ -38,7 +38,7 @@ func TestDocumentedFormats(t *testing.T) {
 		kind := map[string]Kind{"table/{table}": TableExport, "database": DatabaseExport, "schema": SchemaExport, "query": QueryExport}[path]
 		said, want := words(cells[3]), FormatNames(kind)
 		if kind == QueryExport {
-			said = FormatNames(TableExport) // as for a table
+			said = FormatNames(TableExport) // same as for a table
 		}
 		if !slices.Equal(said, want) {
 			t.Errorf("exports.md says %q of %s, want %q", said, path, want)

@@ -13,11 +13,11 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// document puts tables together into one file, by encoders.
+// document writes several tables into one file, through encoders.
 type document interface {
-	// begin begins a table and returns where its rows go.
+	// begin begins a table and returns the writer and the encoder for its rows.
 	begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error)
-	// end ends the table begun last.
+	// end ends the current table.
 	end() error
 	// close ends the file, after the last table.
 	close() error
@@ -32,8 +32,8 @@ type layout struct {
 	at       time.Time             // zero in a canonical file
 }
 
-// modified is the time that members of a canonical ZIP file bear: the earliest
-// that there is in one.
+// modified is the modification time of the members of a canonical ZIP file: the
+// earliest time that ZIP can represent.
 func (l layout) modified() time.Time {
 	if l.at.IsZero() {
 		return time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -41,17 +41,17 @@ func (l layout) modified() time.Time {
 	return l.at
 }
 
-// writing says how the rows of a table are written.
+// writing returns the options for writing the rows of a table.
 func (l layout) writing(t tableRef) format.WriteOptions {
 	return format.WriteOptions{Table: t.name, Dialect: l.spec.dialect(t.id), Split: l.spec.Split, Rows: t.rows, Modified: l.at}
 }
 
-// encoder returns the encoder of a table's rows, in a format that has one.
+// encoder returns the encoder for a table's rows; the format must have one.
 func (l layout) encoder(t *projectdb.Table, columns []format.Column) format.Encoder {
 	return l.format.table.NewEncoder(columns, l.writing(tableRef{id: t.ID, name: t.Name}))
 }
 
-// single is a file that is one table.
+// single is a document with exactly one table.
 type single struct {
 	layout layout
 	w      io.Writer
@@ -64,7 +64,7 @@ func (d single) begin(t *projectdb.Table, columns []format.Column) (io.Writer, f
 func (single) end() error   { return nil }
 func (single) close() error { return nil }
 
-// zipOfTables has one file per table.
+// zipOfTables is a ZIP file with one member per table.
 type zipOfTables struct {
 	layout layout
 	zip    *memberZIP
@@ -110,8 +110,8 @@ func (d *jsonDatabase) begin(t *projectdb.Table, columns []format.Column) (io.Wr
 	return d.w, format.NewJSON(columns, format.JSONOptions{}), d.write(d.frame.OpenTable(nil, t.Name, encoded))
 }
 
-// describe returns a table as the API shows it. When it was made is no part of
-// the data: in a canonical file that is the time of all members.
+// describe returns a table as the API shows it. Its creation time is not part of the
+// data: a canonical file has the time of all members in its place.
 func (l layout) describe(t *projectdb.Table) projectdb.TableDescription {
 	d := t.Describe()
 	if l.spec.Canonical {
@@ -132,8 +132,8 @@ func (d *jsonDatabase) write(p []byte) error {
 	return err
 }
 
-// dump is statements that make all tables in an empty database: the tables
-// first, then the rows, then the indexes.
+// dump is a list of SQL statements that create all tables in an empty database: the
+// tables first, then the rows, then the indexes.
 type dump struct {
 	w      io.Writer
 	shapes []shape

@@ -11,17 +11,17 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// sampleRows are encoded to know how many bytes a row takes.
+// sampleRows is how many rows are encoded to estimate the bytes per row.
 const sampleRows = 1000
 
-// sample is what the first rows of a table have become.
+// sample is the result of encoding the first rows of a table.
 type sample struct {
 	rows, bytes int64
 	took        time.Duration
-	refused     bool // the format cannot hold them; the export itself will say so
+	refused     bool // the format cannot hold these rows; the export itself will report it
 }
 
-// of returns how many bytes so many rows will take, and how long.
+// of returns the estimated size of that many rows, and how long they take to write.
 func (s sample) of(rows int64) (bytes int64, took time.Duration) {
 	if s.rows == 0 {
 		return s.bytes, s.took
@@ -30,7 +30,7 @@ func (s sample) of(rows int64) (bytes int64, took time.Duration) {
 	return int64(float64(s.bytes) * share), time.Duration(float64(s.took) * share)
 }
 
-// countingWriter counts bytes, and drops them.
+// countingWriter counts bytes and discards them.
 type countingWriter struct{ n atomic.Int64 }
 
 func (w *countingWriter) Write(p []byte) (int, error) {
@@ -38,7 +38,7 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// sample writes the first rows of a table to nowhere.
+// sample encodes the first rows of a table and discards the output.
 func (l layout) sample(s *source, t *projectdb.Table) (sample, error) {
 	selection := s.spec.Selections[t.ID]
 	if selection.Limit == 0 || selection.Limit > sampleRows {
@@ -57,7 +57,7 @@ func (l layout) sampleRows(t tableRef, columns []format.Column, next func(*sqlit
 	var count countingWriter
 	compression := l.spec.Compress
 	if l.format.isZIP() && !l.format.rows().Compressed {
-		compression = "gzip" // as ZIP members are
+		compression = "gzip" // like ZIP members
 	}
 	compressed, err := compressor(compression, &count)
 	if err != nil {
@@ -81,7 +81,7 @@ func (l layout) sampleRows(t tableRef, columns []format.Column, next func(*sqlit
 func (l layout) writeSample(w io.Writer, t tableRef, columns []format.Column, next func(*sqlite.Batch) (bool, error)) (rows int64, err error) {
 	written := l.format.rows()
 	if written.SQLite {
-		written = format.All().Get("csv") // a text of the rows takes about as long, and as much room
+		written = format.All().Get("csv") // a text file of these rows is about as slow to write, and about as large
 	}
 	rowsWriter, err := written.Writer(w, columns, l.writing(t))
 	if err != nil {
@@ -104,16 +104,17 @@ func (l layout) writeSample(w io.Writer, t tableRef, columns []format.Column, ne
 	return rows, rowsWriter.Close()
 }
 
-// estimate says what an export will probably be and need.
+// estimate is the expected size and cost of an export.
 type estimate struct {
 	bytes int64 // of the artifact
-	space int64 // on the disk, while it is made
+	space int64 // on the disk, while the artifact is made
 	took  time.Duration
 
-	unknown bool // nothing can be told
+	unknown bool // no estimate is possible
 }
 
-// estimate looks at the first rows of each table; rows are those of each.
+// estimate extrapolates from the first rows of each table; rows has the row count of
+// each.
 func (l layout) estimate(s *source, rows []TableResult) (e estimate, err error) {
 	for i, t := range s.tables {
 		sampled, err := l.sample(s, t)

@@ -17,30 +17,29 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// Config says where exports are kept and how they are made. Durations and numbers
-// that are zero get the defaults given here.
+// Config says where exports are kept and how they are made. Zero durations and numbers
+// get the defaults given here.
 type Config struct {
-	jobs.Config // StoreLost: artifacts are restored from the notes beside them
+	jobs.Config // StoreLost: artifacts are restored from their sidecars
 	Projects    *projectdb.Dir
 
 	DefaultLife  time.Duration // 24 hours: how long an artifact is kept
-	MaxLife      time.Duration // 30 days, or DefaultLife if that is longer: the longest that a client may ask for
-	KeepCount    int64         // of a project's artifacts, the newest; 0: no limit
-	KeepBytes    int64         // of a project's artifacts together, the newest; 0: no limit
+	MaxLife      time.Duration // 30 days, or DefaultLife if that is longer: the longest life that a client may ask for
+	KeepCount    int64         // how many artifacts of a project are kept, the newest first; 0: no limit
+	KeepBytes    int64         // how many bytes of a project's artifacts are kept, the newest first; 0: no limit
 	QueryTimeout time.Duration // 10 minutes: how long the statement of a query export may run; negative: no limit
 
-	// Store is the address of the bucket that finished artifacts go to: s3://…,
-	// gs://… or azblob://…; "" keeps them in Folder. OldStores are those whose
-	// artifacts can still be downloaded. Credentials come from the environment.
+	// Store is the address of the bucket for finished artifacts: s3://…, gs://… or
+	// azblob://…; "" keeps them in Folder. OldStores lists buckets whose artifacts can
+	// still be downloaded. Credentials come from the environment.
 	Store     string
 	OldStores []string
-	// LinkLife is how long the addresses are valid that Artifact.Link makes; 0: it
-	// makes none.
+	// LinkLife is how long the links made by Artifact.Link are valid; 0 makes no links.
 	LinkLife   time.Duration
-	StorePause time.Duration // 1 second: before what failed at a store is tried again; it doubles each time
+	StorePause time.Duration // 1 second: the pause before a failed store operation is retried; it doubles each time
 
-	// Running is called when a job begins to run, and what it returns when the job
-	// ends; nil for nothing.
+	// Running is called when a job begins to run, and end when the job ends; nil for
+	// nothing.
 	Running func() (end func())
 }
 
@@ -71,8 +70,8 @@ type Exports struct {
 	artifacts *artifact.Stores
 	runner    *jobs.Runner[record, job]
 
-	requests atomic.Int64  // that exports have yielded to
-	cpus     chan struct{} // holds one for each goroutine that reads or encodes a range of a table
+	requests atomic.Int64  // requests that exports have yielded to
+	cpus     chan struct{} // holds one token for each goroutine that reads or encodes a range of a table
 
 	swept chan struct{} // wakes the sweeper of the buckets
 }
@@ -80,8 +79,8 @@ type Exports struct {
 type view = jobs.View[record, Manifest]
 
 // Open opens the store and the directory of exports, and creates them if they are
-// missing; it does not contact any bucket. Jobs that a crash has interrupted are
-// pending again, and what they left is removed. No job runs before Start.
+// missing; it does not contact any bucket. Jobs interrupted by a crash become pending
+// again, and their leftover files are removed. No job runs before Start.
 func Open(config Config) (*Exports, error) {
 	config.setDefaults()
 	store, err := openJobStore(&config)
@@ -140,8 +139,8 @@ func (e *Exports) Start() {
 	}
 }
 
-// Stop stops the jobs, which begin anew after the next Start, and dismisses those
-// who wait for them or watch them.
+// Stop stops the jobs, which start over after the next Start, and releases all callers
+// waiting for or watching them.
 func (e *Exports) Stop() { e.runner.Stop() }
 
 // Close stops the jobs, waits for them, and closes the store.
@@ -149,8 +148,8 @@ func (e *Exports) Close() error {
 	return errors.Join(e.runner.Close(), e.artifacts.Close())
 }
 
-// show returns what adds to manifests what only the clock, the stores of artifacts
-// and the running jobs know.
+// show returns a function that adds to manifests the state known only from the clock,
+// the artifact stores and the running jobs.
 func (e *Exports) show(ctx context.Context, projectID ids.Project, list bool) func(*record) Manifest {
 	present := e.artifacts.Present(ctx)
 	if list {
@@ -177,7 +176,7 @@ func (e *Exports) withLiveState(r *record, present func(artifact.Ref) bool) Mani
 	return m
 }
 
-// ListOptions says which exports are wanted.
+// ListOptions selects the exports to list.
 type ListOptions = jobs.ListOptions[Manifest]
 
 // fault returns why the export did not become ready, or nil.
@@ -202,13 +201,13 @@ type Artifact struct {
 	link func(context.Context) (string, error)
 }
 
-// Link returns an address in the store at which everybody can read the artifact
-// for a short while, without this server; "" when there is none.
+// Link returns a short-lived address in the store at which anyone can download the
+// artifact without this server; "" when there is none.
 func (a *Artifact) Link(ctx context.Context) (string, error) { return a.link(ctx) }
 
-// Artifact opens the artifact of an export. One that cannot be had is
-// not_found, export_not_ready, export_failed or export_expired; while its store
-// cannot be reached it is busy.
+// Artifact opens the artifact of an export. If there is none, the error is not_found,
+// export_not_ready, export_failed or export_expired; while its store cannot be reached,
+// it is busy.
 func (e *Exports) Artifact(ctx context.Context, projectID ids.Project, id string) (a Artifact, err error) {
 	r, err := e.jobs.Find(ctx, projectID, id)
 	if err != nil {
@@ -227,8 +226,8 @@ func (e *Exports) Artifact(ctx context.Context, projectID ids.Project, id string
 	return a, err
 }
 
-// whyGone returns why a ready export has no artifact: it expired or was deleted
-// a moment ago, or the artifact has vanished.
+// whyGone returns why a ready export has no artifact: it has just expired or been
+// deleted, or the artifact has vanished.
 func (e *Exports) whyGone(ctx context.Context, projectID ids.Project, id string) error {
 	m, err := e.Get(ctx, projectID, id)
 	if err != nil {
@@ -240,8 +239,8 @@ func (e *Exports) whyGone(ctx context.Context, projectID ids.Project, id string)
 	return m.refuse()
 }
 
-// Delete cancels an export that is not finished: its manifest stays, as
-// canceled. One that has finished is removed with its artifact.
+// Delete cancels an unfinished export, whose manifest stays, as canceled. A finished
+// export is removed with its artifact.
 func (e *Exports) Delete(ctx context.Context, projectID ids.Project, id string) error {
 	before, err := e.jobs.withdraw(ctx, projectID, id, e.now())
 	if err != nil {
@@ -253,7 +252,7 @@ func (e *Exports) Delete(ctx context.Context, projectID ids.Project, id string) 
 	return e.runner.Cancel(ctx, id)
 }
 
-// RemoveProject removes every export of a project, after the project itself
+// RemoveProject removes every export of a project. It is called once the project itself
 // can no longer be reached.
 func (e *Exports) RemoveProject(ctx context.Context, projectID ids.Project) error {
 	if err := e.runner.RemoveProject(ctx, projectID); err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/zangtable/zangtable/internal/jobs"
 )
 
-// Job returns what package jobs needs to know.
+// Job returns the id and status that package jobs needs.
 func (m Manifest) Job() (id string, status Status) { return m.ID, m.Status }
 
 // WithPlace returns the manifest with its place in the queue.
@@ -15,15 +15,15 @@ func (m Manifest) WithPlace(place int64) Manifest {
 	return m
 }
 
-// Differs reports whether the export has gone on since m.
+// Differs reports whether next shows progress since m.
 func (m Manifest) Differs(next Manifest) bool {
 	before, after := m.Progress, next.Progress
 	before.EstimatedEnd, after.EstimatedEnd = nil, nil
 	return m.Status != next.Status || before != after
 }
 
-// estimateEnd adds to the progress how fast the rows are written and when, at
-// this rate, the last will be.
+// estimateEnd adds the write rate to the progress, and the time at which the last row
+// will be written at that rate.
 func (p *Progress) estimateEnd(began, now time.Time) {
 	elapsed := now.Sub(began)
 	if elapsed <= 0 || p.RowsDone == 0 {

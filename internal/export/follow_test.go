@@ -19,7 +19,7 @@ import (
 func TestWatchFollowsAJob(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Now = time.Now })
-	const rows = 10 * manyRows // enough for a watcher to see it run
+	const rows = 10 * manyRows // enough for a watcher to see the export running
 	f.project(shop.ID, large(rows))
 	m := f.create(Request{Kind: TableExport, Table: "big", Format: "xlsx"})
 	updates, err := f.Watch(background, shop.ID, m.ID)
@@ -170,7 +170,7 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("warnings of %s (-want +got):\n%s", order.Format, diff)
 		}
 	}
-	want = slices.DeleteFunc(want, func(s string) bool { return strings.Contains(s, "any_type") }) // the columns of a query have the types of their values
+	want = slices.DeleteFunc(want, func(s string) bool { return strings.Contains(s, "any_type") }) // the columns of a query have types derived from their values
 	if diff := cmp.Diff(want, codes(dry(Request{Kind: QueryExport, SQL: "SELECT * FROM hard", Format: "ndjson"}))); diff != "" {
 		t.Errorf("warnings of a query (-want +got):\n%s", diff)
 	}
@@ -199,8 +199,8 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// TestDryRunWarnsOfWhatIsReplaced holds the warnings against the manifest of the
-// export that is made then.
+// TestDryRunWarnsOfWhatIsReplaced compares the warnings with the manifest of the export
+// that is made afterwards.
 func TestDryRunWarnsOfWhatIsReplaced(t *testing.T) {
 	f := started(t, hard)
 	for name, counted := range map[string][]string{

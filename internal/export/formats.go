@@ -7,7 +7,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// fileFormat is a form in which a kind of export can be had.
+// fileFormat is a format in which a kind of export is available.
 type fileFormat struct {
 	kind  Kind
 	name  string
@@ -16,7 +16,7 @@ type fileFormat struct {
 	by    *format.Compression // around the artifact; nil for none
 }
 
-// formatsOf returns the forms of a kind, of which the first is the default.
+// formatsOf returns the formats of a kind, the default first.
 func formatsOf(kind Kind) (list []fileFormat) {
 	add := func(what format.Exports) {
 		for _, f := range format.All().Exporting(what) {
@@ -39,8 +39,8 @@ func formatsOf(kind Kind) (list []fileFormat) {
 	return list
 }
 
-// zips returns the ZIP files with a member for each table. The first format that
-// such members can have is also the one that goes without saying.
+// zips returns the ZIP formats with one member per table. The first of them is also
+// known as plain "zip".
 func zips() (list []fileFormat) {
 	zip := format.All().Get("zip")
 	for i, f := range format.All().Exporting(format.ZIPMember) {
@@ -60,12 +60,12 @@ func FormatNames(kind Kind) []string {
 	return names
 }
 
-// CompressionNames returns the words that say how an artifact is compressed.
+// CompressionNames returns the names of the ways to compress an artifact.
 func CompressionNames() []string { return append([]string{"none"}, format.CompressionNames()...) }
 
-// findFormat returns the format of a kind with the given name, or the default
-// for "". One that does not exist is noted as a fault; what goes with it cannot
-// be judged then.
+// findFormat returns the format of a kind with the given name, or the default for "".
+// An unknown name is noted as a fault; options that depend on the format cannot be
+// checked then.
 func findFormat(faults *problem.Faults, kind Kind, name string) fileFormat {
 	f, names := formatOf(kind, name)
 	if f.name == "" {
@@ -77,8 +77,8 @@ func findFormat(faults *problem.Faults, kind Kind, name string) fileFormat {
 	return f
 }
 
-// formatOf returns the format of a kind with the given name, or the default for
-// "". There is none with another name than those returned.
+// formatOf returns the format of a kind with the given name, or the default for "", and
+// the names of all formats of that kind.
 func formatOf(kind Kind, name string) (found fileFormat, names []string) {
 	for _, f := range formatsOf(kind) {
 		if found.name == "" && (f.name == name || name == "") {
@@ -89,16 +89,16 @@ func formatOf(kind Kind, name string) (found fileFormat, names []string) {
 	return found, names
 }
 
-// Formats returns the format of the artifact, whatever compression is around it,
-// and that of the rows of its tables: the same, or that of the members of a ZIP
-// file, or nil for what only the artifact as a whole says.
+// Formats returns the format of the artifact, without any compression around it, and
+// the format of the rows of its tables: the same, or that of the members of a ZIP file,
+// or nil if only the artifact as a whole has one.
 func (m *Manifest) Formats() (file, rows *format.Format) {
 	f, _ := formatOf(m.Kind, m.Format)
 	return f.file, f.table
 }
 
-// downloadName returns the name under which a file is offered: the one asked
-// for as far as file systems can hold it, with the extension of the format.
+// downloadName returns the name under which a file is offered: the requested one, as
+// far as file systems can hold it, with the extension of the format.
 func (f fileFormat) downloadName(asked, otherwise string) string {
 	base := f.trimExt(asked)
 	if strings.Trim(base, ". ") == "" {
@@ -107,8 +107,8 @@ func (f fileFormat) downloadName(asked, otherwise string) string {
 	return format.MemberName(base, f.ext(), map[string]bool{})
 }
 
-// trimExt returns a name without the extension of the format, or without that
-// of what is compressed.
+// trimExt returns a name without the extension of the format, with or without that of
+// the compression.
 func (f fileFormat) trimExt(name string) string {
 	inner, _, _ := strings.Cut(f.ext(), ".")
 	for _, ext := range []string{f.ext(), inner} {
@@ -119,13 +119,13 @@ func (f fileFormat) trimExt(name string) string {
 	return name
 }
 
-// compressed returns the format with a compression around it, "" for none.
+// compressed returns the format wrapped in a compression, "" for none.
 func (f fileFormat) compressed(by string) fileFormat {
 	f.by = format.FindCompression(by)
 	return f
 }
 
-// ext returns what the names of artifacts end in, without the first dot.
+// ext returns the extension of artifacts, without the leading dot.
 func (f fileFormat) ext() string {
 	if f.by != nil {
 		return f.file.Ext + "." + f.by.Ext
@@ -143,7 +143,7 @@ func (f fileFormat) contentType() string {
 // isZIP reports whether the artifact has members.
 func (f fileFormat) isZIP() bool { return f.file != f.table && f.kind == DatabaseExport }
 
-// rows returns how most rows are written: those of an archive as CSV.
+// rows returns the format of most rows: for an archive, CSV.
 func (f fileFormat) rows() *format.Format {
 	if f.table == nil {
 		return format.All().Get("csv")
@@ -151,17 +151,16 @@ func (f fileFormat) rows() *format.Format {
 	return f.table
 }
 
-// takesDialect reports whether there is CSV in a dialect of one's choice.
+// takesDialect reports whether the format contains CSV whose dialect can be chosen.
 func (f fileFormat) takesDialect() bool { return f.table != nil && f.table.Dialects }
 
-// isDatabaseFile reports whether the artifact is an SQLite database or holds
-// one.
+// isDatabaseFile reports whether the artifact is an SQLite database or holds one.
 func (f fileFormat) isDatabaseFile() bool { return f.file.SQLite }
 
-// keepsSchema reports whether keys, indexes and all else of the tables are in
-// the artifact.
+// keepsSchema reports whether the artifact holds the full schema of its tables: keys,
+// indexes and the rest.
 func (f fileFormat) keepsSchema() bool { return f.file.Schemas && f.kind != SchemaExport }
 
-// encodes reports whether all rows go through encoders, which do not need to
-// see them in order.
+// encodes reports whether all rows go through encoders, which can take them out of
+// order.
 func (f fileFormat) encodes() bool { return f.table != nil && f.table.NewEncoder != nil }

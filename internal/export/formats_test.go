@@ -142,7 +142,7 @@ func TestDatabaseJSON(t *testing.T) {
 	}
 }
 
-// shapes fills a project with what tables can have.
+// shapes fills a project with every feature that tables can have.
 func shapes(db *projectdb.DB) error {
 	return db.Load(context.Background(), func(l *projectdb.Loader) error {
 		part := func(name string) projectdb.KeyPart { return projectdb.KeyPart{Column: name} }
@@ -186,8 +186,8 @@ func shapes(db *projectdb.DB) error {
 	})
 }
 
-// TestSchemaSQLBuildsTheSameSchema lets the shell tell the shape of the
-// project's file and of a database built by the export.
+// TestSchemaSQLBuildsTheSameSchema compares the schema of the project's file with that
+// of a database built by the export, both as the shell prints them.
 func TestSchemaSQLBuildsTheSameSchema(t *testing.T) {
 	shell := testkit.Tool(t, "sqlite3")
 	folder := t.TempDir()
@@ -237,7 +237,7 @@ func TestSchemaJSON(t *testing.T) {
 	}
 }
 
-// everyFormat returns the forms of all kinds of exports.
+// everyFormat returns the formats of all kinds of exports.
 func everyFormat() (list []fileFormat) {
 	for _, kind := range []Kind{TableExport, DatabaseExport, QueryExport, SchemaExport} {
 		list = append(list, formatsOf(kind)...)

@@ -19,7 +19,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// hardValues are values that something or other gets wrong.
+// hardValues returns values that some program or other gets wrong.
 func hardValues() []sqlite.Value {
 	values := []sqlite.Value{{}, sqlite.BlobValue([]byte{}), sqlite.BlobValue([]byte{0, 0xff, '\n', '"'})}
 	for _, i := range []int64{0, -1, 1 << 53, 1<<53 + 1, -1<<53 - 1, math.MaxInt64, math.MinInt64} {
@@ -37,8 +37,8 @@ func hardValues() []sqlite.Value {
 	return values
 }
 
-// hard fills a project with a table in which every hard value stands in every
-// column that can hold it, and an empty table.
+// hard fills a project with a table that has every hard value in every column that can
+// hold it, and with an empty table.
 func hard(db *projectdb.DB) error { return hardTable(db, hardValues()) }
 
 func hardTable(db *projectdb.DB, values []sqlite.Value) error {
@@ -77,14 +77,14 @@ func hardTable(db *projectdb.DB, values []sqlite.Value) error {
 	})
 }
 
-// judgeSQL shows every value of the table hard as the shell sees it.
+// judgeSQL prints every value of the table hard as the shell sees it.
 const judgeSQL = `SELECT id` +
 	`||' '||typeof(i)||' '||coalesce(i,'')||'|'||typeof(r)||' '||coalesce(printf('%!.17g',r),'')||'|'||typeof(t)||' '||hex(CAST(t AS BLOB))` +
 	`||'|'||typeof(b)||' '||hex(b)||'|'||typeof(a)||' '||CASE typeof(a) WHEN 'real' THEN printf('%!.17g',a) ELSE hex(CAST(a AS BLOB)) END` +
 	` FROM hard ORDER BY id; SELECT count(*) FROM empty;`
 
-// TestHardValuesInDatabases lets the shell read the project's file and what
-// the formats made of it.
+// TestHardValuesInDatabases has the shell read the project's file and the exported
+// databases, and compares them.
 func TestHardValuesInDatabases(t *testing.T) {
 	shell := testkit.Tool(t, "sqlite3")
 	folder := t.TempDir()
@@ -132,7 +132,8 @@ func TestHardValuesInDatabases(t *testing.T) {
 	}
 }
 
-// TestLineEndsInCSV lets the shell import what encoding/csv cannot tell apart.
+// TestLineEndsInCSV has the shell import line ends that encoding/csv cannot
+// distinguish.
 func TestLineEndsInCSV(t *testing.T) {
 	shell := testkit.Tool(t, "sqlite3")
 	f := started(t, hard)

@@ -15,7 +15,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// job is an export that runs.
+// job is a running export.
 type job struct {
 	*jobs.Job // nil in a dry run
 	record    *record
@@ -25,8 +25,8 @@ type job struct {
 	rowsDone, rowsTotal atomic.Int64
 	passes              int64 // over each row
 	artifact            atomic.Pointer[artifact.Writer]
-	uploaded            atomic.Int64 // bytes of the artifact, by the attempt that runs
-	published           bool         // there is an artifact that the store may not know
+	uploaded            atomic.Int64 // bytes of the artifact uploaded by the current attempt
+	published           bool         // there is an artifact that the store may not know about
 }
 
 func newJob(ctx context.Context, r *record, now time.Time) *job {
@@ -45,8 +45,8 @@ func (j *job) progress() Progress {
 	return p
 }
 
-// build makes the artifact of the job and completes its manifest. If it fails, it
-// leaves nothing.
+// build makes the artifact of the job and completes its manifest. It leaves nothing
+// behind if it fails.
 func (e *Exports) build(j *job) error {
 	m, step := &j.record.manifest, e.config.Failpoint
 	a, err := e.artifacts.Create(j.record.ref())
@@ -72,8 +72,7 @@ func (e *Exports) build(j *job) error {
 	return nil
 }
 
-// chooseStore enters into the record of a running job the store that its artifact
-// goes to.
+// chooseStore records in the running job which store its artifact goes to.
 func (e *Exports) chooseStore(ctx context.Context, r *record) error {
 	r.manifest.StorageBackend, r.store = e.artifacts.Backend(), e.artifacts.Current()
 	if r.store == "" {
@@ -82,7 +81,7 @@ func (e *Exports) chooseStore(ctx context.Context, r *record) error {
 	return e.jobs.addOrphan(ctx, r)
 }
 
-// fill writes what was requested of the project.
+// fill writes the requested content to the artifact.
 func (e *Exports) fill(j *job, a *artifact.Writer) (err error) {
 	defer problem.Recovered(&err)
 	m, spec := &j.record.manifest, &j.record.spec
@@ -101,7 +100,7 @@ func (e *Exports) fill(j *job, a *artifact.Writer) (err error) {
 	return w.Close()
 }
 
-// writeSnapshot writes tables, or their schema, as they are at one moment.
+// writeSnapshot writes tables, or their schema, from one snapshot.
 func (e *Exports) writeSnapshot(j *job, l layout, w io.Writer) error {
 	s, err := e.openSource(j.ctx, j.record)
 	if err != nil {
@@ -176,8 +175,8 @@ func (j *job) writeSingle(s *source, l layout, w io.Writer) error {
 	return j.copy(s, d)
 }
 
-// newDatabaseDocument returns a text file of all tables, and the source of their
-// rows that fits it.
+// newDatabaseDocument returns a text document for all tables, and a matching source for
+// their rows.
 func newDatabaseDocument(s *source, l layout, w io.Writer) (*source, document, error) {
 	switch l.format.name {
 	case "json":
@@ -194,7 +193,7 @@ func newDatabaseDocument(s *source, l layout, w io.Writer) (*source, document, e
 	return nil, nil, fmt.Errorf("the format %s has no writer of databases", l.format.name)
 }
 
-// count enters the tables into the manifest, and how many rows they must have.
+// count adds the tables and their expected row counts to the manifest.
 func (j *job) count(s *source) error {
 	m := &j.record.manifest
 	m.Tables, m.TableIDs = make([]TableResult, len(s.tables)), make([]ids.Table, len(s.tables))

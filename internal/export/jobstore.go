@@ -17,10 +17,10 @@ import (
 // ApplicationID marks exports.db.
 const ApplicationID = 0x5a546531 // "ZTe1"
 
-// schema of exports.db. Times are milliseconds since 1970. attempt counts how often
-// the job has begun, work is its spec, and settled_at is when it finished. store is
-// the bucket that holds the artifact of a ready export, empty for the directory;
-// triggers keep the list of orphans, which is called leftovers.
+// schema is the schema of exports.db. Times are milliseconds since 1970. attempt counts
+// how often the job has begun, work is its spec, and settled_at is when it finished.
+// store is the bucket that holds the artifact of a ready export, empty for the
+// directory; triggers maintain the list of orphans, in the table leftovers.
 var schema = sqlite.Schema{
 	ApplicationID: ApplicationID,
 	Migrations: []string{`
@@ -81,8 +81,8 @@ END;
 `, jobs.QueueSchema("exports"), jobs.HistorySchema("exports", prunable, measured...), jobs.ReceiptSchema("export_id")},
 }
 
-// prunable is the condition for an export of which only the manifest is left;
-// measured are the columns of an export that may be large.
+// prunable is the condition for an export of which only the manifest is left; measured
+// lists the columns that may be large.
 const prunable = "status IN ('failed', 'canceled', 'expired')"
 
 var measured = []string{"work", "manifest"}
@@ -99,15 +99,15 @@ func openJobStore(c *Config) (jobStore, error) {
 	return jobStore{store}, err
 }
 
-// record is an export as the store has it.
+// record is an export as stored in the job store.
 type record struct {
-	manifest  Manifest // with the status that the store has, which does not look at the clock
+	manifest  Manifest // with the stored status, which does not account for the clock
 	projectID ids.Project
-	root      ids.Project // of a new request: the project whose turn it takes
+	root      ids.Project // of a new request: the project whose turn the job takes
 	attempt   int64
 	life      time.Duration
 	expires   time.Time // zero until it is ready
-	finished  time.Time // zero until then
+	finished  time.Time // zero until the job has finished
 	failure   problem.Code
 	ext       string
 	store     string // the name of a bucket, or "" for the directory
@@ -115,7 +115,7 @@ type record struct {
 	receipt   *jobs.Receipt // of a new request; nil for none
 }
 
-// ref names the artifact of the export.
+// ref returns the reference to the export's artifact.
 func (r *record) ref() artifact.Ref {
 	ref := artifact.Ref{ProjectID: r.projectID, ID: r.manifest.ID, Ext: r.ext, Store: r.store}
 	if r.manifest.SizeBytes != nil {
@@ -132,7 +132,7 @@ func (r *record) texts() (t recordTexts, err error) {
 		to    *string
 		value any
 	}{{&t.spec, r.spec}, {&t.tableIDs, r.manifest.TableIDs}, {&t.manifest, r.manifest}} {
-		// In a spec, a list that is not there means everything, an empty one nothing.
+		// In a spec, a null list means everything, an empty list nothing.
 		text, err := json.Marshal(part.value, json.FormatNilSliceAsNull(part.to == &t.spec))
 		if err != nil {
 			return t, fmt.Errorf("encode the export %s: %w", r.manifest.ID, err)
@@ -142,7 +142,7 @@ func (r *record) texts() (t recordTexts, err error) {
 	return t, nil
 }
 
-// add stores a new request, unless its project has reached its bounds.
+// add stores a new request, or refuses it if its project has reached its bounds.
 func (st jobStore) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds) error {
 	text, err := r.texts()
 	if err != nil {
@@ -165,7 +165,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	})
 }
 
-// columns in the order in which scanRecord reads them.
+// columns are in the order in which scanRecord reads them.
 const columns = "project_id, status, attempt, life, settled_at, expires_at, failure, ext, store, work, table_ids, manifest"
 
 func scanRecord(s *sqlite.Stmt) (*record, error) {
@@ -188,10 +188,10 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 	return r, nil
 }
 
-// saveOutcome stores what became of a running job. It reports false if the job was
-// canceled or removed meanwhile. A record that has finished already stems from an
-// earlier try, which was stored although it failed: after an I/O error nobody knows.
-// The last one counts.
+// saveOutcome stores the outcome of a running job. It reports false if the job has been
+// canceled or removed in the meantime. A record that is already finished comes from an
+// earlier call that returned an error but was committed: after an I/O error the outcome
+// is unknown. The last call wins.
 func (st jobStore) saveOutcome(ctx context.Context, r *record) (done bool, err error) {
 	text, err := r.texts()
 	if err != nil {
@@ -210,7 +210,7 @@ WHERE id = ? AND status IN ('running', 'ready', 'failed')`,
 	return done && err == nil, err
 }
 
-// recover takes up what a crash has interrupted: running jobs are pending again,
+// recover takes up jobs interrupted by a crash: running jobs become pending again,
 // unless they have been interrupted jobs.MaxAttempts times.
 func (st jobStore) recover(ctx context.Context, now time.Time) error {
 	return st.Write(ctx, "take up interrupted exports", func(c *sqlite.Conn) error {
@@ -229,7 +229,7 @@ WHERE status = 'running' AND attempt >= ?`,
 }
 
 // withdraw removes an export from the store, or marks it as canceled if it has not
-// finished, and returns it as it was before.
+// finished, and returns its previous state.
 func (st jobStore) withdraw(ctx context.Context, projectID ids.Project, id string, now time.Time) (before *record, err error) {
 	err = st.Write(ctx, "withdraw the export "+id, func(c *sqlite.Conn) error {
 		before, err = st.Get(c, projectID, id)
@@ -248,14 +248,14 @@ WHERE id = ?`, now.UnixMilli(), jobs.Timestamp(now), id)
 	return before, err
 }
 
-// artifacts returns the exports whose artifacts are in the directory, by id, with
-// their projects.
+// artifacts returns the exports whose artifacts are in the directory: a map from their
+// ids to their projects.
 func (st jobStore) artifacts(ctx context.Context) (map[string]ids.Project, error) {
 	return st.Projects(ctx, "status = 'ready' AND store = ''")
 }
 
-// expire marks ready exports as expired whose time had come, and returns them. It
-// also removes receipts, and manifests that have been kept long enough.
+// expire marks ready exports whose time has come as expired, and returns them. It also
+// removes old receipts, and manifests that have been kept long enough.
 func (st jobStore) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
 	err = st.Write(ctx, "expire exports", func(c *sqlite.Conn) error {
 		var err error

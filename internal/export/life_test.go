@@ -102,7 +102,7 @@ func TestSweeperRuns(t *testing.T) {
 	eventually(t, func() bool { return len(f.files()) == 0 })
 }
 
-// eventually waits until what holds.
+// eventually waits until what returns true.
 func eventually(t *testing.T, what func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !what(); time.Sleep(time.Millisecond) {
@@ -214,7 +214,7 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// rows of the table big, enough for an export to be seen running.
+// manyRows is enough rows in the table big for an export to be seen running.
 const manyRows = 100_000
 
 func TestDeleteWhileRunning(t *testing.T) {
@@ -324,7 +324,7 @@ func TestRemoveProject(t *testing.T) {
 	}
 }
 
-// running makes the job store say that a worker is at the job.
+// claimed marks a job as running in the job store, as a worker's claim does.
 func (f *fixture) claimed() *record {
 	f.t.Helper()
 	r, err := f.jobs.Claim(background, jobs.Limits{Workers: 100, PerProject: f.Exports.config.PerProject}, nil)
@@ -349,7 +349,7 @@ func TestProjectsTakeTurns(t *testing.T) {
 	for r := f.claimed(); r != nil; r = f.claimed() {
 		order = append(order, r.manifest.Project)
 	}
-	// The third job of p1 would be beyond its limit.
+	// A third job of p1 would exceed its limit.
 	if diff := cmp.Diff([]string{"p1", "p2", "p3", "p1", "p2"}, order); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
@@ -463,8 +463,8 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// An outcome can be in the job store although entering it has failed. Then the next
-// outcome takes its place, so that no ready export is without its artifact.
+// An outcome can be stored although saving it returned an error. The next outcome must
+// then replace it, so that no ready export lacks its artifact.
 func TestOutcomeThatWasKeptAfterAll(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.project(shop.ID, small)

@@ -43,9 +43,9 @@ const crashStep = "ZANGTABLE_TEST_CRASH_STEP"
 // for none.
 const crashStore = "ZANGTABLE_TEST_CRASH_STORE"
 
-// crashQuery has the child make what is pending, after it has ordered so many
-// more exports of the projects 1 and 2, and kill itself when it begins one of a
-// query; "" for none of this.
+// crashQuery makes the child request that many more exports of projects 1 and 2, run
+// all pending exports, and kill itself when it begins a query export; "" for none of
+// this.
 const crashQuery = "ZANGTABLE_TEST_CRASH_QUERY"
 
 // killSelf ends the process as kill -9 does.
@@ -69,7 +69,7 @@ func TestMain(m *testing.M) {
 	if folder := os.Getenv(crashFolder); folder != "" {
 		exportForever(folder)
 	}
-	// What the server for Google Cloud Storage imports begins it when it is loaded.
+	// Importing the fake Google Cloud Storage server starts this goroutine.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }
 
@@ -122,7 +122,7 @@ func (f *fixture) reopen() {
 	f.open()
 }
 
-// project makes a project that fill fills, and returns its database.
+// project creates a project, has fill fill it, and returns its database.
 func (f *fixture) project(id ids.Project, fill func(*projectdb.DB) error) *projectdb.DB {
 	f.t.Helper()
 	if err := f.dir.Create(context.Background(), id, fill); err != nil {
@@ -192,7 +192,7 @@ func large(n int) func(*projectdb.DB) error {
 	}
 }
 
-// create orders an export.
+// create requests an export.
 func (f *fixture) create(req Request) Manifest {
 	f.t.Helper()
 	if req.Project.ID == 0 {
@@ -228,8 +228,7 @@ func (f *fixture) projectOf(m Manifest) ids.Project {
 	return id
 }
 
-// download returns the bytes of a ready export, which must be those that its
-// manifest promises.
+// download returns the bytes of a ready export, and checks them against its manifest.
 func (f *fixture) download(m Manifest) []byte {
 	f.t.Helper()
 	a, err := f.Artifact(context.Background(), f.projectOf(m), m.ID)
@@ -248,7 +247,7 @@ func (f *fixture) download(m Manifest) []byte {
 	return content
 }
 
-// export orders an export, waits and downloads it.
+// export requests an export, waits for it and downloads it.
 func (f *fixture) export(req Request) (Manifest, []byte) {
 	f.t.Helper()
 	m := f.wait(f.create(req))
@@ -267,14 +266,14 @@ func (f *fixture) status(m Manifest) Status {
 	return got.Status
 }
 
-// files lists the files below the folder of exports, without the notes.
+// files lists the files below the folder of exports, without the sidecars.
 func (f *fixture) files() []string {
 	f.t.Helper()
 	files, _ := f.filesAndNotes()
 	return files
 }
 
-// filesAndNotes lists the files below the folder of exports.
+// filesAndNotes lists the files below the folder of exports, sidecars separately.
 func (f *fixture) filesAndNotes() (files, notes []string) {
 	f.t.Helper()
 	err := filepath.WalkDir(f.config.Folder, func(path string, d os.DirEntry, err error) error {
@@ -332,7 +331,7 @@ func codeOf(err error) problem.Code {
 	return problem.From(err).Code
 }
 
-// exportForever is what the child process of the crash test does.
+// exportForever is what the child process of the crash test runs.
 func exportForever(folder string) {
 	dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
 	if err != nil {
@@ -382,7 +381,7 @@ func exportForever(folder string) {
 	}
 }
 
-// exportAndDie is what the child process does whose order is deadly.
+// exportAndDie is what the child process with the deadly request runs.
 func exportAndDie(config Config, more string) {
 	var e *Exports
 	config.Failpoint = func(step string) {

@@ -13,7 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Manifest says what an export is, how far it is, and what its artifact holds.
+// Manifest says what an export is, how far it has got, and what its artifact holds.
 type Manifest struct {
 	ID             string                `json:"id"`
 	Kind           Kind                  `json:"kind"`
@@ -43,8 +43,8 @@ type Manifest struct {
 	CreatedByTokenID *ids.Token `json:"created_by_token_id"`
 	OperationRunID   *string    `json:"operation_run_id"`
 
-	// TableIDs are the ids of the tables that the artifact holds or will hold,
-	// for the scopes of tokens.
+	// TableIDs are the ids of the tables that the artifact holds or will hold; token
+	// scopes are checked against them.
 	TableIDs []ids.Table `json:"-"`
 }
 
@@ -59,11 +59,11 @@ const (
 	QueryExport    Kind = "query_export"
 )
 
-// Status is where an export is in its life.
+// Status is the state of an export in its life cycle.
 type Status = jobs.Status
 
-// The statuses of an export. NotFound is not in the store: the artifact of a ready
-// export has vanished.
+// The statuses of an export. NotFound is never stored: it means that the artifact of a
+// ready export has vanished.
 const (
 	Pending  = jobs.Pending
 	Running  = jobs.Running
@@ -76,9 +76,8 @@ const (
 
 var statuses = [...]Status{Pending, Running, Ready, Failed, Canceled, Expired, NotFound}
 
-// TableResult is what the artifact holds of one table. RowCount rows were
-// written; RowsExpected were counted in the same snapshot by a statement of its
-// own.
+// TableResult says what the artifact holds of one table. RowCount is how many rows were
+// written; RowsExpected is how many a separate statement counted in the same snapshot.
 type TableResult struct {
 	Name         string `json:"name"`
 	RowCount     int64  `json:"row_count"`
@@ -97,7 +96,7 @@ type ResultColumn struct {
 	Type string `json:"type" enum:"INTEGER,REAL,TEXT,BLOB,ANY" doc:"For a query, the type of its values, or ANY."`
 }
 
-// hold enters the rows that were written.
+// hold records which rows were written.
 func (r *TableResult) hold(columns []format.Column, content sqlite.Content) {
 	r.Columns = make([]ResultColumn, len(columns))
 	for i, c := range columns {
@@ -106,7 +105,7 @@ func (r *TableResult) hold(columns []format.Column, content sqlite.Content) {
 	r.ContentHash = content.Hash()
 }
 
-// Progress is how far the work is. Bytes counts those of the artifact.
+// Progress says how far the work has got. Bytes counts bytes of the artifact.
 type Progress struct {
 	RowsDone  int64 `json:"rows_done"`
 	RowsTotal int64 `json:"rows_total"`
@@ -119,8 +118,8 @@ type Progress struct {
 	QueuePosition int64   `json:"queue_position,omitzero" doc:"While it is pending: 1 for the job that runs next."`
 }
 
-// Options are what was ordered beyond kind and format; what was left out is
-// left out here too.
+// Options are the requested options other than kind and format; options left out of the
+// request are left out here too.
 type Options struct {
 	FileName      string             `json:"file_name,omitzero" doc:"As requested; download_name is the form of it that every system accepts."`
 	Columns       []string           `json:"columns,omitzero"`
@@ -151,7 +150,7 @@ func (o *Options) setSelection(s projectdb.Selection) {
 	}
 }
 
-// refuse returns why the artifact cannot be had, or nil.
+// refuse returns why the artifact cannot be downloaded, or nil.
 func (m *Manifest) refuse() error {
 	switch m.Status {
 	case Ready:

@@ -18,14 +18,14 @@ type Member struct {
 	Table     string `json:"table,omitzero" doc:"The table whose rows it holds."`
 }
 
-// memberZIP is a ZIP file that notes what its members hold.
+// memberZIP is a ZIP file that keeps a record of its members.
 type memberZIP struct {
 	zip      *format.ZIP
 	modified time.Time
 	taken    map[string]bool // see format.MemberName
 	members  []Member
 
-	w   io.Writer // of the member begun last
+	w   io.Writer // of the current member
 	sum hash.Hash
 }
 
@@ -33,7 +33,7 @@ func newMemberZIP(w io.Writer, modified time.Time) *memberZIP {
 	return &memberZIP{zip: format.NewZIP(w), modified: modified, taken: map[string]bool{}, sum: sha256.New()}
 }
 
-// createTable begins the member of a table in a folder, "" for none.
+// createTable begins the member for a table in a folder, "" for none.
 func (z *memberZIP) createTable(folder, table, ext string) error {
 	name := format.MemberName(table, ext, z.taken)
 	if folder != "" {
@@ -42,7 +42,7 @@ func (z *memberZIP) createTable(folder, table, ext string) error {
 	return z.create(name, table)
 }
 
-// create begins a member, which Write fills.
+// create begins a member, which is filled by Write.
 func (z *memberZIP) create(name, table string) (err error) {
 	z.endMember()
 	if z.w, err = z.zip.Create(name, z.modified); err != nil {
@@ -61,7 +61,7 @@ func (z *memberZIP) endMember() {
 	z.w = nil
 }
 
-// Write adds to the member begun last. It hashes while others compress.
+// Write appends to the current member. It hashes while another goroutine compresses.
 func (z *memberZIP) Write(p []byte) (int, error) {
 	hashed := make(chan struct{})
 	go func() {

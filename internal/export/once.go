@@ -12,10 +12,10 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Recall returns the manifest, as it is now, of the export that the same call has
-// requested within [projectdb.ReceiptLife], and false if there is none. The same key
-// with a different request is projectdb.ErrOtherRequest; an export that has been
-// removed since is not_found.
+// Recall returns the current manifest of the export that the same call requested within
+// [projectdb.ReceiptLife], and false if there is none. The same key with a different
+// request is projectdb.ErrOtherRequest; an export that has since been removed is
+// not_found.
 func (e *Exports) Recall(ctx context.Context, projectID ids.Project, r projectdb.Receipt) (m Manifest, ordered bool, err error) {
 	id := ""
 	err = e.jobs.Read(ctx, "look for a receipt", func(c *sqlite.Conn) (err error) {
@@ -29,8 +29,7 @@ func (e *Exports) Recall(ctx context.Context, projectID ids.Project, r projectdb
 	return m, err == nil, err
 }
 
-// notTwice reports a request as a conflict if the same call has made it a moment
-// ago.
+// notTwice turns the error for a call that was made a moment ago into a conflict.
 func notTwice(err error) error {
 	if known := (*jobs.ReplayedError)(nil); errors.As(err, &known) {
 		return problem.New(problem.CodeConflict, "An export is being requested under this key.").Retry(time.Second)

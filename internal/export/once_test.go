@@ -13,7 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// receipts counts those that are kept.
+// receipts returns how many receipts are stored.
 func (f *fixture) receipts() (n int64) {
 	f.t.Helper()
 	err := f.jobs.DB.Read(background, func(c *sqlite.Conn) (err error) {
@@ -26,7 +26,7 @@ func (f *fixture) receipts() (n int64) {
 	return n
 }
 
-// recall returns the id of the export of a receipt, "" for none, or "other".
+// recall returns the id of the export for a receipt, "" for none, or "other".
 func (f *fixture) recall(projectID ids.Project, r projectdb.Receipt) string {
 	f.t.Helper()
 	m, ordered, err := f.Recall(background, projectID, r)
@@ -71,7 +71,7 @@ func TestOrderIsRecalled(t *testing.T) {
 	if got := f.recall(1, mine); got != "" {
 		t.Errorf("after a day %q", got)
 	}
-	order.Receipt = &changed // not swept yet: the key is free
+	order.Receipt = &changed // not swept yet, but the key is free
 	if again := f.create(order); f.recall(1, changed) != again.ID || f.receipts() != 1 {
 		t.Error("the key was not used again")
 	}

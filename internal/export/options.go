@@ -8,8 +8,8 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// CSVOptions choose a dialect: that of the profile, "" for lossless, with what
-// is not nil in its place.
+// CSVOptions choose a CSV dialect: that of the profile, "" for lossless, overridden by
+// the fields that are not nil.
 type CSVOptions struct {
 	Profile      string          `json:"profile,omitzero"`
 	Delimiter    *string         `json:"delimiter,omitzero"`
@@ -21,7 +21,7 @@ type CSVOptions struct {
 	FormulaGuard *bool           `json:"formula_guard,omitzero"`
 }
 
-// given returns the names of the fields that were sent.
+// given returns the names of the fields that are set.
 func (o CSVOptions) given() (fields []string) {
 	for _, field := range []struct {
 		name  string
@@ -43,8 +43,8 @@ func (o CSVOptions) given() (fields []string) {
 	return fields
 }
 
-// dialect returns the dialect that is meant, beginning with another where no
-// profile is named, and notes what is wrong with it under prefix.
+// dialect returns the chosen dialect, based on d when no profile is named, and notes
+// invalid fields under prefix.
 func (o CSVOptions) dialect(faults *problem.Faults, prefix string, d format.Dialect) *format.Dialect {
 	if o.Profile != "" {
 		profile, err := format.Profile(o.Profile)
@@ -87,7 +87,7 @@ func (r *record) applyOptions(faults *problem.Faults, req Request, f fileFormat)
 	options.Canonical, options.Split = req.Canonical, req.Split
 }
 
-// chooseDialect returns the dialect that CSV options choose, nil when they choose
+// chooseDialect returns the dialect that the CSV options choose, or nil if they choose
 // nothing.
 func chooseDialect(faults *problem.Faults, o CSVOptions, f fileFormat, prefix string, otherwise format.Dialect) *format.Dialect {
 	fields := o.given()
@@ -119,7 +119,7 @@ func (r *record) applyCompression(faults *problem.Faults, name string, f fileFor
 	r.spec.Compress, r.manifest.Options.Compression = name, name
 }
 
-// compressor returns a writer that compresses to w; to be closed.
+// compressor returns a writer that compresses to w; the caller closes it.
 func compressor(name string, w io.Writer) (io.WriteCloser, error) {
 	if name == "" {
 		return unclosed{w}, nil
@@ -127,7 +127,7 @@ func compressor(name string, w io.Writer) (io.WriteCloser, error) {
 	return format.NewCompressor(name, w)
 }
 
-// unclosed is a writer that stays open.
+// unclosed is a writer whose Close does nothing.
 type unclosed struct{ io.Writer }
 
 func (unclosed) Close() error { return nil }

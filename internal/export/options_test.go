@@ -44,7 +44,7 @@ func TestDialects(t *testing.T) {
 			}
 			continue
 		}
-		// What the manifest says is all that a reader needs.
+		// The manifest tells a reader everything it needs.
 		text, err := json.Marshal(m.Options.Dialect)
 		if err != nil {
 			t.Fatal(err)
@@ -75,7 +75,7 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-// TestDialectsOfTables lets tables of one ZIP file differ.
+// TestDialectsOfTables gives tables of one ZIP file different dialects.
 func TestDialectsOfTables(t *testing.T) {
 	f := started(t, small)
 	m, content := f.export(Request{Kind: DatabaseExport, CSV: CSVOptions{Delimiter: ptr(";"), NullText: ptr("NULL")}, TableOptions: map[string]TableOptions{
@@ -83,7 +83,7 @@ func TestDialectsOfTables(t *testing.T) {
 		"contacts":  {Selection: projectdb.Selection{Columns: []string{"id", "note"}, Limit: 2}, CSV: CSVOptions{Profile: "postgres", Quote: ptr(format.QuoteAll)}},
 	}})
 	want := map[string]string{
-		"companies.csv": "id;name\r\n1;Acme\r\n2;NULL\r\n", // as the others but for the line ends
+		"companies.csv": "id;name\r\n1;Acme\r\n2;NULL\r\n", // like the others except for the line ends
 		"contacts.csv":  "\"id\",\"note\"\n\"1\",\"a,\"\"b\"\"\nc\"\n\"2\",\"\"\n",
 	}
 	if diff := cmp.Diff(want, unzip(t, content)); diff != "" {
@@ -160,8 +160,8 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// shuffled fills a project with the same rows in another order of their rowids,
-// and with another history.
+// shuffled fills a project with the same rows in another order of rowids, and with
+// another history.
 func shuffled(seed uint64) func(*projectdb.DB) error {
 	return func(db *projectdb.DB) error {
 		return db.Load(context.Background(), func(l *projectdb.Loader) error {
@@ -198,7 +198,7 @@ func TestCanonicalExportsOfEqualDataAreEqual(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir())
 	f.project(1, shuffled(1))
-	time.Sleep(1100 * time.Millisecond) // the tables are made at another second
+	time.Sleep(1100 * time.Millisecond) // the tables get a different creation time
 	f.project(2, shuffled(2))
 	f.Start()
 	orders := []Request{
@@ -217,7 +217,7 @@ func TestCanonicalExportsOfEqualDataAreEqual(t *testing.T) {
 		order.Canonical = true
 		var content [2][]byte
 		for i := range content {
-			// The slug is part of some files.
+			// Some files contain the slug.
 			order.Project = ProjectRef{ID: ids.Project(i + 1), Slug: "same"}
 			m := f.create(order)
 			f.clock.Add(time.Hour + time.Second)

@@ -7,15 +7,15 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// orphan is an object in a bucket that no ready export needs, if it exists at all.
-// Each upload is entered as one before it begins. Triggers of the job store drop it
-// when the export becomes ready, and enter it again when the export is not ready any
-// longer. Nothing else is ever removed from a bucket. (The table is called leftovers.)
+// orphan is an object in a bucket that no ready export needs, if it exists at all. Each
+// upload is entered as an orphan before it begins. Triggers in the job store remove the
+// entry when the export becomes ready, and add it again when the export is no longer
+// ready. Nothing else is ever removed from a bucket. (The table is called leftovers.)
 type orphan struct {
 	store, key, exportID string
 }
 
-// addOrphan enters the object that a job will upload.
+// addOrphan enters the object that a job is about to upload.
 func (st jobStore) addOrphan(ctx context.Context, r *record) error {
 	return st.Write(ctx, "enter the upload of "+r.manifest.ID, func(c *sqlite.Conn) error {
 		return c.Exec("INSERT OR IGNORE INTO leftovers (store, key, export_id) VALUES (?, ?, ?)", r.store, r.ref().Key(), r.manifest.ID)
@@ -28,7 +28,7 @@ func (st jobStore) removeOrphan(ctx context.Context, o orphan) error {
 	})
 }
 
-// orphans returns the objects in a bucket that no job is going to upload.
+// orphans returns the orphans in a bucket that no job is going to upload.
 func (st jobStore) orphans(ctx context.Context, store string) (all []orphan, err error) {
 	err = st.Read(ctx, "list the orphans in the store", func(c *sqlite.Conn) error {
 		return c.Query(`
@@ -42,8 +42,8 @@ WHERE store = ? AND NOT EXISTS (SELECT 1 FROM exports WHERE id = export_id AND s
 	return all, err
 }
 
-// remove removes the artifact of an export that the job store does not offer any
-// longer. An object in a bucket is an orphan then, which the sweeper removes.
+// remove removes the artifact of an export that the job store no longer offers. An
+// object in a bucket has become an orphan by then, which the sweeper removes.
 func (e *Exports) remove(r *record) error {
 	if r.store != "" {
 		e.wakeSweeper()
@@ -51,7 +51,7 @@ func (e *Exports) remove(r *record) error {
 	return e.artifacts.Remove(r.ref())
 }
 
-// wakeSweeper says that there may be something to remove from a bucket.
+// wakeSweeper tells the sweeper that there may be something to remove from a bucket.
 func (e *Exports) wakeSweeper() {
 	select {
 	case e.swept <- struct{}{}:
@@ -59,7 +59,7 @@ func (e *Exports) wakeSweeper() {
 	}
 }
 
-// tendBuckets removes orphans from the buckets, again and again until Close.
+// tendBuckets removes orphans from the buckets periodically until Close.
 func (e *Exports) tendBuckets() {
 	ctx := e.runner.Stopped
 	e.artifacts.Try(ctx)
@@ -76,7 +76,7 @@ func (e *Exports) tendBuckets() {
 	}
 }
 
-// sweepBuckets removes orphans. A bucket that fails is left alone until the next time.
+// sweepBuckets removes orphans. A bucket that fails is skipped until the next time.
 func (e *Exports) sweepBuckets(ctx context.Context) {
 	for _, name := range e.artifacts.Buckets() {
 		if err := e.sweepBucket(ctx, name); err != nil && ctx.Err() == nil {

@@ -7,13 +7,13 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// batches bounds how far reading may be ahead of writing, and so the memory
-// that rows take.
+// batches limits how far reading may run ahead of writing, and so the memory used for
+// rows.
 const batches = 3
 
-// prefetch hands all batches that next fills to use, in order. Another goroutine
-// fills them, ahead of this one; it is at rest when ahead returns. A batch
-// belongs to use until it returns.
+// prefetch passes all batches filled by next to use, in order. Another goroutine fills
+// them ahead of time, and has stopped by the time prefetch returns. A batch belongs to
+// use until use returns.
 func prefetch(ctx context.Context, next func(*sqlite.Batch) (bool, error), use func(*sqlite.Batch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	filled, free := make(chan *sqlite.Batch), make(chan *sqlite.Batch, batches)
@@ -39,7 +39,7 @@ func prefetch(ctx context.Context, next func(*sqlite.Batch) (bool, error), use f
 	return readErr
 }
 
-// fill fills free batches and sends them on, until there are no more rows.
+// fill fills free batches and sends them on until there are no more rows.
 func fill(ctx context.Context, next func(*sqlite.Batch) (bool, error), free <-chan *sqlite.Batch, filled chan<- *sqlite.Batch) (err error) {
 	defer problem.Recovered(&err)
 	for {

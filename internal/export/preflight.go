@@ -13,8 +13,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Preflight says what a request would become. Bytes and seconds are estimates from
-// the first rows.
+// Preflight says what a request would produce. Bytes and seconds are estimates from the
+// first rows.
 type Preflight struct {
 	RowCount         *int64           `json:"row_count" doc:"Null for a query."`
 	EstimatedBytes   *int64           `json:"estimated_bytes" doc:"Null when no estimate is possible: for a query, and when the format cannot hold the first rows."`
@@ -25,14 +25,14 @@ type Preflight struct {
 	RowsChecked      int64            `json:"rows_checked" doc:"How many rows were checked for warnings in the time available."`
 }
 
-// TablePreflight says what one table, or the result of a query, would become.
+// TablePreflight says what one table, or the result of a query, would produce.
 type TablePreflight struct {
 	Name     string   `json:"name"`
 	RowCount *int64   `json:"row_count"`
 	Lines    []string `json:"lines" doc:"The first lines of its text; empty for formats that are not text."`
 }
 
-// Warning is about values that a reader of the file may misunderstand.
+// Warning describes values that a reader of the file may misinterpret.
 type Warning struct {
 	Table   string `json:"table"`
 	Column  string `json:"column,omitzero"`
@@ -41,14 +41,14 @@ type Warning struct {
 	Message string `json:"message"`
 }
 
-// checkTime bounds how long rows are read to look for warnings, and firstLines how
-// many lines of a table are shown.
+// checkTime limits how long rows are read to look for warnings; firstLines is how many
+// lines of a table are shown.
 const (
 	checkTime  = 3 * time.Second
 	firstLines = 20
 )
 
-// DryRun checks a request as Create does, and says what it would become. It writes
+// DryRun checks a request as Create does, and says what it would produce. It writes
 // nothing.
 func (e *Exports) DryRun(ctx context.Context, faults *problem.Faults, req Request) (Preflight, error) {
 	r, err := e.check(ctx, faults, req)
@@ -108,7 +108,7 @@ func (e *Exports) tryTables(ctx context.Context, p *Preflight, l layout, r *reco
 	return nil
 }
 
-// expect enters an estimate, the seconds with two decimals.
+// expect sets the estimate, with seconds rounded to two decimals.
 func (p *Preflight) expect(e *Exports, expected estimate) {
 	p.Fits = e.config.Disk.Need(expected.space) == nil
 	if expected.unknown {
@@ -133,13 +133,13 @@ func (e *Exports) tryQuery(ctx context.Context, p *Preflight, r *record) error {
 	tried, err := projectdb.CallQuery(ctx, db, q, tryTask, order)
 	p.Tables, p.Warnings, p.RowsChecked = append(p.Tables, tried.Tables...), append(p.Warnings, tried.Warnings...), tried.RowsChecked
 	if problem.Is(err, problem.CodeQueryTimeout) {
-		err = nil // it has more time when it is not only tried
+		err = nil // a real run has more time
 	}
 	p.expect(e, estimate{unknown: true})
 	return err
 }
 
-// look reads rows until the deadline, shows the first and checks all of them.
+// look reads rows until the deadline, shows the first ones and checks all of them.
 func (p *Preflight) look(l layout, t tableRef, total *int64, scan *projectdb.Scan, deadline time.Time) error {
 	check := newChecker(l, t, scan.Columns)
 	shown := TablePreflight{Name: t.name, RowCount: total, Lines: []string{}}
@@ -163,7 +163,7 @@ func (p *Preflight) look(l layout, t tableRef, total *int64, scan *projectdb.Sca
 	return nil
 }
 
-// firstLines returns the beginning of a table's text.
+// firstLines returns the first lines of a table's text.
 func (l layout) firstLines(t tableRef, columns []format.Column, b *sqlite.Batch) []string {
 	if !l.format.encodes() {
 		return nil
@@ -177,7 +177,7 @@ func (l layout) firstLines(t tableRef, columns []format.Column, b *sqlite.Batch)
 	return linesOf(encoder.Rows(encoder.Head(nil), &few, true))
 }
 
-// linesOf returns the first lines of a text, each cut to what a reader can see.
+// linesOf returns the first lines of a text, each shortened for display.
 func linesOf(text []byte) []string {
 	const longest = 500
 	lines := []string{}
@@ -194,7 +194,7 @@ func linesOf(text []byte) []string {
 	return lines
 }
 
-// checker counts the values that the format may cause to be misread.
+// checker counts values that are likely to be misread in the format.
 type checker struct {
 	layout   layout
 	table    tableRef
@@ -214,7 +214,7 @@ func (c *checker) rows(b *sqlite.Batch) {
 	}
 }
 
-// warnings returns what was found, as far as it matters to the format.
+// warnings returns the findings that matter for the format.
 func (c *checker) warnings(total *int64) (list []Warning) {
 	written, writing := c.layout.format.rows(), c.layout.writing(c.table)
 	warn := func(column, code, message string, count int64) {

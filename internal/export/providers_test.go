@@ -32,14 +32,14 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// What package artifact reads and uploads at once.
+// Sizes in which package artifact reads and uploads.
 const (
 	firstWindow  = 1 << 20
 	smallGap     = 64 << 10
 	smallestPart = 8 << 20
 )
 
-// TestProviders does with a bucket of each provider what a bucket is for.
+// TestProviders runs the full life of artifacts in a bucket of each provider.
 func TestProviders(t *testing.T) {
 	buckets := map[string]func(testing.TB) *testkit.Bucket{"s3": testkit.NewS3, "gs": newGCS, "azblob": testkit.NewAzure}
 	for name, test := range map[string]func(*testing.T, *testkit.Bucket){
@@ -56,7 +56,7 @@ func TestProviders(t *testing.T) {
 	} {
 		for scheme, newBucket := range buckets {
 			t.Run(name+"/"+scheme, func(t *testing.T) {
-				if scheme != "gs" { // whose server the whole process knows
+				if scheme != "gs" { // the server for gs is shared by the whole process
 					t.Parallel()
 				}
 				test(t, newBucket(t))
@@ -140,8 +140,8 @@ func artifactGoesToTheBucket(t *testing.T, b *testkit.Bucket) {
 	f.download(m)
 }
 
-// largeArtifactReadsAsAFileDoes uploads in parts, reads with an independent
-// checker, and all that begins or ends near the edges of the windows.
+// largeArtifactReadsAsAFileDoes uploads in parts, then reads with an independent
+// checker: everything, and ranges that begin or end near the edges of the read windows.
 func largeArtifactReadsAsAFileDoes(t *testing.T, b *testkit.Bucket) {
 	f := startedIn(t, b.URL, small)
 	var parts atomic.Int64
@@ -256,7 +256,7 @@ func emptyArtifact(t *testing.T, b *testkit.Bucket) {
 	}
 }
 
-// forbids answers that this client may not do that.
+// forbids answers every request with a refusal for lack of permission.
 func forbids(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.Header().Set("X-Ms-Error-Code", "AuthorizationPermissionMismatch")
@@ -314,9 +314,10 @@ func refusingStoreLosesNothing(t *testing.T, b *testkit.Bucket) {
 	}
 }
 
-// TestUnknownHostIsNoAnswer: the name may be known again later.
+// TestUnknownHostIsNoAnswer treats an unknown host as unreachable, not as missing: the
+// name may resolve again later.
 func TestUnknownHostIsNoAnswer(t *testing.T) {
-	testkit.Slow(t) // the client for Azure takes its time to give up
+	testkit.Slow(t) // the Azure client is slow to give up
 	t.Parallel()
 	f := newFixture(t, t.TempDir(), inStore("azblob://exports?domain=nowhere.invalid"))
 	if err := f.artifacts.RemoveObject(background, f.artifacts.Current(), "1/exp_1.csv"); err == nil {
@@ -324,7 +325,8 @@ func TestUnknownHostIsNoAnswer(t *testing.T) {
 	}
 }
 
-// TestAzureKnowsTheMD5, which does not go to it as to the others.
+// TestAzureKnowsTheMD5 checks that Azure gets the MD5, which is sent to it in another
+// way than to the others.
 func TestAzureKnowsTheMD5(t *testing.T) {
 	b := testkit.NewAzure(t)
 	f := startedIn(t, b.URL, small)
@@ -373,7 +375,7 @@ func objectGoesWithItsExport(t *testing.T, b *testkit.Bucket) {
 	}
 }
 
-// unavailable returns a front that answers the next n requests with 503.
+// unavailable returns middleware that answers the next n requests with 503.
 func unavailable(n int64) func(http.Handler) http.Handler {
 	var left atomic.Int64
 	left.Store(n)
@@ -405,7 +407,7 @@ func failuresPass(t *testing.T, b *testkit.Bucket) {
 	}
 }
 
-// linkTo exports into a bucket and returns the link to what came of it.
+// linkTo exports into a bucket and returns the link to the artifact.
 func linkTo(t *testing.T, address string) *url.URL {
 	t.Helper()
 	f := startedIn(t, address, small, func(c *Config) { c.LinkLife = time.Minute })
@@ -426,7 +428,8 @@ func linkTo(t *testing.T, address string) *url.URL {
 	return u
 }
 
-// follow makes sure that the link gives the file to everybody, and for a minute.
+// follow checks that anyone can download the file through the link, and that the link
+// lasts a minute.
 func follow(t *testing.T, link *url.URL, expires time.Time) {
 	t.Helper()
 	if life := time.Until(expires); life < 50*time.Second || life > time.Minute {
@@ -465,7 +468,7 @@ func TestLinkToAzure(t *testing.T) {
 	follow(t, link, expires)
 }
 
-// TestLinkToGoogle checks the signature itself, as the server does not.
+// TestLinkToGoogle verifies the signature itself, because the fake server does not.
 func TestLinkToGoogle(t *testing.T) {
 	b := newGCS(t)
 	if link := linkTo(t, b.URL); link.String() != "" {

@@ -19,7 +19,7 @@ func (e *Exports) query(r *record) projectdb.Query {
 	return projectdb.Query{SQL: w.SQL, Params: w.Params, Timeout: e.config.QueryTimeout, Readable: w.Readable, Group: r.root}
 }
 
-// applyQuery enters the statement, which check tries to prepare.
+// applyQuery sets the statement, which check tries to prepare.
 func (r *record) applyQuery(faults *problem.Faults, req Request, check func(*record) error) error {
 	r.spec.SQL, r.spec.Params, r.spec.Readable = req.SQL, req.Params.Clone(), req.Readable
 	r.manifest.Options.SQL, r.manifest.Options.Params = req.SQL, []byte(r.spec.Params)
@@ -67,14 +67,14 @@ func (e *Exports) writeQuery(j *job, a *artifact.Writer) error {
 // SQLite, mostly for the row groups of Parquet.
 const encoderMemory = 256 << 20
 
-// queryRequest is what a worker process has to know about a query export.
+// queryRequest is what a worker process needs to know about a query export.
 type queryRequest struct {
 	Query   projectdb.QueryMessage `json:"query"`
 	Format  string                 `json:"format"`
 	Spec    spec                   `json:"spec"`
 	Project string                 `json:"project"`
 	At      time.Time              `json:"at"`
-	MD5     bool                   `json:"md5"` // is wanted
+	MD5     bool                   `json:"md5"` // whether an MD5 is needed
 }
 
 func (e *Exports) queryRequest(r *record, q projectdb.Query) (queryRequest, error) {
@@ -83,8 +83,8 @@ func (e *Exports) queryRequest(r *record, q projectdb.Query) (queryRequest, erro
 	return queryRequest{Query: message, Format: r.manifest.Format, Spec: layout, Project: r.manifest.Project, At: e.now()}, err
 }
 
-// followWorker notes the progress that a worker process reports, and ends it when
-// the disk has too little space.
+// followWorker records the progress that a worker process reports, and stops the worker
+// when the disk runs short of space.
 func (j *job) followWorker(p []byte, a *artifact.Writer) error {
 	var told workerProgress
 	if err := json.Unmarshal(p, &told); err != nil {
@@ -94,7 +94,7 @@ func (j *job) followWorker(p []byte, a *artifact.Writer) error {
 	return a.Grow(told.Bytes)
 }
 
-// enter accepts what a worker process has made.
+// enter takes over the result of a worker process.
 func (made queryMade) enter(j *job, a *artifact.Writer, at time.Time) error {
 	if err := a.Accept(made.Size, made.SHA256, made.MD5); err != nil {
 		return err

@@ -48,7 +48,7 @@ func TestQueryExport(t *testing.T) {
 	}
 }
 
-// TestQueryParquetHasTypes reads the schema of a result with a library of its own.
+// TestQueryParquetHasTypes reads the schema of a result with an independent library.
 func TestQueryParquetHasTypes(t *testing.T) {
 	f := started(t, hard)
 	m, content := f.export(Request{Kind: QueryExport, Format: "parquet",
@@ -80,7 +80,7 @@ func TestLargeRowsFitAWorker(t *testing.T) {
 	long := fmt.Sprintf(numbers, 12) + "printf('%.9000000c', 'x') AS x FROM r"
 	for _, format := range testkit.Scale([]string{"xlsx", "parquet"}, []string{"csv", "ndjson", "json", "xlsx", "parquet", "sqlite"}) {
 		f.export(Request{Kind: QueryExport, Format: format, SQL: wide})
-		if format != "xlsx" { // a cell of Excel is shorter
+		if format != "xlsx" { // an Excel cell holds less
 			f.export(Request{Kind: QueryExport, Format: format, SQL: long})
 		}
 	}
@@ -135,8 +135,8 @@ func TestQueryExportRunsLongAndEnds(t *testing.T) {
 	}
 }
 
-// TestQueryIsNotBlamedForTheFormat orders what the statement can give and the
-// format cannot hold.
+// TestQueryIsNotBlamedForTheFormat requests values that the statement can return but
+// the format cannot hold.
 func TestQueryIsNotBlamedForTheFormat(t *testing.T) {
 	f := started(t, small)
 	m := f.create(Request{Kind: QueryExport, Format: "xlsx", SQL: "SELECT hex(zeroblob(20000)) AS long"})
@@ -146,15 +146,15 @@ func TestQueryIsNotBlamedForTheFormat(t *testing.T) {
 	}
 }
 
-// A hostile statement fails its own export: not in an order that is only
-// checked, not in the server, and nothing is left of it.
+// A hostile statement fails only its own export, not the server, and leaves nothing
+// behind.
 func TestHostileQueryExports(t *testing.T) {
 	t.Parallel()
 	wide := make([]string, 1900)
 	for i := range wide {
 		wide[i] = fmt.Sprintf("v||%d", i)
 	}
-	// It is the same wait for each format.
+	// The wait is the same for every format.
 	each, one := []string{"csv", "parquet", "sqlite"}, []string{"csv"}
 	for name, test := range map[string]struct {
 		sql     string
@@ -186,8 +186,7 @@ func TestHostileQueryExports(t *testing.T) {
 	}
 }
 
-// An export whose statement is deaf to the cancel of its order is canceled all
-// the same.
+// A query export is canceled even if its statement does not respond to cancellation.
 func TestCancelOfADeafQueryExport(t *testing.T) {
 	f := started(t, small)
 	m := f.create(Request{Kind: QueryExport, SQL: "SELECT instr(printf('%.9999000c', 'a'), printf('%.4999000c', 'a') || 'b') AS n"})
@@ -204,7 +203,7 @@ func TestCancelOfADeafQueryExport(t *testing.T) {
 	}
 }
 
-// A large result fits as long as the disk has room, and ends when it has not.
+// A large result succeeds as long as the disk has room, and fails when it does not.
 func TestLargeQueryExport(t *testing.T) {
 	t.Parallel()
 	var free atomic.Int64

@@ -19,14 +19,14 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// What is in this file runs in workers.
+// The code in this file runs in worker processes.
 
 var (
 	exportTask = worker.Define("export.query", exportQuery)
 	tryTask    = worker.Define("export.try-query", tryQuery)
 )
 
-// queryMade is what a worker has made of a query export.
+// queryMade is the result of a query export made by a worker.
 type queryMade struct {
 	Commit int64       `json:"commit"`
 	Table  TableResult `json:"table"`
@@ -35,7 +35,7 @@ type queryMade struct {
 	MD5    []byte      `json:"md5"`
 }
 
-// workerProgress is how far a worker is.
+// workerProgress is the progress that a worker reports.
 type workerProgress struct {
 	Rows  int64 `json:"rows"`
 	Bytes int64 `json:"bytes"`
@@ -70,7 +70,7 @@ func exportQuery(ctx context.Context, s *worker.Session, order queryRequest) (ma
 // write runs the statement and writes its rows.
 func (x *queryExport) write(ctx context.Context, order *queryRequest, l layout, w io.Writer, made *queryMade) (err error) {
 	defer problem.Recovered(&err)
-	// What fails elsewhere than in the statement is not to be told as its fault.
+	// A failure outside the statement must not be reported as the statement's fault.
 	var readErr, writeErr error
 	err = projectdb.ScanQuery(ctx, x.session, order.Query, func(commit int64, scan *projectdb.Scan) (err error) {
 		made.Commit = commit
@@ -96,7 +96,7 @@ func (x *queryExport) write(ctx context.Context, order *queryRequest, l layout, 
 	return cmp.Or(writeErr, err)
 }
 
-// explainInWorker makes an error one that keeps its meaning on the way to the
+// explainInWorker turns an error into one that keeps its meaning on the way to the
 // server.
 func explainInWorker(err error) error {
 	if err == nil || problem.From(err).Code != problem.CodeInternal {
@@ -106,10 +106,10 @@ func explainInWorker(err error) error {
 	return problem.New(code, "%s", sentence).Because(err)
 }
 
-// progressInterval is how often a worker tells how far it is.
+// progressInterval is how often a worker reports its progress.
 const progressInterval = 200 * time.Millisecond
 
-// tellProgress tells the server how far the work is, until stop is called.
+// tellProgress reports progress to the server until stop is called.
 func (x *queryExport) tellProgress() (stop func()) {
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -124,7 +124,7 @@ func (x *queryExport) tellProgress() (stop func()) {
 			}
 			text, err := json.Marshal(workerProgress{x.job.rowsDone.Load(), x.artifact.Bytes()})
 			if err != nil || x.session.Send(text) != nil {
-				return // the server does not listen, and will say so
+				return // the server is not listening, and will report that itself
 			}
 		}
 	}()
@@ -134,7 +134,7 @@ func (x *queryExport) tellProgress() (stop func()) {
 	}
 }
 
-// queryTried is what a worker has seen of a query.
+// queryTried is what a worker found out about a query by trying it.
 type queryTried struct {
 	Tables      []TablePreflight `json:"tables"`
 	Warnings    []Warning        `json:"warnings"`
@@ -171,8 +171,8 @@ func (x *queryExport) writeResult(l layout, w io.Writer, columns []format.Column
 	return err
 }
 
-// typeColumns gives the columns of a result the types of their values, for a
-// format that must know them before. It reads all rows.
+// typeColumns gives the columns of a result the types of their values, for formats that
+// need types in advance. It reads all rows.
 func typeColumns(scan *projectdb.Scan) error {
 	seen := make(classes, len(scan.Columns))
 	if err := scan.Survey(seen.note); err != nil {
@@ -184,8 +184,8 @@ func typeColumns(scan *projectdb.Scan) error {
 	return nil
 }
 
-// classes are the storage classes that the values of each column have, one bit
-// each: the columns of a result have no types.
+// classes holds, for each column, the storage classes of its values, one bit each: the
+// columns of a result have no types.
 type classes []uint
 
 func (seen classes) note(b *sqlite.Batch) {
@@ -196,15 +196,15 @@ func (seen classes) note(b *sqlite.Batch) {
 	}
 }
 
-// name returns the type of a column whose values are of one class, by which they
-// can be read back from a text.
+// name returns the column type with which values of one class can be read back from
+// text.
 func (seen classes) name(column int) string {
 	types := map[uint]string{1 << sqlite.Integer: "INTEGER", 1 << sqlite.Real: "REAL", 1 << sqlite.Text: "TEXT", 1 << sqlite.Blob: "BLOB"}
 	return cmp.Or(types[seen[column]&^(1<<sqlite.Null)], "ANY")
 }
 
-// pumpResult writes all rows of a result. How many there are to be only shows
-// when they have been read.
+// pumpResult writes all rows of a result. The expected number of rows is known only
+// once they have been read.
 func (j *job) pumpResult(next func(*sqlite.Batch) (bool, error), w format.TableWriter, columns []format.Column, result *TableResult) error {
 	content, err := j.pump(next, w)
 	if err != nil {
@@ -215,12 +215,11 @@ func (j *job) pumpResult(next func(*sqlite.Batch) (bool, error), w format.TableW
 	return nil
 }
 
-// queryTable is the name of the table, or sheet, that holds what a statement
-// gave.
+// queryTable is the name of the table, or sheet, that holds the result of a statement.
 const queryTable = "query_result"
 
-// writeDatabase writes a database file. What is needed meanwhile goes with the
-// folder of the worker.
+// writeDatabase writes a database file. Its temporary files are removed with the
+// worker's folder.
 func (x *queryExport) writeDatabase(w io.Writer, columns []format.Column, result *TableResult, next func(*sqlite.Batch) (bool, error)) error {
 	draft, path := filepath.Join(x.session.Folder, "draft"), filepath.Join(x.session.Folder, "database")
 	file, err := projectdb.NewFile(x.job.ctx, draft, path)
@@ -243,8 +242,8 @@ func (x *queryExport) writeDatabase(w io.Writer, columns []format.Column, result
 	return copyFile(x.job.ctx, w, path)
 }
 
-// queryShape returns a table that can hold any values in the columns, whose
-// names become such as tables of projects can have.
+// queryShape returns a table that can hold any value in each column, with columns
+// renamed to names that tables of projects may have.
 func queryShape(columns []format.Column) (*projectdb.Table, []format.Column) {
 	shape, named := &projectdb.Table{Name: queryTable}, make([]format.Column, len(columns))
 	taken := map[string]bool{}

@@ -13,41 +13,41 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// pieceRows and pieceBytes end a piece that is read and encoded at once,
-// whichever comes first.
+// pieceRows and pieceBytes limit a piece, which is read and encoded at once, whichever
+// is reached first.
 const (
 	pieceRows  = 1000
 	pieceBytes = 512 << 10
 )
 
-// keepBytes is the largest buffer that is used again.
+// keepBytes is the size of the largest buffer that is reused.
 const keepBytes = 4 << 20
 
-// ranges reads and encodes a table by several workers. The rowids from the least
-// to the greatest are a list of spans in order. A worker takes the first one
-// that nobody has, or as much of it as should give one piece of the output. What
-// it does not manage of that, because there are more rows than thought, goes
-// back as a span of its own. The pieces are written in the order of the list.
+// ranges reads and encodes a table with several workers. The rowids from the least to
+// the greatest form an ordered list of spans. A worker takes the first unclaimed span,
+// or as much of it as should make one piece of the output. If that holds more rows than
+// estimated, the rest goes back as a span of its own. The pieces are written in the
+// order of the list.
 //
-// Finished pieces wait in buffers, of which there are few. The last free one is
-// only given to the first span of the list: the one that all others wait for.
+// Finished pieces wait in buffers, of which there are few. The last free buffer is
+// reserved for the first span of the list: all others wait for it.
 type ranges struct {
 	mu         sync.Mutex
 	changed    sync.Cond
-	first      *span  // the first that is not written
-	width      uint64 // how many rowids probably give one piece, less one
+	first      *span  // the first span not yet written
+	width      uint64 // estimated rowids per piece, minus one
 	free       [][]byte
 	emit       emit
-	delivering bool           // a worker gives pieces to emit
+	delivering bool           // a worker is passing pieces to emit
 	err        error          // stops everything
-	content    sqlite.Content // of the rows that workers have read who are done
+	content    sqlite.Content // of the rows read by workers that have finished
 
 	encoder   format.Encoder
 	leastRow  int64
 	pieceRows int
 }
 
-// span is some rowids that follow one another.
+// span is a range of consecutive rowids.
 type span struct {
 	from, to      int64
 	claimed, done bool
@@ -68,17 +68,16 @@ func newRanges(r *projectdb.Ranges, rows int64, encoder format.Encoder) *ranges 
 	return g
 }
 
-// setPiece sets the rows of a piece, for a table of so many.
+// setPiece sets the rows per piece, for a table with that many rows.
 func (g *ranges) setPiece(most int, rows int64) {
 	g.pieceRows = most
 	g.width = scale(distance(g.first.from, g.first.to), uint64(most), uint64(max(1, rows)))
 }
 
-// run has every reader work in a goroutine of its own. Their pieces are given to
-// emit in order, by whichever of them is there: so none is handed to a goroutine
-// that must first be woken, and all processors have work to the end. cpus has a
-// place for each that may read at the same time, of all exports together. It
-// returns what the rows were.
+// run has every reader work in a goroutine of its own. Their pieces are passed to emit
+// in order, by whichever worker is at hand: no piece waits for a goroutine to be woken,
+// and all processors stay busy to the end. cpus limits how many may read at once,
+// across all exports. It returns the content of the rows.
 func (g *ranges) run(ctx context.Context, readers []*projectdb.RangeReader, cpus chan struct{}, throttle throttle, emit emit) (sqlite.Content, error) {
 	g.emit = emit
 	defer context.AfterFunc(ctx, func() { g.fail(ctx.Err()) })()
@@ -125,8 +124,8 @@ func (g *ranges) workOn(reader *projectdb.RangeReader, cpus chan struct{}, throt
 	return content, nil
 }
 
-// deliver emits the pieces that are done at the head of the list, unless another
-// worker is at it, who will see them.
+// deliver emits the finished pieces at the head of the list, unless another worker is
+// doing so, which will pick them up.
 func (g *ranges) deliver() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -155,8 +154,8 @@ func (g *ranges) emitUnlocked(s *span) error {
 	return g.emit(s.piece, s.rows)
 }
 
-// claim returns the next span with a buffer for its piece, nil when there is
-// nothing left to do.
+// claim returns the next span with a buffer for its piece, or nil when there is nothing
+// left to do.
 func (g *ranges) claim() *span {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -176,7 +175,7 @@ func (g *ranges) claim() *span {
 	return nil
 }
 
-// cut leaves what is beyond the width of s to others.
+// cut shortens s to the current width and leaves the rest to others.
 func (g *ranges) cut(s *span) {
 	if distance(s.from, s.to) <= g.width {
 		return
@@ -199,7 +198,7 @@ func (g *ranges) fill(s *span, reader *projectdb.RangeReader, b *sqlite.Batch, c
 	return nil
 }
 
-// finish notes that s is done, up to the rowid last if there may be more.
+// finish notes that s is done, or only up to the rowid last if there may be more rows.
 func (g *ranges) finish(s *span, rows int, last int64, more bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -213,13 +212,13 @@ func (g *ranges) finish(s *span, rows int, last int64, more bool) {
 	case !more:
 		width = scale(width, uint64(g.pieceRows), uint64(rows))
 	}
-	// What the table is like here says little of what it is like far away.
+	// The density here says little about the density far away.
 	g.width = max(uint64(g.pieceRows-1), min(width, scale(max(g.width, 1), 16, 1)))
 	s.rows, s.done = rows, true
 	g.changed.Broadcast()
 }
 
-// giveBack leaves what begins at from to others.
+// giveBack leaves the part from rowid from on to others.
 func (s *span) giveBack(from int64) {
 	if s.next != nil && !s.next.claimed {
 		s.next.from = from
@@ -229,10 +228,10 @@ func (s *span) giveBack(from int64) {
 	s.to = from - 1
 }
 
-// distance returns how far to is from from, at most 1<<64 - 1.
+// distance returns to - from, at most 1<<64 - 1.
 func distance(from, to int64) uint64 { return uint64(to) - uint64(from) }
 
-// scale returns n*by/of, or the largest number where that is larger.
+// scale returns n*by/of, or the largest number on overflow.
 func scale(n, by, of uint64) uint64 {
 	high, low := bits.Mul64(n, by)
 	if high >= of {

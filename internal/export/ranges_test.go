@@ -23,7 +23,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// numbered makes a table of rows with the given rowids.
+// numbered creates a table of rows with the given rowids.
 func numbered(name string, ids []int64) func(*projectdb.Loader) error {
 	return func(l *projectdb.Loader) error {
 		table, err := l.CreateTable(projectdb.Table{
@@ -50,8 +50,7 @@ func numbered(name string, ids []int64) func(*projectdb.Loader) error {
 	}
 }
 
-// rowids draws numbers that rowids can be: dense, sparse, in clusters far from
-// each other, and the extremes.
+// rowids draws possible rowids: dense, sparse, in clusters far apart, and the extremes.
 func rowids(t *rapid.T) []int64 {
 	start := rapid.OneOf(rapid.Int64(), rapid.Int64Range(-100, 100), rapid.SampledFrom([]int64{math.MinInt64, math.MaxInt64 - 50}))
 	seen := map[int64]bool{}
@@ -74,7 +73,7 @@ func rowids(t *rapid.T) []int64 {
 	return ids
 }
 
-// readRanges reads a table by ranges, with pieces of at most most rows.
+// readRanges reads a table by ranges, in pieces of at most most rows.
 func readRanges(t fataler, s *projectdb.Snapshot, table *projectdb.Table, rows int64, most int) []byte {
 	r, err := s.Ranges(table, projectdb.Selection{})
 	if err != nil {
@@ -107,7 +106,7 @@ type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-// readAll reads a table by one scan.
+// readAll reads a table in one scan.
 func readAll(t fataler, s *projectdb.Snapshot, table *projectdb.Table) []byte {
 	scan, err := s.Scan(table, projectdb.Selection{})
 	if err != nil {
@@ -153,8 +152,8 @@ func TestRangesAreOneScan(t *testing.T) {
 	})
 }
 
-// A table whose rowids leave almost all of the room between two extremes empty
-// is read in few pieces, not by looking everywhere.
+// A table with a huge gap between its rowids is read in few pieces, without probing all
+// of the gap.
 func TestRangesFindRowsFarApart(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	db := f.project(shop.ID, nil)
@@ -232,7 +231,7 @@ func TestRangesAreRefusedForOtherOrders(t *testing.T) {
 	}
 }
 
-// bigRanges returns the ranges of a table of so many rows.
+// bigRanges returns the ranges of a table with that many rows.
 func bigRanges(t *testing.T, rows int64) (*ranges, *projectdb.Ranges) {
 	f := newFixture(t, t.TempDir())
 	s, err := f.project(shop.ID, large(int(rows))).ParallelSnapshot(background, 3)
@@ -319,7 +318,7 @@ func TestReadingAheadSurvivesAPanic(t *testing.T) {
 	}
 }
 
-// TestPanicFailsOneJob spoils one order of two, so that the encoder panics.
+// TestPanicFailsOneJob makes the encoder of one of two jobs panic.
 func TestPanicFailsOneJob(t *testing.T) {
 	var log bytes.Buffer
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
@@ -346,8 +345,8 @@ func TestPanicFailsOneJob(t *testing.T) {
 	}
 }
 
-// TestDamageInTheMiddle spoils pages in the middle of a project's file: its
-// export fails with a sentence, that of another project does not.
+// TestDamageInTheMiddle damages pages in the middle of a project's file: its export
+// fails with a clear message, that of another project succeeds.
 func TestDamageInTheMiddle(t *testing.T) {
 	folder := t.TempDir()
 	f := newFixture(t, folder)

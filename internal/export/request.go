@@ -24,26 +24,26 @@ type Request struct {
 	Kind     Kind
 	Table    string // of a table export
 	Format   string // "" is the default of the kind
-	FileName string // suggested for the download as far as that is safe; "" derives one from the table or project
-	// Selection restricts what a table export contains of its table.
+	FileName string // suggested name of the download, used as far as it is safe; "" derives one from the table or project
+	// Selection restricts the rows and columns of a table export.
 	Selection projectdb.Selection
-	// Include and Exclude say which tables a database export contains; an empty
-	// Include means every table that exists when the job begins.
+	// Include and Exclude select the tables of a database export; an empty Include
+	// means every table that exists when the job begins.
 	Include, Exclude []string
-	// TableOptions restricts what a database export contains of single tables.
+	// TableOptions restricts single tables of a database export.
 	TableOptions map[string]TableOptions
 	// SQL is the SELECT of a query export, Params its parameters: an array, or an
 	// object of named values.
 	SQL    string
 	Params jsontext.Value
-	// Readable are the ids of the tables that the statement may read; nil means all.
+	// Readable lists the ids of the tables that the statement may read; nil means all.
 	Readable []ids.Table
-	// CSV says how CSV files are written, if the format has any.
+	// CSV says how CSV files are written, if the format contains any.
 	CSV CSVOptions
-	// Compression applies to files that their format does not compress: "", "none",
+	// Compression applies to formats that do not compress by themselves: "", "none",
 	// "gzip" or "zstd".
 	Compression string
-	// Canonical makes files of equal rows identical byte for byte.
+	// Canonical makes exports of equal rows identical byte for byte.
 	Canonical bool
 	// Split lets a workbook continue on another sheet when one is full.
 	Split bool
@@ -52,13 +52,13 @@ type Request struct {
 	ExpiresIn      *int64
 	TokenID        ids.Token // of the token that requests it; 0 for none
 	OperationRunID *string
-	// Receipt is stored with the request, for [Exports.Recall]; nil for none. One
-	// that is stored already is a conflict.
+	// Receipt is stored with the request, for [Exports.Recall]; nil for none. A receipt
+	// that is already stored is a conflict.
 	Receipt *projectdb.Receipt
 }
 
-// TableOptions says what a database export contains of a table, and how its CSV file
-// is written if that differs from the others.
+// TableOptions says what a database export contains of a table, and how its CSV file is
+// written if that differs from the others.
 type TableOptions struct {
 	projectdb.Selection
 	CSV CSVOptions
@@ -70,8 +70,8 @@ type ProjectRef struct {
 	Slug string
 }
 
-// spec is what a job has been asked to do. It keeps tables by id, so that neither
-// renaming a table nor creating another one of the same name changes the result.
+// spec is what a job has been asked to do. It refers to tables by id, so that neither
+// renaming a table nor creating another one with the same name changes the result.
 type spec struct {
 	Tables     []ids.Table // nil: all but Excluded
 	Excluded   []ids.Table
@@ -86,8 +86,8 @@ type spec struct {
 	Split      bool // of a workbook into sheets
 }
 
-// dialect returns how the CSV file of a table is written; 0 stands for the result of
-// a query.
+// dialect returns the dialect of a table's CSV file; 0 stands for the result of a
+// query.
 func (sp *spec) dialect(tableID ids.Table) format.Dialect {
 	d := cmp.Or(sp.Dialects[tableID], sp.Dialect)
 	if d == nil {
@@ -97,8 +97,8 @@ func (sp *spec) dialect(tableID ids.Table) format.Dialect {
 }
 
 // Create checks the request and stores it as a pending job. It reports all faults at
-// once, under the names of the request body, together with those that the caller has
-// found. An unknown table of a table export is not_found.
+// once, under the field names of the request body, together with those already in
+// faults. An unknown table in a table export is not_found.
 func (e *Exports) Create(ctx context.Context, faults *problem.Faults, req Request) (Manifest, error) {
 	r, err := e.check(ctx, faults, req)
 	if err != nil {
@@ -111,7 +111,7 @@ func (e *Exports) Create(ctx context.Context, faults *problem.Faults, req Reques
 		return Manifest{}, notTwice(err)
 	}
 	m := r.manifest
-	if places, err := e.jobs.Places(ctx, r.projectID, m.ID); err == nil { // the request is stored, whether or not its place is known
+	if places, err := e.jobs.Places(ctx, r.projectID, m.ID); err == nil { // the request is stored even if its place is unknown
 		m.Progress.QueuePosition = places[m.ID]
 	}
 	e.runner.Wake()
@@ -132,9 +132,9 @@ func (e *Exports) check(ctx context.Context, faults *problem.Faults, req Request
 	return e.accept(faults, req, tables, func(r *record) error { return db.CheckQuery(ctx, e.query(r)) })
 }
 
-// accept is check without the project, whose tables are given. It goes on after a
-// fault, so that all of them are reported together, and stops at what is not_found or
-// forbidden.
+// accept does the work of check without the project; the caller passes its tables. It
+// goes on after a fault, so that all faults are reported together, and stops at
+// not_found and forbidden.
 func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb.Table, checkQuery func(*record) error) (*record, error) {
 	f := findFormat(faults, req.Kind, req.Format)
 	r := &record{projectID: req.Project.ID, root: cmp.Or(req.Root, req.Project.ID), life: e.life(faults, req.ExpiresIn)}
@@ -143,8 +143,8 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 		faults.Add("file_name", "The name must have at most %d bytes, but it has %d.", maxFileName, len(req.FileName))
 	}
 	r.manifest.Options.FileName = req.FileName
-	// From here on the format is that of the file that is downloaded: a compressed one
-	// has another extension and content type.
+	// From here on, f is the format of the downloaded file: compression changes the
+	// extension and content type.
 	f = f.compressed(r.spec.Compress)
 	base := req.Project.Slug + "_schema_export"
 	var err error
@@ -164,7 +164,7 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 	if err != nil {
 		return nil, err
 	}
-	// Nothing is wrong with the request: only now it gets an id and a manifest.
+	// The request is valid; only now does it get an id and a manifest.
 	now := e.now()
 	m := &r.manifest
 	if m.ID, err = e.config.NewID("exp", now); err != nil {
@@ -207,7 +207,7 @@ func (r *record) applyTable(faults *problem.Faults, req Request, tables []projec
 	return t.Name, nil
 }
 
-// choose enters what is wanted of a table.
+// choose applies the selection for a table.
 func (r *record) choose(faults *problem.Faults, t *projectdb.Table, s projectdb.Selection, prefix string) {
 	s.Check(faults, t, prefix)
 	if s.Limit < 0 {
@@ -252,7 +252,7 @@ func (r *record) applyDatabase(faults *problem.Faults, req Request, f fileFormat
 	}
 }
 
-// applyTableOptions enters what is wanted of one table of a database, and how.
+// applyTableOptions applies the options for one table of a database.
 func (r *record) applyTableOptions(faults *problem.Faults, t *projectdb.Table, o TableOptions, f fileFormat, prefix string) {
 	r.choose(faults, t, o.Selection, prefix)
 	var options Options
@@ -268,8 +268,7 @@ func (r *record) applyTableOptions(faults *problem.Faults, t *projectdb.Table, o
 	(*all)[t.Name] = options
 }
 
-// lookUp returns the ids and names of the tables that refs refer to, without
-// duplicates.
+// lookUp returns the ids and names of the tables that refs name, without duplicates.
 func lookUp(faults *problem.Faults, field string, refs []string, tables []projectdb.Table) (found []ids.Table, names []string) {
 	for i, ref := range refs {
 		if faults.Full() {
@@ -287,7 +286,7 @@ func lookUp(faults *problem.Faults, field string, refs []string, tables []projec
 
 func unknownTable(faults *problem.Faults, field, ref string, tables []projectdb.Table) {
 	if faults.Full() || faults.Has(field) {
-		return // spare the work of listing the names
+		return // avoid the work of listing the names
 	}
 	names := make([]string, len(tables))
 	for i := range tables {
@@ -329,7 +328,7 @@ func (sp *spec) isPart(tableID ids.Table) bool {
 	return s.Columns != nil || s.Filters != nil || s.Limit != 0 || s.Offset != 0
 }
 
-// setTotal makes the order of rows depend on nothing but their values.
+// setTotal makes the order of rows depend only on their values.
 func (sp *spec) setTotal(tables []*projectdb.Table) {
 	for _, t := range tables {
 		s := sp.Selections[t.ID]

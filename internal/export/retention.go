@@ -9,8 +9,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// retain expires the oldest exports of a project that has too many, or whose exports
-// are too large together. It always keeps the newest.
+// retain expires the oldest exports of a project while there are too many or their
+// total size is too large. It always keeps the newest.
 func (e *Exports) retain(ctx context.Context, projectID ids.Project) {
 	if e.config.KeepCount == 0 && e.config.KeepBytes == 0 {
 		return
@@ -27,8 +27,8 @@ func (e *Exports) retain(ctx context.Context, projectID ids.Project) {
 	}
 }
 
-// retain marks the exports of a project as expired that are ready and, counted from
-// the newest, exceed count or bytes, and returns them; 0 is no limit.
+// retain marks as expired, and returns, the ready exports of a project that exceed
+// count or bytes, counted from the newest; 0 means no limit.
 func (st jobStore) retain(ctx context.Context, projectID ids.Project, count, bytes int64, now time.Time) (excess []*record, err error) {
 	err = st.Write(ctx, "expire exports beyond the limits", func(c *sqlite.Conn) error {
 		const beyond = `id IN (

@@ -6,8 +6,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// writeTable writes the selected rows of a table by a TableWriter, which must
-// see them in order. begin makes it.
+// writeTable writes the selected rows of a table through a TableWriter, which must see
+// them in order. begin creates the writer.
 func (j *job) writeTable(s *source, t *projectdb.Table, result *TableResult, begin func([]format.Column) (format.TableWriter, error)) error {
 	scan, err := s.snapshot.Scan(t, s.spec.Selections[t.ID])
 	if err != nil {
@@ -27,8 +27,8 @@ func (j *job) writeTable(s *source, t *projectdb.Table, result *TableResult, beg
 	return result.check(w)
 }
 
-// pump writes all batches that next fills, and closes the writer. It returns
-// what the rows were.
+// pump writes all batches that next fills, and closes the writer. It returns the
+// content of the rows.
 func (j *job) pump(next func(*sqlite.Batch) (bool, error), w format.TableWriter) (content sqlite.Content, err error) {
 	err = prefetch(j.ctx, next, func(b *sqlite.Batch) error {
 		content.Add(b)
@@ -41,8 +41,7 @@ func (j *job) pump(next func(*sqlite.Batch) (bool, error), w format.TableWriter)
 	return content, w.Close()
 }
 
-// replaced returns how many values an encoder or writer could not write as they
-// are.
+// replaced returns how many values an encoder or writer could not write unchanged.
 func replaced(holder any) int64 {
 	if counts, ok := holder.(interface{ Replaced() int64 }); ok {
 		return counts.Replaced()

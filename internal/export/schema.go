@@ -31,7 +31,7 @@ func (l layout) writeSchemaJSON(w io.Writer, tables []*projectdb.Table) error {
 	for _, t := range tables {
 		document.Tables = append(document.Tables, l.describe(t))
 	}
-	// A default can hold text that is not UTF-8.
+	// A default can hold text that is not valid UTF-8.
 	err := json.MarshalWrite(w, document, jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
 	if err == nil {
 		_, err = io.WriteString(w, "\n")
@@ -42,8 +42,8 @@ func (l layout) writeSchemaJSON(w io.Writer, tables []*projectdb.Table) error {
 	return nil
 }
 
-// writeSchemaSQL writes statements that build the same tables and indexes in an
-// empty database. SQLite accepts references to tables that come later.
+// writeSchemaSQL writes statements that create the same tables and indexes in an empty
+// database. SQLite accepts references to tables that are created later.
 func (l layout) writeSchemaSQL(w io.Writer, tables []*projectdb.Table) error {
 	sql := fmt.Appendf(nil, "-- Schema of the project %s", l.project)
 	if !l.at.IsZero() {

@@ -9,14 +9,14 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// shape is a table as another database is to have it.
+// shape is a table as it will be in the exported database.
 type shape struct {
 	table   *projectdb.Table
-	counter int64 // the largest id that AUTOINCREMENT has given
+	counter int64 // the largest id assigned by AUTOINCREMENT
 }
 
-// shapes returns the tables of the source as another database is to have them,
-// and a source of their rows without the values that it computes itself.
+// shapes returns the tables of the source as they will be in the exported database, and
+// a source of their rows without computed values.
 func (s *source) shapes() (*source, []shape, error) {
 	stored, ordered := *s, *s.spec
 	stored.spec = &ordered
@@ -36,15 +36,15 @@ func (s *source) shapes() (*source, []shape, error) {
 	return &stored, shapes, nil
 }
 
-// noteSchemas enters what the tables of the artifact are.
+// noteSchemas records the schemas of the artifact's tables.
 func (s *source) noteSchemas(results []TableResult) {
 	for i, t := range s.tables {
 		results[i].SchemaSHA256 = s.spec.shape(t, s.tables).SchemaSHA256()
 	}
 }
 
-// storedColumns returns the names of the columns that rows have values for, or
-// nil when those are all.
+// storedColumns returns the names of the columns with stored values, or nil if that is
+// all of them.
 func storedColumns(t *projectdb.Table) []string {
 	var names []string
 	for _, column := range t.Columns {
@@ -58,8 +58,8 @@ func storedColumns(t *projectdb.Table) []string {
 	return names
 }
 
-// shape returns a table without what part of its columns, or part of the
-// tables or their rows, cannot satisfy.
+// shape returns a table without the constraints that would fail with only part of its
+// columns, of the tables or of their rows.
 func (sp *spec) shape(t *projectdb.Table, among []*projectdb.Table) *projectdb.Table {
 	chosen := sp.Selections[t.ID].Columns
 	if chosen != nil {
@@ -74,8 +74,8 @@ func (sp *spec) shape(t *projectdb.Table, among []*projectdb.Table) *projectdb.T
 	return &whole
 }
 
-// shapeOfColumns returns a table of chosen columns with nothing but their types
-// and, when it is among them, the primary key.
+// shapeOfColumns returns a table of the chosen columns with only their types and, if it
+// is among them, the primary key.
 func shapeOfColumns(t *projectdb.Table, chosen []string) *projectdb.Table {
 	part := &projectdb.Table{ID: t.ID, Name: t.Name}
 	for _, name := range chosen {

@@ -15,9 +15,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Beside each artifact lies a manifest, the sidecar: all that the job store knows of
-// a ready export. It is durable before the job store says ready, so that a store
-// which is lost can be restored; no artifact is ever removed for want of a store.
+// Beside each artifact lies a manifest, the sidecar: all that the job store knows about
+// a ready export. It is durable before the job store says ready, so that a lost store
+// can be restored; no artifact is ever removed because a store is missing.
 
 // sidecar is the content of that file. Its JSON names must not change.
 type sidecar struct {
@@ -48,7 +48,8 @@ func (e *Exports) writeSidecar(r *record) error {
 	return e.artifacts.WriteManifest(r.ref(), content)
 }
 
-// parseSidecar returns the record that a sidecar describes, whose place it must be.
+// parseSidecar returns the record that a sidecar describes, and checks that the sidecar
+// is in the place of that record.
 func parseSidecar(dir artifact.Dir, path string, content []byte) (*record, error) {
 	var n sidecar
 	if err := json.Unmarshal(content, &n); err != nil {
@@ -68,15 +69,15 @@ func parseSidecar(dir artifact.Dir, path string, content []byte) (*record, error
 	return r, nil
 }
 
-// Sidecar is what the manifest beside an artifact says of it.
+// Sidecar is what the manifest beside an artifact says about it.
 type Sidecar struct {
 	ProjectID ids.Project
 	Manifest  Manifest
-	Artifact  string // its path; "" for one in a bucket
+	Artifact  string // its path; "" if it is in a bucket
 }
 
-// Sidecars reads the manifests in a directory of artifacts. The errors are about
-// those that cannot be read.
+// Sidecars reads the manifests in a directory of artifacts. errs reports those that
+// cannot be read.
 func Sidecars(path string) (list []Sidecar, errs []error) {
 	dir := artifact.Dir{Projects: disk.Projects{Path: path}}
 	err := dir.EachManifest(func(path string, content []byte) error {
@@ -98,8 +99,8 @@ func Sidecars(path string) (list []Sidecar, errs []error) {
 	return list, errs
 }
 
-// adopt enters what the sidecars say into a new job store. Files that no sidecar
-// describes are moved to where nothing removes them.
+// adopt restores a new job store from the sidecars. Files without a sidecar are moved
+// to where nothing removes them.
 func (e *Exports) adopt(ctx context.Context) error {
 	adopted, kept := 0, map[string]bool{}
 	dir := e.artifacts.Dir
@@ -126,7 +127,7 @@ func (e *Exports) adopt(ctx context.Context) error {
 	return err
 }
 
-// adopt enters a ready export as its sidecar describes it.
+// adopt enters a ready export from its sidecar.
 func (st jobStore) adopt(ctx context.Context, r *record) error {
 	text, err := r.texts()
 	if err != nil {

@@ -25,8 +25,8 @@ func (f *fixture) loseBook() {
 	f.config.StoreLost = false
 }
 
-// TestArtifactsOutliveTheBook loses the jobs: every artifact can be downloaded as
-// before, and what nobody knows stays where it is found.
+// TestArtifactsOutliveTheBook loses the job store: every artifact can be downloaded as
+// before, and unknown files stay untouched.
 func TestArtifactsOutliveTheBook(t *testing.T) {
 	f := started(t, small)
 	var before []Manifest
@@ -58,7 +58,7 @@ func TestArtifactsOutliveTheBook(t *testing.T) {
 		}
 		f.download(got)
 	}
-	for range 2 { // and again, when the job store is sound
+	for range 2 { // and again, when the job store is intact
 		for _, name := range []string{filepath.Base(stray), filepath.Base(broken)} {
 			if _, err := os.Stat(filepath.Join(f.config.Folder, "lost", "1", name)); err != nil {
 				t.Errorf("a file without a note: %v", err)
@@ -74,7 +74,7 @@ func TestArtifactsOutliveTheBook(t *testing.T) {
 	if err := f.sweep(background, f.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if files, notes := f.filesAndNotes(); len(files) != 1 || len(notes) != 1 { // those in lost
+	if files, notes := f.filesAndNotes(); len(files) != 1 || len(notes) != 1 { // the lost files
 		t.Errorf("when all have expired there are %v and %v", files, notes)
 	}
 }

@@ -17,10 +17,10 @@ type source struct {
 	spec     *spec
 	cpus     chan struct{} // see Exports
 	throttle throttle
-	close    func() // lets go of the snapshot and the project
+	close    func() // releases the snapshot and the project
 }
 
-// maxReaders bounds the readers of one table.
+// maxReaders limits the readers of one table.
 const maxReaders = 8
 
 func (e *Exports) openSource(ctx context.Context, r *record) (*source, error) {
@@ -47,8 +47,7 @@ func (e *Exports) openSource(ctx context.Context, r *record) (*source, error) {
 	return s, nil
 }
 
-// copy reads the tables of the source into the document, and lets go of the
-// source when it has.
+// copy copies the tables of the source into the document, and then closes the source.
 func (j *job) copy(s *source, d document) error {
 	for i, t := range s.tables {
 		if err := j.copyTable(s, t, d, &j.record.manifest.Tables[i]); err != nil {
@@ -97,7 +96,7 @@ func (j *job) writer(w io.Writer, result *TableResult) emit {
 	}
 }
 
-// tableRows is a table about to be read, in one of two ways.
+// tableRows is a table ready to be read, in one of two ways.
 type tableRows struct {
 	columns []format.Column
 	copy    func(ctx context.Context, encoder format.Encoder, emit emit) (sqlite.Content, error)
@@ -107,10 +106,10 @@ type tableRows struct {
 // emit takes encoded rows, in order.
 type emit = func(piece []byte, rows int) error
 
-// fewRows is up to how many rows one reader is enough.
+// fewRows is the number of rows up to which one reader is enough.
 const fewRows = 4 * pieceRows
 
-// open prepares the reading of a table that has so many rows.
+// open prepares to read a table with that many rows.
 func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
 	selection := s.spec.Selections[t.ID]
 	if rows > fewRows {
@@ -133,7 +132,7 @@ func (s *source) open(t *projectdb.Table, rows int64) (tableRows, error) {
 	}, scan.Close}, nil
 }
 
-// copyScan encodes the rows of a scan, and returns what they were.
+// copyScan encodes the rows of a scan, and returns their content.
 func copyScan(ctx context.Context, scan *projectdb.Scan, encoder format.Encoder, emit emit) (content sqlite.Content, err error) {
 	var piece []byte
 	first := true
@@ -143,7 +142,7 @@ func copyScan(ctx context.Context, scan *projectdb.Scan, encoder format.Encoder,
 		first = false
 		err := emit(piece, b.Rows)
 		if cap(piece) > keepBytes {
-			piece = nil // one outsized row must not hold its memory to the end
+			piece = nil // do not keep the memory of one oversized row to the end
 		}
 		return err
 	})

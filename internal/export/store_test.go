@@ -24,12 +24,13 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// inStore returns a change to the configuration that sends artifacts to a store.
+// inStore returns a configuration change that sends artifacts to a store.
 func inStore(address string) func(*Config) {
 	return func(c *Config) { c.Store, c.StorePause = address, time.Millisecond }
 }
 
-// startedIn returns started exports of a shop whose artifacts go to a store.
+// startedIn returns a started fixture of the project shop whose artifacts go to a
+// store.
 func startedIn(t testing.TB, address string, fill func(*projectdb.DB) error, change ...func(*Config)) *fixture {
 	t.Helper()
 	f := newFixture(t, t.TempDir(), append([]func(*Config){inStore(address)}, change...)...)
@@ -103,7 +104,7 @@ func TestObjectVanishesWhileItIsRead(t *testing.T) {
 	}
 }
 
-// closedPort returns the address of a store at which nobody listens.
+// closedPort returns the address of a store at which nothing listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -117,7 +118,7 @@ func closedPort(t *testing.T) string {
 }
 
 func TestNobodyListensAtTheStore(t *testing.T) {
-	testkit.Slow(t) // the client for S3 takes its time to give up
+	testkit.Slow(t) // the S3 client is slow to give up
 	t.Parallel()
 	var mu sync.Mutex
 	var log bytes.Buffer
@@ -137,7 +138,7 @@ func TestNobodyListensAtTheStore(t *testing.T) {
 	}
 }
 
-// locked is a writer for several goroutines.
+// locked is a writer that several goroutines can use.
 type locked struct {
 	*sync.Mutex
 	io.Writer
@@ -149,8 +150,8 @@ func (l locked) Write(p []byte) (int, error) {
 	return l.Writer.Write(p)
 }
 
-// answersNothing has the store take uploads and leave them without an answer. It
-// tells of each.
+// answersNothing makes the store accept uploads without ever answering them. It signals
+// each on arrived.
 func answersNothing(b *testkit.Bucket) (arrived <-chan struct{}) {
 	uploads := make(chan struct{}, 10)
 	b.Front(func(http.Handler) http.Handler {
@@ -165,7 +166,7 @@ func answersNothing(b *testkit.Bucket) (arrived <-chan struct{}) {
 	return uploads
 }
 
-// TestShortObjectIsNotReady lets the store keep less than it was sent.
+// TestShortObjectIsNotReady has the store keep less than it was sent.
 func TestShortObjectIsNotReady(t *testing.T) {
 	s3 := testkit.NewS3(t)
 	f := startedIn(t, s3.URL, small)
@@ -294,8 +295,8 @@ func TestReadingEndsWithTheContext(t *testing.T) {
 	}
 }
 
-// TestKilledWhileUploading ends the process at each step of an upload, and in
-// the middle of the request.
+// TestKilledWhileUploading kills the process at each step of an upload, and in the
+// middle of the request.
 func TestKilledWhileUploading(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{"uploading", "in the request", "uploaded", "published", "noted", "entered"} {
@@ -339,8 +340,8 @@ func killUploader(t *testing.T, s3 *testkit.Bucket, folder, step string) {
 	}
 }
 
-// checkUploads opens what the kills have left: every ready export has its
-// object, and when all is settled there are no others.
+// checkUploads checks what the kills left behind: every ready export has its object,
+// and once all jobs have finished there are no other objects.
 func checkUploads(t *testing.T, s3 *testkit.Bucket, folder string, entered bool) {
 	t.Helper()
 	f := newFixture(t, folder, inStore(s3.URL), func(c *Config) { c.Now = time.Now })

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// sweep removes the artifacts that had expired, their records first, so that a
-// missing file is never offered; and the manifests that have been kept long enough.
+// sweep removes expired artifacts, after their records, so that a missing file is never
+// offered; and manifests that have been kept long enough.
 func (e *Exports) sweep(ctx context.Context, then time.Time) error {
 	expired, err := e.jobs.expire(ctx, then, e.config.KeepManifests)
 	if err != nil {

@@ -11,15 +11,15 @@ import (
 type tableRef struct {
 	id   ids.Table // 0 for the result of a query
 	name string
-	rows int64 // 0 when they are not counted
+	rows int64 // 0 if not counted
 }
 
-// tableWriter returns a writer of one table's rows in the format of tables.
+// tableWriter returns a writer for one table's rows in the format of tables.
 func (l layout) tableWriter(w io.Writer, t tableRef, columns []format.Column) (format.TableWriter, error) {
 	return l.format.table.Writer(w, columns, l.writing(t))
 }
 
-// writeTables writes each table as a file of its own: the only one, or a member
+// writeTables writes each table to a file of its own: the artifact itself, or a member
 // of a ZIP file, which is returned.
 func (j *job) writeTables(s *source, l layout, w io.Writer) (*memberZIP, error) {
 	var zip *memberZIP

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestThrottle compares how long a reader rests alone and beside requests.
+// TestThrottle compares how long a reader rests with and without requests.
 func TestThrottle(t *testing.T) {
 	var e Exports
 	p := e.throttle()
@@ -21,7 +21,7 @@ func TestThrottle(t *testing.T) {
 		t.Errorf("beside a request: %v", got)
 	}
 	p.requests.Add(1)
-	// The shortest of several: a busy machine wakes a sleeper late.
+	// Take the shortest of several: a busy machine wakes a sleeper late.
 	alone := time.Hour
 	for range 20 {
 		alone = min(alone, rest(func() {}))

@@ -27,9 +27,9 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestExportHoldsOneSnapshotWhileOthersWrite exports a table into which four
-// writers insert. Ids are given in the order of the commits, so a state of the
-// table is a prefix of them.
+// TestExportHoldsOneSnapshotWhileOthersWrite exports a table while four writers insert
+// into it. Ids are assigned in commit order, so any state of the table is a prefix of
+// them.
 func TestExportHoldsOneSnapshotWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir())
@@ -106,12 +106,11 @@ func TestManyExportsAtOnce(t *testing.T) {
 	}
 }
 
-// killsPerFolder is how often a process is killed before its folder is looked
-// at.
+// killsPerFolder is how often a process is killed before its folder is checked.
 const killsPerFolder = 20
 
-// TestKilledProcessLeavesNothingWrong kills a process that exports, again and
-// again: $ZANGTABLE_KILLS times, 20 when it is not set.
+// TestKilledProcessLeavesNothingWrong kills an exporting process again and again:
+// $ZANGTABLE_KILLS times, 20 by default.
 func TestKilledProcessLeavesNothingWrong(t *testing.T) {
 	t.Parallel()
 	kills := testkit.Scale(3, killsPerFolder)
@@ -164,8 +163,8 @@ func killAndLook(t *testing.T, kills int) {
 	t.Logf("%d kills, %d exports, %d ready, all settled after %s", kills, len(all), ready, took.Round(time.Millisecond))
 }
 
-// settled waits until no work is left to be done, a minute at most, and returns
-// all exports of the shop.
+// settled waits, for at most a minute, until no work is left, and returns all exports
+// of the shop.
 func (f *fixture) settled() []Manifest {
 	f.t.Helper()
 	all, _, err := f.List(background, shop.ID, ListOptions{Limit: 1 << 30})
@@ -175,14 +174,14 @@ func (f *fixture) settled() []Manifest {
 	ctx, cancel := context.WithTimeout(background, time.Minute)
 	defer cancel()
 	for i, m := range all {
-		// The error says of which kind of failure the export is.
+		// The error says how the export failed.
 		all[i], _ = f.Wait(ctx, shop.ID, m.ID)
 	}
 	return all
 }
 
-// TestKilledAtEachStepOfPublishing lets a process kill itself at one step after
-// the other, and looks after each kill at what a download would give.
+// TestKilledAtEachStepOfPublishing has a process kill itself at each step in turn, and
+// checks after each kill what a download returns.
 func TestKilledAtEachStepOfPublishing(t *testing.T) {
 	t.Parallel()
 	kills := testkit.Scale(1, 10)
@@ -208,7 +207,7 @@ func TestKilledAtEachStepOfPublishing(t *testing.T) {
 	}
 }
 
-// checkAfterKills opens what the kills have left.
+// checkAfterKills checks what the kills left behind.
 func checkAfterKills(t *testing.T, folder string, entered bool) {
 	t.Helper()
 	f := newFixture(t, folder, func(c *Config) { c.Now = time.Now })
@@ -245,7 +244,7 @@ func killChild(t *testing.T, folder string, after time.Duration) {
 	child.Env = append(os.Environ(), crashFolder+"="+folder)
 	var output bytes.Buffer
 	child.Stdout, child.Stderr = &output, &output
-	// The child closes its end when it has ordered something: how long that takes
+	// The child closes its end once it has requested something: how long that takes
 	// depends on the machine.
 	begun, childs, err := os.Pipe()
 	if err != nil {
@@ -269,8 +268,8 @@ func killChild(t *testing.T, folder string, after time.Duration) {
 	}
 }
 
-// TestDamageBehindTheCount spoils what counting the rows does not read: the export
-// has begun to write when it comes there.
+// TestDamageBehindTheCount damages pages that counting the rows does not read: the
+// export reaches them only after it has begun to write.
 func TestDamageBehindTheCount(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -317,8 +316,8 @@ func TestDamageBehindTheCount(t *testing.T) {
 	}
 }
 
-// TestDeadlyExportIsTriedTwice lets a process die with a certain order each time
-// it begins it: the others are made before the second time, and there is no third.
+// TestDeadlyExportIsTriedTwice has a process die each time it begins a certain job: the
+// other jobs run before the second attempt, and there is no third.
 func TestDeadlyExportIsTriedTwice(t *testing.T) {
 	folder := t.TempDir()
 	dir, err := projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
@@ -342,7 +341,7 @@ func TestDeadlyExportIsTriedTwice(t *testing.T) {
 		}
 	}
 	die(0)
-	die(5) // the child orders five more of each of two projects before it starts
+	die(5) // the child requests five more exports of each of two projects before it starts
 
 	f = newFixture(t, folder, func(c *Config) { c.Now = time.Now })
 	got, err := f.Get(background, shop.ID, deadly.ID)
@@ -360,8 +359,8 @@ func TestDeadlyExportIsTriedTwice(t *testing.T) {
 // endless is a statement that never ends.
 const endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n) SELECT count(*) AS c FROM n"
 
-// TestEndlessQueriesDoNotStopOthers has six projects with one root order endless
-// queries before another orders a row.
+// TestEndlessQueriesDoNotStopOthers has six projects with one root request endless
+// queries before another project requests one row.
 func TestEndlessQueriesDoNotStopOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir())
@@ -403,7 +402,7 @@ func TestPendingExportsAreBounded(t *testing.T) {
 	f.create(Request{Kind: SchemaExport})
 }
 
-// TestQueryExportHasATimeLimit lets an endless query run until it must end.
+// TestQueryExportHasATimeLimit runs an endless query until the time limit ends it.
 func TestQueryExportHasATimeLimit(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.QueryTimeout = 50 * time.Millisecond })
 	f.project(shop.ID, small)

@@ -18,11 +18,11 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// formatVersion says how manifests are to be understood; it grows with every
-// change that a reader must know of.
+// formatVersion is the version of the manifest format; it increases with every change
+// that readers must know about.
 const formatVersion = 1
 
-// Verification is what has been found out about an artifact by reading it.
+// Verification is the result of reading an artifact again and checking it.
 type Verification struct {
 	OK        bool     `json:"ok" doc:"Whether everything matches the manifest."`
 	SizeBytes int64    `json:"size_bytes"`
@@ -35,8 +35,8 @@ func (v *Verification) fault(text string, args ...any) {
 	v.Faults = append(v.Faults, fmt.Sprintf(text, args...))
 }
 
-// Verify reads the artifact of an export again, and compares it and its members
-// with the manifest. An artifact that cannot be had is refused as by Artifact.
+// Verify reads the artifact of an export again, and compares it and its members with
+// the manifest. An artifact that is not available gives the same errors as Artifact.
 func (e *Exports) Verify(ctx context.Context, projectID ids.Project, id string) (Verification, error) {
 	a, err := e.Artifact(ctx, projectID, id)
 	if err != nil {
@@ -49,8 +49,8 @@ func (e *Exports) Verify(ctx context.Context, projectID ids.Project, id string) 
 	return v, errors.Join(err, a.File.Close())
 }
 
-// ReadManifest reads the manifest of a ready export in JSON: as the server's
-// answers have it, or by itself.
+// ReadManifest reads the JSON manifest of a ready export, either inside an answer of
+// the server or by itself.
 func ReadManifest(text []byte) (*Manifest, error) {
 	var answer struct {
 		Data struct {
@@ -78,7 +78,7 @@ func ReadManifest(text []byte) (*Manifest, error) {
 	return &m, nil
 }
 
-// readable reports whether all dialects are such as files are written in.
+// readable reports whether all dialects are ones that the server writes.
 func (o *Options) readable() bool {
 	for _, own := range o.TableOptions {
 		if !own.readable() {
@@ -88,7 +88,7 @@ func (o *Options) readable() bool {
 	return o.Dialect == nil || o.Dialect.Validate() == nil
 }
 
-// VerifyFile compares the file path with a manifest. It needs no server.
+// VerifyFile compares the file at path with a manifest. It needs no server.
 func VerifyFile(ctx context.Context, path string, m *Manifest) (Verification, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -116,7 +116,7 @@ func verify(ctx context.Context, file artifact.File, m *Manifest) (v Verificatio
 	return v, err
 }
 
-// members compares the members of a ZIP file. A file that is none is a fault.
+// members compares the members of a ZIP file. A file that is not a ZIP file is a fault.
 func (v *Verification) members(ctx context.Context, file artifact.File, want []Member) error {
 	r, err := zip.NewReader(file, v.SizeBytes)
 	if problem.Is(err, problem.CodeBusy) || errors.Is(err, fs.ErrNotExist) {
@@ -153,7 +153,7 @@ func (v *Verification) member(ctx context.Context, file *zip.File, want Member) 
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case problem.Is(err, problem.CodeBusy), errors.Is(err, fs.ErrNotExist):
-		return err // it is not the member that fails
+		return err // the failure is not in the member
 	case err != nil:
 		v.fault("The member %s cannot be read: %s.", want.Name, err)
 	case size != want.SizeBytes || sum != want.SHA256:
@@ -163,7 +163,7 @@ func (v *Verification) member(ctx context.Context, file *zip.File, want Member) 
 	return nil
 }
 
-// sumOf returns how many bytes there are to read, and their SHA-256.
+// sumOf reads r to the end and returns its size and SHA-256.
 func sumOf(ctx context.Context, r io.Reader) (size int64, sum string, err error) {
 	h := sha256.New()
 	buffer := make([]byte, 1<<20)

@@ -82,8 +82,8 @@ func verifyFile(path string, manifest []byte) (v Verification, err error) {
 	return VerifyFile(background, path, m)
 }
 
-// TestArchiveSums lets the tool of the trade check what the archive says of
-// itself, and compares the description with the files.
+// TestArchiveSums has sha256sum check the archive's own checksums, and compares the
+// description with the files.
 func TestArchiveSums(t *testing.T) {
 	unpack, check := testkit.Tool(t, "unzip"), testkit.Tool(t, "sha256sum")
 	f := started(t, shapes)

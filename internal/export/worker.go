@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// kind is what the runner has to know about exports.
+// kind returns what the runner needs to know about exports.
 func (e *Exports) kind() jobs.Kind[record, job] {
 	return jobs.Kind[record, job]{
 		Name: func(r *record) (string, ids.Project) { return r.manifest.ID, r.projectID },
@@ -38,8 +38,7 @@ func (e *Exports) kind() jobs.Kind[record, job] {
 	}
 }
 
-// noteReady writes the sidecar of an export that is ready. Without one the export
-// fails.
+// noteReady writes the sidecar of a ready export. If that fails, the export fails.
 func (e *Exports) noteReady(j *job) error {
 	err := e.writeSidecar(j.record)
 	if err == nil {
@@ -62,9 +61,9 @@ func (e *Exports) logOutcome(j *job, err error) {
 }
 
 // save stores the outcome. If the store does not accept it, because the job was
-// canceled or the disk is full, the artifact is removed: but only when it is certain
-// that the store does not say ready. After any other failure it may, and the
-// artifact stays until the next outcome is stored.
+// canceled or the disk is full, the artifact is removed, but only when the store
+// certainly does not say ready. After any other failure it may say so, and the artifact
+// stays until the next outcome is stored.
 func (e *Exports) save(j *job) error {
 	ready := j.record.manifest.Status == Ready
 	j.published = j.published || ready
@@ -86,7 +85,7 @@ func (e *Exports) save(j *job) error {
 	return err
 }
 
-// complete turns the record into that of a ready export, or of one that failed.
+// complete completes the record as a ready export, or as a failed one.
 func (r *record) complete(now time.Time, err error) {
 	m := &r.manifest
 	r.finished, m.CompletedAt = now, new(jobs.Timestamp(now))
@@ -102,7 +101,7 @@ func (r *record) complete(now time.Time, err error) {
 	m.RowCount, m.SizeBytes, m.SHA256, m.ExpiresAt = 0, nil, nil, nil
 }
 
-// explainFailure returns why a job failed, as far as clients may know.
+// explainFailure returns the reason why a job failed, in terms that clients may see.
 func explainFailure(err error) (problem.Code, string) {
 	var known *problem.Error
 	var limit *format.LimitError
