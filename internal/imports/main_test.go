@@ -66,7 +66,7 @@ func newFixture(t testing.TB, folder string, change ...func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, clock: testkit.NewClock(time.Date(2026, 6, 1, 18, 23, 45, 0, time.UTC))}
 	var err error
-	f.projects, err = projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{})
+	f.projects, err = projectdb.OpenDir(filepath.Join(folder, "projects"), projectdb.DirOptions{Relaxed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
