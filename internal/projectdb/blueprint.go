@@ -9,8 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Blueprint describes tables to be created together, with their first rows and
-// their indexes.
+// Blueprint describes tables to be created together with their first rows and indexes.
 type Blueprint struct {
 	Tables  []BlueprintTable
 	Indexes []BlueprintIndex // of any of the tables
@@ -29,21 +28,21 @@ type BlueprintIndex struct {
 	NewIndex
 }
 
-// Built is what a blueprint has become.
+// Built is the result of building a blueprint.
 type Built struct {
 	Tables  []BuiltTable
 	Indexes []Index
 }
 
-// BuiltTable is a table with how many rows it began with.
+// BuiltTable is a created table and the number of rows it started with.
 type BuiltTable struct {
 	Table
 	SeededRows int64
 }
 
-// Check notes everything that is wrong with a blueprint by itself, with names
-// such as tables[1].columns[0].column_type. What shows only when the rows are
-// stored, a unique value that is there twice, is left to Build.
+// Check notes every fault that can be found in the blueprint alone, under names such
+// as tables[1].columns[0].column_type. Faults that only show when rows are stored,
+// such as a repeated unique value, are left to Build.
 func (b Blueprint) Check(faults *problem.Faults) {
 	ch := checker{faults: faults, taken: map[string]bool{}, shapes: map[string]*Table{}}
 	for i, table := range b.Tables {
@@ -70,7 +69,7 @@ type checker struct {
 	faults *problem.Faults
 	shapes map[string]*Table // by folded name
 	names  []string          // of the tables
-	taken  map[string]bool   // folded names of tables and indexes, which share them
+	taken  map[string]bool   // folded names of tables and indexes, which share one namespace
 }
 
 func (ch *checker) table(prefix string, n BlueprintTable) {
@@ -118,8 +117,8 @@ func named(tables []*Table, name string) *Table {
 	return nil
 }
 
-// Build creates everything in the blueprint, or nothing. It ends at the first
-// fault: Check finds them all.
+// Build creates everything in the blueprint, or nothing. It stops at the first fault;
+// use Check to find them all.
 func (db *DB) Build(ctx context.Context, b Blueprint) (Built, error) {
 	return changing(ctx, db, new(problem.Faults), SchemaTransaction, func(tx *Tx) (Built, error) {
 		builder := builder{tx: tx}

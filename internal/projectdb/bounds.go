@@ -8,24 +8,24 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Bounds say how long calls may wait and run, so that none keeps others from the
-// project for good.
+// Bounds limit how long calls may wait and run, so that no call blocks a project
+// indefinitely.
 type Bounds struct {
 	Wait    time.Duration // for a connection or for the writer; 0 means DefaultWait
-	Records time.Duration // a read or a change of records, once it runs; 0 means DefaultRecords
-	// Schema is for how long a change of the schema, an index or an import may hold
-	// the writer; 0 means without end.
+	Records time.Duration // for a read or a change of records, once it runs; 0 means DefaultRecords
+	// Schema limits how long a schema change, an index or an import may hold the
+	// writer; 0 means no limit.
 	Schema time.Duration
 }
 
-// The usual bounds.
+// The default bounds.
 const (
 	DefaultWait    = 5 * time.Second
 	DefaultRecords = 10 * time.Second
 	DefaultSchema  = 10 * time.Minute
 )
 
-// of returns the bounds of a transaction that writes.
+// of returns the deadlines of a write transaction of the given kind.
 func (b Bounds) of(kind TransactionKind) sqlite.Deadlines {
 	switch kind {
 	case SharedTransaction, OwnTransaction:
@@ -36,10 +36,10 @@ func (b Bounds) of(kind TransactionKind) sqlite.Deadlines {
 	return sqlite.Deadlines{Wait: b.Wait, Run: b.Schema}
 }
 
-// reads returns the bounds of a transaction that reads.
+// reads returns the deadlines of a read transaction.
 func (b Bounds) reads() sqlite.Deadlines { return sqlite.Deadlines{Wait: b.Wait, Run: b.Records} }
 
-// tookTooLong makes a problem of a write that ran out of time.
+// tookTooLong turns the error of a write that ran out of time into a problem.
 func tookTooLong(b sqlite.Deadlines, err error) error {
 	if !errors.Is(err, sqlite.ErrTooLong) {
 		return err
@@ -47,7 +47,7 @@ func tookTooLong(b sqlite.Deadlines, err error) error {
 	return problem.New(problem.CodeQueryTimeout, "The change took longer than %s and was rolled back: nothing was changed. Change fewer rows at a time.", b.Run).Because(err)
 }
 
-// readTooLong makes a problem of a read that ran out of time.
+// readTooLong turns the error of a read that ran out of time into a problem.
 func readTooLong(b sqlite.Deadlines, err error) error {
 	if !errors.Is(err, sqlite.ErrTooLong) {
 		return err

@@ -21,14 +21,14 @@ func openBounded(t *testing.T, b Bounds) *DB {
 	return openWith(t, DirOptions{Bounds: b}, NewTable{Name: "t", Columns: []NewColumn{{Name: "a"}, {Name: "n", Type: "INTEGER"}}})
 }
 
-// slowFilters takes minutes to match with a text of a million a's: only what has _
-// between other characters is not matched in linear time.
+// slowFilters returns filters that take minutes to match against a text of a million
+// a's: a pattern with _ between other characters is not matched in linear time.
 func slowFilters() jsontext.Value {
 	return jsontext.Value(`[{"column":"a","op":"like","value":"%` + strings.Repeat("a", 20_000) + `_b%"}]`)
 }
 
-// Whatever runs too long ends in time, as a problem, and changes nothing; what
-// others ask for meanwhile is answered.
+// A call that runs too long ends in time with a problem and changes nothing, and other
+// calls are answered meanwhile.
 func TestCallsEndInTime(t *testing.T) {
 	t.Parallel()
 	const limit = 400 * time.Millisecond
@@ -62,8 +62,8 @@ func TestCallsEndInTime(t *testing.T) {
 			if err := call(); !problem.Is(err, problem.CodeQueryTimeout) {
 				t.Errorf("%s: %v", name, err)
 			}
-			// Both changes wait for the one writer.
-			if took := time.Since(began); took > 2*limit+4*time.Second { // a busy machine
+			// Both changes wait for the same writer.
+			if took := time.Since(began); took > 2*limit+4*time.Second { // allows for a busy machine
 				t.Errorf("%s took %v", name, took)
 			}
 		})
@@ -84,8 +84,8 @@ func TestCallsEndInTime(t *testing.T) {
 	}
 }
 
-// SQLite looks at nothing between the conditions on one row, each of which loads
-// another value of megabytes.
+// SQLite does not check for interrupts between conditions on one row, each of which
+// loads another value of several megabytes.
 func TestManyConditionsOnLargeValuesEndInTime(t *testing.T) {
 	t.Parallel()
 	const limit = 100 * time.Millisecond
@@ -113,7 +113,7 @@ func TestManyConditionsOnLargeValuesEndInTime(t *testing.T) {
 	}
 }
 
-// A read ends when its caller has gone.
+// A read ends when its caller goes away.
 func TestReadsEndWithTheirCaller(t *testing.T) {
 	t.Parallel()
 	db := openBounded(t, Bounds{})
@@ -135,7 +135,7 @@ func TestReadsEndWithTheirCaller(t *testing.T) {
 	}
 }
 
-// Waiting is not running: it is answered with busy, and tells when to come again.
+// A call that waits too long is answered with busy and told when to retry.
 func TestWaitingForTheWriterIsBusy(t *testing.T) {
 	t.Parallel()
 	db := openBounded(t, Bounds{Wait: 50 * time.Millisecond, Schema: 2 * time.Second})
@@ -185,7 +185,7 @@ func TestWaitingForTheWriterIsBusy(t *testing.T) {
 	if _, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: Selection{Limit: 1}}); err != nil {
 		t.Errorf("a read while the schema changes: %v", err)
 	}
-	// What loads whole tables waits for its turn.
+	// A transaction that loads whole tables waits for its turn.
 	loaded := make(chan error)
 	go func() { loaded <- db.Load(ctx, func(*Loader) error { return nil }) }()
 	time.Sleep(100 * time.Millisecond)
@@ -196,8 +196,8 @@ func TestWaitingForTheWriterIsBusy(t *testing.T) {
 	wg.Wait()
 }
 
-// A change of the schema may hold the writer for longer than others, and not for
-// ever.
+// A schema change may hold the writer for longer than other calls, but not
+// indefinitely.
 func TestSchemaChangesEnd(t *testing.T) {
 	t.Parallel()
 	const limit = 300 * time.Millisecond

@@ -13,35 +13,33 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// catalogue is every table of a project, as it was at one moment. It is never
-// changed once built.
+// catalogue holds every table of a project at one moment. It is immutable once built.
 type catalogue struct {
 	version int64
 	tables  []Table // by id
-	// refusedBelow has, by the id of a table whose rows cannot be changed, the one
-	// that refers to them and has an expression that is not allowed.
+	// refusedBelow maps the id of a table whose rows cannot be changed to the table
+	// that refers to them and has a disallowed expression.
 	refusedBelow map[ids.Table]*Table
 }
 
-// catalogues remembers the newest catalogue that was read, and which tables each
-// change was about, so that a change costs the next call no more than reading
-// these tables again.
+// catalogues caches the newest catalogue read and which tables each later change
+// touched, so that after a change the next call only rereads those tables.
 type catalogues struct {
 	mu      sync.Mutex
 	newest  *catalogue
-	changes map[int64][]ids.Table // ids of tables, nil for all, by the version that the change led to
+	changes map[int64][]ids.Table // ids of the changed tables, nil for all, by the version that the change led to
 }
 
 // maxChanges is how many changes are remembered.
 const maxChanges = 256
 
-// maxDiffering is how many tables are read one by one; more are read faster with all
-// others.
+// maxDiffering is how many tables are reread one by one; beyond that, reading all of
+// them is faster.
 const maxDiffering = 32
 
-// note remembers what the change to a version is about. A transaction that is
-// rolled back leaves an entry that is replaced before the version is there: the
-// next transaction that leads to it writes its own.
+// note records which tables the change to a version touched. A rolled-back transaction
+// leaves a stale entry, which the next transaction that leads to the same version
+// overwrites.
 func (k *catalogues) note(version int64, tables []ids.Table) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -49,15 +47,15 @@ func (k *catalogues) note(version int64, tables []ids.Table) {
 	delete(k.changes, version-maxChanges)
 }
 
-// near returns the newest catalogue, and the ids of the tables that may differ
-// between it and another version. When ok is false, everything has to be read.
+// near returns the newest catalogue and the ids of the tables that may differ between
+// it and the given version. If ok is false, everything has to be read.
 func (k *catalogues) near(version int64) (cat *catalogue, differing []ids.Table, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.newest == nil {
 		return nil, nil, false
 	}
-	// A reader may also have an older state than the newest known.
+	// A reader may also have an older state than the newest one known.
 	from, to := k.newest.version, version
 	if from > to {
 		from, to = to, from
@@ -82,8 +80,8 @@ func (k *catalogues) keep(cat *catalogue) {
 	}
 }
 
-// catalogue returns the catalogue that belongs to the transaction open on c,
-// which must not have changed it yet.
+// catalogue returns the catalogue of the transaction open on c, which must not have
+// changed it yet.
 func (db *DB) catalogue(c *sqlite.Conn) (*catalogue, error) {
 	cat, err := db.catalogueInside(c)
 	if err == nil {
@@ -92,8 +90,8 @@ func (db *DB) catalogue(c *sqlite.Conn) (*catalogue, error) {
 	return cat, err
 }
 
-// catalogueInside is catalogue for a transaction that may have changed it: what it
-// has read is for this transaction only.
+// catalogueInside is like catalogue for a transaction that may have changed it: the
+// result is for this transaction only.
 func (db *DB) catalogueInside(c *sqlite.Conn) (*catalogue, error) {
 	version, err := c.Int("SELECT catalogue FROM _project")
 	if err != nil {
@@ -105,7 +103,8 @@ func (db *DB) catalogueInside(c *sqlite.Conn) (*catalogue, error) {
 	return loadCatalogue(c, version)
 }
 
-// reread returns the catalogue of another version that differs in some tables only.
+// reread returns the catalogue of another version, reading only the differing tables
+// again.
 func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []ids.Table) (*catalogue, error) {
 	if len(differing) == 0 && cat.version == version {
 		return cat, nil
@@ -131,8 +130,8 @@ func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []ids.Tabl
 	return after, nil
 }
 
-// around returns the ids of a table and of those that refer to it, which SQLite
-// changes with its names.
+// around returns the ids of a table and of the tables that refer to it, which SQLite
+// changes when names in it change.
 func (cat *catalogue) around(t *Table) []ids.Table {
 	list := []ids.Table{t.ID}
 	for i := range cat.tables {
@@ -163,7 +162,7 @@ func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
 
 const tableEntries = "SELECT id, table_name, display_name, created_at, updated_at FROM _tables"
 
-// loadTable reads the table whose entry s has.
+// loadTable reads the table whose catalogue entry is the current row of s.
 func loadTable(c *sqlite.Conn, shapes *shapes, s *sqlite.Stmt) (Table, error) {
 	t, err := shapes.table(s.Text(1))
 	if err != nil {
@@ -188,8 +187,8 @@ func readColumnIDs(c *sqlite.Conn, t *Table) error {
 	})
 }
 
-// useAPITypes replaces INT, which a STRICT table of ours has only where
-// INTEGER would mean the rowid.
+// useAPITypes replaces INT with INTEGER; our STRICT tables only have INT where INTEGER
+// would make the column the rowid.
 func (t *Table) useAPITypes() {
 	for i := range t.Columns {
 		if t.Columns[i].Type == "INT" {
@@ -198,9 +197,9 @@ func (t *Table) useAPITypes() {
 	}
 }
 
-// changed marks the catalogue as changed in the open transaction: the given tables,
-// or all when none is given. Tables that SQLite changes along, because they refer
-// to one that gets another name, must be among them.
+// changed marks the given tables, or all if none are given, as changed in the open
+// transaction. They must include tables that SQLite changes as well because they refer
+// to a renamed one.
 func (db *DB) changed(c *sqlite.Conn, tables ...ids.Table) error {
 	version, err := c.Int("UPDATE _project SET catalogue = catalogue + 1 RETURNING catalogue")
 	if err == nil {
@@ -227,13 +226,14 @@ func (cat *catalogue) withID(id ids.Table) (*Table, error) {
 	return &cat.tables[i], nil
 }
 
-// search returns where the table with the given id is, or would be.
+// search returns the index of the table with the given id, or where it would be
+// inserted.
 func (cat *catalogue) search(id ids.Table) (i int, found bool) {
 	return slices.BinarySearchFunc(cat.tables, id, func(t Table, id ids.Table) int { return cmp.Compare(t.ID, id) })
 }
 
-// usable is a conflict when reading or writing rows would evaluate an expression
-// that is not allowed.
+// usable returns a conflict if reading or writing rows would evaluate a disallowed
+// expression.
 func (t *Table) usable() error {
 	if t.Refused == "" {
 		return nil
@@ -245,8 +245,8 @@ func refused(t *Table, reason string) error {
 	return problem.New(problem.CodeConflict, "The rows of the table %s cannot be used: %s. Delete that column, or the table.", t.Name, reason)
 }
 
-// changeable is a conflict when changing rows of t would evaluate an expression
-// that is not allowed, in this table or in one that refers to it.
+// changeable returns a conflict if changing rows of t would evaluate a disallowed
+// expression, in this table or in one that refers to it.
 func (cat *catalogue) changeable(t *Table) error {
 	if child := cat.refusedBelow[t.ID]; child != nil {
 		return problem.New(problem.CodeConflict, "The rows of the table %s cannot be changed, because the table %s refers to them: %s. Delete that column, or the table %s.", t.Name, child.Name, child.Refused, child.Name)
@@ -254,8 +254,8 @@ func (cat *catalogue) changeable(t *Table) error {
 	return t.usable()
 }
 
-// followRefused finds the tables from which foreign keys lead to rows that cannot
-// be used: SQLite looks at those whenever one of their parents changes.
+// followRefused finds the tables whose foreign keys lead to rows that cannot be used:
+// SQLite looks at those rows whenever one of their parents changes.
 func (cat *catalogue) followRefused() {
 	cat.refusedBelow = map[ids.Table]*Table{}
 	var refused []*Table
@@ -288,7 +288,7 @@ func (db *DB) current(ctx context.Context) (now *catalogue, err error) {
 	return now, err
 }
 
-// Tables returns every table, by id.
+// Tables returns every table, ordered by id.
 func (db *DB) Tables(ctx context.Context) ([]Table, error) {
 	cat, err := db.current(ctx)
 	if err != nil {
@@ -315,11 +315,11 @@ func (tx *Tx) Table(ref string) (Table, error) {
 	return *t, nil
 }
 
-// exactCount is up to how many rows a table is counted for an estimate.
+// exactCount is the number of rows up to which an estimate counts them exactly.
 const exactCount = 10_000
 
-// RowEstimates returns about how many rows each table has, by table id: exact
-// for small tables, else the span of the rowids.
+// RowEstimates returns the approximate number of rows of each table, by table id:
+// exact for small tables, otherwise the span of the rowids.
 func (db *DB) RowEstimates(ctx context.Context) (map[ids.Table]int64, error) {
 	estimates := map[ids.Table]int64{}
 	err := db.View(ctx, func(tx *Tx) error {
@@ -352,12 +352,12 @@ func (t *Table) estimateRows(c *sqlite.Conn) (int64, error) {
 	return c.Int("SELECT max(" + rowid + ") - min(" + rowid + ") + 1 FROM " + name)
 }
 
-// rowidNames are the names by which SQL can reach the rowid, unless columns bear
+// rowidNames are the names by which SQL can refer to the rowid, unless columns use
 // them.
 var rowidNames = [...]string{"rowid", "_rowid_", "oid"}
 
-// rowidName returns a name by which the rowid can be reached, or "" when the
-// table has none, or hides it behind columns of all its names.
+// rowidName returns a name that refers to the rowid, or "" if the table has no rowid
+// or has columns with all of its names.
 func (t *Table) rowidName() string {
 	if t.WithoutRowid {
 		return ""

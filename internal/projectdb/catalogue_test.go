@@ -20,16 +20,16 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// isFresh compares the catalogue that belongs to a transaction with all that can
-// be read in it.
+// isFresh compares the catalogue of a transaction with what reading everything in it
+// gives.
 func isFresh(c *sqlite.Conn, cat *catalogue) error {
 	fresh, err := loadCatalogue(c, cat.version)
 	if err != nil {
 		return err
 	}
 	for i := range fresh.tables {
-		// Read alone, a table must be what it is when all are read together, but for
-		// what other tables add to it.
+		// A table read alone must equal the one read with all others, except for what
+		// other tables add to it.
 		one, err := reloadOne(c, fresh.tables[i].ID)
 		if err != nil {
 			return err
@@ -44,8 +44,8 @@ func isFresh(c *sqlite.Conn, cat *catalogue) error {
 	return nil
 }
 
-// The catalogue is that of the state it is used with, whatever has changed, was
-// rolled back or is read from before.
+// The catalogue always matches the state it is used with, after changes and rollbacks
+// and in older snapshots.
 func TestCatalogueIsNeverOld(t *testing.T) {
 	testkit.Checks(t, 30)
 	folder, tries := t.TempDir(), 0
@@ -226,7 +226,7 @@ func TestCatalogueIsNeverOld(t *testing.T) {
 	})
 }
 
-// Readers of many states at once each get the catalogue of their own.
+// Concurrent readers of many states each get the catalogue of their own state.
 func TestCatalogueBesideWriters(t *testing.T) {
 	db := openProject(t, contacts, NewTable{Name: "others"})
 	stop := make(chan struct{})
@@ -263,7 +263,7 @@ func TestCatalogueBesideWriters(t *testing.T) {
 	readers.Wait()
 }
 
-// manyTables opens a project with so many tables of ten columns and an index.
+// manyTables opens a project with n tables of ten columns and an index each.
 func manyTables(t testing.TB, n int) *DB {
 	db := openProject(t)
 	err := db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
@@ -309,7 +309,7 @@ func BenchmarkCallAfterSchemaChange(b *testing.B) {
 	}
 }
 
-// What a caller does with the list of tables is its own business.
+// Callers may modify the list of tables that they get.
 func TestListsOfTablesAreCopies(t *testing.T) {
 	db := openProject(t, contacts, NewTable{Name: "others"})
 	snapshot, err := db.Snapshot(ctx)

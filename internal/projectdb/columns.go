@@ -13,23 +13,23 @@ import (
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
-// ColumnPatch is what is to change in a column; nil leaves a property as it is.
+// ColumnPatch is a change of a column; nil leaves a property as it is.
 type ColumnPatch struct {
 	NewName *string
 	Type    *string
 	NotNull *bool
 	Unique  *bool
-	Default jsontext.Value // JSON null takes the default away
+	Default jsontext.Value // JSON null removes the default
 }
 
-// NamedPatch is a patch with the column it is about, by id or name.
+// NamedPatch is a patch together with the id or name of its column.
 type NamedPatch struct {
 	Column string
 	ColumnPatch
 }
 
-// AddColumn adds a column at the end of a table. It returns the table as it is
-// then, and the column in it.
+// AddColumn adds a column at the end of a table. It returns the changed table and its
+// new column.
 func (db *DB) AddColumn(ctx context.Context, faults *problem.Faults, ref string, n NewColumn) (after Table, added *Column, err error) {
 	err = db.Change(ctx, faults, RebuildTransaction, func(tx *Tx) error {
 		after, added, err = tx.AddColumn(faults, ref, n)
@@ -90,8 +90,8 @@ func (tx *Tx) addColumn(faults *problem.Faults, t *Table, n NewColumn) error {
 	return tx.touch(t, now)
 }
 
-// refuseRowidName notes names that SQLite gives to the numbers of rows. A new
-// table may have a column of such a name, but none can get or lose it later.
+// refuseRowidName notes names that SQLite reserves for the rowid. A new table may have
+// a column of such a name, but none can gain or lose it later.
 func refuseRowidName(faults *problem.Faults, field string, names ...string) {
 	for _, name := range names {
 		if sqlite.ContainsName(rowidNames[:], name) {
@@ -101,7 +101,7 @@ func refuseRowidName(faults *problem.Faults, field string, names ...string) {
 	}
 }
 
-// refuseNewColumn is a conflict when the rows of the table cannot have the
+// refuseNewColumn returns a conflict if existing rows of the table cannot have the
 // column.
 func (t *Table) refuseNewColumn(c *sqlite.Conn, n NewColumn, column *Column) error {
 	rows, err := c.Int("SELECT count(*) FROM (SELECT 1 FROM " + quote(t.Name) + " LIMIT 2)")
@@ -116,8 +116,7 @@ func (t *Table) refuseNewColumn(c *sqlite.Conn, n NewColumn, column *Column) err
 	return nil
 }
 
-// UpdateColumn changes a column. It returns the table as it is then, and the
-// column in it.
+// UpdateColumn changes a column. It returns the changed table and the column in it.
 func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, column string, patch ColumnPatch) (after Table, updated *Column, err error) {
 	err = db.changeTable(ctx, faults, RebuildTransaction, ref, func(tx *Tx, t *Table) error {
 		found, err := t.find(column)
@@ -142,7 +141,7 @@ func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, col
 	return after, updated, err
 }
 
-// UpdateColumns changes several columns, all or nothing, one after the other.
+// UpdateColumns changes several columns one after the other, all or nothing.
 func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref string, patches []NamedPatch) error {
 	return db.changeTable(ctx, faults, RebuildTransaction, ref, func(tx *Tx, t *Table) (err error) {
 		for i, patch := range patches {
@@ -177,7 +176,7 @@ func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref str
 	})
 }
 
-// renamed returns the table with a new name of one of its columns, if any.
+// renamed returns the table with one of its columns renamed, if name is not nil.
 func (t *Table) renamed(column string, name *string) *Table {
 	if name != nil {
 		t.Column(column).Name = *name
@@ -194,7 +193,7 @@ func (t *Table) find(ref string) (*Column, error) {
 	return column, nil
 }
 
-// patchColumn makes a change that was checked: after is the table as it is to be.
+// patchColumn makes a checked change that gives the table the shape after.
 func (tx *Tx) patchColumn(t *Table, column *Column, after Table, patch ColumnPatch) error {
 	c := tx.c
 	changedColumn := after.Column(column.Name)
@@ -225,12 +224,12 @@ func (tx *Tx) patchColumn(t *Table, column *Column, after Table, patch ColumnPat
 	return tx.renameColumn(t, column, patch.NewName)
 }
 
-// check returns the table after the change, but for the new name, and notes every
-// fault in the change. A new name that is taken is a conflict.
+// check returns the table after the change, except for a new column name, and notes
+// every fault in the change. A new name that is taken is a conflict.
 func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, column *Column) (after Table, err error) {
 	after = t.clone()
 	changed := after.Column(column.Name)
-	// after keeps the old name: SQLite renames the column itself, together with
+	// The old name stays in after: SQLite renames the column itself, together with
 	// everything that refers to it.
 	if p.NewName != nil {
 		CheckName(faults, prefix+"new_column_name", *p.NewName)
@@ -247,7 +246,8 @@ func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, colu
 		}
 	}
 	if changed.Type != column.Type && after.IsPrimary(column.Name) {
-		// An INTEGER primary key is the rowid, and gives ids by itself; others do not.
+		// An INTEGER primary key is the rowid and assigns ids automatically; others do
+		// not.
 		after.setRowidKey()
 	}
 	if p.NotNull != nil && !t.IsPrimary(column.Name) { // a primary key is never null anyway
@@ -265,8 +265,7 @@ func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, colu
 	return after, err
 }
 
-// keepDefault brings the default of a column that had another type in line with
-// its type.
+// keepDefault adapts the default of a column to its type after the type has changed.
 func (column *Column) keepDefault(before string) error {
 	var faults problem.Faults
 	if value, expression := describeDefault(column.Default); column.Type != before && expression == nil {
@@ -288,8 +287,8 @@ func (column *Column) setDefault(faults *problem.Faults, field string, raw jsont
 	}
 }
 
-// SetPrimaryKey makes existing columns the primary key, as for a table that is
-// created through the API. Call it again when the type of one of them changes.
+// SetPrimaryKey makes existing columns the primary key, as for a table created through
+// the API. Call it again when the type of one of them changes.
 func (t *Table) SetPrimaryKey(columns []string) {
 	t.PrimaryKey = nil
 	for _, name := range columns {
@@ -409,8 +408,8 @@ func (t *Table) refuseDeletion(faults *problem.Faults, column *Column) {
 	}
 }
 
-// refuseBrokenKeys is a conflict when foreign keys refer to columns of the table
-// that are a unique key before and none after.
+// refuseBrokenKeys returns a conflict if foreign keys refer to columns of the table
+// that are a unique key before the change but not after it.
 func (cat *catalogue) refuseBrokenKeys(before, after *Table, field string) error {
 	for _, child := range cat.tables {
 		if child.ID == after.ID {
@@ -427,8 +426,8 @@ func (cat *catalogue) refuseBrokenKeys(before, after *Table, field string) error
 	return nil
 }
 
-// refuseDependents is a conflict when an expression of the table is made of the
-// column and of more than that, so that it cannot go with it.
+// refuseDependents returns a conflict if an expression of the table uses the column
+// together with others, so that it cannot be dropped with it.
 func (t *Table) refuseDependents(column *Column) error {
 	uses := func(expression string) bool { return slices.Contains(t.namedIn(expression), column) }
 	var dependents []string
@@ -453,7 +452,7 @@ func (t *Table) refuseDependents(column *Column) error {
 	return problem.New(problem.CodeConflict, "The column %s cannot be deleted: it is used by %s.", column.Name, strings.Join(dependents, ", "))
 }
 
-// namedIn returns the columns whose names stand in an expression.
+// namedIn returns the columns whose names occur in an expression.
 func (t *Table) namedIn(expression string) (columns []*Column) {
 	for _, token := range sqltext.Tokens(expression) {
 		if column := t.Column(token.Name()); token.IsName() && column != nil {
@@ -463,13 +462,14 @@ func (t *Table) namedIn(expression string) (columns []*Column) {
 	return columns
 }
 
-// isAbout reports whether an expression is made of one column and no other.
+// isAbout reports whether an expression uses the given column and no other.
 func (t *Table) isAbout(expression string, column *Column) bool {
 	named := t.namedIn(expression)
 	return len(named) > 0 && !slices.ContainsFunc(named, func(c *Column) bool { return c != column })
 }
 
-// without returns the table without a column and what is about it alone.
+// without returns the table without a column and without whatever depends on that
+// column alone.
 func (t *Table) without(name string) Table {
 	uses := func(parts []KeyPart) bool { return sqlite.ContainsName(columnNames(parts), name) }
 	after := t.clone()
@@ -482,8 +482,8 @@ func (t *Table) without(name string) Table {
 	return after
 }
 
-// changeTable runs fn on one table in a transaction of the given kind. The
-// catalogue is in tx.cat then.
+// changeTable runs fn on one table in a transaction of the given kind, with the
+// catalogue in tx.cat.
 func (db *DB) changeTable(ctx context.Context, faults *problem.Faults, kind TransactionKind, ref string, fn func(*Tx, *Table) error) error {
 	return db.Change(ctx, faults, kind, func(tx *Tx) error { return tx.changeTable(kind&^freeing, ref, fn) })
 }

@@ -12,19 +12,19 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// cursor is the place after one row in the order of a selection: the values of the
-// sort columns and those of the key.
+// cursor is the position after one row in the order of a selection: the row's values
+// of the sort columns and of the key.
 type cursor struct {
 	values []sqlite.Value
 }
 
-// cursorText is a cursor as clients hold it, before base64.
+// cursorText is the form of a cursor that clients hold, before base64.
 type cursorText struct {
 	Bound  string   `json:"b"` // what the cursor belongs to
-	Values []string `json:"v"` // a letter for the kind, then the value
+	Values []string `json:"v"` // a letter for the kind, followed by the value
 }
 
-// bound names the table, filters, sort and order that a cursor belongs to.
+// bound identifies the table, filters, sort and order that a cursor belongs to.
 func (q query) bound() string {
 	h := sha256.New()
 	for _, part := range []string{strconv.FormatInt(int64(q.table.ID), 10), string(q.filters), q.sortText(), strconv.FormatBool(q.descending)} {
@@ -36,7 +36,7 @@ func (q query) bound() string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
 }
 
-// sortText tells orders apart: the sort column, or all of the order when there is
+// sortText identifies the order: the sort column alone, or the full order if there is
 // more to it.
 func (q query) sortText() string {
 	switch {
@@ -48,18 +48,18 @@ func (q query) sortText() string {
 	return q.order
 }
 
-// encode returns the cursor as a text for the client.
+// encode returns the cursor as text for the client.
 func (q query) encode(c cursor) string {
 	text := cursorText{Bound: q.bound(), Values: make([]string, len(c.values))}
 	for i, v := range c.values {
 		text.Values[i] = encodeValue(v)
 	}
-	// A struct of strings always has a JSON form.
+	// A struct of strings always marshals.
 	b, _ := json.Marshal(text)
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// readCursor reads a cursor that encode has made for any selection.
+// readCursor decodes a cursor that encode has made, for whatever selection.
 func readCursor(text string) (c cursor, bound string, ok bool) {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	var t cursorText
@@ -113,8 +113,7 @@ func decodeValue(s string) (sqlite.Value, bool) {
 	return sqlite.Value{}, s == "n"
 }
 
-// place returns what a cursor holds the values of, in SQL: the sort columns and
-// the key.
+// place returns the SQL of the values in a cursor: the sort columns and the key.
 func (q query) place() []string {
 	var place []string
 	for _, key := range q.sorts {
@@ -126,17 +125,16 @@ func (q query) place() []string {
 	return place
 }
 
-// segment is one range of the rows after a cursor. Ranges are read one after
-// the other: SQLite finds the beginning of each in an index, which it could not
-// do for their union.
+// segment is one range of the rows after a cursor. Ranges are read one after the
+// other: SQLite can seek to the start of each in an index, but not for their union.
 type segment struct {
 	where where
 	order string
 }
 
-// segments returns the ranges that follow a cursor, in order; from the beginning
-// it is the one range of everything. The first has the same values in all sort
-// columns, the next ones in all but the last, and so on.
+// segments returns the ranges that follow a cursor, in order; without a cursor, the
+// single range of all rows. The first range has the cursor's values in all sort
+// columns, the next in all but the last, and so on.
 func (q query) segments(after *cursor) []segment {
 	if after == nil {
 		return []segment{{where{}, q.order}}
@@ -146,7 +144,7 @@ func (q query) segments(after *cursor) []segment {
 		greater = " < "
 	}
 	n := len(q.sorts)
-	same := make([]where, n+1) // same[i]: in the first i sort columns
+	same := make([]where, n+1) // same[i]: equal in the first i sort columns
 	for i, key := range q.sorts {
 		same[i+1] = same[i].and(key.equals(after.values[i]))
 	}
@@ -167,7 +165,7 @@ func (q query) segments(after *cursor) []segment {
 	return list
 }
 
-// rowAfter compares several columns with several values, the first first.
+// rowAfter compares a row of columns with a row of values, the first column first.
 func rowAfter(columns []string, greater string, values []sqlite.Value) where {
 	w := where{args: arguments(values)}
 	if len(columns) == 1 {

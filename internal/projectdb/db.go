@@ -15,12 +15,12 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// ApplicationID marks the database of a project.
+// ApplicationID is the SQLite application id of project databases.
 const ApplicationID = 0x5a547031 // "ZTp1"
 
-// schema of the server's own tables in a project's database. _project has one
-// row: commits counts the committed write transactions, catalogue the changes
-// of tables and columns.
+// schema defines the server's own tables in a project's database. _project has one
+// row: commits counts committed write transactions, catalogue counts changes to tables
+// and columns.
 var schema = sqlite.Schema{
 	ApplicationID: ApplicationID,
 	Migrations: []string{`
@@ -57,20 +57,19 @@ CREATE INDEX _receipts_by_age ON _receipts (created_at);
 `},
 }
 
-// DB is the database of one project. Its methods may be called from many
-// goroutines.
+// DB is the database of one project. Its methods are safe for concurrent use.
 type DB struct {
 	sql       *sqlite.DB
 	now       func() time.Time
 	bounds    Bounds
 	id        ids.Project     // of the project
-	room      *storage.Room   // nil: no disk is watched
-	quotas    *storage.Quotas // nil: there are none
+	room      *storage.Room   // nil if no disk is watched
+	quotas    *storage.Quotas // nil for none
 	trimmed   *atomic.Int64   // when the log was emptied on a full disk, in Unix seconds
 	maxTables int             // 0 means no limit
 	known     *catalogues
 	workers   *worker.Pool // for the SQL of clients
-	rights    Rights       // of whoever holds it; nil for every right
+	rights    Rights       // of the holder; nil for every right
 }
 
 func openDB(path string, id ids.Project, options DirOptions) (*DB, error) {
@@ -95,14 +94,14 @@ func openDB(path string, id ids.Project, options DirOptions) (*DB, error) {
 	}, nil
 }
 
-// close ends the workers of the project first: the last connection to close is
-// to be ours, which then removes the log.
+// close ends the project's workers first: our connection must be the last to close, so
+// that it removes the log.
 func (db *DB) close() error {
 	db.workers.Evict(db.sql.Path())
 	return db.sql.Close()
 }
 
-// TimeLayout is how times are written everywhere: UTC, whole seconds.
+// TimeLayout is the layout of all times: UTC, whole seconds.
 const TimeLayout = "2006-01-02T15:04:05Z"
 
 // Timestamp formats a time in [TimeLayout].
@@ -113,8 +112,8 @@ func (db *DB) readBounded(ctx context.Context, fn func(*sqlite.Conn) error) erro
 	return explain(readTooLong(bounds, db.sql.ReadWithin(ctx, bounds, fn)))
 }
 
-// explain turns what SQLite says into what a client may see. Failures that are
-// nobody's fault outside stay as they are.
+// explain turns SQLite's errors into problems that a client may see. Errors that no
+// client has caused stay as they are.
 func explain(err error) error {
 	var known *problem.Error
 	if err == nil || errors.As(err, &known) {
@@ -145,8 +144,8 @@ func explain(err error) error {
 	return storage.Explain(err)
 }
 
-// withoutValues cuts off a message where it begins to quote: what stands there
-// can be a stored value, which the caller may not be allowed to read.
+// withoutValues cuts a message where a quotation begins: it may be a stored value that
+// the caller is not allowed to read.
 func withoutValues(message string) string {
 	if i := strings.IndexAny(message, ":'\""); i >= 0 {
 		message = message[:i]

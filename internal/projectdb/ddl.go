@@ -35,9 +35,9 @@ func (t *Table) CreateSQL() string {
 	return "CREATE TABLE " + format.QuoteIdent(t.Name) + " (\n  " + strings.Join(lines, ",\n  ") + "\n) " + options
 }
 
-// SchemaSHA256 returns the SHA-256, in hexadecimal digits, of the statements that
-// make the table and, by their names, the indexes that do not come with it. Each
-// one ends in ";\n".
+// SchemaSHA256 returns the SHA-256, in hexadecimal, of the statements that create the
+// table and, ordered by name, the indexes that do not come with it. Each statement
+// ends in ";\n".
 func (t *Table) SchemaSHA256() string {
 	var indexes []string
 	for _, x := range t.Indexes {
@@ -77,8 +77,8 @@ func (t *Table) columnSQL(column *Column) string {
 	return strings.Join(parts, " ")
 }
 
-// typeSQL writes INT for an integer primary key that is not the rowid: with
-// INTEGER it would become it.
+// typeSQL writes INT for an integer primary key that is not the rowid: INTEGER would
+// make it the rowid.
 func (t *Table) typeSQL(column *Column) string {
 	if column.Type == "INTEGER" && !t.RowidKey && len(t.PrimaryKey) == 1 && t.IsPrimary(column.Name) {
 		return "INT"

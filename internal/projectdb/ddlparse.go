@@ -8,14 +8,14 @@ import (
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
-// writtenTable is what only the text of a CREATE TABLE statement tells: no
-// pragma shows it. The text comes from sqlite_schema, so SQLite has parsed it
-// before; this reader only has to find the pieces.
+// writtenTable holds what only the text of a CREATE TABLE statement says and no pragma
+// shows. The text comes from sqlite_schema, so SQLite has already parsed it; this
+// parser only has to find the pieces.
 type writtenTable struct {
 	autoincrement bool
 	checks        []string
 	columns       map[string]writtenColumn // by folded name
-	deferred      []bool                   // of the foreign keys, in the order of the text
+	deferred      []bool                   // of the foreign keys, in textual order
 	conflicts     []string                 // conflict clauses other than ABORT
 }
 
@@ -24,7 +24,7 @@ type writtenColumn struct {
 	generated string
 }
 
-// complete adds to t what the pragmas have not told.
+// complete adds to t what the pragmas leave out.
 func (w writtenTable) complete(t *Table) {
 	for i := range t.Columns {
 		column := &t.Columns[i]
@@ -40,8 +40,8 @@ func (w writtenTable) complete(t *Table) {
 	t.dropOwnCollations()
 }
 
-// dropOwnCollations removes the collation of key parts that only repeat the
-// collation of their column.
+// dropOwnCollations removes the collation of key parts that only repeat the one of
+// their column.
 func (t *Table) dropOwnCollations() {
 	strip := func(parts []KeyPart) {
 		for i := range parts {
@@ -63,7 +63,7 @@ func (t *Table) dropOwnCollations() {
 	}
 }
 
-// parseCreateTable reads a CREATE TABLE statement as SQLite keeps it.
+// parseCreateTable parses a CREATE TABLE statement as SQLite stores it.
 func parseCreateTable(statement string) writtenTable {
 	w := writtenTable{columns: map[string]writtenColumn{}}
 	tokens := sqltext.Tokens(statement)
@@ -115,15 +115,15 @@ func (w *writtenTable) addDefinition(statement string, tokens []sqltext.Token) {
 	}
 }
 
-// takeCheck adds the expression whose opening parenthesis is tokens[at] and
-// returns the place of the closing one.
+// takeCheck adds the expression whose opening parenthesis is tokens[at] and returns
+// the index of the closing one.
 func (w *writtenTable) takeCheck(statement string, tokens []sqltext.Token, at int) int {
 	end := closing(tokens, at)
 	w.checks = append(w.checks, inside(statement, tokens, at, end))
 	return end
 }
 
-// isDeferred reports whether the foreign key clause at the head of tokens is
+// isDeferred reports whether the foreign key clause at the start of tokens is
 // INITIALLY DEFERRED.
 func isDeferred(tokens []sqltext.Token) bool {
 	for i := 1; i < len(tokens) && !tokens[i].Is("REFERENCES", "CONSTRAINT"); i++ {
@@ -134,8 +134,8 @@ func isDeferred(tokens []sqltext.Token) bool {
 	return false
 }
 
-// parseCreateIndex reads a CREATE INDEX statement as SQLite keeps it: the text
-// of each indexed part, without COLLATE, ASC and DESC, and the condition.
+// parseCreateIndex parses a CREATE INDEX statement as SQLite stores it: the text of
+// each indexed part, without COLLATE, ASC and DESC, and the condition.
 func parseCreateIndex(statement string) (parts []string, where string) {
 	tokens := sqltext.Tokens(statement)
 	open := 0
@@ -151,7 +151,7 @@ func parseCreateIndex(statement string) (parts []string, where string) {
 	return parts, where
 }
 
-// withoutOrder takes COLLATE, ASC and DESC off the end of an indexed part.
+// withoutOrder removes COLLATE, ASC and DESC from the end of an indexed part.
 func withoutOrder(tokens []sqltext.Token) []sqltext.Token {
 	if n := len(tokens); n > 0 && tokens[n-1].Is("ASC", "DESC") {
 		tokens = tokens[:n-1]
@@ -162,8 +162,7 @@ func withoutOrder(tokens []sqltext.Token) []sqltext.Token {
 	return tokens
 }
 
-// splitList splits the list in the parentheses that tokens begins with at its
-// outer commas.
+// splitList splits the parenthesized list at the start of tokens at its outer commas.
 func splitList(tokens []sqltext.Token) [][]sqltext.Token {
 	if len(tokens) == 0 {
 		return nil
@@ -200,8 +199,8 @@ func closing(tokens []sqltext.Token, open int) int {
 	return len(tokens) - 1
 }
 
-// inside returns the text between two parentheses, without comments at its
-// ends: one that a line end closes would swallow what is written after it.
+// inside returns the text between two parentheses without leading and trailing
+// comments: a line comment would swallow what is written after it.
 func inside(statement string, tokens []sqltext.Token, open, end int) string {
 	if open >= end {
 		return ""
@@ -209,20 +208,20 @@ func inside(statement string, tokens []sqltext.Token, open, end int) string {
 	return textOf(statement, tokens[open+1:end])
 }
 
-// withoutComments returns an expression without comments at its ends.
+// withoutComments returns an expression without leading and trailing comments.
 func withoutComments(expression string) string {
 	return textOf(expression, sqltext.Tokens(expression))
 }
 
-// RenameColumns returns an expression in which columns bear other names; names
-// maps the folded old name to the new one.
+// RenameColumns returns an expression with columns renamed; names maps folded old
+// names to new ones.
 func RenameColumns(expression string, names map[string]string) string {
 	var b strings.Builder
 	done := 0
 	tokens := sqltext.Tokens(expression)
 	for i, tok := range tokens {
 		name, renamed := names[sqlite.Fold(tok.Name())]
-		isOther := i+1 < len(tokens) && tokens[i+1].Is("(", ".") // a function, or the table of a column
+		isOther := i+1 < len(tokens) && tokens[i+1].Is("(", ".") // a function, or the table qualifying a column
 		if !renamed || isOther || !tok.IsName() {
 			continue
 		}
@@ -233,9 +232,9 @@ func RenameColumns(expression string, names map[string]string) string {
 	return b.String()
 }
 
-// LiteralDefault returns the default of a column, as SQLite's pragma shows it,
-// so that it means the same in parentheses: there, a bare word or a text in
-// double quotes would be a column.
+// LiteralDefault rewrites a column default, as SQLite's pragma shows it, so that it
+// means the same in parentheses: there, a bare word or a text in double quotes would
+// be a column.
 func LiteralDefault(expression string) string {
 	tokens := sqltext.Tokens(expression)
 	if len(tokens) != 1 {

@@ -10,7 +10,7 @@ import (
 func TestParseCreateTableFindsWhatPragmasHide(t *testing.T) {
 	for _, test := range []struct {
 		statement string
-		want      writtenTable // columns hold those that have something only
+		want      writtenTable // columns only has entries with something to say
 	}{
 		{`CREATE TABLE t (a, b)`, writtenTable{}},
 		{`CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT)`, writtenTable{autoincrement: true}},
@@ -91,8 +91,8 @@ func TestLiteralDefault(t *testing.T) {
 	}
 }
 
-// FuzzDDL makes sure that no text stops the reader of statements, and that what
-// it finds lies in the text.
+// FuzzDDL checks that no text makes the parser hang or panic, and that everything it
+// finds occurs in the text.
 func FuzzDDL(f *testing.F) {
 	for _, seed := range []string{
 		`CREATE TABLE t (a INT CHECK (a > 0), b AS (a) STORED, FOREIGN KEY (a) REFERENCES p DEFERRABLE INITIALLY DEFERRED)`,

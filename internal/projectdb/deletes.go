@@ -45,7 +45,7 @@ func (tx *Tx) DeleteRecords(faults *problem.Faults, ref string, match Match) (Af
 		return Affected{}, err
 	}
 	if w.sql == "" {
-		w.sql = "true" // without a condition SQLite would not count the rows
+		w.sql = "true" // without a condition SQLite would not count the deleted rows
 	}
 	done, err := tx.affect(t, "DELETE FROM "+quote(t.Name)+w.clause(), w.args)
 	return done, tx.brokenKey(t, row{}, &w, err)

@@ -7,8 +7,8 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// A column goes with the CHECKs that are about it alone; what is about more than
-// the column is named.
+// A dropped column takes along the CHECKs that use it alone; those that use others too
+// are named in the error.
 func TestColumnsGoWithTheirChecks(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", `CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER CHECK (n > 0) CHECK (7 <> "n"), m INTEGER, k INTEGER, "a b" TEXT CHECK (length([a b]) > 1), g INTEGER AS (k + 1), e TEXT, CHECK (m < 10 OR m IS NULL OR n > 5)) STRICT`,
@@ -39,7 +39,7 @@ func TestColumnsGoWithTheirChecks(t *testing.T) {
 	}
 }
 
-// Commas between the parts of a key may be encoded, and so may encoded parts.
+// Commas between the parts of a key may be encoded, and so may the parts themselves.
 func TestKeysWithEncodedCommas(t *testing.T) {
 	db := openProject(t, NewTable{Name: "seats", Columns: []NewColumn{{Name: "seat", Primary: true}, {Name: "row", Type: "INTEGER", Primary: true}}}, NewTable{Name: "tags", Columns: []NewColumn{{Name: "tag", Primary: true}}})
 	put(t, db, "seats", `{"seat":"a,b/c","row":1}`, `{"seat":"x","row":2}`)

@@ -37,8 +37,8 @@ type ColumnObject struct {
 	UpdatedAt         string          `json:"updated_at" format:"date-time"`
 }
 
-// IndexObject is an index as clients see it. Columns has the names of its
-// columns, and the SQL of its expressions.
+// IndexObject is an index as clients see it. Columns holds the names of its columns
+// and the SQL of its expressions.
 type IndexObject struct {
 	Name    string   `json:"name"`
 	Unique  bool     `json:"unique"`
@@ -59,7 +59,7 @@ type ForeignKeyObject struct {
 	Deferred      bool     `json:"deferred"`
 }
 
-// TableDescription is all that clients can know of a table without its rows.
+// TableDescription is everything that clients can know of a table except its rows.
 type TableDescription struct {
 	TableObject
 	Columns     []ColumnObject     `json:"columns"`
@@ -127,7 +127,7 @@ func (key ForeignKey) Object() ForeignKeyObject {
 	return ForeignKeyObject{key.Columns, key.Parent, key.ParentColumns, key.OnUpdate, key.OnDelete, key.Deferred}
 }
 
-// Describe returns all that clients can know of the table without its rows.
+// Describe returns everything that clients can know of the table except its rows.
 func (t *Table) Describe() TableDescription {
 	keys := make([]ForeignKeyObject, len(t.ForeignKeys))
 	for i, key := range t.ForeignKeys {
@@ -150,8 +150,8 @@ func flag(b bool) int {
 	return 0
 }
 
-// describeDefault returns the value of a default that is a literal, as JSON,
-// or else the expression.
+// describeDefault returns the value of a literal default as JSON, or otherwise the
+// expression.
 func describeDefault(expression string) (value json.RawMessage, other *string) {
 	if expression == "" {
 		return json.RawMessage("null"), nil
@@ -166,8 +166,8 @@ func describeDefault(expression string) (value json.RawMessage, other *string) {
 	return format.AppendValue(nil, &b, b.Row(0)[0], format.JSONOptions{}), nil
 }
 
-// parseLiteral reads the literals of SQL, those of format.AppendLiteral among
-// them. It reports false for every other expression.
+// parseLiteral parses an SQL literal, including those of format.AppendLiteral. It
+// reports false for any other expression.
 func parseLiteral(s string) (v sqlite.Value, ok bool) {
 	s = strings.TrimSpace(s)
 	switch strings.ToUpper(s) {
@@ -196,7 +196,7 @@ func parseTextLiteral(s string) (v sqlite.Value, ok bool) {
 		return v, false
 	}
 	inner := s[1 : len(s)-1]
-	// Quotes inside come in pairs; a single one ends the literal.
+	// Quotes inside a literal are doubled; a single one ends it.
 	if strings.Contains(strings.ReplaceAll(inner, "''", ""), "'") {
 		return v, false
 	}
@@ -211,8 +211,8 @@ func parseBlobLiteral(s string) (v sqlite.Value, ok bool) {
 	return sqlite.BlobValue(b), err == nil
 }
 
-// parseCastLiteral reads CAST(X'…' AS TEXT), the form of texts that cannot
-// stand in a statement as they are.
+// parseCastLiteral parses CAST(X'…' AS TEXT), the form of texts that cannot be written
+// literally in a statement.
 func parseCastLiteral(s string) (v sqlite.Value, ok bool) {
 	inner := s[len("CAST("):]
 	const as = " AS TEXT)"
@@ -227,7 +227,7 @@ func parseCastLiteral(s string) (v sqlite.Value, ok bool) {
 func parseNumberLiteral(s string) (v sqlite.Value, ok bool) {
 	digits := strings.TrimSpace(strings.TrimLeft(s, "+-"))
 	sign := s[:len(s)-len(strings.TrimLeft(s, "+-"))]
-	// Go also reads names, underscores and hexadecimal floats.
+	// Go would also accept names, underscores and hexadecimal floats.
 	if len(sign) > 1 || digits == "" || strings.Trim(digits, "0123456789.eE+-") != "" {
 		return v, false
 	}

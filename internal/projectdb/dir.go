@@ -23,50 +23,50 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// Dir is the folder of project databases, one file <id>.db each. Databases are
-// opened when they are needed and closed when too many are open.
+// Dir is the folder of project databases, one file <id>.db each. Databases are opened
+// on demand and closed when too many are open.
 type Dir struct {
 	folder  string
 	options DirOptions
 
 	mu       sync.Mutex
 	open     map[ids.Project]*lease
-	building map[ids.Project]bool // projects that Create is at work on
+	building map[ids.Project]bool // projects that Create is building
 	closed   bool
-	closing  sync.WaitGroup // surplus databases
-	workers  *worker.Pool   // of its own; nil for none
+	closing  sync.WaitGroup // waits for surplus databases
+	workers  *worker.Pool   // owned by the Dir; nil for none
 }
 
-// DirOptions say how project databases are opened.
+// DirOptions configure how project databases are opened.
 type DirOptions struct {
-	MaxOpen   int // most databases kept open while idle; 0 means 256
+	MaxOpen   int // most idle databases kept open; 0 means 256
 	MaxTables int // most tables of a project; 0 means no limit
 	// MaxFiles is how many file descriptors databases may use before idle ones are
-	// closed; 0 means no bound.
+	// closed; 0 means no limit.
 	MaxFiles int64
 	Log      *slog.Logger     // nil for none
-	Room     *storage.Room    // on the disk; nil: it is not watched
+	Room     *storage.Room    // nil if the disk is not watched
 	Quotas   *storage.Quotas  // of the projects; nil for none
 	Relaxed  bool             // synchronous=NORMAL, see sqlite.Options
 	Now      func() time.Time // nil means time.Now
-	Workers  *worker.Pool     // run the SQL of clients; nil means workers of the folder's own
+	Workers  *worker.Pool     // run the SQL of clients; nil means that the Dir starts its own
 	Bounds   Bounds
 
 	files *sqlite.Files // set by OpenDir
 }
 
-// lease is one open database and how many use it.
+// lease is one open database and its number of users.
 type lease struct {
 	users  int
 	used   time.Time
 	ready  chan struct{} // closed when db or err is set
 	db     *DB
 	err    error
-	remove bool // the project is being deleted: no new users
+	remove bool // the project is being deleted: no new users are let in
 	idle   chan struct{}
 }
 
-// OpenDir opens the folder and creates it when missing.
+// OpenDir opens the folder and creates it if it is missing.
 func OpenDir(folder string, options DirOptions) (*Dir, error) {
 	if options.MaxOpen == 0 {
 		options.MaxOpen = 256
@@ -104,14 +104,14 @@ func (d *Dir) Opened() int {
 	return len(d.open)
 }
 
-// path returns where the database of a project lies.
+// path returns the path of a project's database.
 func (d *Dir) path(id ids.Project) string {
 	return filepath.Join(d.folder, strconv.FormatInt(int64(id), 10)+".db")
 }
 
-// Create makes the database of a new project. It is built under another name
-// and moved into place when build has succeeded and everything is on disk; a
-// failure leaves nothing behind.
+// Create makes the database of a new project. It is built under a temporary name and
+// moved into place once build has succeeded and everything is on disk; a failure
+// leaves nothing behind.
 func (d *Dir) Create(ctx context.Context, id ids.Project, build func(*DB) error) error {
 	if err := d.options.Room.MayGrow(); err != nil {
 		return err
@@ -128,8 +128,8 @@ func (d *Dir) Create(ctx context.Context, id ids.Project, build func(*DB) error)
 	if err := d.build(ctx, id, building, build); err != nil {
 		return err
 	}
-	// Nobody has the database open: closing a file of one that SQLite uses would
-	// drop its locks.
+	// Nobody has the database open: closing a descriptor of a file that SQLite uses
+	// would drop its locks.
 	file, err := os.OpenFile(building, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -137,10 +137,10 @@ func (d *Dir) Create(ctx context.Context, id ids.Project, build func(*DB) error)
 	return disk.Publish(file, d.path(id), nil)
 }
 
-// buildingSuffix ends the name of a database that is being built.
+// buildingSuffix is the suffix of a database that is being built.
 const buildingSuffix = ".building"
 
-// claim makes sure that nobody else makes, or has made, a project with the id.
+// claim makes sure that nobody else is making, or has made, a project with the id.
 func (d *Dir) claim(id ids.Project) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -162,7 +162,7 @@ func (d *Dir) build(ctx context.Context, id ids.Project, path string, build func
 	if err != nil {
 		return explain(err)
 	}
-	// Closing checkpoints: afterwards the one file holds everything.
+	// Closing checkpoints the log, so that the one file holds everything.
 	defer func() { err = errors.Join(err, db.close()) }()
 	if build == nil {
 		return nil
@@ -170,8 +170,7 @@ func (d *Dir) build(ctx context.Context, id ids.Project, path string, build func
 	return build(db)
 }
 
-// removeDatabase deletes a database file with its log. A missing file
-// is not an error.
+// removeDatabase deletes a database file with its log. A missing file is not an error.
 func removeDatabase(path string) error {
 	var errs []error
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
@@ -182,9 +181,8 @@ func removeDatabase(path string) error {
 	return errors.Join(errs...)
 }
 
-// Lease opens the database of a project, or shares it when it is open, until
-// release is called. A file that is missing or cannot be read is
-// project_damaged.
+// Lease opens the database of a project, or shares it if it is already open, until
+// release is called. A missing or unreadable file is project_damaged.
 func (d *Dir) Lease(ctx context.Context, id ids.Project) (db *DB, release func(), err error) {
 	l, mine, err := d.join(id)
 	if err != nil {
@@ -207,8 +205,8 @@ func (d *Dir) Lease(ctx context.Context, id ids.Project) (db *DB, release func()
 	return l.db, sync.OnceFunc(func() { d.leave(id, l) }), nil
 }
 
-// join adds a user to the lease of a project. When it had to make a new lease, mine
-// is true, and the caller opens the database.
+// join adds a user to the lease of a project. If mine is true, the lease is new and
+// the caller opens the database.
 func (d *Dir) join(id ids.Project) (l *lease, mine bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -244,16 +242,16 @@ func (d *Dir) openExisting(id ids.Project) (*DB, error) {
 			return db, nil
 		}
 	}
-	// Only what is known to be wrong with the file itself is damage: a full disk, a
-	// disk that cannot be read and too many open files pass.
+	// Only errors of the file itself count as damage: a full disk, an unreadable disk
+	// and too many open files are passed on.
 	if explained := storage.Explain(err); problem.Is(explained, problem.CodeBusy) || problem.Is(explained, problem.CodeStorageFull) {
 		return nil, explained
 	}
 	return nil, damaged(err)
 }
 
-// checkFileOf fails when there can be no database at path. It does not open the
-// file: to close it again could drop the locks of whoever has it open.
+// checkFileOf fails if there can be no database at path. It does not open the file:
+// closing it again could drop the locks of whoever has it open.
 func checkFileOf(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -265,8 +263,8 @@ func checkFileOf(path string) error {
 	return disk.Accessible(path)
 }
 
-// leave takes a user off a lease. A database that could not be opened is
-// forgotten, so that the next request tries again.
+// leave removes a user from a lease. A database that could not be opened is forgotten,
+// so that the next request tries again.
 func (d *Dir) leave(id ids.Project, l *lease) {
 	d.mu.Lock()
 	l.users--
@@ -284,8 +282,8 @@ func (d *Dir) leave(id ids.Project, l *lease) {
 	closeAll(surplus)
 }
 
-// takeSurplus takes the databases out of the list that have been idle longest,
-// until no more than MaxOpen are left or all are in use.
+// takeSurplus removes the longest-idle databases from the list until at most MaxOpen
+// are left or all are in use, and returns them.
 func (d *Dir) takeSurplus() []*DB {
 	var surplus []*DB
 	for len(d.open) > d.options.MaxOpen {
@@ -298,8 +296,8 @@ func (d *Dir) takeSurplus() []*DB {
 	return surplus
 }
 
-// takeIdlest takes the database out of the list that nobody has used for
-// longest; nil when all are in use.
+// takeIdlest removes the longest-idle database from the list and returns it; nil if
+// all are in use.
 func (d *Dir) takeIdlest() *DB {
 	var oldest ids.Project
 	var found *lease
@@ -315,8 +313,8 @@ func (d *Dir) takeIdlest() *DB {
 	return found.db
 }
 
-// spare closes the database that nobody has used for longest, so that its files
-// can be opened elsewhere. It reports whether there was one.
+// spare closes the longest-idle database to free file descriptors. It reports whether
+// there was one.
 func (d *Dir) spare() bool {
 	d.mu.Lock()
 	db := d.takeIdlest()
@@ -330,7 +328,7 @@ func (d *Dir) spare() bool {
 	return true
 }
 
-// closeAll closes databases. One that was closed already is not an error.
+// closeAll closes databases. A database that is already closed is not an error.
 func closeAll(dbs []*DB) error {
 	var errs []error
 	for _, db := range dbs {
@@ -341,8 +339,8 @@ func closeAll(dbs []*DB) error {
 	return errors.Join(errs...)
 }
 
-// Remove deletes the database of a project. It lets those who use it finish
-// first, and lets no new ones in. One that is being removed is not_found.
+// Remove deletes the database of a project once its current users are done; new users
+// are refused. A project that is already being removed is not_found.
 func (d *Dir) Remove(id ids.Project) error {
 	d.mu.Lock()
 	l, ok := d.open[id]
@@ -375,8 +373,8 @@ func (d *Dir) forget(id ids.Project) {
 	delete(d.open, id)
 }
 
-// IDs returns the ids of the projects that have a database file, and removes
-// what interrupted calls of Create have left.
+// IDs returns the ids of the projects that have a database file, and removes leftovers
+// of interrupted calls of Create.
 func (d *Dir) IDs() ([]ids.Project, error) {
 	entries, err := os.ReadDir(d.folder)
 	if err != nil {
@@ -409,7 +407,7 @@ func (d *Dir) removeUnfinished(id ids.Project) error {
 	return removeDatabase(filepath.Join(d.folder, strconv.FormatInt(int64(id), 10)+buildingSuffix))
 }
 
-// Close closes every database. Those in use are waited for.
+// Close closes every database, after waiting for those in use.
 func (d *Dir) Close() error {
 	err := d.closeDatabases()
 	if d.workers != nil {
@@ -428,7 +426,7 @@ func (d *Dir) closeDatabases() error {
 	var dbs []*DB
 	for _, l := range leases {
 		if l.ready == nil {
-			continue // it is only there to be removed
+			continue // it is only listed to be removed
 		}
 		if <-l.ready; l.db != nil {
 			dbs = append(dbs, l.db)

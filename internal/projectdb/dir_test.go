@@ -122,7 +122,7 @@ func TestDamagedFiles(t *testing.T) {
 	damages := []struct {
 		name string
 		do   func(path string) error
-		late bool // the damage is found when the table is read
+		late bool // the damage only shows when the table is read
 	}{
 		{"cut off in the header", func(path string) error { return os.Truncate(path, 50) }, false},
 		{"cut off in the middle", func(path string) error { return os.Truncate(path, 3*4096+100) }, true},
@@ -214,7 +214,7 @@ func TestFewStayOpen(t *testing.T) {
 	for w := range workers {
 		wg.Go(func() {
 			for n := range rounds {
-				// A few projects are wanted again and again, the others once in a while.
+				// A few projects are used again and again, the others rarely.
 				id := ids.Project(1 + (n*7+w*13)%projects)
 				if n%3 == 0 {
 					id = ids.Project(1 + w%2)
@@ -369,8 +369,8 @@ func TestLeaseEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// The catalogue is kept between transactions. One that was rolled back must
-// never be taken for the one that comes after it.
+// The catalogue is kept between transactions. The catalogue of a rolled-back
+// transaction must never be used for the next one.
 func TestCatalogueOfRolledBackChanges(t *testing.T) {
 	db := openProject(t, contacts)
 	names := func() (s string) {
@@ -411,7 +411,7 @@ func TestCatalogueOfRolledBackChanges(t *testing.T) {
 	if got := names(); got != before+"stays id " {
 		t.Errorf("after the next change: %s", got)
 	}
-	// Readers of old states and writers at the same time.
+	// Readers of old states run concurrently with writers.
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	for range 3 {

@@ -9,7 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// TestNoFileDescriptorIsLeft opens a sound project when the process may open no
+// TestNoFileDescriptorIsLeft opens an intact project while the process may open no
 // more files.
 func TestNoFileDescriptorIsLeft(t *testing.T) {
 	dir, err := OpenDir(t.TempDir(), DirOptions{})

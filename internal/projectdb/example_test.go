@@ -78,7 +78,7 @@ func ExampleDB_Change() {
 	// 500 cents
 }
 
-// A call with a receipt is made once, however often it is asked for.
+// A call with a receipt runs once, however often it is repeated.
 func ExampleDB_Once() {
 	db, close := open()
 	defer close()

@@ -10,35 +10,35 @@ import (
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
-// An expression that a schema keeps is evaluated by the server whenever rows are
-// listed, inserted, exported or rebuilt. Nothing interrupts a function that
-// takes an hour, and no limit on a value keeps a chain of columns from doubling
-// it forty times. So expressions are read before they are kept: only functions
-// of one table may occur, whose cost is linear, and what they make is bounded by
-// the bytes that they are made of.
+// An expression in a schema is evaluated by the server whenever rows are listed,
+// inserted, exported or rebuilt. Nothing interrupts a function that takes an hour, and
+// no limit on a value stops a chain of columns from doubling it forty times. So
+// expressions are checked before they are stored: they may only call the functions in
+// one table, which take linear time, and the size of their results is bounded by the
+// size of their inputs.
 
-// Bounds of the expressions of a table.
+// Bounds on the expressions of a table.
 const (
-	maxExpression      = 8 << 10  // bytes of the text of one
+	maxExpression      = 8 << 10  // bytes of the text of an expression
 	maxExpressionDepth = 50       // levels of parentheses, calls and CASEs
-	maxMultiple        = 1000     // times that the values of a row are made into others
+	maxMultiple        = 1000     // how often the values of a row may be multiplied
 	maxConstants       = 1 << 20  // bytes that do not depend on the row
-	maxMade            = 32 << 20 // bytes that all expressions make of one row
+	maxMade            = 32 << 20 // bytes that all expressions together make of one row
 )
 
-// size is an upper bound of the bytes of a value: a constant, and a multiple of the
+// size is an upper bound on the bytes of a value: a constant, plus a multiple of the
 // bytes in each of the row's columns, by their index in the table.
 type size struct {
 	columns map[int]int
 	bytes   int
 }
 
-// numberBytes is the most that a number, a time or the name of a type takes.
+// numberBytes is the maximum length of a number, a time or the name of a type.
 const numberBytes = 64
 
 func constant(bytes int) size { return size{bytes: bytes} }
 
-// plus bounds two values put together.
+// plus bounds the concatenation of two values.
 func (s size) plus(other size) size {
 	sum := size{columns: maps.Clone(s.columns), bytes: s.bytes + other.bytes}
 	for i, n := range other.columns {
@@ -50,7 +50,7 @@ func (s size) plus(other size) size {
 	return sum
 }
 
-// or bounds a value that is one of two.
+// or bounds a value that is one of two values.
 func (s size) or(other size) size {
 	most := size{columns: maps.Clone(s.columns), bytes: max(s.bytes, other.bytes)}
 	for i, n := range other.columns {
@@ -79,21 +79,22 @@ func (s size) multiple() (sum int) {
 
 func (s size) tooLarge() bool { return s.multiple() > maxMultiple || s.bytes > maxConstants }
 
-// Expressions reads the expressions of one table and counts what they make.
+// Expressions checks the expressions of one table and adds up the size of their
+// results.
 type Expressions struct {
 	table *Table
-	total size // of everything that is made of a row
+	total size // of everything made from a row
 }
 
-// NewExpressions begins to read the expressions of a table.
+// NewExpressions starts checking the expressions of a table.
 func NewExpressions(t *Table) *Expressions { return &Expressions{table: t} }
 
-// Generated reads the expression of the generated column i. The error is a part
-// of a sentence that says why it may not be kept.
+// Generated checks the expression of the generated column i. The error is a phrase
+// that says why it is not allowed.
 func (e *Expressions) Generated(i int) error { return e.Add(e.table.Columns[i].Generated) }
 
-// Add reads an expression of a CHECK, of an index or of the condition of one, and
-// counts what it makes, unless that is too much.
+// Add checks the expression of a CHECK, of an index or of an index condition, and adds
+// the size of its result unless that is too much.
 func (e *Expressions) Add(expression string) error {
 	r := e.reading(e.total)
 	if _, err := r.whole(expression); err != nil {
@@ -103,16 +104,15 @@ func (e *Expressions) Add(expression string) error {
 	return nil
 }
 
-// Uses reports whether an expression is made of column i.
+// Uses reports whether an expression uses column i.
 func (e *Expressions) Uses(expression string, i int) bool {
 	r := e.reading(size{})
 	_, err := r.whole(expression)
 	return err != nil || r.total.columns[i] > 0
 }
 
-// MaxBytes returns how many bytes a value of column i may have so that the
-// expressions that were read make no more than they may of a row, 0 when any
-// value will do.
+// MaxBytes returns the maximum length of a value in column i that keeps the results of
+// the checked expressions within bounds; 0 means any length.
 func (e *Expressions) MaxBytes(i int) int {
 	if e.total.columns[i] == 0 {
 		return 0
@@ -124,13 +124,15 @@ func (e *Expressions) reading(total size) *reading {
 	return &reading{table: e.table, total: total.times(1), open: map[int]bool{}}
 }
 
-// CheckDefault says why the expression of a default may not be kept.
+// CheckDefault returns an error that says why the expression of a default is not
+// allowed.
 func CheckDefault(expression string) error {
 	return NewExpressions(&Table{}).Add(expression)
 }
 
-// CheckExpressions says of the first expression of the table that may not be
-// kept why, and otherwise sets the bounds of values that follow from them.
+// CheckExpressions returns why the first disallowed expression of the table is not
+// allowed, or else sets the maximum lengths of values that follow from the
+// expressions.
 func (t *Table) CheckExpressions() error {
 	e := NewExpressions(t)
 	for i, column := range t.Columns {
@@ -161,7 +163,7 @@ func (t *Table) CheckExpressions() error {
 	return nil
 }
 
-// AddIndex reads the expressions of an index.
+// AddIndex checks the expressions of an index.
 func (e *Expressions) AddIndex(x Index) error {
 	for _, expression := range x.Expressions() {
 		if err := e.Add(expression); err != nil {
@@ -171,7 +173,7 @@ func (e *Expressions) AddIndex(x Index) error {
 	return nil
 }
 
-// Expressions returns those of the parts and the condition.
+// Expressions returns the expressions of the parts and of the condition.
 func (x Index) Expressions() (list []string) {
 	for _, part := range x.Parts {
 		if part.Expression != "" {
@@ -184,25 +186,25 @@ func (x Index) Expressions() (list []string) {
 	return list
 }
 
-// reading is an expression that is being read. What it does not know it refuses.
+// reading is an expression being parsed. It refuses whatever it does not know.
 type reading struct {
 	table  *Table
 	tokens []sqltext.Token
 	at     int
 	depth  int
-	total  size         // of all values that are made
-	open   map[int]bool // generated columns that are being read
+	total  size         // of all values made
+	open   map[int]bool // generated columns being read
 }
 
-// refusal is the reason why an expression may not be kept.
+// refusal is the reason why an expression is not allowed.
 type refusal string
 
-// Error says the reason, as a part of a sentence.
+// Error returns the reason as a phrase.
 func (r refusal) Error() string { return string(r) }
 
 func refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
 
-// whole reads an expression to its end.
+// whole parses an entire expression.
 func (r *reading) whole(expression string) (size, error) {
 	if len(expression) > maxExpression {
 		return size{}, refuse("it is longer than %d bytes", maxExpression)
@@ -226,7 +228,7 @@ func (r *reading) unknown() error {
 	return refuse("%q is not allowed in a stored expression", text[:min(len(text), enough)])
 }
 
-// is reports whether the next token is one of the given ones, and takes it.
+// is reports whether the next token is one of the given ones, and consumes it if so.
 func (r *reading) is(texts ...string) bool {
 	if r.at < len(r.tokens) && r.tokens[r.at].Is(texts...) {
 		r.at++
@@ -235,7 +237,7 @@ func (r *reading) is(texts ...string) bool {
 	return false
 }
 
-// made counts a value that SQLite makes.
+// made adds a value that SQLite makes to the total.
 func (r *reading) made(value size) (size, error) {
 	r.total.bytes += value.bytes
 	for i, n := range value.columns {
@@ -247,9 +249,8 @@ func (r *reading) made(value size) (size, error) {
 	return value, nil
 }
 
-// operands reads values and the operators between them. Which operator binds
-// closer does not matter: no value that they make is longer than all of them
-// together.
+// operands parses values and the operators between them. Precedence does not matter:
+// no result is longer than all values together.
 func (r *reading) operands() (size, error) {
 	if r.depth++; r.depth > maxExpressionDepth {
 		return size{}, refuse("it is nested more than %d levels deep", maxExpressionDepth)
@@ -264,7 +265,7 @@ func (r *reading) operands() (size, error) {
 		case !some:
 			return value, nil
 		case operator == "":
-			continue // nothing follows it
+			continue // no operand follows
 		}
 		var next size
 		if next, err = r.operand(); err != nil {
@@ -279,12 +280,12 @@ func (r *reading) operands() (size, error) {
 	return value, err
 }
 
-// jsonGrowth is how many times longer JSON can become as SQLite writes it: false
-// is one byte in JSONB, and \v becomes \u000b.
+// jsonGrowth is how many times longer JSON can become when SQLite writes it: false is
+// one byte in JSONB, and \v becomes \u000b.
 const jsonGrowth = 6
 
-// operator reads what stands between two operands: "->" for either of JSON's, ""
-// for one that nothing follows. some is false at the end.
+// operator parses what stands between two operands: "->" for either of JSON's
+// operators, "" for one that no operand follows. some is false at the end.
 func (r *reading) operator() (operator string, some bool, err error) {
 	switch {
 	case r.at >= len(r.tokens) || r.tokens[r.at].Is(")", ",", "AS", "WHEN", "THEN", "ELSE", "END"):
@@ -319,7 +320,7 @@ func (r *reading) operator() (operator string, some bool, err error) {
 	return operator, true, nil
 }
 
-// sign reads an operator that is a sign.
+// sign parses a sign.
 func (r *reading) sign() string {
 	switch sign := r.tokens[r.at].Text; sign {
 	case "->>", "->":
@@ -332,10 +333,10 @@ func (r *reading) sign() string {
 	return ""
 }
 
-// operand reads one value.
+// operand parses one value.
 func (r *reading) operand() (size, error) {
 	for r.is("NOT", "-", "+", "~") {
-		continue // they make nothing of their own
+		continue // they make no value of their own
 	}
 	switch {
 	case r.at >= len(r.tokens):
@@ -371,12 +372,12 @@ func isLiteral(t sqltext.Token) bool {
 	return t.Kind == sqltext.String || t.Kind == sqltext.Blob || t.Kind == sqltext.Number
 }
 
-// isReserved reports whether a bare word means something else than a column.
+// isReserved reports whether a bare word means something other than a column.
 func isReserved(tok sqltext.Token) bool {
 	return tok.Is("SELECT", "WITH", "VALUES", "EXISTS", "RAISE", "DISTINCT", "ALL", "LIKE", "GLOB", "REGEXP", "MATCH", "ESCAPE", "FILTER", "OVER")
 }
 
-// list reads a list of values after its opening parenthesis and returns their total
+// list parses a list of values after its opening parenthesis and returns their total
 // size. If each is not nil, it is called with the size of every value.
 func (r *reading) list(each func(size)) (all size, err error) {
 	if r.is(")") {
@@ -400,7 +401,7 @@ func (r *reading) list(each func(size)) (all size, err error) {
 	}
 }
 
-// cases reads a CASE to its END.
+// cases parses a CASE up to its END.
 func (r *reading) cases() (value size, err error) {
 	if r.at < len(r.tokens) && !r.tokens[r.at].Is("WHEN") {
 		if _, err := r.operands(); err != nil {
@@ -430,7 +431,7 @@ func (r *reading) cases() (value size, err error) {
 	}
 }
 
-// cast reads what follows CAST.
+// cast parses what follows CAST.
 func (r *reading) cast() (value size, err error) {
 	if !r.is("(") {
 		return value, r.unknown()
@@ -458,15 +459,15 @@ func (r *reading) cast() (value size, err error) {
 	return r.made(value.plus(constant(numberBytes)))
 }
 
-// function says of one that may be called how many arguments it takes and how
-// long its result is.
+// function describes an allowed function: how many arguments it takes and how long its
+// result can be.
 type function struct {
 	least, most int
 	result      func(args []size) size
 }
 
-// functions are all that may be called in an expression that a schema keeps.
-// Each takes time that is linear in its arguments.
+// functions are the only ones that an expression in a schema may call. Each takes time
+// linear in its arguments.
 var functions = map[string]function{
 	"abs": {1, 1, short}, "round": {1, 2, short}, "length": {1, 1, short}, "typeof": {1, 1, short},
 	"date": {0, 10, short}, "time": {0, 10, short}, "datetime": {0, 10, short}, "julianday": {0, 10, short}, "unixepoch": {0, 10, short},
@@ -489,7 +490,7 @@ func longest(args []size) (s size) {
 	return s
 }
 
-// call reads the call of a function, whose name is the next token.
+// call parses a function call; name is the function's name.
 func (r *reading) call(name string) (size, error) {
 	r.at += 2
 	f, known := functions[strings.ToLower(name)]
@@ -507,7 +508,7 @@ func (r *reading) call(name string) (size, error) {
 	return r.made(f.result(args))
 }
 
-// column reads the name of a column, perhaps qualified by the name of the table.
+// column parses a column name, possibly qualified by the name of the table.
 func (r *reading) column(tok sqltext.Token) (size, error) {
 	r.at++
 	qualified := r.is(".")
@@ -525,14 +526,14 @@ func (r *reading) column(tok sqltext.Token) (size, error) {
 		return r.value(i)
 	case slices.Contains([]string{"rowid", "oid", "_rowid_"}, sqlite.Fold(name)):
 		return r.made(constant(numberBytes))
-	case tok.Text[0] == '"' && !qualified: // SQLite takes it for a text
+	case tok.Text[0] == '"' && !qualified: // SQLite takes it for a string
 		return r.made(constant(len(tok.Text)))
 	}
 	return size{}, refuse("it names %s, which is not a column", name)
 }
 
-// value returns the size of the values of column i. SQLite computes a generated
-// column anew wherever it is named, so its expression counts each time.
+// value returns the size of the values of column i. SQLite recomputes a generated
+// column wherever it is named, so its expression counts each time.
 func (r *reading) value(i int) (size, error) {
 	column := r.table.Columns[i]
 	if column.Generated == "" {
@@ -550,10 +551,10 @@ func (r *reading) value(i int) (size, error) {
 	return r.made(value)
 }
 
-// TooLong reports whether a value is too long for what expressions make of it.
+// TooLong reports whether a value is too long for the expressions that use the column.
 func (c *Column) TooLong(v sqlite.Value) bool { return c.MaxBytes > 0 && len(v.Bytes) > c.MaxBytes }
 
-// LengthFault says what is wrong with a value that is too long.
+// LengthFault returns the message for a value that is too long.
 func (c *Column) LengthFault() string {
 	return fmt.Sprintf("The value has more than %d bytes, the limit for values that generated columns, checks or indexes use.", c.MaxBytes)
 }

@@ -31,8 +31,8 @@ func TestExpressionsThatMayBeKept(t *testing.T) {
 	}
 }
 
-// costly are expressions that take more time or memory than what they are made
-// of, or reach beyond it. Some do not even compile.
+// costly are expressions that take more time or memory than their inputs justify, or
+// reach beyond them. Some do not even compile.
 var costly = []string{
 	"printf('%.250000000c', 'x')", "format('%.*c', n, 'x')", `"printf"('%.9c', 'x')`, "[printf]('x')", "hex(zeroblob(100000000))", "zeroblob(n)", "randomblob(1000000)", "quote(a)", "hex(a)", "unhex(a)", "char(65)",
 	"replace(a, 'a', 'bb')", "instr(a, b)", "trim(a, b)", "ltrim(a, 'x')", "rtrim(a, b)", "a LIKE '%x%'", "a NOT LIKE b", "a GLOB '*x*'", "like('%x', a)", "glob('*', a)", "a REGEXP 'x'", "a MATCH 'x'", "a LIKE 'x' ESCAPE '!'",
@@ -52,7 +52,7 @@ func TestExpressionsThatMayNotBeKept(t *testing.T) {
 	}
 }
 
-// TestExpressionsDoNotGrow lets columns be made of each other.
+// TestExpressionsDoNotGrow builds columns from each other.
 func TestExpressionsDoNotGrow(t *testing.T) {
 	for name, link := range map[string]string{"length": "g%[1]d || g%[1]d", "time": "iif(g%[1]d = g%[1]d, 1, 2)", "a constant": "g%[1]d || g%[1]d"} {
 		table := Table{Name: "t", Columns: []Column{{Name: "a", Type: "TEXT"}, {Name: "g0", Type: "ANY", Generated: "a"}}}
@@ -78,14 +78,14 @@ func TestValuesAreBoundedByWhatIsMadeOfThem(t *testing.T) {
 	if err := table.CheckExpressions(); err != nil {
 		t.Fatal(err)
 	}
-	// a, a and a || a for the column; a for the check.
+	// The column makes a, a and a || a; the check makes a.
 	if free, bound := table.Columns[0].MaxBytes, table.Columns[1].MaxBytes; free != 0 || bound != maxMade/5 {
 		t.Errorf("the bounds are %d and %d, want 0 and %d", free, bound, maxMade/5)
 	}
 }
 
-// TestReadingAgreesWithSQLite draws expressions of pieces that have a meaning in
-// some place. What may be kept compiles to calls of known functions only.
+// TestReadingAgreesWithSQLite generates expressions from pieces that are meaningful
+// somewhere. Those that are allowed compile to calls of known functions only.
 func TestReadingAgreesWithSQLite(t *testing.T) {
 	pieces := []string{"a", "b", "n", "'x'", `"a"`, `"printf"`, "printf", "lower", "coalesce", "replace", "json_extract", "(", ")", ",", "||", "->", "->>", "LIKE", "NOT", "IN", "CASE", "WHEN", "THEN", "ELSE", "END",
 		"CAST", "AS TEXT", "COLLATE", "NOCASE", "IS", "NULL", "AND", "BETWEEN", "1", "-", "+", "=", "<", ">", "/*", "*/", "--\n", "[a]", "`b`", "x'00'", "SELECT", "EXISTS", ".", "t.", "t", "glob", "abs", " "}
@@ -103,7 +103,7 @@ func TestReadingAgreesWithSQLite(t *testing.T) {
 		if rapid.Bool().Draw(rt, "called") {
 			expression = rapid.SampledFrom([]string{"lower", "printf", "abs", `"replace"`}).Draw(rt, "function") + "(" + expression + ")"
 		}
-		if rapid.Bool().Draw(rt, "simple") { // what is drawn of pieces is rarely kept
+		if rapid.Bool().Draw(rt, "simple") { // random pieces are rarely allowed
 			operand := rapid.SampledFrom([]string{"a", "n", "'x'", "1", "lower(a)", "coalesce(a, b)"})
 			expression = operand.Draw(rt, "left") + rapid.SampledFrom([]string{" || ", " + ", " = ", " < "}).Draw(rt, "operator") + operand.Draw(rt, "right")
 		}
@@ -127,8 +127,8 @@ func TestReadingAgreesWithSQLite(t *testing.T) {
 	}
 }
 
-// TestOldSchemasAreNotEvaluated opens a project whose schema was made when
-// anything could be kept.
+// TestOldSchemasAreNotEvaluated opens a project whose schema was made when any
+// expression was allowed.
 func TestOldSchemasAreNotEvaluated(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "old", "CREATE TABLE old (id INTEGER PRIMARY KEY, a TEXT, g TEXT AS (printf('%.25c', a))) STRICT", "INSERT INTO old (a) VALUES ('x')")
@@ -166,7 +166,7 @@ func TestOldSchemasAreNotEvaluated(t *testing.T) {
 	put(t, db, "fine", `{"a":"x"}`)
 }
 
-// SQLite evaluates what a table keeps when a foreign key leads to its rows.
+// SQLite evaluates a table's expressions when a foreign key leads to its rows.
 func TestOldSchemasAreNotEvaluatedByForeignKeys(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "top", "CREATE TABLE top (id INTEGER PRIMARY KEY, a TEXT) STRICT")

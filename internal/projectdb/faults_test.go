@@ -11,8 +11,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// TestExpressionsThatFail writes rows for which an expression of the schema
-// fails: a fault of the request, and never one of the server.
+// TestExpressionsThatFail writes rows for which a schema expression fails: the request
+// is at fault, never the server.
 func TestExpressionsThatFail(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "stored", "CREATE TABLE stored (id INTEGER PRIMARY KEY, j TEXT, a TEXT GENERATED ALWAYS AS (json_extract(j, '$.a')) STORED) STRICT")
@@ -63,7 +63,7 @@ func TestExpressionsThatFail(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestNullKeys sends NULL for keys: a row keeps its key, and cannot lose it.
+// TestNullKeys sends NULL for keys: a row keeps its key and cannot lose it.
 func TestNullKeys(t *testing.T) {
 	db := openProject(t, NewTable{Name: "u", Columns: []NewColumn{{Name: "sku", Unique: true}, {Name: "name"}}},
 		NewTable{Name: "pair", Columns: []NewColumn{{Name: "a", Type: "INTEGER", Primary: true}, {Name: "b", Primary: true}, {Name: "v", Unique: true}}})
@@ -94,10 +94,10 @@ func TestNullKeys(t *testing.T) {
 	}
 }
 
-// TestEveryFaultIsAProblem explains a failure of every kind that SQLite has.
+// TestEveryFaultIsAProblem explains an error of every kind that SQLite has.
 func TestEveryFaultIsAProblem(t *testing.T) {
-	// The result codes of SQLite from 1 on. What stays internal_error is a defect
-	// of ours, or the end of a context.
+	// SQLite's result codes from 1 on. Those that stay internal_error are defects of
+	// ours, or the end of a context.
 	for i, test := range []struct {
 		name string
 		want problem.Code

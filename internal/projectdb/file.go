@@ -18,10 +18,9 @@ var own = [...]string{"_columns", "_tables", "_project", "_receipts"}
 // the server's own.
 func IsOwnTable(name string) bool { return slices.Contains(own[:], name) }
 
-// WriteFile writes the whole state into the new database file path, without
-// the server's own tables and without a byte that they have left. draft is the
-// path of a file that is needed meanwhile; the caller removes both after a
-// failure. The end of ctx stops it.
+// WriteFile writes the whole state into the new database file path, without the
+// server's own tables or any trace of them. draft is the path of a temporary file;
+// after a failure the caller removes both. Canceling ctx stops it.
 func (s *Snapshot) WriteFile(ctx context.Context, draft, path string) error {
 	if err := s.conn().Backup(ctx, draft); err != nil {
 		return fmt.Errorf("copy the database: %w", explain(err))
@@ -38,15 +37,15 @@ func (s *Snapshot) WriteFile(ctx context.Context, draft, path string) error {
 	return finishFile(c, draft, path)
 }
 
-// finishFile makes the draft into a database file that is nobody's in
-// particular, and checks it.
+// finishFile turns the draft into a database file without marks of this server, and
+// checks it.
 func finishFile(c *sqlite.Conn, draft, path string) error {
 	err := c.Exec("PRAGMA application_id = 0")
 	if err == nil {
 		err = c.Exec("PRAGMA user_version = 0")
 	}
 	if err == nil {
-		// What was dropped is still in free pages; nothing is in a new file.
+		// Dropped content survives in free pages; a new file has none of it.
 		err = c.VacuumInto(path)
 	}
 	if err := errors.Join(err, c.Close()); err != nil {
@@ -69,8 +68,7 @@ func checkFile(path string) error {
 	return nil
 }
 
-// Counter returns the largest id that AUTOINCREMENT has given in the table, 0
-// for none.
+// Counter returns the largest id that AUTOINCREMENT has assigned in the table, or 0.
 func (s *Snapshot) Counter(t *Table) (int64, error) {
 	if !t.Autoincrement {
 		return 0, nil
@@ -79,15 +77,15 @@ func (s *Snapshot) Counter(t *Table) (int64, error) {
 	return n, explain(err)
 }
 
-// File is a new database file that is being filled with tables.
+// File is a new database file being filled with tables.
 type File struct {
 	c           *sqlite.Conn
 	draft, path string
-	inserter    *Inserter // the last one: it may have been left open by a failure
+	inserter    *Inserter // the last one: a failure may have left it open
 }
 
-// NewFile begins the database file path. draft and ctx are as with
-// Snapshot.WriteFile. Finish or Discard ends it.
+// NewFile starts the database file path. draft and ctx are as in Snapshot.WriteFile.
+// The file must be ended with Finish or Discard.
 func NewFile(ctx context.Context, draft, path string) (*File, error) {
 	c, err := sqlite.OpenPrivate(ctx, draft)
 	if err != nil {
@@ -102,8 +100,7 @@ func NewFile(ctx context.Context, draft, path string) (*File, error) {
 // CreateTable creates a table of the given shape, without its indexes.
 func (f *File) CreateTable(t *Table) error { return explain(f.c.Exec(t.CreateSQL())) }
 
-// CreateIndexes creates the indexes of a table that SQLite does not make by
-// itself.
+// CreateIndexes creates the indexes of a table that SQLite does not create itself.
 func (f *File) CreateIndexes(t *Table) error {
 	for _, x := range t.Indexes {
 		if !x.Managed() {
@@ -116,7 +113,7 @@ func (f *File) CreateIndexes(t *Table) error {
 	return nil
 }
 
-// Insert begins to insert rows with the given columns into a table.
+// Insert starts inserting rows with the given columns into a table.
 func (f *File) Insert(t *Table, columns []format.Column) (*Inserter, error) {
 	names := make([]string, len(columns))
 	for i, column := range columns {
@@ -127,7 +124,7 @@ func (f *File) Insert(t *Table, columns []format.Column) (*Inserter, error) {
 	return in, explain(err)
 }
 
-// SetCounter sets the largest id that AUTOINCREMENT has given in the table.
+// SetCounter sets the largest id that AUTOINCREMENT has assigned in the table.
 func (f *File) SetCounter(t *Table, id int64) error { return explain(writeCounter(f.c, t, id)) }
 
 // Finish completes the file and checks it.
@@ -138,11 +135,11 @@ func (f *File) Finish() error {
 	return finishFile(f.c, f.draft, f.path)
 }
 
-// Discard gives the file up. Its caller removes what there is of it.
+// Discard abandons the file. The caller removes what was written.
 func (f *File) Discard() error {
 	if f.inserter != nil {
-		// A connection that still has statements is not closed, and keeps the room of
-		// its file after that was removed.
+		// A connection with open statements does not close, and would keep the disk
+		// space of its file after the file is removed.
 		f.inserter.Close()
 	}
 	return f.c.Close()

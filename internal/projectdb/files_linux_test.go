@@ -13,9 +13,9 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestFewDescriptors has many projects read and written at once where the
-// system lets only a few files be open. Some calls may be told to come back; none
-// may fail otherwise, and all is well as soon as the load ends.
+// TestFewDescriptors reads and writes many projects at once while the system allows
+// only a few open files. Some calls may be told to retry; none may fail otherwise, and
+// everything works again as soon as the load ends.
 func TestFewDescriptors(t *testing.T) {
 	const callers = 8
 	projects := testkit.Scale[ids.Project](30, 60)
@@ -75,7 +75,7 @@ func TestFewDescriptors(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoDamage opens projects whose files are sound but out of reach.
+// TestWhatIsNoDamage opens projects whose files are intact but inaccessible.
 func TestWhatIsNoDamage(t *testing.T) {
 	folder := t.TempDir()
 	dir, err := OpenDir(folder, DirOptions{})
@@ -86,8 +86,7 @@ func TestWhatIsNoDamage(t *testing.T) {
 	if err := dir.Create(t.Context(), 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	// A folder in the place of the log is what SQLite reports as a file that cannot
-	// be opened.
+	// SQLite reports a folder in place of the log as a file that cannot be opened.
 	log := filepath.Join(folder, "1.db-wal")
 	if err := os.Mkdir(log, 0o700); err != nil {
 		t.Fatal(err)

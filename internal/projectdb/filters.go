@@ -13,16 +13,16 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// where is a condition in SQL with its values.
+// where is an SQL condition with its parameters.
 type where struct {
 	sql  string // "" holds for every row
 	args []any
 
-	column *Column // the condition compares just this column, or nil
+	column *Column // the single column that the condition compares, or nil
 	equals bool    // column = ?
 }
 
-// clause returns the condition with the word WHERE, or nothing.
+// clause returns the condition with the word WHERE, or "".
 func (w where) clause() string {
 	if w.sql == "" {
 		return ""
@@ -30,7 +30,7 @@ func (w where) clause() string {
 	return " WHERE " + w.sql
 }
 
-// and joins two conditions.
+// and combines two conditions.
 func (w where) and(other where) where {
 	switch {
 	case w.sql == "":
@@ -41,20 +41,20 @@ func (w where) and(other where) where {
 	return where{sql: w.sql + " AND " + other.sql, args: append(w.args[:len(w.args):len(w.args)], other.args...)}
 }
 
-// maxFilterDepth bounds how deep groups can be nested.
+// maxFilterDepth bounds how deeply groups can be nested.
 const maxFilterDepth = 16
 
-// maxFilterSize bounds the conditions of one request's filters and the values in
-// their lists, well below the 32,766 parameters that SQLite takes.
+// maxFilterSize bounds the number of conditions in one request's filters plus the
+// values in their lists, well below SQLite's 32,766 parameters.
 const maxFilterSize = 10_000
 
-// maxPattern bounds the texts that are searched for, in bytes, as SQLite bounds
-// the patterns of its own LIKE.
+// maxPattern bounds the length of search texts in bytes, as SQLite bounds the patterns
+// of its own LIKE.
 const maxPattern = 50_000
 
-// parseFilters turns filters into a condition on the table. They are either an
-// object, {"status":"active"}, an array of {"column","op","value"} and groups that
-// must all hold, or one group such as {"or":[…]}. field names them in faults.
+// parseFilters turns filters into a condition on the table. They are either an object,
+// {"status":"active"}, an array of {"column","op","value"} and groups that must all
+// hold, or one group such as {"or":[…]}. field names them in faults.
 func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.Value) where {
 	p := &filterParser{table: t, faults: faults, field: field}
 	switch kind := raw.Kind(); {
@@ -72,7 +72,7 @@ func (t *Table) parseFilters(faults *problem.Faults, field string, raw jsontext.
 	return where{}
 }
 
-// whole reads filters of any form.
+// whole parses filters of any form.
 func (p *filterParser) whole(raw jsontext.Value) where {
 	name, group := wholeGroup(raw)
 	switch {
@@ -91,22 +91,22 @@ func (p *filterParser) whole(raw jsontext.Value) where {
 type filterParser struct {
 	table  *Table
 	faults *problem.Faults
-	field  string // that holds the filters
+	field  string // that the filters came in
 	size   int    // conditions, groups and values seen
 
-	terms   int // comparisons that the condition has so far
-	planned int // the ones among them that SQLite's planner looks at
+	terms   int // comparisons in the condition so far
+	planned int // those of them that SQLite's planner looks at
 
-	loaded *Column // the large column of the condition before
-	loads  int     // how often a row's values are loaded for the conditions seen
+	loaded *Column // the large column of the previous condition
+	loads  int     // how often a row's values are loaded by the conditions so far
 }
 
-// errEnough ends the reading of filters when nothing further is to be made of
-// them: a fault tells why.
+// errEnough stops the parsing of filters when continuing is pointless: a fault says
+// why.
 var errEnough = errors.New("enough of the filters is read")
 
-// count counts a condition, group or value before it is built. It fails when
-// there are too many of them, or of faults.
+// count counts a condition, group or value before it is built. It fails if there are
+// too many of them, or too many faults.
 func (p *filterParser) count() error {
 	if p.size++; p.size > maxFilterSize {
 		p.tooMany()
@@ -122,13 +122,13 @@ func (p *filterParser) tooMany() {
 	p.faults.Add(p.field, "The filters have more than %d conditions and values.", maxFilterSize)
 }
 
-// maxSeparators is how many commas filters of the greatest size have at most: two
+// maxSeparators is the maximum number of commas in filters of the maximum size: two
 // within each condition and one before it.
 const maxSeparators = 3 * maxFilterSize
 
-// countSeparators counts the commas of a JSON text outside its strings. It is a
-// first look, many times as fast as any reading: tens of megabytes that can only
-// be too much are not read at all.
+// countSeparators counts the commas of a JSON text outside its strings. As a first
+// check it is many times faster than parsing: tens of megabytes that must be too much
+// are not parsed at all.
 func countSeparators(text []byte) (n int) {
 	inString := false
 	for i := 0; i < len(text); i++ {
@@ -136,7 +136,7 @@ func countSeparators(text []byte) (n int) {
 		case '"':
 			inString = !inString
 		case '\\':
-			i++ // only strings have it
+			i++ // only strings have escapes
 		case ',':
 			if !inString {
 				n++
@@ -146,7 +146,7 @@ func countSeparators(text []byte) (n int) {
 	return n
 }
 
-// object reads the short form. null means that the column is NULL.
+// object parses the short form. null means that the column is NULL.
 func (p *filterParser) object(field string, raw jsontext.Value) where {
 	var all conjunction
 	err := eachMember(raw, func(name string, value jsontext.Value) {
@@ -165,7 +165,7 @@ func (p *filterParser) object(field string, raw jsontext.Value) where {
 	return all.where()
 }
 
-// all reads an array of conditions and groups that must all hold.
+// all parses an array of conditions and groups that must all hold.
 func (p *filterParser) all(field string, raw jsontext.Value) where {
 	var all conjunction
 	p.eachItem(field, raw, func(field string, item jsontext.Value) {
@@ -174,11 +174,11 @@ func (p *filterParser) all(field string, raw jsontext.Value) where {
 	return all.where()
 }
 
-// groups are the members that make an element a group of others.
+// groups are the member names that make an element a group.
 var groups = []string{"and", "or", "not"}
 
-// group reads the array of a group. NULL is neither true nor false in it, as in
-// SQL: what a condition says nothing of, its negation does not select either.
+// group parses the array of a group. As in SQL, NULL is neither true nor false in it:
+// rows for which a condition is NULL are not selected by its negation either.
 func (p *filterParser) group(field, name string, raw jsontext.Value, depth int) where {
 	if depth > maxFilterDepth {
 		p.faults.Add(field, "The filters are nested too deeply.")
@@ -209,10 +209,10 @@ func (p *filterParser) group(field, name string, raw jsontext.Value, depth int) 
 	}
 }
 
-// The conditions that every record fulfils, and that none does.
+// The conditions that every record satisfies, and that none does.
 const always, never = "1", "0"
 
-// combined joins the parts of a group by and or or.
+// combined joins the parts of a group with AND or OR.
 func combined(name string, parts []where) where {
 	neutral, absorbing := always, never
 	if name == "or" {
@@ -228,8 +228,8 @@ func combined(name string, parts []where) where {
 	return joined(parts, " "+strings.ToUpper(name)+" ")
 }
 
-// wholeGroup returns the group that filters are as a whole, if they are one: a
-// column has no array as its value.
+// wholeGroup returns the group if the filters as a whole are one: a column never has
+// an array as its value.
 func wholeGroup(raw jsontext.Value) (name string, group jsontext.Value) {
 	n := 0
 	err := eachMember(raw, func(member string, value jsontext.Value) {
@@ -256,8 +256,8 @@ func (p *filterParser) eachItem(field string, raw jsontext.Value, use func(field
 	}
 }
 
-// mergeEquals makes alternatives "a = 1 OR a = 2" into one "a IN (1, 2)", which costs
-// SQLite less to plan.
+// mergeEquals merges alternatives "a = 1 OR a = 2" into one "a IN (1, 2)", which is
+// cheaper for SQLite to plan.
 func mergeEquals(parts []where) []where {
 	var merged []where
 	at := map[*Column]int{}
@@ -281,22 +281,22 @@ func mergeEquals(parts []where) []where {
 	return merged
 }
 
-// maxPlanned is how many comparisons SQLite's planner may look at. The time it takes
-// grows with the square of their number and with the number of indexes, and nothing
-// interrupts it: 10,000 comparisons took more than 10 s.
+// maxPlanned is how many comparisons SQLite's planner may look at. Planning time grows
+// with the square of their number and with the number of indexes, and cannot be
+// interrupted: 10,000 comparisons took more than 10 s.
 const maxPlanned = 32
 
-// unsharedMark stands for a value in SQL, as ? does. SQLite compares each operand
-// that is a plain constant with all before it, to compute equal ones only once.
+// unsharedMark is a placeholder like ?. SQLite compares each plain constant operand
+// with all earlier ones, to compute equal ones only once; this form avoids that.
 const unsharedMark = "ifnull(?, 0)"
 
 // conjunction collects conditions that must all hold.
 type conjunction struct {
 	planned []where // the planner may choose an index for these
-	rest    []where // these are only computed
+	rest    []where // these are only evaluated
 }
 
-// add adds the condition that parse reads to the planned ones while there is room.
+// add adds the condition that parse returns, to the planned ones while there is room.
 func (c *conjunction) add(p *filterParser, parse func() where) {
 	before := p.terms
 	w := p.watched(parse(), false)
@@ -311,7 +311,7 @@ func (c *conjunction) add(p *filterParser, parse func() where) {
 	}
 }
 
-// where joins the conditions. The planner does not look into a CASE.
+// where joins the conditions. The planner does not look inside a CASE.
 func (c *conjunction) where() where {
 	w := joined(c.planned, " AND ")
 	if rest := joined(c.rest, " AND "); rest.sql != "" {
@@ -320,8 +320,8 @@ func (c *conjunction) where() where {
 	return w
 }
 
-// joined joins conditions by AND or OR, half and half: SQLite bounds how deep an
-// expression is, and a chain would be as deep as it is long.
+// joined joins conditions with AND or OR as a balanced tree: SQLite bounds the depth
+// of expressions, and a chain would be as deep as it is long.
 func joined(parts []where, with string) where {
 	switch len(parts) {
 	case 0:
@@ -333,10 +333,10 @@ func joined(parts []where, with string) where {
 	return where{sql: "(" + a.sql + with + b.sql + ")", args: slices.Concat(a.args, b.args)}
 }
 
-// conditionFields are what a condition has, and what a group has.
+// conditionFields are the members of a condition and of a group.
 var conditionFields = append([]string{"column", "op", "value"}, groups...)
 
-// item reads one condition or one group.
+// item parses one condition or one group.
 func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	members := map[string]jsontext.Value{}
 	err := eachMember(raw, func(name string, value jsontext.Value) {
@@ -375,13 +375,13 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	return p.condition(field+".column", field, column, op, members["value"])
 }
 
-// maxLoads is how many values of a row are loaded without a look at the interrupt.
-// One of 15 MB takes some milliseconds.
+// maxLoads is how many values of a row may be loaded without checking for an
+// interrupt. Loading one of 15 MB takes some milliseconds.
 const maxLoads = 16
 
-// watched makes a comparison look at the interrupt when it is one of many that may
-// load a large value. SQLite keeps the value of the one column that it loaded last.
-// An alternative stays visible for the choice of an index.
+// watched makes a comparison check for an interrupt if it is one of many that may load
+// a large value. SQLite caches the value of the column it loaded last. An alternative
+// stays visible to the planner, so that it can use an index.
 func (p *filterParser) watched(w where, alternative bool) where {
 	column := w.column
 	if column == nil {
@@ -404,8 +404,8 @@ func (p *filterParser) watched(w where, alternative bool) where {
 	return where{sql: "CASE WHEN " + sqlite.GoesOnFunction + "() THEN " + w.sql + " END", args: w.args}
 }
 
-// condition makes one comparison. columnField names the column in faults, field
-// the condition as a whole.
+// condition builds one comparison. columnField names the column in faults, field the
+// condition as a whole.
 func (p *filterParser) condition(columnField, field, name, op string, value jsontext.Value) where {
 	column := p.table.Column(name)
 	if column == nil {
@@ -441,7 +441,7 @@ func (p *filterParser) comparison(columnField, field string, column *Column, nam
 	return w
 }
 
-// operands reads the values that an operator takes.
+// operands parses the values that an operator takes.
 func (p *filterParser) operands(field string, column *Column, op *Operator, value jsontext.Value) (values []sqlite.Value, ok bool) {
 	switch op.Arity {
 	case 0:
@@ -475,9 +475,9 @@ func (p *filterParser) operands(field string, column *Column, op *Operator, valu
 	return values, ok && err == nil
 }
 
-// value reads the value at the given place of those that an operator takes. What
-// the column could not store is refused: a comparison with it would match nothing,
-// or everything.
+// value parses the value at the given place of an operator's values. A value that the
+// column could not store is refused: a comparison with it would match nothing, or
+// everything.
 func (p *filterParser) value(field string, column *Column, op *Operator, place int, raw jsontext.Value) (v sqlite.Value, ok bool) {
 	switch {
 	case raw.Kind() == 0:

@@ -7,11 +7,10 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// brokenKey explains the violation of a foreign key, of which SQLite says nothing
-// but that there is one: which key it is, and in which direction. The statement has
-// set these columns (none when it deletes) in the rows of t that match w, or in a
-// new one when w is nil. Other errors, and violations that are not found again,
-// come back as they are.
+// brokenKey explains a foreign key violation, which SQLite reports without details:
+// which key it is, and in which direction. The statement has set these columns (none
+// when deleting) in the rows of t that match w, or in a new row if w is nil. Other
+// errors, and violations that cannot be found again, are returned unchanged.
 func (tx *Tx) brokenKey(t *Table, set row, w *where, err error) error {
 	if sqlite.FaultOf(err) != sqlite.ForeignKey {
 		return err
@@ -44,7 +43,7 @@ func (key ForeignKey) parentNames(parent *Table) []string {
 	return key.ParentColumns
 }
 
-// lacksParent reports whether a changed row refers to a row that does not exist.
+// lacksParent reports whether a changed row refers to a nonexistent row.
 func (tx *Tx) lacksParent(t *Table, key ForeignKey, parent *Table, set row, w *where) bool {
 	names := key.parentNames(parent)
 	if len(names) != len(key.Columns) {
@@ -52,12 +51,12 @@ func (tx *Tx) lacksParent(t *Table, key ForeignKey, parent *Table, set row, w *w
 	}
 	var terms, present []string
 	var args []any
-	own := false // a part of the key is not sent
+	own := false // a part of the key was not sent
 	for i, name := range key.Columns {
 		v, sent := set.value(name)
 		switch {
 		case sent && v.Kind == sqlite.Null, !sent && w == nil:
-			return false // it refers to nothing
+			return false // a NULL refers to nothing
 		case sent:
 			terms, args = append(terms, "p."+quote(names[i])+" = ?"), append(args, v)
 		default:
@@ -67,7 +66,7 @@ func (tx *Tx) lacksParent(t *Table, key ForeignKey, parent *Table, set row, w *w
 		}
 	}
 	if len(args) == 0 {
-		return false // the key was not changed
+		return false // the key has not changed
 	}
 	missing := where{sql: "NOT EXISTS (SELECT 1 FROM " + quote(parent.Name) + " AS p WHERE " + strings.Join(terms, " AND ") + ")", args: args}
 	if !own {
@@ -79,8 +78,8 @@ func (tx *Tx) lacksParent(t *Table, key ForeignKey, parent *Table, set row, w *w
 	return err == nil && n == 1
 }
 
-// hasChild reports whether a row of another table refers to one that is deleted, or
-// to a value in it that is changed, and a key forbids that.
+// hasChild reports whether a row of another table refers to a deleted row, or to a
+// changed value in a row, and a key forbids that.
 func (tx *Tx) hasChild(child *Table, key ForeignKey, parent *Table, set row, w where) bool {
 	names, action := key.parentNames(parent), key.OnDelete
 	if len(set.columns) > 0 {
@@ -104,7 +103,7 @@ func (tx *Tx) hasChild(child *Table, key ForeignKey, parent *Table, set row, w w
 	return err == nil && n == 1
 }
 
-// value returns what the row has in the named column, if anything.
+// value returns the row's value in the named column, if it was sent.
 func (r row) value(name string) (v sqlite.Value, sent bool) {
 	for i, column := range r.columns {
 		if sqlite.SameName(column.Name, name) {
@@ -114,7 +113,7 @@ func (r row) value(name string) (v sqlite.Value, sent bool) {
 	return v, false
 }
 
-// shownTable names a table to those who may read it.
+// shownTable names a table to callers who may read it.
 func (tx *Tx) shownTable(t *Table) string {
 	if !tx.mayRead(t) {
 		return "another table"
@@ -127,7 +126,7 @@ func (tx *Tx) noParent(key ForeignKey, parent *Table, set row) *problem.Error {
 	names := key.parentNames(parent)
 	for i, name := range key.Columns {
 		v, sent := set.value(name)
-		const longest = 40 // bytes of a value that are worth repeating
+		const longest = 40 // bytes of a value worth repeating
 		switch text := literal(v); {
 		case sent && len(text) <= longest && tx.mayRead(parent):
 			e.With(name, "No record of %s has %s in %s.", tx.shownTable(parent), text, names[i])

@@ -10,7 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// A violation tells the direction, the table and the column.
+// A violation names the direction, the table and the column.
 func TestForeignKeysTellWhichRowIsMissing(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "team", "CREATE TABLE team (id INTEGER PRIMARY KEY, code TEXT UNIQUE, region TEXT, nr INTEGER, UNIQUE (region, nr)) STRICT")
@@ -67,7 +67,7 @@ func TestForeignKeysTellWhichRowIsMissing(t *testing.T) {
 	}
 }
 
-// tableRights may read and write single tables.
+// tableRights are the tables that may be read and written.
 type tableRights map[ids.Table]bool
 
 func (r tableRights) MayRead(id ids.Table) bool  { return r[id] }

@@ -9,9 +9,9 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// TestNothingIsDoneWhileThereAreFaults calls every method that changes something
-// with a fault that its caller has found. None may change anything or wait for the
-// writer, and each tells what else is wrong.
+// TestNothingIsDoneWhileThereAreFaults calls every mutating method with a fault that
+// its caller has found. None may change anything or wait for the writer, and each
+// reports what else is wrong.
 func TestNothingIsDoneWhileThereAreFaults(t *testing.T) {
 	db := openProject(t, NewTable{Name: "t", Columns: []NewColumn{{Name: "n", Type: "INTEGER", Unique: true}}})
 	define(t, db, "kept", "CREATE INDEX kept ON t (n)")
@@ -33,7 +33,7 @@ func TestNothingIsDoneWhileThereAreFaults(t *testing.T) {
 	for _, test := range []struct {
 		method string
 		call   func(context.Context, *problem.Faults) error
-		field  string // the further fault; "" for none
+		field  string // the additional fault; "" for none
 	}{
 		{"CreateTable", func(ctx context.Context, f *problem.Faults) error {
 			_, err := db.CreateTable(ctx, f, NewTable{Name: name})

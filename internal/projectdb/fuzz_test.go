@@ -13,7 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// visible fails for an error that a client would only see as internal_error.
+// visible fails the test for an error that a client would see as internal_error.
 func visible(t *testing.T, err error) {
 	t.Helper()
 	if err != nil && problem.From(err).Code == problem.CodeInternal {

@@ -17,7 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// tight is a folder of projects on a disk of 32 MiB with a reserve.
+// tight is a folder of projects on a 32 MiB disk with a reserve.
 type tight struct {
 	*testing.T
 	disk string
@@ -43,7 +43,7 @@ func newTight(t *testing.T) *tight {
 	return x
 }
 
-// project makes a project with a table.
+// project creates a project with a table.
 func (x *tight) project(id ids.Project) {
 	x.Helper()
 	err := x.dir.Create(x.Context(), id, func(db *DB) error {
@@ -65,7 +65,7 @@ func (x *tight) with(id ids.Project, use func(*DB) error) error {
 	return use(db)
 }
 
-// insertKB inserts a row of so many kilobytes.
+// insertKB inserts a row of kb kilobytes.
 func insertKB(t *testing.T, kb int) func(*DB) error {
 	return func(db *DB) error {
 		_, err := db.InsertRecord(t.Context(), new(problem.Faults), "t", jsontext.Value(`{"a":"`+strings.Repeat("x", kb<<10)+`"}`), InsertOptions{})
@@ -73,9 +73,8 @@ func insertKB(t *testing.T, kb int) func(*DB) error {
 	}
 }
 
-// TestFullDisk fills the disk by rows, and then as far as it goes by a
-// stranger's file: whoever deletes must get on, and everybody else as soon as
-// there is room.
+// TestFullDisk fills the disk with rows, and then completely with an unrelated file:
+// deletions must still work, and everything else as soon as there is room.
 func TestFullDisk(t *testing.T) {
 	x := newTight(t)
 	x.project(1)
@@ -102,7 +101,7 @@ func TestFullDisk(t *testing.T) {
 	if err := x.dir.Create(t.Context(), 3, nil); !problem.Is(err, problem.CodeStorageFull) {
 		t.Errorf("a new project: %v", err)
 	}
-	// Open both anew: that needs room, too.
+	// Open both again, which needs room too.
 	for x.dir.spare() {
 	}
 	if err := x.with(2, func(db *DB) error { _, err := db.Tables(t.Context()); return err }); err != nil {
@@ -167,8 +166,8 @@ func eventuallyLow(t *testing.T, room *storage.Room) {
 	}
 }
 
-// TestFreePagesAreUsed deletes rows on a nearly full disk: their room is the
-// project's, though the disk has none for others.
+// TestFreePagesAreUsed deletes rows on a nearly full disk: the project may reuse the
+// space, though the disk has none for others.
 func TestFreePagesAreUsed(t *testing.T) {
 	x := newTight(t)
 	x.project(1)
@@ -206,7 +205,7 @@ func sizeOf(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// TestQuota fills a project up to its quota while others go on.
+// TestQuota fills a project up to its quota while others continue.
 func TestQuota(t *testing.T) {
 	t.Parallel()
 	const limit = 1 << 20
@@ -254,7 +253,7 @@ func TestQuota(t *testing.T) {
 	if err := dir.Need(t.Context(), 1, 100<<10); !problem.Is(err, problem.CodeStorageFull) {
 		t.Errorf("an upload: %v", err)
 	}
-	// Deleting goes on, and makes room.
+	// Deletions still work, and free space.
 	match := Match{Filters: jsontext.Value(`[{"column":"id","op":"<=","value":100}]`)}
 	if err := x.with(1, func(db *DB) error {
 		_, err := db.DeleteRecords(t.Context(), new(problem.Faults), "t", match)
@@ -268,11 +267,11 @@ func TestQuota(t *testing.T) {
 	if err := dir.Need(t.Context(), 1, 100<<10); err != nil {
 		t.Errorf("an upload that fits: %v", err)
 	}
-	// The deleted rows fit in again, and no more.
+	// The deleted rows fit again, but no more than that.
 	if again, err := fill(); again < 90 || again > 110 || err == nil {
 		t.Errorf("%d rows fit in the place of 100, then %v", again, err)
 	}
-	// A higher limit holds at once, and the files of imports count.
+	// A higher limit takes effect at once, and the files of imports count.
 	higher := int64(2 * limit)
 	quotas.Set(1, &higher)
 	if again, _ := fill(); again < 200 || usage().Used > higher {
@@ -287,7 +286,7 @@ func TestQuota(t *testing.T) {
 	}
 	quotas.Set(1, &higher)
 	files = 1 << 30
-	time.Sleep(1100 * time.Millisecond) // what was counted is believed for a second
+	time.Sleep(1100 * time.Millisecond) // usage is cached for a second
 	if err := x.with(1, insertKB(t, 100)); !problem.Is(err, problem.CodeStorageFull) {
 		t.Errorf("with large files beside it: %v", err)
 	}
