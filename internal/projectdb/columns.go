@@ -298,15 +298,15 @@ func (t *Table) SetPrimaryKey(columns []string) {
 	t.setRowidKey()
 }
 
-// setRowidKey decides anew whether the primary key is the rowid, after the type
-// of a column has changed.
+// setRowidKey updates whether the primary key is the rowid, after the type of a column
+// has changed.
 func (t *Table) setRowidKey() {
 	t.RowidKey = len(t.PrimaryKey) == 1 && !t.WithoutRowid && t.Column(t.PrimaryKey[0].Column).Type == "INTEGER"
 	t.Autoincrement = t.Autoincrement && t.RowidKey
 }
 
-// setUnique adds a UNIQUE constraint on one column, or takes everything away
-// that makes it unique. A primary key stays unique.
+// setUnique adds a UNIQUE constraint on one column, or removes everything that makes
+// it unique. A primary key stays unique.
 func (t *Table) setUnique(name string, unique bool) {
 	if unique {
 		if !t.IsUnique(name) {
@@ -319,7 +319,7 @@ func (t *Table) setUnique(name string, unique bool) {
 	t.Indexes = deleteWhere(t.Indexes, func(x Index) bool { return x.Origin != "pk" && x.Unique && !x.Partial() && alone(x.Parts) })
 }
 
-// refuseType allows another type only for a column without saved values.
+// refuseType allows a type change only for a column without stored values.
 func refuseType(c *sqlite.Conn, t *Table, before, after *Column) error {
 	if before.Type == after.Type {
 		return nil
@@ -342,8 +342,8 @@ func refuseNulls(c *sqlite.Conn, t *Table, before, after *Column) error {
 	return problem.New(problem.CodeConflict, "%d rows have no value in the column.", n).With("is_nullable", "%d rows have no value in the column.", n)
 }
 
-// renameColumn gives a column its new name, if any, everywhere it is used, and
-// notes the time of the change.
+// renameColumn renames a column everywhere it is used, if there is a new name, and
+// records the time of the change.
 func (tx *Tx) renameColumn(t *Table, column *Column, name *string) error {
 	c, now := tx.c, tx.now()
 	final := column.Name
@@ -359,8 +359,8 @@ func (tx *Tx) renameColumn(t *Table, column *Column, name *string) error {
 	return tx.touch(t, now)
 }
 
-// touch notes that a table has changed, and perhaps its names. t and the catalogue
-// are as before the change.
+// touch records that a table, and perhaps names in it, have changed. t and the
+// catalogue are those before the change.
 func (tx *Tx) touch(t *Table, now string) error {
 	if err := tx.c.Exec("UPDATE _tables SET updated_at = ? WHERE id = ?", now, t.ID); err != nil {
 		return err
@@ -368,8 +368,8 @@ func (tx *Tx) touch(t *Table, now string) error {
 	return tx.changed(tx.cat.around(t)...)
 }
 
-// DeleteColumn takes a column with its values out of a table, and with it the
-// indexes, unique constraints and foreign keys that use it.
+// DeleteColumn drops a column with its values, and with it the indexes, unique
+// constraints and foreign keys that use it.
 func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, name string) (deleted string, err error) {
 	err = db.changeTable(ctx, faults, freeing+RebuildTransaction, ref, func(tx *Tx, t *Table) error {
 		column, err := t.find(name)

@@ -18,8 +18,8 @@ type NewIndex struct {
 	Unique  bool
 }
 
-// CreateIndex creates an index on a table. Values that a unique index does not
-// allow are a conflict that says how many there are.
+// CreateIndex creates an index on a table. Values that violate a unique index are a
+// conflict that says how many there are.
 func (db *DB) CreateIndex(ctx context.Context, faults *problem.Faults, ref string, n NewIndex) (Index, error) {
 	return changing(ctx, db, faults, SchemaTransaction, func(tx *Tx) (Index, error) { return tx.CreateIndex(faults, ref, n) })
 }
@@ -71,8 +71,8 @@ func (n NewIndex) on(faults *problem.Faults, prefix string, t *Table) Index {
 	return x
 }
 
-// defaultIndexName joins table and columns. A name that would be too long is
-// cut and told from others by a hash of the whole.
+// defaultIndexName joins the names of the table and the columns. A name that is too
+// long is truncated and made unique by a hash of the whole.
 func defaultIndexName(x Index) string {
 	name := "idx_" + x.Table + "_" + strings.Join(x.Columns(), "_")
 	if len(name) <= MaxName {
@@ -97,7 +97,7 @@ func createIndex(c *sqlite.Conn, t *Table, x Index) error {
 	return c.Exec(x.CreateSQL())
 }
 
-// refuseTakenName is a conflict when a table or index has the name.
+// refuseTakenName returns a conflict if a table or index has the name.
 func refuseTakenName(c *sqlite.Conn, name, field string) error {
 	n, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE name = ? COLLATE NOCASE", name)
 	if err != nil || n == 0 {
@@ -106,8 +106,8 @@ func refuseTakenName(c *sqlite.Conn, name, field string) error {
 	return problem.New(problem.CodeConflict, "The name %s is taken.", name).With(field, "A table or index already has this name.")
 }
 
-// refuseDuplicates is a conflict when rows have equal values, none of them
-// NULL, in the columns.
+// refuseDuplicates returns a conflict if rows have equal non-NULL values in the
+// columns.
 func refuseDuplicates(c *sqlite.Conn, t *Table, columns []string, field string) error {
 	list := identList(columns)
 	var notNull []string
@@ -122,8 +122,8 @@ func refuseDuplicates(c *sqlite.Conn, t *Table, columns []string, field string) 
 	return problem.New(problem.CodeConflict, "%d rows repeat values that must be unique.", n).With(field, "%d rows repeat values.", n)
 }
 
-// DropIndex drops an index that was created by itself. Those of primary keys
-// and UNIQUE constraints stay.
+// DropIndex drops an index that was created on its own. Indexes of primary keys and
+// UNIQUE constraints cannot be dropped.
 func (db *DB) DropIndex(ctx context.Context, faults *problem.Faults, ref, name string) (dropped string, err error) {
 	err = db.changeTable(ctx, faults, freeing+SchemaTransaction, ref, func(tx *Tx, t *Table) error {
 		i := slices.IndexFunc(t.Indexes, func(x Index) bool { return sqlite.SameName(x.Name, name) })

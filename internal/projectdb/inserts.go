@@ -18,27 +18,27 @@ import (
 // MaxBulkRows is the most rows that one call can insert.
 const MaxBulkRows = 10_000
 
-// InsertOptions say how rows are inserted.
+// InsertOptions configure how rows are inserted.
 type InsertOptions struct {
 	OnConflict *OnConflict
-	ReturnNone bool // the stored rows are not wanted
+	ReturnNone bool // do not return the stored rows
 }
 
-// OnConflict makes an insert an upsert: what happens to a row whose values in
-// the columns of a unique key are taken.
+// OnConflict makes an insert an upsert: it says what happens to a row whose values in
+// the columns of a unique key are already taken.
 type OnConflict struct {
 	Columns []string
-	Update  bool // the row there is updated; else the new one is skipped
+	Update  bool // update the existing row; otherwise skip the new one
 }
 
-// Inserted is what an insert has done.
+// Inserted is the result of an insert.
 type Inserted struct {
-	Rows        // as stored; those skipped are absent
-	Count int64 // rows really inserted, those updated not among them
+	Rows        // as stored; skipped rows are absent
+	Count int64 // rows actually inserted, not counting updates
 }
 
-// InsertRecord inserts one row, a JSON object, and returns it as stored. Here as in
-// every method that takes a table, ref is its id or its name.
+// InsertRecord inserts one row, a JSON object, and returns it as stored. As in every
+// method that takes a table, ref is its id or its name.
 func (db *DB) InsertRecord(ctx context.Context, faults *problem.Faults, ref string, object jsontext.Value, o InsertOptions) (Inserted, error) {
 	return changing(ctx, db, faults, SharedTransaction, func(tx *Tx) (Inserted, error) { return tx.InsertRecord(faults, ref, object, o) })
 }
@@ -74,8 +74,8 @@ func (tx *Tx) InsertRecords(faults *problem.Faults, ref string, array jsontext.V
 
 var errStop = errors.New("no further rows")
 
-// insert inserts rows, each with the prefix of the fields in its faults. After a
-// fault it goes on only to find further ones.
+// insert inserts rows; each comes with the prefix of its fields in faults. After a
+// fault it only continues in order to find more.
 func (tx *Tx) insert(faults *problem.Faults, ref string, o InsertOptions, rows iter.Seq2[string, jsontext.Value]) (Inserted, error) {
 	t, err := tx.writable(ref)
 	if err != nil {
@@ -129,9 +129,9 @@ func (t *Table) conflictKey(faults *problem.Faults, o *OnConflict) []string {
 	return names
 }
 
-// parseNewRow is parseRow for a row that is to be inserted. In an upsert NULL for
-// a part of the primary key counts as not sent: clients that send whole objects
-// mean that the row keeps its key, or gets one.
+// parseNewRow is parseRow for a row to be inserted. In an upsert, NULL for a part of
+// the primary key counts as not sent: clients that send whole objects mean that the
+// row keeps its key, or gets one.
 func (t *Table) parseNewRow(faults *problem.Faults, prefix string, object jsontext.Value, upsert bool) row {
 	null := nullKeyIsNext
 	if upsert {
@@ -142,7 +142,7 @@ func (t *Table) parseNewRow(faults *problem.Faults, prefix string, object jsonte
 	return r
 }
 
-// requireColumns notes the columns that a row must have and lacks.
+// requireColumns notes the required columns that a row lacks.
 func (t *Table) requireColumns(faults *problem.Faults, prefix string, r row) {
 	for i := range t.Columns {
 		column := &t.Columns[i]
@@ -173,12 +173,12 @@ type inserter struct {
 	c        *sqlite.Conn
 	table    *Table
 	options  InsertOptions
-	conflict []string // the columns of the key of an upsert
+	conflict []string // the key columns of an upsert
 	explain  func(r row, err error) error
 	narrow   bool // the caller may not read the table: see Table.shown
 	done     Inserted
-	stored   *Rows // where the next row goes, in done
-	last     int64 // the rowid of the row before
+	stored   *Rows // the part of done that the next row goes to
+	last     int64 // the rowid of the previous row
 }
 
 func newInserter(c *sqlite.Conn, t *Table, o InsertOptions) *inserter {
@@ -188,8 +188,8 @@ func newInserter(c *sqlite.Conn, t *Table, o InsertOptions) *inserter {
 	return ins
 }
 
-// place returns where a row goes in what is answered, and the clause that
-// returns it.
+// place returns the batch that a stored row goes to, and the RETURNING clause that
+// yields it.
 func (ins *inserter) place(r row) (stored *sqlite.Batch, returning string) {
 	if !ins.narrow {
 		return ins.done.Batch, ins.table.returning()
@@ -207,7 +207,7 @@ func (ins *inserter) place(r row) (stored *sqlite.Batch, returning string) {
 	return ins.stored.Batch, ins.table.returningShown(r, shown)
 }
 
-// insert inserts one row, and updates or skips it when its key is taken.
+// insert inserts one row, or updates or skips it if its key is taken.
 func (ins *inserter) insert(prefix string, r row) error {
 	stored, returning := ins.place(r)
 	if ins.options.ReturnNone {
@@ -239,9 +239,9 @@ func (ins *inserter) insert(prefix string, r row) error {
 	return nil
 }
 
-// spent reports whether the ids of the table have run out, which SQLite calls a
-// full disk. That error may have taken back what this call has inserted, so its
-// last row is looked at too.
+// spent reports whether the table has run out of ids, which SQLite reports as a full
+// disk. That error may have rolled back what this call inserted, so its last row is
+// checked too.
 func (ins *inserter) spent() bool {
 	counter, err := ins.c.Int("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0)", ins.table.Name)
 	return ins.table.Autoincrement && (ins.last == math.MaxInt64 || err == nil && counter == math.MaxInt64)
@@ -252,7 +252,7 @@ func noIDsLeft(t *Table) *problem.Error {
 	return problem.New(problem.CodeConflict, "The table %s has run out of ids: the largest possible one is in use, or was.", t.Name).With(key, "Send the row with an id.")
 }
 
-// within puts a prefix before the fields that a problem names.
+// within prefixes the fields that a problem names.
 func within(prefix string, err error) error {
 	e := problem.From(err)
 	if prefix == "" || e.Code == problem.CodeInternal {
@@ -277,8 +277,8 @@ func (r row) names() []string {
 	return names
 }
 
-// sql returns the INSERT statement for a row with the given columns. An empty
-// row is given by its rowid, as DEFAULT VALUES takes no conflict clause.
+// sql returns the INSERT statement for a row with the given columns. An empty row is
+// inserted by its rowid, since DEFAULT VALUES allows no conflict clause.
 func (ins *inserter) sql(r row) string {
 	s := "INSERT INTO " + quote(ins.table.Name)
 	rowid := ins.table.rowidName()
@@ -291,9 +291,8 @@ func (ins *inserter) sql(r row) string {
 	return s + " DEFAULT VALUES"
 }
 
-// updates returns what an upsert sets in a row that is there: everything given
-// besides the key. With nothing else, the key is set to itself, so that the row
-// is returned.
+// updates returns the SET list of an upsert: every column sent except the key. If
+// there is no other, the key is set to itself, so that the row is returned.
 func (ins *inserter) updates(r row) string {
 	var set []string
 	for _, name := range r.names() {
@@ -311,7 +310,7 @@ func (ins *inserter) updates(r row) string {
 // marks returns n parameters, separated by commas.
 func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
-// returning returns the clause that gives a changed row with all its columns.
+// returning returns the RETURNING clause with all columns.
 func (t *Table) returning() string {
 	names := make([]string, len(t.Columns))
 	for i := range t.Columns {

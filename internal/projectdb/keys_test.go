@@ -10,8 +10,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// TestHasKey compares what hasKey says with what SQLite takes: as the target of an
-// upsert, and as what a foreign key refers to.
+// TestHasKey compares hasKey with what SQLite accepts as the target of an upsert and
+// of a foreign key.
 func TestHasKey(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", `CREATE TABLE t (

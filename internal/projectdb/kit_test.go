@@ -13,8 +13,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// define makes a table by its own CREATE TABLE statement, as an import does,
-// and runs further statements.
+// define creates a table with its own CREATE TABLE statement, as an import does, and
+// runs further statements.
 func define(t testing.TB, db *DB, name, create string, more ...string) {
 	t.Helper()
 	err := db.sql.Restructure(context.Background(), func(c *sqlite.Conn) error {
@@ -40,7 +40,7 @@ func define(t testing.TB, db *DB, name, create string, more ...string) {
 	}
 }
 
-// other opens the project's file a second time, beside the code under test.
+// other opens the project's file a second time, independently of the code under test.
 func other(t testing.TB, db *DB) *sqlite.Conn {
 	t.Helper()
 	c, err := sqlite.OpenFile(db.sql.Path())
@@ -51,8 +51,8 @@ func other(t testing.TB, db *DB) *sqlite.Conn {
 	return c
 }
 
-// ask runs a statement and returns its rows: values as SQL literals, separated
-// by | and rows by line ends.
+// ask runs a statement and returns its rows: values as SQL literals separated by |,
+// one row per line.
 func ask(t interface{ Fatal(...any) }, c *sqlite.Conn, query string, args ...any) string {
 	var rows []string
 	err := c.Query(query, args, func(s *sqlite.Stmt) error {
@@ -69,8 +69,7 @@ func ask(t interface{ Fatal(...any) }, c *sqlite.Conn, query string, args ...any
 	return strings.Join(rows, "\n")
 }
 
-// dump returns everything that the file of a project holds, but for the count
-// of commits.
+// dump returns everything in the file of a project, except for the commit counter.
 func dump(t interface{ Fatal(...any) }, c *sqlite.Conn) string {
 	var b strings.Builder
 	b.WriteString(ask(t, c, "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"))
@@ -98,8 +97,7 @@ func sound(t interface{ Fatal(...any) }, c *sqlite.Conn) {
 	}
 }
 
-// complaint returns what a client sees of an error: the code, and the fields at
-// fault.
+// complaint returns what a client sees of an error: the code and the fields at fault.
 func complaint(err error) string {
 	if err == nil {
 		return "ok"
@@ -129,7 +127,7 @@ func asJSON(v sqlite.Value) string {
 	return string(format.AppendValue(nil, &b, b.Row(0)[0], format.JSONOptions{}))
 }
 
-// ctx is for calls that nobody ends.
+// ctx is for calls that are never canceled.
 var ctx = context.Background()
 
 func ptr[T any](v T) *T { return &v }
@@ -150,8 +148,8 @@ func run(t testing.TB, db *DB, statements ...string) {
 	}
 }
 
-// openWith opens a project with the given tables in a folder of its own. It does
-// not wait for the disk.
+// openWith opens a project with the given tables in a folder of its own, without
+// syncing to disk.
 func openWith(t testing.TB, options DirOptions, tables ...NewTable) *DB {
 	t.Helper()
 	options.Relaxed = true
@@ -179,7 +177,8 @@ func openWith(t testing.TB, options DirOptions, tables ...NewTable) *DB {
 	return db
 }
 
-// viewed makes a function of a transaction of one that looks at its catalogue.
+// viewed turns fn into a function of a transaction, which it calls with the
+// transaction's catalogue.
 func viewed(fn func(*sqlite.Conn, *catalogue) error) func(*Tx) error {
 	return func(tx *Tx) error {
 		cat, err := tx.catalogue()

@@ -11,9 +11,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Load runs fill in one transaction that takes in whole tables. Foreign keys
-// are checked once, at its end. When fill or the check fails, or ctx ends,
-// nothing is changed.
+// Load runs fill in one transaction that loads whole tables. Foreign keys are checked
+// once, at the end. If fill or the check fails, or ctx ends, nothing is changed.
 func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
 	err := db.transact(ctx, LoadTransaction, func(tx *Tx) error { return tx.Load(fill) })
 	if sqlite.FaultOf(err) == sqlite.Interrupted && ctx.Err() != nil {
@@ -32,26 +31,26 @@ func (tx *Tx) Load(fill func(*Loader) error) error {
 	if err := fill(l); err != nil || !l.changed {
 		return err
 	}
-	// Once, at the end: SQLite reads its log again from a page on that is written
-	// twice in a transaction that does not fit into memory.
+	// Only once, at the end: in a transaction that does not fit into memory, SQLite
+	// rereads its log from the first page that is written twice.
 	if l.anew {
 		return tx.changed()
 	}
 	return tx.changed(slices.Collect(maps.Values(l.made))...)
 }
 
-// Loader makes tables and fills them inside the transaction of Load.
+// Loader creates tables and fills them inside the transaction of Load.
 type Loader struct {
 	tx      *Tx
 	c       *sqlite.Conn
 	before  *catalogue
-	changed bool                 // the catalogue
-	made    map[string]ids.Table // the ids of the tables that are new in it, by folded name
-	anew    bool                 // others have changed as well
+	changed bool                 // whether the catalogue has changed
+	made    map[string]ids.Table // the ids of the new tables, by folded name
+	anew    bool                 // tables that are not new have changed as well
 }
 
-// CreateTable creates a table of the given shape, without its indexes, and
-// returns it with its id. A name that is taken is a conflict.
+// CreateTable creates a table of the given shape, without its indexes, and returns it
+// with its id. A name that is taken is a conflict.
 func (l *Loader) CreateTable(shape Table) (Table, error) {
 	var faults problem.Faults
 	CheckName(&faults, "table_name", shape.Name)
@@ -72,7 +71,7 @@ func (l *Loader) CreateTable(shape Table) (Table, error) {
 	return t, err
 }
 
-// Try runs fn and takes back what it did when it fails.
+// Try runs fn and rolls back its effects if it fails.
 func (l *Loader) Try(fn func() error) error {
 	return l.c.Savepoint(fn)
 }
@@ -86,7 +85,7 @@ func (l *Loader) CreateIndex(x Index) error {
 	return l.c.Exec(x.CreateSQL())
 }
 
-// Names returns the names, folded, that tables and indexes have already.
+// Names returns the folded names that tables and indexes already have.
 func (l *Loader) Names() (map[string]bool, error) {
 	names := map[string]bool{}
 	err := l.c.Query("SELECT name FROM sqlite_schema", nil, func(s *sqlite.Stmt) error {
@@ -96,46 +95,46 @@ func (l *Loader) Names() (map[string]bool, error) {
 	return names, err
 }
 
-// SetCounter sets the largest id that AUTOINCREMENT has given in the table.
+// SetCounter sets the largest id that AUTOINCREMENT has assigned in the table.
 func (l *Loader) SetCounter(t *Table, id int64) error {
 	return writeCounter(l.c, t, id)
 }
 
-// Rows prepares the reading of every row, in the order of the table.
+// Rows prepares a statement that reads every row, in the order of the table.
 func (l *Loader) Rows(t *Table, columns []string) (*sqlite.Stmt, error) {
 	return l.c.Prepare("SELECT " + identList(columns) + " FROM " + quote(t.Name) + " NOT INDEXED")
 }
 
-// BrokenKeys returns which foreign keys of the table, by their place in it, its
-// rows violate, and how many rows do. Keys that SQLite cannot check because
-// their parent columns are no key are an error of kind sqlite.Expression.
+// BrokenKeys returns, by index in t.ForeignKeys, the foreign keys that rows of the
+// table violate, and how many rows violate each. Keys that SQLite cannot check because
+// their parent columns are not a key are an error of kind sqlite.Expression.
 func (l *Loader) BrokenKeys(t *Table) (map[int]int64, error) {
 	broken := map[int]int64{}
 	const query = "SELECT fkid, count(*) FROM pragma_foreign_key_check(?) GROUP BY fkid"
 	err := l.c.Query(query, []any{t.Name}, func(s *sqlite.Stmt) error {
-		// SQLite numbers the keys from the last.
+		// SQLite numbers the keys from last to first.
 		broken[len(t.ForeignKeys)-1-int(s.Int(0))] = s.Int(1)
 		return nil
 	})
 	return broken, err
 }
 
-// CheckKeys fails as Load does at its end when a foreign key does not hold.
+// CheckKeys fails, as Load does at its end, if a foreign key is violated.
 func (l *Loader) CheckKeys() error { return explainBroken(l.c.CheckForeignKeys()) }
 
 // Inserter inserts rows into one table.
 type Inserter struct {
 	c        *sqlite.Conn
-	sql      string // of the insertion of one row
-	row      string // what stands in it for a row
-	most     int    // rows of one statement
+	sql      string // the start of the statement
+	row      string // the placeholders of one row
+	most     int    // rows per statement
 	one, all *sqlite.Stmt
 	rows     int64
 }
 
-// Insert prepares the insertion of rows with the given columns, in that order.
-// With rowids, each row begins with its rowid; false is returned when the
-// table has none to set.
+// Insert prepares the insertion of rows with the given columns, in that order. With
+// rowids, each row begins with its rowid; false is returned if the table has no rowid
+// that can be set.
 func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, bool, error) {
 	list := identList(columns)
 	if rowids {
@@ -147,8 +146,8 @@ func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, boo
 		columns = append([]string{rowid}, columns...)
 	}
 	in := &Inserter{c: l.c, row: "(" + marks(len(columns)) + ")", most: rowsOfInsert(t, len(columns))}
-	// FAIL: what a statement has inserted before it fails stays, and need not be
-	// kept to be taken back.
+	// With FAIL, rows that a statement inserted before it failed stay, and need not be
+	// saved for a rollback.
 	in.sql = "INSERT OR FAIL INTO " + quote(t.Name) + " (" + list + ") VALUES " + in.row
 	var err error
 	if in.one, err = l.c.Prepare(in.sql); err != nil {
@@ -157,9 +156,9 @@ func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, boo
 	return in, true, nil
 }
 
-// rowsOfInsert returns how many rows one statement inserts. More are not faster,
-// and SQLite takes 32,766 parameters. Where a generated column can be refused, the
-// statement that fails does not tell how far it came.
+// rowsOfInsert returns how many rows one statement inserts. More are not faster, and
+// SQLite takes at most 32,766 parameters. If a generated column can be refused, a
+// failed statement does not tell how far it got.
 func rowsOfInsert(t *Table, columns int) int {
 	const enough, parameters = 32, 2000
 	for _, column := range t.Columns {
@@ -170,7 +169,7 @@ func rowsOfInsert(t *Table, columns int) int {
 	return max(1, min(enough, parameters/max(1, columns)))
 }
 
-// Row inserts one row. After one that SQLite refuses others can follow.
+// Row inserts one row. More rows can follow one that SQLite refuses.
 func (in *Inserter) Row(values []sqlite.Value) error {
 	if err := execute(in.one, values); err != nil {
 		return err
@@ -179,14 +178,14 @@ func (in *Inserter) Row(values []sqlite.Value) error {
 	return nil
 }
 
-// Batch inserts every row of b, up to the first that SQLite refuses.
+// Batch inserts the rows of b, up to the first that SQLite refuses.
 func (in *Inserter) Batch(b *sqlite.Batch) error {
 	_, err := in.From(b, 0)
 	return err
 }
 
-// From inserts the rows of b from row i on. When SQLite refuses one, those before
-// it are inserted; at is that row.
+// From inserts the rows of b from row i on. If SQLite refuses one, at is its index,
+// and the rows before it are inserted.
 func (in *Inserter) From(b *sqlite.Batch, i int) (at int, err error) {
 	const large = 128 << 20 // bytes; several rows of this size may be too much for one statement
 	for i < b.Rows {
@@ -214,7 +213,7 @@ func (in *Inserter) From(b *sqlite.Batch, i int) (at int, err error) {
 // Rows returns how many rows have been inserted.
 func (in *Inserter) Rows() int64 { return in.rows }
 
-// Close ends the insertion. A second call does nothing.
+// Close ends the insertion. It may be called more than once.
 func (in *Inserter) Close() {
 	for _, stmt := range []*sqlite.Stmt{in.one, in.all} {
 		if stmt != nil {

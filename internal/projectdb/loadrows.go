@@ -6,10 +6,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Stored returns the value that v becomes in a column of the given type, as
-// the API converts values: numbers from text, text from numbers and blobs from
-// base64, and nothing that would lose a part of it. The error is a sentence for
-// the client.
+// Stored returns what v becomes in a column of the given type, converted as the API
+// converts values: numbers from text, text from numbers and blobs from base64, never
+// with a loss. The error is a sentence for the client.
 func Stored(columnType string, v sqlite.Value) (sqlite.Value, error) {
 	switch v.Kind {
 	case sqlite.Integer, sqlite.Real:
@@ -27,12 +26,12 @@ func Stored(columnType string, v sqlite.Value) (sqlite.Value, error) {
 // Tables returns every table as it was before the transaction.
 func (l *Loader) Tables() []Table { return l.before.tables }
 
-// Empty deletes every row of a table and returns how many there were. No
-// foreign key acts; those that are broken at the end fail the load.
+// Empty deletes every row of a table and returns how many there were. Foreign key
+// actions do not run; keys that are violated at the end fail the load.
 func (l *Loader) Empty(t *Table) (deleted int64, err error) { return l.empty(t, "") }
 
-// EmptySlowly does the same row by row, so that the end of the context stops it:
-// SQLite drops a whole table in one step.
+// EmptySlowly is Empty row by row, so that canceling the context stops it: SQLite
+// clears a whole table in one uninterruptible step.
 func (l *Loader) EmptySlowly(t *Table) (deleted int64, err error) { return l.empty(t, " WHERE true") }
 
 func (l *Loader) empty(t *Table, where string) (deleted int64, err error) {
@@ -42,14 +41,14 @@ func (l *Loader) empty(t *Table, where string) (deleted int64, err error) {
 	return deleted, l.c.Exec("DELETE FROM " + quote(t.Name) + where)
 }
 
-// Updater changes rows that are recognized by the values of a key.
+// Updater changes rows that are identified by the values of a key.
 type Updater struct {
 	c    *sqlite.Conn
 	stmt *sqlite.Stmt
 }
 
-// Update prepares the change of rows: values come in the order of columns, which
-// has the key's among them. NULL for a part of the primary key leaves it as it is.
+// Update prepares the update of rows: values come in the order of columns, which
+// includes the key's. NULL for a part of the primary key leaves it unchanged.
 func (l *Loader) Update(t *Table, columns, key []string) (*Updater, error) {
 	var set, where []string
 	for i, name := range columns {
@@ -63,7 +62,7 @@ func (l *Loader) Update(t *Table, columns, key []string) (*Updater, error) {
 		}
 		set = append(set, assignment)
 	}
-	if len(set) == 0 { // to find out whether there is such a row
+	if len(set) == 0 { // only to find out whether there is such a row
 		set = where[:1]
 	}
 	stmt, err := l.c.Prepare("UPDATE " + quote(t.Name) + " SET " + strings.Join(set, ", ") + " WHERE " + strings.Join(where, " AND "))
@@ -73,7 +72,7 @@ func (l *Loader) Update(t *Table, columns, key []string) (*Updater, error) {
 	return &Updater{l.c, stmt}, nil
 }
 
-// Row changes the row with the key in values, and reports whether there is one.
+// Row updates the row with the key in values, and reports whether there is one.
 func (u *Updater) Row(values []sqlite.Value) (found bool, err error) {
 	if err := execute(u.stmt, values); err != nil {
 		return false, err
@@ -81,32 +80,32 @@ func (u *Updater) Row(values []sqlite.Value) (found bool, err error) {
 	return u.c.Changes() > 0, nil
 }
 
-// Close ends the changes.
+// Close ends the updates.
 func (u *Updater) Close() { u.stmt.Close() }
 
-// execute runs a statement that gives no rows. After a failure it can run again.
+// execute runs a statement that returns no rows. After a failure it can run again.
 func execute(stmt *sqlite.Stmt, values []sqlite.Value) error {
 	for i, v := range values {
 		stmt.BindValue(i+1, v)
 	}
 	if _, err := stmt.Step(); err != nil {
-		// Reset repeats the failure.
+		// Reset returns the same error again.
 		_ = stmt.Reset()
 		return err
 	}
 	return stmt.Reset()
 }
 
-// Reference tells whether the rows that a foreign key refers to exist.
+// Reference checks whether the rows that a foreign key refers to exist.
 type Reference struct {
-	Parent  string // table
-	Columns []int  // places of the key in the values of a row
+	Parent  string // the name of the parent table
+	Columns []int  // indexes of the key columns in the values of a row
 	stmt    *sqlite.Stmt
 	key     []sqlite.Value
 }
 
-// References prepares the foreign keys of a table that lie wholly in columns,
-// but those to the tables named in later, whose rows may come later.
+// References prepares the foreign keys of a table whose columns are all in columns,
+// except for keys to the tables in later, whose rows may not be there yet.
 func (l *Loader) References(t *Table, columns, later []string) (list []*Reference, err error) {
 	for _, key := range t.ForeignKeys {
 		r := &Reference{Parent: key.Parent}
@@ -128,7 +127,7 @@ func (l *Loader) References(t *Table, columns, later []string) (list []*Referenc
 	return list, nil
 }
 
-// parentKey is the condition that finds the row that a key refers to.
+// parentKey returns the condition that finds the row that a key refers to.
 func (l *Loader) parentKey(key ForeignKey) string {
 	names := key.ParentColumns
 	if parent, err := ReadTable(l.c, key.Parent); err == nil && len(names) == 0 {
@@ -141,8 +140,7 @@ func (l *Loader) parentKey(key ForeignKey) string {
 	return strings.Join(terms, " AND ")
 }
 
-// Holds reports whether a row with these values refers to one that exists, or
-// to none.
+// Holds reports whether a row with these values refers to an existing row, or to none.
 func (r *Reference) Holds(values []sqlite.Value) (bool, error) {
 	r.key = r.key[:0]
 	for _, place := range r.Columns {

@@ -19,7 +19,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// model is what a project should hold, kept in the simplest way. Values are SQL
+// model is the expected content of a project, kept in the simplest way. Values are SQL
 // literals.
 type model struct {
 	tables    []*modelTable
@@ -84,7 +84,7 @@ func (t *modelTable) nulls(f *modelField) (n int) {
 	return n
 }
 
-// repeats reports whether two rows, or a further one, have the same values.
+// repeats reports whether two rows, further ones included, have the same values.
 func (t *modelTable) repeats(fields []*modelField, further ...modelRow) bool {
 	seen := map[string]bool{}
 	for _, row := range slices.Concat(t.rows, further) {
@@ -105,7 +105,7 @@ func (t *modelTable) isUnique(f *modelField) bool {
 	return f.unique || f.name == "id" || slices.ContainsFunc(t.indexes, func(x modelIndex) bool { return x.unique && len(x.fields) == 1 && x.fields[0] == f })
 }
 
-// retyped is a literal digit as another type holds it.
+// retyped returns a literal digit as a column of another type stores it.
 func retyped(def, kind string) string {
 	switch digit := strings.Trim(def, "'"); {
 	case def == "" || kind == "ANY":
@@ -117,7 +117,7 @@ func retyped(def, kind string) string {
 	}
 }
 
-// picks are drawn once per step, whatever the step is.
+// picks are the random draws of one step, whatever the step is.
 type picks struct {
 	t    *rapid.T
 	m    *model
@@ -175,7 +175,8 @@ func (p picks) addColumn() (want string, err error, apply func()) {
 	}
 }
 
-// patch draws a patch of one column, what it should come to, and its effect.
+// patch draws a patch of one column and returns it with its expected result and
+// effect.
 func (p picks) patch() (column string, patch ColumnPatch, want string, apply func()) {
 	t := p.from
 	f := rapid.SampledFrom(t.fields[1:]).Draw(p.t, "field")
@@ -233,8 +234,8 @@ func (p picks) updateColumn() (want string, err error, apply func()) {
 	return want, err, apply
 }
 
-// updateColumns makes a batch whose last patch is about no column: nothing of
-// it may stay.
+// updateColumns makes a batch whose last patch names no existing column, so that
+// nothing of it may stay.
 func (p picks) updateColumns() (want string, err error, apply func()) {
 	column, patch, want, apply := p.patch()
 	batch := []NamedPatch{{column, patch}}
@@ -359,7 +360,7 @@ func (p picks) deleteRow() (want string, err error, apply func()) {
 	return "ok", err, func() { t.rows = slices.Delete(t.rows, i, i+1) }
 }
 
-// describe writes the model in the form in which look reads the file.
+// describe renders the model in the same form in which look reads the file.
 func (m *model) describe() string {
 	var b strings.Builder
 	for _, t := range m.tables {
@@ -388,7 +389,7 @@ func (m *model) describe() string {
 	return b.String()
 }
 
-// look reads the tables of a project from its file, by pragmas alone.
+// look reads the tables of a project from its file, using pragmas only.
 func look(t *rapid.T, c *sqlite.Conn) string {
 	var b strings.Builder
 	each := func(query string, args []any, row func(s *sqlite.Stmt)) {
@@ -488,7 +489,7 @@ func TestChangesOfShapeAgreeWithTheModel(t *testing.T) {
 	})
 }
 
-// refer makes a table kids that refers to the first table.
+// refer creates a table kids that refers to the first table.
 func refer(t *rapid.T, db *DB, m *model) {
 	m.nextTable++
 	m.nextField += 2

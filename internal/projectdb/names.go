@@ -14,7 +14,7 @@ import (
 // MaxName is the longest name of a table, column or index, in characters.
 const MaxName = 63
 
-// MaxColumns is the most columns that a table can have, and a result of SQLite.
+// MaxColumns is the maximum number of columns of a table, and of a result of SQLite.
 const MaxColumns = 2000
 
 var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
@@ -34,8 +34,8 @@ func CheckName(faults *problem.Faults, field, name string) {
 	}
 }
 
-// AdjustName returns an allowed name as close as possible to name, different
-// from all in taken (folded), and adds it there.
+// AdjustName returns a valid name as close as possible to name and different from all
+// names in taken (folded), and adds it there.
 func AdjustName(name, otherwise string, taken map[string]bool) string {
 	adjusted := allowedForm(name, otherwise)
 	for n := 2; taken[sqlite.Fold(adjusted)]; n++ {
@@ -47,10 +47,10 @@ func AdjustName(name, otherwise string, taken map[string]bool) string {
 	return adjusted
 }
 
-// letters that are not a Latin letter with a mark, but are read like one.
+// letters replaces letters that are not a Latin letter with a mark but read like one.
 var letters = strings.NewReplacer("ß", "ss", "æ", "ae", "Æ", "AE", "œ", "oe", "Œ", "OE", "ø", "o", "Ø", "O", "ł", "l", "Ł", "L", "đ", "d", "Đ", "D", "ı", "i")
 
-// withoutMarks takes the marks off Latin letters: Überläufe becomes Uberlaufe.
+// withoutMarks removes the marks from Latin letters: Überläufe becomes Uberlaufe.
 func withoutMarks(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.Mn, r) {

@@ -12,30 +12,30 @@ import (
 // ReceiptLife is how long a receipt is kept.
 const ReceiptLife = 24 * time.Hour
 
-// Receipt says which of a token's calls is made, so that it is made once only,
-// however often it is asked for.
+// Receipt identifies one call of a token, so that it runs only once, however often it
+// is repeated.
 type Receipt struct {
 	TokenID ids.Token
 	Key     string   // chosen by the client
-	Request [32]byte // SHA-256 of all that is asked
+	Request [32]byte // SHA-256 of the whole request
 	Kind    TransactionKind
 }
 
-// ErrOtherRequest is returned for a key that the token has used for another
-// request.
+// ErrOtherRequest is returned for a key that the token has already used for a
+// different request.
 var ErrOtherRequest = errors.New("the key was used for another request")
 
-// Once runs fn in a transaction that also keeps its answer. A call with an equal
-// receipt within ReceiptLife changes nothing and gets that answer again, with
-// replayed true; one with the same key and another request is ErrOtherRequest.
-// Nothing is kept when fn fails. As for [DB.Change], fn may run more than once.
+// Once runs fn in a transaction that also stores its answer. A call with an equal
+// receipt within ReceiptLife changes nothing and gets that answer again, with replayed
+// true; a call with the same key and a different request fails with ErrOtherRequest.
+// Nothing is stored if fn fails. As with [DB.Change], fn may run more than once.
 func (db *DB) Once(ctx context.Context, r Receipt, fn func(*Tx) ([]byte, error)) (answer []byte, replayed bool, err error) {
 	err = db.transact(ctx, r.Kind, func(tx *Tx) error {
 		if answer, err = findReceipt(tx.c, r, db.now()); err != nil {
 			return err
 		}
 		if answer != nil {
-			return errReplayed // nothing is to be committed
+			return errReplayed // there is nothing to commit
 		}
 		if answer, err = fn(tx); err != nil {
 			return err
@@ -51,8 +51,7 @@ func (db *DB) Once(ctx context.Context, r Receipt, fn func(*Tx) ([]byte, error))
 	return answer, false, nil
 }
 
-// Recall returns the answer that [DB.Once] has kept for a receipt, nil if there is
-// none.
+// Recall returns the answer that [DB.Once] has stored for a receipt, or nil.
 func (db *DB) Recall(ctx context.Context, r Receipt) (answer []byte, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
 		answer, err = findReceipt(tx.c, r, db.now())
@@ -63,7 +62,7 @@ func (db *DB) Recall(ctx context.Context, r Receipt) (answer []byte, err error) 
 
 var errReplayed = errors.New("the answer is known")
 
-// findReceipt returns the answer that is kept for r, or nil.
+// findReceipt returns the answer stored for r, or nil.
 func findReceipt(c *sqlite.Conn, r Receipt, now time.Time) (answer []byte, err error) {
 	const query = "SELECT request = ?, answer FROM _receipts WHERE token_id = ? AND key = ? AND created_at > ?"
 	err = c.Query(query, []any{r.Request[:], r.TokenID, r.Key, Timestamp(now.Add(-ReceiptLife))}, func(s *sqlite.Stmt) error {
@@ -76,14 +75,14 @@ func findReceipt(c *sqlite.Conn, r Receipt, now time.Time) (answer []byte, err e
 	return answer, err
 }
 
-// keepReceipt stores the answer, in the place of one that has ended.
+// keepReceipt stores the answer, replacing one that has expired.
 func keepReceipt(c *sqlite.Conn, r Receipt, answer []byte, now time.Time) error {
 	return c.Exec("REPLACE INTO _receipts (token_id, key, request, answer, created_at) VALUES (?, ?, ?, ?, ?)",
 		r.TokenID, r.Key, r.Request[:], string(answer), Timestamp(now))
 }
 
-// sweepReceipts removes the receipts that have ended. Every transaction does it,
-// so that answers are not kept for longer because nobody sends keys any more.
+// sweepReceipts removes expired receipts. Every transaction calls it, so that answers
+// do not linger once nobody sends keys any more.
 func sweepReceipts(c *sqlite.Conn, now time.Time) error {
 	return c.Exec("DELETE FROM _receipts WHERE created_at <= ?", Timestamp(now.Add(-ReceiptLife)))
 }

@@ -14,7 +14,7 @@ import (
 
 var things = NewTable{Name: "things", Columns: []NewColumn{{Name: "name", NotNull: true}}}
 
-// openAt opens a project with the table things, where it is as late as now says.
+// openAt opens a project with the table things and the clock now.
 func openAt(t *testing.T, now *time.Time) *DB {
 	t.Helper()
 	return openWith(t, DirOptions{Now: func() time.Time { return *now }}, things)
@@ -23,7 +23,7 @@ func openAt(t *testing.T, now *time.Time) *DB {
 // insertOnce inserts a row with the given receipt and answers with its id.
 func insertOnce(db *DB, r Receipt, row string) (answer string, replayed bool, err error) {
 	text, replayed, err := db.Once(ctx, r, func(tx *Tx) ([]byte, error) {
-		if _, err := tx.Table("things"); err != nil { // as a handler does, which looks first
+		if _, err := tx.Table("things"); err != nil { // look first, as a handler does
 			return nil, err
 		}
 		done, err := tx.InsertRecord(new(problem.Faults), "things", jsontext.Value(row), InsertOptions{})
@@ -53,7 +53,7 @@ func TestOnce(t *testing.T) {
 			{mine, `{}`, 0, "validation_failed name", false},
 			{mine, `{"name":"Ada"}`, 0, "row 1", false},
 			{mine, `{"name":"Ada"}`, 0, "row 1", true},
-			{mine, `{"nick":"Ada"}`, 0, "row 1", true}, // the request is the receipt's to tell
+			{mine, `{"nick":"Ada"}`, 0, "row 1", true}, // the receipt alone identifies the request
 			{changed, `{"name":"Bob"}`, 0, "other", false},
 			{theirs, `{"name":"Ada"}`, 0, "row 2", false},
 			{further, `{"name":"Ada"}`, 0, "row 3", false},
@@ -123,7 +123,7 @@ func TestOnceAmongMany(t *testing.T) {
 				t.Errorf("caller %d: %v", i, err)
 			}
 		})
-		wg.Go(func() { // a neighbor in the shared transaction
+		wg.Go(func() { // another call in the shared transaction
 			if _, err := db.InsertRecord(ctx, new(problem.Faults), "things", jsontext.Value(`{"name":"Eve"}`), InsertOptions{}); err != nil {
 				t.Error(err)
 			}
@@ -135,7 +135,7 @@ func TestOnceAmongMany(t *testing.T) {
 	}
 }
 
-// TestOnceOfSchemas makes a change of each kind that has a receipt.
+// TestOnceOfSchemas makes one schema change of each kind that takes a receipt.
 func TestOnceOfSchemas(t *testing.T) {
 	db := openProject(t, things, NewTable{Name: "parents"})
 	define(t, db, "children", "CREATE TABLE children (id INTEGER PRIMARY KEY, thing INTEGER REFERENCES things (id) ON DELETE CASCADE) STRICT")

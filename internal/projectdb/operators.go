@@ -13,26 +13,26 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Operator is one comparison that a filter can make. Everything that lists the
-// operators is derived from [Operators] or compared with it: the parser and its
-// messages, the OpenAPI document, the reference and the tests.
+// Operator is a comparison that a filter can make. Everything that lists the operators
+// is derived from [Operators] or checked against it: the parser and its messages, the
+// OpenAPI document, the reference and the tests.
 type Operator struct {
 	Name string
-	// Doc says in the reference when the operator matches.
+	// Doc says when the operator matches; it appears in the reference.
 	Doc string
-	// Arity is how many values the operator takes. Two or more stand in an array.
+	// Arity is how many values the operator takes. Two or more are sent as an array.
 	Arity int
-	// Text says that the value is a text, whatever the column's type is.
+	// Text means that the value is text, whatever the type of the column.
 	Text bool
 
-	// sql is the condition. {column} stands for the column, and each ? for a
-	// value, or for all of them where their number varies.
+	// sql is the condition. {column} stands for the column, and each ? for a value, or
+	// for all values if their number varies.
 	sql string
-	// round says, value by value, where the number is that can stand for one that
-	// the column cannot hold exactly.
+	// round says for each value in which direction to round a number that the column
+	// cannot hold exactly.
 	round []rounding
-	// index returns a weaker condition that an index of the table can answer.
-	// It is nil where the condition itself can use one.
+	// index returns a weaker condition that can use an index of the table. It is nil
+	// if the condition itself can use one.
 	index func(t *Table, column *Column, value []byte) where
 }
 
@@ -80,8 +80,8 @@ func findOperator(name string) *Operator {
 	return nil
 }
 
-// where returns the condition on a column with its values, for each of which mark
-// stands in the SQL.
+// where returns the condition on a column with its values; mark is the SQL placeholder
+// of each.
 func (op *Operator) where(column *Column, values []sqlite.Value, mark string) where {
 	sql := op.sql
 	if op.Arity == AnyNumber {
@@ -100,7 +100,8 @@ func arguments(values []sqlite.Value) []any {
 	return args
 }
 
-// rounding is where the nearest number that a column can hold is looked for.
+// rounding is the direction in which to look for the nearest number that a column can
+// hold.
 type rounding int
 
 const (
@@ -109,8 +110,8 @@ const (
 	down
 )
 
-// comparand returns the value that a column of the given type is compared with for
-// the one at the given place of those that the operator takes.
+// comparand returns the value that a column of the given type is compared with, for
+// the operator's value at the given place.
 func (op *Operator) comparand(columnType string, place int, raw jsontext.Value) (sqlite.Value, error) {
 	if op.Text {
 		return storedAs("TEXT", raw)
@@ -136,8 +137,8 @@ func (op *Operator) comparand(columnType string, place int, raw jsontext.Value) 
 	return storedAs(columnType, raw)
 }
 
-// integerBeside returns the value that every integer compares with as it does with
-// a number that is no integer of 64 bits.
+// integerBeside returns a value that compares with every integer as the given number
+// does, which is not a 64-bit integer.
 func integerBeside(d format.Decimal, to rounding) sqlite.Value {
 	n, ok := d.Floor()
 	if to == up {
@@ -145,7 +146,7 @@ func integerBeside(d format.Decimal, to rounding) sqlite.Value {
 	}
 	switch {
 	case to == nowhere:
-		return sqlite.FloatValue(0.5) // no integer is equal to it
+		return sqlite.FloatValue(0.5) // equal to no integer
 	case ok:
 		return sqlite.IntValue(n)
 	case d.Negative():
@@ -154,8 +155,8 @@ func integerBeside(d format.Decimal, to rounding) sqlite.Value {
 	return sqlite.FloatValue(1 << 64)
 }
 
-// realBeside returns the value that every REAL compares with as it does with an
-// integer. SQLite compares them exactly, but not where it uses an index.
+// realBeside returns a value that compares with every REAL as the given integer does.
+// SQLite compares them exactly, except when it uses an index.
 func realBeside(n int64, to rounding) sqlite.Value {
 	f := float64(n)
 	isGreater := f >= 1<<63 || int64(f) > n
@@ -163,7 +164,7 @@ func realBeside(n int64, to rounding) sqlite.Value {
 	case !isGreater && int64(f) == n:
 		return sqlite.FloatValue(f)
 	case to == nowhere:
-		return sqlite.TextValue("") // no REAL is equal to a text
+		return sqlite.TextValue("") // no REAL equals a text
 	case to == up && !isGreater:
 		f = math.Nextafter(f, math.Inf(1))
 	case to == down && isGreater:
@@ -172,9 +173,9 @@ func realBeside(n int64, to rounding) sqlite.Value {
 	return sqlite.FloatValue(f)
 }
 
-// caselessRange returns a condition that every text fulfils that a pattern
-// matches, and that an index without letter case answers: that the text begins
-// as the pattern does. SQLite does the same for its own LIKE.
+// caselessRange returns a condition that holds for every text matched by a pattern and
+// that a case-insensitive index can answer: that the text starts as the pattern does.
+// SQLite does the same for its own LIKE.
 func caselessRange(t *Table, column *Column, pattern []byte) where {
 	if column.Type != "TEXT" || !t.indexesWithoutCase(column) {
 		return where{}
@@ -186,8 +187,8 @@ func caselessRange(t *Table, column *Column, pattern []byte) where {
 	return prefixRange(quote(column.Name)+" COLLATE NOCASE", bytes.ToLower(pattern[:end]))
 }
 
-// exactRange returns the condition that a text begins with a prefix in a form that
-// an index answers.
+// exactRange returns the condition that a text starts with a prefix, in a form that an
+// index can answer.
 func exactRange(_ *Table, column *Column, prefix []byte) where {
 	if column.Type != "TEXT" {
 		return where{}
@@ -195,8 +196,8 @@ func exactRange(_ *Table, column *Column, prefix []byte) where {
 	return prefixRange(quote(column.Name)+" COLLATE BINARY", prefix)
 }
 
-// prefixRange returns the condition that a text begins with a prefix, unless it
-// is empty.
+// prefixRange returns the condition that a text starts with a prefix, unless the
+// prefix is empty.
 func prefixRange(column string, prefix []byte) where {
 	if len(prefix) == 0 {
 		return where{}
@@ -208,8 +209,8 @@ func prefixRange(column string, prefix []byte) where {
 
 func textValue(b []byte) sqlite.Value { return sqlite.Value{Kind: sqlite.Text, Bytes: b} }
 
-// indexesWithoutCase reports whether an index has the column in an order that
-// ignores letter case.
+// indexesWithoutCase reports whether an index has the column in a case-insensitive
+// order.
 func (t *Table) indexesWithoutCase(column *Column) bool {
 	for _, x := range t.Indexes {
 		for _, part := range x.Parts {

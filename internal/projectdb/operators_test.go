@@ -12,14 +12,14 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// compares says whether an operator holds for numbers that compare like this.
+// compares says whether an operator holds for two numbers with the given order.
 var compares = map[string]func(order int) bool{
 	"=": func(o int) bool { return o == 0 }, "!=": func(o int) bool { return o != 0 }, "in": func(o int) bool { return o == 0 }, "not_in": func(o int) bool { return o != 0 },
 	">": func(o int) bool { return o > 0 }, ">=": func(o int) bool { return o >= 0 }, "<": func(o int) bool { return o < 0 }, "<=": func(o int) bool { return o <= 0 },
 }
 
-// Numbers compare exactly with integers, and integers with reals, whether an index
-// is used or not.
+// Numbers compare exactly with integers, and integers with reals, with and without an
+// index.
 func TestNumbersCompareExactly(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (i INTEGER, r REAL, j INTEGER, q REAL) STRICT", "CREATE INDEX by_j ON t (j)", "CREATE INDEX by_q ON t (q)")
@@ -31,7 +31,7 @@ func TestNumbersCompareExactly(t *testing.T) {
 	for _, f := range reals {
 		put(t, db, "t", `{"r":`+f+`,"q":`+f+`}`)
 	}
-	put(t, db, "t", `{}`) // NULLs stay out
+	put(t, db, "t", `{}`) // NULLs never match
 	number := func(text string) *big.Rat {
 		n, ok := new(big.Rat).SetString(text)
 		if !ok {
@@ -52,7 +52,7 @@ func TestNumbersCompareExactly(t *testing.T) {
 			value = `" ` + text + `"`
 		}
 		if (column == "r" || column == "q") && strings.Contains(text, "922337203685477580") {
-			text = "9223372036854775808" // more than 64 bits are stored as the nearest REAL
+			text = "9223372036854775808" // integers beyond 64 bits are stored as the nearest REAL
 			value = text
 		}
 		op := rapid.SampledFrom([]string{"=", "!=", ">", ">=", "<", "<=", "in", "not_in", "between"}).Draw(t, "op")
@@ -77,8 +77,8 @@ func TestNumbersCompareExactly(t *testing.T) {
 	})
 }
 
-// A comparison with what the column could not store is refused, wherever filters
-// are taken, and changes nothing.
+// A comparison with a value that the column could not store is refused wherever
+// filters are accepted, and changes nothing.
 func TestComparisonsOfTheWrongType(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, i INTEGER, r REAL, s TEXT, b BLOB, a ANY) STRICT")

@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// Pages that end early lose no row, whatever they are sorted by, and none of
+// Pages that end early lose no rows, whatever they are sorted by, and no page with
 // several rows is too large.
 func TestLargePagesEndEarly(t *testing.T) {
 	const mega = 1 << 20
@@ -76,8 +76,8 @@ func manyColumns(n int) string {
 	return b.String()
 }
 
-// pageOn reads all pages by their cursors. It returns the ids, and how many pages
-// ended early.
+// pageOn reads all pages by their cursors. It returns the ids and the number of pages
+// that ended early.
 func pageOn(t *testing.T, db *DB, o ListOptions) (ids []string, early int) {
 	t.Helper()
 	for more := true; more; {
@@ -109,7 +109,7 @@ func pageOn(t *testing.T, db *DB, o ListOptions) (ids []string, early int) {
 	return ids, early
 }
 
-// Without a key and a rowid there is no cursor, and nothing to page on with.
+// Without a key and a rowid there is no cursor, and no way to get the next page.
 func TestLargePageWithoutCursor(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (rowid TEXT, _rowid_ TEXT, oid TEXT) STRICT")

@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// selected returns the ids of the rows that the filters let through.
+// selected returns the ids of the rows that match the filters.
 func selected(t *testing.T, db *DB, filters string) string {
 	t.Helper()
 	page, err := db.ListRecords(ctx, new(problem.Faults), "u", ListOptions{
@@ -28,8 +28,7 @@ func selected(t *testing.T, db *DB, filters string) string {
 	return fmt.Sprint(ids)
 }
 
-// The conditions that SQLite's planner does not see let the same rows through as
-// those that it sees.
+// Conditions hidden from SQLite's planner select the same rows as those that it sees.
 func TestConditionsBesideThePlanner(t *testing.T) {
 	db := openBounded(t, Bounds{})
 	define(t, db, "u", "CREATE TABLE u (id INTEGER PRIMARY KEY, a TEXT, b TEXT COLLATE NOCASE, n INTEGER, r REAL, x ANY) STRICT",
@@ -61,7 +60,8 @@ func TestConditionsBesideThePlanner(t *testing.T) {
 	}
 }
 
-// Nothing interrupts SQLite while it makes a plan: with these filters it took a minute.
+// SQLite cannot be interrupted while it plans a query: these filters used to take a
+// minute.
 func TestManyConditionsArePlannedSoon(t *testing.T) {
 	db := openBounded(t, Bounds{})
 	columns, indexes := "id INTEGER PRIMARY KEY", []string{}
@@ -94,7 +94,8 @@ func TestManyConditionsArePlannedSoon(t *testing.T) {
 			t.Errorf("%s: %v", name, took)
 		}
 	}
-	// As many equal comparisons as one list of values: an index is still used.
+	// The same number of equality comparisons as one list of values still uses an
+	// index.
 	equal := selected(t, db, `[{"or":[`+list(9998, func(i int) string { return fmt.Sprintf(`{"column":"c0","value":%d}`, i) })+`]}]`)
 	if equal != "[1 2]" {
 		t.Errorf("many alternatives of one column let %s through", equal)

@@ -19,37 +19,37 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// Query is one read-only statement of a client.
+// Query is one read-only SQL statement of a client.
 type Query struct {
 	SQL      string
-	Params   jsontext.Value // an array, or an object of named values; nil without
-	Limit    int64          // rows
+	Params   jsontext.Value // an array, or an object of named values; nil for none
+	Limit    int64          // maximum number of rows
 	Timeout  time.Duration  // 0 means QueryTimeout; below 0, no limit
-	Readable []ids.Table    // the ids of the tables that may be read; nil for all
-	// Group is the project whose share of the workers the query takes: the first of
-	// the chain of projects whose tokens made this one.
+	Readable []ids.Table    // the ids of the readable tables; nil for all
+	// Group is the project whose share of the workers the query uses: the first in the
+	// chain of projects whose tokens created this one.
 	Group ids.Project
 }
 
 // QueryTimeout is how long a statement of a client may run.
 const QueryTimeout = 5 * time.Second
 
-// maxResultBytes bounds the texts and blobs of a query's result, and
-// maxResultValues how many values it has.
+// maxResultBytes bounds the texts and blobs in a query's result, and maxResultValues
+// the number of its values.
 const (
 	maxResultBytes  = 8 << 20
 	maxResultValues = 500_000
 )
 
-// Result is what a query has given.
+// Result is the result of a query.
 type Result struct {
 	Rows
 	Truncated bool          // there are more rows
-	Took      time.Duration // without the wait for a worker
+	Took      time.Duration // without waiting for a worker
 }
 
-// Query runs one SELECT of a client, in a worker. What it may read is decided by
-// SQLite's authorizer, not by its words.
+// Query runs one SELECT of a client in a worker. SQLite's authorizer, not the
+// statement's wording, decides what it may read.
 func (db *DB) Query(ctx context.Context, q Query) (result Result, err error) {
 	err = db.withQuery(ctx, q, func(ctx context.Context, w *worker.Worker) error {
 		began := time.Now()
@@ -69,8 +69,7 @@ func (db *DB) CheckQuery(ctx context.Context, q Query) error {
 	})
 }
 
-// withQuery runs fn with a worker of the project, for as long as the query may
-// run.
+// withQuery runs fn with a worker of the project, within the time limit of the query.
 func (db *DB) withQuery(ctx context.Context, q Query, fn func(context.Context, *worker.Worker) error) error {
 	if err := q.checkWords(); err != nil {
 		return err
@@ -85,7 +84,7 @@ func (db *DB) withQuery(ctx context.Context, q Query, fn func(context.Context, *
 	return q.Within(ctx, func(ctx context.Context) error { return fn(ctx, w) })
 }
 
-// Within runs fn for as long as the query may run, and says what its end means.
+// Within runs fn within the time limit of the query, and explains its end.
 func (q Query) Within(ctx context.Context, fn func(context.Context) error) error {
 	limit := cmp.Or(q.Timeout, QueryTimeout)
 	limited, cancel := context.WithCancel(ctx)
@@ -110,15 +109,15 @@ func tooLarge() *problem.Error {
 	return problem.New(problem.CodeResultTooLarge, "The statement needs more memory than it may use. Select fewer or shorter values.")
 }
 
-// Scope is what a worker may open that reads the project.
+// Scope returns the files that a worker reading the project may open.
 func (db *DB) Scope() worker.Scope {
 	path := db.sql.Path()
 	log := path + "-wal"
-	// Whoever reads a database with a write-ahead log marks in its index how far.
+	// Readers of a database with a write-ahead log record their position in its index.
 	return worker.Scope{Path: path, Read: []string{log}, Write: []string{path + "-shm"}, Log: log}
 }
 
-// call has the worker run the query, and takes the rows.
+// call has the worker run the query and collects the rows.
 func (q Query) call(ctx context.Context, w *worker.Worker) (result Result, err error) {
 	var rows []byte
 	out, err := queryTask.Call(ctx, w, q.message(), func(p []byte) error {
@@ -140,19 +139,19 @@ func (q Query) call(ctx context.Context, w *worker.Worker) (result Result, err e
 	return result, err
 }
 
-// maxRowBytes bounds the rows of a result on their way: beside the texts and blobs,
+// maxRowBytes bounds the rows of a result in transit: in addition to texts and blobs,
 // the kind and the number, or the length, of each value.
 const maxRowBytes = maxResultBytes + 11*maxResultValues
 
-// readPolicy knows what a statement may read, and remembers which table it was
+// readPolicy decides what a statement may read, and remembers the last table that it
 // refused.
 type readPolicy struct {
 	permitted map[string]bool // by folded name, for every table
 	refused   string
 }
 
-// newReadPolicy returns the policy for whoever may read the tables with the given ids,
-// nil for all. tables are the ids of all of them, by folded name.
+// newReadPolicy returns the policy for a client that may read the tables with the
+// given ids; nil means all. tables holds the ids of all tables by folded name.
 func newReadPolicy(tables map[string]ids.Table, readable []ids.Table) *readPolicy {
 	g := &readPolicy{permitted: make(map[string]bool, len(tables))}
 	for name, id := range tables {
@@ -169,18 +168,18 @@ func (g *readPolicy) permits(name string) bool {
 	return permitted
 }
 
-// hides reports whether a client must not learn more of a table than its name.
+// hides reports whether a client must not learn more about a table than its name.
 func (g *readPolicy) hides(name string) bool {
 	name = sqlite.Fold(name)
 	permitted, exists := g.permitted[name]
 	return exists && !permitted || strings.HasPrefix(name, "_") || strings.HasPrefix(name, "sqlite_") || strings.HasPrefix(name, "pragma_")
 }
 
-// mask, at the end of a name, makes it one that no table has.
+// mask is a suffix that turns a name into one that no table has.
 const mask = "\uE000"
 
-// masked returns the statement with every name that is hidden made one that
-// stands for nothing.
+// masked returns the statement with every hidden name replaced by a name that does not
+// exist.
 func (g *readPolicy) masked(sql string) string {
 	var b strings.Builder
 	done := 0
@@ -202,9 +201,9 @@ func (g *readPolicy) masked(sql string) string {
 	return b.String() + sql[done:]
 }
 
-// prepare compiles a statement. SQLite looks up columns before it asks who may
-// read their table, and its error would tell of them. So when the statement
-// fails without its hidden tables too, for the lack of one, this is its failure.
+// prepare compiles a statement. SQLite resolves columns before it asks who may read
+// their table, so its error would reveal columns. If the statement also fails with its
+// hidden tables masked because one of those is missing, that is the error.
 func (g *readPolicy) prepare(c *sqlite.Conn, sql string) (*sqlite.Stmt, error) {
 	s, err := c.Prepare(sql)
 	if err == nil {
@@ -234,7 +233,7 @@ func compile(c *sqlite.Conn, sql string) error {
 	return err
 }
 
-// refuse returns what a client is told of a table that it must not see.
+// refuse returns what a client is told about a table that it must not see.
 func (g *readPolicy) refuse(name string) error {
 	table := sqlite.Fold(strings.TrimPrefix(name, "main."))
 	if _, exists := g.permitted[table]; exists {
@@ -247,7 +246,7 @@ func mayNotRead(table string) error {
 	return problem.New(problem.CodePermissionDenied, "This token may not read the records of the table %s.", table)
 }
 
-// explain turns the failure of a client's statement into what it may see.
+// explain turns the error of a client's statement into what the client may see.
 func (g *readPolicy) explain(err error) error {
 	var known *problem.Error
 	switch {
@@ -275,12 +274,12 @@ func (g *readPolicy) explain(err error) error {
 	return explain(err)
 }
 
-// maxParameters is how many parameters SQLite takes. None of them is a list.
+// maxParameters is the maximum number of parameters in SQLite.
 const maxParameters = 32_766
 
-// checkWords tells SELECT, WITH and EXPLAIN QUERY PLAN from everything else,
-// for a clear message. Safety does not rest on it, but for EXPLAIN alone, which
-// the authorizer cannot tell apart.
+// checkWords tells SELECT, WITH and EXPLAIN QUERY PLAN from everything else, for the
+// sake of a clear message. Safety does not depend on it, except for EXPLAIN, which the
+// authorizer cannot distinguish.
 func (q Query) checkWords() error {
 	if countSeparators(q.Params) >= maxParameters {
 		return problem.Invalid("params", "Expected at most %d parameters.", maxParameters)
@@ -303,8 +302,8 @@ func (q Query) checkWords() error {
 	return problem.Invalid("sql", "Only SELECT, WITH and EXPLAIN QUERY PLAN are allowed.")
 }
 
-// resultColumns returns the columns of a result. Rows are objects, so no two
-// columns can have the same name: of several the later ones get a number.
+// resultColumns returns the columns of a result. Rows are objects, so no two columns
+// may have the same name: repeated names get a number.
 func resultColumns(s *sqlite.Stmt, faults *problem.Faults) []format.Column {
 	names := s.ColumnNames()
 	taken := make(map[string]bool, len(names))
@@ -325,7 +324,7 @@ func resultColumns(s *sqlite.Stmt, faults *problem.Faults) []format.Column {
 	return columns
 }
 
-// numbered returns the name with the next number that makes it one of its own.
+// numbered returns the name with the next number that makes it unique.
 func numbered(name string, times map[string]int, taken map[string]bool) string {
 	for ; ; times[name]++ {
 		if n := name + "_" + itoa(times[name]); !taken[n] {
@@ -335,7 +334,7 @@ func numbered(name string, times map[string]int, taken map[string]bool) string {
 	}
 }
 
-// bind sets the parameters, and notes those missing and those too many.
+// bind binds the parameters, and notes missing and surplus ones.
 func (q Query) bind(s *sqlite.Stmt, faults *problem.Faults) {
 	switch q.Params.Kind() {
 	case 0, 'n':
@@ -356,7 +355,7 @@ func (q Query) bindList(s *sqlite.Stmt, faults *problem.Faults) {
 		faults.Add("params", "The statement has %d parameters, but %d are given.", s.Parameters(), n)
 		return
 	}
-	// The text was read whole when it was counted.
+	// Counting has already parsed the whole text.
 	_ = eachElement(q.Params, func(i int, item jsontext.Value) error {
 		v, err := storedAs("ANY", item)
 		if err != nil {
@@ -367,7 +366,7 @@ func (q Query) bindList(s *sqlite.Stmt, faults *problem.Faults) {
 	})
 }
 
-// bindNamed binds an object. A name may be written with the sign it has in the
+// bindNamed binds an object. A name may be given with the prefix it has in the
 // statement, or without.
 func (q Query) bindNamed(s *sqlite.Stmt, faults *problem.Faults) {
 	places, names := map[string][]int{}, []string{}

@@ -17,8 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// openLibrary makes a project with one table that may be read and one that may
-// not.
+// openLibrary creates a project with one readable and one unreadable table.
 func openLibrary(t testing.TB) *DB {
 	db := openProject(t,
 		NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}, {Name: "pages", Type: "INTEGER"}}},
@@ -28,10 +27,10 @@ func openLibrary(t testing.TB) *DB {
 	return db
 }
 
-// booksOnly permits the table with the id 1.
+// booksOnly permits only the table with the id 1.
 var booksOnly = []ids.Table{1}
 
-// inFolder returns the names and sizes of what lies beside the project.
+// inFolder returns the names and sizes of the files next to the project.
 func inFolder(t testing.TB, db *DB) string {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(db.sql.Path()))
@@ -96,7 +95,7 @@ func TestQueryRefuses(t *testing.T) {
 		limit = time.Minute
 	}
 	for _, test := range []struct{ sql, params, want string }{
-		// What only lies behind a table that may not be read.
+		// Statements that reach an unreadable table indirectly.
 		{"SELECT v FROM secrets", ``, denied},
 		{"SELECT v FROM SECRETS", ``, denied},
 		{`SELECT v FROM main."secrets"`, ``, denied},
@@ -113,7 +112,7 @@ func TestQueryRefuses(t *testing.T) {
 		{"WITH secrets AS (SELECT * FROM main.secrets) SELECT v FROM secrets", ``, denied},
 		{"SELECT title FROM books ORDER BY (SELECT v FROM secrets)", ``, denied},
 		{"EXPLAIN QUERY PLAN SELECT v FROM secrets", ``, denied},
-		// The server's own.
+		// The server's own tables.
 		{"SELECT * FROM _tables", ``, invalid},
 		{"SELECT count(*) FROM _project", ``, invalid},
 		{"SELECT sql FROM sqlite_schema", ``, invalid},
@@ -124,7 +123,7 @@ func TestQueryRefuses(t *testing.T) {
 		{"SELECT * FROM pragma_database_list", ``, invalid},
 		{"SELECT * FROM dbstat", ``, invalid},
 		{"SELECT * FROM sqlite_dbpage", ``, invalid},
-		// What writes or reaches outside.
+		// Statements that write or reach outside.
 		{"DELETE FROM books", ``, invalid},
 		{"WITH x AS (SELECT 1) DELETE FROM books", ``, invalid},
 		{"WITH x AS (SELECT 1) INSERT INTO books (title) SELECT 'x' RETURNING *", ``, invalid},
@@ -140,7 +139,7 @@ func TestQueryRefuses(t *testing.T) {
 		{"SELECT sqlite_version()", ``, invalid},
 		{"SELECT 1 AS x; DELETE FROM books", ``, invalid},
 		{"SELECT 1 AS x; SELECT 2 AS x", ``, invalid},
-		// What costs too much.
+		// Statements that cost too much.
 		{"SELECT length(printf('%.*c', 900000000, 'x')) AS n", ``, "result_too_large"},
 		{"SELECT length(hex(zeroblob(400000000))) AS n", ``, "result_too_large"},
 		{"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300) SELECT length(group_concat(printf('%100000d', i))) AS n FROM n", ``, "result_too_large"},
@@ -148,7 +147,7 @@ func TestQueryRefuses(t *testing.T) {
 		{"SELECT 1" + strings.Repeat(" + 1", 1100) + " AS x", ``, invalid},
 		{"SELECT 1 AS x" + strings.Repeat(" UNION ALL SELECT 1", 600), ``, invalid},
 		{"SELECT '" + strings.Repeat("x", 100_000) + "' AS x", ``, invalid},
-		// What is not a question.
+		// Texts that are not queries.
 		{"", ``, invalid},
 		{" -- nothing\n", ``, invalid},
 		{";", ``, invalid},
@@ -202,8 +201,7 @@ func TestQueryRefuses(t *testing.T) {
 	}
 }
 
-// Of several columns with one name the later ones get a number, which no other
-// column has.
+// Repeated column names get a number that no other column has.
 func TestColumnsOfOneName(t *testing.T) {
 	db := openLibrary(t)
 	for sql, want := range map[string]string{
@@ -266,8 +264,8 @@ func TestQueryIsBounded(t *testing.T) {
 	}
 }
 
-// A right is bound to the id of a table: while names change hands, a query must
-// never read what its token may not.
+// A right is bound to the id of a table: while names change hands, a query must never
+// read what its token may not.
 func TestQueryWhileNamesChangeHands(t *testing.T) {
 	db := openLibrary(t)
 	stop := make(chan struct{})
@@ -303,14 +301,14 @@ func TestQueryWhileNamesChangeHands(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(answers, problem.CodePermissionDenied)
-	delete(answers, problem.CodeValidationFailed) // between two renames there is no such table
+	delete(answers, problem.CodeValidationFailed) // between two renames the table does not exist
 	if len(answers) > 0 {
 		t.Errorf("further answers: %v", answers)
 	}
 }
 
-// TestReservedTablesDoNotExist compares what a client is told of the server's
-// own tables with what it is told of one that is not there.
+// TestReservedTablesDoNotExist checks that clients are told the same about the
+// server's own tables as about a table that does not exist.
 func TestReservedTablesDoNotExist(t *testing.T) {
 	db := openProject(t, things)
 	statements := []string{
@@ -340,8 +338,8 @@ func TestReservedTablesDoNotExist(t *testing.T) {
 	}
 }
 
-// TestHiddenTablesShowNoColumns asks for columns, there and not there, of a
-// table that the token may not read.
+// TestHiddenTablesShowNoColumns asks for existing and missing columns of a table that
+// the token may not read.
 func TestHiddenTablesShowNoColumns(t *testing.T) {
 	db := openLibrary(t)
 	for _, sql := range []string{"SELECT v FROM secrets", "SELECT nosuch FROM secrets", `SELECT s.nosuch FROM main."SECRETS" s`, "SELECT * FROM books JOIN secrets USING (title)", "SELECT nosuch FROM books, secrets"} {

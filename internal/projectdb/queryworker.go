@@ -14,14 +14,14 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// What is in this file runs in workers.
+// The code in this file runs in workers.
 
 var (
 	queryTask = worker.Define("projectdb.query", answerQuery)
 	checkTask = worker.Define("projectdb.check-query", checkQuery)
 )
 
-// QueryMessage is a query on its way to a worker.
+// QueryMessage is a query as it is sent to a worker.
 type QueryMessage struct {
 	SQL      string         `json:"sql"`
 	Params   jsontext.Value `json:"params,omitzero"`
@@ -38,12 +38,12 @@ func (q Query) message() QueryMessage {
 	return m
 }
 
-// Message returns the query for a task of another package, which scans its rows
-// with ScanQuery. It fails when the words of the query are refused.
+// Message returns the query for a task of another package, which reads its rows with
+// ScanQuery. It fails if the wording of the statement is refused.
 func (q Query) Message() (QueryMessage, error) { return q.message(), q.checkWords() }
 
-// CallQuery runs a task of another package that scans the rows of a query, with
-// a worker of the project.
+// CallQuery runs a task of another package that reads the rows of a query, in a worker
+// of the project.
 func CallQuery[In, Out any](ctx context.Context, db *DB, q Query, task worker.Task[In, Out], in In) (out Out, err error) {
 	err = db.withQuery(ctx, q, func(ctx context.Context, w *worker.Worker) error {
 		out, err = task.Call(ctx, w, in, nil)
@@ -60,13 +60,13 @@ func (m QueryMessage) query() Query {
 	return q
 }
 
-// queryAnswer is the result of a query without its rows, which come as data.
+// queryAnswer is the result of a query without its rows, which are sent as data.
 type queryAnswer struct {
 	Columns   []format.Column `json:"columns"`
 	Truncated bool            `json:"truncated"`
 }
 
-// rowPiece is about how many bytes of rows are sent at a time.
+// rowPiece is the approximate number of bytes of rows sent at a time.
 const rowPiece = 256 << 10
 
 func answerQuery(ctx context.Context, s *worker.Session, m QueryMessage) (out queryAnswer, err error) {
@@ -111,10 +111,9 @@ func checkQuery(ctx context.Context, s *worker.Session, m QueryMessage) (struct{
 	return struct{}{}, ScanQuery(ctx, s, m, func(int64, *Scan) error { return nil })
 }
 
-// ScanQuery runs the statement of a client in the project that the worker is
-// bound to, and lets use read its rows. All of them are from the state at the
-// given commit; which tables have which names, and what may be read, is of that
-// state too.
+// ScanQuery runs a client's statement in the project that the worker is bound to, and
+// passes its rows to use. All rows, the names of the tables and the right to read them
+// are of the state at the given commit.
 func ScanQuery(ctx context.Context, s *worker.Session, m QueryMessage, use func(commit int64, scan *Scan) error) error {
 	r, err := readerOf(s)
 	if err != nil {
@@ -147,14 +146,14 @@ func ScanQuery(ctx context.Context, s *worker.Session, m QueryMessage, use func(
 	return g.explain(err)
 }
 
-// queryReader is the connection of a worker to its project.
+// queryReader is a worker's connection to its project.
 type queryReader struct {
 	conn    *sqlite.Conn
-	ids     map[string]ids.Table // of tables, by folded name; never changed once built
-	version int64                // of the catalogue that they are from
+	ids     map[string]ids.Table // of tables, by folded name; immutable once built
+	version int64                // of the catalogue that ids come from
 }
 
-// readerOf returns the connection of a worker, which is kept for the next call.
+// readerOf returns the connection of a worker, which is kept for later calls.
 func readerOf(s *worker.Session) (*queryReader, error) {
 	if r, ok := s.State.(*queryReader); ok {
 		return r, nil
@@ -163,7 +162,7 @@ func readerOf(s *worker.Session) (*queryReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Sorts go to files, which are bounded, and leave the memory to rows.
+	// Sorts use files, which are bounded, and leave the memory to rows.
 	if err := c.Exec("PRAGMA temp_store = FILE"); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -172,7 +171,7 @@ func readerOf(s *worker.Session) (*queryReader, error) {
 	return r, nil
 }
 
-// tableIDs returns the ids of all tables in the present transaction.
+// tableIDs returns the ids of all tables in the current transaction.
 func (r *queryReader) tableIDs() (map[string]ids.Table, error) {
 	version, err := r.conn.Int("SELECT catalogue FROM _project")
 	if err != nil || r.ids != nil && r.version == version {
@@ -204,7 +203,7 @@ func (q Query) scan(c *sqlite.Conn, g *readPolicy) (*Scan, error) {
 	return &Scan{Columns: columns, stmt: s, explain: g.explain}, nil
 }
 
-// SnapshotAt names the state of a project at a commit, as a worker has told it.
+// SnapshotAt returns the id of a project's state at a commit, as reported by a worker.
 func SnapshotAt(commit int64, at time.Time) SnapshotID {
 	return SnapshotID{Commit: commit, Time: Timestamp(at)}
 }

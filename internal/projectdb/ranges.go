@@ -8,17 +8,16 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Ranges reads a whole table by ranges of its rowid, with several readers that
-// work at the same time.
+// Ranges reads a whole table by rowid ranges, with several concurrent readers.
 type Ranges struct {
 	Columns     []format.Column
-	First, Last int64 // the least and the greatest rowid; both exist
+	First, Last int64 // the smallest and the largest existing rowid
 	Readers     []*RangeReader
 }
 
-// Ranges prepares one reader per connection of the snapshot. It returns nil if
-// ranges of the rowid would not give the rows of a [Snapshot.Scan] in its order: for
-// a table without rows or with a key other than the rowid, and for a selection of
+// Ranges prepares one reader per connection of the snapshot. It returns nil if reading
+// by rowid ranges would not give the rows of a [Snapshot.Scan] in the same order: for
+// a table without rows or with a key other than the rowid, and for a selection of only
 // some rows or in another order. Until Close, nothing else may read the snapshot.
 func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
 	if err := t.usable(); err != nil {
@@ -30,15 +29,15 @@ func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
 		return nil, err
 	}
 	rowid := t.rowidName()
-	// The rowid must be reachable by name, be the order that a scan has, and be all
-	// that chooses rows.
+	// The rowid must be accessible by name, be the order of a scan, and be the only
+	// thing that selects rows.
 	if rowid == "" || len(t.PrimaryKey) > 0 && !t.RowidKey ||
 		q.where.sql != "" || len(q.sorts) > 0 || q.descending || q.limits() != "" ||
 		selection.Total && len(t.PrimaryKey) == 0 {
 		return nil, nil
 	}
 	r := &Ranges{Columns: q.columns}
-	// Two statements, because SQLite finds min and max in an index only one at a time.
+	// Two statements, because SQLite can use an index for min and max only separately.
 	err := errors.Join(
 		s.conn().Query("SELECT min("+rowid+") FROM "+quote(t.Name), nil, func(s *sqlite.Stmt) error { r.First = s.Int(0); return nil }),
 		s.conn().Query("SELECT max("+rowid+") FROM "+quote(t.Name), nil, func(s *sqlite.Stmt) error {
@@ -52,7 +51,7 @@ func (s *Snapshot) Ranges(t *Table, selection Selection) (*Ranges, error) {
 	if err != nil || r == nil {
 		return nil, explain(err)
 	}
-	// The rowid is selected behind the columns: it says where the next range begins.
+	// The rowid is selected after the columns: it says where the next range begins.
 	query := q.selectSQL(q.list+", "+rowid, where{sql: rowid + " BETWEEN ? AND ?"}, q.order)
 	for _, c := range s.pinned.Conns {
 		stmt, err := c.Prepare(query)
@@ -73,15 +72,15 @@ func (r *Ranges) Close() {
 	r.Readers = nil
 }
 
-// RangeReader is one reader of Ranges. It belongs to one goroutine at a time.
+// RangeReader is one reader of Ranges. It must be used by one goroutine at a time.
 type RangeReader struct {
 	stmt    *sqlite.Stmt
 	columns int
 }
 
-// Read fills b with the first rows from the rowid from up to the rowid to, at
-// most maxRows and, but for the last row, maxBytes, and fewer where rows are wide. When there may be more, it
-// returns the rowid of the last row read.
+// Read fills b with the first rows whose rowid lies between from and to: at most
+// maxRows, at most maxBytes plus one row, and fewer if rows are wide. If there may be
+// more, it returns the rowid of the last row read.
 func (r *RangeReader) Read(b *sqlite.Batch, from, to int64, maxRows, maxBytes int) (last int64, more bool, err error) {
 	b.Reset(r.columns)
 	if err := r.stmt.Reset(); err != nil {

@@ -8,12 +8,12 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// rebuild gives a table a new shape that ALTER TABLE cannot give it: a new
-// table is filled with the rows and takes the place of the old one. Rows,
-// rowids, indexes, foreign keys and the counter of AUTOINCREMENT are kept. It
-// runs in a transaction of sqlite.DB.Restructure, where foreign keys are off:
-// with them on, dropping the old table would delete the rows that refer to it.
-// The steps are those of https://sqlite.org/lang_altertable.html#otheralter.
+// rebuild gives a table a new shape that ALTER TABLE cannot: a new table is filled
+// with the rows and replaces the old one. Rows, rowids, indexes, foreign keys and the
+// counter of AUTOINCREMENT are kept. It must run in a transaction of
+// sqlite.DB.Restructure, where foreign keys are off: otherwise dropping the old table
+// would delete the rows that refer to it. The steps follow
+// https://sqlite.org/lang_altertable.html#otheralter.
 //
 // Columns of after that before lacks get their default.
 func rebuild(c *sqlite.Conn, before *Table, after Table) error {
@@ -49,8 +49,8 @@ func rebuild(c *sqlite.Conn, before *Table, after Table) error {
 	return writeCounter(c, &after, counter)
 }
 
-// inTheWay is a conflict when an expression of a constraint, a generated column
-// or an index does not compile in the new shape, or fails for a row.
+// inTheWay returns a conflict if an expression of a constraint, a generated column or
+// an index does not compile in the new shape, or fails for a row.
 func inTheWay(err error) error {
 	if !sqlite.FaultOf(err).InSQL() {
 		return err
@@ -58,8 +58,8 @@ func inTheWay(err error) error {
 	return problem.New(problem.CodeConflict, "A check, a generated column or an index of the table forbids this: %s.", sqlite.Message(err)).Because(err)
 }
 
-// copySQL returns the statement that copies the rows, with their rowids even where
-// no column holds them.
+// copySQL returns the statement that copies the rows, including rowids that no column
+// holds.
 func copySQL(before, after *Table) string {
 	var names []string
 	for _, column := range after.Columns {
@@ -74,8 +74,8 @@ func copySQL(before, after *Table) string {
 	return "INSERT INTO " + quote(after.Name) + " (" + into + ") SELECT " + from + " FROM " + quote(before.Name)
 }
 
-// readCounter returns the largest id that AUTOINCREMENT has given, which may
-// belong to a row deleted since; -1 without a counter.
+// readCounter returns the largest id that AUTOINCREMENT has assigned, possibly to a
+// row deleted since; -1 if there is no counter.
 func readCounter(c *sqlite.Conn, t *Table) (int64, error) {
 	if !t.Autoincrement {
 		return -1, nil
@@ -93,7 +93,7 @@ func writeCounter(c *sqlite.Conn, t *Table, counter int64) error {
 	return c.Exec("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", t.Name, counter)
 }
 
-// clone returns a copy of the table whose lists can be changed.
+// clone returns a copy of the table whose lists can be modified.
 func (t *Table) clone() Table {
 	after := *t
 	after.Columns = slices.Clone(t.Columns)
@@ -103,7 +103,7 @@ func (t *Table) clone() Table {
 	return after
 }
 
-// deleteWhere returns the elements for which drop is false, in a new list.
+// deleteWhere returns a new list of the elements for which drop is false.
 func deleteWhere[T any](list []T, drop func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(list), drop)
 }

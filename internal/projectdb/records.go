@@ -13,31 +13,31 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Rows are rows of one table as SQLite gave them. The batch may hold further
-// columns behind those named.
+// Rows are rows of one table as read from SQLite. The batch may hold additional
+// columns after the named ones.
 type Rows struct {
 	Table   string
 	Columns []format.Column
 	Batch   *sqlite.Batch
-	// Next holds the rows that follow and have other columns, or is nil.
+	// Next holds the following rows, which have other columns, or is nil.
 	Next *Rows
 }
 
 // Len returns the number of rows, without those of Next.
 func (r Rows) Len() int { return r.Batch.Rows }
 
-// newRows returns no rows yet of the given columns.
+// newRows returns an empty list of rows with the given columns.
 func newRows(t *Table, columns []format.Column) Rows {
 	rows := Rows{Table: t.Name, Columns: columns, Batch: &sqlite.Batch{}}
 	rows.Batch.Reset(len(columns))
 	return rows
 }
 
-// ListOptions say how a page of records is taken from a selection.
+// ListOptions select one page of records.
 type ListOptions struct {
 	Selection        // Limit must be set
-	After     string // a NextCursor; "" is the beginning
-	Whole     bool   // a page that would have too many bytes fails, instead of ending early
+	After     string // a NextCursor; "" for the first page
+	Whole     bool   // fail, instead of ending early, if the page would have too many bytes
 	Count     bool
 }
 
@@ -45,9 +45,9 @@ type ListOptions struct {
 type Page struct {
 	Rows
 	HasMore      bool
-	EndedByBytes bool   // it has fewer rows than the limit, because they reached the limit of bytes
-	NextCursor   string // "" at the end
-	Total        *int64 // rows that match the filters, when asked for
+	EndedByBytes bool   // it has fewer rows than the limit because it reached the byte limit
+	NextCursor   string // "" on the last page
+	Total        *int64 // number of rows that match the filters, if requested
 
 	tail tail
 }
@@ -89,7 +89,7 @@ func (q query) after(o ListOptions, faults *problem.Faults) *cursor {
 		faults.Add("after", "A cursor and an offset cannot be used together.")
 	}
 	c, bound, ok := readCursor(o.After)
-	if ok && !faults.Any() { // else the selection that it is bound to may not be known
+	if ok && !faults.Any() { // otherwise the selection that it is bound to may not be known
 		ok = bound == q.bound() && len(c.values) == len(q.place())
 	}
 	if !ok {
@@ -98,12 +98,12 @@ func (q query) after(o ListOptions, faults *problem.Faults) *cursor {
 	return &c
 }
 
-// maxPageBytes bounds the texts and blobs of one page, unless its first row alone
-// has more.
+// maxPageBytes bounds the texts and blobs of one page; a first row that is larger on
+// its own is still returned.
 const maxPageBytes = 8 << 20
 
-// page reads the rows after a cursor, up to the limit, and looks whether one
-// more would follow. One that is whole does not end before the limit.
+// page reads the rows after a cursor, up to the limit, and checks whether another
+// would follow. A whole page does not end before the limit.
 func (q query) page(c *sqlite.Conn, after *cursor, whole bool) (Page, error) {
 	page := Page{Rows: Rows{Table: q.table.Name, Columns: q.columns, Batch: &sqlite.Batch{}}}
 	list := q.list
@@ -126,7 +126,7 @@ func (q query) page(c *sqlite.Conn, after *cursor, whole bool) (Page, error) {
 	return page, nil
 }
 
-// tooLargePage is the answer where an early end would make a client pass over rows.
+// tooLargePage is the error returned where an early end would make a client skip rows.
 func tooLargePage() error {
 	var faults problem.Faults
 	sentence := fmt.Sprintf("The page would have more than %d MiB of texts and blobs.", maxPageBytes>>20)
@@ -135,7 +135,7 @@ func tooLargePage() error {
 	return faults.Err()
 }
 
-// fill appends the rows of one segment until the page is full.
+// fill appends rows of one segment until the page is full.
 func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment) error {
 	narrowed := q
 	before := page.Batch.Rows
@@ -157,8 +157,8 @@ func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment) error {
 	return q.endPage(c, page)
 }
 
-// take fills the page with the rows of a statement, and reports whether there are
-// more: after those that were taken, or because the next one is too large.
+// take fills the page with the rows of a statement, and reports whether more follow,
+// after those taken or because the next one is too large.
 func (page *Page) take(stmt *sqlite.Stmt, limit int) (more bool, err error) {
 	if page.Batch.Rows == 0 {
 		if more, err = stmt.Fill(page.Batch, 1, math.MaxInt); err != nil || !more {
@@ -178,7 +178,7 @@ func (page *Page) take(stmt *sqlite.Stmt, limit int) (more bool, err error) {
 	return page.HasMore, err
 }
 
-// endPage gives a page that others follow its cursor.
+// endPage sets the cursor of a page that is not the last.
 func (q query) endPage(c *sqlite.Conn, page *Page) (err error) {
 	if len(q.place()) == 0 {
 		return nil
@@ -193,8 +193,8 @@ func (q query) endPage(c *sqlite.Conn, page *Page) (err error) {
 	return nil
 }
 
-// placeBeside returns what is selected beside the columns for the cursor: the
-// place, unless SQLite could not give that many columns.
+// placeBeside returns the expressions selected in addition to the columns for the
+// cursor: the place, unless SQLite allows no more columns.
 func (q query) placeBeside() []string {
 	if place := q.place(); len(q.columns)+len(place) <= MaxColumns {
 		return place
@@ -202,14 +202,14 @@ func (q query) placeBeside() []string {
 	return nil
 }
 
-// tail is where the last rows of a page come from: the first n of a segment.
+// tail says where the last rows of a page come from: the first n of a segment.
 type tail struct {
 	where where
 	order string
 	n     int
 }
 
-// placeOf returns the place of the last row of a page, by a statement of its own.
+// placeOf returns the place of the last row of a page, using a separate statement.
 func (q query) placeOf(c *sqlite.Conn, t tail) (last cursor, err error) {
 	q.limit, q.offset = 1, q.offset+int64(t.n)-1
 	err = c.Query(q.selectSQL(strings.Join(q.place(), ", "), t.where, t.order)+q.limits(), t.where.args, func(s *sqlite.Stmt) error {
@@ -221,7 +221,7 @@ func (q query) placeOf(c *sqlite.Conn, t tail) (last cursor, err error) {
 	return last, err
 }
 
-// lastPlace returns the place of the last row, which stands behind its columns.
+// lastPlace returns the place of the last row, which follows its columns.
 func (q query) lastPlace(b *sqlite.Batch) cursor {
 	if b.Rows == 0 {
 		return cursor{}
@@ -233,8 +233,8 @@ func (q query) lastPlace(b *sqlite.Batch) cursor {
 	return c
 }
 
-// GetRecord returns the record with the given id: the text of its key, whose
-// parts are joined by commas and percent-encoded.
+// GetRecord returns the record with the given id: the text of its key, whose parts are
+// percent-encoded and joined by commas.
 func (db *DB) GetRecord(ctx context.Context, faults *problem.Faults, ref, id string, columns []string) (rows Rows, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
 		rows, err = tx.GetRecord(faults, ref, id, columns)
@@ -286,8 +286,8 @@ func fillAll(c *sqlite.Conn, b *sqlite.Batch, query string, args []any) error {
 
 func noRecord(id string) error { return problem.NotFound("The record", id) }
 
-// at returns the condition that finds the record with the given id. An id that
-// no record can have is not_found.
+// at returns the condition that finds the record with the given id. An id that no
+// record can have is not_found.
 func (t *Table) at(id string) (where, error) {
 	key := t.key()
 	parts := keyParts(id, len(key))
@@ -309,8 +309,8 @@ func (t *Table) at(id string) (where, error) {
 	return w, nil
 }
 
-// keyParts splits the id of a record, of which commas within a part are encoded.
-// Some clients encode the commas between the parts too.
+// keyParts splits the id of a record, in which commas within a part are encoded. Some
+// clients also encode the commas between the parts.
 func keyParts(id string, n int) []string {
 	parts := strings.Split(id, ",")
 	if text, err := url.PathUnescape(id); len(parts) != n && err == nil {
@@ -319,8 +319,8 @@ func keyParts(id string, n int) []string {
 	return parts
 }
 
-// keyValue returns the value that a text in a path stands for. In an ANY column
-// what looks like a number is one.
+// keyValue returns the value that a text in a path stands for. In an ANY column, text
+// that looks like a number is one.
 func keyValue(columnType, text string) (sqlite.Value, error) {
 	if columnType == "ANY" {
 		if number, ok := numericText(text); ok {

@@ -14,7 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// openProject makes a project with the given tables and opens it.
+// openProject creates a project with the given tables and opens it.
 func openProject(t testing.TB, tables ...NewTable) *DB {
 	t.Helper()
 	return openWith(t, DirOptions{}, tables...)

@@ -6,16 +6,15 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// HasTables reports whether the project has any table.
+// HasTables reports whether the project has any tables.
 func (l *Loader) HasTables() (bool, error) {
 	n, err := l.c.Int("SELECT EXISTS (SELECT 1 FROM _tables)")
 	return n != 0, err
 }
 
-// RestoreIdentities gives tables and columns, found by their names, the ids and
-// times by which they were described elsewhere. It reports false, and changes
-// nothing, when these ids cannot be used. All tables must have been created in
-// this transaction.
+// RestoreIdentities gives tables and columns, matched by name, the ids and times from
+// their descriptions. It reports false, and changes nothing, if these ids cannot be
+// used. All tables must have been created in this transaction.
 func (l *Loader) RestoreIdentities(described []TableDescription) (bool, error) {
 	cat, err := loadCatalogue(l.c, 0)
 	if err != nil {
@@ -38,8 +37,8 @@ func (l *Loader) RestoreIdentities(described []TableDescription) (bool, error) {
 	return true, nil
 }
 
-// identify sets ids and times, and reports whether the ids are all there,
-// positive and different.
+// identify sets ids and times, and reports whether all ids are present, positive and
+// distinct.
 func identify(tables []Table, described []TableDescription) bool {
 	known := map[string]*TableDescription{}
 	for i := range described {
@@ -47,7 +46,7 @@ func identify(tables []Table, described []TableDescription) bool {
 	}
 	tableIDs, columnIDs := map[int64]bool{}, map[int64]bool{}
 	take := func(taken map[int64]bool, id int64) bool {
-		const largest = 1 << 53 // what every client can hold
+		const largest = 1 << 53 // what every client can represent
 		fresh := id > 0 && id < largest && !taken[id]
 		taken[id] = true
 		return fresh
@@ -75,8 +74,8 @@ func identify(tables []Table, described []TableDescription) bool {
 	return true
 }
 
-// pastTime returns a time if it is written as all of ours are and not after
-// now, and else now.
+// pastTime returns text if it is a time in our format and not after now, and otherwise
+// now.
 func pastTime(text, now string) string {
 	if t, err := time.Parse(TimeLayout, text); err != nil || Timestamp(t) > now {
 		return now
@@ -84,7 +83,7 @@ func pastTime(text, now string) string {
 	return text
 }
 
-// enter adds a table, whose ids are known, to the catalogue.
+// enter adds a table with a known id to the catalogue.
 func enter(c *sqlite.Conn, t *Table) error {
 	const table = "INSERT INTO _tables (id, table_name, display_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
 	if err := c.Exec(table, t.ID, t.Name, optional(t.DisplayName), t.CreatedAt, t.UpdatedAt); err != nil {

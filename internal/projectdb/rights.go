@@ -21,10 +21,9 @@ type Rights interface {
 }
 
 // As returns the database limited to the given rights. Changes of records through it
-// never reach a table that may not be written, not even by the actions of foreign
-// keys, and never return a value that may not be read. ListRecords and GetRecord
-// check the right to read; for other reads, such as snapshots and queries, the
-// caller checks it.
+// never reach a table that may not be written, not even by foreign key actions, and
+// never return a value that may not be read. ListRecords and GetRecord check the right
+// to read; for other reads, such as snapshots and queries, the caller must check it.
 func (db *DB) As(rights Rights) *DB {
 	held := *db
 	held.rights = rights
@@ -35,8 +34,7 @@ func (tx *Tx) mayRead(t *Table) bool { return tx.db.rights == nil || tx.db.right
 
 func (tx *Tx) mayWrite(t *Table) bool { return tx.db.rights == nil || tx.db.rights.MayWrite(t.ID) }
 
-// readable returns the table with the given id or name, if its records may be
-// read.
+// readable returns the table with the given id or name if its records may be read.
 func (tx *Tx) readable(ref string) (*Table, error) {
 	t, err := tx.permitted(ref, "records:read", tx.mayRead)
 	if err == nil {
@@ -45,8 +43,7 @@ func (tx *Tx) readable(ref string) (*Table, error) {
 	return t, err
 }
 
-// writable returns the table with the given id or name, if its records may be
-// written.
+// writable returns the table with the given id or name if its records may be written.
 func (tx *Tx) writable(ref string) (*Table, error) {
 	t, err := tx.permitted(ref, "records:write", tx.mayWrite)
 	if err == nil {
@@ -63,8 +60,8 @@ func (tx *Tx) permitted(ref, scope string, may func(*Table) bool) (*Table, error
 	return t, err
 }
 
-// matchable is writable for records that are selected by conditions. Without the
-// right to read, conditions are refused: the number of matches would reveal values.
+// matchable is writable for records that are selected by conditions. Without the right
+// to read, conditions are refused: the number of matches would reveal values.
 func (tx *Tx) matchable(ref string, match Match) (*Table, error) {
 	t, err := tx.writable(ref)
 	if err == nil && !tx.mayRead(t) && !isEmpty(match.Filters) {
@@ -83,10 +80,9 @@ func isEmpty(filters jsontext.Value) bool {
 	return true
 }
 
-// confine makes a change of records and refuses it when it has reached a table
-// that may not be written. Nobody can say beforehand which rows the actions of
-// foreign keys will reach, so SQLite is asked which ones they have reached; the
-// error takes them back.
+// confine makes a change of records and refuses it if it reached a table that may not
+// be written. Which rows foreign key actions will reach cannot be known beforehand, so
+// SQLite is asked afterwards; the error rolls the change back.
 func (tx *Tx) confine(change func() error) error {
 	if tx.db.rights == nil || tx.db.rights.MayWriteAll() {
 		return change()
@@ -96,7 +92,7 @@ func (tx *Tx) confine(change func() error) error {
 		return err
 	}
 	for _, name := range touched {
-		// The name stays unsaid: the table may be one that the caller cannot see.
+		// The table is not named: the caller may not be allowed to see it.
 		t := tx.cat.named(name)
 		if t == nil || !tx.mayWrite(t) {
 			return problem.New(problem.CodePermissionDenied, "A foreign key would cascade the change to records of another table, which this token may not change.")
@@ -114,8 +110,8 @@ func (cat *catalogue) named(name string) *Table {
 	return &cat.tables[i]
 }
 
-// shown returns the columns of a changed row that somebody is answered with who
-// may not read the table: the primary key, and what was sent.
+// shown returns the columns of a changed row that are returned to a client who may not
+// read the table: the primary key and whatever was sent.
 func (t *Table) shown(sent row) (columns []*Column) {
 	for i := range t.Columns {
 		if column := &t.Columns[i]; sent.has(column) || t.IsPrimary(column.Name) {
@@ -125,9 +121,9 @@ func (t *Table) shown(sent row) (columns []*Column) {
 	return columns
 }
 
-// returningShown returns the clause that gives a changed row with these columns.
-// What was sent is answered as it was sent: what is stored may differ, where an
-// upsert has found its row by another spelling of the same value.
+// returningShown returns the RETURNING clause with these columns. Sent values are
+// returned as sent: the stored ones may differ if an upsert found its row by another
+// spelling of the same value.
 func (t *Table) returningShown(sent row, columns []*Column) string {
 	list := make([]string, len(columns))
 	for i, column := range columns {
@@ -137,7 +133,7 @@ func (t *Table) returningShown(sent row, columns []*Column) string {
 		}
 	}
 	if len(list) == 0 {
-		list = []string{"NULL"} // of no column; SQLite wants one
+		list = []string{"NULL"} // no columns; SQLite wants at least one
 	}
 	return " RETURNING " + strings.Join(list, ", ")
 }

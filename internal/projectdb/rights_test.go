@@ -12,15 +12,14 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// listed are rights of the tables in two lists.
+// listed are rights given as two lists of tables.
 type listed struct{ read, write []ids.Table }
 
 func (r listed) MayRead(id ids.Table) bool  { return slices.Contains(r.read, id) }
 func (r listed) MayWrite(id ids.Table) bool { return slices.Contains(r.write, id) }
 func (r listed) MayWriteAll() bool          { return false }
 
-// as returns the database in the hands of somebody who may write the tables with
-// the given names, and read none.
+// as returns the database with the right to write the named tables and to read none.
 func as(t *testing.T, db *DB, write ...string) *DB {
 	t.Helper()
 	var r listed
@@ -45,7 +44,7 @@ func objects(r Rows) string {
 	return string(b)
 }
 
-// TestWritersSeeWhatTheySent answers those who may not read a table.
+// TestWritersSeeWhatTheySent checks the answers for clients who may not read a table.
 func TestWritersSeeWhatTheySent(t *testing.T) {
 	db := openProject(t, NewTable{Name: "notes", Columns: []NewColumn{
 		{Name: "email", Unique: true}, {Name: "secret", Default: jsontext.Value(`"hush"`)}, {Name: "n", Type: "REAL"},
@@ -145,8 +144,8 @@ func TestConditionsNeedTheRightToRead(t *testing.T) {
 	}
 }
 
-// TestForeignKeysCarryNoRights changes rows whose foreign keys would pass the
-// change on to other tables.
+// TestForeignKeysCarryNoRights changes rows whose foreign keys would propagate the
+// change to other tables.
 func TestForeignKeysCarryNoRights(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"CASCADE", "SET NULL", "SET DEFAULT"} {
@@ -200,7 +199,7 @@ func TestForeignKeysCarryNoRights(t *testing.T) {
 	}
 }
 
-// openFamily makes a project of tables whose foreign keys act as said.
+// openFamily creates a project of tables whose foreign keys have the given action.
 func openFamily(t *testing.T, action string) *DB {
 	db := openProject(t)
 	both := " ON DELETE " + action + " ON UPDATE " + action

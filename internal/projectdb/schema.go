@@ -11,8 +11,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Table is one table of a project: what SQLite knows of it, and the id and
-// times that the catalogue remembers.
+// Table is one table of a project: its shape in SQLite, and the id and times from the
+// catalogue.
 type Table struct {
 	ID          ids.Table
 	Name        string
@@ -20,25 +20,24 @@ type Table struct {
 	CreatedAt   string // UTC, 2006-01-02T15:04:05Z
 	UpdatedAt   string
 
-	Columns       []Column // in order, generated ones included
+	Columns       []Column // in order, including generated ones
 	PrimaryKey    []KeyPart
 	Autoincrement bool
 	WithoutRowid  bool
-	// RowidKey says that the one primary key column is another name of the
-	// rowid.
+	// RowidKey means that the single primary key column is an alias of the rowid.
 	RowidKey    bool
 	Uniques     []Unique
 	ForeignKeys []ForeignKey
-	Checks      []string // expressions of CHECK constraints, of columns and of the table
+	Checks      []string // expressions of column and table CHECK constraints
 	Indexes     []Index
-	// Refused says why rows of the table cannot be used: an expression in it is not
-	// one of those that are kept now. It is "" in every table that is made today.
+	// Refused says why rows of the table cannot be used: it has an expression that is
+	// no longer allowed. It is "" in every table created today.
 	Refused string
-	// ConflictClauses are the ON CONFLICT clauses of constraints, other than
-	// ABORT. Tables of ours have none, and CreateSQL leaves them out.
+	// ConflictClauses are the ON CONFLICT clauses of constraints, other than ABORT.
+	// Our own tables have none, and CreateSQL omits them.
 	ConflictClauses []string
 
-	places map[string]int // of the columns of a wide table, by folded name; see indexColumns
+	places map[string]int // indexes of the columns of a wide table, by folded name; see indexColumns
 }
 
 // Column is one column of a table.
@@ -47,18 +46,18 @@ type Column struct {
 	Name      string
 	Type      string // INTEGER, REAL, TEXT, BLOB or ANY
 	NotNull   bool
-	Default   string // the SQL expression, "" without one
-	Collation string // "" is BINARY
-	Generated string // the SQL expression of a generated column
-	Stored    bool   // a generated column whose value is stored
-	// MaxBytes is how long a text or blob may be that expressions of the table are
-	// made of; 0 for any length. Tables that the catalogue gives have it.
+	Default   string // the SQL expression, or ""
+	Collation string // "" means BINARY
+	Generated string // the SQL expression of a generated column, or ""
+	Stored    bool   // whether the value of a generated column is stored
+	// MaxBytes is the maximum length of a text or blob used by expressions of the
+	// table; 0 means any length. It is set in tables from the catalogue.
 	MaxBytes  int
 	CreatedAt string
 	UpdatedAt string
 }
 
-// KeyPart is one column, or one expression, of a key or index.
+// KeyPart is one column or expression of a key or index.
 type KeyPart struct {
 	Column     string // "" for an expression
 	Expression string
@@ -71,8 +70,8 @@ type Unique struct {
 	Columns []KeyPart
 }
 
-// ForeignKey is a reference to another table. Without parent columns it refers
-// to the parent's primary key.
+// ForeignKey is a reference to another table. Without parent columns it refers to the
+// parent's primary key.
 type ForeignKey struct {
 	Columns       []string
 	Parent        string
@@ -82,8 +81,8 @@ type ForeignKey struct {
 	Deferred      bool
 }
 
-// Index is one index of a table. SQLite makes those with origin "u" and "pk"
-// itself, for UNIQUE constraints and primary keys.
+// Index is one index of a table. SQLite itself creates those with origin "u" and "pk",
+// for UNIQUE constraints and primary keys.
 type Index struct {
 	Name   string
 	Table  string
@@ -93,13 +92,13 @@ type Index struct {
 	Where  string // the condition of a partial index
 }
 
-// Partial reports whether the index holds some rows only.
+// Partial reports whether the index covers only some rows.
 func (x Index) Partial() bool { return x.Where != "" }
 
-// Managed reports whether the index can be dropped by itself.
+// Managed reports whether the index can be dropped on its own.
 func (x Index) Managed() bool { return x.Origin == "c" }
 
-// Columns returns the names of the indexed columns; an expression is "".
+// Columns returns the names of the indexed columns, with "" for an expression.
 func (x Index) Columns() []string { return columnNames(x.Parts) }
 
 func columnNames(parts []KeyPart) []string {
@@ -110,8 +109,8 @@ func columnNames(parts []KeyPart) []string {
 	return names
 }
 
-// indexColumns lets [Table.Column] find the columns of a wide table at once: a row of
-// 2,000 values would be compared with 2,000,000 names.
+// indexColumns lets [Table.Column] find the columns of a wide table quickly: otherwise
+// a row of 2,000 values would take 2,000,000 name comparisons.
 func (t *Table) indexColumns() {
 	const narrow = 16
 	if len(t.Columns) <= narrow {
@@ -125,7 +124,7 @@ func (t *Table) indexColumns() {
 
 // Column returns the column with the given name, in any letter case, or nil.
 func (t *Table) Column(name string) *Column {
-	// A copy of the table may have got other columns since.
+	// A copy of the table may have gained other columns since.
 	if t.places != nil {
 		if i, ok := t.places[sqlite.Fold(name)]; ok && i < len(t.Columns) && sqlite.SameName(t.Columns[i].Name, name) {
 			return &t.Columns[i]
@@ -139,7 +138,7 @@ func (t *Table) Column(name string) *Column {
 	return nil
 }
 
-// unknownColumn notes that the table has no column of the name.
+// unknownColumn notes that the table has no column with the name.
 func (t *Table) unknownColumn(faults *problem.Faults, field, name string) {
 	if faults.Full() || faults.Has(field) {
 		return // the names need not be listed
@@ -155,11 +154,11 @@ func (t *Table) columnNames() []string {
 	return names
 }
 
-// RowidName returns a name by which the rowid can be reached, or "" when the
-// table has none, or hides it behind columns of all its names.
+// RowidName returns a name that refers to the rowid, or "" if the table has no rowid
+// or has columns with all of its names.
 func (t *Table) RowidName() string { return t.rowidName() }
 
-// IsPrimary reports whether the column belongs to the primary key.
+// IsPrimary reports whether the column is part of the primary key.
 func (t *Table) IsPrimary(column string) bool {
 	for _, part := range t.PrimaryKey {
 		if sqlite.SameName(part.Column, column) {
@@ -169,7 +168,7 @@ func (t *Table) IsPrimary(column string) bool {
 	return false
 }
 
-// uniqueKeys yields the primary key and the other keys that no two rows share.
+// uniqueKeys yields the primary key and all other unique keys.
 func (t *Table) uniqueKeys() iter.Seq[[]KeyPart] {
 	return func(yield func([]KeyPart) bool) {
 		if len(t.PrimaryKey) > 0 && !yield(t.PrimaryKey) {
@@ -188,8 +187,8 @@ func (t *Table) uniqueKeys() iter.Seq[[]KeyPart] {
 	}
 }
 
-// IsUnique reports whether no two rows can have the same value in the column,
-// by a constraint, a unique index or because it is the whole primary key.
+// IsUnique reports whether no two rows can have the same value in the column, because
+// of a constraint, a unique index or because it is the whole primary key.
 func (t *Table) IsUnique(column string) bool {
 	for key := range t.uniqueKeys() {
 		if len(key) == 1 && sqlite.SameName(key[0].Column, column) {
@@ -199,12 +198,12 @@ func (t *Table) IsUnique(column string) bool {
 	return false
 }
 
-// HasKey reports whether the columns, in any order, are the primary key or a
-// unique key that compares values as the columns do, such as a foreign key needs.
+// HasKey reports whether the columns, in any order, are the primary key or a unique
+// key that compares values as the columns do, as a foreign key requires.
 func (t *Table) HasKey(columns []string) bool { return t.hasKey(columns, false) }
 
-// hasKey is [Table.HasKey]; with anyCollation it is enough that the values are
-// unique in some comparison, which is what SQLite asks of an upsert.
+// hasKey is [Table.HasKey]; with anyCollation it is enough that values are unique
+// under some collation, which is what SQLite requires of an upsert.
 func (t *Table) hasKey(columns []string, anyCollation bool) bool {
 	for key := range t.uniqueKeys() {
 		if len(key) == len(columns) && !slices.ContainsFunc(key, func(p KeyPart) bool {
@@ -216,22 +215,22 @@ func (t *Table) hasKey(columns []string, anyCollation bool) bool {
 	return false
 }
 
-// ReadTable reads the shape of a table from any SQLite database, ours or not.
-// Types are as declared there, ids and times are empty. SQLite's pragmas tell
-// nearly everything; what they leave out is read from the CREATE statement.
+// ReadTable reads the shape of a table from any SQLite database, ours or not. Types
+// are as declared there; ids and times are empty. SQLite's pragmas give nearly
+// everything; the rest is read from the CREATE statement.
 func ReadTable(c sqlite.Source, name string) (Table, error) {
 	return (&shapes{c: c}).table(name)
 }
 
-// shapes reads the shapes of tables. SQLite has no index on its schema: to look up
-// the statements of every table one by one takes time by the square of their number.
+// shapes reads the shapes of tables. SQLite has no index on its schema: looking up the
+// statements of all tables one by one takes quadratic time.
 type shapes struct {
 	c            sqlite.Source
-	statements   map[string]string // of tables and indexes, by kind and name; nil looks each up
-	withoutRowid map[string]bool   // by the name of the table
+	statements   map[string]string // of tables and indexes, by kind and name; if nil, each is looked up
+	withoutRowid map[string]bool   // by table name
 }
 
-// allShapes prepares the reading of many tables.
+// allShapes prepares for reading many tables.
 func allShapes(c sqlite.Source) (*shapes, error) {
 	all := &shapes{c: c, statements: map[string]string{}, withoutRowid: map[string]bool{}}
 	err := c.Rows("SELECT type, name, sql FROM sqlite_schema", nil, func(s sqlite.Row) error {
@@ -275,8 +274,8 @@ func (r *shapes) table(name string) (Table, error) {
 	return t, nil
 }
 
-// DisplayNames returns the display names of tables, by folded table name, when
-// the database is a project's, and whether it is.
+// DisplayNames returns the display names of tables, by folded table name, and whether
+// the database is a project's.
 func DisplayNames(c sqlite.Source) (names map[string]string, ours bool, err error) {
 	id, err := c.Int("PRAGMA application_id")
 	if err != nil || id != int64(schema.ApplicationID) {
@@ -317,8 +316,8 @@ func (r *shapes) readColumns(t *Table) error {
 	return err
 }
 
-// withoutGenerated takes the words GENERATED ALWAYS, which SQLite counts to the
-// type of a generated column, off its end.
+// withoutGenerated removes a trailing GENERATED ALWAYS, which SQLite counts as part of
+// a generated column's type.
 func withoutGenerated(declared string) string {
 	folded := strings.ToUpper(declared)
 	if i := strings.LastIndex(folded, "GENERATED ALWAYS"); i >= 0 {
@@ -355,8 +354,8 @@ func (r *shapes) readIndexes(t *Table) error {
 		t.Indexes = append(t.Indexes, x)
 		return nil
 	})
-	// INTEGER PRIMARY KEY has no index of its own: the table is ordered by it.
-	// INTEGER PRIMARY KEY DESC has one, by an old mistake of SQLite's.
+	// INTEGER PRIMARY KEY has no index of its own: the table is ordered by it. INTEGER
+	// PRIMARY KEY DESC has one, due to an old bug in SQLite.
 	t.RowidKey = len(t.PrimaryKey) == 1 && !t.WithoutRowid && !keyHasIndex &&
 		strings.EqualFold(t.Column(t.PrimaryKey[0].Column).Type, "INTEGER")
 	return err

@@ -10,7 +10,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// inDatabase runs fn on an empty database of no kind, in a transaction.
+// inDatabase runs fn on an empty SQLite database that is not a project's, in a
+// transaction.
 func inDatabase(t *testing.T, fn func(*sqlite.Conn) error) {
 	t.Helper()
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "x.sqlite"), sqlite.Options{Relaxed: true})

@@ -10,37 +10,36 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Selection says which rows and columns of a table are wanted, and in which
+// Selection determines which rows and columns of a table are wanted, and in which
 // order. The zero Selection is the whole table by primary key.
 type Selection struct {
-	Columns    []string       // nil: all, in their order
-	Filters    jsontext.Value // see the contract; nil: all rows
-	Sort       string         // columns, see sortKeys; "": the primary key, else the rowid
+	Columns    []string       // nil means all, in their order
+	Filters    jsontext.Value // see the contract; nil means all rows
+	Sort       string         // columns, see sortKeys; "" means the primary key, or else the rowid
 	Descending bool
-	Limit      int64 // 0: no limit
+	Limit      int64 // 0 means no limit
 	Offset     int64
-	// Total makes the order depend on the values alone: rows of a table without
-	// primary key are ordered by all its columns instead of the rowid.
+	// Total makes the order depend on the values alone: rows of a table without a
+	// primary key are ordered by all columns instead of the rowid.
 	Total bool
 }
 
-// query is a selection made into SQL for one table.
+// query is a selection compiled to SQL for one table.
 type query struct {
 	table      *Table
 	columns    []format.Column
-	list       string // the columns in SQL
+	list       string // the selected columns in SQL
 	where      where
-	filters    jsontext.Value // as sent, canonical
+	filters    jsontext.Value // as sent, canonicalized
 	sorts      []sortKey
-	descending bool     // of the key, which comes last in the order
-	terms      []string // of ORDER BY: of sorts, then of the key
-	order      string   // the same in one
+	descending bool     // of the key, which is last in the order
+	terms      []string // of ORDER BY: sorts, then the key
+	order      string   // the joined terms
 	limit      int64
 	offset     int64
 }
 
-// plan checks the selection against the table and notes every fault under the
-// prefix.
+// plan compiles the selection for the table and notes every fault under the prefix.
 func (s Selection) plan(t *Table, faults *problem.Faults, prefix string) query {
 	q := query{table: t, descending: s.Descending, limit: s.Limit, offset: s.Offset, filters: s.Filters.Clone()}
 	chosen := s.chosenColumns(t, faults, prefix+"columns")
@@ -87,8 +86,8 @@ func (s Selection) chosenColumns(t *Table, faults *problem.Faults, field string)
 	return chosen
 }
 
-// setOrder sorts by the sort columns and then by the key, so that rows with equal
-// values have an order too: the direction of the last sort column.
+// setOrder sorts by the sort columns and then by the key, in the direction of the last
+// sort column, so that rows with equal values have a defined order.
 func (q *query) setOrder(s Selection, faults *problem.Faults, prefix string) {
 	q.sorts = s.sortKeys(q.table, faults, prefix)
 	if faults.Any() {
@@ -113,29 +112,30 @@ func (q *query) setOrder(s Selection, faults *problem.Faults, prefix string) {
 	q.order = q.orderFrom(0)
 }
 
-// orderFrom returns ORDER BY without the first terms.
+// orderFrom returns the ORDER BY list without its first terms.
 func (q query) orderFrom(first int) string { return strings.Join(q.terms[first:], ", ") }
 
-// byAllColumns returns what orders any two rows that differ in a value.
+// byAllColumns returns terms that order any two rows that differ in a value.
 func (q *query) byAllColumns() (place []string) {
 	for _, column := range q.table.Columns {
 		name := quote(column.Name)
 		place = append(place, name+" COLLATE BINARY")
 		if column.Type == "ANY" {
-			// 1, 1.0 and both zeros are equal to SQLite, and files show them apart.
+			// SQLite treats 1 and 1.0, and both zeros, as equal, but files show them
+			// differently.
 			place = append(place, "typeof("+name+")", "CASE WHEN "+name+" = 0 THEN atan2("+name+", -1) END")
 		}
 	}
 	return place
 }
 
-// keyColumn is one column of what tells a row from the others.
+// keyColumn is one column of the key that identifies a row.
 type keyColumn struct {
 	name       string // in SQL
 	columnType string
 }
 
-// key returns the primary key, or the rowid for a table without one.
+// key returns the primary key, or the rowid of a table without one.
 func (t *Table) key() []keyColumn {
 	if len(t.PrimaryKey) == 0 {
 		if name := t.rowidName(); name != "" {
@@ -145,7 +145,7 @@ func (t *Table) key() []keyColumn {
 	}
 	key := make([]keyColumn, len(t.PrimaryKey))
 	for i, part := range t.PrimaryKey {
-		// Without its own collation, parts that differ could count as equal.
+		// Without its own collation, parts that differ could compare as equal.
 		key[i] = keyColumn{KeyPart{Column: part.Column, Collation: part.Collation}.sql(), t.Column(part.Column).Type}
 	}
 	return key
@@ -179,8 +179,8 @@ func (q query) limits() string {
 	return s
 }
 
-// countSQL returns the statement that counts the selected rows, within limit
-// and offset.
+// countSQL returns the statement that counts the selected rows, respecting limit and
+// offset.
 func (q query) countSQL() string {
 	from := " FROM " + quote(q.table.Name) + q.where.clause()
 	if q.limits() == "" {

@@ -21,14 +21,14 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// sample is a value as a client writes it, and as SQL that was written by hand.
+// sample is a value as a client writes it, and as handwritten SQL.
 type sample struct {
 	json, sql string
-	asText    string // the SQL where a TEXT column makes another text of a number than SQLite would
+	asText    string // the SQL if a TEXT column converts a number to a different text than SQLite would
 }
 
-// of returns the SQL of a value that is compared with a column. A number is
-// compared with texts as it would be stored among them.
+// of returns the SQL of a value that is compared with a column. A number compared with
+// texts takes the form in which a TEXT column would store it.
 func (s sample) of(column string) string {
 	if column == "s" && s.asText != "" {
 		return s.asText
@@ -57,7 +57,7 @@ var (
 	strange = map[string][]sample{"i": numeric, "r": numeric, "s": columns["a"], "b": blobs, "a": slices.Concat(columns["a"], []sample{{json: "false", sql: "0"}})}
 )
 
-// keyed are the same columns behind keys of different kinds.
+// keyed are the same columns with keys of different kinds.
 var keyed = []string{
 	"CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER, i INTEGER, r REAL, s TEXT, b BLOB, a ANY) STRICT",
 	"CREATE TABLE t (n INTEGER, i INTEGER, r REAL, s TEXT, b BLOB, a ANY) STRICT",
@@ -69,7 +69,7 @@ var keyed = []string{
 
 var keyOrders = [][]string{{"id"}, {"rowid"}, {"k", "l"}, {"k", "l"}, {"l", "k"}, {"k COLLATE BINARY", "l"}}
 
-// question is a selection, and the same in SQL written by hand.
+// question is a selection together with the same in handwritten SQL.
 type question struct {
 	filters, where string
 	sort           string
@@ -122,7 +122,7 @@ func drawQuestion(t *rapid.T, key []string) question {
 	return q
 }
 
-// drawFilters returns filters in one of their forms, and what they mean in SQL.
+// drawFilters returns filters in one of their forms and the equivalent SQL.
 func drawFilters(t *rapid.T) (filters, where string) {
 	elements, sql := drawElements(t, 0)
 	filters, where = "["+strings.Join(elements, ",")+"]", strings.Join(append(sql, "1"), " AND ")
@@ -163,8 +163,8 @@ func groupSQL(group string, parts []string) string {
 	return "(" + all + ")"
 }
 
-// shellConditions say in SQL what each operator means. {column} is the column and
-// {value} the value, or all the values.
+// shellConditions give the SQL of each operator. {column} is the column and {value}
+// the value, or all values.
 var shellConditions = map[string]string{
 	"=": "{column} = {value}", "!=": "{column} != {value}", ">": "{column} > {value}", ">=": "{column} >= {value}", "<": "{column} < {value}", "<=": "{column} <= {value}",
 	"like": "{column} LIKE {value}",
@@ -186,7 +186,7 @@ func drawCondition(t *rapid.T) (condition, sql string) {
 	if !ok {
 		t.Fatalf("there is nothing to compare %s with", op.Name)
 	}
-	// Now and then a value of another type, as far as the column could store it.
+	// Occasionally a value of another type that the column could store.
 	pool := columns[column]
 	if rapid.IntRange(0, 3).Draw(t, "strange") == 0 {
 		pool = strange[column]
@@ -218,8 +218,8 @@ func drawCondition(t *rapid.T) (condition, sql string) {
 	return condition + "}", strings.NewReplacer(replace...).Replace(sql)
 }
 
-// drawRow returns a row with the given number in n. NULLs and repeated values
-// are frequent.
+// drawRow returns a row with the given number in n. NULLs and repeated values are
+// frequent.
 func drawRow(t *rapid.T, key []string, n int) string {
 	members := []string{fmt.Sprintf(`"n":%d`, n)}
 	for _, name := range names {
@@ -233,8 +233,8 @@ func drawRow(t *rapid.T, key []string, n int) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// shell answers statements that give one column of integers, all in one run of
-// the sqlite3 shell.
+// shell runs statements that return one column of integers, all in one run of the
+// sqlite3 shell.
 func shell(t *rapid.T, program, path string, statements []string) [][]string {
 	var script strings.Builder
 	for _, s := range statements {
@@ -273,7 +273,7 @@ func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 	var projects []*DB
 	for _, create := range keyed {
 		db := openProject(t)
-		// SQLite answers the beginning of a pattern from such an index.
+		// SQLite uses such an index for the start of a pattern.
 		define(t, db, "t", create, "CREATE INDEX by_s ON t (s COLLATE NOCASE)")
 		projects = append(projects, db)
 	}
@@ -320,7 +320,7 @@ func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 				t.Fatalf("%s: more %v of %d, want %v of %d", statements[i], page.HasMore, *page.Total, want, len(whole))
 			}
 		}
-		// Pages behind one another are the whole, whatever is inserted meanwhile.
+		// Consecutive pages add up to the whole, whatever is inserted meanwhile.
 		q := questions[0]
 		s := q.selection()
 		s.Limit = int64(rapid.IntRange(1, 7).Draw(t, "page"))
@@ -431,7 +431,7 @@ func TestCursorsAreBound(t *testing.T) {
 	}
 }
 
-// A page is found in an index, however far behind it lies.
+// A page is found with an index, however far from the start it is.
 func TestPagesAreFoundInAnIndex(t *testing.T) {
 	for _, create := range keyed[:4] {
 		db := openProject(t)
@@ -455,7 +455,7 @@ func TestPagesAreFoundInAnIndex(t *testing.T) {
 							}
 						}
 						if sort == "" {
-							break // no key is NULL
+							break // keys are never NULL
 						}
 					}
 				}
@@ -538,7 +538,7 @@ func TestLimitsOfFilters(t *testing.T) {
 	}
 }
 
-// A pattern that begins with letters is found in an index that knows no case.
+// A pattern that begins with letters uses a case-insensitive index.
 func TestLikeIsFoundInAnIndex(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE, b TEXT, c TEXT, d ANY) STRICT",
@@ -563,7 +563,7 @@ func TestLikeIsFoundInAnIndex(t *testing.T) {
 	}
 }
 
-// A beginning is found in an index, whatever stands in it.
+// A prefix search uses an index, whatever characters the prefix has.
 func TestBeginningsAreFoundInAnIndex(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT COLLATE NOCASE, c ANY) STRICT",
@@ -588,8 +588,8 @@ func TestBeginningsAreFoundInAnIndex(t *testing.T) {
 	}
 }
 
-// A change of many rows with conditions that every row fulfils is refused like one
-// without any.
+// A bulk change whose conditions hold for every row is refused like one without
+// conditions.
 func TestGroupsOfNothingAreNoConditions(t *testing.T) {
 	db := openProject(t, contacts)
 	put(t, db, "contacts", `{"email":"a"}`)
@@ -604,7 +604,7 @@ func TestGroupsOfNothingAreNoConditions(t *testing.T) {
 	}
 }
 
-// A column can have the name of a group.
+// A column may have the name of a group.
 func TestColumnsNamedAsGroups(t *testing.T) {
 	db := openProject(t, NewTable{Name: "t", Columns: []NewColumn{{Name: "or"}, {Name: "not"}}})
 	put(t, db, "t", `{"or":"a","not":"b"}`, `{"or":"b"}`)
@@ -616,7 +616,7 @@ func TestColumnsNamedAsGroups(t *testing.T) {
 	}
 }
 
-// Alternatives that look at the interrupt are found in indexes as others are.
+// Alternatives that check for interrupts use indexes as others do.
 func TestManyAlternativesAreFoundInIndexes(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT) STRICT", "CREATE INDEX by_a ON t (a)", "CREATE INDEX by_b ON t (b)")

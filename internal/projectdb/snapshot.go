@@ -9,8 +9,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Snapshot is the state of a project at one commit. Writers go on while it is
-// held. It belongs to one goroutine at a time, and must be closed.
+// Snapshot is the state of a project at one commit. Writers are not blocked while it
+// is held. It must be used by one goroutine at a time, and must be closed.
 type Snapshot struct {
 	ID     SnapshotID
 	Tables []Table // by id
@@ -18,19 +18,19 @@ type Snapshot struct {
 	pinned *sqlite.Snapshot
 }
 
-// SnapshotID names a state of a project: how many write transactions had been
-// committed, and when it was looked at.
+// SnapshotID identifies a state of a project: how many write transactions had been
+// committed, and when it was read.
 type SnapshotID struct {
 	Commit int64  `json:"commit" doc:"How many write transactions the project had seen."`
 	Time   string `json:"time" doc:"When the snapshot was taken, UTC." format:"date-time"`
 }
 
-// Snapshot pins the present state. The end of ctx interrupts reads from it.
+// Snapshot pins the current state. Canceling ctx interrupts reads from it.
 func (db *DB) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return db.ParallelSnapshot(ctx, 1)
 }
 
-// ParallelSnapshot pins the present state for as many readers as Ranges is to
+// ParallelSnapshot pins the current state for the number of readers that Ranges is to
 // have.
 func (db *DB) ParallelSnapshot(ctx context.Context, readers int) (*Snapshot, error) {
 	pinned, err := db.sql.Snapshot(ctx, readers)
@@ -65,18 +65,18 @@ func (s *Snapshot) Table(ref string) (*Table, error) {
 	return (&catalogue{tables: s.Tables}).table(ref)
 }
 
-// FindTable returns the one of tables with the given id or name, or not_found.
+// FindTable returns the table with the given id or name, or not_found.
 func FindTable(tables []Table, ref string) (*Table, error) {
 	return (&catalogue{tables: tables}).table(ref)
 }
 
-// Check notes every fault of a selection on a table, with the given prefix before
-// the names of its fields.
+// Check notes every fault of a selection on a table, with the given prefix on the
+// names of its fields.
 func (s Selection) Check(faults *problem.Faults, t *Table, prefix string) {
 	s.plan(t, faults, prefix)
 }
 
-// Count returns how many rows a scan of the selection gives.
+// Count returns how many rows a scan of the selection returns.
 func (s *Snapshot) Count(t *Table, selection Selection) (int64, error) {
 	if err := t.usable(); err != nil {
 		return 0, err
@@ -94,10 +94,10 @@ func (s *Snapshot) Count(t *Table, selection Selection) (int64, error) {
 type Scan struct {
 	Columns []format.Column
 	stmt    *sqlite.Stmt
-	explain func(error) error // of whoever has written the statement
+	explain func(error) error // of the author of the statement
 }
 
-// Scan begins to read a table. Only one scan of a snapshot can be open.
+// Scan starts reading a table. Only one scan of a snapshot can be open at a time.
 func (s *Snapshot) Scan(t *Table, selection Selection) (*Scan, error) {
 	if err := t.usable(); err != nil {
 		return nil, err
@@ -115,14 +115,16 @@ func (s *Snapshot) Scan(t *Table, selection Selection) (*Scan, error) {
 	return &Scan{Columns: q.columns, stmt: stmt, explain: explain}, nil
 }
 
-// batchRows, batchCells and batchBytes end a batch of a scan, whichever comes first.
+// A batch of a scan ends at batchRows, batchCells or batchBytes, whichever comes
+// first.
 const (
 	batchRows  = 2000
 	batchCells = 64 << 10 // 1 MiB
 	batchBytes = 1 << 20
 )
 
-// maxBatchRows returns how many rows of so many columns a batch holds.
+// maxBatchRows returns how many rows with the given number of columns fit into a
+// batch.
 func maxBatchRows(columns int) int {
 	return max(1, min(batchRows, batchCells/max(1, columns)))
 }
@@ -138,13 +140,13 @@ func (s *Scan) Next(b *sqlite.Batch) (bool, error) {
 		return false, s.explain(err)
 	}
 	if !more {
-		// A further step would run the statement from its beginning.
+		// Another step would rerun the statement from its beginning.
 		s.Close()
 	}
 	return b.Rows > 0, nil
 }
 
-// Survey reads all rows, shows them to look, and begins the scan anew.
+// Survey reads all rows, passes them to look, and restarts the scan.
 func (s *Scan) Survey(look func(*sqlite.Batch)) error {
 	var b sqlite.Batch
 	for more := true; more; {
@@ -166,8 +168,8 @@ func (s *Scan) Close() {
 	}
 }
 
-// Content sums up the rows of a table by the values of some of its columns. No
-// scan can be open meanwhile.
+// Content computes a summary of the rows of a table by the values of some of its
+// columns. No scan may be open meanwhile.
 func (s *Snapshot) Content(t *Table, columns []string) (sqlite.Content, error) {
 	if err := t.usable(); err != nil {
 		return sqlite.Content{}, err
@@ -187,5 +189,5 @@ func (s *Snapshot) Content(t *Table, columns []string) (sqlite.Content, error) {
 	}
 }
 
-// Close lets go of the state.
+// Close releases the state.
 func (s *Snapshot) Close() error { return s.pinned.Close() }

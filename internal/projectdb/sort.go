@@ -7,19 +7,19 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// sortKey is one column of the order of a selection.
+// sortKey is one column in the order of a selection.
 type sortKey struct {
 	column     *Column
 	descending bool
 	nullsLast  bool
 }
 
-// maxSortKeys bounds the columns of an order.
+// maxSortKeys is the maximum number of columns in an order.
 const maxSortKeys = 16
 
-// sortKeys reads the order that is asked for: columns with commas between them, each
-// with - before it to descend, and .nullslast or .nullsfirst behind it. A text that
-// is the name of a column is just that.
+// sortKeys parses the requested order: columns separated by commas, each optionally
+// with - before it to descend, and .nullslast or .nullsfirst after it. A text that is
+// the name of a column always means that column.
 func (s Selection) sortKeys(t *Table, faults *problem.Faults, prefix string) (keys []sortKey) {
 	field := prefix + "sort"
 	if column := t.Column(s.Sort); s.Sort == "" || column != nil {
@@ -54,14 +54,14 @@ func (s Selection) sortKeys(t *Table, faults *problem.Faults, prefix string) (ke
 	return keys
 }
 
-// sortKey reads one part of an order, and returns the name of the column in it.
+// sortKey parses one part of an order, and also returns its column name.
 func (t *Table) sortKey(part string) (key sortKey, name string) {
 	name = part
 	if key.column = t.Column(name); key.column != nil {
 		return key, name
 	}
 	name, key.descending = strings.CutPrefix(name, "-")
-	key.nullsLast = key.descending // as SQLite has it
+	key.nullsLast = key.descending // SQLite's default
 	if bare, ok := strings.CutSuffix(name, ".nullslast"); ok {
 		name, key.nullsLast = bare, true
 	} else if bare, ok := strings.CutSuffix(name, ".nullsfirst"); ok {
@@ -78,7 +78,7 @@ func (k sortKey) sql() string {
 		s += " DESC"
 	}
 	switch {
-	case k.nullsLast == k.descending: // so it is without a word, and an index serves
+	case k.nullsLast == k.descending: // this is the default order, which an index can serve
 	case k.nullsLast:
 		s += " NULLS LAST"
 	default:
@@ -87,7 +87,7 @@ func (k sortKey) sql() string {
 	return s
 }
 
-// equals is the condition that a row has the given value, NULL too.
+// equals returns the condition that a row has the given value, including NULL.
 func (k sortKey) equals(v sqlite.Value) where {
 	if v.Kind == sqlite.Null {
 		return where{sql: quote(k.column.Name) + " IS NULL"}
@@ -95,7 +95,8 @@ func (k sortKey) equals(v sqlite.Value) where {
 	return where{sql: quote(k.column.Name) + " = ?", args: []any{v}}
 }
 
-// after is the condition that a row has a value behind the given one, and not NULL.
+// after returns the condition that a row has a non-NULL value that sorts after the
+// given one.
 func (k sortKey) after(v sqlite.Value) where {
 	comparison := " > ?"
 	if k.descending {

@@ -20,13 +20,13 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// canary stands in another project, in texts of SQL and in rows: no answer may
-// ever hold it.
+// canary occurs in another project, in SQL texts and in rows: no answer may ever
+// contain it.
 const canary = "CANARY-of-another-project"
 
-// The same text is asked while the schema changes between and during the calls.
-// Each column is called after the only value that it holds, so that an answer
-// shows by itself whether its names and values belong together.
+// The same statement runs while the schema changes between and during the calls. Each
+// column is named after the only value that it holds, so that an answer itself shows
+// whether its names and values belong together.
 func TestAnswersFollowTheSchema(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -43,7 +43,7 @@ func TestAnswersFollowTheSchema(t *testing.T) {
 					return
 				default:
 				}
-				// Its text fills what the allocator hands out next.
+				// Its text fills the memory that the allocator hands out next.
 				_, err := other.Query(ctx, Query{SQL: "SELECT '" + strings.Repeat(canary, 20) + "' AS x, v FROM canaries", Limit: 5})
 				if err != nil && !problem.Is(err, problem.CodeBusy) {
 					t.Error(err)
@@ -82,11 +82,11 @@ func askUntil(db *DB, stop <-chan struct{}) (err error) {
 	return err
 }
 
-// askOnce asks for all columns and compares their names with their values.
+// askOnce selects all columns and compares their names with their values.
 func askOnce(db *DB) error {
 	result, err := db.Query(ctx, Query{SQL: "SELECT * FROM t", Limit: 5})
 	if problem.Is(err, problem.CodeValidationFailed) && strings.Contains(err.Error(), "no such table") {
-		return nil // it is made anew
+		return nil // it is being recreated
 	}
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func askOnce(db *DB) error {
 	return errors.Join(errs...)
 }
 
-// changeSchema renames, drops or adds a column, or makes the table anew.
+// changeSchema renames, drops or adds a column, or recreates the table.
 func changeSchema(t *testing.T, db *DB, random *rand.Rand) error {
 	table, err := db.Table(ctx, "t")
 	if err != nil {
@@ -128,7 +128,7 @@ func changeSchema(t *testing.T, db *DB, random *rand.Rand) error {
 	return err
 }
 
-// remake makes the table t anew, with so many columns beside its key.
+// remake recreates the table t with width columns in addition to its key.
 func remake(t *testing.T, db *DB, width int) {
 	t.Helper()
 	if _, err := db.Table(ctx, "t"); err == nil {
@@ -149,8 +149,8 @@ func remake(t *testing.T, db *DB, width int) {
 	put(t, db, "t", "{"+row.String()[1:]+"}")
 }
 
-// hostile are statements that ask for more time, memory or room than there is.
-// None of their costs shows in the text.
+// hostile are statements that ask for more time, memory or disk than there is. Their
+// text does not show their cost.
 var hostile = map[string]string{
 	"wide rows of long values":        "WITH v(v) AS (SELECT printf('%.9999990c', 'x')) SELECT " + repeated(1900, "v||%d AS c%[1]d") + " FROM v",
 	"wide rows of made values":        "SELECT " + repeated(100, "printf('%%.9999990c', 'x')||%d AS c%[1]d"),
@@ -168,7 +168,7 @@ var hostile = map[string]string{
 	"a large JSON":                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT json_group_array(i) AS j FROM n",
 }
 
-// repeated returns n columns of a form.
+// repeated returns n columns made with form.
 func repeated(n int, form string) string {
 	columns := make([]string, n)
 	for i := range columns {
@@ -177,8 +177,8 @@ func repeated(n int, form string) string {
 	return strings.Join(columns, ", ")
 }
 
-// A hostile statement ends in time, in a failure of its own, and leaves neither
-// memory nor files behind.
+// A hostile statement ends in time with an error of its own, and leaves neither memory
+// nor files behind.
 func TestHostileStatements(t *testing.T) {
 	db := openLibrary(t)
 	limit := testkit.Scale(200*time.Millisecond, 2*time.Second)
@@ -188,11 +188,11 @@ func TestHostileStatements(t *testing.T) {
 		began := time.Now()
 		_, err := db.Query(ctx, Query{SQL: sql, Limit: 10, Timeout: limit})
 		took := time.Since(began)
-		// A fast machine is done with some of them in time, which is as well.
+		// A fast machine may finish some of them in time, which is fine.
 		if err != nil && !problem.Is(err, problem.CodeQueryTimeout) && !problem.Is(err, problem.CodeResultTooLarge) {
 			t.Errorf("%s: %v", name, err)
 		}
-		// The machine may be loaded: it has ended itself or was killed.
+		// Allows for a loaded machine: the statement ended or was killed.
 		if took > limit+3*time.Second {
 			t.Errorf("%s took %s", name, took)
 		}
@@ -206,7 +206,7 @@ func TestHostileStatements(t *testing.T) {
 	}
 }
 
-// residentHere returns how much memory this process has in use.
+// residentHere returns the resident memory of this process.
 func residentHere(t *testing.T) (bytes int64) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -220,7 +220,7 @@ func residentHere(t *testing.T) (bytes int64) {
 	return bytes << 10
 }
 
-// openWorkers opens workers that end with the test.
+// openWorkers opens a worker pool that is closed with the test.
 func openWorkers(t *testing.T, options worker.Options) *worker.Pool {
 	t.Helper()
 	options.Folder = filepath.Join(t.TempDir(), "workers")
@@ -235,7 +235,7 @@ func openWorkers(t *testing.T, options worker.Options) *worker.Pool {
 func TestTemporaryFilesAreBounded(t *testing.T) {
 	t.Parallel()
 	db := openWith(t, DirOptions{Workers: openWorkers(t, worker.Options{TempBytes: testkit.Scale[int64](100<<20, 1<<30)})}, NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})
-	// Twice what there may be is to be sorted.
+	// Sort twice as much as is allowed.
 	sql := fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT %d) SELECT printf('%%.100000c', i) AS p FROM n ORDER BY p DESC, random()", testkit.Scale(2000, 20_000))
 	_, err := db.Query(ctx, Query{SQL: sql, Limit: 1, Timeout: time.Minute})
 	if !problem.Is(err, problem.CodeResultTooLarge) || !strings.Contains(err.Error(), "temporary files") {
@@ -246,8 +246,8 @@ func TestTemporaryFilesAreBounded(t *testing.T) {
 	}
 }
 
-// A statement that never ends holds the state that it reads, and the log grows by
-// whatever others write. It is ended before it takes the disk.
+// A statement that never ends pins the state that it reads, so that the log grows with
+// every other write. It is ended before the log fills the disk.
 func TestAStatementCannotHoldTheLog(t *testing.T) {
 	t.Parallel()
 	db := openWith(t, DirOptions{Workers: openWorkers(t, worker.Options{MaxLog: 4 << 20})}, NewTable{Name: "books", Columns: []NewColumn{{Name: "title"}}})

@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// change is one change of a table's shape.
+// change is one change of a table's structure.
 type change func(ctx context.Context, db *DB) error
 
 func patch(table, column string, p ColumnPatch) change {
@@ -43,11 +43,11 @@ func rename(table, name string) change {
 	}
 }
 
-// rebuilt makes the default of a column another one, which takes a rebuild.
+// rebuilt changes the default of a column, which requires a rebuild.
 var rebuilt = ColumnPatch{Default: jsontext.Value(`"x"`)}
 
-// Each change runs in a project with the given tables. What the question gives
-// afterwards is compared, and a change that is refused must change nothing.
+// Each change runs in a project with the given tables. The result of the query
+// afterwards is compared, and a refused change must change nothing.
 func TestChangesOfShape(t *testing.T) {
 	const family = `CREATE TABLE p (id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT, up INTEGER REFERENCES p (id) ON DELETE CASCADE) STRICT`
 	const children = `CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER NOT NULL REFERENCES p (id) ON DELETE CASCADE ON UPDATE CASCADE) STRICT`
@@ -371,8 +371,8 @@ func TestCheckOfABlueprint(t *testing.T) {
 	}
 }
 
-// SQLite calls it a full disk when the ids of a table have run out, and takes
-// back the whole transaction.
+// SQLite reports a full disk when a table has run out of ids, and rolls back the whole
+// transaction.
 func TestNoIDsLeft(t *testing.T) {
 	db := openProject(t, NewTable{Name: "spent", Columns: []NewColumn{{Name: "v"}}}, NewTable{Name: "fresh", Columns: []NewColumn{{Name: "v"}}})
 	bulk := func(rows string) string {
@@ -410,8 +410,8 @@ func TestNoIDsLeft(t *testing.T) {
 	}
 }
 
-// TestOwnTables holds the list of the server's own tables against a project
-// that has no others.
+// TestOwnTables compares the list of the server's own tables with the tables of an
+// empty project.
 func TestOwnTables(t *testing.T) {
 	db := openProject(t)
 	tables := strings.Fields(strings.Trim(ask(t, other(t, db), "SELECT group_concat(name, ' ') FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"), "'"))
@@ -425,8 +425,8 @@ func TestOwnTables(t *testing.T) {
 	}
 }
 
-// TestTablesOfAProjectAreBounded makes tables until no more fit, and again after
-// one was deleted, when the ids are above the limit.
+// TestTablesOfAProjectAreBounded creates tables until no more are allowed, and again
+// after deleting one, when the ids are above the limit.
 func TestTablesOfAProjectAreBounded(t *testing.T) {
 	dir := openDir(t, 1, DirOptions{MaxTables: 4}) // contacts is one of them
 	db, release, err := dir.Lease(ctx, 1)

@@ -13,11 +13,11 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// quote makes a name an SQL identifier.
+// quote quotes a name as an SQL identifier.
 func quote(name string) string { return format.QuoteIdent(name) }
 
-// NewTable is a table to be created. Without a primary key among the columns it
-// gets a first column id INTEGER PRIMARY KEY AUTOINCREMENT.
+// NewTable is a table to be created. If no column is a primary key, it gets a first
+// column id INTEGER PRIMARY KEY AUTOINCREMENT.
 type NewTable struct {
 	Name        string
 	DisplayName *string
@@ -31,15 +31,15 @@ type NewColumn struct {
 	Primary bool
 	Unique  bool
 	NotNull bool
-	Default jsontext.Value // a JSON scalar; nil or null without
+	Default jsontext.Value // a JSON scalar; nil or null for none
 }
 
 // columnTypes are the types that a column can have.
 var columnTypes = []string{"INTEGER", "REAL", "TEXT", "BLOB", "ANY"}
 
-// CreateTable creates an empty table. Here as in every method that takes them,
-// faults are those that the caller has found in what was sent: the method adds
-// what it finds, and does nothing else while there are any.
+// CreateTable creates an empty table. As in every method that takes them, faults are
+// those that the caller has already found in the request: the method adds its own, and
+// changes nothing while there are any.
 func (db *DB) CreateTable(ctx context.Context, faults *problem.Faults, table NewTable) (Table, error) {
 	return changing(ctx, db, faults, SchemaTransaction, func(tx *Tx) (Table, error) { return tx.CreateTable(faults, table) })
 }
@@ -123,7 +123,7 @@ func literal(v sqlite.Value) string {
 	return string(format.AppendLiteral(nil, &b, b.Row(0)[0]))
 }
 
-// createTable makes the table and its entries in the catalogue.
+// createTable creates the table and its entries in the catalogue.
 func (tx *Tx) createTable(t Table) (Table, error) {
 	created, err := tx.makeTable(t)
 	if err == nil {
@@ -132,7 +132,7 @@ func (tx *Tx) createTable(t Table) (Table, error) {
 	return created, err
 }
 
-// makeTable is createTable for a caller that marks the catalogue as changed itself.
+// makeTable is createTable for callers that mark the catalogue as changed themselves.
 func (tx *Tx) makeTable(t Table) (Table, error) {
 	c := tx.c
 	if err := refuseTakenName(c, t.Name, "table_name"); err != nil {
@@ -162,8 +162,8 @@ func (tx *Tx) makeTable(t Table) (Table, error) {
 	return *created, nil
 }
 
-// refuseMoreTables fails when the newest table is one too many. Ids are never
-// used again, so that tables need counting only when the newest id is large.
+// refuseMoreTables fails if the newest table exceeds the limit. Ids are never reused,
+// so tables only need counting when the newest id is large.
 func (tx *Tx) refuseMoreTables(newest ids.Table) error {
 	maxTables := tx.db.maxTables
 	if maxTables == 0 || newest <= ids.Table(maxTables) {
@@ -181,7 +181,7 @@ func insertColumnEntry(c *sqlite.Conn, tableID ids.Table, name, now string) erro
 	return c.Exec(query, tableID, name, now, now)
 }
 
-// reloadOne reads a table as the open transaction has left it, nil when it is gone.
+// reloadOne reads a table as the open transaction has left it; nil if it is gone.
 func reloadOne(c *sqlite.Conn, id ids.Table) (t *Table, err error) {
 	err = c.Query(tableEntries+" WHERE id = ?", []any{id}, func(s *sqlite.Stmt) error {
 		read, err := loadTable(c, &shapes{c: c}, s)
@@ -191,7 +191,7 @@ func reloadOne(c *sqlite.Conn, id ids.Table) (t *Table, err error) {
 	return t, err
 }
 
-// optional is a text to bind, or NULL.
+// optional returns a text to bind, or NULL.
 func optional(text *string) any {
 	if text == nil {
 		return nil
@@ -199,13 +199,13 @@ func optional(text *string) any {
 	return *text
 }
 
-// TablePatch is what is to change in a table; nil leaves a property as it is.
+// TablePatch is a change of a table; nil leaves a property as it is.
 type TablePatch struct {
 	NewName     *string
-	DisplayName **string // a nil text takes the display name away
+	DisplayName **string // a nil text removes the display name
 }
 
-// UpdateTable changes the names of a table. Foreign keys follow a new name.
+// UpdateTable changes the names of a table. Foreign keys follow a rename.
 func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref string, patch TablePatch) (updated Table, err error) {
 	if patch.NewName != nil {
 		CheckName(faults, "new_table_name", *patch.NewName)
@@ -239,7 +239,7 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 func renameTable(c *sqlite.Conn, t *Table, name string) error {
 	from := t.Name
 	if sqlite.SameName(from, name) {
-		// SQLite takes a name in another letter case for one that is taken.
+		// SQLite considers a name taken if it differs only in letter case.
 		if err := c.Exec("ALTER TABLE " + quote(from) + " RENAME TO _rename"); err != nil {
 			return err
 		}
@@ -254,8 +254,8 @@ func renameTable(c *sqlite.Conn, t *Table, name string) error {
 	return c.Exec("UPDATE _tables SET table_name = ? WHERE id = ?", name, t.ID)
 }
 
-// DeleteTable deletes a table with its rows and indexes. One that another
-// table refers to is a conflict.
+// DeleteTable deletes a table with its rows and indexes. A table that another one
+// refers to is a conflict.
 func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err error) {
 	err = db.changeTable(ctx, new(problem.Faults), freeing+RebuildTransaction, ref, func(tx *Tx, t *Table) error {
 		for _, other := range tx.cat.tables {
@@ -267,7 +267,7 @@ func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err 
 		if err := tx.c.Exec("DROP TABLE " + quote(t.Name)); err != nil {
 			return err
 		}
-		// Foreign keys are off here, so the columns go by hand.
+		// Foreign keys are off here, so the columns are deleted explicitly.
 		for _, query := range []string{"DELETE FROM _columns WHERE table_id = ?", "DELETE FROM _tables WHERE id = ?"} {
 			if err := tx.c.Exec(query, t.ID); err != nil {
 				return err

@@ -9,45 +9,45 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Tx is one transaction on a project, in the hands of whoever holds the [DB] that
-// began it. What its methods do is committed together or not at all. A method that
-// fails may have done part of its work: the function that was given the Tx must
-// then fail too. A Tx belongs to one goroutine, until that function returns.
+// Tx is one transaction on a project, with the rights of the [DB] that began it. The
+// effects of its methods are committed together or not at all. A failed method may
+// have done part of its work: the function that received the Tx must then fail too. A
+// Tx must be used by one goroutine, until that function returns.
 type Tx struct {
 	db      *DB
 	c       *sqlite.Conn
 	kind    TransactionKind
-	ask     func(bytes int64) error // for room for rows that are returned; see [WithRoom]
-	cat     *catalogue              // nil until it is needed, and after a change
+	ask     func(bytes int64) error // asks for room for rows to return; see [WithRoom]
+	cat     *catalogue              // nil until needed, and after a change
 	altered bool                    // the transaction itself has changed the catalogue
 }
 
-// TransactionKind says how a transaction shares the one writer of a project. Each
-// kind can do what the ones before it can.
+// TransactionKind determines how a transaction shares the single writer of a project.
+// Each kind can do everything that the previous ones can.
 type TransactionKind int
 
 // The kinds of transactions.
 const (
 	SharedTransaction  TransactionKind = iota // small changes of rows, committed together with others
-	OwnTransaction                            // large bodies of rows
+	OwnTransaction                            // large amounts of rows
 	SchemaTransaction                         // tables and indexes
-	RebuildTransaction                        // changes that may rebuild a table: its foreign keys are off
+	RebuildTransaction                        // changes that may rebuild a table: foreign keys are off
 	LoadTransaction                           // whole tables, in the background: it waits for its turn
 )
 
-// freeing, added to a kind, marks a transaction that makes the project smaller.
-// It goes on where there is too little room to grow.
+// freeing, added to a kind, marks a transaction that makes the project smaller. It may
+// run even if there is no room to grow.
 const freeing TransactionKind = 1 << 8
 
-// View runs fn in a transaction that only reads: it sees one state of the project.
+// View runs fn in a read-only transaction, which sees one state of the project.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	return db.readBounded(ctx, func(c *sqlite.Conn) error { return fn(db.tx(ctx, c, LoadTransaction)) })
 }
 
 // Change runs fn in a transaction of the given kind. fn may run more than once and
-// must have no effect outside the Tx. When faults have been found already, a
-// transaction that only reads is enough for fn to find further ones: it keeps no
-// writer waiting, and nothing can be changed in it.
+// must have no effects outside the Tx. If there are faults already, fn runs in a
+// read-only transaction to find more: that keeps no writer waiting and cannot change
+// anything.
 func (db *DB) Change(ctx context.Context, faults *problem.Faults, kind TransactionKind, fn func(*Tx) error) error {
 	if faults.Any() {
 		return db.View(ctx, fn)
@@ -55,7 +55,7 @@ func (db *DB) Change(ctx context.Context, faults *problem.Faults, kind Transacti
 	return explain(db.transact(ctx, kind, fn))
 }
 
-// changing runs one call in a transaction for itself.
+// changing runs one call in a transaction of its own.
 func changing[T any](ctx context.Context, db *DB, faults *problem.Faults, kind TransactionKind, call func(*Tx) (T, error)) (out T, err error) {
 	err = db.Change(ctx, faults, kind, func(tx *Tx) error {
 		out, err = call(tx)
@@ -68,7 +68,7 @@ func (db *DB) tx(ctx context.Context, c *sqlite.Conn, kind TransactionKind) *Tx 
 	return &Tx{db: db, c: c, kind: kind, ask: roomOf(ctx)}
 }
 
-// transact runs fn in a transaction of the given kind that writes.
+// transact runs fn in a write transaction of the given kind.
 func (db *DB) transact(ctx context.Context, kind TransactionKind, fn func(*Tx) error) error {
 	within := kind &^ freeing
 	if kind != within {
@@ -86,8 +86,8 @@ func (db *DB) transact(ctx context.Context, kind TransactionKind, fn func(*Tx) e
 	return db.overQuota(err)
 }
 
-// free runs fn, which deletes, in a transaction that no limit holds up. On a full
-// disk it uses the reserve, and gives back what the log has taken of it.
+// free runs fn, which deletes, in a transaction that no size limit stops. On a full
+// disk it uses the reserve, and returns what the log took of it.
 func (db *DB) free(ctx context.Context, kind TransactionKind, fn func(*sqlite.Conn) error) error {
 	return db.room.Free(func() error {
 		err := db.begin(ctx, kind, func(c *sqlite.Conn) error {
@@ -115,7 +115,8 @@ func (db *DB) begin(ctx context.Context, kind TransactionKind, fn func(*sqlite.C
 	return tookTooLong(bounds, explainBroken(db.sql.RestructureWithin(ctx, bounds, fn)))
 }
 
-// explainBroken makes a problem of a foreign key that does not hold at the end.
+// explainBroken turns a foreign key violation at the end of a transaction into a
+// problem.
 func explainBroken(err error) error {
 	var broken *sqlite.BrokenReference
 	if errors.As(err, &broken) {
@@ -124,8 +125,8 @@ func explainBroken(err error) error {
 	return err
 }
 
-// catalogue returns every table as the transaction has left it. Only the first
-// call looks, and the first after a change.
+// catalogue returns every table as the transaction has left it. Only the first call,
+// and the first after a change, reads it.
 func (tx *Tx) catalogue() (cat *catalogue, err error) {
 	switch {
 	case tx.cat != nil:
@@ -157,8 +158,8 @@ func (tx *Tx) tableWithID(id ids.Table) (*Table, error) {
 	return cat.withID(id)
 }
 
-// changed marks the catalogue as changed: the given tables, or all when none is
-// given. See [DB.changed].
+// changed marks the given tables, or all if none are given, as changed. See
+// [DB.changed].
 func (tx *Tx) changed(tables ...ids.Table) error {
 	if err := tx.require(SchemaTransaction); err != nil {
 		return err
@@ -167,9 +168,9 @@ func (tx *Tx) changed(tables ...ids.Table) error {
 	return tx.db.changed(tx.c, tables...)
 }
 
-// require fails in a transaction that cannot do what one of the given kind can.
-// What a shared one did to the schema, its neighbors would not know of; and while
-// foreign keys are on, the rebuild of a table deletes the rows that refer to it.
+// require fails in a transaction that cannot do what one of the given kind can. Other
+// calls in a shared transaction would not notice a schema change; and while foreign
+// keys are on, rebuilding a table deletes the rows that refer to it.
 func (tx *Tx) require(kind TransactionKind) error {
 	if tx.kind < kind {
 		return errors.New("the transaction is not of a kind that can make this change")
@@ -177,7 +178,7 @@ func (tx *Tx) require(kind TransactionKind) error {
 	return nil
 }
 
-// now is the time of a change, as the catalogue has it.
+// now returns the time of a change in the catalogue's format.
 func (tx *Tx) now() string { return Timestamp(tx.db.now()) }
 
 // reserve asks for room for rows that the transaction returns.

@@ -9,13 +9,13 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// TestTxSeesItsOwnChanges makes a table and uses it in the same transaction, and
-// takes all of it back.
+// TestTxSeesItsOwnChanges creates a table, uses it in the same transaction, and rolls
+// everything back.
 func TestTxSeesItsOwnChanges(t *testing.T) {
 	db := openProject(t, things)
 	no := errors.New("no")
 	work := func(tx *Tx) error {
-		if _, err := tx.Table("things"); err != nil { // the catalogue is known now
+		if _, err := tx.Table("things"); err != nil { // the catalogue is cached now
 			return err
 		}
 		faults := new(problem.Faults)
@@ -51,7 +51,7 @@ func TestTxSeesItsOwnChanges(t *testing.T) {
 	}
 }
 
-// A transaction cannot make changes that only later kinds can.
+// A transaction cannot make changes that need a later kind.
 func TestKindsOfTransactions(t *testing.T) {
 	db := openProject(t, things)
 	for kind := range LoadTransaction + 1 {
@@ -75,7 +75,7 @@ func TestKindsOfTransactions(t *testing.T) {
 	}
 }
 
-// With faults in hand nothing is changed, whatever the function tries.
+// If there are faults already, nothing is changed, whatever the function tries.
 func TestFaultsMakeAChangeAView(t *testing.T) {
 	db := openProject(t, things)
 	before := dump(t, other(t, db))
@@ -92,8 +92,8 @@ func TestFaultsMakeAChangeAView(t *testing.T) {
 	}
 }
 
-// Who may not read a table cannot list or get its records, and what is not there is
-// said before what is not allowed.
+// Without the right to read a table, its records cannot be listed or read, and a
+// missing table is reported before a missing right.
 func TestReadingNeedsTheRight(t *testing.T) {
 	db := openProject(t, things)
 	put(t, db, "things", `{"name":"Ada"}`)

@@ -44,7 +44,7 @@ func (tx *Tx) UpdateRecord(faults *problem.Faults, ref, id string, patch jsontex
 	return rows, tx.reserve(rows)
 }
 
-// parsePatch reads what is to change in one or many rows.
+// parsePatch parses the changes to one or many rows.
 func (t *Table) parsePatch(faults *problem.Faults, prefix string, patch jsontext.Value) row {
 	r := t.parseRow(faults, prefix, patch, nullKeyIsFault)
 	if len(r.columns) == 0 && !faults.Any() {
@@ -66,7 +66,7 @@ func (t *Table) updateSQL(set row, w where) (query string, args []any) {
 // Match selects the rows that a bulk change applies to.
 type Match struct {
 	Filters jsontext.Value
-	All     bool // allows filters that are empty
+	All     bool // allows empty filters
 }
 
 // where returns the condition on the rows of t that match.
@@ -78,7 +78,7 @@ func (m Match) where(t *Table, faults *problem.Faults) where {
 	return w
 }
 
-// Affected says how many rows of a table a bulk change has reached.
+// Affected is the number of rows of a table that a bulk change has reached.
 type Affected struct {
 	Table string
 	Rows  int64

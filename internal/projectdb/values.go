@@ -17,14 +17,14 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// valueFault is what is wrong with one value, as a sentence for the client.
+// valueFault says what is wrong with one value, as a sentence for the client.
 type valueFault string
 
 func (f valueFault) Error() string { return string(f) }
 
-// storedAs returns the value that a JSON value becomes in a column of the given
-// type, or a valueFault. SQLite converts what it can without loss; what it
-// could not is refused here, so that all faults of a row are told at once.
+// storedAs returns what a JSON value becomes in a column of the given type, or a
+// valueFault. SQLite converts values where nothing is lost; anything else is refused
+// here, so that all faults of a row are reported at once.
 func storedAs(columnType string, raw jsontext.Value) (sqlite.Value, error) {
 	switch raw.Kind() {
 	case 'n':
@@ -45,15 +45,15 @@ func storedAs(columnType string, raw jsontext.Value) (sqlite.Value, error) {
 	return sqlite.Value{}, valueFault("The value must be a string, a number, a boolean or null.")
 }
 
-// parseNumber returns the value that a decimal number becomes in a column of the
-// given type. Integers keep all their 64 bits, however they are written; a fraction
-// becomes the nearest REAL.
+// parseNumber returns what a decimal number becomes in a column of the given type.
+// Integers keep all 64 bits, however they are written; a fraction becomes the nearest
+// REAL.
 func parseNumber(columnType, text string) (v sqlite.Value, err error) {
 	d, _ := format.ParseDecimal(text)
 	n, isInt := d.Int()
 	switch plain := !strings.ContainsAny(text, ".eE"); {
 	case text == "-0" && columnType == "REAL":
-		// JSON can say -0; only a REAL can hold it.
+		// JSON allows -0; only a REAL can hold it.
 		return sqlite.FloatValue(math.Copysign(0, -1)), nil
 	case isInt && (plain || columnType == "INTEGER"):
 		return numberAs(columnType, sqlite.IntValue(n))
@@ -67,7 +67,7 @@ func parseNumber(columnType, text string) (v sqlite.Value, err error) {
 	case err != nil:
 		return v, valueFault("The number is too large.")
 	case columnType == "TEXT" && !d.Writes(f):
-		return sqlite.TextValue(text), nil // a text can keep the digits that a REAL cannot
+		return sqlite.TextValue(text), nil // text can keep digits that a REAL cannot
 	case columnType == "ANY" && isInt && !d.Writes(f):
 		return sqlite.IntValue(n), nil
 	}
@@ -102,8 +102,8 @@ func numberAs(columnType string, v sqlite.Value) (sqlite.Value, error) {
 	return v, nil
 }
 
-// keepsInteger reports whether a whole REAL is written as the integer that it is.
-// Above 2^53 one stands for several integers.
+// keepsInteger reports whether a whole REAL is written as an integer. Above 2^53, a
+// REAL stands for several integers.
 func keepsInteger(f float64) bool {
 	if math.Abs(f) <= 1<<53 {
 		return true
@@ -132,30 +132,30 @@ func textAs(columnType string, text []byte) (sqlite.Value, error) {
 }
 
 // numericText returns the number that a text stands for: decimal digits with an
-// optional sign, fraction and exponent, and blanks around.
+// optional sign, fraction and exponent, and surrounding blanks.
 func numericText(text string) (number string, ok bool) {
 	number = strings.Trim(text, " \t\n\v\f\r")
 	_, ok = format.ParseDecimal(number)
 	return number, ok
 }
 
-// row is the values of one row by column, in the order they were sent.
+// row holds the values of one row by column, in the order they were sent.
 type row struct {
 	columns []*Column
 	values  []sqlite.Value
 }
 
-// nullKey is what NULL means for a part of the primary key.
+// nullKey says what NULL means for a part of the primary key.
 type nullKey int
 
 const (
-	nullKeyIsNext   nullKey = iota // the next free number, where the key is the rowid
-	nullKeyIsAbsent                // the same as a column that is not sent
-	nullKeyIsFault                 // a row that exists cannot lose its key
+	nullKeyIsNext   nullKey = iota // the next free number, if the key is the rowid
+	nullKeyIsAbsent                // the same as if the column had not been sent
+	nullKeyIsFault                 // an existing row cannot lose its key
 )
 
-// parseRow reads a JSON object as a row of the table and notes every fault
-// under the prefix.
+// parseRow parses a JSON object as a row of the table and notes every fault under the
+// prefix.
 func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.Value, null nullKey) row {
 	var r row
 	err := eachMember(object, func(name string, value jsontext.Value) {
@@ -194,8 +194,8 @@ func (t *Table) parseRow(faults *problem.Faults, prefix string, object jsontext.
 
 func (r row) has(column *Column) bool { return slices.Contains(r.columns, column) }
 
-// refusesNull reports whether a new row can never have NULL in the column. In
-// the one that is the rowid it stands for the next free number.
+// refusesNull reports whether a new row can never have NULL in the column. In the
+// rowid column, NULL stands for the next free number.
 func (t *Table) refusesNull(column *Column) bool {
 	if t.IsPrimary(column.Name) {
 		return !t.RowidKey
@@ -229,7 +229,7 @@ func eachMember(object jsontext.Value, fn func(name string, value jsontext.Value
 	return nil
 }
 
-// eachElement calls fn for the elements of a JSON array in order, until one
+// eachElement calls fn for the elements of a JSON array in order, until one call
 // fails.
 func eachElement(array jsontext.Value, fn func(i int, element jsontext.Value) error) error {
 	if array.Kind() != '[' {
@@ -251,7 +251,7 @@ func eachElement(array jsontext.Value, fn func(i int, element jsontext.Value) er
 	return nil
 }
 
-// countElements counts the elements of a JSON array without building them.
+// countElements counts the elements of a JSON array without decoding them.
 func countElements(array jsontext.Value) (n int, err error) {
 	if array.Kind() != '[' {
 		return 0, errNotArray

@@ -14,7 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// In want, a value that begins with ! is refused.
+// A value in want that begins with ! is refused.
 func TestStoredAs(t *testing.T) {
 	for _, test := range []struct{ json, integer, real, text, blob, any string }{
 		{`null`, "NULL", "NULL", "NULL", "NULL", "NULL"},
@@ -77,8 +77,8 @@ func TestStoredAs(t *testing.T) {
 	}
 }
 
-// What storedAs lets through, SQLite stores unchanged; what SQLite itself would
-// convert without loss, storedAs lets through.
+// Whatever storedAs accepts, SQLite stores unchanged; whatever SQLite itself would
+// convert without loss, storedAs accepts.
 func TestStoredAsAgreesWithStrictTables(t *testing.T) {
 	db := openProject(t, NewTable{Name: "t", Columns: []NewColumn{
 		{Name: "INTEGER", Type: "INTEGER"}, {Name: "REAL", Type: "REAL"}, {Name: "TEXT"}, {Name: "BLOB", Type: "BLOB"}, {Name: "ANY", Type: "ANY"},
@@ -108,14 +108,14 @@ func TestStoredAsAgreesWithStrictTables(t *testing.T) {
 			}
 			return
 		}
-		// SQLite rounds in REAL columns; that is a loss.
+		// SQLite rounds in REAL columns, which is a loss.
 		if refused == nil && columnType != "REAL" {
 			t.Fatalf("%s was refused (%v), and a column %s takes it as %s (%s)", raw, fault, columnType, sent, theirs)
 		}
 	})
 }
 
-// strict stores a value in a column by itself and returns it as JSON, with its
+// strict stores a value in a column on its own and returns it as JSON, with its
 // storage class.
 func strict(t *rapid.T, db *DB, column string, v sqlite.Value) (stored, class string, refused error) {
 	err := db.sql.Exclusive(t.Context(), func(c *sqlite.Conn) error {
@@ -207,7 +207,7 @@ func TestUpsert(t *testing.T) {
 		name, table, columns string
 		update               bool
 		rows                 string
-		want                 string // complaint or rows returned
+		want                 string // complaint, or the returned rows
 		count                int64
 		ask, stored          string
 	}{

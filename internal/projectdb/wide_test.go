@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// wideColumns returns n columns of a table to be created.
+// wideColumns returns n columns for a table to be created.
 func wideColumns(n int) []NewColumn {
 	columns := make([]NewColumn, n)
 	for i := range columns {
@@ -40,8 +40,8 @@ func TestTablesHaveBoundedColumns(t *testing.T) {
 	}
 }
 
-// TestWidestTablesAreListed reads tables of so many columns that SQLite cannot
-// give the place of a row beside them, with every kind of order and cursor.
+// TestWidestTablesAreListed reads tables with so many columns that SQLite cannot also
+// return the place of a row, with every kind of order and cursor.
 func TestWidestTablesAreListed(t *testing.T) {
 	db := openProject(t, NewTable{Name: "keyed", Columns: wideColumns(MaxColumns - 1)})
 	var columns []string
@@ -130,8 +130,8 @@ func TestNamesOfTheRowid(t *testing.T) {
 	}
 }
 
-// The columns of a wide table are found by an index of their names, which a copy of
-// the table with other columns has as well.
+// The columns of a wide table are found by an index of their names, which also works
+// for a copy of the table with other columns.
 func TestColumnsOfWideTablesAreFound(t *testing.T) {
 	table := Table{Name: "w"}
 	for i := range 40 {
