@@ -10,14 +10,14 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestMigrationsNeverChange: data folders have been made by them. A new one gets a
-// new line.
+// TestMigrationsNeverChange fails if a published migration changes, because existing
+// data folders were made by it. A new migration gets a new line.
 func TestMigrationsNeverChange(t *testing.T) {
 	testkit.Unchanged(t, schema.Migrations, "cf54961f3f1b796f", "f61afb6acc012f62", "3ad5eba4a53c9fa0", "2e2942f18167777a", "082d0158fee5e4a7")
 }
 
-// TestOldFormsAreRead reads an import as earlier versions wrote it, and writes it
-// back.
+// TestOldFormsAreRead reads an import in the form that earlier versions wrote, and
+// writes it back.
 func TestOldFormsAreRead(t *testing.T) {
 	const (
 		work     = `{"TableID":7,"NewProject":{"Slug":"new","Name":"New","Username":"ada","PasswordHash":"x"},"SHA256":"ab","Keyed":{"TokenID":1,"Key":"k","Request":"AQ=="},"Metadata":"m"}`

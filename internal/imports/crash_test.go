@@ -17,7 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/registry"
 )
 
-// importAndDie is what the child process of the crash test does.
+// importAndDie is what the child process of the crash test runs.
 func importAndDie(folder, at string) {
 	check := func(err error) {
 		if err != nil {
@@ -67,8 +67,8 @@ func importAndDie(folder, at string) {
 	select {}
 }
 
-// TestKilledAtEachStep lets a process kill itself at one step after the other.
-// Whatever it had come to, the rows are there once in the end, or not at all.
+// TestKilledAtEachStep has a process kill itself at each step in turn. Whichever step
+// it reached, the rows end up in the project once, or not at all.
 func TestKilledAtEachStep(t *testing.T) {
 	for _, step := range []string{"received", "entered", "claimed", "committed", "loaded", "settled"} {
 		for _, kind := range []string{"table", "project", "parts"} {
@@ -99,7 +99,7 @@ func killAt(t *testing.T, step, kind string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if step == "received" && kind != "parts" { // the sender was never answered
+	if step == "received" && kind != "parts" { // the sender never got an answer
 		if len(list) != 0 || len(f.files()) != 0 {
 			t.Errorf("%d imports, files %v", len(list), f.files())
 		}
@@ -114,11 +114,11 @@ func killAt(t *testing.T, step, kind string) {
 	}
 }
 
-// deadlyFile is the name of a file that ends the child process.
+// deadlyFile is the name of a file that kills the child process.
 const deadlyFile = "deadly.csv"
 
-// dieOf has a child process order imports of the named files, and take in what
-// is pending until it comes to the deadly file.
+// dieOf has a child process request imports of the named files, and run pending imports
+// until it comes to the deadly file.
 func dieOf(t *testing.T, folder, files string) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
@@ -128,8 +128,8 @@ func dieOf(t *testing.T, folder, files string) {
 	}
 }
 
-// TestDeadlyFileIsTriedTwice lets a process die with a file each time it begins
-// to take it in: the others come in before the second time, and there is no third.
+// TestDeadlyFileIsTriedTwice has a process die each time it begins to import a certain
+// file: the other files are imported before the second attempt, and there is no third.
 func TestDeadlyFileIsTriedTwice(t *testing.T) {
 	folder := t.TempDir()
 	f := newFixture(t, folder)
@@ -156,8 +156,8 @@ func TestDeadlyFileIsTriedTwice(t *testing.T) {
 	}
 }
 
-// TestAwayForTooLong opens the imports when the receipts of interrupted jobs may be
-// gone.
+// TestAwayForTooLong opens the imports so late that the receipts of interrupted jobs
+// may be gone.
 func TestAwayForTooLong(t *testing.T) {
 	for away, want := range map[time.Duration]Status{22 * time.Hour: Pending, 23*time.Hour + time.Minute: Failed} {
 		f := newFixture(t, t.TempDir())

@@ -10,8 +10,8 @@ import (
 	"github.com/zangtable/zangtable/internal/ids"
 )
 
-// dir is where uploads lie, <project id>/<import id>, with a directory beside them
-// in which a running job unpacks what it reads.
+// dir is the directory of uploads, <project id>/<import id>, with a scratch directory
+// beside them in which running jobs unpack files.
 type dir struct {
 	disk.Projects
 }
@@ -26,7 +26,7 @@ func openDir(path string) (dir, error) {
 
 func (d dir) upload(r *record) string { return filepath.Join(d.Of(r.projectID), r.manifest.ID) }
 
-// open opens an upload for writing, and creates it if it has not begun.
+// open opens an upload for writing, and creates the file if necessary.
 func (d dir) open(r *record) (*os.File, error) {
 	if err := d.Make(r.projectID); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (d dir) received(r *record) int64 {
 	return info.Size()
 }
 
-// keeps reports whether the complete file exists.
+// keeps reports whether the complete file is still there.
 func (d dir) keeps(r *record) bool {
 	info, err := os.Stat(d.upload(r))
 	return err == nil && r.manifest.SizeBytes != nil && info.Size() == *r.manifest.SizeBytes
@@ -63,8 +63,8 @@ func (d dir) remove(r *record) error {
 	return nil
 }
 
-// removeOrphans removes what a crash has left: scratch files, and every upload that
-// no import wants.
+// removeOrphans removes what a crash left behind: scratch files, and every upload that
+// no import needs.
 func (d dir) removeOrphans(wanted map[string]ids.Project) error {
 	err := d.RemoveOrphans(func(projectID ids.Project, name string) bool {
 		project, ok := wanted[name]
@@ -73,7 +73,7 @@ func (d dir) removeOrphans(wanted map[string]ids.Project) error {
 	return errors.Join(err, d.MakeScratch())
 }
 
-// loseAll moves every upload to where nothing removes it, and returns how many there
+// loseAll moves all uploads to where nothing removes them, and returns how many there
 // were.
 func (d dir) loseAll() (moved int, err error) {
 	err = d.Each(func(path string) error {

@@ -10,8 +10,8 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestBookOnAFullDisk lets a file fill the disk that the job store is on too. An upload
-// that cannot go on is gone, not said to be going on for a day.
+// TestBookOnAFullDisk has a file fill the disk that the job store is on too. An upload
+// that cannot continue is removed, instead of being shown as uploading for a day.
 func TestBookOnAFullDisk(t *testing.T) {
 	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
@@ -30,8 +30,8 @@ func TestBookOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestFullDisk lets the disk fill while a file arrives: what is free is not what
-// was free when it began.
+// TestFullDisk has the disk fill up while a file arrives: the free space may shrink
+// after the upload began.
 func TestFullDisk(t *testing.T) {
 	disk := testkit.SmallDisk(t)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
@@ -54,7 +54,7 @@ func TestFullDisk(t *testing.T) {
 	if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Body: strings.NewReader(large)}); codeOf(err) != problem.CodeStorageFull {
 		t.Errorf("got %v", err)
 	}
-	// What has come of it stays, and is what was sent.
+	// The part that arrived is kept, and matches what was sent.
 	got, err := f.Get(t.Context(), shop.ID, m.ID)
 	if err != nil || got.Status != Uploading || got.ReceivedBytes == 0 {
 		t.Fatalf("%s with %d bytes, %v", got.Status, got.ReceivedBytes, err)

@@ -17,8 +17,8 @@ import (
 	"github.com/zangtable/zangtable/internal/source"
 )
 
-// execute does what was requested and completes the manifest. When it fails, nothing
-// in the project has changed.
+// execute runs the request and completes the manifest. If it fails, nothing in the
+// project has changed.
 func (im *Imports) execute(j *job) (err error) {
 	defer problem.Recovered(&err)
 	r := j.record
@@ -55,16 +55,16 @@ func (im *Imports) execute(j *job) (err error) {
 	return im.importTables(j, file, options)
 }
 
-// closeSource closes the file. What the job has done by then stands.
+// closeSource closes the file. An error does not undo what the job has already done.
 func (im *Imports) closeSource(j *job, source *ingest.Source) {
 	if err := source.Close(); err != nil {
 		im.log.Error("close the file of an import", "import", j.record.manifest.ID, "error", err)
 	}
 }
 
-// leaveRoom ends a job before the disk is full for everybody. The rows imported so
-// far are in the write-ahead log of the project, and will be in its database once
-// more after the commit.
+// leaveRoom interrupts a job before it fills the disk for everybody. The rows imported
+// so far are in the write-ahead log of the project, and will take up the same space
+// again in its database at the commit.
 func (im *Imports) leaveRoom(j *job, p ingest.Progress) {
 	if j.record.manifest.DryRun {
 		return
@@ -74,7 +74,7 @@ func (im *Imports) leaveRoom(j *job, p ingest.Progress) {
 	}
 }
 
-// note keeps the progress of the job.
+// note records the progress of the job.
 func (j *job) note(p ingest.Progress) {
 	j.progressed.Store(&Progress{Table: p.Table, RowsDone: p.Rows, BytesDone: p.Bytes, BytesTotal: p.Size})
 }
@@ -106,7 +106,7 @@ func (im *Imports) importTables(j *job, source *ingest.Source, options ingest.Op
 	return nil
 }
 
-// permits makes sure that an import for one table touches no other.
+// permits makes sure that an import restricted to one table touches no other.
 func (r *record) permits(ctx context.Context, db *projectdb.DB, source *ingest.Source, options ingest.Options) error {
 	if r.spec.TableID == 0 {
 		return nil
@@ -152,7 +152,7 @@ func (im *Imports) importProject(j *job, source *ingest.Source, options ingest.O
 	return nil
 }
 
-// setReport enters what was done. Rejected rows are stored apart from the manifest.
+// setReport sets the report. Rejected rows are stored apart from the manifest.
 func (r *record) setReport(report ingest.Report) {
 	m := &r.manifest
 	r.setRejects(report.Rejects, report.RejectedRows)
@@ -181,14 +181,14 @@ func (r *record) setRejects(rejects []ingest.Reject, rows int64) {
 	}
 }
 
-// receipt is what an import leaves in the project, in the transaction of its rows:
-// an import changes a project once, however often it is run.
+// receipt is written to the project in the transaction of the imported rows: an import
+// changes a project once, however often it runs.
 func (r *record) receipt() projectdb.Receipt {
 	return projectdb.Receipt{Key: "import " + r.manifest.ID, Kind: projectdb.LoadTransaction}
 }
 
-// recallOutcome reports whether an earlier attempt has committed its rows, and the
-// server then had no time to save the outcome.
+// recallOutcome reports whether an earlier attempt committed its rows, but the server
+// stopped before it saved the outcome.
 func (im *Imports) recallOutcome(j *job) (done bool, err error) {
 	r := j.record
 	if r.manifest.DryRun {

@@ -1,6 +1,6 @@
 package imports
 
-// Job returns what package jobs needs to know.
+// Job returns the id and status that package jobs needs.
 func (m Manifest) Job() (id string, status Status) { return m.ID, m.Status }
 
 // WithPlace returns the manifest with its place in the queue.
@@ -9,7 +9,7 @@ func (m Manifest) WithPlace(place int64) Manifest {
 	return m
 }
 
-// Differs reports whether the import has gone on since m.
+// Differs reports whether next shows progress since m.
 func (m Manifest) Differs(next Manifest) bool {
 	return m.Status != next.Status || m.ReceivedBytes != next.ReceivedBytes || m.Progress != next.Progress
 }

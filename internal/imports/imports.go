@@ -17,18 +17,18 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Config says where imports are kept and how they run. Durations and numbers
-// that are zero get the defaults given here.
+// Config says where imports are kept and how they run. Zero durations and numbers get
+// the defaults given here.
 type Config struct {
 	jobs.Config // StoreLost: uploads are moved to where nothing removes them
 	Projects    *projectdb.Dir
-	Registry    *registry.Registry // makes the projects of project imports
+	Registry    *registry.Registry // creates the projects of project imports
 
-	MaxBytes    int64         // 16 GiB: of one upload
-	MaxUnpacked int64         // that of package ingest: of what an upload unpacks to
-	KeepFiles   time.Duration // 24 hours: how long an upload is kept unfinished, after a dry run, and after a failure
-	KeepBytes   int64         // 32 GiB: of the files of a project's imports together; negative: no limit
-	KeepCount   int64         // 1,000: of the files of a project that are kept after a dry run or a failure, the newest; negative: no limit
+	MaxBytes    int64         // 16 GiB: the largest upload
+	MaxUnpacked int64         // the default of package ingest: how much an upload may unpack to
+	KeepFiles   time.Duration // 24 hours: how long the file of an unfinished upload, a dry run or a failed import is kept
+	KeepBytes   int64         // 32 GiB: the total size of the files of a project's imports; negative: no limit
+	KeepCount   int64         // 1,000: how many files of a project are kept after a dry run or a failure, the newest first; negative: no limit
 }
 
 func (c *Config) setDefaults() {
@@ -52,15 +52,14 @@ type Imports struct {
 	runner *jobs.Runner[record, job]
 
 	mu        sync.Mutex
-	receiving map[string]bool // uploads that bytes are written to
+	receiving map[string]bool // uploads that are receiving bytes
 }
 
 type view = jobs.View[record, Manifest]
 
 // Open opens the store and the directory of imports, and creates them if they are
-// missing. Jobs that a crash has interrupted are pending again, uploads that can be
-// resumed wait for their senders, and what else was left is removed. No job runs
-// before Start.
+// missing. Jobs interrupted by a crash become pending again, resumable uploads wait for
+// their senders, and all other leftovers are removed. No job runs before Start.
 func Open(config Config) (*Imports, error) {
 	config.setDefaults()
 	dir, err := openDir(config.Folder)
@@ -83,18 +82,19 @@ func Open(config Config) (*Imports, error) {
 // Start begins to run pending jobs and to sweep what has expired.
 func (im *Imports) Start() { im.runner.Start() }
 
-// Stop stops the jobs, which begin anew after the next Start, and dismisses those
-// who wait for them or watch them.
+// Stop stops the jobs, which start over after the next Start, and releases all callers
+// waiting for or watching them.
 func (im *Imports) Stop() { im.runner.Stop() }
 
 // Close stops the jobs, waits for them, and closes the store.
 func (im *Imports) Close() error { return im.runner.Close() }
 
 // Scratch is the directory for unpacked files. The next Open removes what a crash
-// has left there.
+// leaves there.
 func (im *Imports) Scratch() string { return im.dir.Scratch() }
 
-// Metadata returns what the sender of an upload in parts has said about the file.
+// Metadata returns the metadata that the sender of an upload in parts gave about the
+// file.
 func (im *Imports) Metadata(ctx context.Context, projectID ids.Project, id string) (string, error) {
 	r, err := im.jobs.Find(ctx, projectID, id)
 	if err != nil {
@@ -103,11 +103,11 @@ func (im *Imports) Metadata(ctx context.Context, projectID ids.Project, id strin
 	return r.spec.Metadata, nil
 }
 
-// MaxBytes returns how large an upload may be.
+// MaxBytes returns the maximum size of an upload, in bytes.
 func (im *Imports) MaxBytes() int64 { return im.config.MaxBytes }
 
-// withLiveState returns the manifest with what only the clock, the directory and the
-// running job know.
+// withLiveState returns the manifest with the state known only from the clock, the
+// directory and the running job.
 func (im *Imports) withLiveState(r *record) Manifest {
 	switch r.manifest.Status {
 	case Uploading:
@@ -123,7 +123,7 @@ func (im *Imports) withLiveState(r *record) Manifest {
 	return r.manifest
 }
 
-// ListOptions says which imports are wanted.
+// ListOptions selects the imports to list.
 type ListOptions = jobs.ListOptions[Manifest]
 
 // Rejects returns the first 1,000 rows that an import has rejected, or would reject.
@@ -131,8 +131,8 @@ func (im *Imports) Rejects(ctx context.Context, projectID ids.Project, id string
 	return im.jobs.readRejects(ctx, projectID, id)
 }
 
-// Run requests an import again whose file is still kept: a dry run, or one that
-// failed. Options that are nil stay as they are.
+// Run requests another run of an import whose file is still kept: a dry run or a failed
+// import. Nil options stay unchanged.
 func (im *Imports) Run(ctx context.Context, faults *problem.Faults, projectID ids.Project, id string, options *ingest.Options, dryRun bool, tableID ids.Table) (Manifest, error) {
 	if options != nil {
 		options.Check(faults)
@@ -185,9 +185,8 @@ func (r *record) enqueue() {
 	r.attempt, r.begun, r.finished, r.expires = 0, time.Time{}, time.Time{}, time.Time{}
 }
 
-// Delete cancels an import that has not finished; its manifest stays. One that has
-// finished is removed. It is a conflict if the import completes before it can be
-// canceled.
+// Delete cancels an unfinished import, whose manifest stays. A finished import is
+// removed. It is a conflict if the import completes before it can be canceled.
 func (im *Imports) Delete(ctx context.Context, projectID ids.Project, id string) error {
 	was := Status("")
 	r, err := im.jobs.change(ctx, projectID, id, func(_ *sqlite.Conn, r *record) error {
@@ -212,7 +211,7 @@ func (im *Imports) Delete(ctx context.Context, projectID ids.Project, id string)
 	return im.dir.remove(r)
 }
 
-// forget drops what only another run would need.
+// forget drops what is needed only for another run.
 func (r *record) forget() {
 	if r.spec.NewProject != nil {
 		r.spec.NewProject.PasswordHash = ""
@@ -225,8 +224,8 @@ func (r *record) cancel(now time.Time) {
 	r.manifest.Status, r.manifest.CompletedAt, r.manifest.ExpiresAt = Canceled, new(jobs.Timestamp(now)), nil
 }
 
-// cancelRunning stops a job. What the job has committed by then stays, and only the
-// job itself knows.
+// cancelRunning stops a running job. Anything it has committed by then stays, and only
+// the job itself knows whether it has.
 func (im *Imports) cancelRunning(ctx context.Context, r *record) error {
 	id := r.manifest.ID
 	if err := im.runner.Cancel(ctx, id); err != nil {
@@ -239,7 +238,7 @@ func (im *Imports) cancelRunning(ctx context.Context, r *record) error {
 	return err
 }
 
-// RemoveProject removes every import of a project, after the project itself
+// RemoveProject removes every import of a project. It is called once the project itself
 // can no longer be reached.
 func (im *Imports) RemoveProject(ctx context.Context, projectID ids.Project) error {
 	if err := im.runner.RemoveProject(ctx, projectID); err != nil {

@@ -19,11 +19,11 @@ import (
 // ApplicationID marks imports.db.
 const ApplicationID = 0x5a546931 // "ZTi1"
 
-// schema of imports.db. Times are milliseconds since 1970. attempt counts how often
-// the job has begun since it was last requested, and begun_at is when the first of
-// the attempts began that may have been committed. work is the spec of the job, and
-// settled_at is when it finished. expires_at is until when the file is kept, NULL if
-// it is not. held is how many bytes the file has, or is expected to have.
+// schema is the schema of imports.db. Times are milliseconds since 1970. attempt counts
+// how often the job has begun since it was last requested, and begun_at is when the
+// first attempt that may have been committed began. work is the spec of the job, and
+// settled_at is when it finished. expires_at is until when the file is kept, NULL if it
+// is not. held is the size of the file in bytes, actual or expected.
 var schema = sqlite.Schema{
 	ApplicationID: ApplicationID,
 	Migrations: []string{`
@@ -66,8 +66,8 @@ CREATE INDEX imports_spare ON imports (project_id, seq, held) WHERE ` + isSpare 
 `, jobs.HistorySchema("imports", prunable, measured...), jobs.ReceiptSchema("import_id")},
 }
 
-// prunable is the condition for an import of which only the manifest is left;
-// measured are the columns of an import that may be large.
+// prunable is the condition for an import of which only the manifest is left; measured
+// lists the columns that may be large.
 const prunable = "settled_at IS NOT NULL AND expires_at IS NULL"
 
 var measured = []string{"work", "manifest", "rejects"}
@@ -84,32 +84,32 @@ func openJobStore(c *Config) (jobStore, error) {
 	return jobStore{store}, err
 }
 
-// record is an import as the store has it.
+// record is an import as stored in the job store.
 type record struct {
-	manifest  Manifest // with the status that the store has, which does not look at the clock
+	manifest  Manifest // with the stored status, which does not account for the clock
 	projectID ids.Project
-	root      ids.Project // of a new import: the project whose turn it takes
+	root      ids.Project // of a new import: the project whose turn the job takes
 	attempt   int64
 	begun     time.Time // of the first attempt that may have been committed; zero for none
-	finished  time.Time // zero until then
-	expires   time.Time // of the file; zero when it is not kept
+	finished  time.Time // zero until the job has finished
+	expires   time.Time // of the file; zero when the file is not kept
 	resumable bool
-	held      int64 // bytes that the file has, or that are reserved for it
+	held      int64 // size of the file in bytes, or bytes reserved for it
 	spec      spec
-	rejects   []ingest.Reject // only of a job that is being saved; see readRejects
+	rejects   []ingest.Reject // set only while a job is being saved; see readRejects
 }
 
-// spec is what a job has to know besides the manifest.
+// spec is what a job needs to know besides the manifest.
 type spec struct {
 	TableID    ids.Table     // the only table that may be written to; 0: any
 	NewProject *NewProject   // of a project import
-	SHA256     string        // that the sender has promised, in hexadecimal digits; "" for none
-	Keyed      *jobs.Receipt // of the call that has made the import; nil for none
-	Metadata   string        // of an upload in parts, as its sender wrote it
+	SHA256     string        // promised by the sender, in hexadecimal; "" for none
+	Keyed      *jobs.Receipt // of the call that created the import; nil for none
+	Metadata   string        // of an upload in parts, as sent
 }
 
-// storeOptions keep everything in a file as it is: texts that are not UTF-8 can be
-// stored, and numbers keep all their digits.
+// storeOptions preserve everything in a file: text that is not UTF-8 can be stored, and
+// numbers keep all their digits.
 var storeOptions = json.JoinOptions(jsontext.AllowInvalidUTF8(true), json.Deterministic(true),
 	json.WithUnmarshalers(json.UnmarshalFromFunc(func(d *jsontext.Decoder, v *any) error {
 		if d.PeekKind() != jsontext.KindNumber {
@@ -133,8 +133,8 @@ func (r *record) texts() (spec, manifest string, err error) {
 	return string(w), string(m), nil
 }
 
-// add stores a new import, unless its project has reached its bounds. It returns the
-// imports that had to make room for its file.
+// add stores a new import, or refuses it if its project has reached its bounds. It
+// returns the imports that were expired to make room for its file.
 func (st jobStore) add(ctx context.Context, r *record, now time.Time, bounds jobs.Bounds, keepBytes int64) (expired []*record, err error) {
 	spec, manifest, err := r.texts()
 	if err != nil {
@@ -164,7 +164,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	return expired, err
 }
 
-// columns in the order in which scanRecord reads them.
+// columns are in the order in which scanRecord reads them.
 const columns = "project_id, status, attempt, begun_at, settled_at, expires_at, resumable, held, work, manifest"
 
 func scanRecord(s *sqlite.Stmt) (*record, error) {
@@ -186,8 +186,8 @@ func scanRecord(s *sqlite.Stmt) (*record, error) {
 	return r, nil
 }
 
-// change reads an import, lets fn change it, and writes it back, in one
-// transaction. An error of fn is returned and changes nothing.
+// change reads an import, has fn change it, and writes it back, in one transaction. An
+// error of fn is returned, and nothing is changed.
 func (st jobStore) change(ctx context.Context, projectID ids.Project, id string, fn func(*sqlite.Conn, *record) error) (r *record, err error) {
 	err = st.Write(ctx, "change the import "+id, func(c *sqlite.Conn) error {
 		r, err = st.Get(c, projectID, id)
@@ -214,8 +214,7 @@ WHERE id = ?`,
 		string(r.manifest.Status), r.attempt, jobs.TimeValue(r.begun), jobs.TimeValue(r.finished), jobs.TimeValue(r.expires), r.held, spec, manifest, r.manifest.ID)
 }
 
-// keepRejects stores the rows that a job has rejected, in place of those of an
-// earlier run.
+// keepRejects stores the rejected rows of a job, replacing those of an earlier run.
 func keepRejects(c *sqlite.Conn, id string, rejects []ingest.Reject) error {
 	text, err := json.Marshal(rejects, storeOptions)
 	if err != nil {
@@ -224,7 +223,7 @@ func keepRejects(c *sqlite.Conn, id string, rejects []ingest.Reject) error {
 	return c.Exec("UPDATE imports SET rejects = ? WHERE id = ?", string(text), id)
 }
 
-// readRejects returns the rows that an import of a project has rejected.
+// readRejects returns the rejected rows of an import.
 func (st jobStore) readRejects(ctx context.Context, projectID ids.Project, id string) (rejects []ingest.Reject, err error) {
 	text := ""
 	err = st.Read(ctx, "read the rejects of "+id, func(c *sqlite.Conn) error {
@@ -243,15 +242,15 @@ func (st jobStore) readRejects(ctx context.Context, projectID ids.Project, id st
 	return rejects, nil
 }
 
-// saveOutcome stores what became of a running job. A project keeps at most count
-// files for another run; the imports whose files exceed that are returned. It
-// reports false if the import was removed meanwhile.
+// saveOutcome stores the outcome of a running job. A project keeps at most count files
+// for another run; the imports whose files exceed that are returned. It reports false
+// if the import was removed in the meantime.
 func (st jobStore) saveOutcome(ctx context.Context, r *record, count int64) (done bool, surplus []*record, err error) {
 	err = st.Write(ctx, "settle the import "+r.manifest.ID, func(c *sqlite.Conn) error {
 		status, err := c.Text("SELECT status FROM imports WHERE id = ?", r.manifest.ID)
 		if done = status == string(Running); err != nil || !done {
-			// An earlier try may have been stored although it failed: after an I/O
-			// error nobody knows.
+			// An earlier call may have been committed although it returned an error:
+			// after an I/O error the outcome is unknown.
 			done = status == string(r.manifest.Status)
 			return err
 		}
@@ -267,7 +266,7 @@ func (st jobStore) saveOutcome(ctx context.Context, r *record, count int64) (don
 	return done && err == nil, surplus, err
 }
 
-// interrupted returns the jobs and uploads that a crash has interrupted.
+// interrupted returns the jobs and uploads interrupted by a crash.
 func (st jobStore) interrupted(ctx context.Context) (all []*record, err error) {
 	err = st.Read(ctx, "list what was interrupted", func(c *sqlite.Conn) error {
 		all, err = st.Select(c, "status IN ('running', 'uploading')")
@@ -276,8 +275,8 @@ func (st jobStore) interrupted(ctx context.Context) (all []*record, err error) {
 	return all, err
 }
 
-// putBack makes a running job pending again that was stopped with the server. known
-// says that it has not been committed, so that the next attempt need not look.
+// putBack makes a running job that was stopped with the server pending again. known
+// says that it was certainly not committed, so that the next attempt need not check.
 func (st jobStore) putBack(ctx context.Context, id string, known bool) error {
 	return st.Write(ctx, "put the import "+id+" back", func(c *sqlite.Conn) error {
 		return c.Exec(`
@@ -293,9 +292,9 @@ func (st jobStore) remove(ctx context.Context, id string) error {
 	})
 }
 
-// withdraw removes an import that failed while its file was arriving, and the
-// receipt of its call. The failure may have come after both were stored, and then
-// every repetition of the call would be answered with an import that does not exist.
+// withdraw removes an import that failed while its file was arriving, and the receipt
+// of its call. The failure may have come after both were stored, and then every
+// repetition of the call would return an import that does not exist.
 func (st jobStore) withdraw(ctx context.Context, id string) error {
 	return st.Write(ctx, "withdraw the import "+id, func(c *sqlite.Conn) error {
 		if err := c.Exec("DELETE FROM receipts WHERE job_id = ?", id); err != nil {
@@ -305,14 +304,15 @@ func (st jobStore) withdraw(ctx context.Context, id string) error {
 	})
 }
 
-// wanted returns the imports whose files are kept, by id, with their projects.
+// wanted returns the imports whose files are kept: a map from their ids to their
+// projects.
 func (st jobStore) wanted(ctx context.Context) (map[string]ids.Project, error) {
 	return st.Projects(ctx, "expires_at IS NOT NULL OR status IN ('uploading', 'pending', 'running')")
 }
 
-// expire ends what is no longer kept, and returns it: uploads that were never
-// finished, and files of imports that have finished. It also removes receipts, and
-// manifests that have been kept long enough.
+// expire expires, and returns, uploads that were never finished and finished imports
+// whose files are no longer kept. It also removes old receipts, and manifests that have
+// been kept long enough.
 func (st jobStore) expire(ctx context.Context, then time.Time, keep time.Duration) (expired []*record, err error) {
 	err = st.Write(ctx, "expire imports", func(c *sqlite.Conn) error {
 		var err error
@@ -333,7 +333,7 @@ func (st jobStore) expire(ctx context.Context, then time.Time, keep time.Duratio
 	return expired, err
 }
 
-// expire turns the record into that of an import whose file is no longer kept.
+// expire marks the record as an import whose file is no longer kept.
 func (r *record) expire() {
 	m := &r.manifest
 	if m.Status == Uploading || m.Status == Ready && m.DryRun {

@@ -8,19 +8,20 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// The files of a project's imports share a bound. Those that are arriving or wait
-// for their job have reserved their bytes; those of failed imports and dry runs,
-// which are only kept for another run, are spare and make room for newer ones.
+// The files of a project's imports share one limit. Files that are arriving or waiting
+// for their job have their bytes reserved; files of failed imports and dry runs, kept
+// only for another run, are spare and make room for newer ones.
 
-// isHeld is the condition for an import whose file exists, or has bytes reserved.
+// isHeld is the condition for an import whose file exists, or has bytes reserved for
+// it.
 const isHeld = "expires_at IS NOT NULL OR status IN ('pending', 'running')"
 
-// isSpare is the condition for an import whose file is only kept for another run.
+// isSpare is the condition for an import whose file is kept only for another run.
 const isSpare = "expires_at IS NOT NULL AND status IN ('failed', 'ready')"
 
-// makeRoom lets the files of a project grow by some bytes, within max in total. It
-// expires the oldest spare ones if it must, and returns them; if they are not enough
-// it fails with storage_full. A negative max means no limit.
+// makeRoom lets the files of a project grow by that many bytes, within max in total. It
+// expires the oldest spare imports if necessary, and returns them; if that is not
+// enough it fails with storage_full. A negative max means no limit.
 func (st jobStore) makeRoom(c *sqlite.Conn, projectID ids.Project, bytes, max int64) (expired []*record, err error) {
 	held, err := c.Int("SELECT coalesce(sum(held), 0) FROM imports WHERE project_id = ? AND ("+isHeld+")", projectID)
 	if err != nil || max < 0 || bytes <= 0 || held+bytes <= max {
@@ -44,8 +45,8 @@ func (st jobStore) makeRoom(c *sqlite.Conn, projectID ids.Project, bytes, max in
 	})
 }
 
-// dropSurplus expires the oldest spare files of a project that exceed count, and
-// returns them.
+// dropSurplus expires the oldest spare files of a project beyond count, and returns
+// their imports.
 func (st jobStore) dropSurplus(c *sqlite.Conn, projectID ids.Project, count int64) (expired []*record, err error) {
 	if count < 0 {
 		return nil, nil
@@ -53,8 +54,8 @@ func (st jobStore) dropSurplus(c *sqlite.Conn, projectID ids.Project, count int6
 	return st.expireSpare(c, "project_id = ? AND ("+isSpare+") ORDER BY seq DESC LIMIT -1 OFFSET ?", []any{projectID, count}, func(*record) bool { return true })
 }
 
-// expireSpare expires the imports that satisfy a condition, as long as wanted
-// reports true.
+// expireSpare expires imports that satisfy a condition, oldest first, for as long as
+// wanted returns true.
 func (st jobStore) expireSpare(c *sqlite.Conn, condition string, args []any, wanted func(*record) bool) (expired []*record, err error) {
 	found, err := st.Select(c, condition, args...)
 	if err != nil {
@@ -73,8 +74,8 @@ func (st jobStore) expireSpare(c *sqlite.Conn, condition string, args []any, wan
 	return expired, nil
 }
 
-// hold reserves bytes for an upload, applies also to it, and returns it as it is
-// then.
+// hold reserves bytes for an upload, applies also to its record, and returns the
+// updated record.
 func (im *Imports) hold(ctx context.Context, r *record, bytes int64, also func(*record)) (*record, error) {
 	var expired []*record
 	r, err := im.jobs.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) (err error) {
@@ -91,8 +92,8 @@ func (im *Imports) hold(ctx context.Context, r *record, bytes int64, also func(*
 	return r, err
 }
 
-// grow reserves bytes for what has arrived of an upload of unknown size and, if
-// there is room, for some more, so that it is not called for each piece.
+// grow reserves bytes for what has arrived of an upload of unknown size and, if there
+// is room, for some more, so that it is not called for every piece.
 func (im *Imports) grow(ctx context.Context, r *record, have int64) (*record, error) {
 	grown, err := im.hold(ctx, r, have+min(max(have, 1<<20), spaceEvery), func(*record) {})
 	if problem.Is(err, problem.CodeStorageFull) {

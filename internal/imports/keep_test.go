@@ -14,11 +14,11 @@ import (
 // otherProject is a second project.
 var otherProject = registry.NewProject{Slug: "other", Name: "Other"}
 
-// broken is a file of n bytes that no import can take in.
+// broken returns a file of n bytes that cannot be imported.
 func broken(n int) string { return "a,b\n" + strings.Repeat("x", n-5) + "\n" }
 
-// TestFailedFilesMakeRoom sends files that fail, again and again: the oldest go,
-// and what is held stays within the bound.
+// TestFailedFilesMakeRoom sends failing files again and again: the oldest are dropped,
+// and the held bytes stay within the limit.
 func TestFailedFilesMakeRoom(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"bytes": func(c *Config) { c.KeepBytes = 350 },
@@ -29,7 +29,7 @@ func TestFailedFilesMakeRoom(t *testing.T) {
 		var sent []Manifest
 		for i := range 6 {
 			o := request(func(o *Request) {
-				if i%2 == 0 { // and the others do not tell their size before
+				if i%2 == 0 { // the others do not announce their size
 					o.Size = 100
 				}
 			})
@@ -52,8 +52,8 @@ func TestFailedFilesMakeRoom(t *testing.T) {
 	}
 }
 
-// TestUnfinishedFilesHoldTheirPlace fills the bound of a project with what has not
-// come to an end, and makes room again.
+// TestUnfinishedFilesHoldTheirPlace fills the limit of a project with unfinished
+// imports, and then makes room again.
 func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.KeepBytes = 3000 })
 	uploading, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Resumable, o.Size = true, 1000 }))
@@ -103,8 +103,8 @@ func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 	}
 }
 
-// TestDeleteRemovesTheFileOfAFailedImport needs no patience: who deletes makes
-// room.
+// TestDeleteRemovesTheFileOfAFailedImport checks that deleting a failed import makes
+// room at once.
 func TestDeleteRemovesTheFileOfAFailedImport(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	f.Start()
@@ -117,8 +117,8 @@ func TestDeleteRemovesTheFileOfAFailedImport(t *testing.T) {
 	}
 }
 
-// TestOldFilesAreCounted opens a job store that was made before it told how large its
-// files are.
+// TestOldFilesAreCounted opens a job store from before it recorded the sizes of its
+// files.
 func TestOldFilesAreCounted(t *testing.T) {
 	folder := t.TempDir()
 	old := schema

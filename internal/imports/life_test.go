@@ -87,7 +87,7 @@ func TestUploadInParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The connection breaks: what has come stays.
+	// The connection breaks: what has arrived is kept.
 	broken := io.MultiReader(strings.NewReader(text[:1000]), iotest.ErrReader(errors.New("connection reset")))
 	if _, _, err := f.Receive(t.Context(), shop.ID, m.ID, Part{Body: broken}); err == nil {
 		t.Fatal("a broken connection is no error")
@@ -123,7 +123,7 @@ func TestUploadInParts(t *testing.T) {
 	}
 }
 
-// TestUploadInOnePieceIsAllOrNothing breaks it in every way.
+// TestUploadInOnePieceIsAllOrNothing breaks such an upload in every way.
 func TestUploadInOnePieceIsAllOrNothing(t *testing.T) {
 	text := people(10)
 	for name, test := range map[string]struct {
@@ -172,7 +172,7 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
-// TestRoomIsLeftWhileRowsComeIn takes the room away once the file has arrived: a
+// TestRoomIsLeftWhileRowsComeIn takes the free space away once the file has arrived: a
 // disk that an import fills is full for everybody.
 func TestRoomIsLeftWhileRowsComeIn(t *testing.T) {
 	var free atomic.Int64
@@ -274,8 +274,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestCancelComesTooLate is the case where the rows are in before the job hears
-// of it.
+// TestCancelComesTooLate covers a cancel that reaches the job after its rows are
+// committed.
 func TestCancelComesTooLate(t *testing.T) {
 	committed, release := make(chan bool), make(chan bool)
 	f := newFixture(t, t.TempDir(), func(c *Config) {
@@ -377,7 +377,7 @@ func TestRemovedProject(t *testing.T) {
 	}
 }
 
-// TestTurns lets one project order much, and another little.
+// TestTurns has one project request many imports, and another only a few.
 func TestTurns(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Workers = 1 })
 	created, err := f.registry.CreateProject(t.Context(), registry.NewProject{Slug: "other", Name: "Other"}, nil)
@@ -425,8 +425,8 @@ func TestStopPutsBack(t *testing.T) {
 	}
 }
 
-// An upload that fails takes its receipt with it, whatever had been entered: the
-// same call can be made again.
+// A failed upload removes its receipt, however far it was stored: the same call can be
+// made again.
 func TestFailedUploadLeavesNoReceipt(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	keyed := request(func(o *Request) { o.Receipt = &projectdb.Receipt{TokenID: 1, Key: "k", Request: [32]byte{1}} })

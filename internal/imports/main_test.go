@@ -23,8 +23,8 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// crashFolder names the data folder of a child process that imports a file and
-// kills itself at the step that crashStep names.
+// crashFolder names the data folder of a child process that imports a file and kills
+// itself at the step named by crashStep.
 const (
 	crashFolder = "ZANGTABLE_TEST_CRASH_FOLDER"
 	crashStep   = "ZANGTABLE_TEST_CRASH_STEP"
@@ -56,7 +56,7 @@ type fixture struct {
 	registry *registry.Registry
 	projects *projectdb.Dir
 	config   Config
-	shut     func() // closes all of it, once
+	shut     func() // closes everything, once
 }
 
 var shop = ProjectRef{ID: 1, Slug: "shop"}
@@ -115,7 +115,7 @@ func (f *fixture) reopen() {
 	f.open()
 }
 
-// people is a CSV file with n rows, numbered from 1.
+// people returns a CSV file with n rows, numbered from 1.
 func people(n int) string {
 	var text strings.Builder
 	text.WriteString("number,name\n")
@@ -125,7 +125,7 @@ func people(n int) string {
 	return text.String()
 }
 
-// order is an import of the file people.csv.
+// request returns a request to import the file people.csv.
 func request(change ...func(*Request)) Request {
 	o := Request{Project: shop, Kind: TableImport, FileName: "people.csv", Size: -1}
 	for _, fn := range change {
@@ -134,7 +134,7 @@ func request(change ...func(*Request)) Request {
 	return o
 }
 
-// send orders an import and sends its file in one piece.
+// send requests an import and sends its file in one piece.
 func (f *fixture) send(file string, req Request) Manifest {
 	f.t.Helper()
 	m, _, err := f.Begin(f.t.Context(), new(problem.Faults), req)
@@ -147,7 +147,7 @@ func (f *fixture) send(file string, req Request) Manifest {
 	return m
 }
 
-// wait waits until an import is settled.
+// wait waits until an import has finished.
 func (f *fixture) wait(m Manifest) (Manifest, error) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -165,7 +165,7 @@ func (f *fixture) ready(m Manifest) Manifest {
 	return m
 }
 
-// rows counts the rows of a table of a project; -1 when there is none.
+// rows counts the rows of a project's table; -1 if the table does not exist.
 func (f *fixture) rows(slug, table string) int64 {
 	f.t.Helper()
 	ws, err := f.registry.Operator(f.t.Context(), slug)

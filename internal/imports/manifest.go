@@ -38,20 +38,20 @@ type Manifest struct {
 	OperationRunID   *string    `json:"operation_run_id"`
 }
 
-// Kind is what the file becomes.
+// Kind is what the file is imported into.
 type Kind string
 
 // The kinds of imports.
 const (
-	TableImport   Kind = "table_import"   // tables of a project
+	TableImport   Kind = "table_import"   // tables of an existing project
 	ProjectImport Kind = "project_import" // a new project
 )
 
-// Status is where an import is in its life.
+// Status is the state of an import in its life cycle.
 type Status = jobs.Status
 
-// The statuses of an import. An upload that was never finished is Expired, and so
-// is a dry run whose file is not kept any longer.
+// The statuses of an import. An upload that was never finished is Expired, as is a dry
+// run whose file is no longer kept.
 const (
 	Uploading = jobs.Uploading
 	Pending   = jobs.Pending
@@ -64,7 +64,7 @@ const (
 
 var statuses = [...]Status{Uploading, Pending, Running, Ready, Failed, Canceled, Expired}
 
-// Progress is how far the job has got: rows imported, and bytes of the file read.
+// Progress says how far the job has got: rows imported, and bytes of the file read.
 type Progress struct {
 	Table      string `json:"table,omitzero" doc:"The table that is being filled."`
 	RowsDone   int64  `json:"rows_done"`
@@ -74,7 +74,7 @@ type Progress struct {
 	QueuePosition int64 `json:"queue_position,omitzero" doc:"While it is pending: 1 for the job that runs next."`
 }
 
-// fault returns why the import has failed, or nil.
+// fault returns why the import failed, or nil.
 func (r *record) fault() error {
 	m := &r.manifest
 	switch m.Status {

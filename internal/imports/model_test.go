@@ -16,23 +16,24 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// modelImport is an import as the model knows it.
+// modelImport is an import in the model.
 type modelImport struct {
 	id       string
 	rows     int // of its file; 0 for a file that fails
 	dryRun   bool
 	status   Status
-	attempts int // that a crash has ended
+	attempts int // attempts ended by a crash
 	started  bool
 	finished time.Time
-	expires  time.Time // of the file; zero when it is not kept
+	expires  time.Time // of the file; zero when the file is not kept
 }
 
-// history is a server's imports, and what must have become of them.
+// history is a server's imports together with the model of what must have become of
+// them.
 type history struct {
 	*fixture
-	imports []*modelImport // the oldest first
-	rows    int            // in the table log
+	imports []*modelImport // oldest first
+	rows    int            // expected in the table log
 }
 
 func (h *history) pick(t *rapid.T, is func(*modelImport) bool) *modelImport {
@@ -57,7 +58,7 @@ func (m *modelImport) file() string {
 	return people(m.rows)
 }
 
-// begin begins an upload, of which a part may arrive.
+// begin begins an upload, part of which may arrive.
 func (h *history) begin(t *rapid.T) {
 	m := &modelImport{rows: rapid.IntRange(0, 3).Draw(t, "rows"), dryRun: rapid.Bool().Draw(t, "dry run"), status: Uploading}
 	manifest, _, err := h.Begin(t.Context(), new(problem.Faults), request(func(o *Request) {
@@ -78,7 +79,7 @@ func (h *history) begin(t *rapid.T) {
 	}
 }
 
-// send sends what is missing of an upload.
+// send sends the rest of an upload.
 func (h *history) send(t *rapid.T) {
 	m := h.pick(t, func(m *modelImport) bool { return m.status == Uploading })
 	if m == nil {
@@ -95,7 +96,7 @@ func (h *history) send(t *rapid.T) {
 	m.status, m.attempts, m.started, m.expires = Pending, 0, true, time.Time{}
 }
 
-// outcome is what becomes of an import that runs to its end.
+// outcome sets the expected outcome of an import that runs to its end.
 func (h *history) outcome(m *modelImport) {
 	m.finished = h.clock.Now()
 	switch {
@@ -129,8 +130,8 @@ func (h *history) work(t *rapid.T) {
 	h.reopen()
 }
 
-// kill has the server die while it works on a job: before it has committed the rows
-// or, if it could save no outcome, after that.
+// kill has the server die while it runs a job: before it has committed the rows, or
+// after that but before it has saved the outcome.
 func (h *history) kill(t *rapid.T) {
 	committed := rapid.Bool().Draw(t, "committed")
 	r, err := h.jobs.Claim(t.Context(), h.Imports.config.Limits(), h.runner.Kind.Begin)
@@ -162,7 +163,7 @@ func (h *history) kill(t *rapid.T) {
 	h.reopen()
 }
 
-// delete cancels an import, or removes one that has finished.
+// delete cancels an import, or removes a finished one.
 func (h *history) delete(t *rapid.T) {
 	m := h.pick(t, func(*modelImport) bool { return true })
 	if m == nil {
@@ -178,7 +179,7 @@ func (h *history) delete(t *rapid.T) {
 	m.status, m.finished, m.expires = Canceled, h.clock.Now(), time.Time{}
 }
 
-// again runs an import once more, which it may only if its file is kept for that.
+// again reruns an import, which is allowed only while its file is kept for that.
 func (h *history) again(t *rapid.T) {
 	m := h.pick(t, func(*modelImport) bool { return true })
 	if m == nil {
@@ -199,7 +200,7 @@ func (h *history) again(t *rapid.T) {
 	}
 }
 
-// wait lets time go by, and sweeps what has expired.
+// wait lets time pass, and sweeps what has expired.
 func (h *history) wait(t *rapid.T) {
 	h.clock.Add(time.Duration(rapid.SampledFrom([]int{1, 20, 24, 100}).Draw(t, "hours")) * time.Hour)
 	now := h.clock.Now()
@@ -223,8 +224,8 @@ func (h *history) wait(t *rapid.T) {
 	})
 }
 
-// check compares the imports with the model: their statuses, the files that are
-// kept, and the rows, which must have come in once.
+// check compares the imports with the model: their statuses, the kept files, and the
+// rows, each of which must be there exactly once.
 func (h *history) check(t *rapid.T) {
 	list, _, err := h.List(t.Context(), shop.ID, ListOptions{Limit: 10_000})
 	if err != nil {

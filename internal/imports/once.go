@@ -11,9 +11,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// keepReceipt stores the receipt of the call that creates the import, if it has one,
-// in the same transaction. If the file comes in one piece it is part of the request,
-// but is only known once it has arrived: digest is its SHA-256 then, else "".
+// keepReceipt stores the receipt of the call that creates the import, if it has one, in
+// the same transaction. A file sent in one piece is part of the request, but known only
+// once it has arrived: digest is its SHA-256 then, else "".
 func (r *record) keepReceipt(c *sqlite.Conn, digest string, now time.Time) error {
 	if r.spec.Keyed == nil {
 		return nil
@@ -24,8 +24,8 @@ func (r *record) keepReceipt(c *sqlite.Conn, digest string, now time.Time) error
 	return receipt.Keep(c, r.projectID, r.manifest.ID, now)
 }
 
-// replay returns the import that the same call has created before, if that is what
-// err says.
+// replay returns the import that the same call created before, if err says that there
+// is one.
 func (im *Imports) replay(ctx context.Context, projectID ids.Project, err error) (manifest Manifest, replayed bool, _ error) {
 	var known *jobs.ReplayedError
 	if !errors.As(err, &known) {

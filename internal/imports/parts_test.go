@@ -13,10 +13,9 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// TestUploadInAnyParts sends a file in parts of any size, which break off
-// anywhere, come twice or at the wrong place, with restarts of the server in
-// between; its size may be told by any of them. What is there is always the
-// beginning of the file.
+// TestUploadInAnyParts sends a file in parts of any size that break off anywhere,
+// arrive twice or at the wrong offset, with server restarts in between; any part may
+// announce the total size. The stored bytes are always a prefix of the file.
 func TestUploadInAnyParts(t *testing.T) {
 	f := newFixture(t, t.TempDir())
 	text := people(20)
@@ -47,7 +46,7 @@ func TestUploadInAnyParts(t *testing.T) {
 				told = told || right
 			}
 			_, _, err := f.Receive(t.Context(), shop.ID, m.ID, part)
-			whole := right && end == len(text) && told // then it does not matter how the sender leaves
+			whole := right && end == len(text) && told // then it does not matter how the sender disconnects
 			if (err == nil) != (right && !breaks || whole) {
 				rt.Fatalf("a part at %d of %d, which breaks: %t, gives %v", at, have, breaks, err)
 			}

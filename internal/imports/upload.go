@@ -21,34 +21,35 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// Request asks for an import of a file that is still to be sent.
+// Request asks for an import of a file that has yet to be sent.
 type Request struct {
 	Project  ProjectRef
 	Root     ids.Project // the project whose turn the import takes; 0: its own
 	Kind     Kind
 	Options  ingest.Options
 	DryRun   bool
-	FileName string // as its sender calls it; "" means import
-	Size     int64  // in bytes; negative when it is not known
+	FileName string // as named by the sender; "" means import
+	Size     int64  // in bytes; negative if unknown
 	// Resumable uploads may arrive in several parts, and are kept while parts are
-	// missing. If the size is unknown, the upload is complete once a part has told
-	// the size.
+	// missing. If the size is unknown, the upload is complete once a part has announced
+	// the size and all bytes are there.
 	Resumable bool
-	Metadata  string // of a resumable upload, as its sender wrote it
-	// SHA256 is what the sender says about the file, in hexadecimal; "" for nothing.
+	Metadata  string // of a resumable upload, as sent
+	// SHA256 is the hash of the file as the sender gives it, in hexadecimal; "" for
+	// none.
 	SHA256 string
 	// TableID is the only table that the import may write to; 0 means any.
 	TableID        ids.Table
 	NewProject     *NewProject // of a project import
 	TokenID        ids.Token   // of the token that requests it; 0 for none
 	OperationRunID *string
-	// Receipt recognizes a repeated call, which gets the import of the first instead
-	// of another one. For a file that is not resumable, its SHA-256 is added. Nil
-	// for none.
+	// Receipt identifies a repeated call, which gets the import of the first call
+	// instead of a new one. For a file that is not resumable, its SHA-256 is added to
+	// it. Nil for none.
 	Receipt *projectdb.Receipt
 }
 
-// ProjectRef is what imports know about a project.
+// ProjectRef is all that imports know about a project.
 type ProjectRef struct {
 	ID   ids.Project
 	Slug string
@@ -63,9 +64,9 @@ type NewProject struct {
 }
 
 // Begin checks a request and stores it as an upload without bytes. It reports all
-// faults at once, under the names of the options, together with those that the
-// caller has found. A resumable upload that the same call has begun before is
-// returned again, with replayed true; the same key with a different request is
+// faults at once, under the names of the options, together with those already in
+// faults. A resumable upload that the same call has already begun is returned again,
+// with replayed true; the same key with a different request is
 // [projectdb.ErrOtherRequest].
 func (im *Imports) Begin(ctx context.Context, faults *problem.Faults, req Request) (manifest Manifest, replayed bool, err error) {
 	if req.Options.Check(faults); faults.Any() {
@@ -120,23 +121,23 @@ func (im *Imports) draft(req Request) (*record, error) {
 
 // Part is a piece of a file.
 type Part struct {
-	Offset int64 // in the file, which must have exactly that length so far
+	Offset int64 // in the file; must equal the bytes received so far
 	Body   io.Reader
-	SHA256 string // of the part, in hexadecimal digits, compared when it is not ""
-	Size   *int64 // of the whole file, if the sender says so with the part
+	SHA256 string // of the part, in hexadecimal; checked unless ""
+	Size   *int64 // of the whole file, if the sender announces it with this part
 }
 
-// Receive adds a part to an upload. When the file is complete, the upload becomes a
-// pending job, unless the same call has created one before: then that one is
-// returned, with replayed true. If the upload is resumable, what arrives before an
-// error is kept; otherwise the import is removed.
+// Receive appends a part to an upload. When the file is complete, the upload becomes a
+// pending job, unless the same call has already created one, which is then returned
+// with replayed true. If the upload is resumable, the bytes that arrived before an
+// error are kept; otherwise the import is removed.
 func (im *Imports) Receive(ctx context.Context, projectID ids.Project, id string, p Part) (manifest Manifest, replayed bool, err error) {
 	leave, err := im.enter(id)
 	if err != nil {
 		return manifest, false, err
 	}
 	defer leave()
-	// Store what has arrived even if the sender goes away meanwhile.
+	// Store what has arrived even if the sender disconnects meanwhile.
 	ctx = context.WithoutCancel(ctx)
 	r, err := im.jobs.Find(ctx, projectID, id)
 	if err == nil {
@@ -154,13 +155,13 @@ func (im *Imports) Receive(ctx context.Context, projectID ids.Project, id string
 }
 
 // hasBegun reports whether an import has become a job although the call that made it
-// one failed: after an I/O error a transaction may have been committed all the same.
+// one failed: after an I/O error the transaction may still have been committed.
 func (im *Imports) hasBegun(ctx context.Context, r *record) bool {
 	now, err := im.jobs.Find(ctx, r.projectID, r.manifest.ID)
 	return err == nil && now.manifest.Status != Uploading && now.manifest.Status != Canceled
 }
 
-// clear removes what a failed part has left of an upload that does not continue.
+// clear removes what a failed part left of an upload that cannot be resumed.
 func (im *Imports) clear(ctx context.Context, r *record) error {
 	if !r.resumable {
 		// The file first: the store may need the space.
@@ -168,7 +169,7 @@ func (im *Imports) clear(ctx context.Context, r *record) error {
 	}
 	now, err := im.jobs.Find(ctx, r.projectID, r.manifest.ID)
 	if problem.Is(err, problem.CodeNotFound) || err == nil && now.manifest.Status != Uploading {
-		return im.dir.remove(r) // canceled or removed meanwhile
+		return im.dir.remove(r) // canceled or removed in the meantime
 	}
 	return err
 }
@@ -233,7 +234,7 @@ func (im *Imports) receive(ctx context.Context, r *record, p Part) (err error) {
 }
 
 // announce stores the size of an upload that was begun without one, and returns the
-// import as it is then. A size that is known never changes.
+// updated record. A known size never changes.
 func (im *Imports) announce(ctx context.Context, r *record, have, size int64) (*record, error) {
 	switch known := r.manifest.SizeBytes; {
 	case known != nil && *known == size:
@@ -260,11 +261,11 @@ func (im *Imports) needRoom(ctx context.Context, projectID ids.Project, bytes in
 	return im.config.Projects.Need(ctx, projectID, bytes)
 }
 
-// Size returns how many bytes the uploads of a project have.
+// Size returns the total size of a project's uploads, in bytes.
 func (im *Imports) Size(projectID ids.Project) (bytes int64) {
 	entries, err := os.ReadDir(im.dir.Of(projectID))
 	if err != nil {
-		return 0 // it has none
+		return 0 // there are none
 	}
 	for _, entry := range entries {
 		if info, err := entry.Info(); err == nil {
@@ -274,10 +275,10 @@ func (im *Imports) Size(projectID ids.Project) (bytes int64) {
 	return bytes
 }
 
-// spaceEvery is after how many bytes the free space is checked again.
+// spaceEvery is how many bytes may be written before the free space is checked again.
 const spaceEvery = 64 << 20
 
-// receiveBytes appends a part to the file, and returns how long the file is then.
+// receiveBytes appends a part to the file, and returns the new length of the file.
 func (im *Imports) receiveBytes(ctx context.Context, r *record, file *os.File, sum hash.Hash, p Part, have int64) (_ int64, err error) {
 	most := im.config.MaxBytes
 	if r.manifest.SizeBytes != nil {
@@ -295,7 +296,7 @@ func (im *Imports) receiveBytes(ctx context.Context, r *record, file *os.File, s
 			}
 			until = have + spaceEvery
 		}
-		if have > r.held { // its size is not known
+		if have > r.held { // the size is unknown
 			if r, err = im.grow(ctx, r, have); err != nil {
 				return have, err
 			}
@@ -305,26 +306,26 @@ func (im *Imports) receiveBytes(ctx context.Context, r *record, file *os.File, s
 		}
 		sum.Write(buffer[:n])
 		if readErr == io.EOF || readErr != nil && r.whole(have) {
-			break // a sender that goes away after the last byte has sent everything
+			break // a sender that disconnects after the last byte has sent everything
 		}
 		if readErr != nil {
 			return have, readErr
 		}
 	}
 	if p.SHA256 != "" && p.SHA256 != hex.EncodeToString(sum.Sum(nil)) {
-		// Keep nothing of a part that differs from what its sender has sent.
+		// Keep nothing of a part that differs from what the sender sent.
 		return have, errors.Join(problem.Invalid("Content-Digest", "The SHA-256 of the bytes that arrived does not match."), file.Truncate(p.Offset))
 	}
 	return have, nil
 }
 
-// whole reports whether that many bytes are all that were announced.
+// whole reports whether that many bytes are the complete announced file.
 func (r *record) whole(have int64) bool {
 	return r.manifest.SizeBytes != nil && have == *r.manifest.SizeBytes
 }
 
-// finishWhole completes an upload whose bytes had all arrived when the server went
-// down: its sender may believe that it is done.
+// finishWhole completes an upload whose bytes had all arrived when the server stopped:
+// its sender may believe it is done.
 func (im *Imports) finishWhole(ctx context.Context, r *record) (err error) {
 	if !r.whole(im.dir.received(r)) {
 		return nil
@@ -342,7 +343,7 @@ func (im *Imports) finishWhole(ctx context.Context, r *record) (err error) {
 	return err
 }
 
-// finish stores what has arrived: the upload goes on, or becomes a pending job.
+// finish stores what has arrived: the upload either continues or becomes a pending job.
 func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have int64, sum hash.Hash, whole bool) error {
 	switch {
 	case r.whole(have), r.manifest.SizeBytes == nil && !r.resumable:
@@ -364,7 +365,7 @@ func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have in
 		return err
 	}
 	if r.spec.SHA256 != "" && r.spec.SHA256 != digest {
-		// No other part can make it the right file.
+		// No further part can correct the file.
 		return errors.Join(problem.Invalid("Repr-Digest", "The SHA-256 of the file that arrived does not match."), file.Truncate(0))
 	}
 	_, err = im.jobs.change(ctx, r.projectID, r.manifest.ID, func(c *sqlite.Conn, r *record) error {
@@ -386,7 +387,7 @@ func (im *Imports) finish(ctx context.Context, r *record, file *os.File, have in
 	return err
 }
 
-// digestOf returns the SHA-256 of the file: sum, if that covers the whole file.
+// digestOf returns the SHA-256 of the file; if whole, sum already covers all of it.
 func digestOf(file *os.File, sum hash.Hash, whole bool) (string, error) {
 	if !whole {
 		sum.Reset()

@@ -14,7 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// job is an import that runs.
+// job is a running import.
 type job struct {
 	*jobs.Job
 	record *record
@@ -32,7 +32,7 @@ func newJob(base *jobs.Job, r *record) *job {
 
 func (j *job) progress() Progress { return *j.progressed.Load() }
 
-// kind is what the runner has to know about imports.
+// kind returns what the runner needs to know about imports.
 func (im *Imports) kind() jobs.Kind[record, job] {
 	return jobs.Kind[record, job]{
 		Name: func(r *record) (string, ids.Project) { return r.manifest.ID, r.projectID },
@@ -73,7 +73,7 @@ func isInternal(err error) bool {
 	return !errors.As(storage.Explain(err), &known)
 }
 
-// save stores the outcome and removes a file that is no longer needed.
+// save stores the outcome and removes the file if it is no longer needed.
 func (im *Imports) save(j *job) error {
 	entered, surplus, err := im.jobs.saveOutcome(context.Background(), j.record, im.config.KeepCount)
 	if err != nil {
@@ -87,8 +87,8 @@ func (im *Imports) save(j *job) error {
 	return nil
 }
 
-// complete turns the record into that of an import that is ready, failed or
-// canceled. The file is kept for those who may want to run the import again.
+// complete completes the record as ready, failed or canceled. The file is kept in case
+// the import is to be run again.
 func (r *record) complete(now time.Time, err error, canceled bool, keep time.Duration) {
 	m := &r.manifest
 	if err != nil && canceled {
@@ -109,7 +109,7 @@ func (r *record) complete(now time.Time, err error, canceled bool, keep time.Dur
 	m.ExpiresAt = new(jobs.Timestamp(r.expires))
 }
 
-// fail enters why a job failed, as far as clients may know.
+// fail records why a job failed, in terms that clients may see.
 func (r *record) fail(err error) {
 	m := &r.manifest
 	p := problem.New(problem.CodeInternal, "%s", problem.Internal("the id of the import"))
@@ -120,13 +120,13 @@ func (r *record) fail(err error) {
 	m.ErrorDetails = append([]problem.Detail{}, p.Details[:min(len(p.Details), maxDetails)]...)
 }
 
-// maxDetails bounds the faults in a manifest. All known faults of rows are among the
+// maxDetails limits the faults in a manifest. All known faults of rows are in the
 // rejects.
 const maxDetails = 100
 
-// recover takes up what a crash has interrupted: running jobs are pending again,
-// unless they have been interrupted jobs.MaxAttempts times; uploads that are
-// complete become jobs; and those that cannot be resumed are removed.
+// recover takes up work interrupted by a crash: running jobs become pending again,
+// unless they have been interrupted jobs.MaxAttempts times; complete uploads become
+// jobs; and uploads that cannot be resumed are removed.
 func (im *Imports) recover(ctx context.Context) error {
 	all, err := im.jobs.interrupted(ctx)
 	if err != nil {
@@ -146,7 +146,7 @@ func (im *Imports) recover(ctx context.Context) error {
 		}
 	}
 	if im.config.StoreLost {
-		// Without the store nobody knows what was to become of the uploads.
+		// Without the store, nobody knows what the uploads were for.
 		moved, err := im.dir.loseAll()
 		if err != nil {
 			return fmt.Errorf("keep uploads whose store is lost: %w", err)
@@ -163,8 +163,8 @@ func (im *Imports) recover(ctx context.Context) error {
 }
 
 // resume makes an interrupted job pending again, unless it was committed or has been
-// interrupted too often. It looks now at what an attempt has left in the project,
-// because that is not kept for as long as the job may have to wait.
+// interrupted too often. It checks now what an attempt has left in the project, because
+// that may be gone by the time the job runs.
 func (im *Imports) resume(ctx context.Context, r *record) error {
 	j := newJob(im.runner.NewJob(ctx, r), r)
 	defer j.Interrupt(nil)
@@ -186,7 +186,7 @@ func (im *Imports) resume(ctx context.Context, r *record) error {
 	return err
 }
 
-// Why an import is given up whose file must not be run again.
+// Reasons for giving up an import whose file must not be run again.
 var (
 	errDeadly = problem.New(problem.CodeConflict,
 		"The server crashed twice while it worked on this file, so it is not tried again. Upload the file again if you think that it is not the cause.")

@@ -10,15 +10,15 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Bounds says how much one project may have in a store. Negative is no limit.
+// Bounds limits how much one project may have in a store. Negative means no limit.
 type Bounds struct {
-	Pending int   // jobs that are waiting
+	Pending int   // pending jobs
 	Bytes   int64 // of all its records together
 }
 
-// HistorySchema returns the migration that counts how many bytes the records of each
-// project have in the given columns, and indexes those that are only kept to be looked
-// at. It must never change: later changes are further migrations.
+// HistorySchema returns the migration that counts the bytes in the given columns of
+// each project's records, and indexes the records that are kept only to be looked at.
+// It must never change: later changes are further migrations.
 func HistorySchema(table, spent string, columns ...string) string {
 	return strings.NewReplacer(
 		"@jobs", table, "@spent", spent, "@columns", strings.Join(columns, ", "),
@@ -26,7 +26,7 @@ func HistorySchema(table, spent string, columns ...string) string {
 	).Replace(historySchema)
 }
 
-// octets returns the expression for the bytes that some columns have together.
+// octets returns the SQL expression for the total size of some columns, in bytes.
 func octets(of string, columns []string) string {
 	terms := make([]string, len(columns))
 	for i, column := range columns {
@@ -57,11 +57,11 @@ BEGIN
 END;
 `
 
-// Admit refuses another job of a project that has reached its bounds: with
-// rate_limited when too many are pending, including others that the caller has
-// counted, and with storage_full when there is no room for a record of that many bytes.
-// The oldest prunable records are removed first to make room. Admit is called in the
-// transaction that enters the job.
+// Admit refuses another job if its project has reached its bounds: with rate_limited
+// when too many jobs are pending, including others counted by the caller, and with
+// storage_full when there is no room for a record of that many bytes. It first removes
+// the oldest prunable records to make room. Admit is called in the transaction that
+// adds the job.
 func (st Store[R]) Admit(c *sqlite.Conn, projectID ids.Project, bounds Bounds, others, bytes int64) error {
 	pending, err := c.Int("SELECT pending FROM queues WHERE project_id = ?", projectID)
 	if err != nil {
@@ -81,8 +81,8 @@ func (st Store[R]) Admit(c *sqlite.Conn, projectID ids.Project, bounds Bounds, o
 	return err
 }
 
-// prune removes the oldest prunable records of a project that have that many bytes
-// together, or fails with storage_full.
+// prune removes the oldest prunable records of a project until that many bytes are
+// free, or fails with storage_full.
 func (st Store[R]) prune(c *sqlite.Conn, projectID ids.Project, bytes, max int64) error {
 	var last int64
 	err := c.Query("SELECT seq, "+octets("", st.Measured)+" FROM "+st.Table+" WHERE project_id = ? AND "+st.Prunable+" ORDER BY seq", []any{projectID}, func(s *sqlite.Stmt) error {

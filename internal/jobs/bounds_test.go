@@ -9,8 +9,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// TestHistoryIsBounded enters orders of 100 bytes into a store that takes 1,000 of
-// each project.
+// TestHistoryIsBounded adds jobs of 100 bytes to a store that holds 1,000 bytes per
+// project.
 func TestHistoryIsBounded(t *testing.T) {
 	b := openStore(t)
 	bounds := Bounds{Pending: -1, Bytes: 1000}

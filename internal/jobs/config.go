@@ -13,40 +13,40 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// Config is what every kind of job can be configured with. Durations and numbers
-// that are zero get the defaults given here.
+// Config is the configuration common to every kind of job. Zero durations and numbers
+// get the defaults given here.
 type Config struct {
-	Database string // path of the database that holds the store
-	// StoreLost says that the database was missing or damaged when the server
-	// started, so that there may be files whose jobs nobody remembers.
+	Database string // path of the store's database
+	// StoreLost says that the database was missing or damaged when the server started,
+	// so that there may be files whose jobs are unknown.
 	StoreLost bool
-	// OnDamage is told when the database turns out to be damaged while it is used; nil
-	// for nobody. It may be called often, from many goroutines.
+	// OnDamage is called when the database turns out to be damaged while in use; nil
+	// for none. It may be called often, from many goroutines.
 	OnDamage func(error)
-	Folder   string // of the files that belong to jobs
+	Folder   string // for the files of jobs
 	Log      *slog.Logger
 	Now      func() time.Time
 	Random   io.Reader // for ids
 
 	KeepManifests time.Duration // 7 days: how long the manifest of a finished job outlives its file
 	SweepInterval time.Duration // 1 minute
-	Workers       int           // 2: jobs that run at once
-	PerProject    int           // 1: of these, jobs of one project
-	MaxPending    int           // 1,000: of one project; negative: no limit
-	HistoryBytes  int64         // 256 MiB: all that the store holds of a project; negative: no limit
+	Workers       int           // 2: how many jobs run at once
+	PerProject    int           // 1: how many of these may be of one project
+	MaxPending    int           // 1,000: pending jobs of one project; negative: no limit
+	HistoryBytes  int64         // 256 MiB: total size of a project's records in the store; negative: no limit
 
-	// Quarantine isolates jobs that may have killed the server; nil makes one.
+	// Quarantine isolates jobs that may have crashed the server; nil creates one.
 	Quarantine *Quarantine
 
-	Room *storage.Room // on the disk; nil: it is not watched
-	Disk disk.Budget   // what jobs leave free; without a folder: on the disk of Folder
+	Room *storage.Room // on the disk; nil: free space is not watched
+	Disk disk.Budget   // free space that jobs must leave; without a folder: on the disk of Folder
 
-	// Failpoint is called at each step of a job, for tests that kill the process
+	// Failpoint is called at each step of a job, so that tests can kill the process
 	// there; nil for none.
 	Failpoint func(step string)
 }
 
-// SetDefaults replaces what is zero.
+// SetDefaults replaces zero values with the defaults.
 func (c *Config) SetDefaults() {
 	c.KeepManifests = cmp.Or(c.KeepManifests, 7*24*time.Hour)
 	c.SweepInterval = cmp.Or(c.SweepInterval, time.Minute)
@@ -64,10 +64,10 @@ func (c *Config) SetDefaults() {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 }
 
-// Limits says how many jobs may run at once.
+// Limits returns how many jobs may run at once.
 func (c *Config) Limits() Limits { return Limits{Workers: c.Workers, PerProject: c.PerProject} }
 
-// Bounds says how much a project may have in the store.
+// Bounds returns how much a project may have in the store.
 func (c *Config) Bounds() Bounds { return Bounds{Pending: c.MaxPending, Bytes: c.HistoryBytes} }
 
 // OpenStore opens the database of a store, and creates it if it is missing.
@@ -90,5 +90,5 @@ func (c *Config) NewID(prefix string, now time.Time) (string, error) {
 	return prefix + now.UTC().Format("_20060102_150405_") + hex.EncodeToString(b[:]), nil
 }
 
-// Timestamp is how manifests write a time: UTC, whole seconds.
+// Timestamp formats a time for manifests: in UTC, whole seconds.
 func Timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

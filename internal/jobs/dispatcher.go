@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Dispatcher hands jobs of one kind to goroutines, and wakes those who wait for a
+// Dispatcher hands jobs of one kind to goroutines, and wakes callers that wait for a
 // job to finish. Its methods may be called from many goroutines.
 type Dispatcher struct {
 	// Stopped ends when the dispatcher is told to stop.
@@ -18,7 +18,7 @@ type Dispatcher struct {
 	wake       chan struct{}
 
 	mu       sync.Mutex
-	finished chan struct{} // closed, and replaced, when a job has finished
+	finished chan struct{} // closed, and replaced, when a job finishes
 }
 
 // NewDispatcher returns a dispatcher that runs nothing yet.
@@ -28,8 +28,8 @@ func NewDispatcher() *Dispatcher {
 	return d
 }
 
-// Stop tells the goroutines to stop, and dismisses those who wait for jobs or
-// watch them.
+// Stop tells the goroutines to stop, and releases all callers waiting for or watching
+// jobs.
 func (d *Dispatcher) Stop() { d.stop() }
 
 // Close stops the goroutines and waits for them.
@@ -49,8 +49,8 @@ func (d *Dispatcher) Wake() {
 	}
 }
 
-// Dispatch starts n goroutines that run jobs. claim returns a function that runs
-// the next job, or nil if there is none.
+// Dispatch starts n goroutines that run jobs. claim returns a function that runs the
+// next job, or nil if there is none.
 func (d *Dispatcher) Dispatch(n int, log *slog.Logger, claim func() (run func(), err error)) {
 	for range n {
 		d.Go(func() { d.work(log, claim) })
@@ -72,7 +72,7 @@ func (d *Dispatcher) work(log *slog.Logger, claim func() (run func(), err error)
 			case <-d.Stopped.Done():
 			}
 		default:
-			// Where there was one job there may be another, for the next goroutine.
+			// There may be another job for the next goroutine.
 			d.Wake()
 			run()
 			d.NotifyFinished()
@@ -82,7 +82,7 @@ func (d *Dispatcher) work(log *slog.Logger, claim func() (run func(), err error)
 	}
 }
 
-// Rest waits before something that failed is tried again.
+// Rest waits before a failed operation is retried.
 func (d *Dispatcher) Rest() {
 	select {
 	case <-time.After(time.Second):
@@ -90,7 +90,7 @@ func (d *Dispatcher) Rest() {
 	}
 }
 
-// NotifyFinished wakes those who wait for a job.
+// NotifyFinished wakes all callers that wait for a job.
 func (d *Dispatcher) NotifyFinished() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,7 +1,7 @@
-// Package jobs is what every kind of work has in common that outlives the request
-// which asked for it: the store that remembers the jobs, the queue, the goroutines
-// that run them, and the clients that wait for them. What the work consists of is
-// up to others: packages export and imports each fill in a [Kind].
+// Package jobs has what is common to all work that outlives the request that asked for
+// it: the store that remembers the jobs, the queue, the goroutines that run them, and
+// the clients that wait for them. What the work consists of is up to others: packages
+// export and imports each provide a [Kind].
 //
 // # Terms
 //
@@ -10,20 +10,20 @@
 //   - A [Store] holds the jobs of one kind in a table of a database of its own.
 //   - A spec is what the job has been asked to do. A manifest is what clients see of
 //     the job.
-//   - A worker is a goroutine of a [Dispatcher] that runs one job after the other.
-//     Package worker, which runs SQL of strangers in child processes, is another
-//     matter.
+//   - A worker is a goroutine of a [Dispatcher] that runs one job after another.
+//     It is unrelated to package worker, which runs strangers' SQL in child
+//     processes.
 //   - A [Runner] claims jobs, has its [Kind] run them, and saves their outcomes.
-//   - An attempt is one run of a job, from the claim on. The store counts it until
-//     the server stops in an orderly way.
+//   - An attempt is one run of a job, from the claim on. It does not count if the
+//     server stops in an orderly way.
 //   - The root of a project is the first of the projects that it was made from. Roots
 //     take turns; see [Store.Claim].
 //   - A suspect is a job that was running when the server crashed. It begins last,
 //     and alone; see [Quarantine].
 //   - A job has finished when nothing more will happen to it by itself. It is
-//     prunable when only its manifest is left, which makes room for new jobs when a
-//     project has too many; see [Bounds].
-//   - A [Receipt] is the idempotency record of the call that has requested a job.
+//     prunable when only its manifest is left; prunable records make room for new
+//     jobs when a project has too many; see [Bounds].
+//   - A [Receipt] is the idempotency record of the call that requested a job.
 //   - A [View] shows the jobs of a store to clients.
 //
 // # The life of a job
@@ -42,16 +42,16 @@
 //	              ├──▶ ready ──▶ expired
 //	              └──▶ failed, also when the server crashed in MaxAttempts attempts
 //
-// A job that has finished can be requested again while its file is kept, which only
-// imports do.
+// A finished job can be requested again while its file is kept, which only imports do.
 //
 // # Invariants
 //
-//   - The store decides. To cancel a job is to change its row first and to stop the
-//     worker then. A worker whose row is no longer running has its outcome dropped.
-//   - Counters in the store follow the jobs by triggers, also in a transaction that
+//   - The store decides. To cancel a job, its row is changed first, and then its
+//     worker is stopped. A worker whose row is no longer running has its outcome
+//     dropped.
+//   - Counters in the store follow the jobs through triggers, even when a transaction
 //     is rolled back, so that no statement reads the whole queue.
 //   - A claim, and everything that a request leaves in the store, is one transaction.
-//   - An outcome is saved again and again until the store has it. One that is saved
-//     twice is the same.
+//   - Saving an outcome is retried until the store has it. Saving it twice has the
+//     same effect as once.
 package jobs

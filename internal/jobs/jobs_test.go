@@ -18,13 +18,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// entry is a job in the store of the tests.
+// entry is a job in the tests' store.
 type entry struct{ id, status string }
 
 func scanEntry(s *sqlite.Stmt) (*entry, error) { return &entry{s.Text(0), s.Text(1)}, nil }
 
-// openStore returns a store with pending jobs of the given projects, whose ids are
-// 1 and so on.
+// openStore returns a store with one pending job for each of the given projects. The
+// jobs' ids count from 1.
 func openStore(t *testing.T, projects ...int) Store[entry] {
 	t.Helper()
 	const tables = `
@@ -62,7 +62,7 @@ func enter(c *sqlite.Conn, n, project, root int) error {
 	return c.Exec("INSERT INTO works (seq, id, project_id, root, status, attempt) VALUES (?, ?, ?, ?, 'pending', 0)", n, strconv.Itoa(n), project, root)
 }
 
-// finish settles the running jobs of a store.
+// finish finishes the running jobs of a store.
 func finish(t *testing.T, b Store[entry]) {
 	t.Helper()
 	err := b.Write(t.Context(), "finish works", func(c *sqlite.Conn) error {
@@ -73,7 +73,7 @@ func finish(t *testing.T, b Store[entry]) {
 	}
 }
 
-// claimed returns the id of the job that a claim gives, "" for none.
+// claimed claims a job and returns its id, "" for none.
 func claimed(t *testing.T, b Store[entry]) string {
 	t.Helper()
 	e, err := b.Claim(t.Context(), Limits{Workers: 10, PerProject: 1}, nil)
@@ -89,8 +89,8 @@ func claimed(t *testing.T, b Store[entry]) string {
 	return e.id
 }
 
-// TestTurns claims the jobs of three projects, of which the first has ordered
-// most of them.
+// TestTurns claims the jobs of three projects, the first of which has requested most of
+// them.
 func TestTurns(t *testing.T) {
 	b := openStore(t, 1, 1, 1, 2, 2, 3)
 	places := map[string]int64{}
@@ -129,7 +129,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestClaimNotesMoreOfAJob lets what is noted of a claimed job fail once.
+// TestClaimNotesMoreOfAJob has the additional update of a claimed record fail once.
 func TestClaimNotesMoreOfAJob(t *testing.T) {
 	b := openStore(t, 1)
 	broken := errors.New("broken")

@@ -15,7 +15,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// modelJob is a job as the model knows it.
+// modelJob is a job in the model.
 type modelJob struct {
 	seq, project, root int
 	status             string
@@ -26,20 +26,20 @@ func (j *modelJob) queued() bool  { return j.status == "pending" && j.attempt ==
 func (j *modelJob) suspect() bool { return j.status == "pending" && j.attempt > 0 }
 func (j *modelJob) running() bool { return j.status == "running" }
 
-// model is a store, and what must be in it.
+// model is a store together with what must be in it.
 type model struct {
 	store  Store[entry]
 	jobs   map[int]*modelJob
 	last   int         // seq
 	clock  int         // counts claims
-	roots  map[int]int // when each root began a job
-	turns  map[int]int // when each project began a job
+	roots  map[int]int // when each root last began a job
+	turns  map[int]int // when each project last began a job
 	limits Limits
 	bounds Bounds
 }
 
 const (
-	modelProjects = 6 // 0, 2 and 4 have the root 100; 1, 3 and 5 the root 101, but for 5, which has none
+	modelProjects = 6 // 0, 2 and 4 have root 100; 1 and 3 have root 101; 5 has none
 	modelPending  = 4
 )
 
@@ -50,7 +50,7 @@ func rootOf(project int) int {
 	return 100 + project%2
 }
 
-// which returns the jobs that satisfy a condition, the oldest first.
+// which returns the jobs that satisfy a condition, oldest first.
 func (m *model) which(is func(*modelJob) bool) (list []*modelJob) {
 	for _, seq := range slices.Sorted(maps.Keys(m.jobs)) {
 		if j := m.jobs[seq]; is(j) {
@@ -62,7 +62,7 @@ func (m *model) which(is func(*modelJob) bool) (list []*modelJob) {
 
 func (m *model) count(is func(*modelJob) bool) int { return len(m.which(is)) }
 
-// pick draws one of the jobs that satisfy a condition, nil when there is none.
+// pick draws one of the jobs that satisfy a condition, or returns nil if there is none.
 func (m *model) pick(t *rapid.T, is func(*modelJob) bool) *modelJob {
 	list := m.which(is)
 	if len(list) == 0 {
@@ -77,7 +77,7 @@ func (m *model) exec(t *rapid.T, statement string, args ...any) {
 	}
 }
 
-// request enters a job, unless its project has too many.
+// request adds a job, unless its project has too many.
 func (m *model) request(t *rapid.T) {
 	project := rapid.IntRange(0, modelProjects-1).Draw(t, "project")
 	err := m.store.Write(t.Context(), "request", func(c *sqlite.Conn) error {
@@ -97,9 +97,9 @@ func (m *model) request(t *rapid.T) {
 	}
 }
 
-// mayBegin returns the jobs that a claim may take by the rules: those of the roots
-// with the fewest running jobs whose last turn is longest ago, of their projects
-// likewise, and of each project the oldest.
+// mayBegin returns the jobs that a claim may take: those of the roots with the fewest
+// running jobs and the longest time since their last turn, of their projects by the
+// same rule, and of each project the oldest.
 func (m *model) mayBegin() []*modelJob {
 	running := m.count((*modelJob).running)
 	ofRoot := func(root int) int { return m.count(func(j *modelJob) bool { return j.root == root && j.running() }) }
@@ -108,12 +108,13 @@ func (m *model) mayBegin() []*modelJob {
 		if !j.queued() || ofProject(j.project) >= m.limits.PerProject {
 			return false
 		}
-		// Beside as many as there are workers, one more may run of a root without any.
+		// When all workers are busy, one more job may run, of a root without running
+		// jobs.
 		return running < m.limits.Workers || running == m.limits.Workers && ofRoot(j.root) == 0
 	})
 	all = least(all, func(j *modelJob) int { return ofRoot(j.root) })
 	all = least(all, func(j *modelJob) int { return m.roots[j.root] })
-	// Of roots that are equal so far, each project counts by itself.
+	// Of the roots that are equal so far, each project counts by itself.
 	byRoot := map[int][]*modelJob{}
 	for _, j := range all {
 		byRoot[j.root] = append(byRoot[j.root], j)
@@ -131,7 +132,7 @@ func (m *model) mayBegin() []*modelJob {
 	return may
 }
 
-// least returns the jobs for which a number is least.
+// least returns the jobs with the smallest number.
 func least(all []*modelJob, number func(*modelJob) int) (list []*modelJob) {
 	for _, j := range all {
 		switch {
@@ -183,7 +184,7 @@ func (m *model) claimSuspect(t *rapid.T) {
 	m.begin(t, e, may[:min(1, len(may))])
 }
 
-// finish ends a running job, as its worker does.
+// finish ends a running job, as its worker would.
 func (m *model) finish(t *rapid.T) {
 	if j := m.pick(t, (*modelJob).running); j != nil {
 		j.status = rapid.SampledFrom([]string{"ready", "failed"}).Draw(t, "outcome")
@@ -201,7 +202,7 @@ func (m *model) stop(t *rapid.T) {
 	}
 }
 
-// crash kills the server, and starts it again.
+// crash kills the server and starts it again.
 func (m *model) crash(t *rapid.T) {
 	for _, j := range m.which((*modelJob).running) {
 		if j.status = "pending"; j.attempt >= MaxAttempts {
@@ -211,7 +212,7 @@ func (m *model) crash(t *rapid.T) {
 	}
 }
 
-// cancel ends a job that has not finished.
+// cancel cancels an unfinished job.
 func (m *model) cancel(t *rapid.T) {
 	if j := m.pick(t, func(j *modelJob) bool { return !Status(j.status).Finished() }); j != nil {
 		j.status = "canceled"
@@ -219,7 +220,7 @@ func (m *model) cancel(t *rapid.T) {
 	}
 }
 
-// again requests a finished job once more.
+// again requests a finished job again.
 func (m *model) again(t *rapid.T) {
 	if j := m.pick(t, func(j *modelJob) bool { return Status(j.status).Finished() }); j != nil {
 		j.status, j.attempt = "pending", 0
@@ -227,14 +228,14 @@ func (m *model) again(t *rapid.T) {
 	}
 }
 
-// expire removes the jobs that have finished.
+// expire removes the finished jobs.
 func (m *model) expire(t *rapid.T) {
 	m.exec(t, "DELETE FROM works WHERE status NOT IN ('pending', 'running')")
 	maps.DeleteFunc(m.jobs, func(_ int, j *modelJob) bool { return Status(j.status).Finished() })
 }
 
-// remove removes a project. Its root keeps its turn for as long as other projects
-// share it.
+// remove removes a project. Its root keeps its turn for as long as other projects share
+// it.
 func (m *model) remove(t *rapid.T) {
 	project := rapid.IntRange(0, modelProjects-1).Draw(t, "project")
 	if err := m.store.RemoveProject(t.Context(), ids.Project(project)); err != nil {
@@ -268,8 +269,8 @@ func (m *model) check(t *rapid.T) {
 	m.checkPlaces(t)
 }
 
-// checkPlaces makes sure that the pending jobs of all projects have the places from
-// 1 on, each once, and suspects the last.
+// checkPlaces makes sure that the pending jobs of all projects have the places from 1
+// on, each once, with suspects last.
 func (m *model) checkPlaces(t *rapid.T) {
 	places := map[string]int64{}
 	for project := range modelProjects {

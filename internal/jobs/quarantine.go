@@ -11,8 +11,8 @@ import (
 // Quarantine isolates a suspect, a job that was running when the server crashed, from
 // all other jobs of every kind. A suspect begins only while no other job runs, and no
 // other begins until it has ended or has survived its probation: if the server crashes
-// again, there is only one to blame. All kinds of jobs of a server share a Quarantine.
-// Its methods may be called from many goroutines.
+// again, only one job can be to blame. All kinds of jobs of a server share a
+// Quarantine. Its methods may be called from many goroutines.
 type Quarantine struct {
 	// Probation is how long a suspect runs alone: long enough to show what it does to
 	// the server, but not so long that others wait for a job that is merely slow.
@@ -23,15 +23,15 @@ type Quarantine struct {
 
 	mu          sync.Mutex
 	running     int
-	suspects    int // that have begun so far
-	onTrial     int // which of them is on probation; 0 for none
+	suspects    int // how many have begun
+	onTrial     int // the one on probation; 0 for none
 	dispatchers []*Dispatcher
 }
 
 // NewQuarantine returns a Quarantine with a probation of a minute.
 func NewQuarantine() *Quarantine { return &Quarantine{Probation: time.Minute} }
 
-// Join has a dispatcher woken whenever its jobs may begin again.
+// Join registers a dispatcher to be woken whenever its jobs may begin again.
 func (q *Quarantine) Join(c *Dispatcher) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -39,7 +39,7 @@ func (q *Quarantine) Join(c *Dispatcher) {
 }
 
 // Claim claims the next job of a store, or a suspect if there is nothing else to do.
-// Whoever gets a job calls leave when the job has ended.
+// Whoever gets a job must call leave when the job has ended.
 func Claim[R any](ctx context.Context, q *Quarantine, b Store[R], limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, leave func(), err error) {
 	q.claiming.Lock()
 	defer q.claiming.Unlock()
@@ -64,7 +64,7 @@ func (q *Quarantine) state() (running int, alone bool) {
 	return q.running, q.onTrial > 0
 }
 
-// enter notes that a job runs.
+// enter records that a job is running.
 func (q *Quarantine) enter(suspect bool) (leave func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -82,7 +82,7 @@ func (q *Quarantine) enter(suspect bool) (leave func()) {
 	}
 }
 
-// leave notes that a job has ended. self is 0 for a job that is not a suspect.
+// leave records that a job has ended. self is 0 for a job that is not a suspect.
 func (q *Quarantine) leave(self int) {
 	q.mu.Lock()
 	q.running--

@@ -12,18 +12,19 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// MaxAttempts is how many crashes of the server a job may survive. After the first it
-// waits until no other job is pending and runs alone; after the second it has failed.
+// MaxAttempts is how many attempts a job gets when the server crashes during each.
+// After the first crash it waits until no other job is pending and runs alone; after
+// the second it has failed.
 const MaxAttempts = 2
 
-// QueueSchema returns the migration that gives a table of jobs its queue. It must
-// never change: later changes are further migrations.
+// QueueSchema returns the migration that gives a table of jobs its queue. It must never
+// change: later changes are further migrations.
 //
-// Jobs wait in one queue per project, and projects take turns together with the
-// project that they were made from, their root. The counters in queues and turns
-// follow the jobs by triggers, so that no statement has to read all jobs to find the
-// next one. A job that was running when the server crashed (attempt > 0) is pending,
-// but in no queue: see [Store.ClaimSuspect].
+// Jobs wait in one queue per project, and projects take turns together with the project
+// that they were made from, their root. The counters in queues and turns follow the
+// jobs through triggers, so that no statement has to read all jobs to find the next
+// one. A job that was running when the server crashed (attempt > 0) is pending, but in
+// no queue: see [Store.ClaimSuspect].
 func QueueSchema(table string) string { return strings.ReplaceAll(queueSchema, "@jobs", table) }
 
 const queueSchema = `
@@ -111,9 +112,9 @@ BEGIN
 END;
 `
 
-// forgetQueue removes the queue of a project that is gone. The turn of its root stays
-// for as long as others share it: nobody may come first by removing a project and
-// making another.
+// forgetQueue removes the queue of a removed project. The turn of its root stays for as
+// long as other projects share it: removing a project and making another must not put
+// anyone first.
 func forgetQueue(c *sqlite.Conn, projectID ids.Project) error {
 	for _, table := range []string{"queues", "history"} {
 		if err := c.Exec("DELETE FROM "+table+" WHERE project_id = ?", projectID); err != nil {
@@ -123,27 +124,27 @@ func forgetQueue(c *sqlite.Conn, projectID ids.Project) error {
 	return c.Exec("DELETE FROM turns WHERE root = ?1 AND NOT EXISTS (SELECT 1 FROM queues WHERE root = ?1)", projectID)
 }
 
-// Limits say how many jobs may run at once.
+// Limits limits how many jobs may run at once.
 type Limits struct {
-	Workers    int // of all projects, and one more for a root that has none running
+	Workers    int // for all projects, plus one more job for a root that has none running
 	PerProject int
 }
 
 // Claim marks the next pending job as running and returns it, or nil if there is none.
-// begin, if it is not nil, updates the record further in the same transaction.
+// begin, if not nil, makes further updates to the record in the same transaction.
 //
-// Of the roots with pending jobs, Claim serves the one with the fewest running jobs
-// whose last turn is longest ago; of its projects with fewer than PerProject running
-// jobs, likewise; and of the jobs of that project, the oldest. While all workers are
-// busy, one more job may run, of a root that has none running: whoever requests work
-// without end delays only himself.
+// Among the roots with pending jobs, Claim picks the one with the fewest running jobs
+// and, among equals, the longest time since its last turn; then by the same rule one of
+// its projects with fewer than PerProject running jobs; and then the oldest job of that
+// project. While all workers are busy, one more job may run, of a root that has none
+// running: those who request work without end delay only themselves.
 func (st Store[R]) Claim(ctx context.Context, limits Limits, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
 	return st.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
 		running, err := c.Int("SELECT coalesce(sum(running), 0) FROM turns WHERE running > 0")
 		if err != nil || running > int64(limits.Workers) {
 			return "", err
 		}
-		ofRoot := running // how many jobs of the same root may run already
+		ofRoot := running // how many jobs of the same root may already be running
 		if running == int64(limits.Workers) {
 			ofRoot = 0
 		}
@@ -163,8 +164,8 @@ ORDER BY seq LIMIT 1`, st.Table), limits.PerProject, ofRoot)
 	})
 }
 
-// ClaimSuspect is Claim for the jobs that were running when the server crashed, the
-// oldest first. It returns nil as long as any other job is pending or running.
+// ClaimSuspect is Claim for the jobs that were running when the server crashed, oldest
+// first. It returns nil as long as any other job is pending or running.
 func (st Store[R]) ClaimSuspect(ctx context.Context, begin func(c *sqlite.Conn, id string) error) (r *R, err error) {
 	return st.claim(ctx, begin, func(c *sqlite.Conn) (string, error) {
 		return c.Text(fmt.Sprintf(`
@@ -175,7 +176,7 @@ ORDER BY seq LIMIT 1`, st.Table))
 	})
 }
 
-// claim marks the job as running whose id next returns.
+// claim marks the job whose id next returns as running.
 func (st Store[R]) claim(ctx context.Context, begin func(c *sqlite.Conn, id string) error, next func(*sqlite.Conn) (id string, err error)) (r *R, err error) {
 	err = st.Write(ctx, "claim one of the "+st.Table, func(c *sqlite.Conn) error {
 		r = nil
@@ -199,7 +200,7 @@ func (st Store[R]) claim(ctx context.Context, begin func(c *sqlite.Conn, id stri
 	return r, err
 }
 
-// begin marks a job as running, and notes that its project and root have had a turn.
+// begin marks a job as running, and records the turn of its project and root.
 func (st Store[R]) begin(c *sqlite.Conn, id string) error {
 	if err := c.Exec("UPDATE "+st.Table+" SET status = 'running', attempt = attempt + 1 WHERE id = ?", id); err != nil {
 		return err
@@ -214,8 +215,8 @@ func (st Store[R]) begin(c *sqlite.Conn, id string) error {
 	return c.Exec("UPDATE queues SET turn = ? WHERE project_id = (SELECT project_id FROM "+st.Table+" WHERE id = ?)", turn, id)
 }
 
-// Places returns the places of pending jobs of a project in the queue, by id: 1 for
-// the job that would be claimed next.
+// Places returns the places in the queue of a project's pending jobs, by id: 1 for the
+// job that would be claimed next.
 func (st Store[R]) Places(ctx context.Context, projectID ids.Project, ids ...string) (places map[string]int64, err error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -239,9 +240,9 @@ func (st Store[R]) Places(ctx context.Context, projectID ids.Project, ids ...str
 	return places, err
 }
 
-// eachQueued calls fn with each of the jobs that is pending, the newest first, and with
-// how many jobs of the project are queued behind it. It counts from the end of the queue,
-// because a new job has few behind it, however many are ahead.
+// eachQueued calls fn with each of the given jobs that is pending, newest first, and
+// with how many jobs of the project are queued behind it. It counts from the end of the
+// queue, because a new job has few behind it, however many are ahead.
 func (st Store[R]) eachQueued(c *sqlite.Conn, projectID ids.Project, ids []string, fn func(id string, suspect bool, behind int64) error) error {
 	type queued struct {
 		seq     int64
@@ -273,11 +274,11 @@ func (st Store[R]) eachQueued(c *sqlite.Conn, projectID ids.Project, ids []strin
 	return nil
 }
 
-// line is what the place of a job of one project depends on: the lengths of the queues,
-// in the order of their turns, of the projects of its root and of all roots.
+// line is what the place of a project's job depends on: the lengths of the queues, in
+// the order of their turns, of the projects of its root and of all roots.
 type line struct {
 	projects, roots []int64
-	project, root   int // the indexes of the job's own in them
+	project, root   int // indexes of the job's own queues
 }
 
 // readLine reads the queues that a project takes turns with.
@@ -313,7 +314,7 @@ func (l line) place(behind int64) int64 {
 }
 
 // round returns the place of the nth job of one queue among several that take turns:
-// each round takes one job of every queue that still has any.
+// each round takes one job from every queue that is not empty.
 func round(queues []int64, own int, nth int64) int64 {
 	place := int64(0)
 	for i, pending := range queues {

@@ -19,7 +19,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// must runs statements of a test.
+// must runs fn in a write transaction, and fails the test on an error.
 func must(t testing.TB, b Store[entry], fn func(*sqlite.Conn) error) {
 	t.Helper()
 	if err := b.Write(context.Background(), "change the store", fn); err != nil {
@@ -27,7 +27,7 @@ func must(t testing.TB, b Store[entry], fn func(*sqlite.Conn) error) {
 	}
 }
 
-// claimWith returns the id of the job that a claim with these limits gives.
+// claimWith claims a job with these limits and returns its id.
 func claimWith(t testing.TB, b Store[entry], limits Limits) string {
 	t.Helper()
 	e, err := b.Claim(context.Background(), limits, nil)
@@ -40,8 +40,8 @@ func claimWith(t testing.TB, b Store[entry], limits Limits) string {
 	return e.id
 }
 
-// TestRootsShareOneTurn has six projects, made from one, order before a seventh
-// does that is made from none.
+// TestRootsShareOneTurn has six projects made from one root request jobs before an
+// independent seventh project does.
 func TestRootsShareOneTurn(t *testing.T) {
 	b := openStore(t)
 	must(t, b, func(c *sqlite.Conn) error {
@@ -65,7 +65,7 @@ func TestRootsShareOneTurn(t *testing.T) {
 	}
 }
 
-// TestReserve lets jobs of one root run without end. Others get through, one at a
+// TestReserve has one root run jobs without end. Jobs of others get through, one at a
 // time, and no job of the root takes their place.
 func TestReserve(t *testing.T) {
 	b := openStore(t)
@@ -102,7 +102,7 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// TestReserveBesideSeveralRoots lets the jobs of two roots hold all workers.
+// TestReserveBesideSeveralRoots has the jobs of two roots occupy all workers.
 func TestReserveBesideSeveralRoots(t *testing.T) {
 	b := openStore(t)
 	must(t, b, func(c *sqlite.Conn) error {
@@ -124,7 +124,7 @@ func TestReserveBesideSeveralRoots(t *testing.T) {
 	}
 }
 
-// TestSuspectsComeLast has a server die with two jobs.
+// TestSuspectsComeLast has a server die with two running jobs.
 func TestSuspectsComeLast(t *testing.T) {
 	b := openStore(t, 1, 2, 3)
 	for range 2 {
@@ -187,8 +187,8 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-// TestCountersFollowTheJobs moves jobs at random between all statuses, and
-// compares the counters with the jobs and the places with the order of claims.
+// TestCountersFollowTheJobs moves jobs at random between all statuses, and compares the
+// counters with the jobs, and the places with the order of claims.
 func TestCountersFollowTheJobs(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -258,8 +258,8 @@ WHERE pending <> (SELECT count(*) FROM works WHERE %[2]s = q.%[2]s AND status = 
 	}
 }
 
-// TestLongQueue enters 10,000 jobs of one project and looks at what one more
-// costs, its place and a claim.
+// TestLongQueue adds 10,000 jobs of one project and measures the cost of one more, of
+// its place and of a claim.
 func TestLongQueue(t *testing.T) {
 	b := openStore(t)
 	const jobs = 10_000
@@ -307,8 +307,8 @@ func TestLongQueue(t *testing.T) {
 	}
 }
 
-// TestOldBookIsMigrated opens a store that was made before there were queues and a
-// history, and whose receipts had another form.
+// TestOldBookIsMigrated opens a store from before there were queues and a history, and
+// with receipts in an older form.
 func TestOldBookIsMigrated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "works.db")
 	old := []string{`
@@ -345,7 +345,7 @@ INSERT INTO receipts VALUES (1, 1, 'k', x'01', '1', 1780000000000)`}
 	}
 }
 
-// TestQuarantine claims from two stores that share one.
+// TestQuarantine claims from two stores that share a quarantine.
 func TestQuarantine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := openStore(t, 1), openStore(t, 1)

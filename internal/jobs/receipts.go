@@ -9,25 +9,25 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Receipt is the idempotency record of a call that requests a job: the same call,
-// made again within [projectdb.ReceiptLife], gets the job of the first. It is kept in the
-// store, by the transaction that enters the job.
+// Receipt is the idempotency record of a call that requests a job: the same call, made
+// again within [projectdb.ReceiptLife], gets the job of the first. It is stored in the
+// transaction that adds the job.
 type Receipt struct {
 	TokenID ids.Token
 	Key     string // chosen by the client
-	Request []byte // SHA-256 of everything that the call says
+	Request []byte // SHA-256 of the whole content of the call
 }
 
 // ReplayedError says that the same call has been made before, and which job it
 // requested.
 type ReplayedError struct{ ID string }
 
-// Error makes ReplayedError an error.
+// Error implements error.
 func (e *ReplayedError) Error() string { return "the job " + e.ID + " was ordered by an equal call" }
 
 // ReceiptSchema returns the migration that gives all stores the same table of receipts.
-// id is what the column with the id of the job was called before. It must never change:
-// later changes are further migrations.
+// id is the former name of the column with the job's id. It must never change: later
+// changes are further migrations.
 func ReceiptSchema(id string) string { return strings.ReplaceAll(receiptSchema, "@id", id) }
 
 const receiptSchema = `
@@ -47,7 +47,7 @@ INSERT INTO receipts SELECT project_id, token_id, key, request, @id, created_at 
 DROP TABLE receipts_before;
 `
 
-// ReceiptOf returns what a store keeps of the receipt of a call, nil for none.
+// ReceiptOf returns what a store keeps of a call's receipt, nil for none.
 func ReceiptOf(r *projectdb.Receipt) *Receipt {
 	if r == nil {
 		return nil
@@ -55,8 +55,8 @@ func ReceiptOf(r *projectdb.Receipt) *Receipt {
 	return &Receipt{r.TokenID, r.Key, r.Request[:]}
 }
 
-// Recall returns the id of the job that the same call has requested before, or "". A
-// call with the same key that says something else is [projectdb.ErrOtherRequest].
+// Recall returns the id of the job that the same call requested before, or "". A call
+// with the same key and different content is [projectdb.ErrOtherRequest].
 func (r *Receipt) Recall(c *sqlite.Conn, projectID ids.Project, now time.Time) (id string, err error) {
 	const query = "SELECT request = ?, job_id FROM receipts WHERE project_id = ? AND token_id = ? AND key = ? AND created_at > ?"
 	err = c.Query(query, []any{r.Request, projectID, r.TokenID, r.Key, oldestReceipt(now)}, func(s *sqlite.Stmt) error {
@@ -82,10 +82,11 @@ func (r *Receipt) Keep(c *sqlite.Conn, projectID ids.Project, jobID string, now 
 		projectID, r.TokenID, r.Key, r.Request, jobID, now.UnixMilli())
 }
 
-// SweepReceipts removes the receipts that had expired at a time.
+// SweepReceipts removes the receipts that had expired by the time then.
 func SweepReceipts(c *sqlite.Conn, then time.Time) error {
 	return c.Exec("DELETE FROM receipts WHERE created_at <= ?", oldestReceipt(then))
 }
 
-// oldestReceipt returns when the receipts were made that expire now.
+// oldestReceipt returns the creation time, in milliseconds, of the receipts that expire
+// now.
 func oldestReceipt(now time.Time) int64 { return now.Add(-projectdb.ReceiptLife).UnixMilli() }

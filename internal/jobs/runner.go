@@ -10,8 +10,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Job is what a [Runner] knows of a job while it runs. Each kind embeds it in a
-// type of its own.
+// Job is what a [Runner] knows about a running job. Each kind embeds it in a type of
+// its own.
 type Job struct {
 	ID        string
 	ProjectID ids.Project
@@ -25,22 +25,22 @@ type Job struct {
 // Interrupt ends the context of the job. The job fails with the cause.
 func (j *Job) Interrupt(cause error) { j.cancel(cause) }
 
-// Canceled reports whether somebody has canceled the job.
+// Canceled reports whether the job has been canceled.
 func (j *Job) Canceled() bool { return j.canceled.Load() }
 
-// Kind is what one kind of job gives its [Runner]: the steps in which kinds
-// differ. An R is a record of the store, a J is a running job.
+// Kind is what one kind of job provides to its [Runner]: the steps in which kinds
+// differ. R is a record of the store, J is a running job.
 type Kind[R, J any] struct {
 	Name  func(*R) (id string, projectID ids.Project)
-	Begin func(c *sqlite.Conn, id string) error // updates the record of a claimed job further; nil: not needed
+	Begin func(c *sqlite.Conn, id string) error // makes further updates to the record of a claimed job; nil: none
 
 	New      func(*Job, *R) *J
-	Run      func(*J) error        // does the work; leaves nothing behind when it fails
+	Run      func(*J) error        // does the work; leaves nothing behind if it fails
 	Complete func(j *J, err error) // turns what Run returned into the outcome of the job
 	Save     func(*J) error        // stores the outcome, unless the job was canceled or removed; repeated until it succeeds
 	PutBack  func(*J) error        // makes the job pending again
 
-	// Sweep removes what had expired at a time, which lies one sweep back.
+	// Sweep removes what had expired by a time, which lies one sweep in the past.
 	Sweep func(ctx context.Context, at time.Time) error
 }
 
@@ -54,36 +54,37 @@ type Runner[R, J any] struct {
 
 	mu       sync.Mutex
 	running  map[string]*running[J]
-	claiming sync.Mutex // held from the claim of a job until it is in running
+	claiming sync.Mutex // held from the claim of a job until the job is in running
 }
 
-// running is a job that runs, as the Runner and as its kind know it.
+// running is a running job, as seen by the Runner and by its kind.
 type running[J any] struct {
 	*Job
 	own *J
 }
 
-// NewRunner returns a runner for the jobs of a store. None runs before Start.
+// NewRunner returns a runner for the jobs of a store. No job runs before Start.
 func NewRunner[R, J any](config Config, store Store[R], kind Kind[R, J]) *Runner[R, J] {
 	return &Runner[R, J]{Dispatcher: NewDispatcher(), Config: config, Store: store, Kind: kind, running: map[string]*running[J]{}}
 }
 
-// Start begins to run jobs and to sweep. It starts one goroutine more than there
-// are workers, for the case that [Store.Claim] allows.
+// Start begins to run jobs and to sweep. It starts one goroutine more than there are
+// workers, for the extra job that [Store.Claim] allows.
 func (r *Runner[R, J]) Start() {
 	r.Config.Quarantine.Join(r.Dispatcher)
 	r.Dispatch(r.Config.Workers+1, r.Config.Log, r.claim)
 	r.Go(r.sweep)
 }
 
-// Close stops the jobs, which begin anew after the next Start, waits for them, and
+// Close stops the jobs, which start over after the next Start, waits for them, and
 // closes the store.
 func (r *Runner[R, J]) Close() error {
 	r.Dispatcher.Close()
 	return r.Store.DB.Close()
 }
 
-// claim claims the next job and returns what runs it, or nil if there is none.
+// claim claims the next job and returns a function that runs it, or nil if there is
+// none.
 func (r *Runner[R, J]) claim() (run func(), err error) {
 	r.claiming.Lock()
 	defer r.claiming.Unlock()
@@ -102,7 +103,7 @@ func (r *Runner[R, J]) claim() (run func(), err error) {
 	}, nil
 }
 
-// NewJob returns the job of a record that does not run yet.
+// NewJob returns a job for a record that is not running yet.
 func (r *Runner[R, J]) NewJob(ctx context.Context, record *R) *Job {
 	j := &Job{done: make(chan struct{})}
 	j.ID, j.ProjectID = r.Kind.Name(record)
@@ -110,11 +111,11 @@ func (r *Runner[R, J]) NewJob(ctx context.Context, record *R) *Job {
 	return j
 }
 
-// run is one attempt, from the claim to its end.
+// run runs one attempt, from the claim to its end.
 func (r *Runner[R, J]) run(j *running[J]) {
 	err := r.Kind.Run(j.own)
 	if err != nil && j.Context.Err() != nil {
-		// Whatever Run says, this is why it failed.
+		// Whatever Run returned, this is why it failed.
 		err = context.Cause(j.Context)
 	}
 	if err != nil && r.Stopped.Err() != nil && !j.Canceled() {
@@ -133,8 +134,8 @@ func (r *Runner[R, J]) run(j *running[J]) {
 	close(j.done)
 }
 
-// save stores the outcome of a job. It tries again and again, but only once while
-// the server is stopping: the next start takes the job up then.
+// save stores the outcome of a job. It retries until it succeeds, but tries only once
+// while the server is stopping: the next start takes the job up then.
 func (r *Runner[R, J]) save(j *running[J]) {
 	for err := r.Kind.Save(j.own); err != nil; err = r.Kind.Save(j.own) {
 		if r.Stopped.Err() != nil {
@@ -155,7 +156,7 @@ func (r *Runner[R, J]) Find(id string) *J {
 	return nil
 }
 
-// Running returns the jobs that run. It waits for a claim in progress.
+// Running returns the running jobs. It waits for a claim in progress.
 func (r *Runner[R, J]) Running() (all []*J) {
 	for _, j := range r.which(func(*Job) bool { return true }) {
 		all = append(all, j.own)
@@ -176,14 +177,14 @@ func (r *Runner[R, J]) which(is func(*Job) bool) (found []*running[J]) {
 	return found
 }
 
-// Cancel stops a job if it runs, and waits until it has cleaned up. Those who wait
-// for the job are woken in any case.
+// Cancel stops a job if it is running, and waits until it has cleaned up. Callers
+// waiting for the job are woken in any case.
 func (r *Runner[R, J]) Cancel(ctx context.Context, id string) error {
 	return r.cancel(ctx, func(j *Job) bool { return j.ID == id })
 }
 
-// RemoveProject removes the jobs of a project from the store, and cancels those
-// that run.
+// RemoveProject removes the jobs of a project from the store, and cancels those that
+// are running.
 func (r *Runner[R, J]) RemoveProject(ctx context.Context, projectID ids.Project) error {
 	if err := r.Store.RemoveProject(ctx, projectID); err != nil {
 		return err
@@ -205,9 +206,9 @@ func (r *Runner[R, J]) cancel(ctx context.Context, which func(*Job) bool) error 
 	return nil
 }
 
-// sweep removes what has expired, again and again until the runner stops. Because
-// it must have expired before the previous sweep, a clock that jumps ahead and
-// back again does no harm.
+// sweep periodically removes what has expired, until the runner stops. It removes only
+// what had already expired at the previous sweep, so that a clock that jumps ahead and
+// back does no harm.
 func (r *Runner[R, J]) sweep() {
 	ticker := time.NewTicker(r.Config.SweepInterval)
 	defer ticker.Stop()
@@ -225,8 +226,8 @@ func (r *Runner[R, J]) sweep() {
 	}
 }
 
-// SweepCutoff returns the time up to which a sweep looks: the earlier of the
-// previous and the current sweep.
+// SweepCutoff returns the time by which something must have expired to be swept: the
+// earlier of the previous and the current sweep.
 func SweepCutoff(previous, now time.Time) time.Time {
 	if previous.Before(now) {
 		return previous

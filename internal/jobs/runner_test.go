@@ -13,14 +13,14 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// work is a job of the tests.
+// work is a job in the tests.
 type work struct {
 	*Job
 	entry   *entry
 	outcome error
 }
 
-// shift is a runner of works that notes what it does.
+// shift is a runner of works that records what it does.
 type shift struct {
 	*Runner[entry, work]
 	mu    sync.Mutex
@@ -39,7 +39,7 @@ func (s *shift) noted() []string {
 	return slices.Clone(s.steps)
 }
 
-// newShift returns a runner for a store, whose jobs do what run does.
+// newShift returns a runner for a store. Its jobs call run.
 func newShift(t *testing.T, b Store[entry], run func(*work) error) *shift {
 	s := &shift{}
 	config := Config{Workers: 2, PerProject: 1, Now: time.Now}
@@ -69,7 +69,7 @@ func newShift(t *testing.T, b Store[entry], run func(*work) error) *shift {
 	return s
 }
 
-// statusOf returns what the store has of a job.
+// statusOf returns the status and attempt of a job in the store.
 func statusOf(t *testing.T, b Store[entry], id string) (status string, attempt int64) {
 	t.Helper()
 	must(t, b, func(c *sqlite.Conn) error {
@@ -81,7 +81,7 @@ func statusOf(t *testing.T, b Store[entry], id string) (status string, attempt i
 	return status, attempt
 }
 
-// eventually waits until what holds.
+// eventually waits until what returns true.
 func eventually(t *testing.T, what func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !what(); time.Sleep(time.Millisecond) {
@@ -106,8 +106,8 @@ func TestRunnerRunsAllJobs(t *testing.T) {
 	}
 }
 
-// TestRunnerStops puts back what runs when the server stops, and settles what has
-// been canceled or has come to an end by then.
+// TestRunnerStops checks that a stopping server puts running jobs back, and saves the
+// outcome of those already canceled or ended.
 func TestRunnerStops(t *testing.T) {
 	b := openStore(t, 1, 2)
 	s := newShift(t, b, func(w *work) error {
@@ -182,8 +182,8 @@ func TestRunnerSettlesUntilItSucceeds(t *testing.T) {
 	}
 }
 
-// TestRunnerRunsSuspectsAlone starts with two jobs during which the server died,
-// and two others.
+// TestRunnerRunsSuspectsAlone starts with two jobs during which the server died, and
+// two others.
 func TestRunnerRunsSuspectsAlone(t *testing.T) {
 	b := openStore(t, 1, 2, 3, 4)
 	must(t, b, func(c *sqlite.Conn) error { return c.Exec("UPDATE works SET attempt = 1 WHERE seq <= 2") })

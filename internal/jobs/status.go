@@ -7,7 +7,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Status is where a job is in its life; see the package comment.
+// Status is the state of a job in its life cycle; see the package comment.
 type Status string
 
 // The statuses that a store knows.
@@ -18,10 +18,10 @@ const (
 	Ready     Status = "ready"
 	Failed    Status = "failed"
 	Canceled  Status = "canceled"
-	Expired   Status = "expired" // its file is not kept any longer
+	Expired   Status = "expired" // its file is no longer kept
 )
 
-// Finished reports whether nothing more will happen by itself.
+// Finished reports whether nothing more will happen to the job by itself.
 func (s Status) Finished() bool { return s != Uploading && s != Pending && s != Running }
 
 // parseStatus returns the status that a listing is restricted to, "" for none.

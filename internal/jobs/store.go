@@ -12,20 +12,20 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// Store holds the jobs of one kind, each as an R: a row of a table in a database
-// of its own. The table has the columns seq, id, project_id, root, status and
-// attempt besides others, and the tables and triggers of [QueueSchema],
-// [HistorySchema] and [ReceiptSchema] beside it. attempt counts how often the job
-// has begun since it was last requested.
+// Store holds the jobs of one kind, each as an R: a row of a table in a database of its
+// own. The table has the columns seq, id, project_id, root, status and attempt, among
+// others; beside it are the tables and triggers of [QueueSchema], [HistorySchema] and
+// [ReceiptSchema]. attempt counts how often the job has begun since it was last
+// requested.
 type Store[R any] struct {
 	DB       *sqlite.DB
-	Room     *storage.Room // on the disk; nil: it is not watched
+	Room     *storage.Room // on the disk; nil: free space is not watched
 	OnDamage func(error)   // see [Config]
-	Table    string        // its name, which is also what clients call the jobs
-	Job      string        // what clients call one
+	Table    string        // the table's name, which is also what clients call the jobs
+	Job      string        // what clients call one job
 	Columns  string        // of a record, in the order in which Scan reads them
 	Scan     func(*sqlite.Stmt) (*R, error)
-	Prunable string   // the condition for a record that is only kept to be looked at
+	Prunable string   // the condition for a record that is kept only to be looked at
 	Measured []string // the columns that may be large
 }
 
@@ -45,8 +45,8 @@ func (st Store[R]) Read(ctx context.Context, action string, fn func(*sqlite.Conn
 	return nil
 }
 
-// explain makes a problem of a failure of the database. One that is damaged is set
-// aside at the next start: until then others may be reading it.
+// explain turns a database failure into a problem. A damaged database is set aside at
+// the next start: until then others may be reading it.
 func (st Store[R]) explain(err error) error {
 	if sqlite.FaultOf(err) != sqlite.Damaged {
 		return storage.Explain(err)
@@ -57,8 +57,8 @@ func (st Store[R]) explain(err error) error {
 	return problem.New(problem.CodeBusy, "The list of %s is damaged and cannot be used until the server is restarted.", st.Table).Retry(time.Minute).Because(err)
 }
 
-// each calls fn with each record that satisfies a condition, which may include an
-// order.
+// each calls fn with each record that satisfies a condition, which may include an ORDER
+// BY.
 func (st Store[R]) each(c *sqlite.Conn, condition string, args []any, fn func(*R) error) error {
 	return c.Query("SELECT "+st.Columns+" FROM "+st.Table+" WHERE "+condition, args, func(s *sqlite.Stmt) error {
 		r, err := st.Scan(s)
@@ -78,8 +78,7 @@ func (st Store[R]) Select(c *sqlite.Conn, condition string, args ...any) (list [
 	return list, err
 }
 
-// Projects returns the projects of the jobs that satisfy a condition, by the ids
-// of the jobs.
+// Projects returns the projects of the jobs that satisfy a condition, by job id.
 func (st Store[R]) Projects(ctx context.Context, condition string) (map[string]ids.Project, error) {
 	projects := map[string]ids.Project{}
 	err := st.Read(ctx, "list the projects of "+st.Table, func(c *sqlite.Conn) error {
@@ -91,7 +90,7 @@ func (st Store[R]) Projects(ctx context.Context, condition string) (map[string]i
 	return projects, err
 }
 
-// Counts is how many jobs are waiting and how many run.
+// Counts is how many jobs are pending and how many are running.
 type Counts struct{ Pending, Running int64 }
 
 // Counts counts the jobs of all projects.
@@ -132,8 +131,8 @@ func (st Store[R]) Find(ctx context.Context, projectID ids.Project, id string) (
 // errEnough ends a listing.
 var errEnough = errors.New("enough")
 
-// page returns jobs of a project, newest first, as show shows them, and whether
-// there are more. Those that show does not want do not count.
+// page returns jobs of a project, newest first, as converted by show, and whether there
+// are more. Records that show skips do not count.
 func page[R, M any](ctx context.Context, st Store[R], projectID ids.Project, offset, limit int, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
 	list = []M{}
 	err = st.Read(ctx, fmt.Sprintf("list the %s of project %d", st.Table, projectID), func(c *sqlite.Conn) error {
@@ -158,8 +157,8 @@ func page[R, M any](ctx context.Context, st Store[R], projectID ids.Project, off
 	return list, more, err
 }
 
-// PutBack makes a running job pending again that was stopped through no fault of
-// its own.
+// PutBack makes a running job that was stopped through no fault of its own pending
+// again.
 func (st Store[R]) PutBack(ctx context.Context, id string) error {
 	return st.Write(ctx, "put the "+st.Job+" "+id+" back", func(c *sqlite.Conn) error {
 		return c.Exec("UPDATE "+st.Table+" SET status = 'pending', attempt = attempt - 1 WHERE id = ? AND status = 'running'", id)
@@ -178,8 +177,8 @@ func (st Store[R]) RemoveProject(ctx context.Context, projectID ids.Project) err
 	})
 }
 
-// TimeValue returns what a store writes for a time: milliseconds since 1970, and
-// NULL for the zero time.
+// TimeValue returns the stored form of a time: milliseconds since 1970, and NULL for
+// the zero time.
 func TimeValue(t time.Time) any {
 	if t.IsZero() {
 		return nil

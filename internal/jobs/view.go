@@ -8,18 +8,18 @@ import (
 	"github.com/zangtable/zangtable/internal/ids"
 )
 
-// watchInterval is how often a watched job is looked at.
+// watchInterval is how often a watched job is checked.
 const watchInterval = 300 * time.Millisecond
 
 // Manifest is what clients see of a job. M is the manifest's own type.
 type Manifest[M any] interface {
 	Job() (id string, status Status)
 	Differs(next M) bool     // whether next shows that the job has made progress
-	WithPlace(place int64) M // the same, with its place in the queue
+	WithPlace(place int64) M // a copy with its place in the queue
 }
 
-// View is how callers see the jobs of one kind: each record of the store as a
-// manifest. Its methods may be called from many goroutines.
+// View shows callers the jobs of one kind: each record of the store as a manifest. Its
+// methods may be called from many goroutines.
 type View[R any, M Manifest[M]] struct {
 	store      Store[R]
 	dispatcher *Dispatcher
@@ -28,11 +28,11 @@ type View[R any, M Manifest[M]] struct {
 	fault      func(*R) error
 }
 
-// NewView returns a view of the jobs in a store, whose possible statuses are
-// given. show returns what turns records of a project into manifests, adding what
-// the store does not know: the time, the files and the progress of running jobs;
-// list says that it will be asked for many. fault returns why a finished job has
-// no result, or nil.
+// NewView returns a view of the jobs in a store with the given possible statuses. show
+// returns a function that turns records of a project into manifests, adding what the
+// store does not know: the time, the files and the progress of running jobs; list says
+// that it will be called for many records. fault returns why a finished job has no
+// result, or nil.
 func NewView[R any, M Manifest[M]](store Store[R], d *Dispatcher, statuses []Status,
 	show func(ctx context.Context, projectID ids.Project, list bool) func(*R) M, fault func(*R) error) *View[R, M] {
 	return &View[R, M]{store: store, dispatcher: d, statuses: statuses, show: show, fault: fault}
@@ -53,7 +53,7 @@ func (v *View[R, M]) look(ctx context.Context, projectID ids.Project, id string)
 	return list[0], r, err
 }
 
-// ListOptions says which jobs are wanted.
+// ListOptions selects the jobs to list.
 type ListOptions[M any] struct {
 	Status  string // one of the statuses; "" or "all" for any
 	Limit   int    // 0 means 50
@@ -80,8 +80,7 @@ func (v *View[R, M]) List(ctx context.Context, projectID ids.Project, o ListOpti
 	return list, more, v.addPlaces(ctx, projectID, list)
 }
 
-// addPlaces adds to the manifests of a project's pending jobs where they are in
-// the queue.
+// addPlaces adds the places in the queue to the manifests of a project's pending jobs.
 func (v *View[R, M]) addPlaces(ctx context.Context, projectID ids.Project, list []M) error {
 	var pending []string
 	for _, m := range list {
@@ -98,12 +97,12 @@ func (v *View[R, M]) addPlaces(ctx context.Context, projectID ids.Project, list 
 	return err
 }
 
-// Counts returns how many jobs of all projects are waiting and running.
+// Counts returns how many jobs of all projects are pending and running.
 func (v *View[R, M]) Counts(ctx context.Context) (Counts, error) { return v.store.Counts(ctx) }
 
-// Wait returns the manifest once the job has finished, or as it is when ctx or the
-// server ends. The manifest of a job that failed or was canceled comes with an
-// error that says why.
+// Wait returns the manifest once the job has finished, or in its current state when ctx
+// or the server ends. For a job that failed or was canceled, it also returns an error
+// that says why.
 func (v *View[R, M]) Wait(ctx context.Context, projectID ids.Project, id string) (m M, err error) {
 	looking := context.WithoutCancel(ctx)
 	for {
@@ -125,9 +124,9 @@ func (v *View[R, M]) Wait(ctx context.Context, projectID ids.Project, id string)
 	}
 }
 
-// Watch returns the manifest as it is, and again whenever the job has made
-// progress, a few times a second at most. The channel is closed after the manifest
-// of a finished job, when the job is removed, and when ctx or the server ends.
+// Watch returns the current manifest, and again whenever the job has made progress, at
+// most a few times a second. The channel is closed after the manifest of a finished
+// job, when the job is removed, and when ctx or the server ends.
 func (v *View[R, M]) Watch(ctx context.Context, projectID ids.Project, id string) (<-chan M, error) {
 	m, err := v.Get(ctx, projectID, id)
 	if err != nil {
@@ -163,8 +162,8 @@ func finished[M Manifest[M]](m M) bool {
 	return status.Finished()
 }
 
-// pause waits until there may be news, and reports false when nobody wants them
-// any more.
+// pause waits until there may be news, and reports false when ctx or the server has
+// ended.
 func (v *View[R, M]) pause(ctx context.Context) bool {
 	news := v.dispatcher.nextFinished()
 	timer := time.NewTimer(watchInterval)

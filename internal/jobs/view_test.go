@@ -18,7 +18,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// shot is a manifest of the tests: an entry that has got to n.
+// shot is a manifest in the tests: an entry and its progress n.
 type shot struct {
 	id     string
 	status Status
@@ -32,7 +32,7 @@ func (s shot) WithPlace(place int64) shot { s.place = place; return s }
 
 var errNoResult = errors.New("no result")
 
-// viewOf returns a view of the jobs in a store, which have got to the number that
+// viewOf returns a view of the jobs in a store. Their progress is the number that
 // progress returns.
 func viewOf(b Store[entry], d *Dispatcher, progress func() int) *View[entry, shot] {
 	show := func(context.Context, ids.Project, bool) func(*entry) shot {
@@ -102,7 +102,7 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// TestStop dismisses those who wait, also when nothing can be claimed.
+// TestStop releases waiting callers, even when nothing can be claimed.
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, d := openStore(t, 1), NewDispatcher()
@@ -129,8 +129,8 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// TestFollowWhatIsNotThere waits for a job that does not exist, and watches one
-// that is removed meanwhile.
+// TestFollowWhatIsNotThere waits for a job that does not exist, and watches one that is
+// removed meanwhile.
 func TestFollowWhatIsNotThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, d := openStore(t, 1), NewDispatcher()
@@ -157,7 +157,7 @@ func TestFollowWhatIsNotThere(t *testing.T) {
 	})
 }
 
-// TestNobodyListens ends the context of a watcher that takes no updates.
+// TestNobodyListens ends the context of a watcher that receives no updates.
 func TestNobodyListens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, d := openStore(t, 1), NewDispatcher()
