@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }
 
-// open opens stores in a new directory. The steps of publishing go to steps.
+// open opens stores in a new directory, and records the steps of publishing in steps.
 func open(t *testing.T, change func(*Config)) (s *Stores, steps *[]string) {
 	t.Helper()
 	steps = new([]string)
@@ -79,8 +79,7 @@ func publish(t *testing.T, s *Stores, r Ref, content string) Ref {
 	return r
 }
 
-// TestStores does with an artifact what there is to do, in a directory and in a
-// bucket.
+// TestStores runs the whole life of an artifact, in a directory and in a bucket.
 func TestStores(t *testing.T) {
 	for _, where := range []string{"local", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -142,7 +141,7 @@ func TestStores(t *testing.T) {
 	}
 }
 
-// TestProviderThatRefuses counts nothing as missing.
+// TestProviderThatRefuses checks that a refusal never counts as a missing artifact.
 func TestProviderThatRefuses(t *testing.T) {
 	s3 := testkit.NewS3(t)
 	s, _ := open(t, func(c *Config) { c.Bucket = s3.URL })
@@ -189,7 +188,7 @@ func TestWriterIsDiscarded(t *testing.T) {
 	}
 }
 
-// TestWriterAsksForRoom writes until the disk has none.
+// TestWriterAsksForRoom writes until the disk has no room left.
 func TestWriterAsksForRoom(t *testing.T) {
 	full := errors.New("full")
 	asked := 0
@@ -225,7 +224,7 @@ func TestWriterAsksForRoom(t *testing.T) {
 	}
 }
 
-// TestWorkerWrites has the file written under another Writer, as in a worker process.
+// TestWorkerWrites has another Writer write the file, as in a worker process.
 func TestWorkerWrites(t *testing.T) {
 	s, _ := open(t, nil)
 	r := Ref{ProjectID: 1, ID: "exp_1", Ext: "csv"}
@@ -322,7 +321,7 @@ func TestRemoteNames(t *testing.T) {
 	}
 }
 
-// answered is an error with the status of an answer, as the client of Amazon has it.
+// answered is an error with an HTTP status, as Amazon's client returns it.
 type answered int
 
 func (a answered) Error() string       { return "answered" }

@@ -21,29 +21,29 @@ import (
 )
 
 const (
-	// uploadTries is how often an upload begins.
+	// uploadTries is how many times an upload is tried.
 	uploadTries = 6
-	// slowestUpload in bytes per second, beyond a fixed time: a provider that is
-	// slower counts as one that does not answer.
+	// slowestUpload is the minimum upload speed in bytes per second, beyond a fixed
+	// time: a slower provider counts as not answering.
 	slowestUpload = 256 << 10
-	// smallestPart is the size of the parts in which large files are uploaded. A
-	// provider accepts 10,000 of one file.
+	// smallestPart is the part size for uploading large files. A provider accepts
+	// 10,000 parts per file.
 	smallestPart, maxParts = 8 << 20, 9_000
-	// askTime is how long a provider may take to say what it has.
+	// askTime limits how long a provider may take to answer what it holds.
 	askTime = 5 * time.Second
 )
 
-// bucket is a Remote that holds artifacts, under their keys.
+// bucket is a Remote that holds artifacts under their keys.
 type bucket struct {
 	*Remote
 	step func(string) // see Config.Step
 }
 
-// Delivery is how a bucket offers an artifact for download.
+// Delivery says how a bucket offers an artifact for download.
 type Delivery struct {
 	ContentType string
 	Disposition string
-	Uploaded    *atomic.Int64 // counts the bytes that the current attempt has uploaded
+	Uploaded    *atomic.Int64 // counts the bytes uploaded by the current attempt
 }
 
 // publish uploads the finished file and removes it from the disk.
@@ -91,9 +91,9 @@ func (b *bucket) upload(ctx context.Context, w *Writer, r Ref, d Delivery) error
 	return b.compare(ctx, r.Key(), w)
 }
 
-// withoutPipe has the client of Azure read the file itself. Bytes with an MD5 to
-// check are written to it through a pipe, and then gocloud.dev v0.47 panics when
-// the provider does not accept the last of them.
+// withoutPipe makes the Azure client read the file itself. Bytes with an MD5 to check
+// are otherwise written to it through a pipe, and gocloud.dev v0.47 panics then if the
+// provider does not accept the last of them.
 func withoutPipe(options *blob.WriterOptions) {
 	sum := options.ContentMD5
 	options.ContentMD5 = nil
@@ -106,7 +106,7 @@ func withoutPipe(options *blob.WriterOptions) {
 	}
 }
 
-// compare makes sure that the provider has what was sent.
+// compare makes sure that the provider has received what was sent.
 func (b *bucket) compare(ctx context.Context, key string, w *Writer) error {
 	got, err := b.Objects.Attributes(ctx, key)
 	if err != nil {
@@ -115,14 +115,14 @@ func (b *bucket) compare(ctx context.Context, key string, w *Writer) error {
 	if size := w.Bytes(); got.Size != size {
 		return fmt.Errorf("the store has %d bytes of %s, %d were sent", got.Size, key, size)
 	}
-	// S3 reports the MD5 of some objects only, and does not say of which.
+	// S3 reports the MD5 of some objects only, and does not say which.
 	if sum := w.md5sum(); b.Backend != "s3" && got.MD5 != nil && string(got.MD5) != string(sum) {
 		return fmt.Errorf("the store has %s with the MD5 %x, %x was sent", key, got.MD5, sum)
 	}
 	return nil
 }
 
-// counted counts the bytes that are read.
+// counted counts the bytes read.
 type counted struct {
 	io.Reader
 	n *atomic.Int64
@@ -177,7 +177,7 @@ func (b *bucket) open(ctx context.Context, r Ref) (File, error) {
 	return &object{ctx: ctx, bucket: b, key: r.Key(), size: r.Size}, nil
 }
 
-// unreachable is the answer to somebody who wants to read an artifact now.
+// unreachable is the error for a caller that wants to read an artifact now.
 func unreachable(err error) error {
 	return problem.New(problem.CodeBusy, "The export store cannot be reached right now. The export is not lost.").Retry(10 * time.Second).Because(err)
 }
@@ -192,8 +192,8 @@ func (b *bucket) remove(ctx context.Context, key string) error {
 	return nil
 }
 
-// link returns an address under which everybody can read the object for a while;
-// "" when the provider cannot make one.
+// link returns an address at which anyone can read the object for a while; "" if the
+// provider cannot make one.
 func (b *bucket) link(ctx context.Context, key string, life time.Duration) (string, error) {
 	address, err := b.Objects.SignedURL(ctx, key, &blob.SignedURLOptions{Expiry: life})
 	switch {

@@ -28,7 +28,7 @@ type Dir struct {
 // Path returns the path of an artifact.
 func (d Dir) Path(r Ref) string { return filepath.Join(d.Of(r.ProjectID), r.file()) }
 
-// Create begins to write an artifact.
+// Create begins an artifact.
 func (d Dir) Create(r Ref) (*Writer, error) {
 	if err := d.Make(r.ProjectID); err != nil {
 		return nil, err
@@ -73,8 +73,7 @@ func (d Dir) WriteManifest(r Ref, content []byte) error {
 	return nil
 }
 
-// EachManifest calls fn with each manifest, also with those that no artifact lies
-// beside.
+// EachManifest calls fn with each manifest, including those without an artifact.
 func (d Dir) EachManifest(fn func(path string, content []byte) error) error {
 	return d.Each(func(path string) error {
 		if filepath.Ext(path) != "."+manifestExt {
@@ -88,8 +87,8 @@ func (d Dir) EachManifest(fn func(path string, content []byte) error) error {
 	})
 }
 
-// LoseOthers moves every file that is not to be kept to where nothing removes it,
-// and returns how many there were. What was being written is not worth that.
+// LoseOthers moves every file not in keep to where nothing removes it, and returns how
+// many there were. Files that were still being written are not worth keeping.
 func (d Dir) LoseOthers(keep map[string]bool) (lost int, err error) {
 	err = d.Each(func(path string) error {
 		if keep[path] || strings.HasSuffix(path, "."+partExt) {
@@ -101,7 +100,7 @@ func (d Dir) LoseOthers(keep map[string]bool) (lost int, err error) {
 	return lost, err
 }
 
-// RemoveOrphans removes what a crash has left: every file that is neither an
+// RemoveOrphans removes what a crash left behind: every file that is neither an
 // artifact nor a manifest of the given ids, each with its project.
 func (d Dir) RemoveOrphans(artifacts, manifests map[string]ids.Project) error {
 	return d.Projects.RemoveOrphans(func(projectID ids.Project, name string) bool {

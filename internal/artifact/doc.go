@@ -1,13 +1,13 @@
-// Package artifact keeps finished files until they are downloaded: in a directory
-// of the server, or in a bucket at a provider of object storage. It knows each file
-// by a [Ref], and nothing of the jobs that make them.
+// Package artifact keeps finished files until they are downloaded: in a directory of
+// the server, or in a bucket at an object storage provider. It knows each file by a
+// [Ref], and nothing about the jobs that make them.
 //
 // # From bytes to an artifact
 //
 // [Dir.Create] begins a file under a temporary name and returns a [Writer], which
-// hashes what it writes. Either [Stores.Publish] gives the file its name, durably
-// and as a whole, or [Writer.Discard] removes it. An artifact never changes after
-// that, so that a file of another size than its Ref says counts as missing.
+// hashes what it writes. Either [Stores.Publish] gives the file its name, durably and
+// as a whole, or [Writer.Discard] removes it. An artifact never changes after that, so
+// a file whose size differs from its Ref counts as missing.
 //
 // # In a directory
 //
@@ -19,8 +19,8 @@
 //
 // # In a bucket
 //
-// An artifact is uploaded after it is complete on the disk. [Remote] is all that
-// this package knows of providers: addresses, credentials, retries, and which
-// answers mean that an object is missing. A provider that does not answer is never
-// a reason to give an artifact up.
+// An artifact is uploaded after it is complete on the disk. [Remote] is all that this
+// package knows about providers: addresses, credentials, retries, and which answers
+// mean that an object is missing. A provider that does not answer is never a reason to
+// give an artifact up.
 package artifact

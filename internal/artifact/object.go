@@ -12,17 +12,18 @@ import (
 )
 
 const (
-	// firstWindow is how many bytes are requested where reading begins. As long as
-	// it goes straight on, each request is for four times as many.
+	// firstWindow is how many bytes are requested at the start of a read. While reading
+	// stays sequential, each further request is four times larger, up to lastWindow.
 	firstWindow, lastWindow = 1 << 20, 1 << 30
-	// smallGap is what is rather read and thrown away than requested anew.
+	// smallGap is how many bytes are read and discarded rather than starting a new
+	// request.
 	smallGap = 64 << 10
-	// readTries is how often a request is made for the same byte.
+	// readTries is how often the same byte is requested.
 	readTries = 4
 )
 
-// object is an artifact in a bucket, open for reading. It requests only what is
-// read, and requests it again when a connection breaks.
+// object is an artifact in a bucket, open for reading. It requests only what is read,
+// and repeats the request when a connection breaks.
 type object struct {
 	ctx    context.Context
 	bucket *bucket
@@ -32,7 +33,7 @@ type object struct {
 	mu     sync.Mutex
 	offset int64 // of Read
 
-	stream  *blob.Reader // nil: none is open
+	stream  *blob.Reader // nil: no stream is open
 	at, end int64        // of the stream
 	window  int64        // of the last request
 }
@@ -79,7 +80,7 @@ func (o *object) Close() error {
 	return nil
 }
 
-// drop closes the stream. That reading ended early is no failure.
+// drop closes the stream. Ending early is not a failure.
 func (o *object) drop() {
 	if o.stream != nil {
 		_ = o.stream.Close()
@@ -113,8 +114,8 @@ func (o *object) read(p []byte, offset int64) (n int, err error) {
 	return 0, unreachable(err)
 }
 
-// readStream reads from the stream, which it brings to offset before. After a
-// failure the next call opens another.
+// readStream reads from the stream, after moving it to offset. After a failure the next
+// call opens a new stream.
 func (o *object) readStream(p []byte, offset int64) (int, error) {
 	if err := o.seekStream(offset); err != nil {
 		o.drop()

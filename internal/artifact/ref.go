@@ -22,8 +22,8 @@ func (r Ref) file() string { return r.ID + "." + r.Ext }
 // Key returns the name of the artifact in a bucket.
 func (r Ref) Key() string { return strconv.FormatInt(int64(r.ProjectID), 10) + "/" + r.file() }
 
-// File is the content of an artifact. Reading ends with the context that it was
-// opened with.
+// File is the content of an artifact. Reads fail once the context that it was opened
+// with ends.
 type File interface {
 	io.ReadSeekCloser
 	io.ReaderAt

@@ -17,19 +17,19 @@ import (
 	"google.golang.org/api/googleapi"
 )
 
-// googleTries is how often the client of Google makes a request, which would
-// otherwise go on until the context ends. Those of the others end by themselves.
+// googleTries limits how often the Google client makes a request, which it would
+// otherwise repeat until the context ends. The other clients give up by themselves.
 const googleTries = 3
 
-// Remote is a bucket at a provider of object storage, whatever it is used for. It
-// knows how the providers differ: in their addresses, and in how their clients say
-// that something is missing or refused. Credentials come from the environment, as
-// each provider defines it.
+// Remote is a bucket at an object storage provider, whatever it is used for. It hides
+// how providers differ: in their addresses, and in how their clients report that
+// something is missing or refused. Credentials come from the environment, as each
+// provider defines it.
 type Remote struct {
-	Name    string // tells the bucket from others; it is kept with what lies in it
+	Name    string // distinguishes the bucket from others; stored with what it holds
 	Backend string // s3, gs or azblob
 	Objects *blob.Bucket
-	Pause   time.Duration // before what failed is tried again; it doubles each time
+	Pause   time.Duration // the pause before a failed operation is retried; it doubles each time
 }
 
 // OpenRemote opens the bucket with an address such as s3://name?region=…, without
@@ -56,7 +56,7 @@ func OpenRemote(ctx context.Context, address string, pause time.Duration) (*Remo
 	return r, nil
 }
 
-// remoteName returns the part of an address that tells one bucket from others.
+// remoteName returns the part of an address that distinguishes one bucket from another.
 func remoteName(u *url.URL) string {
 	which := url.Values{}
 	for _, name := range []string{"endpoint", "storage_account", "domain", "prefix"} {
@@ -68,12 +68,12 @@ func remoteName(u *url.URL) string {
 	return name.String()
 }
 
-// Close lets go of the bucket.
+// Close closes the bucket.
 func (r *Remote) Close() error { return r.Objects.Close() }
 
-// Retry calls fn until it succeeds, with pauses that double, at most so many times.
-// It returns the last error, or earlier the first for which final reports that a
-// further try is pointless, or that of ctx.
+// Retry calls fn until it succeeds, at most tries times, with pauses that double. It
+// returns the last error; it returns early with an error for which final reports that
+// another try is pointless, or with the error of ctx.
 func (r *Remote) Retry(ctx context.Context, tries int, final func(error) bool, fn func() error) error {
 	pause := r.Pause
 	for try := 1; ; try++ {
@@ -97,7 +97,7 @@ func (r *Remote) Retry(ctx context.Context, tries int, final func(error) bool, f
 	}
 }
 
-// The statuses of HTTP with which a provider refuses for good.
+// HTTP statuses with which a provider refuses for good.
 const (
 	statusMoved        = 301
 	statusUnauthorized = 401
@@ -105,7 +105,7 @@ const (
 	statusNotFound     = 404
 )
 
-// IsRefusal reports whether the provider would answer the same again.
+// IsRefusal reports whether the provider would give the same answer again.
 func IsRefusal(err error) bool {
 	switch status(err) {
 	case statusMoved, statusUnauthorized, statusForbidden, statusNotFound:
@@ -116,11 +116,10 @@ func IsRefusal(err error) bool {
 
 // IsMissing reports whether the provider says that it has no such object. What
 // gocloud.dev calls NotFound can also be a refusal by Google or an unknown host of
-// Azure, and nothing may be given up for that.
+// Azure, and no artifact may be given up for that.
 func IsMissing(err error) bool { return status(err) == statusNotFound }
 
-// status returns the HTTP status of the answer that an error comes from; 0 when
-// there was none.
+// status returns the HTTP status of the answer behind an error; 0 if there was none.
 func status(err error) int {
 	var amazon interface{ HTTPStatusCode() int }
 	var azure *azcore.ResponseError

@@ -13,23 +13,23 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// maxLink is how long providers let a link live.
+// maxLink is the longest life of a link that providers allow.
 const maxLink = 7 * 24 * time.Hour
 
 // Config says where artifacts are kept.
 type Config struct {
 	Dir        string
 	Bucket     string   // the address of the bucket for new artifacts; "" keeps them in Dir
-	OldBuckets []string // whose artifacts can still be read
+	OldBuckets []string // buckets whose artifacts can still be read
 	LinkLife   time.Duration
-	Pause      time.Duration // before what failed at a provider is tried again; it doubles each time
+	Pause      time.Duration // the pause before a failed operation at a provider is retried; it doubles each time
 	Log        *slog.Logger
-	Step       func(string) // is told each step of publishing
+	Step       func(string) // called at each step of publishing
 	Need       func() error // fails when the disk has too little space to go on
 }
 
-// Stores are the directory and the buckets that artifacts lie in. Its methods may
-// be called from many goroutines.
+// Stores are the directory and the buckets that hold artifacts. The methods may be
+// called from many goroutines.
 type Stores struct {
 	Dir
 	config  Config
@@ -37,8 +37,8 @@ type Stores struct {
 	current *bucket            // for new artifacts; nil: the directory
 }
 
-// Open opens the directory, and creates it if it is missing, and the buckets,
-// without contacting their providers. They are used until ctx ends.
+// Open opens the directory, creating it if it is missing, and the buckets, without
+// contacting their providers. They can be used until ctx ends.
 func Open(ctx context.Context, c Config) (*Stores, error) {
 	if c.LinkLife < 0 || c.LinkLife > maxLink {
 		return nil, fmt.Errorf("links to exports can be valid for up to %s, not %s", maxLink, c.LinkLife)
@@ -75,7 +75,7 @@ func (s *Stores) openBucket(ctx context.Context, address string) error {
 	return nil
 }
 
-// Close lets go of the buckets.
+// Close closes the buckets.
 func (s *Stores) Close() error {
 	var errs []error
 	for _, b := range s.buckets {
@@ -84,7 +84,7 @@ func (s *Stores) Close() error {
 	return errors.Join(errs...)
 }
 
-// Backend returns what kind of store new artifacts go to: local, s3, gs or azblob.
+// Backend returns the kind of store that new artifacts go to: local, s3, gs or azblob.
 func (s *Stores) Backend() string {
 	if s.current != nil {
 		return s.current.Backend
@@ -109,7 +109,7 @@ func (s *Stores) Buckets() []string {
 	return names
 }
 
-// Create begins to write an artifact for the current store.
+// Create begins an artifact for the current store.
 func (s *Stores) Create(r Ref) (*Writer, error) {
 	w, err := s.Dir.Create(r)
 	if err == nil && s.current != nil {
@@ -118,7 +118,7 @@ func (s *Stores) Create(r Ref) (*Writer, error) {
 	return w, err
 }
 
-// Publish ends a Writer and puts the artifact into its store. When it fails it
+// Publish completes a Writer and puts the artifact into its store. If it fails, it
 // leaves nothing on the disk.
 func (s *Stores) Publish(ctx context.Context, w *Writer, r Ref, d Delivery) error {
 	if r.Store == "" {
@@ -131,7 +131,7 @@ func (s *Stores) Publish(ctx context.Context, w *Writer, r Ref, d Delivery) erro
 	return b.publish(ctx, w, r, d)
 }
 
-// bucket returns the bucket of an artifact. One that is not configured is not_found.
+// bucket returns the bucket of an artifact. An unconfigured bucket is not_found.
 func (s *Stores) bucket(r Ref) (*bucket, error) {
 	if b := s.buckets[r.Store]; b != nil {
 		return b, nil
@@ -139,8 +139,8 @@ func (s *Stores) bucket(r Ref) (*bucket, error) {
 	return nil, problem.New(problem.CodeNotFound, "Export file was not found: the server no longer uses its store.")
 }
 
-// Open opens an artifact. One that is missing, or has another size, is
-// fs.ErrNotExist; while its provider cannot be reached it is busy.
+// Open opens an artifact. If it is missing or has another size, the error is
+// fs.ErrNotExist; if its provider cannot be reached, it is busy.
 func (s *Stores) Open(ctx context.Context, r Ref) (File, error) {
 	if r.Store == "" {
 		return s.Dir.open(r)
@@ -152,8 +152,8 @@ func (s *Stores) Open(ctx context.Context, r Ref) (File, error) {
 	return b.open(ctx, r)
 }
 
-// Present returns what reports whether an artifact is in its store, which it asks
-// for each. While a provider does not answer, everything there counts as present,
+// Present returns a function that reports whether an artifact is in its store, asking
+// for each one. While a provider does not answer, everything there counts as present,
 // until somebody wants to read it.
 func (s *Stores) Present(ctx context.Context) func(Ref) bool {
 	return func(r Ref) bool {
@@ -172,8 +172,8 @@ func (s *Stores) Present(ctx context.Context) func(Ref) bool {
 	}
 }
 
-// PresentIn is Present for the artifacts of one project: it asks each provider
-// once, for all of them.
+// PresentIn is Present for the artifacts of one project: it asks each provider once,
+// for all of them.
 func (s *Stores) PresentIn(ctx context.Context, projectID ids.Project) func(Ref) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -192,7 +192,7 @@ func (s *Stores) PresentIn(ctx context.Context, projectID ids.Project) func(Ref)
 			return s.Exists(r)
 		case !known:
 			return false
-		case of == nil: // it did not answer
+		case of == nil: // the provider did not answer
 			return true
 		}
 		size, found := of[r.Key()]
@@ -200,8 +200,8 @@ func (s *Stores) PresentIn(ctx context.Context, projectID ids.Project) func(Ref)
 	}
 }
 
-// Remove removes an artifact from the directory, and the manifest beside it.
-// Objects in buckets are removed by RemoveObject.
+// Remove removes an artifact from the directory, and the manifest beside it. Objects in
+// buckets are removed by RemoveObject.
 func (s *Stores) Remove(r Ref) error {
 	var err error
 	if r.Store == "" {
@@ -222,8 +222,8 @@ func (s *Stores) RemoveObject(ctx context.Context, store, key string) error {
 	return b.remove(ctx, key)
 }
 
-// Link returns an address at the provider under which everybody can read an
-// artifact for LinkLife; "" when there is none.
+// Link returns an address at the provider at which anyone can read an artifact for
+// LinkLife; "" when there is none.
 func (s *Stores) Link(ctx context.Context, r Ref) (string, error) {
 	b := s.buckets[r.Store]
 	if b == nil || s.config.LinkLife == 0 {
@@ -232,7 +232,7 @@ func (s *Stores) Link(ctx context.Context, r Ref) (string, error) {
 	return b.link(ctx, r.Key(), s.config.LinkLife)
 }
 
-// Try tells the operator early, by the log, of a bucket that cannot be used.
+// Try warns the operator early, in the log, about a bucket that cannot be used.
 func (s *Stores) Try(ctx context.Context) {
 	for name, b := range s.buckets {
 		asking, cancel := context.WithTimeout(ctx, askTime)

@@ -13,28 +13,29 @@ import (
 )
 
 const (
-	// smallBytes is how many bytes are collected before they are worth a write.
+	// smallBytes is how many bytes are buffered before they are worth a write.
 	smallBytes = 64 << 10
-	// needEvery is after how many bytes the free space is checked again.
+	// needEvery is how many bytes may be written before the free space is checked
+	// again.
 	needEvery = 64 << 20
 )
 
-// Writer is an artifact that is being written, under a temporary name. It is hashed
-// meanwhile. [Stores.Publish] or Discard ends it. Except for Bytes, its methods are
-// called from one goroutine.
+// Writer writes an artifact under a temporary name, and hashes it on the way.
+// [Stores.Publish] or Discard ends it. Except for Bytes, its methods are called from
+// one goroutine.
 type Writer struct {
 	path string
 	file *os.File
 	step func(string) // see Config.Step
 	need func() error // fails when the disk has too little space to go on
 
-	collected []byte    // of small writes
-	err       error     // of the disk
+	collected []byte    // buffered small writes
+	err       error     // from the disk
 	hash      hash.Hash // nil when a worker process has written the file
 	md5       hash.Hash // for a bucket; nil for none
 	md5Sum    []byte    // as the worker process reports it
 
-	sinceNeed int64 // bytes since the free space was checked
+	sinceNeed int64 // bytes written since the free space was last checked
 
 	bytes atomic.Int64
 	sum   [sha256.Size]byte // final when complete
@@ -44,8 +45,8 @@ func newWriter(file *os.File) *Writer {
 	return &Writer{file: file, collected: make([]byte, 0, smallBytes), hash: sha256.New()}
 }
 
-// Inherit continues in a worker process what the server has begun: the worker
-// writes the file, and the server, which watches the free space, publishes or
+// Inherit continues in a worker process an artifact that the server has begun: the
+// worker writes the file, and the server, which watches the free space, publishes or
 // discards it.
 func Inherit(file *os.File, withMD5 bool) *Writer {
 	w := newWriter(file)
@@ -59,7 +60,7 @@ func Inherit(file *os.File, withMD5 bool) *Writer {
 // File returns the file, for a worker process to inherit.
 func (w *Writer) File() *os.File { return w.file }
 
-// WithMD5 reports whether the artifact needs an MD5 sum, which buckets compare.
+// WithMD5 reports whether the artifact needs an MD5 sum, which buckets check.
 func (w *Writer) WithMD5() bool { return w.md5 != nil }
 
 // Bytes returns how many bytes have been written.
@@ -68,7 +69,7 @@ func (w *Writer) Bytes() int64 { return w.bytes.Load() }
 // SHA256 returns the hash of a published artifact.
 func (w *Writer) SHA256() []byte { return w.sum[:] }
 
-// Sums ends the writing in a worker process, and returns what the server must know.
+// Sums ends the writing in a worker process, and returns what the server needs to know.
 func (w *Writer) Sums() (size int64, sha, md []byte, err error) {
 	w.flush()
 	if w.md5 != nil {
@@ -77,7 +78,7 @@ func (w *Writer) Sums() (size int64, sha, md []byte, err error) {
 	return w.Bytes(), w.hash.Sum(nil), md, w.err
 }
 
-// Accept makes the artifact the one that a worker process has written.
+// Accept takes over the artifact that a worker process has written.
 func (w *Writer) Accept(size int64, sha, md []byte) error {
 	info, err := w.file.Stat()
 	switch {
@@ -92,11 +93,11 @@ func (w *Writer) Accept(size int64, sha, md []byte) error {
 	return nil
 }
 
-// Grow notes how many bytes a worker process has written so far. It fails when the
+// Grow records how many bytes a worker process has written so far. It fails when the
 // disk has too little space to go on.
 func (w *Writer) Grow(bytes int64) error { return w.grown(bytes - w.bytes.Swap(bytes)) }
 
-// Write writes p, or collects it. After a failure it repeats the same error.
+// Write writes or buffers p. After a failure it keeps returning the same error.
 func (w *Writer) Write(p []byte) (int, error) {
 	if len(w.collected)+len(p) > smallBytes {
 		w.flush()
@@ -142,7 +143,7 @@ func (w *Writer) write(p []byte) {
 	}
 }
 
-// grown checks the free space when the file has grown by a lot.
+// grown checks the free space when the file has grown enough.
 func (w *Writer) grown(bytes int64) error {
 	if w.sinceNeed += bytes; w.sinceNeed < needEvery {
 		return nil
@@ -159,7 +160,7 @@ func (w *Writer) md5sum() []byte {
 	return w.md5.Sum(nil)
 }
 
-// complete writes what has been collected, and sums up.
+// complete writes the buffered bytes, and computes the sums.
 func (w *Writer) complete() error {
 	w.flush()
 	if w.err != nil {
@@ -171,20 +172,20 @@ func (w *Writer) complete() error {
 	return nil
 }
 
-// finish completes the file and closes it. Its content is durable then, but it does
-// not have its name.
+// finish completes the file and closes it. Its content is durable by then, but the file
+// does not have its final name yet.
 func (w *Writer) finish() error {
 	if err := w.complete(); err != nil {
 		return err
 	}
-	// Some file systems only now report that the disk is full.
+	// Some file systems report a full disk only now.
 	if err := errors.Join(w.file.Sync(), w.file.Close()); err != nil {
 		return errors.Join(fmt.Errorf("sync an artifact: %w", err), w.drop())
 	}
 	return nil
 }
 
-// publish makes the file durable under its name.
+// publish makes the file durable under its final name.
 func (w *Writer) publish() error {
 	if err := w.complete(); err != nil {
 		return err
