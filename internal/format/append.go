@@ -9,11 +9,11 @@ import (
 	"strconv"
 )
 
-// appendReal appends a finite real in the shortest form that reads back as the
-// same value and cannot be taken for an integer.
+// appendReal appends a finite real in the shortest form that reads back as the same
+// value and does not look like an integer.
 func appendReal(dst []byte, f float64) []byte {
-	// Two decimals are by far the most common reals. A decimal of at most 15
-	// digits is the only one of that length for its float64, hence the shortest.
+	// Two decimals are by far the most common reals. A decimal of at most 15 digits is
+	// the only one of that length for its float64, hence the shortest.
 	if n := f * 100; n > -1e15 && n < 1e15 && n != 0 {
 		if i := int64(n); float64(i) == n && float64(i)/100 == f {
 			return appendHundredths(dst, i)
@@ -45,8 +45,8 @@ func appendHundredths(dst []byte, n int64) []byte {
 	return dst
 }
 
-// appendInt appends an integer in decimal digits. It writes them where they
-// stay: strconv copies them from elsewhere, which takes several times as long.
+// appendInt appends an integer in decimal digits. It writes them in place: strconv
+// copies them from a buffer, which takes several times as long.
 func appendInt(dst []byte, n int64) []byte {
 	u := uint64(n)
 	if n < 0 {
@@ -68,9 +68,9 @@ func appendInt(dst []byte, n int64) []byte {
 	return dst
 }
 
-// countDigits returns how many decimal digits n has.
+// countDigits returns the number of decimal digits of n.
 func countDigits(n uint64) int {
-	// The logarithm to base 2 gives the number, or one too many.
+	// The base-2 logarithm gives the number of digits, or one too many.
 	digits := bits.Len64(n|1)*1233>>12 + 1
 	if n|1 < powers[digits-1] {
 		digits--
@@ -78,7 +78,7 @@ func countDigits(n uint64) int {
 	return digits
 }
 
-// pairs are the two digits of each number below 100, powers those of ten.
+// pairs holds the two digits of each number below 100, powers the powers of ten.
 var pairs, powers = digitPairs(), powersOfTen()
 
 func digitPairs() (pairs [200]byte) {
@@ -100,8 +100,8 @@ func appendBase64(dst, b []byte) []byte {
 	return base64.StdEncoding.AppendEncode(dst, b)
 }
 
-// Eight bytes are looked at in one step: lows has a one in each byte, highs the
-// top bit of each.
+// Eight bytes are examined in one step: lows has a one in each byte, highs the top bit
+// of each.
 const (
 	lows  = 0x0101010101010101
 	highs = 0x8080808080808080
@@ -109,7 +109,7 @@ const (
 
 func word(s []byte) uint64 { return binary.LittleEndian.Uint64(s) }
 
-// zeros is not 0 if and only if some byte of x is 0.
+// zeros is nonzero if and only if some byte of x is 0.
 func zeros(x uint64) uint64 { return (x - lows) &^ x & highs }
 
 // every repeats a byte eight times.

@@ -10,7 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// sampleBatch is 4,096 rows of 12 columns as a business table has them.
+// sampleBatch returns 4,096 rows of 12 columns, typical of a business table.
 func sampleBatch() ([]Column, *sqlite.Batch) {
 	var b sqlite.Batch
 	names := columns("id", "name", "email", "city", "note", "owner_id", "amount", "rate", "active", "created_at", "updated_at", "token")

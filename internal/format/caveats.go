@@ -7,12 +7,12 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Caveat is something about the values of a column that a format cannot hold as
-// it is, or that readers of the file may misread.
+// Caveat describes values in a column that a format cannot hold unchanged or that
+// readers of the file may misread.
 type Caveat struct {
 	Code    string
 	Message string
-	Count   func(f *Findings, c Column, o WriteOptions) int64 // of the values concerned
+	Count   func(f *Findings, c Column, o WriteOptions) int64 // number of affected values
 }
 
 // TableCaveat is a Caveat about a table as a whole.
@@ -22,11 +22,11 @@ type TableCaveat struct {
 	Count   func(rows int64, columns int, o WriteOptions) int64
 }
 
-// Findings counts the values of a column that some format has a caveat about.
+// Findings counts the values in a column that some format has a caveat about.
 type Findings struct {
 	big, infinite, invalid, formulas, long, nulls, empty int64
 	numbers, blobs                                       int64
-	changed                                              int64 // read back as another value where the type is not known
+	changed                                              int64 // read back differently unless the type is known
 }
 
 // See counts one value.
@@ -73,7 +73,7 @@ func (f *Findings) seeText(text []byte) {
 	}
 }
 
-// inAny counts values in columns of any type only.
+// inAny limits a count to columns of any type.
 func inAny(count func(f *Findings) int64) func(*Findings, Column, WriteOptions) int64 {
 	return func(f *Findings, c Column, _ WriteOptions) int64 {
 		if c.Type != "ANY" {

@@ -13,28 +13,27 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Compression is a way to compress a file around whatever it holds.
+// Compression is a way to compress a file as a whole, whatever its format.
 type Compression struct {
 	Name        string
-	Ext         string // that it adds to the name of a file, without the dot
+	Ext         string // that it adds to a file name, without the dot
 	OtherExts   []string
 	ContentType string
-	Magic       string // its first bytes
+	Magic       string // the first bytes of a compressed file
 
-	// NewWriter returns a writer that compresses to w what is written to it. Its
-	// Close ends the compressed stream, and does not close w. The bytes depend on
-	// nothing but what is written. A writer that is given up leaves nothing behind.
+	// NewWriter returns a writer that compresses to w. Its Close ends the compressed
+	// stream but does not close w. The output depends only on what is written. A writer
+	// can be abandoned without Close and leaves nothing behind.
 	NewWriter func(w io.Writer) (io.WriteCloser, error)
-	// NewReader returns a reader of what is compressed in r, to be closed.
+	// NewReader returns a reader of the decompressed content of r. The caller closes it.
 	NewReader func(r io.Reader) (io.ReadCloser, error)
 }
 
-// window is how much memory a zstd file may ask for: what the zstd command takes
-// unless it is told otherwise.
+// window is the most memory that a zstd file may ask for: the default limit of the zstd
+// command.
 const window = 128 << 20
 
-// Compressions are those that exports can have around them, and that are undone
-// when a file is imported.
+// Compressions lists the compressions that exports can use and that imports undo.
 var Compressions = []*Compression{
 	{
 		Name: "gzip", Ext: "gz", OtherExts: []string{"gzip"}, ContentType: "application/gzip", Magic: "\x1f\x8b",
@@ -65,7 +64,7 @@ func CompressionNames() (names []string) {
 	return names
 }
 
-// FindCompression returns the compression with a name, or nil.
+// FindCompression returns the compression of the given name, or nil.
 func FindCompression(name string) *Compression {
 	for _, c := range Compressions {
 		if c.Name == name {
@@ -75,8 +74,8 @@ func FindCompression(name string) *Compression {
 	return nil
 }
 
-// NewCompressor returns a writer of the compression with a name. One that is
-// unknown is a fault of the field "compression".
+// NewCompressor returns a writer for the compression of the given name. An unknown name
+// is a fault of the field "compression".
 func NewCompressor(name string, w io.Writer) (io.WriteCloser, error) {
 	if c := FindCompression(name); c != nil {
 		return c.NewWriter(w)
@@ -84,12 +83,12 @@ func NewCompressor(name string, w io.Writer) (io.WriteCloser, error) {
 	return nil, problem.InvalidChoice("compression", CompressionNames())
 }
 
-// gzipWriter writes a gzip file of one member, deflated in parallel.
+// gzipWriter writes a gzip file of one member, compressed in parallel.
 type gzipWriter struct {
 	w       io.Writer
 	deflate *deflater
 	sum     hash.Hash32
-	size    uint32 // modulo 2^32, as gzip has it
+	size    uint32 // modulo 2^32, as gzip stores it
 	begun   bool
 }
 
@@ -108,7 +107,7 @@ func (g *gzipWriter) Write(p []byte) (int, error) {
 	return g.deflate.Write(p)
 }
 
-// Close writes what is left and the checksum.
+// Close writes the remaining data and the checksum.
 func (g *gzipWriter) Close() error {
 	if err := g.begin(); err != nil {
 		return err
@@ -121,8 +120,8 @@ func (g *gzipWriter) Close() error {
 	return err
 }
 
-// begin writes the header: deflate, without name and time, by the fastest
-// method, on an unknown system.
+// begin writes the header: deflate, no name or time, the fastest method, an unknown
+// system.
 func (g *gzipWriter) begin() error {
 	if g.begun {
 		return nil

@@ -11,15 +11,15 @@ import (
 
 const bom = "\ufeff"
 
-// CSV encodes rows as CSV, in the form that the package comment shows. It is an
-// Encoder.
+// CSV encodes rows as CSV, in the form described in the package comment. It is an
+// [Encoder].
 type CSV struct {
 	columns   []Column
 	dialect   Dialect
 	delimiter byte
 	crlf      bool
 	plain     bool      // cells are written as in the default dialect
-	special   [256]bool // bytes that a field may hold only in quotes
+	special   [256]bool // bytes that force quotes around a field
 	untyped   []bool    // per column: Column.holdsAny
 	replaced  atomic.Int64
 }
@@ -54,8 +54,8 @@ func (c *CSV) Head(dst []byte) []byte {
 	return c.endRow(dst)
 }
 
-// Replaced returns how many values in columns of any type a reader cannot tell
-// from others so far: blobs, which are written as base64, texts that look like
+// Replaced returns the number of values so far, in columns of any type, that a reader
+// cannot tell from others: blobs, which are written as base64, texts that look like
 // numbers, and reals that do not, such as infinities.
 func (c *CSV) Replaced() int64 { return c.replaced.Load() }
 
@@ -66,7 +66,7 @@ func (c *CSV) endRow(dst []byte) []byte {
 	return append(dst, '\n')
 }
 
-// Rows appends one line per row. The first is like every other.
+// Rows appends one line per row. The first row is not special.
 func (c *CSV) Rows(dst []byte, b *sqlite.Batch, _ bool) []byte {
 	delimiter := c.delimiter
 	for i := range b.Rows {
@@ -120,7 +120,7 @@ func appendDoubled(dst, s []byte) []byte {
 	}
 }
 
-// appendCell appends a cell as the dialect says.
+// appendCell appends a cell as the dialect writes it.
 func (c *CSV) appendCell(dst []byte, b *sqlite.Batch, cell sqlite.Cell, first bool) []byte {
 	start, quote := len(dst), c.dialect.Quote == QuoteAll
 	switch cell.Kind {
@@ -146,7 +146,7 @@ func (c *CSV) appendCell(dst []byte, b *sqlite.Batch, cell sqlite.Cell, first bo
 	return dst
 }
 
-// appendField appends a text as the dialect says.
+// appendField appends a text as the dialect writes it.
 func (c *CSV) appendField(dst, s []byte, first bool) []byte {
 	if c.plain {
 		return c.appendText(dst, s, first)
@@ -164,7 +164,7 @@ func (c *CSV) appendField(dst, s []byte, first bool) []byte {
 	return append(appendDoubled(dst, s), '"')
 }
 
-// mustQuote reports whether a field needs quotes wherever it stands.
+// mustQuote reports whether a field needs quotes wherever it appears.
 func (c *CSV) mustQuote(s []byte) bool {
 	n := len(s)
 	if n == 0 || s[0] == ' ' || s[n-1] == ' ' {
@@ -187,8 +187,8 @@ func (c *CSV) mustQuote(s []byte) bool {
 	return false
 }
 
-// misleads reports whether a reader could take s, at the start of a line, for
-// something else than a field.
+// misleads reports whether a reader could mistake s, at the start of a line, for
+// something other than a field.
 func (c *CSV) misleads(s []byte) bool {
 	return bytes.HasPrefix(s, []byte(bom)) || len(c.columns) == 1 && string(s) == `\.`
 }

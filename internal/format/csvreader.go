@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Encoding names how the text of a file is encoded.
+// Encoding names a text encoding.
 type Encoding string
 
 // The encodings that a CSV file may have.
@@ -19,11 +19,11 @@ const (
 	Windows1252 Encoding = "windows-1252"
 )
 
-// LineEnd names what ends the rows of a file.
+// LineEnd names the sequence that ends the rows of a file.
 type LineEnd string
 
-// The line ends that a CSV file may have. LF and CRLF are read alike: each LF
-// outside quotes ends a row, and a CR right before it belongs to it.
+// The line ends that a CSV file may have. LF and CRLF are read alike: each LF outside
+// quotes ends a row, and a CR right before it is part of the line end.
 const (
 	LF   LineEnd = "lf"
 	CRLF LineEnd = "crlf"
@@ -33,87 +33,85 @@ const (
 // HeaderMode says whether the first row of a file names the columns.
 type HeaderMode uint8
 
-// The zero HeaderMode leaves it to detection.
+// The zero HeaderMode is DetectHeader.
 const (
 	DetectHeader HeaderMode = iota
 	WithHeader
 	WithoutHeader
 )
 
-// NoQuote as the quote of a ReadDialect says that quotes are text like any
-// other.
+// NoQuote as the Quote of a ReadDialect means that quotes are ordinary text.
 const NoQuote = 0xff
 
-// ReadDialect says how a CSV file is to be read. What is left zero is detected
-// from the start of the file.
+// ReadDialect says how to read a CSV file. Fields that are zero are detected from the
+// start of the file, unless noted otherwise.
 type ReadDialect struct {
 	Encoding     Encoding
 	Delimiter    byte
-	Quote        byte // usually '"'; or NoQuote
+	Quote        byte // usually '"', or NoQuote
 	Header       HeaderMode
 	LineEnd      LineEnd
-	NullText     string // what stands for NULL where it has no quotes; never detected
-	FormulaGuard bool   // apostrophes before formulas are taken away; never detected
+	NullText     string // stands for NULL when unquoted; never detected
+	FormulaGuard bool   // strip apostrophes before formulas; never detected
 	MaxField     int    // bytes; default 64 MiB
 	MaxColumns   int    // default 2,000
 }
 
-// Complete reports whether nothing is left to be detected.
+// Complete reports whether nothing has to be detected.
 func (d ReadDialect) Complete() bool {
 	return d.Encoding != "" && d.Delimiter != 0 && d.Quote != 0 && d.Header != DetectHeader && d.LineEnd != ""
 }
 
-// CSVError is what is wrong with a CSV file.
+// CSVError reports what is wrong with a CSV file.
 type CSVError = FileError
 
 // Field is one field of a record.
 type Field struct {
 	Bytes  []byte
 	Quoted bool
-	Null   bool // stands for NULL: has no quotes and is the dialect's text for NULL
+	Null   bool // unquoted and equal to the dialect's text for NULL
 }
 
-// CSVReader reads the records of a CSV file one after another. It tells quoted
-// fields from others, keeps what stands in quotes byte for byte, and holds no
-// more than one record in memory. Quotes follow RFC 4180; a quote inside a
-// field that does not begin with one is text. Records may differ in their
-// number of fields. An empty line is a record of one NULL in a file of one
-// column, and is skipped in others.
+// CSVReader reads the records of a CSV file one after another. It distinguishes quoted
+// fields from others, keeps quoted content byte for byte, and holds at most one record
+// in memory. Quotes follow RFC 4180; a quote inside a field that does not start with one
+// is text. Records may differ in their number of fields. An empty line is a record of
+// one NULL in a file with one column, and is skipped in others.
 type CSVReader struct {
 	src       io.Reader // UTF-8, without BOM
 	dialect   Detected
 	delimiter byte
 	quote     byte
 	nullText  string
-	guard     bool      // take apostrophes before formulas away
+	guard     bool      // strip apostrophes before formulas
 	lineByte  byte      // the byte that ends each line
-	stop      [256]bool // bytes that end a field without quotes
+	stop      [256]bool // bytes that end an unquoted field
 
 	maxField, maxColumns int
 
 	buf        []byte
-	start, end int   // buf[start:end] begins with the current record
-	used       int   // bytes of buf that the last record took
-	err        error // of src; io.EOF at the end of the file
-	fault      error // the first error returned, returned ever after
+	start, end int   // buf[start:end] starts with the current record
+	used       int   // bytes of buf that the last record took up
+	err        error // from src; io.EOF at the end of the file
+	fault      error // the first error returned, which is returned ever after
 
-	line    int64 // line at which the current record begins
-	lines   int64 // lines that it takes
-	width   int   // columns of the file, 0 when not known yet
+	line    int64 // line on which the current record starts
+	lines   int64 // number of lines in it
+	width   int   // number of columns, 0 if not yet known
 	spans   []span
 	fields  []Field
 	header  []string
 	invalid int64
 }
 
-// span is where a field lies, relative to the start of the record.
+// span is the position of a field, relative to the start of the record.
 type span struct {
 	begin, end      int
-	quoted, doubled bool // doubled: holds doubled quotes
+	quoted, doubled bool // doubled: contains doubled quotes
 }
 
-// NewCSVReader returns a reader of r, after it has detected what d leaves open
-// and read the header row. Faults of the file are *CSVError.
+// NewCSVReader returns a reader of r, after it has detected what d leaves open and read
+// the header row. Faults of the file are *CSVError.
 func NewCSVReader(r io.Reader, d ReadDialect) (*CSVReader, error) {
 	sample := make([]byte, sampleSize)
 	n, err := io.ReadFull(r, sample)
@@ -146,18 +144,18 @@ func newReader(src io.Reader, d Detected, maxField, maxColumns int) *CSVReader {
 	return r
 }
 
-// Dialect returns how the file is read, detected or told.
+// Dialect returns how the file is read, including what was detected.
 func (r *CSVReader) Dialect() Detected { return r.dialect }
 
 // Header returns the names in the header row, nil if there is none.
 func (r *CSVReader) Header() []string { return r.header }
 
-// Line returns the line at which the last record began, from 1.
+// Line returns the line on which the last record started, counting from 1.
 func (r *CSVReader) Line() int64 { return r.line }
 
-// Invalid returns how many fields so far held bytes that are no text in the
-// encoding of the file. They are kept as they are in a file read as UTF-8, and
-// are U+FFFD in others.
+// Invalid returns the number of fields so far with bytes that are not valid in the
+// file's encoding. They are kept as they are in a file read as UTF-8, and become U+FFFD
+// in others.
 func (r *CSVReader) Invalid() int64 { return r.invalid }
 
 func (r *CSVReader) isInvalid(b []byte) bool {
@@ -245,18 +243,18 @@ func (r *CSVReader) record() ([]Field, error) {
 	return r.fields, nil
 }
 
-// scan finds the fields of the next record, as offsets from r.start, and returns
-// how many bytes the record and its line end take. It runs once per record and
-// allocates nothing. Fields may end beyond what is buffered: r.more then reads on
-// and moves the record to the front of the buffer, or to a larger one, so b is
-// sliced again after each call that may have done so; offsets stay valid.
+// scan finds the fields of the next record, as offsets from r.start, and returns how
+// many bytes the record and its line end take up. It runs once per record and allocates
+// nothing. A field may end beyond the buffered bytes: r.more then reads on and moves the
+// record to the front of the buffer, or to a larger one, so b is sliced again after each
+// call that may have done so; offsets stay valid.
 func (r *CSVReader) scan() (int, error) {
 	r.spans = r.spans[:0]
 	if r.start == r.end && !r.more(0) {
 		return 0, r.err
 	}
 	b, stop := r.buf[r.start:r.end], &r.stop
-	for i := 0; ; i++ { // once per field; i stands where it begins
+	for i := 0; ; i++ { // once per field; i is at its start
 		if i == len(b) && r.more(i) {
 			b = r.buf[r.start:r.end]
 		}
@@ -269,7 +267,7 @@ func (r *CSVReader) scan() (int, error) {
 			b = r.buf[r.start:r.end]
 		} else {
 			for {
-				// The one loop over every byte of a plain field: one look-up finds both
+				// The only loop over every byte of a plain field: one lookup finds both
 				// the delimiter and the line end.
 				for i < len(b) && !stop[b[i]] {
 					i++
@@ -291,12 +289,12 @@ func (r *CSVReader) scan() (int, error) {
 			r.spans = append(r.spans, s)
 			continue
 		}
-		// What is not a delimiter ends the record: a line end, or the end of the file,
-		// which may lack one. Anything else that ended the reading is an error.
+		// Anything but a delimiter ends the record: a line end, or the end of the file,
+		// which may lack one. If reading stopped for another reason, that is an error.
 		if i == len(b) && r.err != io.EOF {
 			return 0, r.err
 		}
-		// The CR of CRLF is not part of the field; one in quotes is.
+		// The CR of a CRLF is not part of the field, but one in quotes is.
 		if r.lineByte == '\n' && !s.quoted && s.end > s.begin && b[s.end-1] == '\r' {
 			s.end--
 		}
@@ -305,9 +303,8 @@ func (r *CSVReader) scan() (int, error) {
 	}
 }
 
-// quoted finds the end of the field whose opening quote is at i, and returns
-// the field and where the delimiter, the line end or the end of the file
-// follows it.
+// quoted finds the end of the field whose opening quote is at i. It returns the field
+// and the position of the delimiter, line end or end of file after it.
 func (r *CSVReader) quoted(i int) (span, int, error) {
 	s := span{begin: i + 1, quoted: true}
 	b := r.buf[r.start:r.end]
@@ -341,8 +338,7 @@ func (r *CSVReader) quoted(i int) (span, int, error) {
 	return s, next, nil
 }
 
-// closed checks what follows a closing quote, at i, and passes over the CR of a
-// CRLF.
+// closed checks what follows a closing quote, at i, and skips the CR of a CRLF.
 func (r *CSVReader) closed(i int) (next int, ok bool) {
 	b := r.buf[r.start:r.end]
 	if i == len(b) || b[i] == r.delimiter || b[i] == r.lineByte {
@@ -358,8 +354,8 @@ func (r *CSVReader) closed(i int) (next int, ok bool) {
 	return i, i == len(b) || b[i] == '\n'
 }
 
-// more reads on, and reports whether anything came. The field that begins at
-// the given place of the record is not complete yet.
+// more reads on, and reports whether there were more bytes. field is the offset in the
+// record of the field that is still incomplete.
 func (r *CSVReader) more(field int) bool {
 	if r.err != nil {
 		return false
@@ -388,7 +384,7 @@ func (r *CSVReader) more(field int) bool {
 	return false
 }
 
-// unclosed returns why the quoted field at i has no end.
+// unclosed returns the error for the quoted field at i, which has no end.
 func (r *CSVReader) unclosed(i int) error {
 	if r.err == io.EOF {
 		return r.fail(i, unclosedQuote)
@@ -402,7 +398,7 @@ func (r *CSVReader) tooLong(i int) error {
 	return r.fail(i, fmt.Sprintf("the field is longer than %d bytes; a closing quote may be missing", r.maxField))
 }
 
-// fail returns an error at a place of the current record.
+// fail returns an error at offset i of the current record.
 func (r *CSVReader) fail(i int, reason string) error {
 	before := r.buf[r.start : r.start+i]
 	return &CSVError{

@@ -17,7 +17,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// readAll returns all records, a quoted field as "text", any other as text.
+// readAll returns all records, with quoted fields as "text" and others as text.
 func readAll(r *CSVReader) ([][]string, error) {
 	var rows [][]string
 	for {
@@ -218,7 +218,7 @@ func TestSniffHeader(t *testing.T) {
 		",name,age\n0,Ada,3\n1,Bob,\n":  true, // as pandas writes
 		"id,name,name\n1,Ada,x\n":       true,
 		"id,name,\n1,Ada,\n":            true,
-		"name,name\nAda,Byron\n":        false, // nothing tells it from a row
+		"name,name\nAda,Byron\n":        false, // it cannot be told from a row
 		",name\n,Ada\n":                 false,
 		",\n1,2\n":                      false,
 		",5,age\n0,Ada,3\n":             false,
@@ -248,8 +248,8 @@ func TestSniffDelimiter(t *testing.T) {
 		"a;b\n1,5;2,5\n3,5;4,5\n":             ';',
 		"a,b\n\"x;y;z\",1\n\"x;y;z\",2\n":     ',',
 		"a,b,c\n1,2\n3,4,5\n6,7,8\n":          ',',
-		"text\nHello, world\nBye, now, all\n": ';', // so that the texts stay whole
-		"a,b\n\"x\"y,1\n":                     ',', // and reading it says what is wrong
+		"text\nHello, world\nBye, now, all\n": ';', // which keeps the texts whole
+		"a,b\n\"x\"y,1\n":                     ',', // and reading it reports the error
 		"a\tb,c\n1\t2\n3\t4,5\n":              '\t',
 	} {
 		if d, err := Sniff([]byte(file)); err != nil || d.Delimiter != want {
@@ -274,7 +274,7 @@ func TestSniffEncoding(t *testing.T) {
 	}
 }
 
-// asField says how the CSV reader should give back a value.
+// asField returns how the CSV reader should return a value.
 func asField(v sqlite.Value) (text string, null bool) {
 	b := batch(1, []sqlite.Value{v})
 	switch v.Kind {
@@ -290,8 +290,8 @@ func asField(v sqlite.Value) (text string, null bool) {
 	return string(b.Bytes(b.Row(0)[0])), false
 }
 
-// What encoding/csv reads, we read alike, but for what it drops: the CR of a
-// CRLF inside quotes, and empty lines.
+// We read what encoding/csv reads, except for what it drops: the CR of a CRLF inside
+// quotes, and empty lines.
 func TestCSVReaderAgreesWithEncodingCSV(t *testing.T) {
 	piece := rapid.SampledFrom([]string{"a", "é", " ", ",", ",", "\n", "\n", "\r\n", "\r", `"`, `"`, `""`, ",\"x\",", "\n\"x\ny\"\n"})
 	agreed := 0

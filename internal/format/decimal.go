@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// Decimal is a decimal number with all its digits. Equal numbers are equal values
-// of Go, however they are written.
+// Decimal is a decimal number with all its digits. Equal numbers are equal Go values,
+// however they were written.
 type Decimal struct {
 	negative bool
 	digits   string // without zeros at either end; "" is zero
-	point    int    // how many digits stand before the decimal point; it may lie beyond either end
+	point    int    // number of digits before the decimal point; may be negative or exceed the digits
 }
 
-// maxPoint bounds the exponents that are told apart, far beyond those of a REAL.
+// maxPoint bounds the exponents that are distinguished, far beyond those of a REAL.
 const maxPoint = 1 << 20
 
-// ParseDecimal reads digits with an optional sign, fraction and exponent. Its cost
-// does not depend on the exponent.
+// ParseDecimal parses digits with an optional sign, fraction and exponent. Its cost does
+// not depend on the size of the exponent.
 func ParseDecimal(text string) (d Decimal, ok bool) {
 	rest := strings.TrimLeft(text, "+-")
 	if len(text)-len(rest) > 1 {
@@ -57,7 +57,7 @@ func parseExponent(text string) (int, bool) {
 	if len(text)-len(digits) > 1 || digits == "" || strings.Trim(digits, "0123456789") != "" {
 		return 0, false
 	}
-	// One out of range is the largest or smallest int.
+	// If out of range, n is the largest or smallest int.
 	n, _ := strconv.Atoi(text)
 	return max(-maxPoint, min(n, maxPoint)), true
 }
@@ -65,7 +65,7 @@ func parseExponent(text string) (int, bool) {
 // Whole reports whether the number is an integer of any size.
 func (d Decimal) Whole() bool { return len(d.digits) <= d.point || d.digits == "" }
 
-// Int returns the number, if it is an integer of 64 bits.
+// Int returns the number if it is a 64-bit integer.
 func (d Decimal) Int() (n int64, ok bool) {
 	if !d.Whole() {
 		return 0, false
@@ -73,8 +73,7 @@ func (d Decimal) Int() (n int64, ok bool) {
 	return d.truncated()
 }
 
-// Floor returns the greatest integer that is not greater than the number, if it
-// has 64 bits.
+// Floor returns the greatest integer not greater than the number, if it fits in 64 bits.
 func (d Decimal) Floor() (n int64, ok bool) {
 	n, ok = d.truncated()
 	if d.negative && !d.Whole() {
@@ -83,8 +82,7 @@ func (d Decimal) Floor() (n int64, ok bool) {
 	return n, ok
 }
 
-// Ceil returns the least integer that is not less than the number, if it has 64
-// bits.
+// Ceil returns the least integer not less than the number, if it fits in 64 bits.
 func (d Decimal) Ceil() (n int64, ok bool) {
 	n, ok = d.truncated()
 	if !d.negative && !d.Whole() {
@@ -96,9 +94,9 @@ func (d Decimal) Ceil() (n int64, ok bool) {
 // Negative reports whether the number is less than zero.
 func (d Decimal) Negative() bool { return d.negative }
 
-// truncated returns the number without its fraction, if it has 64 bits.
+// truncated returns the number without its fraction, if it fits in 64 bits.
 func (d Decimal) truncated() (n int64, ok bool) {
-	const longest = 19 // digits of 64 bits
+	const longest = 19 // digits that fit in 64 bits
 	if d.point > longest {
 		return 0, false
 	}
@@ -114,8 +112,8 @@ func (d Decimal) truncated() (n int64, ok bool) {
 	return n, err == nil
 }
 
-// Writes reports whether the number has the digits that f is written with, the
-// fewest that tell it from other reals.
+// Writes reports whether the number has exactly the digits that f is printed with, the
+// fewest that distinguish it from other reals.
 func (d Decimal) Writes(f float64) bool {
 	written, ok := ParseDecimal(strconv.FormatFloat(f, 'e', -1, 64))
 	return ok && written == d

@@ -29,7 +29,7 @@ func TestDecimalsHaveEnormousExponents(t *testing.T) {
 	}
 }
 
-// Every answer is that of exact arithmetic.
+// Every answer matches exact arithmetic.
 func TestDecimalsAreExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[+-]?(0{0,3}(92233720368547758|90071992547409|)[0-9]{1,5}|0)(\.(0{0,3}|[0-9]{1,4}))?([eE][+-]?[0-9])?`).Draw(t, "text")
@@ -38,7 +38,7 @@ func TestDecimalsAreExact(t *testing.T) {
 		if !ok || !known {
 			t.Fatalf("%q is not read (%v, %v)", text, ok, known)
 		}
-		floor := new(big.Int).Div(exact.Num(), exact.Denom()) // Euclid's, so that it goes down
+		floor := new(big.Int).Div(exact.Num(), exact.Denom()) // Euclidean, so it rounds down
 		ceil := new(big.Int).Set(floor)
 		if !exact.IsInt() {
 			ceil.Add(ceil, big.NewInt(1))

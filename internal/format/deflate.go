@@ -13,17 +13,16 @@ const (
 	deflateBlock  = 1 << 20
 	deflateWindow = 32 << 10
 	deflateLevel  = flate.BestSpeed
-	mostDeflaters = 4 // at the same time for one stream; each costs about 3 MiB
+	mostDeflaters = 4 // in flight per stream; each uses about 3 MiB
 )
 
-// deflater compresses one stream in blocks, several at the same time. Each
-// block knows the last 32 KiB before it, as deflate allows, and ends at a byte
-// boundary, so that the blocks put together are one ordinary deflate stream.
-// The stream does not depend on the number of workers.
+// deflater compresses one stream in blocks, several at a time. Each block refers back to
+// the 32 KiB before it, as deflate allows, and ends at a byte boundary, so that the
+// concatenated blocks are one ordinary deflate stream. The output does not depend on the
+// number of workers.
 //
-// Blocks are compressed by goroutines which touch nothing but their own block,
-// and written by the caller's; a deflater that is given up leaves nothing
-// behind.
+// Goroutines compress the blocks, each touching only its own, and the caller's goroutine
+// writes them; a deflater can be abandoned and leaves nothing behind.
 type deflater struct {
 	w       io.Writer
 	err     error
@@ -33,9 +32,9 @@ type deflater struct {
 	free    []*block
 }
 
-// block is a piece of the stream with all that it takes to compress it.
+// block is a piece of the stream with everything needed to compress it.
 type block struct {
-	window []byte // what stands before in the stream
+	window []byte // what comes before it in the stream
 	in     []byte
 	out    bytes.Buffer
 	last   bool
@@ -47,7 +46,7 @@ func newDeflater(workers int) *deflater {
 	return &deflater{workers: max(1, workers)}
 }
 
-// reset begins a new stream. The one before must be closed, or have failed.
+// reset starts a new stream. The previous one must be closed or have failed.
 func (d *deflater) reset(w io.Writer) {
 	for len(d.pending) > 0 {
 		d.take()
@@ -59,7 +58,7 @@ func (d *deflater) reset(w io.Writer) {
 	d.filling.window, d.filling.in = d.filling.window[:0], d.filling.in[:0]
 }
 
-// Write compresses p, sooner or later.
+// Write queues p for compression.
 func (d *deflater) Write(p []byte) (int, error) {
 	written := 0
 	for len(p) > 0 && d.err == nil {
@@ -84,8 +83,8 @@ func (d *deflater) Close() error {
 	return d.err
 }
 
-// hand has the filled block compressed and begins the next. A stream of one
-// block needs no goroutine.
+// hand starts compressing the filled block and begins the next. A stream of one block
+// needs no goroutine.
 func (d *deflater) hand(last bool) {
 	b, next := d.filling, d.unused()
 	b.last = last
@@ -103,7 +102,7 @@ func (d *deflater) hand(last bool) {
 	}
 }
 
-// write writes the oldest block, when it is compressed.
+// write waits for the oldest block and writes it.
 func (d *deflater) write() {
 	b, err := d.take()
 	if d.err == nil {
@@ -114,7 +113,7 @@ func (d *deflater) write() {
 	}
 }
 
-// take waits for the oldest block.
+// take waits for the oldest block to be compressed and removes it from pending.
 func (d *deflater) take() (*block, error) {
 	b := d.pending[0]
 	d.pending = append(d.pending[:0], d.pending[1:]...)
@@ -133,7 +132,7 @@ func (d *deflater) unused() *block {
 }
 
 func (b *block) compress() (err error) {
-	// It runs in a goroutine, whose panic would end the program.
+	// This runs in a goroutine, where a panic would end the program.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("deflate: panic: %v\n%s", p, debug.Stack())

@@ -20,8 +20,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// dialect draws one of all valid dialects. The texts for NULL are such as base64
-// and texts also give.
+// dialect draws any valid dialect. The texts for NULL include ones that base64 and texts
+// can produce.
 func dialect() *rapid.Generator[Dialect] {
 	return rapid.Custom(func(t *rapid.T) Dialect {
 		return Dialect{
@@ -36,7 +36,7 @@ func dialect() *rapid.Generator[Dialect] {
 	})
 }
 
-// trickyText draws texts that dialects must tell apart.
+// trickyText draws texts that dialects must distinguish.
 func trickyText() *rapid.Generator[string] {
 	return rapid.OneOf(text(), rapid.SampledFrom([]string{
 		"", `\N`, "NULL", "-", "=", "+AA=", "é", "'", "''", "'-", "''=", "=1+1", "'=1+1", "+1", "-1", "@a", "\tx", "\rx", "'\t", "a=b", `="x"`,
@@ -85,7 +85,7 @@ func TestEachDialectRoundTrips(t *testing.T) {
 	})
 }
 
-// guarded says, in its own way, what the formula guard makes of a text.
+// guarded is an independent version of what the formula guard does to a text.
 func guarded(s string) string {
 	rest := strings.TrimLeft(s, "'")
 	if rest != "" && strings.Contains("=+-@\t\r", rest[:1]) {
@@ -94,8 +94,8 @@ func guarded(s string) string {
 	return s
 }
 
-// encoding/csv drops the CR of CRLF inside quotes and skips empty lines, so
-// the rows have neither.
+// encoding/csv drops the CR of a CRLF inside quotes and skips empty lines, so the rows
+// have neither.
 func TestEachDialectIsReadByEncodingCSV(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := rapid.IntRange(2, 5).Draw(t, "width")
@@ -224,8 +224,8 @@ func TestDialectAsJSON(t *testing.T) {
 	}
 }
 
-// The shell is told the delimiter only: it passes over the BOM and the CR at
-// the end of a row by itself.
+// The shell is given only the delimiter: it skips the BOM and the CR at the end of a row
+// by itself.
 func TestShellImportsCSV(t *testing.T) {
 	shell := testkit.Tool(t, "sqlite3")
 	rows := [][]sqlite.Value{

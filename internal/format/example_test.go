@@ -9,7 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// A table is written in any format that has a writer.
+// A table can be written in any format that has a writer.
 func ExampleFormat_Writer() {
 	columns := []format.Column{{Name: "id", Type: "INTEGER"}, {Name: "name", Type: "TEXT"}}
 	var rows sqlite.Batch
@@ -52,7 +52,7 @@ func ExampleFormats_Recognize() {
 	// an old Excel workbook, read: false
 }
 
-// How a CSV file is written is detected.
+// The dialect of a CSV file is detected.
 func ExampleNewCSVReader() {
 	r, err := format.NewCSVReader(strings.NewReader("name;score\nAda;1,5\n\"\";\n"), format.ReadDialect{})
 	if err != nil {

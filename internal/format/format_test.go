@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// batch returns a batch of the given rows.
+// batch returns a batch with the given rows.
 func batch(columns int, rows ...[]sqlite.Value) *sqlite.Batch {
 	var b sqlite.Batch
 	b.Reset(columns)
@@ -28,7 +28,7 @@ func columns(names ...string) []Column {
 	return list
 }
 
-// encode writes batches one after another as one file.
+// encode encodes batches one after another as one file.
 func encode(e Encoder, batches ...*sqlite.Batch) []byte {
 	dst, some := e.Head(nil), false
 	for _, b := range batches {
@@ -38,7 +38,7 @@ func encode(e Encoder, batches ...*sqlite.Batch) []byte {
 	return e.Tail(dst, some)
 }
 
-// text draws bytes that are rich in what the formats treat specially.
+// text draws bytes with many characters that the formats treat specially.
 func text() *rapid.Generator[string] {
 	piece := rapid.OneOf(
 		rapid.SampledFrom([]string{"", " ", ",", ";", "\t", "|", `"`, `""`, "\n", "\r", "\r\n", `\`, `\.`, "'", "\x00", "\x01", "\x1f", "\x7f",

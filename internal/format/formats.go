@@ -11,77 +11,76 @@ import (
 	"time"
 )
 
-// Format is a kind of file: all that the rest of the program knows about it. What
-// a format lacks it is not offered for, so that an entry that is only named is
-// refused everywhere in words.
+// Format is a kind of file and everything that the rest of the program knows about it. A
+// format is not offered for what its entry leaves out, so an entry with only a name is
+// refused everywhere with a message.
 type Format struct {
-	Name        string   // in requests, answers and flags, such as "csv"
+	Name        string   // in requests, responses and flags, such as "csv"
 	Title       string   // in sentences, such as "a Parquet file"
-	Ext         string   // of file names, without the dot
-	OtherExts   []string // that such files are seen with as well
+	Ext         string   // file name extension, without the dot
+	OtherExts   []string // other extensions that such files have
 	ContentType string
 
 	Exports    Exports // what can be exported in it
-	Compressed bool    // it compresses by itself
+	Compressed bool    // it is already compressed
 	Dialects   bool    // its rows are written in a Dialect, and read in a ReadDialect
-	Sheets     bool    // a table may go on in a further sheet
-	Typed      bool    // it must know the types of columns before the first row
-	SQLite     bool    // it is a SQLite database, or holds one
-	Schemas    bool    // keys, indexes and everything else about tables are in it
+	Sheets     bool    // a table may continue in another sheet
+	Typed      bool    // column types must be known before the first row
+	SQLite     bool    // it is or contains a SQLite database
+	Schemas    bool    // it holds keys, indexes and everything else about tables
 
-	// NewEncoder returns an encoder of the rows of a table, NewWriter a writer of
-	// those formats that are no text. A format that has neither is written by
-	// package export.
+	// NewEncoder returns an encoder for the rows of a table; formats that are not text
+	// have NewWriter instead. Package export writes the formats that have neither.
 	NewEncoder func(columns []Column, o WriteOptions) Encoder
 	NewWriter  func(w io.Writer, columns []Column, o WriteOptions) (TableWriter, error)
 
-	// What it cannot hold as it is, or others may misread.
+	// What the format cannot hold unchanged, or others may misread.
 	Caveats      []Caveat
 	TableCaveats []TableCaveat
 
-	// How it is recognized: by its first bytes, by a look at the beginning, or by
-	// the members that make a ZIP file one.
+	// How a file is recognized: by its first bytes, by a look at its start, or by the
+	// members that a ZIP file must have.
 	Magic   []string
 	Looks   func(head []byte) bool
 	Members []string
 
-	// Tables lists the tables of a file of rows. Bundle says instead that a file
-	// is a database, or several files, which package source opens.
+	// Tables lists the tables of a file of rows. Bundle says instead that a file is a
+	// database or contains several files, which package source opens.
 	Tables func(in Input, o Reading) ([]Table, error)
 	Bundle bool
-	Blank  bool   // a file without a byte is a table without rows
-	Advice string // of a format that is not read: what to do instead
+	Blank  bool   // an empty file is a table without rows
+	Advice string // for a format that cannot be read: what to do instead
 }
 
-// Exports is a set of what can be exported in a format.
+// Exports is a set of things that can be exported in a format.
 type Exports uint8
 
-// What can be exported.
+// The things that can be exported.
 const (
-	OneTable  Exports = 1 << iota // the rows of one table, or of a query
+	OneTable  Exports = 1 << iota // the rows of one table or query
 	ZIPMember                     // every table, as a member of a ZIP file
-	Database                      // all tables, in one file
+	Database                      // all tables in one file
 	Schema                        // tables without their rows
 )
 
-// WriteOptions say how the rows of one table are written.
+// WriteOptions says how to write the rows of one table.
 type WriteOptions struct {
 	Table    string
-	Dialect  Dialect   // of CSV
-	Split    bool      // go on in a further sheet where one is full
-	Rows     int64     // that are expected; 0 when that is not known
+	Dialect  Dialect   // for CSV
+	Split    bool      // continue in another sheet when one is full
+	Rows     int64     // expected number; 0 if unknown
 	Modified time.Time // of the file; zero for none
 }
 
-// Reading says how the tables of a file are read.
+// Reading says how to read the tables of a file.
 type Reading struct {
-	Name    string                         // of a table that has none in the file
-	Dialect func(table string) ReadDialect // of CSV, and whether sheets have a header
+	Name    string                         // of a table that has no name in the file
+	Dialect func(table string) ReadDialect // for CSV; also says whether sheets have a header
 	Sheet   string                         // of a workbook; "" for all
 }
 
-// Input is a file, to be read from its beginning or anywhere. Reading fails once
-// nobody wants the file any more; Err then says why.
+// Input is a file that can be read from its start or at any offset. Reading fails once
+// the reader is canceled; Err then says why.
 type Input interface {
 	io.Reader
 	io.ReaderAt
@@ -92,35 +91,35 @@ type Input interface {
 // Table is a table in a file of rows. It can be opened any number of times.
 type Table struct {
 	Name    string
-	Text    bool // its values are texts: what looks like a number is taken for one
-	Told    bool // how such a text is read was said, so that nothing is detected by its content
-	Sheet   bool // of a workbook
-	Rowless bool // there are no rows, and so nothing says which columns it has
+	Text    bool // its values are texts: those that look like numbers count as numbers
+	Told    bool // the dialect was given in full, so nothing is detected from the content
+	Sheet   bool // it is a sheet of a workbook
+	Rowless bool // it has no rows, so its columns are unknown
 	Open    func(in Input) (Rows, error)
 }
 
 // Formats is a table of formats.
 type Formats []*Format
 
-// table has every format once it is filled: it cannot be where it is declared, as
-// the readers in it look at it.
+// table holds every format. It is filled separately from its declaration because the
+// readers in it refer to it.
 var (
 	table  Formats
 	filled sync.Once
 )
 
-// All returns every format, in the order in which clients are told of them; the
-// first that a kind of export can have is its default. Files are recognized from
-// the last to the first: what could be anything stands first.
+// All returns every format, in the order in which they are listed to clients; the first
+// that supports a kind of export is its default. Files are recognized from last to
+// first, so formats that match almost anything come first.
 //
-// To add a format, add an entry to builtIn, with its encoder or writer and its
-// reader in a file of this package.
+// To add a format, add an entry to builtIn, with its encoder or writer and its reader in
+// a file of this package.
 func All() Formats {
 	filled.Do(func() { table = append(builtIn(), table...) })
 	return table
 }
 
-// Add adds a format to those of the program, before any of them is used.
+// Add registers another format. Call it before any format is used.
 func Add(f *Format) { table = append(table, f) }
 
 func builtIn() Formats {
@@ -177,7 +176,7 @@ func builtIn() Formats {
 	}
 }
 
-// Get returns the format with a name, or nil.
+// Get returns the format of the given name, or nil.
 func (fs Formats) Get(name string) *Format {
 	for _, f := range fs {
 		if f.Name == name {
@@ -187,7 +186,7 @@ func (fs Formats) Get(name string) *Format {
 	return nil
 }
 
-// Exporting returns the formats in which all of these can be exported.
+// Exporting returns the formats that support everything in what.
 func (fs Formats) Exporting(what Exports) (list Formats) {
 	for _, f := range fs {
 		if f.Exports&what == what {
@@ -197,7 +196,7 @@ func (fs Formats) Exporting(what Exports) (list Formats) {
 	return list
 }
 
-// Importing returns the names of the formats that are read.
+// Importing returns the names of the formats that can be imported.
 func (fs Formats) Importing() (names []string) {
 	for _, f := range fs {
 		if f.IsRead() {
@@ -210,14 +209,14 @@ func (fs Formats) Importing() (names []string) {
 // IsRead reports whether files of the format can be imported.
 func (f *Format) IsRead() bool { return f.Tables != nil || f.Bundle }
 
-// HasExt reports whether files of the format end as name does.
+// HasExt reports whether name has an extension of the format.
 func (f *Format) HasExt(name string) bool {
 	ext := strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))
 	return ext != "" && (ext == f.Ext || slices.Contains(f.OtherExts, ext))
 }
 
-// Recognize returns the format of a file that begins with head, or nil: by its
-// first bytes, else by a look at it.
+// Recognize returns the format of a file that starts with head, or nil. It checks the
+// first bytes, then looks at the content.
 func (fs Formats) Recognize(head []byte) *Format {
 	for _, f := range slices.Backward(fs) {
 		if hasMagic(head, f.Magic...) {
@@ -232,8 +231,8 @@ func (fs Formats) Recognize(head []byte) *Format {
 	return nil
 }
 
-// RecognizeZIP returns the format of a ZIP file that has all the members which
-// make it one, or nil.
+// RecognizeZIP returns the format of a ZIP file that has all the members that the format
+// requires, or nil.
 func (fs Formats) RecognizeZIP(has func(member string) bool) *Format {
 	for _, f := range fs {
 		if len(f.Members) > 0 && !slices.ContainsFunc(f.Members, func(name string) bool { return !has(name) }) {
@@ -247,8 +246,8 @@ func hasMagic(head []byte, magic ...string) bool {
 	return slices.ContainsFunc(magic, func(m string) bool { return bytes.HasPrefix(head, []byte(m)) })
 }
 
-// Writer returns a writer of the rows of one table as a file of the format, or as
-// the part of one that the rows are.
+// Writer returns a writer of the rows of one table, as a file of the format or as the
+// part of a file that holds the rows.
 func (f *Format) Writer(w io.Writer, columns []Column, o WriteOptions) (TableWriter, error) {
 	switch {
 	case f.NewWriter != nil:
@@ -259,8 +258,8 @@ func (f *Format) Writer(w io.Writer, columns []Column, o WriteOptions) (TableWri
 	return nil, fmt.Errorf("the format %s has no writer of rows", f.Name)
 }
 
-// HoldsRows reports whether a file with this name is one of rows, and nothing
-// that describes other files, as JSON may be.
+// HoldsRows reports whether a file of this name holds rows rather than a description of
+// other files, as JSON may.
 func (fs Formats) HoldsRows(name string) bool {
 	return slices.ContainsFunc(fs, func(f *Format) bool { return f.Tables != nil && f.Exports&Schema == 0 && f.HasExt(name) })
 }

@@ -10,16 +10,16 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// JSONOptions says how values are written as JSON. The zero value writes every
-// integer as a number.
+// JSONOptions says how values are written as JSON. The zero value writes every integer
+// as a number.
 type JSONOptions struct {
-	IntegersAsStrings bool // integers that a float64 may not hold, beyond ±(2^53-1), become strings
+	IntegersAsStrings bool // integers beyond ±(2^53-1), which a float64 may not hold, become strings
 }
 
 const maxSafeInteger = 1<<53 - 1
 
-// JSON encodes rows as an array of objects, in the form that the package
-// comment shows. It is an Encoder.
+// JSON encodes rows as an array of objects, in the form described in the package
+// comment. It is an [Encoder].
 type JSON struct {
 	options  JSONOptions
 	keys     [][]byte // per column: `{"id":`, then `,"name":`
@@ -27,8 +27,8 @@ type JSON struct {
 	replaced atomic.Int64
 }
 
-// NewJSON returns an encoder for rows of the given columns, whose names must
-// differ from one another.
+// NewJSON returns an encoder for rows of the given columns, whose names must be
+// distinct.
 func NewJSON(columns []Column, o JSONOptions) *JSON {
 	j := &JSON{options: o, keys: make([][]byte, len(columns)), untyped: make([]bool, len(columns))}
 	for i, column := range columns {
@@ -41,9 +41,9 @@ func NewJSON(columns []Column, o JSONOptions) *JSON {
 	return j
 }
 
-// Replaced returns how many values JSON could not hold so far: infinities,
-// written as null, texts with invalid UTF-8, written with U+FFFD, and blobs in
-// columns of any type, written as the text of their base64.
+// Replaced returns the number of values so far that JSON could not hold: infinities,
+// written as null; texts with invalid UTF-8, written with U+FFFD; and blobs in columns
+// of any type, written as base64 text.
 func (j *JSON) Replaced() int64 { return j.replaced.Load() }
 
 // Head opens the array.
@@ -68,8 +68,8 @@ func (j *JSON) Tail(dst []byte, some bool) []byte {
 	return append(dst, "]\n"...)
 }
 
-// AppendRow appends one row, the cells of b in the order of the encoder's
-// columns, as an object.
+// AppendRow appends one row as an object. Its cells come from b, in the order of the
+// encoder's columns.
 func (j *JSON) AppendRow(dst []byte, b *sqlite.Batch, row []sqlite.Cell) []byte {
 	if len(row) == 0 {
 		return append(dst, "{}"...)
@@ -89,12 +89,12 @@ func (j *JSON) AppendRow(dst []byte, b *sqlite.Batch, row []sqlite.Cell) []byte 
 	return append(dst, '}')
 }
 
-// pieceBytes bounds what WriteRow encodes at once, before escaping.
+// pieceBytes is the most that WriteRow encodes at once, before escaping.
 const pieceBytes = 32 << 10
 
-// WriteRow writes what AppendRow would append, in pieces, so that a large value
-// is never held in its encoded form, which can be six times as long. It uses buf
-// and returns it, with what is not written yet.
+// WriteRow writes what AppendRow would append, in pieces, so that a large value is never
+// held in its encoded form, which can be six times as long. It uses buf and returns it
+// with the part not yet written.
 func (j *JSON) WriteRow(w io.Writer, buf []byte, b *sqlite.Batch, row []sqlite.Cell) ([]byte, error) {
 	if len(row) == 0 {
 		return append(buf, "{}"...), nil
@@ -137,8 +137,8 @@ func writeLong(w io.Writer, buf []byte, kind sqlite.Kind, value []byte) ([]byte,
 	return append(buf, '"'), nil
 }
 
-// pieceEnd returns where a long value can be cut: before a character, or after a
-// whole group of base64.
+// pieceEnd returns where a long value can be cut: before a character, or after a whole
+// base64 group.
 func pieceEnd(kind sqlite.Kind, value []byte) int {
 	if kind == sqlite.Blob {
 		return pieceBytes - pieceBytes%3
@@ -148,17 +148,17 @@ func pieceEnd(kind sqlite.Kind, value []byte) int {
 			return n
 		}
 	}
-	return pieceBytes // in the middle of what is no UTF-8 anyway
+	return pieceBytes // invalid UTF-8 can be cut anywhere
 }
 
-// AppendValue appends a cell of b as a JSON value. A blob becomes a base64
-// string; what JSON cannot hold is replaced as JSON.Replaced describes.
+// AppendValue appends a cell of b as a JSON value. A blob becomes a base64 string; what
+// JSON cannot hold is replaced as described at JSON.Replaced.
 func AppendValue(dst []byte, b *sqlite.Batch, c sqlite.Cell, o JSONOptions) []byte {
 	dst, _ = appendValue(dst, b, c, o)
 	return dst
 }
 
-// appendValue returns 1 besides if the value had to be replaced.
+// appendValue also returns 1 if the value had to be replaced.
 func appendValue(dst []byte, b *sqlite.Batch, c sqlite.Cell, o JSONOptions) ([]byte, int) {
 	switch c.Kind {
 	case sqlite.Integer:
@@ -183,8 +183,8 @@ func appendValue(dst []byte, b *sqlite.Batch, c sqlite.Cell, o JSONOptions) ([]b
 	return append(dst, "null"...), 0
 }
 
-// AppendString appends s as a JSON string. Each byte that is not part of valid
-// UTF-8 becomes U+FFFD. Nothing is escaped that need not be.
+// AppendString appends s as a JSON string. Each byte that is not part of valid UTF-8
+// becomes U+FFFD. It escapes only what JSON requires.
 func AppendString[S string | []byte](dst []byte, s S) []byte {
 	dst, _ = appendString(dst, []byte(s))
 	return dst
@@ -195,7 +195,8 @@ func appendString(dst, s []byte) ([]byte, int) {
 	return append(dst, '"'), replaced
 }
 
-// appendText appends what stands between the quotes of a JSON string.
+// appendText appends what goes between the quotes of a JSON string. It returns 1 if
+// bytes had to be replaced.
 func appendText(dst, s []byte) ([]byte, int) {
 	n := plainPrefix(s)
 	dst = append(dst, s[:n]...)
@@ -208,8 +209,8 @@ func appendText(dst, s []byte) ([]byte, int) {
 	return appendRepaired(dst, s), 1
 }
 
-// plainPrefix returns how many bytes at the start of s are ASCII that a JSON
-// string holds as it is, found in steps of eight.
+// plainPrefix returns how many bytes at the start of s are ASCII that needs no escaping
+// in JSON, checking eight at a time.
 func plainPrefix(s []byte) int {
 	n := 0
 	for ; len(s)-n >= 8; n += 8 {
@@ -226,7 +227,7 @@ func plainPrefix(s []byte) int {
 
 func mustEscape(c byte) bool { return c < ' ' || c == '"' || c == '\\' }
 
-// appendEscaped appends valid UTF-8.
+// appendEscaped appends s, which is valid UTF-8, with escapes.
 func appendEscaped(dst, s []byte) []byte {
 	start := 0
 	for i, c := range s {
@@ -271,8 +272,7 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
-// JSONDatabase writes the frame of a database in one JSON file, around tables
-// that follow one another:
+// JSONDatabase writes the frame around the tables of a database in one JSON file:
 //
 //	{"project":…,"exported_at":…,"snapshot":…,"tables":{
 //	"contacts":{"columns":[…],"rows":[
@@ -281,14 +281,14 @@ func appendEscape(dst []byte, c byte) []byte {
 //	}
 //	}}
 //
-// The calls are Head, then for each table OpenTable, the Head, Rows and Tail of
-// a JSON encoder, CloseTable, and at last Tail. Each method appends to dst and
-// returns it.
+// Call Head, then for each table OpenTable, the Head, Rows and Tail of a JSON
+// encoder and CloseTable, and finally Tail. Each method appends to dst and returns
+// it.
 type JSONDatabase struct {
 	tables int
 }
 
-// Head opens the file. The time is written in UTC, in seconds, the zero time as
+// Head opens the file. The time is written in UTC, in seconds, and the zero time as
 // null; snapshot is a JSON value.
 func (d *JSONDatabase) Head(dst []byte, project string, exportedAt time.Time, snapshot []byte) []byte {
 	dst = AppendString(append(dst, `{"project":`...), project)

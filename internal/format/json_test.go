@@ -100,8 +100,7 @@ func TestJSONDatabase(t *testing.T) {
 	}
 }
 
-// The strict reader of jsontext is the judge of validity, encoding/json of the
-// values.
+// The strict reader of jsontext checks validity, and encoding/json the values.
 func TestJSONIsReadByOthers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := rapid.IntRange(1, 5).Draw(t, "width")
@@ -130,7 +129,7 @@ func TestJSONIsReadByOthers(t *testing.T) {
 	})
 }
 
-// asJSON says what encoding/json should read for a value.
+// asJSON returns what encoding/json should read for a value.
 func asJSON(v sqlite.Value) any {
 	switch v.Kind {
 	case sqlite.Integer:

@@ -8,10 +8,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ReadJSONDatabase reads the JSON of a database, whose tables ScanJSON found
-// before, once from its beginning to its end. It calls visit for each table;
-// what visit leaves of the rows is passed over. Faults of the file are
-// *FileError.
+// ReadJSONDatabase reads the JSON of a database once from start to end, given the tables
+// found by ScanJSON. It calls visit for each table and skips the rows that visit leaves
+// unread. Faults of the file are *FileError.
 func ReadJSONDatabase(r io.Reader, tables []JSONTable, visit func(t JSONTable, rows TableReader) error) error {
 	f := newJSONFile(r)
 	next := 0
@@ -36,7 +35,7 @@ func ReadJSONDatabase(r io.Reader, tables []JSONTable, visit func(t JSONTable, r
 	return err
 }
 
-// passRows passes over the rows that are left and the end of them.
+// passRows skips the remaining rows and their end.
 func (f *jsonFile) passRows() error {
 	for {
 		more, err := f.moreRows()

@@ -22,7 +22,7 @@ func TestReadJSONDatabase(t *testing.T) {
 	err = ReadJSONDatabase(strings.NewReader(text), tables, func(table JSONTable, rows TableReader) error {
 		line := table.Name + " " + string(table.Described)
 		var b sqlite.Batch
-		if table.Name == "a" { // leave the other row
+		if table.Name == "a" { // leave the other row unread
 			if _, err := rows.Read(&b, 1); err != nil {
 				return err
 			}

@@ -17,17 +17,17 @@ import (
 
 // JSONTable is a table in a JSON file.
 type JSONTable struct {
-	Name    string   // empty in a file that is one table
-	Columns []Column // as the file describes them, then other keys of rows in the order in which they come first
+	Name    string   // empty in a file of a single table
+	Columns []Column // as the file describes them, then other keys of rows in order of first appearance
 	Rows    int64
-	// Described is the description of the columns as it stands in the file: nil
-	// without one, or when it comes after the rows.
+	// Described is the column description as it appears in the file, or nil if there is
+	// none or it comes after the rows.
 	Described jsontext.Value
 }
 
-// ScanJSON reads a JSON file to its end and returns the tables in it: one for
-// an array of objects, all for the JSON of a database as JSONDatabase writes it.
-// Faults of the file are *FileError.
+// ScanJSON reads a JSON file to its end and returns its tables: one for an array of
+// objects, all for the JSON of a database as written by JSONDatabase. Faults of the file
+// are *FileError.
 func ScanJSON(r io.Reader) ([]JSONTable, error) {
 	f := newJSONFile(r)
 	var tables []JSONTable
@@ -48,8 +48,8 @@ func ScanJSON(r io.Reader) ([]JSONTable, error) {
 	return tables, f.explain(err)
 }
 
-// ScanNDJSON reads a file of one object per row to its end and returns the
-// table in it. Faults of the file are *FileError.
+// ScanNDJSON reads a file of one object per row to its end and returns its table. Faults
+// of the file are *FileError.
 func ScanNDJSON(r io.Reader) (JSONTable, error) {
 	f := newJSONFile(r)
 	var t JSONTable
@@ -57,21 +57,21 @@ func ScanNDJSON(r io.Reader) (JSONTable, error) {
 	return t, f.explain(err)
 }
 
-// JSONReader reads the rows of a table in a JSON or NDJSON file. It is a
-// TableReader. Integers that 64 bits hold become INTEGER, other numbers REAL;
-// integers and reals too large for that become TEXT, digit by digit. Strings
-// become TEXT, objects and arrays TEXT in compact form, true and false 1 and 0.
-// A key that a row does not have is NULL; one that is no column is passed over.
+// JSONReader reads the rows of a table in a JSON or NDJSON file. It is a [TableReader].
+// Integers that fit in 64 bits become INTEGER, other numbers REAL; integers and reals
+// too large for that become TEXT, digit by digit. Strings become TEXT, objects and
+// arrays TEXT in compact form, true and false 1 and 0. A key missing from a row is NULL;
+// one that is not a column is skipped.
 type JSONReader struct {
 	file    *jsonFile
 	columns []Column
-	places  map[string]int // of columns, by their names as they stand in the file
+	places  map[string]int // column indexes by name as spelled in the file
 	row     []sqlite.Value
-	scratch []byte // texts of the row
+	scratch []byte // texts of the current row
 }
 
-// NewJSONReader returns a reader of a table in a JSON file, as ScanJSON found
-// it, whose columns may be fewer and in another order now.
+// NewJSONReader returns a reader of a table in a JSON file. t comes from ScanJSON, but
+// its columns may have been reduced and reordered.
 func NewJSONReader(r io.Reader, t JSONTable) (*JSONReader, error) {
 	f := newJSONFile(r)
 	found := errors.New("found")
@@ -103,10 +103,10 @@ func newJSONReader(f *jsonFile, columns []Column) *JSONReader {
 	return j
 }
 
-// Columns returns the columns that the reader was told.
+// Columns returns the columns that the reader was given.
 func (j *JSONReader) Columns() []Column { return j.columns }
 
-// Close does nothing: the reader holds nothing.
+// Close does nothing: the reader holds no resources.
 func (j *JSONReader) Close() error { return nil }
 
 // Read fills b with the next rows.
@@ -173,13 +173,13 @@ func (j *JSONReader) value(v jsontext.Value) (sqlite.Value, error) {
 	} else {
 		j.scratch = append(j.scratch, v...)
 	}
-	// Growing moves scratch, and leaves behind what earlier values point to.
+	// Growing may move scratch; the old array stays valid for earlier values.
 	return sqlite.Value{Kind: sqlite.Text, Bytes: j.scratch[start:]}, err
 }
 
-// jsonNumber returns a number as INTEGER or REAL, if one of them holds it. One
-// of 64 bits that is written with a fraction and has more digits than a REAL is
-// neither: as a text it keeps them.
+// jsonNumber returns a number as INTEGER or REAL, if one of them holds it. A 64-bit
+// integer written with a fraction or exponent, and with more digits than a REAL keeps, is
+// neither: as text it loses none.
 func jsonNumber(v jsontext.Value) (sqlite.Value, bool) {
 	if !bytes.ContainsAny(v, ".eE") {
 		i, err := strconv.ParseInt(string(v), 10, 64)
@@ -195,7 +195,7 @@ func jsonNumber(v jsontext.Value) (sqlite.Value, bool) {
 	return sqlite.FloatValue(f), err == nil
 }
 
-// jsonFile is a JSON file that is read token by token.
+// jsonFile reads a JSON file token by token.
 type jsonFile struct {
 	decoder *jsontext.Decoder
 	lines   *lineCounter
@@ -206,8 +206,8 @@ func newJSONFile(r io.Reader) *jsonFile {
 	return &jsonFile{jsontext.NewDecoder(lines), lines}
 }
 
-// walk calls visit before the value that holds the rows of each table, with
-// what the file says of its columns. It must read that value.
+// walk calls visit before the value that holds the rows of each table, with what the
+// file says about its columns. visit must read that value.
 func (f *jsonFile) walk(visit func(JSONTable) error) error {
 	if f.decoder.PeekKind() == '[' {
 		return visit(JSONTable{})
@@ -273,7 +273,7 @@ func (f *jsonFile) describe(t *JSONTable) error {
 	return nil
 }
 
-// members reads an object; for each of its keys, as it stands in the file,
+// members reads an object and calls value for each of its keys, as spelled in the file;
 // value must read the value.
 func (f *jsonFile) members(value func(key jsontext.Value) error) error {
 	if kind := f.decoder.PeekKind(); kind != '{' && kind != 0 {
@@ -304,7 +304,7 @@ func (f *jsonFile) openRows() error {
 	return err
 }
 
-// moreRows reports whether a row follows, or something else in its place.
+// moreRows reports whether a row follows, or fails if something else does.
 func (f *jsonFile) moreRows() (bool, error) {
 	switch f.decoder.PeekKind() {
 	case ']':
@@ -319,10 +319,10 @@ func (f *jsonFile) moreRows() (bool, error) {
 	return true, nil
 }
 
-// mostKeys is as many columns as a table of SQLite can have.
+// mostKeys is SQLite's limit for the columns of a table.
 const mostKeys = 2000
 
-// scanRows passes over rows, and counts them and the keys in them.
+// scanRows skips the rows, counting them and collecting their keys.
 func (f *jsonFile) scanRows(t *JSONTable) error {
 	seen := map[string]bool{}
 	for _, column := range t.Columns {
@@ -358,7 +358,7 @@ func (f *jsonFile) scanRows(t *JSONTable) error {
 	}
 }
 
-// end checks that nothing follows.
+// end checks that the file ends here.
 func (f *jsonFile) end() error {
 	if f.decoder.PeekKind() != 0 {
 		return f.fault("nothing may follow the end of the JSON value")
@@ -376,7 +376,7 @@ func (f *jsonFile) fault(reason string) error {
 	return f.lines.fail(f.decoder.InputOffset()+int64(between), reason)
 }
 
-// explain turns an error of the decoder into one that gives the line.
+// explain adds the line to an error of the decoder.
 func (f *jsonFile) explain(err error) error {
 	var syntax *jsontext.SyntacticError
 	var fault *FileError
@@ -400,19 +400,18 @@ func (f *jsonFile) explain(err error) error {
 	return err
 }
 
-// lineCounter reads r and knows in which lines the bytes are that were read
-// last.
+// lineCounter reads r and can tell the lines of the bytes read most recently.
 type lineCounter struct {
 	r       io.Reader
-	longest int64 // value that is read, in bytes
+	longest int64 // limit for the value being read, in bytes
 	read    int64
 	line    int64   // of the first byte that is not past
-	begin   int64   // of that line
+	begin   int64   // start of that line
 	from    int64   // the first byte that is not past
 	ends    []int64 // line ends that are not past
 }
 
-// Read refuses to go on where a single value has become too long.
+// Read fails when a single value has become too long.
 func (c *lineCounter) Read(p []byte) (int, error) {
 	if c.read-c.from > c.longest {
 		return 0, c.fail(c.from, fmt.Sprintf("the value is longer than %d bytes", c.longest))
@@ -427,7 +426,7 @@ func (c *lineCounter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// past says that places before offset will not be asked for.
+// past promises that positions before offset will not be asked for.
 func (c *lineCounter) past(offset int64) {
 	i := 0
 	for ; i < len(c.ends) && c.ends[i] < offset; i++ {

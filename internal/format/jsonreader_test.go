@@ -83,7 +83,7 @@ func TestJSONReaderValues(t *testing.T) {
 	}
 }
 
-// What our writers write comes back, but for what JSON cannot hold.
+// What our writers write reads back unchanged, except for what JSON cannot hold.
 func TestJSONReadersReadWhatWeWrite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := rapid.IntRange(1, 4).Draw(t, "width")

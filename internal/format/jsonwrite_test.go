@@ -10,7 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// most keeps the largest piece that was written.
+// most records the largest piece that was written.
 type most struct {
 	bytes.Buffer
 	largest int
@@ -21,8 +21,8 @@ func (m *most) Write(p []byte) (int, error) {
 	return m.Buffer.Write(p)
 }
 
-// TestRowsInPieces writes values around the length of a piece, valid and not, and
-// compares them with what is written at once.
+// TestRowsInPieces writes values of about the length of a piece, valid and invalid, and
+// compares them with values written at once.
 func TestRowsInPieces(t *testing.T) {
 	columns := []Column{{Name: "a", Type: "TEXT"}, {Name: "b", Type: "ANY"}}
 	rapid.Check(t, func(t *rapid.T) {

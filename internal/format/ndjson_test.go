@@ -62,7 +62,7 @@ func TestJqReadsNDJSON(t *testing.T) {
 	if string(out) != want {
 		t.Errorf("jq read %s, want %s", out, want)
 	}
-	if e.Replaced() != 3 { // the text, the infinity, and the blob in a column of any type
+	if e.Replaced() != 3 { // the text, the infinity and the blob in a column of any type
 		t.Errorf("%d values replaced, want 3", e.Replaced())
 	}
 }

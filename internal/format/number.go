@@ -8,9 +8,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// IsInteger reports whether b is a 64-bit integer as it is printed.
+// IsInteger reports whether b is a 64-bit integer in its canonical form.
 func IsInteger(b []byte) bool {
-	const sure = 18 // digits that are never too many
+	const sure = 18 // digits that always fit
 	digits := bytes.TrimPrefix(b, []byte("-"))
 	if len(digits) == 0 || len(digits) > sure+1 || digits[0] == '0' && len(b) > 1 {
 		return false
@@ -27,8 +27,8 @@ func IsInteger(b []byte) bool {
 	return err == nil
 }
 
-// IsReal reports whether b is a finite real as CSV has it. A negative zero is
-// none: a REAL column forgets the sign.
+// IsReal reports whether b is a finite real as the CSV form writes it. A negative zero
+// is not, since a REAL column loses its sign.
 func IsReal(b []byte) bool {
 	const longest = 32
 	digits := bytes.TrimPrefix(b, []byte("-"))
@@ -53,15 +53,15 @@ func hasNumberBytes(b []byte) bool {
 	return true
 }
 
-// BecomesAnother reports whether a value comes back as one of another class from
-// a file whose values are all texts, unless the type of the column is known.
+// BecomesAnother reports whether a value changes its class when read back from a
+// text-only file, unless the column's type is known.
 func BecomesAnother(b *sqlite.Batch, c sqlite.Cell) bool {
 	switch c.Kind {
 	case sqlite.Text:
 		s := b.Bytes(c)
 		return len(s) > 0 && s[0] <= '9' && (IsInteger(s) || IsReal(s))
 	case sqlite.Real:
-		return math.IsInf(c.Float(), 0) || c.Float() == 0 && math.Signbit(c.Float()) // as IsReal has it
+		return math.IsInf(c.Float(), 0) || c.Float() == 0 && math.Signbit(c.Float()) // matches IsReal
 	}
 	return c.Kind == sqlite.Blob
 }

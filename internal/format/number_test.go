@@ -10,7 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// isReal is IsReal without short cuts.
+// isReal is IsReal without shortcuts.
 func isReal(text string) bool {
 	f, err := strconv.ParseFloat(text, 64)
 	return err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) && !(f == 0 && math.Signbit(f)) && string(appendReal(nil, f)) == text

@@ -12,32 +12,32 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Parquet writes rows as a Parquet file. Each column is optional, so NULL is
-// NULL, and has a type by that of the table's column:
+// Parquet writes rows as a Parquet file. Each column is optional, so NULL stays NULL,
+// and has a Parquet type that depends on the type of the table's column:
 //
 //	INTEGER               INT64
 //	REAL                  DOUBLE, infinities and -0.0 included
 //	TEXT                  BYTE_ARRAY, a STRING
 //	BLOB                  BYTE_ARRAY
-//	ANY and no type       BYTE_ARRAY, a STRING: the value as the CSV form has it
+//	ANY and no type       BYTE_ARRAY, a STRING: the value as the CSV form writes it
 //
-// A value that is not of its column's type, which tables that are not STRICT
-// may hold, fails with a *LimitError; give such a column the type ANY. Bytes
-// that are not UTF-8 become U+FFFD in a STRING. Values are compressed with zstd.
-// A group of rows ends after 64 MiB, so memory does not grow with the table. The
-// same rows give the same bytes. Parquet is a TableWriter.
+// A value that is not of its column's type, which non-STRICT tables may contain, fails
+// with a *LimitError; give such a column the type ANY. Bytes that are not UTF-8 become
+// U+FFFD in a STRING. Values are compressed with zstd. A row group ends after 64 MiB, so
+// memory does not grow with the table. The same rows produce the same bytes. Parquet is
+// a [TableWriter].
 type Parquet struct {
 	w        *parquet.GenericWriter[any]
 	columns  []Column
 	values   []parquet.Value
-	scratch  []byte // holds what values point to and no batch does
+	scratch  []byte // holds what values point to outside of the batch
 	rows     int64
-	group    int // bytes in the current group of rows
+	group    int // bytes in the current row group
 	replaced int64
 }
 
-// NewParquet returns a writer of rows of the given columns to w. Two columns of
-// one name are a *LimitError.
+// NewParquet returns a writer of rows of the given columns to w. If two columns have the
+// same name, it returns a *LimitError.
 func NewParquet(w io.Writer, columns []Column) (*Parquet, error) {
 	root := orderedGroup{parquet.Group{}, columns}
 	for _, column := range columns {
@@ -54,8 +54,9 @@ func NewParquet(w io.Writer, columns []Column) (*Parquet, error) {
 		parquet.CreatedBy("zangtable", "1", ""),
 	}
 	for _, column := range columns {
-		// The least and the greatest text would stand in full in the header of each
-		// page and at the end of the file, and readers refuse headers of megabytes.
+		// Otherwise the smallest and the largest text would be stored in full in each
+		// page header and at the end of the file, and readers refuse headers of
+		// megabytes.
 		if column.Type != "INTEGER" && column.Type != "REAL" {
 			options = append(options, parquet.SkipPageBounds(column.Name), parquet.SkipPageStatistics(column.Name))
 		}
@@ -75,7 +76,7 @@ func parquetNode(columnType string) parquet.Node {
 	return parquet.String()
 }
 
-// orderedGroup keeps the order of the columns, where Group sorts by name.
+// orderedGroup keeps the order of the columns, which Group sorts by name.
 type orderedGroup struct {
 	parquet.Group
 	columns []Column
@@ -93,9 +94,9 @@ func (g orderedGroup) Fields() []parquet.Field {
 	return fields
 }
 
-// Replaced returns how many values so far could not be written as they are:
-// texts that hold bytes that are not UTF-8, and in columns of any type numbers
-// and blobs, which become texts.
+// Replaced returns the number of values so far that could not be written unchanged:
+// texts with bytes that are not UTF-8, and numbers and blobs in columns of any type,
+// which become texts.
 func (p *Parquet) Replaced() int64 { return p.replaced }
 
 // Rows writes the rows of b.
@@ -118,10 +119,10 @@ func (p *Parquet) Rows(b *sqlite.Batch) error {
 	return p.w.Flush()
 }
 
-// Close writes the last group of rows and the description of all.
+// Close writes the last row group and the footer.
 func (p *Parquet) Close() error { return p.w.Close() }
 
-// column sets values to those of column j.
+// column fills values with those of column j.
 func (p *Parquet) column(j int, b *sqlite.Batch) error {
 	p.values, p.scratch = p.values[:0], p.scratch[:0]
 	for i := range b.Rows {
@@ -140,8 +141,7 @@ func (p *Parquet) column(j int, b *sqlite.Batch) error {
 	return nil
 }
 
-// value returns a cell that is not NULL as a value of a column of the given
-// type.
+// value returns a non-NULL cell as a value for a column of the given type.
 func (p *Parquet) value(columnType string, b *sqlite.Batch, c sqlite.Cell) (v parquet.Value, ok bool) {
 	switch columnType {
 	case "INTEGER":
@@ -171,7 +171,7 @@ func (p *Parquet) value(columnType string, b *sqlite.Batch, c sqlite.Cell) (v pa
 		p.scratch = appendBase64(p.scratch, b.Bytes(c))
 	}
 	p.replaced++
-	// Growing moves scratch, and leaves behind what earlier values point to.
+	// Growing may move scratch; the old array stays valid for earlier values.
 	return parquet.ByteArrayValue(p.scratch[start:]), true
 }
 

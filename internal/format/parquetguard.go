@@ -16,23 +16,23 @@ import (
 	metadata "github.com/parquet-go/parquet-go/format"
 )
 
-// The library that reads Parquet files believes every number in them and takes
-// as much memory as they ask for: a file of thirty bytes ends the process. What
-// follows reads the numbers before it and refuses those that no writer needs.
+// The library that reads Parquet files trusts every number in them and allocates as much
+// memory as they ask for: a file of thirty bytes can kill the process. The code below
+// reads those numbers first and refuses values that no writer needs.
 const (
 	mostFooter  = 64 << 20  // bytes
-	mostItems   = 8 << 20   // of all lists in the footer
-	mostColumns = 20_000    // with the groups that they are in
-	mostValues  = 32 << 20  // of a page
-	mostPage    = 256 << 20 // bytes of a page without compression, and of its values
-	mostPages   = 1 << 30   // bytes of memory for one page of each column
+	mostItems   = 8 << 20   // in all lists of the footer
+	mostColumns = 20_000    // including the groups that contain them
+	mostValues  = 32 << 20  // in a page
+	mostPage    = 256 << 20 // bytes of a page uncompressed, and of its values
+	mostPages   = 1 << 30   // bytes of memory for one page of every column
 )
 
-// errExcess is the fault of a file that asks for more.
+// errExcess is the fault of a file that exceeds these limits.
 var errExcess = errors.New("it asks for more memory than a Parquet file needs")
 
-// checkFooter looks at what a file says of itself. That it does is left to the
-// library.
+// checkFooter checks the metadata in the footer. If it is missing or malformed, the
+// library reports that.
 func checkFooter(r io.ReaderAt, size int64) error {
 	var end [8]byte
 	if size < 12 {
@@ -58,26 +58,26 @@ func checkFooter(r io.ReaderAt, size int64) error {
 	return t.err
 }
 
-// parquetGuard looks at the pages of a file before the library does.
+// parquetGuard checks the pages of a file before the library reads them.
 type parquetGuard struct {
 	file             io.ReaderAt
 	columns          []guardedColumn
-	zstd             *zstd.Decoder // nil when not needed yet
+	zstd             *zstd.Decoder // nil until needed
 	packed, unpacked []byte
 }
 
-// guardedColumn is how the library reads a column, in all groups of rows.
+// guardedColumn is how the library reads a column, in all row groups.
 type guardedColumn struct {
 	optional bool
 	codec    metadata.CompressionCodec
 }
 
-// guard returns what looks at the pages of a file that is open.
+// guard returns a parquetGuard for an open file.
 func guard(file io.ReaderAt, f *parquet.File) parquetGuard {
 	g := parquetGuard{file: file}
 	for i, column := range f.Root().Columns() {
 		c := guardedColumn{optional: column.Optional()}
-		// The library takes the codec of the first group for that of all.
+		// The library uses the codec of the first group for all groups.
 		if groups := f.Metadata().RowGroups; len(groups) > 0 && i < len(groups[0].Columns) {
 			c.codec = groups[0].Columns[i].MetaData.Codec
 		}
@@ -86,7 +86,7 @@ func guard(file io.ReaderAt, f *parquet.File) parquetGuard {
 	return g
 }
 
-// check looks at all pages of a group of rows.
+// check checks all pages of a row group.
 func (g *parquetGuard) check(group *metadata.RowGroup) error {
 	if len(group.Columns) != len(g.columns) {
 		return io.ErrUnexpectedEOF
@@ -104,8 +104,8 @@ func (g *parquetGuard) check(group *metadata.RowGroup) error {
 	return nil
 }
 
-// checkChunk looks at the pages of one column, and returns how many bytes of
-// memory the largest takes.
+// checkChunk checks the pages of one column and returns the memory, in bytes, that the
+// largest takes.
 func (g *parquetGuard) checkChunk(chunk *metadata.ColumnMetaData, column guardedColumn) (largest int64, err error) {
 	begin := chunk.DataPageOffset
 	if chunk.DictionaryPageOffset != 0 {
@@ -139,17 +139,17 @@ func (g *parquetGuard) checkChunk(chunk *metadata.ColumnMetaData, column guarded
 	}
 }
 
-// pageHeader is what a page says of itself.
+// pageHeader is what a page says about itself.
 type pageHeader struct {
 	kind           metadata.PageType
-	size, packed   int64 // bytes without compression and with it
+	size, packed   int64 // uncompressed and compressed bytes
 	values         int64
 	encoding       metadata.Encoding
 	levels, repeat int64 // bytes of levels before the values, in version 2
-	plain          bool  // not compressed, in version 2
+	plain          bool  // uncompressed, in version 2
 }
 
-// pageHeader reads the header of a page, by the ids of its fields.
+// pageHeader reads the header of a page by the ids of its fields.
 func (t *thrift) pageHeader() (p pageHeader) {
 	t.fields(func(id int64, kind byte) {
 		switch id {
@@ -159,7 +159,7 @@ func (t *thrift) pageHeader() (p pageHeader) {
 			p.size = t.integer(kind)
 		case 3:
 			p.packed = t.integer(kind)
-		case 5, 7, 8: // data, dictionary, data of version 2
+		case 5, 7, 8: // data, dictionary, version 2 data
 			version2 := id == 8
 			t.fields(func(id int64, kind byte) {
 				switch {
@@ -184,7 +184,7 @@ func (t *thrift) pageHeader() (p pageHeader) {
 	return p
 }
 
-// checkPage unpacks the page that was read and counts what its values make.
+// checkPage decompresses the page in g.packed and counts the values that it produces.
 func (g *parquetGuard) checkPage(p *pageHeader, column guardedColumn) (err error) {
 	data := g.packed
 	var levels []byte
@@ -202,7 +202,7 @@ func (g *parquetGuard) checkPage(p *pageHeader, column guardedColumn) (err error
 	switch {
 	//lint:ignore SA1019 old files have it
 	case p.kind == metadata.DictionaryPage && p.encoding == metadata.PlainDictionary:
-		return nil // an old name for plain values, of which none takes less than its bytes
+		return nil // an old name for plain values, which always take up bytes of their own
 	case p.kind == metadata.DataPage && column.optional:
 		if len(data) < 4 || int64(binary.LittleEndian.Uint32(data)) > int64(len(data)-4) {
 			return io.ErrUnexpectedEOF
@@ -216,8 +216,8 @@ func (g *parquetGuard) checkPage(p *pageHeader, column guardedColumn) (err error
 	return p.checkValues(data)
 }
 
-// checkValues counts the values of a page, as far as their encoding makes many
-// of few bytes.
+// checkValues counts the values of a page if their encoding can pack many into few
+// bytes.
 func (p *pageHeader) checkValues(data []byte) error {
 	made := int64(0)
 	switch p.encoding {
@@ -233,7 +233,7 @@ func (p *pageHeader) checkValues(data []byte) error {
 	case metadata.DeltaBinaryPacked, metadata.DeltaLengthByteArray:
 		made = newDeltas(data).count
 	case metadata.DeltaByteArray:
-		// Each value begins with a part of the one before.
+		// Each value starts with a prefix of the one before.
 		prefixes := newDeltas(data)
 		made = prefixes.sum()
 		suffixes := newDeltas(prefixes.data)
@@ -248,8 +248,7 @@ func (p *pageHeader) checkValues(data []byte) error {
 	return nil
 }
 
-// unpack undoes the compression of a page, which must not become more than size
-// bytes.
+// unpack decompresses a page, which must not expand to more than size bytes.
 func (g *parquetGuard) unpack(data []byte, codec metadata.CompressionCodec, size int64) (unpacked []byte, err error) {
 	switch codec {
 	case metadata.Snappy:
@@ -278,7 +277,7 @@ func (g *parquetGuard) unpack(data []byte, codec metadata.CompressionCodec, size
 	case metadata.Brotli:
 		unpacked, err = g.readAll(brotli.NewReader(bytes.NewReader(data)), size)
 	default:
-		return data, nil // not compressed, or not read by the library
+		return data, nil // uncompressed, or not supported by the library
 	}
 	if g.unpacked = unpacked; err == nil && int64(len(unpacked)) > size {
 		err = errExcess
@@ -286,7 +285,7 @@ func (g *parquetGuard) unpack(data []byte, codec metadata.CompressionCodec, size
 	return unpacked, err
 }
 
-// readAll reads a little more than size bytes at most.
+// readAll reads at most size+1 bytes.
 func (g *parquetGuard) readAll(r io.Reader, size int64) ([]byte, error) {
 	buffer := bytes.NewBuffer(g.unpacked[:0])
 	_, err := buffer.ReadFrom(io.LimitReader(r, size+1))
@@ -299,8 +298,8 @@ func (g *parquetGuard) close() {
 	}
 }
 
-// runs counts the values of a hybrid of repeated and of packed values, each of
-// so many bits; it stops counting where there are too many.
+// runs counts the values in a hybrid of run-length and bit-packed runs, with bits per
+// value; it stops once there are too many.
 func runs(data []byte, bits uint64) (values int64) {
 	for len(data) > 0 && values <= mostValues {
 		head, n := binary.Uvarint(data)
@@ -320,16 +319,15 @@ func runs(data []byte, bits uint64) (values int64) {
 	return values
 }
 
-// deltas are integers that are told by their differences, in blocks of several
+// deltas is a delta-encoded sequence of integers, in blocks that consist of several
 // parts.
 type deltas struct {
-	data         []byte // what is left of it
+	data         []byte // not yet read
 	block, parts uint64
 	count, first int64
 }
 
-// newDeltas reads how many there are. There are too many where that cannot be
-// read.
+// newDeltas reads the header. If that is malformed, count is too large.
 func newDeltas(data []byte) (d deltas) {
 	var head [3]uint64
 	for i := range head {
@@ -348,7 +346,8 @@ func newDeltas(data []byte) (d deltas) {
 	return d
 }
 
-// sum reads lengths and adds them up; it is too large where that cannot be done.
+// sum reads the integers as lengths and adds them up. The result is too large if they
+// are malformed.
 func (d *deltas) sum() (sum int64) {
 	value := d.first
 	add := func(delta int64) {
@@ -385,7 +384,7 @@ func (d *deltas) sum() (sum int64) {
 	return sum
 }
 
-// bitsAt returns the integer of so many bits that begins at a bit.
+// bitsAt returns the integer of width bits that starts at bit at.
 func bitsAt(data []byte, at int64, width byte) (v uint64) {
 	for i := range int64(width) {
 		bit := at + i
@@ -394,16 +393,15 @@ func bitsAt(data []byte, at int64, width byte) (v uint64) {
 	return v
 }
 
-// thrift reads the compact protocol of Thrift, in which Parquet files describe
-// themselves.
+// thrift reads Thrift's compact protocol, which the metadata of Parquet files uses.
 type thrift struct {
 	r     *bufio.Reader
-	left  int64 // bytes
-	items int64 // of lists so far
+	left  int64 // bytes remaining
+	items int64 // in lists so far
 	err   error
 }
 
-// The types of values that matter here.
+// The value types that matter here.
 const (
 	thriftTrue   = 1
 	thriftFalse  = 2
@@ -441,7 +439,7 @@ func (t *thrift) uvarint() uint64 {
 	return v
 }
 
-// integer reads a number of a type that has one; -1 is for others.
+// integer reads an integer; for a value of another type it returns -1.
 func (t *thrift) integer(kind byte) int64 {
 	if kind <= thriftByte || kind >= thriftDouble {
 		t.skip(kind, 0)
@@ -451,7 +449,7 @@ func (t *thrift) integer(kind byte) int64 {
 	return int64(v>>1) ^ -int64(v&1)
 }
 
-// fields reads a record: each is to read or skip the value of a field.
+// fields reads a struct. each must read or skip the value of the field.
 func (t *thrift) fields(each func(id int64, kind byte)) {
 	for id := int64(0); t.err == nil; {
 		head, err := t.ReadByte()
@@ -466,8 +464,8 @@ func (t *thrift) fields(each func(id int64, kind byte)) {
 	}
 }
 
-// skip passes over a value, and finds what would take the library's memory: more
-// items than there can be, and more levels than anybody needs.
+// skip skips a value and fails on anything that would use up the library's memory: more
+// items than there can be, or deeper nesting than anyone needs.
 func (t *thrift) skip(kind byte, depth int) {
 	const deepest = 64
 	if t.err != nil {
@@ -478,7 +476,7 @@ func (t *thrift) skip(kind byte, depth int) {
 		return
 	}
 	switch kind {
-	case thriftTrue, thriftFalse: // the type of a field is its value
+	case thriftTrue, thriftFalse: // the field's type is its value
 	case thriftByte:
 		_, _ = t.ReadByte()
 	case thriftDouble:

@@ -18,8 +18,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// record writes a record in the compact protocol of Thrift: fields by id, in
-// their order.
+// record writes a struct in Thrift's compact protocol, with its fields in order of their
+// ids.
 type record struct {
 	text []byte
 	last byte
@@ -47,7 +47,7 @@ func (r *record) bytes(id byte, text string) *record {
 	return r.field(id, thriftBinary, append(binary.AppendUvarint(nil, uint64(len(text))), text...)...)
 }
 
-// list writes n items, or says so.
+// list writes n items, or only claims to.
 func (r *record) list(id, kind byte, n uint64, items ...[]byte) *record {
 	head := append([]byte{15<<4 | kind}, binary.AppendUvarint(nil, n)...)
 	return r.field(id, thriftList, append(head, bytes.Join(items, nil)...)...)
@@ -55,15 +55,15 @@ func (r *record) list(id, kind byte, n uint64, items ...[]byte) *record {
 
 func (r *record) end() []byte { return append(r.text, 0) }
 
-// forgedPage is a page with a header that may not be true.
+// forgedPage is a page whose header may be false.
 type forgedPage struct {
 	dictionary   bool
 	encoding     int64
-	values, size int64 // size: 0 for that of the content
+	values, size int64 // size: 0 for the size of the content
 	content      []byte
 }
 
-// forge makes a file with one column, of integers or of texts.
+// forge returns a file with one column, of integers or of texts.
 func forge(kind, codec int64, optional bool, pages ...forgedPage) []byte {
 	file := []byte("PAR1")
 	for _, p := range pages {
@@ -101,7 +101,7 @@ func withFooter(file, footer []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(append(file, footer...), uint32(len(footer))), "PAR1"...)
 }
 
-// run is a run of so many zeros in few bytes.
+// run encodes a run of n zeros in a few bytes.
 func run(n uint64) []byte { return append(binary.AppendUvarint(nil, n<<1), 0) }
 
 func readParquet(file []byte) (rows int, err error) {
@@ -126,7 +126,7 @@ const (
 	uncompressed           = 0
 )
 
-// TestParquetThatAsksForMemory has small files that make the library take
+// TestParquetThatAsksForMemory reads small files that would make the library allocate
 // gigabytes, or end the process.
 func TestParquetThatAsksForMemory(t *testing.T) {
 	const huge = 1 << 30
@@ -152,7 +152,7 @@ func TestParquetThatAsksForMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deep := bytes.Repeat([]byte{1<<4 | thriftList}, 1_000_000) // lists of one list
+	deep := bytes.Repeat([]byte{1<<4 | thriftList}, 1_000_000) // nested lists of one list each
 	for name, file := range map[string][]byte{
 		"a list in the footer":       withFooter([]byte("PAR1"), new(record).i32(1, 1).list(2, thriftStruct, 1<<31-1).end()),
 		"columns in the footer":      withFooter([]byte("PAR1"), new(record).i32(1, 1).list(2, thriftStruct, 1<<20, bytes.Repeat([]byte{0x48, 0, 0}, 1<<20)).end()),
@@ -194,11 +194,11 @@ func TestParquetThatAsksForMemory(t *testing.T) {
 	}
 }
 
-// prefixes makes n texts: the first has size bytes, and each other is the one
-// before it.
+// prefixes encodes n texts: the first has size bytes, and each other one equals the one
+// before.
 func prefixes(n, size int) []byte {
-	// A block tells the least of its differences, how many bits each has beyond
-	// it, and these.
+	// A block gives the smallest of its differences, the number of bits that each has
+	// beyond it, and the differences.
 	lengths := func(first, then int64) []byte {
 		least := min(0, then-first)
 		text := binary.AppendVarint(binary.AppendUvarint([]byte{0x80, 1, 4}, uint64(n)), first)
@@ -218,7 +218,7 @@ func prefixes(n, size int) []byte {
 	return append(append(lengths(0, int64(size)), lengths(int64(size), 0)...), strings.Repeat("x", size)...)
 }
 
-// TestManyRowsOfOneText has a long text that many rows share.
+// TestManyRowsOfOneText reads a long text that many rows share.
 func TestManyRowsOfOneText(t *testing.T) {
 	text := strings.Repeat("x", 4<<20)
 	file := forge(texts, uncompressed, false,
@@ -229,8 +229,8 @@ func TestManyRowsOfOneText(t *testing.T) {
 	}
 }
 
-// TestParquetOfEveryEncoding writes each encoding in each compression, and reads
-// all of it.
+// TestParquetOfEveryEncoding writes each encoding with each compression, and reads all
+// of it back.
 func TestParquetOfEveryEncoding(t *testing.T) {
 	type row struct {
 		Plain    int64   `parquet:"plain,plain"`

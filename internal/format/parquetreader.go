@@ -14,32 +14,32 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// ParquetReader reads the rows of a Parquet file. It is a TableReader. The
-// types of its columns, and what becomes of values:
+// ParquetReader reads the rows of a Parquet file. It is a [TableReader]. These are the
+// types of its columns and the values that they hold:
 //
 //	INTEGER   integers of any size, truth values as 1 and 0
 //	REAL      FLOAT and DOUBLE, NaN as NULL; DECIMAL of up to 15 digits
-//	TEXT      STRING, ENUM, JSON; longer DECIMAL, digit by digit; integers without
-//	          sign of 64 bits; DATE as 2006-01-02, TIME as 15:04:05.999999999,
+//	TEXT      STRING, ENUM, JSON; longer DECIMAL, digit by digit; unsigned 64-bit
+//	          integers; DATE as 2006-01-02, TIME as 15:04:05.999999999,
 //	          TIMESTAMP as 2006-01-02T15:04:05.999999999, with Z if it is UTC
 //	BLOB      other bytes
 //
-// Columns of lists and records are refused.
+// Columns of lists and structs are refused.
 type ParquetReader struct {
 	columns []Column
 	convert []func(parquet.Value) sqlite.Value
 	file    *parquet.File
 	guard   parquetGuard
-	begun   int          // groups of rows
-	rows    parquet.Rows // of the last of them; nil between groups
-	ended   bool         // and all of them are read
+	begun   int          // row groups
+	rows    parquet.Rows // of the last of these groups; nil between groups
+	ended   bool         // all of rows have been read
 	buffer  []parquet.Row
-	pending []parquet.Row // rows of buffer that have not been given out
+	pending []parquet.Row // rows of buffer not yet returned
 	row     []sqlite.Value
 }
 
-// NewParquetReader returns a reader of a file of the given size. Faults of the
-// file are *FileError, also from Read.
+// NewParquetReader returns a reader of a file of the given size. Faults of the file are
+// *FileError, here and from Read.
 func NewParquetReader(r io.ReaderAt, size int64) (p *ParquetReader, err error) {
 	defer damaged(&err)
 	var f *parquet.File
@@ -65,8 +65,8 @@ func NewParquetReader(r io.ReaderAt, size int64) (p *ParquetReader, err error) {
 	return p, nil
 }
 
-// usesLZ4 reports whether the library would decompress LZ4, for which it takes
-// ever more memory when a page is damaged, without end.
+// usesLZ4 reports whether the library would decompress LZ4. On a damaged page, it would
+// keep allocating memory without end.
 func usesLZ4(f *metadata.FileMetaData) bool {
 	for _, group := range f.RowGroups {
 		for _, column := range group.Columns {
@@ -78,8 +78,7 @@ func usesLZ4(f *metadata.FileMetaData) bool {
 	return false
 }
 
-// damaged turns a panic of the library, which trusts files too much, into an
-// error.
+// damaged turns a panic of the library, which trusts files too much, into an error.
 func damaged(err *error) {
 	if fault := recover(); fault != nil {
 		*err = &FileError{Reason: fmt.Sprintf("The Parquet file is damaged: %v", fault)}
@@ -100,16 +99,16 @@ func (p *ParquetReader) Read(b *sqlite.Batch, maxRows int) (some bool, err error
 			}
 			continue
 		}
-		// One by one: many rows can share one long text.
+		// One by one, since many rows can share one long text.
 		p.append(b, p.pending[0])
 		p.pending = p.pending[1:]
 	}
 	return b.Rows > 0, nil
 }
 
-// readRows makes the next rows pending, if there are any.
+// readRows reads the next rows into pending, if there are any.
 func (p *ParquetReader) readRows() (more bool, err error) {
-	if p.ended { // and nothing is pending that lies in its memory
+	if p.ended { // and no pending row points into its memory
 		if err := p.endGroup(); err != nil {
 			return false, err
 		}
@@ -143,7 +142,7 @@ func (p *ParquetReader) append(b *sqlite.Batch, row parquet.Row) {
 	b.Append(p.row...)
 }
 
-// Close lets go of what is read.
+// Close releases what has been read.
 func (p *ParquetReader) Close() error {
 	p.guard.close()
 	return p.endGroup()
@@ -158,8 +157,8 @@ func (p *ParquetReader) endGroup() error {
 	return err
 }
 
-// parquetColumn returns the type of a column, and what turns its values into
-// ours. These may share the bytes of those.
+// parquetColumn returns the type of a column and a function that converts its values.
+// The results may share the bytes of the originals.
 func parquetColumn(t parquet.Type) (string, func(parquet.Value) sqlite.Value) {
 	if l := t.LogicalType(); l != nil {
 		if columnType, convert := logicalColumn(l, t.Kind()); convert != nil {
@@ -195,15 +194,15 @@ func numberOrNull(f float64) sqlite.Value {
 	return sqlite.FloatValue(f)
 }
 
-// logicalColumn is parquetColumn for what the logical type decides; convert is
-// nil for the rest.
+// logicalColumn is parquetColumn for logical types that decide it; convert is nil for
+// all others.
 func logicalColumn(l *metadata.LogicalType, kind parquet.Kind) (columnType string, convert func(parquet.Value) sqlite.Value) {
 	asTime := func(layout string, unit time.Duration) func(parquet.Value) sqlite.Value {
 		return func(v parquet.Value) sqlite.Value {
 			return sqlite.TextValue(since1970(v, unit).Format(layout))
 		}
 	}
-	// SQLite has no dates, unsigned or decimal numbers: what a REAL or INTEGER cannot
+	// SQLite has no dates, unsigned integers or decimals: what a REAL or INTEGER cannot
 	// hold exactly becomes a text that can be read back.
 	switch t := l.Value.(type) {
 	case *metadata.StringType, *metadata.EnumType, *metadata.JsonType:
@@ -222,14 +221,14 @@ func logicalColumn(l *metadata.LogicalType, kind parquet.Kind) (columnType strin
 		return "TEXT", asTime(layout, t.Unit.Value.Duration())
 	case *metadata.IntType:
 		switch {
-		case t.IsSigned: // as the physical type says
-		case kind == parquet.Int64: // half of its values are beyond an INTEGER
+		case t.IsSigned: // use the physical type
+		case kind == parquet.Int64: // half of its values do not fit an INTEGER
 			return "TEXT", func(v parquet.Value) sqlite.Value { return sqlite.TextValue(strconv.FormatUint(v.Uint64(), 10)) }
 		default:
 			return "INTEGER", func(v parquet.Value) sqlite.Value { return sqlite.IntValue(int64(v.Uint32())) }
 		}
 	case *metadata.DecimalType:
-		const exact, longest = 15, 1000 // digits: that a REAL gives back, that anyone needs
+		const exact, longest = 15, 1000 // digits: that a REAL preserves, that anyone needs
 		if t.Scale < 0 || t.Scale > t.Precision || t.Precision > longest {
 			break
 		}
@@ -248,7 +247,7 @@ func logicalColumn(l *metadata.LogicalType, kind parquet.Kind) (columnType strin
 	return "", nil
 }
 
-// since1970 does without time.Duration for the whole, which ends in 2262.
+// since1970 avoids a time.Duration for the total, which would end in 2262.
 func since1970(v parquet.Value, unit time.Duration) time.Time {
 	n := v.Int64()
 	if v.Kind() == parquet.Int32 {
@@ -262,9 +261,8 @@ func since1970(v parquet.Value, unit time.Duration) time.Time {
 	return time.Unix(seconds, rest*int64(unit)).UTC()
 }
 
-// decimalText returns a DECIMAL with all its places: an integer, big-endian in
-// two's complement where it is bytes, of which the last scale digits are
-// decimals.
+// decimalText returns a DECIMAL with all its decimal places. The value is an integer, in
+// bytes a big-endian two's complement one, whose last scale digits are decimals.
 func decimalText(v parquet.Value, scale int) string {
 	n := new(big.Int)
 	switch v.Kind() {

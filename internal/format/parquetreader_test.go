@@ -115,7 +115,7 @@ func TestParquetReaderFaults(t *testing.T) {
 	}
 }
 
-// Damage may go unnoticed, but must not be more than an error.
+// Damage may go unnoticed, but must at most cause an error.
 func TestParquetReaderSurvivesDamage(t *testing.T) {
 	good := writeParquet(t, typedColumns(), batch(6, rapid.SliceOfN(typedRow(), 8, 8).Example(1)...))
 	for i := range good {

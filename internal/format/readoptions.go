@@ -7,9 +7,8 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// ReadOptions are the words in which a client says how a CSV file is to be read:
-// as the profile was written, changed by the options beside it. What is left out
-// is detected.
+// ReadOptions is how a client says how to read a CSV file: in the form of a profile,
+// changed by the other options. What is left out is detected.
 type ReadOptions struct {
 	Profile      string   `json:"profile,omitzero" doc:"A named CSV dialect, as exports write it; the other options override it."`
 	Delimiter    string   `json:"delimiter,omitzero" doc:"For CSV: a character, or tab. Detected when absent, like header, encoding and quote."`
@@ -19,11 +18,11 @@ type ReadOptions struct {
 	NullText     *string  `json:"null_text,omitzero" doc:"For CSV: the unquoted text that stands for NULL; when absent, an empty field does."`
 	FormulaGuard *bool    `json:"formula_guard,omitzero" doc:"For CSV: whether to remove the apostrophes that the formula guard of an export has added."`
 
-	LineEnd LineEnd `json:"-"` // clients leave it to be detected
+	LineEnd LineEnd `json:"-"` // clients cannot set it
 }
 
-// ReadOptions returns the options that read what d, which must be valid, writes,
-// with nothing left to be detected.
+// ReadOptions returns the options that read what d writes, with nothing left to detect.
+// d must be valid.
 func (d Dialect) ReadOptions() ReadOptions {
 	return ReadOptions{
 		Delimiter: d.Delimiter, Header: &d.Header, Encoding: UTF8, Quote: `"`, NullText: &d.NullText, FormulaGuard: &d.FormulaGuard,
@@ -31,8 +30,8 @@ func (d Dialect) ReadOptions() ReadOptions {
 	}
 }
 
-// Or returns the options with those of all where they say nothing. A profile
-// says everything.
+// Or returns the options, with those of all filling in what is left out. A profile
+// leaves nothing out.
 func (o ReadOptions) Or(all ReadOptions) ReadOptions {
 	if o.Profile != "" {
 		return o
@@ -44,8 +43,8 @@ func (o ReadOptions) Or(all ReadOptions) ReadOptions {
 	}
 }
 
-// Dialect returns the dialect that is meant, and notes what is wrong with the
-// options under prefix; what is wrong counts as left out.
+// Dialect returns the dialect that the options describe, and reports faults under
+// prefix. An invalid option counts as left out.
 func (o ReadOptions) Dialect(faults *problem.Faults, prefix string) (d ReadDialect) {
 	if o.Profile != "" {
 		profile, err := Profile(o.Profile)
@@ -89,8 +88,7 @@ func (o ReadOptions) Dialect(faults *problem.Faults, prefix string) (d ReadDiale
 	return d
 }
 
-// oneByte returns the byte that text is, and otherwise what stands there when
-// there is no text.
+// oneByte returns the single byte of text, or otherwise if text is empty or invalid.
 func oneByte(faults *problem.Faults, field, text string, otherwise byte) byte {
 	switch {
 	case text == "":

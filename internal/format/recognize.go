@@ -14,15 +14,15 @@ import (
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
-// SQLiteMagic begins every SQLite file.
+// SQLiteMagic starts every SQLite file.
 const SQLiteMagic = "SQLite format 3\x00"
 
-// unread are kinds of files that are not tables, by how they begin.
+// unread lists kinds of files that are not tables, by their first bytes.
 var unread = []struct {
 	at            int
 	magic         string
 	title, advice string
-	text          bool // so may a text begin: it counts only where the file is not text
+	text          bool // a text may start like this, so it counts only if the file is not text
 }{
 	{257, "ustar", "a tar archive", ": pack its files as a ZIP file", false},
 	{0, "%PDF-", "a PDF document", "", false},
@@ -36,8 +36,8 @@ var unread = []struct {
 	{0, "Rar!\x1a", "a RAR archive", "; only ZIP files are supported", false},
 }
 
-// Unread returns what a file is that is not a table, if that is known, such that
-// it follows "The file is". What a text may begin with counts as well.
+// Unread returns what a file is, if it is known not to be a table, phrased to follow
+// "The file is". It also counts first bytes that a text may start with.
 func Unread(head []byte) string {
 	for _, known := range unread {
 		if len(head) > known.at && bytes.HasPrefix(head[known.at:], []byte(known.magic)) {
@@ -47,7 +47,7 @@ func Unread(head []byte) string {
 	return markup(head)
 }
 
-// markup returns what a text is that would otherwise be a CSV file of one column.
+// markup returns what a text is that would otherwise pass as a CSV file of one column.
 func markup(head []byte) string {
 	text := bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(head, []byte(bom)), " \t\r\n"))
 	for _, known := range []struct{ begin, title string }{
@@ -62,7 +62,7 @@ func markup(head []byte) string {
 	return ""
 }
 
-// notText returns what a file is that cannot be text, if that is known.
+// notText returns what a file is, if it is known not to be text.
 func notText(head []byte) string {
 	for _, f := range All() {
 		if hasMagic(head, f.Magic...) {
@@ -82,14 +82,13 @@ func notText(head []byte) string {
 	return ""
 }
 
-// looksLikeCSV reports whether a file is text that is not known to be anything
-// else.
+// looksLikeCSV reports whether a file is text and not known to be anything else.
 func looksLikeCSV(head []byte) bool {
 	_, err := Sniff(head)
 	return err == nil && markup(head) == ""
 }
 
-// jsonStart reads how JSON begins.
+// jsonStart returns the kind of the first JSON value.
 func jsonStart(head []byte) jsontext.Kind {
 	d := jsontext.NewDecoder(bytes.NewReader(bytes.TrimPrefix(head, []byte(bom))))
 	if kind := d.PeekKind(); (kind == '[' || kind == '{') && beginsWell(d) {
@@ -98,8 +97,8 @@ func jsonStart(head []byte) jsontext.Kind {
 	return 0
 }
 
-// looksLikeJSON reports whether a file begins as an array does, or as the JSON of
-// a database.
+// looksLikeJSON reports whether a file starts like an array or like the JSON of a
+// database.
 func looksLikeJSON(head []byte) bool {
 	switch jsonStart(head) {
 	case '[':
@@ -110,10 +109,10 @@ func looksLikeJSON(head []byte) bool {
 	return false
 }
 
-// looksLikeNDJSON reports whether a file begins with an object of a row.
+// looksLikeNDJSON reports whether a file starts with an object that is a row.
 func looksLikeNDJSON(head []byte) bool { return jsonStart(head) == '{' && !IsJSONDatabase(head) }
 
-// beginsWell reports whether the first tokens are JSON, as far as they are there.
+// beginsWell reports whether the first tokens, as far as present, are JSON.
 func beginsWell(d *jsontext.Decoder) bool {
 	const enough = 3
 	for range enough {
@@ -124,8 +123,8 @@ func beginsWell(d *jsontext.Decoder) bool {
 	return true
 }
 
-// IsJSONDatabase reports whether a JSON file has the tables of a database, as far
-// as its beginning shows.
+// IsJSONDatabase reports whether a JSON file has the tables of a database, judging by
+// its start.
 func IsJSONDatabase(head []byte) bool {
 	d := jsontext.NewDecoder(bytes.NewReader(bytes.TrimPrefix(head, []byte(bom))))
 	if d.PeekKind() != '{' {
@@ -149,32 +148,32 @@ func IsJSONDatabase(head []byte) bool {
 	return false
 }
 
-// DecodeSQL returns a dump as UTF-8: shells of Windows redirect one as UTF-16.
+// DecodeSQL returns a dump as UTF-8: Windows shells redirect output as UTF-16.
 func DecodeSQL(r io.Reader) io.Reader {
 	return transform.NewReader(r, unicode.BOMOverride(encoding.Nop.NewDecoder()))
 }
 
-// sqlStart is how a dump begins, after comments.
+// sqlStart matches the start of a dump, after comments.
 var sqlStart = regexp.MustCompile(`(?is)^(` +
 	`PRAGMA\s+[a-z_.]+\s*[=(;]|BEGIN(\s+(TRANSACTION|DEFERRED|IMMEDIATE|EXCLUSIVE))*\s*;[ \t]*(--[^\n]*)?(\r?\n|$)|` +
 	`CREATE\s+((TEMP|TEMPORARY|UNIQUE|VIRTUAL)\s+)?(TABLE|INDEX|VIEW|TRIGGER|DATABASE|SCHEMA|EXTENSION)\s|` +
 	`DROP\s+(TABLE|INDEX|VIEW|TRIGGER|DATABASE|SCHEMA)\s+["'\[a-z_\x60]|(INSERT|REPLACE)\s+(OR\s+[A-Z]+\s+)?INTO\s+\S|` +
 	`(SET|USE|LOCK|ATTACH|DETACH|COPY)\s[^,;\n]*[ =][^\n]*;|ANALYZE\b[^,\n]*;|DELETE\s+FROM\s+\S)`)
 
-// looksLikeSQL reports whether a file begins as a dump does.
+// looksLikeSQL reports whether a file starts like a dump.
 func looksLikeSQL(head []byte) bool {
 	text, err := io.ReadAll(DecodeSQL(bytes.NewReader(head)))
 	if err != nil {
 		return false
 	}
 	text = sqltext.SkipEmpty(text)
-	if len(text) == 0 { // nothing but comments
+	if len(text) == 0 { // only comments
 		return DumpedBy(head) != ""
 	}
 	return sqlStart.Match(text)
 }
 
-// DumpedBy returns the program that wrote a dump, when it says so and is not
+// DumpedBy returns the program that wrote a dump, if the dump names it and it is not
 // SQLite.
 func DumpedBy(head []byte) string {
 	for _, known := range []struct{ mark, name string }{

@@ -10,28 +10,29 @@ import (
 
 // Rows reads the rows of a table one after another.
 type Rows interface {
-	// Columns returns the columns, with their types where the file declares them.
-	// The name of one that has none is empty.
+	// Columns returns the columns, with their types where the file declares them. A
+	// column without a name has the name "".
 	Columns() []Column
 	// Next returns the next row, or io.EOF. The values are valid until the next
 	// call; there may be more or fewer of them than columns. Faults of the file
 	// are *FileError.
 	Next() ([]sqlite.Value, error)
-	// Line returns where the last row is: its line in a text, or else its number.
+	// Line returns the position of the last row: its line in a text file, else its
+	// number.
 	Line() int64
-	// Close lets go of what the reader holds, but not of the file.
+	// Close releases what the reader holds, but does not close the file.
 	Close() error
 }
 
-// CSVRows are the rows of a CSV file.
+// CSVRows reads the rows of a CSV file.
 type CSVRows struct {
 	*CSVReader
 	header []Column
-	first  []Field // read before to know how many there are
+	first  []Field // read ahead to learn the number of columns
 	row    []sqlite.Value
 }
 
-// EmptyLines is why a CSV file without any row is refused.
+// EmptyLines is the reason why a CSV file without any rows is refused.
 const EmptyLines = "The file contains only empty lines."
 
 // NewCSVRows returns the rows of a CSV file.
@@ -54,10 +55,10 @@ func NewCSVRows(r io.Reader, d ReadDialect) (*CSVRows, error) {
 	return rows, err
 }
 
-// Columns returns the columns, without names in a file that has no header.
+// Columns returns the columns, which have no names if the file has no header.
 func (r *CSVRows) Columns() []Column { return r.header }
 
-// Close does nothing: a CSVReader holds nothing but memory.
+// Close does nothing: a CSVReader holds only memory.
 func (r *CSVRows) Close() error { return nil }
 
 // Next returns the next row.
@@ -80,22 +81,22 @@ func (r *CSVRows) Next() ([]sqlite.Value, error) {
 	return r.row, nil
 }
 
-// BatchRows are rows that are read a batch at a time. They are Rows.
+// BatchRows is a [Rows] that reads rows a batch at a time.
 type BatchRows struct {
 	columns []Column
 	fill    func(b *sqlite.Batch) (some bool, err error)
 	close   func() error
 	batch   sqlite.Batch
-	at      int // next row of the batch
+	at      int // index of the next row in batch
 	number  int64
 	row     []sqlite.Value
 }
 
-// RowsPerBatch is how many rows are read at a time.
+// RowsPerBatch is the number of rows read at a time.
 const RowsPerBatch = 256
 
-// NewBatchRows returns the rows that fill puts into a batch, again and again until
-// there are none.
+// NewBatchRows returns the rows that fill puts into a batch. It calls fill until there
+// are no more.
 func NewBatchRows(columns []Column, fill func(b *sqlite.Batch) (some bool, err error), close func() error) *BatchRows {
 	return &BatchRows{columns: columns, fill: fill, close: close}
 }
@@ -106,7 +107,7 @@ func (r *BatchRows) Columns() []Column { return r.columns }
 // Line returns the number of the last row.
 func (r *BatchRows) Line() int64 { return r.number }
 
-// Close lets go of what gives the rows.
+// Close closes the source of the rows.
 func (r *BatchRows) Close() error { return r.close() }
 
 // Next returns the next row.
@@ -127,8 +128,8 @@ func (r *BatchRows) Next() ([]sqlite.Value, error) {
 	return r.row, nil
 }
 
-// opening makes the Open of a table from what opens its TableReader. Few bytes of
-// a file can stand for many rows, which nobody may want any more.
+// opening turns a function that opens a TableReader into the Open of a table. It checks
+// for cancellation between batches, since a few bytes of a file can stand for many rows.
 func opening(open func(in Input) (TableReader, error)) func(Input) (Rows, error) {
 	return func(in Input) (Rows, error) {
 		reader, err := open(in)
@@ -153,7 +154,7 @@ func csvTables(_ Input, o Reading) ([]Table, error) {
 	}}, nil
 }
 
-// jsonTables reads all rows of an array of objects for their keys.
+// jsonTables scans all rows of an array of objects for their keys.
 func jsonTables(in Input, o Reading) ([]Table, error) {
 	tables, err := ScanJSON(in)
 	if err != nil {
@@ -162,7 +163,7 @@ func jsonTables(in Input, o Reading) ([]Table, error) {
 	return objects(o.Name, tables[0], func(in Input) (TableReader, error) { return NewJSONReader(in, tables[0]) }), nil
 }
 
-// ndjsonTables reads all rows, one object per line, for their keys.
+// ndjsonTables scans all rows, one object per line, for their keys.
 func ndjsonTables(in Input, o Reading) ([]Table, error) {
 	t, err := ScanNDJSON(in)
 	if err != nil {
@@ -178,8 +179,8 @@ func objects(name string, t JSONTable, open func(Input) (TableReader, error)) []
 	return []Table{{Name: name, Open: opening(open)}}
 }
 
-// xlsxTables returns a table for each sheet that is wanted. The only sheet of a
-// workbook goes by the name of the file.
+// xlsxTables returns a table for each wanted sheet. If a workbook has only one sheet,
+// its table is named after the file.
 func xlsxTables(in Input, o Reading) (tables []Table, err error) {
 	book, err := OpenWorkbook(in, in.Size())
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// Detected is how a CSV file is written.
+// Detected describes how a CSV file is written.
 type Detected struct {
 	Encoding  Encoding
 	BOM       bool
@@ -24,34 +24,33 @@ type Detected struct {
 	Quote     byte // '"' or NoQuote
 	Header    bool
 	LineEnd   LineEnd
-	Columns   int // fields of the first row; 0 for a file that was not looked at
+	Columns   int // fields of the first row; 0 if the file was not examined
 }
 
-// sampleSize is how much of a file is looked at.
+// sampleSize is how many bytes of a file are examined.
 const sampleSize = 256 << 10
 
-// Sniff tells how a CSV file is written from its first bytes, a few hundred
-// kilobytes at most; they may end in the middle of a character or row.
+// Sniff detects how a CSV file is written from its first bytes, at most a few hundred
+// kilobytes, which may end in the middle of a character or row.
 //
-//   - Encoding: a BOM decides; else zero bytes on one side of each pair mean
-//     UTF-16; else the file is UTF-8, unless more bytes break UTF-8 than
-//     characters beyond ASCII obey it: then it is Windows-1252.
-//   - Delimiter: of , ; tab and | the one by which the most rows have as many
-//     fields as the first row, at least two; then the one that gives more fields.
-//   - Quote: the double quote. Only tab-separated rows that make sense without
-//     quotes alone are read without.
+//   - Encoding: a BOM decides; otherwise zero bytes on one side of each pair mean
+//     UTF-16; otherwise the file is UTF-8, unless more bytes are invalid UTF-8 than
+//     there are valid non-ASCII characters: then it is Windows-1252.
+//   - Delimiter: of , ; tab and | the one for which the most rows have as many
+//     fields as the first row, at least two; then the one that yields more fields.
+//   - Quote: the double quote. Only tab-separated rows that make sense only
+//     without quotes are read without.
 //   - Header: the first row, if none of its fields looks like a value (a number,
-//     date, address or truth value) or comes again in its own column. Where one is
-//     empty or two are equal, there must also be one that stands above nothing but
-//     values.
-//   - Line ends: CR if no LF stands outside quotes.
+//     date, address or truth value) or recurs in its own column. If one is empty
+//     or two are equal, at least one must also be above nothing but values.
+//   - Line ends: CR if there is no LF outside quotes.
 //
-// A file that is empty or not text is refused with a *CSVError that says so.
+// An empty file, or one that is not text, is refused with a *CSVError that says so.
 func Sniff(sample []byte) (Detected, error) {
 	return sniff(sample, false, ReadDialect{})
 }
 
-// sniff fills in what d leaves open; whole says that the sample is the file.
+// sniff fills in what d leaves open; whole says that the sample is the entire file.
 func sniff(sample []byte, whole bool, d ReadDialect) (Detected, error) {
 	found := Detected{Encoding: d.Encoding, Delimiter: d.Delimiter, Quote: d.Quote, LineEnd: d.LineEnd, Header: d.Header == WithHeader}
 	encoding, bom := sniffEncoding(sample, whole)
@@ -76,8 +75,8 @@ func sniff(sample []byte, whole bool, d ReadDialect) (Detected, error) {
 	return found, nil
 }
 
-// sampleText returns a sample as UTF-8, or why it is not text. Who tells the
-// encoding knows that it is text, whatever it looks like.
+// sampleText returns a sample as UTF-8, or why it is not text. If told, the caller gave
+// the encoding, so the sample is text whatever it looks like.
 func sampleText(sample []byte, e Encoding, told bool) ([]byte, error) {
 	if known := notText(sample); known != "" {
 		return nil, &CSVError{Reason: "The file is " + known + ", not CSV text."}
@@ -101,7 +100,7 @@ func sampleText(sample []byte, e Encoding, told bool) ([]byte, error) {
 	return text, nil
 }
 
-// controlBytes counts the control characters that text files do not have.
+// controlBytes counts the control characters that do not occur in text files.
 func controlBytes(text []byte) int {
 	n := 0
 	for _, c := range text {
@@ -177,8 +176,7 @@ func sniffEncoding(sample []byte, whole bool) (e Encoding, hasBOM bool) {
 	return UTF8, false
 }
 
-// countRunes counts the characters beyond ASCII and the bytes that are not
-// UTF-8.
+// countRunes counts the non-ASCII characters and the bytes that are not UTF-8.
 func countRunes(b []byte) (valid, invalid int) {
 	if utf8.Valid(b) {
 		return 0, 0
@@ -208,8 +206,8 @@ func trimPartialRune(b []byte) []byte {
 	return b
 }
 
-// sniffLineEnd counts line ends outside quotes. Doubled quotes close and open
-// at once, so every quote may count.
+// sniffLineEnd counts line ends outside quotes. A doubled quote closes and reopens at
+// once, so every quote may be counted.
 func sniffLineEnd(text []byte) LineEnd {
 	var lf, crlf, cr int
 	quoted := false
@@ -238,14 +236,14 @@ func sniffLineEnd(text []byte) LineEnd {
 // reading is one way to read the sample.
 type reading struct {
 	delimiter, quote byte
-	rows             [][]string // without empty lines
-	broken           bool       // quotes are not as they should be
-	share            float64    // of the rows that have as many fields as the first
+	rows             [][]string // without blank lines
+	broken           bool       // quotes are malformed
+	share            float64    // fraction of the rows with as many fields as the first
 }
 
 func (r reading) split() bool { return len(r.rows) > 0 && len(r.rows[0]) > 1 }
 
-// compare ranks two ways to read; the better one is greater.
+// compare ranks two readings; the better one is greater.
 func (r reading) compare(o reading) int {
 	return cmp.Or(
 		compareBool(r.split(), o.split()),
@@ -272,8 +270,8 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// sniffDelimiter returns the best way to read the sample with the delimiter and
-// quote of d, where they are given.
+// sniffDelimiter returns the best reading of the sample, with the delimiter and quote of
+// d where given.
 func sniffDelimiter(text []byte, whole bool, d Detected) reading {
 	delimiters := []byte(",;\t|")
 	if d.Delimiter != 0 {
@@ -295,7 +293,7 @@ func sniffDelimiter(text []byte, whole bool, d Detected) reading {
 	return best
 }
 
-// readSample reads up to 1,000 rows. A last row that the end of the sample cuts
+// readSample reads up to 1,000 rows. A last row that is cut off by the end of the sample
 // does not count, unless it is the only one.
 func readSample(text []byte, whole bool, d Detected, delimiter, quote byte) reading {
 	const enough = 1000
@@ -355,7 +353,7 @@ func isHeader(rows [][]string) bool {
 	return clean || above
 }
 
-// onlyValues reports whether a column has values and nothing else, but for empty
+// onlyValues reports whether a column contains values and no other text, ignoring empty
 // fields.
 func onlyValues(rows [][]string, column int) bool {
 	some := false
@@ -370,7 +368,8 @@ func onlyValues(rows [][]string, column int) bool {
 	return some
 }
 
-// looksLikeValue takes text in lower case.
+// looksLikeValue reports whether s, in lower case, looks like a value as Sniff
+// describes.
 func looksLikeValue(s string) bool {
 	if _, err := strconv.ParseFloat(s, 64); err == nil {
 		return true

@@ -10,16 +10,15 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// QuoteIdent returns a name as an SQL identifier, in double quotes. Every name
-// that becomes part of a statement passes through it. A name with a NUL byte
-// gives a statement that does not parse.
+// QuoteIdent returns a name as an SQL identifier in double quotes. Every name that goes
+// into a statement passes through it. A name with a NUL byte results in a statement that
+// does not parse.
 func QuoteIdent(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
-// AppendLiteral appends a cell of b as an SQL expression that SQLite, in a
-// database whose encoding is UTF-8, evaluates to the same value of the same
-// storage class.
+// AppendLiteral appends a cell of b as an SQL expression that SQLite, in a UTF-8
+// database, evaluates to the same value of the same storage class.
 func AppendLiteral(dst []byte, b *sqlite.Batch, c sqlite.Cell) []byte {
 	switch c.Kind {
 	case sqlite.Integer:
@@ -34,7 +33,7 @@ func AppendLiteral(dst []byte, b *sqlite.Batch, c sqlite.Cell) []byte {
 	return append(dst, "NULL"...)
 }
 
-// appendSQLReal writes infinities as numbers that no float64 can hold.
+// appendSQLReal writes infinities as numbers too large for a float64.
 func appendSQLReal(dst []byte, f float64) []byte {
 	switch {
 	case math.IsInf(f, 1):
@@ -45,8 +44,8 @@ func appendSQLReal(dst []byte, f float64) []byte {
 	return appendReal(dst, f)
 }
 
-// appendSQLText writes text that cannot stand in a statement, which ends at a
-// NUL byte and is UTF-8, by its bytes.
+// appendSQLText writes text as hex bytes if it cannot appear in a statement, which ends
+// at a NUL byte and is UTF-8.
 func appendSQLText(dst, s []byte) []byte {
 	if bytes.IndexByte(s, 0) >= 0 || !utf8.Valid(s) {
 		return appendTextBytes(dst, s)

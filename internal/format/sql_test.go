@@ -43,7 +43,7 @@ func literal(v sqlite.Value) string {
 	return string(AppendLiteral(nil, b, b.Row(0)[0]))
 }
 
-// emptyDatabase returns a connection to an empty file.
+// emptyDatabase returns a connection to an empty database.
 func emptyDatabase(t *testing.T) *sqlite.Conn {
 	path := filepath.Join(t.TempDir(), "empty.db")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

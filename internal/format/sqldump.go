@@ -10,28 +10,28 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// A dump is DumpHead, statements that create tables, the rows of INSERT
-// encoders, statements that create indexes, and DumpTail.
+// A dump consists of DumpHead, CREATE TABLE statements, the rows from INSERT encoders,
+// CREATE INDEX statements, and DumpTail.
 const (
 	DumpHead = "PRAGMA foreign_keys=OFF;\nBEGIN;\n"
 	DumpTail = "COMMIT;\n"
 )
 
-// INSERT encodes the rows of a table as statements of a dump, each with many
-// rows, in the dialect of SQL that every sqlite3 shell from 3.8.8 on loads
-// without a change of any value. A statement has at most 500 rows, and at most
-// 64 KiB if it has more than one. INSERT is an Encoder.
+// INSERT encodes the rows of a table as multi-row statements of a dump, in an SQL
+// dialect that every sqlite3 shell since 3.8.8 loads without changing any value. A
+// statement has at most 500 rows and, if more than one, at most 64 KiB. INSERT is an
+// [Encoder].
 //
-// It writes values as AppendLiteral does, except where shells differ from the
-// library of today:
+// It writes values as AppendLiteral does, except where shells differ from the current
+// library:
 //
-//   - Older ones misread some reals: all of 17 digits, and a few of fewer. These
-//     are written as an integer times or by powers of two, which is exact:
-//     6004799503160661.0/18014398509481984 for a third.
-//   - A shell turns CRLF into LF before it looks at the statement, so text with
-//     CR is written by its bytes.
+//   - Older ones misread some reals: all with 17 digits, and a few with fewer. These
+//     are written as an integer multiplied or divided by powers of two, which is
+//     exact: 6004799503160661.0/18014398509481984 for a third.
+//   - A shell turns CRLF into LF before it parses the statement, so text with CR is
+//     written as hex bytes.
 type INSERT struct {
-	open []byte // INSERT INTO … VALUES
+	open []byte // the statement up to VALUES
 }
 
 // NewINSERT returns an encoder for rows of the given columns of a table.
@@ -49,7 +49,7 @@ func NewINSERT(table string, columns []Column) *INSERT {
 // Head appends nothing.
 func (e *INSERT) Head(dst []byte) []byte { return dst }
 
-// Rows appends statements that hold the rows of b and no others.
+// Rows appends statements with exactly the rows of b.
 func (e *INSERT) Rows(dst []byte, b *sqlite.Batch, _ bool) []byte {
 	const mostRows, mostBytes = 500, 64 << 10
 	if b.Rows == 0 {
@@ -94,8 +94,8 @@ func appendTuple(dst []byte, b *sqlite.Batch, row []sqlite.Cell) []byte {
 	return append(dst, ')')
 }
 
-// appendPortableReal appends a real as an expression that every SQLite
-// evaluates to the same bits.
+// appendPortableReal appends a real as an expression that every SQLite version evaluates
+// to the same bits.
 func appendPortableReal(dst []byte, f float64) []byte {
 	if math.IsInf(f, 0) || f == 0 {
 		return appendSQLReal(dst, f)
@@ -108,10 +108,10 @@ func appendPortableReal(dst []byte, f float64) []byte {
 	return appendDyadic(dst[:start], f)
 }
 
-// appendDyadic appends a finite real that is not 0 as a product or quotient of
-// an integer below 2^53 and powers of two. Each step of its evaluation is exact.
+// appendDyadic appends a finite nonzero real as a product or quotient of an integer
+// below 2^53 and powers of two. Each step of its evaluation is exact.
 func appendDyadic(dst []byte, f float64) []byte {
-	const step = 62 // the greatest power of two in an SQL integer
+	const step = 62 // exponent of the largest power of two in an SQL integer
 	fraction, exponent := math.Frexp(f)
 	mantissa := int64(math.Ldexp(fraction, 53))
 	exponent -= 53
@@ -128,12 +128,12 @@ func appendDyadic(dst []byte, f float64) []byte {
 	return dst
 }
 
-// readsAlike reports whether every SQLite reads a decimal, as appendReal writes
-// it, as the float64 nearest to it. Versions before 3.43 divide the digits by a
-// power of ten with a mantissa of 53 or 64 bits, as the machine has it, and
-// round to 53 bits then; later ones compute with more.
+// readsAlike reports whether every SQLite version reads a decimal, as written by
+// appendReal, as the nearest float64. Versions before 3.43 divide the digits by a power
+// of ten with a mantissa of 53 or 64 bits, depending on the machine, then round to 53
+// bits; later ones use more bits.
 func readsAlike(decimal []byte) bool {
-	const exact = 1e15 // so many digits, and powers of ten up to 22, are float64
+	const exact = 1e15 // integers below it, and powers of ten up to 22, are exact float64
 	var digits uint64
 	places, point := 0, false
 	for i, c := range decimal {
@@ -156,14 +156,14 @@ func readsAlike(decimal []byte) bool {
 	return dividesAlike(digits, places)
 }
 
-// dividesAlike reports whether digits/10^places, 0 < digits < 10^15, is the same
-// when it is rounded to 64 bits first and when it is not.
+// dividesAlike reports whether digits/10^places, for 0 < digits < 10^15, is the same
+// whether or not it is first rounded to 64 bits.
 func dividesAlike(digits uint64, places int) bool {
 	if places < 0 || places > 22 {
 		return false
 	}
-	// The quotient differs from each middle between two float64 by more than
-	// 2^-54/5^places of itself. Up to four places 64 bits show the difference.
+	// The quotient differs from each midpoint between two float64 values by more than
+	// 2^-54/5^places of itself. For up to four places, 64 bits show the difference.
 	if places <= 4 {
 		return true
 	}
@@ -177,7 +177,7 @@ func dividesAlike(digits uint64, places int) bool {
 		digits >>= 1
 	}
 	quotient, _ := bits.Div64(digits, 0, divisor)
-	const below, middle = 1<<10 - 1, 1 << 10 // of the 11 bits that are rounded away
+	const below, middle = 1<<10 - 1, 1 << 10 // in the 11 bits that are rounded away
 	rest := quotient & (1<<11 - 1)
 	return rest != below && rest != middle
 }

@@ -30,7 +30,7 @@ func TestPortableReals(t *testing.T) {
 	}
 }
 
-// real draws reals of every size, and decimals of every length.
+// real draws reals of every magnitude, and decimals of every length.
 func real() *rapid.Generator[float64] {
 	return rapid.OneOf(
 		rapid.Float64(),
@@ -101,7 +101,7 @@ func TestINSERTStatementsAreBounded(t *testing.T) {
 	}
 }
 
-// loadDump has the shell load a dump of one table t and answers a query.
+// loadDump loads a dump of one table t with the shell and returns the result of a query.
 func loadDump(t *testing.T, create string, rows *sqlite.Batch, query string) []string {
 	shell := testkit.Tool(t, "sqlite3")
 	names := columns("k", "v", "w")[:rows.Columns]
@@ -149,8 +149,8 @@ func TestShellLoadsDump(t *testing.T) {
 	}
 }
 
-// The shell 3.40 misreads one in 4,000 decimals of 15 digits, one in 15,000 of
-// 17, and more where the exponent is large.
+// Shell 3.40 misreads one in 4,000 decimals of 15 digits, one in 15,000 of 17, and more
+// if the exponent is large.
 func TestShellLoadsReals(t *testing.T) {
 	var rows sqlite.Batch
 	rows.Reset(2)

@@ -7,26 +7,25 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// TableWriter writes the rows of one table as one file, or as the part of a
-// file that an Encoder's bytes are. One that is given up need not be closed and
-// leaves nothing behind.
+// TableWriter writes the rows of one table as a file, or as the part of a file that an
+// Encoder writes. It can be abandoned without Close and leaves nothing behind.
 type TableWriter interface {
 	// Rows writes the rows of b.
 	Rows(b *sqlite.Batch) error
-	// Close writes what stands after the last row. It does not close the
-	// underlying writer.
+	// Close writes what comes after the last row. It does not close the underlying
+	// writer.
 	Close() error
 }
 
-// LimitError says what of a table a file format cannot hold, and where it is.
+// LimitError says what in a table a file format cannot hold, and where it is.
 type LimitError struct {
-	Row    int64  // of the table, from 1; 0 for the names of the columns
-	Column string // name of the column; empty when not one column is at fault
-	Cell   string // in a sheet, such as B7; empty elsewhere
+	Row    int64  // of the table, from 1; 0 for the column names
+	Column string // empty if no single column is at fault
+	Cell   string // in a sheet, such as B7; empty otherwise
 	Reason string
 }
 
-// Error gives the place and the reason.
+// Error returns the location and the reason.
 func (e *LimitError) Error() string {
 	switch {
 	case e.Column == "":
@@ -37,7 +36,7 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("cell %s (row %d, column %q): %s", e.Cell, e.Row, e.Column, e.Reason)
 }
 
-// NewTableWriter returns a TableWriter that writes to w what e appends.
+// NewTableWriter returns a TableWriter that writes the output of e to w.
 func NewTableWriter(w io.Writer, e Encoder) TableWriter {
 	return &encoderWriter{w: w, encoder: e}
 }
@@ -45,8 +44,8 @@ func NewTableWriter(w io.Writer, e Encoder) TableWriter {
 type encoderWriter struct {
 	w       io.Writer
 	encoder Encoder
-	begun   bool // the head is written or in the buffer
-	some    bool // a row was written
+	begun   bool // the head has been written or buffered
+	some    bool // a row has been written
 	buffer  []byte
 }
 
@@ -63,7 +62,7 @@ func (t *encoderWriter) Close() error {
 	return t.flush()
 }
 
-// Replaced returns how many values the encoder could not write as they are.
+// Replaced returns the number of values that the encoder could not write unchanged.
 func (t *encoderWriter) Replaced() int64 {
 	if counts, ok := t.encoder.(interface{ Replaced() int64 }); ok {
 		return counts.Replaced()
@@ -86,31 +85,30 @@ func (t *encoderWriter) flush() error {
 
 // TableReader reads the rows of one table from a file.
 type TableReader interface {
-	// Columns returns the columns in the order of the cells that Read gives.
+	// Columns returns the columns, in the order of the cells that Read returns.
 	Columns() []Column
-	// Read empties b and fills it with the next rows: maxRows at most, fewer where
-	// they are long. It reports whether there were any. Faults of the file are
-	// *FileError.
+	// Read empties b and fills it with the next rows: at most maxRows, or fewer if they
+	// are long. It reports whether there were any. Faults of the file are *FileError.
 	Read(b *sqlite.Batch, maxRows int) (some bool, err error)
-	// Close lets go of what the reader holds, but not of the file.
+	// Close releases what the reader holds, but does not close the file.
 	Close() error
 }
 
-// A reader regards a batch as full that holds so many bytes of texts and blobs,
-// or so many values.
+// A reader considers a batch full when it holds this many bytes of texts and blobs, or
+// this many values.
 const (
 	batchBytes = 1 << 20
 	batchCells = 128 << 10
 )
 
-// FileError says what is wrong with a file that is read, and where.
+// FileError says what is wrong with a file being read, and where.
 type FileError struct {
-	Line, Column int64  // from 1, the column in bytes of UTF-8; 0 when the whole file is meant
+	Line, Column int64  // from 1, the column in bytes of UTF-8; 0 if it concerns the whole file
 	Cell         string // in a sheet, such as B7
 	Reason       string
 }
 
-// Error gives the place and the reason.
+// Error returns the location and the reason.
 func (e *FileError) Error() string {
 	switch {
 	case e.Cell != "":

@@ -13,46 +13,46 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// The limits of Excel's worksheets. The header takes one of the rows.
+// The limits of an Excel worksheet. The header takes up one of the rows.
 const (
 	XLSXRows    = 1 << 20
 	XLSXColumns = 1 << 14
 	XLSXText    = 1<<15 - 1 // UTF-16 units in a cell
 )
 
-// XLSXOptions says how a workbook is written.
+// XLSXOptions says how to write a workbook.
 type XLSXOptions struct {
-	Sheet    string    // name of the sheet; adapted to what Excel allows
-	Split    bool      // go on in another sheet where one is full, instead of failing
-	Rows     int64     // that will come, so that too many fail before the first; 0 when that is not known
+	Sheet    string    // name of the sheet; adapted to Excel's rules
+	Split    bool      // continue in another sheet when one is full, instead of failing
+	Rows     int64     // expected number, so that too many fail at once; 0 if unknown
 	Modified time.Time // of the workbook and its parts; zero for none
 }
 
-// XLSX writes rows as an Excel workbook, as a stream: neither memory nor
-// temporary files grow with the table. Numbers become numbers; the rest, and
-// what Excel has no number for, becomes text: integers beyond ±2^53, infinities,
-// and blobs in base64. NULL is no cell, the empty text a cell with no text. The
-// header row is bold and stays in view. XLSX is a TableWriter.
+// XLSX writes rows as an Excel workbook, as a stream: neither memory nor temporary files
+// grow with the table. Numbers stay numbers; everything else, including what Excel has
+// no number for, becomes text: integers beyond ±2^53, infinities, and blobs in base64.
+// NULL is written as no cell, the empty text as a cell with empty text. The header row
+// is bold and frozen. XLSX is a [TableWriter].
 //
-// Characters that XML cannot hold are written as Excel does, U+0001 as _x0001_,
-// and a text that looks like that as _x005F_x0001_. Bytes that are not UTF-8
-// become U+FFFD. The same rows and options give the same bytes.
+// Characters that XML cannot hold are written the way Excel does, U+0001 as _x0001_, and
+// a text that looks like that as _x005F_x0001_. Bytes that are not UTF-8 become U+FFFD.
+// The same rows and options produce the same bytes.
 type XLSX struct {
 	zip      *ZIP
 	columns  []Column
 	letters  []string // per column
 	options  XLSXOptions
-	sheets   []string  // names, of the sheets begun
+	sheets   []string  // names of the sheets started so far
 	sheet    io.Writer // the last sheet
-	row      int       // of the sheet, from 1, written last
-	before   int64     // rows of the table in the sheets before
+	row      int       // last row written to the sheet, from 1
+	before   int64     // rows of the table in earlier sheets
 	buffer   []byte
-	scratch  []byte // of one cell
+	scratch  []byte // for one cell
 	replaced int64
 }
 
-// NewXLSX returns a writer of rows of the given columns as a workbook to w.
-// What is beyond Excel's limits is a *LimitError, here and from Rows.
+// NewXLSX returns a writer of rows of the given columns as a workbook to w. Exceeding
+// Excel's limits is a *LimitError, here and from Rows.
 func NewXLSX(w io.Writer, columns []Column, o XLSXOptions) (*XLSX, error) {
 	if len(columns) > XLSXColumns {
 		return nil, &LimitError{Reason: fmt.Sprintf("there are %d columns, but an Excel sheet has at most %d", len(columns), XLSXColumns)}
@@ -76,9 +76,9 @@ func NewXLSX(w io.Writer, columns []Column, o XLSXOptions) (*XLSX, error) {
 	return x, x.beginSheet()
 }
 
-// Replaced returns how many values so far could not be written as they are:
-// texts that hold bytes that are not UTF-8, and in columns of any type what
-// becomes a text: blobs, infinities, and integers beyond 2^53.
+// Replaced returns the number of values so far that could not be written unchanged:
+// texts with bytes that are not UTF-8 and, in columns of any type, what becomes text:
+// blobs, infinities, and integers beyond 2^53.
 func (x *XLSX) Replaced() int64 { return x.replaced }
 
 // Rows writes the rows of b.
@@ -176,7 +176,7 @@ func (x *XLSX) openRow() {
 	x.buffer = append(x.buffer, `">`...)
 }
 
-// openCell opens the cell in the row's column j, up to its type.
+// openCell opens the cell in column j of the row, up to its type.
 func (x *XLSX) openCell(j int, style string) {
 	x.buffer = append(append(x.buffer, `<c r="`...), x.letters[j]...)
 	x.buffer = strconv.AppendInt(x.buffer, int64(x.row), 10)
@@ -197,7 +197,8 @@ func (x *XLSX) appendRow(b *sqlite.Batch, row []sqlite.Cell) error {
 		}
 	}
 	if values == 0 {
-		// A number without a value tells the row from one that is only formatted.
+		// A number cell without a value distinguishes this row from one that is only
+		// formatted.
 		x.openCell(0, "")
 		x.buffer = append(x.buffer, ` t="n"/>`...)
 	}
@@ -205,8 +206,8 @@ func (x *XLSX) appendRow(b *sqlite.Batch, row []sqlite.Cell) error {
 	return nil
 }
 
-// countReplaced counts a value that is written as a text, if nothing tells it
-// from one.
+// countReplaced counts a value that is written as text, if a reader cannot tell it from
+// a text.
 func (x *XLSX) countReplaced(j int) {
 	if x.columns[j].holdsAny() {
 		x.replaced++
@@ -240,7 +241,7 @@ func (x *XLSX) appendValue(j int, b *sqlite.Batch, c sqlite.Cell) error {
 	return nil
 }
 
-// appendText appends the rest of a cell that holds text.
+// appendText appends the rest of a text cell.
 func (x *XLSX) appendText(j int, s []byte) error {
 	if len(s) > XLSXText {
 		if n := utf16Units(s); n > XLSXText {
@@ -273,18 +274,18 @@ func utf16Units(s []byte) int {
 	return n
 }
 
-// appendXML appends s as the text of an element of a sheet, and reports whether
-// bytes that are not UTF-8 became U+FFFD.
+// appendXML appends s as element text of a sheet, and reports whether invalid UTF-8 was
+// replaced by U+FFFD.
 func appendXML(dst, s []byte) (_ []byte, replaced bool) {
-	start := 0 // of what is to be copied as it is: nearly all text, in one piece
+	start := 0 // of what is copied as is: nearly all text, in one piece
 	for i := 0; i < len(s); {
 		r, size := rune(s[i]), 1
 		if r >= utf8.RuneSelf {
 			r, size = utf8.DecodeRune(s[i:])
 		}
 		invalid := r == utf8.RuneError && size == 1
-		// A text that looks like an escape has its underscore escaped, or a reader
-		// would take it for one.
+		// If a text looks like an escape, its underscore is escaped, or a reader would
+		// decode it.
 		escape := escapedInXML(r) || r == '_' && looksEscaped(s[i:])
 		if !invalid && !escape && r != '&' && r != '<' && r != '>' {
 			i += size
@@ -309,15 +310,14 @@ func appendXML(dst, s []byte) (_ []byte, replaced bool) {
 	return append(dst, s[start:]...), replaced
 }
 
-// escapedInXML reports whether XML cannot hold a character, or would turn it
-// into another.
+// escapedInXML reports whether XML cannot hold a character, or would change it.
 func escapedInXML(r rune) bool {
 	return r < ' ' && r != '\t' && r != '\n' || r == 0xfffe || r == 0xffff
 }
 
-// looksEscaped reports whether s, which begins with _, would be read as an
-// escaped character: as _xHHHH_, where the second _ may also be the beginning
-// of an escape that is still to be written.
+// looksEscaped reports whether s, which starts with _, would be read as an escaped
+// character: as _xHHHH_, where the second _ may also start an escape that is yet to be
+// written.
 func looksEscaped(s []byte) bool {
 	const hex = "0123456789abcdefABCDEF"
 	if len(s) < len("_x0000_") || s[1] != 'x' {
@@ -332,7 +332,7 @@ func looksEscaped(s []byte) bool {
 	return next == '_' || escapedInXML(next)
 }
 
-// columnLetters returns the letters of column i, counted from 0: A to XFD.
+// columnLetters returns the letters of column i, counting from 0: A to XFD.
 func columnLetters(i int) string {
 	var s string
 	for i++; i > 0; i = (i - 1) / 26 {
@@ -341,8 +341,7 @@ func columnLetters(i int) string {
 	return s
 }
 
-// SheetName returns a name that Excel allows for the nth sheet, from 1, of a
-// table.
+// SheetName returns a name that Excel allows for a table's nth sheet, counting from 1.
 func SheetName(table string, n int) string {
 	const longest = 31 // UTF-16 units
 	suffix := ""

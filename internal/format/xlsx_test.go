@@ -106,7 +106,7 @@ func TestXLSXWritesEachValue(t *testing.T) {
 	}
 }
 
-// unescapeXLSX is a second way to read escapes, from left to right.
+// unescapeXLSX is an independent decoder of escapes, working from left to right.
 func unescapeXLSX(s string) string {
 	return regexp.MustCompile(`_x[0-9a-fA-F]{4}_`).ReplaceAllStringFunc(s, func(e string) string {
 		n, err := strconv.ParseUint(e[2:6], 16, 16)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// numberFormat says what of a moment a cell shows; both parts are possible.
+// numberFormat says which parts of a point in time a cell shows, possibly both.
 type numberFormat uint8
 
 const (
@@ -16,7 +16,7 @@ const (
 	showsTime   numberFormat = 2
 )
 
-// readStyles sets the formats of numbers by style.
+// readStyles reads the number format of each style.
 func (w *Workbook) readStyles(part string) error {
 	var sheet struct {
 		Formats []struct {
@@ -44,8 +44,8 @@ func (w *Workbook) readStyles(part string) error {
 	return nil
 }
 
-// builtinFormat knows the formats without a code, those of East Asian systems
-// included.
+// builtinFormat returns the format of ids that have no code, including those of East
+// Asian systems.
 func builtinFormat(id int) numberFormat {
 	switch {
 	case id >= 14 && id <= 17, id >= 27 && id <= 31, id == 36, id >= 50 && id <= 54, id == 57, id == 58:
@@ -58,8 +58,8 @@ func builtinFormat(id int) numberFormat {
 	return plainNumber
 }
 
-// formatOf reads a code such as [$-409]d/m/yy h:mm AM/PM;@. Durations, whose
-// hours are in brackets, remain numbers.
+// formatOf parses a code such as [$-409]d/m/yy h:mm AM/PM;@. Durations, whose hours are
+// in brackets, remain numbers.
 func formatOf(code string) numberFormat {
 	code, _, _ = strings.Cut(regexp.MustCompile(`"[^"]*"|\\.|_.|\*.`).ReplaceAllString(strings.ToLower(code), ""), ";")
 	if regexp.MustCompile(`\[(h+|m+|s+)\]`).MatchString(code) {
@@ -76,8 +76,7 @@ func formatOf(code string) numberFormat {
 	return format
 }
 
-// date returns a number of days as text, unless it is none that Excel shows as
-// a date.
+// date returns a number of days as text, unless Excel does not show it as a date.
 func (f numberFormat) date(days float64, from1904 bool) (string, bool) {
 	const most = 2958466 // 10000-01-01
 	if days < 0 || days >= most {
@@ -87,7 +86,7 @@ func (f numberFormat) date(days float64, from1904 bool) (string, bool) {
 	switch {
 	case from1904:
 		epoch = time.Date(1904, 1, 1, 0, 0, 0, 0, time.UTC)
-	case days < 60: // Excel has a 29 February 1900
+	case days < 60: // Excel has a February 29, 1900
 		epoch = epoch.AddDate(0, 0, 1)
 	}
 	whole, rest := math.Modf(days)

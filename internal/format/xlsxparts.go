@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The parts of a workbook around its sheets.
+// The parts of a workbook other than the sheets.
 const (
 	xmlHead   = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>` + "\n"
 	officeNS  = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

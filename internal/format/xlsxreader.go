@@ -19,13 +19,13 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Workbook is an Excel workbook that is open for reading. What its sheets share
-// is in memory, the sheets are not.
+// Workbook is an Excel workbook opened for reading. What its sheets share is in memory,
+// the sheets are not.
 type Workbook struct {
 	parts    map[string]*zip.File
 	stopped  func() error // see OpenWorkbook
 	sheets   []sheetPart
-	textPart string // of the shared texts, or ""
+	textPart string // of the shared texts; "" if there are none
 	texts    *sharedTexts
 	styles   []numberFormat
 	date1904 bool
@@ -33,17 +33,17 @@ type Workbook struct {
 
 type sheetPart struct{ name, part string }
 
-// Bounds of what describes a workbook: a small file can hold any number of
-// parts that name each other.
+// Limits on the parts that describe a workbook: a small file can contain any number of
+// parts that refer to each other.
 const (
 	maxSheets      = 1000
 	maxDescription = 16 << 20 // bytes of a part, unpacked
-	maxColumns     = 2000     // of a table of SQLite
+	maxColumns     = 2000     // SQLite's limit for a table
 )
 
-// OpenWorkbook opens a workbook of the given size. Faults of the file are
-// *FileError, here and wherever it is read. A few bytes of a file can unpack to
-// many: if r has a method Err, reading ends when that gives an error.
+// OpenWorkbook opens a workbook of the given size. Faults of the file are *FileError,
+// here and in all later reads. Since a few bytes of a file can expand to many, reading
+// stops if r has a method Err and it returns an error.
 func OpenWorkbook(r io.ReaderAt, size int64) (*Workbook, error) {
 	w := &Workbook{texts: &sharedTexts{max: maxShared}}
 	if err := w.readParts(r, size); err != nil {
@@ -78,14 +78,14 @@ func (w *Workbook) readParts(r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// On returns the workbook read from another opening of the same file. What its
-// sheets share is not read again.
+// On returns the workbook read through another handle of the same file. What its sheets
+// share is not read again.
 func (w *Workbook) On(r io.ReaderAt, size int64) (*Workbook, error) {
 	other := *w
 	return &other, other.readParts(r, size)
 }
 
-// Sheets returns the names of the sheets that have cells, in their order.
+// Sheets returns the names of the sheets that have cells, in workbook order.
 func (w *Workbook) Sheets() []string {
 	names := make([]string, len(w.sheets))
 	for i, sheet := range w.sheets {
@@ -125,8 +125,8 @@ func (w *Workbook) open(main string) error {
 	return w.readStyles(styles)
 }
 
-// readBook reads the part that lists the sheets. It returns them with the ids
-// of their relations in place of their parts.
+// readBook reads the part that lists the sheets. In the result, the ids of their
+// relations stand in for their parts.
 func (w *Workbook) readBook(main string) (sheets []sheetPart, err error) {
 	r, err := w.part(main)
 	if err != nil {
@@ -156,7 +156,7 @@ func (w *Workbook) readBook(main string) (sheets []sheetPart, err error) {
 	}
 }
 
-// relation says where in the workbook a part is that another one names.
+// relation says where to find a part that another part refers to.
 type relation struct {
 	ID     string `xml:"Id,attr"`
 	Type   string `xml:"Type,attr"`
@@ -170,7 +170,7 @@ func (r relation) part(of string) string {
 	return path.Join(path.Dir(of), r.Target)
 }
 
-// relations returns those of a part, and of the workbook for the empty name.
+// relations returns the relations of a part, or of the workbook if of is empty.
 func (w *Workbook) relations(of string) ([]relation, error) {
 	dir, base := path.Split(of)
 	name := dir + "_rels/" + base + ".rels"
@@ -196,13 +196,13 @@ func (w *Workbook) part(name string) (io.ReadCloser, error) {
 	return &partReader{r, w.stopped}, nil
 }
 
-// partReader reads a part until the reading of the workbook is stopped.
+// partReader reads a part until reading the workbook is stopped.
 type partReader struct {
 	io.ReadCloser
 	stopped func() error
 }
 
-// Read reads on.
+// Read reads the part, or fails if reading has been stopped.
 func (r *partReader) Read(p []byte) (int, error) {
 	if err := r.stopped(); err != nil {
 		return 0, err
@@ -227,7 +227,7 @@ func (w *Workbook) decode(name string, v any) error {
 	return nil
 }
 
-// readTexts reads what the sheets share, unless that has been done.
+// readTexts reads the shared texts, unless that has been done.
 func (w *Workbook) readTexts() error {
 	w.texts.reading.Lock()
 	defer w.texts.reading.Unlock()
@@ -260,21 +260,21 @@ func (w *Workbook) readTexts() error {
 	}
 }
 
-// sharedTexts are the texts that cells refer to by number. Texts and their
-// places lie in pieces: one list that grew would take its memory several times.
+// sharedTexts holds the texts that cells refer to by number. Texts and their positions
+// are stored in chunks: growing a single list would take several times its memory.
 type sharedTexts struct {
 	reading sync.Mutex
-	read    bool // all of them are here
+	read    bool // all texts have been read
 	pieces  [][]byte
-	places  [][]textPlace // pieces of placesPerPiece, but for the last
-	size    int           // bytes of memory that all of it takes
-	max     int           // of them
+	places  [][]textPlace // chunks of placesPerPiece, except for the last
+	size    int           // bytes of memory used by everything here
+	max     int           // limit for size
 }
 
 type textPlace struct{ piece, begin, end uint32 }
 
-// maxShared is how many bytes of memory the shared texts of a workbook may
-// take: a small file can hold any number of them.
+// maxShared is the most memory, in bytes, that the shared texts of a workbook may use: a
+// small file can contain any number of them.
 const maxShared = 128 << 20
 
 const (
@@ -283,7 +283,7 @@ const (
 	placesPerPiece = 64 << 10
 )
 
-// forget drops what an attempt has read that did not come to the end.
+// forget drops the texts of an incomplete attempt.
 func (s *sharedTexts) forget() { s.pieces, s.places, s.size = nil, nil, 0 }
 
 func (s *sharedTexts) add(escaped []byte) error {
@@ -307,7 +307,7 @@ func (s *sharedTexts) add(escaped []byte) error {
 	return nil
 }
 
-// text returns the text with the number that a cell holds.
+// text returns the text whose number a cell holds.
 func (s *sharedTexts) text(number string) ([]byte, error) {
 	i, err := strconv.Atoi(strings.TrimSpace(number))
 	if err != nil || i < 0 || i/placesPerPiece >= len(s.places) || i%placesPerPiece >= len(s.places[i/placesPerPiece]) {
@@ -317,15 +317,15 @@ func (s *sharedTexts) text(number string) ([]byte, error) {
 	return s.pieces[at.piece][at.begin:at.end:at.end], nil
 }
 
-// xmlTokens reads the elements and texts of a part.
+// xmlTokens reads the elements and text of a part.
 type xmlTokens struct {
 	decoder *xml.Decoder
 	bytes   *lineCounter
 	part    string
 }
 
-// maxXMLToken bounds a text, or an element with its attributes, in bytes. The
-// longest that Excel writes has less than one million.
+// maxXMLToken bounds a text, or an element with its attributes, in bytes. The longest
+// that Excel writes stays below one million.
 const maxXMLToken = 16 << 20
 
 func newXMLTokens(r io.Reader, part string) *xmlTokens {
@@ -342,11 +342,10 @@ func (t *xmlTokens) next() (xml.Token, error) {
 	return token, err
 }
 
-// textCollector puts the text of v and t elements together, without the hints
-// how to pronounce it.
+// textCollector concatenates the text of v and t elements, without phonetic hints.
 type textCollector struct {
 	text     []byte
-	found    bool // there was an element, even if it was empty
+	found    bool // there was such an element, even if empty
 	inside   bool
 	phonetic bool
 }
@@ -375,14 +374,14 @@ func (c *textCollector) see(token xml.Token) {
 	}
 }
 
-// take returns the text, which is valid until more is seen, and begins anew.
+// take returns the text, which is valid until the next call of see, and starts over.
 func (c *textCollector) take() []byte {
 	text := c.text
 	c.text, c.found = c.text[:0], false
 	return text
 }
 
-// appendUnescaped appends s with the character for each _xHHHH_.
+// appendUnescaped appends s with each _xHHHH_ replaced by its character.
 func appendUnescaped(dst, s []byte) []byte {
 	for {
 		i := bytes.Index(s, []byte("_x"))
@@ -408,7 +407,7 @@ func appendUnescaped(dst, s []byte) []byte {
 
 const escapeLength = len("_x0000_")
 
-// escapedUnit returns the UTF-16 unit that s begins with as _xHHHH_.
+// escapedUnit returns the UTF-16 unit if s starts with _xHHHH_.
 func escapedUnit(s []byte) (uint16, bool) {
 	if len(s) < escapeLength || s[0] != '_' || s[1] != 'x' || s[6] != '_' {
 		return 0, false
@@ -417,28 +416,28 @@ func escapedUnit(s []byte) (uint16, bool) {
 	return uint16(unit), err == nil
 }
 
-// XLSXReader reads the rows of a sheet. It is a TableReader. Whole numbers
-// become INTEGER, others REAL, truth values 1 and 0. Numbers shown as dates
-// become TEXT: 2006-01-02, 2006-01-02 15:04:05.999 or 15:04:05.999, as their
-// format has a date, a time or both. Texts and errors such as #N/A become TEXT;
-// of a formula, its value counts. Rows without any value are passed over, but for
-// those that XLSX writes of NULLs.
+// XLSXReader reads the rows of a sheet. It is a [TableReader]. Whole numbers become
+// INTEGER, others REAL, truth values 1 and 0. Numbers shown as dates become TEXT:
+// 2006-01-02, 2006-01-02 15:04:05.999 or 15:04:05.999, depending on whether their format
+// has a date, a time or both. Texts and errors such as #N/A become TEXT; a formula
+// counts as its value. Rows without any value are skipped, except those that XLSX writes
+// for rows of NULLs.
 type XLSXReader struct {
 	book    *Workbook
 	part    io.ReadCloser
 	tokens  *xmlTokens
 	columns []Column
 	fixed   bool // the columns are known
-	past    bool // the last row
+	past    bool // beyond the last row
 	row     []sqlite.Value
-	number  int // of the row
+	number  int // of the current row
 	text    textCollector
-	scratch []byte // texts of the row
+	scratch []byte // texts of the current row
 }
 
-// Sheet returns a reader of a sheet, the first one for the empty name. With a
-// header, the first row that has values names the columns; without, they are
-// called A, B and so on, and the sheet is read twice.
+// Sheet returns a reader of the named sheet, or of the first one if name is empty. With
+// a header, the first row that has values names the columns; without one, they are named
+// A, B and so on, and the sheet is read twice.
 func (w *Workbook) Sheet(name string, header bool) (*XLSXReader, error) {
 	for _, sheet := range w.sheets {
 		if sheet.name == name || name == "" {
@@ -478,7 +477,8 @@ func (x *XLSXReader) open(part string) (err error) {
 	return nil
 }
 
-// findColumns reads the header, or else the whole sheet for the widest row.
+// findColumns reads the header or, without one, scans the whole sheet for the widest
+// row.
 func (x *XLSXReader) findColumns(header bool) error {
 	width := 0
 	for {
@@ -516,7 +516,7 @@ func cellText(v sqlite.Value) string {
 	return string(v.Bytes)
 }
 
-// Columns returns the columns, whose types are not known.
+// Columns returns the columns, whose types are unknown.
 func (x *XLSXReader) Columns() []Column { return x.columns }
 
 // Close closes the sheet.
@@ -542,7 +542,7 @@ func (x *XLSXReader) Read(b *sqlite.Batch, maxRows int) (bool, error) {
 	return b.Rows > 0, nil
 }
 
-// next sets row to the next one that has values, up to the last of them.
+// next sets row to the next row that has values, up to its last value.
 func (x *XLSXReader) next() (bool, error) {
 	for !x.past {
 		token, err := x.tokens.next()
@@ -619,7 +619,7 @@ func (x *XLSXReader) readRow() error {
 	}
 }
 
-// columnNumber returns the column of a place such as B7, counted from 0, or -1.
+// columnNumber returns the column of a reference such as B7, counting from 0, or -1.
 func columnNumber(place string) int {
 	n := 0
 	for _, c := range place {
@@ -631,7 +631,8 @@ func columnNumber(place string) int {
 	return n - 1
 }
 
-// set sets the value of the cell whose text was collected.
+// set sets the cell in the given column to the collected text, converted by kind and
+// style.
 func (x *XLSXReader) set(column int, kind, style string) error {
 	found := x.text.found
 	text := x.text.take()
@@ -675,7 +676,7 @@ func (x *XLSXReader) value(kind, style string, text []byte) (sqlite.Value, error
 	}
 	start := len(x.scratch)
 	x.scratch = appendUnescaped(x.scratch, text)
-	// Growing moves scratch, and leaves behind what earlier values point to.
+	// Growing may move scratch; the old array stays valid for earlier values.
 	return sqlite.Value{Kind: sqlite.Text, Bytes: x.scratch[start:]}, nil
 }
 

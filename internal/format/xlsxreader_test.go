@@ -119,7 +119,7 @@ func TestXLSXReaderReadsExcelize(t *testing.T) {
 		t.Fatalf("sheets %q, %v", w.Sheets(), err)
 	}
 	names, got, err := readSheet(file.Bytes(), "Sheet1", true)
-	// excelize turns U+0001 into U+FFFD, and leaves escapes to the reader.
+	// excelize turns U+0001 into U+FFFD and does not decode escapes.
 	text := "two\nlines A \ufffd"
 	want := "i:1|t:" + text + "|i:1|t:2026-06-02|\n" + "r:1.5|t:" + text + "|n:|t:1999-12-31 23:59:59.5|\n" +
 		"t:06:00:00|r:1.25|i:45000|t:2023-03-15|\n" + "t:|n:|n:|n:|\n" + "i:9007199254740993|r:-0.1|n:|n:|\n"
@@ -132,7 +132,7 @@ func TestXLSXReaderReadsExcelize(t *testing.T) {
 	}
 }
 
-// sheetFile returns our workbook with another sheet in place of ours.
+// sheetFile returns one of our workbooks with its sheet replaced.
 func sheetFile(t *testing.T, rows string) []byte {
 	t.Helper()
 	var file bytes.Buffer
@@ -198,7 +198,7 @@ func TestXLSXReaderFaults(t *testing.T) {
 	}
 }
 
-// compressZIP returns a ZIP file that is no workbook.
+// compressZIP returns a ZIP file that is not a workbook.
 func compressZIP(t *testing.T) []byte {
 	var file bytes.Buffer
 	z := NewZIP(&file)
@@ -255,7 +255,7 @@ func FuzzXLSXSheet(f *testing.F) {
 	})
 }
 
-// TestSharedTextsAreBounded adds what a small file can hold any number of.
+// TestSharedTextsAreBounded adds texts beyond the limit, as even a small file can.
 func TestSharedTextsAreBounded(t *testing.T) {
 	const most = 8 << 20
 	for _, text := range []string{"", "a", strings.Repeat("x", 40<<10), strings.Repeat("x", 3<<20)} {
@@ -286,7 +286,7 @@ func TestSharedTextsAreBounded(t *testing.T) {
 	}
 }
 
-// count returns how many texts there are.
+// count returns the number of texts.
 func (s *sharedTexts) count() (n int) {
 	for _, places := range s.places {
 		n += len(places)
@@ -294,7 +294,8 @@ func (s *sharedTexts) count() (n int) {
 	return n
 }
 
-// hostileBook is a workbook of the given parts, beside those that every one has.
+// hostileBook returns a workbook with the given parts in addition to those that every
+// workbook has.
 func hostileBook(t *testing.T, parts map[string]string) []byte {
 	t.Helper()
 	all := map[string]string{
@@ -337,8 +338,8 @@ func TestXLSXReaderBoundsWhatPartsName(t *testing.T) {
 	}
 }
 
-// TestXLSXReaderReadsSharedTextsOnce has a thousand relations name them: the
-// texts stay those of one reading, whatever opens the workbook again.
+// TestXLSXReaderReadsSharedTextsOnce has a thousand relations refer to the shared texts:
+// they are read only once, no matter how often the workbook is opened.
 func TestXLSXReaderReadsSharedTextsOnce(t *testing.T) {
 	relations := `<Relationship Id="r1" Type="x/worksheet" Target="sheet1.xml"/>` + strings.Repeat(`<Relationship Id="r2" Type="x/sharedStrings" Target="texts.xml"/>`, 1000)
 	file := hostileBook(t, map[string]string{
@@ -366,7 +367,7 @@ func TestXLSXReaderReadsSharedTextsOnce(t *testing.T) {
 	}
 }
 
-// stoppedFile is a file whose reading is stopped after it was opened.
+// stoppedFile is a file whose reading is stopped after opening.
 type stoppedFile struct {
 	*bytes.Reader
 	err error

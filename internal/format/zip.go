@@ -13,8 +13,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// ZIP writes a ZIP file whose members come one after another, as a stream.
-// Several processors compress a member; sizes beyond 4 GiB work.
+// ZIP writes a ZIP file as a stream, one member after another. A member is compressed on
+// several processors; sizes beyond 4 GiB work.
 type ZIP struct {
 	w *zip.Writer
 }
@@ -23,8 +23,7 @@ type ZIP struct {
 func NewZIP(w io.Writer) *ZIP {
 	z := &ZIP{w: zip.NewWriter(w)}
 	d := newDeflater(min(runtime.GOMAXPROCS(0), mostDeflaters))
-	// archive/zip closes a member before it begins the next, so one deflater
-	// serves all of them.
+	// archive/zip closes a member before it starts the next, so one deflater serves all.
 	z.w.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
 		d.reset(w)
 		return d, nil
@@ -32,19 +31,17 @@ func NewZIP(w io.Writer) *ZIP {
 	return z
 }
 
-// Create begins a member, which ends with the next call of Create or Close.
+// Create starts a member, which ends with the next call of Create or Close.
 func (z *ZIP) Create(name string, modified time.Time) (io.Writer, error) {
 	return z.w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: modified.UTC()})
 }
 
-// Close writes the directory of the members. It does not close the underlying
-// writer.
+// Close writes the central directory. It does not close the underlying writer.
 func (z *ZIP) Close() error { return z.w.Close() }
 
-// MemberName returns a name for a table's file that every system can unpack:
-// without separators and control characters, not reserved by Windows, of
-// bounded length, and different from those in taken also without regard to
-// case. It enters the name into taken.
+// MemberName returns a file name for a table that every system can unpack: without
+// separators and control characters, not reserved by Windows, of bounded length, and
+// different from those in taken, ignoring case. It adds the name to taken.
 func MemberName(table, ext string, taken map[string]bool) string {
 	base := safeName(table)
 	name := base + "." + ext
@@ -55,11 +52,11 @@ func MemberName(table, ext string, taken map[string]bool) string {
 	return name
 }
 
-// fold makes names equal that some file system takes for the same.
+// fold maps names that some file system treats as equal to the same string.
 func fold(name string) string { return norm.NFC.String(strings.ToLower(name)) }
 
 func safeName(s string) string {
-	const longest = 200 // bytes, of the 255 that file systems allow
+	const longest = 200 // bytes; file systems allow 255
 	s = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) || strings.ContainsRune(`<>:"/\|?*`, r) {
 			return '_'

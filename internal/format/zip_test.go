@@ -19,8 +19,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// bytesOf returns n bytes that compress about as well as tables do, the same
-// for the same seed.
+// bytesOf returns n bytes that compress about as well as tables do. They depend only on
+// the seed.
 func bytesOf(n int, seed uint64) []byte {
 	random := rand.New(rand.NewPCG(seed, 1))
 	words := []string{"Ada,", "Lovelace,", "2026-06-02,", "London\n", "\"a,b\",", "0.1,", "\x00\xff"}

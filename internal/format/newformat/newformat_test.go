@@ -27,7 +27,7 @@ import (
 
 const magic = "%lines\n"
 
-// lines is NDJSON after a line of its own.
+// lines is NDJSON after an extra first line.
 type lines struct{ format.Encoder }
 
 func (l lines) Head(dst []byte) []byte { return l.Encoder.Head(append(dst, magic...)) }
@@ -42,9 +42,9 @@ func linesTables(in format.Input, o format.Reading) ([]format.Table, error) {
 }
 
 func TestMain(m *testing.M) {
-	// This is the one line.
+	// The only line needed for a format.
 	format.Add(&format.Format{Name: "lines", Title: "a file of lines", Ext: "lines", ContentType: "text/x-lines", Exports: format.OneTable | format.ZIPMember, NewEncoder: newLines, Magic: []string{magic}, Tables: linesTables})
-	// And this is a format that is only known.
+	// A format that is only known by name.
 	format.Add(&format.Format{Name: "scroll", Title: "a scroll", Ext: "scroll", Magic: []string{"%scroll"}, Advice: "Unroll it."})
 	worker.Main()
 	os.Exit(m.Run())
@@ -54,7 +54,7 @@ func newLines(columns []format.Column, _ format.WriteOptions) format.Encoder {
 	return lines{format.NewNDJSON(columns, format.JSONOptions{})}
 }
 
-// house is what makes, rehearses and imports files.
+// house exports, rehearses and imports files.
 type house struct {
 	t       *testing.T
 	workers *worker.Pool
@@ -114,7 +114,7 @@ func (h *house) load(name, content string) ingest.Report {
 	return report
 }
 
-// export makes an export, and restores it on trial when it can be.
+// export runs an export, and rehearses a restore of it if possible.
 func (h *house) export(r export.Request) (*export.Manifest, string) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
@@ -179,7 +179,7 @@ func TestAFormatOfOneLineWorksEverywhere(t *testing.T) {
 	}
 }
 
-// TestWhatAFormatLacksIsRefused asks for what the entries have nothing for.
+// TestWhatAFormatLacksIsRefused requests what the entries leave out.
 func TestWhatAFormatLacksIsRefused(t *testing.T) {
 	h := newHouse(t)
 	for _, r := range []export.Request{
