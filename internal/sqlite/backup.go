@@ -7,11 +7,11 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// backupPages are copied between two looks at the context: 4 MiB.
+// backupPages is the number of pages copied between two checks of the context: 4 MiB.
 const backupPages = 1024
 
-// Backup copies the whole database as the open transaction of c sees it into
-// the new file path. Writers go on meanwhile. The end of ctx stops it.
+// Backup copies the whole database, as seen by the open transaction of c, to the new
+// file path. Writers are not blocked. Canceling ctx stops it.
 func (c *Conn) Backup(ctx context.Context, path string) error {
 	to, err := zs.OpenConn(path, zs.OpenReadWrite|zs.OpenCreate)
 	if err != nil {
@@ -34,9 +34,9 @@ func (c *Conn) Backup(ctx context.Context, path string) error {
 	return nil
 }
 
-// OpenPrivate opens a file that nobody else uses and that is thrown away after
-// a crash, and creates it when missing. It is fast, has no write-ahead log and
-// leaves foreign keys unchecked. The end of ctx interrupts what runs on it.
+// OpenPrivate opens a file that nobody else uses and that is discarded after a crash,
+// and creates it if it is missing. It is fast, has no write-ahead log and does not
+// check foreign keys. Canceling ctx interrupts whatever runs on it.
 func OpenPrivate(ctx context.Context, path string) (*Conn, error) {
 	c, err := openConn(path, zs.OpenReadWrite|zs.OpenCreate,
 		"PRAGMA journal_mode = DELETE", "PRAGMA synchronous = OFF", "PRAGMA foreign_keys = OFF")
@@ -47,13 +47,13 @@ func OpenPrivate(ctx context.Context, path string) (*Conn, error) {
 	return c, nil
 }
 
-// VacuumInto writes the database, without free pages and what they once held,
-// into the new file path.
+// VacuumInto writes the database into the new file path, without free pages and their
+// old content.
 func (c *Conn) VacuumInto(path string) error {
 	return c.Exec("VACUUM INTO ?", path)
 }
 
-// CheckIntegrity fails when the database is not sound.
+// CheckIntegrity fails if the database is corrupt.
 func (c *Conn) CheckIntegrity() error {
 	verdict, err := c.Text("PRAGMA integrity_check(1)")
 	if err != nil {

@@ -17,13 +17,13 @@ const (
 	Blob
 )
 
-// Batch holds rows as SQLite gave them, without boxing: one Cell per value and
-// one arena for the bytes of all texts and blobs. A batch is filled by
-// Stmt.Fill, handed to an encoder, and used again.
+// Batch holds rows as read from SQLite, without boxing: one Cell per value and one
+// arena for the bytes of all texts and blobs. A batch is filled by Stmt.Fill, passed
+// to an encoder, and reused.
 type Batch struct {
-	Columns int    // cells per row; 0 only for a batch never filled
+	Columns int    // cells per row; 0 only for a batch that was never filled
 	Rows    int    // rows held
-	Limit   int    // bytes of texts and blobs that Fill may bring it to; 0 for no limit
+	Limit   int    // bytes of texts and blobs up to which Fill may fill it; 0 means no limit
 	cells   []Cell // Rows × Columns
 	arena   []byte
 }
@@ -32,7 +32,7 @@ type Batch struct {
 type Cell struct {
 	Kind Kind
 	size uint32 // bytes of a text or blob
-	bits uint64 // integer, bits of a real, or offset into the arena
+	bits uint64 // integer, bits of a real, or offset in the arena
 }
 
 // Int returns the value of an Integer cell.
@@ -52,17 +52,17 @@ func (b *Batch) Bytes(c Cell) []byte {
 	return b.arena[c.bits : c.bits+uint64(c.size) : c.bits+uint64(c.size)]
 }
 
-// Size returns the bytes held in texts and blobs, a measure for when a batch
-// is full.
+// Size returns the number of bytes in texts and blobs, which tells when a batch is
+// full.
 func (b *Batch) Size() int { return len(b.arena) }
 
-// Memory returns how many bytes the batch takes, room for growth included.
+// Memory returns how many bytes the batch uses, including spare capacity.
 func (b *Batch) Memory() int64 {
 	return int64(cap(b.arena)) + int64(cap(b.cells))*int64(unsafe.Sizeof(Cell{}))
 }
 
-// Reset empties the batch for rows of the given number of columns and keeps
-// its memory, unless an outsized value has made it grow beyond reason.
+// Reset empties the batch for rows with the given number of columns. It keeps the
+// memory, unless an oversized value has made it unreasonably large.
 func (b *Batch) Reset(columns int) {
 	const keep = 4 << 20
 	if cap(b.arena) > keep {
@@ -71,17 +71,15 @@ func (b *Batch) Reset(columns int) {
 	b.Columns, b.Rows, b.cells, b.arena = columns, 0, b.cells[:0], b.arena[:0]
 }
 
-// Cut shortens the batch to the given number of rows, and of bytes in texts and
-// blobs.
+// Cut truncates the batch to the given number of rows and of bytes in texts and blobs.
 func (b *Batch) Cut(rows, size int) {
 	b.Rows, b.cells, b.arena = rows, b.cells[:rows*b.Columns], b.arena[:size]
 }
 
 func realCell(f float64) Cell { return Cell{Kind: Real, bits: math.Float64bits(f)} }
 
-// Append adds one row of values, as many as the batch has columns. It is how
-// tests and readers of other formats fill a batch; SQLite rows come by
-// Stmt.Fill.
+// Append adds one row with as many values as the batch has columns. Tests and readers
+// of other formats use it; rows of SQLite are added by Stmt.Fill.
 func (b *Batch) Append(row ...Value) {
 	for _, v := range row {
 		b.cells = append(b.cells, b.cell(v))
@@ -104,8 +102,7 @@ func (b *Batch) cell(v Value) Cell {
 	return c
 }
 
-// Value returns a cell as a Value. Its bytes are those of the arena, not a
-// copy.
+// Value returns a cell as a Value. Its bytes are not a copy: they belong to the arena.
 func (b *Batch) Value(c Cell) Value {
 	switch c.Kind {
 	case Integer:
@@ -118,8 +115,8 @@ func (b *Batch) Value(c Cell) Value {
 	return Value{}
 }
 
-// AppendValues appends the values of row i, 0 ≤ i < b.Rows. Their bytes are those
-// of the arena.
+// AppendValues appends the values of row i, 0 ≤ i < b.Rows. Their bytes belong to the
+// arena.
 func (b *Batch) AppendValues(dst []Value, i int) []Value {
 	for _, c := range b.Row(i) {
 		dst = append(dst, b.Value(c))

@@ -13,7 +13,7 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// same reports whether two values are the same to the last bit.
+// same reports whether two values are bit-for-bit identical.
 func same(a, b Value) bool {
 	return a.Kind == b.Kind && a.Int == b.Int && math.Float64bits(a.Float) == math.Float64bits(b.Float) && bytes.Equal(a.Bytes, b.Bytes)
 }
@@ -108,10 +108,9 @@ func TestEveryValueSurvives(t *testing.T) {
 	})
 }
 
-// A REAL that is whole is stored as an integer in the file; it must come back
-// as a REAL, and only the sign of -0.0 is known to be lost there.
-// TestRunIsLikeBind inserts the same rows by Bind one by one, and by Run several
-// at a time; both ways use the same statements again.
+// TestRunIsLikeBind inserts the same rows with Bind one by one, and with Run several
+// at a time; both reuse their statements. A whole REAL is stored as an integer in the
+// file; it must come back as a REAL, and only the sign of -0.0 is known to be lost.
 func TestRunIsLikeBind(t *testing.T) {
 	db := open(t, Options{})
 	err := db.Exclusive(t.Context(), func(c *Conn) error {
@@ -166,7 +165,7 @@ func TestRunIsLikeBind(t *testing.T) {
 				rt.Fatalf("placed %s\nbound  %s\n%v", got, want, err)
 			}
 		})
-		// A failure, and values of the wrong number.
+		// A failure, and rows with the wrong number of values.
 		refusing, err := c.Prepare("INSERT INTO checked VALUES (?, ?, ?)")
 		if err != nil {
 			return err
@@ -185,7 +184,7 @@ func TestRunIsLikeBind(t *testing.T) {
 		if err := refusing.Run(&b, 0, 2); err == nil {
 			t.Error("six values were taken for three parameters")
 		}
-		// The library compiles the statement anew.
+		// The library recompiles the statement.
 		if err := c.Script("DROP TABLE checked; CREATE TABLE checked (a ANY, b ANY, c ANY, d ANY DEFAULT 'new') STRICT"); err != nil {
 			return err
 		}
@@ -279,7 +278,7 @@ func TestBindNamed(t *testing.T) {
 	}
 }
 
-// Files made elsewhere may hold their text in UTF-16; it is read as UTF-8.
+// Files made elsewhere may hold UTF-16 text; it is read as UTF-8.
 func TestUTF16FilesAreReadAsUTF8(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wide.db")
 	c, err := openConn(path, zs.OpenReadWrite|zs.OpenCreate)
@@ -338,7 +337,8 @@ func TestBatchKeepsReasonableMemory(t *testing.T) {
 	}
 }
 
-// What has no value of a single kind in its register is converted by the library.
+// A value whose register holds more than one representation is converted by the
+// library.
 func TestFillIsLikeValue(t *testing.T) {
 	for _, encoding := range []string{"UTF-8", "UTF-16le", "UTF-16be"} {
 		c := memoryConn(t)

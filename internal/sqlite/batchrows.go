@@ -6,11 +6,11 @@ import (
 	"math"
 )
 
-// Rows of a batch as bytes, for the way between two processes. Each value is a
-// byte for its Kind, followed by a signed varint for an integer, 8 bytes, least
-// first, for a real, or the length as a varint and the bytes for a text or blob.
+// Rows of a batch are encoded as bytes to be sent between processes. Each value is a
+// byte for its Kind, followed by a signed varint for an integer, 8 little-endian bytes
+// for a real, or a varint length and the bytes for a text or blob.
 
-// AppendRows appends rows from up to, but not including, to.
+// AppendRows appends the encoded rows from up to, but not including, to.
 func (b *Batch) AppendRows(dst []byte, from, to int) []byte {
 	for _, c := range b.cells[from*b.Columns : to*b.Columns] {
 		switch c.Kind {
@@ -32,7 +32,7 @@ func (b *Batch) AppendRows(dst []byte, from, to int) []byte {
 	return dst
 }
 
-// RowBytes returns how many bytes AppendRows appends for row i at most.
+// RowBytes returns the maximum number of bytes that AppendRows appends for row i.
 func (b *Batch) RowBytes(i int) int {
 	n := 0
 	for _, c := range b.Row(i) {
@@ -44,11 +44,11 @@ func (b *Batch) RowBytes(i int) int {
 	return n
 }
 
-// ErrNoRows is returned by TakeRows for bytes that are not whole rows.
+// ErrNoRows is returned by TakeRows for bytes that do not encode complete rows.
 var ErrNoRows = errors.New("the bytes are not rows of the batch")
 
-// TakeRows appends the rows that AppendRows has made p of. It trusts nothing in
-// p; after a failure the batch is of no use.
+// TakeRows appends the rows that AppendRows encoded in p. It does not trust p; after a
+// failure the batch must not be used.
 func (b *Batch) TakeRows(p []byte) error {
 	if b.Columns == 0 {
 		return ErrNoRows
@@ -71,7 +71,7 @@ func (b *Batch) TakeRows(p []byte) error {
 			}
 			c.bits, p = binary.LittleEndian.Uint64(p), p[8:]
 			if math.IsNaN(c.Float()) {
-				return ErrNoRows // SQLite has none
+				return ErrNoRows // SQLite has no such value
 			}
 		case Text, Blob:
 			n, size := cutLength(p)
@@ -94,7 +94,7 @@ func (b *Batch) TakeRows(p []byte) error {
 	return nil
 }
 
-// cutLength is binary.Uvarint, with a short way for the usual length.
+// cutLength is binary.Uvarint with a fast path for the usual length.
 func cutLength(p []byte) (n uint64, size int) {
 	if len(p) > 0 && p[0] < 0x80 {
 		return uint64(p[0]), 1

@@ -7,12 +7,12 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// ErrUnsound is returned for a database that can be opened, but in which SQLite
-// finds faults.
+// ErrUnsound is returned for a database that can be opened, but in which SQLite finds
+// errors.
 var ErrUnsound = errors.New("the database is not sound")
 
-// QuickCheck fails when the database file, which nobody has open, cannot be read
-// or is not sound, as far as a quick look shows.
+// QuickCheck fails if a quick check of the database file, which nobody has open, finds
+// it unreadable or corrupt.
 func QuickCheck(path string) error {
 	c, err := openConn(path, zs.OpenReadWrite)
 	if err != nil {
@@ -25,15 +25,15 @@ func QuickCheck(path string) error {
 	return errors.Join(err, c.Close())
 }
 
-// Examination is what a look at a database file tells.
+// Examination is the result of Examine.
 type Examination struct {
 	ApplicationID int64
-	Version       int64    // how many migrations it has seen
-	Faults        []string // what is wrong with it
+	Version       int64    // number of migrations applied
+	Faults        []string // what is wrong with the file
 }
 
-// Examine looks at a database file from end to end: its integrity, and its foreign
-// keys. Others may have it open and go on writing.
+// Examine checks a whole database file: its integrity and its foreign keys. Others may
+// have it open and keep writing.
 func Examine(path string) (e Examination, err error) {
 	c, err := openConn(path, zs.OpenReadOnly, "PRAGMA query_only = ON")
 	if err != nil {

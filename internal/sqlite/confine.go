@@ -11,24 +11,24 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// Bounds are what all connections of a process may use together. They are for a
-// process that serves one stranger at a time: in one that serves many, a
-// statement that meets them would fail those of others too.
+// Bounds limit what all connections of a process may use together. They are meant for
+// a process that serves one stranger at a time: in one that serves many, a statement
+// that hits them would make those of others fail too.
 type Bounds struct {
-	Heap      int64 // bytes of memory that SQLite may hold at a time
-	TempBytes int64 // bytes of the temporary files that SQLite may have at a time
-	// Room tells how many bytes there are for temporary files on their disk: when
-	// there are none left they can grow no more. Nil for no look.
+	Heap      int64 // bytes of memory that SQLite may hold at once
+	TempBytes int64 // bytes of temporary files that SQLite may have at once
+	// Room returns how many bytes are available for temporary files on their disk:
+	// when there are none left, the files cannot grow. Nil disables the check.
 	Room func() (int64, error)
 }
 
-// Confine sets the bounds. It must be called before the process opens its first
-// connection, and once.
+// Confine sets the bounds. It must be called once, before the process opens its first
+// connection.
 func Confine(b Bounds) error {
 	thread := libc.NewTLS()
 	defer thread.Close()
-	// The library is built without the statistics of memory, and without them
-	// the heap limit is accepted but limits nothing.
+	// The library is built without memory statistics, and without them the heap limit
+	// is accepted but limits nothing.
 	args := libc.NewVaList(int32(1))
 	if args == 0 {
 		return errors.New("out of memory")
@@ -44,8 +44,8 @@ func Confine(b Bounds) error {
 	return temporary.watch(thread, b)
 }
 
-// TempExceeded reports whether a write to a temporary file has been refused for
-// the bound since the last call. SQLite says of it what it says of a full disk.
+// TempExceeded reports whether a write to a temporary file has been refused because of
+// the bound since the last call. SQLite reports it as a full disk.
 func TempExceeded() bool {
 	temporary.mu.Lock()
 	defer temporary.mu.Unlock()
@@ -55,26 +55,26 @@ func TempExceeded() bool {
 }
 
 // temporaryFiles counts the bytes of SQLite's temporary files: those of sorts,
-// of materialized views and of statement journals. RLIMIT_FSIZE would bound each
-// of them alone, and the artifacts that a process writes as well.
+// materialized views and statement journals. RLIMIT_FSIZE would bound each of them
+// separately, and also the artifacts that a process writes.
 type temporaryFiles struct {
 	mu       sync.Mutex
 	max      int64
 	total    int64
 	room     func() (int64, error)    // see Bounds
-	looked   int64                    // the total when room was last asked
-	refused  bool                     // a write, for the bound
+	looked   int64                    // the total when Room was last called
+	refused  bool                     // a write was refused because of the bound
 	sizes    map[uintptr]int64        // by file
-	plain    *lib.Tsqlite3_io_methods // of the files
-	counting lib.Tsqlite3_io_methods  // what SQLite calls instead
-	openFile openMethod               // of the library
-	address  uintptr                  // of counting, in memory of the library
+	plain    *lib.Tsqlite3_io_methods // the original methods of the files
+	counting lib.Tsqlite3_io_methods  // the methods that SQLite calls instead
+	openFile openMethod               // the library's method
+	address  uintptr                  // of counting, in the library's memory
 }
 
 var temporary = temporaryFiles{sizes: map[uintptr]int64{}}
 
-// The functions of a file system and of a file that are used here, as the
-// library has them.
+// The signatures of the file system and file functions used here, as the library
+// declares them.
 type (
 	openMethod     = func(thread *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uintptr) (code int32)
 	writeMethod    = func(thread *libc.TLS, file, p uintptr, n int32, offset int64) (code int32)
@@ -82,7 +82,7 @@ type (
 	closeMethod    = func(thread *libc.TLS, file uintptr) (code int32)
 )
 
-// watch makes the default file system count what is written to temporary files.
+// watch makes the default file system count the bytes written to temporary files.
 func (t *temporaryFiles) watch(thread *libc.TLS, b Bounds) error {
 	vfs := lib.Xsqlite3_vfs_find(thread, 0)
 	if vfs == 0 {
@@ -95,8 +95,7 @@ func (t *temporaryFiles) watch(thread *libc.TLS, b Bounds) error {
 	return nil
 }
 
-// openCounted opens a file as the library does, and counts it when it is a
-// temporary one.
+// openCounted opens a file as the library does, and counts it if it is temporary.
 func openCounted(thread *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uintptr) (code int32) {
 	t := &temporary
 	code = t.openFile(thread, vfs, name, file, flags, outFlags)
@@ -113,7 +112,7 @@ func openCounted(thread *libc.TLS, vfs, name, file uintptr, flags int32, outFlag
 		t.counting.FxWrite = functionAddress(writeMethod(writeCounted))
 		t.counting.FxTruncate = functionAddress(truncateMethod(truncateCounted))
 		t.counting.FxClose = functionAddress(closeMethod(closeCounted))
-		// SQLite keeps the address: it must be where Go moves nothing.
+		// SQLite keeps the address, so it must be in memory that Go does not move.
 		t.address = lib.Xsqlite3_malloc64(thread, uint64(unsafe.Sizeof(t.counting)))
 		if t.address == 0 {
 			t.plain = nil
@@ -160,7 +159,7 @@ func (t *temporaryFiles) size(file uintptr) int64 {
 	return t.sizes[file]
 }
 
-// resize notes the size of a file, unless all of them would be too large.
+// resize records the size of a file, unless the total would be too large.
 func (t *temporaryFiles) resize(file uintptr, size int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -177,11 +176,11 @@ func (t *temporaryFiles) resize(file uintptr, size int64) bool {
 	return true
 }
 
-// lookEvery is how many bytes temporary files grow between two looks at the disk.
+// lookEvery is how many bytes temporary files may grow between two checks of the disk.
 const lookEvery = 8 << 20
 
-// hasRoom reports whether the disk had room for the given bytes when it was last
-// looked at.
+// hasRoom reports whether the disk had room for the given number of bytes when it was
+// last checked.
 func (t *temporaryFiles) hasRoom(total int64) bool {
 	if t.room == nil || total < t.looked+lookEvery {
 		t.looked = min(t.looked, total)

@@ -10,20 +10,20 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// Conn is one connection. It belongs to one goroutine at a time.
+// Conn is one connection. It must be used by one goroutine at a time.
 type Conn struct {
 	c             *zs.Conn
 	idle          map[string]idleStmt // prepared statements not in use, by SQL text
-	clock         uint64              // counts uses, to find the statement unused for longest
-	guarded       bool                // what is prepared is a stranger's, and not kept
-	objects       objects             // as the guard has read them
-	held          []byte              // see hold: memory of the library
-	stopReadAhead func()              // of one that belongs to a snapshot
+	clock         uint64              // counts uses, to find the least recently used statement
+	guarded       bool                // statements belong to a stranger and are not kept
+	objects       objects             // as last read for the guard
+	held          []byte              // see hold: library memory
+	stopReadAhead func()              // set if it belongs to a snapshot
 	matchers      []*matcher          // of LikeFunction and others: see addFunctions
 	watchdog      *watchdog
-	files         *Files // that it counts in; nil for none
-	generation    uint64 // of the connections of its DB: see renew
-	maxPages      int64  // as LimitPages has set it
+	files         *Files // that counts its descriptors; nil for none
+	generation    uint64 // of its DB's connections when it was opened: see renew
+	maxPages      int64  // as set by LimitPages
 }
 
 type idleStmt struct {
@@ -31,16 +31,16 @@ type idleStmt struct {
 	used uint64
 }
 
-// maxIdleStmts bounds the prepared statements kept per connection: SQL made
-// from filters has no end of variants.
+// maxIdleStmts bounds the prepared statements kept per connection: SQL generated from
+// filters has endless variants.
 const maxIdleStmts = 64
 
-// busyTimeout is how long a connection waits for a lock. Inside one process
-// the writer is handed around by DB, so only a stranger holds locks for long.
+// busyTimeout is how long a connection waits for a lock. Within one process DB hands
+// the writer around, so only another process holds locks for long.
 const busyTimeout = 5 * time.Second
 
-// pragmas are set on every connection. Each runs alone: inside a transaction
-// or savepoint several of them do nothing without a word.
+// pragmas are set on every connection. Each runs separately: inside a transaction or
+// savepoint, several of them silently do nothing.
 var pragmas = [...]string{
 	"PRAGMA foreign_keys = ON",
 	"PRAGMA trusted_schema = OFF",
@@ -49,7 +49,7 @@ var pragmas = [...]string{
 	"PRAGMA mmap_size = 0",
 }
 
-// openConn opens path and sets the pragmas. flags must say read-only or
+// openConn opens path and sets the pragmas. flags must include read-only or
 // read-write.
 func openConn(path string, flags zs.OpenFlags, extra ...string) (*Conn, error) {
 	lockByDescription()
@@ -58,7 +58,7 @@ func openConn(path string, flags zs.OpenFlags, extra ...string) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{c: c, idle: map[string]idleStmt{}}
-	// First of all: without it, a wait for a lock has no end.
+	// This comes first: without it, a wait for a lock never ends.
 	c.SetBusyTimeout(busyTimeout)
 	if err := conn.configure(extra); err != nil {
 		conn.Close()
@@ -89,21 +89,20 @@ func (c *Conn) configure(extra []string) error {
 	return nil
 }
 
-// OpenFile opens a file that others own for reading only, trusting nothing in
-// it: its views, triggers and functions never run by themselves. The caller
-// closes the connection.
+// OpenFile opens a file owned by others, read-only and without trusting its content:
+// its views, triggers and functions never run by themselves. The caller closes the
+// connection.
 func OpenFile(path string) (*Conn, error) {
 	c, err := openConn(path, zs.OpenReadOnly, "PRAGMA query_only = ON")
 	if err != nil {
 		return nil, err
 	}
-	// A generated column of a hostile file could build a value of any size.
+	// A generated column of a malicious file could build a value of any size.
 	c.c.Limit(zs.LimitLength, maxForeignValue)
 	return c, nil
 }
 
-// maxForeignValue is the largest value read from a file that others own, in
-// bytes.
+// maxForeignValue is the largest value, in bytes, read from a file owned by others.
 const maxForeignValue = 256 << 20
 
 // Close closes the connection and its statements.
@@ -119,8 +118,8 @@ func (c *Conn) Close() error {
 	return errors.Join(c.makeRoom(0), c.c.Close())
 }
 
-// bound makes ctx able to interrupt what runs on the connection until the
-// returned function is called.
+// bound lets ctx interrupt whatever runs on the connection until the returned function
+// is called.
 func (c *Conn) bound(ctx context.Context) (release func()) {
 	if ctx.Done() == nil {
 		return func() {}
@@ -129,17 +128,17 @@ func (c *Conn) bound(ctx context.Context) (release func()) {
 	return func() { c.c.SetInterrupt(nil) }
 }
 
-// Interrupt lets the end of ctx stop whatever runs on the connection, until the
+// Interrupt lets canceling ctx stop whatever runs on the connection, until the
 // returned function is called.
 func (c *Conn) Interrupt(ctx context.Context) (release func()) { return c.bound(ctx) }
 
-// Exec runs one statement to its end and drops any rows.
+// Exec runs one statement to completion and discards any rows.
 func (c *Conn) Exec(query string, args ...any) error {
 	return c.Query(query, args, nil)
 }
 
-// Query runs one statement and calls row for each row, when row is not nil.
-// An error of row ends the statement and is returned as it is.
+// Query runs one statement and calls row for each row, if row is not nil. An error of
+// row ends the statement and is returned unchanged.
 func (c *Conn) Query(query string, args []any, row func(*Stmt) error) error {
 	s, err := c.Prepare(query)
 	if err != nil {
@@ -161,8 +160,8 @@ func (c *Conn) Query(query string, args []any, row func(*Stmt) error) error {
 	}
 }
 
-// Int runs a statement that gives one integer and returns it: 0 when there is
-// no row or the value is NULL.
+// Int runs a statement that returns one integer: 0 if there is no row or the value is
+// NULL.
 func (c *Conn) Int(query string, args ...any) (n int64, err error) {
 	err = c.Query(query, args, func(s *Stmt) error {
 		n = s.Int(0)
@@ -171,8 +170,8 @@ func (c *Conn) Int(query string, args ...any) (n int64, err error) {
 	return n, err
 }
 
-// Text runs a statement that gives one text and returns it: "" when there is
-// no row or the value is NULL.
+// Text runs a statement that returns one text: "" if there is no row or the value is
+// NULL.
 func (c *Conn) Text(query string, args ...any) (text string, err error) {
 	err = c.Query(query, args, func(s *Stmt) error {
 		text = s.Text(0)
@@ -188,11 +187,11 @@ func (c *Conn) Changes() int64 { return int64(c.c.Changes()) }
 func (c *Conn) LastInsertRowID() int64 { return c.c.LastInsertRowID() }
 
 // inTransaction reports whether a transaction is open. Some failures end one
-// without being asked.
+// implicitly.
 func (c *Conn) inTransaction() bool { return !c.c.AutocommitEnabled() }
 
-// transaction runs fn between begin and COMMIT, and rolls back when either
-// fails or panics.
+// transaction runs fn between begin and COMMIT, and rolls back if either fails or fn
+// panics.
 func (c *Conn) transaction(begin string, fn func() error) error {
 	if err := c.Exec(begin); err != nil {
 		return err
@@ -204,24 +203,24 @@ func (c *Conn) transaction(begin string, fn func() error) error {
 	return c.Exec("COMMIT")
 }
 
-// rollback ends an open transaction without its changes. What interrupts the
-// transaction would stop ROLLBACK itself, so it is taken off first.
+// rollback discards an open transaction. Whatever interrupts the transaction would
+// also stop ROLLBACK, so the interrupt is removed first.
 func (c *Conn) rollback() {
 	if !c.inTransaction() {
 		return
 	}
 	c.c.SetInterrupt(nil)
 	c.watchdog.disarm()
-	// It can only fail when the transaction is gone already.
+	// It can only fail if the transaction has already ended.
 	_ = c.Exec("ROLLBACK")
 }
 
-// allPages is how many pages SQLite lets a database have by itself.
+// allPages is SQLite's own maximum number of pages of a database.
 const allPages = 1<<32 - 2
 
-// LimitPages has writes fail with Full that would give the database more pages; 0
-// takes the limit back. A database that has more already keeps them, and does not
-// grow.
+// LimitPages makes writes fail with Full if they would give the database more than n
+// pages; 0 removes the limit. A database that already has more keeps them, and does
+// not grow.
 func (c *Conn) LimitPages(n int64) error {
 	if n == c.maxPages {
 		return nil

@@ -44,7 +44,7 @@ func checkPragmas(t testing.TB, kind string, c *Conn, want map[string]string) {
 		want,
 	} {
 		for name, value := range m {
-			// Without a memory map the pragma may answer no row at all.
+			// Without a memory map the pragma may return no row at all.
 			if name == "mmap_size" && found[name] == "" {
 				continue
 			}
@@ -149,8 +149,8 @@ func TestPrepareTakesOneStatement(t *testing.T) {
 	}
 }
 
-// FuzzPrepare looks for text that SQLite compiles to nothing although
-// SkipEmpty leaves something of it, and for any other crash.
+// FuzzPrepare looks for text that SQLite compiles to nothing although SkipEmpty leaves
+// part of it, and for any other crash.
 func FuzzPrepare(f *testing.F) {
 	for _, sql := range []string{"SELECT 1", "-- a\n;", "/*/", "/* */;SELECT 1 -- x", "\ufeff\ufeff;", "/*", "SELECT 1;;"} {
 		f.Add(sql)
@@ -207,7 +207,7 @@ func TestStatementCacheIsBounded(t *testing.T) {
 			}
 		}
 	}
-	// The one used last is kept, the one unused for longest goes.
+	// The most recently used one is kept, the least recently used one is evicted.
 	if _, ok := c.idle[fmt.Sprintf("SELECT %d", 3*maxIdleStmts-1)]; !ok {
 		t.Error("the statement used last was dropped")
 	}

@@ -9,20 +9,20 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// Content sums up rows, so that two sets of rows can be compared without
-// keeping either: they have the same Content when they hold the same values of
-// the same storage classes, in any order. It tells apart what goes wrong by
-// accident; a person with intent could make rows with a given Content.
+// Content is a checksum of rows, by which two sets of rows can be compared without
+// keeping either: they have the same Content if they hold the same values of the same
+// storage classes, in any order. It detects accidental differences; someone acting
+// deliberately could construct rows with a given Content.
 //
-// The sum of the rows' 128-bit XXH3 hashes is taken modulo 2^128. The input of a
-// row's hash is first 9 bytes for each value: its storage class (0 NULL,
-// 1 INTEGER, 2 REAL, 3 TEXT, 4 BLOB), then as 64 bits, least byte first, 0 for
-// NULL, the integer, the IEEE 754 bits of the real, or how many bytes the text or
-// blob has; then the bytes of all texts and blobs, in the order of the columns.
+// The 128-bit XXH3 hashes of the rows are added modulo 2^128. The hash input of a row
+// starts with 9 bytes for each value: its storage class (0 NULL, 1 INTEGER, 2 REAL, 3
+// TEXT, 4 BLOB), followed as 64 little-endian bits by 0 for NULL, the integer, the
+// IEEE 754 bits of the real, or the length in bytes of the text or blob. The bytes of
+// all texts and blobs follow, in column order.
 type Content struct {
 	Rows      int64
 	high, low uint64
-	row       []byte // that is hashed, to be used again
+	row       []byte // the hash input of a row, reused
 }
 
 // Add adds the rows of a batch.
@@ -38,12 +38,12 @@ func (c *Content) Add(b *Batch) {
 	}
 }
 
-// appendRow appends what is hashed of a row.
+// appendRow appends the hash input of a row.
 func (b *Batch) appendRow(dst []byte, row []Cell) []byte {
 	const size = 9
 	dst = slices.Grow(dst, size*len(row))[:len(dst)+size*len(row)]
 	fixed := dst[len(dst)-size*len(row):]
-	var texts []byte // of the arena, where those of one row follow one another
+	var texts []byte // of the arena, where those of one row are contiguous
 	for _, cell := range row {
 		word := cell.bits
 		if cell.Kind >= Text {
@@ -57,7 +57,7 @@ func (b *Batch) appendRow(dst []byte, row []Cell) []byte {
 	return append(dst, texts...)
 }
 
-// Merge adds the rows that other has summed up.
+// Merge adds the rows summed up in other.
 func (c *Content) Merge(other Content) { c.add(other.Rows, other.high, other.low) }
 
 func (c *Content) add(rows int64, high, low uint64) {
@@ -67,5 +67,5 @@ func (c *Content) add(rows int64, high, low uint64) {
 	c.high, _ = bits.Add64(c.high, high, carry)
 }
 
-// Hash returns the sum in 32 hexadecimal digits.
+// Hash returns the sum as 32 hexadecimal digits.
 func (c *Content) Hash() string { return fmt.Sprintf("%016x%016x", c.high, c.low) }

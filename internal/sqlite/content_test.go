@@ -22,8 +22,7 @@ func contentOf(columns int, rows ...[]Value) Content {
 	return c
 }
 
-// hashOf works the hash out of the rows as the documentation says it, in big
-// numbers.
+// hashOf computes the hash of the rows as documented, with big integers.
 func hashOf(rows ...[]Value) string {
 	sum := new(big.Int)
 	for _, row := range rows {

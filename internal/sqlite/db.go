@@ -13,19 +13,19 @@ import (
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
-// Schema says what a database of ours looks like: whose it is and how it came
-// to its present form.
+// Schema describes one of our databases: which application it belongs to, and the
+// migrations that lead to its current form.
 type Schema struct {
-	ApplicationID int32    // PRAGMA application_id, tells our files from others
-	Migrations    []string // one or more statements each; user_version counts those applied
+	ApplicationID int32    // PRAGMA application_id, identifies our files
+	Migrations    []string // one or more statements each; user_version counts the applied ones
 }
 
-// Options say how a database is opened.
+// Options configure how a database is opened.
 type Options struct {
 	Schema  Schema
-	Readers int // most read connections at once, besides snapshots; 0 means 4
-	// Relaxed trades the last moments before a power cut for speed
-	// (synchronous=NORMAL). Nothing is lost when only the process dies.
+	Readers int // maximum number of read connections, not counting snapshots; 0 means 4
+	// Relaxed trades the last moments before a power failure for speed
+	// (synchronous=NORMAL). Nothing is lost if only the process dies.
 	Relaxed bool
 	// BeforeCommit runs in every write transaction, just before it commits.
 	BeforeCommit func(*Conn) error
@@ -40,23 +40,24 @@ type Options struct {
 type DB struct {
 	path    string
 	options Options
-	writer  chan *Conn // holds the writer while nobody writes
-	readers chan *Conn // holds idle readers and nil for those not opened yet
-	// warm holds the idle reader that was used last. It is taken first: it knows the
-	// present schema, which each connection reads for itself after a change.
+	writer  chan *Conn // holds the writer while it is free
+	readers chan *Conn // holds idle readers, and nil for those not opened yet
+	// warm holds the most recently used idle reader. It is taken first because it has
+	// already read the current schema, which each connection reads for itself after a
+	// change.
 	warm    chan *Conn
 	group   group
 	closed  chan struct{}
 	closing sync.Once
 
-	generation atomic.Uint64 // of connections: those of an older one are not used any more
+	generation atomic.Uint64 // of connections: older ones are no longer used
 }
 
 // ErrClosed is returned by a DB that has been closed.
 var ErrClosed = errors.New("the database is closed")
 
-// Open opens the database file, creates it when missing, and brings it to the
-// newest form of its schema.
+// Open opens the database file, creates it if it is missing, and migrates it to the
+// newest version of its schema.
 func Open(path string, options Options) (*DB, error) {
 	if options.Readers == 0 {
 		options.Readers = 4
@@ -81,20 +82,20 @@ func Open(path string, options Options) (*DB, error) {
 	return db, nil
 }
 
-// maxLog is how large a write-ahead log may stay, in bytes. Left alone, one keeps
-// the size that the largest transaction ever has given it, even one in vain.
+// maxLog is how large a write-ahead log may stay, in bytes. By itself it keeps the
+// size that the largest transaction ever gave it, even one that was rolled back.
 const maxLog = 16 << 20
 
 // ErrForeign is returned by Open for a file that belongs to another program or
 // to a newer version of this one.
 var ErrForeign = errors.New("not a database of this version of ZangTable")
 
-// ErrNewer is, beside ErrForeign, the error of Open for a file that belongs to a
+// ErrNewer is returned by Open, together with ErrForeign, for a file that belongs to a
 // newer version of this program.
 var ErrNewer = errors.New("please update the program")
 
-// adopt makes sure that the database is ours or empty before it sets the first
-// pragma that changes the file, and brings it to the newest form.
+// adopt makes sure that the database is ours or empty before setting the first pragma
+// that changes the file, and then migrates it.
 func (c *Conn) adopt(schema Schema, pragmas ...string) error {
 	version, err := c.identify(schema)
 	if err != nil {
@@ -108,8 +109,8 @@ func (c *Conn) adopt(schema Schema, pragmas ...string) error {
 	return migrate(c, schema, version)
 }
 
-// identify returns how many migrations the database has seen, and refuses one
-// that is not ours.
+// identify returns how many migrations have been applied to the database, and refuses
+// one that is not ours.
 func (c *Conn) identify(schema Schema) (version int64, err error) {
 	id, err := c.Int("PRAGMA application_id")
 	if err != nil {
@@ -150,7 +151,7 @@ func applyMigration(c *Conn, schema Schema, i int) error {
 	return c.Exec(fmt.Sprintf("PRAGMA user_version = %d", i+1))
 }
 
-// Script runs statements one after the other, in no transaction of its own.
+// Script runs statements one after the other, without a transaction of its own.
 func (c *Conn) Script(script string) error {
 	for script = sqltext.SkipEmpty(script); script != ""; script = sqltext.SkipEmpty(script) {
 		s, trailing, err := c.c.PrepareTransient(script)
@@ -174,9 +175,8 @@ func (c *Conn) Script(script string) error {
 // Path returns the path of the database file.
 func (db *DB) Path() string { return db.path }
 
-// Close waits for running reads and writes, checkpoints, and closes every
-// connection. Snapshots are closed by their owners, before. A second Close
-// answers ErrClosed.
+// Close waits for running reads and writes, checkpoints, and closes every connection.
+// Snapshots must be closed by their owners before. A second Close returns ErrClosed.
 func (db *DB) Close() error {
 	err := ErrClosed
 	db.closing.Do(func() { err = db.close() })
@@ -204,13 +204,13 @@ func (db *DB) close() error {
 	return errors.Join(errs...)
 }
 
-// Read is ReadWithin without bounds.
+// Read is ReadWithin without deadlines.
 func (db *DB) Read(ctx context.Context, fn func(*Conn) error) error {
 	return db.ReadWithin(ctx, Deadlines{}, fn)
 }
 
-// ReadWithin runs fn in a read transaction: fn sees one state of the database.
-// The end of ctx interrupts it.
+// ReadWithin runs fn in a read transaction, so that fn sees one state of the database.
+// Canceling ctx interrupts it.
 func (db *DB) ReadWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) error {
 	c, err := db.leaseReader(ctx, b.Wait)
 	if err != nil {
@@ -223,14 +223,14 @@ func (db *DB) ReadWithin(ctx context.Context, b Deadlines, fn func(*Conn) error)
 	})
 }
 
-// leaseReader takes an idle reader and opens it when needed.
+// leaseReader takes an idle reader, opening it if necessary.
 func (db *DB) leaseReader(ctx context.Context, wait time.Duration) (*Conn, error) {
 	c, err := db.take(ctx, wait, db.warm, db.readers)
 	if err != nil || c != nil && c.generation == db.generation.Load() {
 		return c, err
 	}
 	if c != nil {
-		_ = c.Close() // after a failed sync nothing is expected of it
+		_ = c.Close() // after a failed sync it is not needed any more
 	}
 	if c, err = db.openReader(); err != nil {
 		db.readers <- nil
@@ -238,8 +238,7 @@ func (db *DB) leaseReader(ctx context.Context, wait time.Duration) (*Conn, error
 	return c, err
 }
 
-// OpenReader opens a database of ours for reading only. The caller closes the
-// connection.
+// OpenReader opens one of our databases read-only. The caller closes the connection.
 func OpenReader(path string) (*Conn, error) {
 	return openConn(path, zs.OpenReadOnly, "PRAGMA query_only = ON")
 }
@@ -252,7 +251,7 @@ func (db *DB) returnReader(c *Conn) {
 	}
 }
 
-// take takes a connection from a pool, and rather the one in warm, if any.
+// take takes a connection from a pool, preferring the one in warm, if any.
 func (db *DB) take(ctx context.Context, wait time.Duration, warm, pool chan *Conn) (*Conn, error) {
 	select {
 	case <-db.closed:
@@ -261,7 +260,7 @@ func (db *DB) take(ctx context.Context, wait time.Duration, warm, pool chan *Con
 		return nil, ctx.Err()
 	default:
 	}
-	for _, first := range []chan *Conn{warm, pool} { // mostly there is one, and no need for a timer
+	for _, first := range []chan *Conn{warm, pool} { // usually one is free, and no timer is needed
 		select {
 		case c := <-first:
 			return c, nil
@@ -284,7 +283,7 @@ func (db *DB) take(ctx context.Context, wait time.Duration, warm, pool chan *Con
 	}
 }
 
-// after returns a channel that tells when the time is over: never for 0.
+// after returns a channel that receives once d has passed; 0 means never.
 func after(d time.Duration) (over <-chan time.Time, stop func() bool) {
 	if d <= 0 {
 		return nil, func() bool { return false }
@@ -301,17 +300,17 @@ func (db *DB) leaseWriter(ctx context.Context, wait time.Duration) (*Conn, error
 	return db.writerOf(c)
 }
 
-// truncateLog moves the log into the database file and empties it, if nobody
+// truncateLog checkpoints the log into the database file and empties it, if nobody
 // reads from it.
 func (c *Conn) truncateLog() error { return c.Exec("PRAGMA wal_checkpoint(TRUNCATE)") }
 
-// Exclusive is ExclusiveWithin without bounds.
+// Exclusive is ExclusiveWithin without deadlines.
 func (db *DB) Exclusive(ctx context.Context, fn func(*Conn) error) error {
 	return db.ExclusiveWithin(ctx, Deadlines{}, fn)
 }
 
-// ExclusiveWithin runs fn in a write transaction of its own, for schema changes
-// and large bodies. The end of ctx interrupts it and nothing is changed.
+// ExclusiveWithin runs fn in a write transaction of its own, for schema changes and
+// large amounts of data. Canceling ctx interrupts it, and nothing is changed.
 func (db *DB) ExclusiveWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) (err error) {
 	c, err := db.leaseWriter(ctx, b.Wait)
 	if err != nil {
@@ -322,20 +321,20 @@ func (db *DB) ExclusiveWithin(ctx context.Context, b Deadlines, fn func(*Conn) e
 	return c.within(b.Run, func() error { return db.commit(c, fn) })
 }
 
-// Restructure is RestructureWithin without bounds.
+// Restructure is RestructureWithin without deadlines.
 func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) error {
 	return db.RestructureWithin(ctx, Deadlines{}, fn)
 }
 
-// RestructureWithin is ExclusiveWithin for the rebuild of tables: foreign keys are
-// not enforced meanwhile, and checked as a whole before the commit.
+// RestructureWithin is ExclusiveWithin for rebuilding tables: foreign keys are not
+// enforced meanwhile, but are all checked before the commit.
 func (db *DB) RestructureWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) (err error) {
 	c, err := db.leaseWriter(ctx, b.Wait)
 	if err != nil {
 		return err
 	}
 	defer func() { db.returnEnforcing(c, err) }()
-	// Inside a transaction this pragma is ignored.
+	// Inside a transaction this pragma would be ignored.
 	if err := c.Exec("PRAGMA foreign_keys = OFF"); err != nil {
 		return err
 	}
@@ -350,19 +349,18 @@ func (db *DB) RestructureWithin(ctx context.Context, b Deadlines, fn func(*Conn)
 	})
 }
 
-// CheckForeignKeys returns a *BrokenReference when a row of any table refers to
-// one that does not exist.
+// CheckForeignKeys returns a *BrokenReference if a row of any table refers to a
+// nonexistent row.
 func (c *Conn) CheckForeignKeys() error {
 	return c.Query("PRAGMA foreign_key_check", nil, func(s *Stmt) error {
 		return &BrokenReference{Table: s.Text(0), Parent: s.Text(2)}
 	})
 }
 
-// BrokenReference says that a row of Table refers to a row of Parent that does
-// not exist.
+// BrokenReference reports that a row of Table refers to a nonexistent row of Parent.
 type BrokenReference struct{ Table, Parent string }
 
-// Error names both tables.
+// Error returns a message that names both tables.
 func (e *BrokenReference) Error() string {
 	return fmt.Sprintf("a row of %s refers to a row of %s that does not exist", e.Table, e.Parent)
 }
@@ -384,7 +382,7 @@ func (db *DB) beforeCommit(c *Conn) error {
 	return db.options.BeforeCommit(c)
 }
 
-// Checkpoint moves the whole write-ahead log into the database file.
+// Checkpoint moves the entire write-ahead log into the database file.
 func (db *DB) Checkpoint(ctx context.Context) error {
 	c, err := db.leaseWriter(ctx, 0)
 	if err != nil {

@@ -167,8 +167,8 @@ func TestCheckpointEmptiesTheLog(t *testing.T) {
 	}
 }
 
-// TestLogShrinksAfterALargeTransaction writes much at once, in vain or not: what
-// the log took of the disk for it is given back, if not at once, then when
+// TestLogShrinksAfterALargeTransaction writes a lot in one transaction, committed or
+// not: the disk space that the log used for it is freed, if not at once, then when
 // nobody reads an older state any more.
 func TestLogShrinksAfterALargeTransaction(t *testing.T) {
 	type transact func(*DB, context.Context, func(*Conn) error) error
@@ -280,7 +280,7 @@ func TestMigrations(t *testing.T) {
 	}
 }
 
-// A stranger's file is refused as it is: not adopted, not touched.
+// A file of another program is refused and left untouched.
 func TestForeignFilesAreRefusedUntouched(t *testing.T) {
 	create := func(sql string) func(string) {
 		return func(path string) {
@@ -326,7 +326,7 @@ func TestForeignFilesAreRefusedUntouched(t *testing.T) {
 	}
 }
 
-// One read after the other uses one connection, which knows the schema already.
+// Consecutive reads use one connection, which already knows the schema.
 func TestReadsOneAfterTheOtherShareAConnection(t *testing.T) {
 	db := open(t, Options{Readers: 3})
 	used := map[*Conn]bool{}
@@ -338,7 +338,7 @@ func TestReadsOneAfterTheOtherShareAConnection(t *testing.T) {
 	if len(used) != 1 {
 		t.Errorf("%d connections were used", len(used))
 	}
-	// All of them can be in use at once, and come back.
+	// All of them can be in use at once, and are returned.
 	for range 3 {
 		var wg, all sync.WaitGroup
 		all.Add(3)

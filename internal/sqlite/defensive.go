@@ -9,12 +9,12 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// setDefensive forbids the language features that can damage a database file on
-// purpose (https://sqlite.org/c3ref/c_dbconfig_defensive.html).
+// setDefensive disables the language features that can deliberately damage a database
+// file (https://sqlite.org/c3ref/c_dbconfig_defensive.html).
 //
-// The driver's own SetDefensive must not be used: it passes one argument where
-// SQLite takes two, so that SQLite reads the second, an address to write to,
-// from memory that is not its own. Now and then that ends the process.
+// The driver's own SetDefensive must not be used: it passes one argument where SQLite
+// takes two, so that SQLite reads the second, an address to write to, from memory
+// beyond the arguments. This occasionally crashes the process.
 func setDefensive(c *zs.Conn) error {
 	thread, db, err := handles(c)
 	if err != nil {

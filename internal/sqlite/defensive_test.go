@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestDefensive tries what only defensive mode forbids. That the writer is in
-// it shows that the driver still has the fields that setDefensive reads.
+// TestDefensive tries what only defensive mode forbids. It also shows that the driver
+// still has the fields that setDefensive reads.
 func TestDefensive(t *testing.T) {
 	db, err := Open(filepath.Join(t.TempDir(), "a.db"), Options{})
 	if err != nil {

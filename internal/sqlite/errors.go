@@ -7,33 +7,33 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// Fault is the kind of an SQLite failure, taken from its result code.
+// Fault is the kind of an SQLite failure, derived from its result code.
 type Fault int
 
-// The kinds of failure that callers tell apart. Other is every further one,
-// and every error that does not come from SQLite.
+// The kinds of failure that callers distinguish. Other covers the rest, and every
+// error that does not come from SQLite.
 const (
 	Other Fault = iota
 	Unique
 	NotNull
 	ForeignKey
 	Check
-	Constraint // one without a kind of its own here
+	Constraint // a constraint without a kind of its own here
 	DataType   // a value does not fit the type of a STRICT column, or the rowid
 	TooBig
 	Full        // the disk is full
-	Damaged     // the file is not a database, or not a sound one
-	Busy        // another connection is in the way: the same may work a moment later
+	Damaged     // the file is not a database, or is corrupt
+	Busy        // another connection is in the way: a retry may work
 	Interrupted // by context or deadline
 	Denied      // by the authorizer; a function it refuses is BadSQL
 	BadSQL      // the statement does not compile
-	Expression  // an expression of the statement or of the schema fails for the values it is given
+	Expression  // an expression of the statement or of the schema fails for the given values
 	NoMemory
 	IO
 )
 
-// InSQL reports whether the text of a statement or of the schema is at fault,
-// when it is compiled or for the values that it meets.
+// InSQL reports whether the text of a statement or of the schema is at fault, either
+// when it is compiled or for the values that it is applied to.
 func (f Fault) InSQL() bool { return f == BadSQL || f == Expression }
 
 // FaultOf returns the kind of the SQLite failure in err.
@@ -57,7 +57,7 @@ func FaultOf(err error) Fault {
 	case zs.ResultCode(constraintDataType):
 		return DataType
 	case zs.ResultIOErrSHMSize:
-		return Full // the shared memory of a database that is being opened
+		return Full // the shared memory of a database being opened
 	case zs.ResultError:
 		if errors.As(err, new(*stepError)) {
 			return Expression
@@ -68,18 +68,18 @@ func FaultOf(err error) Fault {
 	}
 }
 
-// stepError marks an SQLITE_ERROR of a statement that had compiled. Only the
-// moment tells it from one that does not compile.
+// stepError marks an SQLITE_ERROR of a statement that did compile. Only the time of
+// the error distinguishes it from one that does not compile.
 type stepError struct{ err error }
 
 func (e *stepError) Error() string { return e.err.Error() }
 func (e *stepError) Unwrap() error { return e.err }
 
-// ErrorOf returns the failure that has the given result code of SQLite, for
-// tests of what is made of failures.
+// ErrorOf returns the failure with the given result code of SQLite, for tests of error
+// handling.
 func ErrorOf(code int) error { return zs.ResultCode(code).ToError() }
 
-// stepFailure marks what a step has failed with.
+// stepFailure marks the error of a step.
 func stepFailure(err error) error {
 	if err != nil && zs.ErrCode(err) == zs.ResultError {
 		return &stepError{err}
@@ -87,16 +87,15 @@ func stepFailure(err error) error {
 	return err
 }
 
-// fromSQLite reports whether err holds a failure of SQLite. The driver gives
-// every other error the code of bad SQL; its own are told by their code or, for
-// that one code, by their As method.
+// fromSQLite reports whether err contains a failure of SQLite. The driver gives every
+// other error the code for bad SQL; its own errors are recognized by their code or,
+// for that one code, by their As method.
 func fromSQLite(err error) bool {
 	var own interface{ As(any) bool }
 	return err != nil && (zs.ErrCode(err) != zs.ResultError || errors.As(err, &own))
 }
 
-// constraintDataType is SQLITE_CONSTRAINT_DATATYPE, which the driver does not
-// name.
+// constraintDataType is SQLITE_CONSTRAINT_DATATYPE, which the driver does not define.
 const constraintDataType = 19 | 12<<8
 
 func primaryFault(code zs.ResultCode) Fault {
@@ -127,15 +126,15 @@ func primaryFault(code zs.ResultCode) Fault {
 	return Other
 }
 
-// CannotOpen reports whether err is SQLite's failure to open a file, which may
-// be for the lack of rights or of file descriptors.
+// CannotOpen reports whether err is SQLite's failure to open a file, possibly for lack
+// of permissions or of file descriptors.
 func CannotOpen(err error) bool {
 	return fromSQLite(err) && zs.ErrCode(err).ToPrimary() == zs.ResultCantOpen
 }
 
-// Message returns SQLite's own words for the failure in err, without the
-// driver's prefixes, such as `no such column: nmae`; for an error that is not
-// SQLite's, its text.
+// Message returns SQLite's own message for the failure in err, without the driver's
+// prefixes, such as `no such column: nmae`; for an error that is not SQLite's, it
+// returns the error's text.
 func Message(err error) string {
 	var detailed interface {
 		error
@@ -154,8 +153,8 @@ func Message(err error) string {
 }
 
 // ConstraintColumns returns the names of the columns that a Unique, NotNull or
-// DataType failure is about. SQLite tells them only in the text of its
-// message; the kind of the failure is never decided by that text.
+// DataType failure is about. SQLite gives them only in the text of its message; the
+// kind of a failure is never derived from that text.
 func ConstraintColumns(err error) []string {
 	var list string
 	switch FaultOf(err) {
@@ -173,14 +172,14 @@ func ConstraintColumns(err error) []string {
 	return columns
 }
 
-// Failure is a failure of SQLite in another process.
+// Failure is an SQLite failure in another process.
 type Failure struct {
 	Fault   Fault  `json:"fault"`
 	Message string `json:"message"`
 }
 
-// FailureOf returns what is to be told of err elsewhere.
+// FailureOf returns the form of err that is sent to another process.
 func FailureOf(err error) Failure { return Failure{FaultOf(err), Message(err)} }
 
-// Error returns SQLite's words.
+// Error returns SQLite's message.
 func (f *Failure) Error() string { return f.Message }

@@ -69,8 +69,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestEveryResultCode holds a kind against every result code that SQLite has,
-// and every extended one that is not told apart by itself.
+// TestEveryResultCode checks the kind of every SQLite result code, and of every
+// extended code that has no kind of its own.
 func TestEveryResultCode(t *testing.T) {
 	primary := map[zs.ResultCode]Fault{
 		zs.ResultInternal: Other, zs.ResultPerm: IO, zs.ResultAbort: Busy, zs.ResultBusy: Busy, zs.ResultLocked: Busy,
@@ -91,7 +91,7 @@ func TestEveryResultCode(t *testing.T) {
 		zs.ResultConstraintPrimaryKey: Unique, zs.ResultConstraintTrigger: ForeignKey, zs.ResultConstraintUnique: Unique,
 		zs.ResultIOErrSHMSize: Full, zs.ResultConstraintRowID: Unique, lib.SQLITE_CONSTRAINT_DATATYPE: DataType,
 	}
-	const extended = 40 // more than any code has
+	const extended = 40 // more than any result code has
 	for code, want := range primary {
 		for n := range zs.ResultCode(extended) {
 			want := want

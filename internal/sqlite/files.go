@@ -7,12 +7,12 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// Files bounds how many file descriptors several databases use together. The
-// zero Files knows no bound.
+// Files bounds how many file descriptors several databases use together. The zero
+// Files has no bound.
 type Files struct {
 	// Max is how many descriptors the databases may use before Spare is called; 0
-	// means no bound. It is not a hard limit: databases that are all in use may
-	// exceed it, until the system refuses to open more files.
+	// means no bound. It is not a hard limit: databases that are all in use may exceed
+	// it, until the system refuses to open more files.
 	Max int64
 	// Spare closes a database that nobody uses, and reports whether there was one.
 	Spare func() bool
@@ -20,19 +20,19 @@ type Files struct {
 	used atomic.Int64
 }
 
-// filesPerConn is what a connection holds open: the database and its log. The
-// shared-memory file is open once for all connections of a database.
+// filesPerConn is the number of files that a connection holds open: the database and
+// its log. The shared-memory file is open once for all connections of a database.
 const filesPerConn = 2
 
-// maxSpared is how many databases are closed for the sake of one connection.
+// maxSpared is the maximum number of databases closed to open one connection.
 const maxSpared = 8
 
-// Used returns about how many descriptors are in use.
+// Used returns the approximate number of descriptors in use.
 func (f *Files) Used() int64 { return f.used.Load() }
 
 func (f *Files) spare() bool { return f != nil && f.Spare != nil && f.Spare() }
 
-// makeRoom closes databases that are not in use while there are too many files.
+// makeRoom closes unused databases while too many files are open.
 func (f *Files) makeRoom() {
 	if f == nil || f.Max == 0 {
 		return
@@ -50,8 +50,8 @@ func (f *Files) count(n int64) {
 	}
 }
 
-// connect opens a connection of the database. When the system has no descriptor
-// left, it closes databases that nobody uses and tries again.
+// connect opens a connection of the database. If the system is out of descriptors, it
+// closes unused databases and tries again.
 func (db *DB) connect(open func() (*Conn, error)) (*Conn, error) {
 	files := db.options.Files
 	files.makeRoom()
@@ -68,7 +68,7 @@ func (db *DB) connect(open func() (*Conn, error)) (*Conn, error) {
 	}
 }
 
-// openWriter opens the one connection that writes.
+// openWriter opens the single write connection.
 func (db *DB) openWriter(flags zs.OpenFlags) (*Conn, error) {
 	synchronous := "PRAGMA synchronous = FULL"
 	if db.options.Relaxed {
@@ -87,8 +87,8 @@ func (db *DB) openWriter(flags zs.OpenFlags) (*Conn, error) {
 	})
 }
 
-// openReader opens a connection that reads. Its first statement, which opens the
-// log, runs now, while there is something to be done about a lack of files.
+// openReader opens a read connection. It runs the first statement, which opens the
+// log, right away, while a shortage of descriptors can still be handled.
 func (db *DB) openReader() (*Conn, error) {
 	return db.connect(func() (*Conn, error) {
 		return openConn(db.path, zs.OpenReadOnly, "PRAGMA query_only = ON", "PRAGMA schema_version")

@@ -18,7 +18,7 @@ func locksOn(t *testing.T, path string) (n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Lines of /proc/locks are missed while other processes lock and unlock.
+	// Lines of /proc/locks can be missing while other processes lock and unlock.
 	descriptors, err := filepath.Glob("/proc/self/fdinfo/*")
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +27,7 @@ func locksOn(t *testing.T, path string) (n int) {
 	for _, d := range descriptors {
 		text, err := os.ReadFile(d)
 		if err != nil {
-			continue // closed meanwhile
+			continue // closed in the meantime
 		}
 		for line := range strings.Lines(string(text)) {
 			if strings.HasPrefix(line, "lock:") && strings.Contains(line, inode) {
@@ -38,8 +38,8 @@ func locksOn(t *testing.T, path string) (n int) {
 	return n
 }
 
-// TestLocksSurviveOthers opens and closes the file of an open database, as any
-// code in the process may: its locks must stay.
+// TestLocksSurviveOthers opens and closes the file of an open database, as any code in
+// the process may: the database's locks must survive.
 func TestLocksSurviveOthers(t *testing.T) {
 	db, _ := openCounting(t)
 	if err := db.Write(t.Context(), insert(1)); err != nil {
@@ -61,8 +61,8 @@ func TestLocksSurviveOthers(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorLeft lowers the limit of the process until nothing can be
-// opened: a database that is not in use must give its files up.
+// TestNoDescriptorLeft lowers the limit of the process until nothing can be opened: a
+// database that is not in use must give up its files.
 func TestNoDescriptorLeft(t *testing.T) {
 	folder := t.TempDir()
 	var idle []*DB
@@ -97,7 +97,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	low := unix.Rlimit{Cur: uint64(len(entries)), Max: limit.Max} // one of them is gone again
+	low := unix.Rlimit{Cur: uint64(len(entries)), Max: limit.Max} // one of them is closed already
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 	if err != nil || closed == 0 {
 		t.Fatalf("%d databases were closed, and then: %v", closed, err)
 	}
-	for i := range 3 { // readers too
+	for i := range 3 { // including readers
 		if rows(t, db); i == 0 {
 			idle = append(idle, db)
 		}
@@ -119,7 +119,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 	}
 }
 
-// TestFilesAreBounded opens more databases than there may be files.
+// TestFilesAreBounded opens more databases than the bound on files allows.
 func TestFilesAreBounded(t *testing.T) {
 	var idle []*DB
 	files := &Files{Max: 20}

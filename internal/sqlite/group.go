@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// group holds the writes that wait for the next transaction.
+// group holds the writes that wait for the next shared transaction.
 type group struct {
 	mu      sync.Mutex
 	waiting []*member
@@ -18,39 +18,40 @@ type group struct {
 type member struct {
 	fn      func(*Conn) error
 	err     error
-	panic   any           // what fn panicked with, raised again where it belongs
-	alone   bool          // it was taken back, and is to run again by itself
-	lost    bool          // a shared transaction with it was lost already
-	givenUp bool          // its caller does not wait for another try; guarded by the group
-	settled chan struct{} // closed when the others are final
+	panic   any           // the value that fn panicked with, raised again in the caller's goroutine
+	alone   bool          // it was rolled back, and must run again alone
+	lost    bool          // a shared transaction with it has already been lost
+	givenUp bool          // its caller does not wait for another attempt; guarded by the group
+	settled chan struct{} // closed when the other fields are final
 }
 
-// maxGroup bounds how many writes share a transaction, and so how long the
-// first of them waits for the last.
+// maxGroup bounds how many writes share a transaction, and thereby how long the first
+// of them waits for the last.
 const maxGroup = 256
 
-// A write that takes longer than maxShare leaves its group, which is committed
-// without it, and no write joins a group that is older than maxGroupTime. So those
+// A write that takes longer than maxShare leaves its group, which is committed without
+// it, and no write joins a group that is older than maxGroupTime. So a write in a
+// group only waits briefly, whatever the others do.
 // who are in a group wait for a moment only, whatever the others do.
 const (
 	maxShare     = 100 * time.Millisecond
 	maxGroupTime = 250 * time.Millisecond
 )
 
-// Write is WriteWithin without bounds.
+// Write is WriteWithin without deadlines.
 func (db *DB) Write(ctx context.Context, fn func(*Conn) error) error {
 	return db.WriteWithin(ctx, Deadlines{}, fn)
 }
 
 // WriteWithin runs fn in a write transaction that it may share with other callers'
-// writes, each in a savepoint of its own; it returns after the commit. fn may
-// run more than once and must have no effect outside the connection. The end of
-// ctx gives up waiting, and never stops a write that has begun.
+// writes, each in a savepoint of its own; it returns after the commit. fn may run more
+// than once and must have no effects outside the connection. Canceling ctx ends the
+// wait, but never stops a write that has begun.
 func (db *DB) WriteWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) error {
 	m := &member{fn: fn, settled: make(chan struct{})}
 	db.group.add(m)
-	// The caller that gets the writer commits for everyone waiting. A full group may
-	// leave its own member for the next round.
+	// The caller that gets the writer commits for everyone waiting. With a full group,
+	// its own write may be left for the next round.
 	select {
 	case c := <-db.writer:
 		db.commitWaiting(c, m, b.Run)
@@ -59,7 +60,7 @@ func (db *DB) WriteWithin(ctx context.Context, b Deadlines, fn func(*Conn) error
 	return db.await(ctx, b, m)
 }
 
-// await returns when m is settled, or given up.
+// await returns when m is settled or given up.
 func (db *DB) await(ctx context.Context, b Deadlines, m *member) error {
 	if !m.isSettled() {
 		waited, stop := after(b.Wait)
@@ -74,8 +75,8 @@ func (db *DB) await(ctx context.Context, b Deadlines, m *member) error {
 	return m.answer()
 }
 
-// follow waits until m is settled, and commits whenever the writer is free. An
-// error says why it does not wait any longer.
+// follow waits until m is settled, and commits the group whenever the writer is free.
+// An error says why it stopped waiting.
 func (db *DB) follow(ctx context.Context, waited <-chan time.Time, limit time.Duration, m *member) error {
 	for !m.isSettled() {
 		select {
@@ -93,7 +94,7 @@ func (db *DB) follow(ctx context.Context, waited <-chan time.Time, limit time.Du
 	return nil
 }
 
-// writeAlone runs a write again that could not share a transaction.
+// writeAlone reruns a write that could not share a transaction.
 func (db *DB) writeAlone(ctx context.Context, b Deadlines, fn func(*Conn) error) (err error) {
 	c, err := db.leaseWriter(ctx, b.Wait)
 	if err != nil {
@@ -125,8 +126,8 @@ func (g *group) add(m *member) {
 	g.waiting = append(g.waiting, m)
 }
 
-// next takes the first member from the queue, nil when it is empty, and returns
-// how many are left.
+// next removes and returns the first member of the queue, nil if it is empty, and the
+// number of members left.
 func (g *group) next() (m *member, left int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -134,12 +135,12 @@ func (g *group) next() (m *member, left int) {
 		return nil, 0
 	}
 	m = g.waiting[0]
-	g.waiting[0] = nil // the array may live on
+	g.waiting[0] = nil // the array may stay in use
 	g.waiting = g.waiting[1:]
 	return m, len(g.waiting)
 }
 
-// putBack puts members at the head of the queue, but those whose callers have
+// putBack puts members back at the head of the queue, except those whose callers have
 // given up.
 func (g *group) putBack(members []*member) {
 	g.mu.Lock()
@@ -154,8 +155,8 @@ func (g *group) putBack(members []*member) {
 	g.waiting = slices.Concat(members, g.waiting)
 }
 
-// giveUp takes m out of the queue, or sees to it that it does not come back there.
-// It reports whether it was in the queue.
+// giveUp removes m from the queue, or makes sure that it is not put back there. It
+// reports whether it was in the queue.
 func (g *group) giveUp(m *member) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -168,21 +169,21 @@ func (g *group) giveUp(m *member) bool {
 	return true
 }
 
-// abandon takes m out of the queue and returns why. A write that has begun is
-// waited for: its answer must be the truth.
+// abandon removes m from the queue and returns why. A write that has begun is waited
+// for, so that the caller learns its real outcome.
 func (db *DB) abandon(m *member, why error) error {
 	if db.group.giveUp(m) {
 		return why
 	}
 	<-m.settled
-	if m.alone { // it was taken back
+	if m.alone { // it was rolled back
 		return why
 	}
 	return m.answer()
 }
 
-// commitWaiting commits for everyone waiting and hands the writer back. own is the
-// caller's write; it may run for as long as limit when nobody else is waiting.
+// commitWaiting commits for everyone waiting and returns the writer. own is the
+// caller's write; it may run for up to limit if nobody else is waiting.
 func (db *DB) commitWaiting(c *Conn, own *member, limit time.Duration) {
 	c, err := db.writerOf(c)
 	if err != nil {
@@ -193,12 +194,12 @@ func (db *DB) commitWaiting(c *Conn, own *member, limit time.Duration) {
 		if err != nil {
 			db.returnWriter(c, err)
 		} else {
-			db.writer <- c // small writes need not look at the log
+			db.writer <- c // small writes need not check the log
 		}
 	}()
 	switch first, left := db.group.next(); {
 	case first == nil:
-	case first == own && left == 0: // there is no need for a savepoint
+	case first == own && left == 0: // no savepoint is needed
 		err = c.within(limit, func() error { return db.commit(c, own.run) })
 		own.err = err
 		close(own.settled)
@@ -215,12 +216,12 @@ func (g *group) refuse(err error) {
 	}
 }
 
-// errGroupLost says that the transaction of a group ended early, by a full
+// errGroupLost reports that the transaction of a group ended early, because of a full
 // disk, a conflict clause that rolls back or an interrupted statement.
 var errGroupLost = errors.New("the shared transaction was rolled back")
 
-// commitGroup commits the write first and those that wait behind it, and answers
-// them. It returns why the transaction failed, if it did.
+// commitGroup commits the write first and those queued behind it, and answers them. If
+// the transaction failed, it returns why.
 func (db *DB) commitGroup(c *Conn, first *member) error {
 	var members []*member
 	began := time.Now()
@@ -243,10 +244,10 @@ func (db *DB) commitGroup(c *Conn, first *member) error {
 	return err
 }
 
-// settle answers the members of a transaction that ended with err. When nothing of
-// it has happened, who took too long in it, or was in such a transaction before, is
-// to run again alone, and the others together. After a sync has failed nobody knows
-// whether it has happened.
+// settle answers the members of a transaction that ended with err. If it was rolled
+// back, members that took too long, or had lost a shared transaction before, rerun
+// alone, and the others together. After a failed sync nobody knows whether the
+// transaction was committed, so nothing is rerun.
 func (g *group) settle(members []*member, err error) {
 	var again []*member
 	for _, m := range members {
@@ -265,7 +266,7 @@ func (g *group) settle(members []*member, err error) {
 	g.putBack(again)
 }
 
-// run calls fn and keeps a panic for the goroutine that asked for the write.
+// run calls fn and saves a panic for the goroutine that requested the write.
 func (m *member) run(c *Conn) (err error) {
 	m.panic = nil
 	defer func() {
@@ -276,8 +277,8 @@ func (m *member) run(c *Conn) (err error) {
 	return m.fn(c)
 }
 
-// Savepoint runs fn inside the open transaction and takes back its changes when
-// it fails.
+// Savepoint runs fn inside the open transaction and rolls back its changes if it
+// fails.
 func (c *Conn) Savepoint(fn func() error) error {
 	if err := c.Exec("SAVEPOINT nested"); err != nil {
 		return err
@@ -289,7 +290,7 @@ func (c *Conn) Savepoint(fn func() error) error {
 	if !c.inTransaction() {
 		return err
 	}
-	// The error of fn goes back as it is, so that callers may compare it.
+	// The error of fn is returned unchanged, so that callers may compare it.
 	for _, undo := range [...]string{"ROLLBACK TO nested", "RELEASE nested"} {
 		if undoErr := c.Exec(undo); undoErr != nil {
 			return errors.Join(err, undoErr)

@@ -13,8 +13,8 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// together makes the writes share one transaction: it holds the writer until
-// all of them wait. The errors are in the order of the writes.
+// together makes the writes share one transaction: it holds the writer until all of
+// them wait. It returns the errors in the order of the writes.
 func together(t testing.TB, db *DB, writes ...func(*Conn) error) []error {
 	t.Helper()
 	writer := <-db.writer
@@ -142,7 +142,7 @@ func TestGroupMemberFailsAlone(t *testing.T) {
 	}
 }
 
-// A caller must be able to compare the error with its own.
+// Callers must be able to compare the error with their own.
 func TestGroupMemberGetsItsErrorUnchanged(t *testing.T) {
 	db := open(t, Options{})
 	mine := errors.New("mine")
@@ -233,7 +233,7 @@ func TestWriteGivesUpWaiting(t *testing.T) {
 	}
 }
 
-// A write that has begun answers for what it did, whatever its context says.
+// A write that has begun returns its real outcome, even if its context is canceled.
 func TestBegunWriteIsNotCancelled(t *testing.T) {
 	db := open(t, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -245,7 +245,7 @@ func TestBegunWriteIsNotCancelled(t *testing.T) {
 		t.Errorf("the leader's write: %v", err)
 	}
 
-	// The same for one whose transaction is run by somebody else.
+	// The same for a write whose transaction is run by another caller.
 	writer := <-db.writer
 	ctx, cancel = context.WithCancel(t.Context())
 	begun, goOn := make(chan struct{}), make(chan struct{})
@@ -355,15 +355,15 @@ func TestWaitersLeaveWhenClosed(t *testing.T) {
 	})
 }
 
-// endless is a statement that runs until it is interrupted: one that reads, and one
-// that writes.
+// endless is a statement that runs until it is interrupted: one variant reads, the
+// other writes.
 const (
 	endlessRead  = "SELECT count(*) FROM (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n)"
 	endlessWrite = "INSERT INTO item (name) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 'e' || i FROM n WHERE i % 1000000 = 1"
 )
 
-// A write that takes too long fails by itself; the others of its group are stored
-// at once, and once.
+// A write that takes too long fails alone; the others of its group are stored promptly
+// and exactly once.
 func TestSlowMemberLeavesItsGroup(t *testing.T) {
 	const limit = 1500 * time.Millisecond
 	for name, statement := range map[string]string{"reading": endlessRead, "writing": endlessWrite} {
@@ -406,7 +406,7 @@ func TestSlowMemberLeavesItsGroup(t *testing.T) {
 	}
 }
 
-// One that needs more than its share, but not too much, is stored.
+// A write that needs more than its share, but not too much, is stored.
 func TestLongMemberIsStored(t *testing.T) {
 	db := open(t, Options{})
 	var runs atomic.Int64
@@ -431,8 +431,8 @@ func TestLongMemberIsStored(t *testing.T) {
 	}
 }
 
-// The writes of others go on beside slow ones, and what is answered as stored is
-// stored once.
+// Other writes continue next to slow ones, and whatever is acknowledged is stored
+// exactly once.
 func TestManyWritersBesideSlowOnes(t *testing.T) {
 	t.Parallel()
 	db := open(t, Options{})
@@ -527,7 +527,7 @@ func TestBounds(t *testing.T) {
 		if !errors.Is(err, ErrTooLong) {
 			t.Errorf("a long %s: %v", name, err)
 		}
-		// The end of its context is not the end of its time.
+		// Canceling the context is not reported as a timeout.
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		if err := within(ctx, Deadlines{Run: time.Second}, slow); errors.Is(err, ErrTooLong) != (name == "write") {
 			t.Errorf("a %s that is given up: %v", name, err)
@@ -543,7 +543,7 @@ func insertItemWithin(db *DB, b Deadlines) error {
 	return db.WriteWithin(context.Background(), b, insertItem("x"))
 }
 
-// foreignKeys tells whether the writer enforces them.
+// foreignKeys returns whether the writer enforces foreign keys.
 func (db *DB) foreignKeys() (n int64, err error) {
 	err = db.Exclusive(context.Background(), func(c *Conn) error {
 		n, err = c.Int("PRAGMA foreign_keys")

@@ -8,11 +8,11 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// MaxGuardedSQL is the longest statement of a stranger, in bytes.
+// MaxGuardedSQL is the maximum length of a stranger's statement, in bytes.
 const MaxGuardedSQL = 100_000
 
-// guardLimits bound what one statement of a stranger can ask for. They cannot
-// bound what it costs: 1,900 columns of 10 MB each are within them.
+// guardLimits bound what one statement of a stranger can ask for. They cannot bound
+// its cost: 1,900 columns of 10 MB each are within them.
 var guardLimits = [...]struct {
 	limit zs.Limit
 	value int32
@@ -33,18 +33,18 @@ var guardLimits = [...]struct {
 
 // A Guard is the allow-list for the statements of one stranger.
 type Guard struct {
-	// Permitted tells whether the rows of a table may be read. It is called with
-	// the name folded as SQLite does (A to Z in lower case).
+	// Permitted reports whether the rows of a table may be read. It is called with the
+	// name folded as SQLite does (A to Z in lower case).
 	Permitted func(table string) bool
 	objects   map[string]bool // see objects
 }
 
-// Guarded runs fn in the read transaction that is open on c. Every statement that
-// fn prepares may only SELECT from tables that the guard permits; anything else
-// does not compile. The end of ctx interrupts what runs.
+// Guarded runs fn in the read transaction that is open on c. Every statement that fn
+// prepares may only SELECT from tables that the guard permits; anything else does not
+// compile. Canceling ctx interrupts whatever runs.
 //
-// The guard bounds what a statement may name. What it may cost is bounded by the
-// process: see Confine.
+// The guard bounds what a statement may name. Its cost is bounded per process: see
+// Confine.
 func (c *Conn) Guarded(ctx context.Context, g Guard, fn func() error) error {
 	if err := c.readObjects(); err != nil {
 		return err
@@ -66,8 +66,7 @@ func (c *Conn) Guarded(ctx context.Context, g Guard, fn func() error) error {
 	return fn()
 }
 
-// ReadPinned runs fn in a read transaction that holds the present state from its
-// beginning.
+// ReadPinned runs fn in a read transaction that pins the current state from its start.
 func (c *Conn) ReadPinned(fn func() error) error {
 	defer c.rollback()
 	if err := c.pin(); err != nil {
@@ -76,14 +75,14 @@ func (c *Conn) ReadPinned(fn func() error) error {
 	return fn()
 }
 
-// objects are the folded names of every virtual table module, as false, and of
-// everything in the schema, as true.
+// objects maps the folded names of all virtual table modules to false, and of
+// everything in the schema to true.
 type objects struct {
 	version int64 // of the schema
 	names   map[string]bool
 }
 
-// readObjects reads the names anew when the schema has changed.
+// readObjects rereads the names if the schema has changed.
 func (c *Conn) readObjects() error {
 	version, err := c.Int("PRAGMA schema_version")
 	if err != nil || c.objects.names != nil && c.objects.version == version {
@@ -100,7 +99,7 @@ func (c *Conn) readObjects() error {
 	return err
 }
 
-// Authorize is called by SQLite for everything a statement does while it is
+// Authorize is called by SQLite for everything that a statement does, while it is
 // compiled.
 func (g Guard) Authorize(action zs.Action) zs.AuthResult {
 	var ok bool
@@ -118,10 +117,9 @@ func (g Guard) Authorize(action zs.Action) zs.AuthResult {
 	return zs.AuthResultDeny
 }
 
-// mayRead decides on one table, or on one name that stands for a table: a read
-// that uses no column, such as count(*), names tables and common table
-// expressions alike. A common table expression passes when nothing real bears
-// its name.
+// mayRead decides on one table, or on one name that stands for a table: a read that
+// uses no column, such as count(*), names tables and common table expressions alike. A
+// common table expression is allowed if no real object has its name.
 func (g Guard) mayRead(table, column string) bool {
 	inSchema, known := g.objects[table]
 	switch {
@@ -137,8 +135,8 @@ func (g Guard) mayRead(table, column string) bool {
 	return column == ""
 }
 
-// forbiddenFunction lists what reaches outside the database or tells about the
-// build of the library.
+// forbiddenFunction reports whether a function reaches outside the database or reveals
+// how the library was built.
 func forbiddenFunction(name string) bool {
 	switch name := strings.ToLower(name); name {
 	case "load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "":
@@ -148,8 +146,8 @@ func forbiddenFunction(name string) bool {
 	}
 }
 
-// functionName reads the name of a function from the action. SQLite tells it in
-// the second argument, which the driver keeps without an accessor.
+// functionName returns the function name of the action. SQLite passes it as the second
+// argument, which the driver stores without an accessor.
 func functionName(action zs.Action) string {
 	field := reflect.ValueOf(action).FieldByName("arg2")
 	if !field.IsValid() || field.Kind() != reflect.String {

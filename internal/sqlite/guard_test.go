@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// guarded opens a database with a table that strangers may read, one that they
-// may not, and traps around them.
+// guarded opens a database with a table that strangers may read, one that they may
+// not, and traps around them.
 func guarded(t testing.TB) *DB {
 	db := open(t, Options{})
 	script(t, db, `
@@ -243,7 +243,7 @@ func TestGuardStopsEndlessStatements(t *testing.T) {
 		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000) SELECT count(*) FROM n a, n b, n c, n d",
 		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0",
 	} {
-		// On a busy machine the best of a few tries tells.
+		// On a busy machine, the best of a few attempts counts.
 		took := time.Hour
 		for try := 0; try < 5 && took > limit+200*time.Millisecond; try++ {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -264,7 +264,7 @@ func TestGuardStopsEndlessStatements(t *testing.T) {
 	}
 }
 
-// A statement of one caller is compiled again for the next.
+// A statement of one caller is recompiled for the next.
 func TestGuardForgetsTheLastCaller(t *testing.T) {
 	db := guarded(t)
 	c, err := OpenReader(db.Path())

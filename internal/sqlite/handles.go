@@ -10,10 +10,10 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// The driver has no way to what it wraps, hence the reflection. Tests hold it:
-// they fail when a driver has other fields.
+// The driver gives no access to what it wraps, hence the reflection. Tests fail if a
+// driver version has other fields.
 
-// handles returns the library's own form of a connection.
+// handles returns the library's own handle of a connection.
 func handles(c *zs.Conn) (thread *libc.TLS, db uintptr, err error) {
 	fields := reflect.ValueOf(c).Elem()
 	tls, handle := fields.FieldByName("tls"), fields.FieldByName("conn")
@@ -23,7 +23,7 @@ func handles(c *zs.Conn) (thread *libc.TLS, db uintptr, err error) {
 	return (*libc.TLS)(tls.UnsafePointer()), uintptr(handle.Uint()), nil
 }
 
-// columnName returns the name of a column of a result. The driver's own knows only
+// columnName returns the name of a result column. The driver's own function finds only
 // one of several columns with the same name.
 func columnName(s *zs.Stmt, i int) string {
 	fields := reflect.ValueOf(s).Elem()
@@ -34,11 +34,11 @@ func columnName(s *zs.Stmt, i int) string {
 	return libc.GoString(lib.Xsqlite3_column_name(thread, uintptr(fields.FieldByName("stmt").Uint()), int32(i)))
 }
 
-// view returns what is at an address in the library's memory, which Go's garbage
+// view returns the value at an address in the library's memory, which Go's garbage
 // collector does not manage.
 func view[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }
 
-// function returns the function at an address that the library calls, and
-// functionAddress what the library takes for its address.
+// function converts an address from the library to a Go function, and functionAddress
+// does the reverse.
 func function[F any](address uintptr) F  { return *(*F)(unsafe.Pointer(&address)) }
 func functionAddress[F any](f F) uintptr { return *(*uintptr)(unsafe.Pointer(&f)) }

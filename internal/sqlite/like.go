@@ -12,30 +12,30 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// LikeFunction is the name of a function that every connection has:
-// text_like(text, pattern) answers exactly what text LIKE pattern does. SQLite's
-// own LIKE takes time that grows with the product of both lengths and never looks
-// at an interrupt; this one is linear, except for patterns with _ between other
-// characters, and stops when the connection is interrupted.
+// LikeFunction is the name of a function that every connection has: text_like(text,
+// pattern) returns exactly what text LIKE pattern does. SQLite's own LIKE takes time
+// proportional to the product of both lengths and never checks for an interrupt; this
+// one is linear, except for patterns with _ between other characters, and stops when
+// the connection is interrupted.
 const LikeFunction = "text_like"
 
 // The names of functions that every connection has and that compare exactly:
-// text_contains(text, part) and so on take any text as the part, also % and _.
-// Like LikeFunction they see numbers as their text, match no BLOB, give NULL for
-// NULL, take linear time and can be interrupted.
+// text_contains(text, part) and so on take any text as the part, including % and _.
+// Like LikeFunction they treat numbers as text, match no BLOB, return NULL for NULL,
+// take linear time and can be interrupted.
 const (
 	ContainsFunction   = "text_contains"
 	StartsWithFunction = "text_starts_with"
 	EndsWithFunction   = "text_ends_with"
 )
 
-// GoesOnFunction is the name of a function of every connection without arguments:
-// goes_on() is 1, and stops the statement when the connection is interrupted. SQLite
-// itself looks at the interrupt between two rows, and not between the conditions on
+// GoesOnFunction is the name of a function without arguments that every connection
+// has: goes_on() returns 1, and stops the statement if the connection is interrupted.
+// SQLite itself checks for interrupts between rows, but not between the conditions on
 // one row, although each may load a value of many megabytes.
 const GoesOnFunction = "goes_on"
 
-// functionMethod is a scalar function as the library calls it.
+// functionMethod is a scalar function with the library's calling convention.
 type functionMethod = func(thread *libc.TLS, context uintptr, n int32, args uintptr)
 
 // addFunctions defines the functions on a connection. The driver's CreateFunction
@@ -48,7 +48,7 @@ func (c *Conn) addFunctions() error {
 	for name, parse := range map[string]func([]byte) *pattern{
 		LikeFunction: parsePattern, ContainsFunction: parseContained, StartsWithFunction: parsePrefix, EndsWithFunction: parseSuffix,
 	} {
-		// The library knows a matcher by its address only; c keeps it alive.
+		// The library refers to a matcher only by its address; c keeps it alive.
 		m := &matcher{thread: thread, db: db, patterns: patterns{parse: parse}}
 		c.matchers = append(c.matchers, m)
 		if err := m.define(name, 2, lib.SQLITE_DETERMINISTIC, textMatches); err != nil {
@@ -72,7 +72,7 @@ func (m *matcher) define(name string, arguments, flags int32, f functionMethod) 
 	return nil
 }
 
-// goesOn is GoesOnFunction.
+// goesOn implements GoesOnFunction.
 func goesOn(thread *libc.TLS, context uintptr, _ int32, _ uintptr) {
 	m := view[matcher](lib.Xsqlite3_user_data(thread, context))
 	if lib.Xsqlite3_is_interrupted(thread, m.db) != 0 {
@@ -82,8 +82,8 @@ func goesOn(thread *libc.TLS, context uintptr, _ int32, _ uintptr) {
 	lib.Xsqlite3_result_int(thread, context, 1)
 }
 
-// textMatches is LikeFunction and those that compare exactly: the matcher knows
-// how to read the pattern. As with LIKE a BLOB matches nothing and is matched by
+// textMatches implements LikeFunction and the exact functions: the matcher knows how
+// to parse the pattern. As with LIKE, a BLOB matches nothing and is matched by
 // nothing, and NULL gives NULL.
 func textMatches(thread *libc.TLS, context uintptr, _ int32, args uintptr) {
 	values := unsafe.Slice(view[uintptr](args), 2)
@@ -108,15 +108,14 @@ func textMatches(thread *libc.TLS, context uintptr, _ int32, args uintptr) {
 	}
 }
 
-// textOf returns a value as text, without copying one that is text already, and
-// its type.
+// textOf returns a value as text, without copying if it already is text, and its type.
 func textOf(thread *libc.TLS, value uintptr) (text []byte, kind int32) {
 	kind = lib.Xsqlite3_value_type(thread, value)
 	var address uintptr
 	switch kind {
 	case lib.SQLITE_NULL, lib.SQLITE_BLOB:
 		return nil, kind
-	case lib.SQLITE_TEXT: // as text it would be copied to get a NUL at its end
+	case lib.SQLITE_TEXT: // asking for it as text would copy it to append a NUL
 		address = lib.Xsqlite3_value_blob(thread, value)
 	default:
 		address = lib.Xsqlite3_value_text(thread, value)
@@ -127,21 +126,21 @@ func textOf(thread *libc.TLS, value uintptr) (text []byte, kind int32) {
 	return unsafe.Slice(view[byte](address), lib.Xsqlite3_value_bytes(thread, value)), kind
 }
 
-// pattern is the pattern of a LIKE in parts, or a text to be compared exactly.
+// pattern is a parsed LIKE pattern, or a text to be compared exactly.
 type pattern struct {
 	source []byte
-	exact  bool // nothing in source has a meaning of its own
+	exact  bool // no character of source is special
 	ascii  bool
-	valid  bool          // UTF-8
-	every  bool          // every text matches, as with nothing but %
-	parts  []patternPart // what stands between one % and the next
+	valid  bool          // valid UTF-8
+	every  bool          // every text matches, as with a pattern of % only
+	parts  []patternPart // the pieces between one % and the next
 }
 
-// patternPart is a part of a pattern without %.
+// patternPart is a piece of a pattern without %.
 type patternPart struct {
-	skip    int    // the _ that it begins with
-	literal []byte // what follows, as fold makes it
-	hasAny  bool   // there are further _ in it
+	skip    int    // number of leading _
+	literal []byte // the rest, as converted by fold
+	hasAny  bool   // there are more _ in it
 	fold    *[256]byte
 }
 
@@ -163,14 +162,15 @@ func parsePattern(source []byte) *pattern {
 	return p
 }
 
-// parseContained, parsePrefix and parseSuffix make a pattern of a text that is to
-// be found anywhere, at the beginning or at the end, as %text%, text% and %text
-// would if % and _ were characters like others.
+// parseContained, parsePrefix and parseSuffix return the pattern of a text to be found
+// anywhere, at the start or at the end, as %text%, text% and %text would if % and _
+// were ordinary characters.
 func parseContained(source []byte) *pattern { return parseExact(source, 1, 3) }
 func parsePrefix(source []byte) *pattern    { return parseExact(source, 0, 2) }
 func parseSuffix(source []byte) *pattern    { return parseExact(source, 1, 2) }
 
-// parseExact returns a pattern of n parts, whose part at the given index is the text.
+// parseExact returns a pattern of n parts, with the text as the part at the given
+// index.
 func parseExact(source []byte, at, n int) *pattern {
 	p := &pattern{source: bytes.Clone(source), exact: true, every: len(source) == 0, parts: make([]patternPart, n)}
 	for i := range p.parts {
@@ -180,16 +180,16 @@ func parseExact(source []byte, at, n int) *pattern {
 	return p
 }
 
-// patterns are the patterns that a connection has matched with lately.
+// patterns caches the patterns that a connection has recently used.
 type patterns struct {
 	parse      func(source []byte) *pattern
 	last       *pattern
 	lastSource []byte
 	known      map[string]*pattern
-	size       int // bytes of the known ones
+	size       int // bytes of the cached patterns
 }
 
-// maxPatternsSize bounds the patterns that a connection keeps.
+// maxPatternsSize bounds the size of the patterns that a connection caches.
 const maxPatternsSize = 1 << 20
 
 func (k *patterns) of(source []byte) *pattern {
@@ -209,22 +209,22 @@ func (k *patterns) of(source []byte) *pattern {
 	return p
 }
 
-// matcher matches texts with patterns on behalf of one connection. Without one
-// nothing interrupts it.
+// matcher matches texts with patterns on behalf of one connection. Without a
+// connection, nothing interrupts it.
 type matcher struct {
 	thread   *libc.TLS
 	db       uintptr
 	patterns patterns
-	spent    int  // comparisons so far, each of a nanosecond or two
-	look     int  // at how many the interrupt is looked at again
-	stopped  bool // by an interrupt: the result means nothing
+	spent    int  // comparisons so far, one or two nanoseconds each
+	look     int  // the number of comparisons at which to check for an interrupt again
+	stopped  bool // by an interrupt: the result is meaningless
 }
 
-// stepsBetweenLooks is how many comparisons are made between two looks at the
+// stepsBetweenLooks is how many comparisons are made between two checks for an
 // interrupt.
 const stepsBetweenLooks = 1 << 16
 
-// spend counts comparisons and reports whether to go on.
+// spend counts comparisons and reports whether to continue.
 func (m *matcher) spend(steps int) bool {
 	if m.spent += steps; m.spent >= m.look {
 		m.look = m.spent + stepsBetweenLooks
@@ -233,9 +233,9 @@ func (m *matcher) spend(steps int) bool {
 	return !m.stopped
 }
 
-// like reports whether text matches the pattern. As in SQLite's LIKE both end at
-// a NUL character, ASCII letters match in either case, _ is one character and %
-// any number of them, unless the pattern is exact.
+// like reports whether text matches the pattern. As in SQLite's LIKE, both end at a
+// NUL character, ASCII letters match in either case, _ is one character and % any
+// number of them, unless the pattern is exact.
 func (m *matcher) like(text []byte, p *pattern) bool {
 	m.stopped = false
 	if p.every {
@@ -244,12 +244,13 @@ func (m *matcher) like(text []byte, p *pattern) bool {
 	if !p.exact {
 		text = beforeNUL(text)
 	}
-	// SQLite itself may compare a row with thousands of patterns without a look.
+	// SQLite itself may compare a row with thousands of patterns without checking for
+	// an interrupt.
 	if !m.spend(1 + len(text)/16) {
 		return false
 	}
-	// Comparing bytes finds what comparing the characters that SQLite decodes would
-	// find, unless malformed sequences stand for characters of the pattern.
+	// Comparing bytes gives the same result as comparing the characters that SQLite
+	// decodes, unless malformed sequences stand for characters of the pattern.
 	if !p.exact && !p.ascii && !(p.valid && utf8.Valid(text)) {
 		return m.likeDecoded(text, p.source)
 	}
@@ -258,7 +259,7 @@ func (m *matcher) like(text []byte, p *pattern) bool {
 	if at < 0 || last == 0 {
 		return at == len(text)
 	}
-	// Each part but the last is best found as early as possible.
+	// Each part but the last is best matched as early as possible.
 	for i := 1; i < last; i++ {
 		if at = m.find(text, at, &p.parts[i]); at < 0 {
 			return false
@@ -274,7 +275,7 @@ func beforeNUL(b []byte) []byte {
 	return b
 }
 
-// folded maps ASCII capitals to small letters and every other byte to itself.
+// folded maps ASCII capitals to lower case and every other byte to itself.
 var folded = func() (table [256]byte) {
 	for i := range table {
 		table[i] = byte(i)
@@ -293,8 +294,8 @@ var unchanged = func() (table [256]byte) {
 	return table
 }()
 
-// nextCharacter returns where the character at i ends. As SQLite sees it, a
-// leading byte takes along all that continue it, and one of these alone is a
+// nextCharacter returns the end of the character at i. As SQLite sees it, a leading
+// byte includes all continuation bytes after it, and a lone continuation byte is a
 // character.
 func nextCharacter(text []byte, i int) int {
 	lead := text[i] >= 0xc0
@@ -303,7 +304,8 @@ func nextCharacter(text []byte, i int) int {
 	return i
 }
 
-// skipCharacters returns where n characters from i on end, -1 when there are fewer.
+// skipCharacters returns the end of n characters starting at i, or -1 if there are
+// fewer.
 func (m *matcher) skipCharacters(text []byte, i, n int) int {
 	for ; n > 0; n-- {
 		if i >= len(text) {
@@ -314,8 +316,7 @@ func (m *matcher) skipCharacters(text []byte, i, n int) int {
 	return i
 }
 
-// matchAt matches a part with the text at i. It returns where the match ends, or
-// -1 without one.
+// matchAt matches a part with the text at i. It returns the end of the match, or -1.
 func (m *matcher) matchAt(text []byte, i int, part *patternPart) int {
 	if i = m.skipCharacters(text, i, part.skip); i < 0 {
 		return -1
@@ -360,8 +361,7 @@ func characters(text []byte) (n int) {
 	return n
 }
 
-// find returns where the first match of a part at or after i ends, or -1 without
-// one.
+// find returns the end of the first match of a part at or after i, or -1.
 func (m *matcher) find(text []byte, i int, part *patternPart) int {
 	if i = m.skipCharacters(text, i, part.skip); i < 0 || len(part.literal) == 0 {
 		return i
@@ -377,14 +377,15 @@ func (m *matcher) find(text []byte, i int, part *patternPart) int {
 			return end
 		}
 		i++
-		// Comparing at each place costs the product of both lengths in the worst case.
+		// Comparing at each position takes the product of both lengths in the worst
+		// case.
 		if m.spent-spent > 8*(i-begin+len(part.literal)) && !part.hasAny {
 			return m.findLinear(text, i, part)
 		}
 	}
 }
 
-// indexFirst returns the first place of the byte that the literal begins with.
+// indexFirst returns the first position of the byte that the literal starts with.
 func (part *patternPart) indexFirst(text []byte) int {
 	c := part.literal[0]
 	if part.fold == &unchanged || c < 'a' || 'z' < c {
@@ -398,12 +399,12 @@ func (part *patternPart) indexFirst(text []byte) int {
 	return -1
 }
 
-// findLinear is find for a literal without _, by the algorithm of Knuth, Morris and
-// Pratt: it never goes back in the text.
+// findLinear is find for a literal without _, using the Knuth-Morris-Pratt algorithm:
+// it never goes back in the text.
 func (m *matcher) findLinear(text []byte, i int, part *patternPart) int {
 	literal := part.literal
-	// borders[n] is the length of the longest end of literal[:n+1] that the literal
-	// begins with as well.
+	// borders[n] is the length of the longest suffix of literal[:n+1] that is also a
+	// proper prefix of the literal.
 	borders := make([]int32, len(literal))
 	grow := func(matched int32, c byte) int32 {
 		for matched > 0 && literal[matched] != c {
@@ -428,11 +429,11 @@ func (m *matcher) findLinear(text []byte, i int, part *patternPart) int {
 	return -1
 }
 
-// likeDecoded is like by the characters that SQLite decodes, where malformed
-// sequences need care. It may take the product of both lengths.
+// likeDecoded is like on the characters that SQLite decodes, for malformed sequences.
+// It may take the product of both lengths.
 func (m *matcher) likeDecoded(text, source []byte) bool {
 	i, p := 0, 0
-	retry, retryPattern := 0, -1 // where to go on when the present attempt fails
+	retry, retryPattern := 0, -1 // where to continue if the current attempt fails
 	for i < len(text) {
 		if !m.spend(1) {
 			return false
@@ -458,14 +459,14 @@ func (m *matcher) likeDecoded(text, source []byte) bool {
 	return len(bytes.Trim(source[p:], "%")) == 0
 }
 
-// decode returns the character at i as SQLite reads it, and where it ends.
+// decode returns the character at i as SQLite reads it, and its end.
 func decode(b []byte, i int) (c uint32, end int) {
 	end = nextCharacter(b, i)
 	lead := b[i]
 	if lead < 0xc0 {
 		return uint32(lead), end
 	}
-	// What follows the ones and the zero that a leading byte begins with.
+	// The bits that follow the leading ones and the zero of a leading byte.
 	ones := bits.LeadingZeros8(^lead)
 	c = uint32(lead) & (1<<max(7-ones, 0) - 1)
 	for _, more := range b[i+1 : end] {

@@ -12,7 +12,7 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// likeBoth asks SQLite's own LIKE and ours: "1", "0" or "null" of both.
+// likeBoth evaluates SQLite's own LIKE and ours, each giving "1", "0" or "null".
 func likeBoth(t interface{ Fatal(...any) }, c *Conn, value, pattern any) (want, got string) {
 	err := c.Query("SELECT ?1 LIKE ?2, "+LikeFunction+"(?1, ?2)", []any{value, pattern}, func(s *Stmt) error {
 		show := func(i int) string {
@@ -60,7 +60,7 @@ func TestLikeAnswersAsSQLitesOwn(t *testing.T) {
 	}
 }
 
-// piece is a few bytes of the kind that matching can stumble over.
+// piece draws a few bytes of the kind that can trip up matching.
 var piece = rapid.SampledFrom([]string{"a", "A", "b", "aa", "ab", "B", "_", "%", "ä", "Ä", "é", "🐎", "\xc3", "\x80", "\xbf", "\xe0\x83", "\xa4", "\ufffd", "\uffff", "\u0085", "\x00", "\xff", " ", "["})
 
 func TestLikeAnswersAsSQLitesOwnAtRandom(t *testing.T) {
@@ -78,7 +78,7 @@ func TestLikeAnswersAsSQLitesOwnAtRandom(t *testing.T) {
 	})
 }
 
-// The functions that compare exactly agree with package bytes, whatever the texts are.
+// The exact functions agree with package bytes for any text.
 func TestExactFunctionsCompareBytes(t *testing.T) {
 	c := reader(t)
 	functions := map[string]func(text, part []byte) bool{ContainsFunction: bytes.Contains, StartsWithFunction: bytes.HasPrefix, EndsWithFunction: bytes.HasSuffix}
@@ -122,7 +122,7 @@ func FuzzLike(f *testing.F) {
 	})
 }
 
-// Both ways of comparing must agree where both may be used.
+// Both ways of comparing must agree where both are applicable.
 func TestLikeDecodedAgreesWithBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ascii := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "ab", "aab", "_", "%", "A"}), 0, 12)
@@ -134,7 +134,7 @@ func TestLikeDecodedAgreesWithBytes(t *testing.T) {
 	})
 }
 
-// The linear search must agree with the plain one.
+// The linear search must agree with the plain search.
 func TestLikeFindsInLinearTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		letters := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "A", "ab"}), 1, 40)
@@ -151,7 +151,7 @@ func TestLikeFindsInLinearTime(t *testing.T) {
 			t.Fatalf("%q in %q: %d, want %d", part, text, got, want)
 		}
 	})
-	// Each of these would take hours by comparing at every place.
+	// Comparing at every position, each of these would take hours.
 	text := bytes.Repeat([]byte("a"), 30_000_000)
 	for _, pattern := range []string{
 		"%" + strings.Repeat("a", 24_000) + "b", "%" + strings.Repeat("a", 24_000) + "b%", strings.Repeat("%"+strings.Repeat("a", 50)+"b", 400),
@@ -213,7 +213,7 @@ func TestLikeLooksAtTheInterrupt(t *testing.T) {
 	}
 }
 
-// A schema must not be able to hold the function: other programs do not have it.
+// A schema must not be able to use the function: other programs do not have it.
 func TestLikeFunctionIsNotForSchemas(t *testing.T) {
 	c := reader(t)
 	if err := c.Exec("CREATE TABLE t (a TEXT, CHECK (" + LikeFunction + "(a, 'x')))"); err == nil {
@@ -226,7 +226,7 @@ func TestLikeFunctionIsNotForSchemas(t *testing.T) {
 	}
 }
 
-// The function must be about as fast as SQLite's own, of the processor's time.
+// The function must take about as much CPU time as SQLite's own.
 func BenchmarkLike(b *testing.B) {
 	c := reader(b)
 	script := `CREATE TABLE t (a TEXT) STRICT;

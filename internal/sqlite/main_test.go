@@ -16,8 +16,8 @@ var testSchema = Schema{ApplicationID: 0x5a547431, Migrations: []string{
 	"CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT; -- the first form",
 }}
 
-// open opens a fresh database with testSchema and options; it is closed at the
-// end of the test.
+// open opens a new database with testSchema and options; it is closed when the test
+// ends.
 func open(t testing.TB, options Options) *DB {
 	t.Helper()
 	if options.Schema.Migrations == nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
-// Fold returns the form of a name by which SQLite compares it: the letters A to
-// Z in lower case. No other letters have a case for SQLite.
+// Fold returns the form of a name by which SQLite compares it: with the letters A to Z
+// in lower case. SQLite ignores the case of no other letters.
 func Fold(name string) string {
 	folded := []byte(name)
 	for i, c := range folded {
@@ -18,10 +18,10 @@ func Fold(name string) string {
 	return string(folded)
 }
 
-// SameName reports whether SQLite takes two names for the same.
+// SameName reports whether SQLite considers two names the same.
 func SameName(a, b string) bool { return sqltext.Same(a, b) }
 
-// ContainsName reports whether one of the names is the [SameName] as name.
+// ContainsName reports whether names contains a name that is the [SameName] as name.
 func ContainsName(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return SameName(n, name) })
 }

@@ -7,13 +7,13 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// lockByDescription has SQLite take its locks on database files in the name of
-// the open file and not of the process. A POSIX lock is lost as soon as the
-// process closes any descriptor of the file, whoever has opened it; others who
-// then use the database, such as another process, would not see that it is in
-// use. Kernels without such locks go on with POSIX locks.
+// lockByDescription makes SQLite's locks on database files belong to the open file
+// description instead of the process. A POSIX lock is lost as soon as the process
+// closes any descriptor of the file, whoever opened it; other users of the database,
+// such as another process, would then not see that it is in use. Kernels without such
+// locks continue to use POSIX locks.
 //
-// It must be called before the first database is opened; later it does nothing.
+// It must be called before the first database is opened; later it has no effect.
 var lockByDescription = sync.OnceFunc(func() {
 	tls := libc.NewTLS()
 	defer tls.Close()

@@ -2,5 +2,5 @@
 
 package sqlite
 
-// lockByDescription has no effect here: only Linux has such locks.
+// lockByDescription has no effect here: only Linux has open file description locks.
 func lockByDescription() {}

@@ -8,18 +8,18 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// The build tag plain leaves out registers.go and readahead.go, which use the
-// memory of the library instead of its calls. What is here does the same by those
-// calls, so that all tests can show that nothing but the speed differs. It is not
-// meant for use.
+// The build tag plain excludes registers.go and readahead.go, which access the
+// library's memory instead of calling its functions. The code here does the same
+// through those functions, so that the tests can show that only the speed differs. It
+// is not meant for production use.
 
-// program and resultColumns have no other form of a statement to offer.
+// program returns the statement itself: there is no other form here.
 func program(s *zs.Stmt) *zs.Stmt { return s }
 
 func resultColumns(s *zs.Stmt) int { return s.ColumnCount() }
 
-// appendRow appends the row that the statement is at, and reports whether it is
-// within the limit of the batch.
+// appendRow appends the current row of the statement, and reports whether it is within
+// the limit of the batch.
 func (s *Stmt) appendRow(b *Batch, _ *zs.Stmt) bool {
 	for i := range b.Columns {
 		if kind := s.s.ColumnType(i); b.Limit > 0 && (kind == zs.TypeText || kind == zs.TypeBlob) && len(b.arena)+s.s.ColumnLen(i) > b.Limit {
@@ -46,8 +46,8 @@ func (s *Stmt) place(cells []Cell, arena []byte) error {
 // release frees the values that place has bound.
 func (s *Stmt) release(int) { _ = s.s.ClearBindings() }
 
-// makeRoom has nothing to do: the driver copies what is bound.
+// makeRoom does nothing: the driver copies what is bound.
 func (c *Conn) makeRoom(int) error { return nil }
 
-// startReadAhead leaves the connection to read page after page.
+// startReadAhead does nothing: the connection reads page by page.
 func startReadAhead(*zs.Conn) (stop func(), err error) { return func() {}, nil }

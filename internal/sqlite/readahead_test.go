@@ -10,7 +10,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// aheadOf returns what reads ahead for a connection.
+// aheadOf returns the readAhead of a connection.
 func aheadOf(t *testing.T, c *Conn) *readAhead {
 	t.Helper()
 	thread, db, err := handles(c.c)
@@ -37,8 +37,8 @@ func items(t *testing.T, c *Conn, query string) (all []string) {
 	return all
 }
 
-// A snapshot reads ahead. It must stay what it was although all pages change, in
-// the log and then in the file, between two of its reads.
+// A snapshot reads ahead. It must not change although all pages change, in the log and
+// then in the file, between two of its reads.
 func TestSnapshotReadsAhead(t *testing.T) {
 	for _, pageSize := range []int{512, 4096, 65536} {
 		t.Run(fmt.Sprint(pageSize), func(t *testing.T) {
@@ -46,7 +46,8 @@ func TestSnapshotReadsAhead(t *testing.T) {
 				CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, more BLOB) STRICT`, pageSize)}}})
 			script(t, db, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
 				INSERT INTO item SELECT i, 'item ' || i, zeroblob(200) FROM n`)
-			// Half of what the snapshot sees is in the file, half in the log.
+			// Half of what the snapshot sees is in the file, the other half in the
+			// log.
 			if err := db.Checkpoint(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -12,18 +12,18 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// program returns the library's own form of a statement.
+// program returns the library's own representation of a statement.
 func program(s *zs.Stmt) *lib.TVdbe {
 	return view[lib.TVdbe](uintptr(reflect.ValueOf(s).Elem().FieldByName("stmt").Uint()))
 }
 
-// resultColumns returns how many columns the rows of a statement have now.
+// resultColumns returns the current number of columns in the statement's rows.
 func resultColumns(p *lib.TVdbe) int { return int(p.FnResColumn) }
 
-// appendRow takes the values of a row from the registers that hold them, those
-// from pResultRow on. Calls of the library for each would take a sixth of the time
-// of an export. It reports whether the row is within the batch's limit, which is
-// looked at before each value is copied.
+// appendRow takes the values of a row from the registers that hold them, starting at
+// pResultRow. Calling the library for each value would take a sixth of the time of an
+// export. It reports whether the row is within the batch's limit, which is checked
+// before each value is copied.
 func (s *Stmt) appendRow(b *Batch, p *lib.TVdbe) bool {
 	row := unsafe.Slice(view[lib.TMem](p.FpResultRow), b.Columns)
 	for i := range row {
@@ -55,8 +55,8 @@ func (s *Stmt) appendRow(b *Batch, p *lib.TVdbe) bool {
 	return true
 }
 
-// valueSize returns how many bytes a text or blob has, with the zeros that are
-// not there yet.
+// valueSize returns the size of a text or blob in bytes, including zeros that have not
+// been expanded yet.
 func valueSize(m *lib.TMem) int {
 	if m.Fflags&lib.MEM_Zero != 0 {
 		return int(m.Fn) + int(*(*int32)(unsafe.Pointer(&m.Fu))) // a union
@@ -71,14 +71,14 @@ func (b *Batch) appendBytes(kind Kind, m *lib.TMem) Cell {
 	return Cell{Kind: kind, bits: uint64(at), size: uint32(m.Fn)}
 }
 
-// parameters returns where the library keeps them. When it compiles a statement
-// anew, because tables have changed, that is another place.
+// parameters returns the parameters in the library's memory. They move when the
+// library recompiles a statement because tables have changed.
 func (s *Stmt) parameters(n int) []lib.TMem {
 	return unsafe.Slice(view[lib.TMem](program(s.s).FaVar), n)
 }
 
-// release lets go of the values that place has put there: what they point at is
-// used again.
+// release clears the values that place has set: the memory that they point to is
+// reused.
 func (s *Stmt) release(n int) {
 	parameters := s.parameters(n)
 	for i := range parameters {
@@ -86,10 +86,10 @@ func (s *Stmt) release(n int) {
 	}
 }
 
-// place puts values where the library keeps the parameters of a statement that is
-// not running. Binding each of them would take longer than to insert a row.
+// place writes values to where the library keeps the parameters of a statement that is
+// not running. Binding each of them would take longer than inserting a row.
 func (s *Stmt) place(cells []Cell, arena []byte) error {
-	// Only the part of the arena that these rows use is copied, once for all of them.
+	// Only the part of the arena that these rows use is copied, once for all rows.
 	begin, end := uint64(len(arena)), uint64(0)
 	for _, c := range cells {
 		if c.Kind == Text || c.Kind == Blob {
@@ -108,7 +108,7 @@ func (s *Stmt) place(cells []Cell, arena []byte) error {
 	for i, c := range cells {
 		m := &parameters[i]
 		if m.Fflags&lib.MEM_Dyn != 0 {
-			s.s.BindNull(i + 1) // frees what an earlier Bind has left
+			s.s.BindNull(i + 1) // frees what an earlier Bind left behind
 		}
 		switch c.Kind {
 		case Integer:
@@ -124,7 +124,7 @@ func (s *Stmt) place(cells []Cell, arena []byte) error {
 			m.Fz, m.Fn = address+uintptr(c.bits-begin), int32(c.size)
 			m.Fflags = lib.MEM_Blob | lib.MEM_Static
 		}
-		// SQLite has no NaN; what binds one binds NULL.
+		// SQLite has no NaN; binding it binds NULL.
 		if c.Kind == Null || c.Kind == Real && math.IsNaN(c.Float()) {
 			m.Fflags = lib.MEM_Null
 		}
@@ -132,10 +132,10 @@ func (s *Stmt) place(cells []Cell, arena []byte) error {
 	return nil
 }
 
-// hold copies bytes to memory of the library, where they stay until the next
-// call: it must have no pointers to memory of Go.
+// hold copies bytes to the library's memory, where they stay until the next call: the
+// library must not hold pointers to Go memory.
 func (c *Conn) hold(bytes []byte) (address uintptr, err error) {
-	const usual, most = 64 << 10, 1 << 20 // bytes that are kept
+	const usual, most = 64 << 10, 1 << 20 // bytes kept allocated
 	if have := len(c.held); have < max(len(bytes), 1) || have > most && len(bytes) <= most {
 		if err := c.makeRoom(max(len(bytes), usual)); err != nil {
 			return 0, err
@@ -145,7 +145,7 @@ func (c *Conn) hold(bytes []byte) (address uintptr, err error) {
 	return uintptr(unsafe.Pointer(unsafe.SliceData(c.held))), nil
 }
 
-// makeRoom gives the memory for what is held another size, 0 for none.
+// makeRoom resizes the memory for held bytes; 0 frees it.
 func (c *Conn) makeRoom(size int) error {
 	if size == len(c.held) {
 		return nil

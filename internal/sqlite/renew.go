@@ -10,9 +10,9 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// SyncFailed reports whether err says that what was written could not be brought
-// to the disk. What the disk holds is not known then: the system may have
-// dropped the pages and call them clean.
+// SyncFailed reports whether err says that written data could not be synced to disk.
+// What the disk holds is then unknown: the system may have dropped the pages and
+// marked them clean.
 func SyncFailed(err error) bool {
 	if !fromSQLite(err) {
 		return false
@@ -21,16 +21,16 @@ func SyncFailed(err error) bool {
 	return code == zs.ResultIOErrFsync || code == zs.ResultIOErrDirFsync
 }
 
-// writerOf returns the writer that was taken, which is nil when it has to be
-// opened. When that fails, the writer is free again.
+// writerOf returns the writer that was taken, opening it if it is nil. If that fails,
+// the writer is released.
 func (db *DB) writerOf(c *Conn) (*Conn, error) {
 	if c != nil {
 		return c, nil
 	}
 	c, err := db.openWriter(zs.OpenReadWrite)
 	if err == nil {
-		// What is in the log may never have reached the disk. Written into the
-		// database file, it is written and synced anew.
+		// What is in the log may never have reached the disk. A checkpoint into the
+		// database file writes and syncs it anew.
 		if err = c.truncateLog(); err != nil {
 			c.Close()
 		}
@@ -42,22 +42,21 @@ func (db *DB) writerOf(c *Conn) (*Conn, error) {
 	return c, nil
 }
 
-// returnWriter ends a lease of the writer after a transaction that ended with
-// err.
+// returnWriter returns the writer after a transaction that ended with err.
 func (db *DB) returnWriter(c *Conn, err error) {
 	switch {
 	case SyncFailed(err):
 		db.renew(c, err)
 		c = nil
 	case FaultOf(err) == Full || db.logSize() > maxLog:
-		// After a transaction that did not fit, the log keeps the room that it took.
+		// After a transaction that did not fit, the log keeps the space that it used.
 		db.trim(c)
 	}
 	db.writer <- c
 }
 
-// returnEnforcing is returnWriter for a connection whose foreign keys were off. One
-// that does not enforce them again is closed: nobody else may write through it.
+// returnEnforcing is returnWriter for a connection whose foreign keys were off. If
+// they cannot be enforced again, it is closed: nobody else may write through it.
 func (db *DB) returnEnforcing(c *Conn, err error) {
 	on := c.Exec("PRAGMA foreign_keys = ON")
 	if on == nil {
@@ -67,11 +66,11 @@ func (db *DB) returnEnforcing(c *Conn, err error) {
 	if db.options.Trouble != nil {
 		db.options.Trouble(fmt.Errorf("%s: the writer was closed and is opened again, because its foreign keys stayed off: %w", db.path, on))
 	}
-	_ = c.Close() // it is given up
+	_ = c.Close() // it is discarded
 	db.writer <- nil
 }
 
-// Trim empties the write-ahead log, unless somebody reads from it or writes for
+// Trim empties the write-ahead log, unless somebody reads from it, or writes for
 // longer than a second.
 func (db *DB) Trim(ctx context.Context) {
 	c, err := db.leaseWriter(ctx, time.Second)
@@ -82,7 +81,7 @@ func (db *DB) Trim(ctx context.Context) {
 	db.writer <- c
 }
 
-// trim empties the log without waiting for readers of older states: the next one
+// trim empties the log without waiting for readers of older states: the next call
 // tries again.
 func (db *DB) trim(c *Conn) {
 	c.c.SetBusyTimeout(0)
@@ -90,11 +89,11 @@ func (db *DB) trim(c *Conn) {
 	c.c.SetBusyTimeout(busyTimeout)
 }
 
-// ExcessLog returns by how many bytes the log is larger than it stays when nobody
-// reads an older state.
+// ExcessLog returns by how many bytes the log exceeds the size that it keeps when
+// nobody reads an older state.
 func (db *DB) ExcessLog() int64 { return max(0, db.logSize()-maxLog) }
 
-// logSize returns how large the write-ahead log is, in bytes.
+// logSize returns the size of the write-ahead log in bytes.
 func (db *DB) logSize() int64 {
 	log, err := os.Stat(db.path + "-wal")
 	if err != nil {
@@ -103,9 +102,9 @@ func (db *DB) logSize() int64 {
 	return log.Size()
 }
 
-// renew closes the writer after a sync has failed, and every idle reader; those
-// in use are closed when they are next taken. New ones know nothing of pages
-// that may never have reached the disk.
+// renew closes the writer and every idle reader after a failed sync; readers in use
+// are closed when they are next taken. New connections have no cached pages that may
+// never have reached the disk.
 func (db *DB) renew(c *Conn, cause error) {
 	db.generation.Add(1)
 	errs := []error{cause, c.Close()}

@@ -14,7 +14,7 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// breakSync has the next syncs of the log of a connection fail.
+// breakSync makes the next syncs of a connection's log fail.
 func breakSync(t *testing.T, c *Conn) {
 	t.Helper()
 	thread, db, err := handles(c.c)
@@ -69,9 +69,8 @@ func rows(t *testing.T, db *DB) (n int64) {
 	return n
 }
 
-// TestFailedSync has a sync fail under each kind of write transaction: nobody is
-// told that the write was made, nothing is tried twice, and the connections are
-// new ones afterwards.
+// TestFailedSync makes a sync fail in each kind of write transaction: no write is
+// acknowledged, nothing is retried, and the connections are replaced afterwards.
 func TestFailedSync(t *testing.T) {
 	for name, write := range map[string]func(*DB, context.Context, func(*Conn) error) error{
 		"group": (*DB).Write, "exclusive": (*DB).Exclusive, "restructure": (*DB).Restructure,
@@ -100,7 +99,7 @@ func TestFailedSync(t *testing.T) {
 			} else {
 				db.writer <- now
 			}
-			// What was not acknowledged may be there, once.
+			// A write that was not acknowledged may be there, once.
 			if n := rows(t, db); n != 2 && n != 3 {
 				t.Errorf("there are %d rows", n)
 			}
@@ -108,8 +107,8 @@ func TestFailedSync(t *testing.T) {
 	}
 }
 
-// TestFailedSyncOfMany fails the shared transaction of several writes: each is
-// answered, and none runs again.
+// TestFailedSyncOfMany makes the shared transaction of several writes fail: each is
+// answered, and none is rerun.
 func TestFailedSyncOfMany(t *testing.T) {
 	db, _ := openCounting(t)
 	writer := <-db.writer
@@ -155,7 +154,7 @@ func TestReadersAreRenewed(t *testing.T) {
 		writer := <-db.writer
 		db.renew(writer, errors.New("broken"))
 		db.writer <- nil
-		_, err := c.Int("SELECT count(*) FROM t") // what runs goes on
+		_, err := c.Int("SELECT count(*) FROM t") // a running read continues
 		return err
 	})
 	if err != nil {
@@ -173,7 +172,7 @@ func TestReadersAreRenewed(t *testing.T) {
 	}
 }
 
-// A writer whose foreign keys cannot be switched on again is not used again.
+// A writer whose foreign keys cannot be re-enabled is not used again.
 func TestForeignKeysStayEnforced(t *testing.T) {
 	var told error
 	db, err := Open(filepath.Join(t.TempDir(), "keys.db"), Options{Schema: Schema{ApplicationID: 1}, Trouble: func(err error) { told = err }})

@@ -11,23 +11,23 @@ import (
 	zs "zombiezen.com/go/sqlite"
 )
 
-// A Sandbox is a new database file in which statements of a stranger may make
-// tables and fill them, and do nothing else.
+// A Sandbox is a new database file in which statements of a stranger may create tables
+// and fill them, and nothing else.
 type Sandbox struct {
 	conn     *Conn
 	longest  time.Duration
 	watchdog *time.Timer // runs while a statement does
-	late     atomic.Bool // the watchdog has barked
+	late     atomic.Bool // the watchdog has fired
 	stop     context.CancelFunc
 }
 
-// SandboxLimits bound what a stranger's statements can cost.
+// SandboxLimits bound the cost of a stranger's statements.
 type SandboxLimits struct {
 	Bytes     int64         // of the database file
-	Statement time.Duration // that one statement may run
+	Statement time.Duration // maximum run time of one statement
 }
 
-// OpenSandbox creates the file path. The end of ctx stops what runs in it.
+// OpenSandbox creates the file path. Canceling ctx stops whatever runs in it.
 func OpenSandbox(ctx context.Context, path string, limits SandboxLimits) (*Sandbox, error) {
 	ctx, stop := context.WithCancel(ctx)
 	c, err := OpenPrivate(ctx, path)
@@ -55,8 +55,8 @@ func (s *Sandbox) confine(limits SandboxLimits) error {
 	if _, err := s.conn.Int("PRAGMA max_page_count = " + strconv.FormatInt(max(1, limits.Bytes/size), 10)); err != nil {
 		return err
 	}
-	// The journal stays when it is done with: a worker may write it, but neither
-	// make nor remove files beside the database.
+	// The journal file is truncated rather than deleted: a worker may write it, but
+	// may not create or remove files next to the database.
 	if err := s.conn.Exec("PRAGMA journal_mode = TRUNCATE"); err != nil {
 		return err
 	}
@@ -74,8 +74,8 @@ func (s *Sandbox) confine(limits SandboxLimits) error {
 	return s.conn.c.SetAuthorizer(sandbox{})
 }
 
-// Run runs one statement and drops its rows. After a failure the sandbox can
-// only be closed.
+// Run runs one statement and discards its rows. After a failure the sandbox can only
+// be closed.
 func (s *Sandbox) Run(statement string) error {
 	s.watchdog.Reset(s.longest)
 	defer s.watchdog.Stop()
@@ -98,10 +98,10 @@ func (s *Sandbox) run(statement string) error {
 	return err
 }
 
-// Prepare compiles a statement that is to run often, each time for a moment.
+// Prepare compiles a statement that will run often, each time briefly.
 func (s *Sandbox) Prepare(statement string) (*Stmt, error) { return s.conn.Prepare(statement) }
 
-// Commit keeps what the statements have made. After it, Close is left to do.
+// Commit commits what the statements have made. After it, only Close may be called.
 func (s *Sandbox) Commit() error {
 	if err := s.conn.c.SetAuthorizer(nil); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (s *Sandbox) Commit() error {
 	return s.conn.Exec("COMMIT")
 }
 
-// Close closes the file. What was not committed is lost.
+// Close closes the file. Uncommitted changes are lost.
 func (s *Sandbox) Close() error {
 	s.watchdog.Stop()
 	err := s.conn.Close()
@@ -118,15 +118,15 @@ func (s *Sandbox) Close() error {
 	return err
 }
 
-// sandbox is the allow-list for statements that make tables and fill them.
-// SQLite itself keeps them from its own tables, but for the counters of
-// AUTOINCREMENT and the statistics of ANALYZE.
+// sandbox is the allow-list for statements that create tables and fill them. SQLite
+// itself protects its own tables, except for the counters of AUTOINCREMENT and the
+// statistics of ANALYZE.
 type sandbox struct{}
 
-// Authorize is called by SQLite for everything a statement does while it is
+// Authorize is called by SQLite for everything that a statement does, while it is
 // compiled.
 func (sandbox) Authorize(action zs.Action) zs.AuthResult {
-	if action.Database() == "temp" { // CREATE TABLE temp.t is no CREATE TEMP TABLE
+	if action.Database() == "temp" { // CREATE TABLE temp.t is not reported as CREATE TEMP TABLE
 		return zs.AuthResultDeny
 	}
 	ok := false

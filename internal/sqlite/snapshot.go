@@ -5,19 +5,19 @@ import (
 	"errors"
 )
 
-// Snapshot is one state of the database, held by several connections that may
-// be read at the same time, one goroutine each. Writers go on; the write-ahead
-// log grows until the snapshot is closed.
+// Snapshot is one state of the database, held by several connections that may be read
+// concurrently, one goroutine each. Writers are not blocked; the write-ahead log grows
+// until the snapshot is closed.
 type Snapshot struct {
 	Conns []*Conn
 }
 
-// snapshotCache keeps the pages of a connection few enough for the cache of a
-// processor: tables are read from end to end, so that none is needed again soon.
+// snapshotCache keeps a connection's page cache small enough for the CPU cache: tables
+// are read sequentially, so no page is needed again soon.
 const snapshotCache = "PRAGMA cache_size = 64"
 
-// Snapshot pins the present state with n connections. While they begin, no
-// write can commit, so all of them see the same state.
+// Snapshot pins the current state with n connections. No write can commit while they
+// begin, so all of them see the same state.
 func (db *DB) Snapshot(ctx context.Context, n int) (*Snapshot, error) {
 	s := &Snapshot{}
 	for range n {
@@ -48,8 +48,8 @@ func (db *DB) Snapshot(ctx context.Context, n int) (*Snapshot, error) {
 	return s, nil
 }
 
-// pin begins a read transaction that holds the present state. BEGIN alone, or
-// a statement that reads no table, does not.
+// pin begins a read transaction and pins the current state. BEGIN alone, or a
+// statement that reads no table, would not.
 func (c *Conn) pin() error {
 	if err := c.Exec("BEGIN"); err != nil {
 		return err
@@ -57,15 +57,15 @@ func (c *Conn) pin() error {
 	return c.Exec("SELECT 1 FROM sqlite_schema LIMIT 1")
 }
 
-// Interrupt lets the end of ctx stop whatever runs on the snapshot's
-// connections. After that only Close is useful.
+// Interrupt lets canceling ctx stop whatever runs on the snapshot's connections. After
+// that only Close may be called.
 func (s *Snapshot) Interrupt(ctx context.Context) {
 	for _, c := range s.Conns {
 		c.c.SetInterrupt(ctx.Done())
 	}
 }
 
-// Close lets go of the state.
+// Close releases the state.
 func (s *Snapshot) Close() error {
 	var errs []error
 	for _, c := range s.Conns {

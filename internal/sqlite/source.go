@@ -2,20 +2,19 @@ package sqlite
 
 import "strconv"
 
-// Source is a database that is only read: a connection of this process, or one
-// that a worker has.
+// Source is a read-only database: a connection of this process, or one in a worker.
 type Source interface {
-	// Rows runs one statement and calls row for each row, whose error ends the
-	// statement and is returned as it is.
+	// Rows runs one statement and calls row for each row; an error of row ends the
+	// statement and is returned unchanged.
 	Rows(query string, args []any, row func(Row) error) error
-	// Int and Text run a statement that gives one value, as those of Conn do.
+	// Int and Text run a statement that returns one value, like the methods of Conn.
 	Int(query string, args ...any) (int64, error)
 	Text(query string, args ...any) (string, error)
-	// Scan begins a statement whose rows are taken batch by batch.
+	// Scan starts a statement whose rows are read in batches.
 	Scan(query string, args ...any) (Scan, error)
 }
 
-// Row is one row of a result. A *Stmt is the row that it is at.
+// Row is one row of a result. A *Stmt is its current row.
 type Row interface {
 	Int(i int) int64
 	Text(i int) string
@@ -23,11 +22,11 @@ type Row interface {
 	Value(i int) Value
 }
 
-// Scan is a statement that is being read.
+// Scan is a statement being read.
 type Scan interface {
 	Columns() int
-	// Fill empties b and fills it with the next rows, until there are maxRows of
-	// them or maxBytes bytes. It reports whether there may be more.
+	// Fill empties b and fills it with the next rows, up to maxRows rows or maxBytes
+	// bytes. It reports whether there may be more.
 	Fill(b *Batch, maxRows, maxBytes int) (more bool, err error)
 	Close()
 }
@@ -37,7 +36,7 @@ func (c *Conn) Rows(query string, args []any, row func(Row) error) error {
 	return c.Query(query, args, func(s *Stmt) error { return row(s) })
 }
 
-// Scan begins a statement whose rows are taken batch by batch.
+// Scan starts a statement whose rows are read in batches.
 func (c *Conn) Scan(query string, args ...any) (Scan, error) {
 	stmt, err := c.Prepare(query)
 	if err != nil {
@@ -58,7 +57,7 @@ func (s *connScan) Close()       { s.stmt.Close() }
 
 func (s *connScan) Fill(b *Batch, maxRows, maxBytes int) (more bool, err error) {
 	b.Reset(s.stmt.Columns())
-	if s.ended { // another step would begin anew
+	if s.ended { // another step would start over
 		return false, nil
 	}
 	more, err = s.stmt.Fill(b, maxRows, maxBytes)
@@ -66,8 +65,8 @@ func (s *connScan) Fill(b *Batch, maxRows, maxBytes int) (more bool, err error) 
 	return more, err
 }
 
-// RowOf returns row i of a batch, 0 ≤ i < b.Rows. It is valid as long as the
-// batch is not changed.
+// RowOf returns row i of a batch, 0 ≤ i < b.Rows. It is valid until the batch is
+// changed.
 func (b *Batch) RowOf(i int) Row { return batchRow{b, b.Row(i)} }
 
 type batchRow struct {

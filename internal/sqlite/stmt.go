@@ -12,21 +12,20 @@ import (
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
-// Stmt is one prepared statement in use. Close hands it back to its
-// connection.
+// Stmt is a prepared statement in use. Close returns it to its connection.
 type Stmt struct {
 	conn  *Conn
 	s     *zs.Stmt
-	query string // the key in Conn.idle; "" for a statement that is not kept
+	query string // the key in Conn.idle; "" if the statement is not kept
 	err   error  // of Bind, reported by Step
 }
 
-// Prepare compiles one statement, or takes one prepared before. A statement
-// after the first is refused, and so is text without any.
+// Prepare compiles one statement, or reuses a prepared one. Text with a second
+// statement, or without any, is refused.
 //
-// The text of a stranger is compiled for each use. It need not list its columns,
-// and when SQLite compiles such a statement anew for another schema, the driver
-// still has the column names of the old one.
+// A stranger's text is compiled for each use. It need not list its columns, and when
+// SQLite recompiles such a statement for a changed schema, the driver still has the
+// old column names.
 func (c *Conn) Prepare(query string) (*Stmt, error) {
 	if c.guarded {
 		s, err := c.compile(query)
@@ -69,13 +68,12 @@ func (c *Conn) compile(query string) (*zs.Stmt, error) {
 // statement.
 var ErrTrailing = errors.New("only one statement is allowed")
 
-// ErrNoStatement is returned by Prepare for text that holds no statement, such
-// as a comment. SQLite compiles it to a null pointer, which the driver does
-// not survive.
+// ErrNoStatement is returned by Prepare for text without a statement, such as a
+// comment. SQLite compiles it to a null pointer, which crashes the driver.
 var ErrNoStatement = errors.New("there is no statement")
 
-// Close resets the statement and keeps it for the next Prepare of the same
-// text, unless it is a stranger's.
+// Close resets the statement and keeps it for the next Prepare of the same text,
+// unless it is a stranger's.
 func (s *Stmt) Close() {
 	if s.s == nil {
 		return
@@ -87,7 +85,8 @@ func (s *Stmt) Close() {
 		return
 	}
 	_, taken := c.idle[s.query]
-	// Reset repeats the failure of the last step, which the caller has seen.
+	// Reset returns the error of the last step again, which the caller has already
+	// seen.
 	_ = stmt.Reset()
 	if taken || c.idle == nil || stmt.ClearBindings() != nil {
 		stmt.Finalize()
@@ -115,7 +114,8 @@ func (c *Conn) dropOldest() {
 // Reset makes the statement ready to run again with new values.
 func (s *Stmt) Reset() error { return s.s.Reset() }
 
-// Bind sets the parameters in order. It takes nil, bool, integers, float64, string, []byte (a BLOB) and Value; a fault shows in the next Step.
+// Bind sets the parameters in order. It takes nil, bool, integers, float64, string,
+// []byte (a BLOB) and Value; an error is reported by the next Step.
 func (s *Stmt) Bind(args ...any) {
 	for i, arg := range args {
 		if !s.bindOne(i+1, arg) {
@@ -144,7 +144,7 @@ func (s *Stmt) bindOne(i int, arg any) bool {
 		s.BindValue(i, v)
 	default:
 		number := reflect.ValueOf(arg)
-		if !number.CanInt() { // an int64 with a name of its own, such as an id
+		if !number.CanInt() { // a named type based on int64, such as an id
 			return false
 		}
 		s.s.BindInt64(i, number.Int())
@@ -184,8 +184,8 @@ func (s *Stmt) BindNamed(name string, v Value) bool {
 // Parameters returns how many parameters the statement has.
 func (s *Stmt) Parameters() int { return s.s.BindParamCount() }
 
-// ParameterName returns the name of parameter i, counted from 1, with its
-// sign, or "" when it has none.
+// ParameterName returns the name of parameter i, counted from 1, with its prefix, or
+// "" if it has none.
 func (s *Stmt) ParameterName(i int) string { return s.s.BindParamName(i) }
 
 // Step goes to the next row and reports whether there is one.
@@ -227,7 +227,7 @@ func (s *Stmt) TextOrNil(i int) *string {
 	return &text
 }
 
-// Value returns column i of the row with bytes of its own.
+// Value returns column i of the row with a copy of its bytes.
 func (s *Stmt) Value(i int) Value {
 	switch s.s.ColumnType(i) {
 	case zs.TypeInteger:

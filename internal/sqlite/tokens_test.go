@@ -17,7 +17,7 @@ import (
 //go:linkname getToken modernc.org/sqlite/lib._sqlite3GetToken
 func getToken(tls *libc.TLS, text uintptr, tokenType uintptr) int64
 
-// kindOf returns the kind of a token as SQLite calls it.
+// kindOf returns the Kind of one of SQLite's token types.
 func kindOf(tokenType int32) sqltext.Kind {
 	switch tokenType {
 	case lib.TK_SPACE:
@@ -66,7 +66,7 @@ func checkTokens(t *testing.T, tls *libc.TLS, text string) {
 	}
 }
 
-// pieces are what random text is made of.
+// pieces are the building blocks of random text.
 var pieces = []string{
 	" ", "\t", "\n", "\v", "\f", "\r", "\ufeff", "\xef", "\xef\xbb", "\u00a0", "\u2028", "'", "''", `"`, `""`, "`", "[", "]", "--", "-", "/*", "*/", "/", "*",
 	"x'", "X'", "0a", "0x", "1", "1_0", ".", ".5", "e", "E+", "e-1", "_", "$", "$a", "@", "#", ":", "::", "?", "?1", "(", ")", ";", "!", "!=", "<", ">", "=", "|", "&", "~", "%", "+", ",",
@@ -97,8 +97,8 @@ func FuzzTokensAreSQLites(f *testing.F) {
 	})
 }
 
-// TestStatementsAreComplete holds the places at which a Splitter cuts against
-// SQLite's opinion of where a statement is complete.
+// TestStatementsAreComplete compares where a Splitter cuts with where SQLite considers
+// a statement complete.
 func TestStatementsAreComplete(t *testing.T) {
 	tls := libc.NewTLS()
 	defer tls.Close()

@@ -9,18 +9,18 @@ import (
 
 // touched collects the tables whose rows a connection changes.
 type touched struct {
-	last  uintptr // the address of the name seen last: most rows follow one of the same table
+	last  uintptr // the address of the last name seen: consecutive rows are mostly of the same table
 	names map[string]bool
 }
 
-// watched holds the touched of every connection that is inside Touched, by the
-// library's own handle: what SQLite calls must not live where Go moves things.
+// watched maps the library's handle of every connection inside Touched to its touched:
+// what SQLite calls must not refer to memory that Go moves.
 var watched sync.Map
 
-// rowHook is what the library calls before it changes a row.
+// rowHook is the function that the library calls before it changes a row.
 type rowHook = func(thread *libc.TLS, arg, db uintptr, op int32, database, table uintptr, before, after int64)
 
-// noteRow notes the table of a row.
+// noteRow records the table of a row.
 func noteRow(_ *libc.TLS, _, db uintptr, _ int32, _, table uintptr, _, _ int64) {
 	found, _ := watched.Load(db)
 	if t, ok := found.(*touched); ok && t.last != table {
@@ -29,9 +29,9 @@ func noteRow(_ *libc.TLS, _, db uintptr, _ int32, _, table uintptr, _, _ int64) 
 	}
 }
 
-// Touched runs fn and returns the tables in which it has inserted, changed or
-// deleted rows, those included that only the actions of foreign keys have
-// reached. A DELETE without WHERE is not seen: SQLite drops all rows at once.
+// Touched runs fn and returns the tables in which it inserted, changed or deleted
+// rows, including those reached only by foreign key actions. A DELETE without WHERE is
+// not seen: SQLite drops all rows at once.
 func (c *Conn) Touched(fn func() error) (tables []string, err error) {
 	thread, db, err := handles(c.c)
 	if err != nil {

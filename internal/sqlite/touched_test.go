@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestTouched asks which tables statements reach, and whether that changes when
-// the statement was compiled before, for somebody who does not ask.
+// TestTouched checks which tables statements reach, and that the result does not
+// depend on whether the statement was compiled before, outside Touched.
 func TestTouched(t *testing.T) {
 	for _, test := range []struct {
 		statement string

@@ -13,8 +13,8 @@ const minimumVersion = 3_051_003
 // Version returns the version of the SQLite library, such as "3.54.1".
 func Version() string { return lib.SQLITE_VERSION }
 
-// CheckVersion fails when the SQLite library is too old to be trusted with
-// data. A server calls it before it opens anything.
+// CheckVersion fails if the SQLite library is too old to be trusted with data. A
+// server calls it before it opens anything.
 func CheckVersion() error {
 	if lib.SQLITE_VERSION_NUMBER < minimumVersion {
 		return fmt.Errorf("SQLite %s is too old: 3.51.3 or newer is needed", Version())

@@ -18,8 +18,8 @@ func TestVersionIsRecentEnough(t *testing.T) {
 	}
 }
 
-// The library is C translated against one exact version of its C runtime;
-// another one may be subtly wrong.
+// The library is C translated against one exact version of its C runtime; a different
+// version may be subtly wrong.
 func TestRuntimeMatchesLibrary(t *testing.T) {
 	module := func(verb, path string) string {
 		out, err := exec.Command("go", "list", "-m", "-f", "{{."+verb+"}}", path).Output()

@@ -10,23 +10,23 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// Deadlines say how long a transaction may wait for its connection, and how long it
+// Deadlines bound how long a transaction may wait for its connection, and how long it
 // may then run. Zero means as long as its context lasts.
 type Deadlines struct {
-	Wait time.Duration // beyond it the transaction fails with ErrWaited
-	Run  time.Duration // beyond it it is interrupted and fails with ErrTooLong
+	Wait time.Duration // after it the transaction fails with ErrWaited
+	Run  time.Duration // after it the transaction is interrupted and fails with ErrTooLong
 }
 
-// ErrWaited is returned when all connections that could have been used were busy
-// for too long. Nothing has happened.
+// ErrWaited is returned if all suitable connections were busy for too long. Nothing
+// has been done.
 var ErrWaited = errors.New("the connections of the database were busy for too long")
 
-// ErrTooLong is returned when something ran longer than it was allowed to, and was
-// interrupted and taken back.
+// ErrTooLong is returned if something ran longer than allowed, and was interrupted and
+// rolled back.
 var ErrTooLong = errors.New("it took too long and was interrupted")
 
-// watchdog interrupts what runs on a connection for too long. It costs less than
-// a context with a deadline, whose end the driver waits for in a goroutine.
+// watchdog interrupts whatever runs on a connection for too long. It costs less than a
+// context with a deadline, for which the driver needs a goroutine.
 type watchdog struct {
 	interrupt func()
 
@@ -36,8 +36,8 @@ type watchdog struct {
 	late  bool // it has interrupted something since it was armed
 }
 
-// barkInterval is how soon the watchdog interrupts again: SQLite forgets an
-// interrupt that comes between two statements.
+// barkInterval is how soon the watchdog interrupts again: SQLite forgets an interrupt
+// that arrives between two statements.
 const barkInterval = 2 * time.Millisecond
 
 func newWatchdog(thread *libc.TLS, db uintptr) *watchdog {
@@ -50,7 +50,7 @@ func newWatchdog(thread *libc.TLS, db uintptr) *watchdog {
 func (w *watchdog) bark() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.armed { // it was stopped just when it was about to bark
+	if !w.armed { // it was stopped just before it fired
 		return
 	}
 	w.late = true
@@ -75,8 +75,8 @@ func (w *watchdog) disarm() (late bool) {
 	return w.late
 }
 
-// within runs fn and interrupts it when it takes longer than limit, 0 for none:
-// then it fails with ErrTooLong.
+// within runs fn and interrupts it if it takes longer than limit, in which case it
+// fails with ErrTooLong; 0 means no limit.
 func (c *Conn) within(limit time.Duration, fn func() error) (err error) {
 	if limit <= 0 {
 		return fn()
