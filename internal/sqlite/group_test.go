@@ -472,7 +472,6 @@ func TestManyWritersBesideSlowOnes(t *testing.T) {
 }
 
 func TestBounds(t *testing.T) {
-	t.Parallel()
 	db := open(t, Options{Readers: 2})
 	begun, end := make(chan struct{}, 3), make(chan struct{})
 	var wg sync.WaitGroup
