@@ -39,7 +39,7 @@ func TestDecodeBootstrap(t *testing.T) {
 
 func TestDecodeBootstrapFaults(t *testing.T) {
 	const user = `"initial_project_user":{"username":"ada","password":"secret"}`
-	if order, err := DecodeBootstrap(new(problem.Faults), []byte(`{"project_slug":"a","project_name":"A",` + user + `}`)); err != nil || order.User == nil || order.User.Username != "ada" {
+	if order, err := DecodeBootstrap(new(problem.Faults), []byte(`{"project_slug":"a","project_name":"A",`+user+`}`)); err != nil || order.User == nil || order.User.Username != "ada" {
 		t.Errorf("%+v %v", order.User, err)
 	}
 	for file, want := range map[string]string{
