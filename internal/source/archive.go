@@ -18,11 +18,11 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// mostDescribed bounds the members of an archive that are held in memory.
+// mostDescribed bounds, in bytes, each archive member that is held in memory.
 const mostDescribed = 64 << 20
 
-// readArchive checks every member of an archive of ours against its checksum
-// and returns the database in it and how its tables were described.
+// readArchive checks every member of one of our archives against its checksum and
+// returns its database and the description of the tables.
 func (z *zipFile) readArchive(ctx context.Context) (database string, described []projectdb.TableDescription, err error) {
 	sums, err := z.checksums(ctx)
 	if err != nil {
@@ -56,8 +56,7 @@ func (z *zipFile) readArchive(ctx context.Context) (database string, described [
 	return database, described, err
 }
 
-// checkSum reads a member to kept, compares its checksum and strikes it off the
-// list.
+// checkSum copies a member to kept, compares its checksum and removes it from sums.
 func (z *zipFile) checkSum(ctx context.Context, member *zip.File, sums map[string]string, kept io.Writer) error {
 	sum := sha256.New()
 	if err := z.pass(ctx, member, io.MultiWriter(sum, kept)); err != nil {
@@ -74,7 +73,7 @@ func (z *zipFile) checkSum(ctx context.Context, member *zip.File, sums map[strin
 	return nil
 }
 
-// bounded holds what is written, up to mostDescribed bytes.
+// bounded is a buffer that holds up to mostDescribed bytes.
 type bounded struct{ *bytes.Buffer }
 
 // Write adds to the buffer.
@@ -85,10 +84,10 @@ func (b bounded) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-// checksumLine is a line of the file that sha256sum writes and reads.
+// checksumLine matches a line in the format of sha256sum.
 var checksumLine = regexp.MustCompile(`^([0-9a-f]{64}) [ *](.+)$`)
 
-// checksums returns what SHA256SUMS says, by the names of members.
+// checksums returns the contents of SHA256SUMS by member name.
 func (z *zipFile) checksums(ctx context.Context) (map[string]string, error) {
 	var text bytes.Buffer
 	if err := z.pass(ctx, z.find("SHA256SUMS"), bounded{&text}); err != nil {
@@ -110,7 +109,7 @@ func describedTables(text []byte) ([]projectdb.TableDescription, error) {
 	var document struct {
 		Tables []projectdb.TableDescription `json:"tables"`
 	}
-	// A default can hold text that is not UTF-8.
+	// A default may contain text that is not UTF-8.
 	if err := json.Unmarshal(text, &document, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, Invalid("The schema.json of the archive does not have the form that this program writes.").Because(err)
 	}

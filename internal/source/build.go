@@ -13,35 +13,35 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// building is the order to a worker to make a SQLite file of a dump or of the
-// JSON of a database.
+// building tells a worker to build a SQLite file from a dump or from the JSON of a
+// database.
 type building struct {
 	Format   string `json:"format"`
 	Path     string `json:"path"`
 	Database string `json:"database"` // an empty file that becomes the database
-	Room     int64  `json:"room"`     // bytes that it may have
-	Limit    int64  `json:"limit"`    // nanoseconds that it may take
+	Room     int64  `json:"room"`     // bytes that it may take up
+	Limit    int64  `json:"limit"`    // nanoseconds that building it may take
 }
 
-// built is what a worker says of a database that it has made.
+// built is a worker's result for a database that it has built.
 type built struct {
 	Notes Notes `json:"notes"`
-	Full  bool  `json:"full"` // there was not enough room; then there is no database
+	Full  bool  `json:"full"` // there was not enough room, so there is no database
 }
 
 var buildTask = worker.Define("ingest.build", func(ctx context.Context, _ *worker.Session, b building) (built, error) {
 	return b.run(ctx)
 })
 
-// buildMemory is what a worker needs beside SQLite's memory for the longest
-// statement of a dump.
+// buildMemory is what a worker needs on top of SQLite's memory for the longest statement
+// of a dump.
 const buildMemory = 256 << 20
 
-// killAfter is how long a worker may take to say by itself that it took too long.
+// killAfter is how long past its limit a worker has to report that it took too long.
 const killAfter = 2 * time.Second
 
-// build has a worker make a SQLite file of a dump or of the JSON of a database,
-// and returns its path.
+// build has a worker build a SQLite file from a dump or from the JSON of a database, and
+// returns its path.
 func (s *scratch) build(ctx context.Context, f *format.Format, path string) (database string, found Notes, err error) {
 	room, err := s.room()
 	if err != nil {
@@ -53,12 +53,12 @@ func (s *scratch) build(ctx context.Context, f *format.Format, path string) (dat
 	}
 	database = s.path()
 	journal := database + "-journal"
-	for _, name := range []string{database, journal} { // which the worker may write, and not make
+	for _, name := range []string{database, journal} { // the worker may write but not create files
 		if err := os.WriteFile(name, nil, 0o600); err != nil {
 			return "", nil, fmt.Errorf("make a database: %w", err)
 		}
 	}
-	// A second for each million bytes is ten times what their rows and indexes take.
+	// A second per million bytes is ten times what their rows and indexes take.
 	limit := s.patience + time.Duration(info.Size())*time.Microsecond
 	bounded, cancel := context.WithTimeoutCause(ctx, limit+killAfter, errComputes)
 	defer cancel()
@@ -81,7 +81,7 @@ func (s *scratch) build(ctx context.Context, f *format.Format, path string) (dat
 	return database, out.Notes, errors.Join(os.Remove(journal), isRegular(database))
 }
 
-// isRegular makes sure that a worker has not put a link in the place of a file.
+// isRegular checks that a worker has not replaced a file with a link.
 func isRegular(path string) error {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
@@ -90,7 +90,7 @@ func isRegular(path string) error {
 	return err
 }
 
-// explainWorker says why a worker has not done its work.
+// explainWorker returns the error to report for a failed worker.
 func explainWorker(err error) error {
 	var died *worker.Died
 	switch known := (*problem.Error)(nil); {
@@ -102,7 +102,7 @@ func explainWorker(err error) error {
 	return Invalid("The file crashed the process that read it. It is damaged or malicious.").Because(err)
 }
 
-// run makes the database, in the worker.
+// run builds the database, in the worker.
 func (b building) run(ctx context.Context) (out built, err error) {
 	f, err := os.Open(b.Path)
 	if err != nil {

@@ -16,27 +16,27 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// contents is what is in a file, after everything around it has been undone. It
-// is a database, or one file that is imported as it is, or several such files.
+// contents is what a file turns out to hold once everything around it is unpacked: a
+// database, one file that is imported as it is, or several such files.
 type contents struct {
-	format *format.Format // of the file itself, whatever compression is around it
-	db     *Database      // or nil
+	format *format.Format // of the file itself, inside any compression
+	db     *Database      // nil if it is not a database
 	files  []part
-	notes  Notes // about what is left out
+	notes  Notes // on what is left out
 }
 
 // part is a file that is imported as it is.
 type part struct {
 	format   *format.Format
 	path     string
-	name     string // as its sender calls it
-	member   string // its name in a ZIP file, or ""
+	name     string // as given by the sender
+	member   string // its name in a ZIP file; "" outside of one
 	document bool   // the JSON of a database
-	blank    bool   // nothing is in it
+	blank    bool   // it is empty
 }
 
-// unpackContents finds out what is in a file. wanted names the format that its
-// sender says it has, or is "".
+// unpackContents detects what a file holds. wanted is the format that the sender gave,
+// or "".
 func (s *scratch) unpackContents(ctx context.Context, file, name string, wanted string) (*contents, error) {
 	file, name, err := s.unwrap(ctx, file, name)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *scratch) unpackContents(ctx context.Context, file, name string, wanted 
 	return c, err
 }
 
-// openPacked opens what is a ZIP file on the outside.
+// openPacked opens a file that is a ZIP file on the outside.
 func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err error) {
 	z, err := s.openZIP(p.path)
 	if err != nil {
@@ -82,8 +82,8 @@ func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err erro
 	return s.openMembers(ctx, c, z)
 }
 
-// openMembers unpacks the members of a ZIP file. They are one file of any kind
-// but that, or files of one table each.
+// openMembers unpacks the members of a ZIP file: either a single file of any other kind,
+// or files of one table each.
 func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) error {
 	members, err := z.data(&c.notes)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *scratch) unpackMember(ctx context.Context, z *zipFile, member *zip.File
 	return p, nil
 }
 
-// packedFormat tells a workbook from other ZIP files.
+// packedFormat distinguishes workbooks from other ZIP files.
 func (s *scratch) packedFormat(file string) (*format.Format, error) {
 	z, err := s.openZIP(file)
 	if err != nil {
@@ -149,10 +149,10 @@ func (s *scratch) packedFormat(file string) (*format.Format, error) {
 	return z.format(), z.Close()
 }
 
-// tableName returns the name of the table in the file, if it gives none itself.
+// tableName returns the name of the file's table, if the file does not name it.
 func (p part) tableName() string { return strings.TrimSuffix(p.name, path.Ext(p.name)) }
 
-// explain makes a problem of what a reader finds in the file.
+// explain turns a reader's error into a problem of the file.
 func (p part) explain(ctx context.Context, err error) error {
 	err = ExplainFault(ctx, err)
 	if p.member == "" {
@@ -161,7 +161,7 @@ func (p part) explain(ctx context.Context, err error) error {
 	return inMember(p.member, err)
 }
 
-// source makes faults of a table tell in which member of a ZIP file they are.
+// source wraps a table so that its faults name the member of the ZIP file.
 func (p part) source(t Table) Table {
 	if p.member == "" {
 		return t
@@ -177,7 +177,7 @@ func (p part) source(t Table) Table {
 	return t
 }
 
-// memberRows are rows of a member of a ZIP file.
+// memberRows reads rows of a member of a ZIP file.
 type memberRows struct {
 	Rows
 	explain func(error) error
@@ -192,7 +192,7 @@ func (m memberRows) Next() ([]sqlite.Value, error) {
 	return row, err
 }
 
-// size returns how many bytes there are to read.
+// size returns the number of bytes to read.
 func (c *contents) size() (total int64) {
 	for _, p := range c.files {
 		if info, err := os.Stat(p.path); err == nil {
@@ -202,15 +202,15 @@ func (c *contents) size() (total int64) {
 	return total
 }
 
-// isDatabase reports whether the file is a database, with tables of its own.
+// isDatabase reports whether the file is a database with tables of its own.
 func (p part) isDatabase() bool {
 	return p.format.Bundle && !p.isPacked() || p.document
 }
 
-// isPacked reports whether the file is a ZIP file of others.
+// isPacked reports whether the file is a ZIP file that contains others.
 func (p part) isPacked() bool { return p.format.Bundle && p.format.Ext == zipFormat().Ext }
 
-// openPart opens a file that is alone.
+// openPart opens a file that is imported by itself.
 func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error) {
 	var found Notes
 	database := []string{p.path}
@@ -238,8 +238,8 @@ func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error)
 	return err
 }
 
-// withLog returns a SQLite file and, if there is one, its write-ahead log, which
-// holds its newest rows.
+// withLog returns the path of a SQLite file and, if there is one, of its write-ahead
+// log, which holds its newest rows.
 func withLog(database string) []string {
 	if info, err := os.Stat(database + "-wal"); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
 		return []string{database, database + "-wal"}
@@ -247,7 +247,7 @@ func withLog(database string) []string {
 	return []string{database}
 }
 
-// inMember adds to a problem in which member of a ZIP file it is.
+// inMember adds the name of the ZIP file's member to a problem.
 func inMember(name string, err error) error {
 	if err == nil {
 		return nil
@@ -262,12 +262,11 @@ func inMember(name string, err error) error {
 //lint:ignore ST1005 a client reads it as it is
 var errBlank = errors.New("The file is empty.")
 
-// Blank returns the problem of a file in which nothing is.
+// Blank returns the problem of an empty file.
 func Blank() error { return Invalid("%s", errBlank).Because(errBlank) }
 
-// recognize finds out the format of the file by its content, unless it is known.
-// The name counts only where there is no content, and for text that could be
-// anything.
+// recognize detects the format of the file by its content, unless it is known. The name
+// counts only for empty files and for text that could be anything.
 func (p *part) recognize() error {
 	if p.format != nil && !p.format.Blank {
 		return nil
@@ -301,9 +300,9 @@ func (p *part) recognize() error {
 	return nil
 }
 
-// recognize returns the format of a file by its content. The name decides about
-// text that could be anything: what is called a dump is not taken for rows, and
-// of what is called CSV it may be said how it is to be read.
+// recognize returns the format of a file by its content. The name decides for text that
+// could be anything: a file named as a dump is not read as rows, and for one named as
+// CSV the options may say how to read it.
 func recognize(head []byte, named func(*format.Format) bool) (*format.Format, error) {
 	csv, sql := format.All().Get("csv"), format.All().Get("sql")
 	f := format.All().Recognize(head)
@@ -321,7 +320,7 @@ func recognize(head []byte, named func(*format.Format) bool) (*format.Format, er
 	return f, nil
 }
 
-// unrecognized is the problem of a file that is nothing that is imported.
+// unrecognized returns the problem of a file in no known format.
 func unrecognized(head []byte, known string) error {
 	_, err := format.Sniff(head)
 	reason := "The file is " + known + "."
@@ -331,7 +330,7 @@ func unrecognized(head []byte, known string) error {
 	return Invalid("%s Send a SQLite database that is not encrypted, an SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of these.", reason).Because(err)
 }
 
-// notRead is the problem of a file whose format is known and not imported.
+// notRead returns the problem of a file whose format is known but cannot be imported.
 func notRead(f *format.Format) error {
 	return Invalid("The file is %s, which cannot be imported. %s", f.Title, f.Advice)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestUnpackingLeavesTheReserve unpacks on a disk of 4 MiB: what fits beside the
-// reserve of such a disk is taken, and more is not.
+// TestUnpackingLeavesTheReserve unpacks on a disk of 4 MiB: content that fits without
+// touching the reserve is accepted, anything larger is not.
 func TestUnpackingLeavesTheReserve(t *testing.T) {
 	s, err := newScratch(Opening{Workers: workers, Scratch: testkit.SmallDisk(t)})
 	if err != nil {

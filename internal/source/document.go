@@ -18,9 +18,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// readDocument makes tables in a sandbox of the JSON of a database. The columns
-// are those that the document describes; where it does not, they hold values of
-// any type.
+// readDocument creates tables in a sandbox from the JSON of a database. The columns are
+// the ones that the document describes; where it describes none, they hold values of any
+// type.
 func (b building) readDocument(ctx context.Context, f *os.File, sandbox *sqlite.Sandbox) (Notes, error) {
 	tables, err := format.ScanJSON(&ctxReader{ctx, f})
 	if err != nil {
@@ -40,7 +40,7 @@ func (b building) readDocument(ctx context.Context, f *os.File, sandbox *sqlite.
 	return d.notes, nil
 }
 
-// document is the JSON of a database on its way into a database.
+// document loads the JSON of a database into a sandbox.
 type document struct {
 	sandbox *sqlite.Sandbox
 	notes   Notes
@@ -101,7 +101,7 @@ func insertDescribed(insert *sqlite.Stmt, shape *projectdb.Table, b *sqlite.Batc
 	return insert.Reset()
 }
 
-// explain says why SQLite, or we, refuse what stands at a place.
+// explain turns an error at place, from SQLite or from our own checks, into a problem.
 func (d *document) explain(ctx context.Context, place string, err error) error {
 	switch fault := sqlite.FaultOf(err); {
 	case ctx.Err() != nil:
@@ -126,7 +126,7 @@ type describedColumn struct {
 	Unique     int            `json:"is_unique"`
 }
 
-// describedTable returns a table as its columns are described.
+// describedTable returns a table with the columns that the document describes.
 func describedTable(t format.JSONTable) (projectdb.Table, error) {
 	shape := projectdb.Table{Name: t.Name}
 	var described []describedColumn
@@ -155,13 +155,13 @@ func describedTable(t format.JSONTable) (projectdb.Table, error) {
 		}
 	}
 	if len(shape.PrimaryKey) == 1 && shape.Column(shape.PrimaryKey[0].Column).Type == "INTEGER" {
-		// Every table of ours with such a key counts its ids, unless it came from elsewhere.
+		// All our tables with such a key use AUTOINCREMENT, unless they were imported.
 		shape.RowidKey, shape.Autoincrement = true, true
 	}
 	return shape, nil
 }
 
-// defaultSQL returns the default as an SQL expression, "" without one.
+// defaultSQL returns the default as an SQL expression, "" if there is none.
 func (c describedColumn) defaultSQL() string {
 	if c.Expression != nil {
 		return *c.Expression
@@ -190,7 +190,7 @@ func (c describedColumn) defaultSQL() string {
 	return SQLLiteral(v)
 }
 
-// SQLLiteral returns a value as a literal of SQL.
+// SQLLiteral returns a value as an SQL literal.
 func SQLLiteral(v sqlite.Value) string {
 	var b sqlite.Batch
 	b.Reset(1)
@@ -198,7 +198,7 @@ func SQLLiteral(v sqlite.Value) string {
 	return string(format.AppendLiteral(nil, &b, b.Row(0)[0]))
 }
 
-// fileFault makes a problem of the file from what a reader finds in it.
+// fileFault turns a reader's error into a problem of the file.
 func fileFault(err error) error {
 	var fault *format.FileError
 	if !errors.As(err, &fault) {

@@ -13,8 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// readText reads a document and returns the database, which the shell then
-// reads.
+// readText builds a database from a document, for the shell to read.
 func readText(t testing.TB, text string) (database string, found Notes, err error) {
 	t.Helper()
 	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64 << 20})

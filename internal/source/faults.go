@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// ExplainFault makes problems of the file from what a reader finds in it.
+// ExplainFault turns a reader's error into a problem of the file.
 func ExplainFault(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -31,8 +31,8 @@ func ExplainFault(ctx context.Context, err error) error {
 	return Invalid("%s.", strings.TrimSuffix(fault.Reason, ".")).Because(err)
 }
 
-// IsRefusal reports whether SQLite has refused a definition or row, and not
-// failed at its work.
+// IsRefusal reports whether SQLite refused a definition or row, as opposed to failing to
+// process it.
 func IsRefusal(err error) bool {
 	switch sqlite.FaultOf(err) {
 	case sqlite.BadSQL, sqlite.Expression, sqlite.Denied, sqlite.Damaged, sqlite.Unique, sqlite.NotNull, sqlite.Check, sqlite.DataType:
@@ -41,7 +41,7 @@ func IsRefusal(err error) bool {
 	return false
 }
 
-// RowsHave is the beginning of a sentence about rows.
+// RowsHave returns the start of a sentence about a number of rows.
 func RowsHave(rows int64) string {
 	if rows == 1 {
 		return "1 row has"

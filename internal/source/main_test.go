@@ -10,10 +10,10 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// workers are those of all tests.
+// workers is the pool that all tests share.
 var workers *worker.Pool
 
-// Short names for what all tests use.
+// Short names for helpers that all tests use.
 var (
 	shell   = testkit.Shell
 	write   = testkit.WriteFile
@@ -41,7 +41,7 @@ func runTests(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// database makes a SQLite file with the sqlite3 shell.
+// database creates a SQLite file with the sqlite3 shell.
 func database(t testing.TB, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "source.sqlite")

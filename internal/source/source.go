@@ -1,14 +1,13 @@
-// Package source finds out what is in a file of somebody else, whatever is around
-// it: it undoes compressions and ZIP files, recognizes the format, and turns dumps
-// and documents into SQLite databases. What comes out is a [File], which either is
-// a database, read in a worker ([File.Database]), or has tables of rows
-// ([File.Tables]).
+// Package source detects what a file from someone else holds, however it is packed: it
+// unpacks compressed files and ZIP files, recognizes the format, and turns dumps and
+// documents into SQLite databases. The result is a [File], which either is a database,
+// read in a worker ([File.Database]), or has tables of rows ([File.Tables]).
 //
-// The files are untrusted. They are only ever read; what has to be unpacked goes
-// into a private folder, in bounds of size and ratio; databases are opened, and
-// statements run, only in processes of their own (packages foreign and worker).
-// Everything wrong with a file is a problem of the field "file" that says where.
-// The package knows nothing of projects.
+// The files are untrusted. They are only ever read; what has to be unpacked goes into a
+// private folder, within limits on size and ratio; databases are opened, and statements
+// run, only in separate processes (packages foreign and worker). Everything wrong with a
+// file is a problem on the field "file" that says where. The package knows nothing about
+// projects.
 package source
 
 import (
@@ -28,37 +27,37 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// Opening says which file is opened, and how.
+// Opening says which file to open, and how.
 type Opening struct {
 	Path        string
-	Workers     *worker.Pool // of the processes that read databases
-	Name        string       // as its sender calls it, for names of tables; "" is that of the path
-	Scratch     string       // folder for what has to be unpacked or copied; "" is that of the system
-	Format      string       // the name of its format, see format.All(); "" is recognized by content
-	MaxUnpacked int64        // bytes that compressed content may become in all; 0 means DefaultMaxUnpacked
-	SHA256      string       // of the file in hexadecimal digits, when it is known
+	Workers     *worker.Pool // the processes that read databases
+	Name        string       // as given by the sender, for table names; "" takes it from Path
+	Scratch     string       // folder for unpacked or copied files; "" is the system's
+	Format      string       // name of its format, see format.All(); "" detects it
+	MaxUnpacked int64        // bytes that compressed content may unpack to; 0: DefaultMaxUnpacked
+	SHA256      string       // of the file in hexadecimal, if known
 }
 
-// Reading says how the tables of a file are read.
+// Reading says how to read the tables of a file.
 type Reading struct {
-	Dialect   func(table string) format.ReadDialect // of CSV, and whether sheets have a header
-	Sheet     string                                // of a workbook; "" takes every sheet that has rows
-	NullTexts []string                              // further texts that stand for NULL, in CSV and in text cells
+	Dialect   func(table string) format.ReadDialect // for CSV; also says whether sheets have a header
+	Sheet     string                                // of a workbook; "" reads every sheet with rows
+	NullTexts []string                              // texts that also stand for NULL, in CSV and in text cells
 }
 
 // File is a file that has been opened and recognized.
 type File struct {
 	path     string // without symbolic links
-	name     string // as it was given
+	name     string // as given
 	sha256   string
 	version  version // of the file when it was opened
 	scratch  *scratch
 	contents *contents
 }
 
-// Open recognizes a file by its content, and undoes what is around it. One that
-// cannot be imported is a validation_failed problem about the field "file" that
-// says why. The caller closes the file.
+// Open unpacks a file and recognizes it by its content. A file that cannot be imported
+// is a validation_failed problem on the field "file" that says why. The caller closes
+// the file.
 func Open(ctx context.Context, o Opening) (*File, error) {
 	resolved, head, err := readHead(o.Path)
 	if err != nil {
@@ -86,14 +85,14 @@ func Open(ctx context.Context, o Opening) (*File, error) {
 	return f, nil
 }
 
-// headSize is how much of a file is looked at to recognize it.
+// headSize is how many bytes of a file are used to recognize it.
 const headSize = 256 << 10
 
 func readHead(path string) (resolved string, head []byte, err error) {
 	if resolved, err = filepath.EvalSymlinks(path); err != nil {
 		return "", nil, Unreadable(err)
 	}
-	if resolved, err = filepath.Abs(resolved); err != nil { // workers have another working folder
+	if resolved, err = filepath.Abs(resolved); err != nil { // workers run in another folder
 		return "", nil, err
 	}
 	info, err := os.Stat(resolved)
@@ -117,7 +116,7 @@ func readHead(path string) (resolved string, head []byte, err error) {
 	return resolved, head, nil
 }
 
-// Close lets go of the file and removes what was unpacked.
+// Close closes the file and removes what was unpacked.
 func (f *File) Close() error {
 	var err error
 	if f.contents != nil && f.contents.db != nil {
@@ -126,23 +125,23 @@ func (f *File) Close() error {
 	return errors.Join(err, f.scratch.Close())
 }
 
-// Name returns the name of the file, as it was given.
+// Name returns the name of the file, as given.
 func (f *File) Name() string { return f.name }
 
-// Format returns the name of its format, whatever compression is around it.
+// Format returns the name of the file's format, inside any compression.
 func (f *File) Format() string { return f.contents.format.Name }
 
-// SHA256 returns the SHA-256 of the file in hexadecimal digits; a SQLite file's
-// write-ahead log, if it holds anything, counts as its continuation.
+// SHA256 returns the SHA-256 of the file in hexadecimal; the write-ahead log of a SQLite
+// file, unless empty, is hashed as its continuation.
 func (f *File) SHA256() string { return f.sha256 }
 
-// Notes returns what is to be said about what is left out.
+// Notes returns the notes on what is left out.
 func (f *File) Notes() Notes { return f.contents.notes }
 
-// Database returns the database that the file is, or nil.
+// Database returns the file's database, or nil if it is not one.
 func (f *File) Database() *Database { return f.contents.db }
 
-// Size returns how many bytes there are to read.
+// Size returns the number of bytes to read.
 func (f *File) Size() int64 {
 	if f.contents.db != nil {
 		return f.version.size
@@ -150,8 +149,7 @@ func (f *File) Size() int64 {
 	return f.contents.size()
 }
 
-// IsBlank reports whether nothing is in the file, which then is a table without
-// rows.
+// IsBlank reports whether the file is empty, which makes it a table without rows.
 func (f *File) IsBlank() bool { return len(f.contents.files) == 1 && f.contents.files[0].blank }
 
 // Tables returns the tables of a file that is not a database.
@@ -168,7 +166,7 @@ func (f *File) Tables(ctx context.Context, o Reading) (tables []Table, err error
 	return tables, nil
 }
 
-// Unchanged makes sure that the file is still the one that was opened.
+// Unchanged returns an error if the file has changed since it was opened.
 func (f *File) Unchanged() error {
 	now, err := versionOf(f.path)
 	if err == nil && now != f.version {
@@ -187,7 +185,7 @@ func hashFiles(ctx context.Context, paths ...string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// readFile copies a file to w, until ctx ends.
+// readFile copies a file to w until ctx ends.
 func readFile(ctx context.Context, path string, w io.Writer) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -198,13 +196,13 @@ func readFile(ctx context.Context, path string, w io.Writer) error {
 	return err
 }
 
-// Invalid is a problem of the file as a whole.
+// Invalid returns a problem of the file as a whole.
 func Invalid(format string, args ...any) *problem.Error {
 	return problem.Invalid("file", format, args...)
 }
 
-// Unreadable is the problem of a file that the system does not let us read. It
-// names no path: the client knows it.
+// Unreadable returns the problem of a file that the system does not let us read. It does
+// not contain the path, which the client knows.
 func Unreadable(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

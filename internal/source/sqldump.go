@@ -16,23 +16,22 @@ import (
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
-// errComputes is the end of a dump that takes much longer than what it holds. Ten
-// lines can ask for more than a computer does in a year.
+// errComputes ends a dump that takes far longer than its size warrants. Ten lines can
+// ask for more than a computer does in a year.
 var errComputes = errors.New("the dump computes")
 
-// dump is a text of SQL statements on its way into a database.
+// dump runs a text of SQL statements in a sandbox.
 type dump struct {
 	sandbox *sqlite.Sandbox
 	inserts inserts
 	text    *sqltext.Splitter
-	line    int64  // of the statement that is worked on
-	from    string // program whose dumps begin like this one, if it is another than SQLite
-	begun   int64  // line of a BEGIN without COMMIT so far
+	line    int64  // of the current statement
+	from    string // the program that wrote the dump, if it says so and is not SQLite
+	begun   int64  // line of a BEGIN not yet followed by COMMIT, or 0
 	notes   Notes
 }
 
-// runDump runs the statements of a dump in a sandbox. Nothing of them reaches beyond
-// that.
+// runDump runs the statements of a dump in a sandbox, and they cannot reach beyond it.
 func (b building) runDump(ctx context.Context, f *os.File, sandbox *sqlite.Sandbox) (Notes, error) {
 	head := make([]byte, 8<<10)
 	n, err := f.ReadAt(head, 0)
@@ -51,7 +50,7 @@ func (d *dump) run(ctx context.Context) error {
 		statement, _, err := d.text.Next()
 		d.line = d.text.Begin
 		if err != nil {
-			// What came before has its faults first.
+			// Faults of earlier statements come first.
 			if fault := d.flush(); fault != nil {
 				return d.stopped(ctx, fault, began)
 			}
@@ -74,7 +73,7 @@ func (d *dump) run(ctx context.Context) error {
 	}
 }
 
-// stopped says why a dump that began at a time is not done.
+// stopped returns the error for a dump that began at the given time and did not finish.
 func (d *dump) stopped(ctx context.Context, err error, began time.Time) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -85,7 +84,7 @@ func (d *dump) stopped(ctx context.Context, err error, began time.Time) error {
 	return err
 }
 
-// flush inserts the rows that wait.
+// flush inserts the waiting rows.
 func (d *dump) flush() error {
 	line, err := d.inserts.flush()
 	if err != nil {
@@ -94,8 +93,8 @@ func (d *dump) flush() error {
 	return d.explain(nil, err)
 }
 
-// statement runs one statement, unless it is one of those that a dump has and
-// that mean nothing here.
+// statement runs one statement, unless it is one that dumps contain but that means
+// nothing here.
 func (d *dump) statement(text []byte) error {
 	taken, line, err := d.inserts.take(text, d.line)
 	switch {
@@ -133,7 +132,7 @@ func (d *dump) statement(text []byte) error {
 	return d.explain(text, d.sandbox.Run(string(text)))
 }
 
-// pragma passes over the two that every dump has.
+// pragma ignores the two pragmas that every dump may set and refuses all others.
 func (d *dump) pragma(first []string) error {
 	name := first[1]
 	if first[2] == "." {
@@ -148,7 +147,7 @@ func (d *dump) pragma(first []string) error {
 	return d.fail("PRAGMA %s is not allowed; a dump may set only foreign_keys and defer_foreign_keys.", strings.ToLower(name))
 }
 
-// unwanted is what begins the definitions that were not imported.
+// unwanted matches the start of definitions that are not imported.
 var unwanted = regexp.MustCompile(`(?is)^(CREATE|DROP)\s+(?:TEMP\s+|TEMPORARY\s+)?(VIEW|TRIGGER|VIRTUAL\s+TABLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(.*)`)
 
 // passOver reports whether a definition is left out, and notes it.
@@ -166,7 +165,7 @@ func (d *dump) passOver(text []byte) bool {
 	return true
 }
 
-// fail is a problem of the statement that is worked on.
+// fail returns a problem of the current statement.
 func (d *dump) fail(format string, args ...any) error {
 	return Invalid("Line %d: %s", d.line, d.foreign()+fmt.Sprintf(format, args...))
 }
@@ -178,7 +177,7 @@ func (d *dump) foreign() string {
 	return "This is a dump of " + d.from + ", and only dumps of SQLite can be imported; import its tables as CSV. "
 }
 
-// explain says why a statement did not run.
+// explain returns the problem of a statement that did not run.
 func (d *dump) explain(text []byte, err error) error {
 	switch fault := sqlite.FaultOf(err); {
 	case err == nil:
@@ -200,5 +199,5 @@ func (d *dump) explain(text []byte, err error) error {
 	return d.fail("SQLite says: %s.", OneLine(sqlite.Message(err)))
 }
 
-// alien is what statements of other databases have and those of SQLite have not.
+// alien matches what statements of other databases have and those of SQLite lack.
 var alien = regexp.MustCompile(`(?i)^(SET|LOCK|USE|COPY|GO|DELIMITER|GRANT)\s|\bENGINE\s*=|\bAUTO_INCREMENT\b|::\w+|\bnextval\(`)

@@ -17,7 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// run runs a dump and returns the database, which the shell then reads.
+// run runs a dump and returns the database, for the shell to read.
 func run(t testing.TB, text string) (database string, found Notes, err error) {
 	t.Helper()
 	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 64 << 20})
@@ -100,8 +100,8 @@ func TestDumpIsStopped(t *testing.T) {
 	}
 }
 
-// TestDumpThatComputes has statements of which each takes a moment, and which
-// together would keep a worker for ever.
+// TestDumpThatComputes has statements that take a moment each and together would keep a
+// worker busy forever.
 func TestDumpThatComputes(t *testing.T) {
 	t.Parallel()
 	s, err := newScratch(Opening{Workers: workers, Scratch: t.TempDir(), MaxUnpacked: 1 << 30})
@@ -121,7 +121,7 @@ func TestDumpThatComputes(t *testing.T) {
 	}
 }
 
-// TestTextCalledSQL has texts that could be CSV but for their name.
+// TestTextCalledSQL has texts that could be CSV except for their name.
 func TestTextCalledSQL(t *testing.T) {
 	for text, want := range map[string]string{
 		"BEGIN;CREATE TABLE t(a);INSERT INTO t VALUES(1);COMMIT;": "sql",
@@ -145,7 +145,7 @@ func TestTextCalledSQL(t *testing.T) {
 
 func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
 
-// withoutStatistics drops what ANALYZE has left, which differs by versions.
+// withoutStatistics removes what ANALYZE stored, which differs between versions.
 func withoutStatistics(dump string) string {
 	lines := slices.DeleteFunc(strings.SplitAfter(dump, "\n"), func(line string) bool {
 		return strings.Contains(line, "ANALYZE sqlite_schema") || strings.Contains(line, "INTO sqlite_stat")
@@ -153,7 +153,7 @@ func withoutStatistics(dump string) string {
 	return strings.Join(lines, "")
 }
 
-// drawInsert makes a statement that inserts rows, which is plain or nearly so.
+// drawInsert draws a statement that inserts plain or nearly plain rows.
 func drawInsert(rt *rapid.T) string {
 	literal := rapid.OneOf(
 		rapid.SampledFrom([]string{
@@ -188,8 +188,8 @@ func drawInsert(rt *rapid.T) string {
 	return statement + ";\n"
 }
 
-// TestPlainInsertsAreAsSQLiteMakesThem runs the same statements a second time in a
-// form that SQLite has to compile: the shell sees the same rows.
+// TestPlainInsertsAreAsSQLiteMakesThem runs the same statements again in a form that
+// SQLite has to compile: the shell sees the same rows.
 func TestPlainInsertsAreAsSQLiteMakesThem(t *testing.T) {
 	const tables = "CREATE TABLE t (a, b INTEGER, c TEXT);\nCREATE TABLE strict (a ANY, b ANY, c ANY) STRICT;\nCREATE TABLE insert_me (a REAL, b NUMERIC, c BLOB);\nCREATE TABLE \"strange \"\"name\" (a, b, c);\n"
 	const judge = "SELECT typeof(a), quote(a), typeof(b), quote(b), typeof(c), quote(c) FROM "
@@ -214,7 +214,8 @@ func TestPlainInsertsAreAsSQLiteMakesThem(t *testing.T) {
 	})
 }
 
-// TestFaultsOfRowsThatWaited are told with their lines, the first of them first.
+// TestFaultsOfRowsThatWaited checks that faults are reported with their lines, the first
+// one first.
 func TestFaultsOfRowsThatWaited(t *testing.T) {
 	const table = "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT NOT NULL);\n"
 	var many strings.Builder

@@ -13,29 +13,29 @@ import (
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
-// inserts takes the statements of a dump that insert plain values, which are
-// nearly all, and spares SQLite to compile each of them: their rows wait until
-// there are many.
+// inserts handles the statements of a dump that insert plain values, which are nearly
+// all of them, so that SQLite need not compile each one: it collects their rows and
+// inserts many at a time.
 type inserts struct {
 	sandbox *sqlite.Sandbox
-	into    string       // what the statements begin with, VALUES included
-	one     *sqlite.Stmt // inserts one row; nil before the first
-	many    *sqlite.Stmt // inserts rowsAtOnce; nil before there were so many
-	rows    sqlite.Batch // that wait
-	lines   []int64      // in which the statements begin that the rows came in
+	into    string       // the start of the statements, up to and including VALUES
+	one     *sqlite.Stmt // inserts one row; nil before the first row
+	many    *sqlite.Stmt // inserts rowsAtOnce rows; nil until needed
+	rows    sqlite.Batch // waiting to be inserted
+	lines   []int64      // for each row, the line on which its statement starts
 
 	row     []sqlite.Value
-	scratch []byte // of the values in row that are not as they stand in the statement
+	scratch []byte // values in row that differ from their form in the statement
 }
 
 const (
 	waitingRows = 512
 	rowsAtOnce  = 32
-	mostPlaced  = 2000 // parameters of a statement of several rows
+	mostPlaced  = 2000 // limit for the parameters of many
 )
 
-// take takes a statement, and reports false if it is none of those. Of an error
-// it tells the line.
+// take handles a statement, and reports false if it does not insert plain values. With
+// an error, it returns the line of the fault.
 func (in *inserts) take(text []byte, line int64) (taken bool, at int64, err error) {
 	into, values := insertInto(text)
 	if values == nil || bytes.IndexByte(text, 0) >= 0 {
@@ -59,7 +59,7 @@ func (in *inserts) take(text []byte, line int64) (taken bool, at int64, err erro
 	return true, 0, nil
 }
 
-// tuples lets the rows of a statement wait, all or none.
+// tuples adds the rows of a statement to those waiting, all or none.
 func (in *inserts) tuples(values []byte) bool {
 	rows, size := in.rows.Rows, in.rows.Size()
 	for {
@@ -73,8 +73,8 @@ func (in *inserts) tuples(values []byte) bool {
 	}
 }
 
-// prepared reports whether rows such as the last one can be inserted. What
-// SQLite says against it shows when it compiles the statement itself.
+// prepared reports whether rows like the last one can be inserted. If not, SQLite
+// reports the reason when it compiles the statement itself.
 func (in *inserts) prepared() bool {
 	if in.one != nil {
 		return true
@@ -90,9 +90,9 @@ func marksOf(columns, rows int) string {
 	return strings.Repeat(row+",", rows)[:(len(row)+1)*rows-1]
 }
 
-// flush inserts the rows that wait. Of an error it tells the line.
+// flush inserts the waiting rows. With an error, it returns the line of the fault.
 func (in *inserts) flush() (line int64, err error) {
-	whole := 0 // rows that go in together
+	whole := 0 // rows that are inserted by many
 	if in.rows.Columns*rowsAtOnce <= mostPlaced {
 		whole = in.rows.Rows - in.rows.Rows%rowsAtOnce
 	}
@@ -111,7 +111,7 @@ func (in *inserts) flush() (line int64, err error) {
 		case err == nil:
 			i += n
 		case n > 1 && IsRefusal(err):
-			whole = i // one by one they show which it was
+			whole = i // one by one, to find which it was
 		default:
 			return in.lines[i], err
 		}
@@ -121,7 +121,7 @@ func (in *inserts) flush() (line int64, err error) {
 	return 0, nil
 }
 
-// close lets go of the statements.
+// close closes the prepared statements.
 func (in *inserts) close() {
 	for _, stmt := range []*sqlite.Stmt{in.one, in.many} {
 		if stmt != nil {
@@ -131,8 +131,8 @@ func (in *inserts) close() {
 	in.one, in.many = nil, nil
 }
 
-// insertInto returns the beginning of a statement that inserts rows, VALUES
-// included, and what follows; nil when it is another.
+// insertInto splits an INSERT statement after VALUES; it returns nil for other
+// statements.
 func insertInto(text []byte) (into, values []byte) {
 	rest, ok := bytes.CutPrefix(text, []byte("INSERT INTO "))
 	if !ok {
@@ -155,8 +155,7 @@ func insertInto(text []byte) (into, values []byte) {
 	return text[:len(text)-len(values)], values
 }
 
-// afterName returns what follows the name at the beginning of a text, nothing
-// when there is none.
+// afterName returns what follows the name at the start of text, nil if there is no name.
 func afterName(text []byte) []byte {
 	if kind, size := sqltext.Next(text); kind == sqltext.Word || kind == sqltext.Quoted {
 		return text[size:]
@@ -164,8 +163,8 @@ func afterName(text []byte) []byte {
 	return nil
 }
 
-// tuple reads the values of a row in parentheses, and returns the text from the
-// next row on: nothing after the last, nil when they are not all plain.
+// tuple reads the parenthesized values of a row and returns the text from the next row
+// on. That is empty after the last row, and nil if the values are not all plain.
 func (in *inserts) tuple(text []byte) []byte {
 	in.row, in.scratch = in.row[:0], in.scratch[:0]
 	if text = sqltext.SkipBlank(text); len(text) == 0 || text[0] != '(' {
@@ -187,8 +186,8 @@ func (in *inserts) tuple(text []byte) []byte {
 	return nil
 }
 
-// value reads a plain value: a text, also one with control characters, a blob, a
-// number or NULL.
+// value reads a plain value: a text (possibly with control characters), a blob, a number
+// or NULL.
 func (in *inserts) value(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	switch {
 	case len(text) == 0:
@@ -212,7 +211,7 @@ func (in *inserts) value(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	return v, nil, false
 }
 
-// escaped reads a text with control characters as the shell dumps it, as in
+// escaped reads a text with control characters as the shell dumps it, such as
 // unistr('two\u000alines').
 func (in *inserts) escaped(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	v, rest, ok = in.quoted(text)
@@ -241,8 +240,8 @@ func (in *inserts) escaped(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	}
 }
 
-// replaced reads a text with line ends as older shells dump it: a mark stands for
-// each, as in replace('two\nlines','\n',char(10)).
+// replaced reads a text with line ends as older shells dump it, with a mark for each,
+// such as replace('two\nlines','\n',char(10)).
 func (in *inserts) replaced(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	v, rest, ok = in.value(text)
 	if !ok || !bytes.HasPrefix(rest, []byte(",'")) {
@@ -261,10 +260,10 @@ func (in *inserts) replaced(text []byte) (v sqlite.Value, rest []byte, ok bool) 
 	return v, nil, false
 }
 
-// quoted reads a text in single quotes, of which those in it are doubled.
+// quoted reads a text in single quotes, in which quotes are doubled.
 func (in *inserts) quoted(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	v.Kind = sqlite.Text
-	start := -1 // of it in scratch, when it has quotes
+	start := -1 // start of the text in scratch, if it contains quotes
 	for rest = text[1:]; ; {
 		end := bytes.IndexByte(rest, '\'')
 		if end < 0 {
@@ -287,8 +286,8 @@ func (in *inserts) quoted(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	}
 }
 
-// number reads a number in decimal digits. One with a point or exponent is a
-// REAL, and so is an integer that 64 bits do not hold.
+// number reads a decimal number. With a point or exponent it is a REAL, as is an integer
+// that does not fit in 64 bits.
 func number(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 	digits := func(i int) int {
 		for i < len(text) && '0' <= text[i] && text[i] <= '9' {
@@ -322,7 +321,7 @@ func number(text []byte) (v sqlite.Value, rest []byte, ok bool) {
 			return sqlite.IntValue(n), text[end:], true
 		}
 	}
-	// What is too large becomes an infinity, as SQLite reads it.
+	// Numbers that are too large become infinities, as in SQLite.
 	f, err := strconv.ParseFloat(string(text[:end]), 64)
 	return sqlite.FloatValue(f), text[end:], err == nil || errors.Is(err, strconv.ErrRange)
 }

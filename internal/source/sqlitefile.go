@@ -13,15 +13,15 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// Database is a SQLite file of somebody else, open for reading in a worker.
+// Database is a stranger's SQLite file, open for reading in a worker.
 type Database struct {
 	*foreign.DB
-	Described []projectdb.TableDescription // of an archive of ours
+	Described []projectdb.TableDescription // from one of our archives
 }
 
-// openSQLite opens a database, given as its file and perhaps its write-ahead
-// log, and makes sure that it is sound, unless it was made here. A private copy, if
-// one is needed, is put into the scratch folder.
+// openSQLite opens a database, given as its file and possibly its write-ahead log, and
+// checks that it is sound, unless it was made here. If a private copy is needed, it is
+// put into the scratch folder.
 func openSQLite(ctx context.Context, files []string, scratch *scratch, made bool) (*Database, error) {
 	path, wal := files[0], len(files) > 1
 	mode, err := usesWAL(path)
@@ -36,7 +36,8 @@ func openSQLite(ctx context.Context, files []string, scratch *scratch, made bool
 		o.Files = nil
 	}
 	if wal {
-		// SQLite shares the index of the log in a file that the worker may not make.
+		// SQLite keeps the shared index of the log in a file that the worker may not
+		// create.
 		shared := path + "-shm"
 		if err := os.WriteFile(shared, nil, 0o600); err != nil {
 			return nil, fmt.Errorf("copy a database: %w", err)
@@ -50,8 +51,8 @@ func openSQLite(ctx context.Context, files []string, scratch *scratch, made bool
 	return &Database{DB: db}, nil
 }
 
-// usesWAL reports whether the header says that the database is in write-ahead
-// mode: then SQLite cannot open it without creating files beside it.
+// usesWAL reports whether the header puts the database in write-ahead mode: then SQLite
+// cannot open it without creating files next to it.
 func usesWAL(path string) (bool, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -65,8 +66,8 @@ func usesWAL(path string) (bool, error) {
 	return versions[0] == 2 || versions[1] == 2, nil
 }
 
-// copyDatabase puts a private copy of the database into the folder and returns
-// its path. A copy during which the original has changed is refused.
+// copyDatabase makes a private copy of the database in the scratch folder and returns
+// its path. It fails if the original changes in the meantime.
 func (s *scratch) copyDatabase(ctx context.Context, files []string) (path string, err error) {
 	before := stamps(files)
 	path = s.path()
@@ -84,7 +85,7 @@ func (s *scratch) copyDatabase(ctx context.Context, files []string) (path string
 	return path, err
 }
 
-// stamps returns what changes when a file is written.
+// stamps returns a text that changes when one of the files is written.
 func stamps(files []string) string {
 	var b strings.Builder
 	for _, path := range files {
@@ -95,7 +96,7 @@ func stamps(files []string) string {
 	return b.String()
 }
 
-// setRollbackMode takes a database without a log out of write-ahead mode.
+// setRollbackMode switches a database without a log from write-ahead to rollback mode.
 func setRollbackMode(path string) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -106,7 +107,7 @@ func setRollbackMode(path string) (err error) {
 	return err
 }
 
-// OneLine makes a message of SQLite part of a sentence.
+// OneLine turns an SQLite message into part of a sentence.
 func OneLine(message string) string {
 	const most = 300
 	message = strings.TrimRight(strings.Join(strings.Fields(message), " "), ".")

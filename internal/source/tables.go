@@ -11,35 +11,35 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Rows are copied in batches of this size.
+// Rows are copied in batches of at most this size.
 const (
 	BatchRows  = 1000
 	BatchBytes = 1 << 20
 )
 
-// Table is a table in a file. It can be read from its beginning any
-// number of times, and gives the same rows each time.
+// Table is a table in a file. It can be read from the start any number of times, and
+// yields the same rows each time.
 type Table struct {
-	Name string // as the file calls it; the file's own where the table has none
-	Text bool   // every value is text: what looks like a number is taken for one
-	Told bool   // such text may hold NUL characters: nothing is detected by its content
+	Name string // name in the file; if the table has none, the file's name
+	Text bool   // every value is text: values that look like numbers count as numbers
+	Told bool   // texts may contain NUL, since nothing is detected from the content
 	Open func(ctx context.Context) (Rows, error)
 
-	Sheet   bool // of a workbook
-	Rowless bool // there are no rows, and so nothing tells the columns
+	Sheet   bool // it is a sheet of a workbook
+	Rowless bool // it has no rows, so its columns are unknown
 }
 
-// Rows reads the rows of a table of a file, and closes the file.
+// Rows reads the rows of a table in a file, and closes the file.
 type Rows interface {
 	format.Rows
-	// Bytes returns how much of the file has been read, 0 when that is not known.
+	// Bytes returns how many bytes of the file have been read, 0 if unknown.
 	Bytes() int64
-	// Remarks returns, at the end, how the file was read if it is CSV, and what is
-	// to be said of it.
+	// Remarks returns, once all rows are read, how the file was read if it is CSV, and
+	// notes on it.
 	Remarks() (*Dialect, Notes)
 }
 
-// fileRows are the rows of a file that is open for them.
+// fileRows reads the rows of a file opened for this purpose.
 type fileRows struct {
 	format.Rows
 	file *countedFile
@@ -47,7 +47,7 @@ type fileRows struct {
 
 func (r fileRows) Bytes() int64 { return r.file.read }
 
-// Close lets go of the file.
+// Close closes the rows and the file.
 func (r fileRows) Close() error { return errors.Join(r.Rows.Close(), r.file.Close()) }
 
 func (r fileRows) Remarks() (*Dialect, Notes) {
@@ -76,7 +76,7 @@ func (r fileRows) Remarks() (*Dialect, Notes) {
 	return told, said
 }
 
-// nullTextRows takes texts for NULL.
+// nullTextRows replaces certain texts by NULL.
 type nullTextRows struct {
 	Rows
 	texts map[string]bool
@@ -104,7 +104,8 @@ func (n nullTextRows) Next() ([]sqlite.Value, error) {
 	return row, err
 }
 
-// countedFile is a file that is read until ctx ends. It is a format.Input.
+// countedFile is a file that counts the bytes read and fails once ctx ends. It is a
+// format.Input.
 type countedFile struct {
 	*os.File
 	ctx        context.Context
@@ -129,7 +130,7 @@ func (f *countedFile) Size() int64 { return f.size }
 // Err returns the error of ctx.
 func (f *countedFile) Err() error { return f.ctx.Err() }
 
-// Read reads on.
+// Read reads from the file.
 func (f *countedFile) Read(p []byte) (int, error) {
 	if err := f.ctx.Err(); err != nil {
 		return 0, err
@@ -139,8 +140,7 @@ func (f *countedFile) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadAt reads at any place. Of a file that is read so, the furthest place
-// counts.
+// ReadAt reads at an offset. The furthest position read counts as progress.
 func (f *countedFile) ReadAt(p []byte, at int64) (int, error) {
 	if err := f.ctx.Err(); err != nil {
 		return 0, err
@@ -150,7 +150,7 @@ func (f *countedFile) ReadAt(p []byte, at int64) (int, error) {
 	return n, err
 }
 
-// version is what changes when a file is written.
+// version identifies a state of a file: it changes when the file is written.
 type version struct {
 	size     int64
 	modified time.Time
@@ -184,7 +184,7 @@ func (p part) tables(ctx context.Context, o Reading) (list []Table, err error) {
 	return list, err
 }
 
-// openRows opens a table of a file. In texts and cells, nullTexts stand for NULL.
+// openRows opens a table in a file. In text formats and cells, nullTexts stand for NULL.
 func openRows(ctx context.Context, path string, t format.Table, nullTexts []string) (Rows, error) {
 	file, err := openCounted(ctx, path)
 	if err != nil {

@@ -20,13 +20,13 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// DefaultMaxUnpacked is how many bytes compressed content may become, unless
-// the Opening says otherwise.
+// DefaultMaxUnpacked is how many bytes compressed content may expand to, unless the
+// Opening says otherwise.
 const DefaultMaxUnpacked = 32 << 30
 
-// Compressed content that becomes more than harmless bytes and more than
-// mostRatio times its size is taken for an attack. Deflate reaches 1,032 with
-// zeros, and no table of a thousand rows that differ comes near.
+// Compressed content that expands to more than harmless bytes and to more than mostRatio
+// times its size is treated as an attack. Deflate reaches 1,032 with zeros, and no table
+// of a thousand distinct rows comes close.
 const (
 	harmless  = 100 << 20
 	mostRatio = 1000
@@ -35,20 +35,20 @@ const (
 // scratch is a private folder for what has to be unpacked or copied.
 type scratch struct {
 	folder string
-	most   int64 // bytes that content may become in all
-	left   int64 // of them
+	most   int64 // bytes that content may expand to in total
+	left   int64 // remaining of most
 	files  int
 
 	workers  *worker.Pool
-	patience time.Duration // with a dump, however short
+	patience time.Duration // with a dump, however short it is
 }
 
-// newScratch makes a folder in that of the opening, "" for that of the system.
+// newScratch creates a folder in o.Scratch; "" is the system's.
 func newScratch(o Opening) (*scratch, error) {
 	most := cmp.Or(o.MaxUnpacked, DefaultMaxUnpacked)
 	folder, err := os.MkdirTemp(o.Scratch, "zangtable-import-")
 	if err == nil {
-		folder, err = filepath.Abs(folder) // workers have another working folder
+		folder, err = filepath.Abs(folder) // workers run in another folder
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make a scratch folder: %w", err)
@@ -64,14 +64,14 @@ func (s *scratch) Close() error {
 	return nil
 }
 
-// path returns a path that no file has.
+// path returns an unused path in the folder.
 func (s *scratch) path() string {
 	s.files++
 	return filepath.Join(s.folder, fmt.Sprintf("%d", s.files))
 }
 
-// create puts what r gives into a file and returns its path. packed tells how
-// many compressed bytes that took so far.
+// create writes r to a new file and returns its path. packed returns the compressed
+// bytes read so far.
 func (s *scratch) create(ctx context.Context, r io.Reader, packed func() int64) (path string, err error) {
 	path = s.path()
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -82,7 +82,7 @@ func (s *scratch) create(ctx context.Context, r io.Reader, packed func() int64) 
 	return path, s.copy(ctx, f, r, packed)
 }
 
-// copyFile copies a file that is not compressed.
+// copyFile copies an uncompressed file.
 func (s *scratch) copyFile(ctx context.Context, from, to string) (err error) {
 	f, err := os.Open(from)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *scratch) copyFile(ctx context.Context, from, to string) (err error) {
 	return err
 }
 
-// copy reads all of r to w. packed tells how many compressed bytes that took.
+// copy copies r to w. packed returns the compressed bytes read so far.
 func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed func() int64) error {
 	buffer := make([]byte, 256<<10)
 	for {
@@ -135,16 +135,16 @@ func (s *scratch) copy(ctx context.Context, w io.Writer, r io.Reader, packed fun
 	}
 }
 
-// disk is what unpacking leaves free.
+// disk returns the budget that unpacking has to respect.
 func (s *scratch) disk() disk.Budget { return disk.Budget{Folder: s.folder} }
 
-// room returns how many bytes a database may have that is made here.
+// room returns how many bytes a database built here may take up.
 func (s *scratch) room() (int64, error) {
 	free, err := s.disk().Room()
 	return min(s.left, free), err
 }
 
-// full says why a database could not grow beyond the room that it had.
+// full returns the error for a database that outgrew its room.
 func (s *scratch) full(room int64, err error) error {
 	if room < s.left {
 		return problem.New(problem.CodeStorageFull, "The disk is too full for the file: its database is larger than the %d bytes that are free beyond the reserve.", room).Because(err)
@@ -152,11 +152,11 @@ func (s *scratch) full(room int64, err error) error {
 	return Invalid("The file makes a database of more than %d bytes, which is the limit.", room).Because(err)
 }
 
-// mostLayers is how many compressions around each other are undone.
+// mostLayers is the number of nested compressions that are undone.
 const mostLayers = 2
 
-// unwrap undoes compressions around a file: it returns the path and the name of
-// what is in it, which are those given if nothing is around it.
+// unwrap decompresses a file. It returns the path and name of the content, or those
+// given if the file is not compressed.
 func (s *scratch) unwrap(ctx context.Context, path, name string) (innerPath, innerName string, err error) {
 	for layer := 0; ; layer++ {
 		f, err := os.Open(path)
@@ -177,7 +177,7 @@ func (s *scratch) unwrap(ctx context.Context, path, name string) (innerPath, inn
 	}
 }
 
-// uncompress undoes the compression of a file and returns which it was, or nil.
+// uncompress decompresses a file and returns the compression, or nil if there is none.
 func (s *scratch) uncompress(ctx context.Context, f io.Reader) (path string, by *format.Compression, err error) {
 	packed := &counter{r: f}
 	head := make([]byte, 4)
@@ -200,7 +200,7 @@ func (s *scratch) uncompress(ctx context.Context, f io.Reader) (path string, by 
 	return "", nil, nil
 }
 
-// counter counts what is read.
+// counter counts the bytes read.
 type counter struct {
 	r io.Reader
 	n int64
@@ -227,7 +227,7 @@ func (c *ctxReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// faultReader makes problems of the file from what a decompressor finds.
+// faultReader turns errors of a decompressor into problems of the file.
 type faultReader struct {
 	r    io.Reader
 	name string
@@ -252,7 +252,7 @@ func badCompression(name string, err error) error {
 	return Invalid("The file is damaged: its %s data cannot be unpacked.", name).Because(err)
 }
 
-// withoutExt takes the ending of a compression off a name.
+// withoutExt removes a compression's extension from a name.
 func withoutExt(name string, by *format.Compression) string {
 	for _, ext := range append([]string{by.Ext}, by.OtherExts...) {
 		if base := len(name) - len(ext) - 1; base > 0 && strings.EqualFold(name[base:], "."+ext) {

@@ -20,7 +20,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// raw makes a ZIP file of one member with a header of one's own.
+// raw returns a ZIP file of one member with the given header.
 func raw(t testing.TB, header zip.FileHeader, content string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -47,7 +47,7 @@ func cmpOr(a, b uint32) uint32 {
 	return b
 }
 
-// opened unpacks a file, and describes what is in it.
+// opened unpacks a file and describes its contents.
 func opened(t testing.TB, name, content string, most int64) (got []string, err error) {
 	t.Helper()
 	parent := t.TempDir()
@@ -158,7 +158,7 @@ func TestHostileContainersAreRefused(t *testing.T) {
 	}
 }
 
-// zeros is a reader of zeros, which compress best.
+// zeros is an endless reader of zeros, which compress best.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

@@ -17,14 +17,14 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 )
 
-// Bounds of a ZIP file: members that are imported, and the bytes of the
-// directory that lists all.
+// Limits of a ZIP file: the number of imported members, and the bytes of the central
+// directory.
 const (
 	mostMembers   = 10_000
 	mostDirectory = 16 << 20
 )
 
-// zipFile is a ZIP file whose members can be trusted to have sane names.
+// zipFile is a ZIP file whose member names have been checked.
 type zipFile struct {
 	file    *os.File
 	read    *readerAt
@@ -81,10 +81,10 @@ func (z *zipFile) readDirectory() error {
 	return nil
 }
 
-// checkMember refuses what no honest program packs. It makes the name UTF-8.
+// checkMember refuses what no honest program packs. It converts the name to UTF-8.
 func checkMember(member *zip.File) error {
 	if !utf8.ValidString(member.Name) {
-		// Names without a word on their encoding are in that of MS-DOS.
+		// Names without a declared encoding use that of MS-DOS.
 		name, err := charmap.CodePage437.NewDecoder().String(member.Name)
 		if err != nil {
 			return Invalid("The ZIP file has a member whose name is not text.").Because(err)
@@ -119,7 +119,7 @@ func (z *zipFile) find(name string) *zip.File {
 	return nil
 }
 
-// format tells what the members make of the file.
+// format returns the format that the members indicate.
 func (z *zipFile) format() *format.Format {
 	if f := format.All().RecognizeZIP(func(member string) bool { return z.find(member) != nil }); f != nil {
 		return f
@@ -150,8 +150,8 @@ func (z *zipFile) data(found *Notes) ([]*zip.File, error) {
 	return data, nil
 }
 
-// isDescription reports whether a member is about others, by its name. Tables
-// can have such names, too.
+// isDescription reports whether a member describes others, judging by its name. Tables
+// may have such names, too.
 func isDescription(name string) bool {
 	base := strings.ToLower(path.Base(name))
 	if format.All().HoldsRows(base) {
@@ -165,7 +165,7 @@ func isDescription(name string) bool {
 	return false
 }
 
-// unpack puts a member into a file, whose path it returns.
+// unpack writes a member to a file and returns its path.
 func (z *zipFile) unpack(ctx context.Context, member *zip.File) (path string, err error) {
 	r, err := z.open(member)
 	if err != nil {
@@ -175,7 +175,7 @@ func (z *zipFile) unpack(ctx context.Context, member *zip.File) (path string, er
 	return z.scratch.create(ctx, r, z.packed)
 }
 
-// pass reads a member to w.
+// pass copies a member to w.
 func (z *zipFile) pass(ctx context.Context, member *zip.File, w io.Writer) error {
 	r, err := z.open(member)
 	if err != nil {
@@ -185,8 +185,8 @@ func (z *zipFile) pass(ctx context.Context, member *zip.File, w io.Writer) error
 	return z.scratch.copy(ctx, w, r, z.packed)
 }
 
-// packed returns how much of the file has been read. Members may overlap, to
-// unpack the same bytes again and again.
+// packed returns how many bytes of the file have been read, at most its size. Members
+// may overlap in order to unpack the same bytes again and again.
 func (z *zipFile) packed() int64 { return min(z.read.n, z.read.size) }
 
 func (z *zipFile) open(member *zip.File) (io.ReadCloser, error) {
@@ -197,13 +197,13 @@ func (z *zipFile) open(member *zip.File) (io.ReadCloser, error) {
 	return &memberReader{r, member.Name}, nil
 }
 
-// memberReader makes problems of the file from what unpacking finds.
+// memberReader turns errors of unpacking into problems of the file.
 type memberReader struct {
 	io.ReadCloser
 	name string
 }
 
-// Read reads what is in the member.
+// Read reads the content of the member.
 func (m *memberReader) Read(p []byte) (int, error) {
 	n, err := m.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
@@ -222,12 +222,12 @@ func badMember(name string, err error) error {
 	return Invalid("The member %q is damaged and cannot be unpacked.", name).Because(err)
 }
 
-// readerAt counts what is read, and can bound it.
+// readerAt counts the bytes read and can limit them.
 type readerAt struct {
 	r    io.ReaderAt
 	size int64
 	n    int64
-	left int64 // that may still be read; negative for no bound
+	left int64 // that may still be read; negative for no limit
 }
 
 var errTooMuch = errors.New("too much is read")
