@@ -14,66 +14,66 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// DB is a database of a stranger, open in a worker for reading in one
-// transaction. One goroutine uses it at a time.
+// DB is a stranger's database, open in a worker for reading in one transaction. Only one
+// goroutine may use it at a time.
 type DB struct {
 	send   func([]byte) error
 	end    func()             // ends the worker
 	cancel context.CancelFunc // ends the call
 	ready  chan struct{}      // closed when the file is open
 	done   chan struct{}      // closed when the call is over
-	last   int                // id of a statement
-	spare  []sqlite.Batch     // whose memory can be used again
+	last   int                // id of the last statement
+	spare  []sqlite.Batch     // batches whose memory can be reused
 
-	given, patience time.Duration // that we wait in all, and what is left of it
+	given, patience time.Duration // how long we wait in total, and how much of that remains
 
 	mu      sync.Mutex
-	wake    *sync.Cond // of what receive waits for
+	wake    *sync.Cond // signals changes that receive waits for
 	pending []*answer  // requests without an answer, in order
-	held    int        // bytes of answers that nobody has taken
-	waiting int        // who listens
-	cause   error      // why we have ended the call
-	failure error      // why the call is over, once it is done
+	held    int        // bytes of answers not yet taken
+	waiting int        // number of listeners
+	cause   error      // why we ended the call
+	failure error      // why the call ended; set before done is closed
 }
 
 // answer is the answer to a request.
 type answer struct {
 	ready    chan struct{}
-	maxBytes int // that were asked for
+	maxBytes int // the limit in the request
 	batch    sqlite.Batch
 	more     bool
 	err      error
 	unwanted bool
 }
 
-// maxHeld is how many bytes of answers wait here for somebody who needs them;
-// the worker waits with what is more.
+// maxHeld is how many bytes of answers are held here until they are needed; beyond that,
+// the worker has to wait.
 const maxHeld = 8 << 20
 
-// basePatience is how long a database may let us wait in all, however small it
-// is. Twenty lines can ask for more than a computer does in a year.
+// basePatience is how long a database may keep us waiting in total, however small it is.
+// Twenty lines can ask for more than a computer does in a year.
 const basePatience = time.Minute
 
-// patienceFor returns how long we wait for what a file of so many bytes gives.
-// It is read four times or so, and a second for each million bytes is ten times
-// what that takes once.
+// patienceFor returns how long we wait in total for a file of size bytes. The file is
+// read about four times, and a second per million bytes is ten times what reading it
+// once takes.
 func patienceFor(size int64) time.Duration {
 	return basePatience + 4*time.Duration(size)*time.Microsecond
 }
 
-// Options say how a database is opened.
+// Options says how to open a database.
 type Options struct {
-	// Files lie beside it and belong to it, such as a write-ahead log.
+	// Files are stored next to the database and belong to it, such as a write-ahead log.
 	Files []string
-	// Write says that they may be changed: a private copy.
+	// Write allows the files to be changed, as in a private copy.
 	Write bool
-	// Check refuses a database that is not sound.
+	// Check refuses a damaged database.
 	Check bool
 }
 
-// Open has a worker open a database. What cannot be read is a validation_failed
-// problem about the field "file". The end of ctx ends the opening; see Interrupt
-// for what comes after. The caller closes the database.
+// Open has a worker open a database. If it cannot be read, the error is a
+// validation_failed problem on the field "file". ctx applies only to the opening; see
+// Interrupt for what follows. The caller closes the database.
 func Open(ctx context.Context, pool *worker.Pool, path string, o Options) (*DB, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -99,8 +99,8 @@ func Open(ctx context.Context, pool *worker.Pool, path string, o Options) (*DB, 
 	return d, nil
 }
 
-// rowMemory is what a worker needs beside SQLite's memory for a row that is as
-// large as that lets it be.
+// rowMemory is what a worker needs on top of SQLite's memory for a row of the largest
+// size that SQLite allows it.
 const rowMemory = 128 << 20
 
 func newDB(send func([]byte) error, end func(), patience time.Duration) *DB {
@@ -109,7 +109,7 @@ func newDB(send func([]byte) error, end func(), patience time.Duration) *DB {
 	return d
 }
 
-// begin makes the call that lasts as long as the database is open.
+// begin starts the call that lasts as long as the database is open.
 func (d *DB) begin(call func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
@@ -122,7 +122,7 @@ func (d *DB) begin(call func(context.Context) error) {
 	}()
 }
 
-// explain says why the call is over.
+// explain returns the reason why the call ended.
 func (d *DB) explain(err error) error {
 	var died *worker.Died
 	switch {
@@ -140,7 +140,7 @@ func (d *DB) explain(err error) error {
 
 var errClosed = errors.New("the database is closed")
 
-// stop ends the call, if it is not over, for a reason.
+// stop ends the call for the given reason, if it has not ended.
 func (d *DB) stop(cause error) {
 	d.mu.Lock()
 	if d.cause == nil {
@@ -151,8 +151,8 @@ func (d *DB) stop(cause error) {
 	d.wake.Broadcast()
 }
 
-// Interrupt lets the end of ctx stop whatever the database does, and the
-// database with it, until the returned function is called.
+// Interrupt makes the end of ctx stop the database, whatever it is doing, until the
+// returned function is called. A stopped database cannot be used again.
 func (d *DB) Interrupt(ctx context.Context) (release func()) {
 	stop := context.AfterFunc(ctx, func() { d.stop(ctx.Err()) })
 	return func() { stop() }
@@ -166,7 +166,7 @@ func (d *DB) Close() error {
 	return nil
 }
 
-// wait waits until ready is closed, as long as there is patience.
+// wait waits until ready is closed or patience runs out.
 func (d *DB) wait(ready <-chan struct{}) error {
 	select {
 	case <-ready:
@@ -174,7 +174,7 @@ func (d *DB) wait(ready <-chan struct{}) error {
 	default:
 	}
 	defer d.listen()()
-	// Only the one goroutine that uses the database spends patience.
+	// Only the one goroutine that uses the database updates patience.
 	began := time.Now()
 	timer := time.NewTimer(d.patience)
 	defer func() {
@@ -189,7 +189,7 @@ func (d *DB) wait(ready <-chan struct{}) error {
 		<-d.done
 	case <-d.done:
 		select {
-		case <-ready: // before it ended
+		case <-ready: // closed before the call ended
 			return nil
 		default:
 		}
@@ -203,7 +203,7 @@ func (d *DB) failed() error {
 	return d.failure
 }
 
-// ask sends a request and returns what its answer will be in.
+// ask sends a request and returns the answer to wait for.
 func (d *DB) ask(r request) (*answer, error) {
 	a := &answer{ready: make(chan struct{}), maxBytes: r.Bytes}
 	if last := len(d.spare) - 1; last >= 0 && r.Op == opFetch {
@@ -216,8 +216,8 @@ func (d *DB) ask(r request) (*answer, error) {
 	return a, d.tell(r)
 }
 
-// tell sends a request. Meanwhile the worker is listened to: it may be busy
-// sending itself.
+// tell sends a request. It listens meanwhile, since the worker may itself be busy
+// sending.
 func (d *DB) tell(r request) error {
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -225,13 +225,12 @@ func (d *DB) tell(r request) error {
 	}
 	defer d.listen()()
 	if d.send(text) != nil {
-		return d.wait(nil) // who cannot be written to has ended
+		return d.wait(nil) // a worker that cannot be written to has ended
 	}
 	return nil
 }
 
-// listen takes from the worker whatever it sends, until the returned function is
-// called.
+// listen accepts everything that the worker sends until the returned function is called.
 func (d *DB) listen() (release func()) {
 	add := func(n int) {
 		d.mu.Lock()
@@ -252,7 +251,7 @@ func (d *DB) await(a *answer) error {
 	return a.err
 }
 
-// forget says that an answer need not be held any longer.
+// forget marks an answer as no longer needed.
 func (d *DB) forget(a *answer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -263,7 +262,7 @@ func (d *DB) forget(a *answer) {
 	}
 }
 
-// receive takes a message of the worker.
+// receive handles a message from the worker.
 func (d *DB) receive(p []byte) error {
 	switch {
 	case len(p) == 0:
@@ -294,18 +293,18 @@ func (d *DB) receive(p []byte) error {
 	return nil
 }
 
-// opened notes that the file is open.
+// opened records that the file is open.
 func (d *DB) opened() error {
 	select {
 	case <-d.ready:
-		return errProtocol // for the second time
+		return errProtocol // a second time
 	default:
 		close(d.ready)
 		return nil
 	}
 }
 
-// receiveRows takes rows of the answer that comes next.
+// receiveRows adds rows to the current answer.
 func (d *DB) receiveRows(a *answer, p []byte) error {
 	columns, rows, err := cutHead(p)
 	if err != nil {
@@ -328,7 +327,7 @@ func (d *DB) receiveRows(a *answer, p []byte) error {
 	return nil
 }
 
-// finish takes the end of an answer.
+// finish handles the end of an answer.
 func (a *answer) finish(p []byte) error {
 	switch p[0] {
 	case isFailure:

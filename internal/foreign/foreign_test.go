@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// pipe is a worker in this process: what it sends goes to a DB.
+// pipe is a worker in this process that sends to a DB.
 type pipe struct {
 	requests chan []byte
 	receive  func([]byte) error
@@ -37,7 +37,7 @@ func (p *pipe) Receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// begun returns a DB whose worker runs as a function.
+// begun returns a DB whose worker is the function run.
 func begun(t testing.TB, patience time.Duration, run func(context.Context, *pipe) error) *DB {
 	t.Helper()
 	p := &pipe{requests: make(chan []byte, 8)}
@@ -48,7 +48,7 @@ func begun(t testing.TB, patience time.Duration, run func(context.Context, *pipe
 	return d
 }
 
-// file makes a SQLite file by statements.
+// file creates a SQLite file by running statements.
 func file(t testing.TB, statements ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.db")
@@ -67,7 +67,7 @@ func file(t testing.TB, statements ...string) string {
 	return path
 }
 
-// opened reads a file in this process.
+// opened opens a file and serves it in this process.
 func opened(t testing.TB, path string) *DB {
 	t.Helper()
 	d := begun(t, time.Minute, func(ctx context.Context, p *pipe) error { return serve(ctx, p, opening{Path: path, Check: true}) })
@@ -112,7 +112,7 @@ func TestRowsAreThoseOfTheFile(t *testing.T) {
 	}
 }
 
-// TestStatementsAreInterleaved asks while other answers are on their way.
+// TestStatementsAreInterleaved sends requests while other answers are in transit.
 func TestStatementsAreInterleaved(t *testing.T) {
 	d := opened(t, file(t, "CREATE TABLE t (a, b, c, d, e)", manyRows))
 	first, err := d.Scan("SELECT a FROM t")
@@ -172,7 +172,7 @@ func TestWhatIsReadAheadIsBounded(t *testing.T) {
 	}
 }
 
-// TestAWorkerIsNotBelieved has one send what it should not.
+// TestAWorkerIsNotBelieved has a worker send what it should not.
 func TestAWorkerIsNotBelieved(t *testing.T) {
 	end := []byte{isEnd, 1, 0}
 	for name, messages := range map[string][][]byte{
@@ -212,7 +212,7 @@ func TestAWorkerIsNotBelieved(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// More rows, or other columns, than were asked for.
+	// More rows, or other columns, than requested.
 	for _, message := range [][]byte{{isRows, 1, 0, 0, 0}, {isRows, 2, 0, 0}} {
 		d := begun(t, time.Minute, func(ctx context.Context, p *pipe) error {
 			err := errors.Join(p.Send([]byte{isReady}), second(p.Receive(ctx)), p.Send(end), second(p.Receive(ctx)), p.Send(message), p.Send([]byte{isEnd, message[1], 0}))
@@ -232,7 +232,7 @@ func TestAWorkerIsNotBelieved(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestPatienceEnds has a worker that never answers, and one that ends.
+// TestPatienceEnds has one worker that never answers, and one that exits.
 func TestPatienceEnds(t *testing.T) {
 	d := begun(t, 50*time.Millisecond, func(ctx context.Context, p *pipe) error {
 		<-ctx.Done()
@@ -257,8 +257,8 @@ func TestPatienceEnds(t *testing.T) {
 	}
 }
 
-// TestHostileFiles reads them by real workers. Each ends with a problem of the
-// file, and the time and memory are the worker's.
+// TestHostileFiles reads hostile files with real workers. Each fails with a problem of
+// the file, and uses only the worker's time and memory.
 func TestHostileFiles(t *testing.T) {
 	pool, err := worker.Open(worker.Options{Folder: t.TempDir()})
 	if err != nil {
@@ -269,7 +269,7 @@ func TestHostileFiles(t *testing.T) {
 	for i := range 40 {
 		large += fmt.Sprintf(", g%d AS (printf('%%.000000001c', 'x'))", i)
 	}
-	// They are harmless while they are made.
+	// The expressions are harmless while the file is made.
 	harmful := strings.NewReplacer("%.000000001c", "%.250000000c", "%.0000009c", "%.9000000c", "%.0000004c", "%.4500000c")
 	for _, test := range []struct{ name, table, want string }{
 		{"a large row", large + ")", "too large"},

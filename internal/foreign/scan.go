@@ -6,30 +6,30 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// A scan asks for so many batches before they are needed, once it is known that
-// there are several and that they are not large.
+// A scan requests this many batches ahead, once it is known that there are several and
+// that they are not large.
 const (
 	batchesAhead = 3
 	largeBatch   = 4 << 20
 )
 
-// Rows of a result that are fetched together.
+// The size of the batches in which results are fetched.
 const (
 	fetchRows  = 512
 	fetchBytes = 1 << 20
 )
 
-// scan is a statement that is being read.
+// scan is a statement whose rows are being read.
 type scan struct {
 	db      *DB
 	id      int
 	columns int
 	ahead   []*answer
-	deep    bool // there was a batch, and it was not large
+	deep    bool // the last batch was not large
 	ended   bool
 }
 
-// Scan begins a statement whose rows are taken batch by batch.
+// Scan starts a statement whose rows are read in batches.
 func (d *DB) Scan(query string, args ...any) (sqlite.Scan, error) {
 	s, prepared, err := d.prepare(query, args)
 	if err == nil {
@@ -41,7 +41,7 @@ func (d *DB) Scan(query string, args ...any) (sqlite.Scan, error) {
 	return s, nil
 }
 
-// prepare asks for a statement to be compiled.
+// prepare requests that a statement be compiled.
 func (d *DB) prepare(query string, args []any) (*scan, *answer, error) {
 	d.last++
 	s := &scan{db: d, id: d.last}
@@ -91,7 +91,7 @@ func (s *scan) Fill(b *sqlite.Batch, maxRows, maxBytes int) (more bool, err erro
 	return a.more, nil
 }
 
-// ask makes sure that enough batches are on their way.
+// ask makes sure that enough batches have been requested.
 func (s *scan) ask(maxRows, maxBytes int) error {
 	most := 1
 	if s.deep {
@@ -107,13 +107,13 @@ func (s *scan) ask(maxRows, maxBytes int) error {
 	return nil
 }
 
-// Close ends the statement. Batches on their way are dropped.
+// Close ends the statement. Batches in transit are dropped.
 func (s *scan) Close() {
 	for _, a := range s.ahead {
 		s.db.forget(a)
 	}
 	s.ahead, s.ended = nil, true
-	// A worker that cannot be told has ended.
+	// If the worker cannot be told, it has ended.
 	_ = s.db.tell(request{Op: opClose, ID: s.id})
 }
 
@@ -124,8 +124,8 @@ func (d *DB) Rows(query string, args []any, row func(sqlite.Row) error) error {
 		return err
 	}
 	defer s.Close()
-	// Most results are one batch: it is on its way before the statement is known
-	// to be good.
+	// Most results are a single batch: request it before the statement is known to be
+	// valid.
 	if err := s.ask(fetchRows, fetchBytes); err != nil {
 		return err
 	}
@@ -146,16 +146,16 @@ func (d *DB) Rows(query string, args []any, row func(sqlite.Row) error) error {
 	return nil
 }
 
-// errFew is the end of a result of which one row is wanted.
+// errFew stops a query once it has returned the one row that is needed.
 var errFew = errors.New("one row is enough")
 
-// Int runs a statement that gives one integer.
+// Int runs a statement that returns one integer.
 func (d *DB) Int(query string, args ...any) (n int64, err error) {
 	err = d.one(query, args, func(r sqlite.Row) { n = r.Int(0) })
 	return n, err
 }
 
-// Text runs a statement that gives one text.
+// Text runs a statement that returns one text.
 func (d *DB) Text(query string, args ...any) (text string, err error) {
 	err = d.one(query, args, func(r sqlite.Row) { text = r.Text(0) })
 	return text, err

@@ -14,18 +14,18 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// opening is what the worker is told first.
+// opening is the first thing that the worker is told.
 type opening struct {
 	Path  string `json:"path"`
-	Check bool   `json:"check"` // that it is sound
+	Check bool   `json:"check"` // refuse a damaged database
 }
 
-// reading is what a worker does from the opening of a file until it is ended.
+// reading is the worker's task, from opening a file until the worker is ended.
 var reading = worker.Define("foreign.read", func(ctx context.Context, s *worker.Session, o opening) (struct{}, error) {
 	return struct{}{}, serve(ctx, s, o)
 })
 
-// peer is the server, seen from the worker.
+// peer is the server, as the worker sees it.
 type peer interface {
 	Send(p []byte) error
 	Receive(ctx context.Context) ([]byte, error)
@@ -67,8 +67,8 @@ type server struct {
 	piece []byte
 }
 
-// answer answers one request. An error is one of the connection to the peer;
-// those of SQLite are answers.
+// answer answers one request. It returns errors of the connection to the peer; those of
+// SQLite are sent as answers.
 func (s *server) answer(r request) error {
 	if r.Op == opClose {
 		if scan := s.scans[r.ID]; scan != nil {
@@ -99,11 +99,11 @@ func (s *server) answer(r request) error {
 	return s.peer.Send(s.piece)
 }
 
-// pieceFrom returns the end of the rows from row i on that are sent together. It
-// reports false when row i is too long by itself.
+// pieceFrom returns the end of the rows, starting at row i, that are sent in one
+// message. It reports false if row i alone is too long.
 func (s *server) pieceFrom(i int) (end int, ok bool) {
 	if i == 0 && s.batch.Size() < 2*maxPiece && s.batch.Rows*s.batch.Columns < maxPiece/16 {
-		return s.batch.Rows, true // the usual case, without a look at each row
+		return s.batch.Rows, true // the usual case, without checking each row
 	}
 	size := 0
 	for end = i; end < s.batch.Rows && (end == i || size < maxPiece); end++ {
@@ -133,7 +133,7 @@ func (s *server) do(r request) (more bool, err error) {
 func (s *server) fail(err error) error {
 	failure := sqlite.FailureOf(err)
 	failure.Message = failure.Message[:min(len(failure.Message), maxFailure/8)]
-	text, err := json.Marshal(failure, jsontext.AllowInvalidUTF8(true)) // it may show names of the file
+	text, err := json.Marshal(failure, jsontext.AllowInvalidUTF8(true)) // may quote names in the file
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func openFile(ctx context.Context, o opening) (*sqlite.Conn, error) {
 
 func begin(c *sqlite.Conn, thenCheck bool) error {
 	for _, statement := range []string{
-		// A CHECK may call what we do not have, and quick_check would fail.
+		// A CHECK may call functions that we lack, which would make quick_check fail.
 		"PRAGMA ignore_check_constraints = ON",
 		"BEGIN",
 	} {
@@ -172,8 +172,8 @@ func begin(c *sqlite.Conn, thenCheck bool) error {
 	return check(c)
 }
 
-// check refuses a database whose structure is damaged. What quick_check says of
-// single values is left to the copying: it finds the same.
+// check refuses a database whose structure is damaged. It ignores findings of
+// quick_check about single values, which copying the rows finds as well.
 func check(c *sqlite.Conn) error {
 	var finding string
 	err := c.Query("PRAGMA quick_check(1000000)", nil, func(s *sqlite.Stmt) error {
@@ -193,8 +193,8 @@ func check(c *sqlite.Conn) error {
 	return nil
 }
 
-// readSchema makes sure that at least the list of tables can be read; each
-// table is then checked by reading it.
+// readSchema checks that at least the list of tables can be read; each table is then
+// checked as it is read.
 func readSchema(c *sqlite.Conn) error {
 	if err := c.Exec("SELECT * FROM sqlite_schema"); err != nil {
 		return Damaged(err)
@@ -202,8 +202,8 @@ func readSchema(c *sqlite.Conn) error {
 	return nil
 }
 
-// aboutValues reports whether a finding of quick_check is about a value that
-// breaks a constraint, and not about the structure of the file.
+// aboutValues reports whether a finding of quick_check is about a value that violates a
+// constraint, rather than about the structure of the file.
 func aboutValues(finding string) bool {
 	for _, start := range []string{"ok", "NULL value in ", "TEXT value in ", "NUMERIC value in ", "non-", "CHECK constraint failed in "} {
 		if strings.HasPrefix(finding, start) {
@@ -213,7 +213,7 @@ func aboutValues(finding string) bool {
 	return false
 }
 
-// Damaged says why SQLite cannot read a database.
+// Damaged returns the problem of a database that SQLite cannot read.
 func Damaged(err error) error {
 	if known := (*problem.Error)(nil); errors.As(err, &known) {
 		return err
@@ -236,7 +236,7 @@ func invalid(format string, args ...any) *problem.Error {
 	return problem.Invalid("file", format, args...)
 }
 
-// oneLine makes a message of SQLite part of a sentence.
+// oneLine turns an SQLite message into part of a sentence.
 func oneLine(message string) string {
 	const most = 300
 	message = strings.TrimRight(strings.Join(strings.Fields(message), " "), ".")

@@ -10,8 +10,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// request is what the worker is asked to do. Texts go as bytes, since names in a
-// file need not be UTF-8.
+// request is a request to the worker. Texts are sent as bytes, since names in a file
+// need not be UTF-8.
 type request struct {
 	Op    string     `json:"op"`
 	ID    int        `json:"id"` // of the statement
@@ -54,40 +54,39 @@ func valuesOf(arguments []argument) (values []any) {
 	return values
 }
 
-// The operations. All but the last are answered.
+// The operations. All but the last get an answer.
 const (
 	opPrepare = "prepare"
 	opFetch   = "fetch"
 	opClose   = "close"
 )
 
-// An answer is rows in any number of pieces and an end, or a failure. Each
-// message begins with one of these.
+// An answer consists of any number of pieces with rows and an end, or of a failure. Each
+// message starts with one of these bytes.
 const (
-	isReady   = 'r' // the file is open; it comes first and unasked
-	isRows    = 'd' // the number of columns, and rows as sqlite.Batch writes them
+	isReady   = 'r' // the file is open; sent first, without a request
+	isRows    = 'd' // the number of columns, then rows in the encoding of sqlite.Batch
 	isEnd     = 'e' // the number of columns, and 1 if there may be more rows
 	isFailure = 'f' // a sqlite.Failure as JSON
 )
 
-// Bounds of messages.
+// Limits on messages.
 const (
-	maxPiece   = 1 << 20 // bytes of rows that are sent together, but for a longer row
+	maxPiece   = 1 << 20 // bytes of rows sent in one message, unless a single row is longer
 	maxRow     = 36 << 20
-	maxColumns = 32767 // SQLite's own bound
+	maxColumns = 32767 // SQLite's own limit
 	maxFailure = 8 << 10
 )
 
-// errProtocol is the fault of a worker that does not behave as one.
+// errProtocol reports a worker that violates the protocol.
 var errProtocol = errors.New("the worker does not keep to the protocol")
 
-// appendHead appends what a message with rows or the end of an answer begins
-// with.
+// appendHead appends the start of a message with rows or the end of an answer.
 func appendHead(dst []byte, kind byte, columns int) []byte {
 	return binary.AppendUvarint(append(dst, kind), uint64(columns))
 }
 
-// cutHead reads what follows the kind of such a message.
+// cutHead parses what follows the first byte of such a message.
 func cutHead(p []byte) (columns int, rest []byte, err error) {
 	n, size := binary.Uvarint(p)
 	if size <= 0 || n > maxColumns {
@@ -96,7 +95,7 @@ func cutHead(p []byte) (columns int, rest []byte, err error) {
 	return int(n), p[size:], nil
 }
 
-// parseFailure reads what follows the kind of a failure.
+// parseFailure parses what follows the first byte of a failure.
 func parseFailure(p []byte) (*sqlite.Failure, error) {
 	failure := &sqlite.Failure{}
 	if len(p) > maxFailure {
