@@ -10,7 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// compare compares what was restored with what the manifest says of each table.
+// compare compares each restored table with what the manifest says about it.
 func (r *Rehearsal) compare(ctx context.Context, db *projectdb.DB, m *export.Manifest, report ingest.Report) (err error) {
 	snapshot, err := db.Snapshot(ctx)
 	if err != nil {
@@ -58,15 +58,15 @@ func (r *Rehearsal) compareTable(snapshot *projectdb.Snapshot, want *export.Tabl
 	return nil
 }
 
-// columnsOf returns the columns of a restored table that hold the values of
-// those in the artifact, or nil when some have none, and whether they have the
-// same types.
+// columnsOf returns the columns of a restored table that hold the values of the
+// artifact's columns, and whether they have the same types. It returns nil if a column
+// is missing.
 func columnsOf(t *projectdb.Table, want *export.TableResult, report ingest.Report) (names []string, equal bool) {
 	equal = true
 	for i, column := range want.Columns {
 		restored := t.Column(column.Name)
 		if restored == nil {
-			// The name of a column of a query may be one that tables cannot have.
+			// A column of a query may have a name that tables do not allow.
 			restored = renamed(t, want.Name, i, report)
 		}
 		if restored == nil {
@@ -78,8 +78,7 @@ func columnsOf(t *projectdb.Table, want *export.TableResult, report ingest.Repor
 	return names, equal
 }
 
-// renamed returns the column of a restored table that column i of a file has
-// become.
+// renamed returns the restored table's column that was made from column i of the file.
 func renamed(t *projectdb.Table, name string, i int, report ingest.Report) *projectdb.Column {
 	for _, made := range report.Tables {
 		if made.Name == name && i < len(made.Columns) {
@@ -89,7 +88,7 @@ func renamed(t *projectdb.Table, name string, i int, report ingest.Report) *proj
 	return nil
 }
 
-// judge says what is not as it was.
+// judge reports what differs from the snapshot.
 func (r *Rehearsal) judge(result *Table, want *export.TableResult) {
 	if !result.ColumnsEqual {
 		r.fault("The table %s was restored with different columns.", result.Name)

@@ -11,15 +11,15 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// formatOf returns the format of an artifact: nothing about it has to be guessed.
+// formatOf returns the format of an artifact, so that nothing has to be guessed.
 func formatOf(m *export.Manifest) string {
 	file, _ := m.Formats()
 	return file.Name
 }
 
-// optionsFor returns what undoes an export. Files that hold a whole database
-// say everything themselves; of the others, the manifest knows how they were
-// written and which types their columns have.
+// optionsFor returns the options that undo an export. Files that hold a whole database
+// are self-describing; for all others, the manifest says how they were written and which
+// types their columns have.
 func optionsFor(m *export.Manifest) ingest.Options {
 	var o ingest.Options
 	file, rows := m.Formats()
@@ -45,7 +45,7 @@ func optionsFor(m *export.Manifest) ingest.Options {
 	return o
 }
 
-// targetOf returns the table that a file of rows becomes.
+// targetOf returns the import target for the rows of a table.
 func targetOf(m *export.Manifest, t *export.TableResult) ingest.Target {
 	target := ingest.Target{Table: t.Name, Types: map[string]string{}}
 	dialect := dialectOf(m, t.Name)
@@ -82,8 +82,7 @@ func dialectOf(m *export.Manifest, table string) format.Dialect {
 	return *dialect
 }
 
-// furtherSheets returns what is done with each sheet of a table that did not
-// fit into one.
+// furtherSheets returns the targets for each sheet of a table that did not fit into one.
 func furtherSheets(m *export.Manifest, whole ingest.Target) map[string]ingest.Target {
 	t := &m.Tables[0]
 	sheets := 1 + max(0, t.RowCount-1)/(format.XLSXRows-1)

@@ -1,7 +1,7 @@
-// Package rehearsal proves that artifacts can be restored, by restoring them: an
-// artifact is imported into a scratch project like any other file, and what is
-// then there is compared with what the manifest says of the snapshot. Nothing of
-// it stays, and no project is touched.
+// Package rehearsal proves that artifacts can be restored by restoring them: an artifact
+// is imported into a scratch project like any other file, and the result is compared
+// with what the manifest says about the snapshot. Nothing of it remains, and no real
+// project is touched.
 package rehearsal
 
 import (
@@ -26,26 +26,26 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// Config says where artifacts are restored. Numbers that are zero have the
-// values given here.
+// Config says where and how artifacts are restored. A field that is zero gets the
+// default given here.
 type Config struct {
-	Folder      string        // for scratch projects; nothing else may be in it
-	MaxUnpacked int64         // that of package ingest: of what an artifact unpacks to
-	AtOnce      int           // 2: rehearsals that run at the same time
-	Patience    time.Duration // 20 seconds: how long one waits for others
-	Workers     *worker.Pool  // of the processes that read databases; nil for some of its own
+	Folder      string        // for scratch projects; Open deletes everything in it
+	MaxUnpacked int64         // bytes that an artifact may unpack to; default that of package ingest
+	AtOnce      int           // rehearsals that run at the same time; default 2
+	Patience    time.Duration // how long one waits for others; default 20 seconds
+	Workers     *worker.Pool  // processes that read databases; nil starts a pool of its own
 
-	Disk disk.Budget // what rehearsals leave free; without a folder: on the disk of Folder
+	Disk disk.Budget // what rehearsals leave free; its folder defaults to Folder
 }
 
-// Stage is where artifacts are restored. Its methods may be called from many
-// goroutines.
+// Stage is the place where artifacts are restored. Its methods may be called
+// concurrently.
 type Stage struct {
 	config Config
-	places chan struct{} // holds one for each rehearsal that runs
+	places chan struct{} // holds an entry per running rehearsal
 }
 
-// Open makes the folder, and removes what a crash has left in it.
+// Open creates the folder, and removes anything left behind by a crash.
 func Open(config Config) (*Stage, error) {
 	if config.AtOnce == 0 {
 		config.AtOnce = 2
@@ -64,7 +64,7 @@ func Open(config Config) (*Stage, error) {
 	return &Stage{config: config, places: make(chan struct{}, config.AtOnce)}, nil
 }
 
-// Rehearsal is what has become of an artifact when it was restored.
+// Rehearsal is the result of restoring an artifact on trial.
 type Rehearsal struct {
 	Restorable bool          `json:"restorable" doc:"Whether everything was restored as it was in the snapshot."`
 	Tables     []Table       `json:"tables"`
@@ -78,7 +78,7 @@ func (r *Rehearsal) fault(text string, args ...any) {
 	r.Faults = append(r.Faults, fmt.Sprintf(text, args...))
 }
 
-// Table compares a table that was restored with what the manifest says of it.
+// Table compares a restored table with what the manifest says about it.
 type Table struct {
 	Name         string `json:"name"`
 	RowCount     int64  `json:"row_count" doc:"Rows restored."`
@@ -90,7 +90,7 @@ type Table struct {
 	SchemaEqual  *bool  `json:"schema_equal" doc:"Whether keys, constraints and indexes are the same; null where the format does not have them."`
 }
 
-// Check notes that the export can never be restored, if it is of such a kind.
+// Check reports a fault if the export is of a kind that can never be restored.
 func Check(faults *problem.Faults, m *export.Manifest) {
 	if m.Kind == export.SchemaExport {
 		faults.Add("export_id", noRows)
@@ -99,9 +99,9 @@ func Check(faults *problem.Faults, m *export.Manifest) {
 
 const noRows = "The export has no rows to restore: it contains only the schema."
 
-// Rehearse restores an artifact, which is read once, from its beginning. That it
-// cannot be restored is no error, but what the rehearsal tells. The manifest of
-// a schema is validation_failed.
+// Rehearse restores an artifact, which it reads once from the start. If the artifact
+// cannot be restored, that is a result of the rehearsal and not an error. The manifest
+// of a schema export is validation_failed.
 func (s *Stage) Rehearse(ctx context.Context, artifact io.Reader, m *export.Manifest) (r Rehearsal, err error) {
 	if m.Kind == export.SchemaExport || len(m.Tables) == 0 && m.Kind != export.DatabaseExport {
 		return r, problem.Invalid("export_id", noRows)
@@ -111,8 +111,8 @@ func (s *Stage) Rehearse(ctx context.Context, artifact io.Reader, m *export.Mani
 		return r, err
 	}
 	defer leave()
-	// For a copy of the artifact and a database that is as large. A larger one
-	// finds out by itself.
+	// For a copy of the artifact and a database of the same size. If the database is
+	// larger, creating it fails when the disk is full.
 	if err := s.config.Disk.Need(2 * *m.SizeBytes); err != nil {
 		return r, err
 	}
@@ -133,7 +133,7 @@ func (s *Stage) Rehearse(ctx context.Context, artifact io.Reader, m *export.Mani
 	return r, storage.Explain(err)
 }
 
-// reason is what the first detail of a problem says.
+// reason returns the message of the problem's first detail.
 func reason(err *problem.Error) string {
 	if len(err.Details) > 0 {
 		return err.Details[0].Message
@@ -141,7 +141,7 @@ func reason(err *problem.Error) string {
 	return err.Message
 }
 
-// enter waits until another rehearsal may begin.
+// enter waits for its turn to run a rehearsal.
 func (s *Stage) enter(ctx context.Context) (leave func(), err error) {
 	patience := time.NewTimer(s.config.Patience)
 	defer patience.Stop()
@@ -155,7 +155,7 @@ func (s *Stage) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// restore imports the artifact in a folder, and compares.
+// restore imports the artifact in a folder, and compares the result.
 func (s *Stage) restore(ctx context.Context, folder string, artifact io.Reader, m *export.Manifest, r *Rehearsal) (err error) {
 	path := filepath.Join(folder, "artifact")
 	sum, err := keep(ctx, path, artifact)
@@ -188,7 +188,7 @@ func (s *Stage) restore(ctx context.Context, folder string, artifact io.Reader, 
 	})
 }
 
-// keep writes a file, and returns its SHA-256.
+// keep writes content to a file and returns its SHA-256.
 func keep(ctx context.Context, path string, content io.Reader) (sum string, err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -208,7 +208,7 @@ type reader struct {
 	r   io.Reader
 }
 
-// Read reads on.
+// Read reads from the underlying reader.
 func (r *reader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err

@@ -32,7 +32,7 @@ type fixture struct {
 	exports *export.Exports
 	stage   *Stage
 	folder  string
-	last    ids.Project // project
+	last    ids.Project // the last project
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -58,7 +58,7 @@ func newFixture(t testing.TB) *fixture {
 	return f
 }
 
-// project makes a project of tables, and returns its id.
+// project creates a project with tables and returns its id.
 func (f *fixture) project(tables ...filled) ids.Project {
 	f.t.Helper()
 	f.last++
@@ -111,7 +111,7 @@ func (t filled) create(l *projectdb.Loader) error {
 	return nil
 }
 
-// export makes an export and returns its manifest and artifact.
+// export runs an export and returns its manifest and artifact.
 func (f *fixture) export(o export.Request) (*export.Manifest, []byte) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -148,7 +148,7 @@ func (f *fixture) rehearse(o export.Request) (*export.Manifest, Rehearsal) {
 	return m, r
 }
 
-// orders are exports of a project in every format.
+// orders returns requests to export a project in every format.
 func orders(id ids.Project, table string) (all []export.Request) {
 	project := export.ProjectRef{ID: id, Slug: "p"}
 	for _, name := range []string{"zip-csv", "zip-ndjson", "zip-parquet", "json", "sqlite", "sql", "archive"} {
@@ -163,9 +163,9 @@ func orders(id ids.Project, table string) (all []export.Request) {
 	return all
 }
 
-// TestAnythingIsRestoredThatTheFormatHolds makes tables at random and rehearses
-// them in every format. What does not come back equal is exactly what the
-// manifest counts as replaced.
+// TestAnythingIsRestoredThatTheFormatHolds makes random tables and rehearses them in
+// every format. What is not restored unchanged is exactly what the manifest counts as
+// replaced.
 func TestAnythingIsRestoredThatTheFormatHolds(t *testing.T) {
 	draw := rapid.Custom(func(rt *rapid.T) []filled {
 		return []filled{drawTable(rt, "first"), drawTable(rt, "Second_one"), drawTable(rt, "readme")}
@@ -184,7 +184,7 @@ func TestAnythingIsRestoredThatTheFormatHolds(t *testing.T) {
 				for i, got := range r.Tables {
 					replaced := m.Tables[i].Replaced
 					if o.Format == "archive" {
-						replaced = 0 // in the texts that it has beside the database
+						replaced = 0 // those are in the texts that accompany the database
 					}
 					if got.ContentEqual != (replaced == 0) || !got.ColumnsEqual || got.SchemaEqual != nil && !*got.SchemaEqual {
 						t.Errorf("%s %s %+v, %d replaced: %+v\n%q\n%v\n%v", o.Kind, o.Format, o.CSV, replaced, got, r.Faults, tables, r.Notes)
@@ -237,7 +237,7 @@ func drawValue(rt *rapid.T, kind string) sqlite.Value {
 		return sqlite.IntValue(rapid.Int64().Draw(rt, "integer"))
 	case "REAL":
 		f := rapid.OneOf(rapid.Float64().Filter(func(f float64) bool { return !math.IsNaN(f) }), rapid.SampledFrom([]float64{math.Inf(1), 0, 1, 1e20})).Draw(rt, "real")
-		return sqlite.FloatValue(f + 0) // no negative zero, which REAL columns do not have
+		return sqlite.FloatValue(f + 0) // no negative zero, which REAL columns cannot hold
 	case "BLOB":
 		return sqlite.BlobValue(rapid.SliceOf(rapid.Byte()).Draw(rt, "blob"))
 	}
@@ -253,7 +253,8 @@ func number(n int) filled {
 	return t
 }
 
-// TestTablesWithNamesOfDescriptions are not taken for texts about the data.
+// TestTablesWithNamesOfDescriptions checks that such tables are not mistaken for files
+// that describe the data.
 func TestTablesWithNamesOfDescriptions(t *testing.T) {
 	f := newFixture(t)
 	var tables []filled
@@ -270,7 +271,7 @@ func TestTablesWithNamesOfDescriptions(t *testing.T) {
 	}
 }
 
-// TestFaultsAreTold restores what is not what the manifest says.
+// TestFaultsAreTold rehearses artifacts that do not match their manifest.
 func TestFaultsAreTold(t *testing.T) {
 	f := newFixture(t)
 	other := number(1)
@@ -307,8 +308,8 @@ func TestFaultsAreTold(t *testing.T) {
 	}
 }
 
-// TestRehearsalsAreBounded has one wait for another, finds a full disk, and
-// stops when nobody wants the answer.
+// TestRehearsalsAreBounded has one rehearsal wait for another, fills the disk, and
+// cancels a request.
 func TestRehearsalsAreBounded(t *testing.T) {
 	f := newFixture(t)
 	m, content := f.export(export.Request{Project: export.ProjectRef{ID: f.project(number(3)), Slug: "p"}, Kind: export.DatabaseExport, Format: "sqlite"})
@@ -345,7 +346,7 @@ func TestRehearsalsAreBounded(t *testing.T) {
 	if _, err := f.stage.Rehearse(context.Background(), bytes.NewReader(content), &export.Manifest{Kind: export.SchemaExport}); code(err) != problem.CodeValidationFailed {
 		t.Errorf("a schema: %v", err)
 	}
-	// What a crash has left is gone after the next start.
+	// What a crash leaves behind is removed at the next start.
 	if err := os.MkdirAll(filepath.Join(f.folder, "rehearsals", "left", "projects"), 0o700); err != nil {
 		t.Fatal(err)
 	}
