@@ -319,8 +319,7 @@ func runs(data []byte, bits uint64) (values int64) {
 	return values
 }
 
-// deltas is a delta-encoded sequence of integers, in blocks that consist of several
-// parts.
+// deltas is a delta-encoded sequence of integers, in blocks of several parts.
 type deltas struct {
 	data         []byte // not yet read
 	block, parts uint64

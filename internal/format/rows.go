@@ -14,7 +14,7 @@ type Rows interface {
 	// column without a name has the name "".
 	Columns() []Column
 	// Next returns the next row, or io.EOF. The values are valid until the next
-	// call; there may be more or fewer of them than columns. Faults of the file
+	// call; there may be more or fewer values than columns. Faults of the file
 	// are *FileError.
 	Next() ([]sqlite.Value, error)
 	// Line returns the position of the last row: its line in a text file, else its

@@ -136,7 +136,7 @@ func unnamed(columns []format.Column) bool {
 	return !slices.ContainsFunc(columns, func(c format.Column) bool { return c.Name != "" })
 }
 
-// find returns the column of the table that column i of the file goes into, or
+// find returns the index of the table's column that column i of the file goes into, or
 // -1.
 func (p *columnMapping) find(i int, byPlace bool, faults *problem.Faults) int {
 	name := label(p.source, i)

@@ -292,7 +292,7 @@ func TestAnImportStopsWithinASecond(t *testing.T) {
 	}
 }
 
-// brokenRows panic when they are read.
+// brokenRows panics when it is read.
 type brokenRows struct{ source.Rows }
 
 func (brokenRows) Columns() []format.Column      { return []format.Column{{Name: "a", Type: "INTEGER"}} }

@@ -292,7 +292,7 @@ func (p *tablePlan) makeColumns() error {
 		p.shape.Columns = append(p.shape.Columns, column)
 		p.noteColumn(i)
 	}
-	// An expression may mention a column that comes after it.
+	// An expression may refer to a later column, so all names must be known by now.
 	for i, from := range p.source.Columns {
 		column := &p.shape.Columns[i]
 		column.Generated = projectdb.RenameColumns(from.Generated, p.renamed)

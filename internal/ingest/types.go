@@ -192,9 +192,9 @@ func columnType(declared string, n classes) (chosen, reason string) {
 	return "ANY", fmt.Sprintf("the values do not fit the declared type: %s", n)
 }
 
-// wantedType follows SQLite's rules of affinity
-// (https://sqlite.org/datatype3.html#determination_of_column_affinity). Where
-// they say NUMERIC, which STRICT tables do not have, the values decide.
+// wantedType returns the type for a declaration by SQLite's affinity rules
+// (https://sqlite.org/datatype3.html#determination_of_column_affinity). Where they say
+// NUMERIC, which STRICT tables do not have, the values decide.
 func wantedType(declared string, n classes) (wanted string, byValues bool) {
 	declared = strings.ToUpper(declared)
 	has := func(words ...string) bool {
