@@ -11,68 +11,66 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Budget is the memory for the bodies and answers of all calls together. One
-// project can have a quarter of it, or MinBudget, so that it leaves room for
-// others.
+// Budget is the memory for the bodies and answers of all calls together. One project
+// may use a quarter of it, but at least MinBudget, so that it leaves room for others.
 type Budget struct {
-	max, share int64 // 0: no limit
+	max, share int64 // 0 means no limit
 
 	mu      sync.Mutex
 	used    int64
 	shares  map[ids.Project]int64
 	waiting []*wish // first come, first served
 
-	large bool   // much was used since nothing was
-	tight bool   // the collector is told to keep little garbage
-	tidy  func() // gives memory back to the system
+	large bool   // a lot has been used since the budget was last empty
+	tight bool   // the collector is set to leave little garbage
+	tidy  func() // returns memory to the system
 
-	usualGC int // the percentage before it was tight
+	usualGC int // the GC percentage before it was tight
 	rests   *time.Timer
 }
 
 const (
-	// largeUse is how much must have been used before memory is given back to the
-	// system: Go keeps for minutes what it has had once.
+	// largeUse is how many bytes must have been in use before memory is returned to
+	// the system: by itself, Go keeps memory for minutes.
 	largeUse = 64 << 20
-	// tightGC is the percentage of garbage that is let be while much is used, instead
-	// of the usual 100: large answers that wait for their clients would cost twice
-	// what they hold.
+	// tightGC is the GC percentage while a lot is in use, instead of the usual 100:
+	// large answers waiting for their clients would otherwise cost twice what they
+	// hold.
 	tightGC = 50
-	// restTime is how long nothing must be used before that, so that it is not done
-	// between large calls that follow one another.
+	// restTime is how long nothing must be in use before memory is returned, so that
+	// this does not happen between consecutive large calls.
 	restTime = 10 * time.Second
 )
 
-// MinBudget is the least that a budget can be: room for the largest body and its
-// answer.
+// MinBudget is the smallest allowed budget: room for the largest body and its answer.
 const MinBudget = 128 << 20
 
-// NewBudget returns a budget of so many bytes. 0 means no limit; what is used is
-// counted all the same.
+// NewBudget returns a budget of size bytes. 0 means no limit, but use is still
+// counted.
 func NewBudget(size int64) *Budget {
 	share := max(size/4, min(size, MinBudget))
 	return &Budget{max: size, share: share, shares: map[ids.Project]int64{}, tidy: debug.FreeOSMemory}
 }
 
-// wish is a call that waits for a part of the budget.
+// wish is a call that waits for part of the budget.
 type wish struct {
 	project ids.Project
 	bytes   int64
 	granted chan struct{}
 }
 
-// Used returns how many bytes are taken.
+// Used returns how many bytes are in use.
 func (b *Budget) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.used
 }
 
-// Max returns the size of the budget, 0 when there is no limit.
+// Max returns the size of the budget, or 0 if there is no limit.
 func (b *Budget) Max() int64 { return b.max }
 
-// Part is what one call has taken of the budget. It is not safe for concurrent
-// use. The zero Part is of a call without a project: it has no limit.
+// Part is what one call has taken from the budget. It is not safe for concurrent use.
+// The zero Part belongs to a call without a project and has no limit.
 type Part struct {
 	budget  *Budget
 	project ids.Project
@@ -82,7 +80,7 @@ type Part struct {
 // Part returns an empty part for a call of the project.
 func (b *Budget) Part(projectID ids.Project) Part { return Part{budget: b, project: projectID} }
 
-// Take takes more bytes, or returns busy when there are none.
+// Take takes more bytes, or returns busy if there are not enough.
 func (p *Part) Take(bytes int64) error {
 	b := p.budget
 	b.mu.Lock()
@@ -95,8 +93,8 @@ func (p *Part) Take(bytes int64) error {
 	return nil
 }
 
-// Ensure takes what is missing to so many bytes, or returns busy when there is no
-// room for that.
+// Ensure takes what is missing up to the given number of bytes, or returns busy if
+// there is no room for it.
 func (p *Part) Ensure(bytes int64) error {
 	if missing := bytes - p.bytes; missing > 0 {
 		return p.Take(missing)
@@ -104,7 +102,7 @@ func (p *Part) Ensure(bytes int64) error {
 	return nil
 }
 
-// Overdraw takes more bytes even if there are none, for what cannot be undone.
+// Overdraw takes more bytes even if there are not enough, for what cannot be undone.
 func (p *Part) Overdraw(bytes int64) {
 	b := p.budget
 	b.mu.Lock()
@@ -113,8 +111,8 @@ func (p *Part) Overdraw(bytes int64) {
 	p.bytes += bytes
 }
 
-// Await takes more bytes and waits for them a while. A call that holds some
-// already must not wait: two could wait for each other.
+// Await takes more bytes, waiting up to patience for them. A call that already holds
+// bytes must not wait: two such calls could wait for each other.
 func (p *Part) Await(ctx context.Context, bytes int64, patience time.Duration) error {
 	b := p.budget
 	b.mu.Lock()
@@ -148,12 +146,12 @@ func noMemory() error {
 	return problem.New(problem.CodeBusy, "The server is handling too many large bodies and answers right now.").Retry(time.Second)
 }
 
-// Release gives everything back.
+// Release returns everything.
 func (p *Part) Release() {
 	p.Shrink(0)
 }
 
-// Shrink gives back what is above so many bytes.
+// Shrink returns everything beyond the given number of bytes.
 func (p *Part) Shrink(bytes int64) {
 	if p.bytes <= bytes {
 		return
@@ -173,7 +171,7 @@ func (p *Part) Shrink(bytes int64) {
 	}
 }
 
-// rest gives memory back to the system, unless large calls have come again.
+// rest returns memory to the system, unless large calls have started again.
 func (b *Budget) rest() {
 	b.mu.Lock()
 	busy := b.used > 0 || b.large
@@ -187,7 +185,7 @@ func (b *Budget) rest() {
 	}
 }
 
-// Held returns how many bytes the part has.
+// Held returns how many bytes the part holds.
 func (p *Part) Held() int64 { return p.bytes }
 
 func (b *Budget) fits(project ids.Project, bytes int64) bool {
@@ -207,8 +205,8 @@ func (b *Budget) grant(project ids.Project, bytes int64) {
 	}
 }
 
-// serve grants the wishes that fit now, in the order in which they came. One that
-// does not fit lets others pass: it may only wait for the share of its project.
+// serve grants the wishes that fit now, in the order of arrival. A wish that does not
+// fit lets others pass: it may only be waiting for the share of its project.
 func (b *Budget) serve() {
 	b.waiting = slices.DeleteFunc(b.waiting, func(w *wish) bool {
 		if !b.fits(w.project, w.bytes) {
@@ -220,7 +218,7 @@ func (b *Budget) serve() {
 	})
 }
 
-// withdraw takes back a wish. It reports false when it was granted already.
+// withdraw removes a wish. It reports false if the wish has already been granted.
 func (b *Budget) withdraw(w *wish) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

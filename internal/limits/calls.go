@@ -9,10 +9,10 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// patience is how long a call beyond a limit waits for another to end.
+// patience is how long a call over a limit waits for another to end.
 const patience = time.Second
 
-// Calls bounds the calls of a token and of a project that run at once.
+// Calls limits the concurrent calls of a token and of a project.
 type Calls struct {
 	perToken, perProject int
 	tokens               *Gate[ids.Token]
@@ -20,7 +20,7 @@ type Calls struct {
 	running              atomic.Int64
 }
 
-// NewCalls returns the bounds for calls. 0 means no limit.
+// NewCalls returns the given limits for calls. 0 means no limit.
 func NewCalls(perToken, perProject int) *Calls {
 	return &Calls{
 		perToken: perToken, perProject: perProject,
@@ -28,8 +28,8 @@ func NewCalls(perToken, perProject int) *Calls {
 	}
 }
 
-// Enter begins a call, which Leave ends. A call beyond a limit waits a moment;
-// then it is rate_limited.
+// Enter starts a call, which must be ended with Leave. A call over a limit waits
+// briefly, and is then rate_limited.
 func (c *Calls) Enter(ctx context.Context, projectID ids.Project, tokenID ids.Token) error {
 	if !c.tryEnter(projectID, tokenID) {
 		if err := c.wait(ctx, projectID, tokenID); err != nil {
@@ -75,5 +75,5 @@ func (c *Calls) Leave(projectID ids.Project, tokenID ids.Token) {
 	c.tokens.Leave(tokenID)
 }
 
-// Running returns how many calls run.
+// Running returns the number of calls in progress.
 func (c *Calls) Running() int { return int(c.running.Load()) }

@@ -1,6 +1,7 @@
-// Package limits bounds what strangers can take of the server: calls that run at
-// once, calls per second, and bytes of memory. Everything here is shared by the
-// whole server, safe for concurrent use, and needs a bounded amount of memory
+// Package limits bounds how much of the server strangers can use: concurrent calls,
+// calls per second, and bytes of memory. Everything here is shared by the whole
+// server, safe for concurrent use, and itself needs a bounded amount of memory,
+// whatever keys it is used with.
 // itself, whatever keys it is asked about.
 package limits
 
@@ -10,8 +11,8 @@ import (
 	"sync"
 )
 
-// Gate bounds how many calls of one key run at once. Those beyond wait in a
-// line. A nil Gate lets everybody in.
+// Gate limits how many calls of one key run at once. Further calls queue. A nil Gate
+// lets every call in.
 type Gate[K comparable] struct {
 	max int
 
@@ -21,8 +22,8 @@ type Gate[K comparable] struct {
 	total   int
 }
 
-// NewGate returns a gate that lets max calls of each key in, or nil, for no limit,
-// when max is 0.
+// NewGate returns a gate that lets in max calls of each key, or nil, meaning no limit,
+// if max is 0.
 func NewGate[K comparable](max int) *Gate[K] {
 	if max == 0 {
 		return nil
@@ -45,8 +46,8 @@ func (g *Gate[K]) TryEnter(key K) bool {
 	return true
 }
 
-// Enter lets a call in, or makes it wait until it can enter. It reports false
-// when ctx ended before.
+// Enter lets a call in, waiting until it can enter. It reports false if ctx ended
+// before that.
 func (g *Gate[K]) Enter(ctx context.Context, key K) bool {
 	if g == nil {
 		return true
@@ -69,8 +70,8 @@ func (g *Gate[K]) Enter(ctx context.Context, key K) bool {
 	}
 }
 
-// giveUp takes a call out of the line. It reports false when its turn has come
-// in the meantime.
+// giveUp removes a call from the queue. It reports false if its turn has come in the
+// meantime.
 func (g *Gate[K]) giveUp(key K, turn chan struct{}) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -91,7 +92,7 @@ func (g *Gate[K]) setLine(key K, line []chan struct{}) {
 	g.waiting[key] = line
 }
 
-// Leave ends a call that was let in. The first in line takes its place.
+// Leave ends a call that was let in. The first call in the queue takes its place.
 func (g *Gate[K]) Leave(key K) {
 	if g == nil {
 		return
@@ -109,7 +110,7 @@ func (g *Gate[K]) Leave(key K) {
 	}
 }
 
-// Running returns how many calls are in.
+// Running returns how many calls are inside.
 func (g *Gate[K]) Running() int {
 	if g == nil {
 		return 0

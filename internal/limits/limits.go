@@ -7,20 +7,20 @@ import (
 	"github.com/zangtable/zangtable/internal/ids"
 )
 
-// Settings are the limits that an operator can choose. 0 switches a limit off.
+// Settings are the limits that an operator can set. 0 disables a limit.
 type Settings struct {
 	MemoryBudget     int64 // bytes of the bodies and answers of all calls together
-	CallsPerToken    int   // at once
-	CallsPerProject  int   // at once
-	TokenRate        int   // calls of a token in a second
-	WrongTokens      int   // of one address in a second
-	StreamsPerToken  int   // streams of events at once
+	CallsPerToken    int   // concurrent
+	CallsPerProject  int   // concurrent
+	TokenRate        int   // calls per second of a token
+	WrongTokens      int   // per second from one address
+	StreamsPerToken  int   // concurrent event streams
 	Connections      int   // of all clients together
 	TablesPerProject int
 	TokensPerProject int
 }
 
-// Defaults are the limits of a server that nobody has configured.
+// Defaults returns the limits of a server that has not been configured.
 func Defaults() Settings {
 	return Settings{
 		MemoryBudget: 512 << 20, CallsPerToken: 64, CallsPerProject: 256, WrongTokens: 20, StreamsPerToken: 20,
@@ -28,7 +28,7 @@ func Defaults() Settings {
 	}
 }
 
-// Limits are the counters behind the settings that concern calls.
+// Limits holds the counters for the settings that apply to calls.
 type Limits struct {
 	Budget      *Budget
 	Calls       *Calls
@@ -38,7 +38,7 @@ type Limits struct {
 	Settings    Settings
 }
 
-// New returns the counters for the settings. A nil clock is the system's.
+// New returns the counters for the settings. A nil clock means the system's.
 func New(s Settings, now func() time.Time) *Limits {
 	return &Limits{
 		Budget:      NewBudget(s.MemoryBudget),
@@ -50,5 +50,6 @@ func New(s Settings, now func() time.Time) *Limits {
 	}
 }
 
-// RetryStream is when a client may try again to follow something.
+// RetryStream is how long a client should wait before it tries to follow something
+// again.
 const RetryStream = 5 * time.Second

@@ -43,7 +43,7 @@ func TestGateLetsOneInForEachThatLeaves(t *testing.T) {
 	})
 }
 
-// TestGateForgetsWhoGivesUp lets a turn come at the moment when its call gives
+// TestGateForgetsWhoGivesUp lets a call's turn come at the very moment when it gives
 // up: no place may be lost.
 func TestGateForgetsWhoGivesUp(t *testing.T) {
 	g := NewGate[int](1)
@@ -75,7 +75,7 @@ func TestCallsOfATokenAndOfAProject(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, token := range []ids.Token{1, 2} { // one has its own limit, the other that of the project
+		for _, token := range []ids.Token{1, 2} { // one reaches its own limit, the other that of the project
 			began := time.Now()
 			err := enter(7, token)
 			if !problem.Is(err, problem.CodeRateLimited) || problem.From(err).RetryAfter != time.Second || time.Since(began) != time.Second {
@@ -112,7 +112,7 @@ func TestNoLimits(t *testing.T) {
 	}
 }
 
-// TestRateIsExact asks for twice the rate during a minute.
+// TestRateIsExact requests twice the rate for a minute.
 func TestRateIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRatePerSecond[int](50, nil)
@@ -138,8 +138,8 @@ func TestRateIsExact(t *testing.T) {
 	})
 }
 
-// TestRateOfAMillionAddresses looks at the memory that strangers can take, and
-// that they cannot wash an address clean.
+// TestRateOfAMillionAddresses checks how much memory strangers can use, and that they
+// cannot clear the record of an address.
 func TestRateOfAMillionAddresses(t *testing.T) {
 	r := NewRate[netip.Addr](time.Hour, 1, nil)
 	villain := netip.MustParseAddr("192.0.2.1")
@@ -241,8 +241,7 @@ func TestBudgetIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestMemoryGoesBackToTheSystem lets large calls follow one another, and then
-// none.
+// TestMemoryGoesBackToTheSystem runs large calls one after another, and then none.
 func TestMemoryGoesBackToTheSystem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(1 << 30)
@@ -276,8 +275,8 @@ func TestMemoryGoesBackToTheSystem(t *testing.T) {
 	})
 }
 
-// BenchmarkLimits is what the limits add to a call: in, out, the rate of its
-// token and a part of the budget.
+// BenchmarkLimits measures what the limits add to a call: entering, leaving, the rate
+// of its token and part of the budget.
 func BenchmarkLimits(b *testing.B) {
 	calls, perToken, budget := NewCalls(64, 256), NewRatePerSecond[ids.Token](1_000_000_000, nil), NewBudget(1<<29)
 	b.ReportAllocs()
@@ -295,7 +294,7 @@ func BenchmarkLimits(b *testing.B) {
 	}
 }
 
-// BenchmarkCalls is what the limits that are on by default add to a small call.
+// BenchmarkCalls measures what the limits that are on by default add to a small call.
 func BenchmarkCalls(b *testing.B) {
 	calls := NewCalls(64, 256)
 	b.ReportAllocs()

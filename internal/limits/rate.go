@@ -9,13 +9,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Rate bounds how often each key does something: a token bucket per key. A nil
-// Rate has no limit.
+// Rate limits how often each key does something: a token bucket per key. A nil Rate
+// has no limit.
 //
-// The keys are held in two generations. A key that is used moves to the younger
-// one; when that is full, the older one is forgotten. So memory is bounded
-// whatever is asked, and a bucket is forgotten only after maxKeys others were
-// used since.
+// Keys are kept in two generations. A key that is used moves to the younger one; when
+// that is full, the older one is dropped. So memory is bounded whatever keys are used,
+// and a bucket is forgotten only after maxKeys other keys have been used since.
 type Rate[K comparable] struct {
 	limit rate.Limit
 	burst int
@@ -25,12 +24,12 @@ type Rate[K comparable] struct {
 	young, old map[K]*rate.Limiter
 }
 
-// maxKeys is how many keys a generation has: about 5 MB.
+// maxKeys is the number of keys in a generation: about 5 MB.
 const maxKeys = 1 << 15
 
-// NewRate returns a bound of one use per interval, with so many at once after a
-// rest. It returns nil, for no limit, when the interval is 0. A nil clock is the
-// system's.
+// NewRate returns a limit of one use per interval, with bursts of up to burst uses
+// after a rest. It returns nil, meaning no limit, if the interval is 0. A nil clock
+// means the system's.
 func NewRate[K comparable](interval time.Duration, burst int, now func() time.Time) *Rate[K] {
 	if interval == 0 {
 		return nil
@@ -41,7 +40,7 @@ func NewRate[K comparable](interval time.Duration, burst int, now func() time.Ti
 	return &Rate[K]{limit: rate.Every(interval), burst: burst, now: now, young: map[K]*rate.Limiter{}}
 }
 
-// NewRatePerSecond returns a bound of n uses in any second, or nil when n is 0.
+// NewRatePerSecond returns a limit of n uses in any second, or nil if n is 0.
 func NewRatePerSecond[K comparable](n int, now func() time.Time) *Rate[K] {
 	if n == 0 {
 		return nil
@@ -49,15 +48,15 @@ func NewRatePerSecond[K comparable](n int, now func() time.Time) *Rate[K] {
 	return NewRate[K](time.Second/time.Duration(n), n, now)
 }
 
-// Standing is how a key stands after a use.
+// Standing is the state of a key after a use.
 type Standing struct {
 	Allowed   bool
-	Remaining int           // uses that are left now
-	Reset     time.Duration // until all of them are there again
-	Retry     time.Duration // until there is one
+	Remaining int           // uses left now
+	Reset     time.Duration // until all uses are available again
+	Retry     time.Duration // until one use is available
 }
 
-// Use takes one use of the key, if there is one.
+// Use consumes one use of the key, if one is available.
 func (r *Rate[K]) Use(key K) Standing {
 	if r == nil {
 		return Standing{Allowed: true}
@@ -72,10 +71,10 @@ func (r *Rate[K]) Use(key K) Standing {
 	return s
 }
 
-// Burst returns how many uses there are after a rest.
+// Burst returns how many uses are available after a rest.
 func (r *Rate[K]) Burst() int { return r.burst }
 
-// lasts returns how long it takes until so many uses are there.
+// lasts returns how long it takes until the given number of uses is available.
 func (r *Rate[K]) lasts(uses float64) time.Duration {
 	return time.Duration(math.Ceil(max(uses, 0) / float64(r.limit) * float64(time.Second)))
 }
@@ -97,8 +96,8 @@ func (r *Rate[K]) bucket(key K) *rate.Limiter {
 	return bucket
 }
 
-// AddressKey returns what counts as one address: that of IPv4, and the network
-// of IPv6, because a host there has as many addresses as it wants.
+// AddressKey returns what counts as one address: an IPv4 address, or an IPv6 network,
+// because a host there has as many addresses as it wants.
 func AddressKey(address netip.Addr) netip.Addr {
 	address = address.Unmap().WithZone("")
 	if address.Is6() {

@@ -1,6 +1,6 @@
-// Package storage says, in one place, what a failure of the disk or of SQLite
-// means to a client. Every package that stores something passes its errors
-// through Explain instead of reading result codes itself.
+// Package storage defines, in one place, what a failure of the disk or of SQLite means
+// to a client. Every package that stores something passes its errors through Explain
+// instead of interpreting result codes itself.
 package storage
 
 import (
@@ -12,11 +12,11 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Explain turns a failure of the storage into the problem that a client may
-// see, and keeps the failure as its cause for the log. An error that already
-// holds a problem, and one that the storage is not to blame for, come back as
-// they are: constraint violations and damaged files mean something different
-// in each database, so their owners explain those.
+// Explain turns a storage failure into the problem that a client may see, and keeps
+// the failure as its cause for the log. An error that already holds a problem, and one
+// that is not a storage failure, is returned unchanged: constraint violations and
+// damaged files mean something different in each database, so their owners explain
+// those.
 func Explain(err error) error {
 	if err == nil {
 		return nil
@@ -56,25 +56,25 @@ func explain(err error) *problem.Error {
 	return nil
 }
 
-// Full is the answer to whatever needs room on a disk that has none.
+// Full returns the error of whatever needs space on a full disk.
 func Full() *problem.Error {
 	return problem.New(problem.CodeStorageFull, problem.DiskFull)
 }
 
-// unreadable makes no promise about what was written: after a failed sync
-// nobody knows what the disk holds.
+// unreadable makes no promise about what was written: after a failed sync nobody knows
+// what the disk holds.
 func unreadable() *problem.Error {
 	return problem.New(problem.CodeBusy, "The disk could not be read or written. A change in progress may or may not have been saved.").Retry(5 * time.Second)
 }
 
-// IsFull reports whether err says that there is no room left, whether on the
-// disk or within the quota of the server's user.
+// IsFull reports whether err means that there is no space left, either on the disk or
+// in the disk quota of the server's user.
 func IsFull(err error) bool {
 	return sqlite.FaultOf(err) == sqlite.Full || isAny(err, syscall.ENOSPC, syscall.EDQUOT)
 }
 
-// OutOfFiles reports whether err says that the process or the system has no
-// file descriptor left. SQLite says only that it cannot open a file.
+// OutOfFiles reports whether err means that the process or the system has no file
+// descriptors left. SQLite only says that it cannot open a file.
 func OutOfFiles(err error) bool {
 	return isAny(err, syscall.EMFILE, syscall.ENFILE) || sqlite.CannotOpen(err)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// raised returns the error that a statement makes in a new database.
+// raised returns the error that a statement causes in a new database.
 func raised(t *testing.T, statements ...string) error {
 	t.Helper()
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "x.db"), sqlite.Options{Schema: sqlite.Schema{Migrations: []string{"CREATE TABLE t (a PRIMARY KEY, b BLOB)"}}})

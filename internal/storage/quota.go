@@ -8,13 +8,12 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Quotas says how many bytes each project may take up. The methods of a nil
-// Quotas know no limit.
+// Quotas defines how many bytes each project may use. A nil Quotas has no limits.
 type Quotas struct {
-	// Default is the limit of projects that have none of their own; 0: no limit.
+	// Default is the limit of projects that have none of their own; 0 means no limit.
 	Default int64
-	// Files returns how many bytes there are of a project beside its database; nil
-	// for none.
+	// Files returns how many bytes a project uses in addition to its database; nil
+	// means none.
 	Files func(projectID ids.Project) int64
 
 	mu     sync.Mutex
@@ -28,10 +27,10 @@ type counted struct {
 	at    time.Time
 }
 
-// countEvery is for how long the files that were counted are believed.
+// countEvery is how long a count of files stays valid.
 const countEvery = time.Second
 
-// Set gives a project a limit of its own, 0 for none; nil takes it back.
+// Set sets a project's own limit, 0 for none; nil removes it.
 func (q *Quotas) Set(projectID ids.Project, limit *int64) {
 	if q == nil {
 		return
@@ -48,7 +47,7 @@ func (q *Quotas) Set(projectID ids.Project, limit *int64) {
 	q.limits[projectID] = *limit
 }
 
-// Max returns the limit of a project in bytes; 0: there is none.
+// Max returns the limit of a project in bytes, or 0 if there is none.
 func (q *Quotas) Max(projectID ids.Project) int64 {
 	if q == nil {
 		return 0
@@ -61,8 +60,8 @@ func (q *Quotas) Max(projectID ids.Project) int64 {
 	return q.Default
 }
 
-// Beside returns how many bytes count to a project beside its database. What it
-// answers may be a second old.
+// Beside returns how many bytes count toward a project in addition to its database.
+// The answer may be a second old.
 func (q *Quotas) Beside(projectID ids.Project) int64 {
 	if q == nil || q.Files == nil {
 		return 0
@@ -83,10 +82,10 @@ func (q *Quotas) Beside(projectID ids.Project) int64 {
 	return now.bytes
 }
 
-// maxCounted bounds the projects whose files are remembered.
+// maxCounted bounds the number of projects whose file counts are kept.
 const maxCounted = 10_000
 
-// OverQuota is the answer to what would grow in a project that may not.
+// OverQuota returns the error of growth in a project that has reached its quota.
 func OverQuota(limit int64) *problem.Error {
 	return problem.New(problem.CodeStorageFull, "The project has reached its quota of %d bytes. Nothing was written; delete rows, tables or imports, or ask the operator for a larger quota.", limit)
 }

@@ -16,8 +16,8 @@ import (
 )
 
 // Room keeps a full disk from becoming a dead end. It holds a reserve file; when
-// little more than that is left, nothing that grows is begun, and what frees room
-// may use the reserve. The methods of a nil Room put nothing in the way.
+// little more than that is left, nothing that grows may start, and operations that
+// free space may use the reserve. A nil Room never refuses anything.
 //
 //	free beyond the reserve file   what grows   what frees room
 //	more than half of it           goes on      goes on
@@ -26,44 +26,44 @@ import (
 type Room struct {
 	folder string
 	path   string // of the reserve file
-	size   int64  // of the reserve file; 0: there is none
+	size   int64  // of the reserve file; 0 if there is none
 	free   func(folder string) (free, total int64, err error)
 	log    *slog.Logger
 
-	next atomic.Int64 // when to look again, in nanoseconds since the start of the process
+	next atomic.Int64 // when to check again, in nanoseconds since the start of the process
 	low  atomic.Bool
 
 	mu    sync.Mutex
 	given bool // the reserve file has been given up
 }
 
-// RoomOptions say how large a reserve is.
+// RoomOptions configure the size of the reserve.
 type RoomOptions struct {
-	// Reserve is how large the reserve file is, in bytes, though at most a quarter
-	// of the disk. 0 leaves a file as it is that is there; negative: no reserve.
+	// Reserve is the size of the reserve file in bytes, capped at a quarter of the
+	// disk. 0 leaves an existing file as it is; negative means no reserve.
 	Reserve int64
 	Log     *slog.Logger // nil for none
-	// Free returns how many bytes are free on the disk of a folder, and how many it
-	// has; nil asks the system.
+	// Free returns how many bytes are free on the disk of a folder, and the size of
+	// the disk; nil asks the system.
 	Free func(folder string) (free, total int64, err error)
 }
 
 const (
-	// lookEvery is for how long the answer of the system is good, and lookOften for
-	// how long while less than near is left above the mark: a disk can be filled by
-	// a megabyte in a few milliseconds.
+	// lookEvery is how long the system's answer stays valid, and lookOften how long if
+	// less than near is left above the mark: a disk can fill by a megabyte within
+	// milliseconds.
 	lookEvery = 100 * time.Millisecond
 	lookOften = 3 * time.Millisecond
 	near      = 256 << 20
-	// slack is what has to be free besides, so that the reserve file is not made by
-	// using the last block.
+	// slack must be free in addition, so that creating the reserve file does not use
+	// the last block.
 	slack = 64 << 10
 )
 
 var start = time.Now()
 
-// OpenRoom makes the reserve file of a data folder as large as is wanted. On a
-// disk that has no room for it, it is made later.
+// OpenRoom makes the reserve file of a data folder as large as requested. On a disk
+// that has no room for it, it is created later.
 func OpenRoom(folder string, options RoomOptions) (*Room, error) {
 	r := &Room{folder: folder, path: filepath.Join(folder, "reserve"), free: options.Free, log: options.Log}
 	if r.free == nil {
@@ -99,8 +99,8 @@ func OpenRoom(folder string, options RoomOptions) (*Room, error) {
 	return r, nil
 }
 
-// Low reports whether so little room is left that nothing may grow. It asks the
-// system once in a while only.
+// Low reports whether so little space is left that nothing may grow. It only asks the
+// system now and then.
 func (r *Room) Low() bool {
 	if r == nil || r.size == 0 {
 		return false
@@ -112,8 +112,7 @@ func (r *Room) Low() bool {
 	return r.low.Load()
 }
 
-// MayGrow fails with storage_full when so little room is left that nothing may
-// grow.
+// MayGrow fails with storage_full if so little space is left that nothing may grow.
 func (r *Room) MayGrow() error {
 	if !r.Low() {
 		return nil
@@ -121,12 +120,12 @@ func (r *Room) MayGrow() error {
 	return TooFull()
 }
 
-// TooFull is the answer to what would grow while there is still a little room.
+// TooFull returns the error of growth while there is still a little space.
 func TooFull() *problem.Error {
 	return problem.New(problem.CodeStorageFull, "The disk is full. Nothing was written; deleting rows, tables, exports, imports, projects and tokens still works.")
 }
 
-// look asks how much is free, and takes the reserve back when there is room.
+// look checks how much is free, and recreates the reserve if there is room.
 func (r *Room) look() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,7 +151,7 @@ func (r *Room) look() {
 	}
 }
 
-// take makes the reserve file. The caller holds mu.
+// take creates the reserve file. The caller must hold mu.
 func (r *Room) take() bool {
 	if err := disk.Allocate(r.path, r.size); err != nil {
 		r.log.Warn("the reserve on the disk cannot be made now", "error", err)
@@ -163,8 +162,8 @@ func (r *Room) take() bool {
 	return true
 }
 
-// Free runs fn, which frees room or takes none to speak of. When it fails for
-// want of room, the reserve file is given up, and fn runs again.
+// Free runs fn, which frees space or uses hardly any. If it fails for lack of space,
+// the reserve file is removed and fn runs again.
 func (r *Room) Free(fn func() error) error {
 	err := fn()
 	if r == nil || r.size == 0 || !IsFull(err) {
@@ -178,7 +177,7 @@ func (r *Room) Free(fn func() error) error {
 	return err
 }
 
-// give gives the reserve file up, and reports whether there was one.
+// give removes the reserve file, and reports whether there was one.
 func (r *Room) give() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

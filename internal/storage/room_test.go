@@ -15,12 +15,12 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// pretended is a disk of which the test says how much is free beside the reserve
-// file.
+// pretended is a disk whose free space, apart from the reserve file, is set by the
+// test.
 type pretended struct {
 	t      *testing.T
 	folder string
-	spare  int64 // free, if the reserve file is there
+	spare  int64 // free while the reserve file exists
 	room   *Room
 }
 
@@ -46,7 +46,7 @@ func (p *pretended) open(reserve int64) {
 	}
 }
 
-// reserve returns the size of the reserve file; -1: there is none.
+// reserve returns the size of the reserve file, or -1 if there is none.
 func (p *pretended) reserve() int64 {
 	info, err := os.Stat(filepath.Join(p.folder, "reserve"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,16 +74,16 @@ func TestRoom(t *testing.T) {
 	if p.reserve() != size || p.low() || p.room.MayGrow() != nil {
 		t.Fatalf("at the beginning: %d bytes, %v", p.reserve(), p.room.MayGrow())
 	}
-	// Little is left: nothing may grow, and the reserve is kept.
+	// Little space is left: nothing may grow, and the reserve is kept.
 	p.spare = size/2 - 1
 	if !p.low() || !problem.Is(p.room.MayGrow(), problem.CodeStorageFull) || p.reserve() != size {
 		t.Errorf("with little room: %d bytes, %v", p.reserve(), p.room.MayGrow())
 	}
-	// What frees room goes on without the reserve as long as it can.
+	// Operations that free space do without the reserve as long as they can.
 	if err := p.room.Free(func() error { return nil }); err != nil || p.reserve() != size {
 		t.Errorf("a deletion: %v, reserve %d", err, p.reserve())
 	}
-	// It gets the reserve when it needs it.
+	// They get the reserve when they need it.
 	p.spare = 0
 	tries := 0
 	err := p.room.Free(func() error {
@@ -96,12 +96,12 @@ func TestRoom(t *testing.T) {
 	if err != nil || tries != 2 || p.reserve() != -1 || !p.low() {
 		t.Errorf("a deletion on a full disk: %v after %d tries, reserve %d", err, tries, p.reserve())
 	}
-	// Nothing is left to be given up.
+	// There is nothing left to give up.
 	tries = 0
 	if err := p.room.Free(func() error { tries++; return errNoRoom }); !errors.Is(err, errNoRoom) || tries != 1 {
 		t.Errorf("without a reserve: %v after %d tries", err, tries)
 	}
-	// The reserve comes back before anything may grow.
+	// The reserve is recreated before anything may grow.
 	p.spare = size / 4
 	if !p.low() || p.reserve() != size {
 		t.Errorf("with some room again: reserve %d, %v", p.reserve(), p.room.MayGrow())
@@ -110,7 +110,7 @@ func TestRoom(t *testing.T) {
 	if p.low() || p.reserve() != size {
 		t.Errorf("with room again: reserve %d, %v", p.reserve(), p.room.MayGrow())
 	}
-	// Other failures are nothing to it.
+	// Other failures do not affect it.
 	other := errors.New("other")
 	if err := p.room.Free(func() error { return other }); err != other || p.reserve() != size {
 		t.Errorf("got %v", err)
@@ -126,7 +126,7 @@ func TestReserveFollowsTheSetting(t *testing.T) {
 			t.Errorf("with the setting %d there are %d bytes, want %d", step.setting, p.reserve(), step.want)
 		}
 	}
-	// On a full disk it is made later.
+	// On a full disk it is created later.
 	if err := os.Remove(filepath.Join(p.folder, "reserve")); err != nil {
 		t.Fatal(err)
 	}

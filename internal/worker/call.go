@@ -13,18 +13,18 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// running is a call under way, with what may end it.
+// running is a call in progress, with everything that may end it.
 type running struct {
 	w      *Worker
 	number uint32
 
 	mu    sync.Mutex
 	over  bool
-	timer *time.Timer // of the watch
-	last  *time.Timer // kills when a canceled call does not end; nil before
+	timer *time.Timer // fires the watch
+	last  *time.Timer // kills the worker if a canceled call does not end; nil before cancellation
 }
 
-// call runs a task by its name.
+// call runs a task by name.
 func (w *Worker) call(ctx context.Context, task string, in []byte, receive func([]byte) error) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -36,11 +36,11 @@ func (w *Worker) call(ctx context.Context, task string, in []byte, receive func(
 	return w.exchange(ctx, frameCall, body, receive)
 }
 
-// exchange sends a frame and takes what comes until the end of its call.
+// exchange sends a frame and handles the replies until the end of the call.
 func (w *Worker) exchange(ctx context.Context, kind frameKind, body []byte, receive func([]byte) error) ([]byte, error) {
 	r := &running{w: w, number: w.calls.Add(1)}
 	defer r.stop()
-	r.mu.Lock() // until timer is set: the watch uses it
+	r.mu.Lock() // held until timer is set, because the watch uses it
 	r.timer = time.AfterFunc(watchInterval, r.watch)
 	r.mu.Unlock()
 	defer context.AfterFunc(ctx, r.cancel)()
@@ -72,7 +72,7 @@ func (w *Worker) take(ctx context.Context, call uint32, receive func([]byte) err
 			}
 		case f.kind == frameData && receive != nil:
 			if err := receive(f.body); err != nil {
-				w.Kill() // the rest of what it sends is wanted by nobody
+				w.Kill() // nobody wants the rest of what it sends
 				return nil, err
 			}
 			continue
@@ -86,13 +86,13 @@ func (w *Worker) take(ctx context.Context, call uint32, receive func([]byte) err
 	}
 }
 
-// Send hands data to the task that runs.
+// Send sends data to the running task.
 func (w *Worker) Send(p []byte) error {
 	return w.frames.write(frame{frameData, w.calls.Load(), p})
 }
 
-// explainDeath says why a worker no longer speaks. Where the call was to end
-// anyway, nobody asks, and the process is not waited for.
+// explainDeath says why a worker has stopped responding. If the call was to end
+// anyway, the reason does not matter, and the process is not waited for.
 func (w *Worker) explainDeath(ctx context.Context, err error) error {
 	w.Kill()
 	if ctx.Err() != nil {
@@ -110,7 +110,7 @@ func (w *Worker) explainDeath(ctx context.Context, err error) error {
 	return died
 }
 
-// deathBy returns what is known of a death that nobody has ordered.
+// deathBy describes an unexpected death of the worker.
 func (w *Worker) deathBy(cause, err error) *Died {
 	reason := cause.Error()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -119,8 +119,7 @@ func (w *Worker) deathBy(cause, err error) *Died {
 	return &Died{Reason: reason + w.lastWords()}
 }
 
-// lastWords returns the end of what the process has written to its standard
-// error.
+// lastWords returns the end of the process's standard error.
 func (w *Worker) lastWords() string {
 	if text := strings.TrimSpace(w.stderr.String()); text != "" {
 		return ": " + text
@@ -128,8 +127,7 @@ func (w *Worker) lastWords() string {
 	return ""
 }
 
-// cancel tells the worker that the call is to end, and kills it if that does not
-// help.
+// cancel tells the worker to end the call, and kills it if that does not help.
 func (r *running) cancel() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,11 +137,11 @@ func (r *running) cancel() {
 	r.last = time.AfterFunc(cancelGrace, func() {
 		r.unlessOver(func() { r.w.kill(errors.New("its call did not end in time")) })
 	})
-	// A worker that does not listen is killed all the same.
+	// A worker that does not listen is killed anyway.
 	go func() { _ = r.w.frames.write(frame{kind: frameCancel, call: r.number}) }()
 }
 
-// watch kills the worker when it uses more than it may, and comes back.
+// watch kills the worker if it exceeds its limits, and reschedules itself.
 func (r *running) watch() {
 	cause := r.w.excess()
 	r.unlessOver(func() {
@@ -173,7 +171,7 @@ func (r *running) stop() {
 	}
 }
 
-// excess returns what a worker uses too much of, or nil.
+// excess returns which limit the worker exceeds, or nil.
 func (w *Worker) excess() error {
 	if n, err := privateBytes(w.cmd.Process.Pid); err == nil && n > w.maxPrivate && !raceDetector {
 		return &Died{Reason: fmt.Sprintf("it had %d bytes of memory in use, and %d are allowed", n, w.maxPrivate), TooLarge: true}
@@ -187,7 +185,7 @@ func (w *Worker) excess() error {
 	return nil
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of everything written to it.
 type tail struct {
 	mu   sync.Mutex
 	text []byte

@@ -15,43 +15,43 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// childName is what a worker finds as its own name.
+// childName is the process name (argv[0]) of a worker.
 const childName = "zangtable-worker"
 
-// childConfig is what a child is told when it is started, as its one argument.
+// childConfig is the configuration of a child, passed as its only argument.
 type childConfig struct {
-	Folder    string `json:"folder"`     // its own, absolute
+	Folder    string `json:"folder"`     // the child's own, absolute
 	Heap      int64  `json:"heap"`       // bytes of memory for SQLite
 	TempBytes int64  `json:"temp_bytes"` // of temporary files
 	Reserve   int64  `json:"reserve"`    // see Options
-	Files     int    `json:"files"`      // open files that it inherits beyond the usual three
+	Files     int    `json:"files"`      // number of open files inherited beyond the usual three
 }
 
-// hello is the first thing a child says.
+// hello is the first message of a child.
 type hello struct {
 	Bounds []Bound `json:"bounds"`
 }
 
-// A Bound is one of the limits on workers that a system has or lacks.
+// A Bound is a limit on workers that a system may or may not support.
 type Bound struct {
 	Name  string `json:"name"`
 	Holds bool   `json:"holds"`
 	Note  string `json:"note"`
 }
 
-// binding is what a child may open from now on, besides its folder.
+// binding lists what a child may open from now on, in addition to its folder.
 type binding struct {
-	Path  string   `json:"path"`  // what the calls are about
+	Path  string   `json:"path"`  // the subject of the calls
 	Read  []string `json:"read"`  // files
 	Write []string `json:"write"` // files
 }
 
-// Session is a worker's side of what it is bound to: one project, or one job.
+// Session is the worker's side of what it is bound to: one project or one job.
 type Session struct {
 	Path   string     // see Scope
-	Folder string     // its own, for files that it needs meanwhile
+	Folder string     // the worker's own, for temporary files
 	Files  []*os.File // inherited: see Scope
-	// State is what a task keeps for the next call.
+	// State is whatever a task keeps for the next call.
 	State any
 
 	out  *frameWriter
@@ -59,12 +59,12 @@ type Session struct {
 	call uint32
 }
 
-// Send hands data of the running call to the parent. p can be used again.
+// Send sends data of the running call to the parent. p may be reused afterwards.
 func (s *Session) Send(p []byte) error {
 	return s.out.write(frame{frameData, s.call, p})
 }
 
-// Receive returns the next data that the parent has sent to the running call.
+// Receive returns the next data that the parent sends to the running call.
 func (s *Session) Receive(ctx context.Context) ([]byte, error) {
 	select {
 	case p := <-s.data:
@@ -74,9 +74,8 @@ func (s *Session) Receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// Main is what every program must call first of all that may have a worker: it
-// returns at once unless the process was started as one, and then it never
-// does.
+// Main must be called first by every program that may have workers: it returns at once
+// unless the process was started as a worker, in which case it never returns.
 func Main() {
 	if len(os.Args) != 2 || os.Args[0] != childName {
 		return
@@ -110,12 +109,13 @@ func serve(argument string) error {
 	for i := range config.Files {
 		c.session.Files = append(c.session.Files, os.NewFile(uintptr(3+i), "inherited"))
 	}
-	// SQLite's memory is not Go's: what Go itself needs is little.
+	// SQLite's memory is not managed by Go, which itself needs little.
 	debug.SetGCPercent(50)
-	// Values of megabytes leave garbage faster than the percentage has it collected, and
-	// what is mapped counts to RLIMIT_DATA whether it is in use or not.
+	// Values of megabytes produce garbage faster than the percentage triggers a
+	// collection, and mapped memory counts toward RLIMIT_DATA whether it is in use or
+	// not.
 	debug.SetMemoryLimit(64 << 20)
-	// The zone is read from files that a bound worker cannot open.
+	// The time zone is read from files that a bound worker cannot open.
 	_ = time.Now().Local().String()
 	debug.FreeOSMemory()
 	if err := c.say(frameHello, 0, hello{bounds}); err != nil {
@@ -125,7 +125,7 @@ func serve(argument string) error {
 	return c.run()
 }
 
-// child is the process itself.
+// child is the state of a worker process.
 type child struct {
 	in       *bufio.Reader
 	calls    chan frame
@@ -133,8 +133,8 @@ type child struct {
 	session  *Session
 }
 
-// listen takes frames from the parent. When the parent has gone, or has had
-// enough, the process ends whatever it does.
+// listen reads frames from the parent. If the parent is gone or closes the pipe, the
+// process exits whatever it is doing.
 func (c *child) listen() {
 	for {
 		f, err := readFrame(c.in)
@@ -151,7 +151,7 @@ func (c *child) listen() {
 		case frameCancel:
 			select {
 			case c.canceled <- f.call:
-			default: // the last one has not been looked at
+			default: // the previous one has not been read yet
 			}
 		default:
 			c.calls <- f
@@ -159,7 +159,7 @@ func (c *child) listen() {
 	}
 }
 
-// run does one call after the other.
+// run executes calls one after the other.
 func (c *child) run() error {
 	for f := range c.calls {
 		var end endBody
@@ -220,8 +220,8 @@ func (c *child) answer(f frame) endBody {
 	return endBody{Out: out}
 }
 
-// watch cancels a call when the parent says so. A word that comes late is about
-// an earlier call.
+// watch cancels a call when the parent asks for it. A late request refers to an
+// earlier call and is ignored.
 func (c *child) watch(call uint32, done <-chan struct{}, cancel func()) {
 	for {
 		select {

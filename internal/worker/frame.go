@@ -8,22 +8,22 @@ import (
 	"sync"
 )
 
-// frameKind says what a frame is for.
+// frameKind is the purpose of a frame.
 type frameKind byte
 
 const (
 	frameHello  frameKind = 'h' // from the child: it is ready; a hello
 	frameBind   frameKind = 'b' // to the child: what it may open from now on; a binding
 	frameCall   frameKind = 'c' // to the child: a call
-	frameCancel frameKind = 'x' // to the child: the call in the header is to end
-	frameData   frameKind = 'd' // either way, in a call
-	frameEnd    frameKind = 'e' // from the child: the call, or the binding, is done; an end
+	frameCancel frameKind = 'x' // to the child: end the call in the header
+	frameData   frameKind = 'd' // in either direction, during a call
+	frameEnd    frameKind = 'e' // from the child: the call, or the binding, has ended; an end
 )
 
 // maxFrame bounds one frame, in bytes.
 const maxFrame = 40 << 20
 
-// headerSize is that of the kind, the number of the call and the length.
+// headerSize is the size of the kind, the call number and the length.
 const headerSize = 1 + 4 + 4
 
 // frame is one message. call is the number of the call that it belongs to.
@@ -39,7 +39,7 @@ func (f frame) appendHeader(dst []byte) []byte {
 	return binary.LittleEndian.AppendUint32(dst, uint32(len(f.body)))
 }
 
-// readFrame reads one frame. Its body is the reader's.
+// readFrame reads one frame. The body belongs to the caller.
 func readFrame(r *bufio.Reader) (f frame, err error) {
 	var header [headerSize]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
@@ -56,15 +56,15 @@ func readFrame(r *bufio.Reader) (f frame, err error) {
 	return f, err
 }
 
-// frameWriter writes frames from several goroutines.
+// frameWriter writes frames; it is safe for concurrent use.
 type frameWriter struct {
 	mu sync.Mutex
 	w  io.Writer
 	b  []byte
 }
 
-// maxTogether is up to which size a frame is copied to be written at once with
-// its header.
+// maxTogether is the size up to which a frame is copied, so that it is written
+// together with its header.
 const maxTogether = 64 << 10
 
 func (w *frameWriter) write(f frame) error {

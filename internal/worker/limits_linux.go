@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// minData is the least RLIMIT_DATA with which the program works: below it, or below
-// four times the heap limit, Go itself may be the one that finds no memory. Go gives
-// nothing back of what it has mapped.
+// minData is the lowest RLIMIT_DATA with which the program works: below it, or below
+// four times the heap limit, Go itself may be what runs out of memory. Go never unmaps
+// memory that it has mapped.
 const minData = 384 << 20
 
-// limitProcess sets what bounds the process from its beginning.
+// limitProcess sets the limits that apply to the process from its start.
 func limitProcess(config childConfig) ([]Bound, error) {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return nil, fmt.Errorf("switch core dumps off: %w", err)
@@ -43,8 +43,8 @@ func limitProcess(config childConfig) ([]Bound, error) {
 	}, nil
 }
 
-// restrictFiles lets the process open only what it is bound to and its own
-// folder, and nothing on the network, where the kernel can see to it.
+// restrictFiles restricts the process to the files that it is bound to and its own
+// folder, without network access, where the kernel supports that.
 func restrictFiles(folder string, b binding) error {
 	rules := []landlock.Rule{landlock.RWDirs(folder)}
 	if len(b.Read) > 0 {
@@ -59,33 +59,33 @@ func restrictFiles(folder string, b binding) error {
 	return os.Chdir(folder)
 }
 
-// childAttributes puts a child into a process group of its own, and ends it when
-// the thread that started it ends.
+// childAttributes puts a child into a process group of its own, and kills it when the
+// thread that started it ends.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// prepareSpawner is called in the thread that starts the children. What they
-// inherit of it: they can gain no privileges by what they execute, and the server
-// goes first where they want the same processor.
+// prepareSpawner is called in the thread that starts the children, which inherit its
+// settings: they cannot gain privileges by executing a program, and the server has
+// priority when they compete for a CPU.
 func prepareSpawner() error {
 	const nice = 5
 	return errors.Join(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), nice))
 }
 
-// closeOnExec keeps files that this process itself was started with, such as the
-// sockets of a service manager, from its children.
+// closeOnExec keeps files that this process was started with, such as the sockets of a
+// service manager, from being inherited by its children.
 func closeOnExec() {
-	// Kernels without it have nothing better.
+	// Older kernels have no alternative.
 	_ = unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC)
 }
 
-// executable returns what to start: the running program, also when another one
-// lies at its path by now.
+// executable returns the program to start: the running one, even if its path now holds
+// another.
 func executable() (string, error) { return "/proc/self/exe", nil }
 
-// privateBytes returns how much memory of its own a process has in use: without
-// the pages of files, such as those of the program, that others share.
+// privateBytes returns how much private memory a process uses: without file pages,
+// such as those of the program, which are shared.
 func privateBytes(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
@@ -98,7 +98,7 @@ func privateBytes(pid int) (int64, error) {
 	return (resident - shared) * int64(os.Getpagesize()), nil
 }
 
-// parentOf returns the parent of a process, 0 when there is none.
+// parentOf returns the parent of a process, or 0.
 func parentOf(pid int) int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -113,16 +113,16 @@ func parentOf(pid int) int {
 	return parent
 }
 
-// killGroup ends a child and whatever it has started.
+// killGroup kills a child and everything that it has started.
 func killGroup(p *os.Process) {
-	// It fails only when they are gone.
+	// It fails only if they are gone.
 	_ = syscall.Kill(-p.Pid, syscall.SIGKILL)
 }
 
-// enlargePipe lets a child send on while the parent works: in the usual 64 KiB
-// the two would take turns too often.
+// enlargePipe lets a child keep sending while the parent works: with the usual 64 KiB
+// the two would alternate too often.
 func enlargePipe(f *os.File) {
 	const size = 1 << 20
-	// Where a user has too many large pipes it stays as it is.
+	// If the user has too many large pipes, the size stays unchanged.
 	_, _ = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, size)
 }

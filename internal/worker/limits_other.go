@@ -35,5 +35,5 @@ func parentOf(int) int { return 0 }
 
 func killGroup(p *os.Process) { _ = p.Kill() }
 
-// enlargePipe does nothing where a pipe has the size that it has.
+// enlargePipe does nothing: on this system, the size of a pipe is fixed.
 func enlargePipe(*os.File) {}

@@ -2,6 +2,6 @@
 
 package worker
 
-// raceDetector reports whether the program is built with the race detector,
-// whose memory no limit can be set for.
+// raceDetector reports whether the program is built with the race detector, whose
+// memory cannot be limited.
 const raceDetector = false

@@ -9,8 +9,8 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// place is what a call is counted by: the project that it is about, and the group
-// of projects that share their places.
+// place is what calls are counted by: their project, and the group of projects that
+// share places.
 type place struct {
 	key   string
 	group ids.Project
@@ -22,7 +22,7 @@ type waiter struct {
 	ready chan struct{} // closed when it has one
 }
 
-// takePlace waits until a call may begin.
+// takePlace waits until a call may start.
 func (p *Pool) takePlace(ctx context.Context, at place) error {
 	p.mu.Lock()
 	if p.closed {
@@ -60,7 +60,7 @@ func (p *Pool) ifOpen() error {
 	return nil
 }
 
-// giveUp takes a waiter out of the line. It may have got its place meanwhile.
+// giveUp removes a waiter from the queue. It may have received its place meanwhile.
 func (p *Pool) giveUp(waits *waiter, err error) error {
 	p.mu.Lock()
 	i := slices.Index(p.waiting, waits)
@@ -74,7 +74,7 @@ func (p *Pool) giveUp(waits *waiter, err error) error {
 	return err
 }
 
-// hasPlace reports whether a call could begin now.
+// hasPlace reports whether a call could start now.
 func (p *Pool) hasPlace(at place) bool {
 	all, ofKey, ofGroup := 0, 0, 0
 	for taken, n := range p.used {
@@ -89,7 +89,7 @@ func (p *Pool) hasPlace(at place) bool {
 	return all < p.options.Max && ofKey < p.options.PerKey && ofGroup < max(1, p.options.Max*3/4)
 }
 
-// running returns how many calls of a group are under way.
+// running returns how many calls of a group are in progress.
 func (p *Pool) running(group ids.Project) (n int) {
 	for taken, calls := range p.used {
 		if taken.group == group {
@@ -103,8 +103,8 @@ func (p *Pool) isWaiting(at place) bool {
 	return slices.ContainsFunc(p.waiting, func(w *waiter) bool { return w.place == at })
 }
 
-// admit lets those in who wait and now have a place. The group with the fewest
-// calls under way goes first, of several the one that has waited longest.
+// admit lets in the waiters that now have a place. The group with the fewest calls in
+// progress goes first; among several, the one that has waited longest.
 func (p *Pool) admit() {
 	for {
 		next := -1

@@ -18,18 +18,18 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Options say where workers live and what they may use. Numbers and durations
-// that are zero have the values given here.
+// Options configure where workers keep their files and what they may use. Zero numbers
+// and durations mean the defaults given here.
 type Options struct {
-	Folder    string        // of their folders; what is in it is removed
-	Heap      int64         // 64 MiB: of memory for SQLite, per worker
+	Folder    string        // for the workers' folders; its content is removed
+	Heap      int64         // 64 MiB: memory of SQLite, per worker
 	TempBytes int64         // 1 GiB: of temporary files, per worker
 	Reserve   int64         // bytes of the disk that temporary files leave free; 0 as in disk.Budget
-	MaxLog    int64         // 1 GiB: a write-ahead log held back by a worker beyond this ends it
-	Max       int           // 16: workers bound to projects, a quarter of which no group can take from the others
-	PerKey    int           // 2: calls at once about one project
-	Fresh     int           // 2: workers made ready before they are needed
-	IdleTime  time.Duration // 60 seconds: how long a worker stays with its project without a call
+	MaxLog    int64         // 1 GiB: a worker that holds back a larger write-ahead log is ended
+	Max       int           // 16: workers bound to projects; a quarter of them cannot be taken by a single group
+	PerKey    int           // 2: concurrent calls per project
+	Fresh     int           // 2: workers started in advance
+	IdleTime  time.Duration // 60 seconds: how long a worker stays bound to its project without a call
 	Wait      time.Duration // 5 seconds: how long a call waits for its place
 	Log       *slog.Logger
 }
@@ -46,44 +46,44 @@ func (o *Options) setDefaults() {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 }
 
-// Scope is all that a worker may reach beside its own folder.
+// Scope is everything that a worker may access in addition to its own folder.
 type Scope struct {
-	Path  string      // what its calls are about; it may be read
-	Group ids.Project // whose share of the places a call takes: see Options
+	Path  string      // the subject of its calls, which it may read
+	Group ids.Project // the group whose places a call uses: see Options
 	Read  []string    // further files that it may read
 	Write []string    // files that it may write
 	Log   string      // a write-ahead log that it may hold back
-	Files []*os.File  // inherited, and still the caller's
-	// Memory is what its tasks need beside SQLite's, in bytes, if that is much.
+	Files []*os.File  // inherited; they still belong to the caller
+	// Memory is how many bytes its tasks need in addition to SQLite's memory, if that
+	// is a lot.
 	Memory int64
 }
 
-// Pool starts workers and keeps them. Its methods may be called from many
-// goroutines.
+// Pool starts workers and keeps them. Its methods are safe for concurrent use.
 type Pool struct {
 	options Options
 	folder  string
 	log     *slog.Logger
 	spawner spawner
-	last    atomic.Int64 // folder
+	last    atomic.Int64 // number of the last folder
 
 	mu       sync.Mutex
 	closed   bool
 	fresh    []*Worker
-	spawning int                   // workers that are to be fresh
-	bound    map[*Worker]bool      // to projects; true while a call uses it
-	used     map[place]int         // calls under way
+	spawning int                   // workers being started as fresh ones
+	bound    map[*Worker]bool      // to projects; true while in use by a call
+	used     map[place]int         // calls in progress
 	waiting  []*waiter             // for a place, in order
-	pids     map[int]bool          // of every child that lives
-	bounds   []Bound               // as the last child has told them
+	pids     map[int]bool          // of every living child
+	bounds   []Bound               // as reported by the last child
 	tidier   *time.Timer           // ends idle workers
 	idleFrom map[*Worker]time.Time // of idle bound workers
 
 	closers sync.WaitGroup
 }
 
-// Open clears the folder of the workers. It starts none before one is needed: see
-// Warm.
+// Open clears the workers' folder. It does not start a worker before one is needed:
+// see Warm.
 func Open(options Options) (*Pool, error) {
 	options.setDefaults()
 	folder, err := filepath.Abs(options.Folder)
@@ -101,10 +101,10 @@ func Open(options Options) (*Pool, error) {
 	return p, nil
 }
 
-// Warm makes workers ready before the first is needed.
+// Warm starts workers before the first one is needed.
 func (p *Pool) Warm() { p.refill() }
 
-// Close ends every worker. Calls under way fail.
+// Close ends every worker. Calls in progress fail.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -133,14 +133,14 @@ func (p *Pool) Close() error {
 	return os.RemoveAll(p.folder)
 }
 
-// busy is the problem of a call that finds no worker.
+// busy returns the problem of a call that gets no worker.
 func busy(format string, args ...any) *problem.Error {
 	return problem.New(problem.CodeBusy, format, args...).Retry(time.Second)
 }
 
-// Acquire returns a worker that is bound to the scope, for one call or several.
-// Release gives it back. The path of the scope is what the worker is kept by. A
-// call that finds no place for too long is busy.
+// Acquire returns a worker that is bound to the scope, for one or several calls.
+// Release returns it. Workers are kept by the path of their scope. A call that waits
+// too long for a place is busy.
 func (p *Pool) Acquire(ctx context.Context, scope Scope) (*Worker, error) {
 	at := place{scope.Path, scope.Group}
 	if err := p.takePlace(ctx, at); err != nil {
@@ -155,11 +155,11 @@ func (p *Pool) Acquire(ctx context.Context, scope Scope) (*Worker, error) {
 	return w, nil
 }
 
-// Release gives a worker back.
+// Release returns a worker to the pool.
 func (p *Pool) Release(w *Worker) { p.returnPlace(w.place, w) }
 
 // Start returns a worker for one job, which inherits the files of the scope. The
-// caller ends it with End.
+// caller must end it with End.
 func (p *Pool) Start(ctx context.Context, scope Scope) (*Worker, error) {
 	w, err := p.spawn(scope.Files)
 	if err != nil {
@@ -191,7 +191,7 @@ func (p *Pool) bind(ctx context.Context, w *Worker, scope Scope) error {
 	return err
 }
 
-// returnPlace ends a call, and keeps its worker for the next one.
+// returnPlace ends a call and keeps its worker for the next one.
 func (p *Pool) returnPlace(at place, w *Worker) {
 	p.mu.Lock()
 	if p.used[at]--; p.used[at] == 0 {
@@ -207,8 +207,8 @@ func (p *Pool) returnPlace(at place, w *Worker) {
 		}
 	}
 	p.admit()
-	if w != nil && !p.closed { // else Close ends it
-		// A killed process may be busy for a while with the files that it had: no
+	if w != nil && !p.closed { // otherwise Close ends it
+		// A killed process may be busy for a while with the files that it had open: no
 		// answer waits for that.
 		p.closers.Go(w.end)
 	}
@@ -247,8 +247,8 @@ func (p *Pool) bindOne(ctx context.Context, scope Scope) (*Worker, error) {
 	return w, nil
 }
 
-// takeIdle takes the idle worker of a project. Without one, it makes room for
-// another: the worker that has been idle longest is to be ended.
+// takeIdle takes the idle worker of a project. If there is none, it makes room for one
+// by returning the longest-idle worker to be ended.
 func (p *Pool) takeIdle(key string) (found *Worker, stale []*Worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -280,15 +280,15 @@ func (p *Pool) longestIdle() (oldest *Worker) {
 	return oldest
 }
 
-// forget takes an idle worker out of the pool, for its caller to end.
+// forget removes an idle worker from the pool; the caller must end it.
 func (p *Pool) forget(w *Worker) *Worker {
 	delete(p.idleFrom, w)
 	delete(p.bound, w)
 	return w
 }
 
-// takeFresh takes a worker that is ready, or starts one, and has another made
-// ready for the next call.
+// takeFresh takes a fresh worker, or starts one, and has another started for the next
+// call.
 func (p *Pool) takeFresh() (*Worker, error) {
 	for {
 		p.mu.Lock()
@@ -308,7 +308,7 @@ func (p *Pool) takeFresh() (*Worker, error) {
 	}
 }
 
-// refill starts workers until as many are fresh as there are to be.
+// refill starts workers until there are enough fresh ones.
 func (p *Pool) refill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -335,7 +335,7 @@ func (p *Pool) addFresh() {
 	}
 }
 
-// tidyLater has idle workers ended when their time has come.
+// tidyLater schedules the end of idle workers.
 func (p *Pool) tidyLater() {
 	if p.tidier == nil {
 		p.tidier = time.AfterFunc(p.options.IdleTime, p.tidy)
@@ -360,8 +360,8 @@ func (p *Pool) tidy() {
 	}
 }
 
-// Evict ends the idle workers of a project, so that no other process has its
-// database open. Nobody may have a call about it under way.
+// Evict ends the idle workers of a project, so that no other process has its database
+// open. There must be no call for it in progress.
 func (p *Pool) Evict(key string) {
 	p.mu.Lock()
 	var stale []*Worker
@@ -376,15 +376,15 @@ func (p *Pool) Evict(key string) {
 	}
 }
 
-// maxPrivate is how much memory of its own a worker may have in use, in bytes:
-// up to twice SQLite's limit, because of the allocator's classes and of
-// fragmentation, what the program itself takes, and what a task needs beyond.
+// maxPrivate is how many bytes of private memory a worker may use: up to twice
+// SQLite's limit, because of the allocator's size classes and fragmentation, plus what
+// the program itself uses, plus what a task needs beyond that.
 func (p *Pool) maxPrivate(beyond int64) int64 {
 	const program = 64 << 20
 	return 2*p.options.Heap + program + beyond
 }
 
-// track notes that a child lives, or no longer.
+// track records that a child lives, or has ended.
 func (p *Pool) track(w *Worker, lives bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -395,8 +395,8 @@ func (p *Pool) track(w *Worker, lives bool) {
 	}
 }
 
-// Descends reports whether a process is a worker or has been started by one, as
-// far as the system tells.
+// Descends reports whether a process is a worker or was started by one, as far as the
+// system can tell.
 func (p *Pool) Descends(pid int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -410,7 +410,7 @@ func (p *Pool) Descends(pid int) bool {
 		}
 		pid = parentOf(pid)
 	}
-	return true // nobody who means well is so deep
+	return true // nothing legitimate is nested this deeply
 }
 
 func (p *Pool) noteBounds(bounds []Bound) {
@@ -426,7 +426,7 @@ func (p *Pool) noteBounds(bounds []Bound) {
 	}
 }
 
-// Bounds starts a worker and returns which limits hold for it on this system.
+// Bounds starts a worker and returns which limits apply to it on this system.
 func (p *Pool) Bounds() ([]Bound, error) {
 	w, err := p.spawn(nil)
 	if err != nil {

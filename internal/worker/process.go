@@ -15,15 +15,15 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Worker is a child process, seen from its parent. One goroutine uses it at a
-// time; Kill may be called from any.
+// Worker is a child process as seen by its parent. It must be used by one goroutine at
+// a time; only Kill may be called from any.
 type Worker struct {
 	pool   *Pool
-	key    string // of the project that it is bound to; "" for one that is not
+	key    string // of the project that it is bound to; "" if it is not bound
 	place  place  // of the call that uses it
 	folder string
 	log    string // the write-ahead log that it may hold back; "" for none
-	// maxPrivate is how much memory of its own it may have in use, in bytes.
+	// maxPrivate is how many bytes of private memory it may use.
 	maxPrivate int64
 	since      time.Time
 
@@ -35,29 +35,29 @@ type Worker struct {
 	stderr tail
 	dead   chan struct{} // closed when the process is gone
 
-	calls atomic.Uint32 // how many there were
+	calls atomic.Uint32 // number of calls so far
 	mu    sync.Mutex
-	cause error // why it was killed; nil while it was not
+	cause error // why it was killed; nil if it was not
 }
 
-// startTimeout is how long a child may take to say hello. It takes 20 ms on a
-// machine with nothing else to do.
+// startTimeout is how long a child may take to say hello. It takes 20 ms on an idle
+// machine.
 const startTimeout = 20 * time.Second
 
-// cancelGrace is how long a call that is to end may take to end by itself. After
-// that its worker is killed: there are opcodes that no interrupt stops.
+// cancelGrace is how long a canceled call may take to end by itself. After that its
+// worker is killed: there are opcodes that no interrupt stops.
 const cancelGrace = 100 * time.Millisecond
 
-// deadGrace is how long a killed worker is still listened to.
+// deadGrace is how long the output of a killed worker is still read.
 const deadGrace = 20 * time.Millisecond
 
-// watchInterval is how often the parent looks at what a running call has used.
+// watchInterval is how often the parent checks the resources used by a running call.
 const watchInterval = 20 * time.Millisecond
 
-// Died says that a worker has ended in the middle of a call.
+// Died reports that a worker ended in the middle of a call.
 type Died struct {
-	Reason string // what is known of it
-	// TooLarge: it was ended because of what it used.
+	Reason string // what is known about the cause
+	// TooLarge means that it was ended for exceeding a limit on its resources.
 	TooLarge bool
 }
 
@@ -118,7 +118,7 @@ func (p *Pool) startIn(folder string, files []*os.File) (w *Worker, err error) {
 	return w, nil
 }
 
-// zoneVariable hands on the one variable that the results of SQL depend on.
+// zoneVariable returns the one environment variable that results of SQL depend on.
 func zoneVariable() []string {
 	if zone, set := os.LookupEnv("TZ"); set {
 		return []string{"TZ=" + zone}
@@ -126,9 +126,9 @@ func zoneVariable() []string {
 	return nil
 }
 
-// wait reaps the process and removes what it leaves.
+// wait reaps the process and removes its leftovers.
 func (w *Worker) wait() {
-	// How it ended is in the state of the process.
+	// The process state tells how it ended.
 	_ = w.cmd.Wait()
 	w.pool.track(w, false)
 	if err := os.RemoveAll(w.folder); err != nil {
@@ -137,11 +137,11 @@ func (w *Worker) wait() {
 	close(w.dead)
 }
 
-// end ends the process, if it has not ended, and lets go of everything.
+// end ends the process, if it is still running, and releases all its resources.
 func (w *Worker) end() {
 	w.Kill()
 	<-w.dead
-	// Pipes to a process that is gone cannot fail in a way that matters.
+	// Errors of pipes to a dead process do not matter.
 	_ = w.in.Close()
 	_ = w.out.Close()
 }
@@ -162,7 +162,7 @@ func (w *Worker) greet() error {
 	return nil
 }
 
-// makeFolder makes the folder of a child.
+// makeFolder creates the folder of a child.
 func (p *Pool) makeFolder() (string, error) {
 	folder := filepath.Join(p.folder, strconv.FormatInt(p.last.Add(1), 10))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -181,8 +181,9 @@ func (w *Worker) kill(cause error) {
 		w.cause = cause
 	}
 	killGroup(w.cmd.Process)
-	// Its side of the pipe may stay open: it may be busy for a while with the files
-	// that it had, and something that it has started may have inherited the pipe.
+	// The child's end of the pipe may stay open: the process may be busy for a while
+	// with the files that it had open, and something that it started may have
+	// inherited the pipe.
 	_ = w.out.SetReadDeadline(time.Now().Add(deadGrace))
 }
 

@@ -6,19 +6,19 @@ import (
 	"sync"
 )
 
-// spawner starts children from one thread that lives as long as it does: Linux
-// ends a child when the thread that started it ends.
+// spawner starts children from a single thread that lives as long as the spawner:
+// Linux kills a child when the thread that started it ends.
 type spawner struct {
-	mu     sync.Mutex // one start after the other
+	mu     sync.Mutex // serializes starts
 	closed bool
-	starts chan func() error // nil before the first
+	starts chan func() error // nil before the first start
 	errs   chan error
 }
 
 func (s *spawner) run() {
 	defer close(s.errs)
-	// It is never unlocked: the thread ends with this goroutine, and what was
-	// set for it goes with it.
+	// It is never unlocked: the thread ends with this goroutine, together with its
+	// settings.
 	runtime.LockOSThread()
 	err := prepareSpawner()
 	for start := range s.starts {
@@ -30,7 +30,7 @@ func (s *spawner) run() {
 	}
 }
 
-// do runs start in the thread.
+// do runs start in the spawner's thread.
 func (s *spawner) do(start func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keepOnExec takes the close-on-exec flag off a file.
+// keepOnExec clears the close-on-exec flag of a file.
 func keepOnExec(t *testing.T, f *os.File) {
 	t.Helper()
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
@@ -22,12 +22,12 @@ func keepOnExec(t *testing.T, f *os.File) {
 	}
 }
 
-// lives reports whether a process is there.
+// lives reports whether a process exists.
 func lives(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func TestNothingIsInherited(t *testing.T) {
 	t.Setenv("ZANGTABLE_SECRET", "s3cret")
-	// A file without close-on-exec, as a service manager hands over.
+	// A file without close-on-exec, as passed by a service manager.
 	leak, err := os.Open(file(t, "leak"))
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestNothingIsInherited(t *testing.T) {
 	for _, e := range entries {
 		target, err := os.Readlink(folder + e.Name())
 		if err != nil {
-			continue // closed meanwhile
+			continue // closed in the meantime
 		}
 		switch {
 		case strings.HasPrefix(target, "pipe:"), strings.HasPrefix(target, "anon_inode:"), strings.HasPrefix(target, "/sys/fs/cgroup"):

@@ -12,18 +12,18 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Task is something that a worker can do: it makes an Out of an In. Both go
-// through JSON.
+// Task is something that a worker can do: it turns an In into an Out. Both are sent as
+// JSON.
 type Task[In, Out any] struct{ name string }
 
-// handler is a task in the child, with its types hidden.
+// handler is a task in the child with its types erased.
 type handler func(ctx context.Context, s *Session, body []byte) ([]byte, error)
 
-// tasks are all that have been defined, by name.
+// tasks are all defined tasks by name.
 var tasks = map[string]handler{}
 
-// Define declares a task. It is for variables of packages, so that parent and
-// child know the same ones.
+// Define declares a task. Call it to initialize package variables, so that parent and
+// child have the same tasks.
 func Define[In, Out any](name string, run func(context.Context, *Session, In) (Out, error)) Task[In, Out] {
 	if tasks[name] != nil {
 		panic("worker: the task " + name + " is defined twice")
@@ -42,13 +42,13 @@ func Define[In, Out any](name string, run func(context.Context, *Session, In) (O
 	return Task[In, Out]{name}
 }
 
-// Call runs the task in a worker. receive is given the data that the task sends,
-// piece by piece; a nil receive wants none. Its error ends the call and is
-// returned as it is.
+// Call runs the task in a worker. receive is called with each piece of data that the
+// task sends; if it is nil, the data is not wanted. Its error ends the call and is
+// returned unchanged.
 //
-// The failure of the task comes back as a *problem.Error when it is one. When ctx
-// ends, so does the call, if need be with the worker; the error is then that of
-// ctx. A worker that has died otherwise is a *Died.
+// If the task fails with a *problem.Error, that is returned. When ctx ends, the call
+// ends too, if necessary together with the worker; the error is then that of ctx. A
+// worker that dies for any other reason gives a *Died.
 func (t Task[In, Out]) Call(ctx context.Context, w *Worker, in In, receive func([]byte) error) (out Out, err error) {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -71,15 +71,15 @@ type callBody struct {
 	In   jsontext.Value `json:"in"`
 }
 
-// endBody is the body of an end. Exactly one member is set, none for a binding
-// that worked.
+// endBody is the body of an end. Exactly one member is set, or none for a successful
+// binding.
 type endBody struct {
 	Out     jsontext.Value `json:"out,omitzero"`
 	Problem *problemBody   `json:"problem,omitzero"`
 	Failure string         `json:"failure,omitzero"`
 }
 
-// problemBody is a *problem.Error on its way.
+// problemBody is the transmitted form of a *problem.Error.
 type problemBody struct {
 	Code    problem.Code     `json:"code"`
 	Message string           `json:"message"`
@@ -89,7 +89,7 @@ type problemBody struct {
 	Cause   string           `json:"cause,omitzero"`
 }
 
-// endOf returns the end that tells of an error.
+// endOf returns the end that reports an error.
 func endOf(err error) endBody {
 	var p *problem.Error
 	if !errors.As(err, &p) {
@@ -102,7 +102,7 @@ func endOf(err error) endBody {
 	return endBody{Problem: b}
 }
 
-// err returns the error that the end tells of, or nil.
+// err returns the reported error, or nil.
 func (e endBody) err() error {
 	switch {
 	case e.Problem != nil:

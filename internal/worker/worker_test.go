@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// The tasks of these tests. Each does one thing that a worker must survive or
-// must not be able to do.
+// The tasks of these tests. Each does one thing that a worker must survive or must not
+// be able to do.
 var (
 	echo = Define("test.echo", func(_ context.Context, s *Session, in string) (string, error) {
 		return in + " " + filepath.Base(s.Path), nil
@@ -37,7 +37,7 @@ var (
 		<-ctx.Done()
 		return "", ctx.Err()
 	})
-	// hang is deaf to its context, as some opcodes of SQLite are.
+	// hang ignores its context, as some opcodes of SQLite do.
 	hang  = Define("test.hang", func(context.Context, *Session, string) (string, error) { select {} })
 	crash = Define("test.crash", func(context.Context, *Session, string) (string, error) { panic("on purpose") })
 	hoard = Define("test.hoard", func(context.Context, *Session, string) (string, error) {
@@ -99,7 +99,7 @@ func open(t *testing.T, options Options) *Pool {
 	return p
 }
 
-// file makes a file with a text and returns its path.
+// file creates a file with a text and returns its path.
 func file(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file.db")
@@ -196,7 +196,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 		}
 		p.Release(w)
 	}
-	// Either way the next call works.
+	// In either case the next call works.
 	w := acquire(t, p, path)
 	defer p.Release(w)
 	if got, err := echo.Call(t.Context(), w, "again", nil); err != nil {
@@ -403,7 +403,7 @@ func TestIdleWorkersEnd(t *testing.T) {
 	}
 }
 
-// Nothing runs inside when no process can be started.
+// If no process can be started, nothing runs in the server itself.
 func TestNoWorkerIsBusy(t *testing.T) {
 	p := open(t, Options{})
 	blocked := p.folder
