@@ -15,8 +15,8 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// gated is a server with a route that lasts until it is released, one that
-// streams until then, and one that answers at once.
+// gated is a server with three routes: one that blocks until released, one that streams
+// until released, and one that answers at once.
 type gated struct {
 	*httptest.Server
 	house   *house
@@ -91,14 +91,14 @@ func (g *gated) ask(t *testing.T, path, secret string, header ...string) reply {
 	return reply{response.StatusCode, response.Header, string(body)}
 }
 
-// begin makes a call that lasts.
+// begin makes a call that blocks.
 func (g *gated) begin(t *testing.T, path, secret string) {
 	t.Helper()
 	go func() { g.replies <- g.ask(t, path, secret) }()
 	<-g.began
 }
 
-// end lets n lasting calls end well.
+// end lets n blocked calls succeed.
 func (g *gated) end(t *testing.T, n int) {
 	t.Helper()
 	close(g.release)
@@ -152,8 +152,8 @@ func TestStreamsOfAToken(t *testing.T) {
 	g.ask(t, "/projects/shop/follow", one).wants(t, "afterwards", 200, "")
 }
 
-// TestWrongTokens sends what opens nothing, in all its forms, until it is
-// refused. Whoever has a valid token does not notice.
+// TestWrongTokens sends invalid tokens in all forms until they are refused by rate.
+// Callers with a valid token do not notice.
 func TestWrongTokens(t *testing.T) {
 	g := openGated(t, limits.Settings{WrongTokens: 5})
 	valid, other := g.house.token(t, "shop").Secret, g.house.token(t, "bar").Secret

@@ -1,8 +1,8 @@
-// Package api is the HTTP contract: the list of routes, their inputs and outputs,
-// and the handlers between them and the packages that do the work. What is true
-// of HTTP (headers, limits, decoding, the envelope, downloads) is in package
-// [rest]: a handler makes an output of a context, a workspace and an input, and
-// never sees the request or the answer. How anything is stored it does not know
+// Package api is the HTTP contract: the list of routes, their inputs and outputs, and
+// the handlers that connect them to the packages that do the work. Everything about
+// HTTP itself (headers, limits, decoding, the envelope, downloads) is in package
+// [rest]: a handler gets a context, a workspace and an input, returns an output, and
+// never sees the request or the response. It does not know how anything is stored
 // either.
 package api
 
@@ -26,14 +26,14 @@ type Config struct {
 	Imports    *imports.Imports
 	Rehearsals *rehearsal.Stage
 
-	// WaitLimit is how long the creation of an export waits for the artifact; 30
-	// seconds when zero.
+	// WaitLimit limits how long the creation of an export waits for the artifact; 30
+	// seconds if zero.
 	WaitLimit time.Duration
 
 	Version string // of the server, for the OpenAPI document
 
-	// HTTP is how calls are taken and answered. Without Authenticate, callers show
-	// a token of the registry.
+	// HTTP says how calls are accepted and answered. If Authenticate is nil, callers
+	// present a token of the registry.
 	HTTP rest.Config
 }
 
@@ -47,7 +47,7 @@ func New(config Config) *rest.Edge {
 	return rest.New(config.HTTP, document(config.Version), routes(h))
 }
 
-// document says what the OpenAPI document has beside the routes.
+// document returns what the OpenAPI document contains besides the routes.
 func document(version string) rest.Document {
 	return rest.Document{
 		Title: "ZangTable", Version: version, Tag: tagOf, License: "Apache-2.0",
@@ -58,7 +58,7 @@ func document(version string) rest.Document {
 	}
 }
 
-// tagOf names the group of routes that a path belongs to.
+// tagOf returns the name of the group of routes that a path belongs to.
 func tagOf(path string) string {
 	tags := map[string]string{
 		"bootstrap": "Projects", "auth": "Tokens", "tables": "Tables", "table": "Tables", "column": "Columns", "records": "Records",

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// TestBadOrders orders what cannot be made: each fault is told with its field,
-// and nothing is ordered.
+// TestBadOrders requests impossible exports: each fault is reported with its field, and
+// no export is created.
 func TestBadOrders(t *testing.T) {
 	s := openShop(t, openIdleHouse(t, clock), Config{})
 	for _, test := range []struct{ path, body, want string }{
@@ -60,9 +60,9 @@ func TestBadOrders(t *testing.T) {
 	}
 }
 
-// TestFileNames asks for names that nobody should get: what is offered first is a
-// name that every system can hold, and in filename* the one that was asked for,
-// in a header that every reader understands.
+// TestFileNames requests file names that nobody should get: the plain filename is safe
+// on every system, and filename* has the requested name, in a header that every reader
+// understands.
 func TestFileNames(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	long := strings.Repeat("é", 150)

@@ -11,12 +11,11 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// A body of records is a row, or an envelope around rows: it is an envelope
-// when its member data holds an object or an array. Rows stay text here; they
-// are read once, where the types of their columns are known.
+// A body of records is either a row or an envelope around rows: it is an envelope if
+// its member data holds an object or an array. Rows stay text here; they are decoded
+// once, where the types of their columns are known.
 
-// readEnvelope hands the members of an envelope to set, or returns false for a
-// row.
+// readEnvelope passes the members of an envelope to set, or returns false for a row.
 func readEnvelope(raw []byte, set func(name string, value jsontext.Value, faults *problem.Faults)) (bool, error) {
 	if jsontext.Value(raw).Kind() != jsontext.KindBeginObject {
 		return false, errors.New(problem.Expected("an object"))
@@ -40,8 +39,7 @@ func readEnvelope(raw []byte, set func(name string, value jsontext.Value, faults
 func isObject(value jsontext.Value) bool { return value.Kind() == jsontext.KindBeginObject }
 func isArray(value jsontext.Value) bool  { return value.Kind() == jsontext.KindBeginArray }
 
-// insertBody is a row to be inserted, or {"data": row or rows, "return",
-// "on_conflict"}.
+// insertBody is a row to insert, or {"data": row or rows, "return", "on_conflict"}.
 type insertBody struct {
 	data    jsontext.Value
 	many    bool
@@ -82,7 +80,7 @@ func readConflict(value jsontext.Value, faults *problem.Faults) *projectdb.OnCon
 	if value.Kind() == jsontext.KindNull {
 		return nil
 	}
-	// The text was read before: it is well formed.
+	// The text has been read before: it is well formed.
 	read, _ := conflictText.Read(faults, value, "on_conflict")
 	return &projectdb.OnConflict{Columns: read.Columns, Update: read.Action == "update"}
 }
@@ -94,7 +92,7 @@ type conflictBody struct {
 
 var conflictText = rest.NewText[conflictBody]()
 
-// Schema describes a row and the envelope.
+// Schema describes both forms.
 func (insertBody) Schema(registry huma.Registry) *huma.Schema {
 	row, text := rest.Values{}.Schema(registry), &huma.Schema{Type: huma.TypeString}
 	envelope := &huma.Schema{

@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// BlueprintBody is a project that is to be made, without its first user.
+// BlueprintBody describes a project to create, without its first user.
 type BlueprintBody struct {
 	Slug    string           `json:"project_slug" doc:"Only the characters a-z, 0-9, _ and -."`
 	Name    string           `json:"project_name"`
@@ -50,7 +50,7 @@ type bootstrapIn struct {
 	}
 }
 
-// blueprintFile is what a file may hold: the same, but the user can be left out.
+// blueprintFile is the content of a blueprint file: the same, with an optional user.
 type blueprintFile struct {
 	BlueprintBody
 	User rest.Optional[blueprintUser] `json:"initial_project_user,omitzero"`
@@ -118,9 +118,8 @@ func (h *handlers) bootstrap(ctx context.Context, ws *Workspace, in *bootstrapIn
 	return out, nil
 }
 
-// DecodeBootstrap reads the body of a bootstrap request from a file, in which the
-// first user may be left out. Faults are those that a client of the API would
-// be told.
+// DecodeBootstrap reads the body of a bootstrap request from a file, in which the first
+// user may be omitted. It reports the same faults as the API.
 func DecodeBootstrap(faults *problem.Faults, file []byte) (order registry.NewProject, err error) {
 	read, err := blueprintText.Read(faults, file, "")
 	if err != nil && !problem.Is(err, problem.CodeValidationFailed) {

@@ -82,7 +82,7 @@ func (h *handlers) updateColumn(ctx context.Context, ws *Opened, in *updateColum
 	return columnObjectOut{t.Name, t.ColumnObject(column)}, nil
 }
 
-// namedColumnPatch is a patch with the column it is about.
+// namedColumnPatch is a patch together with the name of its column.
 type namedColumnPatch struct {
 	Name rest.Optional[string] `json:"column_name,omitzero" alias:"name"`
 	ID   rest.Optional[int64]  `json:"id,omitzero" doc:"The id of the column, in place of its name."`

@@ -18,8 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what is generated or recorded, instead of comparing")
 
-// counting is a source of bytes that are different each time, and the same in
-// each run.
+// counting is a source of bytes that differ on each read, but not between runs.
 type counting struct {
 	mu sync.Mutex
 	n  uint64
@@ -36,8 +35,8 @@ func (c *counting) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestConversations plays the stories of testdata, each on a data folder of its
-// own with the empty project shop and a token of full power.
+// TestConversations plays the stories in testdata, each on a data folder of its own
+// with the empty project shop and a token of full power.
 func TestConversations(t *testing.T) {
 	t.Parallel()
 	judge := newJudge(t)

@@ -44,7 +44,7 @@ func deaf(t *testing.T, url, request string) net.Conn {
 	return conn
 }
 
-// eventually waits for something that must come true soon.
+// eventually waits for a condition that must soon become true.
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
 	for range 500 {
@@ -56,8 +56,8 @@ func eventually(t *testing.T, what string, check func() bool) {
 	t.Errorf("never %s", what)
 }
 
-// wide fills the table contacts with rows of the given number of characters that
-// take six bytes each in an answer.
+// wide fills the table contacts with rows of size characters, each of which takes six
+// bytes in an answer.
 func (s *shop) wide(t *testing.T, rows, size int) {
 	t.Helper()
 	row := `{"name":"` + strings.Repeat(`\u0001`, size) + `"}`
@@ -68,9 +68,9 @@ func (s *shop) wide(t *testing.T, rows, size int) {
 	}
 }
 
-// TestClientsThatDoNotReadAreLeft asks for large answers of each kind and reads
-// none of them. What the answers hold is given back when the clients have had
-// their time, although their connections are still open.
+// TestClientsThatDoNotReadAreLeft requests large answers of each kind and reads none of
+// them. The resources that the answers hold are released when the clients' time is up,
+// although their connections are still open.
 func TestClientsThatDoNotReadAreLeft(t *testing.T) {
 	t.Parallel()
 	l := limits.New(limits.Defaults(), nil)
@@ -90,7 +90,7 @@ func TestClientsThatDoNotReadAreLeft(t *testing.T) {
 	}
 }
 
-// TestDownloadsThatNobodyReadsAreLeft looks at the descriptor of the file.
+// TestDownloadsThatNobodyReadsAreLeft checks that the file descriptor is closed.
 func TestDownloadsThatNobodyReadsAreLeft(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "large")
@@ -111,7 +111,7 @@ func TestDownloadsThatNobodyReadsAreLeft(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the file is still open")
 	}
-	// One that reads, even slowly, gets all of it.
+	// A client that reads, even slowly, gets all of it.
 	response, err := http.DefaultClient.Do(authorized(t, f.URL+"/projects/shop/file"))
 	if err != nil {
 		t.Fatal(err)
@@ -156,8 +156,7 @@ func authorized(t *testing.T, url string) *http.Request {
 	return r
 }
 
-// TestStreamsThatNobodyReadsAreLeft sends events until the client's buffers are
-// full.
+// TestStreamsThatNobodyReadsAreLeft sends events until the client's buffers are full.
 func TestStreamsThatNobodyReadsAreLeft(t *testing.T) {
 	t.Parallel()
 	h := openHouse(t, clock)
@@ -186,8 +185,8 @@ func TestStreamsThatNobodyReadsAreLeft(t *testing.T) {
 	}
 }
 
-// TestLargeAnswersAreTheSame compares answers that are encoded while they are
-// sent with those that are encoded before.
+// TestLargeAnswersAreTheSame compares answers encoded while they are sent with answers
+// encoded in advance.
 func TestLargeAnswersAreTheSame(t *testing.T) {
 	columns := []format.Column{{Name: "id", Type: "INTEGER"}, {Name: "a", Type: "TEXT"}, {Name: "b", Type: "ANY"}}
 	batch := new(sqlite.Batch)
@@ -228,8 +227,8 @@ func TestLargeAnswersAreTheSame(t *testing.T) {
 	}
 }
 
-// TestLargeValueIsNotEncodedWhole looks at the memory that an answer takes whose
-// encoded form is six times as long as the value.
+// TestLargeValueIsNotEncodedWhole measures the memory of an answer whose encoded form
+// is six times as long as the value.
 func TestLargeValueIsNotEncodedWhole(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	const size = 5 << 20 // 30 MiB as JSON
@@ -256,8 +255,8 @@ func TestLargeValueIsNotEncodedWhole(t *testing.T) {
 	}
 }
 
-// TestFullBudget fills the budget and sends what does not fit any more. What is
-// refused has changed nothing, and what is small goes on.
+// TestFullBudget fills the budget and sends what no longer fits. Refused requests
+// change nothing, and small ones still succeed.
 func TestFullBudget(t *testing.T) {
 	l := limits.New(limits.Settings{MemoryBudget: limits.MinBudget}, nil)
 	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{Limits: l}})
@@ -297,7 +296,7 @@ func TestFullBudget(t *testing.T) {
 	}
 }
 
-// TestAnnouncedBodiesTakeNothing announces large bodies that do not come, beside one
+// TestAnnouncedBodiesTakeNothing announces large bodies that never arrive, beside one
 // that does.
 func TestAnnouncedBodiesTakeNothing(t *testing.T) {
 	t.Parallel()
@@ -323,8 +322,8 @@ func (r reply) wants503(t *testing.T, what string) {
 	}
 }
 
-// TestWritesWithoutRoomAreNotMade changes a row that is too large to be answered,
-// with a key and without.
+// TestWritesWithoutRoomAreNotMade updates a row that is too large to be returned, with
+// and without a key.
 func TestWritesWithoutRoomAreNotMade(t *testing.T) {
 	l := limits.New(limits.Settings{MemoryBudget: limits.MinBudget}, nil)
 	s := openShop(t, openHouse(t, clock), Config{HTTP: rest.Config{Limits: l}})

@@ -21,8 +21,8 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// judge holds requests and answers against the OpenAPI document, with
-// validators that are not ours.
+// judge validates requests and answers against the OpenAPI document, with third-party
+// validators.
 type judge struct {
 	mux      *http.ServeMux
 	document any
@@ -57,8 +57,8 @@ func newJudge(t testing.TB) *judge {
 	return j
 }
 
-// check reports where an exchange is not as the document says. Requests are
-// checked when they have succeeded: what is taken must be described.
+// check reports where an exchange differs from the document. Requests are checked only
+// if they succeeded: whatever is accepted must be described.
 func (j *judge) check(t testing.TB, r *http.Request, response *http.Response, body []byte) {
 	t.Helper()
 	handler, _ := j.mux.Handler(r)
@@ -77,7 +77,7 @@ func (j *judge) check(t testing.TB, r *http.Request, response *http.Response, bo
 	}
 	switch response.StatusCode {
 	case http.StatusRequestedRangeNotSatisfiable, http.StatusPreconditionFailed:
-		return // asked for by standards, not by the table of codes
+		return // required by standards, not by the table of codes
 	}
 	j.validate(t, answer+content, body)
 }
@@ -95,7 +95,7 @@ func sent(t testing.TB, r *http.Request) []byte {
 	return text
 }
 
-// pointer is a JSON pointer in a fragment.
+// pointer returns a JSON pointer as a URL fragment.
 func pointer(steps ...string) string {
 	escape := strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D")
 	path := "#"
@@ -112,7 +112,7 @@ func (j *judge) validate(t testing.TB, at string, text []byte) {
 	}
 }
 
-// compare says where a JSON text is not of the schema at a place of the document.
+// compare reports where a JSON text violates the schema at a place in the document.
 func (j *judge) compare(at string, text []byte) error {
 	schema := j.compiled[at]
 	if schema == nil {
@@ -135,9 +135,9 @@ func (j *judge) compare(at string, text []byte) error {
 	return nil
 }
 
-// isAboutFlags reports whether a request is not as described only in that flags have
-// other values than true and false. They are taken, as the descriptions say; a schema
-// with all of them would be of no use to whoever generates a client from it.
+// isAboutFlags reports whether a request differs from the document only in flags with
+// values other than true and false. They are accepted, as the descriptions say; a
+// schema with all of them would be useless for generating clients.
 func isAboutFlags(err error) bool {
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
@@ -155,8 +155,8 @@ func isAboutFlags(err error) bool {
 	return true
 }
 
-// media returns what the document says of the bodies of an answer, by their
-// types: nil when it has none.
+// media returns the document's content of an answer by media type, or nil if it has
+// none.
 func (j *judge) media(at string) (content map[string]any, err error) {
 	here, err := j.find(at)
 	if err != nil {
@@ -166,7 +166,7 @@ func (j *judge) media(at string) (content map[string]any, err error) {
 	return content, nil
 }
 
-// find returns the object at a place of the document.
+// find returns the object at a place in the document.
 func (j *judge) find(at string) (object map[string]any, err error) {
 	here := j.document
 	unescape := strings.NewReplacer("~1", "/", "~0", "~", "%7B", "{", "%7D", "}")
@@ -206,10 +206,10 @@ func TestLimitsAreDescribed(t *testing.T) {
 	}
 }
 
-// docs is where the generated documents lie.
+// docs is the directory of the generated documents.
 const docs = "../../docs/"
 
-// compare holds a document against the file that is checked in, or rewrites it.
+// compare compares a document with the checked-in file, or rewrites the file.
 func compare(t *testing.T, name string, got []byte) {
 	t.Helper()
 	if *update {
@@ -233,8 +233,8 @@ func TestDocumentIsCheckedIn(t *testing.T) {
 	compare(t, "openapi.json", append(w.Body.Bytes(), '\n'))
 }
 
-// outsideTheEnvelope is what the library answers before the API sees a request.
-// TestUnreadableRequests in package server provokes each of these.
+// outsideTheEnvelope describes the answers that the HTTP library gives before the API
+// sees a request. TestUnreadableRequests in package server provokes each of these.
 const outsideTheEnvelope = `
 ## Before the envelope
 What cannot be read as a request of HTTP/1.x is answered in plain text, and its connection ends:

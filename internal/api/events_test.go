@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// follow opens the events of an export, as lines that come as they are sent.
+// follow opens the event stream of an export, and returns its lines as they arrive.
 func (s *shop) follow(t *testing.T, ctx context.Context, id string) <-chan string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/projects/shop/exports/"+id+"/events", nil)
@@ -38,7 +38,7 @@ func (s *shop) follow(t *testing.T, ctx context.Context, id string) <-chan strin
 	return lines
 }
 
-// next returns the line that comes next, and false when none does any more.
+// next returns the next line, or false if there are no more.
 func next(t *testing.T, lines <-chan string) (string, bool) {
 	t.Helper()
 	select {
@@ -82,8 +82,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestEventsOfClientsThatLeave closes the server after clients have gone from
-// streams that never end by themselves: it waits for every call.
+// TestEventsOfClientsThatLeave closes the server after clients have disconnected from
+// endless streams: closing waits for every call.
 func TestEventsOfClientsThatLeave(t *testing.T) {
 	s := openShop(t, openIdleHouse(t, clock), Config{})
 	s.ask(t, "POST", "/export/database", "", "Prefer: respond-async")
@@ -102,8 +102,8 @@ func TestEventsOfClientsThatLeave(t *testing.T) {
 	}
 }
 
-// TestWhoWaitsIsSentAway revokes the token of those who follow an export and
-// wait for it, and deletes the project of others.
+// TestWhoWaitsIsSentAway revokes the token of clients that follow an export and wait
+// for it, and deletes the project of others.
 func TestWhoWaitsIsSentAway(t *testing.T) {
 	for name, shut := range map[string]func(t *testing.T, s *shop){
 		"token revoked": func(t *testing.T, s *shop) {
@@ -131,12 +131,12 @@ func TestWhoWaitsIsSentAway(t *testing.T) {
 			s.ask(t, "POST", "/export/database", "", "Prefer: respond-async")
 			id := s.ordered(t)
 			lines := s.follow(t, t.Context(), id)
-			for range 3 { // the manifest, as it is
+			for range 3 { // the current manifest
 				next(t, lines)
 			}
 			waited := make(chan reply)
 			go func() { waited <- s.ask(t, "GET", "/exports/"+id+"?wait=30", "") }()
-			time.Sleep(100 * time.Millisecond) // both wait now
+			time.Sleep(100 * time.Millisecond) // now both are waiting
 			shut(t, s)
 			if line, more := next(t, lines); more {
 				t.Errorf("the stream goes on with %q", line)

@@ -19,7 +19,7 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// ExportOptions is what every order of an export can say.
+// ExportOptions are the options common to all export requests.
 type ExportOptions struct {
 	Format    rest.Optional[string] `json:"format,omitzero"`
 	FileName  rest.Optional[string] `json:"file_name,omitzero" doc:"The name offered for the download; at most 400 bytes."`
@@ -38,13 +38,13 @@ func (o ExportOptions) of(kind export.Kind) export.Request {
 	}
 }
 
-// ExportDialect is how rows are written where the format leaves a choice.
+// ExportDialect says how rows are written where the format leaves a choice.
 type ExportDialect struct {
 	CSVDialect
 	Split rest.Flag `json:"split,omitzero" doc:"Whether a workbook continues on another sheet when one is full."`
 }
 
-// CSVDialect is how CSV files are written.
+// CSVDialect says how CSV files are written.
 type CSVDialect struct {
 	Profile      string                `json:"profile,omitzero" doc:"A named CSV dialect to start from; lossless when absent."`
 	Delimiter    rest.Optional[string] `json:"delimiter,omitzero" doc:"For CSV: a comma, semicolon, tab or vertical bar."`
@@ -63,7 +63,7 @@ func (d CSVDialect) options() export.CSVOptions {
 	}
 }
 
-// given returns the word, or nil when it was not sent.
+// given returns a pointer to the word, or nil if it was not sent.
 func given[T ~string](word T) *T {
 	if word == "" {
 		return nil
@@ -71,7 +71,7 @@ func given[T ~string](word T) *T {
 	return &word
 }
 
-// ExportSelection is what an export holds of one table.
+// ExportSelection says what an export contains of one table.
 type ExportSelection struct {
 	Columns []string `json:"columns,omitzero"`
 	Filters Filters  `json:"filters,omitzero"`
@@ -98,7 +98,7 @@ type exportTableIn struct {
 	}
 }
 
-// exportOut has the export, exportMade what an order has come to.
+// exportOut has the export, exportMade the result of an export request.
 type (
 	exportOut struct {
 		Export export.Manifest `json:"export"`
@@ -130,8 +130,8 @@ func (h *handlers) mayExportTable(ctx context.Context, ws *Workspace, in *export
 	return mayTable(ctx, ws, in.Table, registry.ExportsCreate, registry.RecordsRead)
 }
 
-// TableOptions is what an export of the database holds of one table, and how.
-// The dialect starts from the one of the whole export, or from a profile.
+// TableOptions says what a database export contains of one table, and how it is
+// written. The dialect starts from that of the whole export, or from a profile.
 type TableOptions struct {
 	ExportSelection
 	CSVDialect
@@ -203,7 +203,7 @@ func (h *handlers) mayExportQuery(_ context.Context, ws *Workspace, _ *exportQue
 	return nil
 }
 
-// readableTables returns the tables whose records the token may read; nil for all.
+// readableTables returns the tables whose records the token may read; nil means all.
 func readableTables(ctx context.Context, ws *Opened) ([]ids.Table, error) {
 	if ws.May(registry.RecordsRead) {
 		return nil, nil
@@ -218,8 +218,8 @@ func readableTables(ctx context.Context, ws *Opened) ([]ids.Table, error) {
 	return readable, err
 }
 
-// orderOnce recalls the export that was ordered by the same call before, and
-// waits for it as that call did, or makes the order.
+// orderOnce returns the export that the same call created before, after waiting for it
+// as that call did, or makes the request.
 func orderOnce[In interface{ ordered() orderIn }](h *handlers, order rest.Handler[*Workspace, In, rest.Answer[exportMade]]) rest.Handler[*Workspace, In, rest.Answer[exportMade]] {
 	return func(ctx context.Context, ws *Workspace, in *In, faults *problem.Faults) (out rest.Answer[exportMade], err error) {
 		call := (*in).ordered()
@@ -240,8 +240,8 @@ func orderOnce[In interface{ ordered() orderIn }](h *handlers, order rest.Handle
 	}
 }
 
-// makeExport orders an export and waits for it as long as the caller wants, or
-// only tries the order.
+// makeExport creates an export and waits for it as long as the caller wants, or only
+// does a dry run.
 func (h *handlers) makeExport(ctx context.Context, ws *Workspace, faults *problem.Faults, order export.Request, options ExportOptions, in orderIn) (out rest.Answer[exportMade], err error) {
 	order.Project = export.ProjectRef{ID: ws.Project.ID, Slug: ws.Project.Slug}
 	order.Root = ws.Project.Root
@@ -268,7 +268,7 @@ func (h *handlers) await(ctx context.Context, ws *Workspace, m export.Manifest, 
 	return out, nil
 }
 
-// exportJobs are the exports that the token may download.
+// exportJobs handles calls about the exports that the token may download.
 func (h *handlers) exportJobs() jobsOf[export.Manifest] {
 	return jobsOf[export.Manifest]{h.exports, mayRead}
 }
@@ -278,9 +278,9 @@ func mayRead(ws *Workspace, m *export.Manifest) error {
 	return mayExport(ws, m, registry.ExportsRead)
 }
 
-// mayExport returns nil when the token has a scope of exports for what the
-// export holds: of a table, with the right to read its records; of a query, if
-// the token made it; of anything else only with full power.
+// mayExport returns nil if the token has an export scope for what the export holds: for
+// a table, together with the right to read its records; for a query, if the token
+// created it; for anything else, only with full power.
 func mayExport(ws *Workspace, m *export.Manifest, scope registry.Scope) error {
 	switch {
 	case m.Kind == export.QueryExport && m.CreatedByTokenID != nil && *m.CreatedByTokenID == ws.Token.ID:
@@ -331,7 +331,7 @@ func (h *handlers) followExport(ctx context.Context, ws *Workspace, in *exportID
 	return h.exportJobs().follow(ctx, ws, in.ID)
 }
 
-// deleteExport is for those who may make such an export.
+// deleteExport is allowed for tokens that may create such an export.
 func (h *handlers) deleteExport(ctx context.Context, ws *Workspace, in *exportIDIn) (out jobDeleted, err error) {
 	m, err := h.exports.Get(ctx, ws.Project.ID, in.ID)
 	if err != nil {

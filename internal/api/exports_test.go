@@ -16,7 +16,7 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// shop is a server over a house, with the project shop and one table.
+// shop is a server for a house, with the project shop and one table.
 type shop struct {
 	*house
 	*httptest.Server
@@ -41,7 +41,7 @@ func (s *shop) ask(t testing.TB, method, path, body string, headers ...string) r
 	return s.askAt(t, method, "/projects/shop"+path, body, headers...)
 }
 
-// askAt is ask for paths of other projects and of none.
+// askAt is ask for any path, also outside the project.
 func (s *shop) askAt(t testing.TB, method, path, body string, headers ...string) reply {
 	t.Helper()
 	r, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
@@ -65,7 +65,7 @@ func (s *shop) askAt(t testing.TB, method, path, body string, headers ...string)
 	return reply{response.StatusCode, response.Header, string(text)}
 }
 
-// ordered waits until an export has been ordered and returns its id.
+// ordered waits until an export has been created and returns its id.
 func (s *shop) ordered(t *testing.T) string {
 	t.Helper()
 	for range 500 {
@@ -126,8 +126,8 @@ func TestExportThatIsCanceledWhileItsCreationWaits(t *testing.T) {
 	}
 }
 
-// TestWaitingKeepsNoProject deletes a project while the creation of an export
-// waits for a worker that never comes.
+// TestWaitingKeepsNoProject deletes a project while the creation of an export waits for
+// a worker that never comes.
 func TestWaitingKeepsNoProject(t *testing.T) {
 	s := openShop(t, openIdleHouse(t, clock), Config{})
 	answer := make(chan reply)

@@ -14,8 +14,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// faultsOf returns the fields at fault that an answer names, and whether there
-// are more.
+// faultsOf returns the faulty fields that an answer names, and whether there are more.
 func faultsOf(t *testing.T, got reply) (fields []string, more bool) {
 	t.Helper()
 	var answer struct {
@@ -37,7 +36,8 @@ func faultsOf(t *testing.T, got reply) (fields []string, more bool) {
 	return fields, answer.Error.More
 }
 
-// TestFormAndMeaningAreToldTogether sends requests that are wrong in both ways.
+// TestFormAndMeaningAreToldTogether sends requests that are wrong in both form and
+// meaning.
 func TestFormAndMeaningAreToldTogether(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	s.ask(t, "POST", "/table", `{"table_name":"t","columns":[{"name":"n","type":"INTEGER","nullable":false}]}`)
@@ -52,7 +52,7 @@ func TestFormAndMeaningAreToldTogether(t *testing.T) {
 		{"POST", "/auth/tokens", `{"scopes":["bogus"],"expires_in":-1,"nme":"x"}`, "expires_in nme scopes[0]"},
 		{"PATCH", "/records/t", `{"data":{"zz":1},"wher":{"q":1}}`, "data.zz wher where"},
 		{"POST", "/imports?options=" + url.QueryEscape(`{"mode":"x","key":["a"],"types":{"q":"INT"}}`), "", "mode types.q"},
-		// A field that is wrong counts as absent, and so does what is in it.
+		// An invalid field counts as absent, with everything in it.
 		{"POST", "/table", `{"table_name":5,"columns":[{"name":"a"},7,{"name":"a","type":[]}]}`, "columns[1] columns[2].column_name columns[2].type table_name"},
 		{"POST", "/records/t", `{"data":[{"n":1},5]}`, "data[1]"},
 		{"GET", "/records/t?order=up&limit=0&after=xx&sort=q&columns=n,n,q", "", "after columns[1] columns[2] limit order sort"},
@@ -67,21 +67,20 @@ func TestFormAndMeaningAreToldTogether(t *testing.T) {
 	}
 }
 
-// wrong is a request with a fault of meaning.
+// wrong is a request with a semantic fault.
 type wrong struct {
 	body   string // an object, to which an unknown field is added
 	query  string
-	path   map[string]string // parts of the path that differ from the usual ones
+	path   map[string]string // path segments that differ from the defaults
 	header []string
-	field  string // at fault
+	field  string // the faulty field
 }
 
-// meaningless is for routes that find nothing wrong with a request that is well
-// formed.
+// meaningless is for routes where a well-formed request cannot have a semantic fault.
 var meaningless = wrong{}
 
-// wrongRequests has every route: a new one must say here what can be wrong with
-// its requests beside their form.
+// wrongRequests has an entry for every route: a new route must say here what can be
+// wrong with its requests besides their form.
 var wrongRequests = map[string]wrong{
 	"bootstrap":      {body: `{"project_slug":"No slug","project_name":"x","initial_project_user":{"username":"u","password":"p"}}`, field: "project_slug"},
 	"get-project":    meaningless,
@@ -146,9 +145,9 @@ var wrongRequests = map[string]wrong{
 	"import-project":   {query: "options=" + url.QueryEscape(`{"project_slug":"No slug"}`), field: "project_slug"},
 }
 
-// TestEveryRouteTellsAllFaults sends each route a request with an unknown field
-// and, where there can be one, a fault of meaning. All must be told, and nothing
-// be done.
+// TestEveryRouteTellsAllFaults sends each route a request with an unknown field and,
+// where possible, a semantic fault. All faults must be reported, and nothing may be
+// done.
 func TestEveryRouteTellsAllFaults(t *testing.T) {
 	h := openHouse(t, clock)
 	s := openShop(t, h, Config{})
@@ -202,7 +201,7 @@ func TestEveryRouteTellsAllFaults(t *testing.T) {
 	}
 }
 
-// state is all that the project holds.
+// state returns everything that the project holds.
 func (s *shop) state(t *testing.T) string {
 	var text strings.Builder
 	for _, path := range []string{"", "/tables", "/column/contacts", "/indexes/contacts", "/records/contacts", "/auth/tokens", "/exports", "/imports"} {
@@ -215,8 +214,8 @@ func (s *shop) state(t *testing.T) string {
 	return regexp.MustCompile(`"(last_used_at|size_bytes)":[^,}]*`).ReplaceAllString(text.String(), "")
 }
 
-// TestHostileRequestsCostLittle sends bodies of megabytes in which everything is
-// wrong, or far too much of something. Each is answered with a short list.
+// TestHostileRequestsCostLittle sends bodies of megabytes in which everything is wrong,
+// or that have far too much of something. Each is answered with a short list.
 func TestHostileRequestsCostLittle(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	many := func(element string, n int) string { return strings.TrimSuffix(strings.Repeat(element+",", n), ",") }
@@ -230,7 +229,7 @@ func TestHostileRequestsCostLittle(t *testing.T) {
 	long := strings.Repeat("n", 1<<18)
 	for name, test := range map[string]struct {
 		method, path, body string
-		first              string // field at fault
+		first              string // the faulty field
 		more               bool
 	}{
 		"empty columns":       {"POST", "/table", `{"table_name":"q","columns":[` + many("{}", 60_000) + `]}`, "columns[0].column_name", true},

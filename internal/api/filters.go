@@ -13,8 +13,8 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// Filters is the JSON of a filter as it was sent, an object or an array; nil
-// when absent or null.
+// Filters is the JSON of a filter as sent, an object or an array; nil if absent or
+// null.
 type Filters jsontext.Value
 
 // UnmarshalJSON keeps the text of an object or an array.
@@ -38,7 +38,7 @@ func (f *Filters) UnmarshalText(text []byte) error {
 	return f.UnmarshalJSON([]byte(strings.TrimSpace(string(text))))
 }
 
-// JSONText says that filters are JSON in a query string too.
+// JSONText marks filters as JSON in a query string too.
 func (Filters) JSONText() {}
 
 // Schema describes both forms of a filter.
@@ -72,7 +72,7 @@ func conditionSchema() *huma.Schema {
 	}
 }
 
-// groupSchema describes the groups of what item refers to.
+// groupSchema describes groups of items.
 func groupSchema(item *huma.Schema) *huma.Schema {
 	var alternatives []*huma.Schema
 	for _, group := range []struct{ name, doc string }{
@@ -104,7 +104,7 @@ func operatorSchema() *huma.Schema {
 	}
 }
 
-// valueOf says what stands in the value of a condition.
+// valueOf describes the value of a condition with the given operator.
 func valueOf(op projectdb.Operator) string {
 	switch {
 	case op.Arity == 0:

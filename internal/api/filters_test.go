@@ -9,7 +9,7 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
 
-// The reference has one line for each operator, in the order of the table.
+// The reference has one line per operator, in the order of the table.
 func TestOperatorsAreCheckedIn(t *testing.T) {
 	const name, head = "api/records.md", "| `op` | `value` | a record matches when its value |\n|---|---|---|\n"
 	page, err := os.ReadFile(docs + name)

@@ -37,8 +37,8 @@ type fixture struct {
 	enter func(ctx context.Context, slug, secret string) (*Workspace, error)
 }
 
-// serve answers with the given routes in a house with the project shop, where
-// the secret good opens everything and weak may only query.
+// serve serves the given routes for a house with the project shop. The secret good
+// opens everything, and weak may only query.
 func serve(t *testing.T, h *house, list []*rest.Endpoint) *fixture {
 	t.Helper()
 	h.project(t, "shop")
@@ -72,8 +72,8 @@ type reply struct {
 	body   string
 }
 
-// ask sends a request with a good token unless headers say otherwise; headers
-// are "Name: value", and "Name:" removes one.
+// ask sends a request, with the token good unless headers say otherwise; headers are
+// "Name: value", and "Name:" removes one.
 func (f *fixture) ask(t *testing.T, method, path, body string, headers ...string) reply {
 	t.Helper()
 	r, err := http.NewRequest(method, f.URL+path, strings.NewReader(body))
@@ -100,7 +100,7 @@ func (f *fixture) ask(t *testing.T, method, path, body string, headers ...string
 	return reply{response.StatusCode, response.Header, string(text)}
 }
 
-// failure is the error of an answer on one line.
+// failure returns the error of an answer on one line.
 func (r reply) failure(t *testing.T) string {
 	t.Helper()
 	var env struct {
@@ -125,7 +125,7 @@ func (r reply) failure(t *testing.T) string {
 	return text
 }
 
-// TestEveryRoute walks the list: what holds for one route holds for all.
+// TestEveryRoute checks on every route what must hold for all of them.
 func TestEveryRoute(t *testing.T) {
 	h := openHouse(t, clock)
 	endpoints := routes(h.handlers())
@@ -144,8 +144,8 @@ func TestEveryRoute(t *testing.T) {
 	})
 }
 
-// TestAdmittedCountsValidTokensOnly sends requests with and without a valid
-// token: only the valid ones may slow exports down.
+// TestAdmittedCountsValidTokensOnly sends requests with and without a valid token: only
+// the valid ones may slow exports down.
 func TestAdmittedCountsValidTokensOnly(t *testing.T) {
 	h := openHouse(t, clock)
 	h.project(t, "shop")

@@ -5,7 +5,7 @@ import (
 	"github.com/zangtable/zangtable/internal/format"
 )
 
-// formatChoices are the formats and compressions that requests can name.
+// formatChoices returns the formats and compressions that requests can name.
 func formatChoices() map[string]map[string][]string {
 	choices := map[string]map[string][]string{}
 	for _, schema := range []string{"ImportOptions", "ProjectImportOptions", "RunImportBody"} {

@@ -34,13 +34,13 @@ var (
 	generatorSeed     = flag.Uint64("generate.seed", 0, "of what is generated; 0 takes one by chance")
 )
 
-// perProject is how many requests are made to one project: they drop its tables
-// and revoke its tokens.
+// perProject is how many requests are made to one project: they drop its tables and
+// revoke its tokens.
 const perProject = 250
 
-// TestGeneratedRequests makes requests of every operation of the document, right
-// and wrong ones, and holds each answer against it. None may be internal_error,
-// and nothing may be left when the server has been closed.
+// TestGeneratedRequests makes valid and invalid requests for every operation of the
+// document, and checks each answer against the document. None may be internal_error,
+// and nothing may leak once the server has been closed.
 func TestGeneratedRequests(t *testing.T) {
 	seed := *generatorSeed
 	if seed == 0 {
@@ -55,7 +55,7 @@ func TestGeneratedRequests(t *testing.T) {
 	if err := goleak.Find(before, goleak.IgnoreTopFunction("testing.(*T).Run")); err != nil {
 		t.Error(err)
 	}
-	for range 100 { // files that a collection closes
+	for range 100 { // files that a garbage collection closes
 		if runtime.GC(); descriptors(t) <= files {
 			return
 		}
@@ -64,8 +64,7 @@ func TestGeneratedRequests(t *testing.T) {
 	t.Errorf("%d descriptors are open, and %d were", descriptors(t), files)
 }
 
-// descriptors returns how many files the process has open, where the system
-// tells.
+// descriptors returns how many files the process has open, if the system tells.
 func descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
@@ -83,13 +82,13 @@ type trial struct {
 	judge      *judge
 	operations []operation
 	log        *safeLog
-	source     []byte // a database with the tables that the API cannot make
+	source     []byte // a database with tables that the API cannot create
 	project    string
-	tokens     []string // the first has full power; the last ones are of no use
+	tokens     []string // the first has full power; the last ones are useless
 	statuses   map[int]int
 }
 
-// safeLog keeps what the server logs about faults of its own.
+// safeLog keeps what the server logs about its own faults.
 type safeLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -101,7 +100,7 @@ func (l *safeLog) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// take returns what was logged since the last time.
+// take returns what was logged since the last call.
 func (l *safeLog) take() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +126,7 @@ func newTrial(t *testing.T, seed uint64) *trial {
 		for _, method := range sortedKeys(operations) {
 			op := operation{strings.ToUpper(method), path, operations[method].(map[string]any)}
 			often := 2
-			switch { // most where tables and values matter
+			switch { // mostly where tables and values matter
 			case strings.Contains(path, "/records/") && method == "delete":
 				often = 4
 			case strings.Contains(path, "/records/"):
@@ -153,7 +152,7 @@ func newTrial(t *testing.T, seed uint64) *trial {
 	return x
 }
 
-// strangeDatabase returns an SQLite file with tables that only imports bring.
+// strangeDatabase returns an SQLite file with tables that only imports can create.
 func strangeDatabase(t *testing.T) []byte {
 	t.Helper()
 	var columns []string
@@ -202,7 +201,7 @@ INSERT INTO widest (c0, c1) VALUES ('a', 'b'), ('c', 'd');`}}})
 	return text
 }
 
-// begin makes a project with its tables and tokens.
+// begin creates a project with its tables and tokens.
 func (x *trial) begin(t *testing.T, n int) {
 	t.Helper()
 	x.project = fmt.Sprint("shop", n)
@@ -229,7 +228,7 @@ func (x *trial) begin(t *testing.T, n int) {
 	x.make(t, "/export/database", "application/json", []byte(`{"format":"archive","exclude_tables":["wide","widest"]}`))
 }
 
-// make makes a sound call and keeps what it gives to ask for.
+// make makes a valid call and remembers what its answer offers to ask for.
 func (x *trial) make(t *testing.T, path, media string, body []byte) {
 	t.Helper()
 	header := []string{"Host: x", "Authorization: Bearer " + x.tokens[0], "Content-Type: " + media, "Prefer: wait=30"}
@@ -260,7 +259,7 @@ var strangeTables = []generatedTable{
 	{"hidden", []string{"id", "secret"}, []string{"1"}},
 }
 
-// mint makes the tokens of the present project.
+// mint mints the tokens of the current project.
 func (x *trial) mint(t *testing.T) {
 	t.Helper()
 	x.tokens = nil
@@ -300,7 +299,7 @@ func (x *trial) requests(t *testing.T) {
 			x.statuses[response.StatusCode]++
 			err = x.verdict(q, response, body)
 		} else if isBroken(q) {
-			err = nil // net/http closes a connection that it cannot follow
+			err = nil // net/http closes a connection that it cannot parse
 		}
 		if err != nil {
 			t.Errorf("request %d, %s %s: %v\n%s\n%s", i, op.method, op.path, err, q, x.log.take())
@@ -321,7 +320,7 @@ func (x *trial) requests(t *testing.T) {
 	}
 }
 
-// learn keeps what later requests can ask for.
+// learn remembers what later requests can ask for.
 func (x *trial) learn(status int, body []byte) {
 	var answer struct {
 		Data struct {
@@ -341,8 +340,8 @@ func (x *trial) learn(status int, body []byte) {
 	}
 }
 
-// lost reports whether the project is gone, and mints new tokens when they have
-// been revoked.
+// lost reports whether the project is gone, and mints new tokens if they have been
+// revoked.
 func (x *trial) lost(t *testing.T) bool {
 	if _, err := x.registry.Authenticate(t.Context(), x.project, x.tokens[0]); err == nil {
 		return false
@@ -354,13 +353,13 @@ func (x *trial) lost(t *testing.T) bool {
 	return false
 }
 
-// isBroken reports whether net/http cannot read a request.
+// isBroken reports whether net/http is unable to read a request.
 func isBroken(q generated) bool {
 	_, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(q.text)))
 	return err != nil
 }
 
-// verdict says what is wrong with an answer.
+// verdict returns what is wrong with an answer.
 func (x *trial) verdict(q generated, response *http.Response, body []byte) error {
 	status := response.StatusCode
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(q.text)))
@@ -368,7 +367,7 @@ func (x *trial) verdict(q generated, response *http.Response, body []byte) error
 		if status == http.StatusInternalServerError {
 			return fmt.Errorf("a request that is none: status %d, %s", status, body)
 		}
-		return nil // net/http has answered
+		return nil // answered by net/http
 	}
 	if status >= 500 && status != http.StatusServiceUnavailable {
 		return fmt.Errorf("status %d: %s", status, body)
@@ -390,12 +389,12 @@ func (x *trial) verdict(q generated, response *http.Response, body []byte) error
 	return x.judge.described(ep, r.Method, response, body)
 }
 
-// plainRefusal reports whether net/http has refused a request itself.
+// plainRefusal reports whether net/http refused the request itself.
 func plainRefusal(response *http.Response, body []byte) bool {
 	return strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") && response.Header.Get("X-Request-Id") == "" && strings.HasPrefix(string(body), fmt.Sprint(response.StatusCode))
 }
 
-// described says what about an answer is not in the document.
+// described returns where an answer differs from the document.
 func (j *judge) described(ep *rest.Endpoint, method string, response *http.Response, body []byte) error {
 	at := pointer("paths", ep.Path, strings.ToLower(ep.Method), "responses", fmt.Sprint(response.StatusCode))
 	content, err := j.media(at)
@@ -422,8 +421,8 @@ func (j *judge) described(ep *rest.Endpoint, method string, response *http.Respo
 	return j.compare(at+"/content/application~1json/schema", body)
 }
 
-// bytes sends requests in which bytes are changed, left out or put in, and
-// looks whether the server still answers others.
+// bytes sends requests with bytes changed, removed or inserted, and checks that the
+// server still answers others.
 func (x *trial) bytes(t *testing.T) {
 	n := howMany() / 4
 	x.begin(t, 0)
@@ -457,8 +456,8 @@ func (x *trial) bytes(t *testing.T) {
 	}
 }
 
-// isFault reports whether a status is one that no request may cause. 501 and 505
-// are those of net/http, for requests that it does not understand.
+// isFault reports whether a status is one that no request may cause. 501 and 505 come
+// from net/http, for requests that it does not understand.
 func isFault(status int) bool {
 	switch status {
 	case http.StatusNotImplemented, http.StatusServiceUnavailable, http.StatusHTTPVersionNotSupported:

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// generator makes requests from the OpenAPI document: values of each schema,
-// values that break it, and values that mean something to the tables there.
+// generator makes requests from the OpenAPI document: values that match each schema,
+// values that violate it, and values that are meaningful for the tables.
 type generator struct {
 	*rand.Rand
 	document map[string]any
 	tables   []generatedTable
-	table    generatedTable // that the present request is about
-	wrong    bool           // whether something may be wrong about it
+	table    generatedTable // that the current request is about
+	wrong    bool           // whether the request may contain mistakes
 	pools    map[string][]string
 }
 
@@ -24,19 +24,19 @@ type generator struct {
 type generatedTable struct {
 	name    string
 	columns []string
-	ids     []string // as they stand in a path
+	ids     []string // as written in a path
 }
 
-// one returns one of the texts.
+// one returns one of the texts at random.
 func (g *generator) one(texts ...string) string { return texts[g.IntN(len(texts))] }
 
-// chance is true in so many of a hundred cases.
+// chance returns true in the given percentage of cases.
 func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
 
-// slip is chance for what makes a request wrong.
+// slip is chance for mistakes: it returns false if the request must be valid.
 func (g *generator) slip(percent int) bool { return g.wrong && g.chance(percent) }
 
-// remember adds a text to a pool, from which later requests take.
+// remember adds a text to a pool from which later requests draw.
 func (g *generator) remember(pool, text string) {
 	list := g.pools[pool]
 	if len(list) >= 20 {
@@ -45,7 +45,7 @@ func (g *generator) remember(pool, text string) {
 	g.pools[pool] = append(list, text)
 }
 
-// known returns a text of a pool, or another one when it is empty.
+// known returns a text from a pool, or otherwise if the pool is empty.
 func (g *generator) known(pool, otherwise string) string {
 	if list := g.pools[pool]; len(list) > 0 {
 		return list[g.IntN(len(list))]
@@ -69,7 +69,7 @@ func (g *generator) schema(s any) map[string]any {
 	}
 }
 
-// value returns the JSON of a value, mostly of the schema, for a field with the
+// value returns the JSON of a value, usually valid for the schema, for a field with the
 // given name.
 func (g *generator) value(name string, s any, depth int) string {
 	m := g.schema(s)
@@ -115,7 +115,7 @@ func asText(v any) string {
 	return string(b)
 }
 
-// awkward are texts that have made trouble for somebody.
+// awkward are texts that are known to cause trouble.
 var awkward = []string{
 	"", " ", "a", "0", "-1", "null", "true", "id", "rowid", "_rowid_", "sqlite_master", "_tables", "select", "\u0000", "a\u0000b", "\n", "\t", "\u007f", "\u0085", "\ufeff", "\uffff", "é", "ß", "漢字", "😀", "\u202e",
 	"%", "%25", "..", "../../etc/passwd", "a/b", "a,b", "a;b", `"`, `\`, "'", "''; DROP TABLE contacts; --", "<script>", "{}", "[]", "1e400", "NaN", "Infinity", "9223372036854775807", "9223372036854775808", "1.5", "1,5",
@@ -139,7 +139,7 @@ func (g *generator) text() string {
 	return strings.Repeat("x", 100_000+g.IntN(400_000))
 }
 
-// quoted returns a JSON string, sometimes one that is none.
+// quoted returns a JSON string, sometimes a broken one.
 func (g *generator) quoted() string {
 	if g.slip(3) {
 		return g.one("\"\xff\"", `"\ud800"`, `"\u00"`, "\"a\x00b\"", "\"\xc3\x28\"", `"\x41"`, `'a'`, `"open`)
@@ -176,8 +176,8 @@ func (g *generator) array(name string, m map[string]any, depth int) string {
 	return "[" + strings.Join(items, ",") + "]"
 }
 
-// object returns an object with some of its properties, and with few that it
-// does not have, or has twice.
+// object returns an object with some of its properties, and occasionally with unknown
+// or duplicate ones.
 func (g *generator) object(m map[string]any, depth int) string {
 	var members []string
 	add := func(name, value string) { members = append(members, asText(name)+":"+value) }
@@ -217,7 +217,7 @@ func sortedKeys(m map[string]any) []string {
 	return names
 }
 
-// anything returns any JSON, and sometimes what is none.
+// anything returns any JSON, and sometimes text that is not JSON.
 func (g *generator) anything(depth int) string {
 	if !g.wrong {
 		return g.one("null", "true", "1", "1.5", `"a"`, asText(g.text()))
@@ -252,7 +252,7 @@ func (g *generator) columnName() string {
 	return g.one("id", "name", "rowid", "ID", "nowhere", "", "c1", "j")
 }
 
-// row returns a row of the present table.
+// row returns a row of the current table.
 func (g *generator) row() string {
 	var members []string
 	for range g.IntN(6) {
@@ -268,7 +268,7 @@ func (g *generator) row() string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// fitting returns a value that the column of a name mostly takes.
+// fitting returns a value that usually fits the named column.
 func (g *generator) fitting(name string) string {
 	switch name {
 	case "id", "age", "n", "p", "up", "a":
@@ -296,7 +296,7 @@ func (g *generator) rows() string {
 	return "[" + strings.Join(rows, ",") + "]"
 }
 
-// filters returns filters on the present table, in one of their forms.
+// filters returns filters on the current table, in one of their forms.
 func (g *generator) filters(depth int) string {
 	if g.chance(35) {
 		return g.row()
@@ -320,7 +320,8 @@ func (g *generator) filters(depth int) string {
 	return "[" + strings.Join(conditions, ",") + "]"
 }
 
-// statements are SQL that means something to the tables, or ought to be refused.
+// statements are SQL statements that are meaningful for the tables, or that must be
+// refused.
 var statements = []string{
 	"SELECT 1 AS one", "SELECT * FROM contacts", "SELECT count(*) AS n FROM wide", "SELECT * FROM wide", "SELECT * FROM wide, keyed", "SELECT a FROM generated", "SELECT * FROM nowhere", "SELECT", "", ";", "--", "/*",
 	"SELECT :a AS a", "SELECT ?1 AS a, ?2 AS b", "SELECT json_extract('{bad', '$') AS a", "SELECT abs(-9223372036854775808) AS a", "SELECT zeroblob(100000) AS z", "SELECT printf('%.100000c', 'x') AS p",
@@ -329,7 +330,7 @@ var statements = []string{
 	"VALUES (1)", "SELECT (SELECT secret FROM hidden) AS s", "SELECT name, name FROM contacts", "SELECT * FROM child JOIN parent ON parent.id = child.p",
 }
 
-// meaningful returns a value that the field of a name can really mean.
+// meaningful returns a value that makes sense for the named field.
 func (g *generator) meaningful(name string) (string, bool) {
 	table := func() string { return asText(g.tables[g.IntN(len(g.tables))].name) }
 	switch name {
@@ -380,5 +381,5 @@ func (g *generator) meaningful(name string) (string, bool) {
 	return "", false
 }
 
-// blobID is a BLOB as a path names it.
+// blobID returns a BLOB id as written in a path.
 func blobID(b ...byte) string { return base64.StdEncoding.EncodeToString(b) }

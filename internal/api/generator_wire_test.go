@@ -25,7 +25,7 @@ type generated struct {
 	text   []byte
 }
 
-// String shows the request, without most of a long body.
+// String returns the request, with a long body shortened.
 func (q generated) String() string {
 	const most = 800
 	if len(q.text) > most {
@@ -34,8 +34,8 @@ func (q generated) String() string {
 	return fmt.Sprintf("%q", q.text)
 }
 
-// request makes a request of an operation: mostly as the document wants it, and
-// always so that something about it can be wrong.
+// request makes a request for an operation: usually valid, and always so that something
+// about it can be wrong.
 func (g *generator) request(op operation, project string, tokens []string) generated {
 	g.table, g.wrong = g.tables[g.IntN(len(g.tables))], g.chance(50)
 	method := op.method
@@ -74,7 +74,7 @@ func (g *generator) request(op operation, project string, tokens []string) gener
 	return g.assemble(method, target, append(header, contentType...), body)
 }
 
-// assemble writes the request, its body whole or in chunks.
+// assemble writes the request, with its body whole or in chunks.
 func (g *generator) assemble(method, target string, header []string, body []byte) generated {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", method, target)
@@ -102,8 +102,7 @@ func (g *generator) assemble(method, target string, header []string, body []byte
 	return generated{method, b.Bytes()}
 }
 
-// authorization returns the header for one of the tokens: the first has full
-// power.
+// authorization returns the header for one of the tokens: the first has full power.
 func (g *generator) authorization(tokens []string) []string {
 	switch n := g.IntN(100); {
 	case n < 60, !g.wrong && n < 96:
@@ -118,7 +117,7 @@ func (g *generator) authorization(tokens []string) []string {
 	return []string{"Authorization: " + g.one("Bearer", "Bearer ", "Basic YTpi", "Bearer pat_x", "Bearer pat_"+strings.Repeat("a", 36), "Bearer "+tokens[0]+"x", "Bearer \xff", "Bearer "+strings.Repeat("p", 8000), tokens[0])}
 }
 
-// target fills the parts of a path.
+// target fills in the segments of a path.
 func (g *generator) target(path, project string) string {
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
@@ -220,7 +219,7 @@ func (g *generator) headerValue(name string) string {
 	return g.one("a", "", "é", strings.Repeat("x", 300), "\t x")
 }
 
-// body returns a body for an operation with the lines of its Content-Type.
+// body returns a body for an operation, and its Content-Type header lines.
 func (g *generator) body(op operation) (body []byte, contentType []string) {
 	described := g.schema(op.described["requestBody"])
 	content, _ := described["content"].(map[string]any)
@@ -265,7 +264,7 @@ func (g *generator) body(op operation) (body []byte, contentType []string) {
 	return body, contentType
 }
 
-// file returns what can be sent to be imported.
+// file returns a file to import.
 func (g *generator) file() []byte {
 	text := g.one("a,b\n1,2\n", "id,name\n1,Ada\n2,\n", "\"open\n", "", "{\"a\":1}\n{\"a\":2}\n", `[{"a":1},{"b":"x"}]`, `{"tables":{"t":{"columns":[],"rows":[]}}}`, "CREATE TABLE t (a); INSERT INTO t VALUES (1);", "SQLite format 3\x00", "PK\x03\x04", "PAR1", "\x1f\x8b\x08", "a\xffb,c\n1,2\n",
 		strings.Repeat("x,", 2100)+"\n", "name,email\n"+strings.Repeat("n,e\n", 500))
@@ -279,7 +278,7 @@ func (g *generator) file() []byte {
 	return []byte(text)
 }
 
-// wire is a connection to the server, opened anew when it has to be.
+// wire is a connection to the server, reopened when necessary.
 type wire struct {
 	address string
 	conn    net.Conn
@@ -293,8 +292,8 @@ func (w *wire) close() {
 	}
 }
 
-// exchange sends bytes and reads one answer to a request of the given method. A
-// stream of events is left after its first bytes.
+// exchange sends bytes and reads one answer to a request of the given method. A stream
+// of events is abandoned after its first bytes.
 func (w *wire) exchange(q generated, patience time.Duration) (response *http.Response, body []byte, err error) {
 	if w.conn == nil {
 		if w.conn, err = net.Dial("tcp", w.address); err != nil {
@@ -304,7 +303,7 @@ func (w *wire) exchange(q generated, patience time.Duration) (response *http.Res
 	}
 	w.conn.SetDeadline(time.Now().Add(patience))
 	if _, err := w.conn.Write(q.text); err != nil {
-		// The server may have answered before it had read everything.
+		// The server may have answered before it read everything.
 		defer w.close()
 	}
 	response, err = http.ReadResponse(w.reader, &http.Request{Method: q.method})

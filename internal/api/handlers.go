@@ -21,8 +21,8 @@ type handlers struct {
 	now        func() time.Time
 }
 
-// authenticate opens a project with the secret of a token; the token's own project
-// when the route names none.
+// authenticate opens a project with the secret of a token: the token's own project if
+// the route names none.
 func (h *handlers) authenticate(ctx context.Context, slug, secret string) (*Workspace, error) {
 	if slug == "" {
 		return h.registry.AuthenticateAccount(ctx, secret)

@@ -26,7 +26,7 @@ type house struct {
 	now        func() time.Time
 }
 
-// openHouse opens a house whose exports are made.
+// openHouse opens a house that runs its exports.
 func openHouse(t testing.TB, now func() time.Time, change ...func(*export.Config)) *house {
 	t.Helper()
 	h := openIdleHouse(t, now, change...)
@@ -35,7 +35,7 @@ func openHouse(t testing.TB, now func() time.Time, change ...func(*export.Config
 	return h
 }
 
-// openIdleHouse opens a house where orders of exports stay pending.
+// openIdleHouse opens a house where exports stay pending.
 func openIdleHouse(t testing.TB, now func() time.Time, change ...func(*export.Config)) *house {
 	t.Helper()
 	h := &house{now: now}
@@ -80,7 +80,7 @@ func openIdleHouse(t testing.TB, now func() time.Time, change ...func(*export.Co
 	return h
 }
 
-// project makes an empty project.
+// project creates an empty project.
 func (h *house) project(t testing.TB, slug string) {
 	t.Helper()
 	if _, err := h.registry.CreateProject(t.Context(), registry.NewProject{Slug: slug, Name: "Project " + slug}, nil); err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// serveKeyed serves the API's own routes, for a project with the table people,
-// and the given ones.
+// serveKeyed serves the API's own routes, for a project with the table people, and the
+// given additional ones.
 func serveKeyed(t *testing.T, more ...*rest.Endpoint) *fixture {
 	t.Helper()
 	h := openHouse(t, clock)
@@ -30,8 +30,7 @@ func serveKeyed(t *testing.T, more ...*rest.Endpoint) *fixture {
 	return f
 }
 
-// post makes a call with keys. A body that is no *strings.Reader is sent in
-// chunks.
+// post makes a call with keys. A body that is not a *strings.Reader is sent in chunks.
 func (f *fixture) post(t *testing.T, path string, body io.Reader, keys ...string) reply {
 	t.Helper()
 	r, err := http.NewRequest("POST", f.URL+"/projects/shop"+path, body)
@@ -52,7 +51,7 @@ func (f *fixture) post(t *testing.T, path string, body io.Reader, keys ...string
 	return reply{response.StatusCode, response.Header, string(text)}
 }
 
-// people counts the rows of the table.
+// people returns how many rows the table people has, as the rows of a query answer.
 func (f *fixture) people(t *testing.T) string {
 	t.Helper()
 	body := f.post(t, "/query", strings.NewReader(`{"sql":"SELECT count(*) AS n FROM people"}`)).body
@@ -146,7 +145,7 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 	}
 }
 
-// TestKeyWithBodies sends bodies of every length that is treated by itself.
+// TestKeyWithBodies sends bodies of every length that gets special treatment.
 func TestKeyWithBodies(t *testing.T) {
 	f := serveKeyed(t)
 	long := `{"data":[` + strings.Repeat(`{"name":"Ada"},`, 9_999) + `{"name":"Ada"}]}`
@@ -170,7 +169,7 @@ func TestKeyWithBodies(t *testing.T) {
 	}
 }
 
-// data is the answer without what is of the call.
+// data returns an answer without the parts that differ from call to call.
 func data(body string) string {
 	data, _, _ := strings.Cut(body, `,"request_id"`)
 	return data

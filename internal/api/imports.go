@@ -22,14 +22,14 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// ImportOptions is what a request can say about its import.
+// ImportOptions are the options of an import request.
 type ImportOptions struct {
 	ingest.Options
 	DryRun bool `json:"dry_run,omitzero" doc:"Changes nothing; the answer shows what the import would do."`
 }
 
-// sendIn is the part of an input that brings a file: the body itself, a form, or
-// an upload in parts by the protocol tus.
+// sendIn is the part of an input that carries a file: the body itself, a form, or an
+// upload in parts by the tus protocol.
 type sendIn struct {
 	orderIn
 	Options    string `query:"options" doc:"The options as JSON, when the body is the file itself."`
@@ -42,7 +42,7 @@ type sendIn struct {
 	Body       rest.Incoming
 }
 
-// importOut has the import, importMade also the project that it has made.
+// importOut has the import, importMade also the project that it created.
 type (
 	importOut struct {
 		Import imports.Manifest `json:"import"`
@@ -75,8 +75,9 @@ func (h *handlers) createImport(ctx context.Context, ws *Workspace, in *createIm
 	return h.receiveImport(ctx, ws, faults, in.sendIn, s)
 }
 
-// importTable checks that the token may import: with power over one table only,
-// into this one, whose id is returned; else into any, new ones included.
+// importTable checks that the token may import. A token restricted to one table may
+// import only into that table, whose id is returned; otherwise any table is allowed,
+// including new ones.
 func importTable(ctx context.Context, ws *Workspace, o *ingest.Options) (id ids.Table, err error) {
 	if ws.May(registry.SchemaWrite) && ws.May(registry.RecordsWrite) {
 		return 0, nil
@@ -94,14 +95,14 @@ func importTable(ctx context.Context, ws *Workspace, o *ingest.Options) (id ids.
 	return 0, errors.Join(ws.Require(registry.SchemaWrite), ws.Require(registry.RecordsWrite))
 }
 
-// NewProjectOptions is what an import can say of the project that it makes.
+// NewProjectOptions are the options for the project that an import creates.
 type NewProjectOptions struct {
 	Slug string                       `json:"project_slug" doc:"Only the characters a-z, 0-9, _ and -."`
 	Name string                       `json:"project_name,omitzero" doc:"Defaults to the slug."`
 	User rest.Optional[blueprintUser] `json:"initial_project_user,omitzero"`
 }
 
-// ProjectImportOptions is what an import can say that makes a project.
+// ProjectImportOptions are the options of an import that creates a project.
 type ProjectImportOptions struct {
 	NewProjectOptions
 	ImportOptions
@@ -121,12 +122,12 @@ func (h *handlers) importProject(ctx context.Context, ws *Workspace, in *importP
 		}
 	}
 	s.order.Kind, s.order.Options, s.order.DryRun = imports.ProjectImport, body.Options, body.DryRun
-	s.order.Metadata = withoutOptions(s.order.Metadata) // they may hold a password
+	s.order.Metadata = withoutOptions(s.order.Metadata) // they may contain a password
 	return h.receiveImport(ctx, ws, faults, in.sendIn, s)
 }
 
-// newProject checks the project that is to be made. Its password is hashed, and
-// its slug looked up, only when there are no faults.
+// newProject checks the project to be created. Its password is hashed, and its slug
+// looked up, only if there are no faults.
 func (h *handlers) newProject(ctx context.Context, ws *Workspace, faults *problem.Faults, o NewProjectOptions) (*imports.NewProject, error) {
 	made := &imports.NewProject{Slug: strings.ToLower(o.Slug), Name: cmp.Or(o.Name, o.Slug)}
 	order := registry.NewProject{Slug: made.Slug, Name: made.Name}
@@ -152,7 +153,7 @@ func (h *handlers) newProject(ctx context.Context, ws *Workspace, faults *proble
 	return made, err
 }
 
-// receiveImport takes the file as it comes and waits for the job as long as the
+// receiveImport receives the file as it arrives and waits for the job as long as the
 // caller wants. An upload in parts is only begun.
 func (h *handlers) receiveImport(ctx context.Context, ws *Workspace, faults *problem.Faults, in sendIn, s *sending) (out rest.Answer[importMade], err error) {
 	order := s.order
@@ -188,13 +189,13 @@ func (h *handlers) awaitImport(ctx context.Context, ws *Workspace, m imports.Man
 	return out, nil
 }
 
-// importJobs are the imports that the token may see.
+// importJobs handles calls about the imports that the token may see.
 func (h *handlers) importJobs() jobsOf[imports.Manifest] {
 	return jobsOf[imports.Manifest]{h.imports, mayImport}
 }
 
-// mayImport returns nil when the token may see and change the import: its own,
-// or any with full power.
+// mayImport returns nil if the token may see and change the import: its own imports, or
+// any with full power.
 func mayImport(ws *Workspace, m *imports.Manifest) error {
 	if m.CreatedByTokenID != nil && *m.CreatedByTokenID == ws.Token.ID {
 		return nil
@@ -260,7 +261,7 @@ type runImportIn struct {
 	}
 }
 
-// runImport takes options that are sent instead of all that were sent before.
+// runImport runs an import again. Options in the request replace all earlier options.
 func (h *handlers) runImport(ctx context.Context, ws *Workspace, in *runImportIn, faults *problem.Faults) (out rest.Answer[importMade], err error) {
 	m, err := h.importJobs().get(ctx, ws, in.ID)
 	if err != nil {
@@ -307,7 +308,7 @@ func (h *handlers) importRejects(ctx context.Context, ws *Workspace, in *importI
 	}, nil
 }
 
-// receipt tells this call from others with other keys or of another content; nil
+// receipt returns the receipt that identifies this call by its key and content; nil
 // without a key.
 func (s *sending) receipt(ws *Workspace, key *rest.Keyed) *projectdb.Receipt {
 	if key != nil {
@@ -316,8 +317,8 @@ func (s *sending) receipt(ws *Workspace, key *rest.Keyed) *projectdb.Receipt {
 	return receiptOf(ws, key)
 }
 
-// digest reads the SHA-256 of a header of RFC 9530, in hexadecimal digits; ""
-// when the header has none.
+// digest reads the SHA-256 from a header of RFC 9530, in hexadecimal; "" if it has
+// none.
 func digest(faults *problem.Faults, header, value string) string {
 	for item := range strings.SplitSeq(value, ",") {
 		name, text, _ := strings.Cut(strings.TrimSpace(item), "=")

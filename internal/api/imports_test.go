@@ -22,7 +22,7 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// formOf returns a form and its Content-Type. Parts are names and contents.
+// formOf returns a form and its Content-Type. parts are alternating names and contents.
 func formOf(t *testing.T, parts ...string) (body, contentType string) {
 	t.Helper()
 	var text bytes.Buffer
@@ -161,7 +161,7 @@ func TestUploadsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", name, test.got.status, test.got.body)
 		}
 	}
-	// None of it has harmed the upload.
+	// None of this has damaged the upload.
 	whole := "a,b\n1,2345"
 	if got := s.patch(t, path, 0, whole[:10], "Content-Digest: "+digest(whole)); got.status != http.StatusNoContent {
 		if head := s.ask(t, "HEAD", path, ""); head.header.Get("Upload-Offset") != "0" {
@@ -171,8 +171,8 @@ func TestUploadsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestTusAsItsTextSays asks what version 1.0.0 of the protocol demands beyond
-// its core.
+// TestTusAsItsTextSays checks what version 1.0.0 of the protocol demands beyond its
+// core.
 func TestTusAsItsTextSays(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	const version, octets = "Tus-Resumable: 1.0.0", "Content-Type: application/offset+octet-stream"
@@ -196,17 +196,17 @@ func TestTusAsItsTextSays(t *testing.T) {
 		}
 	}
 
-	// A client that speaks another version may ask which there is.
+	// A client that speaks another version may ask which versions are supported.
 	told := ask(204, "OPTIONS", "/imports", "", "Tus-Resumable: 0.2.2")
 	wants(told, "Tus-Version: 1.0.0", "Tus-Extension: creation,creation-defer-length,expiration,termination", "Tus-Max-Size: 17179869184", "Allow: GET, HEAD, POST, OPTIONS")
 	if told.body != "" {
 		t.Errorf("OPTIONS answers %s", told.body)
 	}
-	for _, method := range []string{"POST", "GET"} { // before anything else of the request
+	for _, method := range []string{"POST", "GET"} { // checked before anything else in the request
 		wants(ask(412, method, "/imports?limit=x", "", "Tus-Resumable: 0.2.2"), "Tus-Version: 1.0.0")
 	}
 
-	// The length may come later.
+	// The length may be announced later.
 	ask(400, "POST", "/imports", "", version, "Upload-Defer-Length: 2")
 	ask(422, "POST", "/imports", "", version, "Upload-Defer-Length: 1", "Upload-Length: 5")
 	ask(422, "POST", "/imports", "", version, "Upload-Defer-Length: 1", "Upload-Metadata: filename YQ==,filename Yg==")
@@ -219,7 +219,7 @@ func TestTusAsItsTextSays(t *testing.T) {
 	ask(409, "PATCH", path, "x", version, "Upload-Offset: 1", "Upload-Length: 3", octets)
 	half := len(peopleCSV) / 2
 	ask(204, "PATCH", path, peopleCSV[:half], version, "Upload-Offset: 0", octets)
-	wants(ask(200, "HEAD", path, "", version), "Upload-Defer-Length: 1", "Upload-Length: ") // what was refused has set nothing
+	wants(ask(200, "HEAD", path, "", version), "Upload-Defer-Length: 1", "Upload-Length: ") // the refused requests have not set it
 	ask(422, "PATCH", path, "", version, "Upload-Offset: "+strconv.Itoa(half), "Upload-Length: 3", octets)
 	ask(413, "PATCH", path, "", version, "Upload-Offset: "+strconv.Itoa(half), "Upload-Length: 99999999999999", octets)
 	length := "Upload-Length: " + strconv.Itoa(len(peopleCSV))
@@ -227,7 +227,7 @@ func TestTusAsItsTextSays(t *testing.T) {
 	wants(ask(200, "HEAD", path, "", version), "Upload-Defer-Length: ", length)
 	ask(409, "PATCH", path, "", version, "Upload-Offset: "+strconv.Itoa(half), "Upload-Length: 1000", octets)
 	ask(413, "PATCH", path, peopleCSV, version, "Upload-Offset: "+strconv.Itoa(half), octets)
-	// What cannot send PATCH sends POST.
+	// Clients that cannot send PATCH send POST.
 	ask(204, "POST", path, peopleCSV[half:], version, "X-HTTP-Method-Override: PATCH", "Upload-Offset: "+strconv.Itoa(half), octets)
 	if m := imported(t, ask(200, "GET", path+"?wait=10", "")); m.Status != imports.Ready || m.FileName != "people.csv" || m.Report.Tables[0].Name != "later" {
 		t.Errorf("%+v", m)
@@ -242,9 +242,9 @@ func TestTusAsItsTextSays(t *testing.T) {
 		ask(404, "HEAD", path, "", version)
 		ask(404, "PATCH", path, "x", version, "Upload-Offset: 0", octets)
 	}
-	ask(405, "POST", other, "", "X-HTTP-Method-Override: DELETE") // nobody speaks tus here
+	ask(405, "POST", other, "", "X-HTTP-Method-Override: DELETE") // tus does not apply here
 
-	// A password is not kept for those who ask how far an upload is.
+	// The password is not kept where clients ask for the state of an upload.
 	r, err := http.NewRequest("POST", s.URL+"/import-project", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -263,8 +263,8 @@ func TestTusAsItsTextSays(t *testing.T) {
 	wants(ask(200, "HEAD", strings.TrimPrefix(response.Header.Get("Location"), "/projects/shop"), "", version), "Upload-Metadata: filename YS5jc3Y=")
 }
 
-// dribble sends a request whose body stops after its first bytes, and returns
-// what the server says to that.
+// dribble sends a request whose body stops after its first bytes, and returns the
+// server's answer.
 func (s *shop) dribble(t *testing.T, request string, body string, stay bool) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -319,7 +319,7 @@ func TestImportsWithKeys(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	var ids []string
-	for range 2 { // the boundary is another each time
+	for range 2 { // the boundary differs each time
 		body, contentType := formOf(t, "options", `{"table":"b"}`, "file", peopleCSV)
 		ids = append(ids, imported(t, s.ask(t, "POST", "/imports", body, contentType, "Idempotency-Key: form")).ID)
 	}
@@ -332,7 +332,7 @@ func TestImportsWithKeys(t *testing.T) {
 	}
 }
 
-// TestImportsOfSingleTables tries tokens that may write to one table only.
+// TestImportsOfSingleTables uses tokens that may write to one table only.
 func TestImportsOfSingleTables(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	s.ask(t, "POST", "/table", `{"table_name":"others","columns":[{"name":"name"}]}`)
@@ -387,7 +387,7 @@ func TestImportEvents(t *testing.T) {
 	}
 }
 
-// TestImportsAreDescribed holds the answers of a conversation against the OpenAPI
+// TestImportsAreDescribed checks the answers of a conversation against the OpenAPI
 // document.
 func TestImportsAreDescribed(t *testing.T) {
 	judge := newJudge(t)
@@ -434,8 +434,7 @@ func TestImportsAreDescribed(t *testing.T) {
 	ask(404, "PATCH", path, "x", "Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Type: application/offset+octet-stream")
 }
 
-// FuzzSentFiles reads headers that can be anything: what is wrong with them is a
-// problem and never more.
+// FuzzSentFiles reads arbitrary headers: invalid ones are a problem and never more.
 func FuzzSentFiles(f *testing.F) {
 	f.Add("filename YS5jc3Y=,options e30=", "sha-256=:AAAA:")
 	f.Add("is_final", "md5=:x:, sha-256=")
@@ -450,8 +449,8 @@ func FuzzSentFiles(f *testing.F) {
 	})
 }
 
-// TestRunWithOptions runs a dry run again: options that are sent take the place of
-// all that were sent before, and only then.
+// TestRunWithOptions runs a dry run again: options in the request replace all earlier
+// options, and only then.
 func TestRunWithOptions(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	got := s.ask(t, "POST", "/imports?options=%7B%22table%22:%22c%22,%22skip%22:%5B%22b%22%5D,%22dry_run%22:true%7D", "a,b\n1,2\n")

@@ -11,8 +11,8 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// orderIn is the part of an input that orders a job: how long the caller waits for
-// it, and which call orders it.
+// orderIn is the part of an input that requests a job: how long the caller waits for
+// it, and the identity of the call.
 type orderIn struct {
 	Prefer string `header:"Prefer" doc:"respond-async or wait=seconds: answer 202 with the current manifest instead of waiting longer (RFC 7240)."`
 	Call   rest.Call
@@ -20,7 +20,7 @@ type orderIn struct {
 
 func (in orderIn) ordered() orderIn { return in }
 
-// waitIn is the part of an input that looks at a job.
+// waitIn is the part of an input that reads the state of a job.
 type waitIn struct {
 	Wait int `query:"wait" minimum:"0" maximum:"60" doc:"How many seconds to wait for the job to finish."`
 }
@@ -31,7 +31,7 @@ type pageIn struct {
 	Offset int `query:"offset" minimum:"0"`
 }
 
-// JobPage says which part of a list is answered.
+// JobPage says which part of a list the answer holds.
 type JobPage struct {
 	Limit    int  `json:"limit"`
 	Offset   int  `json:"offset"`
@@ -53,11 +53,11 @@ type jobView[M any] interface {
 	Watch(ctx context.Context, projectID ids.Project, id string) (<-chan M, error)
 }
 
-// jobsOf answers the calls about the jobs of one kind. None of them keeps the
-// project's database open: whoever waits must not block its deletion.
+// jobsOf handles the calls about jobs of one kind. None of them keeps the project's
+// database open: a waiting client must not block the deletion of the project.
 type jobsOf[M jobs.Manifest[M]] struct {
 	jobView[M]
-	may func(ws *Workspace, m *M) error // nil when the token may see the job
+	may func(ws *Workspace, m *M) error // nil if the token may see the job
 }
 
 // get returns the manifest of a job that the token may see.
@@ -99,8 +99,8 @@ func (j jobsOf[M]) follow(ctx context.Context, ws *Workspace, id string) (*rest.
 	return &rest.Events[M]{Updates: updates}, err
 }
 
-// watch returns the manifests of a job that the token may see, until it has
-// finished, the token is not valid any more or ctx ends.
+// watch returns the manifests of a job that the token may see, until it has finished,
+// the token becomes invalid or ctx ends.
 func (j jobsOf[M]) watch(ctx context.Context, ws *Workspace, id string) (<-chan M, error) {
 	if _, err := j.get(ctx, ws, id); err != nil {
 		return nil, err
@@ -108,8 +108,8 @@ func (j jobsOf[M]) watch(ctx context.Context, ws *Workspace, id string) (<-chan 
 	return j.Watch(whileAdmitted(ctx, ws), ws.Project.ID, id)
 }
 
-// await waits for a job that was ordered as long as the caller prefers, at most the
-// given time. It returns the manifest with the head of the answer.
+// await waits for a newly requested job as long as the caller prefers, at most longest.
+// It returns the manifest with the head of the answer.
 func (j jobsOf[M]) await(ctx context.Context, ws *Workspace, m M, in orderIn, longest time.Duration) (M, rest.Head, error) {
 	preferred := rest.ReadPrefer(in.Prefer)
 	id, status := m.Job()
@@ -132,11 +132,11 @@ func (j jobsOf[M]) await(ctx context.Context, ws *Workspace, m M, in orderIn, lo
 	return m, head, nil
 }
 
-// admittedInterval is how often the tokens of those who wait are checked again.
+// admittedInterval is how often the tokens of waiting clients are checked again.
 const admittedInterval = 2 * time.Second
 
-// whileAdmitted returns a context for those who wait, which also ends when the token
-// does not open the project any more. The given context must end with the request.
+// whileAdmitted returns a context for waiting calls, which also ends when the token no
+// longer opens the project. The given context must end with the request.
 func whileAdmitted(ctx context.Context, ws *Workspace) context.Context {
 	ctx, leave := context.WithCancel(ctx)
 	go func() {

@@ -9,8 +9,8 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// keepWith returns what keeps the answer of a call in the project's database, in
-// the same transaction as the change.
+// keepWith returns an option that stores the answer of a call in the project's
+// database, in the same transaction as the change.
 func keepWith(kind projectdb.TransactionKind) rest.Option {
 	once := rest.Once(func(ctx context.Context, ws *Workspace, key *rest.Keyed, do func(*Workspace) ([]byte, error)) (answer []byte, replayed bool, err error) {
 		receipt := receiptOf(ws, key)
@@ -27,7 +27,7 @@ func keepWith(kind projectdb.TransactionKind) rest.Option {
 	return rest.Options(once, rest.Fails(problem.CodeProjectDamaged))
 }
 
-// receiptOf returns the receipt of a call, or nil when it has no key.
+// receiptOf returns the receipt of a call, or nil if it has no key.
 func receiptOf(ws *Workspace, key *rest.Keyed) *projectdb.Receipt {
 	if key == nil {
 		return nil
@@ -35,8 +35,7 @@ func receiptOf(ws *Workspace, key *rest.Keyed) *projectdb.Receipt {
 	return &projectdb.Receipt{TokenID: ws.Token.ID, Key: key.Key, Request: key.Request(), Kind: projectdb.SchemaTransaction}
 }
 
-// otherRequest puts the error of a key that was used for another request into the
-// words of clients.
+// otherRequest turns the error for a reused key into the one that clients see.
 func otherRequest(err error) error {
 	if errors.Is(err, projectdb.ErrOtherRequest) {
 		return rest.ErrOtherRequest

@@ -21,9 +21,9 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// needs is the permission table of the contract, written down once more: what a
-// token must have for each route. A scope with @ is asked for the table that
-// the call is about.
+// needs is the permission table of the contract, repeated independently: what a token
+// must have for each route. A scope with @ is checked for the table that the call is
+// about.
 var needs = map[string]string{
 	"bootstrap": "project:admin", "get-project": "", "rename-project": "project:admin", "delete-project": "project:admin",
 	"show-token": "", "list-tokens": "tokens:manage", "mint-token": "tokens:manage", "test-token": "tokens:manage", "revoke-token": "tokens:manage",
@@ -36,14 +36,14 @@ var needs = map[string]string{
 	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",
 	"delete-export": "exports:create@ records:read@", "verify-export": "exports:read@ records:read@", "rehearse-restore": "exports:read@ records:read@", "follow-export": "exports:read@ records:read@",
 	"create-import": "schema:write records:write", "import-project": "project:admin",
-	// Those of others are for full power.
+	// Jobs of others need full power.
 	"show-upload": "project:admin", "continue-upload": "project:admin", "get-import": "project:admin", "follow-import": "project:admin",
 	"import-rejects": "project:admin", "run-import": "project:admin", "delete-import": "project:admin", "list-imports": "records:write?",
 	"show-tus": "records:write?", "show-project-tus": "project:admin",
 }
 
-// harmless is a body for each route that needs one to get as far as its
-// permissions, and changes nothing that the others rely on.
+// harmless is a body for each route that needs one to reach its permission check, and
+// that changes nothing the other routes rely on.
 var harmless = map[string]string{
 	"insert-records": `{"name":"x"}`, "update-records": `{"data":{"name":"x"},"where":{"name":"nobody"}}`, "delete-records": `{"where":{"name":"nobody"}}`,
 	"update-record": `{"name":"x"}`, "mint-token": `{"revoke_previous":false}`, "delete-table": `{"unknown":1}`, "export-table": `{"limit":1}`, "export-query": `{"sql":"SELECT 1 AS one"}`,
@@ -79,7 +79,7 @@ func hasAll(scopes []string, id, table string) bool {
 	return true
 }
 
-// credentials are the powers that the matrix tries.
+// credentials returns the sets of scopes that the matrix tries.
 func credentials() [][]string {
 	var all [][]string
 	for _, s := range registry.Scopes {
@@ -92,8 +92,8 @@ func credentials() [][]string {
 	)
 }
 
-// maze is a house with the project shop, whose tables shown and hidden have a
-// row each, and the project other.
+// maze is a house with the project shop, whose tables shown and hidden have one row
+// each, and the project other.
 type maze struct {
 	*house
 	watch  *testkit.Clock
@@ -122,7 +122,7 @@ func openMaze(t *testing.T) *maze {
 	return m
 }
 
-// export makes an export of a table and returns its id.
+// export creates an export of a table and returns its id.
 func (m *maze) export(t *testing.T, table string) string {
 	t.Helper()
 	order := export.Request{Project: export.ProjectRef{ID: 1, Slug: "shop"}, Kind: export.TableExport, Table: table}
@@ -165,7 +165,7 @@ func (m *maze) ask(t *testing.T, ep *rest.Endpoint, table, jobID, secret string)
 		r.Header.Set("Content-Type", "application/offset+octet-stream")
 	}
 	if ep.ID == "follow-import" {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // an upload that nobody finishes
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // an upload that is never finished
 		defer cancel()
 		r = r.WithContext(ctx)
 	}
@@ -177,8 +177,8 @@ func (m *maze) ask(t *testing.T, ep *rest.Endpoint, table, jobID, secret string)
 	return response.StatusCode
 }
 
-// TestIsolation asks every route with every kind of token. What is allowed goes
-// on to an answer of some other kind; what is not is told apart exactly.
+// TestIsolation calls every route with every kind of token. Allowed calls get some
+// other kind of answer; refused ones get exactly the expected refusal.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
 	m := openMaze(t)

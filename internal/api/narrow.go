@@ -16,7 +16,7 @@ func (h *handlers) mayInsert(ctx context.Context, ws *Workspace, in *insertRecor
 	return mayTable(ctx, ws, in.Table, registry.RecordsWrite)
 }
 
-// keptInserted is recordsInserted as a receipt holds it.
+// keptInserted is recordsInserted as stored in a receipt.
 type keptInserted struct {
 	Table    string           `json:"table"`
 	Row      jsontext.Value   `json:"row,omitzero"`
@@ -24,10 +24,10 @@ type keptInserted struct {
 	Rows     []jsontext.Value `json:"rows,omitzero"`
 }
 
-// narrowInserted takes out of the answer to an insert, when it is given again,
-// what a token that may no longer read the table would not get the first time.
-// Rows that were passed over are not in the answer, so nobody can say which row
-// sent is which there: of many, only what was sent in all of them is left.
+// narrowInserted removes from the replayed answer to an insert what a token that may no
+// longer read the table would not get from a first call. Skipped rows are not in the
+// answer, so its rows cannot be matched with those sent: if there were several, only
+// columns sent in all of them are left.
 func (h *handlers) narrowInserted(ctx context.Context, ws *Workspace, in *insertRecordsIn, data jsontext.Value) (jsontext.Value, error) {
 	if ws.May(registry.RecordsRead) {
 		return data, nil
@@ -64,7 +64,7 @@ func (h *handlers) narrowInserted(ctx context.Context, ws *Workspace, in *insert
 	return json.Marshal(kept)
 }
 
-// sentInAll returns the names of the columns of t that each row has.
+// sentInAll returns the names of the columns of t that every row has.
 func (b *insertBody) sentInAll(t *projectdb.Table) (names []string, err error) {
 	rows := make([]rest.Values, 1)
 	if b.many {
@@ -88,7 +88,7 @@ func (b *insertBody) sentInAll(t *projectdb.Table) (names []string, err error) {
 	return names, err
 }
 
-// onlyMembers returns an object with those members alone.
+// onlyMembers returns the object reduced to the named members.
 func onlyMembers(object jsontext.Value, names []string) (jsontext.Value, error) {
 	var members rest.Values
 	err := json.Unmarshal(object, &members)

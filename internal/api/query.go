@@ -11,7 +11,7 @@ import (
 
 const maxQueryRows = 1000
 
-// QueryStatement is a read-only statement of a client.
+// QueryStatement is a read-only statement from a client.
 type QueryStatement struct {
 	SQL    string         `json:"sql" alias:"query" doc:"One SELECT, WITH or EXPLAIN QUERY PLAN."`
 	Params jsontext.Value `json:"params,omitzero" doc:"An array, or an object of named values."`
@@ -34,7 +34,7 @@ type queryOut struct {
 	Truncated  bool       `json:"truncated" doc:"There are more rows."`
 }
 
-// RowsMemory returns what the rows take.
+// RowsMemory returns the memory that the rows take, in bytes.
 func (out queryOut) RowsMemory() int64 { return out.Rows.rows.Memory() }
 
 func (h *handlers) query(ctx context.Context, ws *Opened, in *queryIn, faults *problem.Faults) (out queryOut, err error) {

@@ -18,7 +18,7 @@ type listRecordsIn struct {
 	listing
 }
 
-// searchRecordsIn has the members of a list in its body, where long filters fit.
+// searchRecordsIn has the parameters of a list in its body, where long filters fit.
 type searchRecordsIn struct {
 	tableIn
 	Body listing
@@ -37,8 +37,7 @@ type listing struct {
 	Integers string    `query:"integers" json:"integers,omitzero" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are returned as strings."`
 }
 
-// offset is how many rows are passed over; it makes a difference whether it was
-// sent.
+// offset is how many rows are skipped; whether it was sent makes a difference.
 type offset struct{ rest.Optional[int64] }
 
 // Schema describes the number alone.
@@ -70,7 +69,7 @@ type recordsOut struct {
 	NextCursor *string    `json:"next_cursor" doc:"Null at the end."`
 }
 
-// RowsMemory returns what the rows take.
+// RowsMemory returns the memory that the rows take, in bytes.
 func (out recordsOut) RowsMemory() int64 { return out.Rows.rows.Memory() }
 
 func (h *handlers) listRecords(ctx context.Context, ws *Opened, in *listRecordsIn, faults *problem.Faults) (recordsOut, error) {
@@ -115,7 +114,7 @@ type recordOut struct {
 	Row   recordRow `json:"row"`
 }
 
-// RowsMemory returns what the rows take.
+// RowsMemory returns the memory that the rows take, in bytes.
 func (out recordOut) RowsMemory() int64 { return out.Row.rows.Memory() }
 
 func (h *handlers) getRecord(ctx context.Context, ws *Opened, in *getRecordIn, faults *problem.Faults) (out recordOut, err error) {
@@ -128,7 +127,7 @@ type insertRecordsIn struct {
 	Body insertBody
 }
 
-// recordsInserted is about one row or about many, as they were sent.
+// recordsInserted is about one row or many, whichever was sent.
 type recordsInserted struct {
 	Table    string      `json:"table"`
 	Row      *recordRow  `json:"row,omitzero" doc:"The row as stored, when one was sent; null when it was skipped."`
@@ -136,7 +135,7 @@ type recordsInserted struct {
 	Rows     *recordRows `json:"rows,omitzero" doc:"The rows as stored, except those skipped."`
 }
 
-// RowsMemory returns what the stored rows take.
+// RowsMemory returns the memory that the stored rows take, in bytes.
 func (out recordsInserted) RowsMemory() int64 {
 	switch {
 	case out.Rows != nil:
@@ -192,7 +191,7 @@ func (h *handlers) updateRecord(ctx context.Context, ws *Opened, in *updateRecor
 	return recordOut{rows.Table, recordRow{rows: rows}}, err
 }
 
-// WhichRecords is the part of a body that says which rows are meant.
+// WhichRecords is the part of a body that selects rows.
 type WhichRecords struct {
 	Where    Filters   `json:"where,omitzero"`
 	AllowAll rest.Flag `json:"allow_all,omitzero" doc:"Must be true to affect every row, when there are no conditions."`

@@ -41,7 +41,7 @@ func TestBulkInsert(t *testing.T) {
 	}
 }
 
-// A page that would be too large ends early, but not where a client counts rows.
+// A page that would be too large ends early, unless the client counts rows.
 func TestLargePagesEndEarly(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	for range 3 {
@@ -130,8 +130,7 @@ func TestPagesOfACursorAreWholeAndOnce(t *testing.T) {
 	}
 }
 
-// FuzzInsertBody compares how a body is taken apart with what encoding/json
-// makes of it.
+// FuzzInsertBody compares how a body is split with what encoding/json makes of it.
 func FuzzInsertBody(f *testing.F) {
 	for _, seed := range []string{
 		`{"name":"x"}`, `{"data":1}`, `{"data":{}}`, `{"data":[],"return":"none"}`, `{"data":[{}],"on_conflict":{"columns":["a"],"action":"update"}}`,
@@ -145,7 +144,7 @@ func FuzzInsertBody(f *testing.F) {
 			return
 		}
 		if strings.Count(text, `"data"`) > 1 {
-			return // perhaps duplicate names, which the decoder before refuses
+			return // perhaps duplicate names, which the decoder before this one refuses
 		}
 		text = strings.TrimSpace(text)
 		var b insertBody

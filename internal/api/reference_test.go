@@ -22,7 +22,8 @@ func TestReferencePage(t *testing.T) {
 		if w.Code != 200 || header.Get("Content-Type") != contentType || !strings.HasPrefix(header.Get("Content-Security-Policy"), "default-src 'none'; script-src 'self';") || header.Get("Content-Disposition") != "" {
 			t.Errorf("%s: %d %v", path, w.Code, header)
 		}
-		// Nothing may come from elsewhere, and nothing of the document be taken for HTML.
+		// Nothing may be loaded from elsewhere, and nothing in the document treated as
+		// HTML.
 		for _, foreign := range []string{"https://", "http://", "innerHTML", "insertAdjacentHTML", "style=", "<script>", "eval("} {
 			if strings.Contains(w.Body.String(), foreign) {
 				t.Errorf("%s has %s", path, foreign)
@@ -31,8 +32,8 @@ func TestReferencePage(t *testing.T) {
 	}
 }
 
-// fakeBrowser stands in for a browser: enough of a document for the script to build
-// every operation, open it and send it.
+// fakeBrowser stands in for a browser: enough of a DOM for the script to build every
+// operation, open it and send it.
 const fakeBrowser = `
 class Node {
   constructor(name) { this.nodeName = name; this.children = []; this.dataset = {}; this.on = {}; this.value = ""; }

@@ -11,8 +11,8 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// openOffice serves the API for the project shop, whose table notes has the
-// unique column email and the column secret, and whose table other is empty.
+// openOffice serves the API for the project shop, whose table notes has the unique
+// column email and the column secret, and whose table other is empty.
 func openOffice(t *testing.T) (*fixture, *house) {
 	t.Helper()
 	h := openHouse(t, clock)
@@ -29,8 +29,8 @@ func openOffice(t *testing.T) (*fixture, *house) {
 	return f, h
 }
 
-// told makes a call with a token, and with a key when it is not empty, and
-// returns the status with the data or the code of the answer.
+// told makes a call with a token, and with a key unless it is empty, and returns the
+// status with the data or the code of the answer.
 func (f *fixture) told(t *testing.T, token, key, method, path, body string) string {
 	t.Helper()
 	headers := []string{"Authorization: Bearer " + token}
@@ -70,7 +70,7 @@ func TestWritersDoNotRead(t *testing.T) {
 	}
 }
 
-// TestLargeAnswersToWriters gets an answer that is encoded while it is sent, with
+// TestLargeAnswersToWriters requests an answer that is encoded while it is sent, with
 // rows of several shapes.
 func TestLargeAnswersToWriters(t *testing.T) {
 	f, h := openOffice(t)
@@ -83,7 +83,7 @@ func TestLargeAnswersToWriters(t *testing.T) {
 	}
 }
 
-// TestKeysAfterRights uses keys on tables that the token may not write.
+// TestKeysAfterRights uses keys on tables that the token may not write to.
 func TestKeysAfterRights(t *testing.T) {
 	f, h := openOffice(t)
 	token := h.token(t, "shop", "records:write:notes", "records:read:notes", "exports:create:notes", "exports:read", "query:read").Secret
@@ -102,8 +102,8 @@ func TestKeysAfterRights(t *testing.T) {
 	}
 }
 
-// TestReplaysShowNoMoreThanTheTokenMayRead repeats calls after the token has lost
-// the right to read.
+// TestReplaysShowNoMoreThanTheTokenMayRead repeats calls after the token has lost the
+// right to read.
 func TestReplaysShowNoMoreThanTheTokenMayRead(t *testing.T) {
 	f, h := openOffice(t)
 	full, narrow := h.token(t, "shop", "records:write", "records:read"), h.token(t, "shop", "records:write")

@@ -9,8 +9,8 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// routes is the whole API. Routing, decoding, validation, the OpenAPI document
-// and the contract tests all read this list.
+// routes returns the whole API. Routing, decoding, validation, the OpenAPI document and
+// the contract tests all read this list.
 func routes(h *handlers) []*rest.Endpoint {
 	const project = "/projects/{project}"
 	const table, column = project + "/table/{table_id_or_name}", project + "/column/{table}"

@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// integersIn is the part of an input that says how integers are answered.
+// integersIn is the part of an input that says how integers are returned.
 type integersIn struct {
 	Integers string `query:"integers" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are returned as strings."`
 }
@@ -24,7 +24,7 @@ func (in integersIn) options() format.JSONOptions {
 const rowsPiece = 64 << 10
 
 // recordRows is rows as clients see them, an array of objects. They are written
-// straight from the batch that SQLite has filled.
+// straight from the batch that SQLite filled.
 type recordRows struct {
 	rows    projectdb.Rows
 	options format.JSONOptions
@@ -77,10 +77,10 @@ func (recordRows) Schema(registry huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeArray, Items: rest.Values{}.Schema(registry)}
 }
 
-// recordRow is the one row of some rows.
+// recordRow is the only row of some rows.
 type recordRow recordRows
 
-// MarshalJSONTo writes the object, or null where there is no row.
+// MarshalJSONTo writes the object, or null if there is no row.
 func (r recordRow) MarshalJSONTo(e *jsontext.Encoder) error {
 	if r.rows.Len() == 0 {
 		return e.WriteToken(jsontext.Null)

@@ -13,16 +13,15 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// storeOf returns a change to the configuration that sends artifacts to a
-// store.
+// storeOf returns a configuration change that sends artifacts to a store.
 func storeOf(t *testing.T, s3 *testkit.Bucket) func(*export.Config) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	return func(c *export.Config) { c.Store, c.StorePause = s3.URL, time.Millisecond }
 }
 
-// TestDownloadFromAStoreIsAsFromAFolder asks two servers the same, whose exports
-// lie in a folder and in a store.
+// TestDownloadFromAStoreIsAsFromAFolder sends the same requests to two servers, whose
+// exports are in a folder and in a store.
 func TestDownloadFromAStoreIsAsFromAFolder(t *testing.T) {
 	shops := []*shop{
 		openShop(t, openHouse(t, clock), Config{}),
@@ -57,7 +56,7 @@ func TestDownloadFromAStoreIsAsFromAFolder(t *testing.T) {
 					got[i].header.Del("Content-Type")
 				}
 				if got[i].status >= 400 {
-					got[i].body = "" // has the id of the request
+					got[i].body = "" // contains the request id
 				}
 			}
 			if diff := cmp.Diff(got[0], got[1], cmp.AllowUnexported(reply{})); diff != "" {
@@ -86,8 +85,8 @@ func TestDownloadWhileTheStoreIsOutOfReach(t *testing.T) {
 	}
 }
 
-// TestDownloadIsCutOffWithTheStore: an answer that cannot be completed must not
-// look complete.
+// TestDownloadIsCutOffWithTheStore: an answer that cannot be completed must not look
+// complete.
 func TestDownloadIsCutOffWithTheStore(t *testing.T) {
 	s3 := testkit.NewS3(t)
 	s := openShop(t, openHouse(t, clock, storeOf(t, s3)), Config{})
@@ -156,7 +155,7 @@ func TestDownloadRedirects(t *testing.T) {
 			t.Errorf("Location %q, %v", location, response.Header)
 		}
 	}
-	// A client that follows it gets the file, and keeps its token to itself.
+	// A client that follows the link gets the file, without sending its token there.
 	got := s.ask(t, "GET", path, "", "Range: bytes=3-")
 	if got.status != 206 || got.body != "name\n" || got.header.Get("Content-Disposition") != `attachment; filename="contacts.csv"` {
 		t.Errorf("%d %v %q", got.status, got.header, got.body)

@@ -35,7 +35,7 @@ func (h *handlers) listTables(ctx context.Context, ws *Opened, _ *noInput) (out 
 	return out, err
 }
 
-// newColumn is a column to be created.
+// newColumn is a column to create.
 type newColumn struct {
 	Name     string     `json:"column_name" alias:"name"`
 	Type     string     `json:"column_type,omitzero" alias:"type" default:"TEXT" doc:"INTEGER, REAL, TEXT, BLOB or ANY."`
@@ -52,7 +52,7 @@ func (n newColumn) order() projectdb.NewColumn {
 	}
 }
 
-// NewTable is a table to be created.
+// NewTable is a table to create.
 type NewTable struct {
 	Name        string                `json:"table_name"`
 	DisplayName rest.Optional[string] `json:"display_name,omitzero"`

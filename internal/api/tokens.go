@@ -108,7 +108,7 @@ func (h *handlers) testTokenAccess(ctx context.Context, ws *Workspace, in *testT
 	return out, err
 }
 
-// readSample reads one row of a table, if it has any, in the name of a token.
+// readSample reads one row of a table, if there is one, with a token.
 func (h *handlers) readSample(ctx context.Context, test *tokenTest, secret string, ref rest.Ref) error {
 	ws, err := h.registry.Authenticate(ctx, test.Project, secret)
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 	partType      = "application/offset+octet-stream" // of a part of an upload
 )
 
-// showTus tells what of the protocol is spoken.
+// showTus says which parts of the protocol are supported.
 func (h *handlers) showTus(context.Context, *Workspace, *struct{}) (*rest.NoContent, error) {
 	return &rest.NoContent{Header: map[string]string{
 		rest.TusHeader: rest.TusVersion, "Tus-Version": rest.TusVersion, "Tus-Extension": tusExtensions,
@@ -30,14 +30,14 @@ func (h *handlers) showTus(context.Context, *Workspace, *struct{}) (*rest.NoCont
 	}}, nil
 }
 
-// sending is a file that a call brings, in whatever form.
+// sending is a file sent with a call, in any of the forms.
 type sending struct {
 	options []byte
-	file    io.Reader // nil when it comes later, in parts
+	file    io.Reader // nil if the file follows later, in parts
 	order   imports.Request
 }
 
-// open finds out in what form the file comes.
+// open determines in what form the file is sent.
 func (in *sendIn) open(faults *problem.Faults, limit int64) (s *sending, err error) {
 	s = &sending{options: []byte(in.Options)}
 	switch media, _ := in.Body.Type(); {
@@ -56,7 +56,7 @@ func (in *sendIn) open(faults *problem.Faults, limit int64) (s *sending, err err
 	return s, err
 }
 
-// fileName decodes a name as headers have it.
+// fileName decodes a name from a header.
 func fileName(header string) string {
 	if name, err := url.PathUnescape(header); err == nil && utf8.ValidString(name) {
 		return name
@@ -64,8 +64,8 @@ func fileName(header string) string {
 	return header
 }
 
-// openForm reads the form as far as the file. The file's size is not known: the
-// length of the body belongs to the whole form.
+// openForm reads the form up to the file. The file's size is unknown: the length of the
+// body is that of the whole form.
 func (s *sending) openForm(in *sendIn, limit int64) error {
 	form, err := in.Body.Form(limit)
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *sending) openForm(in *sendIn, limit int64) error {
 	return nil
 }
 
-// begin reads what an upload in parts begins with.
+// begin reads the headers that begin an upload in parts.
 func (s *sending) begin(faults *problem.Faults, in *sendIn) error {
 	s.order.Resumable, s.order.Metadata = true, in.Metadata
 	s.order.FileName, s.options = readMetadata(faults, in.Metadata)
@@ -95,8 +95,8 @@ func (s *sending) begin(faults *problem.Faults, in *sendIn) error {
 	return nil
 }
 
-// readMetadata reads the header Upload-Metadata. What else clients tell of a
-// file is passed over.
+// readMetadata reads the header Upload-Metadata, ignoring everything but the name and
+// the options.
 func readMetadata(faults *problem.Faults, header string) (name string, options []byte) {
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(header, ",") {
@@ -138,7 +138,7 @@ func sizeOf(faults *problem.Faults, header, text string) int64 {
 
 func base64Of(text string) ([]byte, error) { return base64.StdEncoding.DecodeString(text) }
 
-// uploadHeaders tell how far an upload is.
+// uploadHeaders returns the headers that describe the progress of an upload.
 func uploadHeaders(m *imports.Manifest) map[string]string {
 	header := map[string]string{"Upload-Offset": strconv.FormatInt(m.ReceivedBytes, 10)}
 	if m.SizeBytes != nil {

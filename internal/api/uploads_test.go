@@ -5,9 +5,8 @@ import (
 	"testing"
 )
 
-// TestUploadHeadersMeanNothingElsewhere sends the headers of the protocol for
-// resumable uploads to routes that have nothing to do with it: they neither
-// change the method nor come back.
+// TestUploadHeadersMeanNothingElsewhere sends the headers of the protocol for resumable
+// uploads to unrelated routes: they neither change the method nor come back.
 func TestUploadHeadersMeanNothingElsewhere(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	if got := s.ask(t, "POST", "/table", `{"table_name":"kept"}`); got.status != http.StatusCreated {

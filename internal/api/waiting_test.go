@@ -13,9 +13,9 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// TestWhoWaitsKeepsNoProjectFromBeingDeleted deletes a project beside each kind of
-// call that waits for a job or for its client. The deletion does not wait for the
-// call, and the call ends.
+// TestWhoWaitsKeepsNoProjectFromBeingDeleted deletes a project during each kind of call
+// that waits for a job or for its client. The deletion does not wait for the call, and
+// the call ends.
 func TestWhoWaitsKeepsNoProjectFromBeingDeleted(t *testing.T) {
 	for name, begin := range map[string]func(t *testing.T, s *shop) (request string){
 		"an order of an export": func(*testing.T, *shop) string { return "POST /export/table/contacts HTTP/1.1\r\n" },
@@ -94,7 +94,7 @@ func sized(head, body string) string {
 	return head + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 }
 
-// pendingImport begins an import that nobody takes, and returns its path.
+// pendingImport creates an import that no worker runs, and returns its path.
 func (s *shop) pendingImport(t *testing.T) string {
 	t.Helper()
 	got := s.ask(t, "POST", "/imports?options=%7B%22table%22:%22c%22%7D", "a,b\n1,2\n", "Prefer: respond-async")
@@ -104,7 +104,7 @@ func (s *shop) pendingImport(t *testing.T) string {
 	return strings.TrimPrefix(got.header.Get("Location"), "/projects/shop")
 }
 
-// open sends a request for the project as it is, or only its beginning.
+// open sends a request, or only its beginning, to a path of the project.
 func (s *shop) open(t *testing.T, request string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
