@@ -11,11 +11,11 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// rateName is the name of the one rate that the headers RateLimit-Policy and
-// RateLimit tell of.
+// rateName is the name of the only rate that the headers RateLimit-Policy and RateLimit
+// report.
 const rateName = `"token"`
 
-// peerAddress returns the address at the other end of the connection.
+// peerAddress returns the address of the other end of the connection.
 func peerAddress(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -24,8 +24,8 @@ func peerAddress(r *http.Request) netip.Addr {
 	return peer.Addr()
 }
 
-// admit lets a call with a valid token in, when its token and its project have
-// room for one more. leave ends it.
+// admit admits a call with a valid token, if its token and its project have room for
+// one more. c.leave ends it.
 func (c *call) admit(who Caller) error {
 	project, token := who.Identity()
 	c.part = c.Limits.Budget.Part(project)
@@ -46,8 +46,8 @@ func (c *call) admit(who Caller) error {
 	return nil
 }
 
-// countCall counts the call to the rate of its token, if there is one, and tells
-// the client how it stands.
+// countCall counts the call towards the rate of its token, if there is one, and tells
+// the client what is left.
 func (c *call) countCall(token ids.Token) error {
 	if c.Limits.TokenRate == nil {
 		return nil
@@ -62,9 +62,9 @@ func (c *call) countCall(token ids.Token) error {
 	return problem.New(problem.CodeRateLimited, "This token is limited to %d calls per second.", c.Limits.Settings.TokenRate).Retry(s.Retry)
 }
 
-// countWrongToken counts a token that opens nothing to the address that it came
-// from. Valid tokens are looked up before, so they are never refused for the
-// failures of others.
+// countWrongToken counts an invalid token against the address that it came from. Valid
+// tokens are looked up first, so they are never refused because of the failures of
+// others.
 func (c *call) countWrongToken(err error) error {
 	s := c.Limits.WrongTokens.Use(limits.AddressKey(c.ClientAddress(c.r)))
 	if s.Allowed {

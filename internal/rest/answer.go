@@ -14,32 +14,32 @@ import (
 )
 
 const (
-	// smallBytes is how large a body or an answer is that nobody has to ask for
-	// room for: a full budget stops large ones only.
+	// smallBytes is the size up to which a body or an answer needs no room from the
+	// budget: a full budget stops only large ones.
 	smallBytes = 64 << 10
 
-	// streamBytes is how many bytes of rows make an answer that is encoded only
-	// while it is sent. Encoded, they can be six times as many.
+	// streamBytes is how many bytes of rows make an answer large enough to be encoded
+	// while it is sent. Encoded, the rows can take six times as much.
 	streamBytes = 256 << 10
 
-	// bodyCost is how often the bytes of a body are in memory while it is worked
-	// on: as they came, as they are read, and as the stored rows of the answer.
+	// bodyCost is how many times the bytes of a body are held in memory while it is
+	// processed: as received, as decoded, and as the stored rows of the answer.
 	bodyCost = 3
 )
 
-// HasRows is the data of an answer whose rows can be many: it tells how many bytes
-// of memory they take.
+// HasRows is the data of an answer that may hold many rows: RowsMemory returns how many
+// bytes of memory they take.
 type HasRows interface{ RowsMemory() int64 }
 
 // Streamed is a part of an answer that can be encoded while it is sent.
 type Streamed interface{ StreamTo(w io.Writer) error }
 
-// rowsCost returns how much memory stored rows take while they are sent: half as
-// much again goes to what the garbage collector has not taken away yet.
+// rowsCost returns how much memory stored rows take while they are sent: half as much
+// again is garbage that has not been collected yet.
 func rowsCost(bytes int64) int64 { return bytes + bytes/2 }
 
-// ensureRoom reserves memory for the given number of bytes of stored rows, beside that
-// of the body.
+// ensureRoom reserves memory for the given number of bytes of stored rows, in addition
+// to that of the body.
 func (c *call) ensureRoom(rows int64) error {
 	if rows <= smallBytes {
 		return nil
@@ -47,8 +47,8 @@ func (c *call) ensureRoom(rows int64) error {
 	return c.part.Ensure((bodyCost-1)*c.bodyBytes + rowsCost(rows))
 }
 
-// roomForRows makes sure that there is room for the rows that were read. What was
-// written has asked before it was committed.
+// roomForRows makes sure that there is room for rows that were read. For rows that were
+// written, room was reserved before the commit.
 func (c *call) roomForRows(out output) error {
 	if a, ok := out.(answered); ok && isSafe(c.r.Method) {
 		if data, ok := a.data().(HasRows); ok {
@@ -66,9 +66,9 @@ func (c *call) giveBackBody(data any) {
 	}
 }
 
-// write sends an answer. It is encoded before its first byte is sent, so that one
-// that cannot be encoded becomes an error and never half an answer; but large
-// parts of it, which always can, are encoded while they are sent.
+// write sends an answer. It is encoded before its first byte is sent, so that a failure
+// to encode it becomes an error and never half an answer; only large parts, whose
+// encoding cannot fail, are encoded while they are sent.
 func (c *call) write(status int, env envelope) {
 	env.RequestID = c.id
 	env.Operation = c.operation
@@ -97,11 +97,11 @@ func (c *call) write(status int, env envelope) {
 	c.w.WriteHeader(status)
 	if c.r.Method != http.MethodHead {
 		c.streaming = true
-		_ = c.sendPacked(coding, func(w io.Writer) error { return text.send(w, large) }) // the client has gone: nobody is left to tell
+		_ = c.sendPacked(coding, func(w io.Writer) error { return text.send(w, large) }) // the client has disconnected: there is nobody left to tell
 	}
 }
 
-// encodeFailure replaces what was encoded by a problem, and returns its status.
+// encodeFailure replaces what was encoded with a problem, and returns its status.
 func (c *call) encodeFailure(text *answerText, env envelope, err error) int {
 	if text.full != nil {
 		err = text.full
@@ -117,19 +117,19 @@ func (c *call) encodeFailure(text *answerText, env envelope, err error) int {
 	text.Reset()
 	text.full = nil
 	env.OK, env.Data, env.Error = false, nil, faultOf(p)
-	// Strings and booleans of our own always encode.
+	// Strings and booleans of our own can always be encoded.
 	_ = json.MarshalWrite(&text.Buffer, &env)
 	return p.Code.Status()
 }
 
-// answerText is an encoded answer, but for its large parts. Beyond smallBytes it
-// asks for room as it grows.
+// answerText is an encoded answer without its large parts. Beyond smallBytes it
+// reserves room as it grows.
 type answerText struct {
 	bytes.Buffer
 	call   *call
-	needed bool // for what has happened already: it is kept even without room
-	cost   int  // how often it is in memory
-	room   int  // bytes that may be written without asking
+	needed bool // for what has already happened: it is kept even without room
+	cost   int  // how many times it is held in memory
+	room   int  // bytes that may be written before reserving more
 	full   error
 }
 
@@ -142,8 +142,7 @@ func (c *call) newText() *answerText {
 	return text
 }
 
-// release keeps the text for the next answer, unless one large answer made it too
-// big to keep.
+// release keeps the text for reuse, unless a large answer made it too big to keep.
 func (e *Edge) release(text *answerText) {
 	if text.Cap() > 1<<20 {
 		return
@@ -153,7 +152,7 @@ func (e *Edge) release(text *answerText) {
 	e.texts.Put(text)
 }
 
-// Write fails when there is no room.
+// Write fails if there is no room.
 func (t *answerText) Write(p []byte) (int, error) {
 	if more := t.Len() + len(p) - t.room; more > 0 {
 		step := max(more, t.room) // the buffer grows as fast
@@ -170,12 +169,12 @@ func (t *answerText) Write(p []byte) (int, error) {
 	return t.Buffer.Write(p)
 }
 
-// keptCost is how often an answer that is kept with its change is in memory: as
-// it is stored, as it is read again and as it is sent.
+// keptCost is how many times an answer kept with its change is held in memory: as
+// stored, as read again and as sent.
 const keptCost = 3
 
-// marshalKept returns the JSON of an answer that is kept with its change. It is
-// encoded before the commit: a change whose answer has no room is not made.
+// marshalKept returns the JSON of an answer that is kept with its change. It is encoded
+// before the commit: if there is no room for the answer, the change is not made.
 func (c *call) marshalKept(answer any) ([]byte, error) {
 	text := &answerText{call: c, cost: keptCost, room: smallBytes}
 	err := json.MarshalWrite(text, answer, answerOptions)
@@ -185,14 +184,14 @@ func (c *call) marshalKept(answer any) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// isSafe reports whether requests of the method change nothing.
+// isSafe reports whether requests with this method change nothing.
 func isSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
 // largePart is a part of an answer that is written while the answer is sent.
 type largePart struct {
-	at, end int64 // where a stand-in is in the text
+	at, end int64 // where its placeholder is in the text
 	write   func(io.Writer) error
 }
 
@@ -218,13 +217,13 @@ func isLarge(data any) bool {
 	switch data := data.(type) {
 	case HasRows:
 		return data.RowsMemory() > streamBytes
-	case jsontext.Value: // an answer that was kept
+	case jsontext.Value: // a kept answer
 		return len(data) > streamBytes
 	}
 	return false
 }
 
-// standIn writes null in place of a large part and notes where.
+// standIn writes null in place of a large part and records its position.
 func standIn(e *jsontext.Encoder, large *[]largePart, write func(io.Writer) error) error {
 	if err := e.WriteToken(jsontext.Null); err != nil {
 		return err
@@ -234,7 +233,7 @@ func standIn(e *jsontext.Encoder, large *[]largePart, write func(io.Writer) erro
 	return nil
 }
 
-// send writes the text with the large parts in their places.
+// send writes the text with the large parts in place of their placeholders.
 func (t *answerText) send(w io.Writer, large []largePart) error {
 	text, at := t.Bytes(), int64(0)
 	for _, part := range large {

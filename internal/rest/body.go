@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	maxDepth  = 64       // of arrays and objects inside each other
-	paceBytes = 64 << 10 // what one BodyTimeout buys
+	maxDepth  = 64       // nesting depth of arrays and objects
+	paceBytes = 64 << 10 // what a client must send within one BodyTimeout
 )
 
-// guardBody sets a first deadline even for bodies that nobody will read: the
-// server drains those before it takes the next request of the connection.
+// guardBody sets an initial deadline even for bodies that nobody will read: the server
+// drains them before the next request of the connection.
 func (c *call) guardBody() {
 	if c.r.ContentLength != 0 {
 		c.setDeadline(time.Now().Add(c.BodyTimeout)) // a socket's deadline is in real time
-		// The one of the answer before must not end "100 Continue".
+		// The deadline of the previous answer must not cut off "100 Continue".
 		_ = http.NewResponseController(c.w).SetWriteDeadline(time.Time{})
 	}
 }
@@ -37,16 +37,16 @@ func (c *call) setDeadline(at time.Time) {
 	_ = http.NewResponseController(c.w).SetReadDeadline(at)
 }
 
-// pace reads a request's body as long as it does not come too slowly.
+// pace reads a request's body as long as it does not arrive too slowly.
 type pace struct {
 	call  *call
 	r     io.Reader
-	began time.Time // of the piece of paceBytes being read
-	read  int       // of that piece
+	began time.Time // when the current piece of paceBytes began
+	read  int       // bytes read of the current piece
 }
 
-// Read lets the deadline roll: each 64 KiB buy another BodyTimeout, so that a
-// large body may take long but neither trickle nor stall.
+// Read extends the deadline: each 64 KiB earn another BodyTimeout, so that a large body
+// may take long but can neither trickle nor stall.
 func (p *pace) Read(into []byte) (int, error) {
 	if p.read >= paceBytes {
 		p.began, p.read = time.Now(), 0
@@ -60,19 +60,19 @@ func (p *pace) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// body reads a request's body within its limits of size, time and nesting.
-// The first limit that is crossed stays in err: it explains the failure better
-// than what a decoder makes of it.
+// body reads a request's body within its limits of size, time and nesting. The first
+// exceeded limit stays in err: it explains the failure better than the error of a
+// decoder.
 type body struct {
 	pace
-	content io.Reader // what the pace brings, unpacked
-	length  int64     // of the content; negative when it is not known
+	content io.Reader // what pace reads, decompressed
+	length  int64     // of the content; negative if unknown
 	nesting nesting
 	size    int64 // read so far
 	err     error
 }
 
-// openBody checks what can be known before reading.
+// openBody checks what can be checked before reading.
 func (c *call) openBody() (*body, error) {
 	limit := c.ep.BodyLimit
 	if c.r.ContentLength > limit {
@@ -98,7 +98,7 @@ func (c *call) openBody() (*body, error) {
 	return b, nil
 }
 
-// bodyCoding returns how the body is compressed; "" for not at all.
+// bodyCoding returns how the body is compressed; "" if it is not.
 func (c *call) bodyCoding() string {
 	coding := strings.ToLower(strings.Join(c.r.Header.Values("Content-Encoding"), ","))
 	if coding == "identity" {
@@ -110,9 +110,9 @@ func (c *call) bodyCoding() string {
 // roomPatience is how long a large body waits for others to end.
 const roomPatience = 10 * time.Second
 
-// whole reads all of a large body, whose length is known, into memory of that size:
-// a decoder that reads on would need twice as much. It waits for room for the body,
-// and for what becomes of it, when its first bytes have come: who only announces a
+// whole reads all of a large body of known length into a buffer of exactly that size: a
+// decoder reading from the connection would need twice as much. It waits for room for
+// the body and its results only once the first bytes have arrived: merely announcing a
 // body takes nothing from others.
 func (b *body) whole() (*bytes.Buffer, error) {
 	c, first := b.call, make([]byte, smallBytes)
@@ -130,17 +130,17 @@ func (b *body) whole() (*bytes.Buffer, error) {
 	return text, err
 }
 
-// passOver reads the rest of a body and forgets it: many clients look for an answer
-// only when they have sent everything.
+// passOver reads and discards the rest of a body: many clients look for an answer only
+// after they have sent everything.
 func (b *body) passOver() {
 	for began := time.Now(); time.Since(began) < roomPatience; {
 		if _, err := io.CopyN(io.Discard, &b.pace, pieceBytes); err != nil {
-			return // the end, or one that the answer will meet too
+			return // the end, or an error that the answer will run into too
 		}
 	}
 }
 
-// grow makes room for what has come of a body whose length is not known.
+// grow reserves room for the received bytes of a body of unknown length.
 func (b *body) grow(n int) error {
 	if b.size += int64(n); b.size <= smallBytes || b.length >= 0 {
 		return nil
@@ -162,7 +162,7 @@ func isJSON(contentType string) bool {
 	return err == nil && media == "application/json" && (charset == "" || charset == "utf-8" || charset == "utf8")
 }
 
-// Read looks at what it reads.
+// Read reads the content and checks it against the limits.
 func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
@@ -195,7 +195,7 @@ func readFailure(err error) error {
 	return problem.New(problem.CodeInvalidJSON, problem.BodyCutShort).Because(fmt.Errorf("read body: %w", err))
 }
 
-// explain turns the failure of decoding this body into a problem.
+// explain turns an error from decoding this body into a problem.
 func (b *body) explain(err error) error {
 	var syntax *jsontext.SyntacticError
 	switch {
@@ -211,14 +211,14 @@ func (b *body) explain(err error) error {
 	return err
 }
 
-// nesting counts how deep arrays and objects stand inside each other, across
-// pieces of one text. The decoder's own bound is 10,000.
+// nesting counts how deeply arrays and objects are nested, across pieces of one text.
+// The decoder's own limit is 10,000.
 type nesting struct {
 	depth, deepest    int
 	inString, escaped bool
 }
 
-// scan reads on and returns the greatest depth so far.
+// scan continues the count and returns the maximum depth so far.
 func (n *nesting) scan(text []byte) int {
 	for _, b := range text {
 		switch {

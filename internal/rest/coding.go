@@ -13,18 +13,18 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// codings are the ways to compress that bodies and answers can have, the best first.
+// codings are the supported compressions of bodies and answers, best first.
 var codings = []string{"zstd", "gzip"}
 
 const (
-	// minPacked is how long an answer is that is worth compressing.
+	// minPacked is the size from which an answer is worth compressing.
 	minPacked = 1 << 10
 
-	// maxWindow bounds the memory that a compressed body may ask for.
+	// maxWindow limits the memory that a compressed body may ask for.
 	maxWindow = 8 << 20
 )
 
-// acceptedCoding returns which of the codings an answer gets by the header
+// acceptedCoding returns which of the codings an answer gets according to the header
 // Accept-Encoding (RFC 9110, section 12.5.3); "" for none.
 func acceptedCoding(header string, codings ...string) string {
 	weights := map[string]float64{}
@@ -52,8 +52,8 @@ func acceptedCoding(header string, codings ...string) string {
 	return best
 }
 
-// answerCoding returns the coding for an answer of the given size, and says in Vary what
-// it depends on. Answers that may hold secrets are not compressed, because their length
+// answerCoding returns the coding for an answer of the given size, and sets Vary
+// accordingly. Answers that may hold secrets are not compressed, because their length
 // would then depend on the secret.
 func (c *call) answerCoding(size int) string {
 	if c.ep == nil || c.ep.keyUse == keyRefused {
@@ -74,17 +74,17 @@ type packer interface {
 
 var packers = map[string]*sync.Pool{
 	"gzip": {New: func() any {
-		w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // a level that there is
+		w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is valid
 		return w
 	}},
 	"zstd": {New: func() any {
 		w, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-			zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true)) // options that there are
+			zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true)) // the options are valid
 		return w
 	}},
 }
 
-// sendPacked has an answer written through the coding, "" for as it is.
+// sendPacked has send write an answer through the coding; "" for none.
 func (c *call) sendPacked(coding string, send func(io.Writer) error) error {
 	if coding == "" {
 		return send(c.w)
@@ -97,19 +97,19 @@ func (c *call) sendPacked(coding string, send func(io.Writer) error) error {
 	if err == nil {
 		err = w.Close()
 	}
-	w.Reset(nil) // it holds on to no connection
+	w.Reset(nil) // drops the reference to the connection
 	return err
 }
 
-// unpack returns what a body contains that is compressed, within the limit of the
-// route.
+// unpack returns the decompressed content of a body, within the limit of the route.
 func (c *call) unpack(coding string, r io.Reader, limit int64) io.Reader {
 	u := &unpacker{coding: coding, packed: watched{Reader: r}}
 	c.unpacker = u
 	return http.MaxBytesReader(c.w, u, limit)
 }
 
-// unpacker opens the compressed stream with the first Read, because that reads.
+// unpacker opens the compressed stream on the first Read, because opening reads from
+// it.
 type unpacker struct {
 	coding string
 	packed watched
@@ -146,7 +146,7 @@ func (u *unpacker) open() (io.ReadCloser, error) {
 	return d.IOReadCloser(), nil
 }
 
-// Close gives back what the stream has taken.
+// Close releases what the stream holds.
 func (u *unpacker) Close() error {
 	if u.r == nil {
 		return nil
@@ -154,7 +154,7 @@ func (u *unpacker) Close() error {
 	return u.r.Close()
 }
 
-// watched remembers why reading has ended.
+// watched remembers why reading ended.
 type watched struct {
 	io.Reader
 	err error

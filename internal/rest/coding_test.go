@@ -25,7 +25,7 @@ func TestAcceptedCoding(t *testing.T) {
 	}
 }
 
-// unpacked returns what a text is when its coding is undone.
+// unpacked returns a text with its coding undone.
 func unpacked(t *testing.T, coding string, text io.Reader) string {
 	t.Helper()
 	var err error
@@ -88,7 +88,7 @@ func TestBodiesMayBeCompressed(t *testing.T) {
 		}
 		return out.String()
 	}
-	wide := new(bytes.Buffer) // asks for a window of 16 MiB
+	wide := new(bytes.Buffer) // needs a window of 16 MiB
 	z, err := zstd.NewWriter(wide, zstd.WithWindowSize(16<<20), zstd.WithSingleSegment(false))
 	if err == nil {
 		_, err = z.Write(bytes.Repeat([]byte(" "), 1<<19))
@@ -108,7 +108,7 @@ func TestBodiesMayBeCompressed(t *testing.T) {
 			}
 		}
 		for body, want := range map[string]string{
-			pack(coding, "["+strings.Repeat(" ", 1<<20)+"]"): "413 body_too_large", // more than a thousand times as long as sent
+			pack(coding, "["+strings.Repeat(" ", 1<<20)+"]"): "413 body_too_large", // more than a thousand times the size sent
 			pack(coding, rows)[:100]:                         "400 invalid_json",
 			"[1]":                                            "400 invalid_json",
 			pack(coding, "[1"):                               "400 invalid_json",

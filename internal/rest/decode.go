@@ -22,16 +22,16 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// A plan says how to read a request into the input of an endpoint, with the
-// schemas that the OpenAPI document publishes: what is described is what is
-// checked. Plans are made once, at start-up.
+// plan says how to read a request into the input of an endpoint, with the schemas that
+// the OpenAPI document publishes: what is described is what is checked. Plans are made
+// once, at startup.
 type plan struct {
 	params []*param
 	query  []string // names of the query parameters, aliases included
-	body   *shape   // nil: bodies are not looked at
+	body   *shape   // nil: bodies are not read
 	bodyAt []int    // index of the field Body; nil: the body has no fields
 
-	incomingAt []int // index of the field that stands for a body which the handler reads
+	incomingAt []int // index of the Incoming field, if the handler reads the body itself
 	callAt     []int // index of the field of type Call
 }
 
@@ -39,10 +39,10 @@ type plan struct {
 type param struct {
 	*field
 	in   string
-	raw  bool // part of the path that its type decodes itself
+	raw  bool // a path segment that its type decodes itself
 	json bool // its text is JSON
 
-	described *huma.Schema // perhaps a reference to the shape's
+	described *huma.Schema // perhaps a reference to the shape's schema
 }
 
 // field is one named member of an input.
@@ -51,19 +51,19 @@ type field struct {
 	aliases      []string
 	index        []int
 	required     bool
-	defaultValue reflect.Value // the default; not valid without one
+	defaultValue reflect.Value // the default; invalid if there is none
 	shape        *shape
 }
 
-// shape is how one Go type reads JSON.
+// shape says how one Go type is read from JSON.
 type shape struct {
 	kind    reflect.Kind
 	schema  *huma.Schema
 	fields  []*field
 	byName  map[string]*field
-	sentAt  []int    // index of the field of type Sent; nil without one
+	sentAt  []int    // index of the field of type Sent; nil if there is none
 	names   []string // of the fields, aliases included
-	choices []string // of a string; nil: any
+	choices []string // allowed values of a string; nil: any
 	elem    *shape   // of slices, maps and Optional
 	custom  customDecoding
 	pointer bool // nil when absent
@@ -92,7 +92,7 @@ type (
 )
 
 // decode reads path, query, headers and body, and adds every fault of every field to
-// faults. It returns an error only when the request cannot be read at all.
+// faults. It returns an error only if the request cannot be read at all.
 func (c *call) decode(in reflect.Value, faults *problem.Faults) error {
 	c.readKey(faults)
 	query := c.readQuery(faults)
@@ -117,7 +117,7 @@ func (c *call) decode(in reflect.Value, faults *problem.Faults) error {
 	return nil
 }
 
-// malformedQuery says what is wrong with a query string that cannot be read.
+// malformedQuery says why a query string cannot be read.
 func malformedQuery(query string) string {
 	if strings.Contains(query, ";") {
 		return "The query string is not well formed: write %3B for a semicolon."
@@ -144,8 +144,7 @@ func (c *call) readQuery(faults *problem.Faults) url.Values {
 	return query
 }
 
-// takeAlias moves a value that was sent under an alias of the parameter to its own
-// name.
+// takeAlias moves a value sent under an alias of the parameter to its main name.
 func (p *param) takeAlias(query url.Values, faults *problem.Faults) {
 	for _, alias := range p.aliases {
 		switch {
@@ -212,7 +211,7 @@ func (s *shape) parse(text string, v reflect.Value, name string, faults *problem
 	s.check(v, name, faults)
 }
 
-// readBody decodes the body in one pass. An empty one counts as {}.
+// readBody decodes the body in one pass. An empty body counts as {}.
 func (c *call) readBody(in reflect.Value, faults *problem.Faults) error {
 	b, err := c.openBody()
 	if err != nil {
@@ -244,20 +243,20 @@ func isEmpty(d *decoder, b *body) bool {
 }
 
 // decoder reads one body. Its methods return errors only for what ends the reading,
-// broken JSON or a limit; the faults of fields are added to faults.
+// broken JSON or an exceeded limit; the faults of fields are added to faults.
 type decoder struct {
 	*jsontext.Decoder
 	faults *problem.Faults
 	built  int // elements of all arrays
 }
 
-// maxBuilt bounds the elements of all arrays of a body together, however they
-// are spread: tables of many columns and rows.
+// maxBuilt limits the total number of elements in all arrays of a body, however they
+// are nested: think of tables with many columns and rows.
 const maxBuilt = 500_000
 
 var errTrailing = errors.New("something follows the value")
 
-// ends returns an error when something follows the value.
+// ends returns an error if anything follows the value.
 func (d *decoder) ends() error {
 	switch _, err := d.ReadToken(); err {
 	case io.EOF:
@@ -290,11 +289,11 @@ func (p *place) String() string {
 	return up + "." + p.name
 }
 
-// field returns the name that clients know the place by: "body" for the whole.
+// field returns the name by which clients know the place: "body" for the whole.
 func (p *place) field() string { return cmp.Or(p.String(), "body") }
 
-// decode reads one value. Once no further fault would be reported, it only skips what
-// is left.
+// decode reads one value. Once no further fault would be reported, it only skips the
+// rest.
 func (d *decoder) decode(s *shape, v reflect.Value, at *place) error {
 	if d.faults.Full() {
 		return d.SkipValue()
@@ -349,15 +348,14 @@ func (d *decoder) decodeCustom(v reflect.Value, at *place) error {
 	return nil
 }
 
-// refuse ends the reading of a body that is wrong as a whole, so that it has no fields
-// to look at.
+// refuse stops reading a body that is wrong as a whole, and so has no fields to check.
 func (d *decoder) refuse(sentence string) error {
 	d.faults.Add((*place)(nil).field(), "%s", sentence)
 	return d.faults.Err()
 }
 
-// decodeStream hands over the decoder. A type that stops in the middle, at a
-// fault, ends the reading: what follows is not looked at.
+// decodeStream passes the decoder to the type. A type that stops in the middle, at a
+// fault, ends the reading: the rest is not checked.
 func (d *decoder) decodeStream(v reflect.Value, at *place) error {
 	err := v.Addr().Interface().(streamDecoder).UnmarshalJSONFrom(d.Decoder)
 	if problem.Is(err, problem.CodeValidationFailed) {
@@ -367,15 +365,15 @@ func (d *decoder) decodeStream(v reflect.Value, at *place) error {
 	return err
 }
 
-// note adds what a type with its own decoding says about its value.
+// note adds the faults that a type with its own decoding reports about its value.
 func note(faults *problem.Faults, at string, err error) {
 	if !faults.Merge(at, err) {
 		faults.Add(cmp.Or(at, "body"), "%s", err)
 	}
 }
 
-// opens reads the first token of an array or object; if the value is something else,
-// it skips and reports it.
+// opens reads the first token of an array or object; if the value is something else, it
+// skips the value and reports it.
 func (d *decoder) opens(kind jsontext.Kind, what string, at *place) (bool, error) {
 	if d.PeekKind() == kind {
 		_, err := d.ReadToken()
@@ -421,8 +419,8 @@ func (d *decoder) decodeObject(s *shape, v reflect.Value, at *place) error {
 	return err
 }
 
-// decodeMember reads the value of one member. A null is the same as nothing,
-// except for types that tell them apart.
+// decodeMember reads the value of one member. null means absent, except for types that
+// distinguish the two.
 func (d *decoder) decodeMember(s *shape, v reflect.Value, at *place, sent map[*field]string) error {
 	f := s.byName[at.name]
 	if f == nil {
@@ -553,7 +551,7 @@ func (d *decoder) decodeScalar(s *shape, v reflect.Value, at *place) error {
 	return nil
 }
 
-// setInt reports whether the text is an integer that fits.
+// setInt sets v to the integer in the text, and reports whether it is one that fits.
 func setInt(v reflect.Value, text string) bool {
 	n, err := strconv.ParseInt(text, 10, v.Type().Bits())
 	if err == nil {
@@ -562,8 +560,8 @@ func setInt(v reflect.Value, text string) bool {
 	return err == nil
 }
 
-// check compares a decoded value with the constraints of its schema. One that violates
-// them counts as absent.
+// check checks a decoded value against the constraints of its schema. A value that
+// violates them counts as absent.
 func (s *shape) check(v reflect.Value, field string, faults *problem.Faults) {
 	switch s.kind {
 	case reflect.String:

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// pieceBytes is what a client must take within one AnswerTimeout.
+// pieceBytes is how much a client must receive within one AnswerTimeout.
 const pieceBytes = 64 << 10
 
-// delivery is an answer on its way to the client. A client that takes it too
-// slowly is left: each piece has a deadline of its own, so that a large answer may
-// take long but none can stall. What an answer holds, memory, files or a
-// snapshot, is given back then.
+// delivery is an answer on its way to the client. A client that receives too slowly is
+// disconnected: each piece has a deadline of its own, so that a large answer may take
+// long but cannot stall. Then everything that the answer holds is released: memory,
+// files, a snapshot.
 type delivery struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
-	due     time.Time // of the piece under way
+	due     time.Time // deadline of the current piece
 	status  int       // 0 until it is sent
 }
 
-// deliver returns w with deadlines. Answers that are written past it have none.
+// deliver wraps w with deadlines. Writes that bypass it have none.
 func deliver(w http.ResponseWriter, timeout time.Duration) *delivery {
 	return &delivery{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
 }
@@ -29,8 +29,8 @@ func deliver(w http.ResponseWriter, timeout time.Duration) *delivery {
 // Unwrap lets http.ResponseController find the connection.
 func (d *delivery) Unwrap() http.ResponseWriter { return d.ResponseWriter }
 
-// extend moves the deadline on. Small pieces share one, because to set it costs
-// something too.
+// extend extends the deadline. Small pieces share a deadline, because setting one has a
+// cost.
 func (d *delivery) extend(pieces int) {
 	now := time.Now() // a socket's deadline is in real time
 	due := now.Add(d.timeout * time.Duration(pieces))
@@ -40,7 +40,7 @@ func (d *delivery) extend(pieces int) {
 	}
 }
 
-// WriteHeader also gives answers without a body their deadline.
+// WriteHeader also sets a deadline, for answers without a body.
 func (d *delivery) WriteHeader(status int) {
 	d.extend(1)
 	d.status = status
@@ -60,16 +60,16 @@ func (d *delivery) Write(p []byte) (written int, err error) {
 	}
 }
 
-// filePieces is how many pieces of a file are sent at once, by the operating
-// system. The rate that is asked for is the same.
+// filePieces is how many pieces of a file the operating system sends at once. The
+// required rate is the same.
 const filePieces = 4
 
-// ReadFrom sends what r has, in pieces that the operating system may copy from a
+// ReadFrom sends the content of r, in pieces that the operating system may copy from a
 // file to the socket.
 func (d *delivery) ReadFrom(r io.Reader) (written int64, err error) {
 	rest := int64(1<<63 - 1)
 	if limited, ok := r.(*io.LimitedReader); ok {
-		// Only a file directly below one limit is copied by the system.
+		// The system copies a file only if it is directly below a single LimitedReader.
 		r, rest = limited.R, limited.N
 		defer func() { limited.N -= written }()
 	}
@@ -91,12 +91,12 @@ func (d *delivery) FlushError() error {
 	return d.control.Flush()
 }
 
-// Deliver is for answers beside the API: it makes them give up on clients that
-// send or take too slowly.
+// Deliver is for answers outside the API: it makes them give up on clients that send or
+// receive too slowly.
 func Deliver(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	d := deliver(w, standardTimeout)
 	if r.ContentLength != 0 {
-		// The server reads a body that nobody asked for before the next request.
+		// The server reads an unread body to its end before the next request.
 		_ = d.control.SetReadDeadline(time.Now().Add(standardTimeout))
 	}
 	return d

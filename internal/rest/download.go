@@ -12,21 +12,21 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Download is the output of a handler whose answer is a file. Content is
-// closed after it was sent when it is an io.Closer.
+// Download is the output of a handler whose answer is a file. If Content is an
+// io.Closer, it is closed once it has been sent.
 type Download struct {
 	Disposition string // Content-Disposition, for files to be saved; empty for pages to be shown
 	ContentType string
 	SHA256      [32]byte // of the whole content
 	Modified    time.Time
 	Content     io.ReadSeeker
-	Link        func(context.Context) (string, error) // an address elsewhere, or ""; nil for none
+	Link        func(context.Context) (string, error) // returns an address elsewhere, or ""; nil for none
 	Policy      string                                // Content-Security-Policy, for pages
-	Gzip        *Download                             // the same as gzip, for clients that take it; nil for none
+	Gzip        *Download                             // the same content as gzip, for clients that accept it; nil for none
 }
 
-// send answers with the file or the asked part of it. What is wrong
-// with the request's conditions is still answered in the envelope.
+// send answers with the file or the requested part of it. A failed condition of the
+// request is still answered in the envelope.
 func (d *Download) send(c *call) {
 	if closer, ok := d.Content.(io.Closer); ok {
 		defer closer.Close()
@@ -55,8 +55,8 @@ func (d *Download) send(c *call) {
 	}
 }
 
-// redirect sends the client to where the content lies, and reports whether it
-// has. A request with conditions is answered here: the ETag there is another.
+// redirect sends the client to where the content is, and reports whether it did. A
+// request with conditions is answered here, because the ETag there is a different one.
 func (c *call) redirect(d *Download) bool {
 	if d.Link == nil || c.r.Method != http.MethodGet {
 		return false
@@ -79,7 +79,7 @@ func (c *call) redirect(d *Download) bool {
 	return true
 }
 
-// describe sets the headers that tell what the content is.
+// describe sets the headers that describe the content.
 func (d *Download) describe(header http.Header) {
 	header.Set("Content-Type", d.ContentType)
 	header.Set("ETag", `"`+hex.EncodeToString(d.SHA256[:])+`"`)
@@ -95,9 +95,9 @@ func (d *Download) describe(header http.Header) {
 	}
 }
 
-// downloadWriter holds back the plain text with which http.ServeContent
-// refuses a request. The file itself goes through ReadFrom, so that the
-// operating system may copy it to the socket.
+// downloadWriter holds back the plain text with which http.ServeContent refuses a
+// request. The file itself goes through ReadFrom, so that the operating system may copy
+// it to the socket.
 type downloadWriter struct {
 	http.ResponseWriter
 	call    *call
@@ -124,7 +124,7 @@ func (w *downloadWriter) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(w.ResponseWriter, r)
 }
 
-// refuse answers a condition that failed. HTTP fixes the status of these two.
+// refuse answers a failed condition. HTTP fixes the status of these two.
 func (c *call) refuse(status int, header, message string) {
 	for _, name := range []string{"Content-Disposition", "Content-Encoding", "Repr-Digest", "Accept-Ranges"} {
 		c.w.Header().Del(name)

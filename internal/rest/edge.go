@@ -22,26 +22,24 @@ import (
 
 // Config is what the machinery needs from outside.
 type Config struct {
-	// Authenticate checks the credential that a request carries and returns who
-	// makes it. The slug is the project in the path, or "" on routes that
-	// name none. See [Bearer].
+	// Authenticate checks the credential of a request and returns the caller. slug is
+	// the project in the path, or "" on routes without one. See [Bearer].
 	Authenticate func(r *http.Request, slug string) (Caller, error)
 
-	// Join groups the call with others, by the operation headers as sent (at
-	// least one is not empty). Its failure is logged and changes nothing else.
-	// A nil Join groups nothing.
+	// Join groups the call with others, by the operation headers as sent (at least one
+	// is not empty). An error is logged and otherwise ignored. A nil Join groups
+	// nothing.
 	Join func(ctx context.Context, who Caller, key, runID string) (*Operation, error)
 
-	// Admitted is called for each request whose credential is valid; nil calls
-	// nothing.
+	// Admitted is called for each request with a valid credential; nil for nothing.
 	Admitted func()
 
-	// WithRoom returns the context of a handler, whose writes ask for room for the
-	// rows that they return; nil for handlers that write none.
+	// WithRoom returns a handler's context that makes its writes ask for room for the
+	// rows that they return; nil if no handler writes rows.
 	WithRoom func(ctx context.Context, ask func(bytes int64) error) context.Context
 
 	Log    *slog.Logger
-	Now    func() time.Time // the clock of request ids and of generated_at
+	Now    func() time.Time // the clock for request ids and generated_at
 	Random io.Reader        // the random part of request ids
 
 	// BodyTimeout is how long a client may take for each 64 KiB of a body; 10
@@ -52,19 +50,19 @@ type Config struct {
 	// seconds when zero.
 	AnswerTimeout time.Duration
 
-	// Limits are what one token, project or address can take of the server; nil is
+	// Limits limits what one token, project or address can take of the server; nil for
 	// no limits.
 	Limits *limits.Limits
 
-	// ClientAddress returns where a request comes from; nil is the address of
-	// whoever has connected.
+	// ClientAddress returns the address that a request comes from; nil means that of
+	// the connected peer.
 	ClientAddress func(*http.Request) netip.Addr
 
-	// Observe is called at the end of every call; nil for nobody.
+	// Observe is called at the end of every call; nil for nothing.
 	Observe func(Observation)
 
-	// Heartbeat is how often a stream of events shows that it goes on; 15 seconds
-	// when zero.
+	// Heartbeat is how often a stream of events shows that it is alive; 15 seconds when
+	// zero.
 	Heartbeat time.Duration
 }
 
@@ -72,23 +70,23 @@ type Config struct {
 type Observation struct {
 	Route  string // the id of the endpoint, or "unmatched"
 	Status int
-	Took   time.Duration // with the answer
+	Took   time.Duration // including the answer
 }
 
-// Edge answers requests. It answers every path that it is given, unknown ones
-// included, in the envelope.
+// Edge answers requests. It answers every path that it is given, even unknown ones, in
+// the envelope.
 type Edge struct {
 	Config
 	mux      *http.ServeMux
 	texts    sync.Pool // of *answerText
-	underway underway  // the calls that must not run twice at once
+	underway underway  // calls that must not run twice at once
 }
 
-// standardTimeout is how long a client may take to send or take 64 KiB.
+// standardTimeout is how long a client may take to send or receive 64 KiB.
 const standardTimeout = 10 * time.Second
 
-// New returns an edge with the given routes, and those of the document that
-// describes them.
+// New returns an edge with the given routes, and those of the document that describes
+// them.
 func New(config Config, doc Document, list []*Endpoint) *Edge {
 	e := &Edge{Config: config, mux: http.NewServeMux()}
 	if e.Admitted == nil {
@@ -117,16 +115,16 @@ type call struct {
 	*Edge
 	w         *delivery
 	r         *http.Request
-	ep        *Endpoint // nil when nothing matched
+	ep        *Endpoint // nil if nothing matched
 	id        string
 	operation *Operation
 	keyed     *Keyed // nil without an Idempotency-Key
 	began     time.Time
-	leave     func() // ends the call that was let in
+	leave     func() // ends an admitted call
 	part      limits.Part
-	bodyBytes int64     // of a body that has room in part
+	bodyBytes int64     // length of a body whose room part holds
 	unpacker  io.Closer // of a compressed body; nil without one
-	streaming bool      // a file or events are under way: the answer can only be cut off
+	streaming bool      // a file or events are being sent: the answer can only be cut off
 }
 
 // begin starts a call; end must follow.
@@ -137,8 +135,8 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *call {
 	}
 	c.w.Header().Set("X-Request-Id", c.id)
 	if len(r.TransferEncoding) > 0 {
-		// It may have had a Content-Length too, which a proxy in front may have
-		// believed: what follows on the connection is not to be trusted.
+		// The request may have had a Content-Length too, and a proxy may have relied on
+		// it: what follows on the connection cannot be trusted.
 		c.w.Header().Set("Connection", "close")
 	}
 	c.guardBody()
@@ -162,10 +160,10 @@ func (c *call) end() {
 	c.Observe(Observation{route, cmp.Or(c.w.status, statusGone), time.Since(c.began)})
 }
 
-// statusGone is counted for a call whose client went away before it was answered.
+// statusGone is recorded for a call whose client disconnected before it was answered.
 const statusGone = 499
 
-// ServeHTTP is the life of a request.
+// ServeHTTP takes a request through all steps of a call.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := e.begin(w, r)
 	defer c.end()
@@ -209,8 +207,8 @@ func (c *call) run() (output, error) {
 	return c.ep.handle(c, ws)
 }
 
-// match finds the endpoint. The mux only matches: its own answers, the
-// redirects to cleaned paths included, would not be in the envelope.
+// match finds the endpoint. The mux is used only for matching: its own answers,
+// including redirects to cleaned paths, would not be in the envelope.
 func (c *call) match() error {
 	if c.matchUpload() {
 		return nil
@@ -245,8 +243,8 @@ func isEndpoint(h http.Handler) bool {
 	return ok
 }
 
-// open checks the token before anything of the request is decoded, so that a
-// client without one learns nothing but that.
+// open checks the token before anything in the request is decoded, so that a client
+// without a token learns nothing else.
 func (c *call) open() (Caller, error) {
 	if c.ep.Access.Open {
 		return nil, nil
@@ -258,8 +256,8 @@ func (c *call) open() (Caller, error) {
 	return c.enter(slug)
 }
 
-// enter checks the credential of the call, for the project with the given slug, or
-// for none when it is empty.
+// enter checks the credential of the call for the project with the given slug, or for
+// no project if the slug is empty.
 func (c *call) enter(slug string) (Caller, error) {
 	who, err := c.Authenticate(c.r, slug)
 	switch {
@@ -271,9 +269,9 @@ func (c *call) enter(slug string) (Caller, error) {
 	return who, err
 }
 
-// Bearer returns what authenticates requests by the token in the header
-// Authorization. enter returns what a secret opens in the project with the given
-// slug.
+// Bearer returns an Authenticate function that reads the token in the header
+// Authorization. enter returns the caller that a secret stands for in the project with
+// the given slug.
 func Bearer[C Caller](enter func(ctx context.Context, slug, secret string) (C, error)) func(*http.Request, string) (Caller, error) {
 	return func(r *http.Request, slug string) (Caller, error) {
 		scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -289,8 +287,8 @@ func Bearer[C Caller](enter func(ctx context.Context, slug, secret string) (C, e
 	}
 }
 
-// joinUnmatched joins a call that no endpoint answers to its operation, when
-// its token is one of the project in its path.
+// joinUnmatched joins a call without an endpoint to its operation, if its token belongs
+// to the project in its path.
 func (c *call) joinUnmatched() {
 	rest, inProject := strings.CutPrefix(c.r.URL.EscapedPath(), "/projects/")
 	key, runID := c.operationSent()
@@ -309,8 +307,7 @@ func (c *call) joinUnmatched() {
 	c.join(ws)
 }
 
-// operationSent returns the headers that say to which operation the call
-// belongs.
+// operationSent returns the headers that say which operation the call belongs to.
 func (c *call) operationSent() (key, runID string) {
 	return c.r.Header.Get("X-Operation-Key"), c.r.Header.Get("X-Operation-Run-Id")
 }
@@ -328,7 +325,7 @@ func (c *call) join(ws Caller) {
 	c.operation = operation
 }
 
-// fail answers with a problem. A client that has gone away reads no answer, and its
+// fail answers with a problem. A client that has disconnected reads no answer, and its
 // leaving is not a fault of the server.
 func (c *call) fail(err error) {
 	if c.r.Context().Err() != nil && !isProblem(err) {
@@ -352,8 +349,8 @@ func isProblem(err error) bool {
 	return errors.As(err, &p)
 }
 
-// rescue turns a panic into internal_error. An answer that is already under
-// way is cut off instead, so that the client sees it is not whole.
+// rescue turns a panic into internal_error. An answer already being sent is cut off
+// instead, so that the client notices that it is incomplete.
 func (c *call) rescue() {
 	cause := recover()
 	if cause == nil {

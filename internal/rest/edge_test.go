@@ -29,7 +29,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// The routes under test have one awkward thing each.
+// Each route under test has one awkward feature.
 
 type columnIn struct {
 	Name     string `json:"column_name" alias:"name" maxLength:"63"`
@@ -234,7 +234,7 @@ func download(dir string) func(context.Context, *caller, *fileIn) (*Download, er
 	}
 }
 
-// brokenFile fails when it is read, after its size was told.
+// brokenFile has a size, but fails when it is read.
 type brokenFile struct{ *strings.Reader }
 
 func (brokenFile) Read([]byte) (int, error)         { panic("the disk is on fire") }
@@ -295,7 +295,7 @@ func (*caller) Identity() (projectID ids.Project, tokenID ids.Token) { return 1,
 func (c *caller) Permits(string) bool                                { return !c.weak }
 func (*caller) Close()                                               {}
 
-// enter knows the project shop alone.
+// enter knows only the project shop.
 func enter(_ context.Context, slug, secret string) (*caller, error) {
 	if slug != "shop" && slug != "" || secret != "good" && secret != "weak" {
 		return nil, problem.New(problem.CodeInvalidToken, "Wrong.")
@@ -325,7 +325,7 @@ func start(t *testing.T) *fixture {
 	return serve(t, testRoutes(dir))
 }
 
-// serve answers with the given routes.
+// serve serves the given routes.
 func serve(t *testing.T, list []*Endpoint) *fixture {
 	t.Helper()
 	log := new(bytes.Buffer)
@@ -358,8 +358,8 @@ type reply struct {
 	body   string
 }
 
-// ask sends a request with a good token unless headers say otherwise; headers
-// are "Name: value", and "Name:" removes one.
+// ask sends a request, with the token good unless headers say otherwise; headers are
+// "Name: value", and "Name:" removes one.
 func (f *fixture) ask(t *testing.T, method, path, body string, headers ...string) reply {
 	t.Helper()
 	r, err := http.NewRequest(method, f.URL+path, strings.NewReader(body))
@@ -386,7 +386,7 @@ func (f *fixture) ask(t *testing.T, method, path, body string, headers ...string
 	return reply{response.StatusCode, response.Header, string(text)}
 }
 
-// failure is the error of an answer on one line.
+// failure returns the error of an answer on one line.
 func (r reply) failure(t *testing.T) string {
 	t.Helper()
 	var env struct {
@@ -450,7 +450,7 @@ func TestExactAnswers(t *testing.T) {
 	}
 }
 
-// TestEveryRoute walks the list: what holds for one route holds for all.
+// TestEveryRoute checks on every route what must hold for all of them.
 func TestEveryRoute(t *testing.T) {
 	var list []testkit.Route
 	f := start(t)
@@ -482,8 +482,8 @@ func TestNoSuchRoute(t *testing.T) {
 	}
 }
 
-// TestUnmatchedCallsAreGrouped looks for the fields of the operation where no
-// endpoint answers: they are told when the token is one of the project.
+// TestUnmatchedCallsAreGrouped checks the operation fields where no endpoint answers:
+// they are set if the token belongs to the project.
 func TestUnmatchedCallsAreGrouped(t *testing.T) {
 	f := start(t)
 	const grouped = `"operation_key":"nightly","operation_run_id":"oprun_1","operation_grouping_status":"accepted_provided_run"`
@@ -641,7 +641,7 @@ func TestDownload(t *testing.T) {
 		{"HEAD", "X-A: b", 200, ""},
 		{"GET", "Range: bytes=8-", 206, content[8:]},
 		{"GET", "Range: bytes=0-1", 206, content[:2]},
-		{"GET", "Range: lines=1-2", 200, content}, // a unit that is not known is ignored
+		{"GET", "Range: lines=1-2", 200, content}, // an unknown unit is ignored
 		{"GET", "If-None-Match: " + etag, 304, ""},
 		{"GET", "If-Modified-Since: Tue, 02 Jun 2026 01:23:45 GMT", 304, ""},
 		{"GET", "If-Match: " + etag, 200, content},
@@ -669,7 +669,7 @@ func TestDownloadFailsInTheEnvelope(t *testing.T) {
 	if got := f.ask(t, "GET", p+"a.csv", "", `If-Match: "other"`).failure(t); got != "412 validation_failed [If-Match: the file is not the one that the condition names]" {
 		t.Error(got)
 	}
-	// A download that breaks half-way is cut off, so that nobody takes it for whole.
+	// A download that breaks halfway is cut off, so that nobody takes it for complete.
 	response, err := f.Client().Transport.RoundTrip(f.request(t, "GET", p+"broken"))
 	if err == nil {
 		_, err = io.ReadAll(response.Body)
@@ -730,7 +730,7 @@ func TestClientGoneIsNoFault(t *testing.T) {
 	}
 }
 
-// talk sends raw bytes piece by piece and returns all of the answer.
+// talk sends raw bytes piece by piece and returns the whole answer.
 func (f *fixture) talk(t *testing.T, pause time.Duration, pieces ...string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", f.Listener.Addr().String())
@@ -762,7 +762,7 @@ func TestSlowBody(t *testing.T) {
 	for name, pieces := range map[string][]string{
 		"stalled": {head + "Content-Length: 100\r\n\r\n[1,"},
 		"trickle": append([]string{head + "Content-Length: 100\r\n\r\n[1"}, strings.Split(strings.Repeat(",1|", 30), "|")...),
-		// What was sent quickly buys no time to stall later.
+		// Sending fast at first earns no time to stall later.
 		"late":    {head + "Content-Length: 1000000\r\n\r\n[" + strings.Repeat("1,", 300_000)},
 		"chunked": {head + "Transfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n"},
 	} {
@@ -796,7 +796,7 @@ func TestLargeBodyCloses(t *testing.T) {
 func TestConnectionOutlivesASlowHandler(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	// The deadline of one body must not cut the next request of the connection.
+	// The deadline of one body must not cut off the next request on the connection.
 	one := head + "Content-Length: 3\r\n\r\n[1]"
 	answer := f.talk(t, 500*time.Millisecond, one, one, strings.Replace(one, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1))
 	if got := strings.Count(answer, "HTTP/1.1 200 OK"); got != 3 {
@@ -846,7 +846,7 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// bareEdge has the routes under test, and no server and no log around it.
+// bareEdge returns an edge with the routes under test, without a server and a log.
 func bareEdge() *Edge {
 	return New(Config{Authenticate: Bearer(enter), Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}}, testDocument, testRoutes(""))
 }
@@ -881,7 +881,7 @@ func FuzzRequestLine(f *testing.F) {
 		for _, target := range []string{"/projects/shop/records/" + table + "?" + query, "/projects/shop/records/" + table + "/" + id} {
 			at, err := url.ParseRequestURI(target)
 			if err != nil {
-				continue // the server's own parser refuses it before us
+				continue // refused by the server's own parser
 			}
 			r := httptest.NewRequest("GET", "/", nil)
 			r.URL = at

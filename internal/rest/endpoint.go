@@ -14,12 +14,12 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// A Caller makes a call. Holding one proves that its credential was checked.
+// Caller is who makes a call. Holding one proves that its credential was checked.
 type Caller interface {
-	// Identity returns the project that the call is about and the token that it is
-	// made with. Limits and keys count by them.
+	// Identity returns the project that the call is about and the token that it is made
+	// with. Limits and keys are counted per identity.
 	Identity() (projectID ids.Project, tokenID ids.Token)
-	// Permits reports whether the caller has the scope, for one table at least.
+	// Permits reports whether the caller has the scope for at least one table.
 	Permits(scope string) bool
 }
 
@@ -29,27 +29,27 @@ type Endpoint struct {
 	Method, Path string
 	ID, Summary  string
 	Access       Access
-	Status       int   // of success
-	BodyLimit    int64 // bytes
+	Status       int   // on success
+	BodyLimit    int64 // in bytes
 
-	others   []int          // further statuses of success
-	codes    []problem.Code // beyond those that its shape implies
+	others   []int          // further success statuses
+	codes    []problem.Code // beyond those implied by its shape
 	keyUse   keyUse
 	keep     func(ctx context.Context, who Caller, key *Keyed, do func(Caller) ([]byte, error)) (answer []byte, replayed bool, err error)
 	mayCall  func(ctx context.Context, who Caller, in any) error
 	narrowed func(ctx context.Context, who Caller, in any, data jsontext.Value) (jsontext.Value, error)
-	uploads  bool         // one of the routes of the protocol for resumable uploads
+	uploads  bool         // a route of the protocol for resumable uploads
 	streams  bool         // its answer is a stream of events
 	media    string       // of a body that the handler reads itself; "" for any
-	form     reflect.Type // of the options in a form beside such a body; nil for none
+	form     reflect.Type // options in a form beside such a body; nil for none
 	in, out  reflect.Type
 	plan     *plan
 	handle   func(c *call, who Caller) (output, error)
 }
 
-// Access is what a route asks of the caller.
+// Access is what a route requires of the caller.
 type Access struct {
-	Open  bool   // no credential at all
+	Open  bool   // no credential needed
 	Scope string // "" for any valid credential
 }
 
@@ -59,18 +59,19 @@ func Open() Access { return Access{Open: true} }
 // AnyToken is the access of a route that every valid credential may call.
 func AnyToken() Access { return Access{} }
 
-// Scope is the access of a route that needs one scope, for one table at least
-// where the scope is about tables. Which table is for the handler to ask.
+// Scope is the access of a route that requires one scope, for at least one table if the
+// scope is about tables. Checking the scope for a particular table is up to the
+// handler.
 func Scope[S ~string](scope S) Access { return Access{Scope: string(scope)} }
 
 func (a Access) permits(who Caller) bool {
 	return a.Open || a.Scope == "" || who.Permits(a.Scope)
 }
 
-// Option is what a route may say beyond the usual columns of its line.
+// Option sets a property of a route beyond the usual columns of its line.
 type Option func(*Endpoint)
 
-// Options are several options under one name.
+// Options combines several options into one.
 func Options(list ...Option) Option {
 	return func(ep *Endpoint) {
 		for _, o := range list {
@@ -79,49 +80,48 @@ func Options(list ...Option) Option {
 	}
 }
 
-// Created makes 201 the status of success.
+// Created makes 201 the success status.
 func Created(ep *Endpoint) { ep.Status = http.StatusCreated }
 
-// Status sets the status of success; it is 200 without.
+// Status sets the success status; the default is 200.
 func Status(status int) Option {
 	return func(ep *Endpoint) { ep.Status = status }
 }
 
-// Or adds a status of success that the handler decides on.
+// Or adds a success status that the handler may choose.
 func Or(status int) Option {
 	return func(ep *Endpoint) { ep.others = append(ep.others, status) }
 }
 
-// Fails names codes that the handler itself may answer with.
+// Fails declares codes that the handler itself may answer with.
 func Fails(codes ...problem.Code) Option {
 	return func(ep *Endpoint) { ep.codes = append(ep.codes, codes...) }
 }
 
-// BodyUpTo sets the limit of the body in MiB; it is 1 without.
+// BodyUpTo sets the limit of the body in MiB; the default is 1.
 func BodyUpTo(mib int64) Option {
 	return func(ep *Endpoint) { ep.BodyLimit = mib << 20 }
 }
 
-// Media names the only type of a body that the handler reads itself.
+// Media sets the only accepted type of a body that the handler reads itself.
 func Media(name string) Option {
 	return func(ep *Endpoint) { ep.media = name }
 }
 
-// OrForm says that a body which the handler reads itself can also be a form, with
-// a file and these options.
+// OrForm says that a body read by the handler itself may also be a form, with a file
+// and these options.
 func OrForm[T any]() Option {
 	return func(ep *Endpoint) { ep.form = reflect.TypeFor[T]() }
 }
 
-// A Handler makes the output of an endpoint. The faults are those that decoding
-// has found; a field that has one is absent from the input. The handler adds
-// whatever else is wrong, so that a client learns all of it at once, and changes
-// nothing while there are any. C is the type of the caller that [Config.Authenticate]
-// returns.
+// Handler makes the output of an endpoint. faults holds the faults found by decoding; a
+// field with a fault is absent from the input. The handler adds any other faults, so
+// that a client learns about all of them at once, and changes nothing while there are
+// any. C is the type of the caller that [Config.Authenticate] returns.
 type Handler[C Caller, In, Out any] func(ctx context.Context, who C, in *In, faults *problem.Faults) (Out, error)
 
-// Plain makes a handler of a function that finds no faults of its own: it does
-// not run when decoding has found any.
+// Plain makes a handler from a function that finds no faults of its own: it does not
+// run if decoding has found any.
 func Plain[C Caller, In, Out any](do func(context.Context, C, *In) (Out, error)) Handler[C, In, Out] {
 	return func(ctx context.Context, who C, in *In, faults *problem.Faults) (out Out, err error) {
 		if err := faults.Err(); err != nil {
@@ -132,9 +132,9 @@ func Plain[C Caller, In, Out any](do func(context.Context, C, *In) (Out, error))
 }
 
 // Route makes one line of the list. In is a struct of fields tagged path, query or
-// header, of a field Body where the route has one, and of a field of type [Call]
-// where the handler needs it; Out is the data of the answer, an [Answer] around it,
-// *[Download], *[NoContent] or *[Events].
+// header, of a field Body if the route has one, and of a field of type [Call] if the
+// handler needs it; Out is the data of the answer, an [Answer] around it, *[Download],
+// *[NoContent] or *[Events].
 func Route[C Caller, In, Out any](method, path, id, summary string, access Access, handle Handler[C, In, Out], options ...Option) *Endpoint {
 	ep := &Endpoint{
 		Method: method, Path: path, ID: id, Summary: summary, Access: access,
@@ -169,9 +169,9 @@ func Route[C Caller, In, Out any](method, path, id, summary string, access Acces
 	return ep
 }
 
-// judge returns the faults that decoding has found with those that the handler
-// finds. Any other failure does not concern the client yet: the call would not be
-// made as it is.
+// judge returns the faults found by decoding together with those found by the handler.
+// Any other failure does not concern the client yet: the call would not be made in this
+// form anyway.
 func (handle Handler[C, In, Out]) judge(ctx context.Context, who C, in *In, faults *problem.Faults) error {
 	_, err := handle(ctx, who, in, faults)
 	if err == nil {
@@ -181,12 +181,12 @@ func (handle Handler[C, In, Out]) judge(ctx context.Context, who C, in *In, faul
 	return faults.Err()
 }
 
-// TakesJSON reports whether the machinery reads the body of the route, which is
-// JSON or nothing.
+// TakesJSON reports whether the machinery reads the body of the route, which is then
+// JSON or empty.
 func (ep *Endpoint) TakesJSON() bool { return ep.plan.body != nil }
 
-// rawSegment returns the part of the request's path that stands at {name}, not
-// yet decoded, and "" when the route has no such part.
+// rawSegment returns the segment of the request's path at {name}, not yet decoded, or
+// "" if the route has none.
 func (ep *Endpoint) rawSegment(r *http.Request, name string) string {
 	parts := strings.Split(r.URL.EscapedPath(), "/")
 	for i, part := range strings.Split(ep.Path, "/") {

@@ -16,8 +16,8 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Operation is how a call was grouped with others. Key is nil when the client
-// sent a run id without a key.
+// Operation is how a call was grouped with others. Key is nil if the client sent a run
+// id without a key.
 type Operation struct {
 	Key    *string `json:"operation_key"`
 	RunID  string  `json:"operation_run_id"`
@@ -48,11 +48,11 @@ type fault struct {
 
 func faultOf(p *problem.Error) *fault { return &fault{p.Code, p.Message, p.Told(), p.More} }
 
-// output is what a handler has returned, in the form in which it is sent.
+// output is a handler's result in the form in which it is sent.
 type output interface{ send(c *call) }
 
-// outputOf returns a function that turns the result of a handler into an output. Data
-// alone becomes an [Answer] without a head.
+// outputOf returns a function that turns the result of a handler into an output. Plain
+// data becomes an [Answer] without a head.
 func outputOf[Out any]() func(Out) output {
 	if _, ok := any(*new(Out)).(output); ok {
 		return func(out Out) output { return any(out).(output) }
@@ -60,18 +60,18 @@ func outputOf[Out any]() func(Out) output {
 	return func(out Out) output { return Answer[Out]{Data: out} }
 }
 
-// Answer is the output of a handler that decides on more than the data of its
-// answer. Handlers that do not return their data alone.
+// Answer is the output of a handler that sets more than the data of its answer. Other
+// handlers return their data alone.
 type Answer[T any] struct {
 	Data T
 	Head
 }
 
-// Head is what an answer says beside its data.
+// Head is what an answer has besides its data.
 type Head struct {
-	Status   int               // 0 is the one declared with the route
-	Location string            // of what was made
-	Applied  string            // the preferences of the header Prefer that were followed
+	Status   int               // 0 means the status declared with the route
+	Location string            // of a created resource
+	Applied  string            // the followed preferences of the header Prefer
 	Replayed bool              // from an earlier call with the same Idempotency-Key
 	Header   map[string]string // further headers
 }
@@ -85,9 +85,9 @@ type answered interface {
 func (a Answer[T]) data() any  { return a.Data }
 func (a Answer[T]) head() Head { return a.Head }
 
-// keptAnswer returns the answer as it is kept to be given again.
+// keptAnswer returns the answer in the form in which it is kept for replay.
 func (ep *Endpoint) keptAnswer(r output) keptAnswer[any] {
-	a := r.(answered) // keys are taken only where data is answered
+	a := r.(answered) // keys are accepted only where data is answered
 	return keptAnswer[any]{cmp.Or(a.head().Status, ep.Status), a.data()}
 }
 
@@ -117,7 +117,7 @@ func (a Answer[T]) send(c *call) {
 	c.write(status, envelope{OK: true, Data: a.Data})
 }
 
-// NoContent is the output of a handler whose answer is its headers alone.
+// NoContent is the output of a handler whose answer consists of headers alone.
 type NoContent struct {
 	Header map[string]string
 }
@@ -145,8 +145,8 @@ func (c *call) setHeader(name, value string) {
 	}
 }
 
-// writeProblem answers with a problem. The status is the code's own, except
-// where a standard header asks for another one.
+// writeProblem answers with a problem. The status is that of the code, except where a
+// standard header requires another one.
 func (c *call) writeProblem(p *problem.Error, status int) {
 	header := c.w.Header()
 	if p.RetryAfter > 0 {
@@ -162,7 +162,6 @@ func (c *call) writeProblem(p *problem.Error, status int) {
 	c.write(status, envelope{Error: faultOf(p)})
 }
 
-// answerOptions are how answers are encoded. Text that is not valid UTF-8
-// becomes U+FFFD. Names are not checked for duplicates: they are ours, and rows
-// have many.
+// answerOptions say how answers are encoded. Text that is not valid UTF-8 becomes
+// U+FFFD. Names are not checked for duplicates: they are ours, and rows have many.
 var answerOptions = json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))

@@ -10,8 +10,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Events is the output of a handler whose answer is a stream of server-sent
-// events: one named manifest for each update, until there are no more.
+// Events is the output of a handler whose answer is a stream of server-sent events: one
+// named manifest per update, until there are no more.
 type Events[Manifest any] struct {
 	Updates <-chan Manifest
 }
@@ -21,13 +21,13 @@ type follows interface {
 	content(registry huma.Registry) map[string]*huma.MediaType
 }
 
-// send passes the updates on as they come. Comments in between keep the connection
-// from being taken for a dead one.
+// send passes the updates on as they arrive. Comments in between keep the connection
+// from being considered dead.
 func (events *Events[Manifest]) send(c *call) {
 	header := c.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
-	header.Set("X-Accel-Buffering", "no") // asks proxies not to hold events back
+	header.Set("X-Accel-Buffering", "no") // asks proxies not to buffer events
 	header.Set("X-Content-Type-Options", "nosniff")
 	c.streaming = true
 	c.w.WriteHeader(http.StatusOK)
@@ -50,7 +50,7 @@ func (events *Events[Manifest]) send(c *call) {
 			err = c.pushManifest(m)
 		}
 		if err != nil {
-			return // the client has gone: nobody is left to tell
+			return // the client has disconnected: there is nobody left to tell
 		}
 	}
 }
@@ -63,7 +63,7 @@ func (c *call) pushManifest(m any) error {
 	return c.push("event: manifest\ndata: " + string(data) + "\n\n")
 }
 
-// push writes a part of the stream and sees that it leaves at once.
+// push writes a part of the stream and flushes it at once.
 func (c *call) push(text string) error {
 	if _, err := c.w.Write([]byte(text)); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// TestHumaAtTheEdge holds what huma itself does with the awkward requests, the
-// grounds of decision 0002. When one of these changes, read the note again.
+// TestHumaAtTheEdge pins what huma itself does with awkward requests, the reasons for
+// decision 0002. If one of these changes, read the note again.
 func TestHumaAtTheEdge(t *testing.T) {
 	type input struct {
 		Limit int  `query:"limit" minimum:"1"`

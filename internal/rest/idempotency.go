@@ -21,35 +21,36 @@ const (
 	// KeyHeader is the header that makes a call safe to repeat.
 	KeyHeader = "Idempotency-Key"
 
-	// ReplayedHeader is sent with an answer that is given again.
+	// ReplayedHeader marks an answer that is replayed.
 	ReplayedHeader = "Idempotent-Replayed"
 
 	maxKey       = 255      // characters of a key
 	maxSmallBody = 64 << 10 // bytes; see [Keyed.SmallBody]
 )
 
-// keyUse is what a route makes of the header Idempotency-Key.
+// keyUse is how a route treats the header Idempotency-Key.
 type keyUse int
 
 const (
-	keyIgnored   keyUse = iota // the call changes nothing, or has another method than POST
-	keyRefused                 // the answer has secrets
-	keyByRoute                 // the answer is kept by the function that the route names
+	keyIgnored   keyUse = iota // the call changes nothing, or its method is not POST
+	keyRefused                 // the answer contains secrets
+	keyByRoute                 // the answer is kept by the function named by the route
 	keyByHandler               // the handler keeps what it needs
 )
 
 func (u keyUse) taken() bool { return u > keyRefused }
 
-// RefuseKey is for routes whose answers hold secrets and are never kept.
+// RefuseKey is for routes whose answers contain secrets and are never kept.
 func RefuseKey(ep *Endpoint) { ep.keyUse = keyRefused }
 
-// KeyForHandler hands the key to the handler, in the [Call] of its input: it finds
-// out by itself whether the call was made before.
+// KeyForHandler passes the key to the handler, in the [Call] of its input: the handler
+// itself finds out whether the call was made before.
 func KeyForHandler(ep *Endpoint) { ep.keyUse = keyByHandler }
 
-// Once keeps the answers of a route by a function that runs do, for a caller whose
-// changes are part of one transaction, and keeps what do returns in the same; or,
-// when the call was made before, returns what was kept then. A key that was used for another request is [ErrOtherRequest].
+// Once makes a route keep its answers with keep. keep runs do, for a caller whose
+// changes are part of one transaction, and stores what do returns in the same
+// transaction; or, if the call was made before, it returns what was stored then. A key
+// used for another request is [ErrOtherRequest].
 func Once[C Caller](keep func(ctx context.Context, who C, key *Keyed, do func(C) ([]byte, error)) (answer []byte, replayed bool, err error)) Option {
 	return func(ep *Endpoint) {
 		ep.keyUse = keyByRoute
@@ -59,17 +60,17 @@ func Once[C Caller](keep func(ctx context.Context, who C, key *Keyed, do func(C)
 	}
 }
 
-// RightsBefore sets a check of the rights that access cannot tell, such as those
-// over one table. It runs before the key of a call is looked at: who may not make
-// the call gets no answer of an earlier one, and learns nothing of its key.
+// RightsBefore sets a check of rights that access cannot express, such as those for one
+// table. It runs before the key of a call is looked up: a caller without the rights
+// gets no answer of an earlier call, and learns nothing about its key.
 func RightsBefore[C Caller, In any](check func(context.Context, C, *In) error) Option {
 	return func(ep *Endpoint) {
 		ep.mayCall = func(ctx context.Context, who Caller, in any) error { return check(ctx, who.(C), in.(*In)) }
 	}
 }
 
-// Narrowing sets what leaves out of an answer that is given again what the caller
-// may not see any more.
+// Narrowing sets a function that removes from a replayed answer what the caller may no
+// longer see.
 func Narrowing[C Caller, In any](narrow func(context.Context, C, *In, jsontext.Value) (jsontext.Value, error)) Option {
 	return func(ep *Endpoint) {
 		ep.narrowed = func(ctx context.Context, who Caller, in any, data jsontext.Value) (jsontext.Value, error) {
@@ -81,7 +82,7 @@ func Narrowing[C Caller, In any](narrow func(context.Context, C, *In, jsontext.V
 // ErrOtherRequest is returned for a key that was used for another request.
 var ErrOtherRequest = problem.Invalid(KeyHeader, "Already used for a different request.")
 
-// Keyed tells one call with an Idempotency-Key from others.
+// Keyed identifies a call with an Idempotency-Key.
 type Keyed struct {
 	Key       string
 	SmallBody bool // the call is cheap enough to share a transaction with others
@@ -89,25 +90,25 @@ type Keyed struct {
 	request hash.Hash // of method, target and body
 }
 
-// Add makes texts part of the request that is not in its target or body.
+// Add makes texts part of the request that are not in its target or body.
 func (k *Keyed) Add(texts ...string) {
 	for _, text := range texts {
 		k.request.Write([]byte(strconv.Quote(text)))
 	}
 }
 
-// Request returns the SHA-256 of all that is asked. It is complete when the body
-// has been read.
+// Request returns the SHA-256 of the whole request. It is complete once the body has
+// been read.
 func (k *Keyed) Request() (sum [sha256.Size]byte) {
 	k.request.Sum(sum[:0])
 	return sum
 }
 
-// Call is what a handler may know of its call beside the input. The machinery
-// fills a field of this type.
+// Call is what a handler may know about its call besides the input. The machinery fills
+// a field of this type.
 type Call struct {
-	Operation *Operation // nil for a call that was not grouped
-	Key       *Keyed     // nil without an Idempotency-Key, and unless the route is [KeyForHandler]
+	Operation *Operation // nil if the call was not grouped
+	Key       *Keyed     // nil without an Idempotency-Key, or if the route is not [KeyForHandler]
 }
 
 // RunID returns the run id of the operation that the call belongs to, or nil.
@@ -118,7 +119,7 @@ func (c Call) RunID() *string {
 	return &c.Operation.RunID
 }
 
-// readKey takes the key of a call on a route that heeds it.
+// readKey reads the key of a call on a route that supports it.
 func (c *call) readKey(faults *problem.Faults) {
 	keys := c.r.Header.Values(KeyHeader)
 	switch {
@@ -145,7 +146,7 @@ func isKey(text string) bool {
 	return 0 < len(text) && len(text) <= maxKey
 }
 
-// once makes the call. One with a key that was made before gets its first answer again.
+// once makes the call. A repeated call with a key gets its first answer again.
 func (c *call) once(who Caller, in any, do func(context.Context, Caller) (output, error)) (output, error) {
 	ctx := c.WithRoom(c.r.Context(), c.ensureRoom)
 	if c.keyed == nil {
@@ -175,7 +176,7 @@ type keptAnswer[Data any] struct {
 	Data   Data `json:"data"`
 }
 
-// kept makes the call and keeps its answer, or returns the one that was kept.
+// kept makes the call and keeps its answer, or returns the kept one.
 func (c *call) kept(ctx context.Context, who Caller, in any, do func(context.Context, Caller) (output, error)) (output, error) {
 	text, replayed, err := c.ep.keep(ctx, who, c.keyed, func(who Caller) ([]byte, error) {
 		out, err := do(ctx, who)
@@ -199,20 +200,20 @@ func (c *call) kept(ctx context.Context, who Caller, in any, do func(context.Con
 	return Answer[jsontext.Value]{kept.Data, Head{Status: kept.Status, Replayed: replayed}}, nil
 }
 
-// callKey tells calls with keys apart: a token has its own in each project.
+// callKey identifies a call with a key: each token has its own keys in each project.
 type callKey struct {
 	projectID ids.Project
 	tokenID   ids.Token
 	key       string
 }
 
-// underway is the calls with keys that are running.
+// underway holds the calls with keys that are running.
 type underway struct {
 	mu    sync.Mutex
 	calls map[callKey]bool
 }
 
-// enter begins a call, unless the same is running already.
+// enter begins a call, unless the same call is already running.
 func (u *underway) enter(k callKey) (leave func(), ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -11,18 +11,17 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Incoming stands for a request's body that the handler reads itself, as it
-// comes.
+// Incoming stands for a request's body that the handler reads itself, as it arrives.
 type Incoming struct {
 	call *call
 }
 
-// Size is how long the body is, negative when the client has not told.
+// Size returns the length of the body, negative if the client has not announced it.
 func (in Incoming) Size() int64 { return in.call.r.ContentLength }
 
-// Type is the media type of the body, with its parameters.
+// Type returns the media type of the body and its parameters.
 func (in Incoming) Type() (media string, parameters map[string]string) {
-	media, parameters, _ = mime.ParseMediaType(in.call.r.Header.Get("Content-Type")) // nothing is a type of its own
+	media, parameters, _ = mime.ParseMediaType(in.call.r.Header.Get("Content-Type")) // no type is a type of its own
 	return media, parameters
 }
 
@@ -45,11 +44,11 @@ func (b *incomingBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// maxFormOptions bounds the part of a form that is read into memory.
+// maxFormOptions limits the part of a form that is read into memory.
 const maxFormOptions = 1 << 20
 
-// Form is a body of the type multipart/form-data with the parts options, which
-// may be left out, and file, in this order.
+// Form is a multipart/form-data body with the parts options, which may be omitted, and
+// file, in this order.
 type Form struct {
 	Options []byte
 	Name    string // of the file
@@ -93,7 +92,7 @@ func readForm(body io.Reader, boundary string) (*Form, error) {
 	}
 }
 
-// fileOfForm is the file of a form. It ends without an error only if the form does.
+// fileOfForm is the file in a form. It ends without an error only if the form does.
 type fileOfForm struct {
 	io.Reader
 	form *Form
@@ -112,7 +111,7 @@ func (r fileOfForm) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ends returns an error when something follows the file.
+// ends returns an error if anything follows the file.
 func (f *Form) ends() error {
 	part, err := f.parts.NextPart()
 	switch {

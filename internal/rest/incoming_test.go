@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// FuzzForms reads forms that can be anything: what is wrong with them is a problem
-// and never more.
+// FuzzForms reads arbitrary forms: invalid ones are a problem and never more.
 func FuzzForms(f *testing.F) {
 	f.Add("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\na,b\r\n--b--\r\n")
 	f.Add("--b\nContent-Disposition: form-data; name=options\n\n{}\n--b\n")

@@ -25,27 +25,27 @@ const (
 	parameterPath = "#/components/parameters/"
 )
 
-// SchemaPath stands before the name of a schema in a reference to it.
+// SchemaPath is the prefix of references to schemas.
 const SchemaPath = "#/components/schemas/"
 
-// Document is what the OpenAPI document says beside the routes.
+// Document is what the OpenAPI document contains besides the routes.
 type Document struct {
 	Title, Version, Description string
-	License                     string // as SPDX names it
+	License                     string // as an SPDX identifier
 
-	// Tag names the group that a route belongs to.
+	// Tag returns the group that a route belongs to.
 	Tag func(path string) string
 
-	// Prefixes are put before the names of the schemas of some packages, by the
-	// last element of their path: two packages may use one name for two types.
+	// Prefixes are put before the schema names of some packages, given by the last
+	// element of their paths: two packages may use the same name for different types.
 	Prefixes map[string]string
 
-	// Choices are the words that handlers accept in fields of bodies, by the names
-	// of schema and field. The document says them; handlers check them.
+	// Choices are the words that handlers accept in fields of bodies, by schema name
+	// and field name. The document lists them; handlers check them.
 	Choices map[string]map[string][]string
 }
 
-// withDocument compiles the endpoints and adds those that describe them all.
+// withDocument compiles the endpoints and adds those that serve the document.
 func withDocument(doc Document, list []*Endpoint) []*Endpoint {
 	var text, gzipped []byte
 	list = append(slices.Clone(list), Route("GET", "/openapi.json", "get-openapi", "Read this document", Open(),
@@ -155,7 +155,7 @@ func (ep *Endpoint) operation(registry huma.Registry) *huma.Operation {
 	return op
 }
 
-// limitHeaders describes the headers that tell a client how much it may ask for.
+// limitHeaders describes the headers that tell clients about their limits.
 func limitHeaders() map[string]*huma.Header {
 	return map[string]*huma.Header{
 		"RateLimit-Policy": {Schema: &huma.Schema{Type: huma.TypeString}, Description: `How many calls a token may make in how many seconds: "token";q=50;w=1. Sent if the server limits the rate of tokens.`},
@@ -187,9 +187,9 @@ func (ep *Endpoint) addLimitHeaders(responses map[string]*huma.Response) {
 	}
 }
 
-// addStandardResponses adds the answers whose statuses are fixed by HTTP, for
-// files that are served in parts and under conditions, and by the protocol for
-// resumable uploads. The table of codes knows nothing of them.
+// addStandardResponses adds the answers whose statuses are fixed by HTTP, for files
+// served in ranges and with conditions, and by the protocol for resumable uploads. They
+// are not in the table of codes.
 func (ep *Endpoint) addStandardResponses(responses map[string]*huma.Response) {
 	refusal := func(description string) *huma.Response {
 		return &huma.Response{
@@ -208,8 +208,8 @@ func (ep *Endpoint) addStandardResponses(responses map[string]*huma.Response) {
 	}
 }
 
-// parameters lists the fields of the input and the parts of the path that only
-// the edge reads.
+// parameters returns the fields of the input and the path segments that only the edge
+// reads.
 func (ep *Endpoint) parameters() []*huma.Param {
 	var params []*huma.Param
 	declared := map[string]bool{}
@@ -238,9 +238,9 @@ func (ep *Endpoint) parameters() []*huma.Param {
 	return params
 }
 
-// describe describes a parameter in the way in which it is read, under one of its
-// names: JSON as the whole of its text, and lists between commas. Generated clients
-// write them in other ways where this stays unsaid.
+// describe describes a parameter under one of its names, in the way it is read: JSON as
+// its whole text, and lists separated by commas. Without this, generated clients write
+// them differently.
 func (p *param) describe(name, description string) *huma.Param {
 	param := &huma.Param{Name: name, In: p.in, Required: p.required, Description: description}
 	if p.json {
@@ -296,7 +296,7 @@ func (ep *Endpoint) incomingBody(registry huma.Registry) *huma.RequestBody {
 	return &huma.RequestBody{Required: true, Content: content}
 }
 
-// name is the operation id as the schemas of the document spell it.
+// name returns the operation id as spelled in the schemas of the document.
 func (ep *Endpoint) name() string {
 	var name string
 	for word := range strings.SplitSeq(ep.ID, "-") {
@@ -359,7 +359,7 @@ func (ep *Endpoint) failures() map[string]*huma.Response {
 	return responses
 }
 
-// allCodes returns the codes of the line and those that follow from its shape.
+// allCodes returns the codes declared by the line and those that follow from its shape.
 func (ep *Endpoint) allCodes() []problem.Code {
 	codes := append(slices.Clone(ep.codes), problem.CodeValidationFailed, problem.CodeInternal)
 	if !ep.Access.Open {
@@ -427,7 +427,7 @@ func failureSchema() *huma.Schema {
 	})
 }
 
-// neverNull takes back what huma says of every array: ours are never null.
+// neverNull removes what huma says of every array: ours are never null.
 func neverNull(s *huma.Schema) {
 	if s == nil {
 		return
@@ -458,7 +458,7 @@ func allowNull(t reflect.Type, s *huma.Schema) {
 	}
 }
 
-// describeAliases adds the other names of fields to the schema of each object.
+// describeAliases adds the aliases of fields to the schema of each object.
 func describeAliases(s *shape, described map[*huma.Schema]bool) {
 	if s == nil || s.schema == nil || described[s.schema] {
 		return
@@ -478,7 +478,7 @@ func describeAliases(s *shape, described map[*huma.Schema]bool) {
 	}
 }
 
-// requireOneName asks for the field under any of its names.
+// requireOneName requires the field under any one of its names.
 func requireOneName(s *huma.Schema, f *field) {
 	s.Required = slices.DeleteFunc(s.Required, func(name string) bool { return name == f.name })
 	var names []*huma.Schema

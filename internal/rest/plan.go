@@ -12,8 +12,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// newPlan compiles the input type of an endpoint. It panics on types that the
-// decoder cannot read, when the server starts.
+// newPlan compiles the input type of an endpoint. It panics at startup if the decoder
+// cannot read a type.
 func newPlan(registry huma.Registry, ep *Endpoint) *plan {
 	p := &plan{}
 	for _, f := range reflect.VisibleFields(ep.in) {
@@ -61,7 +61,7 @@ func newField(registry huma.Registry, f reflect.StructField, name string, schema
 	return made
 }
 
-// aliasesOf returns the other names of a field, from its tag alias.
+// aliasesOf returns the aliases of a field, from its tag alias.
 func aliasesOf(f reflect.StructField) []string {
 	if tag := f.Tag.Get("alias"); tag != "" {
 		return strings.Split(tag, ",")
@@ -96,12 +96,12 @@ func newShape(registry huma.Registry, t reflect.Type, schema *huma.Schema) *shap
 	return s
 }
 
-// maxElements bounds the arrays and maps of bodies that declare no bound of their
-// own: a project has no more tables.
+// maxElements limits arrays and maps in bodies that declare no limit of their own: a
+// project has no more tables than that.
 const maxElements = 20_000
 
-// constrain makes the constraints of the schema ready to be checked, and bounds
-// what has no bound. Constraints that are not checked must not be described.
+// constrain prepares the constraints of the schema for checking, and limits what has no
+// limit. Constraints that are not checked must not be described.
 func (s *shape) constrain() {
 	for _, word := range s.schema.Enum {
 		s.choices = append(s.choices, word.(string))

@@ -12,9 +12,9 @@ type Preferences struct {
 	wait  time.Duration // negative: not sent
 }
 
-// ReadPrefer reads the preferences that this server follows. Others, and
-// values that make no sense, are ignored, as the standard asks; of a preference
-// sent twice the first counts.
+// ReadPrefer reads the preferences that this server supports. Others, and invalid
+// values, are ignored, as the standard requires; if a preference is sent twice, the
+// first counts.
 func ReadPrefer(header string) Preferences {
 	p := Preferences{wait: -1}
 	for preference := range strings.SplitSeq(header, ",") {
@@ -33,7 +33,7 @@ func ReadPrefer(header string) Preferences {
 	return p
 }
 
-// Limit returns how long to wait, at most the given time.
+// Limit returns how long to wait, at most max.
 func (p Preferences) Limit(max time.Duration) time.Duration {
 	switch {
 	case p.wait >= 0:
@@ -44,8 +44,8 @@ func (p Preferences) Limit(max time.Duration) time.Duration {
 	return max
 }
 
-// Applied is the answer's header Preference-Applied, with the time that it was
-// ready to wait: at most the given one.
+// Applied returns the value of the header Preference-Applied, with the time that the
+// server was ready to wait: at most max.
 func (p Preferences) Applied(max time.Duration) string {
 	var words []string
 	if p.async {

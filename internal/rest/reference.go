@@ -9,16 +9,17 @@ import (
 	"fmt"
 )
 
-// referenceFiles are the interactive reference. It is made of the OpenAPI
-// document by a script, so that there is nothing in it to be kept up to date.
+// referenceFiles are the files of the interactive reference. A script builds it from
+// the
+// OpenAPI document, so that it never has to be updated by hand.
 //
 //go:embed reference
 var referenceFiles embed.FS
 
 const referencePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// reference returns the endpoints of the reference pages, which are not
-// described themselves.
+// reference returns the endpoints of the reference pages, which are not themselves
+// described.
 func reference() []*Endpoint {
 	list := []*Endpoint{
 		Route("GET", "/docs", "docs", "Show the reference", Open(), Plain(referencePage("index.html", "text/html; charset=utf-8"))),
@@ -43,7 +44,7 @@ func referencePage(name, contentType string) func(context.Context, Caller, *stru
 	}
 }
 
-// page is text of the server's own, to be shown.
+// page returns a text of the server's own, to be shown.
 func page(contentType string, text, packed []byte) *Download {
 	d := &Download{ContentType: contentType, SHA256: sha256.Sum256(text), Content: bytes.NewReader(text), Policy: referencePolicy}
 	d.Gzip = &Download{ContentType: contentType, SHA256: sha256.Sum256(packed), Content: bytes.NewReader(packed), Policy: referencePolicy}
@@ -55,6 +56,6 @@ func packed(text []byte) []byte {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
 	_, _ = w.Write(text)
-	_ = w.Close() // a buffer takes everything
+	_ = w.Close() // writes to a buffer cannot fail
 	return out.Bytes()
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Text says how to read JSON that comes as a text of its own, as the
-// body of a request is read: options beside a file, a part of a body.
+// Text reads JSON text in the same way as the body of a request: options beside a file,
+// or a part of a body.
 type Text[T any] struct{ shape *shape }
 
-// NewText compiles the plan of T. It is made once, when the program starts.
+// NewText compiles the plan of T. Call it once, when the program starts.
 func NewText[T any]() Text[T] {
 	type textIn struct{ Body T }
 	return Text[T]{newPlan(newSchemas(nil), &Endpoint{ID: "options", in: reflect.TypeFor[textIn]()}).body}
 }
 
-// Options reads the options of a call. No text is {}.
+// Options reads the options of a call. An empty text means {}.
 func (p Text[T]) Options(faults *problem.Faults, text []byte) (options T) {
 	var depth nesting
 	if text = bytes.TrimSpace(text); len(text) == 0 {
@@ -41,8 +41,8 @@ func (p Text[T]) Options(faults *problem.Faults, text []byte) (options T) {
 	return options
 }
 
-// Read reads a text that stands in the given field of a larger whole; "" when it is
-// the whole. It returns an error for what is not JSON.
+// Read reads a text that is the given field of a larger whole; "" if it is the whole.
+// It returns an error for text that is not JSON.
 func (p Text[T]) Read(faults *problem.Faults, text []byte, field string) (read T, err error) {
 	var at *place
 	if field != "" {

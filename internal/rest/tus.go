@@ -6,20 +6,20 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// What is spoken of the protocol for resumable uploads,
+// What is supported of the protocol for resumable uploads,
 // https://tus.io/protocols/resumable-upload.
 const (
 	TusHeader  = "Tus-Resumable"
 	TusVersion = "1.0.0"
 )
 
-// Uploads marks a route as one of the protocol for resumable uploads. The headers
-// of the protocol mean nothing to any other route.
+// Uploads marks a route as part of the protocol for resumable uploads. The headers of
+// the protocol have no meaning on other routes.
 func Uploads(ep *Endpoint) { ep.uploads = true }
 
-// matchUpload finds the endpoint of a request that speaks the protocol, and
-// reports whether there is one. A client that cannot send PATCH or DELETE names
-// the method in a header.
+// matchUpload finds the endpoint of a request that uses the protocol, and reports
+// whether there is one. A client that cannot send PATCH or DELETE names the method in a
+// header.
 func (c *call) matchUpload() bool {
 	if c.r.Header.Get(TusHeader) == "" {
 		return false
@@ -35,12 +35,12 @@ func (c *call) matchUpload() bool {
 		return false
 	}
 	c.r, c.ep = r, ep
-	c.w.Header().Set(TusHeader, TusVersion) // in every answer, as the protocol asks
+	c.w.Header().Set(TusHeader, TusVersion) // in every answer, as the protocol requires
 	return true
 }
 
-// speaksTus returns why a request is not processed: it asks for another version
-// of the protocol. OPTIONS is how a client finds out which there is.
+// speaksTus returns an error if the request asks for another version of the protocol.
+// OPTIONS is allowed, because clients use it to find the version.
 func (c *call) speaksTus() error {
 	version := c.r.Header.Get(TusHeader)
 	if !c.ep.uploads || version == "" || version == TusVersion || c.r.Method == http.MethodOptions {
@@ -49,8 +49,8 @@ func (c *call) speaksTus() error {
 	return TusProblem(http.StatusPreconditionFailed, problem.Invalid(TusHeader, "Must be %s.", TusVersion))
 }
 
-// TusProblem is a problem that is answered with another status than its code has,
-// because the protocol for resumable uploads asks for it.
+// TusProblem returns a problem that is answered with another status than that of its
+// code, because the protocol for resumable uploads requires it.
 func TusProblem(status int, p *problem.Error) error { return &tusProblem{p, status} }
 
 type tusProblem struct {

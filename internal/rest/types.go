@@ -16,14 +16,13 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Flag is a boolean-like input. true, 1, "1", "true", "yes" and "on", in any
-// letter case, are true; everything else that is sent is false. No value is
-// ever an error.
+// Flag is a boolean-like input. true, 1, "1", "true", "yes" and "on", in any letter
+// case, are true; everything else is false. No value is ever an error.
 type Flag struct {
 	sent, on bool
 }
 
-// Or returns the flag, or the given default when it was not sent.
+// Or returns the flag, or absent if it was not sent.
 func (f Flag) Or(absent bool) bool {
 	if f.sent {
 		return f.on
@@ -31,7 +30,7 @@ func (f Flag) Or(absent bool) bool {
 	return absent
 }
 
-// Ptr returns the flag, or nil when it was not sent.
+// Ptr returns the flag, or nil if it was not sent.
 func (f Flag) Ptr() *bool {
 	if !f.sent {
 		return nil
@@ -64,8 +63,8 @@ func (f *Flag) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Schema describes the values that clients are expected to send. Generators make
-// nothing useful of a union of all that is taken.
+// Schema describes the values that clients are expected to send. Generators cannot make
+// use of a union of everything that is accepted.
 func (Flag) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Type:        huma.TypeBoolean,
@@ -73,15 +72,15 @@ func (Flag) Schema(huma.Registry) *huma.Schema {
 	}
 }
 
-// Optional is a field of a patch, where absent, null and a value are three
-// different things.
+// Optional is a field of a patch, where absent, null and a value are three different
+// things.
 type Optional[T any] struct {
 	Sent  bool // a value or null
 	Null  bool
 	Value T
 }
 
-// Ptr returns the value, or nil without one.
+// Ptr returns the value, or nil if there is none.
 func (o Optional[T]) Ptr() *T {
 	if !o.Sent || o.Null {
 		return nil
@@ -101,31 +100,31 @@ func (Optional[T]) Schema(registry huma.Registry) *huma.Schema {
 	return &s
 }
 
-// Sent lists the members that an object has, except those that are null, which count as
-// absent. The decoder fills a field of this type. The field itself is not a member: its
-// tag is json:"-".
+// Sent lists the members that an object has, except nulls, which count as absent. The
+// decoder fills a field of this type. The field itself is not a member: its tag is
+// json:"-".
 type Sent []string
 
-// Beside reports whether there are members beside those named.
+// Beside reports whether there are members other than those named.
 func (s Sent) Beside(names ...string) bool {
 	return slices.ContainsFunc(s, func(name string) bool { return !slices.Contains(names, name) })
 }
 
-// Ref names a table or a column by its name or its id, as paths do.
+// Ref refers to a table or a column by name or id, as paths do.
 type Ref string
 
-// ID returns the id, when the reference is one. Names begin with a letter, so
-// a reference is never both.
+// ID returns the id, if the reference is one. Names begin with a letter, so the two
+// cannot be confused.
 func (r Ref) ID() (int64, bool) {
 	id, err := strconv.ParseInt(string(r), 10, 64)
 	return id, err == nil
 }
 
-// Key is the primary key of a record as a path names it, still encoded: the
-// parts of a composite key are joined by commas, each percent-encoded.
+// Key is the primary key of a record as written in a path, still encoded: the parts of
+// a composite key are joined by commas, each percent-encoded.
 type Key string
 
-// UnmarshalText reads the key as it stands in the path.
+// UnmarshalText reads the key as written in the path.
 func (k *Key) UnmarshalText(raw []byte) error {
 	text, err := url.PathUnescape(string(raw))
 	if err != nil || !utf8.ValidString(text) {
@@ -135,7 +134,7 @@ func (k *Key) UnmarshalText(raw []byte) error {
 	return nil
 }
 
-// Plain returns the key without its encoding, to be shown.
+// Plain returns the decoded key, for display.
 func (k Key) Plain() string {
 	text, err := url.PathUnescape(string(k))
 	if err != nil {
@@ -144,13 +143,13 @@ func (k Key) Plain() string {
 	return text
 }
 
-// Schema describes the key as the list of its parts, which most keys have one of.
+// Schema describes the key as the list of its parts; most keys have a single part.
 func (Key) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}, Description: "The primary key; the parts of a composite key are joined by commas."}
 }
 
-// Value is one value of a record as it was sent: a JSON string, number,
-// boolean or null, with all its digits. It is nil when absent.
+// Value is one value of a record as it was sent: a JSON string, number, boolean or
+// null, with all its digits. It is nil if absent.
 type Value jsontext.Value
 
 // UnmarshalJSON keeps the text of a scalar and refuses arrays and objects.
@@ -171,10 +170,10 @@ func (Value) Schema(huma.Registry) *huma.Schema {
 	}
 }
 
-// maxColumns is how many columns a table can have, and so members a row.
+// maxColumns is how many columns a table can have, and so how many members a row.
 const maxColumns = 2000
 
-// Values is an open object of column names and values, in the order sent.
+// Values is an object with arbitrary column names and values, in the order sent.
 type Values []NamedValue
 
 // NamedValue is one member of Values.
@@ -214,14 +213,14 @@ func (v Values) JSON() jsontext.Value {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		// Names that were decoded are valid text.
+		// Decoded names are valid text.
 		text, _ = jsontext.AppendQuote(text, member.Name)
 		text = append(append(text, ':'), member.Value...)
 	}
 	return append(text, '}')
 }
 
-// EachMember calls do for each member of an object that was read before.
+// EachMember calls do for each member of an object that has been read before.
 func EachMember(object []byte, do func(name string, value jsontext.Value)) error {
 	// The text was checked for duplicate names when it was first read.
 	d := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true))
@@ -248,11 +247,11 @@ func (Values) Schema(registry huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: Value{}.Schema(registry), Description: "Column names and values."}
 }
 
-// JSONText is a parameter whose text is JSON: it is described as such.
+// JSONText marks a parameter whose text is JSON, so that it is described as such.
 type JSONText interface{ JSONText() }
 
-// IsJSON reports whether a text is valid JSON that nests no deeper than bodies may:
-// for types that come as the text of a parameter.
+// IsJSON reports whether a text is valid JSON with no deeper nesting than bodies may
+// have: for types that arrive as the text of a parameter.
 func IsJSON(text []byte) bool {
 	var depth nesting
 	return jsontext.Value(text).IsValid() && depth.scan(text) <= maxDepth
