@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// Allocate makes a file that really occupies that many bytes of the disk. When
-// there is not as much room, it leaves no file.
+// Allocate creates a file that really occupies the given number of bytes on disk. If
+// there is not enough room, it leaves no file.
 func Allocate(path string, bytes int64) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -21,7 +21,7 @@ func Allocate(path string, bytes int64) error {
 	return nil
 }
 
-// fill writes bytes that no file system can compress or leave out.
+// fill writes bytes that no file system can compress or store as holes.
 func fill(f *os.File, bytes int64) error {
 	if _, err := io.CopyN(f, rand.NewChaCha8([32]byte{}), bytes); err != nil {
 		return err

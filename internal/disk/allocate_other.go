@@ -4,5 +4,5 @@ package disk
 
 import "os"
 
-// allocate makes a file occupy that many bytes of the disk.
+// allocate makes a file occupy the given number of bytes on disk.
 func allocate(f *os.File, bytes int64) error { return fill(f, bytes) }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is allocated takes up room, also on file systems that compress or leave
-// out zeros.
+// Allocated space is really used, even on file systems that compress data or store
+// zeros as holes.
 func TestAllocate(t *testing.T) {
 	dir, size := t.TempDir(), int64(3<<20)
 	for name, make := range map[string]func(*os.File, int64) error{"asked for": allocate, "written": fill} {
@@ -45,7 +45,7 @@ func TestAllocate(t *testing.T) {
 	}
 }
 
-// blocks returns how many bytes of the disk a file takes up.
+// blocks returns how many bytes of disk space a file occupies.
 func blocks(t *testing.T, name string) int64 {
 	t.Helper()
 	var stat unix.Stat_t

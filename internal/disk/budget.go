@@ -6,24 +6,25 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// Budget is the room that work on a disk may use up: what is free beyond a
-// reserve. The zero values of Reserve and Free have the meanings given here.
+// Budget is the disk space that work may use: what is free beyond a reserve. The zero
+// values of Reserve and Free have the meanings given here.
 type Budget struct {
 	Folder  string // on the disk
 	Reserve int64  // bytes that stay free; 0 means 5 % of the disk or 1 GiB, whichever is less
-	// Free returns how many bytes are free on the disk of a folder, and how many
-	// it has; nil asks the system.
+	// Free returns how many bytes are free on the disk of a folder, and the size of
+	// the disk; nil asks the system.
 	Free func(folder string) (free, total int64, err error)
 }
 
-// Room returns how many bytes are free beyond the reserve: 0 when it is touched.
+// Room returns how many bytes are free beyond the reserve, or 0 if the reserve is in
+// use.
 func (b Budget) Room() (int64, error) {
 	free, reserve, err := b.look()
 	return max(0, free-reserve), err
 }
 
-// Need fails with storage_full unless the disk has that many bytes beyond the
-// reserve. Need(0) fails only when the reserve is touched.
+// Need fails with storage_full unless the disk has the given number of bytes beyond
+// the reserve. Need(0) fails only if the reserve is in use.
 func (b Budget) Need(bytes int64) error {
 	free, reserve, err := b.look()
 	switch {

@@ -1,7 +1,7 @@
 // Package disk does with files and disks what the standard library leaves to its
-// users: it tells how much room there is ([Space], [Budget]), takes room in advance
-// ([Allocate]), and makes files and their names survive a power cut ([Publish],
-// [WriteFile], [MakeFolder]). It knows nothing of what is in the files.
+// users: it determines how much space there is ([Space], [Budget]), allocates space in
+// advance ([Allocate]), and makes files and their names survive a power failure
+// ([Publish], [WriteFile], [MakeFolder]). It knows nothing about the content of files.
 package disk
 
 import (
@@ -12,14 +12,14 @@ import (
 	"path/filepath"
 )
 
-// Publish gives the finished file f its name for good: it syncs and closes f,
-// renames it, and syncs the folder, so that after a power cut either the whole
-// file is there under its name or nothing is. step, unless nil, is called with
-// "synced" and "renamed" after these steps. When Publish fails, neither name is left.
+// Publish gives the finished file f its final name: it syncs and closes f, renames it,
+// and syncs the folder, so that after a power failure either the complete file exists
+// under its name or nothing does. step, if not nil, is called with "synced" and
+// "renamed" after these steps. If Publish fails, neither name is left.
 //
-// A sync that fails is final. The system may have dropped the pages that it
-// could not write and call them clean, so that a second sync would succeed
-// without having written anything; the content has to be made again.
+// A failed sync is final. The system may have dropped the pages that it could not
+// write and marked them clean, so that a second sync would succeed without writing
+// anything; the content has to be written again.
 func Publish(f *os.File, name string, step func(string)) error {
 	if step == nil {
 		step = func(string) {}
@@ -38,8 +38,8 @@ func Publish(f *os.File, name string, step func(string)) error {
 	return nil
 }
 
-// WriteFile publishes content under a name. What had the name is replaced as a
-// whole.
+// WriteFile publishes content under a name. It atomically replaces an existing file of
+// that name.
 func WriteFile(name string, content []byte) error {
 	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -63,8 +63,8 @@ func SyncFolder(path string) error {
 	return nil
 }
 
-// MakeFolder creates a private folder and makes its name durable. One that exists
-// already is not an error.
+// MakeFolder creates a private folder and makes its name durable. An existing folder
+// is not an error.
 func MakeFolder(path string) error {
 	switch err := os.Mkdir(path, 0o700); {
 	case errors.Is(err, fs.ErrExist):

@@ -34,7 +34,7 @@ func TestPublish(t *testing.T) {
 	if !slices.Equal(steps, []string{"synced", "renamed"}) {
 		t.Errorf("the steps are %v", steps)
 	}
-	// A file that cannot get its name is not left under the other.
+	// A file that cannot get its name is not left under the temporary one.
 	f := begin()
 	if err := Publish(f, filepath.Join(folder, "missing", "x"), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("into a folder that is not there: %v", err)
@@ -90,7 +90,7 @@ func TestBudget(t *testing.T) {
 	}}
 	for _, test := range []struct {
 		free, bytes, room int64
-		says              string // "" for enough
+		says              string // "" if there is enough space
 	}{
 		{150, 0, 50, ""},
 		{150, 50, 50, ""},

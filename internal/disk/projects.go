@@ -11,14 +11,14 @@ import (
 	"github.com/zangtable/zangtable/internal/ids"
 )
 
-// Projects is a directory with one directory for each project, named by its id.
-// Beside them it can have a directory of scratch files and one of lost files, which
+// Projects is a directory with one directory per project, named by the project's id.
+// Next to them it can have a directory of scratch files and one of lost files, which
 // are kept although nobody knows what they belong to.
 type Projects struct {
 	Path string
 }
 
-// OpenProjects opens such a directory, and creates it if it is missing.
+// OpenProjects opens such a directory, creating it if it is missing.
 func OpenProjects(path string) (Projects, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return Projects{}, fmt.Errorf("create the folder %s: %w", filepath.Base(path), err)
@@ -31,8 +31,8 @@ func (d Projects) Of(projectID ids.Project) string {
 	return filepath.Join(d.Path, strconv.FormatInt(int64(projectID), 10))
 }
 
-// Make creates the directory of a project and makes its name durable. One that
-// exists already is not an error.
+// Make creates the directory of a project and makes its name durable. An existing
+// directory is not an error.
 func (d Projects) Make(projectID ids.Project) error {
 	if err := MakeFolder(d.Of(projectID)); err != nil {
 		return fmt.Errorf("create the folder of project %d: %w", projectID, err)
@@ -59,10 +59,10 @@ func (d Projects) MakeScratch() error {
 	return nil
 }
 
-// Lost returns the directory of files that nobody knows and nothing removes.
+// Lost returns the directory of unidentified files, which nothing removes.
 func (d Projects) Lost() string { return filepath.Join(d.Path, "lost") }
 
-// Each calls fn with the path of each file that lies in the directory of a project.
+// Each calls fn with the path of each file in a project's directory.
 func (d Projects) Each(fn func(path string) error) error {
 	projects, err := os.ReadDir(d.Path)
 	if err != nil {
@@ -85,8 +85,7 @@ func (d Projects) Each(fn func(path string) error) error {
 	return nil
 }
 
-// Lose moves the file of a project to where lost files are kept, under the same
-// project.
+// Lose moves a file of a project to the lost files, under the same project.
 func (d Projects) Lose(path string) error {
 	to := filepath.Join(d.Lost(), filepath.Base(filepath.Dir(path)))
 	if err := os.MkdirAll(to, 0o700); err != nil {
@@ -95,8 +94,8 @@ func (d Projects) Lose(path string) error {
 	return os.Rename(path, filepath.Join(to, filepath.Base(path)))
 }
 
-// RemoveOrphans removes what a crash has left: scratch files, and every file in
-// the directory of a project that is not wanted there. Lost files stay.
+// RemoveOrphans removes the leftovers of a crash: scratch files, and every file in a
+// project's directory that is not wanted there. Lost files stay.
 func (d Projects) RemoveOrphans(wanted func(projectID ids.Project, name string) bool) error {
 	if err := os.RemoveAll(d.Scratch()); err != nil {
 		return fmt.Errorf("remove scratch files: %w", err)
@@ -119,7 +118,7 @@ func (d Projects) RemoveOrphans(wanted func(projectID ids.Project, name string) 
 	})
 }
 
-// RemoveFile removes a file. One that does not exist is not an error.
+// RemoveFile removes a file. A missing file is not an error.
 func RemoveFile(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err

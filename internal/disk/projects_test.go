@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/ids"
 )
 
-// tree returns the files below a directory, with slashes, sorted.
+// tree returns the files below a directory, as sorted slash-separated paths.
 func tree(t *testing.T, root string) string {
 	t.Helper()
 	var found []string
@@ -30,8 +30,8 @@ func tree(t *testing.T, root string) string {
 	return strings.Join(found, " ")
 }
 
-// fillProjects makes two projects with files, a scratch file and files that
-// belong nowhere.
+// fillProjects creates two projects with files, a scratch file and files that belong
+// nowhere.
 func fillProjects(t *testing.T) Projects {
 	t.Helper()
 	d, err := OpenProjects(filepath.Join(t.TempDir(), "exports"))

@@ -4,11 +4,11 @@ package disk
 
 import "math"
 
-// Space does not know how to ask this system, and lets everything begin.
+// Space cannot query this system, and always reports enough space.
 func Space(string) (free, total int64, err error) { return math.MaxInt64, 0, nil }
 
-// Accessible does not know how to ask this system.
+// Accessible cannot query this system.
 func Accessible(string) error { return nil }
 
-// MaxFiles does not know of a limit of this system.
+// MaxFiles reports no limit on this system.
 func MaxFiles() int64 { return 0 }

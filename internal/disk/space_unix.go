@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Space returns how many bytes are free on the disk of a folder, and how many it
-// has.
+// Space returns how many bytes are free on the disk of a folder, and the size of the
+// disk.
 func Space(folder string) (free, total int64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(folder, &s); err != nil {
@@ -19,8 +19,8 @@ func Space(folder string) (free, total int64, err error) {
 	return int64(s.Bavail) * block, int64(s.Blocks) * block, nil
 }
 
-// Accessible fails when the process may not read and write a file. It does not
-// open the file.
+// Accessible fails if the process may not read and write a file. It does not open the
+// file.
 func Accessible(path string) error {
 	if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil {
 		return &fs.PathError{Op: "access", Path: path, Err: err}
@@ -28,8 +28,8 @@ func Accessible(path string) error {
 	return nil
 }
 
-// MaxFiles raises how many files the process may have open as far as the system
-// lets it, and returns that number; 0 when it has no limit that is known.
+// MaxFiles raises the process's limit on open files as far as the system allows, and
+// returns it; 0 if no limit is known.
 func MaxFiles() int64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

@@ -3,7 +3,6 @@
 // owns journal.db and knows nothing of HTTP, of what a call does, or of the projects'
 // databases.
 //
-// A call joins a run in memory, which is what [Journal.Join] answers from; what has
-// changed is written to the file once a second. Losing the file loses which calls
-// belong together, and nothing else.
+// A call joins a run in memory, from which [Journal.Join] answers; changes are written
+// to the file once a second. If the file is lost, only the grouping of calls is lost.
 package journal

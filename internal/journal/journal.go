@@ -15,23 +15,23 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// Window is how long a run may be idle and still be joined. A call that names
-// a run idle for longer continues under a new run id.
+// Window is how long a run may be idle and still be joined. A call that names a run
+// idle for longer is given a new run id.
 const Window = 420 * time.Second
 
-// Options are what a journal needs besides its file. Zero fields mean the
-// system's clock, the system's secure randomness and no log. Now and Random are
-// used from many goroutines.
+// Options are what a journal needs in addition to its file. Zero fields mean the
+// system's clock, the system's secure randomness and no log. Now and Random must be
+// safe for concurrent use.
 type Options struct {
 	Now    func() time.Time
 	Random io.Reader
 	Log    *slog.Logger
-	// Names is how many keys and run ids are kept in memory, about 500 bytes
-	// each; 0 means 65,536. Others are looked up in the file when they are sent.
+	// Names is how many keys and run ids are kept in memory, about 500 bytes each; 0
+	// means 65,536. Others are looked up in the file when they are sent.
 	Names int
-	Room  *storage.Room // on the disk; nil: it is not watched
-	// OnDamage, unless nil, is called when the file turns out to be damaged while it
-	// is in use. It may be called often, from many goroutines.
+	Room  *storage.Room // nil if the disk is not watched
+	// OnDamage, if not nil, is called when the file is found to be damaged while in
+	// use. It may be called often and concurrently.
 	OnDamage func(error)
 }
 
@@ -42,10 +42,10 @@ type Caller struct {
 	TokenID   ids.Token
 }
 
-// Status says how a call came to its run.
+// Status says how a call was assigned to its run.
 type Status string
 
-// Every status there is.
+// All statuses.
 const (
 	AcceptedProvidedRun Status = "accepted_provided_run" // the run id sent is used
 	GeneratedRun        Status = "generated_run"         // a new run was opened
@@ -56,25 +56,25 @@ const (
 
 // Operation is the run that a call belongs to.
 type Operation struct {
-	Key    *string // as sent; nil when none was sent or it is not acceptable
+	Key    *string // as sent; nil if none was sent or it is not acceptable
 	RunID  string
 	Status Status
 }
 
-// Journal groups calls. What it knows is written to its file in the background:
-// a crash of the process costs at most the last second, a power cut some more.
+// Journal groups calls. It writes to its file in the background: a crash of the
+// process loses at most the last second, a power failure somewhat more.
 type Journal struct {
 	db      *sqlite.DB
 	options Options
 	shards  [shards]shard
-	storing sync.Mutex // held by whoever writes to db
+	storing sync.Mutex // held while writing to db
 	hurry   chan struct{}
 	stop    chan struct{}
 	stopped sync.WaitGroup
 	closing sync.Once
 }
 
-// Open opens the journal in the file at path and creates it when missing.
+// Open opens the journal in the file at path and creates it if it is missing.
 func Open(path string, options Options) (*Journal, error) {
 	if options.Now == nil {
 		options.Now = time.Now
@@ -88,7 +88,7 @@ func Open(path string, options Options) (*Journal, error) {
 	if options.Names == 0 {
 		options.Names = 1 << 16
 	}
-	// Relaxed, because its syncs would compete with those of the projects' data.
+	// Relaxed, because its syncs would compete with those of the project databases.
 	db, err := sqlite.Open(path, sqlite.Options{Schema: schema, Relaxed: true})
 	if err != nil {
 		return nil, err
@@ -101,8 +101,8 @@ func Open(path string, options Options) (*Journal, error) {
 	return j, nil
 }
 
-// Close stores what is not stored yet and closes the file. A second Close
-// answers sqlite.ErrClosed, and so does a Join.
+// Close stores what has not been stored yet and closes the file. After that, Close and
+// Join return sqlite.ErrClosed.
 func (j *Journal) Close() error {
 	err := sqlite.ErrClosed
 	j.closing.Do(func() {
@@ -122,15 +122,14 @@ func (j *Journal) closed() bool {
 	}
 }
 
-// Join says to which run a call belongs that was sent with the given key and
-// run id, "" for one not sent, and notes the call.
+// Join returns the run of a call sent with the given key and run id, "" for one not
+// sent, and records the call.
 //
-// An acceptable run id decides alone, whatever the key. Otherwise the call
-// joins the run in which the caller last used the key, or opens a new one. A
-// call with a run id that is not acceptable never joins a run that a client
-// has named. A key that is not acceptable counts as not sent: its call is
-// grouped by the run id, or is a run of its own.
-// Join fails only when the file cannot be read or there is no randomness.
+// An acceptable run id alone decides, whatever the key. Otherwise the call joins the
+// run in which the caller last used the key, or opens a new one. A call with an
+// unacceptable run id never joins a run named by a client. An unacceptable key counts
+// as not sent: its call is grouped by the run id, or is a run of its own.
+// Join fails only if the file cannot be read or there is no randomness.
 func (j *Journal) Join(ctx context.Context, caller Caller, key, runID string) (Operation, error) {
 	if j.closed() {
 		return Operation{}, storage.Explain(sqlite.ErrClosed)
@@ -156,7 +155,7 @@ func (j *Journal) Join(ctx context.Context, caller Caller, key, runID string) (O
 	return operation, nil
 }
 
-// joining is one call on its way to a run, with its shard locked.
+// joining is one call being assigned to a run, with its shard locked.
 type joining struct {
 	j      *Journal
 	s      *shard
@@ -180,8 +179,8 @@ func (c *joining) join(ctx context.Context, key, runID string) (r *run, status S
 	return r, status, err
 }
 
-// joinSent joins the run with the id sent. A run that has been continued under
-// a new id stays so: whoever goes on sending the old id shares the new run.
+// joinSent joins the run with the id sent. A run that has been continued under a new
+// id remains so: calls that keep sending the old id share the new run.
 func (c *joining) joinSent(ctx context.Context, runID string) (*run, Status, error) {
 	n := name{c.caller, byRunID, runID}
 	r, err := c.find(ctx, n)
@@ -202,8 +201,8 @@ func (c *joining) joinSent(ctx context.Context, runID string) (*run, Status, err
 	return r, RotatedIdleRun, nil
 }
 
-// joinKey joins the open run of a key. Where only a generated run will do, one
-// that a client has named counts as none.
+// joinKey joins the open run of a key. If only a generated run is acceptable, a run
+// named by a client is ignored.
 func (c *joining) joinKey(ctx context.Context, key string, generated bool) (*run, Status, error) {
 	r, err := c.find(ctx, name{c.caller, byKey, key})
 	if err != nil {
@@ -216,12 +215,12 @@ func (c *joining) joinKey(ctx context.Context, key string, generated bool) (*run
 	return r, GeneratedRun, err
 }
 
-// idle reports whether a run has been idle for longer than the window. A clock
-// that was set back makes no run idle.
+// idle reports whether a run has been idle for longer than the window. Setting the
+// clock back makes no run idle.
 func (c *joining) idle(r *run) bool { return c.now.Sub(r.last) > Window }
 
-// find returns the run that a name stands for, or nil. The shard stays locked
-// while the file is read, so that of several calls only one opens a run.
+// find returns the run that a name stands for, or nil. The shard stays locked while
+// the file is read, so that only one of several calls opens a run.
 func (c *joining) find(ctx context.Context, n name) (*run, error) {
 	if r := c.s.find(n); r != nil {
 		return r, nil
@@ -230,13 +229,13 @@ func (c *joining) find(ctx context.Context, n name) (*run, error) {
 	if err != nil || r == nil {
 		return nil, err
 	}
-	// The file may not have the last call yet.
+	// The last call may not be in the file yet.
 	held := c.s.find(r.ownName())
 	switch {
 	case held != nil && held.id == r.id:
 		r = held
 	case c.idle(r):
-		return r, nil // never joined, only continued: not worth its place
+		return r, nil // never joined, only continued: not worth keeping in memory
 	default:
 		c.s.add(r)
 	}

@@ -16,8 +16,8 @@ import (
 
 var alice = Caller{ProjectID: 1, TokenID: 10}
 
-// step is one call in a story, and what is to come of it. A run is written as
-// the id sent, or as $1, $2 … for generated ids in the order of their making.
+// step is one call in a story with its expected result. A run is written as the id
+// sent, or as $1, $2 … for generated ids in the order of their generation.
 type step struct {
 	wait   time.Duration
 	caller Caller
@@ -160,7 +160,7 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// telling is want in full.
+// telling returns want in full.
 func (s step) telling() string {
 	switch {
 	case strings.Count(s.want, " ") > 1:
@@ -171,8 +171,8 @@ func (s step) telling() string {
 	return s.want + " " + s.key
 }
 
-// tell takes a step and tells what came of it, in the words of step.want. It
-// appends ids not seen before.
+// tell runs a step and returns its result in the notation of step.want. It appends ids
+// not seen before to ids.
 func tell(t *testing.T, j *Journal, s step, ids *[]string) string {
 	t.Helper()
 	sent := s.run
@@ -267,7 +267,7 @@ func TestWhatACrashLeaves(t *testing.T) {
 			t.Fatal("nothing was stored within ten seconds")
 		}
 	}
-	// The files of a process that is still running are those a crash leaves.
+	// The files of a running process are those that a crash would leave.
 	copied := file(t)
 	for _, suffix := range []string{"", "-wal"} {
 		b, err := os.ReadFile(path + suffix)
@@ -284,7 +284,7 @@ func TestWhatACrashLeaves(t *testing.T) {
 	}
 }
 
-// stored counts the runs in the file.
+// stored returns the number of runs in the file.
 func stored(t *testing.T, j *Journal) (n int64) {
 	t.Helper()
 	err := j.db.Read(t.Context(), func(c *sqlite.Conn) (err error) {
@@ -297,8 +297,8 @@ func stored(t *testing.T, j *Journal) (n int64) {
 	return n
 }
 
-// A name that is read from the file must not bring back the time of the last
-// call that the file has.
+// A name that is loaded from the file must not bring back the older last-call time in
+// the file.
 func TestMemoryKnowsTheLastCall(t *testing.T) {
 	clock, path := newClock(), file(t)
 	j := open(t, path, Options{Now: clock.Now})

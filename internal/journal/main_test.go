@@ -19,7 +19,7 @@ func newClock() *testkit.Clock {
 	return testkit.NewClock(time.Date(2026, 6, 2, 1, 23, 45, 123456789, time.UTC))
 }
 
-// open opens a journal that is closed at the end of the test.
+// open opens a journal that is closed when the test ends.
 func open(t testing.TB, path string, options Options) *Journal {
 	t.Helper()
 	j, err := Open(path, options)

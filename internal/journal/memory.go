@@ -11,36 +11,36 @@ import (
 	"github.com/zangtable/zangtable/internal/ids"
 )
 
-// shards is into how many parts the memory is divided, so that a slow look-up
-// in the file makes few others wait.
+// shards is the number of parts that the memory is divided into, so that a slow lookup
+// in the file blocks few other calls.
 const shards = 16
 
-// minNames is how many names one call may give one run: the new id, the old one
-// and a key.
+// minNames is how many names one call may add to one run: the new id, the old one and
+// a key.
 const minNames = 3
 
-// shard holds the runs last used by some of the callers. Its methods are called
-// with mu locked, apart from take and forget.
+// shard holds the most recently used runs of some of the callers. Except for take and
+// forget, its methods must be called with mu locked.
 type shard struct {
 	mu     sync.Mutex
-	room   int            // most names held
+	room   int            // maximum number of names
 	named  map[name]*run  // every name that a call may use
-	recent list.List      // of *run, the one used last in front
-	dirty  map[*run]names // runs to be stored, with those of their names to be stored
+	recent list.List      // of *run, most recently used first
+	dirty  map[*run]names // runs to be stored, with those of their names that are to be stored
 }
 
 // names are names of one run.
 type names map[name]struct{}
 
-// name is what calls name a run with: its id, the id of a run that it
-// continues, or a key.
+// name is what calls refer to a run by: its id, the id of a run that it continues, or
+// a key.
 type name struct {
 	caller Caller
 	kind   kind
 	text   string
 }
 
-// kind tells the two kinds of names apart; it is stored.
+// kind distinguishes the two kinds of names; it is stored.
 type kind int
 
 const (
@@ -52,9 +52,9 @@ const (
 type run struct {
 	caller    Caller
 	id        string
-	generated bool      // the id, and not by a client
+	generated bool      // the id was generated, not chosen by a client
 	last      time.Time // of its last call
-	names     names     // those that lead here in shard.named
+	names     names     // the names that map to this run in shard.named
 	place     *list.Element
 }
 
@@ -70,7 +70,7 @@ func (s *shard) init(room int) {
 	s.dirty = map[*run]names{}
 }
 
-// find returns the run that a name stands for, nil when it is not in memory.
+// find returns the run that a name stands for, or nil if it is not in memory.
 func (s *shard) find(n name) *run {
 	r := s.named[n]
 	if r != nil {
@@ -79,14 +79,14 @@ func (s *shard) find(n name) *run {
 	return r
 }
 
-// add holds one more run, under its own name.
+// add adds a run under its own name.
 func (s *shard) add(r *run) {
 	r.names = names{}
 	r.place = s.recent.PushFront(r)
 	s.point(r.ownName(), r)
 }
 
-// point makes a name stand for r, which is the run used last.
+// point makes a name refer to r, which becomes the most recently used run.
 func (s *shard) point(n name, r *run) {
 	switch old := s.named[n]; old {
 	case r:
@@ -100,7 +100,7 @@ func (s *shard) point(n name, r *run) {
 	r.names[n] = struct{}{}
 }
 
-// part takes a name from its run, and the run out of memory with its last name.
+// part removes a name from its run, and the run itself with its last name.
 func (s *shard) part(n name, r *run) {
 	delete(s.named, n)
 	delete(r.names, n)
@@ -111,10 +111,9 @@ func (s *shard) part(n name, r *run) {
 	}
 }
 
-// makeRoom drops runs that were not used for longest until a name fits in. When
-// r alone has too many names, it loses them but for its own. What is not stored
-// yet is lost: that happens only when the file cannot be written, or not as
-// fast as runs are opened.
+// makeRoom drops the least recently used runs until a name fits. If r alone has too
+// many names, it loses all but its own. What has not been stored yet is lost: that
+// only happens if the file cannot be written, or not as fast as runs are opened.
 func (s *shard) makeRoom(r *run) {
 	for len(s.named) >= s.room {
 		oldest := s.recent.Back().Value.(*run)
@@ -129,17 +128,17 @@ func (s *shard) makeRoom(r *run) {
 	}
 }
 
-// rename makes a name stand for r from now on, also in the file.
+// rename makes a name refer to r from now on, in the file too.
 func (s *shard) rename(n name, r *run) {
 	if s.named[n] == r {
 		return
 	}
-	n.text = strings.Clone(n.text) // of a request that need not be kept
+	n.text = strings.Clone(n.text) // does not keep the request alive
 	s.point(n, r)
 	s.touch(r, n)
 }
 
-// touch notes that r is to be stored, with names that it has got.
+// touch marks r to be stored, together with names that it has gained.
 func (s *shard) touch(r *run, got ...name) {
 	changed := s.dirty[r]
 	if changed == nil {
@@ -151,10 +150,11 @@ func (s *shard) touch(r *run, got ...name) {
 	}
 }
 
-// crowded reports whether so much waits to be stored that it may be lost.
+// crowded reports whether so much is waiting to be stored that some of it might be
+// lost.
 func (s *shard) crowded() bool { return len(s.dirty) > s.room/4 }
 
-// record is a run as it is to be stored.
+// record is a run in the form in which it is stored.
 type record struct {
 	shard *shard
 	run   *run
@@ -162,7 +162,7 @@ type record struct {
 	names []name
 }
 
-// take appends what is to be stored, and takes it as stored.
+// take appends what is to be stored, and marks it as stored.
 func (s *shard) take(records []record) []record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +173,7 @@ func (s *shard) take(records []record) []record {
 	return records
 }
 
-// giveBack returns what could not be stored, unless it is no longer in memory.
+// giveBack marks what could not be stored, unless it is no longer in memory.
 func (r record) giveBack() {
 	s := r.shard
 	s.mu.Lock()
@@ -189,7 +189,7 @@ func (r record) giveBack() {
 	}
 }
 
-// forget drops the runs of a project.
+// forget removes the runs of a project.
 func (s *shard) forget(projectID ids.Project) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

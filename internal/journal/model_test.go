@@ -11,11 +11,11 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// model is the grouping said once more, with everything in three maps.
+// model is a second implementation of the grouping, with everything in three maps.
 type model struct {
 	now     time.Time
 	last    map[modelName]time.Time // of runs
-	becomes map[modelName]string    // what an idle run's id has come to mean
+	becomes map[modelName]string    // what an idle run's id now refers to
 	keys    map[modelName]string
 	ours    map[modelName]bool // runs whose id was generated
 }
@@ -25,8 +25,8 @@ type modelName struct {
 	text   string
 }
 
-// join returns the status and the run of a call; "" for one that is generated,
-// which learn is told of.
+// join returns the status and the run of a call; "" for a generated run, whose id is
+// passed to learn.
 func (m *model) join(caller Caller, key, sent string) (Status, string) {
 	open := func(run string) bool {
 		last, known := m.last[modelName{caller, run}]
@@ -68,7 +68,7 @@ func (m *model) learn(caller Caller, key, sent string, status Status, run string
 	}
 }
 
-// Memory for three names in each part makes almost every call read the file.
+// With memory for only three names in each part, almost every call reads the file.
 func TestLikeTheModel(t *testing.T) {
 	for title, names := range map[string]int{"with memory": 0, "almost without": 1} {
 		t.Run(title, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestLikeTheModel(t *testing.T) {
 	}
 }
 
-// history is one journal that sees many projects one after the other.
+// history is a journal used by many projects one after the other.
 type history struct {
 	path    string
 	clock   *testkit.Clock

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// The longest keys, in characters, and run ids, in bytes.
+// The maximum lengths of keys, in characters, and run ids, in bytes.
 const (
 	maxKey   = 128
 	maxRunID = len(runPrefix) + 122
@@ -18,9 +18,9 @@ const (
 
 const runPrefix = "oprun_"
 
-// validKey reports whether a key has 1 to 128 characters, all of which print.
+// validKey reports whether a key has 1 to 128 characters, all of them printable.
 func validKey(key string) bool {
-	// A character has at most four bytes: what is longer need not be counted.
+	// A character has at most four bytes, so longer keys need not be counted.
 	if key == "" || len(key) > 4*maxKey || !utf8.ValidString(key) || utf8.RuneCountInString(key) > maxKey {
 		return false
 	}

@@ -10,12 +10,12 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// ApplicationID marks journal.db.
+// ApplicationID is the SQLite application id of journal.db.
 const ApplicationID = 0x5a546a31 // "ZTj1"
 
-// schema of journal.db. A run is known under its own id unless names says that
-// the id has come to mean another run; keys stand in names alone. Times are
-// nanoseconds since 1970.
+// schema is the schema of journal.db. A run is known under its own id unless names
+// maps the id to another run; keys are only in names. Times are nanoseconds since
+// 1970.
 var schema = sqlite.Schema{
 	ApplicationID: ApplicationID,
 	Migrations: []string{`
@@ -39,14 +39,14 @@ ALTER TABLE runs ADD COLUMN generated INTEGER NOT NULL DEFAULT 0; -- 1: the id, 
 `},
 }
 
-// Retention is how long the journal remembers a run after its last call. The id
-// of a run it has forgotten is a new one.
+// Retention is how long the journal remembers a run after its last call. After that,
+// its id counts as new.
 const Retention = 30 * 24 * time.Hour
 
-// storeEvery is how long what a call has changed waits to be stored.
+// storeEvery is how long changes made by a call wait to be stored.
 const storeEvery = 500 * time.Millisecond
 
-// load reads the run that a name stands for, nil when there is none.
+// load reads the run that a name stands for, nil if there is none.
 func (j *Journal) load(ctx context.Context, n name) (r *run, err error) {
 	var ownID any
 	if n.kind == byRunID {
@@ -70,13 +70,13 @@ WHERE project_id = ?1
 			})
 	})
 	if j.damaged(err) {
-		return nil, nil // a run that is forgotten is a new one
+		return nil, nil // a forgotten run counts as new
 	}
 	return r, err
 }
 
-// damaged reports whether err says that the file is damaged, and calls OnDamage. Calls
-// are not refused because of their labels.
+// damaged reports whether err says that the file is damaged, and calls OnDamage if so.
+// Calls are not refused because of their labels.
 func (j *Journal) damaged(err error) bool {
 	if sqlite.FaultOf(err) != sqlite.Damaged {
 		return false
@@ -87,7 +87,7 @@ func (j *Journal) damaged(err error) bool {
 	return true
 }
 
-// storeSoon wakes the one that stores before its time.
+// storeSoon wakes the storing goroutine early.
 func (j *Journal) storeSoon() {
 	select {
 	case j.hurry <- struct{}{}:
@@ -95,8 +95,8 @@ func (j *Journal) storeSoon() {
 	}
 }
 
-// storeRegularly stores what has changed and, once a day, removes what is too
-// old, until the journal is closed.
+// storeRegularly stores changes and, once a day, removes old runs, until the journal
+// is closed.
 func (j *Journal) storeRegularly() {
 	store, prune := time.NewTicker(storeEvery), time.NewTicker(24*time.Hour)
 	defer store.Stop()
@@ -121,7 +121,7 @@ func (j *Journal) try(what string, work func() error) {
 	}
 }
 
-// store writes everything that has changed in one transaction.
+// store writes all changes in one transaction.
 func (j *Journal) store() error {
 	j.storing.Lock()
 	defer j.storing.Unlock()
@@ -169,7 +169,7 @@ ON CONFLICT DO UPDATE SET run_id = excluded.run_id`,
 	return err
 }
 
-// prune removes the runs that are too old, and the names that stand for none.
+// prune removes runs that are too old, and names without a run.
 func (j *Journal) prune() error {
 	j.storing.Lock()
 	defer j.storing.Unlock()
@@ -188,7 +188,7 @@ WHERE NOT EXISTS (
 	})
 }
 
-// Forget removes everything about a project. It may be called again.
+// Forget removes everything about a project. It may be called more than once.
 func (j *Journal) Forget(ctx context.Context, projectID ids.Project) error {
 	j.storing.Lock()
 	defer j.storing.Unlock()

@@ -2,7 +2,6 @@
 // calls per second, and bytes of memory. Everything here is shared by the whole
 // server, safe for concurrent use, and itself needs a bounded amount of memory,
 // whatever keys it is used with.
-// itself, whatever keys it is asked about.
 package limits
 
 import (

@@ -1,7 +1,7 @@
 package problem
 
-// Code is the machine-readable word of an error. The set is closed: Codes
-// lists all of it.
+// Code is the machine-readable code of an error. The set is closed: Codes lists all of
+// them.
 type Code string
 
 // The codes of the wire contract.
@@ -30,7 +30,7 @@ const (
 	CodeStorageFull          Code = "storage_full"
 )
 
-// Meaning is one row of the table of codes: the HTTP status it is answered
+// Meaning is one row of the table of codes: the HTTP status that the code is returned
 // with and when it is used.
 type Meaning struct {
 	Code   Code
@@ -38,8 +38,8 @@ type Meaning struct {
 	When   string
 }
 
-// Codes is the table from code to status and meaning, the only place where
-// either is written. docs/errors.md is generated from it.
+// Codes is the table from code to status and meaning, and the only place where either
+// is defined. docs/errors.md is generated from it.
 var Codes = [...]Meaning{
 	{CodeInvalidJSON, 400, "The body is not JSON, or its text is not valid UTF-8."},
 	{CodeMissingAuthorization, 401, "The request carries no Bearer token."},
@@ -65,8 +65,7 @@ var Codes = [...]Meaning{
 	{CodeStorageFull, 507, DiskFull},
 }
 
-// Status returns the HTTP status of the code: 500 for one that is not in the
-// table.
+// Status returns the HTTP status of the code, or 500 if the code is not in the table.
 func (c Code) Status() int {
 	for _, m := range Codes {
 		if m.Code == c {

@@ -7,26 +7,26 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDetails is how many faults one problem lists. Beyond that it only says that
-// there are more.
+// MaxDetails is the maximum number of faults that one problem lists. If there are
+// more, it only says so.
 const MaxDetails = 100
 
-// A detail repeats what a client has sent, so its parts are cut to these sizes, in
-// bytes.
+// A detail repeats what a client has sent, so its parts are truncated to these sizes,
+// in bytes.
 const (
 	maxField    = 200
 	maxArgument = 500
 	maxSentence = 1000
 )
 
-// hintCost bounds the work that all the hints of one Faults may take, in steps
-// of comparing two names: some ten milliseconds.
+// hintCost bounds the total work for the hints of one Faults, in steps of comparing
+// two names: about ten milliseconds.
 const hintCost = 20_000_000
 
-// Faults collects everything that is wrong with one input, so that a client
-// learns all of it at once. Decoding and the checks of meaning share one: a
-// field that has a fault counts as absent, so nothing further is said of it or
-// of its parts. The zero value is ready to use.
+// Faults collects everything that is wrong with one input, so that a client learns all
+// of it at once. Decoding and semantic checks share one: a field with a fault counts
+// as absent, so nothing further is reported about it or its parts. The zero value is
+// ready to use.
 type Faults struct {
 	details []Detail
 	told    map[string]bool // the fields of details
@@ -34,14 +34,15 @@ type Faults struct {
 	hinted  int // steps spent on hints
 }
 
-// Add notes one fault, unless the field, or what it is a part of, has one.
+// Add notes a fault, unless the field, or something that it is part of, already has
+// one.
 func (f *Faults) Add(field, format string, args ...any) {
 	if f.takes(&field) {
 		f.keep(newDetail(field, format, args))
 	}
 }
 
-// takes cuts the field and reports whether a fault of it is to be kept.
+// takes truncates the field and reports whether a fault of it is to be kept.
 func (f *Faults) takes(field *string) bool {
 	if f.more {
 		return false
@@ -61,7 +62,7 @@ func (f *Faults) keep(d Detail) {
 	f.details = append(f.details, d)
 }
 
-// Has reports whether the field, or what it is a part of, has a fault.
+// Has reports whether the field, or something that it is part of, has a fault.
 func (f *Faults) Has(field string) bool {
 	if len(f.told) == 0 {
 		return false
@@ -74,19 +75,18 @@ func (f *Faults) Has(field string) bool {
 	return f.told[field]
 }
 
-// Any reports whether there is a fault.
+// Any reports whether there are any faults.
 func (f *Faults) Any() bool { return len(f.details) > 0 }
 
-// Full reports whether more faults were found than are listed, so that there is
-// no point in looking for others.
+// Full reports whether more faults were found than are listed, so that looking for
+// more is pointless.
 func (f *Faults) Full() bool { return f.more }
 
 // Len returns how many faults are listed.
 func (f *Faults) Len() int { return len(f.details) }
 
-// Merge adds the details of err, below a path prefix, if err is a
-// validation_failed problem, and reports whether it was. A nil error counts as
-// merged.
+// Merge adds the details of err, with a path prefix, if err is a validation_failed
+// problem, and reports whether it was. A nil error counts as merged.
 func (f *Faults) Merge(prefix string, err error) bool {
 	if err == nil {
 		return true
@@ -105,7 +105,7 @@ func (f *Faults) Merge(prefix string, err error) bool {
 	return true
 }
 
-// Err returns a validation_failed error with every fault, or nil without one.
+// Err returns a validation_failed error with every fault, or nil if there are none.
 func (f *Faults) Err() error {
 	if !f.Any() {
 		return nil
@@ -126,8 +126,8 @@ func newDetail(field, format string, args []any) Detail {
 	return Detail{cut(field, maxField), sentence(format, args)}
 }
 
-// sentence formats a message of bounded size. The arguments are cut first, so
-// that a text of many megabytes is not formatted.
+// sentence formats a message of bounded size. The arguments are truncated first, so
+// that a text of many megabytes is never formatted.
 func sentence(format string, args []any) string {
 	for i, arg := range args {
 		switch arg := arg.(type) {
@@ -140,8 +140,8 @@ func sentence(format string, args []any) string {
 	return cut(fmt.Sprintf(format, args...), maxSentence)
 }
 
-// cut shortens a text to at most max bytes, between two characters, and marks
-// where it was cut.
+// cut truncates a text to at most max bytes, at a character boundary, and marks the
+// cut.
 func cut(text string, max int) string {
 	const mark = "…"
 	if len(text) <= max {

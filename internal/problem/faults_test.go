@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// told returns what the faults say, one a line.
+// told returns the faults as text, one per line.
 func told(f *Faults) string {
 	var lines []string
 	for _, d := range f.details {
@@ -73,7 +73,7 @@ func TestFaultsStopAtTheMost(t *testing.T) {
 	}
 }
 
-// What a client sends comes back cut, and is never formatted whole.
+// Client input is returned truncated, and is never formatted as a whole.
 func TestDetailsAreBounded(t *testing.T) {
 	long := strings.Repeat("Ünicode", 1<<20)
 	var f Faults
@@ -88,7 +88,7 @@ func TestDetailsAreBounded(t *testing.T) {
 			t.Errorf("%d and %d bytes: %s: %s", len(d.Field), len(d.Message), d.Field, d.Message)
 		}
 	}
-	if f.Len() != 4 { // names that differ only behind the cut are one
+	if f.Len() != 4 { // names that differ only after the cut are one
 		t.Errorf("%d faults", f.Len())
 	}
 	for text, want := range map[string]string{"": "", "abc": "abc", "abcdefgh": "abcdefgh", "abcdefghi": "abcde…", "abcdéfghi": "abcd…", "\xa9\xa9\xa9\xa9\xa9\xa9\xa9\xa9\xa9": "…"} {
@@ -123,8 +123,8 @@ func TestSentences(t *testing.T) {
 	}
 }
 
-// Hints are offered only as long as they are cheap: comparing many names with
-// many others is not.
+// Hints are only offered as long as they are cheap: comparing many names with many
+// others is not.
 func TestHintsAreBounded(t *testing.T) {
 	candidates := make([]string, 20_000)
 	for i := range candidates {
@@ -164,11 +164,11 @@ func TestMerge(t *testing.T) {
 	if got := told(&f); got != "a.x: Wrong 1.\na[3]: Wrong.\na: Wrong as a whole.\nb: Wrong." {
 		t.Error(got)
 	}
-	// A problem about no field would be lost, and what it forbids be done.
+	// A problem without a field would be lost, and what it forbids would be done.
 	if !f.Merge("c", New(CodeValidationFailed, "The row is not allowed.")) || !f.Has("c") {
 		t.Error("a problem without details is lost")
 	}
-	// An error keeps what it told when further faults are found.
+	// An error does not change when further faults are found.
 	e := From(f.Err())
 	n := len(e.Details)
 	f.Add("d", "Wrong.")
@@ -212,8 +212,8 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// TestFaultsAsAModel adds fields at random and compares with a list that looks at
-// each fault there is.
+// TestFaultsAsAModel adds random faults and compares with a list that checks every
+// existing fault.
 func TestFaultsAsAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		path := rapid.Custom(func(t *rapid.T) string {
@@ -248,7 +248,7 @@ func TestFaultsAsAModel(t *testing.T) {
 	})
 }
 
-// FuzzDetails sends texts of any kind through the parts of a detail.
+// FuzzDetails passes arbitrary texts through the parts of a detail.
 func FuzzDetails(f *testing.F) {
 	f.Add("field", "name", "candidate")
 	f.Add("a[0].b", strings.Repeat("é", 300), "\xff")

@@ -2,12 +2,11 @@ package problem
 
 import "strings"
 
-// maxNear is the length of the longest names that can be near, in bytes.
+// maxNear is the maximum length, in bytes, of names considered similar.
 const maxNear = 100
 
-// Nearest returns the candidate that is meant by a name in which something is
-// mistyped, in any letter case, or "" when none is near. Long names are never
-// near.
+// Nearest returns the candidate that a possibly mistyped name most likely means, in
+// any letter case, or "" if none is similar. Long names are never similar.
 func Nearest(name string, candidates []string) string {
 	if len(name) > maxNear {
 		return ""
@@ -24,7 +23,7 @@ func Nearest(name string, candidates []string) string {
 	return nearest
 }
 
-// editDistance is Levenshtein's, in bytes.
+// editDistance returns the Levenshtein distance in bytes.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

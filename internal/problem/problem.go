@@ -1,18 +1,18 @@
-// Package problem holds the one kind of error that clients ever see: a code from a
+// Package problem defines the only kind of error that clients see: a code from a
 // closed table, a sentence for people, and the fields at fault. Every other error is
-// internal: it is logged, and the client learns only that something went wrong.
+// internal: it is logged, and the client only learns that something went wrong.
 //
 // # Terms
 //
-//   - An [Error] is one answer. Its [Code] decides the HTTP status; [Codes] is the
-//     only place where codes, statuses and meanings are written.
+//   - An [Error] is one answer. Its [Code] determines the HTTP status; [Codes] is the
+//     only place where codes, statuses and meanings are defined.
 //   - [Faults] collects everything that is wrong with one input, so that a client
-//     learns all of it at once. Decoding and the checks of meaning share one.
+//     learns all of it at once. Decoding and semantic checks share one.
 //   - Sentences that several packages need are constants and functions of this
 //     package, such as [ValueRequired] and [Unknown].
 //
-// An Error is made where the fault is found, passed up like any other error, and
-// taken out of its wrappings by [From] at the edge.
+// An Error is created where the fault is found, passed up like any other error, and
+// unwrapped by [From] at the edge.
 package problem
 
 import (
@@ -22,19 +22,19 @@ import (
 	"time"
 )
 
-// Error is a failure that the client may see, word for word.
+// Error is a failure that the client sees verbatim.
 type Error struct {
 	Code       Code
 	Message    string
 	Details    []Detail
 	Subject    Detail        // the export or import that it is about, by the name of its id; see About
-	More       bool          // there are more faults than are listed
+	More       bool          // there are more faults than listed
 	RetryAfter time.Duration // zero: no Retry-After header
 	cause      error
 }
 
-// Detail names one field at fault and says what is wrong with it. Field is a
-// path such as "columns[2].column_name", "limit" or "filters.status".
+// Detail names a field at fault and says what is wrong with it. Field is a path such
+// as "columns[2].column_name", "limit" or "filters.status".
 type Detail struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
@@ -57,7 +57,7 @@ func NotFound(kind, name string) *Error {
 	return New(CodeNotFound, "%s %q was not found.", kind, name)
 }
 
-// Error makes *Error an error. The text is for logs and the command line.
+// Error returns a text for logs and the command line.
 func (e *Error) Error() string {
 	s := string(e.Code) + ": " + e.Message
 	for _, d := range e.Told() {
@@ -69,7 +69,7 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap returns the cause, which only logs show.
+// Unwrap returns the cause, which only appears in logs.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Because attaches the cause for the log and returns e.
@@ -84,14 +84,14 @@ func (e *Error) With(field, format string, args ...any) *Error {
 	return e
 }
 
-// About says which export or import the error is about, and returns e. No field is
-// at fault, but clients are told the id among the details.
+// About sets the export or import that the error is about, and returns e. No field is
+// at fault, but clients get the id among the details.
 func (e *Error) About(idName, id string) *Error {
 	e.Subject = Detail{idName, id}
 	return e
 }
 
-// Told returns the details as clients get them: with the subject at their end.
+// Told returns the details as sent to clients, with the subject at the end.
 func (e *Error) Told() []Detail {
 	if e.Subject.Field == "" {
 		return e.Details
@@ -99,14 +99,14 @@ func (e *Error) Told() []Detail {
 	return append(slices.Clip(e.Details), e.Subject)
 }
 
-// Retry sets how long the client should wait before it tries again.
+// Retry sets how long the client should wait before trying again.
 func (e *Error) Retry(after time.Duration) *Error {
 	e.RetryAfter = after
 	return e
 }
 
-// From returns the problem inside err. An error that holds none becomes
-// internal_error with a fixed text, and err as its cause.
+// From returns the problem inside err. An error without one becomes internal_error
+// with a fixed text and err as its cause.
 func From(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -115,7 +115,7 @@ func From(err error) *Error {
 	return New(CodeInternal, "%s", Internal("this request id")).Because(err)
 }
 
-// Is reports whether err holds a problem with the given code.
+// Is reports whether err contains a problem with the given code.
 func Is(err error, code Code) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Code == code

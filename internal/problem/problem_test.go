@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// TestSubjectComesLast tells what an error is about at the end of its details, and
-// does not make it a field at fault.
+// TestSubjectComesLast checks that the subject of an error comes last in its details
+// and is not a field at fault.
 func TestSubjectComesLast(t *testing.T) {
 	e := New(CodeConflict, "The import failed.").With("rows", "Row %d is wrong.", 3).About("import_id", "imp_1")
 	want := []Detail{{"rows", "Row 3 is wrong."}, {"import_id", "imp_1"}}
-	for range 2 { // and does not grow
+	for range 2 { // repeated calls do not add it again
 		if got := e.Told(); !slices.Equal(got, want) {
 			t.Errorf("clients get %v", got)
 		}
@@ -27,7 +27,8 @@ func TestSubjectComesLast(t *testing.T) {
 	}
 }
 
-// TestOnlyLogsSeeTheCause wraps a problem with a cause, and an error that is none.
+// TestOnlyLogsSeeTheCause wraps a problem with a cause, and an error that is not a
+// problem.
 func TestOnlyLogsSeeTheCause(t *testing.T) {
 	cause := errors.New("secret path")
 	e := New(CodeBusy, "Try again.").Retry(3 * time.Second).Because(cause)

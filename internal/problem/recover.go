@@ -5,8 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// Recovered turns a panic into an error that carries its stack. Defer it, by itself,
-// in work that must not take the whole server down: a bug should fail one job, and
+// Recovered turns a panic into an error that carries its stack. Defer it directly in
+// work that must not bring down the whole server: a bug should make one job fail, but
 // neither the others nor the process.
 func Recovered(err *error) {
 	if p := recover(); p != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Sentences that more than one place needs stand in this file, so that clients
-// read the same words whichever part of the server found the fault.
+// Sentences used in more than one place are defined in this file, so that clients read
+// the same words whichever part of the server found the fault.
 const (
 	ValueRequired = "A value is required."
 	ValueTaken    = "Another row already has this value."
@@ -25,20 +25,18 @@ func Stopping() *Error {
 	return New(CodeBusy, "The server is stopping.").Retry(5 * time.Second)
 }
 
-// MissingScope returns the error of a call that needs a scope which its token
-// does not have.
+// MissingScope returns the error of a call that needs a scope its token does not have.
 func MissingScope(scope string) *Error {
 	return New(CodePermissionDenied, "This token may not do this: it needs the scope %s.", scope)
 }
 
-// SlugTaken returns the conflict of a new project with an existing one.
+// SlugTaken returns the conflict of a new project whose slug is taken.
 func SlugTaken(slug string) *Error {
 	return New(CodeConflict, "The project slug %q is taken.", slug).With("project_slug", "The slug is taken.")
 }
 
-// Internal returns the sentence for a failure that clients learn nothing more
-// about. Its log entry is found under what id names, such as "the id of the
-// export".
+// Internal returns the sentence for a failure about which clients learn nothing more.
+// id says what its log entry can be found by, such as "the id of the export".
 func Internal(id string) string {
 	return "Something went wrong on the server. Its log has the cause under " + id + "."
 }
@@ -50,14 +48,14 @@ func wrongChoice(choices []string) string {
 	return "Must be one of " + strings.Join(choices, ", ") + "."
 }
 
-// Required notes that a field is missing.
+// Required notes that a required field is missing.
 func (f *Faults) Required(field string) { f.Add(field, ValueRequired) }
 
 // Missing returns the error of a missing field.
 func Missing(field string) error { return Invalid(field, ValueRequired) }
 
-// WrongType notes that the field does not hold what is expected, such as "an
-// integer" or "an array of rows".
+// WrongType notes that the field does not hold what is expected, such as "an integer"
+// or "an array of rows".
 func (f *Faults) WrongType(field, expected string) { f.Add(field, "%s", Expected(expected)) }
 
 // WrongChoice notes that the field holds none of the choices.

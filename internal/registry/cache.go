@@ -4,16 +4,16 @@ import (
 	"sync"
 )
 
-// maxKnown bounds the tokens remembered. A full cache starts anew.
+// maxKnown bounds the number of cached tokens. A full cache is cleared.
 const maxKnown = 10_000
 
-// cache remembers valid tokens by the hash of their secret, so that a request
-// does not wait for the disk. Whatever takes power away from a token forgets
-// all of it after its commit.
+// cache remembers valid tokens by the hash of their secret, so that a request does not
+// wait for the disk. Whatever reduces the power of a token clears the cache after its
+// commit.
 type cache struct {
 	mu         sync.RWMutex
 	grants     map[hash]*grant
-	generation uint64 // counts how often all was forgotten
+	generation uint64 // counts how often the cache was cleared
 }
 
 func (c *cache) get(h hash) (g *grant, generation uint64) {
@@ -22,8 +22,8 @@ func (c *cache) get(h hash) (g *grant, generation uint64) {
 	return c.grants[h], c.generation
 }
 
-// put remembers what was read at the given generation. If something was
-// forgotten since, the reading may be out of date and is not kept.
+// put caches what was read at the given generation. If the cache was cleared since,
+// the grant may be out of date and is not kept.
 func (c *cache) put(h hash, g *grant, generation uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

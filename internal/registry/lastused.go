@@ -11,8 +11,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// lastUsed holds the uses of tokens that are not stored yet: a use must not
-// cost a write.
+// lastUsed holds the uses of tokens that have not been stored yet: using a token must
+// not cost a write.
 type lastUsed struct {
 	mu    sync.Mutex
 	times map[ids.Token]time.Time // by token id
@@ -27,7 +27,7 @@ func (u *lastUsed) note(tokenID ids.Token, at time.Time) {
 	u.times[tokenID] = at
 }
 
-// of returns the last use of a token: stored, or the newer one not stored yet.
+// of returns the last use of a token: the stored one, or a newer one not stored yet.
 func (u *lastUsed) of(tokenID ids.Token, stored *string) *string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -47,7 +47,7 @@ func (u *lastUsed) take() map[ids.Token]time.Time {
 	return times
 }
 
-// giveBack returns times that could not be stored, unless newer ones have come.
+// giveBack puts back times that could not be stored, unless there are newer ones.
 func (u *lastUsed) giveBack(times map[ids.Token]time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -55,8 +55,7 @@ func (u *lastUsed) giveBack(times map[ids.Token]time.Time) {
 	u.times = times
 }
 
-// storeUses stores the uses of tokens once a minute, until the registry is
-// closed.
+// storeUses stores the uses of tokens once a minute, until the registry is closed.
 func (r *Registry) storeUses() {
 	ticker := time.NewTicker(time.Minute)
 	defer ticker.Stop()

@@ -24,7 +24,7 @@ func newClock() *testkit.Clock {
 	return testkit.NewClock(time.Date(2026, 6, 2, 1, 23, 45, 0, time.UTC))
 }
 
-// house is a registry with its projects in a folder of its own.
+// house is a registry together with its projects in a folder of its own.
 type house struct {
 	*Registry
 	folder string
@@ -68,7 +68,7 @@ func (h *house) close(t testing.TB) {
 	h.Registry = nil
 }
 
-// project makes a project and returns the operator's workspace in it.
+// project creates a project and returns the operator's workspace in it.
 func (h *house) project(t testing.TB, slug string) *Workspace {
 	t.Helper()
 	if _, err := h.CreateProject(t.Context(), NewProject{Slug: slug, Name: "Project " + slug}, nil); err != nil {
@@ -98,7 +98,7 @@ func (ws *Workspace) mustMint(t testing.TB, request TokenRequest) MintedToken {
 	return minted
 }
 
-// enter authenticates with a secret that must be valid.
+// enter authenticates with a secret, which must be valid.
 func (h *house) enter(t testing.TB, slug, secret string) *Workspace {
 	t.Helper()
 	ws, err := h.Authenticate(t.Context(), slug, secret)

@@ -26,13 +26,13 @@ type Project struct {
 	AccountID int64   `json:"-"`
 	Source    *string `json:"-"` // SHA-256 of the file it was imported from, in hex
 
-	// Root is the first of the chain of projects whose tokens made this one, which
-	// may be gone; its own id when the operator made it. What is shared among
-	// projects is shared among roots.
+	// Root is the first in the chain of projects whose tokens created this one, and
+	// may no longer exist; it is the project's own id if the operator created it.
+	// Whatever is shared among projects is shared among roots.
 	Root ids.Project `json:"-"`
 }
 
-// projectColumns is what scanProject reads, of projects as p.
+// projectColumns are the columns that scanProject reads, of projects as p.
 const projectColumns = "p.id, p.project_slug, p.project_name, p.created_at, p.updated_at, p.account_id, p.source, coalesce(p.made_by_project, p.id)"
 
 func scanProject(s *sqlite.Stmt, at int) Project {
@@ -48,7 +48,7 @@ func scanProject(s *sqlite.Stmt, at int) Project {
 	}
 }
 
-// Projects returns every project, by slug.
+// Projects returns every project, ordered by slug.
 func (r *Registry) Projects(ctx context.Context) ([]Project, error) {
 	return r.selectProjects(ctx, "ORDER BY p.project_slug")
 }
@@ -65,8 +65,8 @@ func (r *Registry) Project(ctx context.Context, slug string) (Project, error) {
 	return projects[0], nil
 }
 
-// ProjectsFrom returns the projects that were imported from the file with the
-// given SHA-256, the newest first.
+// ProjectsFrom returns the projects that were imported from the file with the given
+// SHA-256, newest first.
 func (r *Registry) ProjectsFrom(ctx context.Context, source string) ([]Project, error) {
 	return r.selectProjects(ctx, "WHERE p.source = ? ORDER BY p.id DESC", source)
 }
@@ -81,18 +81,18 @@ func (r *Registry) selectProjects(ctx context.Context, rest string, args ...any)
 	return projects, err
 }
 
-// NewProject describes a project to be created. User, Tokens and Blueprint may be
-// absent.
+// NewProject describes a project to be created. User, Tokens and Blueprint are
+// optional.
 type NewProject struct {
 	Slug      string // lowercased before it is checked
 	Name      string
-	Source    *string // SHA-256 of the file it is imported from, in hex
+	Source    *string // SHA-256 of the file that it is imported from, in hex
 	User      *NewProjectUser
 	Tokens    []NewToken
 	Blueprint projectdb.Blueprint
 }
 
-// NewToken describes one of the first tokens of a project.
+// NewToken describes one of a project's first tokens.
 type NewToken struct {
 	AccountUserID   int64 // 0 means the account's owner
 	Name            string
@@ -106,7 +106,7 @@ func (order *NewToken) accountUser() int64 {
 	return order.AccountUserID
 }
 
-// CreatedProject is a new project with what was made along with it.
+// CreatedProject is a new project together with what was created with it.
 type CreatedProject struct {
 	Project Project       `json:"project"`
 	User    *ProjectUser  `json:"project_user"`
@@ -115,22 +115,22 @@ type CreatedProject struct {
 	Built projectdb.Built `json:"-"` // of the blueprint
 }
 
-// CreateProject creates a project with everything that belongs to it, or nothing
-// at all. build fills its database before anybody else sees it; nil makes what
-// the blueprint says. A taken slug is a conflict.
+// CreateProject creates a project with everything that belongs to it, or nothing at
+// all. build fills its database before anybody else sees it; if nil, the blueprint is
+// built. A taken slug is a conflict.
 func (r *Registry) CreateProject(ctx context.Context, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
 	return r.createProject(ctx, new(problem.Faults), origin{account: defaultAccount}, order, build)
 }
 
-// BuildProject is CreateProject of an order in which faults may have been found
-// already: with any, nothing is made, and the error names them all.
+// BuildProject is CreateProject for an order in which faults may already have been
+// found: if there are any, nothing is created, and the error lists them all.
 func (r *Registry) BuildProject(ctx context.Context, faults *problem.Faults, order NewProject) (CreatedProject, error) {
 	return r.createProject(ctx, faults, origin{account: defaultAccount}, order, nil)
 }
 
-// CreateProject is Registry.CreateProject for a project of the same account as
-// the workspace's, in which faults have been found already: with any, nothing is
-// made. It needs project:admin.
+// CreateProject is [Registry.CreateProject] for a project in the account of the
+// workspace's. If faults have already been found, nothing is created. It needs
+// project:admin.
 func (ws *Workspace) CreateProject(ctx context.Context, faults *problem.Faults, order NewProject, build func(*projectdb.DB) error) (CreatedProject, error) {
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return CreatedProject{}, err
@@ -138,10 +138,10 @@ func (ws *Workspace) CreateProject(ctx context.Context, faults *problem.Faults, 
 	return ws.registry.createProject(ctx, faults, origin{ws.Project.AccountID, ws.Project.Root}, order, build)
 }
 
-// origin is where a new project comes from.
+// origin says where a new project comes from.
 type origin struct {
 	account int64
-	root    ids.Project // see Project.Root; 0 when the operator makes it
+	root    ids.Project // see Project.Root; 0 if the operator creates it
 }
 
 func (r *Registry) createProject(ctx context.Context, faults *problem.Faults, from origin, order NewProject, build func(*projectdb.DB) error) (created CreatedProject, err error) {
@@ -162,7 +162,7 @@ func (r *Registry) createProject(ctx context.Context, faults *problem.Faults, fr
 		}
 	}
 	if err = r.projects.Create(ctx, id, build); err == nil {
-		// The row is the commit point: with it the project exists.
+		// The row is the commit point: once it is written, the project exists.
 		err = r.write(ctx, func(c *sqlite.Conn) (err error) {
 			created, err = birth.register(c, id)
 			return err
@@ -187,8 +187,8 @@ func (r *Registry) reserveID(ctx context.Context) (id ids.Project, err error) {
 	return id, err
 }
 
-// birth is the registration of a new project, with everything made ready that
-// takes long or may fail.
+// birth is the registration of a new project; everything slow or likely to fail has
+// been prepared.
 type birth struct {
 	order NewProject
 	origin
@@ -226,11 +226,11 @@ func (r *Registry) prepareBirth(ctx context.Context, faults *problem.Faults, fro
 	return b, err
 }
 
-// slugForm is the form of a slug after it was put in lower case.
+// slugForm is the form of a slug, after conversion to lower case.
 var slugForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
 
-// CheckProject notes everything that is wrong with a new project, except that its
-// slug may be taken.
+// CheckProject notes everything wrong with a new project, except that its slug may be
+// taken.
 func (ws *Workspace) CheckProject(ctx context.Context, faults *problem.Faults, order NewProject) error {
 	order.Slug = strings.ToLower(order.Slug)
 	return ws.registry.checkOrder(ctx, faults, ws.Project.AccountID, order)
@@ -266,8 +266,8 @@ func (r *Registry) checkOrder(ctx context.Context, faults *problem.Faults, accou
 	return nil
 }
 
-// maxLabel bounds the names that people give to projects, tokens and users, in
-// bytes.
+// maxLabel is the maximum length, in bytes, of the names that people give to projects,
+// tokens and users.
 const maxLabel = 200
 
 // checkLabel checks a name that is only shown to people.
@@ -333,7 +333,7 @@ func slugTaken(slug string) *problem.Error {
 	return problem.SlugTaken(slug)
 }
 
-// Rename changes the name of the project, not its slug. It needs project:admin.
+// Rename changes the name of the project, but not its slug. It needs project:admin.
 func (ws *Workspace) Rename(ctx context.Context, faults *problem.Faults, name string) (Project, error) {
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return Project{}, err
@@ -356,8 +356,8 @@ func (ws *Workspace) Rename(ctx context.Context, faults *problem.Faults, name st
 	return r.Project(ctx, ws.Project.Slug)
 }
 
-// LimitProject gives a project a quota of its own, in bytes, 0 for no limit; with
-// nil the server's applies again.
+// LimitProject sets a project's own quota in bytes, 0 for no limit; nil restores the
+// server's quota.
 func (r *Registry) LimitProject(ctx context.Context, slug string, limit *int64) (Project, error) {
 	if limit != nil && *limit < 0 {
 		return Project{}, problem.Invalid("max_bytes", "Must be 0, which means no limit, or more.")
@@ -379,8 +379,8 @@ func (r *Registry) LimitProject(ctx context.Context, slug string, limit *int64) 
 	return project, err
 }
 
-// Adopt enters a project whose database is there and whose row is lost, under the
-// given slug, or, if that is not valid or taken, under one made of its id.
+// Adopt registers a project whose database exists but whose row is lost, under the
+// given slug or, if that is invalid or taken, under one derived from its id.
 func (r *Registry) Adopt(ctx context.Context, id ids.Project, slug string) (Project, error) {
 	if _, err := r.Project(ctx, slug); err == nil || !slugForm.MatchString(slug) {
 		slug = fmt.Sprintf("recovered-%d", id)
@@ -399,7 +399,7 @@ func (r *Registry) Adopt(ctx context.Context, id ids.Project, slug string) (Proj
 	return r.Project(ctx, slug)
 }
 
-// tellLimits tells the quotas of projects that have one of their own.
+// tellLimits passes the projects' own limits to the quotas.
 func (r *Registry) tellLimits(ctx context.Context) error {
 	return r.read(ctx, func(c *sqlite.Conn) error {
 		return c.Query("SELECT id, max_bytes FROM projects WHERE max_bytes IS NOT NULL", nil, func(s *sqlite.Stmt) error {
@@ -418,9 +418,9 @@ func (ws *Workspace) Delete(ctx context.Context) error {
 	return ws.registry.DeleteProject(ctx, ws.Project)
 }
 
-// DeleteProject deletes a project with its users, tokens and files. Once its
-// row is gone nobody gets in; the files go when the last one inside has left,
-// which is waited for until ctx ends and happens in any case.
+// DeleteProject deletes a project with its users, tokens and files. Once its row is
+// gone nobody gets in; the files are removed when the last user inside has left. That
+// is waited for until ctx ends, and happens in any case.
 func (r *Registry) DeleteProject(ctx context.Context, project Project) error {
 	err := r.write(ctx, func(c *sqlite.Conn) error {
 		if err := c.Exec("DELETE FROM projects WHERE id = ?", project.ID); err != nil {

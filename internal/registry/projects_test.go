@@ -106,7 +106,7 @@ func TestProjectLife(t *testing.T) {
 	wantCode(t, "open a deleted project", err, problem.CodeNotFound)
 	wantCode(t, "delete it again", h.DeleteProject(t.Context(), created.Project), problem.CodeNotFound)
 
-	// A project of the old name is another one.
+	// A project with the old name is a different one.
 	next := h.project(t, "my-shop")
 	if next.Project.ID <= created.Project.ID {
 		t.Errorf("the id %d was used again", next.Project.ID)
@@ -198,11 +198,11 @@ func TestFailedBuildLeavesNothing(t *testing.T) {
 	}
 }
 
-// A crash can come between any two steps of making and deleting a project.
+// A crash can happen between any two steps of creating and deleting a project.
 func TestSweepAfterACrash(t *testing.T) {
 	h := open(t)
 	kept := h.project(t, "kept").Project
-	// The file was put in place, the row was not written.
+	// The file was moved into place, but the row was not written.
 	id, err := h.reserveID(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -210,11 +210,11 @@ func TestSweepAfterACrash(t *testing.T) {
 	if err := h.dir.Create(t.Context(), id, nil); err != nil {
 		t.Fatal(err)
 	}
-	// The id was reserved, nothing was built.
+	// The id was reserved, but nothing was built.
 	if _, err := h.reserveID(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// The row was deleted, the file was not.
+	// The row was deleted, but the file was not.
 	deleted := h.project(t, "deleted").Project
 	err = h.write(t.Context(), func(c *sqlite.Conn) error {
 		return errors.Join(c.Exec("DELETE FROM projects WHERE id = ?", deleted.ID), c.Exec("INSERT INTO unfinished VALUES (?)", deleted.ID))
@@ -222,7 +222,7 @@ func TestSweepAfterACrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A file that nobody knows, as after the loss of server.db.
+	// A file without a row, as after the loss of server.db.
 	const unknown = 500
 	if err := h.dir.Create(t.Context(), unknown, nil); err != nil {
 		t.Fatal(err)
@@ -324,8 +324,8 @@ func TestPing(t *testing.T) {
 	}
 }
 
-// TestDeleteForgetsBeforeItWaits has a worker inside the project that leaves
-// only when it is told.
+// TestDeleteForgetsBeforeItWaits has a worker inside the project that only leaves when
+// told to.
 func TestDeleteForgetsBeforeItWaits(t *testing.T) {
 	h := &house{folder: t.TempDir(), clock: newClock()}
 	entered, leave := make(chan struct{}), make(chan struct{})
@@ -352,13 +352,14 @@ func TestDeleteForgetsBeforeItWaits(t *testing.T) {
 	}
 }
 
-// TestRoot makes projects of projects, whose root stays when it is deleted.
+// TestRoot creates projects from projects, whose root stays the same when it is
+// deleted.
 func TestRoot(t *testing.T) {
 	h := open(t)
 	ws := h.project(t, "first")
 	root := ws.Project.ID
 	for _, slug := range []string{"second", "third", "fourth"} {
-		if ws.Project.Slug == "third" { // its root may be gone
+		if ws.Project.Slug == "third" { // its root may no longer exist
 			first, err := h.Project(t.Context(), "first")
 			if err == nil {
 				err = h.DeleteProject(t.Context(), first)
@@ -384,8 +385,7 @@ func TestRoot(t *testing.T) {
 	}
 }
 
-// TestOldRegistryKnowsNoRoots opens a registry that was made before projects had
-// roots.
+// TestOldRegistryKnowsNoRoots opens a registry created before projects had roots.
 func TestOldRegistryKnowsNoRoots(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "server.db")
 	old := schema

@@ -17,13 +17,14 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// ApplicationID marks server.db.
+// ApplicationID is the SQLite application id of server.db.
 const ApplicationID = 0x5a547231 // "ZTr1"
 
-// schema of server.db. unfinished holds the ids of projects whose files are
-// being built or deleted; being AUTOINCREMENT, it also gives every project an
-// id that no other ever had. made_by_project is the first of the chain of projects
-// whose tokens made the project, NULL when the operator made it; that project may
+// schema is the schema of server.db. unfinished holds the ids of projects whose files
+// are being built or deleted; since it is AUTOINCREMENT, it also gives every project
+// an id that no other ever had. made_by_project is the first in the chain of projects
+// whose tokens created the project, NULL if the operator created it; that project may
+// no longer exist.
 // be gone.
 var schema = sqlite.Schema{
 	ApplicationID: ApplicationID,
@@ -83,30 +84,29 @@ ALTER TABLE projects ADD COLUMN max_bytes INTEGER; -- 0: no limit; NULL: that of
 `},
 }
 
-// The account and the account user that the first migration makes, in whose
-// name the operator acts.
+// The account and the account user created by the first migration, on whose behalf the
+// operator acts.
 const (
 	defaultAccount     = 1
 	defaultAccountUser = 1
 )
 
-// Options are what a registry needs besides its file. Zero fields mean the
+// Options are what a registry needs in addition to its file. Zero fields mean the
 // system's clock, the system's secure randomness and no log.
 type Options struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Random io.Reader
-	// MaxTokens is how many tokens a project can have; 0 means no limit.
+	// MaxTokens is the maximum number of tokens of a project; 0 means no limit.
 	MaxTokens int
-	Room      *storage.Room   // on the disk; nil: it is not watched
-	Quotas    *storage.Quotas // told of the limits of projects; nil for none
-	// Forget removes what others keep of a project that is being deleted. It may
-	// be called again for the same project.
+	Room      *storage.Room   // nil if the disk is not watched
+	Quotas    *storage.Quotas // receives the limits of projects; nil for none
+	// Forget removes what others store about a project that is being deleted. It may
+	// be called more than once for the same project.
 	Forget func(ctx context.Context, projectID ids.Project) error
 }
 
-// Registry is the server's own database. Its methods may be called from many
-// goroutines.
+// Registry is the server's own database. Its methods are safe for concurrent use.
 type Registry struct {
 	db       *sqlite.DB
 	projects *projectdb.Dir
@@ -118,9 +118,8 @@ type Registry struct {
 	stop       chan struct{}
 }
 
-// Open opens the registry at path and creates it when missing. The databases
-// of its projects are in the given folder, which the caller closes after the
-// registry.
+// Open opens the registry at path and creates it if it is missing. The databases of
+// its projects are in the given folder, which the caller closes after the registry.
 func Open(path string, projects *projectdb.Dir, options Options) (*Registry, error) {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
@@ -143,15 +142,15 @@ func Open(path string, projects *projectdb.Dir, options Options) (*Registry, err
 	return r, nil
 }
 
-// Close ends the background work, stores what is still to be stored and closes
-// the database. It is called once.
+// Close ends the background work, stores what has not been stored yet and closes the
+// database. It must be called once.
 func (r *Registry) Close() error {
 	close(r.stop)
 	r.background.Wait()
 	return r.db.Close()
 }
 
-// Ping fails when the registry cannot be read.
+// Ping fails if the registry cannot be read.
 func (r *Registry) Ping(ctx context.Context) error {
 	return r.read(ctx, func(c *sqlite.Conn) error {
 		_, err := c.Int("SELECT count(*) FROM accounts")
@@ -159,10 +158,9 @@ func (r *Registry) Ping(ctx context.Context) error {
 	})
 }
 
-// Sweep finishes what a crash has interrupted: it removes the files of projects
-// that were never completed or are already deleted. A file that it knows
-// nothing about, as after the loss of server.db, is left alone and reported in
-// the log, and its id is never given to a new project.
+// Sweep finishes what a crash has interrupted: it removes the files of projects that
+// were never completed or are already deleted. An unknown file, as after the loss of
+// server.db, is left alone and logged, and its id is never given to a new project.
 func (r *Registry) Sweep(ctx context.Context) error {
 	unfinished, err := list[ids.Project](ctx, r, "SELECT project_id FROM unfinished")
 	if err != nil {
@@ -193,7 +191,7 @@ func (r *Registry) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// retireID makes sure that no project is given an id up to this one.
+// retireID makes sure that no new project gets an id up to this one.
 func (r *Registry) retireID(ctx context.Context, id ids.Project) error {
 	return r.write(ctx, func(c *sqlite.Conn) error {
 		if err := c.Exec("INSERT INTO unfinished (project_id) VALUES (?)", id); err != nil {
@@ -203,12 +201,12 @@ func (r *Registry) retireID(ctx context.Context, id ids.Project) error {
 	})
 }
 
-// finishRemoval removes what is left of a project that has no row any more.
+// finishRemoval removes the remains of a project that no longer has a row.
 func (r *Registry) finishRemoval(id ids.Project) error {
-	// Whoever waited for it may have gone; the work is done all the same.
+	// The caller may have gone; the work is done anyway.
 	ctx := context.Background()
 	if r.options.Forget != nil {
-		// First, because what works on the project keeps its database open.
+		// This comes first, because work on the project keeps its database open.
 		if err := r.options.Forget(ctx, id); err != nil {
 			return fmt.Errorf("forget project %d: %w", id, err)
 		}
@@ -221,7 +219,7 @@ func (r *Registry) finishRemoval(id ids.Project) error {
 	})
 }
 
-// list returns the ids that a query gives.
+// list returns the ids that a query selects.
 func list[ID ~int64](ctx context.Context, r *Registry, query string, args ...any) (found []ID, err error) {
 	err = r.read(ctx, func(c *sqlite.Conn) error {
 		return c.Query(query, args, func(s *sqlite.Stmt) error {
@@ -232,7 +230,7 @@ func list[ID ~int64](ctx context.Context, r *Registry, query string, args ...any
 	return found, err
 }
 
-// write runs fn in a write transaction, which it may share: see sqlite.DB.Write.
+// write runs fn in a write transaction that it may share: see sqlite.DB.Write.
 func (r *Registry) write(ctx context.Context, fn func(*sqlite.Conn) error) error {
 	return storage.Explain(r.options.Room.Free(func() error { return r.db.Write(ctx, fn) }))
 }

@@ -8,9 +8,8 @@ import (
 	"github.com/zangtable/zangtable/internal/ids"
 )
 
-// Scope is one thing that a token may do, such as "records:read". The scopes of
-// records and exports may be bound to one table by its id, as in
-// "records:read:7"; see On.
+// Scope is one thing that a token may do, such as "records:read". Scopes for records
+// and exports may be bound to one table by its id, as in "records:read:7"; see On.
 type Scope string
 
 // The scopes of the wire contract.
@@ -31,31 +30,30 @@ var Scopes = [...]Scope{
 	ProjectAdmin, TokensManage, SchemaRead, SchemaWrite, RecordsRead, RecordsWrite, QueryRead, ExportsRead, ExportsCreate,
 }
 
-// On returns the scope bound to one table.
+// On returns the scope bound to a table.
 func (s Scope) On(tableID ids.Table) Scope {
 	return s + ":" + Scope(strconv.FormatInt(int64(tableID), 10))
 }
 
-// split takes the table off a scope: ("records:read", "7").
+// split separates the table from a scope: ("records:read", "7").
 func (s Scope) split() (base Scope, table string) {
 	area, rest, _ := strings.Cut(string(s), ":")
 	verb, table, _ := strings.Cut(rest, ":")
 	return Scope(area + ":" + verb), table
 }
 
-// perTable reports whether the scope may be granted for one table.
+// perTable reports whether the scope may be granted for a single table.
 func (s Scope) perTable() bool {
 	return strings.HasPrefix(string(s), "records:") || strings.HasPrefix(string(s), "exports:")
 }
 
-// power is a set of scopes with what they imply.
+// power is a set of scopes, including what they imply.
 type power []Scope
 
-// fullPower is what a token without restrictions has.
+// fullPower is the power of an unrestricted token.
 func fullPower() power { return power{ProjectAdmin} }
 
-// may reports whether the power includes the scope, which may be bound to a
-// table.
+// may reports whether the power includes the scope, which may be bound to a table.
 func (p power) may(s Scope) bool {
 	if slices.Contains(p, ProjectAdmin) || slices.Contains(p, s) {
 		return true
@@ -64,12 +62,12 @@ func (p power) may(s Scope) bool {
 	if table != "" && slices.Contains(p, base) {
 		return true
 	}
-	// Whoever reads the records sees the schema of the table.
+	// Whoever may read the records may see the schema of the table.
 	return base == SchemaRead && p.may(RecordsRead+s[len(SchemaRead):])
 }
 
-// maySome reports whether the power includes the scope for all tables or for
-// at least one.
+// maySome reports whether the power includes the scope for all tables or for at least
+// one.
 func (p power) maySome(s Scope) bool {
 	return p.may(s) || slices.ContainsFunc(p, func(own Scope) bool {
 		base, _ := own.split()
@@ -82,7 +80,7 @@ func (p power) covers(other power) bool {
 	return !slices.ContainsFunc(other, func(s Scope) bool { return !p.may(s) })
 }
 
-// cappedBy returns what both powers include.
+// cappedBy returns the intersection of both powers.
 func (p power) cappedBy(limit power) power {
 	both := power{}
 	for _, s := range p {
@@ -98,7 +96,7 @@ func (p power) cappedBy(limit power) power {
 	return both
 }
 
-// text is how the database keeps a power.
+// text returns the form in which the database stores a power.
 func (p power) text() string {
 	words := make([]string, len(p))
 	for i, s := range p {
@@ -115,7 +113,7 @@ func parsePower(text string) power {
 	return p
 }
 
-// recordRights is what a power says about the records of tables.
+// recordRights are a power's rights to the records of tables.
 type recordRights struct{ power power }
 
 // MayRead reports whether the records of a table may be read.

@@ -67,7 +67,8 @@ func anyScope() *rapid.Generator[Scope] {
 	})
 }
 
-// withoutAdmin is mostly what is interesting.
+// anyPower generates powers, mostly without project:admin, as these are the
+// interesting ones.
 func anyPower() *rapid.Generator[power] {
 	return rapid.Map(rapid.SliceOfN(anyScope(), 0, 5), func(s []Scope) power {
 		if len(s) > 2 {
@@ -77,7 +78,8 @@ func anyPower() *rapid.Generator[power] {
 	})
 }
 
-// everyRequirement is all that can be asked of a power with three tables.
+// everyRequirement returns everything that can be required of a power with three
+// tables.
 func everyRequirement() (all []Scope) {
 	for _, s := range Scopes {
 		all = append(all, s)
@@ -101,7 +103,7 @@ func TestPowersAreOrdered(t *testing.T) {
 		if a.covers(fullPower()) != a.may(ProjectAdmin) {
 			t.Fatal("only full power covers full power")
 		}
-		// Covering is nothing but being able to do all that the other can.
+		// A power covers another exactly if it can do everything that the other can.
 		for _, s := range all {
 			if a.covers(b) && b.may(s) && !a.may(s) {
 				t.Fatalf("%v covers %v, but may not %s", a, b, s)

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A secret is "pat_", 30 random characters and 6 of a checksum, so that a
-// mistyped one is refused without a look-up and scanners recognize them.
+// A secret is "pat_", 30 random characters and a checksum of 6, so that a mistyped one
+// is refused without a lookup and scanners can recognize it.
 const (
 	secretPrefix   = "pat_"
 	secretRandom   = 30
@@ -19,7 +19,7 @@ const (
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// hash is the SHA-256 of a secret: all that is ever stored of it.
+// hash is the SHA-256 of a secret, which is all that is ever stored of it.
 type hash [sha256.Size]byte
 
 func hashOf(secret string) hash { return sha256.Sum256([]byte(secret)) }
@@ -32,8 +32,8 @@ func newSecret(random io.Reader) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("read randomness: %w", err)
 		}
-		// 248 is the largest multiple of 62 in a byte: above it, the first
-		// characters would come more often than the others.
+		// 248 is the largest multiple of 62 that fits in a byte: using larger values
+		// would make the first characters more frequent than the others.
 		if b < 248 {
 			secret = append(secret, base62[b%62])
 		}
@@ -51,8 +51,8 @@ func checksum(text string) string {
 	return string(digits[:])
 }
 
-// isSecret reports whether the text has the form of a secret, checksum
-// included.
+// isSecret reports whether the text has the form of a secret, including a valid
+// checksum.
 func isSecret(text string) bool {
 	const body = len(secretPrefix) + secretRandom
 	return len(text) == body+secretChecksum &&

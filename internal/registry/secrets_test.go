@@ -29,7 +29,7 @@ func TestSecretForm(t *testing.T) {
 			counts[b]++
 		}
 	}
-	// Each character is expected 48,387 times with a deviation of 218.
+	// Each character is expected 48,387 times with a standard deviation of 218.
 	for _, b := range []byte(base62) {
 		if counts[b] < 46_800 || counts[b] > 50_000 {
 			t.Errorf("%c came %d times", b, counts[b])
@@ -37,7 +37,7 @@ func TestSecretForm(t *testing.T) {
 	}
 }
 
-// The checksum is CRC-32 as in zip files, so other programs can check it too.
+// The checksum is the CRC-32 of zip files, so other programs can check it too.
 func TestChecksumIsTheUsualOne(t *testing.T) {
 	// The CRC-32 of "123456789" is 0xcbf43926 = 3421780262.
 	if got := checksum("123456789"); got != "3jZRME" {

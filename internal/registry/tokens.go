@@ -13,11 +13,11 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// TokenType is the only type of tokens.
+// TokenType is the only token type.
 const TokenType = "project_api_token"
 
-// Token is one token of a project, without its secret. Its JSON form is part of
-// the wire contract.
+// Token is a token of a project, without its secret. Its JSON form is part of the wire
+// contract.
 type Token struct {
 	ID         ids.Token `json:"id"`
 	Type       string    `json:"token_type"`
@@ -26,7 +26,7 @@ type Token struct {
 	RevokedAt  *string   `json:"revoked_at"`
 	LastUsedAt *string   `json:"last_used_at"`
 	CreatedAt  string    `json:"created_at"`
-	Scopes     []string  `json:"scopes"` // with the names of tables; only from Me and Tokens
+	Scopes     []string  `json:"scopes"` // with the names of tables; only set by Me and Tokens
 
 	AccountUserID int64 `json:"account_user_id"`
 
@@ -37,7 +37,8 @@ type Token struct {
 	expires       time.Time
 }
 
-// tokenColumns is what scanToken reads, of tokens as t and project_users as u.
+// tokenColumns are the columns that scanToken reads, of tokens as t and project_users
+// as u.
 const (
 	tokenColumns     = "t.id, t.token_name, t.expires_at, t.revoked_at, t.last_used_at, t.created_at, t.scopes, t.account_user_id, t.project_id, t.project_user_id, u.role"
 	tokenColumnCount = 11
@@ -68,8 +69,8 @@ func scanToken(s *sqlite.Stmt) Token {
 	return t
 }
 
-// parseTime reads a time that this package has written. What cannot be read is
-// long past.
+// parseTime parses a time written by this package. An unreadable time counts as long
+// past.
 func parseTime(text string) time.Time {
 	t, err := time.Parse(projectdb.TimeLayout, text)
 	if err != nil {
@@ -81,14 +82,14 @@ func parseTime(text string) time.Time {
 // TokenRequest describes a token to be minted.
 type TokenRequest struct {
 	Name            string     // "" means a default
-	Scopes          []string   // as a client writes them; nil means the minting token's
+	Scopes          []string   // as written by a client; nil means the minting token's
 	ExpiresAt       *time.Time // nil means the minting token's
-	RevokePrevious  bool       // revoke the earlier tokens of the same account user that may be managed
+	RevokePrevious  bool       // revoke the earlier tokens of the same account user that the caller may manage
 	ProjectUsername string     // whose role limits the token; "" means the role of the minting token's user, if any
 }
 
-// MintedToken is a new token with its secret, which is never shown again. Its
-// JSON is that of the wire contract.
+// MintedToken is a new token with its secret, which is never shown again. Its JSON
+// form is part of the wire contract.
 type MintedToken struct {
 	Secret    string    `json:"token"`
 	ID        ids.Token `json:"token_id"`
@@ -98,8 +99,8 @@ type MintedToken struct {
 	Scopes    []string  `json:"scopes"`
 }
 
-// Mint makes a token with no more power and no longer life than the
-// workspace's own. It needs tokens:manage.
+// Mint creates a token with at most the power and the lifetime of the workspace's own.
+// It needs tokens:manage.
 func (ws *Workspace) Mint(ctx context.Context, faults *problem.Faults, request TokenRequest) (MintedToken, error) {
 	if err := ws.Require(TokensManage); err != nil {
 		return MintedToken{}, err
@@ -111,8 +112,8 @@ func (ws *Workspace) Mint(ctx context.Context, faults *problem.Faults, request T
 	return ws.mint(ctx, token, request)
 }
 
-// MintTemporary makes a token of the same power that lives for at most the
-// given time. It needs tokens:manage and revokes nothing.
+// MintTemporary creates a token of the same power that is valid for at most the given
+// time. It needs tokens:manage and revokes nothing.
 func (ws *Workspace) MintTemporary(ctx context.Context, faults *problem.Faults, name string, life time.Duration) (MintedToken, error) {
 	expires := ws.registry.options.Now().Add(life)
 	if own := ws.Token.expires; !own.IsZero() && own.Before(expires) {
@@ -132,7 +133,7 @@ func (ws *Workspace) mint(ctx context.Context, token Token, request TokenRequest
 		return minted, err
 	}
 	err = r.write(ctx, func(c *sqlite.Conn) error {
-		// Also checked here because another request may have revoked it since.
+		// Checked again here because another request may have revoked it since.
 		if err := ws.stillValid(c); err != nil {
 			return err
 		}
@@ -161,7 +162,7 @@ func (ws *Workspace) mint(ctx context.Context, token Token, request TokenRequest
 	return minted, nil
 }
 
-// draft checks the request against the power and the life of the workspace's
+// draft checks the request against the power and the lifetime of the workspace's
 // token.
 func (ws *Workspace) draft(ctx context.Context, faults *problem.Faults, request TokenRequest) (Token, error) {
 	now := ws.registry.options.Now()
@@ -197,7 +198,7 @@ func (ws *Workspace) draft(ctx context.Context, faults *problem.Faults, request 
 	return token, nil
 }
 
-// defaultName names a token that was given no name.
+// defaultName returns a name for a token without one.
 func defaultName(name string) string {
 	if name == "" {
 		return "api-token"
@@ -207,8 +208,8 @@ func defaultName(name string) string {
 
 func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
 
-// parseScopes reads scopes as a client writes them and binds tables by their
-// ids. The result is as long as the list.
+// parseScopes parses scopes as written by a client and binds tables by their ids. The
+// result has the same length as the list.
 func (ws *Workspace) parseScopes(ctx context.Context, faults *problem.Faults, list []string) (power, error) {
 	if len(list) == 0 {
 		faults.Add("scopes", "Must name at least one scope, or be absent.")
@@ -248,8 +249,8 @@ func words(scopes []Scope) []string {
 	return names
 }
 
-// scopeNames writes scopes as a client does, with the present names of tables.
-// A table that is gone keeps its id.
+// scopeNames returns scopes as a client writes them, with the current names of tables.
+// A deleted table keeps its id.
 func (ws *Workspace) scopeNames(ctx context.Context, p power) ([]string, error) {
 	names := make([]string, len(p))
 	for i, scope := range p {
@@ -268,8 +269,7 @@ func (ws *Workspace) scopeNames(ctx context.Context, p power) ([]string, error) 
 	return names, nil
 }
 
-// stillValid reads the workspace's token again inside a transaction that relies
-// on it.
+// stillValid rereads the workspace's token inside a transaction that relies on it.
 func (ws *Workspace) stillValid(c *sqlite.Conn) error {
 	if ws.Token.ID == 0 {
 		return nil
@@ -281,7 +281,7 @@ func (ws *Workspace) stillValid(c *sqlite.Conn) error {
 	return err
 }
 
-// bindUser limits a token to the role of a user of the project.
+// bindUser limits a token to the role of a project user.
 func (ws *Workspace) bindUser(c *sqlite.Conn, token *Token, username string) error {
 	id, err := c.Int("SELECT id FROM project_users WHERE project_id = ? AND username = ?", ws.Project.ID, username)
 	if err != nil {
@@ -319,8 +319,8 @@ func (ws *Workspace) revokeRow(c *sqlite.Conn, id ids.Token) error {
 	return c.Exec("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", projectdb.Timestamp(ws.registry.options.Now()), id)
 }
 
-// makeRoomForToken keeps a project below its limit of tokens. Those that are
-// revoked or expired make room, the oldest first.
+// makeRoomForToken keeps a project below its limit of tokens by deleting revoked and
+// expired ones, oldest first.
 func (r *Registry) makeRoomForToken(c *sqlite.Conn, projectID ids.Project) error {
 	most := int64(r.options.MaxTokens)
 	if most == 0 {
@@ -374,8 +374,8 @@ func selectTokens(c *sqlite.Conn, rest string, args ...any) (tokens []Token, err
 	return tokens, err
 }
 
-// Revoke makes a token of the project useless at once. It needs tokens:manage,
-// and at least as much power as the token has.
+// Revoke invalidates a token of the project immediately. It needs tokens:manage, and
+// at least as much power as the token has.
 func (ws *Workspace) Revoke(ctx context.Context, id ids.Token) error {
 	if err := ws.Require(TokensManage); err != nil {
 		return err
@@ -400,8 +400,8 @@ func (ws *Workspace) Revoke(ctx context.Context, id ids.Token) error {
 	return err
 }
 
-// Tokens returns the tokens of the project, the newest first, revoked ones
-// included. It needs tokens:manage.
+// Tokens returns the tokens of the project, newest first, including revoked ones. It
+// needs tokens:manage.
 func (ws *Workspace) Tokens(ctx context.Context) (tokens []Token, err error) {
 	if err := ws.Require(TokensManage); err != nil {
 		return nil, err
@@ -418,7 +418,7 @@ func (ws *Workspace) Tokens(ctx context.Context) (tokens []Token, err error) {
 	return tokens, err
 }
 
-// Me returns the workspace's own token as it is shown.
+// Me returns the workspace's own token in the form shown to clients.
 func (ws *Workspace) Me(ctx context.Context) (Token, error) {
 	token := ws.Token
 	err := ws.describe(ctx, &token)

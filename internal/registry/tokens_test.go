@@ -55,7 +55,7 @@ func TestTokenJSON(t *testing.T) {
 		t.Errorf("shown %s\nwant  %s", got, want)
 	}
 
-	// A rename is followed; a new table of the old name gets nothing.
+	// A rename is followed; a new table with the old name gets nothing.
 	name := "wares"
 	use(t, ws, func(db *projectdb.DB) error {
 		_, err := db.UpdateTable(t.Context(), new(problem.Faults), "goods", projectdb.TablePatch{NewName: &name})
@@ -228,7 +228,7 @@ func TestRevoke(t *testing.T) {
 	if err := ws.Revoke(t.Context(), manager.ID); err != nil {
 		t.Errorf("revoke itself: %v", err)
 	}
-	// A request that was let in before does not use a power that is gone.
+	// A request that was admitted earlier must not use power that has been revoked.
 	wantCode(t, "revoke with a revoked token", ws.Revoke(t.Context(), reader.ID), problem.CodeInvalidToken)
 	_, err := ws.Mint(t.Context(), new(problem.Faults), TokenRequest{})
 	wantCode(t, "mint with a revoked token", err, problem.CodeInvalidToken)
@@ -257,7 +257,7 @@ func TestMintRevokesPrevious(t *testing.T) {
 	reader := operator.mustMint(t, TokenRequest{Name: "reader", Scopes: []string{"records:read"}})
 	foreign := elsewhere.mustMint(t, TokenRequest{Name: "foreign"})
 	for _, token := range []MintedToken{admin, manager, reader} {
-		h.enter(t, "shop", token.Secret) // so that the cache knows them
+		h.enter(t, "shop", token.Secret) // so that they are cached
 	}
 	ws := h.enter(t, "shop", manager.Secret)
 	temporary, err := ws.MintTemporary(t.Context(), new(problem.Faults), "test", 10*time.Minute)
@@ -284,7 +284,7 @@ func TestMintRevokesPrevious(t *testing.T) {
 	}
 }
 
-// Of many requests that replace the same token at once, one wins.
+// If many requests replace the same token at once, exactly one succeeds.
 func TestATokenIsReplacedOnce(t *testing.T) {
 	h := open(t)
 	operator := h.project(t, "shop")
@@ -612,8 +612,8 @@ func BenchmarkAuthenticate(b *testing.B) {
 	}
 }
 
-// TestTokensOfAProjectAreBounded mints until no more fit. Dead tokens make room,
-// the oldest first; valid ones never do.
+// TestTokensOfAProjectAreBounded mints tokens until no more are allowed. Dead tokens
+// make room, oldest first; valid ones never do.
 func TestTokensOfAProjectAreBounded(t *testing.T) {
 	h := open(t)
 	h.Registry.options.MaxTokens = 5
@@ -626,7 +626,7 @@ func TestTokensOfAProjectAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.clock.Add(time.Hour)
-	for range 4 { // two fit, and two take the places of the dead
+	for range 4 { // two fit, and two replace dead ones
 		ws.mustMint(t, TokenRequest{})
 	}
 	_, err := ws.Mint(t.Context(), new(problem.Faults), TokenRequest{})

@@ -16,17 +16,18 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Role is what a project user may do; it caps the tokens made in its name.
+// Role determines what a project user may do; it limits the tokens minted for that
+// user.
 type Role string
 
-// The roles, each of which includes the one before.
+// The roles, each including the previous one.
 const (
 	Viewer Role = "viewer" // reads schema, records, queries and exports
 	Editor Role = "editor" // also writes records and makes exports
 	Admin  Role = "admin"  // everything
 )
 
-// power returns the scopes of the role: none for one that does not exist.
+// power returns the scopes of the role, or none if the role does not exist.
 func (role Role) power() power {
 	viewer := power{SchemaRead, RecordsRead, QueryRead, ExportsRead}
 	switch role {
@@ -53,12 +54,12 @@ type NewProjectUser struct {
 	Username string
 	Password string
 	Role     Role // "" means Admin
-	// PasswordHash is what HashPassword has made of the password, for orders that
-	// are kept until they are carried out; Password is empty then.
+	// PasswordHash is the result of HashPassword, for orders that are stored until
+	// they are carried out; Password is then empty.
 	PasswordHash string
 }
 
-// HashPassword returns the form in which passwords are stored.
+// HashPassword returns the stored form of a password.
 func (r *Registry) HashPassword(password string) (string, error) {
 	return hashPassword(r.options.Random, password)
 }
@@ -77,7 +78,7 @@ func (order *NewProjectUser) role() Role {
 	return order.Role
 }
 
-// check notes what is wrong with the description, with prefix before the field names.
+// check notes what is wrong with the description, with prefix on the field names.
 func (order *NewProjectUser) check(faults *problem.Faults, prefix string) {
 	checkLabel(faults, prefix+"username", order.Username)
 	switch {
@@ -134,7 +135,7 @@ func insertProjectUser(c *sqlite.Conn, projectID ids.Project, user ProjectUser, 
 	return c.LastInsertRowID(), err
 }
 
-// ProjectUsers returns the people of the project, by id.
+// ProjectUsers returns the people of the project, ordered by id.
 func (ws *Workspace) ProjectUsers(ctx context.Context) (users []ProjectUser, err error) {
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return nil, err
@@ -148,8 +149,8 @@ func (ws *Workspace) ProjectUsers(ctx context.Context) (users []ProjectUser, err
 	return users, err
 }
 
-// SetRole changes what a person of the project, and every token in its name,
-// may do from now on. It needs project:admin.
+// SetRole changes what a person of the project, and every token minted for that
+// person, may do from now on. It needs project:admin.
 func (ws *Workspace) SetRole(ctx context.Context, username string, role Role) error {
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return err
@@ -173,8 +174,8 @@ func (ws *Workspace) SetRole(ctx context.Context, username string, role Role) er
 	return err
 }
 
-// RemoveProjectUser removes a person from the project and revokes the tokens
-// in its name. It needs project:admin.
+// RemoveProjectUser removes a person from the project and revokes that person's
+// tokens. It needs project:admin.
 func (ws *Workspace) RemoveProjectUser(ctx context.Context, username string) error {
 	if err := ws.Require(ProjectAdmin); err != nil {
 		return err
@@ -204,8 +205,8 @@ func (ws *Workspace) RemoveProjectUser(ctx context.Context, username string) err
 	return err
 }
 
-// Login returns the person of the project with the given name and password, or
-// false. An unknown name takes as long as a wrong password.
+// Login returns the person of the project with the given name and password, or false.
+// An unknown name takes as long as a wrong password.
 func (r *Registry) Login(ctx context.Context, slug, username, password string) (user ProjectUser, ok bool, err error) {
 	stored := decoyPassword
 	err = r.read(ctx, func(c *sqlite.Conn) error {
@@ -225,8 +226,8 @@ func (r *Registry) Login(ctx context.Context, slug, username, password string) (
 	return user, true, nil
 }
 
-// The cost of argon2id: the second recommendation of OWASP's password storage
-// cheat sheet. Stored hashes carry their own, so these may be raised.
+// The cost of argon2id: the second recommendation of OWASP's password storage cheat
+// sheet. Stored hashes include their own parameters, so these may be raised.
 const (
 	argonMemory = 19 << 10 // KiB
 	argonTime   = 2
@@ -236,10 +237,10 @@ const (
 	maxPassword = 1000 // bytes
 )
 
-// decoyPassword is a hash of the present cost that no password has.
+// decoyPassword is a hash with the current cost that no password matches.
 const decoyPassword = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
-// hashPassword returns the argon2id hash of a password in the usual text form.
+// hashPassword returns the argon2id hash of a password in the standard text form.
 func hashPassword(random io.Reader, password string) (string, error) {
 	salt := make([]byte, saltSize)
 	if _, err := io.ReadFull(random, salt); err != nil {
@@ -250,7 +251,7 @@ func hashPassword(random io.Reader, password string) (string, error) {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonLanes, encode(salt), encode(key)), nil
 }
 
-// checkPassword reports whether the password has the stored hash.
+// checkPassword reports whether the password matches the stored hash.
 func checkPassword(stored, password string) bool {
 	parts := strings.Split(stored, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" || len(password) > maxPassword {

@@ -13,33 +13,33 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Workspace is one project, opened with one token. Holding it proves that the token
-// was valid for the project; [Workspace.May] and [Workspace.Require] say what it may
-// do there. The project's database is not open: [Workspace.Use] opens it.
+// Workspace is a project opened with a token. Holding it proves that the token was
+// valid for the project; [Workspace.May] and [Workspace.Require] say what it may do
+// there. The project's database is not open yet: [Workspace.Use] opens it.
 type Workspace struct {
 	Project Project
 	Token   Token // the zero Token for the operator
 
 	registry *Registry
-	tx       *projectdb.Tx // that its changes are part of; nil for each its own
+	tx       *projectdb.Tx // the transaction for its changes; nil for one per change
 	hash     hash          // of the token's secret
 }
 
-// grant is a valid token with its project, as the database has it.
+// grant is a valid token with its project, as stored in the database.
 type grant struct {
 	project Project
 	token   Token
 	hash    hash // of the secret
 }
 
-// errInvalidToken is the one answer for every secret that opens nothing here:
-// a stranger learns nothing about why.
+// errInvalidToken is the only answer for a secret that is not valid here: a stranger
+// learns nothing about the reason.
 func errInvalidToken() error {
 	return problem.New(problem.CodeInvalidToken, "The token is not valid for this project.")
 }
 
-// Authenticate returns the project with the given slug if the secret is that of one
-// of its tokens. The error is the same invalid_token whether the secret is unknown,
+// Authenticate returns the project with the given slug if the secret belongs to one of
+// its tokens. The error is the same invalid_token whether the secret is unknown,
 // expired, revoked, malformed or of another project, or the project does not exist.
 func (r *Registry) Authenticate(ctx context.Context, slug, secret string) (*Workspace, error) {
 	g, err := r.grant(ctx, secret)
@@ -52,8 +52,9 @@ func (r *Registry) Authenticate(ctx context.Context, slug, secret string) (*Work
 	return r.admit(g), nil
 }
 
-// AuthenticateAccount returns the token's own project, for what concerns the
-// account as a whole. The token must have project:admin, else permission_denied.
+// AuthenticateAccount returns the token's own project, for calls that concern the
+// account as a whole. The token must have project:admin, otherwise it is
+// permission_denied.
 func (r *Registry) AuthenticateAccount(ctx context.Context, secret string) (*Workspace, error) {
 	g, err := r.grant(ctx, secret)
 	if err != nil {
@@ -65,8 +66,8 @@ func (r *Registry) AuthenticateAccount(ctx context.Context, secret string) (*Wor
 	return r.admit(g), nil
 }
 
-// Operator returns a project with full power for the owner of the server, who
-// needs no token. It is not_found when there is no such project.
+// Operator returns a project with full power for the owner of the server, who needs no
+// token. It fails with not_found if there is no such project.
 func (r *Registry) Operator(ctx context.Context, slug string) (*Workspace, error) {
 	project, err := r.Project(ctx, slug)
 	if err != nil {
@@ -83,8 +84,8 @@ func (r *Registry) admit(g *grant) *Workspace {
 }
 
 // Use runs fn with the project's database. The project cannot be deleted until fn
-// returns, so fn must not wait for a client or a job.
-// A project whose file cannot be read is project_damaged.
+// returns, so fn must not wait for a client or a job. A project whose file cannot be
+// read is project_damaged.
 func (ws *Workspace) Use(ctx context.Context, fn func(*projectdb.DB) error) error {
 	if ws.tx != nil {
 		return errors.New("the database is asked for inside a transaction, which its calls would wait for")
@@ -101,8 +102,8 @@ func (ws *Workspace) Use(ctx context.Context, fn func(*projectdb.DB) error) erro
 	return fn(db.As(recordRights{ws.Token.power}))
 }
 
-// In returns the workspace inside a transaction, which its changes are part of. It
-// cannot be asked for its database.
+// In returns the workspace inside a transaction, which its changes become part of. It
+// must not be asked for its database.
 func (ws *Workspace) In(tx *projectdb.Tx) *Workspace {
 	inside := *ws
 	inside.tx = tx
@@ -110,7 +111,7 @@ func (ws *Workspace) In(tx *projectdb.Tx) *Workspace {
 }
 
 // Change changes the project as [projectdb.DB.Change] does: in the transaction that
-// the workspace is in, or else in one of its own.
+// the workspace is in, or otherwise in one of its own.
 func (ws *Workspace) Change(ctx context.Context, faults *problem.Faults, kind projectdb.TransactionKind, fn func(*projectdb.Tx) error) error {
 	if ws.tx != nil {
 		return fn(ws.tx)
@@ -127,17 +128,17 @@ func (ws *Workspace) table(ctx context.Context, ref string) (t projectdb.Table, 
 	return t, err
 }
 
-// Admitted returns invalid_token when the token would not open the project any
-// more: revoked or expired since, or of a project that was deleted.
+// Admitted returns invalid_token if the token would no longer open the project:
+// because it has been revoked or has expired, or the project has been deleted.
 func (ws *Workspace) Admitted(ctx context.Context) error {
 	if ws.Token.ID == 0 {
-		return nil // the operator's
+		return nil // the operator's workspace
 	}
 	_, err := ws.registry.grantOf(ctx, ws.hash)
 	return err
 }
 
-// grant returns what a secret stands for, if it is valid now.
+// grant returns what a secret gives access to, if it is currently valid.
 func (r *Registry) grant(ctx context.Context, secret string) (*grant, error) {
 	if !isSecret(secret) {
 		return nil, errInvalidToken()
@@ -180,12 +181,12 @@ func (r *Registry) readGrant(ctx context.Context, h hash) (g *grant, err error) 
 	return g, err
 }
 
-// May reports whether the workspace includes the scope; without a table, for
-// all of them.
+// May reports whether the workspace includes the scope; a scope without a table means
+// all tables.
 func (ws *Workspace) May(scope Scope) bool { return ws.Token.power.may(scope) }
 
-// MaySome reports whether the workspace includes the scope for all tables or
-// for at least one.
+// MaySome reports whether the workspace includes the scope for all tables or for at
+// least one.
 func (ws *Workspace) MaySome(scope Scope) bool { return ws.Token.power.maySome(scope) }
 
 // MayTable reports whether the workspace includes the scope for one table.
@@ -194,7 +195,8 @@ func (ws *Workspace) MayTable(scope Scope, tableID ids.Table) bool {
 	return ws.Token.power.may(scope.On(tableID))
 }
 
-// Identity returns the ids of the project and of the token; the operator's is 0.
+// Identity returns the ids of the project and of the token, which is 0 for the
+// operator.
 func (ws *Workspace) Identity() (projectID ids.Project, tokenID ids.Token) {
 	return ws.Project.ID, ws.Token.ID
 }
@@ -202,7 +204,7 @@ func (ws *Workspace) Identity() (projectID ids.Project, tokenID ids.Token) {
 // Permits is MaySome for a scope that is only known by name.
 func (ws *Workspace) Permits(scope string) bool { return ws.MaySome(Scope(scope)) }
 
-// Require is May with permission_denied as its answer.
+// Require returns permission_denied unless May is true.
 func (ws *Workspace) Require(scope Scope) error {
 	if ws.May(scope) {
 		return nil
@@ -210,7 +212,7 @@ func (ws *Workspace) Require(scope Scope) error {
 	return problem.MissingScope(string(scope))
 }
 
-// RequireTable is MayTable with permission_denied as its answer.
+// RequireTable returns permission_denied unless MayTable is true.
 func (ws *Workspace) RequireTable(scope Scope, tableID ids.Table) error {
 	if ws.MayTable(scope, tableID) {
 		return nil

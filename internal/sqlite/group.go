@@ -32,7 +32,6 @@ const maxGroup = 256
 // A write that takes longer than maxShare leaves its group, which is committed without
 // it, and no write joins a group that is older than maxGroupTime. So a write in a
 // group only waits briefly, whatever the others do.
-// who are in a group wait for a moment only, whatever the others do.
 const (
 	maxShare     = 100 * time.Millisecond
 	maxGroupTime = 250 * time.Millisecond

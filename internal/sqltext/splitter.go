@@ -8,36 +8,36 @@ import (
 	"strings"
 )
 
-// Splitter cuts SQL text into statements as the sqlite3 shell does: at semicolons
-// that stand in nothing quoted, in no comment and not in the body of a trigger.
+// Splitter splits SQL text into statements as the sqlite3 shell does: at semicolons
+// that are not in quotes, in a comment or in the body of a trigger.
 type Splitter struct {
-	Begin int64 // line in which the last statement begins, counted from 1
+	Begin int64 // line on which the last statement begins, counted from 1
 
 	r    *bufio.Reader
 	line int64 // of the next byte
 	text []byte
 }
 
-// MaxStatement bounds a statement, in bytes.
+// MaxStatement is the maximum length of a statement, in bytes.
 const MaxStatement = 128 << 20
 
 var (
-	// ErrTooLong is returned by [Splitter.Next] for a statement of more than
+	// ErrTooLong is returned by [Splitter.Next] for a statement longer than
 	// MaxStatement bytes.
 	ErrTooLong = errors.New("the statement is too long")
-	// ErrUnended is returned by [Splitter.Next] when the text ends in the middle of
-	// something.
+	// ErrUnended is returned by [Splitter.Next] if the text ends inside a quoted text,
+	// a comment or a trigger.
 	ErrUnended = errors.New("the text ends in the middle of a quoted text, a comment or a trigger")
 )
 
-// NewSplitter returns a Splitter of the text that r reads.
+// NewSplitter returns a Splitter for the text read from r.
 func NewSplitter(r io.Reader) *Splitter {
 	return &Splitter{r: bufio.NewReaderSize(r, 256<<10), line: 1}
 }
 
-// Next returns the next statement, without the comments before it, and io.EOF
-// after the last. ended says that a semicolon follows. The text is valid until
-// the next call.
+// Next returns the next statement, without the comments before it, and io.EOF after
+// the last. ended reports whether a semicolon follows. The text is valid until the
+// next call.
 func (s *Splitter) Next() (text []byte, ended bool, err error) {
 	for {
 		ended, err = s.cut()
@@ -55,7 +55,7 @@ func (s *Splitter) Next() (text []byte, ended bool, err error) {
 	}
 }
 
-// cut reads everything up to the next semicolon that ends a statement.
+// cut reads up to the next semicolon that ends a statement.
 func (s *Splitter) cut() (ended bool, err error) {
 	s.text, s.Begin = s.text[:0], s.line
 	var lexer lexer
@@ -81,12 +81,12 @@ func (s *Splitter) cut() (ended bool, err error) {
 	}
 }
 
-// lexer knows whether the end of a text is inside something in which a semicolon
-// means nothing. Unlike [Next] it goes on where it has stopped when text is added,
-// so that a long statement is looked at only once.
+// lexer tracks whether the end of a text is inside something in which a semicolon has
+// no meaning. Unlike [Next], it resumes where it stopped when text is added, so that a
+// long statement is scanned only once.
 type lexer struct {
-	state byte // 0, the byte that ends a quoted text or name, or one of the following
-	at    int  // bytes that have been looked at
+	state byte // 0, the byte that ends a quoted text or name, or one of the constants below
+	at    int  // bytes scanned so far
 }
 
 const (
@@ -96,8 +96,8 @@ const (
 
 func (l *lexer) plain() bool { return l.state == 0 }
 
-// scan looks at what has been added to the text. A last byte that may be the
-// first half of a mark is left for the next time.
+// scan scans the text that has been added. A last byte that may be the first half of a
+// token is left for the next call.
 func (l *lexer) scan(text []byte) {
 	for l.at < len(text) {
 		rest := text[l.at:]
@@ -134,11 +134,10 @@ func (l *lexer) scan(text []byte) {
 	}
 }
 
-// opens has the bytes with which something may begin in which a semicolon means
-// nothing.
+// opens are the bytes that may start something in which a semicolon has no meaning.
 var opens = [256]bool{'\'': true, '"': true, '`': true, '[': true, '-': true, '/': true}
 
-// open enters what begins with the text, if anything does.
+// open enters whatever starts at the beginning of the text, if anything does.
 func (l *lexer) open(text []byte) {
 	l.at++
 	switch c := text[0]; {
@@ -154,13 +153,13 @@ func (l *lexer) open(text []byte) {
 	}
 }
 
-// triggerBody knows whether the statement that is being cut defines a trigger,
-// whose body has semicolons of its own. The first semicolon decides it once: to
-// look at the beginning of a long text for each of them takes quadratic time.
+// triggerBody tracks whether the current statement defines a trigger, whose body has
+// semicolons of its own. This is decided once, at the first semicolon: looking at the
+// start of a long text for each semicolon would take quadratic time.
 type triggerBody struct{ decided, trigger bool }
 
-// open reports whether the text, which grows from call to call, is a trigger's
-// definition without its end.
+// open reports whether the text, which grows from call to call, is an unfinished
+// trigger definition.
 func (b *triggerBody) open(text []byte) bool {
 	if !b.decided {
 		b.decided, b.trigger = true, definesTrigger(text)
@@ -170,14 +169,13 @@ func (b *triggerBody) open(text []byte) bool {
 
 func definesTrigger(text []byte) bool {
 	if text = SkipBlank(text); len(text) == 0 || text[0]|0x20 != 'c' {
-		return false // words are slow, and most statements insert
+		return false // splitting words is slow, and most statements are inserts
 	}
 	first := FirstWords(text, 3)
 	return first[0] == "CREATE" && (first[1] == "TRIGGER" || strings.HasPrefix(first[1], "TEMP") && first[2] == "TRIGGER")
 }
 
-// endsTrigger reports whether the text ends with "; END;", with any blanks
-// between.
+// endsTrigger reports whether the text ends with "; END;", with any blanks in between.
 func endsTrigger(text []byte) bool {
 	rest, ok := bytes.CutSuffix(text, []byte(";"))
 	if !ok {

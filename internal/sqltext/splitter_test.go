@@ -29,8 +29,8 @@ func split(t testing.TB, text string, readers ...func(io.Reader) io.Reader) (sta
 	}
 }
 
-// TestSplittingTakesLinearTime has a trigger of many statements after a long
-// comment: who looks at the beginning for each of them needs minutes.
+// TestSplittingTakesLinearTime splits a trigger of many statements after a long
+// comment, which would take minutes if each statement rescanned the beginning.
 func TestSplittingTakesLinearTime(t *testing.T) {
 	trigger := "/*" + strings.Repeat("x", 2<<20) + "*/CREATE TRIGGER a AFTER INSERT ON t BEGIN " + strings.Repeat("SELECT 1;", 400_000) + "END;"
 	began := time.Now()
@@ -76,7 +76,7 @@ func TestStatementsAreSplitAsTheShellDoes(t *testing.T) {
 	}
 }
 
-// What is read at once must not matter.
+// The size of the reads must not matter.
 func TestStatementsLongerThanTheBuffer(t *testing.T) {
 	for _, around := range []string{"'", "\"", "--\n", "/**/"} {
 		for shift := range 5 {

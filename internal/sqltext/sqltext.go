@@ -1,28 +1,28 @@
-// Package sqltext reads the text of SQL as SQLite does: it cuts it into tokens, and
-// into statements.
+// Package sqltext reads SQL text as SQLite does: it splits it into tokens and into
+// statements.
 //
-// A token is a word, a literal, a sign, white space or a comment. [Next] finds
-// where the first one ends, by the rules of SQLite's own tokenizer; a test in
-// package sqlite compares the two on random text. Nothing is parsed here, and no
-// text is an error: what SQLite refuses is a token of kind [Illegal].
+// A token is a word, a literal, a sign, white space or a comment. [Next] finds the end
+// of the first one, by the rules of SQLite's own tokenizer; a test in package sqlite
+// compares the two on random text. Nothing is parsed here, and no text is an error:
+// whatever SQLite refuses is a token of kind [Illegal].
 //
-//   - Put together, the tokens of a text are the text.
+//   - Concatenating the tokens of a text gives the text.
 //   - White space is space, tab, line feed, form feed, carriage return and the
-//     byte order mark. A vertical tab counts as white space behind another one of
-//     these bytes, and is illegal elsewhere. No other character of Unicode is
-//     white space: it is a letter.
-//   - A NUL ends whatever it stands in, since it ends the text for SQLite.
+//     byte order mark. A vertical tab counts as white space after another one of
+//     these bytes, and is illegal elsewhere. No other Unicode character is white
+//     space: it is a letter.
+//   - A NUL ends whatever token it is in, since it ends the text for SQLite.
 //
-// [Splitter] cuts long text that comes in pieces into statements, as the sqlite3
+// [Splitter] splits long text that arrives in pieces into statements, as the sqlite3
 // shell does.
 package sqltext
 
 import "strings"
 
-// Text is the text of SQL.
+// Text is SQL text.
 type Text interface{ ~string | ~[]byte }
 
-// Kind says what a token is.
+// Kind is the kind of a token.
 type Kind uint8
 
 // The kinds of tokens.
@@ -39,8 +39,8 @@ const (
 	Sign          // an operator or a mark
 )
 
-// Next returns the kind and the size of the token that text begins with; the size
-// is 0 only at the end of the text.
+// Next returns the kind and the size of the first token of text; the size is 0 only at
+// the end of the text.
 func Next[T Text](text T) (Kind, int) {
 	if len(text) == 0 {
 		return Space, 0
@@ -146,8 +146,8 @@ func number[T Text](text T) (Kind, int) {
 	return Number, end
 }
 
-// variable reads a parameter with a name, which can be in several parts and end in
-// parentheses, as those of Tcl: $a::b(c).
+// variable reads a named parameter, which may have several parts and end in
+// parentheses, as in Tcl: $a::b(c).
 func variable[T Text](text T) (Kind, int) {
 	named := false
 	for i := 1; ; i++ {
@@ -170,7 +170,7 @@ func variable[T Text](text T) (Kind, int) {
 	}
 }
 
-// at returns a byte of the text, 0 behind its end.
+// at returns byte i of the text, or 0 beyond its end.
 func at[T Text](text T, i int) byte {
 	if i < len(text) {
 		return text[i]
@@ -178,7 +178,7 @@ func at[T Text](text T, i int) byte {
 	return 0
 }
 
-// skip returns where the first byte is, from i on, that does not belong.
+// skip returns the index of the first byte, from i on, that does not belong.
 func skip[T Text](text T, i int, belongs func(byte) bool) int {
 	for i < len(text) && belongs(text[i]) {
 		i++
@@ -192,13 +192,12 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isHexDigit(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
 
-// isIDChar reports whether a byte can stand in a name without quotes.
+// isIDChar reports whether a byte may be part of an unquoted name.
 func isIDChar(c byte) bool {
 	return 'a' <= c|0x20 && c|0x20 <= 'z' || isDigit(c) || c == '_' || c == '$' || c >= 0x80
 }
 
-// SkipBlank returns the text without the white space and the comments that it
-// begins with.
+// SkipBlank returns the text without leading white space and comments.
 func SkipBlank[T Text](text T) T {
 	for len(text) > 0 && (isSpace(text[0]) || text[0] == '-' || text[0] == '/' || text[0] == 0xef) { // nothing else can be blank
 		kind, size := Next(text)
@@ -210,8 +209,8 @@ func SkipBlank[T Text](text T) T {
 	return text
 }
 
-// SkipEmpty returns the text without the empty statements that it begins with. It
-// is empty when SQLite would find no statement in it.
+// SkipEmpty returns the text without leading empty statements. The result is empty if
+// SQLite would find no statement in it.
 func SkipEmpty[T Text](text T) T {
 	for {
 		if text = SkipBlank(text); len(text) == 0 || text[0] != ';' {
@@ -221,20 +220,20 @@ func SkipEmpty[T Text](text T) T {
 	}
 }
 
-// Token is a token with its place in the text.
+// Token is a token with its position in the text.
 type Token struct {
 	Kind       Kind
 	Text       string
 	Start, End int
 }
 
-// First returns the token that a text begins with.
+// First returns the first token of a text.
 func First(text string) Token {
 	kind, size := Next(text)
 	return Token{kind, text[:size], 0, size}
 }
 
-// Tokens returns the tokens of a text but white space and comments.
+// Tokens returns the tokens of a text, except white space and comments.
 func Tokens(text string) (tokens []Token) {
 	for i := 0; i < len(text); {
 		kind, size := Next(text[i:])
@@ -256,8 +255,8 @@ func (t Token) Is(texts ...string) bool {
 	return false
 }
 
-// Same reports whether SQLite takes two names or keywords for the same: it knows
-// the case of ASCII letters only.
+// Same reports whether SQLite considers two names or keywords the same: only the case
+// of ASCII letters is ignored.
 func Same(a, b string) bool {
 	if len(a) != len(b) {
 		return false
@@ -277,11 +276,11 @@ func lower(c byte) byte {
 	return c
 }
 
-// IsName reports whether the token can be a name, in quotes or without.
+// IsName reports whether the token can be a name, quoted or not.
 func (t Token) IsName() bool { return t.Kind == Word || t.Kind == Quoted }
 
-// Name returns the name that the token stands for, without its quotes. SQLite
-// takes a text in single quotes for a name too, where it expects one.
+// Name returns the name that the token stands for, without its quotes. Where SQLite
+// expects a name, it also accepts a text in single quotes as one.
 func (t Token) Name() string {
 	if t.Kind != Quoted && t.Kind != String {
 		return t.Text
@@ -294,7 +293,7 @@ func (t Token) Name() string {
 }
 
 // FirstWords returns the first n tokens of a statement in upper case, names without
-// their quotes; "" where there are no more. Long ones are cut.
+// their quotes; "" if there are no more. Long ones are truncated.
 func FirstWords[T Text](text T, n int) []string {
 	const enough = 100
 	list := make([]string, n)
