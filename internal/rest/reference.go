@@ -10,8 +10,7 @@ import (
 )
 
 // referenceFiles are the files of the interactive reference. A script builds it from
-// the
-// OpenAPI document, so that it never has to be updated by hand.
+// the OpenAPI document, so that it never has to be updated by hand.
 //
 //go:embed reference
 var referenceFiles embed.FS
