@@ -19,18 +19,18 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// The operator's commands reach the process that has the data folder over a
-// socket in it, which only its owner can open. A command line without a running
-// server takes the folder itself and then speaks to its own socket, so every
-// command has one way in.
+// The operator's commands reach the process that has the data folder through a socket
+// in the folder, which only its owner can open. A command line without a running server
+// opens the folder itself and then talks to its own socket, so that every command takes
+// the same path.
 
-// Command is one command of the operator, with its input and its output.
+// Command is an operator command with typed input and output.
 type Command[In, Out any] struct {
 	name string
 	run  func(context.Context, *App, In) (Out, error)
 }
 
-// registrable is a command whose types are hidden.
+// registrable is a command with its types hidden.
 type registrable interface {
 	register(*http.ServeMux, *App)
 }
@@ -44,7 +44,7 @@ func (cmd Command[In, Out]) register(mux *http.ServeMux, app *App) {
 			app.log.Warn("command", "name", cmd.name, "error", err)
 			answer.Error = adminError(err)
 		}
-		// A command line that has gone needs no answer.
+		// A command line that has exited needs no answer.
 		_ = json.NewEncoder(w).Encode(answer)
 	})
 }
@@ -56,14 +56,15 @@ func (cmd Command[In, Out]) serve(app *App, r *http.Request, in *In) (any, error
 	return cmd.run(r.Context(), app, *in)
 }
 
-// adminAnswer is what a command answers: data, or an error and what is known
+// adminAnswer is the answer to a command: data, or an error with whatever is known
 // nevertheless.
 type adminAnswer struct {
 	Data  any            `json:"data,omitempty"`
 	Error *problem.Error `json:"error,omitempty"`
 }
 
-// adminError shows the operator what a client of the API would not see.
+// adminError returns an error that shows the operator details that clients of the API
+// would not see.
 func adminError(err error) *problem.Error {
 	var known *problem.Error
 	if errors.As(storage.Explain(err), &known) {
@@ -72,8 +73,8 @@ func adminError(err error) *problem.Error {
 	return problem.New(problem.CodeInternal, "%s", err)
 }
 
-// Call runs the command in the process that has the data folder. The failure of
-// the command itself is a *problem.Error; there may be an output beside it.
+// Call runs the command in the process that has the data folder. A failure of the
+// command itself is a *problem.Error; an output may accompany it.
 func (cmd Command[In, Out]) Call(ctx context.Context, admin *Admin, in In) (out Out, err error) {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -90,7 +91,7 @@ func (cmd Command[In, Out]) Call(ctx context.Context, admin *Admin, in In) (out 
 	defer response.Body.Close()
 	answer := adminAnswer{Data: &out}
 	decoder := json.NewDecoder(response.Body)
-	decoder.UseNumber() // a preview has integers of 64 bits
+	decoder.UseNumber() // a preview has 64-bit integers
 	if err := decoder.Decode(&answer); err != nil {
 		return out, fmt.Errorf("read the server's answer: %w", err)
 	}
@@ -106,12 +107,12 @@ type Admin struct {
 	close  func() error
 }
 
-// dialTimeout is how long an owner of the folder that is starting or stopping
-// is waited for.
+// dialTimeout is how long Dial waits for a process that has the folder but is still
+// starting or already stopping.
 const dialTimeout = 10 * time.Second
 
-// Dial reaches the process that has the data folder, or takes the folder when
-// none has it.
+// Dial connects to the process that has the data folder, or opens the folder if no
+// process has it.
 func Dial(ctx context.Context, folder string, log *slog.Logger) (*Admin, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -127,7 +128,7 @@ func Dial(ctx context.Context, folder string, log *slog.Logger) (*Admin, error) 
 		if err := admin.ping(ctx); err == nil {
 			return admin, nil
 		}
-		// Its owner is only starting or stopping.
+		// The process that has the folder is still starting or already stopping.
 		select {
 		case <-ctx.Done():
 			return nil, ErrInUse
@@ -136,7 +137,7 @@ func Dial(ctx context.Context, folder string, log *slog.Logger) (*Admin, error) 
 	}
 }
 
-// self serves the commands of this process alone.
+// self returns an Admin for this process's own commands.
 func (app *App) self() (*Admin, error) {
 	listener, err := app.listenAdmin()
 	if err != nil {
@@ -170,13 +171,13 @@ func (a *Admin) ping(ctx context.Context) error {
 	return response.Body.Close()
 }
 
-// Close ends the connection, and gives the folder back when Dial took it.
+// Close closes the connection, and the folder if Dial opened it.
 func (a *Admin) Close() error { return a.close() }
 
-// listenAdmin serves the commands on the folder's socket until the returned
-// listener is closed.
+// listenAdmin serves the commands on the folder's socket until the returned listener is
+// closed.
 func (app *App) listenAdmin() (io.Closer, error) {
-	// The lock is ours, so a socket that is there is left from a crash.
+	// The lock is ours, so an existing socket was left by a crash.
 	if err := os.Remove(app.path("admin.sock")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -198,15 +199,15 @@ func (app *App) listenAdmin() (io.Closer, error) {
 	return srv, nil
 }
 
-// operatorsOnly is the listener of the socket. It closes connections of workers:
-// they run as the owner of the folder, and one that a stranger has taken over
-// must not command the server.
+// operatorsOnly is the listener of the socket. It closes connections from workers: they
+// run as the owner of the folder, and a worker taken over by a stranger must not
+// command the server.
 type operatorsOnly struct {
 	net.Listener
 	app *App
 }
 
-// Accept waits for a connection that is not a worker's.
+// Accept waits for a connection that does not come from a worker.
 func (l operatorsOnly) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -224,19 +225,18 @@ func (l operatorsOnly) Accept() (net.Conn, error) {
 	}
 }
 
-// registerProfiles adds the profiles of Go, which tell too much for any other
-// listener.
+// registerProfiles adds Go's profiles, which reveal too much for any other listener.
 func registerProfiles(mux *http.ServeMux) {
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // with the named profiles below it
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // and the named profiles below it
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
-// atShortPath calls use with a path of the folder's socket that is short enough
-// for the system: socket addresses hold about a hundred bytes. A long path is
-// reached through a symbolic link that lives as long as the call.
+// atShortPath calls use with a path to the folder's socket that is short enough for the
+// system: socket addresses hold about a hundred bytes. A long path is reached through a
+// symbolic link that exists for the duration of the call.
 func atShortPath[T any](folder string, use func(path string) (T, error)) (result T, err error) {
 	const longest = 100
 	path := filepath.Join(folder, "admin.sock")

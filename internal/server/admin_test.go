@@ -60,8 +60,7 @@ func TestFailureOfACommandKeepsItsFields(t *testing.T) {
 	}
 }
 
-// Whoever repairs a blueprint learns at once what is wrong with its form and with
-// its meaning.
+// Whoever fixes a blueprint learns at once about all faults of form and of meaning.
 func TestBootstrapTellsAllFaults(t *testing.T) {
 	app, err := Open(t.TempDir(), Settings{}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -113,7 +112,7 @@ func TestNextCommandTakesTheFolderWhenTheOwnerLeaves(t *testing.T) {
 	}
 }
 
-// TestLimitProject sets the quota of a project, which must outlive a restart.
+// TestLimitProject sets the quota of a project, which must survive a restart.
 func TestLimitProject(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -27,8 +27,8 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// App is everything that works on one data folder. One process at a time has
-// one.
+// App is everything that works on one data folder. Only one process at a time can have
+// an App for a folder.
 type App struct {
 	Workers    *worker.Pool
 	Projects   *projectdb.Dir
@@ -45,31 +45,31 @@ type App struct {
 	quarantine *jobs.Quarantine
 	log        *slog.Logger
 	lock       *flock.Flock
-	isNew      bool // nothing was in the folder
+	isNew      bool // the folder was empty
 	degraded   degradations
 	room       *storage.Room
 	quotas     *storage.Quotas
 	close      []func() error // in the order of opening
 }
 
-// ErrInUse is returned by Open for a data folder that another process works on.
+// ErrInUse is returned by Open for a data folder that another process is using.
 var ErrInUse = errors.New("the data folder is in use by another zangtable process")
 
-// Settings are what an operator can choose.
+// Settings are the operator's settings.
 type Settings struct {
-	SchemaTimeout  time.Duration // see projectdb.Bounds; 0 is without end
-	ImportMaxBytes int64         // of one upload; 0 means that of package imports
+	SchemaTimeout  time.Duration // see projectdb.Bounds; 0 means no limit
+	ImportMaxBytes int64         // of one upload; 0 means the default of package imports
 
 	ReserveBytes    int64 // see storage.RoomOptions
-	ProjectMaxBytes int64 // the quota of projects that have none of their own; 0: no limit
+	ProjectMaxBytes int64 // the quota of projects without one of their own; 0: no limit
 
-	Limits limits.Settings // of what clients can take; none when zero
+	Limits limits.Settings // on what clients can take; zero means none
 
 	TrustedProxies Proxies // in front of the server
-	PublicURL      Origin  // where people reach it
-	Metrics        Metrics // who may read them
+	PublicURL      Origin  // at which users reach it
+	Metrics        Metrics // who may read the metrics
 
-	// How long exports are kept, how many of a project and how many bytes of them,
+	// How long exports are kept, how many per project, with how many bytes in total,
 	// and where; see export.Config.
 	ExportLife      time.Duration
 	ExportKeep      int64
@@ -78,35 +78,35 @@ type Settings struct {
 	ExportOldStores []string
 	ExportLinkLife  time.Duration
 
-	// How many jobs of a project may be pending, and how long the statement of a
-	// query export may run; 0 means that of package export or imports, negative no
+	// How many jobs of a project may be pending, and how long the statement of a query
+	// export may run; 0 means the default of package export or imports, negative no
 	// limit.
 	ExportMaxPending   int
-	JobHistoryBytes    int64 // of the orders and manifests of exports, and of imports
+	JobHistoryBytes    int64 // total size of the requests and manifests of exports, and of imports
 	ImportMaxPending   int
 	QueryExportTimeout time.Duration
 
-	// How many bytes the files of a project's imports may have together, and how many
-	// of them are kept after a failure; as above.
+	// The total size of the files of a project's imports, and how many of them are kept
+	// after a failure; 0 and negative as above.
 	ImportKeepBytes int64
 	ImportKeep      int64
 
-	// What the processes may use that run the SQL of clients, and how many there
-	// are; 0 means that of package worker.
+	// Resource limits of the processes that run clients' SQL, and their number; 0 means
+	// the default of package worker.
 	WorkerMemory    int64
 	WorkerTempBytes int64
 	WorkerCount     int
 }
 
-// Open takes the data folder, creates it when missing, and opens what is in
-// it. Work that a crash has interrupted is taken up or cleared away.
+// Open locks the data folder, creating it if it is missing, and opens its content. Work
+// interrupted by a crash is resumed or cleaned up.
 func Open(folder string, settings Settings, log *slog.Logger) (*App, error) {
 	if err := sqlite.CheckVersion(); err != nil {
 		return nil, err
 	}
 	app := &App{limits: limits.New(settings.Limits, nil), folder: folder, settings: settings, log: log, quarantine: jobs.NewQuarantine()}
 	for _, step := range []func() error{app.takeFolder, app.openRoom, app.openWorkers, app.openProjects, app.checkServerDB, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
-		// On a full disk, opening needs a little room.
+		// On a full disk, opening needs a little free space.
 		if err := app.room.Free(step); err != nil {
 			return nil, errors.Join(err, app.Close())
 		}
@@ -185,7 +185,7 @@ func (app *App) openRegistry() (err error) {
 	return nil
 }
 
-// forget removes what there is of a project beside its database.
+// forget removes everything of a project except its database.
 func (app *App) forget(ctx context.Context, projectID ids.Project) error {
 	return errors.Join(app.Exports.RemoveProject(ctx, projectID), app.Imports.RemoveProject(ctx, projectID), app.Journal.Forget(ctx, projectID))
 }
@@ -201,7 +201,7 @@ func (app *App) openJournalOf(bool) (err error) {
 	return nil
 }
 
-// sweep finishes what a crash has interrupted in making or deleting projects.
+// sweep finishes creations and deletions of projects that a crash interrupted.
 func (app *App) sweep() error { return app.Registry.Sweep(context.Background()) }
 
 func (app *App) openExports() error { return app.openReplaceable("exports.db", app.openExportsOf) }
@@ -247,7 +247,7 @@ func (app *App) openImportsOf(lost bool) (err error) {
 	return nil
 }
 
-// jobsConfig is what exports and imports have in common.
+// jobsConfig returns the configuration that exports and imports share.
 func (app *App) jobsConfig(name string, maxPending int, lost bool) jobs.Config {
 	return jobs.Config{
 		Database: app.path(name + ".db"), StoreLost: lost, OnDamage: app.damagedInUse(name + ".db"), Folder: app.path(name), Room: app.room,
@@ -263,7 +263,7 @@ func (app *App) openRehearsals() (err error) {
 
 func (app *App) path(name string) string { return filepath.Join(app.folder, name) }
 
-// Close stops the work, closes everything and gives the data folder back.
+// Close stops all work, closes everything and unlocks the data folder.
 func (app *App) Close() error {
 	var errs []error
 	for i := len(app.close) - 1; i >= 0; i-- {

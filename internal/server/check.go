@@ -26,14 +26,14 @@ import (
 	"github.com/zangtable/zangtable/internal/worker"
 )
 
-// CheckLine is one thing that a check has looked at.
+// CheckLine is the result of checking one subject.
 type CheckLine struct {
 	Subject string     `json:"subject"`
 	Verdict CheckLevel `json:"verdict"`
 	Message string     `json:"message"`
 }
 
-// CheckLevel says how bad what was found is.
+// CheckLevel is the severity of a finding.
 type CheckLevel string
 
 // The levels. Only a fault makes a check fail.
@@ -43,7 +43,7 @@ const (
 	CheckFault CheckLevel = "fault"
 )
 
-// CheckReport is what a check has found.
+// CheckReport is the result of a check.
 type CheckReport struct {
 	OK            bool        `json:"ok"`
 	ServerRunning bool        `json:"server_running"`
@@ -60,15 +60,15 @@ func (r *CheckReport) Faults() (n int) {
 	return n
 }
 
-// Checker is a check under way.
+// Checker is a check in progress.
 type Checker struct {
 	ctx    context.Context
 	folder string
 	report CheckReport
 }
 
-// checks are what a check looks at, in this order. A part that has something to
-// say of the system it runs on adds a function here.
+// checks are the parts of a check, in this order. A part that also checks the system it
+// runs on adds a function here.
 var checks = [...]func(*Checker){
 	(*Checker).permissions,
 	(*Checker).databases,
@@ -78,8 +78,8 @@ var checks = [...]func(*Checker){
 	(*Checker).workers,
 }
 
-// Check looks at everything in a data folder, also beside a server that works on
-// it, and changes nothing.
+// Check checks everything in a data folder, even while a server uses it, and changes
+// nothing.
 func Check(ctx context.Context, folder string) (CheckReport, error) {
 	c := &Checker{ctx: ctx, folder: folder}
 	if info, err := os.Stat(folder); err != nil {
@@ -115,7 +115,7 @@ func (c *Checker) Say(subject string, verdict CheckLevel, format string, args ..
 	c.report.Lines = append(c.report.Lines, CheckLine{subject, verdict, fmt.Sprintf(format, args...)})
 }
 
-// workers starts a worker and tells which of its bounds hold on this system.
+// workers starts a worker and reports which of its limits are in force on this system.
 func (c *Checker) workers() {
 	const subject = "workers"
 	folder, err := os.MkdirTemp("", "zangtable-check-")
@@ -213,7 +213,7 @@ func (c *Checker) projectFiles() (list []ids.Project) {
 	return list
 }
 
-// projects examines the databases of projects, and compares them with the list of
+// projects checks the databases of projects, and compares them with the list of
 // projects.
 func (c *Checker) projects() {
 	files := c.projectFiles()
@@ -234,8 +234,8 @@ func (c *Checker) projects() {
 	}
 }
 
-// ask reads rows of one of the server's databases. One that cannot be read has been
-// reported already.
+// ask reads rows from one of the server's databases. A database that cannot be read has
+// already been reported.
 func (c *Checker) ask(file, query string, row func(*sqlite.Stmt)) error {
 	conn, err := sqlite.OpenFile(c.path(file))
 	if err != nil {
@@ -248,8 +248,7 @@ func (c *Checker) ask(file, query string, row func(*sqlite.Stmt)) error {
 	})
 }
 
-// artifacts compares artifacts with the notes beside them, and exports.db
-// with what is there.
+// artifacts compares artifacts with their sidecars, and exports.db with the files.
 func (c *Checker) artifacts() {
 	notes, errs := export.Sidecars(c.path("exports"))
 	for _, err := range errs {
@@ -269,7 +268,7 @@ func (c *Checker) artifacts() {
 		_, err := os.Stat(path)
 		switch {
 		case noted[id]:
-		case err != nil && !c.report.ServerRunning: // it may just have been deleted
+		case err != nil && !c.report.ServerRunning: // it may have just been deleted
 			c.Say("export "+id, CheckFault, "It is listed as ready, but its file cannot be read: %v", err)
 		case err == nil:
 			c.Say("export "+id, CheckNote, "There is no note beside the file: it was made by an earlier version.")
@@ -278,8 +277,8 @@ func (c *Checker) artifacts() {
 	c.Say("exports", CheckOK, "%d artifacts match their notes.", sound)
 }
 
-// artifact compares one artifact with its note, and reports whether it is as the
-// note says. One that was deleted meanwhile has no note any more.
+// artifact compares an artifact with its sidecar, and reports whether they agree. An
+// artifact that was deleted meanwhile no longer has a sidecar.
 func (c *Checker) artifact(n export.Sidecar) bool {
 	size, sum, err := sumOf(n.Artifact)
 	if _, gone := os.Stat(strings.TrimSuffix(n.Artifact, filepath.Ext(n.Artifact)) + ".manifest"); err != nil && c.report.ServerRunning && gone != nil {
@@ -309,7 +308,7 @@ func sumOf(path string) (size int64, sum string, err error) {
 	return size, hex.EncodeToString(hash.Sum(nil)), err
 }
 
-// lostFiles tells of what was kept aside.
+// lostFiles reports the files that were set aside.
 func (c *Checker) lostFiles() {
 	for _, pattern := range []string{"*.db.damaged-*Z", "exports/lost/*/*", "imports/lost/*/*"} {
 		found, err := filepath.Glob(c.path(filepath.FromSlash(pattern)))

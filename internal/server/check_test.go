@@ -16,7 +16,7 @@ func examine(t *testing.T, folder string) (report CheckReport, found string) {
 		t.Fatal(err)
 	}
 	for _, line := range report.Lines {
-		// What bounds workers depends on the machine.
+		// Which limits of workers are in force depends on the machine.
 		if line.Verdict != CheckOK && !strings.HasPrefix(line.Subject, "workers, ") {
 			found += string(line.Verdict) + " " + line.Subject + ": " + line.Message + "\n"
 		}
@@ -88,8 +88,8 @@ func overwrite(path string, at int64) error {
 	return err
 }
 
-// TestCheckBesideAServer finds nothing wrong while the folder is in use, and
-// refuses to repair it.
+// TestCheckBesideAServer finds no faults while the folder is in use, and refuses to
+// repair it.
 func TestCheckBesideAServer(t *testing.T) {
 	t.Parallel()
 	folder, _ := furnished(t)
@@ -105,8 +105,8 @@ func TestCheckBesideAServer(t *testing.T) {
 	}
 }
 
-// TestRepair makes a new server.db: the projects are there under the names by
-// which they are known, with what was in them.
+// TestRepair creates a new server.db: the projects are there under their last known
+// names, with their content.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	original, m := furnished(t)
@@ -147,7 +147,7 @@ func TestRepair(t *testing.T) {
 			}
 		})
 	}
-	// A sound folder is left alone.
+	// An intact folder is left alone.
 	before, err := os.ReadFile(filepath.Join(original, "server.db"))
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/source"
 )
 
-// commands is every command of the operator.
+// commands returns every operator command.
 func commands() []registrable {
 	return []registrable{
 		CreateProject, ListProjects, ShowProject, RenameProject, LimitProject, DeleteProject, Bootstrap, Import,
@@ -21,13 +21,13 @@ func commands() []registrable {
 	}
 }
 
-// None stands for the input or output of a command without one.
+// None is the input or output of a command without one.
 type None struct{}
 
 // Slug is the input of a command about one project.
 type Slug struct{ Project string }
 
-// inProject makes a command that works in one project with full power.
+// inProject wraps a command that works in one project with full power.
 func inProject[In, Out any](slug func(In) string, run func(context.Context, *App, *registry.Workspace, In) (Out, error)) func(context.Context, *App, In) (Out, error) {
 	return func(ctx context.Context, app *App, in In) (out Out, err error) {
 		ws, err := app.Registry.Operator(ctx, slug(in))
@@ -41,7 +41,7 @@ func inProject[In, Out any](slug func(In) string, run func(context.Context, *App
 // NewProject is the input of CreateProject.
 type NewProject struct{ Slug, Name string }
 
-// CreateProject makes an empty project.
+// CreateProject creates an empty project.
 var CreateProject = Command[NewProject, registry.Project]{"project.create", func(ctx context.Context, app *App, in NewProject) (registry.Project, error) {
 	created, err := app.Registry.CreateProject(ctx, registry.NewProject{Slug: in.Slug, Name: in.Name}, nil)
 	return created.Project, err
@@ -60,7 +60,7 @@ type ProjectDetails struct {
 	projectdb.Usage
 }
 
-// ShowProject tells how large a project is.
+// ShowProject returns the details of a project, such as its size.
 var ShowProject = Command[Slug, ProjectDetails]{"project.show", inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) (ProjectDetails, error) {
 	details := ProjectDetails{Project: ws.Project}
 	err := ws.Use(ctx, func(db *projectdb.DB) error {
@@ -85,7 +85,7 @@ type NewName struct{ Project, Name string }
 
 func (in NewName) slug() string { return in.Project }
 
-// RenameProject changes the name that people see; the slug stays.
+// RenameProject changes the display name; the slug stays.
 var RenameProject = Command[NewName, registry.Project]{"project.rename", inProject(NewName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewName) (registry.Project, error) {
 	return ws.Rename(ctx, new(problem.Faults), in.Name)
 })}
@@ -96,7 +96,7 @@ type Limit struct {
 	MaxBytes *int64 // 0: no limit; nil: the limit of the server
 }
 
-// LimitProject sets how many bytes a project may take up.
+// LimitProject sets the quota of a project, in bytes.
 var LimitProject = Command[Limit, registry.Project]{"project.limit", func(ctx context.Context, app *App, in Limit) (registry.Project, error) {
 	return app.Registry.LimitProject(ctx, in.Project, in.MaxBytes)
 }}
@@ -113,7 +113,7 @@ var DeleteProject = Command[Slug, None]{"project.delete", func(ctx context.Conte
 // Blueprint is the input of Bootstrap: the body of a bootstrap request.
 type Blueprint struct{ Body []byte }
 
-// Bootstrap makes a project with tables, first rows, indexes and tokens, or
+// Bootstrap creates a project with tables, first rows, indexes and tokens, all or
 // nothing.
 var Bootstrap = Command[Blueprint, registry.CreatedProject]{"bootstrap", func(ctx context.Context, app *App, in Blueprint) (registry.CreatedProject, error) {
 	var faults problem.Faults
@@ -152,7 +152,7 @@ type TokenID struct {
 
 func (in TokenID) slug() string { return in.Project }
 
-// RevokeToken ends a token at once.
+// RevokeToken revokes a token, with immediate effect.
 var RevokeToken = Command[TokenID, None]{"token.revoke", inProject(TokenID.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in TokenID) (None, error) {
 	return None{}, ws.Revoke(ctx, in.ID)
 })}
@@ -167,7 +167,7 @@ type NewUser struct {
 
 func (in NewUser) slug() string { return in.Project }
 
-// CreateUser makes a project user.
+// CreateUser creates a project user.
 var CreateUser = Command[NewUser, registry.ProjectUser]{"user.create", inProject(NewUser.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewUser) (registry.ProjectUser, error) {
 	return ws.AddProjectUser(ctx, registry.NewProjectUser{Username: in.Username, Password: in.Password, Role: in.Role})
 })}
@@ -182,30 +182,29 @@ type UserName struct{ Project, Username string }
 
 func (in UserName) slug() string { return in.Project }
 
-// DeleteUser removes a project user; the tokens minted for it are revoked.
+// DeleteUser deletes a project user; the tokens minted for it are revoked.
 var DeleteUser = Command[UserName, None]{"user.delete", inProject(UserName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in UserName) (None, error) {
 	return None{}, ws.RemoveProjectUser(ctx, in.Username)
 })}
 
 // ImportOrder is the input of Import.
 type ImportOrder struct {
-	Path    string // absolute: the server may run in another folder
+	Path    string // absolute, because the server may run in another folder
 	Project string // created if it does not exist
 	DryRun  bool   // only say what the import would do
 	Options ingest.Options
 }
 
-// Imported is the output of Import. When the file is refused because of its
-// rows, the report tells which.
+// Imported is the output of Import. If the file is refused because of its rows, the
+// report says which ones.
 type Imported struct {
 	Project registry.Project `json:"project"`
-	Created bool             `json:"created"` // the project did not exist
+	Created bool             `json:"created"` // the project did not exist before
 	Report  ingest.Report    `json:"report"`
 	Preview *ingest.Preview  `json:"preview,omitempty"` // of a dry run, which has no report
 }
 
-// Import takes a file into a project, all or nothing: into a new one, or into
-// one that exists.
+// Import imports a file, all or nothing, into a new or existing project.
 var Import = Command[ImportOrder, Imported]{"import", func(ctx context.Context, app *App, in ImportOrder) (Imported, error) {
 	source, err := ingest.Open(ctx, source.Opening{Workers: app.Workers, Path: in.Path, Format: in.Options.Format, Scratch: app.Imports.Scratch()})
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// connections bounds how many connections a server has. Those beyond wait in the
-// system's queue until another ends, and connections between two requests are
-// closed to make room for them.
+// connections limits how many connections a server has. Further ones wait in the
+// system's queue until another ends, and idle keep-alive connections are closed to make
+// room for them.
 type connections struct {
 	net.Listener
-	places    chan struct{} // holds one for each connection, and for the next
+	places    chan struct{} // holds a token for each connection, and for the next one
 	open      atomic.Int64
 	closeIdle func()
 
@@ -24,12 +24,12 @@ type connections struct {
 // roomInterval is how often idle connections are closed while others wait.
 const roomInterval = time.Second
 
-// connections returns the listener for srv, which counts its connections.
+// connections returns a listener for srv that limits its connections.
 func (app *App) connections(srv *http.Server, listener net.Listener) net.Listener {
 	c := &app.conns
 	c.Listener, c.closed = listener, make(chan struct{})
 	c.closeIdle = func() {
-		srv.SetKeepAlivesEnabled(false) // closes those that are idle
+		srv.SetKeepAlivesEnabled(false) // closes the idle ones
 		srv.SetKeepAlivesEnabled(true)
 	}
 	if most := app.settings.Limits.Connections; most > 0 {
@@ -44,7 +44,7 @@ func (app *App) connections(srv *http.Server, listener net.Listener) net.Listene
 	return c
 }
 
-// Accept waits for a place first, so that no connection is taken and then left
+// Accept waits for a place first, so that no connection is accepted and then left
 // waiting.
 func (c *connections) Accept() (net.Conn, error) {
 	if err := c.enter(); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/limits"
 )
 
-// visitor is a connection of a client that does as it is told.
+// visitor is a client connection under the control of the test.
 type visitor struct {
 	net.Conn
 	r *bufio.Reader
@@ -36,7 +36,7 @@ func (v *visitor) asks(t *testing.T, text string) {
 	}
 }
 
-// answered reports whether an answer comes within the time.
+// answered reports whether an answer arrives within the time.
 func (v *visitor) answered(t *testing.T, within time.Duration) bool {
 	t.Helper()
 	if err := v.SetReadDeadline(time.Now().Add(within)); err != nil {
@@ -50,8 +50,8 @@ func (v *visitor) answered(t *testing.T, within time.Duration) bool {
 	return err == nil && response.StatusCode == http.StatusOK
 }
 
-// TestConnectionsBeyondTheLimitWait fills the server with connections that are
-// between two requests, which make room, and with such that are not.
+// TestConnectionsBeyondTheLimitWait fills the server with idle connections, which make
+// room, and with busy ones, which do not.
 func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	t.Parallel()
 	s := start(t, Settings{Limits: limits.Settings{Connections: 3}})
@@ -73,7 +73,7 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 		t.Errorf("%d connections are open, want 3", n)
 	}
 
-	// A call whose body does not come holds its connection for 10 seconds.
+	// A call whose body never arrives holds its connection for 10 seconds.
 	const slow = "POST /projects/example_project/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\nAuthorization: Bearer "
 	var busy []*visitor
 	for range 3 {

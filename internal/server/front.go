@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// front is what a browser finds at the root.
+// front is the page at the root, for browsers.
 const front = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -23,5 +23,5 @@ func serveFront(w http.ResponseWriter) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, front) // a browser that has gone needs no answer
+	_, _ = io.WriteString(w, front) // a browser that has disconnected needs no answer
 }

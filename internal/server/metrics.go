@@ -21,15 +21,15 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// Metrics says who may read the metrics: one of these, or the address of a listener
-// of their own. "" is off.
+// Metrics says who may read the metrics: one of the constants below, or the address of
+// a separate listener. "" means off.
 type Metrics string
 
 // Who may read the metrics.
 const (
 	MetricsOff      Metrics = "off"
 	MetricsLoopback Metrics = "loopback" // programs on this machine
-	MetricsToken    Metrics = "token"    // whoever has project:admin
+	MetricsToken    Metrics = "token"    // tokens with project:admin
 )
 
 // UnmarshalText reads the setting.
@@ -44,10 +44,11 @@ func (m *Metrics) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// withAPI reports whether the listener of the API has the metrics.
+// withAPI reports whether the metrics are served on the API's listener.
 func (m Metrics) withAPI() bool { return m == MetricsLoopback || m == MetricsToken }
 
-// address returns the address of the listener for metrics, "" without one.
+// address returns the address of the separate listener for metrics, or "" if there is
+// none.
 func (m Metrics) address() string {
 	switch m {
 	case "", MetricsOff, MetricsLoopback, MetricsToken:
@@ -56,15 +57,15 @@ func (m Metrics) address() string {
 	return string(m)
 }
 
-// metrics counts the calls and looks at the server when it is asked. No label
-// takes a value that clients choose: the number of series does not grow.
+// metrics counts the calls and collects the state of the server when scraped. No label
+// has a value chosen by clients: the number of series stays bounded.
 type metrics struct {
 	http.Handler
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 }
 
-// jobCountsTimeout bounds how long the jobs are counted.
+// jobCountsTimeout limits the time for counting the jobs.
 const jobCountsTimeout = 2 * time.Second
 
 func (app *App) newMetrics(version string) *metrics {
@@ -120,15 +121,15 @@ func (app *App) diskFree() float64 {
 	return float64(free)
 }
 
-// jobCollector reads how many exports and imports wait and run.
+// jobCollector collects how many exports and imports are pending and running.
 type jobCollector App
 
 var jobsDesc = prometheus.NewDesc("zangtable_jobs", "Exports and imports that are pending or running.", []string{"kind", "status"}, nil)
 
-// Describe is of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (*jobCollector) Describe(descs chan<- *prometheus.Desc) { descs <- jobsDesc }
 
-// Collect is of prometheus.Collector. What cannot be read is left out.
+// Collect implements prometheus.Collector. Values that cannot be read are left out.
 func (app *jobCollector) Collect(found chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), jobCountsTimeout)
 	defer cancel()
@@ -143,8 +144,8 @@ func (app *jobCollector) Collect(found chan<- prometheus.Metric) {
 	}
 }
 
-// serveMetrics answers GET /metrics on the listener of the API. Whoever may not
-// read them learns only that there is no such route.
+// serveMetrics answers GET /metrics on the API's listener. To anyone who may not read
+// them, the route does not exist.
 func (app *App) serveMetrics(w http.ResponseWriter, r *http.Request, published *rest.Edge, m *metrics) {
 	switch host, _ := splitHost(r.Host); {
 	case !app.settings.PublicURL.AllowsHost(r) && !isLoopbackName(host):
@@ -175,7 +176,7 @@ func (app *App) mayReadMetrics(r *http.Request) bool {
 	return false
 }
 
-// forwarded reports whether a proxy has handed the request on.
+// forwarded reports whether the request came through a proxy.
 func forwarded(header http.Header) bool {
 	for name := range header {
 		if slices.Contains([]string{"Forwarded", "Via"}, name) || strings.HasPrefix(name, "X-Forwarded-") {
@@ -185,8 +186,7 @@ func forwarded(header http.Header) bool {
 	return false
 }
 
-// listenMetrics serves the metrics on an address of their own, if that is how they
-// are set.
+// listenMetrics serves the metrics on a separate listener, if so configured.
 func (app *App) listenMetrics(m *metrics) (stop func() error, err error) {
 	address := app.settings.Metrics.address()
 	if address == "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/zangtable/zangtable/internal/limits"
 )
 
-// answer is how the server answers a request with the given Host and headers.
+// answer returns the server's answer to a request with the given Host and headers.
 func (r *running) answer(t *testing.T, path, host string, header ...string) string {
 	t.Helper()
 	request := "GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n"
@@ -22,7 +22,7 @@ func (r *running) answer(t *testing.T, path, host string, header ...string) stri
 	return askRaw(t, strings.TrimPrefix(r.url, "http://"), request+"\r\n")
 }
 
-// stopped stops the server with the test.
+// stopped stops the server at the end of the test.
 func stopped(t *testing.T, s *running) *running {
 	t.Helper()
 	t.Cleanup(func() {
@@ -41,7 +41,7 @@ func TestWhoMayReadMetrics(t *testing.T) {
 	for _, setting := range []struct {
 		metrics Metrics
 		public  Origin
-		// with the Host of the listener; forwarded by a proxy; and so on
+		// By caller: with the Host of the listener, forwarded by a proxy, and so on.
 		own, proxied, evil, named, withToken, weakToken string
 	}{
 		{MetricsLoopback, Origin{}, given, denied, misdirected, misdirected, given, given},
@@ -123,7 +123,8 @@ func TestMetricsDoNotGrowWithTheirInput(t *testing.T) {
 	}
 	after := series()
 	for name := range after {
-		// A status that was not there before is a new series, a word is not.
+		// A status seen for the first time is a new series; a word from a client is
+		// not.
 		if !before[name] && !regexp.MustCompile(`^zangtable_http_requests_total\{code="4\d\d",route="[a-z-]+"\}$`).MatchString(name) {
 			t.Errorf("%s was not there before", name)
 		}
@@ -142,7 +143,7 @@ func TestMetricsOnAListenerOfTheirOwn(t *testing.T) {
 	address := free.Addr().String()
 	free.Close()
 	s := stopped(t, start(t, Settings{Metrics: Metrics(address)}))
-	get(t, s.url+"/healthz") // it listens
+	get(t, s.url+"/healthz") // the server is listening
 	if status, body := get(t, "http://"+address+"/metrics"); status != 200 || !strings.Contains(string(body), "zangtable_calls_running") {
 		t.Errorf("%d %.100s", status, body)
 	}

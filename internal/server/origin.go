@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Proxy is a proxy in front of the server, or a network of them, whose word about
-// the addresses of clients is believed.
+// Proxy is a proxy, or a network of proxies, in front of the server, trusted to report
+// the addresses of clients.
 type Proxy struct{ prefix netip.Prefix }
 
 // UnmarshalText reads an address, or a network such as 10.0.0.0/8.
@@ -30,7 +30,7 @@ func (p *Proxy) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Proxies are all of them.
+// Proxies are all trusted proxies.
 type Proxies []Proxy
 
 func (p Proxies) trust(address netip.Addr) bool {
@@ -38,9 +38,9 @@ func (p Proxies) trust(address netip.Addr) bool {
 	return slices.ContainsFunc(p, func(proxy Proxy) bool { return proxy.prefix.Contains(address) })
 }
 
-// ClientAddress returns where a request comes from: whoever has connected, or,
-// when that is a trusted proxy, the last address in X-Forwarded-For that no
-// trusted proxy has. What stands before it is only what the client says.
+// ClientAddress returns the address that a request comes from: the connected peer or,
+// if that is a trusted proxy, the last address in X-Forwarded-For that is not a trusted
+// proxy. Anything before that is only the client's claim.
 func (p Proxies) ClientAddress(r *http.Request) netip.Addr {
 	client := peerOf(r)
 	if len(p) == 0 {
@@ -53,7 +53,7 @@ func (p Proxies) ClientAddress(r *http.Request) netip.Addr {
 		}
 		address, ok := parseHop(hop)
 		if !ok {
-			break // the proxy does not tell: it stands for its client
+			break // the proxy does not report it, and stands in for its client
 		}
 		client = address
 	}
@@ -63,12 +63,12 @@ func (p Proxies) ClientAddress(r *http.Request) netip.Addr {
 func peerOf(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return netip.Addr{} // no TCP
+		return netip.Addr{} // not TCP
 	}
 	return peer.Addr().Unmap()
 }
 
-// parseHop reads an address as proxies write it, some of them with a port.
+// parseHop reads an address as proxies write it; some add a port.
 func parseHop(text string) (netip.Addr, bool) {
 	text = strings.TrimSpace(text)
 	if address, err := netip.ParseAddrPort(text); err == nil {
@@ -78,12 +78,12 @@ func parseHop(text string) (netip.Addr, bool) {
 	return address.Unmap(), err == nil
 }
 
-// Origin is where people reach the server. The zero Origin is not known: then
-// only names of this machine are.
+// Origin is the address at which users reach the server. The zero Origin is unknown:
+// then only names of this machine are accepted.
 type Origin struct{ scheme, host, port string }
 
-// UnmarshalText reads an address such as https://data.example.com; an empty one is
-// not known.
+// UnmarshalText reads an address such as https://data.example.com; an empty text means
+// unknown.
 func (o *Origin) UnmarshalText(text []byte) error {
 	*o = Origin{}
 	if len(text) == 0 {
@@ -101,14 +101,14 @@ func (o *Origin) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// standardPorts are those that an address need not name.
+// standardPorts are the ports that an address may omit.
 var standardPorts = map[string]string{"http": "80", "https": "443"}
 
 // AllowsHost reports whether a request is meant for this server: its Host is the
-// origin's, or, when that is not known, a name or address of this machine with the
-// port that the server listens on. A page elsewhere that makes its own name point
-// here has another Host. What acts for people, or tells of them, answers to nobody
-// else.
+// origin's or, if that is unknown, a name or address of this machine with the port that
+// the server listens on. A page elsewhere that makes its own name resolve to this
+// server has another Host. Anything that acts for users, or reveals something about
+// them, is answered for no other Host.
 func (o Origin) AllowsHost(r *http.Request) bool {
 	host, port := splitHost(r.Host)
 	if o != (Origin{}) {
@@ -122,8 +122,8 @@ func (o Origin) AllowsHost(r *http.Request) bool {
 	return err == nil && isLoopbackName(host) && cmp.Or(port, standardPorts["http"]) == own
 }
 
-// splitHost splits the header Host. A port that cannot be read stays part of the
-// name, which then is nobody's.
+// splitHost splits the header Host. A port that cannot be parsed stays part of the
+// name, which then matches nothing.
 func splitHost(text string) (host, port string) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerProcess returns the process at the other end of a connection to the
-// folder's socket.
+// peerProcess returns the process at the other end of a connection to the folder's
+// socket.
 func peerProcess(conn net.Conn) (pid int, err error) {
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {

@@ -4,5 +4,5 @@ package server
 
 import "net"
 
-// peerProcess knows no process: only Linux tells which one is at the other end.
+// peerProcess returns 0: only Linux tells which process is at the other end.
 func peerProcess(net.Conn) (pid int, err error) { return 0, nil }

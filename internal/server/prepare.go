@@ -15,15 +15,15 @@ import (
 	"github.com/zangtable/zangtable/internal/source"
 )
 
-// Ready is a project with rows and a new token: what the quickstart works on.
+// Ready is a project with rows and a new token, for the quickstart to work on.
 type Ready struct {
 	Project registry.Project
 	Token   string
 	Notes   []string // what the import adjusted or left out, in sentences
 }
 
-// Prepare makes the example project, or one from the user's own file. A project
-// made from the same file before is used again; its tokens stay.
+// Prepare creates the example project, or a project from the user's own file. A project
+// created earlier from the same file is reused; its tokens stay.
 func Prepare(ctx context.Context, app *App, file string) (ready Ready, err error) {
 	if file == "" {
 		ready.Project, err = app.exampleProject(ctx)
@@ -53,8 +53,8 @@ func (app *App) exampleProject(ctx context.Context) (registry.Project, error) {
 	return created.Project, err
 }
 
-// projectFrom finds the project that was made from the same content, or makes
-// one with the name of the file.
+// projectFrom finds the project that was created from the same content, or creates one
+// named after the file.
 func (app *App) projectFrom(ctx context.Context, file string) (Ready, error) {
 	source, err := ingest.Open(ctx, source.Opening{Workers: app.Workers, Path: file, Scratch: app.Imports.Scratch()})
 	if err != nil {
@@ -83,7 +83,7 @@ func (app *App) projectFrom(ctx context.Context, file string) (Ready, error) {
 	return ready, err
 }
 
-// slugOf makes a slug from the name of a file.
+// slugOf derives a slug from the name of a file.
 func slugOf(file string) string {
 	name := strings.ToLower(filepath.Base(file))
 	name = strings.TrimSuffix(name, filepath.Ext(name))

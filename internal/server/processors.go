@@ -10,26 +10,26 @@ import (
 const (
 	// crowdInterval is how often requests are counted while exports run.
 	crowdInterval = 100 * time.Millisecond
-	// crowd is how many requests in that time call for a spare processor.
+	// crowd is how many requests per crowdInterval call for a spare processor.
 	crowd = 10
 )
 
-// spareProcessor gives Go one processor more than there are while exports run
-// beside many requests. Go looks for requests only when one of its processors is
-// idle, and exports keep all of them busy. Without requests, the spare one would
-// only slow the exports down. There is one for the whole process, because
-// GOMAXPROCS is a setting of the process; see decision 31.
+// spareProcessor gives Go one processor more than the machine has while exports run
+// beside many requests. Go looks for requests only when one of its processors is idle,
+// and exports keep all of them busy. Without requests, the spare one would only slow
+// the exports down. There is one spareProcessor per process, because GOMAXPROCS is a
+// setting of the process; see decision 31.
 type spareProcessor struct {
-	requests func() int64 // so far
+	requests func() int64 // their count so far
 
 	mu    sync.Mutex
-	jobs  int           // that run
-	ended chan struct{} // closed when the last of them ends
+	jobs  int           // running jobs
+	ended chan struct{} // closed when the last job ends
 
-	watching sync.Mutex // held by the one goroutine that may change GOMAXPROCS
+	watching sync.Mutex // held by the only goroutine that may change GOMAXPROCS
 }
 
-// begin notes that a job runs, until end is called.
+// begin records that a job is running until end is called.
 func (s *spareProcessor) begin() (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +51,7 @@ func (s *spareProcessor) watch(ended <-chan struct{}) {
 	s.watching.Lock()
 	defer s.watching.Unlock()
 	spare := false
-	// Changing the number stops everything for a moment.
+	// Changing the number stops the world for a moment.
 	set := func(wanted bool) {
 		switch {
 		case wanted == spare:
@@ -60,7 +60,7 @@ func (s *spareProcessor) watch(ended <-chan struct{}) {
 		case os.Getenv("GOMAXPROCS") != "":
 			runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - 1)
 		default:
-			// Go follows changes of the CPU limit again.
+			// Let Go follow changes of the CPU limit again.
 			runtime.SetDefaultGOMAXPROCS()
 		}
 		spare = wanted

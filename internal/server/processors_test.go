@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestSpareProcessor runs two exports beside a crowd of requests, and then none.
+// TestSpareProcessor runs two exports during a crowd of requests, and then none.
 func TestSpareProcessor(t *testing.T) {
 	for _, env := range []string{"", "3"} {
 		if env != "" {
@@ -38,7 +38,7 @@ func TestSpareProcessor(t *testing.T) {
 		rate.Store(crowd)
 		reaches(usual + 1)
 		first()
-		first() // an end that is told twice is one
+		first() // calling end twice counts once
 		time.Sleep(3 * crowdInterval)
 		reaches(usual + 1)
 		second()

@@ -18,9 +18,9 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Repair mends what can be mended of a data folder that no server works on, and
-// returns what it has done. A server.db that is damaged or not there is replaced by
-// a new one that knows the projects; their users and tokens are lost.
+// Repair repairs what it can in a data folder that no server uses, and returns what it
+// did. A damaged or missing server.db is replaced with a new one that lists the
+// projects; their users and tokens are lost.
 func Repair(ctx context.Context, folder string, log *slog.Logger) (done []string, err error) {
 	c := &Checker{ctx: ctx, folder: folder}
 	lock := flock.New(c.path("lock"), flock.SetPermissions(0o600))
@@ -50,7 +50,7 @@ func (c *Checker) serverDBIsSound() bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() > 0 && !isDamage(sqlite.QuickCheck(c.path("server.db")))
 }
 
-// newServerDB begins a new server.db and enters the projects that have files.
+// newServerDB creates a new server.db and adds the projects that have files.
 func (c *Checker) newServerDB(log *slog.Logger) (done []string, err error) {
 	if _, err := os.Lstat(c.path("server.db")); !errors.Is(err, fs.ErrNotExist) {
 		aside, err := setAside(c.path("server.db"), time.Now())
@@ -80,8 +80,8 @@ func (c *Checker) newServerDB(log *slog.Logger) (done []string, err error) {
 	return append(done, "Users and tokens are lost: create new ones with \"zangtable token create\"."), nil
 }
 
-// knownSlugs returns what the projects were last called, as far as the databases and
-// the notes beside artifacts tell.
+// knownSlugs returns the last known slugs of the projects, as found in the databases
+// and the sidecars of artifacts.
 func (c *Checker) knownSlugs() map[ids.Project]string {
 	slugs := map[ids.Project]string{}
 	notes, _ := export.Sidecars(c.path("exports"))
@@ -89,7 +89,7 @@ func (c *Checker) knownSlugs() map[ids.Project]string {
 		slugs[n.ProjectID] = n.Manifest.Project
 	}
 	for _, file := range []string{"imports", "exports"} {
-		// One that cannot be read tells nothing.
+		// A database that cannot be read contributes nothing.
 		_ = c.ask(file+".db", "SELECT project_id, manifest ->> '$.project' FROM "+file+" ORDER BY seq", func(s *sqlite.Stmt) {
 			slugs[ids.Project(s.Int(0))] = s.Text(1)
 		})

@@ -15,13 +15,13 @@ import (
 	"github.com/zangtable/zangtable/internal/storage"
 )
 
-// The server's databases other than server.db are replaceable: what they hold is a
-// convenience, or can be recovered from elsewhere. If one is damaged, the server
-// starts with a new one. server.db is not replaceable: without it nobody knows which
-// project is whose.
+// The server's databases other than server.db are replaceable: their content is a
+// convenience, or can be recovered from elsewhere. If one is damaged, the server starts
+// with a new one. server.db is not replaceable: without it nobody knows which project
+// is whose.
 
 // openReplaceable opens a replaceable database with open. lost says that its content is
-// gone: it was missing, or it is damaged and was set aside.
+// gone: it was missing, or it was damaged and has been set aside.
 func (app *App) openReplaceable(name string, open func(lost bool) error) error {
 	lost, err := app.examineReplaceable(name)
 	if err != nil {
@@ -37,14 +37,14 @@ func (app *App) openReplaceable(name string, open func(lost bool) error) error {
 	return open(true)
 }
 
-// examineReplaceable sets a damaged database aside, and reports whether there is none
-// now.
+// examineReplaceable sets a damaged database aside, and reports whether the database is
+// missing now.
 func (app *App) examineReplaceable(name string) (lost bool, err error) {
 	path := app.path(name)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Lstat(path); err == nil { // a link that leads nowhere
+		if _, err := os.Lstat(path); err == nil { // a dangling link
 			return true, app.setAside(name, fs.ErrNotExist)
 		}
 		if !app.isNew {
@@ -64,8 +64,8 @@ func (app *App) examineReplaceable(name string) (lost bool, err error) {
 	return false, nil
 }
 
-// isDamage reports whether err says that a file is no database of ours. A full
-// disk and the like pass, and a database of a newer version is sound.
+// isDamage reports whether err says that a file is not one of our databases. A full
+// disk and the like are temporary, and a database of a newer version is intact.
 func isDamage(err error) bool {
 	if err == nil || errors.Is(err, sqlite.ErrNewer) {
 		return false
@@ -98,14 +98,14 @@ func setAside(path string, now time.Time) (aside string, err error) {
 	return aside, nil
 }
 
-// degradations are what is wrong with a server that takes requests all the same.
-// Its methods may be called from many goroutines.
+// degradations are the reasons why a server that still accepts requests is degraded.
+// The methods may be called from many goroutines.
 type degradations struct {
 	mu      sync.Mutex
 	reasons []string
 }
 
-// add notes a reason, and reports whether it is a new one.
+// add adds a reason, and reports whether it is new.
 func (d *degradations) add(reason string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -116,7 +116,7 @@ func (d *degradations) add(reason string) bool {
 	return true
 }
 
-// lines returns the reasons as lines of the answer to a probe.
+// lines returns the reasons as lines for the answer to a probe.
 func (d *degradations) lines() (lines []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -126,23 +126,23 @@ func (d *degradations) lines() (lines []string) {
 	return lines
 }
 
-// degrade notes what probes and the log tell until the next start.
+// degrade records a reason, which probes report until the next start, and logs it.
 func (app *App) degrade(format string, args ...any) {
 	if reason := fmt.Sprintf(format, args...); app.degraded.add(reason) {
 		app.log.Warn("degraded", "reason", reason)
 	}
 }
 
-// damagedInUse returns what is called when a database turns out to be damaged while the
-// server runs.
+// damagedInUse returns a function to be called when a database turns out to be damaged
+// while the server runs.
 func (app *App) damagedInUse(name string) func(error) {
 	return func(error) {
 		app.degrade("%s is damaged; restart the server, which sets it aside and creates a new one", name)
 	}
 }
 
-// checkServerDB refuses to go on without a sound server.db where there are
-// projects: an empty one would forget them and all their tokens.
+// checkServerDB refuses to continue without an intact server.db if there are projects:
+// an empty one would forget them and all their tokens.
 func (app *App) checkServerDB() error {
 	path := app.path("server.db")
 	projects, err := filepath.Glob(filepath.Join(app.path("projects"), "*.db"))
@@ -168,7 +168,7 @@ func (app *App) checkServerDB() error {
 	return noServerDB(app.folder, err)
 }
 
-// noServerDB is the answer to a start without a sound server.db.
+// noServerDB returns the error for a start without an intact server.db.
 func noServerDB(folder string, why error) error {
 	return fmt.Errorf("server.db cannot be used: %w. It holds the projects, users and tokens. Restore it from a backup, or run \"zangtable check --repair --data %s\", which creates a new one from the projects that are there; users and tokens are then lost", why, folder)
 }

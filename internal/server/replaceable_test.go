@@ -15,7 +15,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// damages are what can happen to a database file.
+// damages are things that can happen to a database file.
 var damages = map[string]func(path string) error{
 	"cut":       func(path string) error { return os.Truncate(path, 5000) },
 	"cut short": func(path string) error { return os.Truncate(path, 100) },
@@ -47,7 +47,7 @@ func copyOf(from, to string) error {
 	return os.WriteFile(to, content, 0o600)
 }
 
-// furnished makes a data folder with a project and a ready export.
+// furnished creates a data folder with a project and a ready export.
 func furnished(t *testing.T) (folder string, m export.Manifest) {
 	t.Helper()
 	folder = t.TempDir()
@@ -72,7 +72,8 @@ func furnished(t *testing.T) (folder string, m export.Manifest) {
 	return folder, m
 }
 
-// TestReplaceableDatabasesAreReplaced starts with each of them damaged in every way.
+// TestReplaceableDatabasesAreReplaced starts the server with each replaceable database
+// damaged in every way.
 func TestReplaceableDatabasesAreReplaced(t *testing.T) {
 	t.Parallel()
 	original, m := furnished(t)
@@ -129,7 +130,7 @@ func TestDatabasesDamagedInUse(t *testing.T) {
 			if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
 				t.Fatal(err)
 			}
-			// SQLite has read nothing of it yet but the header.
+			// So far, SQLite has read nothing but the header.
 			app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
@@ -160,7 +161,7 @@ func TestDatabasesDamagedInUse(t *testing.T) {
 			if body := answer.Body.String(); answer.Code != 200 || strings.Count(body, "degraded: "+database) != 1 {
 				t.Errorf("%d %q", answer.Code, body)
 			}
-			_ = app.Close() // a damaged database can refuse its last checkpoint
+			_ = app.Close() // the last checkpoint of a damaged database can fail
 			app, err = Open(folder, Settings{}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
@@ -175,7 +176,7 @@ func TestDatabasesDamagedInUse(t *testing.T) {
 	}
 }
 
-// TestServerDBIsNotBegunAnew damages what nothing can replace.
+// TestServerDBIsNotBegunAnew damages server.db, which nothing can replace.
 func TestServerDBIsNotBegunAnew(t *testing.T) {
 	t.Parallel()
 	original, _ := furnished(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
-// drainTime is how long requests may go on after the server was told to stop.
+// drainTime is how long requests may continue after the server was told to stop.
 const drainTime = 25 * time.Second
 
 // Serve answers requests on the listener and the operator's commands on the
@@ -45,16 +45,16 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 		BaseContext:       func(net.Listener) context.Context { return calls },
 		Handler:           app.handler(version, &stopping, counted),
 		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       50 * time.Second, // a client that takes nothing is gone within a minute
+		IdleTimeout:       50 * time.Second, // a client that receives nothing is gone within a minute
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(app.log.Handler(), slog.LevelWarn),
-		// OPTIONS * would be answered outside the envelope.
+		// OPTIONS * would otherwise be answered outside the envelope.
 		DisableGeneralOptionsHandler: true,
 	}
-	// Whoever waits for a job or watches one would hold the server up.
+	// Clients that wait for or watch a job would delay the shutdown.
 	srv.RegisterOnShutdown(app.Exports.Stop)
 	srv.RegisterOnShutdown(app.Imports.Stop)
-	// To start takes twice the memory that is needed from here on.
+	// Starting takes twice the memory that is needed from here on.
 	debug.FreeOSMemory()
 	app.log.Info("listening", "url", "http://"+listener.Addr().String())
 	failed := make(chan error, 1)
@@ -70,12 +70,12 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	return drain(srv, cancel)
 }
 
-// lingerTime is how long the server still takes requests when it was told to
-// stop, and closes each connection with its answer. Shutdown closes connections
-// that seem idle to it, also those on which a request has just arrived.
+// lingerTime is how long a server that was told to stop still accepts requests, closing
+// each connection after its answer. Shutdown closes connections that look idle to it,
+// even those on which a request has just arrived.
 const lingerTime = 300 * time.Millisecond
 
-// drain lets running calls finish. Those that have had their time are canceled.
+// drain lets running calls finish, and cancels those whose time is up.
 func drain(srv *http.Server, cancelCalls func()) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
@@ -86,8 +86,8 @@ func drain(srv *http.Server, cancelCalls func()) error {
 	return srv.Close()
 }
 
-// handler routes the few paths outside the published API. It is not a mux,
-// because the redirects of one to cleaned paths would not be in the envelope.
+// handler routes the few paths outside the published API. It is not a mux, because a
+// mux redirects to cleaned paths outside the envelope.
 func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics) http.Handler {
 	published := api.New(api.Config{
 		Registry:   app.Registry,
@@ -151,11 +151,11 @@ func (app *App) join(ctx context.Context, who rest.Caller, key, runID string) (*
 	return &rest.Operation{Key: op.Key, RunID: op.RunID, Status: string(op.Status)}, nil
 }
 
-// plain answers a probe: its readers want a status and a word.
+// plain answers a probe, which expects a status and a word.
 func plain(w http.ResponseWriter, status int, word string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// A probe that has gone needs no answer.
+	// A probe that has disconnected needs no answer.
 	_, _ = io.WriteString(w, word+"\n")
 }

@@ -18,16 +18,16 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// running is a server at work on the example project.
+// running is a running server with the example project.
 type running struct {
 	app    *App
 	ready  Ready
 	url    string
 	stop   func()
-	served chan error // how Serve ended
+	served chan error // the result of Serve
 }
 
-// start runs a server; the test stops it and takes what it says in the end.
+// start runs a server; the test stops it and receives the result of Serve.
 func start(t *testing.T, settings ...Settings) *running {
 	t.Helper()
 	app, err := Open(t.TempDir(), append(settings, Settings{Limits: limits.Defaults()})[0], slog.New(slog.DiscardHandler))
@@ -53,8 +53,8 @@ func start(t *testing.T, settings ...Settings) *running {
 	return r
 }
 
-// serve runs a server on the example project and returns its address and a
-// token. It is stopped, in good order, with the test.
+// serve runs a server with the example project and returns its address and a token. It
+// is shut down gracefully at the end of the test.
 func serve(t *testing.T) (url, token string) {
 	t.Helper()
 	r := start(t)
@@ -98,8 +98,8 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestUnusualRequests sends what clients rarely do. Whatever can be read as
-// HTTP is answered in the envelope.
+// TestUnusualRequests sends requests that clients rarely make. Whatever can be parsed
+// as HTTP is answered in the envelope.
 func TestUnusualRequests(t *testing.T) {
 	t.Parallel()
 	url, _ := serve(t)
@@ -129,8 +129,8 @@ func TestUnusualRequests(t *testing.T) {
 	}
 }
 
-// TestUnreadableRequests provokes what is answered before the API sees a request.
-// docs/errors.md lists these answers.
+// TestUnreadableRequests provokes the answers given before the API sees a request.
+// docs/errors.md lists them.
 func TestUnreadableRequests(t *testing.T) {
 	t.Parallel()
 	url, _ := serve(t)
@@ -149,7 +149,7 @@ func TestUnreadableRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The server may answer, and hang up, before it has read all of it.
+		// The server may answer and close the connection before it has read everything.
 		_, _ = io.WriteString(conn, c.request)
 		line, _, err := bufio.NewReader(conn).ReadLine()
 		if !strings.HasPrefix(string(line), c.want) {
@@ -159,9 +159,9 @@ func TestUnreadableRequests(t *testing.T) {
 	}
 }
 
-// TestChunkedBodiesEndTheirConnection sends a request that a proxy could take for
-// two: its length says one thing, its chunks another. Whatever stands behind it
-// is not read as a request.
+// TestChunkedBodiesEndTheirConnection sends a request that a proxy could take for two:
+// its Content-Length and its chunks disagree. What follows it must not be read as a
+// request.
 func TestChunkedBodiesEndTheirConnection(t *testing.T) {
 	t.Parallel()
 	url, _ := serve(t)
@@ -184,8 +184,8 @@ func TestChunkedBodiesEndTheirConnection(t *testing.T) {
 	}
 }
 
-// askRaw sends the bytes of a request and returns the status of the answer with
-// its error code, or with its text when it is not in the envelope.
+// askRaw sends the bytes of a request and returns the status of the answer with its
+// error code, or with its text if it is not in the envelope.
 func askRaw(t *testing.T, address, request string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -212,8 +212,8 @@ func askRaw(t *testing.T, address, request string) string {
 	return strconv.Itoa(response.StatusCode) + " " + envelope.Error.Code
 }
 
-// TestCallsAreGrouped looks for the journal behind the API: two calls with the
-// same label belong to one run.
+// TestCallsAreGrouped checks the journal behind the API: two calls with the same label
+// belong to one run.
 func TestCallsAreGrouped(t *testing.T) {
 	url, token := serve(t)
 	var runs, statuses [2]string
@@ -234,8 +234,8 @@ func TestCallsAreGrouped(t *testing.T) {
 	}
 }
 
-// TestWatchersDoNotHoldTheServerUp stops the server while somebody follows an
-// export that has no end.
+// TestWatchersDoNotHoldTheServerUp stops the server while a client follows an export
+// that never ends.
 func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
 	t.Parallel()
 	server := start(t)
@@ -269,8 +269,7 @@ func TestWatchersDoNotHoldTheServerUp(t *testing.T) {
 	}
 }
 
-// TestRunningRequestsEndInGoodOrder stops the server while an answer is on its
-// way.
+// TestRunningRequestsEndInGoodOrder stops the server while an answer is being sent.
 func TestRunningRequestsEndInGoodOrder(t *testing.T) {
 	t.Parallel()
 	server := start(t)
@@ -282,8 +281,8 @@ func TestRunningRequestsEndInGoodOrder(t *testing.T) {
 	}
 	r.Header.Set("Authorization", "Bearer "+ready.Token)
 	time.AfterFunc(5*time.Millisecond, server.stop)
-	// The connection may be refused when stopping was quicker; an answer that
-	// came must be whole.
+	// The connection may be refused if the server stopped first; an answer that arrives
+	// must be complete.
 	response, err := http.DefaultClient.Do(r)
 	if err == nil {
 		var answer struct{ OK bool }
