@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// AzureAccount and AzureKey are credentials of the bucket that NewAzure makes.
-// The client takes them from the environment once in a process.
+// AzureAccount and AzureKey are the credentials of the bucket that NewAzure creates.
+// The client reads them from the environment once per process.
 const (
 	AzureAccount = "account"
 	AzureKey     = "a2V5"
 )
 
-// NewAzure returns a bucket on a server that speaks as much of the protocol of
-// Azure Blob Storage as exports use. It checks the signatures of links, and of
-// other requests only that they are signed.
+// NewAzure returns a bucket on a server that implements as much of the Azure Blob
+// Storage protocol as exports use. It verifies the signatures of links; of other
+// requests it checks only that they are signed.
 func NewAzure(t testing.TB) *Bucket {
 	t.Helper()
 	objects := &azureObjects{t: t, blobs: map[string]azureBlob{}, blocks: map[string][]byte{}}
@@ -38,7 +38,7 @@ type azureObjects struct {
 	t      testing.TB
 	mu     sync.Mutex
 	blobs  map[string]azureBlob
-	blocks map[string][]byte // uploaded and not yet part of a blob, by key and id
+	blocks map[string][]byte // uploaded but not yet part of a blob, by key and id
 }
 
 type azureBlob struct {
@@ -74,7 +74,7 @@ func (o *azureObjects) Remove(key string) {
 func (o *azureObjects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client has gone
+		return // the client has disconnected
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -110,14 +110,14 @@ func (o *azureObjects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse answers as Azure does. The code is in a header, as HEAD has no body.
+// refuse answers as Azure does. The code is in a header, because HEAD has no body.
 func refuse(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("X-Ms-Error-Code", code)
 	w.WriteHeader(status)
 }
 
-// isSignedLink reports whether the address gives everybody the right to read the
-// blob now: see "Create a service SAS" in the documentation of Azure.
+// isSignedLink reports whether the address allows anyone to read the blob now: see
+// "Create a service SAS" in the Azure documentation.
 func isSignedLink(r *http.Request, key string) bool {
 	q := r.URL.Query()
 	signed := []string{
@@ -134,7 +134,7 @@ func isSignedLink(r *http.Request, key string) bool {
 	return base64.StdEncoding.EncodeToString(sum.Sum(nil)) == q.Get("sig") && q.Get("st") <= now && now < q.Get("se") && q.Get("sp") == "r" && r.Method == http.MethodGet
 }
 
-// join returns the content of a blob that is made of the blocks listed.
+// join returns the content of a blob made of the listed blocks.
 func (o *azureObjects) join(key string, body []byte) (content []byte, ok bool) {
 	var list struct{ Latest []string }
 	if err := xml.Unmarshal(body, &list); err != nil {
@@ -169,7 +169,7 @@ func (b azureBlob) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Ms-Creation-Time", b.time.UTC().Format(http.TimeFormat))
 	if part := r.Header.Get("X-Ms-Range"); part != "" {
 		r.Header.Set("Range", part)
-		w.Header().Del("Content-Md5") // which would be that of the part
+		w.Header().Del("Content-Md5") // it would be that of the part
 	}
 	http.ServeContent(w, r, "", b.time, bytes.NewReader(b.content))
 }

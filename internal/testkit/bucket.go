@@ -9,30 +9,30 @@ import (
 	"testing"
 )
 
-// Bucket is a bucket on a server of its own, and whatever a test puts in front
-// of it.
+// Bucket is a bucket on a server of its own, behind whatever a test puts in front of
+// it.
 type Bucket struct {
-	URL     string // of the bucket, as settings have it
-	Objects        // behind everybody's back
+	URL     string // of the bucket, as written in settings
+	Objects        // direct access to the content
 
 	mu    sync.Mutex
 	front func(http.Handler) http.Handler
 }
 
-// Objects are what is in a bucket.
+// Objects is the content of a bucket.
 type Objects interface {
-	// Keys returns the keys of all objects in their order.
+	// Keys returns the keys of all objects, sorted.
 	Keys() []string
-	// Header returns what an object has beside its content.
+	// Header returns the metadata of an object.
 	Header(key string) map[string]string
 	Place(key, content string)
 	Remove(key string)
 }
 
-// bucketName is the name of the one bucket that each server has.
+// bucketName is the name of the only bucket on each server.
 const bucketName = "exports"
 
-// NewBucket starts a server that ends with the test, and returns its address.
+// NewBucket starts a server that stops at the end of the test, and returns its address.
 func NewBucket(t testing.TB, straight http.Handler, objects Objects) (b *Bucket, host string) {
 	t.Helper()
 	b = &Bucket{Objects: objects}
@@ -55,15 +55,15 @@ func (b *Bucket) through(straight http.Handler) http.Handler {
 	})
 }
 
-// Front puts something in front of the server, or nothing.
+// Front puts middleware in front of the server, or none.
 func (b *Bucket) Front(front func(straight http.Handler) http.Handler) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.front = front
 }
 
-// CutAnswers returns a front that ends the connection in the middle of the
-// answers to the chosen requests.
+// CutAnswers returns middleware that drops the connection in the middle of the answers
+// to the chosen requests.
 func CutAnswers(chosen func(*http.Request) bool) func(http.Handler) http.Handler {
 	return func(straight http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

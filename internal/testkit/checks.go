@@ -9,9 +9,10 @@ import (
 
 const checksFlag = "rapid.checks"
 
-// Checks sets how often rapid tries the properties of a slow test, which is a
-// fifth of that under the race detector and, as rapid has it, with -short. If the
-// command line says how often, that holds. A test that calls it cannot be parallel.
+// Checks sets how often rapid checks the properties of a slow test: n times, or a fifth
+// of that under the race detector and, as rapid itself does, with -short. A number
+// given on the command line takes precedence. A test that calls Checks cannot be
+// parallel.
 func Checks(t testing.TB, n int) {
 	t.Helper()
 	if checksGiven() {
@@ -27,8 +28,8 @@ func Checks(t testing.TB, n int) {
 	t.Cleanup(func() { _ = flag.Set(checksFlag, usual) })
 }
 
-// checksGiven reports whether the command line says how often, which it looks up
-// before the first test sets the flag.
+// checksGiven reports whether the command line gives a number of checks. It is
+// evaluated before the first test sets the flag.
 var checksGiven = sync.OnceValue(func() (given bool) {
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == checksFlag })
 	return given

@@ -11,10 +11,10 @@ type Clock struct {
 	now time.Time
 }
 
-// NewClock returns a clock that shows the given time.
+// NewClock returns a clock set to the given time.
 func NewClock(now time.Time) *Clock { return &Clock{now: now} }
 
-// Now returns the time that the clock shows.
+// Now returns the clock's time.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Conversation plays requests from a text file against a server and compares
-// the answers with those in the file. A file is a list of exchanges:
+// Conversation plays requests from a text file against a server and compares the
+// answers with those in the file. A file is a list of exchanges:
 //
 //	### a title; what follows until the request line is a comment
 //	POST /projects/shop/records/contacts
@@ -28,18 +28,18 @@ import (
 //	{"table":"contacts","row":{"id":1,"name":"Ada"}}
 //	save id row.id
 //
-// The answer is its status, those of its headers that Headers names, and the
-// data or error of its envelope, or the whole body when it has none. Lines
-// "save NAME PATH" keep a member of the data: ${NAME} in later requests stands
-// for it, and it is written ${NAME} in answers. A line "wait DURATION" before
-// the request line moves the clock.
+// An answer consists of its status, those of its headers that Headers names, and the
+// data or error of its envelope, or the whole body if there is no envelope. A line
+// "save NAME PATH" saves a member of the data: ${NAME} is replaced with it in later
+// requests, and replaces it in answers. A line "wait DURATION" before the request line
+// moves the clock.
 type Conversation struct {
 	Server  string            // its URL
-	Headers []string          // of answers, in canonical form
+	Headers []string          // compared headers of answers, in canonical form
 	Vars    map[string]string // known from the start
-	Hide    *regexp.Regexp    // what is random in answers, written …; may be nil
+	Hide    *regexp.Regexp    // random parts of answers, written as …; may be nil
 	Wait    func(time.Duration)
-	// Check looks at every exchange; it may be nil.
+	// Check is called for every exchange; it may be nil.
 	Check  func(t testing.TB, request *http.Request, response *http.Response, body []byte)
 	Update bool // rewrite the file instead of comparing
 
@@ -162,7 +162,7 @@ func (c *Conversation) request(t *testing.T, lines []string) *http.Request {
 	return r
 }
 
-// fill puts the values of variables into a request.
+// fill replaces variables in a request with their values.
 func (c *Conversation) fill(text string) string {
 	for name, value := range c.vars {
 		text = strings.ReplaceAll(text, "${"+name+"}", value)
@@ -170,7 +170,7 @@ func (c *Conversation) fill(text string) string {
 	return text
 }
 
-// hide puts variables where their values stand in an answer.
+// hide replaces the values of variables in an answer with their names.
 func (c *Conversation) hide(text string) string {
 	for _, name := range slices.Sorted(maps.Keys(c.vars)) {
 		if value := c.vars[name]; len(value) > 8 {
@@ -206,7 +206,7 @@ func (c *Conversation) save(t *testing.T, line string, body []byte) {
 	c.vars[name] = fmt.Sprint(at)
 }
 
-// describe writes an answer as the file has it.
+// describe formats an answer as in the file.
 func (c *Conversation) describe(response *http.Response, body []byte) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "=> %d", response.StatusCode)
@@ -230,7 +230,7 @@ func (c *Conversation) describe(response *http.Response, body []byte) string {
 	return c.hide(out.String())
 }
 
-// readable breaks JSON that is long for one line at its outer levels.
+// readable breaks JSON that is too long for one line at its outer levels.
 func readable(raw json.RawMessage) string { return wrap(raw, "") }
 
 func wrap(raw json.RawMessage, indent string) string {
@@ -239,7 +239,7 @@ func wrap(raw json.RawMessage, indent string) string {
 		return string(raw)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
-	open, _ := d.Token() // raw was decoded before
+	open, _ := d.Token() // raw has been decoded before
 	var parts []string
 	for d.More() {
 		part := indent + "  "

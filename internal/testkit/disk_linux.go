@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// SmallDisk mounts a file system of 4 MiB until the end of the test, and skips
-// the test where that is not allowed.
+// SmallDisk mounts a 4 MiB file system until the end of the test, and skips the test if
+// mounting is not allowed.
 func SmallDisk(t testing.TB) (path string) {
 	t.Helper()
 	return Disk(t, 4)
 }
 
-// Disk mounts a file system of so many MiB until the end of the test, and skips
-// the test where that is not allowed.
+// Disk mounts a file system of the given size in MiB until the end of the test, and
+// skips the test if mounting is not allowed.
 func Disk(t testing.TB, size int) (path string) {
 	t.Helper()
 	path = t.TempDir()
@@ -30,7 +30,7 @@ func Disk(t testing.TB, size int) (path string) {
 	return path
 }
 
-// FillDisk writes a file until nothing more fits.
+// FillDisk writes a file until the disk is full.
 func FillDisk(t testing.TB, path string) {
 	t.Helper()
 	file, err := os.Create(path)

@@ -26,7 +26,7 @@ func Shell(t testing.TB, path, script string) string {
 	return string(out)
 }
 
-// WriteFile makes a file of the given name and content.
+// WriteFile creates a file with the given name and content, and returns its path.
 func WriteFile(t testing.TB, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -50,7 +50,7 @@ func Gzipped(t testing.TB, content io.Reader) string {
 	return b.String()
 }
 
-// Zipped makes a ZIP file of names and contents, one after the other.
+// Zipped returns a ZIP file of alternating names and contents.
 func Zipped(t testing.TB, members ...string) string {
 	t.Helper()
 	var b bytes.Buffer

@@ -7,19 +7,19 @@ import (
 	"testing"
 )
 
-// Route is one line of a list of routes, as far as [WalkRoutes] looks at it.
+// Route is one line of a list of routes, with what [WalkRoutes] needs.
 type Route struct {
 	Method, Path string
 	Denied       bool  // the token weak may not call it
-	TakesJSON    bool  // it reads a body of JSON
-	BodyLimit    int64 // bytes of that
+	TakesJSON    bool  // it reads a JSON body
+	BodyLimit    int64 // in bytes
 }
 
 var wildcard = regexp.MustCompile(`\{[a-z_]+\}`)
 
-// WalkRoutes tests what must hold for every route of a list. ask makes a call with a
-// good token, unless the headers say otherwise, and returns the status with the
-// code and the details of the failure that answers it.
+// WalkRoutes tests what must hold for every route of a list. ask makes a call, with a
+// good token unless the headers say otherwise, and returns the status with the code and
+// the details of the error in the answer.
 func WalkRoutes(t *testing.T, routes []Route, ask func(t *testing.T, method, path, body string, headers ...string) (failure string, header http.Header)) {
 	for _, route := range routes {
 		if route.Method == http.MethodHead {
@@ -33,7 +33,8 @@ func WalkRoutes(t *testing.T, routes []Route, ask func(t *testing.T, method, pat
 					t.Errorf("%s %s with %.40q and %q: %s, want %s", method, path, body, headers, got, want)
 				}
 			}
-			// Everything else about the request is wrong too: nothing is looked at before the token.
+			// Everything else about the request is wrong too: nothing is checked before
+			// the token.
 			for _, credential := range []string{"Authorization:", "Authorization: Basic Zm9v", "Authorization: Bearer", "Authorization: Bearer  "} {
 				got, header := ask(t, route.Method, path+"?nonsense=%zz", "{", credential, "Content-Type: text/plain")
 				if got != "401 missing_authorization" || header.Get("WWW-Authenticate") != "Bearer" {

@@ -9,7 +9,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 )
 
-// NewS3 returns a bucket on a server that speaks S3. Credentials can be any.
+// NewS3 returns a bucket on a server that speaks S3. Any credentials are accepted.
 func NewS3(t testing.TB) *Bucket {
 	t.Helper()
 	objects := s3Objects{t, s3mem.New()}

@@ -2,10 +2,9 @@ package testkit
 
 import "testing"
 
-// Scale returns how much of something a test does: little with -short and under
-// the race detector, which makes SQLite several times slower, much otherwise. A
-// test calls it for sizes and repetitions and proves the same with either; it
-// asserts everything in both.
+// Scale returns little with -short and under the race detector, which makes SQLite
+// several times slower, and much otherwise. Tests use it for sizes and repetitions;
+// they must assert the same with either.
 func Scale[T any](little, much T) T {
 	if testing.Short() || Race {
 		return little
@@ -13,8 +12,8 @@ func Scale[T any](little, much T) T {
 	return much
 }
 
-// Slow skips a test with -short: one that takes a second or more and cannot be
-// made smaller. Something quicker covers the same code.
+// Slow skips a test with -short. It is for tests that take a second or more and cannot
+// be made smaller. A faster test must cover the same code.
 func Slow(t testing.TB) {
 	t.Helper()
 	if testing.Short() {

@@ -1,4 +1,4 @@
-// Package testkit is what the tests of several packages share.
+// Package testkit has the helpers shared by the tests of several packages.
 package testkit
 
 import (
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Tool returns the path of a program that a test takes as an independent
-// judge. Without it the test is skipped, or fails if the environment variable
+// Tool returns the path of a program that a test uses as an independent judge. If it is
+// missing, the test is skipped, or fails if the environment variable
 // ZANGTABLE_REQUIRE_TOOLS is set.
 func Tool(t testing.TB, name string) string {
 	t.Helper()

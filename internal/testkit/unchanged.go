@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Unchanged makes sure that migrations are those that data folders have been made
+// Unchanged checks that migrations are still those that existing data folders were made
 // by: each is given by the beginning of its SHA-256.
 func Unchanged(t testing.TB, migrations []string, want ...string) {
 	t.Helper()
