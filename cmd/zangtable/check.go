@@ -8,14 +8,14 @@ import (
 	"github.com/zangtable/zangtable/internal/server"
 )
 
-// check is the command that looks at a data folder.
+// check is the command that checks a data folder.
 type check struct {
 	dataFlag
 	jsonFlag
 	Repair bool `help:"Repair what can be repaired first: a lost or damaged server.db is rebuilt from the projects that are there. The server must be stopped."`
 }
 
-// Run prints what was found. It fails when there are faults.
+// Run prints the findings. It fails if there are faults.
 func (cmd *check) Run(p *program) error {
 	if cmd.Repair {
 		done, err := server.Repair(p.ctx, cmd.Data, p.logger(slog.LevelWarn))

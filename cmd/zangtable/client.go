@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// client is a user of the HTTP API, as any other would be: it knows the
-// contract and nothing else of the server.
+// client uses the HTTP API as any other client would: it knows the contract and nothing
+// else about the server.
 type client struct {
 	url     string // of the server
 	project string
@@ -26,7 +26,7 @@ type client struct {
 // path returns a path below the project's own.
 func (c *client) path(rest string) string { return "/projects/" + c.project + rest }
 
-// manifest is what the client reads of an export's manifest.
+// manifest is the part of an export's manifest that the client reads.
 type manifest struct {
 	ID           string `json:"id"`
 	Kind         string `json:"kind"`
@@ -80,7 +80,7 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*http.R
 	return http.DefaultClient.Do(r)
 }
 
-// waitUntilReady waits for the server to answer.
+// waitUntilReady waits until the server answers.
 func (c *client) waitUntilReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -100,7 +100,7 @@ func (c *client) waitUntilReady(ctx context.Context) error {
 	}
 }
 
-// export makes an export and waits until it is ready.
+// export creates an export and waits until it is ready.
 func (c *client) export(ctx context.Context, path string, order any) (manifest, error) {
 	var made struct{ Export manifest }
 	if err := c.call(ctx, "POST", c.path(path), order, &made); err != nil {
@@ -122,8 +122,8 @@ func (c *client) export(ctx context.Context, path string, order any) (manifest, 
 	return made.Export, nil
 }
 
-// download fetches an artifact into a file and verifies it: its size and hash
-// must be those of the manifest and of the headers.
+// download downloads an artifact to a file and verifies it: its size and hash must
+// match the manifest and the headers.
 func (c *client) download(ctx context.Context, m manifest, path string) error {
 	response, err := c.do(ctx, "GET", m.DownloadURL, nil)
 	if err != nil {

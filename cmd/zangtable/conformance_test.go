@@ -28,10 +28,10 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// TestReferenceHolds plays the examples of docs/api.md and docs/api/*.md
-// against the program, each page from top to bottom on a server of its own, and
-// compares every answer to the letter. It knows nothing of the API but what the
-// first page says about the form of an answer.
+// TestReferenceHolds plays the examples of docs/api.md and docs/api/*.md against the
+// program, each page from top to bottom on a server of its own, and compares every
+// answer to the letter. It knows nothing about the API except what the first page says
+// about the form of an answer.
 func TestReferenceHolds(t *testing.T) {
 	for _, page := range pages(t) {
 		t.Run(filepath.Base(page), func(t *testing.T) {
@@ -48,8 +48,8 @@ func TestReferenceHolds(t *testing.T) {
 	}
 }
 
-// TestReferenceIsComplete looks for an example of every operation that
-// /openapi.json lists.
+// TestReferenceIsComplete checks that every operation listed in /openapi.json has an
+// example.
 func TestReferenceIsComplete(t *testing.T) {
 	var examples []example
 	for _, page := range pages(t) {
@@ -79,13 +79,13 @@ func TestReferenceIsComplete(t *testing.T) {
 	}
 }
 
-// TestReferenceShowsEveryOption looks for an example that succeeds of each field
-// and parameter that orders of exports and imports, and questions about them, can
-// have.
+// TestReferenceShowsEveryOption checks that every field and parameter of export and
+// import requests, and of calls about exports and imports, appears in a successful
+// example.
 func TestReferenceShowsEveryOption(t *testing.T) {
 	document := readDocument(t)
 	for _, part := range []struct {
-		page, path, single string // what is said of single tables
+		page, path, single string // the field with the options of single tables
 		headers            []string
 		atLeast            int
 	}{
@@ -119,7 +119,7 @@ func TestReferenceShowsEveryOption(t *testing.T) {
 	}
 }
 
-// apiDocument is what the test reads of /openapi.json.
+// apiDocument is the part of /openapi.json that the test reads.
 type apiDocument struct {
 	Paths      map[string]map[string]operation
 	Components struct{ Schemas map[string]described }
@@ -144,8 +144,8 @@ func readDocument(t *testing.T) (document apiDocument) {
 	return document
 }
 
-// options returns the names of what can be said to an operation; after a dot
-// those of a single table.
+// options returns the names of an operation's parameters, headers and fields; those of
+// a single table follow a dot.
 func (o operation) options(schemas map[string]described, single string, headers []string) (names []string) {
 	for _, parameter := range o.Parameters {
 		if parameter.In == "query" || slices.Contains(headers, parameter.Name) {
@@ -169,15 +169,14 @@ func (o operation) options(schemas map[string]described, single string, headers 
 	return names
 }
 
-// described is what the test reads of a schema.
+// described is the part of a schema that the test reads.
 type described struct {
 	Ref                  string `json:"$ref"`
 	Properties           map[string]described
 	AdditionalProperties *described
 }
 
-// UnmarshalJSON takes schemas that are only true or false for such without
-// fields.
+// UnmarshalJSON accepts the schemas true and false as schemas without fields.
 func (d *described) UnmarshalJSON(text []byte) error {
 	if text[0] != '{' {
 		return nil
@@ -186,7 +185,7 @@ func (d *described) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*plain)(d))
 }
 
-// in follows a reference to another schema.
+// in resolves a reference to another schema.
 func (d described) in(schemas map[string]described) described {
 	if name, ok := strings.CutPrefix(d.Ref, "#/components/schemas/"); ok {
 		return schemas[name]
@@ -194,8 +193,8 @@ func (d described) in(schemas map[string]described) described {
 	return d
 }
 
-// note notes everything that an example says: parameters, headers, and the
-// fields of its body or of its options.
+// note records everything that an example uses: parameters, headers, and the fields of
+// its body or of its options.
 func (x example) note(t *testing.T, shown map[string]bool, single string) {
 	t.Helper()
 	target, err := url.Parse(x.target)
@@ -230,8 +229,8 @@ func (x example) note(t *testing.T, shown map[string]bool, single string) {
 	}
 }
 
-// noteFields notes the fields of an order, and with a prefix those that it has
-// for single tables.
+// noteFields records the fields of a request, and those for single tables with a
+// prefix.
 func noteFields(t *testing.T, shown map[string]bool, prefix, single string, body []byte) {
 	t.Helper()
 	var fields map[string]json.RawMessage
@@ -253,7 +252,7 @@ func noteFields(t *testing.T, shown map[string]bool, prefix, single string, body
 	}
 }
 
-// pages are the files that hold the reference.
+// pages returns the files that make up the reference.
 func pages(t *testing.T) []string {
 	t.Helper()
 	all, err := filepath.Glob("../../docs/api/*.md")
@@ -263,7 +262,7 @@ func pages(t *testing.T) []string {
 	return append(all, "../../docs/api.md")
 }
 
-// example is a request of a page with the answer that the page promises.
+// example is a request on a page with the answer that the page promises.
 type example struct {
 	line           int
 	pause          time.Duration // before the request
@@ -301,7 +300,7 @@ var kinds = map[string]string{
 	"progress": `(?:pending|running|ready)`,
 }
 
-// readExamples takes the examples out of a page.
+// readExamples extracts the examples from a page.
 func readExamples(t *testing.T, page string) (all []example) {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -334,10 +333,11 @@ func readExamples(t *testing.T, page string) (all []example) {
 	return all
 }
 
-// shownFile is a block that shows a member of a ZIP file, or a sheet of a workbook.
+// shownFile matches a block that shows a member of a ZIP file, or a sheet of a
+// workbook.
 var shownFile = regexp.MustCompile("(?ms)^```csv ([^\n/]+)/([^\n]+)\n(.*?)\n```$")
 
-// readFiles makes the files whose members or sheets a page shows.
+// readFiles creates the files whose members or sheets a page shows.
 func readFiles(t *testing.T, page string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -378,7 +378,7 @@ func writeZIP(out io.Writer, members [][2]string) error {
 	return z.Close()
 }
 
-// writeBook writes a workbook, in which numbers are numbers.
+// writeBook writes a workbook, in which numbers are stored as numbers.
 func writeBook(out io.Writer, sheets [][2]string) error {
 	book := excelize.NewFile()
 	defer book.Close()
@@ -412,7 +412,7 @@ func writeBook(out io.Writer, sheets [][2]string) error {
 	return book.Write(out)
 }
 
-// parseExample reads a request, the line with the status, and the answer.
+// parseExample parses a request, the status line, and the answer.
 func parseExample(text string) (x example, err error) {
 	at := arrow.FindStringSubmatchIndex(text)
 	if at == nil {
@@ -426,7 +426,7 @@ func parseExample(text string) (x example, err error) {
 	return x, err
 }
 
-// message takes a first line, headers and a body apart.
+// message splits a message into its first line, headers and body.
 func message(text string) (first string, headers [][2]string, body string) {
 	head, body, _ := strings.Cut(strings.Trim(text, "\n"), "\n\n")
 	first, rest, _ := strings.Cut(head, "\n")
@@ -437,7 +437,7 @@ func message(text string) (first string, headers [][2]string, body string) {
 	return first, headers, body
 }
 
-// reader plays the examples of a page as somebody would who reads it.
+// reader plays the examples of a page as somebody reading it would.
 type reader struct {
 	url  string
 	vars map[string]string
@@ -453,7 +453,7 @@ func openReader(t *testing.T) *reader {
 	return &reader{server.url, map[string]string{"token": token, "mebibyte": strings.Repeat("x", 1<<20)}}
 }
 
-// play plays one example and tells what is different, or nothing.
+// play plays one example and returns the differences, or "".
 func (r *reader) play(x example) string {
 	time.Sleep(x.pause)
 	r.vars["soon"] = time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339)
@@ -506,7 +506,7 @@ func (r *reader) do(x example) (*http.Response, string, error) {
 	return response, string(body), err
 }
 
-// fill puts what was saved in place of its names.
+// fill replaces the names of saved values with the values.
 func (r *reader) fill(text string) string {
 	for name, value := range r.vars {
 		text = strings.ReplaceAll(text, "${"+name+"}", value)
@@ -518,8 +518,8 @@ func (r *reader) fill(text string) string {
 var framed = regexp.MustCompile(`(?s)^\{"ok":(true|false),"data":(.*),"error":(.*),"request_id":"(` + kinds["request"] + `)"` +
 	`(?:,"operation_key":.*,"operation_run_id":"[^"]+","operation_grouping_status":"[a-z_]+")?,"meta":\{"generated_at":"` + kinds["time"] + `"\}\}$`)
 
-// envelope compares a JSON answer with what the page shows of it: the whole, or
-// else its data or error.
+// envelope compares a JSON answer with what the page shows of it: all of it, or only
+// its data or error.
 func (r *reader) envelope(response *http.Response, got, want string) (faults []string) {
 	parts := framed.FindStringSubmatch(got)
 	if parts == nil {
@@ -544,8 +544,8 @@ func (r *reader) envelope(response *http.Response, got, want string) (faults []s
 	return append(faults, r.compare(shown, want))
 }
 
-// compare compares a text with a pattern and saves what it names, which may be
-// used in the same pattern. It returns the difference.
+// compare compares a text with a pattern and saves the values that it names, which may
+// be used later in the same pattern. It returns the difference.
 func (r *reader) compare(got, want string) string {
 	first, again := want, want
 	var names []string
@@ -575,7 +575,7 @@ func (r *reader) compare(got, want string) string {
 	return " (-want +got)\n" + cmp.Diff(wants, gots)
 }
 
-// pattern makes a regular expression of a text with placeholders.
+// pattern converts a text with placeholders into a regular expression.
 func pattern(text string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString("^")
@@ -599,8 +599,7 @@ func pattern(text string) *regexp.Regexp {
 	return regexp.MustCompile(b.String() + regexp.QuoteMeta(text) + "$")
 }
 
-// compact takes away the white space between the tokens of JSON, with or
-// without placeholders.
+// compact removes the white space between JSON tokens, with or without placeholders.
 func compact(text string) string {
 	var b strings.Builder
 	quoted, escaped := false, false
@@ -620,7 +619,7 @@ func compact(text string) string {
 	return b.String()
 }
 
-// pieces breaks a text at commas and lines, for a difference that can be read.
+// pieces breaks a text at commas and lines, for a readable difference.
 func pieces(text string) []string {
 	return regexp.MustCompile(`[^,\n]*[,\n]?`).FindAllString(text, -1)
 }
@@ -659,7 +658,7 @@ func runClient(t *testing.T, command ...string) {
 	}
 }
 
-// TestPlaceholdersAreUsed keeps the list of placeholders honest.
+// TestPlaceholdersAreUsed checks that every placeholder in the list is in use.
 func TestPlaceholdersAreUsed(t *testing.T) {
 	unused := maps.Clone(kinds)
 	for _, page := range pages(t) {

@@ -10,8 +10,8 @@ import (
 	"github.com/zangtable/zangtable/internal/limits"
 )
 
-// TestSettingsAreDocumented holds docs/operating.md against the command line:
-// every flag that the environment can set is in its table, with its default.
+// TestSettingsAreDocumented compares docs/operating.md with the command line: every
+// flag that the environment can set is in its table, with its default.
 func TestSettingsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operating.md")
 	if err != nil {
@@ -49,8 +49,8 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestStandardLimits compares the defaults of the flags with those that
-// quickstart uses.
+// TestStandardLimits compares the defaults of the flags with those that quickstart
+// uses.
 func TestStandardLimits(t *testing.T) {
 	var cli commands
 	parser, err := kong.New(&cli, flagVariables())

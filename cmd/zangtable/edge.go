@@ -9,14 +9,14 @@ import (
 	"github.com/zangtable/zangtable/internal/server"
 )
 
-// edgeFlags say how the server is reached, and who may watch it.
+// edgeFlags say how the server is reached, and who may monitor it.
 type edgeFlags struct {
 	PublicURL      server.Origin  `env:"ZANGTABLE_PUBLIC_URL" placeholder:"URL" help:"The address at which people reach the server, such as https://data.example.com; without it, only names of this machine count as the server's."`
 	TrustedProxies server.Proxies `env:"ZANGTABLE_TRUSTED_PROXIES" placeholder:"ADDRESS" help:"Addresses or networks of the proxies in front of the server whose X-Forwarded-For is trusted, separated by commas."`
 	Metrics        server.Metrics `default:"loopback" env:"ZANGTABLE_METRICS" placeholder:"WHO" help:"Who may read /metrics: off, loopback for programs on this machine, token for tokens with project:admin, or the address of a separate listener (${default}; $$ZANGTABLE_METRICS)."`
 }
 
-// limitFlags bound what clients can take of the server. 0 switches a limit off.
+// limitFlags limit what clients can take of the server. 0 switches a limit off.
 type limitFlags struct {
 	MemoryBudget       int64 `default:"536870912" env:"ZANGTABLE_MEMORY_BUDGET" placeholder:"BYTES" help:"Memory for the bodies and answers of all calls together (${default}; $$ZANGTABLE_MEMORY_BUDGET)."`
 	MaxCallsPerToken   int   `default:"64" env:"ZANGTABLE_MAX_CALLS_PER_TOKEN" placeholder:"COUNT" help:"How many calls of a token may run at once (${default}; $$ZANGTABLE_MAX_CALLS_PER_TOKEN)."`

@@ -20,8 +20,8 @@ func (p *process) keyedInsert(t *testing.T, number int, key string) (status int,
 	return p.keyedPost(t, "/records/numbers", fmt.Sprintf(`{"number":%d,"square":0,"word":"keyed"}`, number), key)
 }
 
-// keyedPost makes a call with a key and returns the status and whether the
-// answer is that of an earlier call. The error is that of the connection.
+// keyedPost makes a call with a key and returns the status and whether the answer was
+// replayed. The error is that of the connection.
 func (p *process) keyedPost(t *testing.T, path, body, key string) (status int, replayed bool, err error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "POST", p.url+p.path(path), strings.NewReader(body))
@@ -41,9 +41,9 @@ func (p *process) keyedPost(t *testing.T, path, body, key string) (status int, r
 	return response.StatusCode, response.Header.Get("Idempotent-Replayed") == "true", nil
 }
 
-// killAtCommit kills the server some time after the log of a database has begun
-// to grow, which is in a commit or between it and its answer, unless it is
-// stopped before.
+// killAtCommit kills the server some time after the log of a database has begun to
+// grow, that is, during a commit or between the commit and its answer, unless stop is
+// closed first.
 func (p *process) killAtCommit(t *testing.T, pattern string, after time.Duration, stop <-chan struct{}) {
 	logs, err := filepath.Glob(pattern)
 	if err != nil {
@@ -107,7 +107,7 @@ func TestKilledInsertIsMadeOnce(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d kills fell between a commit and its answer", between, kills)
-	if between == 0 && kills >= 50 { // with fewer, chance may have it
+	if between == 0 && kills >= 50 { // with fewer kills, it may be chance
 		t.Error("no kill fell between a commit and its answer")
 	}
 	var answer struct{ Rows json.RawMessage }

@@ -13,7 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/source"
 )
 
-// importFile is the command that takes a file in.
+// importFile is the command that imports a file.
 type importFile struct {
 	dataFlag
 	jsonFlag
@@ -44,8 +44,7 @@ type importFile struct {
 	DryRun  bool   `help:"Only show what the import would do."`
 }
 
-// Run imports the file and tells what came in, what was adjusted and what was
-// left out.
+// Run imports the file and prints what was imported, adjusted and left out.
 func (cmd *importFile) Run(p *program) error {
 	order, err := cmd.order()
 	if err != nil {
@@ -89,7 +88,7 @@ func (cmd *importFile) order() (server.ImportOrder, error) {
 	}, err
 }
 
-// detected returns what a flag says, which is nothing when it says detect.
+// detected returns the value of a flag, or "" if it is detect.
 func detected(flag string) string {
 	if flag == "detect" {
 		return ""
@@ -97,8 +96,8 @@ func detected(flag string) string {
 	return flag
 }
 
-// path returns the path of the file as it is for the server as well, which may
-// be another process: a pipe of this one would be something else there.
+// path returns the path of the file in a form that is valid for the server too, which
+// may be another process: a pipe of this process would be something else there.
 func (cmd *importFile) path() (string, error) {
 	info, err := os.Stat(cmd.File)
 	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
@@ -107,7 +106,7 @@ func (cmd *importFile) path() (string, error) {
 	return filepath.Abs(cmd.File)
 }
 
-// writeRejects writes the file of rejects, also when there are none.
+// writeRejects writes the file of rejects, even if there are none.
 func (cmd *importFile) writeRejects(done server.Imported) (err error) {
 	f, err := os.Create(cmd.Rejects)
 	if err != nil {
@@ -138,7 +137,7 @@ func (p *program) printImport(done server.Imported) {
 	p.printNotes(done.Report.Notes, done.Report.Rejects, done.Report.RejectedRows)
 }
 
-// countsOf says what has become of the rows of a table.
+// countsOf summarizes what became of the rows of a table.
 func countsOf(t ingest.TableReport) string {
 	text := plural(t.Rows, "row")
 	for _, part := range []struct {
@@ -152,7 +151,7 @@ func countsOf(t ingest.TableReport) string {
 	return text
 }
 
-// printNotes prints what was adjusted, and the first rows that were refused.
+// printNotes prints what was adjusted, and the first rejected rows.
 func (p *program) printNotes(notes []source.Note, rejects []ingest.Reject, rows int64) {
 	const shown = 20
 	for _, note := range notes {

@@ -26,8 +26,8 @@ import (
 // visibleTables lists the tables of a project that are not the server's own.
 const visibleTables = "SELECT s.name FROM sqlite_schema AS s WHERE " + visible + " ORDER BY s.name"
 
-// holds has the shell tell all that the tables of a project are and hold, and
-// how many rows that is.
+// holds has the shell print the schema and content of all tables of a project, and
+// returns that with the number of rows.
 func holds(t *testing.T, shell, file string) (text string, rows int) {
 	t.Helper()
 	var all strings.Builder
@@ -43,7 +43,7 @@ func holds(t *testing.T, shell, file string) (text string, rows int) {
 	return all.String(), rows
 }
 
-// realFiles returns the path of every file to import among the real ones.
+// realFiles returns the paths of all real files that can be imported.
 func realFiles(t *testing.T) (paths []string) {
 	t.Helper()
 	folder := realFile(t, "")
@@ -62,7 +62,7 @@ func realFiles(t *testing.T) (paths []string) {
 	return paths
 }
 
-// rowsIn counts the rows of a real file by other readers.
+// rowsIn counts the rows of a real file with independent readers.
 func rowsIn(t *testing.T, shell, path string) (rows int) {
 	t.Helper()
 	if filepath.Ext(path) == ".csv" {
@@ -87,9 +87,9 @@ func rowsIn(t *testing.T, shell, path string) (rows int) {
 	return rows
 }
 
-// TestFilesComeInAlikeByEitherWay takes every real file in by the command, as a
-// new project over HTTP, and into an empty project over HTTP, in one piece and in
-// parts. The sqlite3 shell compares what is there; the reports are the same.
+// TestFilesComeInAlikeByEitherWay imports every real file with the command, as a new
+// project over HTTP, and into an empty project over HTTP, in one piece and in parts.
+// The sqlite3 shell compares the results; the reports must be equal.
 func TestFilesComeInAlikeByEitherWay(t *testing.T) {
 	t.Parallel()
 	shell := testkit.Tool(t, "sqlite3")
@@ -137,7 +137,7 @@ func TestFilesComeInAlikeByEitherWay(t *testing.T) {
 	}
 }
 
-// reportOf returns the report in an answer that has a ready import.
+// reportOf returns the report from an answer with a ready import.
 func reportOf(t *testing.T, status int, answer string) []byte {
 	t.Helper()
 	var got struct {
@@ -154,7 +154,7 @@ func reportOf(t *testing.T, status int, answer string) []byte {
 	return got.Data.Import.Report
 }
 
-// send imports a file that is sent in one piece, and returns the report.
+// send imports a file sent in one piece, and returns the report.
 func (p *process) send(t *testing.T, target, path string) []byte {
 	t.Helper()
 	file, err := os.Open(path)
@@ -166,8 +166,7 @@ func (p *process) send(t *testing.T, target, path string) []byte {
 	return reportOf(t, status, answer)
 }
 
-// sendInParts imports a file that is sent in three parts, and returns the
-// report.
+// sendInParts imports a file sent in three parts, and returns the report.
 func (p *process) sendInParts(t *testing.T, project, path string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -189,7 +188,7 @@ func (p *process) sendInParts(t *testing.T, project, path string) []byte {
 	return reportOf(t, status, string(answer))
 }
 
-// TestCommandsUnpackInTheDataFolder have no other place for it, and leave
+// TestCommandsUnpackInTheDataFolder checks that commands unpack nowhere else, and leave
 // nothing there.
 func TestCommandsUnpackInTheDataFolder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "people.csv.gz")
@@ -215,7 +214,7 @@ func TestCommandsUnpackInTheDataFolder(t *testing.T) {
 	}
 }
 
-// lines makes a CSV file of at least size bytes, as it is read.
+// lines returns a reader that generates a CSV file of at least size bytes.
 func lines(size int64) io.Reader {
 	const rows = 1000
 	block := []byte(strings.Repeat("12345,Lorem ipsum dolor sit amet,0.25\n", rows))
@@ -226,8 +225,8 @@ func lines(size int64) io.Reader {
 	return io.MultiReader(readers...)
 }
 
-// TestLargeUploadInBoundedMemory sends 300 MB and looks at the most memory that
-// the process has ever had.
+// TestLargeUploadInBoundedMemory sends 300 MB and checks the peak memory of the
+// process.
 func TestLargeUploadInBoundedMemory(t *testing.T) {
 	t.Parallel()
 	testkit.Slow(t)
@@ -258,14 +257,14 @@ func TestLargeUploadInBoundedMemory(t *testing.T) {
 	t.Logf("at most %d MiB of memory, canceled after %v", peak>>20, time.Since(began))
 	limit := int64(200 << 20)
 	if testkit.Race {
-		limit = 280 << 20 // it keeps a shadow of all memory
+		limit = 280 << 20 // the race detector keeps a shadow of all memory
 	}
 	if peak > limit {
 		t.Errorf("the upload took %d MiB of memory", peak>>20)
 	}
 }
 
-// peakMemory returns the most bytes of memory that a process has ever had.
+// peakMemory returns the peak memory of a process, in bytes.
 func peakMemory(pid int) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -296,8 +295,8 @@ func (p *process) tus(t *testing.T, method, path, body string, header ...string)
 	return response
 }
 
-// TestKilledServerGoesOnWithUploadsAndImports kills the server between two
-// parts of an upload, and again while the job loads the rows.
+// TestKilledServerGoesOnWithUploadsAndImports kills the server between two parts of an
+// upload, and again while the job loads the rows.
 func TestKilledServerGoesOnWithUploadsAndImports(t *testing.T) {
 	t.Parallel()
 	shell := testkit.Tool(t, "sqlite3")
@@ -324,7 +323,7 @@ func TestKilledServerGoesOnWithUploadsAndImports(t *testing.T) {
 	if got := server.tus(t, "PATCH", path, file[half:], "Upload-Offset", strconv.Itoa(half), "Content-Type", part); got.StatusCode != http.StatusNoContent {
 		t.Fatal(got.Status)
 	}
-	time.Sleep(100 * time.Millisecond) // it loads
+	time.Sleep(100 * time.Millisecond) // loading
 	server.kill()
 	rows := "SELECT count(*) FROM sqlite_schema WHERE name = 'large'"
 	t.Logf("after the kill %s tables are there", strings.TrimSpace(query(t, shell, filepath.Join(data, "projects", "1.db"), rows)))

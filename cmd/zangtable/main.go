@@ -1,5 +1,5 @@
-// Command zangtable serves SQLite databases as projects with a REST API and
-// exports that can be proven. See the README for a first run.
+// Command zangtable serves SQLite databases as projects with a REST API and verifiable
+// exports. See the README for a first run.
 package main
 
 import (
@@ -29,7 +29,7 @@ const (
 	exitStuck = 3 // the server was told to stop, and something did not end in time
 )
 
-// commands is the command line: commands, flags, environment and help.
+// commands describes the command line: commands, flags, environment and help.
 type commands struct {
 	Quickstart quickstart `cmd:"" help:"Run the main job on an example or on your own file, show the result and keep serving."`
 	Serve      serve      `cmd:"" help:"Serve the projects of a data folder over HTTP."`
@@ -43,7 +43,7 @@ type commands struct {
 	Version    version    `cmd:"" help:"Print the version."`
 }
 
-// program is what every command gets to work with.
+// program is what every command works with.
 type program struct {
 	ctx    context.Context
 	stdout io.Writer
@@ -63,7 +63,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// flagVariables are what the tags of flags take from the code.
+// flagVariables returns the values that the tags of flags take from the code.
 func flagVariables() kong.Vars {
 	return kong.Vars{"import_formats": strings.Join(format.All().Importing(), ",")}
 }
@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	}
 	command, err := parser.Parse(args)
 	switch {
-	case exited >= 0: // help was asked for and printed
+	case exited >= 0: // help was requested and printed
 		return exited
 	case err != nil:
 		fmt.Fprintf(stderr, "zangtable: %s\nSee zangtable --help.\n", err)
@@ -102,14 +102,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	return exitOK
 }
 
-// sentence tells a failure to a person: the message of a problem and the fields
-// at fault, or the text of any other error.
+// sentence formats an error for people: the message of a problem and its faulty fields,
+// or the text of any other error.
 func sentence(err error) string {
 	var p *problem.Error
 	if !errors.As(err, &p) {
 		return err.Error()
 	}
-	// There is one file on a command line: its field says nothing.
+	// A command line has only one file: naming the field adds nothing.
 	lines := []string{strings.TrimPrefix(p.Message, "file: ")}
 	for _, d := range p.Told() {
 		if line := d.Field + ": " + d.Message; line != p.Message {
@@ -127,7 +127,7 @@ func (version) Run(p *program) error {
 	return nil
 }
 
-// buildVersion is the version of the module as it was built, "dev" from a
+// buildVersion returns the version of the module as it was built, "dev" from a
 // checkout.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()

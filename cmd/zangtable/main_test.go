@@ -31,8 +31,8 @@ var update = flag.Bool("update", false, "write the expected output of the script
 // closes.
 const stuckProgram = "stuck"
 
-// TestMain makes the program itself a command of the scripts, and the test
-// binary the program when a test starts it as a process of its own.
+// TestMain makes the program available as a command in scripts, and makes the test
+// binary behave as the program when a test starts it as a separate process.
 func TestMain(m *testing.M) {
 	worker.Main()
 	if os.Getenv(asProgram) == stuckProgram {
@@ -49,14 +49,14 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// TestScripts runs the command line as a user does; see testdata/*.txt. Beside
-// the usual commands, scripts have get, sha256, waitfor and http.
+// TestScripts runs the command line as a user does; see testdata/*.txt. Besides the
+// usual commands, scripts have get, sha256, waitfor and http.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
-			// Ports of their own for scripts that run at the same time.
+			// Scripts that run at the same time need different ports.
 			env.Setenv("ZANGTABLE_LISTEN", "127.0.0.1:0")
 			env.Setenv("TEST_DATA", os.Getenv("ZANGTABLE_TEST_DATA"))
 			return nil
@@ -76,8 +76,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// scriptGet is `get FILE PATTERN VARIABLE`: it sets a variable to what follows
-// the pattern on its line of a file.
+// scriptGet is `get FILE PATTERN VARIABLE`: it sets a variable to the text that follows
+// the pattern on its line in a file.
 func scriptGet(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: get FILE PATTERN VARIABLE")
@@ -100,7 +100,7 @@ func scriptSHA256(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[1], hex.EncodeToString(sum[:]))
 }
 
-// scriptWaitFor is `waitfor FILE TEXT`: it waits until a file holds a text.
+// scriptWaitFor is `waitfor FILE TEXT`: it waits until a file contains a text.
 func scriptWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: waitfor FILE TEXT")

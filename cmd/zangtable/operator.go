@@ -18,8 +18,8 @@ import (
 	"github.com/zangtable/zangtable/internal/server"
 )
 
-// withAdmin runs fn with a connection to whoever has the data folder, taking it
-// when nobody has.
+// withAdmin runs fn with a connection to the process that has the data folder; if there
+// is none, this process opens it.
 func withAdmin(p *program, folder string, fn func(*server.Admin) error) error {
 	admin, err := server.Dial(p.ctx, folder, p.logger(slog.LevelError))
 	if err != nil {
@@ -28,7 +28,7 @@ func withAdmin(p *program, folder string, fn func(*server.Admin) error) error {
 	return errors.Join(fn(admin), admin.Close())
 }
 
-// call runs one command of the operator and shows what it answers.
+// call runs one operator command and shows its output.
 func call[In, Out any](p *program, folder string, command server.Command[In, Out], in In, show func(Out) error) error {
 	return withAdmin(p, folder, func(admin *server.Admin) error {
 		out, err := command.Call(p.ctx, admin, in)
@@ -47,13 +47,12 @@ func line[Out any](p *program, text func(Out) string) func(Out) error {
 	}
 }
 
-// jsonFlag asks for JSON in place of a table.
+// jsonFlag selects JSON instead of a table.
 type jsonFlag struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// list returns a show function that prints a table with one line for each
-// element, or JSON.
+// list returns a show function that prints a table with one line per element, or JSON.
 func list[T any](p *program, f jsonFlag, header string, row func(T) []any) func([]T) error {
 	return func(elements []T) error {
 		if f.JSON {
@@ -86,13 +85,13 @@ type projects struct {
 	Delete deleteProject `cmd:"" help:"Delete a project with everything in it."`
 }
 
-// slugArg names the project a command is about.
+// slugArg names the project that a command is about.
 type slugArg struct {
 	dataFlag
 	Slug string `arg:"" help:"The slug of the project."`
 }
 
-// projectFlag names the project a command works in.
+// projectFlag names the project that a command works in.
 type projectFlag struct {
 	dataFlag
 	Project string `required:"" placeholder:"SLUG" help:"The project."`
@@ -164,7 +163,7 @@ type deleteProject struct {
 	Yes bool `help:"Do not ask."`
 }
 
-// Run deletes a project, after its slug was typed once more.
+// Run deletes a project, after its slug has been typed again as confirmation.
 func (cmd *deleteProject) Run(p *program) error {
 	if !cmd.Yes {
 		fmt.Fprintf(p.stderr, "This deletes the project %s with its tables, exports and tokens. Type its slug to go on: ", cmd.Slug)
@@ -177,14 +176,14 @@ func (cmd *deleteProject) Run(p *program) error {
 		line(p, func(server.None) string { return "deleted " + cmd.Slug }))
 }
 
-// bootstrap is the command that makes a project from a blueprint.
+// bootstrap is the command that creates a project from a blueprint.
 type bootstrap struct {
 	dataFlag
 	File string `arg:"" type:"existingfile" help:"A blueprint: the JSON body of a bootstrap request."`
 }
 
-// Run makes the project and prints its slug, and on further lines the secrets
-// of the tokens that the blueprint asks for.
+// Run creates the project and prints its slug, followed by the secrets of the tokens
+// that the blueprint asks for, one per line.
 func (cmd *bootstrap) Run(p *program) error {
 	body, err := os.ReadFile(cmd.File)
 	if err != nil {
@@ -214,7 +213,7 @@ type createToken struct {
 }
 
 // Run mints a token. Only the secret goes to standard output, so that it can be
-// put into a variable.
+// assigned to a variable.
 func (cmd *createToken) Run(p *program) error {
 	in := server.NewToken{Project: cmd.Project, Name: cmd.Name, Scopes: cmd.Scope, User: cmd.User}
 	return call(p, cmd.Data, server.CreateToken, in, line(p, func(token registry.MintedToken) string { return token.Secret }))
@@ -273,7 +272,7 @@ type createUser struct {
 	Role     string `enum:"admin,editor,viewer" default:"viewer" help:"What the user may do: ${enum}."`
 }
 
-// Run creates a user. The password comes from standard input: arguments are
+// Run creates a user. The password is read from standard input, because arguments are
 // visible to everybody on the machine.
 func (cmd *createUser) Run(p *program) error {
 	fmt.Fprintf(p.stderr, "Password for %s: ", cmd.Username)
@@ -285,11 +284,11 @@ func (cmd *createUser) Run(p *program) error {
 	return call(p, cmd.Data, server.CreateUser, in, line(p, func(user registry.ProjectUser) string { return user.Username }))
 }
 
-// readPassword reads a line, which a terminal does not show.
+// readPassword reads a line without echo on a terminal.
 func (p *program) readPassword(in *os.File) (string, error) {
 	terminal := int(in.Fd())
 	before, err := term.GetState(terminal)
-	if err != nil { // it is no terminal
+	if err != nil { // not a terminal
 		password, err := bufio.NewReader(in).ReadString('\n')
 		if err == io.EOF {
 			err = nil
@@ -305,7 +304,7 @@ func (p *program) readPassword(in *os.File) (string, error) {
 	}()
 	select {
 	case err = <-done:
-	case <-p.ctx.Done(): // nothing ends the reading, but the terminal has to show again what is typed
+	case <-p.ctx.Done(): // nothing interrupts the read, but the echo of the terminal has to be restored
 		return "", errors.Join(p.ctx.Err(), term.Restore(terminal, before))
 	}
 	fmt.Fprintln(p.stderr)

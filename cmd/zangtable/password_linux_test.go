@@ -14,8 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal returns both ends of a terminal: that of a person, and that of a
-// program.
+// openTerminal returns both ends of a terminal: the person's and the program's.
 func openTerminal(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -38,7 +37,7 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// shows reports whether a terminal shows what is typed.
+// shows reports whether a terminal echoes input.
 func shows(t *testing.T, terminal *os.File) bool {
 	t.Helper()
 	state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
@@ -48,8 +47,7 @@ func shows(t *testing.T, terminal *os.File) bool {
 	return state.Lflag&unix.ECHO != 0
 }
 
-// TestPasswordIsNotShown types a password, and in the other case thinks better
-// of it.
+// TestPasswordIsNotShown types a password, and in the other case cancels.
 func TestPasswordIsNotShown(t *testing.T) {
 	data := t.TempDir()
 	command(t, "project", "create", "library", "--name", "Library", "--data", data)

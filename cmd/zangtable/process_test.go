@@ -24,14 +24,14 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// process is a server in a process of its own, which can be killed.
+// process is a server in a separate process, which can be killed.
 type process struct {
 	*client
 	cmd *exec.Cmd
 }
 
-// start runs the server on a data folder and waits until it listens. Settings are
-// variables of its environment, as NAME=value.
+// start runs the server on a data folder and waits until it listens. settings are
+// environment variables, as NAME=value.
 func start(t *testing.T, data, project, token string, settings ...string) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "serve", "--data", data, "--listen", "127.0.0.1:0")
@@ -59,7 +59,7 @@ func start(t *testing.T, data, project, token string, settings ...string) *proce
 	return p
 }
 
-// kill ends the process as a power cut of the machine would, without notice.
+// kill ends the process without notice, as a power cut would.
 func (p *process) kill() {
 	if p.cmd.ProcessState == nil {
 		_ = p.cmd.Process.Signal(syscall.SIGKILL)
@@ -67,7 +67,7 @@ func (p *process) kill() {
 	}
 }
 
-// command runs one command of the program and returns what it prints.
+// command runs one command of the program and returns its output.
 func command(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -77,8 +77,8 @@ func command(t *testing.T, args ...string) string {
 	return strings.TrimSpace(out.String())
 }
 
-// numbers makes a project with one table of n rows and returns the data folder
-// and a token.
+// numbers creates a project with one table of n rows and returns the data folder and a
+// token.
 func numbers(t *testing.T, n int) (data, token string) {
 	t.Helper()
 	data = t.TempDir()
@@ -130,7 +130,7 @@ func (p *process) ask(t *testing.T, method, path string, body io.Reader, header 
 	return response.StatusCode, response.Header, answer
 }
 
-// exportAsync orders an export and returns without waiting for it.
+// exportAsync requests an export and returns without waiting for it.
 func (p *process) exportAsync(t *testing.T, path string) (m manifest) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "POST", p.url+p.path(path), nil)
@@ -258,8 +258,8 @@ func TestExportHoldsTheMomentItBegan(t *testing.T) {
 	}
 }
 
-// checkMoment looks whether the rows of each writer that are in the file are
-// the first it wrote, without a gap.
+// checkMoment checks that the rows of each writer in the file are the first ones that
+// it wrote, without a gap.
 func checkMoment(t *testing.T, m manifest, file []byte) {
 	t.Helper()
 	records, err := csv.NewReader(bytes.NewReader(file)).ReadAll()
@@ -338,13 +338,13 @@ func TestExpiredExport(t *testing.T) {
 	}
 }
 
-// TestExportsAreKeptAsSet sets each limit of what is kept.
+// TestExportsAreKeptAsSet sets each retention limit.
 func TestExportsAreKeptAsSet(t *testing.T) {
 	t.Parallel()
 	data, token := numbers(t, 10)
 	for _, test := range []struct {
 		name, value string
-		want        []string // statuses, the newest first
+		want        []string // statuses, newest first
 	}{
 		{"ZANGTABLE_EXPORT_KEEP", "0", []string{"ready", "ready", "ready"}},
 		{"ZANGTABLE_EXPORT_KEEP", "2", []string{"ready", "ready", "expired"}},
@@ -366,7 +366,8 @@ func TestExportsAreKeptAsSet(t *testing.T) {
 				}
 			}
 			var got []string
-			// What is too much goes when the newest is ready, which is told before.
+			// The surplus is removed once the newest export is ready, which is reported
+			// before that.
 			for deadline := time.Now().Add(10 * time.Second); !slices.Equal(got, test.want) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 				if err := p.call(t.Context(), "GET", p.path("/exports?limit=3"), nil, &list); err != nil {
 					t.Fatal(err)

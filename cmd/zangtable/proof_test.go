@@ -19,13 +19,13 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// These tests order every format of every kind over HTTP, have each file read
-// by a reader that shares no code with its writer, and compare what it reads
-// with what the sqlite3 shell reads from the project's file. How the readers
-// tell values is in readers_test.go.
+// These tests request every format of every kind over HTTP, have each file read by a
+// reader that shares no code with its writer, and compare the result with what the
+// sqlite3 shell reads from the project's file. readers_test.go says how readers
+// represent values.
 
-// TestHardValuesInEveryFormat takes values in that something or other gets
-// wrong, as a database that somebody imports.
+// TestHardValuesInEveryFormat imports a database of values that some program or other
+// gets wrong, and exports it in every format.
 func TestHardValuesInEveryFormat(t *testing.T) {
 	t.Parallel()
 	shell := testkit.Tool(t, "sqlite3")
@@ -46,7 +46,7 @@ func TestHardValuesInEveryFormat(t *testing.T) {
 	})
 }
 
-// TestChinookInEveryFormat does the same with a database of the usual kind.
+// TestChinookInEveryFormat does the same with an ordinary database.
 func TestChinookInEveryFormat(t *testing.T) {
 	testkit.Slow(t)
 	t.Parallel()
@@ -55,15 +55,15 @@ func TestChinookInEveryFormat(t *testing.T) {
 	x.proveQuery(t, `SELECT * FROM Track ORDER BY TrackId`, "Track")
 }
 
-// hardTexts are texts that something or other gets wrong.
+// hardTexts are texts that some program or other gets wrong.
 var hardTexts = []string{
 	"", " ", " padded ", "a,b", `say "hi"`, `"`, `""`, "two\nlines", "cr\ronly", "cr\r\nlf", "\r\n", "\n", "😀 zoë", "bad \xff\xc3( utf-8", "\xed\xa0\x80", "\xf0\x9f\x98",
 	"nul \x00 here", "\x00", "\x01\x1f control", "\x7f\u0085\u2028", "\ufffe\uffff\ufffd", "_x0041_", "_x005F_x0041_", "=1+1", "+1", "-1", "@x", "'=1", "\tx", "NULL", `\N`, "null",
 	"1", "1.0", "007", "1e5", "Infinity", "true", `\.`, "\ufeffbom", "</c><x>&amp;", "]]>", "a\u202eb", strings.Repeat("é", 32767),
 }
 
-// hardSQL makes tables of hard values: each stands in the column of its type and
-// in one of any type.
+// hardSQL returns statements that create tables of hard values: each value is in a
+// column of its type and in one of any type.
 func hardSQL() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `
@@ -93,7 +93,7 @@ INSERT INTO long VALUES (1, replace(hex(zeroblob(%d)), '00', 'ab')), (2, 'short'
 	return b.String()
 }
 
-// proof is a project with what the shell reads from its file.
+// proof is a project together with what the shell reads from its file.
 type proof struct {
 	server *process
 	shell  string
@@ -101,14 +101,15 @@ type proof struct {
 	tables []oracle
 }
 
-// oracle is a table as the shell reads it. Values are as values tells them.
+// oracle is a table as the shell reads it. Values are in the form that values returns.
 type oracle struct {
 	name           string
 	columns, types []string
 	rows           [][]string
 }
 
-// newProof imports a database and has the shell read it, and what it has become.
+// newProof imports a database, and has the shell read both the original and the
+// project.
 func newProof(t *testing.T, original string) *proof {
 	t.Helper()
 	x := &proof{shell: testkit.Tool(t, "sqlite3")}
@@ -125,8 +126,7 @@ func newProof(t *testing.T, original string) *proof {
 	return x
 }
 
-// readDatabase has the shell read every table of a file that is not the
-// server's own.
+// readDatabase has the shell read every table in a file except the server's own.
 func readDatabase(t *testing.T, shell, file string) (tables []oracle) {
 	t.Helper()
 	for name := range strings.Lines(query(t, shell, file, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT LIKE '\_%' ESCAPE '\' ORDER BY name`)) {
@@ -141,7 +141,7 @@ func readDatabase(t *testing.T, shell, file string) (tables []oracle) {
 	return tables
 }
 
-// table returns what the shell reads of a table.
+// table returns a table as read by the shell.
 func (x *proof) table(t *testing.T, name string) *oracle {
 	t.Helper()
 	i := slices.IndexFunc(x.tables, func(o oracle) bool { return strings.EqualFold(o.name, name) })
@@ -151,7 +151,7 @@ func (x *proof) table(t *testing.T, name string) *oracle {
 	return &x.tables[i]
 }
 
-// proven is what the proof reads of a manifest.
+// proven is the part of a manifest that the proof reads.
 type proven struct {
 	manifest
 	Tables []struct {
@@ -167,7 +167,7 @@ type proven struct {
 	} `json:"members"`
 }
 
-// export makes an export and returns its manifest and the path of its file.
+// export creates an export and returns its manifest and the path of its file.
 func (x *proof) export(t *testing.T, target string, order map[string]any) (proven, string) {
 	t.Helper()
 	made, err := x.server.export(t.Context(), target, order)
@@ -215,7 +215,7 @@ func (x *proof) proveTables(t *testing.T, name string) {
 	for i := range x.tables {
 		o := &x.tables[i]
 		if o.name == "long" && name == "xlsx" {
-			continue // refused, which has a test of its own
+			continue // refused; another test covers this
 		}
 		m, file := x.export(t, "/export/table/"+o.name, map[string]any{"format": name})
 		o.compare(t, name, readAs(t, name, file, o), o.types)
@@ -223,7 +223,7 @@ func (x *proof) proveTables(t *testing.T, name string) {
 	}
 }
 
-// proveCounts compares the counts of a manifest with those of the shell.
+// proveCounts compares the counts in a manifest with those of the shell.
 func (x *proof) proveCounts(t *testing.T, m proven, name string) {
 	t.Helper()
 	for _, result := range m.Tables {
@@ -237,8 +237,8 @@ func (x *proof) proveCounts(t *testing.T, m proven, name string) {
 	}
 }
 
-// compare compares rows as a reader tells them with what the format can hold of
-// the shell's values. Types are those of the columns as they were exported.
+// compare compares rows from a reader with the shell's values, as far as the format can
+// represent them. types are the types of the columns as exported.
 func (o *oracle) compare(t *testing.T, name string, got [][]string, types []string) {
 	t.Helper()
 	if len(got) != len(o.rows) {
@@ -270,8 +270,8 @@ func (x *proof) proveZIP(t *testing.T, name, member string) {
 	x.proveCounts(t, m, member)
 }
 
-// members unpacks a ZIP file and returns the paths of its members, after it has
-// compared them with the manifest.
+// members unpacks a ZIP file, compares its members with the manifest, and returns their
+// paths.
 func (x *proof) members(t *testing.T, m proven, file string) map[string]string {
 	t.Helper()
 	if out, err := exec.Command(testkit.Tool(t, "unzip"), "-tq", file).CombinedOutput(); err != nil {
@@ -327,7 +327,7 @@ func (x *proof) proveDatabase(t *testing.T, file string) {
 	x.proveSchema(t, file)
 }
 
-// proveSchema compares columns, keys and indexes, as the shell shows them.
+// proveSchema compares columns, keys and indexes as the shell shows them.
 func (x *proof) proveSchema(t *testing.T, file string) {
 	t.Helper()
 	for _, sql := range []string{
@@ -344,7 +344,7 @@ func (x *proof) proveSchema(t *testing.T, file string) {
 
 const visible = `s.type = 'table' AND s.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND s.name NOT LIKE '\_%' ESCAPE '\'`
 
-// load has the shell make a database of a dump.
+// load has the shell create a database from a dump.
 func (x *proof) load(t *testing.T, dump []byte) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "loaded.sqlite")
@@ -356,7 +356,7 @@ func (x *proof) load(t *testing.T, dump []byte) (file string) {
 	return file
 }
 
-// proveJSON reads the file that holds all tables.
+// proveJSON reads the JSON file with all tables.
 func (x *proof) proveJSON(t *testing.T) {
 	m, file := x.export(t, "/export/database", map[string]any{"format": "json"})
 	var got struct {
@@ -381,7 +381,7 @@ func (x *proof) proveJSON(t *testing.T) {
 	x.proveCounts(t, m, "json")
 }
 
-// proveArchive reads everything that the archive has the tables as.
+// proveArchive reads the tables in every form that the archive has.
 func (x *proof) proveArchive(t *testing.T) {
 	m, file := x.export(t, "/export/database", map[string]any{"format": "archive"})
 	members := x.members(t, m, file)
@@ -429,7 +429,7 @@ func (x *proof) proveSchemaJSON(t *testing.T) {
 	}
 }
 
-// proveQuery exports a statement that gives a table as it is.
+// proveQuery exports a statement that returns a table unchanged.
 func (x *proof) proveQuery(t *testing.T, sql, table string) {
 	o := x.table(t, table)
 	untyped := make([]string, len(o.columns))
@@ -438,7 +438,7 @@ func (x *proof) proveQuery(t *testing.T, sql, table string) {
 			_, file := x.export(t, "/export/query", map[string]any{"format": name, "sql": sql})
 			types := untyped
 			if name == "parquet" {
-				types = o.types // those of the values, which it must say
+				types = o.types // those of the values, which the file must state
 			}
 			result := &oracle{"query_result", o.columns, types, o.rows}
 			result.compare(t, name, readAs(t, name, file, result), types)

@@ -21,8 +21,8 @@ import (
 	"github.com/zangtable/zangtable/internal/server"
 )
 
-// quickstart runs the main job from end to end: data in, a REST API, verified
-// exports out.
+// quickstart runs the main job from end to end: data in, a REST API, verified exports
+// out.
 type quickstart struct {
 	dataFlag
 	listenFlag
@@ -30,8 +30,8 @@ type quickstart struct {
 	Once bool   `help:"Stop when done: exit code 0, or 1 if anything does not verify."`
 }
 
-// Run does the job through the server's own HTTP API, tells what came out, and
-// keeps serving.
+// Run does the job through the server's own HTTP API, prints a summary, and keeps
+// serving.
 func (q *quickstart) Run(p *program) error {
 	began := time.Now()
 	log := p.logger(slog.LevelWarn)
@@ -69,7 +69,7 @@ func (q *quickstart) Run(p *program) error {
 	return errors.Join(<-served, app.Close())
 }
 
-// listen takes the address, or the next free port when it is in use.
+// listen listens on the address, or on the next free port if it is in use.
 func (q *quickstart) listen(out io.Writer) (net.Listener, error) {
 	listener, err := net.Listen("tcp", q.Listen)
 	if !errors.Is(err, syscall.EADDRINUSE) {
@@ -96,10 +96,10 @@ func (q *quickstart) listen(out io.Writer) (net.Listener, error) {
 // job is the main job: three exports, downloaded and verified.
 type job struct {
 	client *client
-	folder string // where the files go
+	folder string // for the downloaded files
 
 	tables []tableSummary
-	shown  tableSummary // the table that is exported by itself: the largest
+	shown  tableSummary // the table exported by itself: the largest
 	files  []verifiedFile
 }
 
@@ -176,7 +176,7 @@ func (j *job) export(ctx context.Context, path string, order map[string]string, 
 	return nil
 }
 
-// checkTable reads the CSV again and compares its rows with the API's total.
+// checkTable reads the CSV again and compares its number of rows with the API's total.
 func (j *job) checkTable(file verifiedFile) (string, error) {
 	f, err := os.Open(file.path)
 	if err != nil {
@@ -193,8 +193,8 @@ func (j *job) checkTable(file verifiedFile) (string, error) {
 	return plural(rows, "row") + ", as many as the API counts", nil
 }
 
-// checkDatabase reads every CSV in the ZIP again and compares its rows with the
-// manifest.
+// checkDatabase reads every CSV in the ZIP again and compares its number of rows with
+// the manifest.
 func (j *job) checkDatabase(file verifiedFile) (string, error) {
 	z, err := zip.OpenReader(file.path)
 	if err != nil {
@@ -220,7 +220,7 @@ func (j *job) checkDatabase(file verifiedFile) (string, error) {
 	return plural(file.RowCount, "row") + " of " + plural(int64(len(z.File)), "table") + ", one snapshot", nil
 }
 
-// countRows reads a CSV as this server writes it.
+// countRows counts the rows of a CSV as this server writes it.
 func countRows(r io.Reader) (int64, error) {
 	reader, err := format.NewCSVReader(r, format.DefaultDialect().Reading())
 	if err != nil {
@@ -257,7 +257,7 @@ func plural(n int64, noun string) string {
 	return grouped(n) + " " + noun + "s"
 }
 
-// grouped writes a number with its thousands apart.
+// grouped formats a number with separators between thousands.
 func grouped(n int64) string {
 	digits := fmt.Sprint(n)
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {

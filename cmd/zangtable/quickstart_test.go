@@ -25,8 +25,8 @@ func TestQuickstartTakesTheNextFreePort(t *testing.T) {
 	}
 }
 
-// TestVerifyFindsEveryDifference changes what a download is compared
-// with, one thing at a time.
+// TestVerifyFindsEveryDifference changes each thing that a download is compared with,
+// one at a time.
 func TestVerifyFindsEveryDifference(t *testing.T) {
 	const sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // of abc
 	hash := []byte("\xba\x78\x16\xbf\x8f\x01\xcf\xea\x41\x41\x40\xde\x5d\xae\x22\x23\xb0\x03\x61\xa3\x96\x17\x7a\x9c\xb4\x10\xff\x61\xf2\x00\x15\xad")

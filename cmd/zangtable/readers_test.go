@@ -23,9 +23,9 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// The readers tell each value as values does: its type and its bytes in
-// hexadecimal digits. Those of formats that know fewer types have only those:
-// CSV has text, and JSON and XLSX have numbers, told in their own digits.
+// The readers represent each value as values does: by its type and its bytes in
+// hexadecimal. Readers of formats with fewer types have only those types: CSV has text,
+// and JSON and XLSX have numbers, given by their own digits.
 
 // readAs reads the rows of a table from a file.
 func readAs(t *testing.T, name, path string, o *oracle) [][]string {
@@ -45,14 +45,14 @@ func readAs(t *testing.T, name, path string, o *oracle) [][]string {
 	return values(t, testkit.Tool(t, "sqlite3"), path, o.name, o.columns)
 }
 
-// held tells a value of the shell as a reader of the format should, of a column
-// of the given type.
+// held returns the form in which a reader of the format should return a value of the
+// shell, from a column of the given type.
 func held(name, columnType, told string) string {
 	kind, digits, _ := strings.Cut(told, " ")
 	if kind == "null" || name == "sqlite" || name == "sql" {
 		return told
 	}
-	decoded, _ := hex.DecodeString(digits) // the shell's
+	decoded, _ := hex.DecodeString(digits) // the shell's digits are valid
 	text := string(decoded)
 	switch {
 	case kind == "blob" && (name != "parquet" || columnType != "BLOB"):
@@ -84,16 +84,16 @@ func held(name, columnType, told string) string {
 	return told
 }
 
-// same reports whether a reader has read what it should. A real that is read
-// from text has many forms, of which all with the same 64 bits are right; but
-// it must not look like an integer.
+// same reports whether a reader has read the expected value. A real read from text has
+// many forms, all of which are right if they have the same 64 bits; but it must not
+// look like an integer.
 func same(got, want string) bool {
 	kind, text, _ := strings.Cut(got, " ")
 	if got == want || !strings.HasPrefix(want, "real ") || kind != "text" && kind != "number" {
 		return got == want
 	}
 	if kind == "text" {
-		b, _ := hex.DecodeString(text) // told by tellText
+		b, _ := hex.DecodeString(text) // written by tellText
 		text = string(b)
 	}
 	f, err := strconv.ParseFloat(text, 64)
@@ -102,7 +102,7 @@ func same(got, want string) bool {
 
 func isInfinite(digits string) bool { return strings.HasSuffix(digits, "FF0000000000000") }
 
-// wellFormed replaces each byte that is not UTF-8.
+// wellFormed replaces each byte that is not valid UTF-8.
 func wellFormed(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -111,7 +111,7 @@ func wellFormed(s string) string {
 	return b.String()
 }
 
-// cannotBeIn counts the values that the format has no form for, which a manifest
+// cannotBeIn counts the values that the format cannot represent, which a manifest
 // counts as replaced.
 func (o *oracle) cannotBeIn(name string) (n int) {
 	if name == "sqlite" || name == "sql" {
@@ -120,7 +120,7 @@ func (o *oracle) cannotBeIn(name string) (n int) {
 	for _, row := range o.rows {
 		for j, told := range row {
 			kind, digits, _ := strings.Cut(told, " ")
-			text, _ := hex.DecodeString(digits) // the shell's
+			text, _ := hex.DecodeString(digits) // the shell's digits are valid
 			switch {
 			case kind == "text" && name != "csv" && !utf8.Valid(text),
 				kind == "real" && isInfinite(digits) && strings.HasSuffix(name, "json"),
@@ -132,8 +132,8 @@ func (o *oracle) cannotBeIn(name string) (n int) {
 	return n
 }
 
-// looksLikeAnother reports whether a value in a column of any type has a form in
-// which nobody can tell its type.
+// looksLikeAnother reports whether a value in a column of any type has a form from
+// which its type cannot be told.
 func looksLikeAnother(name, kind, digits, text string) bool {
 	switch {
 	case kind == "blob":
@@ -147,10 +147,10 @@ func looksLikeAnother(name, kind, digits, text string) bool {
 	return name == "parquet" && kind != "text" && kind != "null"
 }
 
-// looksLikeNumber matches those of hardTexts that are as numbers are in CSV.
+// looksLikeNumber matches the hardTexts that look like numbers in CSV.
 var looksLikeNumber = regexp.MustCompile(`^-?[1-9][0-9]*(\.[0-9]+)?$`)
 
-// fields reads CSV.
+// fields reads the rows of a CSV.
 func fields(t *testing.T, content []byte, columns []string) [][]string {
 	t.Helper()
 	agreesWithEncodingCSV(t, "csv", content)
@@ -172,7 +172,7 @@ func fields(t *testing.T, content []byte, columns []string) [][]string {
 
 func tellText(s string) string { return "text " + strings.ToUpper(hex.EncodeToString([]byte(s))) }
 
-// objects reads the objects of an array, or one after the other.
+// objects reads objects, either in an array or one after another.
 func objects(t *testing.T, content []byte, columns []string) (rows [][]string) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(content))
@@ -209,8 +209,8 @@ func objects(t *testing.T, content []byte, columns []string) (rows [][]string) {
 	return rows
 }
 
-// agreesWithJQ has jq tell the texts of some rows too, which it returns. It
-// rounds numbers.
+// agreesWithJQ has jq read the texts of some rows too, and returns them. jq rounds
+// numbers.
 func agreesWithJQ(t *testing.T, path, each string, columns []string, rows [][]string) [][]string {
 	t.Helper()
 	filter := each + ` | to_entries[] | .key, (.value | if type == "string" then @base64 else type end)`
@@ -227,7 +227,7 @@ func agreesWithJQ(t *testing.T, path, each string, columns []string, rows [][]st
 		for j, told := range row {
 			at := 2 * (i*len(columns) + j)
 			kind, digits, _ := strings.Cut(told, " ")
-			if text, _ := hex.DecodeString(digits); kind == "text" { // told by tellText
+			if text, _ := hex.DecodeString(digits); kind == "text" { // written by tellText
 				kind = base64.StdEncoding.EncodeToString(text)
 			}
 			if lines[at] != columns[j] || lines[at+1] != kind {
@@ -247,8 +247,7 @@ func sheet(t *testing.T, path string, columns []string) (rows [][]string) {
 	}
 	defer book.Close()
 	name := book.GetSheetName(0)
-	// The number of rows is that of the rows the sheet has, also where they end
-	// with rows of nothing.
+	// The number of rows is that of the sheet, even if it ends with empty rows.
 	all, err := book.Rows(name)
 	if err != nil {
 		t.Fatal(err)
@@ -293,7 +292,7 @@ func cell(t *testing.T, book *excelize.File, sheet string, column, row int) stri
 	return ""
 }
 
-// rowGroups reads a Parquet file.
+// rowGroups reads the rows of a Parquet file.
 func rowGroups(t *testing.T, path string, columns []string) (rows [][]string) {
 	t.Helper()
 	r, err := file.OpenParquetFile(path, false)
@@ -356,7 +355,7 @@ func columnChunk(t *testing.T, group *file.RowGroupReader, i int) (told []string
 	return told
 }
 
-// present tells NULL where the level is 0, and the next value elsewhere.
+// present returns NULL where the level is 0, and the next value elsewhere.
 func present(levels []int16, tell func(n int) string) (told []string) {
 	n := 0
 	for _, level := range levels {

@@ -13,7 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// rehearsed is what the API answers of a rehearsal.
+// rehearsed is the API's answer to a rehearsal.
 type rehearsed struct {
 	Restorable bool
 	Tables     []struct {
@@ -29,7 +29,7 @@ type rehearsed struct {
 	Faults   []string
 }
 
-// rehearse makes an export over HTTP and has it restored.
+// rehearse creates an export over HTTP and has it restored.
 func (x *proof) rehearse(t *testing.T, target string, order map[string]any) (proven, rehearsed) {
 	t.Helper()
 	m, _ := x.export(t, target, order)
@@ -40,8 +40,8 @@ func (x *proof) rehearse(t *testing.T, target string, order map[string]any) (pro
 	return m, got.Rehearsal
 }
 
-// mustRestore rehearses, and wants every table back as the shell reads it from
-// the project.
+// mustRestore rehearses an export, and requires every table to come back as the shell
+// reads it from the project.
 func (x *proof) mustRestore(t *testing.T, target string, order map[string]any) {
 	t.Helper()
 	m, r := x.rehearse(t, target, order)
@@ -64,8 +64,8 @@ var (
 	databaseFormats = []string{"zip", "zip-csv", "zip-ndjson", "zip-parquet", "json", "sqlite", "sql", "archive"}
 )
 
-// TestChinookIsRestored rehearses every format of every kind, and every way to
-// write CSV, with a database of the usual kind.
+// TestChinookIsRestored rehearses every format of every kind, and every way to write
+// CSV, with an ordinary database.
 func TestChinookIsRestored(t *testing.T) {
 	testkit.Slow(t)
 	t.Parallel()
@@ -81,8 +81,8 @@ func TestChinookIsRestored(t *testing.T) {
 	x.restoresDialects(t, "Track")
 }
 
-// restoresDialects rehearses CSV in every profile and with every option, and
-// files that are compressed.
+// restoresDialects rehearses CSV in every profile and with every option, and compressed
+// files.
 func (x *proof) restoresDialects(t *testing.T, table string) {
 	for _, profile := range []string{"lossless", "excel", "excel-eu", "postgres", "bigquery", "duckdb"} {
 		x.mustRestore(t, "/export/table/"+table, map[string]any{"format": "csv", "profile": profile})
@@ -102,9 +102,9 @@ func (x *proof) restoresDialects(t *testing.T, table string) {
 	x.mustRestore(t, "/export/database", map[string]any{"format": "json", "compression": "gzip", "include_tables": only})
 }
 
-// hardTables makes the table hard, where each value stands also in a column of
-// any type; typed, where it stands in that of its type alone; and readable,
-// without those that are not in every format: infinities and broken UTF-8.
+// hardTables creates the tables hard, with each value also in a column of any type;
+// typed, with each value only in the column of its type; and readable, without the
+// values that some formats lack: infinities and invalid UTF-8.
 func hardTables(t *testing.T) (path string) {
 	t.Helper()
 	var broken []string
@@ -127,9 +127,9 @@ func hardTables(t *testing.T) (path string) {
 	return path
 }
 
-// TestHardValuesAreRestored rehearses every format with the values that
-// something or other gets wrong. All come back that the format can hold; of a
-// table with others, the manifest counts them and the rehearsal says so.
+// TestHardValuesAreRestored rehearses every format with the values that some program or
+// other gets wrong. All values that the format can hold come back; others are counted
+// in the manifest and reported by the rehearsal.
 func TestHardValuesAreRestored(t *testing.T) {
 	t.Parallel()
 	x := newProof(t, hardTables(t))
@@ -163,8 +163,8 @@ func TestHardValuesAreRestored(t *testing.T) {
 	x.restoresDialects(t, "readable")
 }
 
-// TestQueriesAreRestored rehearses files with what a statement gave. The type of
-// a column is that of its values.
+// TestQueriesAreRestored rehearses files with the results of statements. The type of a
+// column is that of its values.
 func TestQueriesAreRestored(t *testing.T) {
 	t.Parallel()
 	x := newProof(t, hardTables(t))
@@ -181,8 +181,8 @@ func TestQueriesAreRestored(t *testing.T) {
 	}
 }
 
-// TestRehearsalsThatFail rehearses files that are not as they were, and exports
-// without rows.
+// TestRehearsalsThatFail rehearses files that have been changed, and exports without
+// rows.
 func TestRehearsalsThatFail(t *testing.T) {
 	t.Parallel()
 	x := newProof(t, hardTables(t))

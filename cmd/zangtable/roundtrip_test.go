@@ -20,12 +20,12 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// These tests take real files through the whole program, in by the quickstart
-// and out as the CSVs of its database export, and let others judge: the sqlite3
-// shell reads the files of both ends, and the CSVs are taken apart by a splitter
-// of the test's own and by encoding/csv. None of it is code of the product.
+// These tests take real files through the whole program, in through the quickstart and
+// out as the CSVs of its database export, and let others judge: the sqlite3 shell reads
+// the files at both ends, and the CSVs are parsed by a splitter of the test's own and
+// by encoding/csv. None of these is code of the product.
 
-// realFile returns a file of the folder $ZANGTABLE_TEST_DATA.
+// realFile returns the path of a file in the folder $ZANGTABLE_TEST_DATA.
 func realFile(t *testing.T, name string) string {
 	t.Helper()
 	folder := os.Getenv("ZANGTABLE_TEST_DATA")
@@ -35,8 +35,8 @@ func realFile(t *testing.T, name string) string {
 	return filepath.Join(folder, name)
 }
 
-// quickstartOn runs the main job on a file and returns the data folder and the
-// CSVs of the database export by member name.
+// quickstartOn runs the main job on a file and returns the data folder and the CSVs of
+// the database export by member name.
 func quickstartOn(t *testing.T, file, slug string) (data string, members map[string][]byte) {
 	t.Helper()
 	data = t.TempDir()
@@ -95,10 +95,10 @@ func query(t *testing.T, shell, file, sql string) string {
 	return string(out)
 }
 
-// values has the shell tell each value of a table exactly: its type and its
-// bytes in hexadecimal digits, of a real those of its IEEE 754 form; the shell's
-// printf rounds the largest real and hides the sign of zero. Rows are in the order of the
-// primary key, without one in that of the rowids.
+// values has the shell print each value of a table exactly: its type and its bytes in
+// hexadecimal, for a real those of its IEEE 754 form, because the shell's printf rounds
+// the largest real and hides the sign of zero. Rows are in the order of the primary
+// key, or of the rowids if there is none.
 func values(t *testing.T, shell, file, table string, columns []string) [][]string {
 	t.Helper()
 	var parts []string
@@ -116,7 +116,7 @@ func values(t *testing.T, shell, file, table string, columns []string) [][]strin
 	return rows
 }
 
-// compareCSV compares an exported CSV with what the shell has told.
+// compareCSV compares an exported CSV with what the shell printed.
 func compareCSV(t *testing.T, table string, file []byte, columns []string, want [][]string) {
 	t.Helper()
 	records := split(file)
@@ -137,7 +137,7 @@ func compareCSV(t *testing.T, table string, file []byte, columns []string, want 
 	agreesWithEncodingCSV(t, table, file)
 }
 
-// split takes a CSV apart and keeps the quotes of each field.
+// split splits a CSV into fields and keeps their quotes.
 func split(file []byte) (records [][]string) {
 	var record []string
 	start, quoted := 0, false
@@ -160,7 +160,7 @@ func split(file []byte) (records [][]string) {
 	return records
 }
 
-// unquoted returns what a field says.
+// unquoted returns the content of a field.
 func unquoted(raw string) string {
 	if strings.HasPrefix(raw, `"`) {
 		return strings.ReplaceAll(raw[1:len(raw)-1], `""`, `"`)
@@ -168,8 +168,8 @@ func unquoted(raw string) string {
 	return raw
 }
 
-// told writes a field of a CSV as the shell would tell a value of the type that
-// want has.
+// told returns a CSV field in the form in which the shell would print a value of the
+// same type as want.
 func told(raw, want string) string {
 	kind, _, _ := strings.Cut(want, " ")
 	text := unquoted(raw)
@@ -193,9 +193,9 @@ func told(raw, want string) string {
 
 func tellReal(f float64) string { return fmt.Sprintf("real %016X", math.Float64bits(f)) }
 
-// agreesWithEncodingCSV has the standard library read the file too. It takes
-// CR LF inside a field for LF, and passes over empty lines, which are NULL in a
-// table of one column.
+// agreesWithEncodingCSV has the standard library read the file too. It reads CR LF
+// inside a field as LF, and skips empty lines, which are NULL in a table with one
+// column.
 func agreesWithEncodingCSV(t *testing.T, name string, file []byte) {
 	t.Helper()
 	theirs, err := csv.NewReader(bytes.NewReader(file)).ReadAll()

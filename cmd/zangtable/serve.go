@@ -56,7 +56,7 @@ type serve struct {
 	schemaFlags
 }
 
-// workerFlags bound the processes that run the SQL of clients.
+// workerFlags limit the processes that run clients' SQL.
 type workerFlags struct {
 	WorkerMemory    int64 `default:"67108864" env:"ZANGTABLE_WORKER_MEMORY" placeholder:"BYTES" help:"How much memory a client's statement may use (${default}; $$ZANGTABLE_WORKER_MEMORY)."`
 	WorkerTempBytes int64 `default:"1073741824" env:"ZANGTABLE_WORKER_TEMP_BYTES" placeholder:"BYTES" help:"How many bytes of temporary files a client's statement may use (${default}; $$ZANGTABLE_WORKER_TEMP_BYTES)."`
@@ -72,7 +72,7 @@ func (f *workerFlags) Validate() error {
 	return nil
 }
 
-// schemaFlags bound what changes of the schema may cost others.
+// schemaFlags limit what schema changes may cost others.
 type schemaFlags struct {
 	SchemaTimeout time.Duration `default:"10m" env:"ZANGTABLE_SCHEMA_TIMEOUT" placeholder:"DURATION" help:"How long a change of the schema, an index or an import may keep the other writes of its project waiting; 0 for no limit (${default}; $$ZANGTABLE_SCHEMA_TIMEOUT)."`
 }
@@ -84,7 +84,7 @@ func (f *schemaFlags) check() error {
 	return nil
 }
 
-// importFlags bound what imports may hold.
+// importFlags limit what imports may hold.
 type importFlags struct {
 	ImportKeep       int64 `default:"1000" env:"ZANGTABLE_IMPORT_KEEP" placeholder:"COUNT" help:"How many files of failed imports and dry runs of a project are kept, newest first; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_KEEP)."`
 	ImportKeepBytes  int64 `default:"34359738368" env:"ZANGTABLE_IMPORT_KEEP_BYTES" placeholder:"BYTES" help:"How many bytes the files of a project's imports may take up; 0 for no limit (${default}; $$ZANGTABLE_IMPORT_KEEP_BYTES)."`
@@ -99,8 +99,8 @@ func (f *importFlags) check() error {
 	return nil
 }
 
-// orUnlimited turns the 0 of a flag, which switches a limit off, into what the
-// settings of the server have for that.
+// orUnlimited converts the 0 of a flag, which switches a limit off, into the server
+// setting with that meaning.
 func orUnlimited[T ~int | ~int64](limit T) T {
 	if limit == 0 {
 		return -1
@@ -159,19 +159,19 @@ func (s *serve) Run(p *program) error {
 }
 
 var (
-	// stopTime is how long the process lives after it was told to stop. It is
-	// longer than the time that running requests get, and shorter than the 30
-	// seconds after which supervisors kill.
+	// stopTime is how long the process lives after it was told to stop. It is longer
+	// than the time that running requests get, and shorter than the 30 seconds after
+	// which supervisors kill.
 	stopTime = 28 * time.Second
 
-	// closeApp closes what the server has opened; a test makes it hang.
+	// closeApp closes what the server has opened; a test replaces it to make it hang.
 	closeApp = (*server.App).Close
 )
 
-// endInTime makes sure that the process ends soon after it was told to stop,
-// even when something cannot be interrupted. Nothing is lost by that: what was
-// acknowledged is on disk, and what was not is undone by the next start, as
-// after a power cut. The returned function lets the process live on.
+// endInTime makes sure that the process ends soon after it was told to stop, even if
+// something cannot be interrupted. Nothing is lost: acknowledged changes are on disk,
+// and the next start undoes the others, as after a power cut. The returned function
+// cancels this.
 func (p *program) endInTime(log *slog.Logger) (cancel func()) {
 	done := make(chan struct{})
 	stop := context.AfterFunc(p.ctx, func() {
@@ -188,8 +188,7 @@ func (p *program) endInTime(log *slog.Logger) (cancel func()) {
 	}
 }
 
-// baseURL returns the address at which a browser on this machine finds the
-// listener.
+// baseURL returns the address at which a browser on this machine reaches the listener.
 func baseURL(listener net.Listener) string {
 	address := listener.Addr().String()
 	host, port, err := net.SplitHostPort(address)

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// TestStuckServerEndsByItself stops a server that hangs while it closes. The
-// process ends in time and says why, and a write that was acknowledged is there
-// at the next start.
+// TestStuckServerEndsByItself stops a server that hangs while closing. The process ends
+// in time and says why, and an acknowledged write is there at the next start.
 func TestStuckServerEndsByItself(t *testing.T) {
 	t.Parallel()
 	data, token := numbers(t, 10)

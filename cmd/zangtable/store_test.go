@@ -31,8 +31,8 @@ func TestExportsInABucket(t *testing.T) {
 	}
 	p.kill()
 
-	// The next server keeps exports in its folder, and those of before where they
-	// are.
+	// The next server keeps new exports in its folder, and leaves earlier ones where
+	// they are.
 	settings := append(credentials, "ZANGTABLE_EXPORT_OLD_STORES="+s3.URL)
 	p = start(t, data, "p", token, settings...)
 	status, header, part := p.get(t, m.DownloadURL, "Range", "bytes=1000-1999")

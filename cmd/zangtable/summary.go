@@ -10,7 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/server"
 )
 
-// summary is what the quickstart tells in the end.
+// summary is what the quickstart prints at the end.
 type summary struct {
 	ready  server.Ready
 	job    job
@@ -82,7 +82,7 @@ func (s summary) printFiles(w io.Writer) {
 	fmt.Fprintf(w, "    in %s\n\n", s.job.folder)
 }
 
-// size writes a number of bytes for people.
+// size formats a number of bytes for people.
 func size(bytes int64) string {
 	const kilo = 1000
 	switch {

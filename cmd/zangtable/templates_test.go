@@ -8,7 +8,7 @@ import (
 	"github.com/zangtable/zangtable/templates"
 )
 
-// TestTemplatesAreMadeAndExported makes a project of each template and has the
+// TestTemplatesAreMadeAndExported creates a project from each template, and has the
 // main job export, download and verify it.
 func TestTemplatesAreMadeAndExported(t *testing.T) {
 	t.Parallel()

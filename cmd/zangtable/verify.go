@@ -10,8 +10,8 @@ import (
 	"github.com/zangtable/zangtable/internal/rehearsal"
 )
 
-// verifyFile is the command that proves a downloaded file. It needs no server
-// and no data folder.
+// verifyFile is the command that verifies a downloaded file. It needs no server and no
+// data folder.
 type verifyFile struct {
 	jsonFlag
 	File     string `arg:"" type:"path" help:"The file of an export, as it was downloaded."`
@@ -19,14 +19,14 @@ type verifyFile struct {
 	Restore  bool   `help:"Also restore the file into a scratch project in the temporary folder, and compare that with the snapshot."`
 }
 
-// findings are what was found out about a file.
+// findings is what was found out about a file.
 type findings struct {
 	export.Verification
 	Rehearsal *rehearsal.Rehearsal `json:"rehearsal,omitzero"`
 }
 
-// Run compares the file with its manifest, tells what differs, and fails when
-// anything does.
+// Run compares the file with its manifest, prints the differences, and fails if there
+// are any.
 func (cmd *verifyFile) Run(p *program) error {
 	text, err := os.ReadFile(cmd.Manifest)
 	if err != nil {
@@ -61,7 +61,7 @@ func (cmd *verifyFile) Run(p *program) error {
 	return nil
 }
 
-// restoreFile rehearses the restoring of a file.
+// restoreFile rehearses restoring a file.
 func restoreFile(ctx context.Context, path string, m *export.Manifest) (r *rehearsal.Rehearsal, err error) {
 	folder, err := os.MkdirTemp("", "zangtable-restore-")
 	if err != nil {
