@@ -12,10 +12,10 @@
 // # In a directory
 //
 //	<project id>/<id>.<ext>            an artifact
-//	<project id>/<id>.<ext>.part       one that is being written
-//	<project id>/<id>.manifest         what is known of the artifact, also of one in a bucket
+//	<project id>/<id>.<ext>.part       an artifact being written
+//	<project id>/<id>.manifest         its manifest, also for an artifact in a bucket
 //	tmp/                               scratch files
-//	lost/                              files that nobody knows, which stay
+//	lost/                              unknown files, which are never removed
 //
 // # In a bucket
 //

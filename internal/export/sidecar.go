@@ -15,7 +15,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Beside each artifact lies a manifest, the sidecar: all that the job store knows about
+// Beside each artifact is a manifest, the sidecar: all that the job store knows about
 // a ready export. It is durable before the job store says ready, so that a lost store
 // can be restored; no artifact is ever removed because a store is missing.
 

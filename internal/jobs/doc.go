@@ -40,7 +40,7 @@
 //	              │ └─────────────── cancel ─────────────────┘
 //	         save │
 //	              ├──▶ ready ──▶ expired
-//	              └──▶ failed, also when the server crashed in MaxAttempts attempts
+//	              └──▶ failed, also after the server crashed in MaxAttempts attempts
 //
 // A finished job can be requested again while its file is kept, which only imports do.
 //

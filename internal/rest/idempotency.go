@@ -170,7 +170,7 @@ func (c *call) once(who Caller, in any, do func(context.Context, Caller) (output
 	return c.kept(ctx, who, in, do)
 }
 
-// keptAnswer is an answer as it is kept.
+// keptAnswer is the stored form of an answer.
 type keptAnswer[Data any] struct {
 	Status int  `json:"status"`
 	Data   Data `json:"data"`
