@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// tableName is the one table of the generated database.
+// tableName is the only table in the generated database.
 const tableName = "orders"
 
 const createTable = `CREATE TABLE orders (
@@ -29,8 +29,8 @@ const createTable = `CREATE TABLE orders (
 	signature BLOB
 ) STRICT`
 
-// generate makes a database with one table whose rows depend on nothing but
-// their number. A file that is there is taken as it is.
+// generate creates a database with one table whose rows depend only on their number.
+// An existing file is used as it is.
 func generate(path string, rows int) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -60,9 +60,8 @@ func generate(path string, rows int) error {
 	return errors.Join(err, db.Close())
 }
 
-// row returns the values of one row: integers, reals of two decimals, short
-// texts, some NULLs, a few quotes, commas and line ends, dates and 16 bytes of a
-// blob.
+// row returns the values of one row: integers, reals with two decimals, short texts,
+// some NULLs, a few quotes, commas and line breaks, dates and a blob of 16 bytes.
 func row(r *rand.Rand, id int) []any {
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	first := pick("Ada", "Björn", "Chen", "Dilara", "Émile", "Fatima", "Grace", "Hiroshi")

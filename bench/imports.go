@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// The works of imports: the same table in files of three kinds.
+// The import works: the same table in three file formats.
 const (
 	csvImport    work = "CSV"
 	dumpImport   work = "SQL dump"
 	sqliteImport work = "SQLite file"
 )
 
-// measureImports has the server make projects of files, and the shell new
-// databases, in turns.
+// measureImports has the server create projects from files, and the shell new
+// databases, alternately.
 func (c *config) measureImports(ctx context.Context, s *server) (*report, error) {
 	shell, version := newestShell(ctx)
 	if shell == "" {
@@ -68,8 +68,8 @@ func (c *config) measureImports(ctx context.Context, s *server) (*report, error)
 	return r, nil
 }
 
-// importFiles makes the files: the CSV by the server, which says BLOBs in
-// base64, the dump by the shell.
+// importFiles creates the files: the CSV with the server, which encodes BLOBs in
+// base64, and the dump with the shell.
 func (c *config) importFiles(ctx context.Context, s *server, shell string) (map[work]string, error) {
 	files := map[work]string{
 		csvImport: filepath.Join(c.folder, "orders.csv"), dumpImport: filepath.Join(c.folder, "orders.sql"),
@@ -92,12 +92,12 @@ func (c *config) importFiles(ctx context.Context, s *server, shell string) (map[
 	return files, nil
 }
 
-// copyOf is the script that copies the table out of another database.
+// copyOf returns the script that copies the table from another database.
 func copyOf(file string) string {
 	return "ATTACH '" + file + "' AS source; " + createTable + "; INSERT INTO " + tableName + " SELECT * FROM source." + tableName + ";"
 }
 
-// download puts a CSV export of the table into a file.
+// download saves a CSV export of the table to a file.
 func (s *server) download(ctx context.Context, path string) error {
 	var made struct {
 		Export struct {
@@ -125,7 +125,7 @@ func (s *server) download(ctx context.Context, path string) error {
 	return errors.Join(err, out.Close())
 }
 
-// importProject makes a project of a file, which is sent as the body.
+// importProject creates a project from a file, which is sent as the body.
 func (s *server) importProject(ctx context.Context, slug, path string) (result, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -168,7 +168,7 @@ func (c *config) importByShell(ctx context.Context, shell, script string) (resul
 	return measured(cmd)
 }
 
-// importsDocument is the report of imports with how they were measured.
+// importsDocument returns the report on imports with a description of the method.
 func (r *report) importsDocument() string {
 	return fmt.Sprintf(`%s
 The server had %d MiB resident before the first import.

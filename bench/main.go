@@ -1,5 +1,5 @@
-// Command bench measures exports, or imports, side by side with other programs:
-// the same rows, the same machine, turn by turn. It writes what it found into a
+// Command bench measures exports, or imports, side by side with other programs: with
+// the same rows, on the same machine, taking turns. It writes the results into a
 // document.
 //
 //	go run ./bench -rows 2000000 -out docs/benchmarks.md
@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// config is the command line.
+// config is the configuration from the command line.
 type config struct {
 	rows, rounds int
 	folder       string
@@ -83,8 +83,7 @@ func (c *config) run(ctx context.Context) error {
 	return c.tell("Exports", r.document())
 }
 
-// tell prints a report, and puts it into the document in the place of an older
-// one.
+// tell prints a report, and writes it into the document in place of the previous one.
 func (c *config) tell(heading, text string) error {
 	fmt.Print(text)
 	if c.out == "" {
@@ -104,7 +103,7 @@ func (c *config) tell(heading, text string) error {
 	return os.WriteFile(c.out, []byte(before+"\n## "+heading+"\n\n"+text), 0o644)
 }
 
-// chooseFolder makes the folder of the run. One that was given is kept.
+// chooseFolder creates the folder of the run. A given folder is kept.
 func (c *config) chooseFolder() (remove func(), err error) {
 	if c.folder != "" {
 		return func() {}, os.MkdirAll(c.folder, 0o700)
@@ -117,5 +116,5 @@ func (c *config) chooseFolder() (remove func(), err error) {
 	return func() { os.RemoveAll(c.folder) }, err
 }
 
-// say tells what is going on, apart from the report.
+// say prints progress messages, separate from the report.
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

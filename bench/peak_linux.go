@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// peakMemory returns how many bytes a process that has ended had in memory at most.
+// peakMemory returns the peak memory, in bytes, of a process that has ended.
 func peakMemory(state *os.ProcessState) int64 {
 	used, ok := state.SysUsage().(*syscall.Rusage)
 	if !ok {

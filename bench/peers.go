@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A work is what is measured.
+// A work is a task that is measured.
 type work string
 
 const (
@@ -36,7 +36,7 @@ type result struct {
 	size      int64 // bytes written
 }
 
-// peers returns the programs that are installed, and tells which are not.
+// peers returns the installed programs, and reports which are missing.
 func (c *config) peers(ctx context.Context, file string) (all []peer) {
 	add := func(name string, w work, args ...string) {
 		all = append(all, peer{name, w, func(ctx context.Context) *exec.Cmd {
@@ -77,7 +77,7 @@ func (c *config) peers(ctx context.Context, file string) (all []peer) {
 	return all
 }
 
-// newestShell returns the newest of the sqlite3 shells in the folders of PATH.
+// newestShell returns the newest sqlite3 shell in the folders of PATH.
 func newestShell(ctx context.Context) (path, version string) {
 	for _, folder := range filepath.SplitList(os.Getenv("PATH")) {
 		shell, err := exec.LookPath(filepath.Join(folder, "sqlite3"))
@@ -96,7 +96,7 @@ func newestShell(ctx context.Context) (path, version string) {
 func newer(a, b string) bool {
 	numbers := func(version string) (list []int) {
 		for part := range strings.SplitSeq(version, ".") {
-			n, _ := strconv.Atoi(part) // what is no number is the oldest
+			n, _ := strconv.Atoi(part) // a part that is not a number counts as the oldest
 			list = append(list, n)
 		}
 		return list
@@ -104,7 +104,7 @@ func newer(a, b string) bool {
 	return slices.Compare(numbers(a), numbers(b)) > 0
 }
 
-// buildFloor compiles the C program that is the floor.
+// buildFloor compiles the C program that serves as the lower bound.
 func (c *config) buildFloor(ctx context.Context) (program, version string, err error) {
 	program = filepath.Join(c.folder, "floor")
 	args := []string{"-O2", "-o", program, "bench/testdata/floor.c"}
@@ -127,7 +127,7 @@ func (c *config) buildFloor(ctx context.Context) (program, version string, err e
 		version = strings.Trim(strings.Fields(after)[0], `"`)
 	}
 	if _, err := os.Stat(program); err == nil {
-		return program, version, nil // of an earlier run in the same folder
+		return program, version, nil // from an earlier run in the same folder
 	}
 	out, err := exec.CommandContext(ctx, compiler, args...).CombinedOutput()
 	if err != nil {
@@ -136,7 +136,7 @@ func (c *config) buildFloor(ctx context.Context) (program, version string, err e
 	return program, version, nil
 }
 
-// duckFile copies the table into a file of DuckDB's own kind.
+// duckFile copies the table into a file in DuckDB's native format.
 func duckFile(ctx context.Context, duckdb, file, native string) (string, error) {
 	if err := os.Remove(native); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
@@ -166,7 +166,7 @@ func (p peer) run(ctx context.Context, path string) (result, error) {
 	return r, nil
 }
 
-// measured runs a command.
+// measured runs a command and measures it.
 func measured(cmd *exec.Cmd) (result, error) {
 	began := time.Now()
 	if err := cmd.Run(); err != nil {

@@ -15,25 +15,25 @@ import (
 // ours is the name of the server in the report.
 const ours = "ZangTable, through HTTP"
 
-// report is all that was measured.
+// report holds all measurements.
 type report struct {
 	config  *config
 	file    string
 	bytes   int64  // of the database
-	load    string // what other processes asked of the processors before
-	idle    int64  // bytes that the server has before the first export
+	load    string // load of other processes before the measurement
+	idle    int64  // bytes of memory of the server before the first export
 	lines   []line
 	writing *writing
 }
 
-// line is the measurements of one program at one work.
+// line holds the measurements of one program for one work.
 type line struct {
 	name    string
 	work    work
 	results []result
 }
 
-// measure runs every program in turn, as many rounds as there are.
+// measure runs all programs in turn, for the configured number of rounds.
 func (r *report) measure(ctx context.Context, s *server, peers []peer) error {
 	info, err := os.Stat(r.file)
 	if err != nil {
@@ -85,7 +85,7 @@ func (l line) peak() int64 {
 	return slices.MaxFunc(l.results, func(a, b result) int { return cmp.Compare(a.peak, b.peak) }).peak
 }
 
-// table is the table of results of works that read or write files.
+// table returns the table of results of works that read or write files.
 func table(what, file string, lines []line) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s | program | wall s | CPU s | peak MiB | %s MB | ratio of wall | ratio of CPU |\n", what, file)
@@ -102,7 +102,7 @@ func table(what, file string, lines []line) string {
 	return b.String()
 }
 
-// text is the table of results, and what the inserting clients did.
+// text returns the table of results, and the results of the inserting clients.
 func (r *report) text() string {
 	var b strings.Builder
 	b.WriteString(table("export", "output", r.lines))
@@ -114,7 +114,7 @@ func (r *report) text() string {
 	return b.String()
 }
 
-// document is the report with how it was measured.
+// document returns the report with a description of the method.
 func (r *report) document() string {
 	return fmt.Sprintf(`%s
 - %d processors with a load of %s before the run, %s/%s, %s; %d rounds, in which the programs take turns; medians, the largest of the peaks.
@@ -128,7 +128,7 @@ func (r *report) document() string {
 `, r.text(), runtime.NumCPU(), r.load, runtime.GOOS, runtime.GOARCH, runtime.Version(), r.config.rounds, r.config.rows, r.bytes/1_000_000, place(r.config.folder))
 }
 
-// place tells a folder in memory from one on a disk.
+// place says whether a folder is in memory or on a disk.
 func place(folder string) string {
 	if strings.HasPrefix(folder, "/dev/shm/") {
 		return "in memory"
@@ -136,7 +136,7 @@ func place(folder string) string {
 	return "on disk"
 }
 
-// load returns the load average of the last minute, where there is one.
+// load returns the load average of the last minute, if available.
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

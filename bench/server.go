@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// server is a running server whose project bench has the generated table.
+// server is a running server whose project bench contains the generated table.
 type server struct {
 	process *exec.Cmd
 	url     string
@@ -66,8 +66,7 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// address reads the address of the server out of its log, and what follows to
-// nowhere.
+// address reads the address of the server from its log, and discards the rest.
 func address(log io.Reader) (string, error) {
 	var seen []byte
 	buffer := make([]byte, 4096)
@@ -89,8 +88,7 @@ func (s *server) stop() {
 	_ = s.process.Wait()
 }
 
-// post sends a body to a path of the project and decodes the data of the
-// answer.
+// post posts a body to a path of the project and decodes the data of the response.
 func (s *server) post(ctx context.Context, path string, body, out any) error {
 	content, err := json.Marshal(body)
 	if err != nil {
@@ -155,7 +153,7 @@ func (s *server) proc(name string) string {
 	return filepath.Join("/proc", strconv.Itoa(s.process.Process.Pid), name)
 }
 
-// usage reads /proc; elsewhere than on Linux it is zero.
+// usage reads /proc; on systems other than Linux it is zero.
 func (s *server) usage() (u usage) {
 	stat, _ := os.ReadFile(s.proc("stat"))
 	if _, after, ok := strings.Cut(string(stat), ") "); ok {
@@ -181,17 +179,17 @@ func (s *server) usage() (u usage) {
 
 func (s *server) forgetPeak() { _ = os.WriteFile(s.proc("clear_refs"), []byte("5"), 0) }
 
-// writing is how inserting clients fared.
+// writing holds the results of the inserting clients.
 type writing struct {
 	alone, beside float64 // rows per second
 	export        time.Duration
 }
 
-// clients is how many insert at once.
+// clients is the number of concurrent inserters.
 const clients = 8
 
-// measureWriters lets clients insert single rows into the table, first alone
-// and then beside an export of it.
+// measureWriters lets clients insert single rows into the table, first alone and then
+// during an export of it.
 func measureWriters(ctx context.Context, s *server) (*writing, error) {
 	say("%d inserting clients", clients)
 	ctx, stop := context.WithCancel(ctx)

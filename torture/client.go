@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// client speaks to one project of a server.
+// client is a client of one project on a server.
 type client struct {
 	ctx     context.Context
 	url     string
@@ -24,14 +24,14 @@ type client struct {
 	http    *http.Client
 }
 
-// reply is an answer of the server.
+// reply is a response of the server.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// open returns a client with connections of its own.
+// open returns a client with its own connections.
 func (s *server) open(project, token string) *client {
 	transport := &http.Transport{
 		MaxIdleConnsPerHost: 64,
@@ -41,17 +41,17 @@ func (s *server) open(project, token string) *client {
 	return &client{ctx: s.t.ctx, url: s.url, project: project, token: token, http: &http.Client{Transport: transport, Timeout: 2 * time.Minute}}
 }
 
-// at returns the same client for another server, or the same after a restart.
+// at returns the same client for another server, or for the same one after a restart.
 func (c *client) at(s *server) *client { return s.open(c.project, c.token) }
 
-// path returns a path of the project.
+// path returns a path below the project.
 func (c *client) path(path string) string { return "/projects/" + c.project + path }
 
 func (c *client) get(path string, header ...string) (reply, error) {
 	return c.send("GET", path, nil, header...)
 }
 
-// post sends a value as JSON to a path of the project.
+// post posts a value as JSON to a path of the project.
 func (c *client) post(path string, body any, header ...string) (reply, error) {
 	return c.call("POST", c.path(path), body, header...)
 }
@@ -68,7 +68,7 @@ func (c *client) call(method, path string, body any, header ...string) (reply, e
 	return c.send(method, path, bytes.NewReader(text), append(header, "Content-Type", "application/json")...)
 }
 
-// send makes a request. The error is that of the connection.
+// send makes a request. A returned error is that of the connection.
 func (c *client) send(method, path string, body io.Reader, header ...string) (reply, error) {
 	request, err := http.NewRequestWithContext(c.ctx, method, c.url+path, body)
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *client) send(method, path string, body io.Reader, header ...string) (re
 	return reply{response.StatusCode, response.Header, text}, err
 }
 
-// failure is the error of an answer.
+// failure is the error in a response.
 type failure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
@@ -104,7 +104,7 @@ func (r reply) failure() failure {
 	return envelope.Error
 }
 
-// String says what an answer is, for the report of a fault.
+// String describes a response in the report of a fault.
 func (r reply) String() string {
 	if f := r.failure(); f.Code != "" {
 		return fmt.Sprintf("%d %s %q", r.status, f.Code, f.Message)
@@ -112,7 +112,7 @@ func (r reply) String() string {
 	return fmt.Sprintf("%d %s", r.status, r.body[:min(len(r.body), 200)])
 }
 
-// data decodes the data of an answer.
+// data decodes the data of a response.
 func (r reply) data(into any) error {
 	envelope := struct {
 		Data any `json:"data"`
@@ -123,8 +123,7 @@ func (r reply) data(into any) error {
 	return nil
 }
 
-// expect makes a call that must succeed and decodes its data, when into is not
-// nil.
+// expect makes a call that must succeed and decodes its data if into is not nil.
 func (t *trial) expect(c *client, method, path string, body, into any, header ...string) {
 	r, err := c.call(method, path, body, header...)
 	if err == nil && (r.status < 200 || r.status > 299) {
@@ -136,7 +135,7 @@ func (t *trial) expect(c *client, method, path string, body, into any, header ..
 	t.must(err, method+" "+path)
 }
 
-// table makes a table; each column is a name and perhaps a type.
+// table creates a table; each column is a name, optionally followed by a type.
 func (t *trial) table(c *client, name string, columns ...string) {
 	var list []map[string]any
 	for _, column := range columns {
@@ -179,7 +178,7 @@ func (c *client) count(table string) (int, error) {
 	return page.Total, err
 }
 
-// manifest is what is told of an export or an import.
+// manifest is the manifest of an export or an import.
 type manifest struct {
 	ID          string `json:"id"`
 	Status      string `json:"status"`
@@ -198,7 +197,7 @@ func (m manifest) settled() bool {
 	return true
 }
 
-// job asks for one export or import; kind is "export" or "import".
+// job fetches one export or import; kind is "export" or "import".
 func (c *client) job(kind, id string) (manifest, error) {
 	r, err := c.get(c.path("/" + kind + "s/" + id))
 	if err != nil {
@@ -216,7 +215,7 @@ func (r reply) manifest(kind string) (manifest, error) {
 	return answer[kind], err
 }
 
-// upload sends a file to be imported.
+// upload uploads a file to be imported.
 func (c *client) upload(name, options string, content io.Reader, header ...string) (reply, error) {
 	path := c.path("/imports")
 	if options != "" {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// damages are the ways in which a database file can be damaged.
+// damages are the ways to damage a database file.
 var damages = []struct {
 	name string
 	do   func(path string) error
@@ -55,7 +55,7 @@ func scribble(path string, at int64, bytes []byte) error {
 	return errors.Join(err, file.Close())
 }
 
-// noise is always the same.
+// noise returns n bytes that are always the same.
 func noise(n int) []byte {
 	bytes := make([]byte, n)
 	random := rand.NewPCG(1, 2)
@@ -65,20 +65,20 @@ func noise(n int) []byte {
 	return bytes
 }
 
-// wounded is a data folder with three projects, of which parts are damaged.
+// wounded is a data folder with three projects, parts of which are damaged.
 type wounded struct {
 	t        *trial
 	data     string
-	sound    string // a copy of the folder as it was
+	sound    string // an undamaged copy of the folder
 	tokens   map[string]string
 	exports  map[string]manifest
 	problems int
 }
 
-// runDamage damages each database file in each way. A damaged project is told to
-// be damaged, and no other notices; a damaged book is set aside and the server
-// runs; a damaged registry refuses with a sentence that helps. Nothing is ever
-// silently empty, and no artifact is lost.
+// runDamage damages each database file in each way. A damaged project is reported as
+// damaged, and no other project is affected; a damaged replaceable database is set
+// aside and the server runs; with a damaged registry the server refuses to start and
+// says what to do. Nothing ever silently becomes empty, and no artifact is lost.
 func runDamage(t *trial) {
 	w := t.makeWounded()
 	for _, file := range []string{"projects/1.db", "exports.db", "imports.db", "journal.db", "server.db"} {
@@ -132,8 +132,8 @@ func (t *trial) makeWounded() *wounded {
 	return w
 }
 
-// try starts a server on a folder in which the database of project a, or a book,
-// is damaged.
+// try starts a server on a folder in which the database of project a, or a replaceable
+// one, is damaged.
 func (w *wounded) try(file, damage string) {
 	t := w.t
 	s, err := t.tryStart(w.data, logBeside(t), func(o *startOptions) { o.anyState = true })
@@ -161,7 +161,7 @@ func (w *wounded) try(file, damage string) {
 	s.end()
 }
 
-// tryJobs writes, exports, and asks for the artifact of before.
+// tryJobs writes, exports, and downloads the earlier artifact.
 func (w *wounded) tryJobs(file, damage string, c *client) {
 	if r, err := c.post("/records/t", map[string]any{"k": "new"}); err != nil || r.status != 201 {
 		w.t.fault("%s, %s: insert into %s: %s %v", file, damage, c.project, r, err)
@@ -179,8 +179,8 @@ func (w *wounded) tryJobs(file, damage string, c *client) {
 	}
 }
 
-// tryRegistry starts a server whose registry is damaged: it serves the truth, or
-// refuses and says what to do.
+// tryRegistry starts a server whose registry is damaged: it either serves correct
+// data, or refuses and says what to do.
 func (w *wounded) tryRegistry(damage string) {
 	t := w.t
 	begin := time.Now()
@@ -202,8 +202,8 @@ func (w *wounded) tryRegistry(damage string) {
 	s.end()
 }
 
-// repair has a new registry made, in which the projects are with all that they
-// hold; only tokens and users are lost.
+// repair rebuilds the registry. The projects must be in it with all their data; only
+// tokens and users are lost.
 func (w *wounded) repair(damage string) {
 	t := w.t
 	if out, err := t.tryCommand("", "check", "--data", w.data); err == nil {

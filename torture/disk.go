@@ -14,15 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diskSize is how large the disk of part disk is: several times the reserve.
+// diskSize is the size of the disk of part disk: several times the reserve.
 const diskSize = 320 << 20
 
-// maxRecovery is how long writes may take to go on after space has come back.
+// maxRecovery is how long it may take until writes work again after space has been
+// freed.
 const maxRecovery = 5 * time.Second
 
-// runDisk fills a small disk: by clients, then to the last byte by a stranger.
-// Reads go on, writes are told that the disk is full, what frees space works,
-// nothing acknowledged is lost, and writes go on soon after space is back.
+// runDisk fills a small disk, first through clients and then with an unrelated file to
+// the last byte. Reads continue, writes are told that the disk is full, whatever frees
+// space works, nothing acknowledged is lost, and writes work again soon after space
+// has been freed.
 func runDisk(t *trial) {
 	at := t.path("disk")
 	t.must(os.MkdirAll(at, 0o700), "make a folder")
@@ -39,13 +41,13 @@ func runDisk(t *trial) {
 	t.table(c, "blob", "k", "filling")
 	t.table(c, "doomed", "k")
 	t.expect(c, "POST", c.path("/export/table/ballast"), map[string]any{"format": "csv"}, nil)
-	// After this start the third project is not open until the disk is full.
+	// After this start the third project stays closed until the disk is full.
 	s.end()
 	s = t.start(data, logBeside(t))
 	c = c.at(s)
 	t.expect(s.open("beta", beta), "GET", "/projects/beta/tables", nil, nil)
 
-	// What a stranger has on the same disk, and gives back in the end.
+	// Unrelated files on the same disk, which are removed at the end.
 	others := filepath.Join(at, "others")
 	t.must(os.WriteFile(others, make([]byte, 64<<20), 0o600), "fill a part of the disk")
 	book := newLedger()
@@ -81,8 +83,8 @@ func runDisk(t *trial) {
 	book.figures(t)
 }
 
-// fill lets several clients insert until each is told often enough that the disk
-// is full, and returns the rows that were acknowledged.
+// fill lets several clients insert until each has been told often enough that the disk
+// is full, and returns the acknowledged rows.
 func (t *trial) fill(c *client) (acked []string) {
 	var mu sync.Mutex
 	var crew sync.WaitGroup
@@ -124,7 +126,7 @@ func (t *trial) fill(c *client) (acked []string) {
 	return acked
 }
 
-// free returns how many bytes are free on the disk of a path.
+// free returns how many bytes are free on the disk that holds path.
 func free(path string) int64 {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
@@ -133,7 +135,7 @@ func free(path string) int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
-// fillUp writes a file until the disk has no byte left.
+// fillUp writes a file until the disk is completely full.
 func fillUp(path string) error {
 	file, err := os.Create(path)
 	if err != nil {
@@ -151,7 +153,7 @@ func fillUp(path string) error {
 	return nil
 }
 
-// askFull makes the calls that work on a full disk, and those that are refused.
+// askFull makes calls that must work on a full disk, and calls that must be refused.
 func (t *trial) askFull(state string, s *server, c, beta, gamma *client) {
 	for _, ask := range []struct {
 		c      *client
@@ -168,7 +170,7 @@ func (t *trial) askFull(state string, s *server, c, beta, gamma *client) {
 			t.fault("%s: %s %s: %s %v", state, ask.method, ask.path, r, err)
 		}
 	}
-	// A project that is not open may have to wait for space; it is not damaged.
+	// A project that is not open may have to wait for space, but it is not damaged.
 	r, err := gamma.get(gamma.path("/tables"))
 	if code := r.failure().Code; err != nil || r.status != 200 && code != "storage_full" && code != "busy" {
 		t.fault("%s: a project that was not open: %s %v", state, r, err)
@@ -184,7 +186,7 @@ func (t *trial) askFull(state string, s *server, c, beta, gamma *client) {
 	}
 }
 
-// findWaysOut makes the calls that give space back, or take rights away.
+// findWaysOut makes calls that free space or revoke rights.
 func (t *trial) findWaysOut(state string, c *client, token string, last bool) {
 	var me struct {
 		Token struct {
@@ -233,7 +235,7 @@ func (t *trial) deleteProject(c *client) {
 	}
 }
 
-// restartFull starts the server again on a full disk: it serves reads.
+// restartFull restarts the server on a full disk: it must serve reads.
 func (t *trial) restartFull(s *server, data, filler, token string) {
 	s.end()
 	t.must(fillUp(filler), "fill the disk")
@@ -252,7 +254,7 @@ func (t *trial) restartFull(s *server, data, filler, token string) {
 	}
 }
 
-// comparePresent looks whether acknowledged rows are there.
+// comparePresent checks that acknowledged rows are there.
 func (t *trial) comparePresent(path string, acked []string) {
 	there := t.groupsOf(path, "SELECT k, count(*) FROM blob GROUP BY k")
 	for _, k := range acked {

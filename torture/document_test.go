@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestDocumentHasAPlaceForEachPart reads docs/reliability.md.
+// TestDocumentHasAPlaceForEachPart checks that docs/reliability.md has marks for the
+// figures of each part.
 func TestDocumentHasAPlaceForEachPart(t *testing.T) {
 	document := read(t, "../docs/reliability.md")
 	for _, p := range parts {
@@ -20,8 +21,8 @@ func TestDocumentHasAPlaceForEachPart(t *testing.T) {
 	}
 }
 
-// TestDocumentNamesTestsThatExist looks for each test that docs/reliability.md
-// names in the package that is named beside it.
+// TestDocumentNamesTestsThatExist looks for each test named in docs/reliability.md in
+// the package named with it.
 func TestDocumentNamesTestsThatExist(t *testing.T) {
 	named := regexp.MustCompile("((?:`(?:Test|Fuzz)[A-Za-z]+`(?:, )?)+)[^`]* in `([a-z/]+)`")
 	found := 0
@@ -46,8 +47,7 @@ func TestDocumentNamesTestsThatExist(t *testing.T) {
 	}
 }
 
-// TestMutantsFit looks whether each fault put in on purpose still fits the
-// sources.
+// TestMutantsFit checks that each deliberate fault still applies to the sources.
 func TestMutantsFit(t *testing.T) {
 	t.Chdir("..")
 	for _, m := range mutants {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// writeFigures writes what was measured into the document, between the marks of
-// each part.
+// writeFigures writes the measurements into the document, between the marks of each
+// part.
 func (c *config) writeFigures(done []*trial) error {
 	text, err := os.ReadFile(c.out)
 	if err != nil {
@@ -30,7 +30,7 @@ func (c *config) writeFigures(done []*trial) error {
 	return os.WriteFile(c.out, []byte(document), 0o644)
 }
 
-// figuresTable returns the figures of a part in Markdown.
+// figuresTable returns the figures of a part as a Markdown table.
 func (t *trial) figuresTable() string {
 	var b strings.Builder
 	form := "make torture PARTS=" + t.part.name

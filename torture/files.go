@@ -16,22 +16,22 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// What a hostile file may cost.
+// Limits on the cost of a hostile file.
 const (
 	maxFileTime   = 100 * time.Second
 	maxFileMemory = 560 << 20
 	maxCancel     = 5 * time.Second
 )
 
-// hostileFile is a file that somebody sends to be imported.
+// hostileFile is a malicious file sent to be imported.
 type hostileFile struct {
 	name, file string
 	content    func() ([]byte, error)
 }
 
 // runFiles sends hostile files to be imported. Whatever becomes of the import, the
-// server goes on, another project is served meanwhile, and what ended a worker is
-// not tried again for ever.
+// server keeps running, another project is served meanwhile, and a file that ended a
+// worker is not retried forever.
 func runFiles(t *trial) {
 	data := t.path("data")
 	token := t.project(data, "p")
@@ -55,8 +55,8 @@ func runFiles(t *trial) {
 	t.killBeside(s, data, token)
 }
 
-// sendFile imports a file and waits until the job is settled, which it makes sure
-// of by canceling it.
+// sendFile imports a file and waits until the job is settled, canceling it if
+// necessary.
 func (t *trial) sendFile(s *server, f hostileFile, content []byte, c, other *client) (took time.Duration, grew int64) {
 	base := s.resident()
 	peaks := s.watch(memoryForced)
@@ -105,7 +105,7 @@ func (t *trial) importBeside(f hostileFile, other *client) {
 	}
 }
 
-// cancelImport cancels a job, which may have ended meanwhile.
+// cancelImport cancels a job, which may already have ended.
 func (t *trial) cancelImport(f hostileFile, c *client, m manifest) {
 	asked := time.Now()
 	r, err := c.withDeadline(time.Minute).call("DELETE", c.path("/imports/"+m.ID), nil)
@@ -114,8 +114,8 @@ func (t *trial) cancelImport(f hostileFile, c *client, m manifest) {
 	}
 }
 
-// killBeside kills the server while it reads a hostile file. After the next start
-// the job ends, and the server stays.
+// killBeside kills the server while it reads a hostile file. After the next start the
+// job ends, and the server keeps running.
 func (t *trial) killBeside(s *server, data, token string) {
 	if !s.alive() {
 		s = t.start(data)
@@ -150,7 +150,7 @@ func (t *trial) hostileFiles() []hostileFile {
 		for i := range 40 {
 			list = append(list, fmt.Sprintf("ALTER TABLE t ADD COLUMN g%d TEXT AS (%s) VIRTUAL", i, each))
 		}
-		// An insert would compute the columns here.
+		// An insert would compute the columns in the server.
 		return "CREATE TABLE t(a INTEGER); INSERT INTO t(a) VALUES (1); " + strings.Join(list, "; ")
 	}
 	return []hostileFile{
@@ -202,7 +202,7 @@ func (t *trial) hostileFiles() []hostileFile {
 
 func text(s string) func() ([]byte, error) { return func() ([]byte, error) { return []byte(s), nil } }
 
-// database makes a SQLite file by a script.
+// database returns a function that creates a SQLite file with a script.
 func (t *trial) database(script string) func() ([]byte, error) {
 	return func() ([]byte, error) {
 		path := t.path("hostile.db")
@@ -222,7 +222,7 @@ func (t *trial) database(script string) func() ([]byte, error) {
 	}
 }
 
-// packed returns size bytes of repeated text as gzip.
+// packed returns a function that makes size bytes of repeated text, gzipped.
 func packed(size int, piece []byte) func() ([]byte, error) {
 	return func() ([]byte, error) {
 		var b bytes.Buffer
@@ -257,7 +257,8 @@ func zipped(members map[string][]byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// workbook returns a workbook of one sheet, of which one member repeats itself.
+// workbook returns a workbook of one sheet, one of whose members contains a repeated
+// piece.
 func workbook(large, before, piece string, n int, after string) func() ([]byte, error) {
 	const main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 	const relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

@@ -14,13 +14,13 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// killsPerFolder is how many kills a data folder sees before a new one is made,
-// so that comparing stays quick.
+// killsPerFolder is how many kills a data folder goes through before a new one is
+// made, so that comparing stays fast.
 const killsPerFolder = 50
 
-// runKill kills servers at random moments under a mixed load. What was
-// acknowledged must be there, nothing may be there by halves, every job must be
-// settled, and nothing temporary may be left.
+// runKill kills servers at random moments under a mixed load. Everything acknowledged
+// must be there, nothing may be there in part, every job must be settled, and nothing
+// temporary may be left.
 func runKill(t *trial) {
 	var slowest, slowestReady time.Duration
 	rows, keys, batches, compared := 0, 0, 0, 0
@@ -72,9 +72,9 @@ func (t *trial) killFolder(data string, book *ledger, n int) (settled, ready tim
 	return settled, ready
 }
 
-// killAtRandom kills the server after 5 to 500 ms, or shortly after one of its
-// logs has grown, which is in a commit or between a commit and its answer. It
-// returns which moment that was.
+// killAtRandom kills the server after 5 to 500 ms, or shortly after one of its logs
+// has grown, which means during a commit or between a commit and its answer. It
+// returns a description of the moment.
 func (t *trial) killAtRandom(s *server) string {
 	wait := time.Duration(t.pick(5, 500)) * time.Millisecond
 	aim := t.pick(0, 9)
@@ -105,8 +105,8 @@ func waitForGrowth(path string, limit time.Duration) {
 	}
 }
 
-// compareCopy compares the database of the load, as a crash has left it, with the
-// ledger. It works on a copy, so that the server recovers the files by itself.
+// compareCopy compares the database of the load, as left by a crash, with the ledger.
+// It works on a copy, so that the server itself has to recover the files.
 func (t *trial) compareCopy(data string, book *ledger) {
 	from, to := filepath.Join(data, "projects", "1.db"), t.path("copy.db")
 	for _, end := range []string{"", "-wal"} {
@@ -153,8 +153,7 @@ func (t *trial) compareDatabase(path string, book *ledger) {
 	}
 }
 
-// groupsOf runs SQL that gives names and numbers on a database of a server that
-// does not run.
+// groupsOf runs SQL that returns names and numbers on a database of a stopped server.
 func (t *trial) groupsOf(path, sql string) map[string]int {
 	db, err := zs.OpenConn(path, zs.OpenReadWrite)
 	if err != nil {
@@ -176,8 +175,8 @@ func (t *trial) groups(db *zs.Conn, sql string) map[string]int {
 	return groups
 }
 
-// checkLeftovers notes temporary files that a crash has left and the next start
-// has not removed. No job may be running.
+// checkLeftovers reports temporary files that a crash has left and the next start has
+// not removed. No job may be running.
 func (t *trial) checkLeftovers(data string) {
 	err := filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

@@ -13,30 +13,31 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// What a history is made of.
+// The size of a history.
 const (
 	linearClients = 8
 	linearRecords = 40
-	linearCalls   = 10_000 // in a long run
+	linearCalls   = 10_000 // in a full run
 )
 
-// action is one call on a record: "insert", "update", "delete", "read" by its
-// key, or "list", which is a read by a filter.
+// action is one call on a record: "insert", "update", "delete", "read" by its key, or
+// "list", a read with a filter.
 type action struct {
 	do     string
 	record int
 	value  string
 }
 
-// outcome is what a call was answered. An unknown one may have happened or not.
+// outcome is the result of a call. If it is unknown, the call may have taken effect or
+// not.
 type outcome struct {
 	unknown bool
-	found   bool   // the record was there
-	value   string // what was read
+	found   bool   // the record existed
+	value   string // the value read
 }
 
-// recordModel says how one record behaves: nil while it is not there, else its
-// value.
+// recordModel defines the behavior of one record: its state is "" while it does not
+// exist, otherwise its value.
 var recordModel = porcupine.Model{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		parts := make([][]porcupine.Operation, linearRecords)
@@ -55,7 +56,7 @@ var recordModel = porcupine.Model{
 		}
 		switch in.do {
 		case "insert":
-			if !out.unknown && out.found != there { // found: refused, because it is there
+			if !out.unknown && out.found != there { // found: refused because the record exists
 				return false, now
 			}
 			if there {
@@ -76,8 +77,8 @@ var recordModel = porcupine.Model{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v -> %+v", input, output) },
 }
 
-// runLinear records what clients that work on the same records are answered,
-// over kills, and looks for an order of the calls that explains all of it.
+// runLinear records the answers to clients that work on the same records, across
+// kills, and looks for an order of the calls that explains all of them.
 func runLinear(t *trial) {
 	if err := checkTheChecker(); err != nil {
 		t.stop("%v", err)
@@ -111,7 +112,7 @@ func runLinear(t *trial) {
 	t.figure("histories, calls, of which cut off by a kill", "%d, %d, %d", t.histories, total, unknown)
 }
 
-// checkTheChecker makes sure that a lost update is found.
+// checkTheChecker checks that a lost update is detected.
 func checkTheChecker() error {
 	lost := []porcupine.Operation{
 		{ClientId: 0, Input: action{"insert", 0, "a"}, Call: 0, Output: outcome{}, Return: 1},
@@ -137,14 +138,14 @@ type history struct {
 	operations []porcupine.Operation
 }
 
-// record lets clients make calls, kills the server twice meanwhile, and returns
-// the one that runs in the end.
+// record lets clients make calls, kills the server twice meanwhile, and returns the
+// server that runs at the end.
 func (h *history) record(calls int) *server {
 	h.begin = time.Now()
 	seed := h.t.random.Uint64()
 	for round := range 3 {
 		share := calls / 3
-		if round == 2 { // what the kills have cut off, too
+		if round == 2 { // includes the calls that the kills have cut off
 			share = calls - len(h.operations)
 		}
 		var crew sync.WaitGroup
@@ -165,7 +166,7 @@ func (h *history) record(calls int) *server {
 	return h.s
 }
 
-// work makes calls until there were enough, or the server is gone.
+// work makes calls until there are enough, or the server is gone.
 func (h *history) work(client int, random *rand.Rand, calls int) {
 	c := h.s.open("p", h.token)
 	for range calls {
@@ -211,7 +212,7 @@ func (h *history) call(c *client, a action) (out outcome, again bool) {
 		return outcome{unknown: true}, false
 	}
 	switch {
-	case r.status == 503 || r.status == 429: // nothing happened
+	case r.status == 503 || r.status == 429: // the call had no effect
 		return outcome{unknown: true}, true
 	case r.status >= 500:
 		h.t.fault("%s: %s", a.do, r)

@@ -19,40 +19,40 @@ import (
 	"time"
 )
 
-// ledger keeps what clients were told, so that it can be compared with what is
-// there after a crash.
+// ledger records what clients were told, to compare it with what is there after a
+// crash.
 type ledger struct {
 	mu      sync.Mutex
-	next    int             // numbers everything
-	singles map[string]bool // rows inserted alone: whether the server acknowledged them
+	next    int             // numbers all names
+	singles map[string]bool // rows inserted one by one: whether the server acknowledged them
 	batches map[string]work
-	keyed   map[string]work // rows under an idempotency key
-	imports map[string]work // files under an idempotency key
-	exports map[string]bool // orders that were acknowledged: whether the artifact was compared
-	checked int             // artifacts compared
-	lenient bool            // the disk fails calls, so jobs and calls may fail
-	refused int             // calls that were refused for that
+	keyed   map[string]work // rows inserted under an idempotency key
+	imports map[string]work // files imported under an idempotency key
+	exports map[string]bool // acknowledged orders: whether the artifact has been compared
+	checked int             // number of artifacts compared
+	lenient bool            // the disk makes calls fail, so jobs and calls may fail
+	refused int             // calls that failed for that reason
 }
 
-// work is something that must come in whole or not at all.
+// work is something that must be stored completely or not at all.
 type work struct {
 	size  int
 	acked bool
-	busy  bool // a client is at it
+	busy  bool // a client is working on it
 }
 
 func newLedger() *ledger {
 	return &ledger{singles: map[string]bool{}, batches: map[string]work{}, keyed: map[string]work{}, imports: map[string]work{}, exports: map[string]bool{}}
 }
 
-// name returns a name that was not used before.
+// name returns an unused name.
 func (l *ledger) name(kind string) string {
 	l.next++
 	return fmt.Sprintf("%s-%06d", kind, l.next)
 }
 
-// again returns work of an earlier call that was cut off, to be sent once more
-// under the same key, or begins new work.
+// again returns earlier work whose call was cut off, to be sent again under the same
+// key, or starts new work.
 func (l *ledger) again(of map[string]work, kind string, size int) (string, work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,7 +68,7 @@ func (l *ledger) again(of map[string]work, kind string, size int) (string, work)
 	return name, w
 }
 
-// finish notes how a call ended.
+// finish records how a call ended.
 func (l *ledger) finish(of map[string]work, name string, acked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,7 +87,7 @@ func acked(of map[string]work) (n int) {
 }
 
 // load is a mixed load on one server: single rows, batches, rows and files under
-// idempotency keys, exports.
+// idempotency keys, and exports.
 type load struct {
 	t      *trial
 	s      *server
@@ -95,11 +95,11 @@ type load struct {
 	book   *ledger
 	halt   chan struct{}
 	crew   sync.WaitGroup
-	signal atomic.Int64 // when the server was told to end, in nanoseconds; 0 while it was not
-	cut    atomic.Int64 // calls that were sent before that and got no answer
+	signal atomic.Int64 // when the server was told to stop, in nanoseconds; 0 before that
+	cut    atomic.Int64 // calls sent before that which got no answer
 }
 
-// tablesOfLoad are the tables that a load works on.
+// tablesOfLoad creates the tables that a load works on.
 func (t *trial) tablesOfLoad(c *client) {
 	t.table(c, "singles", "k")
 	t.table(c, "batches", "batch", "place INTEGER")
@@ -131,13 +131,13 @@ func (t *trial) startLoad(s *server, c *client, book *ledger) *load {
 // wait waits until every client has noticed that the server is gone.
 func (l *load) wait() { l.crew.Wait() }
 
-// stop ends the load of a server that goes on.
+// stop ends the load on a server that keeps running.
 func (l *load) stop() {
 	close(l.halt)
 	l.crew.Wait()
 }
 
-// repeat calls step until it fails for want of a server.
+// repeat calls step until it fails because the server is gone.
 func (l *load) repeat(step func(*client) error) {
 	for l.t.ctx.Err() == nil {
 		select {
@@ -149,19 +149,19 @@ func (l *load) repeat(step func(*client) error) {
 		call := &sending{load: l}
 		c.ctx = httptrace.WithClientTrace(l.t.ctx, call.trace())
 		if err := step(&c); err != nil {
-			call.begin("") // counts a last one without an answer
+			call.begin("") // counts a last call without an answer
 			return
 		}
 	}
 }
 
-// sending follows one call after the other of a client, and counts those that
-// were sent before the server was told to end and got no answer. The client's
-// library may send a call a second time by itself: then the first is counted.
+// sending follows the consecutive calls of a client, and counts those sent before the
+// server was told to stop that got no answer. The client library may itself send a
+// call a second time: then the first one is counted.
 type sending struct {
 	load *load
 	mu   sync.Mutex
-	sent time.Time // when the call was written; zero before that, and once it is answered
+	sent time.Time // when the call was written; zero before that and once it is answered
 }
 
 func (s *sending) trace() *httptrace.ClientTrace {
@@ -191,8 +191,8 @@ func (s *sending) begin(string) {
 	s.sent = time.Time{}
 }
 
-// judge notes an answer that is no success and no refusal a client is told to
-// repeat.
+// judge reports as a fault a response that is neither a success nor a refusal that
+// tells the client to retry.
 func (l *load) judge(what string, r reply) bool {
 	switch {
 	case r.status >= 200 && r.status < 300:
@@ -248,7 +248,7 @@ func (l *load) insertBatch(c *client) error {
 func (l *load) insertKeyed(c *client) error {
 	name, _ := l.book.again(l.book.keyed, "keyed", 1)
 	r, err := c.post("/records/keyed", map[string]any{"k": name}, "Idempotency-Key", name)
-	// 409 says that the first call of this key is still running.
+	// 409 means that the first call with this key is still running.
 	ok := err == nil && r.status != 409 && l.judge("insert under a key", r)
 	l.book.finish(l.book.keyed, name, ok)
 	return err
@@ -270,7 +270,7 @@ func (l *load) importFile(c *client) error {
 	return err
 }
 
-// orders are what exports are made of.
+// orders are the requests for exports.
 var orders = []struct {
 	path string
 	body map[string]any
@@ -313,8 +313,8 @@ func (l *load) export(c *client) error {
 	return l.t.compare(c, l.book, m)
 }
 
-// compare downloads an artifact and compares it with its manifest. A ready
-// artifact must be there, whole, from the first moment that it is told.
+// compare downloads an artifact and compares it with its manifest. An artifact
+// reported as ready must exist, complete, from that moment on.
 func (t *trial) compare(c *client, book *ledger, m manifest) error {
 	if m.Status != "ready" {
 		if m.Status != "failed" && m.Status != "canceled" {
@@ -344,8 +344,8 @@ func (t *trial) compare(c *client, book *ledger, m manifest) error {
 	return nil
 }
 
-// settle waits until every job of before a crash is settled, and compares the
-// artifacts. Jobs are settled within a minute of the restart.
+// settle waits until every job from before a crash is settled, and compares the
+// artifacts. Jobs must be settled within a minute of the restart.
 func (t *trial) settle(s *server, c *client, book *ledger) time.Duration {
 	c = c.at(s)
 	var open []string
@@ -370,8 +370,7 @@ func (t *trial) settle(s *server, c *client, book *ledger) time.Duration {
 	return took
 }
 
-// jobs lists the exports or imports of the project, and those that are not
-// settled.
+// jobs lists the exports or imports of the project, and those that are not settled.
 func (t *trial) jobs(c *client, kind string) (all []manifest, open []string) {
 	for more := true; more; {
 		r, err := c.get(c.path(fmt.Sprintf("/%ss?limit=500&offset=%d", kind, len(all))))
@@ -397,7 +396,7 @@ func (t *trial) jobs(c *client, kind string) (all []manifest, open []string) {
 	return all, open
 }
 
-// compareAll compares every artifact not compared yet, and looks whether every
+// compareAll compares every artifact not compared yet, and checks that every
 // acknowledged order is in the list.
 func (t *trial) compareAll(c *client, book *ledger, exports []manifest) {
 	known := map[string]bool{}
@@ -423,7 +422,7 @@ func (t *trial) compareAll(c *client, book *ledger, exports []manifest) {
 	}
 }
 
-// figures tells how much the ledger holds.
+// figures reports how much the ledger holds.
 func (l *ledger) figures(t *trial) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -438,7 +437,7 @@ func (l *ledger) figures(t *trial) {
 	t.figure("artifacts compared by SHA-256 and length", "%d", l.checked)
 }
 
-// withDeadline returns the client with calls that end after d.
+// withDeadline returns a copy of the client whose calls time out after d.
 func (c *client) withDeadline(d time.Duration) *client {
 	limited := *c
 	inner := *c.http

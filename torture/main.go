@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command torture runs real servers and treats them as bad luck and hostile
-// users would: it kills them, fills their disk, damages their files, takes their
+// Command torture runs real servers and treats them as bad luck and hostile users
+// would: it kills them, fills their disk, damages their files, exhausts their file
 // descriptors, sends them hostile SQL and hostile files, and then checks what was
 // promised. Everything stays on this machine, on 127.0.0.1.
 //
@@ -26,7 +26,7 @@ import (
 	"time"
 )
 
-// config is the command line.
+// config is the configuration from the command line.
 type config struct {
 	parts     string
 	seed      uint64
@@ -44,7 +44,7 @@ type config struct {
 	histories int
 }
 
-// part is one kind of torture and the promises that it holds the server to.
+// part is one kind of torture, with the promises that it checks.
 type part struct {
 	name     string
 	promises string
@@ -104,8 +104,8 @@ func partNames() string {
 	return strings.Join(names, ", ")
 }
 
-// errBroken says that a promise was broken, or that a part could not run where
-// it has to.
+// errBroken reports that a promise was broken, or that a part could not run where it
+// has to.
 var errBroken = errors.New("not everything held")
 
 func (c *config) run(ctx context.Context) error {
@@ -174,7 +174,7 @@ func choose(names string) ([]part, error) {
 	return chosen, nil
 }
 
-// chooseFolder makes the folder for data and returns what removes it.
+// chooseFolder creates the data folder and returns a function that removes it.
 func (c *config) chooseFolder() (remove func(), err error) {
 	if c.folder != "" {
 		if c.folder, err = filepath.Abs(c.folder); err != nil {

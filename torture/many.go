@@ -15,8 +15,8 @@ const (
 	maxSlowStart = 10 * time.Second // with 10,000
 )
 
-// runRestart starts a server that has many projects, after it ended in good order
-// and after it was killed.
+// runRestart starts a server that has many projects, after a clean shutdown and after
+// a kill.
 func runRestart(t *trial) {
 	data := t.path("data")
 	first := t.project(data, "p0")
@@ -48,8 +48,8 @@ func runRestart(t *trial) {
 	t.figure(fmt.Sprintf("ready with %d projects after SIGTERM, after SIGKILL", len(tokens)), "%.2f s, %.2f s", slowest.Seconds(), slowestKilled.Seconds())
 }
 
-// makeProjects makes projects of one table with two rows and returns a token for
-// each.
+// makeProjects creates projects with one table of two rows each, and returns their
+// tokens.
 func (t *trial) makeProjects(s *server, token string, n int) map[string]string {
 	tokens := map[string]string{}
 	var mu sync.Mutex
@@ -107,7 +107,7 @@ func (t *trial) bootstrap(c *client, slug string) (token string, err error) {
 	return t.secret(made.Tokens[0].Token), nil
 }
 
-// readAll reads up to max of the projects; each has its two rows.
+// readAll reads up to max of the projects and checks that each has its two rows.
 func (t *trial) readAll(s *server, tokens map[string]string, max int) {
 	c := s.open("", "")
 	for slug, token := range tokens {
@@ -121,15 +121,15 @@ func (t *trial) readAll(s *server, tokens map[string]string, max int) {
 	}
 }
 
-// descriptorLimit and descriptorProjects are what part descriptors works with.
+// The open file limit and the numbers of projects of part descriptors.
 const (
 	descriptorLimit         = 256
 	descriptorProjects      = 500
 	descriptorProjectsShort = 150
 )
 
-// runDescriptors lets a server that may open 256 files work on 500 projects. It
-// may ask clients to come again; it never fails them, and is well two seconds
+// runDescriptors lets a server that may open 256 files work on 500 projects. It may
+// ask clients to retry, but never makes them fail, and is back to normal two seconds
 // after the load.
 func runDescriptors(t *trial) {
 	data := t.path("data")

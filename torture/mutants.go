@@ -2,8 +2,8 @@
 
 package main
 
-// mutants are the faults put in on purpose. When a source changes, the edit is
-// brought up to date here: it must go on to break the same promise.
+// mutants are the deliberate faults. When a source file changes, update the edit here
+// so that it still breaks the same promise.
 var mutants = []mutant{
 	{
 		name: "stale statement", part: "schemas", notice: `shows the value of|has no column|shows memory|columns, want`,

@@ -11,7 +11,7 @@ import (
 	"github.com/zangtable/zangtable/torture/faultfs"
 )
 
-// mount mounts a file system that can forget and fail for a data folder.
+// mount mounts a file system for a data folder that can lose data and fail.
 func (t *trial) mount(folder, at string) *faultfs.FS {
 	if os.Getuid() != 0 {
 		t.skip("mounting a file system takes root")
@@ -23,9 +23,9 @@ func (t *trial) mount(folder, at string) *faultfs.FS {
 	return f
 }
 
-// runPower cuts the power under a mixed load: what was not synced is lost, all
-// of it or a part left to chance. What was acknowledged must be there all the
-// same, and no artifact may have its name before its content is on the disk.
+// runPower cuts the power under a mixed load: unsynced data is lost, completely or at
+// random. Everything acknowledged must still be there, and no artifact may get its
+// name before its content is on disk.
 func runPower(t *trial) {
 	folder, at := t.path("disk"), t.path("at")
 	data := filepath.Join(at, "data")
@@ -38,7 +38,7 @@ func runPower(t *trial) {
 	t.tablesOfLoad(c)
 	for n := range t.cuts {
 		before := t.failed()
-		// The slower the disk, the more is on its way when the power fails.
+		// The slower the disk, the more is in flight when the power fails.
 		disk.Slow(time.Duration(t.pick(0, 15)) * time.Millisecond)
 		l := t.startLoad(s, c, book)
 		t.pause(time.Duration(t.pick(20, 600)) * time.Millisecond)
@@ -71,18 +71,18 @@ func runPower(t *trial) {
 	book.figures(t)
 }
 
-// logBeside keeps the log of a server out of its disk, which is cut.
+// logBeside keeps the log of a server off the disk whose power is cut.
 func logBeside(t *trial) func(*startOptions) {
 	return func(o *startOptions) { o.log = t.path("server.log") }
 }
 
-// waitForChildren waits until no process has files of a folder open.
+// waitForChildren waits until no process has open files in a folder.
 func (t *trial) waitForChildren(folder string) {
 	t.until(10*time.Second, func() bool { return len(usersOf(folder)) == 0 })
 }
 
-// usersOf returns the processes, but for this one, that have files in a folder
-// open.
+// usersOf returns the processes, except for this one, that have open files in a
+// folder.
 func usersOf(folder string) (users []string) {
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	own := fmt.Sprintf("/proc/%d/", os.Getpid())
@@ -98,9 +98,9 @@ func usersOf(folder string) (users []string) {
 	return users
 }
 
-// runErrors lets the disk fail some writes and some fsyncs: calls may fail, and
-// what is acknowledged is there, after a power cut, too. When the disk is well
-// again, so is the server, without a restart.
+// runErrors makes some writes and fsyncs of the disk fail: calls may fail, but
+// whatever is acknowledged is there, even after a power failure. Once the disk works
+// again, so does the server, without a restart.
 func runErrors(t *trial) {
 	for _, kind := range []struct {
 		name          string

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// What a hostile request may cost.
+// Limits on the cost of a hostile request.
 const (
 	maxRequestTime   = 3 * time.Second  // for a body of up to 32 MiB
 	recordsLimit     = 10 * time.Second // the deadline of calls on records
 	maxAnswer        = 256 << 10
-	maxRequestMemory = 700 << 20 // the budget for bodies, and what is read of them
+	maxRequestMemory = 700 << 20 // the budget for bodies, plus what is decoded from them
 	maxAfterChange   = 50 * time.Millisecond
 )
 
-// runRequests sends requests that ask for much by little: floods of faults, lists
-// of millions, patterns that take for ever. Each is refused before the work, or
+// runRequests sends small requests that cause a lot of work: floods of faults, lists
+// of millions, patterns that take forever. Each is refused before the work starts, or
 // ends at its deadline, and others are served meanwhile.
 func runRequests(t *trial) {
 	data := t.path("data")
@@ -40,7 +40,7 @@ func runRequests(t *trial) {
 	s.end()
 }
 
-// many returns n copies of text between two others.
+// many returns before, n copies of text, and after.
 func many(before, text string, n int, after string) []byte {
 	b := make([]byte, 0, len(before)+n*(len(text)+1)+len(after))
 	b = append(b, before...)
@@ -99,8 +99,8 @@ func (t *trial) floods(s *server, c *client) {
 	}
 }
 
-// patterns sends filters whose patterns would take hours if they were matched by
-// trying: none holds a project's readers.
+// patterns sends filters whose patterns would take hours with backtracking: none of
+// them may block a project's readers.
 func (t *trial) patterns(s *server, c *client) {
 	t.table(c, "texts", "a")
 	for range 3 {
@@ -132,8 +132,8 @@ func (t *trial) patterns(s *server, c *client) {
 	t.figure("slowest hostile pattern over 27 MB", "%.2f s", slowest.Seconds())
 }
 
-// holdTheWriter sends changes whose conditions take long: the writes of others
-// are not held for longer than the deadline.
+// holdTheWriter sends changes whose conditions take long: other writes must not be
+// blocked for longer than the deadline.
 func (t *trial) holdTheWriter(s *server, c *client) {
 	var conditions []string
 	for i := range 4000 {
@@ -159,8 +159,8 @@ func (t *trial) holdTheWriter(s *server, c *client) {
 	t.figure("an insert beside a change that takes for ever", "%d after %.2f s", r.status, took.Seconds())
 }
 
-// manyTables makes thousands of tables and looks what a change of the schema costs
-// the next call.
+// manyTables creates thousands of tables and measures what a schema change costs the
+// next call.
 func (t *trial) manyTables(s *server, c *client) {
 	tables := 4000
 	if t.short {
@@ -191,8 +191,8 @@ func (t *trial) manyTables(s *server, c *client) {
 	t.figure(fmt.Sprintf("the call after a change of the schema, %d tables", tables), "%.1f to %.1f ms", float64(quickest.Microseconds())/1000, float64(slowest.Microseconds())/1000)
 }
 
-// wrongTokens sends wrong tokens as fast as it can: it is told to wait, and a
-// valid token of the same address is not.
+// wrongTokens sends wrong tokens as fast as it can: it is told to wait, while a valid
+// token from the same address is not.
 func (t *trial) wrongTokens(s *server, c *client) {
 	stop := make(chan struct{})
 	var crew sync.WaitGroup
@@ -231,8 +231,8 @@ func (t *trial) wrongTokens(s *server, c *client) {
 	t.figure("wrong tokens of one address in two seconds: tried, put off", "%d, %d", answers[401], answers[429])
 }
 
-// fillTheQueue orders exports behind one without an end: the queue has an end,
-// and another project does not wait for it.
+// fillTheQueue requests exports behind one that never ends: the queue is bounded, and
+// another project does not wait for it.
 func (t *trial) fillTheQueue(s *server, c *client) {
 	victim := t.project(s.data, "waiting")
 	other := s.open("waiting", victim)

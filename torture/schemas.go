@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// runSchemas changes tables between and beside calls of the same text. Every
-// answer must be that of one moment: each cell tells the column it was written
-// to. Meanwhile another project asks for texts with a canary, which must be seen
-// nowhere.
+// runSchemas changes tables between and during calls with the same SQL text. Every
+// answer must reflect a single moment: each cell names the column that it was written
+// to. Meanwhile another project queries texts with a canary, which must not appear
+// anywhere.
 func runSchemas(t *trial) {
 	data := t.path("data")
 	alpha, beta := t.project(data, "alpha"), t.project(data, "beta")
@@ -42,7 +42,7 @@ func runSchemas(t *trial) {
 	}
 }
 
-// wide is a table whose cells hold the name of the column they were written to.
+// wide is a table whose cells hold the name of the column that they were written to.
 type wide struct {
 	t *trial
 	s *server
@@ -53,10 +53,10 @@ type wide struct {
 	answers int
 }
 
-// cellsOf are the texts that cells may hold.
+// cellsOf matches the texts that cells may hold.
 var cellsOf = regexp.MustCompile(`^c[0-9]+$`)
 
-// make makes the table anew, with columns c0 and so on and two rows.
+// make recreates the table with columns c0 and so on and two rows.
 func (w *wide) make(table string, columns int) error {
 	var list []map[string]any
 	row := map[string]any{}
@@ -78,8 +78,8 @@ func (w *wide) make(table string, columns int) error {
 	return err
 }
 
-// ask asks for all columns and compares each cell with its name. want is what the
-// names must be, when it is known.
+// ask selects all columns and compares each cell with its column name. want is the
+// expected list of names, if known.
 func (w *wide) ask(table string, want []string) {
 	rows, r, err := w.c.query("SELECT * FROM " + table)
 	if err != nil {
@@ -127,7 +127,7 @@ func (w *wide) compare(table string, row map[string]any, want []string) {
 	}
 }
 
-// inTurn asks for a text several times, changes the table, and asks again.
+// inTurn runs a statement several times, changes the table, and runs it again.
 func (w *wide) inTurn(columns int) {
 	table := fmt.Sprintf("w%d", columns)
 	names := func(n int) (list []string) {
@@ -171,7 +171,7 @@ func (w *wide) inTurn(columns int) {
 	}
 }
 
-// atOnce changes a table while others ask for it.
+// atOnce changes a table while others query it.
 func (w *wide) atOnce(d time.Duration) {
 	const table = "often"
 	stop := make(chan struct{})
@@ -216,7 +216,7 @@ func (w *wide) atOnce(d time.Duration) {
 	}
 }
 
-// tellCanary lets another project use texts with the canary.
+// tellCanary lets another project use texts that contain the canary.
 func (w *wide) tellCanary(c *client, stop chan struct{}) {
 	for i := 0; w.s.alive(); i++ {
 		select {

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// searchSecrets looks for every token and password of the part in its data
-// folders and logs. Every part does so in the end.
+// searchSecrets looks for every token and password of the part in its data folders and
+// logs. Every part ends with it.
 func (t *trial) searchSecrets() {
 	if len(t.secrets) == 0 {
 		return
 	}
 	err := filepath.WalkDir(t.folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
-			return nil // a folder that is not mounted any more
+			return nil // a folder that is no longer mounted
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -36,8 +36,8 @@ func (t *trial) searchSecrets() {
 	t.must(err, "look for secrets")
 }
 
-// secretsIn returns the secrets that a text holds. Tokens are found by their
-// beginning, which is much quicker than looking for each.
+// secretsIn returns the secrets contained in a text. Tokens are found by their prefix,
+// which is much faster than searching for each one.
 func (t *trial) secretsIn(text []byte) (found []string) {
 	var others []string
 	for _, secret := range t.secrets {
@@ -64,9 +64,9 @@ func (t *trial) secretsIn(text []byte) (found []string) {
 	return found
 }
 
-// runSecrets uses tokens and passwords in every way that there is, good and bad,
-// and looks for them in answers, in the arguments of processes, and, as every part
-// does, on the disk and in logs.
+// runSecrets uses tokens and passwords in every possible way, valid and invalid, and
+// looks for them in responses, in process arguments and, like every part, on disk and
+// in logs.
 func runSecrets(t *trial) {
 	data := t.path("data")
 	token := t.project(data, "p")
@@ -118,7 +118,7 @@ func runSecrets(t *trial) {
 	t.figure("secrets used, answers searched", "%d, %d", len(t.secrets), seen)
 }
 
-// mintAll makes tokens in each way.
+// mintAll creates tokens in each possible way.
 func (t *trial) mintAll(c *client) (made []string) {
 	for _, body := range []map[string]any{
 		{"revoke_previous": false}, {"revoke_previous": false, "scopes": []string{"records:read:ballast"}}, {"revoke_previous": false, "scopes": []string{"query:read"}},
@@ -132,8 +132,8 @@ func (t *trial) mintAll(c *client) (made []string) {
 	return append(made, t.secret(answer.Token.Token))
 }
 
-// searchProcesses looks into the arguments and the environment of the server and
-// its children.
+// searchProcesses searches the arguments and the environment of the server and its
+// children.
 func (t *trial) searchProcesses(s *server) {
 	for _, pid := range append(s.children(), s.cmd.Process.Pid) {
 		for _, name := range []string{"cmdline", "environ"} {

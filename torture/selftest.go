@@ -14,20 +14,20 @@ import (
 	"strings"
 )
 
-// mutant is a server that is broken on purpose, and how that must be noticed.
+// mutant is a deliberately broken server, with the way in which that must be detected.
 type mutant struct {
 	name   string
 	edits  []edit
-	part   string // the part that notices
-	notice string // what it says, as a regular expression
+	part   string // the part that detects it
+	notice string // the expected fault, as a regular expression
 }
 
-// edit replaces a piece of a source file, which must be there exactly once.
+// edit replaces a piece of a source file, which must occur exactly once.
 type edit struct{ file, old, new string }
 
-// selfTest builds each mutant, runs the part on it, and requires a fault of the
-// right kind. The sources stay as they are: the compiler is given others in their
-// place.
+// selfTest builds each mutant, runs the part on it, and requires a fault of the right
+// kind. The source files are not modified: the compiler reads replacements through an
+// overlay.
 func (c *config) selfTest(ctx context.Context) error {
 	chosen, err := choose(c.parts)
 	if err != nil {
@@ -61,10 +61,10 @@ func (c *config) selfTest(ctx context.Context) error {
 	return nil
 }
 
-// tryMutant returns the fault by which a mutant is noticed, or none.
+// tryMutant returns the fault by which a mutant is detected, or "".
 func (c *config) tryMutant(ctx context.Context, m mutant) (fault string, err error) {
 	broken := *c
-	broken.cuts, broken.kills = 40, 100 // it ends with the first fault
+	broken.cuts, broken.kills = 40, 100 // it ends at the first fault
 	broken.folder = filepath.Join(c.folder, strings.ReplaceAll(m.name, " ", "-"))
 	if err := os.MkdirAll(broken.folder, 0o700); err != nil {
 		return "", err
@@ -94,7 +94,7 @@ func (c *config) tryMutant(ctx context.Context, m mutant) (fault string, err err
 	return "", nil
 }
 
-// verbosity returns where the parts that are to fail say why.
+// verbosity returns where the output of parts that are expected to fail goes.
 func (c *config) verbosity() io.Writer {
 	if c.verbose {
 		return os.Stdout
@@ -102,7 +102,7 @@ func (c *config) verbosity() io.Writer {
 	return io.Discard
 }
 
-// overlay writes the changed sources and the list of them for the compiler.
+// overlay writes the changed sources and their list for the compiler.
 func (m mutant) overlay(folder string) (list string, err error) {
 	changed := map[string]string{}
 	for i, e := range m.edits {

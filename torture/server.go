@@ -24,20 +24,20 @@ type server struct {
 	t     *trial
 	cmd   *exec.Cmd
 	data  string
-	log   string // path of the file that its log goes to
+	log   string // path of its log file
 	url   string
 	ended chan struct{} // closed when the process has ended
-	err   error         // how it ended
-	ready time.Duration // from start to /readyz
+	err   error         // its exit error
+	ready time.Duration // from start until /readyz succeeds
 }
 
-// startOptions change how a server is started.
+// startOptions modify how a server is started.
 type startOptions struct {
 	flags       []string
 	environment []string
-	descriptors int    // ulimit -n, 0 for that of this process
-	log         string // path of the log, beside the data folder when empty
-	anyState    bool   // a server that is not ready will do
+	descriptors int    // ulimit -n; 0 means that of this process
+	log         string // path of the log; "" means next to the data folder
+	anyState    bool   // accept a server that is not ready
 }
 
 var running struct {
@@ -45,7 +45,7 @@ var running struct {
 	servers map[*server]bool
 }
 
-// endServers kills every server that still runs.
+// endServers kills every server that is still running.
 func endServers() {
 	running.Lock()
 	defer running.Unlock()
@@ -69,7 +69,7 @@ func (t *trial) start(data string, options ...func(*startOptions)) *server {
 	return s
 }
 
-// tryStart is start for a server that may refuse.
+// tryStart is start for a server that may refuse to start.
 func (t *trial) tryStart(data string, options ...func(*startOptions)) (*server, error) {
 	var o startOptions
 	for _, option := range options {
@@ -150,7 +150,7 @@ func (s *server) run(o startOptions) error {
 // logMark separates the runs of a server in its log.
 const logMark = "---- start"
 
-// logText returns what the server has logged since it was started.
+// logText returns what the server has logged since its last start.
 func (s *server) logText() string {
 	text, err := os.ReadFile(s.log)
 	if err != nil {
@@ -178,7 +178,7 @@ func (s *server) lastWords() string {
 	return text[max(0, len(text)-600):]
 }
 
-// alive reports whether the process runs.
+// alive reports whether the process is running.
 func (s *server) alive() bool {
 	select {
 	case <-s.ended:
@@ -188,13 +188,13 @@ func (s *server) alive() bool {
 	}
 }
 
-// kill ends the process without notice.
+// kill kills the process without warning.
 func (s *server) kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.ended
 }
 
-// terminate asks the process to end and returns how long it took.
+// terminate asks the process to stop and returns how long it took.
 func (s *server) terminate(limit time.Duration) (time.Duration, error) {
 	begin := time.Now()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -209,14 +209,14 @@ func (s *server) terminate(limit time.Duration) (time.Duration, error) {
 	}
 }
 
-// end ends the process in good order and notes it when that fails.
+// end stops the process cleanly and reports a fault if that fails.
 func (s *server) end() {
 	if took, err := s.terminate(40 * time.Second); err != nil {
 		s.t.fault("SIGTERM: after %.1f s: %v: %s", took.Seconds(), err, s.lastWords())
 	}
 }
 
-// checkLog notes panics that the server survived, and races.
+// checkLog reports panics that the server survived, and data races.
 func (s *server) checkLog() {
 	for _, word := range []string{"panic", "DATA RACE", "fatal error"} {
 		if text := s.logText(); strings.Contains(text, word) {
@@ -226,8 +226,7 @@ func (s *server) checkLog() {
 	}
 }
 
-// resident returns how much memory the process has, without its children, in
-// bytes.
+// resident returns the resident memory of the process, without its children, in bytes.
 func (s *server) resident() int64 { return residentOf(s.cmd.Process.Pid) }
 
 func residentOf(pid int) int64 {
@@ -242,7 +241,7 @@ func residentOf(pid int) int64 {
 	return 0
 }
 
-// children returns the processes that the server has started.
+// children returns the child processes of the server.
 func (s *server) children() (pids []int) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
 	for _, task := range tasks {
@@ -263,8 +262,8 @@ func (s *server) descriptors() int {
 }
 
 // watch samples the memory of the server and of its children until the returned
-// function is called, and ends a server that takes more than the limit: others
-// work on this machine too.
+// function is called, and kills a server that exceeds the limit, since others use this
+// machine too.
 func (s *server) watch(limit int64) (peaks func() (own, worker int64)) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	var own, worker int64
@@ -296,7 +295,7 @@ func (s *server) watch(limit int64) (peaks func() (own, worker int64)) {
 	})
 }
 
-// command runs a command of the program and returns what it prints.
+// command runs a command of the program and returns its output.
 func (t *trial) command(args ...string) string {
 	out, err := t.tryCommand("", args...)
 	t.must(err, "zangtable "+strings.Join(args, " "))
@@ -316,13 +315,14 @@ func (t *trial) tryCommand(input string, args ...string) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
-// project makes a project and returns a token for it. The server need not run.
+// project creates a project and returns a token for it. The server need not be
+// running.
 func (t *trial) project(data, slug string) (token string) {
 	t.command("project", "create", slug, "--name", slug, "--data", data)
 	return t.token(data, slug)
 }
 
-// token mints a token, with full power or with scopes.
+// token mints a token with full power, or with the given scopes.
 func (t *trial) token(data, slug string, scopes ...string) string {
 	args := []string{"token", "create", "--project", slug, "--data", data}
 	for _, scope := range scopes {
@@ -331,7 +331,7 @@ func (t *trial) token(data, slug string, scopes ...string) string {
 	return t.secret(t.command(args...))
 }
 
-// secret keeps a secret, which will be looked for where it must not be.
+// secret records a secret, which is later searched for where it must not be.
 func (t *trial) secret(text string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -339,12 +339,12 @@ func (t *trial) secret(text string) string {
 	return text
 }
 
-// copyFolder copies a folder as it is.
+// copyFolder copies a folder unchanged.
 func copyFolder(from, to string) error {
 	return errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from)), os.Chmod(to, 0o700))
 }
 
-// copyFile copies one file; one that does not exist is passed over.
+// copyFile copies one file; a missing file is skipped.
 func copyFile(from, to string) error {
 	source, err := os.Open(from)
 	if errors.Is(err, os.ErrNotExist) {

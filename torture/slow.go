@@ -17,13 +17,13 @@ const (
 	slowClients    = 40
 	maxSlowMemory  = 300 << 20 // what forty clients that do not read may cost
 	maxSlowClient  = time.Minute
-	memoryOfBodies = 512 << 20 // the budget of the node for bodies and answers
-	memoryForced   = 3 << 30   // at which the harness ends the server
+	memoryOfBodies = 512 << 20 // the server's budget for bodies and answers
+	memoryForced   = 3 << 30   // at which the harness kills the server
 )
 
-// runSlow lets clients ask for large pages and never read them, send large bodies
-// at once, and send bodies that never end. Memory stays bounded, the clients are
-// gone within a minute, and others are served.
+// runSlow lets clients request large pages without reading them, send large bodies at
+// once, and send bodies that never end. Memory stays bounded, the clients are
+// disconnected within a minute, and others are served.
 func runSlow(t *trial) {
 	data := t.path("data")
 	token := t.project(data, "p")
@@ -46,7 +46,7 @@ func runSlow(t *trial) {
 	s.end()
 }
 
-// deafClients ask for pages of 24 MB and read nothing.
+// deafClients request pages of 24 MB and read nothing.
 func (t *trial) deafClients(s *server, c, other *client) {
 	base := s.resident()
 	peaks := s.watch(memoryForced)
@@ -66,7 +66,7 @@ func (t *trial) deafClients(s *server, c, other *client) {
 			asked := time.Now()
 			patience := maxSlowClient + 15*time.Second
 			if t.short {
-				patience = 10 * time.Second // is not enough to tell
+				patience = 10 * time.Second // too short to check disconnection
 			}
 			if !dropped(deaf, patience) && !t.short {
 				t.fault("a client that reads nothing is still connected after %.0f s", time.Since(asked).Seconds())
@@ -106,7 +106,7 @@ func dropped(c net.Conn, limit time.Duration) bool {
 	return false
 }
 
-// othersAreServed reads a table for a while.
+// othersAreServed reads a table for a while and checks that it is served.
 func (t *trial) othersAreServed(s *server, c *client, table, when string, d time.Duration) {
 	other := s.open(c.project, c.token).withDeadline(5 * time.Second)
 	var slowest time.Duration
@@ -129,8 +129,8 @@ func (t *trial) othersAreServed(s *server, c *client, table, when string, d time
 	t.figure("small reads "+when+": refused, slowest", "%d of %d, %.0f ms", refused, calls, float64(slowest.Microseconds())/1000)
 }
 
-// largeBodies sends sixteen bodies of 28 MiB at once. Those above the budget are
-// told to come again.
+// largeBodies sends sixteen bodies of 28 MiB at once. Those that exceed the budget are
+// told to retry.
 func (t *trial) largeBodies(s *server, c *client) {
 	rows := make([]map[string]string, 28)
 	for i := range rows {
@@ -151,14 +151,14 @@ func (t *trial) largeBodies(s *server, c *client) {
 	}
 	crew.Wait()
 	own, _ := peaks()
-	// Garbage that is not collected yet may double what is in use.
+	// Garbage that has not been collected yet may double the memory in use.
 	if own-base > 2*memoryOfBodies+maxSlowMemory {
 		t.fault("sixteen bodies of 28 MiB cost %d MiB", (own-base)>>20)
 	}
 	t.figure("sixteen bodies of 28 MiB at once", "%d MiB", (own-base)>>20)
 }
 
-// endlessBodies sends bodies a byte at a time.
+// endlessBodies sends bodies one byte at a time.
 func (t *trial) endlessBodies(s *server, c, other *client) {
 	for range 200 {
 		slow, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))

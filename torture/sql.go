@@ -22,11 +22,11 @@ const (
 	maxTemporary    = 1 << 30
 	canary          = "CANARY-7f3a9c"
 	foreignCanary   = "STRANGER-CANARY-51b2"
-	statementsShort = 5 // of each list that a short run takes
+	statementsShort = 5 // of each list in a short run
 )
 
-// runSQL sends hostile statements: each ends within its limit, the server's own
-// memory hardly grows, no file is left, and nothing forbidden is answered.
+// runSQL sends hostile statements: each ends within its limit, the server's own memory
+// hardly grows, no file is left behind, and nothing forbidden is answered.
 func runSQL(t *trial) {
 	data, scratch := t.path("data"), t.path("tmp")
 	t.must(os.MkdirAll(scratch, 0o700), "make a folder")
@@ -65,7 +65,7 @@ func runSQL(t *trial) {
 	q.s.end()
 }
 
-// refuse sends what must not be answered.
+// refuse sends statements that must not be answered.
 func (q *hostile) refuse(narrow string) {
 	t := q.t
 	for _, x := range forbidden {
@@ -82,7 +82,7 @@ func (q *hostile) refuse(narrow string) {
 	t.figure("forbidden statements, ways to a forbidden table; refused", "%d, %d; all but %d", len(forbidden), len(sneaking), t.failed())
 }
 
-// hostile is a server that is sent hostile SQL.
+// hostile is a server that receives hostile SQL.
 type hostile struct {
 	t             *trial
 	s             *server
@@ -99,7 +99,7 @@ func (q *hostile) start() {
 	})
 }
 
-// warmUp brings the server to the memory that it has in use.
+// warmUp brings the server to its normal memory use.
 func (q *hostile) warmUp() {
 	for i := range 200 {
 		_, _, _ = q.s.open("p", q.token).query(fmt.Sprintf("SELECT n, words FROM ballast WHERE n > %d LIMIT 500", i))
@@ -152,12 +152,12 @@ func (q *hostile) one(kind string, x statement) {
 		q.temporary = 0
 	}
 	if err != nil && q.s.alive() {
-		q.s.kill() // what still runs would spoil the next measurement
+		q.s.kill() // whatever still runs would distort the next measurement
 	}
 }
 
-// inTurn sends small statements of eight projects beside hostile ones of another:
-// they are served.
+// inTurn sends small statements of eight projects alongside hostile ones of another,
+// and checks that they are served.
 func (q *hostile) inTurn() {
 	t := q.t
 	if !q.s.alive() {
@@ -196,8 +196,8 @@ func (q *hostile) inTurn() {
 	t.figure("small statements of another project beside hostile ones: number, slowest", "%d, %.0f ms", calls, float64(slowest.Microseconds())/1000)
 }
 
-// files returns the files in the data folder, in the server's own folder for
-// temporary files and where SQLite may put them.
+// files returns the files in the data folder, in the server's own folder for temporary
+// files and wherever SQLite may put some.
 func (q *hostile) files() map[string]int64 {
 	found := map[string]int64{}
 	for _, root := range []string{q.data, q.scratch} {
@@ -222,8 +222,8 @@ func (q *hostile) files() map[string]int64 {
 	return found
 }
 
-// watchTemporary samples the size of the files without a name that the server and
-// its children have open, until the returned function is called.
+// watchTemporary samples the size of the unlinked files that the server and its
+// children have open, until the returned function is called.
 func (q *hostile) watchTemporary() (peak func() int64) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	var most int64
@@ -249,8 +249,7 @@ func (q *hostile) watchTemporary() (peak func() int64) {
 	}
 }
 
-// deletedBytes returns the size of the open files of a process that have no name
-// any more.
+// deletedBytes returns the total size of the unlinked files that a process has open.
 func deletedBytes(pid int) (sum int64) {
 	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, link := range links {

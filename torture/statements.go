@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// statement is hostile SQL.
+// statement is a hostile SQL statement.
 type statement struct{ name, sql string }
 
-// repeated joins n copies of text, each with its number in place of #.
+// repeated joins n copies of text, with # replaced by the number of the copy.
 func repeated(n int, text string) string {
 	parts := make([]string, n)
 	for i := range parts {
@@ -25,7 +25,7 @@ const (
 	unending = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) "
 )
 
-// greedy are statements that want any amount of memory or disk.
+// greedy are statements that use unlimited memory or disk.
 var greedy = []statement{
 	{"a hundred long columns", "SELECT " + repeated(100, long+"||#")},
 	{"nineteen hundred copies of a long value", "WITH v(v) AS MATERIALIZED (SELECT " + long + ") SELECT " + repeated(1900, "v||#") + " FROM v"},
@@ -56,7 +56,7 @@ var greedy = []statement{
 	{"JSON that grows", "WITH RECURSIVE j(i,v) AS (SELECT 1, json_array(1) UNION ALL SELECT i+1, json_array(v,v) FROM j) SELECT max(length(v)) FROM j"},
 }
 
-// slow are statements that want any amount of time, some within one operation.
+// slow are statements that take unlimited time, some of them within one operation.
 var slow = []statement{
 	{"counting without end", unending + "SELECT count(*) FROM n"},
 	{"a join of five", "SELECT count(*) FROM ballast a, ballast b, ballast c, ballast d, ballast e"},
@@ -130,8 +130,8 @@ var forbidden = []statement{
 	{"nothing", "-- nothing"},
 }
 
-// sneaking are the ways to a table that a token may not read; each would show the
-// canary, or that it is there.
+// sneaking are ways to reach a table that a token may not read; each would reveal the
+// canary, or the existence of the canary.
 var sneaking = []statement{
 	{"plainly", "SELECT * FROM secrets"},
 	{"by the schema's name", "SELECT word FROM main.secrets"},

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// maxShutdown is how long the end may take after SIGTERM, whatever runs.
+// maxShutdown is how long shutdown may take after SIGTERM, whatever is running.
 const maxShutdown = 30 * time.Second
 
-// runTerminate sends SIGTERM to servers under load: they end in time, lose no
-// acknowledged write, and answer every call that was sent before.
+// runTerminate sends SIGTERM to servers under load: they stop in time, lose no
+// acknowledged write, and answer every call sent before.
 func runTerminate(t *trial) {
 	data := t.path("data")
 	token := t.project(data, "p")
@@ -51,8 +51,8 @@ func runTerminate(t *trial) {
 	t.compareDatabase(filepath.Join(data, "projects", "1.db"), book)
 }
 
-// terminateBusy sends SIGTERM while the server is at what takes longest: clients
-// that do not read, statements that run for ever, a large import.
+// terminateBusy sends SIGTERM during whatever takes longest: clients that do not read,
+// statements that never end, a large import.
 func (t *trial) terminateBusy(s *server, c *client) {
 	c = c.at(s)
 	for range 3 {
@@ -69,7 +69,7 @@ func (t *trial) terminateBusy(s *server, c *client) {
 		m, err = r.manifest("export")
 	}
 	t.must(err, "export the database")
-	// A client that reads nothing takes all of the time that running calls have.
+	// Clients that read nothing use up all the time that running calls get.
 	deafClients := 4
 	if t.short {
 		deafClients = 0
@@ -88,7 +88,7 @@ func (t *trial) terminateBusy(s *server, c *client) {
 	t.figure("SIGTERM beside endless statements, exports, uploads, deaf clients", "%.1f s", took.Seconds())
 }
 
-// endlessFile is a file without an end that comes slowly.
+// endlessFile is an endless file that arrives slowly.
 type endlessFile struct{}
 
 func (endlessFile) Read(p []byte) (int, error) {

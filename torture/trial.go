@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// trial is one run of a part: what it works with, and what it has found.
+// trial is one run of a part: its environment and its findings.
 type trial struct {
 	*config
 	part   part
 	ctx    context.Context
 	cancel context.CancelFunc
-	enough *regexp.Regexp // a fault that ends the part early
+	enough *regexp.Regexp // a fault that matches ends the part early
 	out    io.Writer
 	folder string // of this part
 	random *rand.Rand
@@ -33,21 +33,21 @@ type trial struct {
 	faults  []string
 	skipped string // why the part did not run
 	figures []figure
-	secrets []string // what must not be found on the disk
+	secrets []string // what must not appear on disk
 	servers []*server
 }
 
-// figure is one thing that was measured.
+// figure is one measurement.
 type figure struct{ what, value string }
 
-// abandon is what stop panics with: the part cannot go on.
+// abandon is the panic value of stop: the part cannot continue.
 type abandon struct{}
 
-// try runs one part and prints what it found.
+// try runs one part and prints its findings.
 func (c *config) try(ctx context.Context, p part) *trial { return c.tryTo(ctx, p, os.Stdout, nil) }
 
-// tryTo runs one part and writes what it found. The part ends early with a fault
-// that enough matches, when that is not nil.
+// tryTo runs one part and writes its findings to out. If enough is not nil, the part
+// ends early at a fault that it matches.
 func (c *config) tryTo(ctx context.Context, p part, out io.Writer, enough *regexp.Regexp) *trial {
 	t := &trial{config: c, part: p, enough: enough, out: out, began: time.Now(), folder: filepath.Join(c.folder, p.name)}
 	t.ctx, t.cancel = context.WithCancel(ctx)
@@ -76,7 +76,7 @@ func (c *config) tryTo(ctx context.Context, p part, out io.Writer, enough *regex
 	return t
 }
 
-// guarded runs fn until it ends or gives up.
+// guarded runs fn until it returns or gives up.
 func (t *trial) guarded(fn func()) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -88,10 +88,10 @@ func (t *trial) guarded(fn func()) {
 	fn()
 }
 
-// maxFaults bounds what is printed of one part.
+// maxFaults is the maximum number of faults printed for one part.
 const maxFaults = 40
 
-// fault notes a broken promise.
+// fault records a broken promise.
 func (t *trial) fault(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -105,22 +105,21 @@ func (t *trial) fault(format string, args ...any) {
 	}
 }
 
-// stop notes a broken promise after which the part cannot go on. Only the
-// goroutine that runs the part may call it.
+// stop records a broken promise after which the part cannot continue. It may only be
+// called by the goroutine that runs the part.
 func (t *trial) stop(format string, args ...any) {
 	t.fault(format, args...)
 	panic(abandon{})
 }
 
-// must stops the part when something that is no promise of the server's fails.
+// must stops the part if something fails that the server makes no promise about.
 func (t *trial) must(err error, doing string) {
 	if err != nil {
 		t.stop("%s: %v", doing, err)
 	}
 }
 
-// skip ends the part because this machine lacks what it needs. In CI that is a
-// fault.
+// skip ends the part because this machine lacks what it needs. In CI that is a fault.
 func (t *trial) skip(format string, args ...any) {
 	why := fmt.Sprintf(format, args...)
 	if os.Getenv("ZANGTABLE_REQUIRE_TOOLS") != "" {
@@ -130,21 +129,21 @@ func (t *trial) skip(format string, args ...any) {
 	panic(abandon{})
 }
 
-// figure notes something measured.
+// figure records a measurement.
 func (t *trial) figure(what, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.figures = append(t.figures, figure{what, fmt.Sprintf(format, args...)})
 }
 
-// failed reports how many faults there are.
+// failed returns the number of faults.
 func (t *trial) failed() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.faults)
 }
 
-// pick returns a number from low to high.
+// pick returns a random number from low to high.
 func (t *trial) pick(low, high int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -162,8 +161,8 @@ func (t *trial) pause(d time.Duration) {
 	}
 }
 
-// until tries again until fn is content or the time is over, and returns how
-// long that took.
+// until retries until fn returns true or the time is up, and returns how long that
+// took.
 func (t *trial) until(limit time.Duration, fn func() bool) (took time.Duration, ok bool) {
 	for begin := time.Now(); ; t.pause(10 * time.Millisecond) {
 		if fn() {
@@ -175,8 +174,8 @@ func (t *trial) until(limit time.Duration, fn func() bool) (took time.Duration, 
 	}
 }
 
-// within returns how long something may take: the limit, or four times that in
-// the short form, which runs on machines that have more to do.
+// within returns how long something may take: the limit, or four times that in a short
+// run, which may share its machine with other work.
 func (t *trial) within(limit time.Duration) time.Duration {
 	if t.short {
 		return 4 * limit
@@ -189,7 +188,7 @@ func (t *trial) path(names ...string) string {
 	return filepath.Join(append([]string{t.folder}, names...)...)
 }
 
-// hashName makes a seed of a name.
+// hashName derives a seed from a name.
 func hashName(name string) (sum uint64) {
 	for _, b := range []byte(name) {
 		sum = sum*31 + uint64(b)
@@ -197,7 +196,7 @@ func hashName(name string) (sum uint64) {
 	return sum
 }
 
-// report says what held, and writes the figures into a document when asked.
+// report prints what held, and writes the figures into a document if requested.
 func (c *config) report(done []*trial) error {
 	var broken []string
 	for _, t := range done {

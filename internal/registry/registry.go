@@ -25,7 +25,6 @@ const ApplicationID = 0x5a547231 // "ZTr1"
 // an id that no other ever had. made_by_project is the first in the chain of projects
 // whose tokens created the project, NULL if the operator created it; that project may
 // no longer exist.
-// be gone.
 var schema = sqlite.Schema{
 	ApplicationID: ApplicationID,
 	Migrations: []string{`

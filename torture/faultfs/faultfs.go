@@ -1,13 +1,13 @@
 //go:build linux
 
-// Package faultfs is a file system on top of a folder that can do what disks do:
-// forget what was not synced when the power fails, and fail calls.
+// Package faultfs is a file system on top of a folder that does what disks do: it
+// loses what was not synced when the power fails, and makes calls fail.
 //
-// Everything goes through to the folder at once. Beside it the file system keeps
-// what the folder would look like after a power cut: of each file the blocks
-// as they were at its last fsync, of each directory the entries as they were at its
-// last fsync. A file's own fsync makes its entry durable, too, if it was created:
-// so do the file systems of Linux. Cut brings the folder back to that, or to
+// All changes go to the folder immediately. In addition, the file system records what
+// the folder would look like after a power failure: the blocks of each file as of its
+// last fsync, and the entries of each directory as of its last fsync. The fsync of a
+// newly created file also makes its entry durable, as on Linux file systems. Cut
+// reverts the folder to that state, or to something between it and the present.
 // something between that and the present.
 package faultfs
 
@@ -26,30 +26,30 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// blockSize is how much of a file survives or is lost as a whole, in bytes.
+// blockSize is the unit, in bytes, in which the content of a file survives or is lost.
 const blockSize = 4096
 
 // FS is a mounted file system.
 type FS struct {
-	folder, grave string // grave keeps files that were removed until that is durable
+	folder, grave string // grave keeps removed files until their removal is durable
 	at            string
 	server        *fuse.Server
 	random        *rand.Rand
 
 	mu        sync.Mutex
-	files     map[uint64]*file // by inode, those with something not synced
-	names     []change         // not durable, in order
+	files     map[uint64]*file // by inode; only those with unsynced changes
+	names     []change         // changes that are not durable yet, in order
 	buried    int
-	failWrite int // one of so many writes fails; 0 for none
+	failWrite int // one in this many writes fails; 0 for none
 	failSync  int
 	delay     time.Duration // of every fsync
-	frozen    bool          // the power has failed
-	failed    int           // calls that were made to fail
+	frozen    bool          // set once the power has failed
+	failed    int           // number of calls that were made to fail
 	unsynced  []string
 }
 
-// Mount mounts a file system for folder at another folder. It needs a seed for
-// what Cut and failures leave to chance.
+// Mount mounts a file system for folder at another folder. The seed determines the
+// random choices of Cut and of failures.
 func Mount(folder, at string, seed uint64) (*FS, error) {
 	f := &FS{
 		folder: folder, grave: folder + ".grave", at: at,
@@ -76,22 +76,22 @@ func Mount(folder, at string, seed uint64) (*FS, error) {
 	return f, nil
 }
 
-// Fail lets one of so many writes and one of so many fsyncs fail with an I/O
-// error from now on; 0 lets none fail.
+// Fail makes one in the given numbers of writes and of fsyncs fail with an I/O error
+// from now on; 0 makes none fail.
 func (f *FS) Fail(writes, syncs int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failWrite, f.failSync = writes, syncs
 }
 
-// Slow lets every fsync take so long at least, as those of real disks do.
+// Slow makes every fsync take at least the given time, as on real disks.
 func (f *FS) Slow(delay time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delay = delay
 }
 
-// wait takes the time of an fsync.
+// wait sleeps for the duration of an fsync.
 func (f *FS) wait() {
 	f.mu.Lock()
 	delay := f.delay
@@ -99,16 +99,16 @@ func (f *FS) wait() {
 	time.Sleep(delay)
 }
 
-// Failed returns how many calls have failed.
+// Failed returns how many calls were made to fail.
 func (f *FS) Failed() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.failed
 }
 
-// Unsynced returns the renames from a name that ends in suffix of files that had
-// content which was not synced: after a power cut such a file is there by its
-// new name, without its content.
+// Unsynced returns the renames, from names ending in suffix, of files with unsynced
+// content: after a power failure such a file exists under its new name, without its
+// content.
 func (f *FS) Unsynced(suffix string) (renames []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -120,9 +120,9 @@ func (f *FS) Unsynced(suffix string) (renames []string) {
 	return renames
 }
 
-// Freeze is the moment at which the power fails: from now on nothing reaches the
-// disk, and every call that changes something fails, also one that has begun.
-// Whoever was told before that something is on the disk was told the truth.
+// Freeze is the moment of the power failure: from now on nothing reaches the disk, and
+// every call that changes something fails, even one that has already begun. Whatever
+// was reported as durable before that is durable.
 func (f *FS) Freeze() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,9 +141,9 @@ func (f *FS) Unmount() error {
 	return errors.Join(fmt.Errorf("unmount %s: %w", f.at, err), syscall.Unmount(f.at, syscall.MNT_DETACH))
 }
 
-// Cut freezes and unmounts the file system, and leaves the folder as a power cut would. With
-// all, whatever was not synced is lost; else chance decides block by block, and
-// how many of the last changes of directories are lost.
+// Cut freezes and unmounts the file system, and leaves the folder as a power failure
+// would. With all, everything unsynced is lost; otherwise it is decided at random
+// block by block, and also how many of the last directory changes are lost.
 func (f *FS) Cut(all bool) error {
 	f.Freeze()
 	if err := f.Unmount(); err != nil {
@@ -166,11 +166,11 @@ func (f *FS) Cut(all bool) error {
 	return errors.Join(append(errs, os.RemoveAll(f.grave))...)
 }
 
-// forgettable reports whether a file matters after a power cut. SQLite makes the
-// index of a log anew, and writes to it through memory.
+// forgettable reports whether the content of a file is irrelevant after a power
+// failure. SQLite rebuilds the index of a log, and writes to it through memory.
 func forgettable(path string) bool { return strings.HasSuffix(path, "-shm") }
 
-// fails decides whether a call fails. f.mu is held.
+// fails decides whether a call fails. f.mu must be held.
 func (f *FS) fails(oneOf int) bool {
 	if f.frozen {
 		return true
@@ -184,15 +184,15 @@ func (f *FS) fails(oneOf int) bool {
 
 // change is a change of a directory that is not durable yet.
 type change struct {
-	folder, other string // the directories it is in
-	created       string // the path of a file or directory that was created
+	folder, other string // the directories it affects
+	created       string // the path of the created file or directory
 	undo          func() error
 }
 
-// note keeps a change of a directory. f.mu is held.
+// note records a change of a directory. f.mu must be held.
 func (f *FS) note(c change) { f.names = append(f.names, c) }
 
-// durable drops the changes for which fn holds. f.mu is held.
+// durable drops the changes for which fn returns true. f.mu must be held.
 func (f *FS) durable(fn func(change) bool) {
 	kept := f.names[:0]
 	for _, c := range f.names {
@@ -203,7 +203,7 @@ func (f *FS) durable(fn func(change) bool) {
 	f.names = kept
 }
 
-// synced drops the changes that an fsync of a path makes durable. f.mu is held.
+// synced drops the changes that an fsync of a path makes durable. f.mu must be held.
 func (f *FS) synced(path string) {
 	f.durable(func(c change) bool {
 		above := c.created != "" && (path == c.created || strings.HasPrefix(path, c.created+"/"))
@@ -211,8 +211,8 @@ func (f *FS) synced(path string) {
 	})
 }
 
-// bury keeps a file that is about to lose its name, and returns what brings it
-// back. f.mu is held.
+// bury keeps a file that is about to lose its name, and returns a function that
+// restores it. f.mu must be held.
 func (f *FS) bury(path string) (back func() error) {
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
 		return func() error { return nil }
@@ -225,7 +225,7 @@ func (f *FS) bury(path string) (back func() error) {
 	return func() error { return ignoreMissing(os.Rename(kept, path)) }
 }
 
-// ignoreMissing says that something is gone already, which is what was wanted.
+// ignoreMissing ignores the error that something is already gone, which is the goal.
 func ignoreMissing(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -34,7 +34,7 @@ func check(t *testing.T, errs ...error) {
 	}
 }
 
-// write writes text at an offset and syncs it when told.
+// write writes text at an offset and optionally syncs it.
 func write(t *testing.T, path string, off int64, text []byte, sync bool) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -90,7 +90,7 @@ func TestCutForgetsWhatWasNotSynced(t *testing.T) {
 	check(t, f.Cut(true))
 	for name, want := range map[string]string{
 		"synced": "synced", "longer": "short", "shorter": string(bytes.Repeat([]byte("y"), 10_000)),
-		// The folder was synced after these three.
+		// The folder was synced after these three changes.
 		"new": "", "removed": "missing", "a": "a",
 		"a.part": "missing", "b": "missing", "b.part": "b", "lost": "missing", "folder/deep": "deep",
 	} {
@@ -115,8 +115,8 @@ func TestCutBringsBackWhatWasReplaced(t *testing.T) {
 	}
 }
 
-// TestChanceDecidesBlockByBlock cuts the power without losing everything: some
-// of the blocks of a file survive, and not in order.
+// TestChanceDecidesBlockByBlock cuts the power without losing everything: some of the
+// blocks of a file survive, and not in order.
 func TestChanceDecidesBlockByBlock(t *testing.T) {
 	f, folder, at := mount(t, 3)
 	write(t, filepath.Join(at, "file"), 0, bytes.Repeat([]byte("a"), 64*blockSize), true)
@@ -137,8 +137,8 @@ func TestChanceDecidesBlockByBlock(t *testing.T) {
 	}
 }
 
-// TestFailedSyncIsNotMendedByAnother writes, is told that an fsync has failed,
-// and syncs again: only what was written again is durable.
+// TestFailedSyncIsNotMendedByAnother writes, gets an error from an fsync, and syncs
+// again: only what was written again is durable.
 func TestFailedSyncIsNotMendedByAnother(t *testing.T) {
 	f, folder, at := mount(t, 1)
 	file, err := os.OpenFile(filepath.Join(at, "file"), os.O_RDWR|os.O_CREATE, 0o600)

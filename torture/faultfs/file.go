@@ -15,16 +15,16 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// file is what is not synced of one file.
+// file holds the unsynced state of one file.
 type file struct {
-	disk   *os.File         // of the folder
+	disk   *os.File         // the file in the folder
 	size   int64            // at the last fsync
-	blocks map[int64][]byte // as they were then, by number; nil for one beyond the end
-	doomed map[int64]bool   // an fsync of these has failed: only writing them again helps
+	blocks map[int64][]byte // their content at that time, by number; nil for one beyond the end
+	doomed map[int64]bool   // blocks whose fsync has failed: only rewriting them helps
 }
 
-// track returns the record of a file that is about to change, and begins one.
-// f.mu is held.
+// track returns the record of a file that is about to change, creating it if needed.
+// f.mu must be held.
 func (f *FS) track(fd int) (*file, error) {
 	var st syscall.Stat_t
 	if err := syscall.Fstat(fd, &st); err != nil {
@@ -42,8 +42,8 @@ func (f *FS) track(fd int) (*file, error) {
 	return begun, nil
 }
 
-// before keeps the blocks from off to end as they are now, unless they have
-// changed already since the last fsync.
+// before saves the blocks from off to end as they are now, unless they have already
+// changed since the last fsync.
 func (k *file) before(off, end int64) error {
 	for n := off / blockSize; n*blockSize < end; n++ {
 		delete(k.doomed, n)
@@ -63,15 +63,15 @@ func (k *file) before(off, end int64) error {
 	return nil
 }
 
-// restore brings back the blocks for which lost holds, and the size when all are
-// lost or chance has it.
+// restore reverts the blocks for which lost returns true, and the size if all are lost
+// or at random.
 func (k *file) restore(lost func() bool) error {
 	defer k.disk.Close()
 	numbers := make([]int64, 0, len(k.blocks))
 	for n := range k.blocks {
 		numbers = append(numbers, n)
 	}
-	slices.Sort(numbers) // chance must not depend on the order of a map
+	slices.Sort(numbers) // random choices must not depend on map order
 	info, err := k.disk.Stat()
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func (k *file) restore(lost func() bool) error {
 	return errors.Join(append(errs, k.disk.Truncate(size))...)
 }
 
-// synced makes what was written durable, but for what an fsync has failed on.
+// synced makes what was written durable, except for blocks whose fsync has failed.
 func (k *file) synced(size int64) {
 	for n := range k.blocks {
 		if !k.doomed[n] {
@@ -110,7 +110,7 @@ type handle struct {
 	fs       *FS
 	file     *fs.LoopbackFile
 	fd       int
-	path     string // as it was opened
+	path     string // as of opening
 	volatile bool   // see forgettable
 }
 
@@ -150,8 +150,8 @@ func (h *handle) Fsync(ctx context.Context, flags uint32) syscall.Errno {
 	}
 	k := h.fs.files[st.Ino]
 	if h.fs.fails(h.fs.failSync) {
-		// The system takes such pages for clean: a second fsync would succeed and
-		// write nothing.
+		// The system considers such pages clean: a second fsync would succeed without
+		// writing anything.
 		if k != nil {
 			for n := range k.blocks {
 				k.doomed[n] = true
@@ -166,7 +166,7 @@ func (h *handle) Fsync(ctx context.Context, flags uint32) syscall.Errno {
 		}
 	}
 	h.fs.synced(h.path)
-	return 0 // the folder itself need not survive a real power cut
+	return 0 // the underlying folder need not survive a real power failure
 }
 
 func (h *handle) Setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
@@ -180,7 +180,7 @@ func (h *handle) Setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.Attr
 	return h.file.Setattr(ctx, in, out)
 }
 
-// truncated keeps what a truncation is about to take away. f.mu is held.
+// truncated saves what a truncation is about to remove. f.mu must be held.
 func (f *FS) truncated(fd int, size int64) error {
 	if f.frozen {
 		return syscall.EIO

@@ -18,12 +18,12 @@ type node struct {
 	fs *FS
 }
 
-// WrapChild is called for every node that is looked up or made.
+// WrapChild is called for every node that is looked up or created.
 func (n *node) WrapChild(_ context.Context, ops fs.InodeEmbedder) fs.InodeEmbedder {
 	return &node{LoopbackNode: ops.(*fs.LoopbackNode), fs: n.fs}
 }
 
-// path returns where the node is in the folder.
+// path returns the path of the node in the folder.
 func (n *node) path() string { return filepath.Join(n.fs.folder, n.Path(n.Root())) }
 
 // handle returns an open file.
@@ -31,8 +31,8 @@ func (n *node) handle(file *os.File, path string) *handle {
 	return &handle{fs: n.fs, path: path, fd: int(file.Fd()), file: fs.NewLoopbackFileFromOS(file), volatile: forgettable(path)}
 }
 
-// Open opens a file. Blocks are read before they are overwritten, so it is never
-// opened for writing only.
+// Open opens a file. Blocks are read before they are overwritten, so files are never
+// opened write-only.
 func (n *node) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	path := n.path()
 	if flags&syscall.O_TRUNC != 0 {
@@ -88,7 +88,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	return inode, n.handle(file, path), 0, 0
 }
 
-// Mkdir makes a directory.
+// Mkdir creates a directory.
 func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
@@ -134,7 +134,7 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 	return errno
 }
 
-// Rename gives a file or directory another name.
+// Rename renames a file or directory.
 func (n *node) Rename(ctx context.Context, name string, into fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
@@ -163,13 +163,13 @@ func (n *node) Rename(ctx context.Context, name string, into fs.InodeEmbedder, n
 	return 0
 }
 
-// Link and the like would need records of their own; the server does not use
+// Link and similar calls would need records of their own; the server does not use
 // them.
 func (n *node) Link(context.Context, fs.InodeEmbedder, string, *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	return nil, syscall.EPERM
 }
 
-// Fsync makes a directory durable.
+// Fsync makes the entries of a directory durable.
 func (n *node) Fsync(_ context.Context, open fs.FileHandle, flags uint32) syscall.Errno {
 	if h, ok := open.(*handle); ok {
 		return h.Fsync(context.Background(), flags)
@@ -184,7 +184,7 @@ func (n *node) Fsync(_ context.Context, open fs.FileHandle, flags uint32) syscal
 	return 0
 }
 
-// Setattr changes the size of a file without a handle.
+// Setattr changes the size of a file, with or without a handle.
 func (n *node) Setattr(ctx context.Context, open fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	if h, ok := open.(*handle); ok {
 		return h.Setattr(ctx, in, out)
@@ -204,8 +204,8 @@ func (n *node) Setattr(ctx context.Context, open fs.FileHandle, in *fuse.SetAttr
 	return n.LoopbackNode.Setattr(ctx, nil, in, out)
 }
 
-// OpendirHandle lists a directory; the handle has no fsync of its own, so that
-// Fsync of the node is asked.
+// OpendirHandle lists a directory; the handle has no fsync of its own, so that Fsync
+// of the node is called.
 func (n *node) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	stream, errno := fs.NewLoopbackDirStream(n.path())
 	if errno != 0 {
