@@ -150,7 +150,7 @@ func (t *trial) hostileFiles() []hostileFile {
 		for i := range 40 {
 			list = append(list, fmt.Sprintf("ALTER TABLE t ADD COLUMN g%d TEXT AS (%s) VIRTUAL", i, each))
 		}
-		// An insert would compute the columns in the server.
+		// An insert after the columns are added would compute them here.
 		return "CREATE TABLE t(a INTEGER); INSERT INTO t(a) VALUES (1); " + strings.Join(list, "; ")
 	}
 	return []hostileFile{

@@ -8,7 +8,6 @@
 // last fsync, and the entries of each directory as of its last fsync. The fsync of a
 // newly created file also makes its entry durable, as on Linux file systems. Cut
 // reverts the folder to that state, or to something between it and the present.
-// something between that and the present.
 package faultfs
 
 import (
