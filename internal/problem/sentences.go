@@ -58,12 +58,12 @@ func Missing(field string) error { return Invalid(field, ValueRequired) }
 // or "an array of rows".
 func (f *Faults) WrongType(field, expected string) { f.Add(field, "%s", Expected(expected)) }
 
-// WrongChoice notes that the field holds none of the choices.
+// WrongChoice notes that the value of the field is not one of the choices.
 func (f *Faults) WrongChoice(field string, choices []string) {
 	f.Add(field, "%s", wrongChoice(choices))
 }
 
-// InvalidChoice returns the error of a field that holds none of the choices.
+// InvalidChoice returns the error of a field whose value is not one of the choices.
 func InvalidChoice(field string, choices []string) error {
 	return Invalid(field, "%s", wrongChoice(choices))
 }

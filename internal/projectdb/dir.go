@@ -39,8 +39,8 @@ type Dir struct {
 
 // DirOptions configure how project databases are opened.
 type DirOptions struct {
-	MaxOpen   int // most idle databases kept open; 0 means 256
-	MaxTables int // most tables of a project; 0 means no limit
+	MaxOpen   int // maximum number of idle databases kept open; 0 means 256
+	MaxTables int // maximum number of tables of a project; 0 means no limit
 	// MaxFiles is how many file descriptors databases may use before idle ones are
 	// closed; 0 means no limit.
 	MaxFiles int64

@@ -209,7 +209,7 @@ func (p *filterParser) group(field, name string, raw jsontext.Value, depth int) 
 	}
 }
 
-// The conditions that every record satisfies, and that none does.
+// always and never are the conditions that every record satisfies, and that no record does.
 const always, never = "1", "0"
 
 // combined joins the parts of a group with AND or OR.

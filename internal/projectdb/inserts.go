@@ -15,7 +15,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// MaxBulkRows is the most rows that one call can insert.
+// MaxBulkRows is the maximum number of rows that one call can insert.
 const MaxBulkRows = 10_000
 
 // InsertOptions configure how rows are inserted.

@@ -78,9 +78,9 @@ type RangeReader struct {
 	columns int
 }
 
-// Read fills b with the first rows whose rowid lies between from and to: at most
-// maxRows, at most maxBytes plus one row, and fewer if rows are wide. If there may be
-// more, it returns the rowid of the last row read.
+// Read fills b with the first rows whose rowid lies between from and to, until it has
+// maxRows rows, fewer if they are wide, or maxBytes bytes. If there may be more rows,
+// it returns the rowid of the last one read.
 func (r *RangeReader) Read(b *sqlite.Batch, from, to int64, maxRows, maxBytes int) (last int64, more bool, err error) {
 	b.Reset(r.columns)
 	if err := r.stmt.Reset(); err != nil {

@@ -337,8 +337,8 @@ func TestBatchKeepsReasonableMemory(t *testing.T) {
 	}
 }
 
-// A value whose register holds more than one representation is converted by the
-// library.
+// A value that cannot be copied from its register as it is, such as text in UTF-16, is
+// converted by the library; the result must be the same.
 func TestFillIsLikeValue(t *testing.T) {
 	for _, encoding := range []string{"UTF-8", "UTF-16le", "UTF-16be"} {
 		c := memoryConn(t)

@@ -61,7 +61,7 @@ type Died struct {
 	TooLarge bool
 }
 
-// Error makes *Died an error.
+// Error returns a message with the reason.
 func (d *Died) Error() string { return "the worker died: " + d.Reason }
 
 // spawn starts a child and waits until it is ready.
@@ -171,7 +171,7 @@ func (p *Pool) makeFolder() (string, error) {
 	return folder, nil
 }
 
-// Kill ends the process at once.
+// Kill ends the process immediately.
 func (w *Worker) Kill() { w.kill(errors.New("it was ended")) }
 
 func (w *Worker) kill(cause error) {
