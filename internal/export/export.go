@@ -97,7 +97,7 @@ func Open(config Config) (*Exports, error) {
 		swept:    make(chan struct{}, 1),
 	}
 	e.runner = jobs.NewRunner(config.Config, store.Store, e.kind())
-	e.view = jobs.NewView(store.Store, e.runner.Dispatcher, statuses[:], e.show, (*record).fault)
+	e.view = jobs.NewView(store.Store, e.runner.Dispatcher, e.now, statuses[:], e.show, (*record).fault)
 	e.artifacts, err = artifact.Open(e.runner.Stopped, artifact.Config{
 		Dir: config.Folder, Bucket: config.Store, OldBuckets: config.OldStores, LinkLife: config.LinkLife, Pause: config.StorePause,
 		Log: config.Log, Step: config.Failpoint, Need: func() error { return config.Disk.Need(0) },

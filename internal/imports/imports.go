@@ -72,7 +72,7 @@ func Open(config Config) (*Imports, error) {
 	}
 	im.runner = jobs.NewRunner(config.Config, im.jobs.Store, im.kind())
 	show := func(context.Context, ids.Project, bool) func(*record) Manifest { return im.withLiveState }
-	im.view = jobs.NewView(im.jobs.Store, im.runner.Dispatcher, statuses[:], show, (*record).fault)
+	im.view = jobs.NewView(im.jobs.Store, im.runner.Dispatcher, im.now, statuses[:], show, (*record).fault)
 	if err := im.recover(context.Background()); err != nil {
 		return nil, errors.Join(err, im.Close())
 	}

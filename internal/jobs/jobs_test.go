@@ -28,7 +28,7 @@ func scanEntry(s *sqlite.Stmt) (*entry, error) { return &entry{s.Text(0), s.Text
 func openStore(t *testing.T, projects ...int) Store[entry] {
 	t.Helper()
 	const tables = `
-CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER, text TEXT NOT NULL DEFAULT '') STRICT;
+CREATE TABLE works (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, project_id INTEGER, status TEXT, attempt INTEGER, turn INTEGER, expires_at INTEGER, text TEXT NOT NULL DEFAULT '') STRICT;
 CREATE INDEX works_by_turn ON works (project_id, turn);
 CREATE INDEX works_unsettled ON works (status, project_id) WHERE status IN ('pending', 'running');
 CREATE TABLE receipts (project_id INTEGER, token_id INTEGER, key TEXT, request BLOB, work_id TEXT, created_at INTEGER) STRICT;

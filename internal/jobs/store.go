@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/ids"
@@ -13,10 +14,11 @@ import (
 )
 
 // Store holds the jobs of one kind, each as an R: a row of a table in a database of its
-// own. The table has the columns seq, id, project_id, root, status and attempt, among
-// others; beside it are the tables and triggers of [QueueSchema], [HistorySchema] and
-// [ReceiptSchema]. attempt counts how often the job has begun since it was last
-// requested.
+// own. The table has the columns seq, id, project_id, root, status, attempt and
+// expires_at, among others; beside it are the tables and triggers of [QueueSchema],
+// [HistorySchema] and [ReceiptSchema]. attempt counts how often the job has begun since
+// it was last requested. expires_at is when a job that is uploading or ready expires, in
+// milliseconds, or NULL.
 type Store[R any] struct {
 	DB       *sqlite.DB
 	Room     *storage.Room // on the disk; nil: free space is not watched
@@ -131,30 +133,45 @@ func (st Store[R]) Find(ctx context.Context, projectID ids.Project, id string) (
 // errEnough ends a listing.
 var errEnough = errors.New("enough")
 
+// selection says which jobs of a project to list.
+type selection struct {
+	condition string // for the records
+	args      []any  // of the condition
+	skip      int    // how many of these to pass over
+	offset    int    // how many to pass over of those that are shown
+	limit     int
+	within    time.Duration
+}
+
 // page returns jobs of a project, newest first, as converted by show, and whether there
 // are more. Records that show skips do not count.
-func page[R, M any](ctx context.Context, st Store[R], projectID ids.Project, offset, limit int, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
+func page[R, M any](ctx context.Context, st Store[R], projectID ids.Project, o selection, show func(*R) (m M, wanted bool)) (list []M, more bool, err error) {
 	list = []M{}
-	err = st.Read(ctx, fmt.Sprintf("list the %s of project %d", st.Table, projectID), func(c *sqlite.Conn) error {
-		err := st.each(c, "project_id = ? ORDER BY seq DESC", []any{projectID}, func(r *R) error {
+	args := slices.Concat([]any{projectID}, o.args, []any{o.skip})
+	err = st.DB.ReadWithin(ctx, sqlite.Deadlines{Run: o.within}, func(c *sqlite.Conn) error {
+		return st.each(c, "project_id = ? AND ("+o.condition+") ORDER BY seq DESC LIMIT -1 OFFSET ?", args, func(r *R) error {
 			m, wanted := show(r)
 			switch {
 			case !wanted:
-			case offset > 0:
-				offset--
-			case len(list) == limit:
+			case o.offset > 0:
+				o.offset--
+			case len(list) == o.limit:
 				return errEnough
 			default:
 				list = append(list, m)
 			}
 			return nil
 		})
-		if more = errors.Is(err, errEnough); more {
-			err = nil
-		}
-		return err
 	})
-	return list, more, err
+	switch {
+	case errors.Is(err, errEnough):
+		return list, true, nil
+	case errors.Is(err, sqlite.ErrTooLong):
+		err = problem.New(problem.CodeQueryTimeout, "Listing the %s took longer than %s. Use a smaller offset, or list another status.", st.Table, o.within).Because(err)
+	case err != nil:
+		err = fmt.Errorf("list the %s of project %d: %w", st.Table, projectID, st.explain(err))
+	}
+	return list, false, err
 }
 
 // PutBack makes a running job that was stopped through no fault of its own pending

@@ -26,16 +26,18 @@ type View[R any, M Manifest[M]] struct {
 	statuses   []Status
 	show       func(ctx context.Context, projectID ids.Project, list bool) func(*R) M
 	fault      func(*R) error
+	now        func() time.Time
+	listTime   time.Duration // how long a list may take
 }
 
 // NewView returns a view of the jobs in a store with the given possible statuses. show
 // returns a function that turns records of a project into manifests, adding what the
 // store does not know: the time, the files and the progress of running jobs; list says
-// that it will be called for many records. fault returns why a finished job has no
-// result, or nil.
-func NewView[R any, M Manifest[M]](store Store[R], d *Dispatcher, statuses []Status,
+// that it will be called for many records. now is the clock by which jobs expire. fault
+// returns why a finished job has no result, or nil.
+func NewView[R any, M Manifest[M]](store Store[R], d *Dispatcher, now func() time.Time, statuses []Status,
 	show func(ctx context.Context, projectID ids.Project, list bool) func(*R) M, fault func(*R) error) *View[R, M] {
-	return &View[R, M]{store: store, dispatcher: d, statuses: statuses, show: show, fault: fault}
+	return &View[R, M]{store: store, dispatcher: d, statuses: statuses, show: show, fault: fault, now: now, listTime: 10 * time.Second}
 }
 
 // Get returns the manifest of a job of a project, or not_found.
@@ -62,14 +64,20 @@ type ListOptions[M any] struct {
 }
 
 // List returns jobs of a project, newest first, and whether there are more. An
-// unknown status is validation_failed.
+// unknown status is validation_failed. As much as possible is left to SQLite, because to
+// decode a record takes much longer than to pass it over.
 func (v *View[R, M]) List(ctx context.Context, projectID ids.Project, o ListOptions[M]) (list []M, more bool, err error) {
 	wanted, err := parseStatus(o.Status, v.statuses)
 	if err != nil {
 		return nil, false, err
 	}
+	which, all := storedAs(wanted, v.now())
+	which.offset, which.limit, which.within = o.Offset, cmp.Or(o.Limit, 50), v.listTime
+	if all && o.Visible == nil {
+		which.skip, which.offset = o.Offset, 0
+	}
 	show := v.show(ctx, projectID, true)
-	list, more, err = page(ctx, v.store, projectID, o.Offset, cmp.Or(o.Limit, 50), func(r *R) (M, bool) {
+	list, more, err = page(ctx, v.store, projectID, which, func(r *R) (M, bool) {
 		m := show(r)
 		_, status := m.Job()
 		return m, (wanted == "" || status == wanted) && (o.Visible == nil || o.Visible(&m))
@@ -78,6 +86,23 @@ func (v *View[R, M]) List(ctx context.Context, projectID ids.Project, o ListOpti
 		return nil, false, err
 	}
 	return list, more, v.addPlaces(ctx, projectID, list)
+}
+
+// storedAs selects the records that may be shown with a status, "" for any, and says
+// whether all of them are. A job is shown as expired before a sweep stores that, and a
+// ready one in a way of its kind's own when its file is gone.
+func storedAs(status Status, now time.Time) (which selection, all bool) {
+	switch status {
+	case "":
+		return selection{condition: "TRUE"}, true
+	case Pending, Running, Failed, Canceled:
+		return selection{condition: "status = ?", args: []any{string(status)}}, true
+	case Uploading, Ready:
+		return selection{condition: "status = ?", args: []any{string(status)}}, false
+	case Expired:
+		return selection{condition: "status = 'expired' OR status IN ('uploading', 'ready') AND expires_at <= ?", args: []any{now.UnixMilli()}}, false
+	}
+	return selection{condition: "status = 'ready'"}, false
 }
 
 // addPlaces adds the places in the queue to the manifests of a project's pending jobs.

@@ -38,7 +38,7 @@ func viewOf(b Store[entry], d *Dispatcher, progress func() int) *View[entry, sho
 	show := func(context.Context, ids.Project, bool) func(*entry) shot {
 		return func(e *entry) shot { return shot{id: e.id, status: Status(e.status), n: progress()} }
 	}
-	return NewView(b, d, []Status{Pending, Running, Ready, Failed}, show, func(e *entry) error {
+	return NewView(b, d, time.Now, []Status{Pending, Running, Ready, Failed, Expired}, show, func(e *entry) error {
 		if Status(e.status) == Failed {
 			return errNoResult
 		}
@@ -217,10 +217,72 @@ func TestList(t *testing.T) {
 		}
 	}
 	_, _, err := v.List(t.Context(), 1, ListOptions[shot]{Status: "done"})
-	if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "must be all, pending, running, ready or failed") {
+	if !problem.Is(err, problem.CodeValidationFailed) || !strings.Contains(err.Error(), "must be all, pending, running, ready, failed or expired") {
 		t.Errorf("a status that does not exist: %v", err)
 	}
 	if n, err := v.Counts(t.Context()); err != nil || n != (Counts{Pending: 4}) {
 		t.Errorf("the counts are %+v, %v", n, err)
+	}
+}
+
+// TestListDecodesLittle lists jobs of a project that has thousands, in pages and by
+// statuses that few of them have.
+func TestListDecodesLittle(t *testing.T) {
+	b := openStore(t)
+	const jobs = 3000
+	must(t, b, func(c *sqlite.Conn) error {
+		const fill = `
+WITH n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+INSERT INTO works (seq, id, project_id, root, attempt, status, expires_at)
+SELECT i, CAST(i AS TEXT), 1, 1, 0,
+	CASE i % 500 WHEN 1 THEN 'failed' WHEN 2 THEN 'pending' WHEN 3 THEN 'expired' ELSE 'ready' END,
+	CASE i % 500 WHEN 4 THEN ?2 ELSE ?3 END
+FROM n`
+		now := time.Now()
+		return c.Exec(fill, jobs, now.Add(-time.Hour).UnixMilli(), now.Add(time.Hour).UnixMilli())
+	})
+	b.Columns = "id, CASE WHEN status = 'ready' AND seq % 500 = 4 THEN 'expired' ELSE status END"
+	decoded := 0
+	b.Scan = func(s *sqlite.Stmt) (*entry, error) {
+		decoded++
+		return scanEntry(s)
+	}
+	v := viewOf(b, NewDispatcher(), func() int { return 0 })
+	for _, test := range []struct {
+		o       ListOptions[shot]
+		want    string
+		more    bool
+		decoded int
+	}{
+		{ListOptions[shot]{Limit: 2}, "3000 2999", true, 3},
+		{ListOptions[shot]{Limit: 2, Offset: 2995}, "5 4", true, 3},
+		{ListOptions[shot]{Limit: 2, Offset: 2999}, "1", false, 1},
+		{ListOptions[shot]{Offset: 4000}, "", false, 0},
+		{ListOptions[shot]{Status: "failed", Limit: 3}, "2501 2001 1501", true, 4},
+		{ListOptions[shot]{Status: "failed", Limit: 3, Offset: 4}, "501 1", false, 2},
+		{ListOptions[shot]{Status: "pending", Offset: 5}, "2", false, 1},
+		{ListOptions[shot]{Status: "running"}, "", false, 0},
+		{ListOptions[shot]{Status: "expired", Limit: 3, Offset: 1}, "2503 2004 2003", true, 5},
+		{ListOptions[shot]{Status: "expired", Offset: 10}, "4 3", false, 12},
+		{ListOptions[shot]{Status: "ready", Limit: 2}, "3000 2999", true, 3},
+		{ListOptions[shot]{Status: "ready", Limit: 2, Offset: jobs - 26}, "6 5", false, jobs - 18},
+	} {
+		decoded = 0
+		list, more, err := v.List(t.Context(), 1, test.o)
+		var got []string
+		for _, m := range list {
+			got = append(got, m.id)
+		}
+		if text := strings.Join(got, " "); err != nil || more != test.more || text != test.want || decoded != test.decoded {
+			t.Errorf("%+v: got %q, more %t, %v, with %d records decoded", test.o, text, more, err, decoded)
+		}
+	}
+	v.listTime = 20 * time.Millisecond
+	_, _, err := v.List(t.Context(), 1, ListOptions[shot]{Visible: func(*shot) bool {
+		time.Sleep(time.Millisecond)
+		return false
+	}})
+	if !problem.Is(err, problem.CodeQueryTimeout) {
+		t.Errorf("a list without end gives %v", err)
 	}
 }
