@@ -128,6 +128,8 @@ func TestCallsInFlight(t *testing.T) {
 	g.begin(t, "/projects/shop/hold", one)
 	g.ask(t, "/projects/shop/quick", one).wants(t, "a third of the token", 429, "This token already has 2 calls running")
 	g.ask(t, "/projects/shop/quick", two).wants(t, "another token", 200, "")
+	g.ask(t, "/projects/shop/none", one, "X-Operation-Key", "k").wants(t, "a grouped call of an unknown path", 429, "This token already has 2 calls running")
+	g.ask(t, "/projects/shop/none", two, "X-Operation-Key", "k").wants(t, "one that is let in", 404, "")
 	g.begin(t, "/projects/shop/hold", two)
 	g.ask(t, "/projects/shop/quick", two).wants(t, "a fourth of the project", 429, "The project already has 3 calls running")
 	g.ask(t, "/projects/bar/quick", stranger).wants(t, "another project", 200, "")

@@ -267,6 +267,8 @@ func TestFullBudget(t *testing.T) {
 	}
 	large := `{"name":"` + strings.Repeat("x", 100<<10) + `"}`
 	s.ask(t, "GET", "/records/contacts/1", "").wants503(t, "a large answer")
+	s.ask(t, "POST", "/records/contacts/search", `{}`).wants503(t, "a large answer to a search")
+	s.ask(t, "POST", "/query", `{"sql":"SELECT * FROM contacts"}`).wants503(t, "a large answer to a statement")
 	chunked, err := http.NewRequest("POST", s.URL+"/projects/shop/records/contacts", io.MultiReader(strings.NewReader(large)))
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func routes(h *handlers) []*rest.Endpoint {
 		database("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
 
 		database("GET", records, "list-records", "List records", recordsRead, h.listRecords, reading),
-		database("POST", records+"/search", "search-records", "List records by long filters in a body", recordsRead, h.searchRecords, rest.BodyUpTo(32), reading),
+		database("POST", records+"/search", "search-records", "List records by long filters in a body", recordsRead, h.searchRecords, rest.Reads, rest.BodyUpTo(32), reading),
 		rest.Route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, rest.Created, keptRows, rest.RightsBefore(h.mayInsert), rest.Narrowing(h.narrowInserted), rest.Or(http.StatusOK), rest.BodyUpTo(32), writing),
 		database("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, rest.BodyUpTo(32), writing),
 		database("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, rest.BodyUpTo(32), conflicts),
@@ -67,7 +67,7 @@ func routes(h *handlers) []*rest.Endpoint {
 		database("PATCH", records+"/{id}", "update-record", "Change a record", recordsWrite, h.updateRecord, rest.BodyUpTo(32), writing),
 		database("DELETE", records+"/{id}", "delete-record", "Delete a record", recordsWrite, rest.Plain(h.deleteRecord), conflicts),
 
-		database("POST", project+"/query", "query", "Run a read-only SQL statement", rest.Scope(registry.QueryRead), h.query, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout)),
+		database("POST", project+"/query", "query", "Run a read-only SQL statement", rest.Scope(registry.QueryRead), h.query, rest.Reads, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout)),
 		database("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, rest.Plain(h.listIndexes), reading),
 		rest.Route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, rest.Created, keptSchema, writing),
 		database("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex, reading),

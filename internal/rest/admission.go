@@ -32,7 +32,7 @@ func (c *call) admit(who Caller) error {
 	if err := c.countCall(token); err != nil {
 		return err
 	}
-	if c.ep.streams {
+	if c.ep != nil && c.ep.streams {
 		if !c.Limits.Streams.TryEnter(token) {
 			return problem.New(problem.CodeRateLimited, "This token already has %d event streams open, which is the maximum. Close one first.", c.Limits.Settings.StreamsPerToken).Retry(limits.RetryStream)
 		}

@@ -50,7 +50,7 @@ func (c *call) ensureRoom(rows int64) error {
 // roomForRows makes sure that there is room for rows that were read. For rows that were
 // written, room was reserved before the commit.
 func (c *call) roomForRows(out output) error {
-	if a, ok := out.(answered); ok && isSafe(c.r.Method) {
+	if a, ok := out.(answered); ok && c.ep.reads {
 		if data, ok := a.data().(HasRows); ok {
 			return c.ensureRoom(data.RowsMemory())
 		}
@@ -138,7 +138,7 @@ func (c *call) newText() *answerText {
 	if !ok {
 		text = new(answerText)
 	}
-	text.call, text.needed, text.cost, text.room, text.full = c, !isSafe(c.r.Method), 1, smallBytes, nil
+	text.call, text.needed, text.cost, text.room, text.full = c, c.ep != nil && !c.ep.reads, 1, smallBytes, nil
 	return text
 }
 
@@ -182,11 +182,6 @@ func (c *call) marshalKept(answer any) ([]byte, error) {
 		err = text.full
 	}
 	return text.Bytes(), err
-}
-
-// isSafe reports whether requests with this method change nothing.
-func isSafe(method string) bool {
-	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
 // largePart is a part of an answer that is written while the answer is sent.

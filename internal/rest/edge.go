@@ -185,8 +185,7 @@ func (e *Edge) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Error, 
 
 func (c *call) run() (output, error) {
 	if err := c.match(); err != nil {
-		c.joinUnmatched()
-		return nil, err
+		return nil, cmp.Or(c.joinUnmatched(), err)
 	}
 	ws, err := c.open()
 	if err != nil {
@@ -288,23 +287,27 @@ func Bearer[C Caller](enter func(ctx context.Context, slug, secret string) (C, e
 }
 
 // joinUnmatched joins a call without an endpoint to its operation, if its token belongs
-// to the project in its path.
-func (c *call) joinUnmatched() {
+// to the project in its path. Like any other call, it fails beyond the token's limits.
+func (c *call) joinUnmatched() error {
 	rest, inProject := strings.CutPrefix(c.r.URL.EscapedPath(), "/projects/")
 	key, runID := c.operationSent()
 	if !inProject || key == "" && runID == "" {
-		return
+		return nil
 	}
 	segment, _, _ := strings.Cut(rest, "/")
 	slug, err := url.PathUnescape(segment)
 	if err != nil || slug == "" {
-		return
+		return nil
 	}
 	ws, err := c.enter(slug)
 	if err != nil {
-		return
+		return nil
+	}
+	if err := c.admit(ws); err != nil {
+		return err
 	}
 	c.join(ws)
+	return nil
 }
 
 // operationSent returns the headers that say which operation the call belongs to.
@@ -325,12 +328,13 @@ func (c *call) join(ws Caller) {
 	c.operation = operation
 }
 
-// fail answers with a problem. A client that has disconnected reads no answer, and its
-// leaving is not a fault of the server.
+// fail answers with a problem. A call that was canceled is not a fault of the server.
+// Its connection is closed: net/http would send 200 with an empty body, and a client
+// that has only stopped sending would read it.
 func (c *call) fail(err error) {
 	if c.r.Context().Err() != nil && !isProblem(err) {
 		c.Log.Info("client gone", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path)
-		return
+		panic(http.ErrAbortHandler)
 	}
 	p := problem.From(storage.Explain(err))
 	if p.Code.Status() >= 500 {

@@ -724,20 +724,38 @@ func TestClientGoneIsNoFault(t *testing.T) {
 	if _, err := f.Client().Do(f.request(t, "GET", "/projects/shop/wait").WithContext(ctx)); err == nil {
 		t.Fatal("no timeout")
 	}
+	half := dial(t, f)
+	if _, err := io.WriteString(half, "GET /projects/shop/wait HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := half.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(half); err == nil && len(answer) > 0 {
+		t.Errorf("a client that still reads gets %q", answer)
+	}
 	f.Close() // waits for the handler
 	if log := f.log.String(); !strings.Contains(log, "client gone") || strings.Contains(log, "level=ERROR") {
 		t.Errorf("log: %s", log)
 	}
 }
 
-// talk sends raw bytes piece by piece and returns the whole answer.
-func (f *fixture) talk(t *testing.T, pause time.Duration, pieces ...string) string {
+// dial opens a connection of its own.
+func dial(t *testing.T, f *fixture) *net.TCPConn {
 	t.Helper()
 	conn, err := net.Dial("tcp", f.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	return conn.(*net.TCPConn)
+}
+
+// talk sends raw bytes piece by piece and returns the whole answer.
+func (f *fixture) talk(t *testing.T, pause time.Duration, pieces ...string) string {
+	t.Helper()
+	conn := dial(t, f)
 	go func() {
 		for _, piece := range pieces {
 			if _, err := conn.Write([]byte(piece)); err != nil {
@@ -746,7 +764,6 @@ func (f *fixture) talk(t *testing.T, pause time.Duration, pieces ...string) stri
 			time.Sleep(pause)
 		}
 	}()
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	answer, err := io.ReadAll(conn)
 	if err != nil && len(answer) == 0 {
 		t.Fatal(err)

@@ -38,6 +38,7 @@ type Endpoint struct {
 	keep     func(ctx context.Context, who Caller, key *Keyed, do func(Caller) ([]byte, error)) (answer []byte, replayed bool, err error)
 	mayCall  func(ctx context.Context, who Caller, in any) error
 	narrowed func(ctx context.Context, who Caller, in any, data jsontext.Value) (jsontext.Value, error)
+	reads    bool         // it changes nothing
 	uploads  bool         // a route of the protocol for resumable uploads
 	streams  bool         // its answer is a stream of events
 	media    string       // of a body that the handler reads itself; "" for any
@@ -60,8 +61,8 @@ func Open() Access { return Access{Open: true} }
 func AnyToken() Access { return Access{} }
 
 // Scope is the access of a route that requires one scope, for at least one table if the
-// scope is about tables. Checking the scope for a particular table is up to the
-// handler.
+// scope is about tables. Whether the token has it for a particular table is checked
+// further down: by projectdb for records, otherwise by the handler.
 func Scope[S ~string](scope S) Access { return Access{Scope: string(scope)} }
 
 func (a Access) permits(who Caller) bool {
@@ -82,6 +83,10 @@ func Options(list ...Option) Option {
 
 // Created makes 201 the success status.
 func Created(ep *Endpoint) { ep.Status = http.StatusCreated }
+
+// Reads is for POST routes that change nothing: such a call can still fail if there is
+// no room for its answer.
+func Reads(ep *Endpoint) { ep.reads = true }
 
 // Status sets the success status; the default is 200.
 func Status(status int) Option {
@@ -140,6 +145,7 @@ func Route[C Caller, In, Out any](method, path, id, summary string, access Acces
 		Method: method, Path: path, ID: id, Summary: summary, Access: access,
 		Status: http.StatusOK, BodyLimit: 1 << 20,
 		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
+		reads: method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions,
 	}
 	_, ep.streams = any(*new(Out)).(follows)
 	Options(options...)(ep)
