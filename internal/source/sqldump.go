@@ -47,7 +47,7 @@ func (b building) runDump(ctx context.Context, f *os.File, sandbox *sqlite.Sandb
 func (d *dump) run(ctx context.Context) error {
 	began := time.Now()
 	for {
-		statement, _, err := d.text.Next()
+		statement, err := d.text.Next()
 		d.line = d.text.Begin
 		if err != nil {
 			// Faults of earlier statements come first.
@@ -107,8 +107,8 @@ func (d *dump) statement(text []byte) error {
 	if err := d.flush(); err != nil {
 		return err
 	}
-	first := sqltext.FirstWords(text, 4)
-	switch first[0] {
+	first := sqltext.FirstWords(text, 8)
+	switch strings.ToUpper(first[0]) {
 	case "PRAGMA":
 		return d.pragma(first)
 	case "BEGIN":
@@ -120,7 +120,7 @@ func (d *dump) statement(text []byte) error {
 	case "ROLLBACK":
 		return d.fail("ROLLBACK takes everything back; sqlite3 ends a dump like this when it met an error, and then rows are missing.")
 	case "CREATE", "DROP":
-		if d.passOver(text) {
+		if d.passOver(first) {
 			return nil
 		}
 	case ".":
@@ -138,28 +138,29 @@ func (d *dump) pragma(first []string) error {
 	if first[2] == "." {
 		name = first[3]
 	}
+	name = strings.ToLower(sqltext.First(name).Name())
 	switch name {
-	case "FOREIGN_KEYS", "DEFER_FOREIGN_KEYS":
+	case "foreign_keys", "defer_foreign_keys":
 		return nil
-	case "WRITABLE_SCHEMA":
+	case "writable_schema":
 		return d.fail("PRAGMA writable_schema is not allowed. sqlite3 writes it for virtual tables, which cannot be imported: leave them out of the dump.")
 	}
-	return d.fail("PRAGMA %s is not allowed; a dump may set only foreign_keys and defer_foreign_keys.", strings.ToLower(name))
+	return d.fail("PRAGMA %s is not allowed; a dump may set only foreign_keys and defer_foreign_keys.", name)
 }
 
-// unwanted matches the start of definitions that are not imported.
-var unwanted = regexp.MustCompile(`(?is)^(CREATE|DROP)\s+(?:TEMP\s+|TEMPORARY\s+)?(VIEW|TRIGGER|VIRTUAL\s+TABLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(.*)`)
+// unwanted matches the first words of definitions that are not imported.
+var unwanted = regexp.MustCompile(`(?is)^(CREATE|DROP) (?:TEMP |TEMPORARY )?(VIEW|TRIGGER|VIRTUAL TABLE) (?:IF NOT EXISTS )?(.*)`)
 
-// passOver reports whether a definition is left out, and notes it.
-func (d *dump) passOver(text []byte) bool {
-	const enough = 400
-	found := unwanted.FindSubmatch(text[:min(len(text), enough)])
+// passOver reports whether a definition that begins with the given words is left out,
+// and notes it.
+func (d *dump) passOver(first []string) bool {
+	found := unwanted.FindStringSubmatch(strings.Join(first, " "))
 	if found == nil {
 		return false
 	}
-	if strings.EqualFold(string(found[1]), "CREATE") {
-		kind := strings.ToLower(strings.Join(strings.Fields(string(found[2])), " "))
-		name := sqltext.First(string(found[3])).Name()
+	if strings.EqualFold(found[1], "CREATE") {
+		kind := strings.ToLower(found[2])
+		name := sqltext.First(found[3]).Name()
 		d.notes.Add(kind+" "+name, "%ss are not imported.", strings.ToUpper(kind[:1])+kind[1:])
 	}
 	return true
@@ -188,10 +189,10 @@ func (d *dump) explain(text []byte, err error) error {
 		return fmt.Errorf("run a dump: %w", err)
 	case fault == sqlite.Denied:
 		what := sqltext.FirstWords(text, 2)
-		if what[0] != "CREATE" && what[0] != "DROP" {
-			what = what[:1]
+		if sqltext.First(what[0]).Is("CREATE", "DROP") {
+			what[0] += " " + what[1]
 		}
-		return d.fail("%s is not allowed here: a dump may only create tables and indexes and fill them.", OneLine(strings.Join(what, " ")))
+		return d.fail("%s is not allowed here: a dump may only create tables and indexes and fill them.", OneLine(strings.ToUpper(what[0])))
 	}
 	if d.from == "" && alien.Match(text) {
 		d.from = "another database"

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -52,6 +53,29 @@ ANALYZE;`)
 	}
 }
 
+// TestTriggersWithComments checks that nothing is passed over but the triggers.
+func TestTriggersWithComments(t *testing.T) {
+	const body = " AFTER INSERT ON t BEGIN SELECT CASE WHEN 1 THEN 2 END; -- done\nEND /* x */;\n"
+	got, found, err := run(t, "CREATE TABLE t (a);\nCREATE /* x */ TRIGGER \"one 1\""+body+"INSERT INTO t VALUES (1);\nCREATE--\nTEMP TRIGGER IF NOT /**/ EXISTS two"+body+
+		"INSERT INTO t VALUES (2);\nCREATE/**/VIEW Three AS SELECT 1;\nDROP /**/ TRIGGER two;\nCREATE VIRTUAL --\n TABLE four USING fts5(a);")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := shell(t, got, "SELECT a FROM t;\n"); rows != "1\n2\n" {
+		t.Errorf("the rows are %q", rows)
+	}
+	want := []string{"trigger one 1: Triggers are not imported.", "trigger two: Triggers are not imported.", "view Three: Views are not imported.", "virtual table four: Virtual tables are not imported."}
+	if diff := cmp.Diff(want, texts(found)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOneLineCutsNoCharacter(t *testing.T) {
+	if got := OneLine(strings.Repeat("a\nä", 100)); !utf8.ValidString(got) || len(got) > 300 || len(got) < 297 {
+		t.Errorf("%d bytes: %q", len(got), got)
+	}
+}
+
 func TestDumpsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	const begin = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE t (a);\n"
@@ -67,6 +91,8 @@ func TestDumpsThatAreRefused(t *testing.T) {
 		{begin + "INSERT INTO t VALUES (1);", "cut short: the transaction that begins on line 2 has no COMMIT"},
 		{begin + "INSERT INTO t VALUES ('1);", "cut short: it ends in the middle of the statement that begins on line 4"},
 		{begin + "ROLLBACK; -- due to errors\n", "Line 4: ROLLBACK takes everything back"},
+		{begin + "CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT 1; -- cut", "cut short: it ends in the middle of the statement that begins on line 4"},
+		{begin + "CREATE \"TRIGGER\" tr AFTER INSERT ON t BEGIN SELECT 1; END;", "Line 4: SQLite says: near \"\"TRIGGER\"\": syntax error."},
 		{begin + ".shell rm -rf /\n;", "Line 4: Commands of the sqlite3 shell"},
 		{begin + "INSERT INTO t VALUES ('a\x00b');", "Line 4: There is a NUL character"},
 		{begin + "VACUUM;", "Line 4: SQLite says: cannot VACUUM from within a transaction"},

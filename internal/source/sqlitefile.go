@@ -111,5 +111,5 @@ func setRollbackMode(path string) (err error) {
 func OneLine(message string) string {
 	const most = 300
 	message = strings.TrimRight(strings.Join(strings.Fields(message), " "), ".")
-	return message[:min(len(message), most)]
+	return strings.ToValidUTF8(message[:min(len(message), most)], "")
 }

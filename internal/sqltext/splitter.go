@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"strings"
 )
 
 // Splitter splits SQL text into statements as the sqlite3 shell does: at semicolons
@@ -36,57 +35,54 @@ func NewSplitter(r io.Reader) *Splitter {
 }
 
 // Next returns the next statement, without the comments before it, and io.EOF after
-// the last. ended reports whether a semicolon follows. The text is valid until the
-// next call.
-func (s *Splitter) Next() (text []byte, ended bool, err error) {
+// the last, which need not end with a semicolon. The text is valid until the next call.
+func (s *Splitter) Next() ([]byte, error) {
 	for {
-		ended, err = s.cut()
-		blank := len(s.text) - len(SkipBlank(s.text))
-		s.Begin += int64(bytes.Count(s.text[:blank], []byte{'\n'}))
-		if err != nil {
-			return nil, false, err
-		}
-		if text = s.text[blank:]; len(text) > 0 && text[0] != ';' {
-			return text, ended, nil
-		}
-		if !ended {
-			return nil, false, io.EOF
+		err := s.cut()
+		text := SkipBlank(s.text)
+		s.Begin += int64(bytes.Count(s.text[:len(s.text)-len(text)], []byte{'\n'}))
+		switch {
+		case err == io.EOF && len(text) > 0:
+			return text, nil
+		case err != nil:
+			return nil, err
+		case text[0] != ';':
+			return text, nil
 		}
 	}
 }
 
-// cut reads up to the next semicolon that ends a statement.
-func (s *Splitter) cut() (ended bool, err error) {
+// cut reads up to the next semicolon that ends a statement. It returns io.EOF at the
+// end of the text.
+func (s *Splitter) cut() error {
 	s.text, s.Begin = s.text[:0], s.line
 	var lexer lexer
-	var body triggerBody
 	for {
 		piece, err := s.r.ReadSlice(';')
 		s.line += int64(bytes.Count(piece, []byte{'\n'}))
 		s.text = append(s.text, piece...)
 		if len(s.text) > MaxStatement {
-			return false, ErrTooLong
+			return ErrTooLong
 		}
-		lexer.scan(s.text)
+		lexer.scan(s.text, err == io.EOF)
 		switch {
-		case err == nil && lexer.plain() && !body.open(s.text):
-			return true, nil
-		case err == io.EOF && lexer.state == inLineComment, err == io.EOF && lexer.plain() && !body.open(s.text):
-			return false, nil
-		case err == io.EOF:
-			return false, ErrUnended
+		case err == nil && lexer.state == 0 && lexer.place == atStart:
+			return nil
+		case err == io.EOF && (lexer.state != 0 && lexer.state != inLineComment || lexer.place >= inTrigger):
+			return ErrUnended
 		case err != nil && err != bufio.ErrBufferFull:
-			return false, err
+			return err
 		}
 	}
 }
 
-// lexer tracks whether the end of a text is inside something in which a semicolon has
-// no meaning. Unlike [Next], it resumes where it stopped when text is added, so that a
-// long statement is scanned only once.
+// lexer tracks whether the end of a text is inside something in which a semicolon does
+// not end the statement. Unlike [Next], it resumes where it stopped when text is added,
+// so that a long statement is scanned only once.
 type lexer struct {
-	state byte // 0, the byte that ends a quoted text or name, or one of the constants below
-	at    int  // bytes scanned so far
+	state byte  // 0, the byte that ends a quoted text or name, or one of the constants below
+	place place // in the statement
+	at    int   // bytes scanned so far
 }
 
 const (
@@ -94,28 +90,18 @@ const (
 	inBlockComment = '*'
 )
 
-func (l *lexer) plain() bool { return l.state == 0 }
-
-// scan scans the text that has been added. A last byte that may be the first half of a
-// token is left for the next call.
-func (l *lexer) scan(text []byte) {
+// scan scans the text that has been added. What may be the first half of a token is left
+// for the next call, unless the text is complete.
+func (l *lexer) scan(text []byte, complete bool) {
 	for l.at < len(text) {
 		rest := text[l.at:]
 		switch l.state {
 		case 0:
-			step := 0
-			for step < len(rest) && !opens[rest[step]] {
-				step++
-			}
-			if step == len(rest) {
-				l.at = len(text)
+			size := l.token(rest, complete)
+			if size == 0 {
 				return
 			}
-			l.at += step
-			if rest = rest[step:]; len(rest) == 1 && (rest[0] == '-' || rest[0] == '/') {
-				return
-			}
-			l.open(rest)
+			l.at += size
 		case inBlockComment:
 			end := bytes.Index(rest, []byte("*/"))
 			if end < 0 {
@@ -134,58 +120,94 @@ func (l *lexer) scan(text []byte) {
 	}
 }
 
-// opens are the bytes that may start something in which a semicolon has no meaning.
-var opens = [256]bool{'\'': true, '"': true, '`': true, '[': true, '-': true, '/': true}
+// matters are the bytes that may start something in which a semicolon has no meaning,
+// and the semicolon itself.
+var matters = [256]bool{'\'': true, '"': true, '`': true, '[': true, '-': true, '/': true, ';': true}
 
-// open enters whatever starts at the beginning of the text, if anything does.
-func (l *lexer) open(text []byte) {
-	l.at++
+// token scans the first token of the text, or only the start of a comment or of
+// something in quotes. It returns the bytes scanned, or 0 if it needs more text.
+func (l *lexer) token(text []byte, complete bool) int {
+	const longest = len("\ufefftemporary")
+	size := 1
 	switch c := text[0]; {
+	case matters[c]:
+		return l.mark(text, complete)
+	case l.place == inOther:
+		for size < len(text) && !matters[text[size]] {
+			size++
+		}
+	case isSpace(c):
+	case isIDChar(c):
+		if size = skip(text, 1, isIDChar); size == len(text) && size <= longest && !complete {
+			return 0
+		}
+		if word := bytes.TrimPrefix(text[:size], []byte("\ufeff")); len(word) > 0 {
+			l.place = l.place.after(string(word[:min(len(word), longest)]))
+		}
+	default:
+		l.place = l.place.after("")
+	}
+	return size
+}
+
+// mark scans a token that starts with a byte that matters.
+func (l *lexer) mark(text []byte, complete bool) int {
+	c := text[0]
+	switch {
+	case (c == '-' || c == '/') && len(text) == 1 && !complete:
+		return 0
+	case c == '-' && at(text, 1) == '-':
+		l.state = inLineComment
+		return 2
+	case c == '/' && at(text, 1) == '*':
+		l.state = inBlockComment
+		return 2
 	case c == '[':
 		l.state = ']'
-	case c != '-' && c != '/':
+	case c == '\'', c == '"', c == '`':
 		l.state = c
-	case c == '-' && text[1] == '-':
-		l.state = inLineComment
-	case c == '/' && text[1] == '*':
-		l.state = inBlockComment
-		l.at++
 	}
+	l.place = l.place.after(string(c))
+	return 1
 }
 
-// triggerBody tracks whether the current statement defines a trigger, whose body has
-// semicolons of its own. This is decided once, at the first semicolon: looking at the
-// start of a long text for each semicolon would take quadratic time.
-type triggerBody struct{ decided, trigger bool }
+// place is how far the definition of a trigger, which ends with "; END;", has been
+// scanned.
+type place byte
 
-// open reports whether the text, which grows from call to call, is an unfinished
-// trigger definition.
-func (b *triggerBody) open(text []byte) bool {
-	if !b.decided {
-		b.decided, b.trigger = true, definesTrigger(text)
+const (
+	atStart place = iota
+	inOther       // a statement that the next semicolon ends
+	afterExplain
+	afterCreate
+	inTrigger
+	afterSemicolon // in a trigger
+	afterEnd       // after a semicolon in a trigger
+)
+
+// after returns the place after a token that is neither white space nor a comment. The
+// rules are those of sqlite3_complete.
+func (p place) after(token string) place {
+	is := Token{Text: token}.Is
+	switch {
+	case is(";") && (p < inTrigger || p == afterEnd):
+		return atStart
+	case is(";"):
+		return afterSemicolon
+	case p == afterSemicolon && is("END"):
+		return afterEnd
+	case p >= inTrigger:
+		return inTrigger
+	case p == atStart && is("EXPLAIN"):
+		return afterExplain
+	case p <= afterExplain && p != inOther && is("CREATE"):
+		return afterCreate
+	case p == afterExplain && !is("EXPLAIN", "TEMP", "TEMPORARY", "TRIGGER", "END"):
+		return afterExplain
+	case p == afterCreate && is("TEMP", "TEMPORARY"):
+		return afterCreate
+	case p == afterCreate && is("TRIGGER"):
+		return inTrigger
 	}
-	return b.trigger && !endsTrigger(text)
+	return inOther
 }
-
-func definesTrigger(text []byte) bool {
-	if text = SkipBlank(text); len(text) == 0 || text[0]|0x20 != 'c' {
-		return false // splitting words is slow, and most statements are inserts
-	}
-	first := FirstWords(text, 3)
-	return first[0] == "CREATE" && (first[1] == "TRIGGER" || strings.HasPrefix(first[1], "TEMP") && first[2] == "TRIGGER")
-}
-
-// endsTrigger reports whether the text ends with "; END;", with any blanks in between.
-func endsTrigger(text []byte) bool {
-	rest, ok := bytes.CutSuffix(text, []byte(";"))
-	if !ok {
-		return false
-	}
-	rest = trimBlanksRight(rest)
-	if len(rest) < len("END") || !Same(string(rest[len(rest)-len("END"):]), "END") {
-		return false
-	}
-	return bytes.HasSuffix(trimBlanksRight(rest[:len(rest)-len("END")]), []byte(";"))
-}
-
-func trimBlanksRight(text []byte) []byte { return bytes.TrimRight(text, " \t\n\f\r") }

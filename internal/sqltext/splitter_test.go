@@ -18,7 +18,7 @@ func split(t testing.TB, text string, readers ...func(io.Reader) io.Reader) (sta
 	}
 	s := NewSplitter(r)
 	for {
-		statement, _, err := s.Next()
+		statement, err := s.Next()
 		if err == io.EOF {
 			return statements, lines, nil
 		}
@@ -59,6 +59,8 @@ func TestStatementsAreSplitAsTheShellDoes(t *testing.T) {
 		{"a comment at the end", "SELECT 1; -- end", []string{"SELECT 1;"}, []int64{1}},
 		{"a trigger", "CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT CASE WHEN 1 THEN 2 END; SELECT ';END;'; END;SELECT 1;",
 			[]string{"CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT CASE WHEN 1 THEN 2 END; SELECT ';END;'; END;", "SELECT 1;"}, []int64{1, 1}},
+		{"comments in a trigger", "CREATE/**/TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; -- done\nEND/**/; SELECT 2;", []string{"CREATE/**/TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; -- done\nEND/**/;", "SELECT 2;"}, []int64{1, 2}},
+		{"a byte order mark", "\ufeffCREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; END;", []string{"CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; END;"}, []int64{1}},
 		{"a temporary trigger", "create /**/ temp\ntrigger t AFTER INSERT ON x begin select 1;\nend\n;", []string{"create /**/ temp\ntrigger t AFTER INSERT ON x begin select 1;\nend\n;"}, []int64{1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -78,6 +80,13 @@ func TestStatementsAreSplitAsTheShellDoes(t *testing.T) {
 
 // The size of the reads must not matter.
 func TestStatementsLongerThanTheBuffer(t *testing.T) {
+	trigger := "CREATE TEMPORARY TRIGGER t AFTER INSERT ON x BEGIN SELECT 1;\nEND;"
+	for shift := range len(trigger) {
+		got, _, err := split(t, "/*"+strings.Repeat(" ", 256<<10-4-shift)+"*/"+trigger+"SELECT 2;")
+		if err != nil || len(got) != 2 || got[0] != trigger {
+			t.Errorf("%d: %q, %v", shift, got, err)
+		}
+	}
 	for _, around := range []string{"'", "\"", "--\n", "/**/"} {
 		for shift := range 5 {
 			long := "SELECT " + strings.Repeat(" ", 256<<10-10+shift) + "/* ; */ - -- ;\n '" + strings.Repeat("x;", 200<<10) + "'" + around
@@ -93,7 +102,7 @@ func TestStatementsLongerThanTheBuffer(t *testing.T) {
 }
 
 func TestStatementsThatDoNotEnd(t *testing.T) {
-	for _, text := range []string{"SELECT 'a;", "SELECT \"a", "/* a;", "SELECT [a;", "CREATE TRIGGER t BEGIN SELECT 1;"} {
+	for _, text := range []string{"SELECT 'a;", "SELECT \"a", "/* a;", "SELECT [a;", "CREATE TRIGGER t BEGIN SELECT 1;", "CREATE TRIGGER t BEGIN SELECT 1; -- x", "CREATE TRIGGER"} {
 		if _, _, err := split(t, "SELECT 1;"+text); !errors.Is(err, ErrUnended) {
 			t.Errorf("%s: %v", text, err)
 		}

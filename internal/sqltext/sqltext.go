@@ -292,19 +292,15 @@ func (t Token) Name() string {
 	return strings.ReplaceAll(inside, quote+quote, quote)
 }
 
-// FirstWords returns the first n tokens of a statement in upper case, names without
-// their quotes; "" if there are no more. Long ones are truncated.
+// FirstWords returns the first n tokens of a statement; "" if there are no more. Long
+// ones are truncated.
 func FirstWords[T Text](text T, n int) []string {
 	const enough = 100
 	list := make([]string, n)
 	for i := range list {
 		text = SkipBlank(text)
-		kind, size := Next(text)
-		t := Token{Kind: kind, Text: string(text[:min(size, enough)])}
-		if size <= enough {
-			t.Text = t.Name()
-		}
-		list[i] = strings.ToUpper(t.Text)
+		_, size := Next(text)
+		list[i] = strings.ToValidUTF8(string(text[:min(size, enough)]), "\ufffd")
 		text = text[size:]
 	}
 	return list

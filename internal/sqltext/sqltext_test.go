@@ -60,10 +60,11 @@ func TestKeywordsKnowTheCaseOfASCIIOnly(t *testing.T) {
 
 func TestFirstWords(t *testing.T) {
 	for text, want := range map[string][]string{
-		"-- a\n create TABLE \"x y\"(a)": {"CREATE", "TABLE", "X Y", "("},
-		"pragma a.b":                     {"PRAGMA", "A", ".", "B"},
-		"end;":                           {"END", ";", "", ""},
+		"-- a\n create TABLE \"x y\"(a)": {"create", "TABLE", `"x y"`, "("},
+		"pragma a.b":                     {"pragma", "a", ".", "b"},
+		"end;":                           {"end", ";", "", ""},
 		"":                               {"", "", "", ""},
+		strings.Repeat("€", 100):         {strings.Repeat("€", 33) + "\ufffd", "", "", ""},
 	} {
 		if got := FirstWords(text, 4); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", text, got, want)
