@@ -234,7 +234,7 @@ func (fs Formats) Recognize(head []byte) *Format {
 // RecognizeZIP returns the format of a ZIP file that has all the members that the format
 // requires, or nil.
 func (fs Formats) RecognizeZIP(has func(member string) bool) *Format {
-	for _, f := range fs {
+	for _, f := range slices.Backward(fs) {
 		if len(f.Members) > 0 && !slices.ContainsFunc(f.Members, func(name string) bool { return !has(name) }) {
 			return f
 		}

@@ -27,3 +27,11 @@ func TestSQLIsRecognized(t *testing.T) {
 		}
 	}
 }
+
+func TestTheLastFormatIsRecognized(t *testing.T) {
+	members, magic := []string{"a"}, []string{"m"}
+	fs := Formats{{Name: "first", Members: members, Magic: magic}, {Name: "last", Members: members, Magic: magic}}
+	if zip, file := fs.RecognizeZIP(func(string) bool { return true }), fs.Recognize([]byte("m")); zip != fs[1] || file != fs[1] {
+		t.Errorf("got %s in a ZIP file and %s outside", zip.Name, file.Name)
+	}
+}
