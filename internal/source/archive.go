@@ -43,7 +43,7 @@ func (z *zipFile) readArchive(ctx context.Context) (database string, described [
 		case "data.sqlite":
 			kept = file
 		case "schema.json":
-			kept = bounded{&schema}
+			kept = bounded{&schema, member.Name}
 		}
 		if err := z.checkSum(ctx, member, sums, kept); err != nil {
 			return "", nil, err
@@ -74,12 +74,15 @@ func (z *zipFile) checkSum(ctx context.Context, member *zip.File, sums map[strin
 }
 
 // bounded is a buffer that holds up to mostDescribed bytes.
-type bounded struct{ *bytes.Buffer }
+type bounded struct {
+	*bytes.Buffer
+	member string // of the archive that it is for
+}
 
 // Write adds to the buffer.
 func (b bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > mostDescribed {
-		return 0, Invalid("The description of the tables in the archive is larger than %d bytes.", mostDescribed)
+		return 0, Invalid("The member %q of the archive is larger than %d bytes.", b.member, mostDescribed)
 	}
 	return b.Buffer.Write(p)
 }
@@ -90,7 +93,7 @@ var checksumLine = regexp.MustCompile(`^([0-9a-f]{64}) [ *](.+)$`)
 // checksums returns the contents of SHA256SUMS by member name.
 func (z *zipFile) checksums(ctx context.Context) (map[string]string, error) {
 	var text bytes.Buffer
-	if err := z.pass(ctx, z.find("SHA256SUMS"), bounded{&text}); err != nil {
+	if err := z.pass(ctx, z.find("SHA256SUMS"), bounded{&text, "SHA256SUMS"}); err != nil {
 		return nil, err
 	}
 	sums := map[string]string{}

@@ -61,7 +61,11 @@ func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err erro
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, z.Close()) }()
+	defer func() {
+		if err = errors.Join(err, z.Close()); err == nil && c.format.Bundle { // the members have been unpacked
+			err = s.discard(p.path)
+		}
+	}()
 	wanted := c.format
 	switch c.format = z.format(); {
 	case c.format.Name == "archive":
@@ -120,11 +124,6 @@ func (s *scratch) unpackMember(ctx context.Context, z *zipFile, member *zip.File
 	p = part{name: path.Base(member.Name), member: member.Name}
 	if p.path, p.name, err = s.unwrap(ctx, packed, p.name); err != nil {
 		return p, inMember(member.Name, err)
-	}
-	if p.path != packed {
-		if err := os.Remove(packed); err != nil {
-			return p, err
-		}
 	}
 	if err := p.recognize(); err != nil {
 		return p, inMember(member.Name, err)
@@ -216,7 +215,9 @@ func (s *scratch) openPart(ctx context.Context, c *contents, p part) (err error)
 	database := []string{p.path}
 	switch {
 	case p.document, p.format.Name == "sql":
-		database[0], found, err = s.build(ctx, p.format, p.path)
+		if database[0], found, err = s.build(ctx, p.format, p.path); err == nil {
+			err = s.discard(p.path)
+		}
 	case p.format.Tables != nil:
 		c.files = []part{p}
 		return nil
@@ -327,7 +328,12 @@ func unrecognized(head []byte, known string) error {
 	if known == "" {
 		reason = sqlite.Message(err)
 	}
-	return Invalid("%s Send a SQLite database that is not encrypted, an SQL dump of one, an archive of a project, a CSV, JSON, NDJSON, Excel (.xlsx) or Parquet file, or a ZIP file of these.", reason).Because(err)
+	var kinds []string
+	for _, name := range format.All().Importing() {
+		kinds = append(kinds, format.All().Get(name).Title)
+	}
+	last := len(kinds) - 1
+	return Invalid("%s Send %s or %s. A database must not be encrypted.", reason, strings.Join(kinds[:last], ", "), kinds[last]).Because(err)
 }
 
 // notRead returns the problem of a file whose format is known but cannot be imported.

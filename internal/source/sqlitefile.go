@@ -82,7 +82,7 @@ func (s *scratch) copyDatabase(ctx context.Context, files []string) (path string
 	if err == nil && stamps(files) != before {
 		err = Invalid("The database was changed while it was read: close the program that uses it, and try again.")
 	}
-	return path, err
+	return path, errors.Join(err, s.discard(files[0]))
 }
 
 // stamps returns a text that changes when one of the files is written.

@@ -70,6 +70,14 @@ func (s *scratch) path() string {
 	return filepath.Join(s.folder, fmt.Sprintf("%d", s.files))
 }
 
+// discard removes a file that is no longer needed, if it is in the folder.
+func (s *scratch) discard(path string) error {
+	if filepath.Dir(path) != s.folder {
+		return nil
+	}
+	return os.Remove(path)
+}
+
 // create writes r to a new file and returns its path. packed returns the compressed
 // bytes read so far.
 func (s *scratch) create(ctx context.Context, r io.Reader, packed func() int64) (path string, err error) {
@@ -172,6 +180,9 @@ func (s *scratch) unwrap(ctx context.Context, path, name string) (innerPath, inn
 			return path, name, nil
 		case layer == mostLayers:
 			return "", "", Invalid("The file is compressed more than %d times over.", mostLayers)
+		}
+		if err := s.discard(path); err != nil {
+			return "", "", err
 		}
 		path, name = inner, withoutExt(name, compression)
 	}

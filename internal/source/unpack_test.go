@@ -58,9 +58,14 @@ func opened(t testing.TB, name, content string, most int64) (got []string, err e
 	path := write(t, name, content)
 	c, err := s.unpackContents(context.Background(), path, name, "")
 	if err == nil {
+		used := len(c.files)
 		if c.db != nil {
+			used = 1
 			got = append(got, c.format.Name+" database")
 			c.db.Close()
+		}
+		if left, err := os.ReadDir(s.folder); err != nil || len(left) > used {
+			t.Errorf("%s: %d files are kept, %d used: %v", name, len(left), used, err)
 		}
 		for _, p := range c.files {
 			content, err := os.ReadFile(p.path)
@@ -83,6 +88,10 @@ func opened(t testing.TB, name, content string, most int64) (got []string, err e
 const dumpText = "CREATE TABLE t (a);\nINSERT INTO t VALUES (1);\n"
 
 func TestWhatIsAroundAFileIsUndone(t *testing.T) {
+	wal, err := os.ReadFile(database(t, "PRAGMA journal_mode = WAL; CREATE TABLE t (a);"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name, content string
 		want          []string
@@ -97,6 +106,9 @@ func TestWhatIsAroundAFileIsUndone(t *testing.T) {
 		{"x.json", `{"project":"p","tables":{}}`, []string{"json database", "file: A JSON file does not describe indexes, foreign keys, checks and generated columns: none were created."}},
 		{"x.json", `[{"a":1}]`, []string{`json json x.json [{"a":1}]`}},
 		{"x.json", `{"tables":1}`, []string{`ndjson ndjson x.json {"tables":1}`}},
+		{"x.db.gz", gzipped(t, bytes.NewReader(wal)), []string{"sqlite database", "file: It is in write-ahead mode and came without its log (the file ending in -wal). Rows that were only in the log are missing."}},
+		{"x.sql.gz.zst", zstdOf(t, gzipped(t, strings.NewReader(dumpText))), []string{"sql database"}},
+		{"x.zip", zipped(t, "x.sql.gz.zst", zstdOf(t, gzipped(t, strings.NewReader(dumpText)))), []string{"zip database"}},
 		{"x.zip", zipped(t, "x.sql", dumpText), []string{"zip database"}},
 		{"x.zip", zipped(t, "folder/", "", "folder/Orders.csv", "a,b\n", "b.ndjson.gz", gzipped(t, strings.NewReader(`{"a":1}`)),
 			"README.md", "hello", "__MACOSX/._x", "?", "folder/.DS_Store", "?", "SHA256SUMS", "?"),
@@ -149,6 +161,8 @@ func TestHostileContainersAreRefused(t *testing.T) {
 		{"deflate", raw(t, zip.FileHeader{Name: "a.csv", Method: zip.Deflate}, "\xff\xff\xff"), `The member "a.csv" `},
 		{"mixed", zipped(t, "a.csv", "a,b\n", "b.sql", dumpText), `The member "b.sql" is a whole database; such a file must be the only one in a ZIP file.`},
 		{"picture", zipped(t, "a.png", "\x89PNG\r\n\x1a\n"), `In the member "a.png": The file is a PNG image.`},
+		{"big checksums", zipped(t, "data.sqlite", "x", "schema.json", "{}", "SHA256SUMS", strings.Repeat(" ", mostDescribed+1)), `The member "SHA256SUMS" of the archive is larger than 67108864 bytes.`},
+		{"unknown", "\x00\x01\x02", "Send a CSV file, a JSON file, an NDJSON file, an Excel workbook, a Parquet file, a SQLite database, an SQL dump, a ZIP file or an archive of a project. A database must not be encrypted."},
 		{"bad dump", zipped(t, "a.sql", "CREATE TABLE t (a);\nnonsense;"), `In the member "a.sql": Line 2: SQLite says`},
 	} {
 		_, err := opened(t, test.name, test.content, 0)
