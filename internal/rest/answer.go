@@ -69,7 +69,7 @@ func (c *call) giveBackBody(data any) {
 // write sends an answer. It is encoded before its first byte is sent, so that a failure
 // to encode it becomes an error and never half an answer; only large parts, whose
 // encoding cannot fail, are encoded while they are sent.
-func (c *call) write(status int, env envelope) {
+func (c *call) write(status int, env envelope, head Head) {
 	env.RequestID = c.id
 	env.Operation = c.operation
 	env.Meta.GeneratedAt = c.Now().UTC().Format(time.RFC3339)
@@ -79,6 +79,8 @@ func (c *call) write(status int, env envelope) {
 	if err != nil {
 		large = nil
 		status = c.encodeFailure(text, env, err)
+	} else {
+		c.setHead(head)
 	}
 	header := c.w.Header()
 	header.Set("Content-Type", "application/json")
@@ -106,14 +108,11 @@ func (c *call) encodeFailure(text *answerText, env envelope, err error) int {
 	if text.full != nil {
 		err = text.full
 	}
-	c.w.Header().Del("Location")
 	p := problem.From(err)
 	if p.Code == problem.CodeInternal {
 		c.Log.Error("encode answer", "request_id", c.id, "error", err)
 	}
-	if p.RetryAfter > 0 {
-		c.w.Header().Set("Retry-After", strconv.Itoa(int(p.RetryAfter.Seconds())))
-	}
+	c.setRetryAfter(p)
 	text.Reset()
 	text.full = nil
 	env.OK, env.Data, env.Error = false, nil, faultOf(p)

@@ -134,7 +134,7 @@ func (b *body) whole() (*bytes.Buffer, error) {
 // after they have sent everything.
 func (b *body) passOver() {
 	for began := time.Now(); time.Since(began) < roomPatience; {
-		if _, err := io.CopyN(io.Discard, &b.pace, pieceBytes); err != nil {
+		if _, err := io.CopyN(io.Discard, &b.pace, paceBytes); err != nil {
 			return // the end, or an error that the answer will run into too
 		}
 	}

@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -47,12 +51,25 @@ func (d *Download) send(c *call) {
 	}
 	w := &downloadWriter{ResponseWriter: c.w, call: c}
 	http.ServeContent(w, c.r, "", d.Modified, d.Content)
+	if w.failed != nil {
+		c.logCut(w.failed)
+	}
 	switch w.refused {
 	case http.StatusRequestedRangeNotSatisfiable:
 		c.refuse(w.refused, "Range", "the range is outside the file")
 	case http.StatusPreconditionFailed:
 		c.refuse(w.refused, "If-Match", "the file is not the one that the condition names")
 	}
+}
+
+// logCut logs that a download was cut short. It is an error unless the client seems to
+// have disconnected or stalled.
+func (c *call) logCut(err error) {
+	level := slog.LevelError
+	if c.r.Context().Err() != nil || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, os.ErrDeadlineExceeded) {
+		level = slog.LevelInfo
+	}
+	c.Log.Log(c.r.Context(), level, "download cut short", "request_id", c.id, "path", c.r.URL.Path, "error", err)
 }
 
 // redirect sends the client to where the content is, and reports whether it did. A
@@ -102,6 +119,7 @@ type downloadWriter struct {
 	http.ResponseWriter
 	call    *call
 	refused int
+	failed  error // why the content was cut short, which http.ServeContent does not tell
 }
 
 func (w *downloadWriter) WriteHeader(status int) {
@@ -121,7 +139,12 @@ func (w *downloadWriter) Write(p []byte) (int, error) {
 }
 
 func (w *downloadWriter) ReadFrom(r io.Reader) (int64, error) {
-	return io.Copy(w.ResponseWriter, r)
+	n, err := io.Copy(w.ResponseWriter, r)
+	if limited, ok := r.(*io.LimitedReader); ok && err == nil && limited.N > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	w.failed = err
+	return n, err
 }
 
 // refuse answers a failed condition. HTTP fixes the status of these two.

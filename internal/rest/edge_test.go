@@ -107,7 +107,6 @@ type listIn struct {
 
 type listOut struct {
 	Table   string         `json:"table"`
-	ID      int64          `json:"id,omitzero"`
 	Limit   int64          `json:"limit"`
 	Order   string         `json:"order"`
 	Columns []string       `json:"columns"`
@@ -116,8 +115,7 @@ type listOut struct {
 }
 
 func listRecords(_ context.Context, _ *caller, in *listIn) (listOut, error) {
-	id, _ := in.Table.ID()
-	return listOut{string(in.Table), id, in.Limit, in.Order, in.Columns, in.Count.Or(false), jsontext.Value(in.Filters)}, nil
+	return listOut{string(in.Table), in.Limit, in.Order, in.Columns, in.Count.Or(false), jsontext.Value(in.Filters)}, nil
 }
 
 type keyIn struct {
@@ -223,8 +221,13 @@ const content = "id,name\n1,Ada\n2,Grace\n"
 
 func download(dir string) func(context.Context, *caller, *fileIn) (*Download, error) {
 	return func(_ context.Context, _ *caller, in *fileIn) (*Download, error) {
-		if in.Name == "broken" {
+		switch in.Name {
+		case "broken":
 			return &Download{Content: brokenFile{strings.NewReader(content)}}, nil
+		case "unreadable":
+			return &Download{Content: shortFile{strings.NewReader(content), errors.New("input/output error")}}, nil
+		case "short":
+			return &Download{Content: shortFile{strings.NewReader(content), io.EOF}}, nil
 		}
 		f, err := os.Open(filepath.Join(dir, "artifact"))
 		if err != nil || in.Name == "gone" {
@@ -239,6 +242,17 @@ type brokenFile struct{ *strings.Reader }
 
 func (brokenFile) Read([]byte) (int, error)         { panic("the disk is on fire") }
 func (brokenFile) WriteTo(io.Writer) (int64, error) { panic("the disk is on fire") }
+
+// shortFile ends with an error after each of its bytes.
+type shortFile struct {
+	*strings.Reader
+	err error
+}
+
+func (f shortFile) Read(p []byte) (int, error) {
+	n, _ := f.Reader.Read(p[:1])
+	return n, f.err
+}
 
 type nothing struct{}
 
@@ -269,7 +283,7 @@ func testRoutes(dir string) []*Endpoint {
 			return "", problem.New(problem.CodeBusy, "Busy.").Retry(1500 * time.Millisecond)
 		})),
 		Route("GET", p+"/nan", "nan", "Answer what JSON cannot say", AnyToken(), Plain(func(context.Context, *caller, *nothing) (Answer[any], error) {
-			return Answer[any]{func() {}, Head{Location: "/nowhere"}}, nil
+			return Answer[any]{func() {}, Head{Location: "/nowhere", Applied: "wait=1", Replayed: true, Header: map[string]string{"X-Of-The-Answer": "1"}}}, nil
 		})),
 	}
 }
@@ -427,7 +441,7 @@ func (r reply) data(t *testing.T) string {
 func TestExactAnswers(t *testing.T) {
 	f := start(t)
 	for _, c := range []struct{ method, path, body, header, want string }{
-		{"GET", "/projects/shop/records/3", "", "", `200 {"ok":true,"data":{"table":"3","id":3,"limit":100,"order":"asc","columns":[],"count":false},"error":null,"request_id":"req_20260602T012345_123456Z_abc123def456","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
+		{"GET", "/projects/shop/records/3", "", "", `200 {"ok":true,"data":{"table":"3","limit":100,"order":"asc","columns":[],"count":false},"error":null,"request_id":"req_20260602T012345_123456Z_abc123def456","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
 		{"GET", "/projects/shop/records/t", "", "X-Operation-Key: nightly <&>", `200 {"ok":true,"data":{"table":"t","limit":100,"order":"asc","columns":[],"count":false},"error":null,"request_id":"req_20260602T012345_123456Z_abc123def456","operation_key":"nightly <&>","operation_run_id":"","operation_grouping_status":"accepted_provided_run","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
 		{"DELETE", "/projects/shop", `{"confirm_project_slug":"x"}`, "X-Operation-Run-Id: oprun_1", `422 {"ok":false,"data":null,"error":{"code":"validation_failed","message":"confirm_project_slug: is not the slug","details":[{"field":"confirm_project_slug","message":"is not the slug"}]},"request_id":"req_20260602T012345_123456Z_abc123def456","operation_key":null,"operation_run_id":"oprun_1","operation_grouping_status":"accepted_provided_run","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
 		{"GET", "/projects/shop/busy", "", "X-Operation-Key: broken", `503 {"ok":false,"data":null,"error":{"code":"busy","message":"Busy."},"request_id":"req_20260602T012345_123456Z_abc123def456","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`},
@@ -670,12 +684,18 @@ func TestDownloadFailsInTheEnvelope(t *testing.T) {
 		t.Error(got)
 	}
 	// A download that breaks halfway is cut off, so that nobody takes it for complete.
-	response, err := f.Client().Transport.RoundTrip(f.request(t, "GET", p+"broken"))
-	if err == nil {
-		_, err = io.ReadAll(response.Body)
-	}
-	if err == nil {
-		t.Error("a broken download looks whole")
+	for name, cause := range map[string]string{"broken": "the disk is on fire", "unreadable": "input/output error", "short": "unexpected EOF"} {
+		f.log.Reset()
+		response, err := f.Client().Transport.RoundTrip(f.request(t, "GET", p+name))
+		if err == nil {
+			_, err = io.ReadAll(response.Body)
+		}
+		if err == nil {
+			t.Errorf("a %s download looks whole", name)
+		}
+		if log := f.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, cause) {
+			t.Errorf("log of a %s download: %s", name, log)
+		}
 	}
 }
 
@@ -704,8 +724,13 @@ func TestCausesAreLoggedAndNeverShown(t *testing.T) {
 	for path, cause := range map[string]string{"fault": "secret path /var/lib", "panic": "at the disco", "nan": "func()"} {
 		f.log.Reset()
 		got := f.ask(t, "GET", "/projects/shop/"+path, "")
-		if strings.Contains(got.body, cause) || got.header.Get("Location") != "" {
+		if strings.Contains(got.body, cause) {
 			t.Errorf("%s shows %s", path, got.body)
+		}
+		for _, name := range []string{"Location", "Preference-Applied", ReplayedHeader, "X-Of-The-Answer"} {
+			if got.header.Get(name) != "" {
+				t.Errorf("%s: the error has the header %s of the answer", path, name)
+			}
 		}
 		log := f.log.String()
 		if !strings.Contains(log, cause) || !strings.Contains(log, "request_id="+got.header.Get("X-Request-Id")) {

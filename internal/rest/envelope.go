@@ -103,18 +103,23 @@ func (e *Edge) newID(prefix string) string {
 
 func (a Answer[T]) send(c *call) {
 	c.giveBackBody(a.Data)
-	c.setHeader("Location", a.Location)
-	c.setHeader("Preference-Applied", a.Applied)
-	if a.Replayed {
-		c.setHeader(ReplayedHeader, "true")
-	}
 	status := cmp.Or(a.Status, c.ep.Status)
 	if status == http.StatusNoContent {
-		c.sendNothing(status, a.Header)
+		c.setHead(a.Head)
+		c.sendNothing(status, nil)
 		return
 	}
-	c.setHeaders(a.Header)
-	c.write(status, envelope{OK: true, Data: a.Data})
+	c.write(status, envelope{OK: true, Data: a.Data}, a.Head)
+}
+
+// setHead sets the headers of an answer.
+func (c *call) setHead(h Head) {
+	c.setHeader("Location", h.Location)
+	c.setHeader("Preference-Applied", h.Applied)
+	if h.Replayed {
+		c.setHeader(ReplayedHeader, "true")
+	}
+	c.setHeaders(h.Header)
 }
 
 // NoContent is the output of a handler whose answer consists of headers alone.
@@ -149,9 +154,7 @@ func (c *call) setHeader(name, value string) {
 // standard header requires another one.
 func (c *call) writeProblem(p *problem.Error, status int) {
 	header := c.w.Header()
-	if p.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
-	}
+	c.setRetryAfter(p)
 	switch p.Code {
 	case problem.CodeMissingAuthorization, problem.CodeInvalidToken:
 		header.Set("WWW-Authenticate", "Bearer")
@@ -159,7 +162,14 @@ func (c *call) writeProblem(p *problem.Error, status int) {
 		// The rest of the body is not worth reading.
 		header.Set("Connection", "close")
 	}
-	c.write(status, envelope{Error: faultOf(p)})
+	c.write(status, envelope{Error: faultOf(p)}, Head{})
+}
+
+// setRetryAfter sets the header Retry-After if the problem says when to try again.
+func (c *call) setRetryAfter(p *problem.Error) {
+	if p.RetryAfter > 0 {
+		c.setHeader("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
+	}
 }
 
 // answerOptions say how answers are encoded. Text that is not valid UTF-8 becomes

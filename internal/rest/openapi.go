@@ -47,13 +47,12 @@ type Document struct {
 
 // withDocument compiles the endpoints and adds those that serve the document.
 func withDocument(doc Document, list []*Endpoint) []*Endpoint {
-	var text, gzipped []byte
+	var page func() *Download
 	list = append(slices.Clone(list), Route("GET", "/openapi.json", "get-openapi", "Read this document", Open(),
 		Plain(func(context.Context, Caller, *struct{}) (*Download, error) {
-			return page("application/json", text, gzipped), nil
+			return page(), nil
 		})))
-	text = Describe(doc, list)
-	gzipped = packed(text)
+	page = pageOf("application/json", Describe(doc, list))
 	return append(list, reference()...)
 }
 

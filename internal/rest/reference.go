@@ -37,17 +37,20 @@ func referencePage(name, contentType string) func(context.Context, Caller, *stru
 	if err != nil {
 		panic(fmt.Errorf("read what is compiled in: %w", err))
 	}
-	gzipped := packed(text)
-	return func(context.Context, Caller, *struct{}) (*Download, error) {
-		return page(contentType, text, gzipped), nil
-	}
+	page := pageOf(contentType, text)
+	return func(context.Context, Caller, *struct{}) (*Download, error) { return page(), nil }
 }
 
-// page returns a text of the server's own, to be shown.
-func page(contentType string, text, packed []byte) *Download {
-	d := &Download{ContentType: contentType, SHA256: sha256.Sum256(text), Content: bytes.NewReader(text), Policy: referencePolicy}
-	d.Gzip = &Download{ContentType: contentType, SHA256: sha256.Sum256(packed), Content: bytes.NewReader(packed), Policy: referencePolicy}
-	return d
+// pageOf returns a function that returns a text of the server's own, to be shown. It is
+// compressed and hashed once.
+func pageOf(contentType string, text []byte) func() *Download {
+	compressed := packed(text)
+	plainSum, packedSum := sha256.Sum256(text), sha256.Sum256(compressed)
+	return func() *Download {
+		d := &Download{ContentType: contentType, SHA256: plainSum, Content: bytes.NewReader(text), Policy: referencePolicy}
+		d.Gzip = &Download{ContentType: contentType, SHA256: packedSum, Content: bytes.NewReader(compressed), Policy: referencePolicy}
+		return d
+	}
 }
 
 // packed returns a text as gzip.

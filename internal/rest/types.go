@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -112,13 +111,6 @@ func (s Sent) Beside(names ...string) bool {
 
 // Ref refers to a table or a column by name or id, as paths do.
 type Ref string
-
-// ID returns the id, if the reference is one. Names begin with a letter, so the two
-// cannot be confused.
-func (r Ref) ID() (int64, bool) {
-	id, err := strconv.ParseInt(string(r), 10, 64)
-	return id, err == nil
-}
 
 // Key is the primary key of a record as written in a path, still encoded: the parts of
 // a composite key are joined by commas, each percent-encoded.
