@@ -188,25 +188,27 @@ const (
 // after returns the place after a token that is neither white space nor a comment. The
 // rules are those of sqlite3_complete.
 func (p place) after(token string) place {
-	is := Token{Text: token}.Is
+	semicolon, word := token == ";", Token{Text: token}
 	switch {
-	case is(";") && (p < inTrigger || p == afterEnd):
+	case semicolon && (p < inTrigger || p == afterEnd):
 		return atStart
-	case is(";"):
+	case semicolon:
 		return afterSemicolon
-	case p == afterSemicolon && is("END"):
+	case p == inOther:
+		return inOther
+	case p == afterSemicolon && word.Is("END"):
 		return afterEnd
 	case p >= inTrigger:
 		return inTrigger
-	case p == atStart && is("EXPLAIN"):
+	case p == atStart && word.Is("EXPLAIN"):
 		return afterExplain
-	case p <= afterExplain && p != inOther && is("CREATE"):
+	case p <= afterExplain && word.Is("CREATE"):
 		return afterCreate
-	case p == afterExplain && !is("EXPLAIN", "TEMP", "TEMPORARY", "TRIGGER", "END"):
+	case p == afterExplain && !word.Is("EXPLAIN", "TEMP", "TEMPORARY", "TRIGGER", "END"):
 		return afterExplain
-	case p == afterCreate && is("TEMP", "TEMPORARY"):
+	case p == afterCreate && word.Is("TEMP", "TEMPORARY"):
 		return afterCreate
-	case p == afterCreate && is("TRIGGER"):
+	case p == afterCreate && word.Is("TRIGGER"):
 		return inTrigger
 	}
 	return inOther
