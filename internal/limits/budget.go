@@ -70,7 +70,8 @@ func (b *Budget) Used() int64 {
 func (b *Budget) Max() int64 { return b.max }
 
 // Part is what one call has taken from the budget. It is not safe for concurrent use.
-// The zero Part belongs to a call without a project and has no limit.
+// Only [Budget.Part] makes one. All calls without a project, which is 0, share the part
+// of one project.
 type Part struct {
 	budget  *Budget
 	project ids.Project

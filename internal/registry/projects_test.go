@@ -252,6 +252,11 @@ func TestDeleteWaitsForThoseInside(t *testing.T) {
 	h := open(t)
 	ws := h.project(t, "shop")
 	project := ws.Project
+	minted, err := ws.Mint(t.Context(), new(problem.Faults), TokenRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := h.enter(t, "shop", minted.Secret)
 	deleted := make(chan error, 1)
 	use(t, ws, func(db *projectdb.DB) error {
 		go func() { deleted <- h.DeleteProject(t.Context(), project) }()
@@ -268,7 +273,8 @@ func TestDeleteWaitsForThoseInside(t *testing.T) {
 			t.Errorf("did not wait: %v", err)
 		default:
 		}
-		wantCode(t, "open it then", ws.Use(t.Context(), func(*projectdb.DB) error { return nil }), problem.CodeInvalidToken)
+		wantCode(t, "open it then", holder.Use(t.Context(), func(*projectdb.DB) error { return nil }), problem.CodeInvalidToken)
+		wantCode(t, "open it then as the operator", ws.Use(t.Context(), func(*projectdb.DB) error { return nil }), problem.CodeNotFound)
 		return nil
 	})
 	if err := <-deleted; err != nil {

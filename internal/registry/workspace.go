@@ -94,6 +94,9 @@ func (ws *Workspace) Use(ctx context.Context, fn func(*projectdb.DB) error) erro
 	if err != nil {
 		// The project may have been deleted since the token was checked.
 		if _, gone := ws.registry.Project(ctx, ws.Project.Slug); problem.Is(gone, problem.CodeNotFound) {
+			if ws.Token.ID == 0 {
+				return gone // the operator has no token
+			}
 			return errInvalidToken()
 		}
 		return err
