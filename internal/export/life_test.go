@@ -324,6 +324,28 @@ func TestRemoveProject(t *testing.T) {
 	}
 }
 
+// TestProjectRemovedWhileItsExportIsCreated enters an export after those of its project
+// were removed.
+func TestProjectRemovedWhileItsExportIsCreated(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	if err := f.dir.Create(background, shop.ID, small); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.RemoveProject(background, shop.ID); err != nil {
+		t.Fatal(err)
+	}
+	m := f.create(Request{Kind: TableExport, Table: "contacts"})
+	if err := f.dir.Remove(shop.ID); err != nil {
+		t.Fatal(err)
+	}
+	f.Start()
+	eventually(t, func() bool { return f.status(m) == Failed })
+	f.clock.Add(f.Exports.config.KeepManifests + time.Second)
+	if err := f.sweep(background, f.clock.Now()); err != nil || f.status(m) != "gone" || len(f.files()) != 0 {
+		t.Errorf("afterwards it is %s, %v, with files %v", f.status(m), err, f.files())
+	}
+}
+
 // claimed marks a job as running in the job store, as a worker's claim does.
 func (f *fixture) claimed() *record {
 	f.t.Helper()
