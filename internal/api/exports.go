@@ -353,10 +353,19 @@ func (h *handlers) downloadExport(ctx context.Context, ws *Workspace, in *export
 	}
 	m := artifact.Manifest
 	d := &rest.Download{Disposition: m.Disposition(), ContentType: m.ContentType, Modified: artifact.Completed, Content: artifact.File, Link: artifact.Link}
-	if n, err := hex.Decode(d.SHA256[:], []byte(*m.SHA256)); err != nil || n != len(d.SHA256) {
-		return nil, fmt.Errorf("exports.db has no SHA-256 of %s: %w", m.ID, err)
+	if !readSum(d.SHA256[:], m.SHA256) {
+		return nil, errors.Join(fmt.Errorf("exports.db has no SHA-256 of %s", m.ID), artifact.File.Close())
 	}
 	return d, nil
+}
+
+// readSum reads a sum from hexadecimal digits, and reports whether there is one.
+func readSum(sum []byte, digits *string) bool {
+	if digits == nil || len(*digits) != hex.EncodedLen(len(sum)) {
+		return false
+	}
+	_, err := hex.Decode(sum, []byte(*digits))
+	return err == nil
 }
 
 type verificationOut struct {

@@ -200,3 +200,12 @@ func TestConditionalDownload(t *testing.T) {
 		t.Errorf("If-Range of another file: %d %q", got.status, got.body)
 	}
 }
+
+func TestReadSum(t *testing.T) {
+	long := strings.Repeat("0a", 32)
+	for _, text := range []*string{nil, new(""), new("0a"), new(long + "0a"), new(long[1:] + "x"), &long} {
+		if got := readSum(make([]byte, 32), text); got != (text == &long) {
+			t.Errorf("the sum %v is read: %t", text, got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/ids"
@@ -102,8 +103,12 @@ func (h *handlers) testTokenAccess(ctx context.Context, ws *Workspace, in *testT
 		return out, err
 	}
 	out.Token = testToken{minted.Secret, minted.ID, minted.Type, minted.ExpiresAt}
-	if ref != nil {
-		err = h.readSample(ctx, &out.Test, minted.Secret, *ref)
+	if ref == nil {
+		return out, nil
+	}
+	if err = h.readSample(ctx, &out.Test, minted.Secret, *ref); err != nil {
+		// The client does not learn the token.
+		err = errors.Join(err, ws.Revoke(context.WithoutCancel(ctx), minted.ID))
 	}
 	return out, err
 }
