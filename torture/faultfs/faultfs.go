@@ -184,7 +184,7 @@ func (f *FS) fails(oneOf int) bool {
 // change is a change of a directory that is not durable yet.
 type change struct {
 	folder, other string // the directories it affects
-	created       string // the path of the created file or directory
+	name          string // the path of the file or directory that was created or removed
 	undo          func() error
 }
 
@@ -202,10 +202,12 @@ func (f *FS) durable(fn func(change) bool) {
 	f.names = kept
 }
 
-// synced drops the changes that an fsync of a path makes durable. f.mu must be held.
+// synced drops the changes that an fsync of a path makes durable: a file that survives
+// has its name, its directories have theirs, and what had these names before is gone.
+// f.mu must be held.
 func (f *FS) synced(path string) {
 	f.durable(func(c change) bool {
-		above := c.created != "" && (path == c.created || strings.HasPrefix(path, c.created+"/"))
+		above := c.name != "" && (path == c.name || strings.HasPrefix(path, c.name+"/"))
 		return above || c.folder == path || c.other == path
 	})
 }

@@ -159,6 +159,26 @@ func TestFailedSyncIsNotMendedByAnother(t *testing.T) {
 	}
 }
 
+// TestNewFileUnderAnOldName removes a file and a directory, makes others of the same
+// names, and syncs the file: what it replaced cannot come back, as a directory never
+// holds a name twice.
+func TestNewFileUnderAnOldName(t *testing.T) {
+	f, folder, at := mount(t, 1)
+	file, inner := filepath.Join(at, "log"), filepath.Join(at, "tmp", "inner")
+	write(t, file, 0, []byte("old"), true)
+	check(t, os.Mkdir(filepath.Dir(inner), 0o700))
+	syncFolder(t, at)
+	check(t, os.Remove(file), os.Remove(filepath.Dir(inner)), os.Mkdir(filepath.Dir(inner), 0o700))
+	write(t, file, 0, []byte("new"), true)
+	write(t, inner, 0, []byte("new"), true)
+	check(t, f.Cut(true))
+	for _, path := range []string{"log", "tmp/inner"} {
+		if got := content(t, filepath.Join(folder, path)); got != "new" {
+			t.Errorf("%s holds %q, want what was synced", path, got)
+		}
+	}
+}
+
 func TestWritesFail(t *testing.T) {
 	f, _, at := mount(t, 1)
 	f.Fail(3, 0)

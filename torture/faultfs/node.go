@@ -83,7 +83,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 		return nil, nil, 0, fs.ToErrno(err)
 	}
 	if !forgettable(path) {
-		n.fs.note(change{folder: n.path(), created: path, undo: func() error { return ignoreMissing(os.Remove(path)) }})
+		n.fs.note(change{folder: n.path(), name: path, undo: func() error { return ignoreMissing(os.Remove(path)) }})
 	}
 	return inode, n.handle(file, path), 0, 0
 }
@@ -98,7 +98,7 @@ func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.En
 	path := filepath.Join(n.path(), name)
 	inode, errno := n.LoopbackNode.Mkdir(ctx, name, mode, out)
 	if errno == 0 {
-		n.fs.note(change{folder: n.path(), created: path, undo: func() error { return os.RemoveAll(path) }})
+		n.fs.note(change{folder: n.path(), name: path, undo: func() error { return os.RemoveAll(path) }})
 	}
 	return inode, errno
 }
@@ -113,7 +113,7 @@ func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 	path := filepath.Join(n.path(), name)
 	errno := n.LoopbackNode.Rmdir(ctx, name)
 	if errno == 0 {
-		n.fs.note(change{folder: n.path(), undo: func() error { return ignoreMissing(os.Mkdir(path, 0o700)) }})
+		n.fs.note(change{folder: n.path(), name: path, undo: func() error { return ignoreMissing(os.Mkdir(path, 0o700)) }})
 	}
 	return errno
 }
@@ -129,7 +129,7 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 	back := n.fs.bury(path)
 	errno := n.LoopbackNode.Unlink(ctx, name)
 	if errno == 0 && !forgettable(path) {
-		n.fs.note(change{folder: n.path(), undo: back})
+		n.fs.note(change{folder: n.path(), name: path, undo: back})
 	}
 	return errno
 }
