@@ -685,7 +685,7 @@ func TestDownloadFailsInTheEnvelope(t *testing.T) {
 	}
 	// A download that breaks halfway is cut off, so that nobody takes it for complete.
 	for name, cause := range map[string]string{"broken": "the disk is on fire", "unreadable": "input/output error", "short": "unexpected EOF"} {
-		f.log.Reset()
+		f := start(t)
 		response, err := f.Client().Transport.RoundTrip(f.request(t, "GET", p+name))
 		if err == nil {
 			_, err = io.ReadAll(response.Body)
@@ -693,6 +693,7 @@ func TestDownloadFailsInTheEnvelope(t *testing.T) {
 		if err == nil {
 			t.Errorf("a %s download looks whole", name)
 		}
+		f.Close() // waits for the handler
 		if log := f.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, cause) {
 			t.Errorf("log of a %s download: %s", name, log)
 		}
