@@ -170,6 +170,7 @@ func TestNobodyListens(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if n > 3 {
 			t.Errorf("the job was looked at %d times for a watcher that takes nothing", n)
 		}
