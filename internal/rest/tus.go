@@ -18,14 +18,14 @@ const (
 func Uploads(ep *Endpoint) { ep.uploads = true }
 
 // matchUpload finds the endpoint of a request that uses the protocol, and reports
-// whether there is one. A client that cannot send PATCH or DELETE names the method in a
-// header.
+// whether there is one. A client that cannot send PATCH or DELETE sends POST and names
+// the method in a header. GET and HEAD never change anything.
 func (c *call) matchUpload() bool {
 	if c.r.Header.Get(TusHeader) == "" {
 		return false
 	}
 	r := c.r
-	if method := r.Header.Get("X-HTTP-Method-Override"); method != "" {
+	if method := r.Header.Get("X-HTTP-Method-Override"); method != "" && r.Method == http.MethodPost {
 		r = r.WithContext(r.Context())
 		r.Method = method
 	}
