@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,7 +145,7 @@ func TestStores(t *testing.T) {
 // TestProviderThatRefuses checks that a refusal never counts as a missing artifact.
 func TestProviderThatRefuses(t *testing.T) {
 	s3 := testkit.NewS3(t)
-	s, _ := open(t, func(c *Config) { c.Bucket = s3.URL })
+	s, steps := open(t, func(c *Config) { c.Bucket = s3.URL })
 	r := publish(t, s, Ref{ProjectID: 1, ID: "exp_1", Ext: "csv"}, "a")
 	s3.Front(func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
@@ -166,8 +167,63 @@ func TestProviderThatRefuses(t *testing.T) {
 	if err := s.Publish(t.Context(), w, r, Delivery{Uploaded: new(atomic.Int64)}); !problem.Is(err, problem.CodeExportFailed) {
 		t.Errorf("it is published: %v", err)
 	}
+	if want := []string{"uploading", "uploaded", "uploading"}; !slices.Equal(*steps, want) {
+		t.Errorf("the steps are %q, want %q", *steps, want)
+	}
 	if files, err := filepath.Glob(filepath.Join(s.Projects.Path, "*", "*")); len(files) != 0 || err != nil {
 		t.Errorf("left are %q, %v", files, err)
+	}
+}
+
+// TestFileThatCannotBeUploaded removes a finished file, and puts a folder in its place,
+// which opens but cannot be read.
+func TestFileThatCannotBeUploaded(t *testing.T) {
+	s, _ := open(t, func(c *Config) { c.Bucket, c.Pause = testkit.NewS3(t).URL, time.Millisecond })
+	for _, test := range []struct {
+		folder bool
+		want   error
+	}{{false, fs.ErrNotExist}, {true, syscall.EISDIR}} {
+		r := Ref{ProjectID: 1, ID: "exp_1", Ext: "csv", Store: s.Current()}
+		w, err := s.Create(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, "a"); err != nil {
+			t.Fatal(err)
+		}
+		path := w.File().Name()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if test.folder {
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Publish(t.Context(), w, r, Delivery{ContentType: "text/csv", Uploaded: new(atomic.Int64)}); !errors.Is(err, test.want) || problem.Is(err, problem.CodeExportFailed) {
+			t.Errorf("a folder %t: got %v, want %v", test.folder, err, test.want)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("left is the file: %v", err)
+		}
+	}
+}
+
+// TestSlowProviderDelaysNoOther lists the artifacts of a project while one of three
+// providers does not answer.
+func TestSlowProviderDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	slow, empty, other := testkit.NewS3(t), testkit.NewS3(t), testkit.NewS3(t)
+	s, _ := open(t, func(c *Config) { c.Bucket, c.OldBuckets = slow.URL, []string{empty.URL, other.URL} })
+	slow.Front(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	})
+	present := s.PresentIn(t.Context(), 1)
+	for _, name := range s.Buckets() {
+		r := Ref{ProjectID: 1, ID: "exp_1", Ext: "csv", Store: name}
+		if got, want := present(r), name == s.Current(); got != want {
+			t.Errorf("an artifact of %s that does not exist is present: %t, want %t", name, got, want)
+		}
 	}
 }
 

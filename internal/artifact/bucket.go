@@ -51,11 +51,18 @@ func (b *bucket) publish(ctx context.Context, w *Writer, r Ref, d Delivery) erro
 	if err := w.finish(); err != nil {
 		return err
 	}
+	file, err := os.Open(w.file.Name())
+	if err != nil {
+		return errors.Join(fmt.Errorf("open an artifact to upload it: %w", err), w.drop())
+	}
+	defer file.Close()
 	b.step("uploading")
-	err := b.Retry(ctx, uploadTries, IsRefusal, func() error { return b.upload(ctx, w, r, d) })
-	b.step("uploaded")
+	final := func(err error) bool { return IsRefusal(err) || errors.Is(err, errUnread) }
+	err = b.Retry(ctx, uploadTries, final, func() error { return b.upload(ctx, w, file, r, d) })
 	switch {
-	case err == nil || ctx.Err() != nil:
+	case err == nil:
+		b.step("uploaded")
+	case ctx.Err() != nil || errors.Is(err, errUnread):
 	case IsRefusal(err):
 		err = problem.New(problem.CodeExportFailed, "The export store refused the file.").Because(err)
 	default:
@@ -64,16 +71,14 @@ func (b *bucket) publish(ctx context.Context, w *Writer, r Ref, d Delivery) erro
 	return errors.Join(err, w.drop())
 }
 
+// errUnread says that the file itself cannot be read, whatever the provider does.
+var errUnread = errors.New("read an artifact to upload it")
+
 // upload uploads the file once, and asks the provider what it has received.
-func (b *bucket) upload(ctx context.Context, w *Writer, r Ref, d Delivery) error {
+func (b *bucket) upload(ctx context.Context, w *Writer, file *os.File, r Ref, d Delivery) error {
 	size := w.Bytes()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+time.Duration(size/slowestUpload)*time.Second)
 	defer cancel()
-	file, err := os.Open(w.file.Name())
-	if err != nil {
-		return fmt.Errorf("open an artifact to upload it: %w", err)
-	}
-	defer file.Close()
 	d.Uploaded.Store(0)
 	options := &blob.WriterOptions{
 		ContentType:        d.ContentType,
@@ -85,7 +90,12 @@ func (b *bucket) upload(ctx context.Context, w *Writer, r Ref, d Delivery) error
 	if b.Backend == azureblob.Scheme {
 		withoutPipe(options)
 	}
-	if err := b.Objects.Upload(ctx, r.Key(), counted{file, d.Uploaded}, options); err != nil {
+	sent := &counted{Reader: io.NewSectionReader(file, 0, size), n: d.Uploaded}
+	err := b.Objects.Upload(ctx, r.Key(), sent, options)
+	switch {
+	case sent.err != nil:
+		return fmt.Errorf("%w: %w", errUnread, sent.err)
+	case err != nil:
 		return fmt.Errorf("upload an artifact: %w", err)
 	}
 	return b.compare(ctx, r.Key(), w)
@@ -122,15 +132,19 @@ func (b *bucket) compare(ctx context.Context, key string, w *Writer) error {
 	return nil
 }
 
-// counted counts the bytes read.
+// counted counts the bytes read, and keeps why no more can be read.
 type counted struct {
 	io.Reader
-	n *atomic.Int64
+	n   *atomic.Int64
+	err error
 }
 
-func (c counted) Read(p []byte) (int, error) {
+func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.n.Add(int64(n))
+	if err != nil && err != io.EOF {
+		c.err = err
+	}
 	return n, err
 }
 

@@ -175,11 +175,11 @@ func (s *Stores) Present(ctx context.Context) func(Ref) bool {
 // PresentIn is Present for the artifacts of one project: it asks each provider once,
 // for all of them.
 func (s *Stores) PresentIn(ctx context.Context, projectID ids.Project) func(Ref) bool {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
 	sizes := map[string]map[string]int64{}
 	for name, b := range s.buckets {
-		of, err := b.sizes(ctx, projectID)
+		asking, cancel := context.WithTimeout(ctx, askTime)
+		of, err := b.sizes(asking, projectID)
+		cancel()
 		if err != nil {
 			s.config.Log.Warn("list the artifacts of a project", "project", projectID, "error", err)
 		}
