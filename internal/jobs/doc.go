@@ -42,7 +42,10 @@
 //	              ├──▶ ready ──▶ expired
 //	              └──▶ failed, also after the server crashed in MaxAttempts attempts
 //
-// A finished job can be requested again while its file is kept, which only imports do.
+// An upload can be canceled, and expires if it is never completed. A finished import can
+// be requested again while its file is kept, and one that has failed expires with it.
+// Each kind of job recovers, cancels and expires its own in its store; the runner does
+// the rest.
 //
 // # Invariants
 //

@@ -176,7 +176,7 @@ func TestRunnerSettlesUntilItSucceeds(t *testing.T) {
 		return settle(w)
 	}
 	s.Start()
-	eventually(t, func() bool { return len(s.noted()) == 1 })
+	eventually(t, func() bool { return len(s.noted()) == 1 && len(s.Running()) == 0 })
 	if status, _ := statusOf(t, b, "1"); status != "ready" || tries != 2 {
 		t.Errorf("the job is %s after %d tries", status, tries)
 	}

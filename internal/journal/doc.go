@@ -4,5 +4,5 @@
 // databases.
 //
 // A call joins a run in memory, from which [Journal.Join] answers; changes are written
-// to the file once a second. If the file is lost, only the grouping of calls is lost.
+// to the file every half second. If the file is lost, only the grouping of calls is lost.
 package journal
