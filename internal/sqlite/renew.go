@@ -46,7 +46,7 @@ func (db *DB) writerOf(c *Conn) (*Conn, error) {
 func (db *DB) returnWriter(c *Conn, err error) {
 	switch {
 	case SyncFailed(err):
-		db.renew(c, err)
+		db.renew(c, fmt.Errorf("a sync has failed: %w", err))
 		c = nil
 	case FaultOf(err) == Full || db.logSize() > maxLog:
 		// After a transaction that did not fit, the log keeps the space that it used.
@@ -63,10 +63,7 @@ func (db *DB) returnEnforcing(c *Conn, err error) {
 		db.returnWriter(c, err)
 		return
 	}
-	if db.options.Trouble != nil {
-		db.options.Trouble(fmt.Errorf("%s: the writer was closed and is opened again, because its foreign keys stayed off: %w", db.path, on))
-	}
-	_ = c.Close() // it is discarded
+	db.renew(c, errors.Join(err, fmt.Errorf("foreign keys stay off: %w", on)))
 	db.writer <- nil
 }
 
@@ -102,9 +99,9 @@ func (db *DB) logSize() int64 {
 	return log.Size()
 }
 
-// renew closes the writer and every idle reader after a failed sync; readers in use
-// are closed when they are next taken. New connections have no cached pages that may
-// never have reached the disk.
+// renew closes the writer and every idle reader after a failure, of a sync above all;
+// readers in use are closed when they are next taken. New connections have no cached
+// pages that may never have reached the disk.
 func (db *DB) renew(c *Conn, cause error) {
 	db.generation.Add(1)
 	errs := []error{cause, c.Close()}
@@ -122,6 +119,6 @@ func (db *DB) renew(c *Conn, cause error) {
 		db.readers <- nil
 	}
 	if db.options.Trouble != nil {
-		db.options.Trouble(fmt.Errorf("%s was closed and is opened again, because a sync has failed: %w", db.path, errors.Join(errs...)))
+		db.options.Trouble(fmt.Errorf("%s was closed and is opened again: %w", db.path, errors.Join(errs...)))
 	}
 }
