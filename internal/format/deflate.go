@@ -2,11 +2,11 @@ package format
 
 import (
 	"bytes"
-	"fmt"
 	"io"
-	"runtime/debug"
 
 	"github.com/klauspost/compress/flate"
+
+	"github.com/zangtable/zangtable/internal/problem"
 )
 
 const (
@@ -132,12 +132,7 @@ func (d *deflater) unused() *block {
 }
 
 func (b *block) compress() (err error) {
-	// This runs in a goroutine, where a panic would end the program.
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("deflate: panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer problem.Recovered(&err) // in a goroutine, a panic would end the program
 	b.out.Reset()
 	if err := b.begin(); err != nil {
 		return err

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"runtime/debug"
 	"slices"
 	"strconv"
 
 	"github.com/zangtable/zangtable/internal/format"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/source"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -71,18 +71,19 @@ func (p *columnMapping) convert(ctx context.Context) iter.Seq2[*portion, error] 
 }
 
 // produce fills portions until the end of the table, the first error, or the end of ctx.
-// It turns a panic into an error, since one in this goroutine would end the whole
-// process.
 func (p *columnMapping) produce(ctx context.Context, full chan<- *portion, empty <-chan *portion) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			full <- &portion{err: fmt.Errorf("read the table %s: panic: %v\n%s", p.Name, fault, debug.Stack())}
-		}
-	}()
+	if err := p.fillPortions(ctx, full, empty); err != nil {
+		full <- &portion{err: fmt.Errorf("read the table %s: %w", p.Name, err)}
+	}
+}
+
+// fillPortions is produce for everything that can fail outside a portion. It turns a
+// panic into an error, since one in this goroutine would end the whole process.
+func (p *columnMapping) fillPortions(ctx context.Context, full chan<- *portion, empty <-chan *portion) (err error) {
+	defer problem.Recovered(&err)
 	rows, err := p.Open(ctx)
 	if err != nil {
-		full <- &portion{err: source.ExplainFault(ctx, err)}
-		return
+		return source.ExplainFault(ctx, err)
 	}
 	defer rows.Close()
 	c := p.converter()
@@ -91,8 +92,7 @@ func (p *columnMapping) produce(ctx context.Context, full chan<- *portion, empty
 		select {
 		case part = <-empty:
 		case <-ctx.Done():
-			full <- &portion{err: ctx.Err()}
-			return
+			return ctx.Err()
 		}
 		more, err := c.fill(part, rows)
 		if part.err = nil; err != nil {
@@ -100,7 +100,7 @@ func (p *columnMapping) produce(ctx context.Context, full chan<- *portion, empty
 		}
 		full <- part
 		if !more {
-			return
+			return nil
 		}
 	}
 }

@@ -196,22 +196,8 @@ func keep(ctx context.Context, path string, content io.Reader) (sum string, err 
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	hash := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(file, hash), &reader{ctx, content}); err != nil {
+	if _, err := io.Copy(io.MultiWriter(file, hash), source.UntilDone(ctx, content)); err != nil {
 		return "", fmt.Errorf("keep a copy of an artifact: %w", err)
 	}
 	return hex.EncodeToString(hash.Sum(nil)), nil
-}
-
-// reader reads until ctx ends.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read reads from the underlying reader.
-func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
 }

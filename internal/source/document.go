@@ -22,7 +22,7 @@ import (
 // the ones that the document describes; where it describes none, they hold values of any
 // type.
 func (b building) readDocument(ctx context.Context, f *os.File, sandbox *sqlite.Sandbox) (Notes, error) {
-	tables, err := format.ScanJSON(&ctxReader{ctx, f})
+	tables, err := format.ScanJSON(UntilDone(ctx, f))
 	if err != nil {
 		return nil, fileFault(err)
 	}
@@ -30,7 +30,7 @@ func (b building) readDocument(ctx context.Context, f *os.File, sandbox *sqlite.
 		return nil, Unreadable(err)
 	}
 	d := &document{sandbox: sandbox}
-	err = format.ReadJSONDatabase(&ctxReader{ctx, f}, tables, func(t format.JSONTable, rows format.TableReader) error {
+	err = format.ReadJSONDatabase(UntilDone(ctx, f), tables, func(t format.JSONTable, rows format.TableReader) error {
 		return d.take(ctx, t, rows)
 	})
 	if err != nil {

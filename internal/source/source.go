@@ -192,7 +192,7 @@ func readFile(ctx context.Context, path string, w io.Writer) error {
 		return err
 	}
 	defer f.Close()
-	_, err = io.Copy(w, &ctxReader{ctx, f})
+	_, err = io.Copy(w, UntilDone(ctx, f))
 	return err
 }
 

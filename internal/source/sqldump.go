@@ -38,7 +38,7 @@ func (b building) runDump(ctx context.Context, f *os.File, sandbox *sqlite.Sandb
 	if err != nil && err != io.EOF {
 		return nil, Unreadable(err)
 	}
-	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: sqltext.NewSplitter(format.DecodeSQL(&ctxReader{ctx, f})), from: format.DumpedBy(head[:n])}
+	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: sqltext.NewSplitter(format.DecodeSQL(UntilDone(ctx, f))), from: format.DumpedBy(head[:n])}
 	defer d.inserts.close()
 	err = d.run(ctx)
 	return d.notes, err

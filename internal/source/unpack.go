@@ -109,7 +109,7 @@ func (s *scratch) copyFile(ctx context.Context, from, to string) (err error) {
 		return fmt.Errorf("copy: %w", err)
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	_, err = io.Copy(out, &ctxReader{ctx, f})
+	_, err = io.Copy(out, UntilDone(ctx, f))
 	return err
 }
 
@@ -224,7 +224,9 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ctxReader reads until ctx ends.
+// UntilDone returns a reader of r that fails once ctx has ended.
+func UntilDone(ctx context.Context, r io.Reader) io.Reader { return &ctxReader{ctx, r} }
+
 type ctxReader struct {
 	ctx context.Context
 	r   io.Reader
