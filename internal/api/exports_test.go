@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/rest"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // shop is a server for a house, with the project shop and one table.
@@ -44,25 +44,8 @@ func (s *shop) ask(t testing.TB, method, path, body string, headers ...string) r
 // askAt is ask for any path, also outside the project.
 func (s *shop) askAt(t testing.TB, method, path, body string, headers ...string) reply {
 	t.Helper()
-	r, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+s.token)
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ":")
-		r.Header.Set(name, strings.TrimSpace(value))
-	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{response.StatusCode, response.Header, string(text)}
+	r := testkit.Request(t, method, s.URL+path, s.token, strings.NewReader(body), headers...)
+	return replyOf(testkit.Send(t, http.DefaultClient.Do, r))
 }
 
 // ordered waits until an export has been created and returns its id.

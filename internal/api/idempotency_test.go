@@ -15,6 +15,7 @@ import (
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rest"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // serveKeyed serves the API's own routes, for a project with the table people, and the
@@ -33,22 +34,9 @@ func serveKeyed(t *testing.T, more ...*rest.Endpoint) *fixture {
 // post makes a call with keys. A body that is not a *strings.Reader is sent in chunks.
 func (f *fixture) post(t *testing.T, path string, body io.Reader, keys ...string) reply {
 	t.Helper()
-	r, err := http.NewRequest("POST", f.URL+"/projects/shop"+path, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer good")
+	r := testkit.Request(t, "POST", f.URL+"/projects/shop"+path, "good", body)
 	r.Header[rest.KeyHeader] = keys
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{response.StatusCode, response.Header, string(text)}
+	return replyOf(testkit.Send(t, http.DefaultClient.Do, r))
 }
 
 // people returns how many rows the table people has, as the rows of a query answer.

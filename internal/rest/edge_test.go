@@ -372,57 +372,20 @@ type reply struct {
 	body   string
 }
 
+func replyOf(status int, header http.Header, body string) reply { return reply{status, header, body} }
+
 // ask sends a request, with the token good unless headers say otherwise; headers are
 // "Name: value", and "Name:" removes one.
 func (f *fixture) ask(t *testing.T, method, path, body string, headers ...string) reply {
 	t.Helper()
-	r, err := http.NewRequest(method, f.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer good")
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ":")
-		r.Header.Set(name, strings.TrimSpace(value))
-		if value == "" {
-			r.Header.Del(name)
-		}
-	}
-	response, err := f.Client().Transport.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{response.StatusCode, response.Header, string(text)}
+	r := testkit.Request(t, method, f.URL+path, "good", strings.NewReader(body), headers...)
+	return replyOf(testkit.Send(t, f.Client().Transport.RoundTrip, r))
 }
 
 // failure returns the error of an answer on one line.
 func (r reply) failure(t *testing.T) string {
 	t.Helper()
-	var env struct {
-		OK    *bool
-		Data  any
-		Error struct {
-			Code    string
-			Details []problem.Detail
-		}
-		RequestID string `json:"request_id"`
-	}
-	if err := json.Unmarshal([]byte(r.body), &env); err != nil {
-		t.Fatalf("answer is not the envelope: %v\n%s", err, r.body)
-	}
-	if env.OK == nil || *env.OK || env.Data != nil || env.RequestID != r.header.Get("X-Request-Id") || r.header.Get("Content-Type") != "application/json" {
-		t.Errorf("not the envelope of a failure: %s %v", r.body, r.header)
-	}
-	text := strconv.Itoa(r.status) + " " + env.Error.Code
-	for _, d := range env.Error.Details {
-		text += " [" + d.Field + ": " + d.Message + "]"
-	}
-	return text
+	return testkit.Failure(t, r.status, r.header, r.body)
 }
 
 const wrapped = `{"ok":true,"data":%,"error":null,"request_id":"req_20260602T012345_123456Z_abc123def456","meta":{"generated_at":"2026-06-02T01:23:45Z"}}`

@@ -58,10 +58,7 @@ func TestCheck(t *testing.T) {
 		"server.db removed":   {func(f string) error { return os.Remove(filepath.Join(f, "server.db")) }, "fault server.db: It is missing", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
-				t.Fatal(err)
-			}
+			folder := copyFolder(t, original)
 			if err := os.Chmod(folder, 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -110,43 +107,31 @@ func TestCheckBesideAServer(t *testing.T) {
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	original, m := furnished(t)
-	for name, damage := range damages {
-		if name == "another program's" || name == "a log that is no log" {
-			continue
+	eachDamage(t, original, "server.db", func(t *testing.T, _, folder string) {
+		if err := copyOf(filepath.Join(folder, "projects", "1.db"), filepath.Join(folder, "projects", "7.db")); err != nil {
+			t.Fatal(err)
 		}
-		t.Run(name, func(t *testing.T) {
-			folder := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
-				t.Fatal(err)
-			}
-			if err := copyOf(filepath.Join(folder, "projects", "1.db"), filepath.Join(folder, "projects", "7.db")); err != nil {
-				t.Fatal(err)
-			}
-			if err := damage(filepath.Join(folder, "server.db")); err != nil {
-				t.Fatal(err)
-			}
-			done, err := Repair(t.Context(), folder, slog.New(slog.DiscardHandler))
-			if err != nil || !strings.Contains(strings.Join(done, "\n"), "tokens are lost") {
-				t.Fatalf("done: %q, %v", done, err)
-			}
-			if _, found := examine(t, folder); strings.Contains(found, "fault") {
-				t.Errorf("afterwards:\n%s", found)
-			}
-			admin := dial(t, folder)
-			projects, err := ListProjects.Call(t.Context(), admin, None{})
-			if err != nil || len(projects) != 2 || projects[0].Slug != m.Project || projects[0].ID != 1 || projects[1].Slug != "recovered-7" {
-				t.Fatalf("the projects are %+v, %v", projects, err)
-			}
-			details, err := ShowProject.Call(t.Context(), admin, Slug{m.Project})
-			if err != nil || details.TableCount == 0 {
-				t.Errorf("the project has %+v, %v", details, err)
-			}
-			created, err := CreateProject.Call(t.Context(), admin, NewProject{Slug: "new", Name: "New"})
-			if err != nil || created.ID <= 7 {
-				t.Errorf("a new project: %+v, %v", created, err)
-			}
-		})
-	}
+		done, err := Repair(t.Context(), folder, slog.New(slog.DiscardHandler))
+		if err != nil || !strings.Contains(strings.Join(done, "\n"), "tokens are lost") {
+			t.Fatalf("done: %q, %v", done, err)
+		}
+		if _, found := examine(t, folder); strings.Contains(found, "fault") {
+			t.Errorf("afterwards:\n%s", found)
+		}
+		admin := dial(t, folder)
+		projects, err := ListProjects.Call(t.Context(), admin, None{})
+		if err != nil || len(projects) != 2 || projects[0].Slug != m.Project || projects[0].ID != 1 || projects[1].Slug != "recovered-7" {
+			t.Fatalf("the projects are %+v, %v", projects, err)
+		}
+		details, err := ShowProject.Call(t.Context(), admin, Slug{m.Project})
+		if err != nil || details.TableCount == 0 {
+			t.Errorf("the project has %+v, %v", details, err)
+		}
+		created, err := CreateProject.Call(t.Context(), admin, NewProject{Slug: "new", Name: "New"})
+		if err != nil || created.ID <= 7 {
+			t.Errorf("a new project: %+v, %v", created, err)
+		}
+	})
 	// An intact folder is left alone.
 	before, err := os.ReadFile(filepath.Join(original, "server.db"))
 	if err != nil {

@@ -72,51 +72,68 @@ func furnished(t *testing.T) (folder string, m export.Manifest) {
 	return folder, m
 }
 
+// eachDamage runs a test once for each kind of damage, with a copy of a data folder in
+// which that has happened to one of its databases.
+func eachDamage(t *testing.T, original, database string, test func(t *testing.T, kind, folder string)) {
+	for kind, damage := range damages {
+		if database == "server.db" && (kind == "another program's" || kind == "a log that is no log") {
+			continue
+		}
+		t.Run(database+"/"+kind, func(t *testing.T) {
+			folder := copyFolder(t, original)
+			if err := damage(filepath.Join(folder, database)); err != nil {
+				t.Fatal(err)
+			}
+			test(t, kind, folder)
+		})
+	}
+}
+
+func copyFolder(t *testing.T, original string) string {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
 // TestReplaceableDatabasesAreReplaced starts the server with each replaceable database
 // damaged in every way.
 func TestReplaceableDatabasesAreReplaced(t *testing.T) {
 	t.Parallel()
 	original, m := furnished(t)
 	for _, database := range []string{"exports.db", "imports.db", "journal.db"} {
-		for name, damage := range damages {
-			t.Run(database+"/"+name, func(t *testing.T) {
-				folder := filepath.Join(t.TempDir(), "data")
-				if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
-					t.Fatal(err)
+		eachDamage(t, original, database, func(t *testing.T, name, folder string) {
+			for start := range 2 {
+				app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatalf("start %d: %v", start, err)
 				}
-				if err := damage(filepath.Join(folder, database)); err != nil {
-					t.Fatal(err)
+				harmless := name == "a log that is no log"
+				if told := len(app.degraded.lines()) > 0; told != (start == 0 && !harmless) {
+					t.Errorf("start %d: degraded: %q", start, app.degraded.lines())
 				}
-				for start := range 2 {
-					app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
-					if err != nil {
-						t.Fatalf("start %d: %v", start, err)
-					}
-					harmless := name == "a log that is no log"
-					if told := len(app.degraded.lines()) > 0; told != (start == 0 && !harmless) {
-						t.Errorf("start %d: degraded: %q", start, app.degraded.lines())
-					}
-					answer := httptest.NewRecorder()
-					app.readiness(answer, httptest.NewRequest("GET", "/readyz", nil), false)
-					if body := answer.Body.String(); answer.Code != 200 || strings.Contains(body, "degraded: "+database) != (len(app.degraded.lines()) > 0) {
-						t.Errorf("start %d: %d %q", start, answer.Code, body)
-					}
-					artifact, err := app.Exports.Artifact(t.Context(), 1, m.ID)
-					if err != nil {
-						t.Errorf("start %d: the artifact: %v", start, err)
-					} else {
-						artifact.File.Close()
-					}
-					if err := app.Close(); err != nil {
-						t.Error(err)
-					}
+				answer := httptest.NewRecorder()
+				app.readiness(answer, httptest.NewRequest("GET", "/readyz", nil), false)
+				if body := answer.Body.String(); answer.Code != 200 || strings.Contains(body, "degraded: "+database) != (len(app.degraded.lines()) > 0) {
+					t.Errorf("start %d: %d %q", start, answer.Code, body)
 				}
-				kept, err := filepath.Glob(filepath.Join(folder, database+".damaged-*"))
-				if wanted := name != "removed" && name != "a log that is no log"; err != nil || (len(kept) > 0) != wanted {
-					t.Errorf("kept are %v, %v", kept, err)
+				artifact, err := app.Exports.Artifact(t.Context(), 1, m.ID)
+				if err != nil {
+					t.Errorf("start %d: the artifact: %v", start, err)
+				} else {
+					artifact.File.Close()
 				}
-			})
-		}
+				if err := app.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			kept, err := filepath.Glob(filepath.Join(folder, database+".damaged-*"))
+			if wanted := name != "removed" && name != "a log that is no log"; err != nil || (len(kept) > 0) != wanted {
+				t.Errorf("kept are %v, %v", kept, err)
+			}
+		})
 	}
 }
 
@@ -126,10 +143,7 @@ func TestDatabasesDamagedInUse(t *testing.T) {
 	original, m := furnished(t)
 	for _, database := range []string{"exports.db", "imports.db", "journal.db"} {
 		t.Run(database, func(t *testing.T) {
-			folder := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
-				t.Fatal(err)
-			}
+			folder := copyFolder(t, original)
 			// So far, SQLite has read nothing but the header.
 			app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
 			if err != nil {
@@ -180,29 +194,17 @@ func TestDatabasesDamagedInUse(t *testing.T) {
 func TestServerDBIsNotBegunAnew(t *testing.T) {
 	t.Parallel()
 	original, _ := furnished(t)
-	for name, damage := range damages {
-		if name == "another program's" || name == "a log that is no log" {
-			continue
+	eachDamage(t, original, "server.db", func(t *testing.T, _, folder string) {
+		app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
+		if err == nil {
+			app.Close()
+			t.Fatal("it starts")
 		}
-		t.Run(name, func(t *testing.T) {
-			folder := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(folder, os.DirFS(original)); err != nil {
-				t.Fatal(err)
-			}
-			if err := damage(filepath.Join(folder, "server.db")); err != nil {
-				t.Fatal(err)
-			}
-			app, err := Open(folder, Settings{}, slog.New(slog.DiscardHandler))
-			if err == nil {
-				app.Close()
-				t.Fatal("it starts")
-			}
-			if !strings.Contains(err.Error(), "check --repair") {
-				t.Errorf("the sentence says no way out: %v", err)
-			}
-			if _, err := os.Stat(filepath.Join(folder, "projects", "1.db")); errors.Is(err, fs.ErrNotExist) {
-				t.Error("the project is gone")
-			}
-		})
-	}
+		if !strings.Contains(err.Error(), "check --repair") {
+			t.Errorf("the sentence says no way out: %v", err)
+		}
+		if _, err := os.Stat(filepath.Join(folder, "projects", "1.db")); errors.Is(err, fs.ErrNotExist) {
+			t.Error("the project is gone")
+		}
+	})
 }

@@ -1,7 +1,7 @@
 package source
 
 import (
-	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,21 +24,10 @@ var (
 
 func TestMain(m *testing.M) {
 	worker.Main()
-	os.Exit(runTests(m))
-}
-
-func runTests(m *testing.M) (code int) {
-	folder, err := os.MkdirTemp("", "zangtable-workers-")
-	if err == nil {
-		defer os.RemoveAll(folder)
+	os.Exit(testkit.RunWith(m, func(folder string) (_ io.Closer, err error) {
 		workers, err = worker.Open(worker.Options{Folder: folder})
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer workers.Close()
-	return m.Run()
+		return workers, err
+	}))
 }
 
 // database creates a SQLite file with the sqlite3 shell.
