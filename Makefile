@@ -19,9 +19,12 @@ cross:
 test:
 	go test ./...
 
-# The loop while one works: every package, in less than a minute.
+# The loop while one works. It prints the processor time of each package, which,
+# unlike the time that passes, is nearly the same on a busy machine.
 short:
-	go test -short ./...
+	@log=$$(mktemp); trap 'rm -f '$$log EXIT; status=0; \
+	ZANGTABLE_CPU_LOG=$$log go test -short -exec $(CURDIR)/.ci/cpu ./... || status=$$?; \
+	awk '{ print $$1 + $$2, $$3; all += $$1 + $$2 } END { print all, "seconds in all" }' $$log | sort -n; exit $$status
 
 # SQLite is C that was translated to Go and synchronizes memory that the race
 # detector knows nothing of. Unwatched, it runs several times faster, and our own
