@@ -47,7 +47,7 @@ func (db *DB) ParallelSnapshot(ctx context.Context, readers int) (*Snapshot, err
 }
 
 func (s *Snapshot) readCatalogue(db *DB) (err error) {
-	if s.ID.Commit, err = s.conn().Int("SELECT commits FROM _project"); err != nil {
+	if s.ID.Commit, err = s.conn().Int(lastCommit); err != nil {
 		return err
 	}
 	cat, err := db.catalogue(s.conn())
