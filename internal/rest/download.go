@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -50,14 +51,19 @@ func (d *Download) send(c *call) {
 		c.r.Header.Del("Range") // RFC 9110, section 14.2: other units are ignored
 	}
 	w := &downloadWriter{ResponseWriter: c.w, call: c}
-	http.ServeContent(w, c.r, "", d.Modified, d.Content)
+	content := &seeker{ReadSeeker: d.Content}
+	http.ServeContent(w, c.r, "", d.Modified, content)
 	if w.failed != nil {
 		c.logCut(w.failed)
 	}
-	switch w.refused {
-	case http.StatusRequestedRangeNotSatisfiable:
+	switch {
+	case w.refused == 0:
+	case content.failed != nil:
+		c.dropFileHeaders()
+		c.fail(fmt.Errorf("find the part of the file to send: %w", content.failed))
+	case w.refused == http.StatusRequestedRangeNotSatisfiable:
 		c.refuse(w.refused, "Range", "the range is outside the file")
-	case http.StatusPreconditionFailed:
+	case w.refused == http.StatusPreconditionFailed:
 		c.refuse(w.refused, "If-Match", "the file is not the one that the condition names")
 	}
 }
@@ -65,11 +71,11 @@ func (d *Download) send(c *call) {
 // logCut logs that a download was cut short. It is an error unless the client seems to
 // have disconnected or stalled.
 func (c *call) logCut(err error) {
-	level := slog.LevelError
+	level, cause := slog.LevelError, "file"
 	if c.r.Context().Err() != nil || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, os.ErrDeadlineExceeded) {
-		level = slog.LevelInfo
+		level, cause = slog.LevelInfo, "client"
 	}
-	c.Log.Log(c.r.Context(), level, "download cut short", "request_id", c.id, "path", c.r.URL.Path, "error", err)
+	c.logRepeatable(level, "download cut short", cause, "error", err)
 }
 
 // redirect sends the client to where the content is, and reports whether it did. A
@@ -123,7 +129,8 @@ type downloadWriter struct {
 }
 
 func (w *downloadWriter) WriteHeader(status int) {
-	if status == http.StatusRequestedRangeNotSatisfiable || status == http.StatusPreconditionFailed {
+	switch status {
+	case http.StatusRequestedRangeNotSatisfiable, http.StatusPreconditionFailed, http.StatusInternalServerError:
 		w.refused = status
 		return
 	}
@@ -139,18 +146,44 @@ func (w *downloadWriter) Write(p []byte) (int, error) {
 }
 
 func (w *downloadWriter) ReadFrom(r io.Reader) (int64, error) {
+	limited, ok := r.(*io.LimitedReader)
+	if ok {
+		if s, wrapped := limited.R.(*seeker); wrapped {
+			limited.R = s.ReadSeeker // a file, that the system can copy
+		}
+	}
 	n, err := io.Copy(w.ResponseWriter, r)
-	if limited, ok := r.(*io.LimitedReader); ok && err == nil && limited.N > 0 {
+	if ok && err == nil && limited.N > 0 {
 		err = io.ErrUnexpectedEOF
 	}
 	w.failed = err
 	return n, err
 }
 
-// refuse answers a failed condition. HTTP fixes the status of these two.
-func (c *call) refuse(status int, header, message string) {
+// seeker remembers why a seek failed, which http.ServeContent does not tell.
+type seeker struct {
+	io.ReadSeeker
+	failed error
+}
+
+func (s *seeker) Seek(offset int64, whence int) (int64, error) {
+	at, err := s.ReadSeeker.Seek(offset, whence)
+	if err != nil {
+		s.failed = err
+	}
+	return at, err
+}
+
+// dropFileHeaders removes the headers that describe the file, for an answer without it;
+// http.ServeContent has removed the others.
+func (c *call) dropFileHeaders() {
 	for _, name := range []string{"Content-Disposition", "Content-Encoding", "Repr-Digest", "Accept-Ranges"} {
 		c.w.Header().Del(name)
 	}
+}
+
+// refuse answers a failed condition. HTTP fixes the status of these two.
+func (c *call) refuse(status int, header, message string) {
+	c.dropFileHeaders()
 	c.writeProblem(problem.Invalid(header, "%s", message), status)
 }

@@ -80,6 +80,7 @@ type Edge struct {
 	mux      *http.ServeMux
 	texts    sync.Pool // of *answerText
 	underway underway  // calls that must not run twice at once
+	repeats  repeats   // log lines that clients can repeat
 }
 
 // standardTimeout is how long a client may take to send or receive 64 KiB.
@@ -333,19 +334,37 @@ func (c *call) join(ws Caller) {
 // that has only stopped sending would read it.
 func (c *call) fail(err error) {
 	if c.r.Context().Err() != nil && !isProblem(err) {
-		c.Log.Info("client gone", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path)
+		c.logRepeatable(slog.LevelInfo, "client gone", "")
 		panic(http.ErrAbortHandler)
 	}
 	p := problem.From(storage.Explain(err))
-	if p.Code.Status() >= 500 {
-		c.Log.Error("request failed", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path, "code", p.Code, "error", err)
-	}
 	status := p.Code.Status()
+	if status >= 500 {
+		c.logFailure(p, err)
+	}
 	if other := (*tusProblem)(nil); errors.As(err, &other) {
 		status = other.status
 		c.setHeader("Tus-Version", TusVersion)
 	}
 	c.writeProblem(p, status)
+}
+
+// logFailure logs why the call failed. A busy server is doing what it should, and a
+// client can ask a busy one, a full disk or a damaged project again and again. An
+// internal error is always logged, because its answer refers to the log.
+func (c *call) logFailure(p *problem.Error, err error) {
+	const message = "request failed"
+	level, cause := slog.LevelError, p.Message
+	switch p.Code {
+	case problem.CodeInternal:
+		c.Log.Error(message, "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path, "code", p.Code, "error", err)
+		return
+	case problem.CodeBusy:
+		level = slog.LevelWarn
+	case problem.CodeProjectDamaged:
+		cause = err.Error() // names the project's file
+	}
+	c.logRepeatable(level, message, cause, "code", p.Code, "error", err)
 }
 
 func isProblem(err error) bool {

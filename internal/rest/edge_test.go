@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -226,6 +228,10 @@ func download(dir string) func(context.Context, *caller, *fileIn) (*Download, er
 			return &Download{Content: brokenFile{strings.NewReader(content)}}, nil
 		case "unreadable":
 			return &Download{Content: shortFile{strings.NewReader(content), errors.New("input/output error")}}, nil
+		case "unseekable":
+			return &Download{Content: &unseekable{strings.NewReader(content), 0}}, nil
+		case "unseekable-part":
+			return &Download{Content: &unseekable{strings.NewReader(content), 2}}, nil
 		case "short":
 			return &Download{Content: shortFile{strings.NewReader(content), io.EOF}}, nil
 		}
@@ -252,6 +258,19 @@ type shortFile struct {
 func (f shortFile) Read(p []byte) (int, error) {
 	n, _ := f.Reader.Read(p[:1])
 	return n, f.err
+}
+
+// unseekable is a file on a failing disk: only the first seeks succeed.
+type unseekable struct {
+	*strings.Reader
+	good int
+}
+
+func (f *unseekable) Seek(offset int64, whence int) (int64, error) {
+	if f.good--; f.good < 0 {
+		return 0, &fs.PathError{Op: "seek", Path: "/var/lib/secret", Err: syscall.EIO}
+	}
+	return f.Reader.Seek(offset, whence)
 }
 
 type nothing struct{}
@@ -646,6 +665,15 @@ func TestDownloadFailsInTheEnvelope(t *testing.T) {
 	if got := f.ask(t, "GET", p+"a.csv", "", `If-Match: "other"`).failure(t); got != "412 validation_failed [If-Match: the file is not the one that the condition names]" {
 		t.Error(got)
 	}
+	for name, header := range map[string]string{"unseekable": "", "unseekable-part": "Range: bytes=8-"} {
+		got := f.ask(t, "GET", p+name, "", header)
+		if text := got.failure(t); text != "503 busy" || got.header.Get("Retry-After") == "" || got.header.Get("Etag") != "" || strings.Contains(got.body, "secret") {
+			t.Errorf("%s: %s %v %s", name, text, got.header, got.body)
+		}
+		if log := f.log.String(); !strings.Contains(log, "/var/lib/secret") {
+			t.Errorf("log of an %s download: %s", name, log)
+		}
+	}
 	// A download that breaks halfway is cut off, so that nobody takes it for complete.
 	for name, cause := range map[string]string{"broken": "the disk is on fire", "unreadable": "input/output error", "short": "unexpected EOF"} {
 		f := start(t)
@@ -703,6 +731,43 @@ func TestCausesAreLoggedAndNeverShown(t *testing.T) {
 		if path == "panic" && !strings.Contains(log, "edge_test.go") {
 			t.Errorf("log has no stack: %s", log)
 		}
+	}
+}
+
+func TestClientsCannotFillTheLog(t *testing.T) {
+	f := start(t)
+	lines := func(path string, calls int) string {
+		f.log.Reset()
+		for range calls {
+			f.ask(t, "GET", "/projects/shop/"+path, "")
+		}
+		return f.log.String()
+	}
+	if log := lines("busy", 100); strings.Count(log, "\n") != maxRepeats || strings.Contains(log, "level=ERROR") || !strings.Contains(log, "level=WARN") {
+		t.Errorf("log of 100 busy answers: %s", log)
+	}
+	if log := lines("fault", 100); strings.Count(log, "level=ERROR") != 100 {
+		t.Errorf("internal errors are missing in the log: %d lines", strings.Count(log, "\n"))
+	}
+}
+
+func TestRepeatedLinesAreLeftOut(t *testing.T) {
+	var r repeats
+	now := clock()
+	kinds := 0
+	for i := range 2 * maxKinds {
+		if ok, _ := r.admit(strconv.Itoa(i), now); ok {
+			kinds++
+		}
+	}
+	for range maxRepeats {
+		r.admit("0", now)
+	}
+	if ok, leftOut := r.admit("0", now); kinds != maxKinds || len(r.lines) != maxKinds || ok || leftOut != 0 {
+		t.Errorf("%d kinds of lines are admitted, %d are kept; an eleventh line is: %t", kinds, len(r.lines), ok)
+	}
+	if ok, leftOut := r.admit("0", now.Add(repeatWindow+1)); !ok || leftOut != maxKinds+2 {
+		t.Errorf("in the next window: %t, %d left out", ok, leftOut)
 	}
 }
 
