@@ -33,6 +33,7 @@ type listing struct {
 	Offset   offset    `query:"offset" json:"offset,omitzero" minimum:"0" doc:"A page with an offset, even 0, is never cut short: one larger than 8 MiB is refused."`
 	Columns  []string  `query:"columns" json:"columns,omitzero" doc:"The columns to return; all when absent."`
 	After    string    `query:"after" json:"after,omitzero" doc:"The next_cursor of the previous page. It works only with the same filters, sort and order."`
+	Before   string    `query:"before" json:"before,omitzero" doc:"The prev_cursor of the following page. It works only with the same filters, sort and order."`
 	Count    rest.Flag `query:"include_count" json:"include_count,omitzero" alias:"count" doc:"Whether to answer total."`
 	Integers string    `query:"integers" json:"integers,omitzero" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are returned as strings."`
 }
@@ -51,9 +52,10 @@ func (in *listing) selection() projectdb.ListOptions {
 			Columns: in.Columns, Filters: jsontext.Value(in.Filters), Sort: in.Sort,
 			Descending: in.Order == "desc", Limit: in.Limit, Offset: in.Offset.Value,
 		},
-		After: in.After,
-		Whole: in.Offset.Sent,
-		Count: in.Count.Or(false),
+		After:  in.After,
+		Before: in.Before,
+		Whole:  in.Offset.Sent,
+		Count:  in.Count.Or(false),
 	}
 }
 
@@ -67,6 +69,7 @@ type recordsOut struct {
 	EndedBy    string     `json:"ended_by,omitzero" enum:"bytes" doc:"Why the page has fewer rows than the limit though there are more: it would have more than 8 MiB."`
 	Total      *int64     `json:"total,omitzero" doc:"Rows that match the filters, when asked for."`
 	NextCursor *string    `json:"next_cursor" doc:"Null at the end."`
+	PrevCursor *string    `json:"prev_cursor" doc:"Null at the beginning."`
 }
 
 // RowsMemory returns the memory that the rows take, in bytes.
@@ -94,6 +97,9 @@ func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *
 	}
 	if page.NextCursor != "" {
 		out.NextCursor = &page.NextCursor
+	}
+	if page.PrevCursor != "" {
+		out.PrevCursor = &page.PrevCursor
 	}
 	return out, nil
 }

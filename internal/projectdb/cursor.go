@@ -12,11 +12,15 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// cursor is the position after one row in the order of a selection: the row's values
-// of the sort columns and of the key.
+// cursor is the place of one row in the order of a selection: the row's values of the
+// sort columns and of the key. Without values it is the edge of the list: nothing comes
+// before what follows it, and nothing after what precedes it.
 type cursor struct {
 	values []sqlite.Value
 }
+
+// isEdge reports whether the cursor is the edge of the list.
+func (c cursor) isEdge() bool { return len(c.values) == 0 }
 
 // cursorText is the form of a cursor that clients hold, before base64.
 type cursorText struct {
@@ -132,11 +136,11 @@ type segment struct {
 	order string
 }
 
-// segments returns the ranges that follow a cursor, in order; without a cursor, the
-// single range of all rows. The first range has the cursor's values in all sort
+// segments returns the ranges that follow a cursor, in order; at the edge, the single
+// range of all rows. The first range has the cursor's values in all sort
 // columns, the next in all but the last, and so on.
-func (q query) segments(after *cursor) []segment {
-	if after == nil {
+func (q query) segments(after cursor) []segment {
+	if after.isEdge() {
 		return []segment{{where{}, q.order}}
 	}
 	greater := " > "

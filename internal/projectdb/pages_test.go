@@ -123,3 +123,78 @@ func TestLargePageWithoutCursor(t *testing.T) {
 		t.Errorf("%d rows, %v", page.Len(), err)
 	}
 }
+
+// Pages that end early lose no rows on the way back either.
+func TestLargePagesEndEarlyBackwards(t *testing.T) {
+	t.Parallel()
+	db := openProject(t)
+	define(t, db, "t", "CREATE TABLE t (n INTEGER PRIMARY KEY, a TEXT) STRICT")
+	var want []string
+	for i := range 7 {
+		put(t, db, "t", fmt.Sprintf(`{"n":%d,"a":"%s"}`, i, strings.Repeat("x", 3<<20)))
+		want = append(want, fmt.Sprint(i))
+	}
+	o := ListOptions{Selection: Selection{Limit: 500, Sort: "a", Offset: 7}}
+	page, err := db.ListRecords(ctx, new(problem.Faults), "t", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	o.Offset = 0
+	for o.Before = page.PrevCursor; o.Before != ""; o.Before = page.PrevCursor {
+		if page, err = db.ListRecords(ctx, new(problem.Faults), "t", o); err != nil {
+			t.Fatal(err)
+		}
+		if size := page.Batch.Size(); size > maxPageBytes+maxPageBytes/2 || page.EndedByBytes != (page.PrevCursor != "") {
+			t.Fatalf("a page of %d rows and %d bytes ended early: %v", page.Len(), size, page.EndedByBytes)
+		}
+		var rows []string
+		for i := range page.Len() {
+			rows = append(rows, fmt.Sprint(page.Batch.Row(i)[0].Int()))
+		}
+		got = append(rows, got...)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A page whose place no longer has rows leads back to those that are left.
+func TestPagesBesideDeletedRows(t *testing.T) {
+	t.Parallel()
+	db := openProject(t, contacts)
+	put(t, db, "contacts", `{"email":"a"}`, `{"email":"b"}`, `{"email":"c"}`, `{"email":"d"}`)
+	list := func(o ListOptions) Page {
+		t.Helper()
+		o.Selection = Selection{Limit: 2, Columns: []string{"email"}}
+		page, err := db.ListRecords(ctx, new(problem.Faults), "contacts", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page
+	}
+	emails := func(p Page) string {
+		var b strings.Builder
+		for i := range p.Len() {
+			b.Write(p.Batch.Bytes(p.Batch.Row(i)[0]))
+		}
+		return b.String()
+	}
+	second := list(ListOptions{After: list(ListOptions{}).NextCursor})
+	if got := emails(second); got != "cd" {
+		t.Fatal(got)
+	}
+	run(t, db, "DELETE FROM contacts WHERE email < 'c'")
+	empty := list(ListOptions{Before: second.PrevCursor})
+	if empty.Len() != 0 || empty.PrevCursor != "" || !empty.HasMore {
+		t.Fatalf("before the first: %d rows, %q, %v", empty.Len(), empty.PrevCursor, empty.HasMore)
+	}
+	if got := emails(list(ListOptions{After: empty.NextCursor})); got != "cd" {
+		t.Errorf("after an empty page at the beginning: %s", got)
+	}
+	run(t, db, "DELETE FROM contacts")
+	empty = list(ListOptions{Before: second.PrevCursor})
+	if empty.Len() != 0 || empty.PrevCursor != "" || empty.NextCursor != "" || empty.HasMore {
+		t.Errorf("of no rows: %+v", empty)
+	}
+}

@@ -1,6 +1,7 @@
 package projectdb
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -94,22 +95,42 @@ func (q *query) setOrder(s Selection, faults *problem.Faults, prefix string) {
 		return
 	}
 	q.descending = s.Descending
-	for _, key := range q.sorts {
-		q.terms = append(q.terms, key.sql())
-		q.descending = key.descending
-	}
-	direction := ""
-	if q.descending {
-		direction = " DESC"
+	if n := len(q.sorts); n > 0 {
+		q.descending = q.sorts[n-1].descending
 	}
 	rest := q.place()[len(q.sorts):]
 	if s.Total && len(q.table.PrimaryKey) == 0 {
 		rest = q.byAllColumns()
 	}
+	q.arrange(rest)
+}
+
+// arrange sets the terms of the order: the sort columns, then the rest.
+func (q *query) arrange(rest []string) {
+	q.terms = nil
+	for _, key := range q.sorts {
+		q.terms = append(q.terms, key.sql())
+	}
+	direction := ""
+	if q.descending {
+		direction = " DESC"
+	}
 	for _, term := range rest {
 		q.terms = append(q.terms, term+direction)
 	}
 	q.order = q.orderFrom(0)
+}
+
+// reversed returns the same query in the opposite order.
+func (q query) reversed() query {
+	q.sorts = slices.Clone(q.sorts)
+	for i := range q.sorts {
+		key := &q.sorts[i]
+		key.descending, key.nullsLast = !key.descending, !key.nullsLast
+	}
+	q.descending = !q.descending
+	q.arrange(q.place()[len(q.sorts):])
+	return q
 }
 
 // orderFrom returns the ORDER BY list without its first terms.

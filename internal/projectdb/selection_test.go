@@ -346,7 +346,70 @@ func TestSelectionsAnswerAsTheShellDoes(t *testing.T) {
 		if !slices.Equal(got, answers[0]) {
 			t.Fatalf("pages of %d of %s\n got %v\nwant %v", s.Limit, statements[0], got, answers[0])
 		}
+		// So they do backwards, from the end and from where a walk turns around.
+		all := statements[0]
+		whole := shell(t, program, db.sql.Path(), []string{all})[0]
+		if got := walkBack(t, db, s, edgeOf(t, db, s)); !slices.Equal(got, whole) {
+			t.Fatalf("pages of %d of %s, backwards\n got %v\nwant %v", s.Limit, all, got, whole)
+		}
+		turnAround(t, db, s, whole)
 	})
+}
+
+// edgeOf returns the cursor after the last row, or "" if there are no rows.
+func edgeOf(t fataler, db *DB, s Selection) string {
+	s.Offset = 1000
+	page, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: s})
+	if err != nil || page.Len() > 0 || page.HasMore {
+		t.Fatalf("beyond the end: %d rows, %v", page.Len(), err)
+	}
+	return page.PrevCursor
+}
+
+type fataler interface{ Fatalf(string, ...any) }
+
+// walkBack returns the rows of all pages before the cursor, in order.
+func walkBack(t fataler, db *DB, s Selection, before string) (rows []string) {
+	for before != "" {
+		page, err := db.ListRecords(ctx, new(problem.Faults), "t", ListOptions{Selection: s, Before: before})
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		if full := int64(page.Len()) == s.Limit; page.Len() == 0 || page.PrevCursor != "" && !full || page.HasMore != (page.NextCursor != "") {
+			t.Fatalf("a page of %d rows before %q, more %v, cursors %q and %q", page.Len(), before, page.HasMore, page.PrevCursor, page.NextCursor)
+		}
+		rows, before = append(numbers(page), rows...), page.PrevCursor
+	}
+	return rows
+}
+
+// turnAround walks forwards, and from each page back and forth again.
+func turnAround(t fataler, db *DB, s Selection, whole []string) {
+	list := func(o ListOptions) Page {
+		o.Selection = s
+		page, err := db.ListRecords(ctx, new(problem.Faults), "t", o)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		return page
+	}
+	for at, page := 0, list(ListOptions{}); ; page = list(ListOptions{After: page.NextCursor}) {
+		if got := numbers(page); !slices.Equal(got, whole[at:at+len(got)]) || (page.PrevCursor != "") != (at > 0) {
+			t.Fatalf("the page at %d is %v, cursor %q, of %v", at, got, page.PrevCursor, whole)
+		}
+		if page.PrevCursor != "" {
+			back := list(ListOptions{Before: page.PrevCursor})
+			if got, want := numbers(back), whole[max(0, at-int(s.Limit)):at]; !slices.Equal(got, want) {
+				t.Fatalf("before %d of %v: %v", at, whole, got)
+			}
+			if again := list(ListOptions{After: back.NextCursor}); !slices.Equal(numbers(again), numbers(page)) {
+				t.Fatalf("there and back from %d of %v: %v", at, whole, numbers(again))
+			}
+		}
+		if at += page.Len(); !page.HasMore {
+			return
+		}
+	}
 }
 
 func TestScanAndCountAgreeWithList(t *testing.T) {
@@ -420,6 +483,10 @@ func TestCursorsAreBound(t *testing.T) {
 		{"an offset", "contacts", func(o *ListOptions) { o.Offset = 1 }, "validation_failed after"},
 		{"cut off", "contacts", func(o *ListOptions) { o.After = o.After[:len(o.After)-3] }, "validation_failed after"},
 		{"nonsense", "contacts", func(o *ListOptions) { o.After = "!" }, "validation_failed after"},
+		{"before and after", "contacts", func(o *ListOptions) { o.Before = o.After }, "validation_failed before"},
+		{"before, with an offset", "contacts", func(o *ListOptions) { o.Before, o.After, o.Offset = o.After, "", 1 }, "validation_failed before"},
+		{"before, of another sort", "contacts", func(o *ListOptions) { o.Before, o.After, o.Sort = o.After, "", "email" }, "validation_failed before"},
+		{"before", "contacts", func(o *ListOptions) { o.Before, o.After = o.After, "" }, "ok"},
 		{"faults elsewhere too", "contacts", func(o *ListOptions) { o.After = "!"; o.Sort = "zz" }, "validation_failed sort after"},
 	} {
 		o := ListOptions{Selection: at, After: page.NextCursor}
@@ -444,7 +511,7 @@ func TestPagesAreFoundInAnIndex(t *testing.T) {
 					q := Selection{Sort: sort, Descending: descending, Limit: 10}.plan(table, &faults, "")
 					for _, first := range []sqlite.Value{sqlite.IntValue(5), {}} {
 						after := cursor{[]sqlite.Value{first, sqlite.IntValue(1), sqlite.IntValue(2)}[:len(q.place())]}
-						for i, s := range q.segments(&after) {
+						for i, s := range q.segments(after) {
 							query := q.selectSQL(q.list, q.where.and(s.where), s.order) + q.limits()
 							plan := explainPlan(t, c, query, s.where.args)
 							// An index of such a table ends with the rowid, not with the key.

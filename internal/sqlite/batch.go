@@ -76,6 +76,16 @@ func (b *Batch) Cut(rows, size int) {
 	b.Rows, b.cells, b.arena = rows, b.cells[:rows*b.Columns], b.arena[:size]
 }
 
+// Reverse puts the rows in the opposite order.
+func (b *Batch) Reverse() {
+	for i, j := 0, b.Rows-1; i < j; i, j = i+1, j-1 {
+		first, last := b.Row(i), b.Row(j)
+		for k := range first {
+			first[k], last[k] = last[k], first[k]
+		}
+	}
+}
+
 func realCell(f float64) Cell { return Cell{Kind: Real, bits: math.Float64bits(f)} }
 
 // Append adds one row with as many values as the batch has columns. Tests and readers
