@@ -90,12 +90,24 @@ type tableRefIn struct {
 	Table rest.Ref `path:"table_id_or_name"`
 }
 
-func (h *handlers) getTable(ctx context.Context, ws *Opened, in *tableRefIn) (out TableWithColumns, err error) {
-	t, err := tableOf(ctx, ws, in.Table, registry.SchemaRead)
+// tableShown is a table with all that belongs to its shape.
+type tableShown struct {
+	TableWithColumns
+	PrimaryKey []string `json:"primary_key" doc:"Empty in an imported table without one: SQLite's rowid is the id of its records."`
+	projectdb.Relations
+	LabelColumn *string `json:"label_column" doc:"The column that names a record to people."`
+}
+
+func (h *handlers) getTable(ctx context.Context, ws *Opened, in *tableRefIn) (out tableShown, err error) {
+	visible := func(t *projectdb.Table) bool { return ws.MayTable(registry.SchemaRead, t.ID) }
+	t, relations, err := ws.DB.Relations(ctx, string(in.Table), visible)
+	if err == nil {
+		err = ws.RequireTable(registry.SchemaRead, t.ID)
+	}
 	if err != nil {
 		return out, err
 	}
-	return TableWithColumns{t.Object(), t.ColumnObjects()}, nil
+	return tableShown{TableWithColumns{t.Object(), t.ColumnObjects()}, t.KeyColumns(), relations, t.Label()}, nil
 }
 
 type updateTableIn struct {
@@ -103,23 +115,33 @@ type updateTableIn struct {
 	Body struct {
 		DisplayName rest.Optional[string] `json:"display_name,omitzero"`
 		NewName     rest.Optional[string] `json:"new_table_name,omitzero"`
+		LabelColumn rest.Optional[string] `json:"label_column,omitzero" doc:"The column that names a record to people, such as name or title; null for none."`
 	}
 }
 
-type tableObjectOut struct {
-	Table projectdb.TableObject `json:"table"`
+type tableUpdated struct {
+	Table       projectdb.TableObject `json:"table"`
+	LabelColumn **string              `json:"label_column,omitzero" doc:"When the call has set it."`
 }
 
-func (h *handlers) updateTable(ctx context.Context, ws *Opened, in *updateTableIn, faults *problem.Faults) (out tableObjectOut, err error) {
+func (h *handlers) updateTable(ctx context.Context, ws *Opened, in *updateTableIn, faults *problem.Faults) (out tableUpdated, err error) {
 	patch := projectdb.TablePatch{NewName: in.Body.NewName.Ptr()}
 	if name := in.Body.DisplayName.Ptr(); in.Body.DisplayName.Sent {
 		patch.DisplayName = &name
+	}
+	if name := in.Body.LabelColumn.Ptr(); in.Body.LabelColumn.Sent {
+		patch.LabelColumn = &name
 	}
 	t, err := ws.DB.UpdateTable(ctx, faults, string(in.Table), patch)
 	if err != nil {
 		return out, err
 	}
-	return tableObjectOut{t.Object()}, nil
+	out.Table = t.Object()
+	if in.Body.LabelColumn.Sent {
+		label := t.Label()
+		out.LabelColumn = &label
+	}
+	return out, nil
 }
 
 type tableDeleted struct {

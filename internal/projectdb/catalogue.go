@@ -160,7 +160,7 @@ func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
 	return cat, nil
 }
 
-const tableEntries = "SELECT id, table_name, display_name, created_at, updated_at FROM _tables"
+const tableEntries = "SELECT id, table_name, display_name, created_at, updated_at, label_column_id FROM _tables"
 
 // loadTable reads the table whose catalogue entry is the current row of s.
 func loadTable(c *sqlite.Conn, shapes *shapes, s *sqlite.Stmt) (Table, error) {
@@ -174,7 +174,14 @@ func loadTable(c *sqlite.Conn, shapes *shapes, s *sqlite.Stmt) (Table, error) {
 	if err := t.CheckExpressions(); err != nil {
 		t.Refused = err.Error()
 	}
-	return t, readColumnIDs(c, &t)
+	if err := readColumnIDs(c, &t); err != nil {
+		return t, err
+	}
+	// The label may be a column that has been deleted since: its id is never used again.
+	if label := slices.IndexFunc(t.Columns, func(c Column) bool { return c.ID == s.Int(5) }); label >= 0 && s.Int(5) > 0 {
+		t.LabelColumn = t.Columns[label].Name
+	}
+	return t, nil
 }
 
 func readColumnIDs(c *sqlite.Conn, t *Table) error {

@@ -54,6 +54,8 @@ CREATE TABLE _receipts (
 	PRIMARY KEY (token_id, key)
 ) STRICT;
 CREATE INDEX _receipts_by_age ON _receipts (created_at);
+`, `
+ALTER TABLE _tables ADD COLUMN label_column_id INTEGER;
 `},
 }
 

@@ -62,6 +62,7 @@ type ForeignKeyObject struct {
 // TableDescription is everything that clients can know of a table except its rows.
 type TableDescription struct {
 	TableObject
+	LabelColumn *string            `json:"label_column"`
 	Columns     []ColumnObject     `json:"columns"`
 	PrimaryKey  []string           `json:"primary_key"`
 	Indexes     []IndexObject      `json:"indexes"`
@@ -72,6 +73,14 @@ type TableDescription struct {
 // Object returns the table as clients see it.
 func (t *Table) Object() TableObject {
 	return TableObject{t.ID, t.Name, t.DisplayName, t.CreatedAt, t.UpdatedAt}
+}
+
+// Label returns the name of the label column, or nil.
+func (t *Table) Label() *string {
+	if t.LabelColumn == "" {
+		return nil
+	}
+	return &t.LabelColumn
 }
 
 // ColumnObject returns a column of the table as clients see it.
@@ -135,8 +144,9 @@ func (t *Table) Describe() TableDescription {
 	}
 	return TableDescription{
 		TableObject: t.Object(),
+		LabelColumn: t.Label(),
 		Columns:     t.ColumnObjects(),
-		PrimaryKey:  columnNames(t.PrimaryKey),
+		PrimaryKey:  t.KeyColumns(),
 		Indexes:     t.IndexObjects(),
 		ForeignKeys: keys,
 		Checks:      t.Checks,

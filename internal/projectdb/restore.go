@@ -58,6 +58,9 @@ func identify(tables []Table, described []TableDescription) bool {
 			return false
 		}
 		t.ID, t.CreatedAt, t.UpdatedAt = d.ID, pastTime(d.CreatedAt, t.CreatedAt), pastTime(d.UpdatedAt, t.UpdatedAt)
+		if d.LabelColumn != nil {
+			t.LabelColumn = *d.LabelColumn
+		}
 		columns := map[string]*ColumnObject{}
 		for j := range d.Columns {
 			columns[sqlite.Fold(d.Columns[j].ColumnName)] = &d.Columns[j]
@@ -85,8 +88,12 @@ func pastTime(text, now string) string {
 
 // enter adds a table with a known id to the catalogue.
 func enter(c *sqlite.Conn, t *Table) error {
-	const table = "INSERT INTO _tables (id, table_name, display_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
-	if err := c.Exec(table, t.ID, t.Name, optional(t.DisplayName), t.CreatedAt, t.UpdatedAt); err != nil {
+	var label any
+	if column := t.Column(t.LabelColumn); column != nil {
+		label = column.ID
+	}
+	const table = "INSERT INTO _tables (id, table_name, display_name, created_at, updated_at, label_column_id) VALUES (?, ?, ?, ?, ?, ?)"
+	if err := c.Exec(table, t.ID, t.Name, optional(t.DisplayName), t.CreatedAt, t.UpdatedAt, label); err != nil {
 		return err
 	}
 	const entry = "INSERT INTO _columns (id, table_id, column_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"

@@ -19,6 +19,7 @@ type Table struct {
 	DisplayName *string
 	CreatedAt   string // UTC, 2006-01-02T15:04:05Z
 	UpdatedAt   string
+	LabelColumn string // the column that names a row to people; "" if none was chosen
 
 	Columns       []Column // in order, including generated ones
 	PrimaryKey    []KeyPart
@@ -167,6 +168,9 @@ func (t *Table) IsPrimary(column string) bool {
 	}
 	return false
 }
+
+// KeyColumns returns the names of the columns of the primary key, in its order.
+func (t *Table) KeyColumns() []string { return columnNames(t.PrimaryKey) }
 
 // uniqueKeys yields the primary key and all other unique keys.
 func (t *Table) uniqueKeys() iter.Seq[[]KeyPart] {

@@ -203,26 +203,27 @@ func optional(text *string) any {
 type TablePatch struct {
 	NewName     *string
 	DisplayName **string // a nil text removes the display name
+	LabelColumn **string // a nil name removes the label
 }
 
-// UpdateTable changes the names of a table. Foreign keys follow a rename.
+// UpdateTable changes the names and the label of a table. Foreign keys follow a rename.
 func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref string, patch TablePatch) (updated Table, err error) {
 	if patch.NewName != nil {
 		CheckName(faults, "new_table_name", *patch.NewName)
 	}
-	if err := faults.Err(); err != nil {
-		return updated, err
-	}
 	err = db.changeTable(ctx, faults, SchemaTransaction, ref, func(tx *Tx, t *Table) error {
+		label := patch.label(faults, t)
+		if err := faults.Err(); err != nil {
+			return err
+		}
 		if patch.NewName != nil && *patch.NewName != t.Name {
 			if err := renameTable(tx.c, t, *patch.NewName); err != nil {
 				return err
 			}
 		}
-		if patch.DisplayName != nil {
-			if err := tx.c.Exec("UPDATE _tables SET display_name = ? WHERE id = ?", optional(*patch.DisplayName), t.ID); err != nil {
-				return err
-			}
+		const set = "UPDATE _tables SET display_name = ?, label_column_id = ? WHERE id = ?"
+		if err := tx.c.Exec(set, optional(patch.displayName(t)), label, t.ID); err != nil {
+			return err
 		}
 		if err := tx.touch(t, tx.now()); err != nil {
 			return err
@@ -234,6 +235,31 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 		return err
 	})
 	return updated, err
+}
+
+// displayName returns the display name of the table after the change.
+func (p TablePatch) displayName(t *Table) *string {
+	if p.DisplayName != nil {
+		return *p.DisplayName
+	}
+	return t.DisplayName
+}
+
+// label returns the id of the label column after the change, or nil.
+func (p TablePatch) label(faults *problem.Faults, t *Table) any {
+	name := t.Label()
+	if p.LabelColumn != nil {
+		name = *p.LabelColumn
+	}
+	if name == nil {
+		return nil
+	}
+	column := t.Column(*name)
+	if column == nil {
+		t.unknownColumn(faults, "label_column", *name)
+		return nil
+	}
+	return column.ID
 }
 
 func renameTable(c *sqlite.Conn, t *Table, name string) error {
