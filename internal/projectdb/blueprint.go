@@ -82,7 +82,7 @@ func (ch *checker) table(prefix string, n BlueprintTable) {
 		if ch.faults.Full() {
 			return
 		}
-		t.parseNewRow(ch.faults, prefix+"seed["+itoa(i)+"].", object, false)
+		t.parseNewRow(ch.faults, prefix+"seed["+itoa(i)+"].", object)
 	}
 	for i, index := range n.Indexes {
 		if ch.faults.Full() {
@@ -183,7 +183,7 @@ func (b *builder) seed(t *Table, rows []jsontext.Value) (int64, error) {
 	for i, object := range rows {
 		prefix := "seed[" + itoa(i) + "]."
 		var faults problem.Faults
-		r := t.parseNewRow(&faults, prefix, object, false)
+		r := t.parseNewRow(&faults, prefix, object)
 		if err := faults.Err(); err != nil {
 			return 0, err
 		}

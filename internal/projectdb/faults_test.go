@@ -89,8 +89,11 @@ func TestNullKeys(t *testing.T) {
 		t.Errorf("%d new, %v", done.Count, err)
 	}
 	byV := InsertOptions{OnConflict: &OnConflict{Columns: []string{"v"}, Update: true}}
-	if _, err := db.InsertRecord(ctx, new(problem.Faults), "pair", jsontext.Value(`{"a":1,"b":null,"v":"1x"}`), byV); complaint(err) != "validation_failed b" {
+	if _, err := db.InsertRecord(ctx, new(problem.Faults), "pair", jsontext.Value(`{"a":1,"b":null,"v":"2x"}`), byV); complaint(err) != "validation_failed b" {
 		t.Errorf("a key without a number to take: %v", err)
+	}
+	if done, err := db.InsertRecord(ctx, new(problem.Faults), "pair", jsontext.Value(`{"a":1,"b":null,"v":"1x"}`), byV); err != nil || objects(done.Rows) != `{"a":1,"b":"x","v":"1x"}` {
+		t.Errorf("a record that keeps its key: %s, %v", objects(done.Rows), err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package projectdb
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -105,12 +106,15 @@ func (tx *Tx) hasChild(child *Table, key ForeignKey, parent *Table, set row, w w
 
 // value returns the row's value in the named column, if it was sent.
 func (r row) value(name string) (v sqlite.Value, sent bool) {
-	for i, column := range r.columns {
-		if sqlite.SameName(column.Name, name) {
-			return r.values[i], true
-		}
+	if i := r.index(name); i >= 0 {
+		return r.values[i], true
 	}
 	return v, false
+}
+
+// index returns the place of the named column among those sent, or -1.
+func (r row) index(name string) int {
+	return slices.IndexFunc(r.columns, func(column *Column) bool { return sqlite.SameName(column.Name, name) })
 }
 
 // shownTable names a table to callers who may read it.

@@ -84,18 +84,14 @@ func (tx *Tx) insert(faults *problem.Faults, ref string, o InsertOptions, rows i
 	ins := newInserter(tx.c, t, o)
 	ins.explain = func(r row, err error) error { return explain(tx.brokenKey(t, r, nil, err)) }
 	ins.narrow = !tx.mayRead(t)
-	ins.conflict = t.conflictKey(faults, o.OnConflict)
+	ins.key = t.conflictKey(faults, o.OnConflict)
 	err = tx.confine(func() error {
 		for prefix, object := range rows {
-			r := t.parseNewRow(faults, prefix, object, o.OnConflict != nil)
+			if err := ins.take(faults, prefix, object); err != nil {
+				return err
+			}
 			if faults.Full() {
 				break
-			}
-			if faults.Any() {
-				continue
-			}
-			if err := ins.insert(prefix, r); err != nil {
-				return err
 			}
 		}
 		return faults.Err()
@@ -109,8 +105,8 @@ func (tx *Tx) insert(faults *problem.Faults, ref string, o InsertOptions, rows i
 	return ins.done, tx.reserve(ins.done.Rows)
 }
 
-// conflictKey returns the columns of the unique key that an upsert names.
-func (t *Table) conflictKey(faults *problem.Faults, o *OnConflict) []string {
+// conflictKey returns the unique key that an upsert names.
+func (t *Table) conflictKey(faults *problem.Faults, o *OnConflict) []KeyPart {
 	if o == nil {
 		return nil
 	}
@@ -123,33 +119,31 @@ func (t *Table) conflictKey(faults *problem.Faults, o *OnConflict) []string {
 		}
 		names = append(names, column.Name)
 	}
-	if len(names) == len(o.Columns) && !t.hasKey(names, true) {
+	key := t.findKey(names, true)
+	if len(names) == len(o.Columns) && key == nil {
 		faults.Add("on_conflict.columns", "These columns are not the primary key or a unique key of the table.")
 	}
-	return names
+	return key
 }
 
-// parseNewRow is parseRow for a row to be inserted. In an upsert, NULL for a part of
-// the primary key counts as not sent: clients that send whole objects mean that the
-// row keeps its key, or gets one.
-func (t *Table) parseNewRow(faults *problem.Faults, prefix string, object jsontext.Value, upsert bool) row {
-	null := nullKeyIsNext
-	if upsert {
-		null = nullKeyIsAbsent
+// parseNewRow is parseRow for a row that is inserted unconditionally.
+func (t *Table) parseNewRow(faults *problem.Faults, prefix string, object jsontext.Value) row {
+	r := t.parseRow(faults, prefix, object, nullKeyIsNext)
+	for _, column := range t.required(r) {
+		faults.Required(prefix + column.Name)
 	}
-	r := t.parseRow(faults, prefix, object, null)
-	t.requireColumns(faults, prefix, r)
 	return r
 }
 
-// requireColumns notes the required columns that a row lacks.
-func (t *Table) requireColumns(faults *problem.Faults, prefix string, r row) {
+// required returns the columns that a new row needs and r lacks.
+func (t *Table) required(r row) (columns []*Column) {
 	for i := range t.Columns {
 		column := &t.Columns[i]
 		if t.refusesNull(column) && column.Default == "" && column.Generated == "" && !r.has(column) {
-			faults.Required(prefix + column.Name)
+			columns = append(columns, column)
 		}
 	}
+	return columns
 }
 
 func (t *Table) formatColumns() []format.Column {
@@ -170,15 +164,16 @@ func formatColumns(list []*Column) []format.Column {
 
 // inserter inserts the rows of one call.
 type inserter struct {
-	c        *sqlite.Conn
-	table    *Table
-	options  InsertOptions
-	conflict []string // the key columns of an upsert
-	explain  func(r row, err error) error
-	narrow   bool // the caller may not read the table: see Table.shown
-	done     Inserted
-	stored   *Rows // the part of done that the next row goes to
-	last     int64 // the rowid of the previous row
+	c       *sqlite.Conn
+	table   *Table
+	options InsertOptions
+	key     []KeyPart // of an upsert
+	explain func(r row, err error) error
+	narrow  bool // the caller may not read the table: see Table.shown
+	done    Inserted
+	stored  *Rows // the part of done that the next row goes to
+	last    int64 // the rowid of the previous row
+	skipped bool  // a row that might have been inserted was not, because of faults
 }
 
 func newInserter(c *sqlite.Conn, t *Table, o InsertOptions) *inserter {
@@ -207,36 +202,115 @@ func (ins *inserter) place(r row) (stored *sqlite.Batch, returning string) {
 	return ins.stored.Batch, ins.table.returningShown(r, shown)
 }
 
-// insert inserts one row, or updates or skips it if its key is taken.
-func (ins *inserter) insert(prefix string, r row) error {
-	stored, returning := ins.place(r)
-	if ins.options.ReturnNone {
-		stored.Reset(stored.Columns)
-	}
-	rows := stored.Rows
-	run := func(clause string) error {
-		err := fillAll(ins.c, stored, ins.sql(r)+clause+returning, r.args())
-		if sqlite.FaultOf(err) == sqlite.Full && ins.spent() {
-			err = noIDsLeft(ins.table).Because(err)
-		}
-		ins.last = ins.c.LastInsertRowID()
-		return within(prefix, ins.explain(r, err))
-	}
+// take reads one row and inserts it, or updates or skips it if its key is taken. While
+// there are faults, it only looks for more.
+func (ins *inserter) take(faults *problem.Faults, prefix string, object jsontext.Value) error {
 	if ins.options.OnConflict == nil {
-		ins.done.Count++
-		return run("")
+		if r := ins.table.parseNewRow(faults, prefix, object); !faults.Any() {
+			return ins.insert(prefix, r)
+		}
+		return nil
 	}
-	conflict := " ON CONFLICT (" + identList(ins.conflict) + ") DO "
-	if err := run(conflict + "NOTHING"); err != nil {
+	// NULL for a part of the primary key counts as not sent: clients that send whole
+	// objects mean that the row keeps its key, or gets one.
+	r := ins.table.parseRow(faults, prefix, object, nullKeyIsAbsent)
+	switch {
+	case len(ins.table.required(r)) > 0:
+		return ins.amend(faults, prefix, r)
+	case faults.Any():
+		ins.skipped = true
+		return nil
+	}
+	return ins.upsert(prefix, r)
+}
+
+// amend is upsert for a row that lacks required columns: the row that it changes must
+// exist. After a skipped row that cannot be told, as that row might have been the one.
+func (ins *inserter) amend(faults *problem.Faults, prefix string, r row) error {
+	exists, err := ins.exists(r)
+	switch {
+	case err != nil || ins.skipped:
+		return err
+	case exists && ins.options.OnConflict.Update && !faults.Any():
+		existing, _ := ins.existing(r)
+		return ins.run(prefix, r, "UPDATE "+quote(ins.table.Name)+" SET "+ins.updates(r, sentValue)+" WHERE "+existing)
+	case exists || slices.ContainsFunc(ins.key, func(part KeyPart) bool { return faults.Has(prefix + part.Column) }):
+		return nil
+	}
+	for _, column := range ins.table.required(r) {
+		faults.Add(prefix+column.Name, "A value is required: no record has this key yet, so this is a new one.")
+	}
+	return nil
+}
+
+// exists reports whether there is a row with the key of r.
+func (ins *inserter) exists(r row) (bool, error) {
+	existing, last := ins.existing(r)
+	query := "SELECT EXISTS (SELECT 1 FROM " + quote(ins.table.Name) + " WHERE " + existing + ")"
+	n, err := ins.c.Int(query, r.args()[:last]...)
+	return n == 1, err
+}
+
+// existing returns the condition that finds the row with the key of r, whose values are
+// the parameters in their order, and the number of its last parameter.
+func (ins *inserter) existing(r row) (condition string, last int) {
+	if len(ins.key) == 0 {
+		return "false", 0
+	}
+	terms := make([]string, len(ins.key))
+	for i, part := range ins.key {
+		at := r.index(part.Column)
+		if at < 0 {
+			return "false", 0
+		}
+		last = max(last, at+1)
+		terms[i] = KeyPart{Column: part.Column, Collation: part.Collation}.sql() + " = " + sentValue(at, "")
+	}
+	return strings.Join(terms, " AND "), last
+}
+
+// sentValue returns the parameter that is the i-th value of a row.
+func sentValue(i int, _ string) string { return "?" + itoa(i+1) }
+
+// insert inserts one row.
+func (ins *inserter) insert(prefix string, r row) error {
+	ins.done.Count++
+	return ins.run(prefix, r, ins.sql(r))
+}
+
+// upsert inserts one row, or updates or skips it if its key is taken.
+func (ins *inserter) upsert(prefix string, r row) error {
+	stored, _ := ins.place(r)
+	rows := stored.Rows
+	if ins.options.ReturnNone {
+		rows = 0
+	}
+	conflict := " ON CONFLICT (" + identList(columnNames(ins.key)) + ") DO "
+	if err := ins.run(prefix, r, ins.sql(r)+conflict+"NOTHING"); err != nil {
 		return err
 	}
 	switch {
 	case stored.Rows > rows:
 		ins.done.Count++
 	case ins.options.OnConflict.Update:
-		return run(conflict + "UPDATE SET " + ins.updates(r))
+		return ins.run(prefix, r, ins.sql(r)+conflict+"UPDATE SET "+ins.updates(r, excludedValue))
 	}
 	return nil
+}
+
+// run runs a statement whose parameters are the values of r, and stores the row that it
+// returns.
+func (ins *inserter) run(prefix string, r row, statement string) error {
+	stored, returning := ins.place(r)
+	if ins.options.ReturnNone {
+		stored.Reset(stored.Columns)
+	}
+	err := fillAll(ins.c, stored, statement+returning, r.args())
+	if sqlite.FaultOf(err) == sqlite.Full && ins.spent() {
+		err = noIDsLeft(ins.table).Because(err)
+	}
+	ins.last = ins.c.LastInsertRowID()
+	return within(prefix, ins.explain(r, err))
 }
 
 // spent reports whether the table has run out of ids, which SQLite reports as a full
@@ -292,20 +366,24 @@ func (ins *inserter) sql(r row) string {
 }
 
 // updates returns the SET list of an upsert: every column sent except the key. If
-// there is no other, the key is set to itself, so that the row is returned.
-func (ins *inserter) updates(r row) string {
+// there is no other, the key is set to itself, so that the row is returned. value
+// returns the expression for the i-th column that was sent.
+func (ins *inserter) updates(r row, value func(i int, name string) string) string {
 	var set []string
-	for _, name := range r.names() {
-		if !sqlite.ContainsName(ins.conflict, name) {
-			set = append(set, quote(name)+" = excluded."+quote(name))
+	key := columnNames(ins.key)
+	for i, name := range r.names() {
+		if !sqlite.ContainsName(key, name) {
+			set = append(set, quote(name)+" = "+value(i, name))
 		}
 	}
 	if len(set) == 0 {
-		key := quote(ins.conflict[0])
-		set = append(set, key+" = excluded."+key)
+		set = append(set, quote(key[0])+" = "+value(r.index(key[0]), key[0]))
 	}
 	return strings.Join(set, ", ")
 }
+
+// excludedValue returns the value of a column that an INSERT could not insert.
+func excludedValue(_ int, name string) string { return "excluded." + quote(name) }
 
 // marks returns n parameters, separated by commas.
 func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }

@@ -10,7 +10,7 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// TestHasKey compares hasKey with what SQLite accepts as the target of an upsert and
+// TestHasKey compares HasKey and findKey with what SQLite accepts as the target of an upsert and
 // of a foreign key.
 func TestHasKey(t *testing.T) {
 	db := openProject(t)
@@ -34,7 +34,7 @@ func TestHasKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if upsert, parent := table.hasKey(test.columns, true), table.HasKey(test.columns); upsert != test.upsert || parent != test.parent {
+		if upsert, parent := table.findKey(test.columns, true) != nil, table.HasKey(test.columns); upsert != test.upsert || parent != test.parent {
 			t.Errorf("%s %v: upsert %t, parent %t", test.table, test.columns, upsert, parent)
 		}
 		list := identList(test.columns)

@@ -204,19 +204,20 @@ func (t *Table) IsUnique(column string) bool {
 
 // HasKey reports whether the columns, in any order, are the primary key or a unique
 // key that compares values as the columns do, as a foreign key requires.
-func (t *Table) HasKey(columns []string) bool { return t.hasKey(columns, false) }
+func (t *Table) HasKey(columns []string) bool { return t.findKey(columns, false) != nil }
 
-// hasKey is [Table.HasKey]; with anyCollation it is enough that values are unique
-// under some collation, which is what SQLite requires of an upsert.
-func (t *Table) hasKey(columns []string, anyCollation bool) bool {
+// findKey returns the key that [Table.HasKey] looks for, or nil. With
+// anyCollation it is enough that values are unique under some collation, which is what
+// SQLite requires of an upsert.
+func (t *Table) findKey(columns []string, anyCollation bool) []KeyPart {
 	for key := range t.uniqueKeys() {
 		if len(key) == len(columns) && !slices.ContainsFunc(key, func(p KeyPart) bool {
 			return p.Collation != "" && !anyCollation || !sqlite.ContainsName(columns, p.Column)
 		}) {
-			return true
+			return key
 		}
 	}
-	return false
+	return nil
 }
 
 // ReadTable reads the shape of a table from any SQLite database, ours or not. Types
