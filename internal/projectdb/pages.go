@@ -28,11 +28,11 @@ type Page struct {
 	PrevCursor   string // "" on the first page
 	Total        *int64 // number of rows that match the filters, if requested
 
-	head, tail stretch // where the first and the last row come from
+	head, tail span // where the first and the last row come from
 }
 
-// stretch is a number of rows at the beginning of a segment.
-type stretch struct {
+// span is a number of rows at the beginning of a segment.
+type span struct {
 	where where
 	order string
 	n     int
@@ -157,9 +157,9 @@ func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment) error {
 	stmt.Bind(w.args...)
 	err = page.take(stmt, int(q.limit))
 	if n := page.Batch.Rows - before; n > 0 {
-		page.tail = stretch{w, s.order, n}
+		page.tail = span{w, s.order, n}
 		if before == 0 {
-			page.head = stretch{w, s.order, 1}
+			page.head = span{w, s.order, 1}
 		}
 	}
 	return err
@@ -228,9 +228,9 @@ func (q query) placeBeside() []string {
 	return nil
 }
 
-// placeIn returns the place of a row of the page: of the last row of a stretch. It
+// placeIn returns the place of a row of the page: of the last row of a span. It
 // stands after the row's columns, or else is asked for.
-func (q query) placeIn(c *sqlite.Conn, page *Page, row int, s stretch) (cursor, error) {
+func (q query) placeIn(c *sqlite.Conn, page *Page, row int, s span) (cursor, error) {
 	if len(q.placeBeside()) == 0 {
 		return q.placeOf(c, s)
 	}
@@ -241,8 +241,8 @@ func (q query) placeIn(c *sqlite.Conn, page *Page, row int, s stretch) (cursor, 
 	return place, nil
 }
 
-// placeOf returns the place of the last row of a stretch, using a separate statement.
-func (q query) placeOf(c *sqlite.Conn, s stretch) (place cursor, err error) {
+// placeOf returns the place of the last row of a span, using a separate statement.
+func (q query) placeOf(c *sqlite.Conn, s span) (place cursor, err error) {
 	q.limit, q.offset = 1, q.offset+int64(s.n)-1
 	err = c.Query(q.selectSQL(strings.Join(q.place(), ", "), s.where, s.order)+q.limits(), s.where.args, func(s *sqlite.Stmt) error {
 		for i := range s.Columns() {
