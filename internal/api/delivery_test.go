@@ -198,7 +198,7 @@ func TestLargeAnswersAreTheSame(t *testing.T) {
 	rows := recordRows{rows: projectdb.Rows{Table: "t", Columns: columns, Batch: batch}}
 	cursor := "next"
 	for name, data := range map[string]any{
-		"list": recordsOut{Table: "t", Rows: rows, NextCursor: &cursor}, "one": recordOut{"t", recordRow(rows)},
+		"list": recordsOut{Table: "t", Rows: rows, NextCursor: &cursor}, "one": recordOut{Table: "t", Row: recordRow(rows)},
 		"inserted": recordsInserted{Table: "t", Rows: &rows}, "inserted one": recordsInserted{Table: "t", Row: (*recordRow)(&rows)},
 		"query": queryOut{Rows: rows, Columns: []string{"id"}},
 	} {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,14 +20,17 @@ type QueryStatement struct {
 
 type queryIn struct {
 	integersIn
+	cellLimitIn
 	Body struct {
 		QueryStatement
 		Limit int64 `json:"limit,omitzero" default:"500" doc:"Clamped to 1–1000."`
+		Cells int64 `json:"cell_limit,omitzero" minimum:"16" doc:"The same as in the address."`
 	}
 }
 
 type queryOut struct {
 	Rows       recordRows `json:"rows"`
+	Cut        []cutCell  `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
 	RowCount   int        `json:"row_count"`
 	Limit      int64      `json:"limit"`
 	DurationMS int64      `json:"duration_ms" doc:"How long the statement ran, not counting the wait for its turn."`
@@ -43,7 +47,8 @@ func (h *handlers) query(ctx context.Context, ws *Opened, in *queryIn, faults *p
 		return out, err
 	}
 	limit := min(max(in.Body.Limit, 1), maxQueryRows)
-	query := projectdb.Query{SQL: in.Body.SQL, Params: in.Body.Params, Limit: limit, Readable: readable, Group: ws.Project.Root}
+	cells := cmp.Or(in.Body.Cells, in.CellLimit)
+	query := projectdb.Query{SQL: in.Body.SQL, Params: in.Body.Params, Limit: limit, CellLimit: cells, Readable: readable, Group: ws.Project.Root}
 	if faults.Any() {
 		faults.Merge("", ws.DB.CheckQuery(ctx, query))
 		return out, faults.Err()
@@ -53,7 +58,7 @@ func (h *handlers) query(ctx context.Context, ws *Opened, in *queryIn, faults *p
 		return out, err
 	}
 	out = queryOut{
-		Rows: recordRows{result.Rows, in.options()}, RowCount: result.Len(), Limit: limit,
+		Rows: recordRows{result.Rows, in.options()}, Cut: cutCells(result.Rows, cells), RowCount: result.Len(), Limit: limit,
 		DurationMS: result.Took.Milliseconds(), Truncated: result.Truncated,
 	}
 	for _, column := range result.Columns {

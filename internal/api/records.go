@@ -36,6 +36,7 @@ type listing struct {
 	Before   string    `query:"before" json:"before,omitzero" doc:"The prev_cursor of the following page. It works only with the same filters, sort and order."`
 	Count    rest.Flag `query:"include_count" json:"include_count,omitzero" alias:"count" doc:"Whether to answer total."`
 	Integers string    `query:"integers" json:"integers,omitzero" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are returned as strings."`
+	Cells    int64     `query:"cell_limit" json:"cell_limit,omitzero" minimum:"16" doc:"The number of stored bytes to which longer texts, at a character, and BLOBs are cut; cut says which are."`
 }
 
 // offset is how many rows are skipped; whether it was sent makes a difference.
@@ -51,6 +52,7 @@ func (in *listing) selection() projectdb.ListOptions {
 		Selection: projectdb.Selection{
 			Columns: in.Columns, Filters: jsontext.Value(in.Filters), Sort: in.Sort,
 			Descending: in.Order == "desc", Limit: in.Limit, Offset: in.Offset.Value,
+			CellLimit: in.Cells,
 		},
 		After:  in.After,
 		Before: in.Before,
@@ -62,6 +64,7 @@ func (in *listing) selection() projectdb.ListOptions {
 type recordsOut struct {
 	Table      string     `json:"table"`
 	Rows       recordRows `json:"rows"`
+	Cut        []cutCell  `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
 	Limit      int64      `json:"limit"`
 	Offset     int64      `json:"offset"`
 	Returned   int        `json:"returned"`
@@ -89,7 +92,7 @@ func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *
 		return out, err
 	}
 	out = recordsOut{
-		Table: page.Table, Rows: recordRows{page.Rows, integersIn{in.Integers}.options()}, Limit: in.Limit, Offset: in.Offset.Value,
+		Table: page.Table, Rows: recordRows{page.Rows, integersIn{in.Integers}.options()}, Cut: cutCells(page.Rows, in.Cells), Limit: in.Limit, Offset: in.Offset.Value,
 		Returned: page.Len(), HasMore: page.HasMore, Total: page.Total,
 	}
 	if page.EndedByBytes {
@@ -113,19 +116,24 @@ type getRecordIn struct {
 	recordKeyIn
 	Columns []string `query:"columns" doc:"The columns to return; all when absent."`
 	integersIn
+	cellLimitIn
 }
 
 type recordOut struct {
 	Table string    `json:"table"`
 	Row   recordRow `json:"row"`
+	Cut   []cutCell `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
 }
 
 // RowsMemory returns the memory that the rows take, in bytes.
 func (out recordOut) RowsMemory() int64 { return out.Row.rows.Memory() }
 
 func (h *handlers) getRecord(ctx context.Context, ws *Opened, in *getRecordIn, faults *problem.Faults) (out recordOut, err error) {
-	rows, err := ws.DB.GetRecord(ctx, faults, string(in.Table), string(in.ID), in.Columns)
-	return recordOut{rows.Table, recordRow{rows, in.options()}}, err
+	rows, err := ws.DB.GetRecord(ctx, faults, string(in.Table), string(in.ID), projectdb.Selection{Columns: in.Columns, CellLimit: in.CellLimit})
+	if err != nil {
+		return out, err
+	}
+	return recordOut{rows.Table, recordRow{rows, in.options()}, cutCells(rows, in.CellLimit)}, nil
 }
 
 type insertRecordsIn struct {
@@ -194,7 +202,7 @@ type updateRecordIn struct {
 
 func (h *handlers) updateRecord(ctx context.Context, ws *Opened, in *updateRecordIn, faults *problem.Faults) (out recordOut, err error) {
 	rows, err := ws.DB.UpdateRecord(ctx, faults, string(in.Table), string(in.ID), in.Body.patch)
-	return recordOut{rows.Table, recordRow{rows: rows}}, err
+	return recordOut{Table: rows.Table, Row: recordRow{rows: rows}}, err
 }
 
 // WhichRecords is the part of a body that selects rows.

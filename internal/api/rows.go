@@ -20,6 +20,30 @@ func (in integersIn) options() format.JSONOptions {
 	return format.JSONOptions{IntegersAsStrings: in.Integers == "string"}
 }
 
+// cellLimitIn is the part of an input that cuts long texts and BLOBs.
+type cellLimitIn struct {
+	CellLimit int64 `query:"cell_limit" minimum:"16" doc:"The number of stored bytes to which longer texts, at a character, and BLOBs are cut; cut says which are."`
+}
+
+// cutCell is about a value of which an answer has only the beginning.
+type cutCell struct {
+	Row    int    `json:"row" doc:"The place of its row in the answer, from 0."`
+	Column string `json:"column"`
+	Bytes  int64  `json:"bytes" doc:"The stored bytes of the whole value."`
+}
+
+// cutCells returns what has been cut from the rows, if there was a limit, else nil.
+func cutCells(rows projectdb.Rows, limit int64) []cutCell {
+	if limit == 0 {
+		return nil
+	}
+	list := []cutCell{}
+	for _, cut := range rows.Batch.Cuts {
+		list = append(list, cutCell{cut.Row, rows.Columns[cut.Column].Name, cut.Bytes})
+	}
+	return list
+}
+
 // rowsPiece is how many bytes of rows are written at once.
 const rowsPiece = 64 << 10
 

@@ -70,7 +70,7 @@ func TestCallsEndInTime(t *testing.T) {
 	}
 	wg.Go(func() {
 		for i := range 20 {
-			if _, err := db.GetRecord(ctx, new(problem.Faults), "t", "2", []string{"n"}); err != nil {
+			if _, err := db.GetRecord(ctx, new(problem.Faults), "t", "2", Selection{Columns: []string{"n"}}); err != nil {
 				t.Errorf("a read meanwhile: %v", err)
 			}
 			if _, err := db.InsertRecord(ctx, new(problem.Faults), "t", jsontext.Value(fmt.Sprintf(`{"a":"m","n":%d}`, 10+i)), InsertOptions{}); err != nil {

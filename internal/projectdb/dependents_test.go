@@ -48,7 +48,7 @@ func TestKeysWithEncodedCommas(t *testing.T) {
 		{"seats", "a%2Cb%2Fc,1", "ok"}, {"seats", "a%252Cb%252Fc%2C1", "ok"}, {"seats", "x%2C2", "ok"}, {"seats", "x,2", "ok"},
 		{"seats", "a%2Cb%2Fc%2C1", "not_found"}, {"seats", "x", "not_found"}, {"seats", "x%2C2%2C3", "not_found"}, {"tags", "p%2Cq", "ok"}, {"tags", "p%252Cq", "not_found"},
 	} {
-		_, err := db.GetRecord(ctx, new(problem.Faults), test.table, test.id, nil)
+		_, err := db.GetRecord(ctx, new(problem.Faults), test.table, test.id, Selection{})
 		if got := complaint(err); got != test.want {
 			t.Errorf("%s/%s: %s", test.table, test.id, got)
 		}

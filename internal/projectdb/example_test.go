@@ -68,7 +68,7 @@ func ExampleDB_Change() {
 		return errors.New("the money cannot be sent")
 	})
 	fmt.Println(failed)
-	rows, err := db.GetRecord(ctx, faults, "accounts", "1", nil)
+	rows, err := db.GetRecord(ctx, faults, "accounts", "1", projectdb.Selection{})
 	if err != nil {
 		log.Fatal(err)
 	}

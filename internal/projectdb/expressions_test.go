@@ -134,7 +134,7 @@ func TestOldSchemasAreNotEvaluated(t *testing.T) {
 	define(t, db, "old", "CREATE TABLE old (id INTEGER PRIMARY KEY, a TEXT, g TEXT AS (printf('%.25c', a))) STRICT", "INSERT INTO old (a) VALUES ('x')")
 	define(t, db, "fine", "CREATE TABLE fine (id INTEGER PRIMARY KEY, a TEXT) STRICT")
 	_, list := db.ListRecords(ctx, &problem.Faults{}, "old", ListOptions{})
-	_, one := db.GetRecord(ctx, &problem.Faults{}, "old", "1", nil)
+	_, one := db.GetRecord(ctx, &problem.Faults{}, "old", "1", Selection{})
 	_, insert := db.InsertRecord(ctx, &problem.Faults{}, "old", []byte(`{"a":"y"}`), InsertOptions{})
 	_, update := db.UpdateRecords(ctx, &problem.Faults{}, "old", []byte(`{"a":"y"}`), Match{All: true})
 	_, _, add := db.AddColumn(ctx, &problem.Faults{}, "old", NewColumn{Name: "u", Unique: true})

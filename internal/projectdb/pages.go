@@ -105,6 +105,7 @@ func (q query) page(c *sqlite.Conn, from start, whole bool) (Page, error) {
 	if err != nil {
 		return page, err
 	}
+	q.uncover(page.Batch)
 	return page, direction.setCursors(c, &page, from.backwards, behind)
 }
 

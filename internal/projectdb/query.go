@@ -21,11 +21,13 @@ import (
 
 // Query is one read-only SQL statement of a client.
 type Query struct {
-	SQL      string
-	Params   jsontext.Value // an array, or an object of named values; nil for none
-	Limit    int64          // maximum number of rows
-	Timeout  time.Duration  // 0 means QueryTimeout; below 0, no limit
-	Readable []ids.Table    // the ids of the readable tables; nil for all
+	SQL    string
+	Params jsontext.Value // an array, or an object of named values; nil for none
+	Limit  int64          // maximum number of rows
+	// CellLimit is the number of bytes to which texts and blobs are cut; 0 means no limit.
+	CellLimit int64
+	Timeout   time.Duration // 0 means QueryTimeout; below 0, no limit
+	Readable  []ids.Table   // the ids of the readable tables; nil for all
 	// Group is the project whose share of the workers the query uses: the first in the
 	// chain of projects whose tokens created this one.
 	Group ids.Project
@@ -133,6 +135,7 @@ func (q Query) call(ctx context.Context, w *worker.Worker) (result Result, err e
 	result.Rows = Rows{Columns: out.Columns, Batch: &sqlite.Batch{}}
 	result.Truncated = out.Truncated
 	result.Batch.Reset(len(out.Columns))
+	result.Batch.Cuts = out.Cuts
 	if len(rows) > 0 {
 		err = result.Batch.TakeRows(rows)
 	}

@@ -26,12 +26,13 @@ type QueryMessage struct {
 	SQL      string         `json:"sql"`
 	Params   jsontext.Value `json:"params,omitzero"`
 	Limit    int64          `json:"limit"`
+	Cells    int64          `json:"cells,omitzero"` // CellLimit
 	ReadsAll bool           `json:"reads_all"`
 	Readable []ids.Table    `json:"readable"` // unless ReadsAll
 }
 
 func (q Query) message() QueryMessage {
-	m := QueryMessage{SQL: q.SQL, Limit: q.Limit, ReadsAll: q.Readable == nil, Readable: q.Readable}
+	m := QueryMessage{SQL: q.SQL, Limit: q.Limit, Cells: q.CellLimit, ReadsAll: q.Readable == nil, Readable: q.Readable}
 	if len(q.Params) > 0 {
 		m.Params = q.Params
 	}
@@ -64,6 +65,7 @@ func (m QueryMessage) query() Query {
 type queryAnswer struct {
 	Columns   []format.Column `json:"columns"`
 	Truncated bool            `json:"truncated"`
+	Cuts      []sqlite.Cut    `json:"cuts,omitempty"`
 }
 
 // rowPiece is the approximate number of bytes of rows sent at a time.
@@ -71,7 +73,7 @@ const rowPiece = 256 << 10
 
 func answerQuery(ctx context.Context, s *worker.Session, m QueryMessage) (out queryAnswer, err error) {
 	var b sqlite.Batch
-	b.Limit = maxResultBytes
+	b.Limit, b.CellLimit = maxResultBytes, int(min(m.Cells, maxResultBytes))
 	err = ScanQuery(ctx, s, m, func(_ int64, scan *Scan) error {
 		out.Columns = scan.Columns
 		b.Reset(len(scan.Columns))
@@ -88,6 +90,7 @@ func answerQuery(ctx context.Context, s *worker.Session, m QueryMessage) (out qu
 	if err != nil {
 		return out, err
 	}
+	out.Cuts = b.Cuts
 	return out, sendRows(s, &b)
 }
 

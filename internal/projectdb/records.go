@@ -61,22 +61,23 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 }
 
 // GetRecord returns the record with the given id: the text of its key, whose parts are
-// percent-encoded and joined by commas.
-func (db *DB) GetRecord(ctx context.Context, faults *problem.Faults, ref, id string, columns []string) (rows Rows, err error) {
+// percent-encoded and joined by commas. Only the columns and the limit for cells of the
+// selection count.
+func (db *DB) GetRecord(ctx context.Context, faults *problem.Faults, ref, id string, s Selection) (rows Rows, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
-		rows, err = tx.GetRecord(faults, ref, id, columns)
+		rows, err = tx.GetRecord(faults, ref, id, s)
 		return err
 	})
 	return rows, err
 }
 
 // GetRecord is [DB.GetRecord] inside the transaction.
-func (tx *Tx) GetRecord(faults *problem.Faults, ref, id string, columns []string) (Rows, error) {
+func (tx *Tx) GetRecord(faults *problem.Faults, ref, id string, s Selection) (Rows, error) {
 	t, err := tx.readable(ref)
 	if err != nil {
 		return Rows{}, err
 	}
-	q := Selection{Columns: columns, Limit: 1}.plan(t, faults, "")
+	q := Selection{Columns: s.Columns, CellLimit: s.CellLimit, Limit: 1}.plan(t, faults, "")
 	if err := faults.Err(); err != nil {
 		return Rows{}, err
 	}
@@ -96,6 +97,7 @@ func (q query) one(c *sqlite.Conn, id string) (Rows, error) {
 	if rows.Len() == 0 {
 		return rows, noRecord(id)
 	}
+	q.uncover(rows.Batch)
 	return rows, nil
 }
 

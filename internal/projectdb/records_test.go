@@ -202,7 +202,7 @@ func TestGetRecord(t *testing.T) {
 		{"parts", "x,y/z,7", ""},
 		{"parts", "%zz,7", ""},
 	} {
-		rows, err := db.GetRecord(ctx, new(problem.Faults), test.table, test.id, nil)
+		rows, err := db.GetRecord(ctx, new(problem.Faults), test.table, test.id, Selection{})
 		switch {
 		case test.want == "" && !problem.Is(err, problem.CodeNotFound):
 			t.Errorf("%s/%s: got %v, want not_found", test.table, test.id, err)

@@ -20,6 +20,9 @@ type Selection struct {
 	Descending bool
 	Limit      int64 // 0 means no limit
 	Offset     int64
+	// CellLimit is the number of bytes to which texts and blobs are cut; 0 means no limit.
+	// Only pages and single records heed it.
+	CellLimit int64
 	// Total makes the order depend on the values alone: rows of a table without a
 	// primary key are ordered by all columns instead of the rowid.
 	Total bool
@@ -30,6 +33,7 @@ type query struct {
 	table      *Table
 	columns    []format.Column
 	list       string // the selected columns in SQL
+	cellLimit  int    // see cells.go; 0 means none
 	where      where
 	filters    jsontext.Value // as sent, canonicalized
 	sorts      []sortKey
@@ -50,6 +54,10 @@ func (s Selection) plan(t *Table, faults *problem.Faults, prefix string) query {
 		q.columns = append(q.columns, format.Column{Name: column.Name, Type: column.Type})
 	}
 	q.list = identList(names)
+	if s.CellLimit > 0 {
+		q.cellLimit = int(min(s.CellLimit, maxPageBytes))
+		q.list = cutList(chosen, q.cellLimit)
+	}
 	q.where = t.parseFilters(faults, prefix+"filters", s.Filters)
 	// Filters that do not parse have been noted as faults.
 	_ = q.filters.Canonicalize()

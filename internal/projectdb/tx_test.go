@@ -100,12 +100,12 @@ func TestReadingNeedsTheRight(t *testing.T) {
 	writer := as(t, db, "things")
 	for table, want := range map[string]string{"things": "permission_denied", "1": "permission_denied", "nothing": "not_found"} {
 		_, list := writer.ListRecords(ctx, new(problem.Faults), table, ListOptions{Selection: Selection{Limit: 1}})
-		_, get := writer.GetRecord(ctx, new(problem.Faults), table, "1", nil)
+		_, get := writer.GetRecord(ctx, new(problem.Faults), table, "1", Selection{})
 		if complaint(list) != want || complaint(get) != want {
 			t.Errorf("%s: %v, %v", table, list, get)
 		}
 	}
-	if _, err := db.GetRecord(ctx, new(problem.Faults), "things", "1", nil); err != nil {
+	if _, err := db.GetRecord(ctx, new(problem.Faults), "things", "1", Selection{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"math"
+	"slices"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -21,11 +23,20 @@ const (
 // arena for the bytes of all texts and blobs. A batch is filled by Stmt.Fill, passed
 // to an encoder, and reused.
 type Batch struct {
-	Columns int    // cells per row; 0 only for a batch that was never filled
-	Rows    int    // rows held
-	Limit   int    // bytes of texts and blobs up to which Fill may fill it; 0 means no limit
-	cells   []Cell // Rows × Columns
-	arena   []byte
+	Columns int // cells per row; 0 only for a batch that was never filled
+	Rows    int // rows held
+	Limit   int // bytes of texts and blobs up to which Fill may fill it; 0 means no limit
+	// CellLimit is the number of bytes to which Fill cuts a text or blob; 0 means no limit.
+	CellLimit int
+	Cuts      []Cut  // what has been cut
+	cells     []Cell // Rows × Columns
+	arena     []byte
+}
+
+// Cut is about a text or blob of which a batch holds only the beginning.
+type Cut struct {
+	Row, Column int
+	Bytes       int64 // size of the whole value
 }
 
 // Cell is one value of a batch. Its bytes live in the batch's arena.
@@ -68,12 +79,54 @@ func (b *Batch) Reset(columns int) {
 	if cap(b.arena) > keep {
 		b.arena = nil
 	}
-	b.Columns, b.Rows, b.cells, b.arena = columns, 0, b.cells[:0], b.arena[:0]
+	b.Columns, b.Rows, b.cells, b.arena, b.Cuts = columns, 0, b.cells[:0], b.arena[:0], b.Cuts[:0]
 }
 
 // Cut truncates the batch to the given number of rows and of bytes in texts and blobs.
 func (b *Batch) Cut(rows, size int) {
 	b.Rows, b.cells, b.arena = rows, b.cells[:rows*b.Columns], b.arena[:size]
+	b.Cuts = slices.DeleteFunc(b.Cuts, func(c Cut) bool { return c.Row >= rows })
+}
+
+// kept returns how many bytes of a text or blob are kept at most.
+func (b *Batch) kept(size int) int {
+	if b.CellLimit > 0 {
+		return min(size, b.CellLimit)
+	}
+	return size
+}
+
+// shorten cuts a text or blob, which ends at the end of the arena, to the limit for cells.
+func (b *Batch) shorten(c Cell, column, size int) Cell {
+	c.size = uint32(beginning(c.Kind, b.arena[c.bits:], b.CellLimit))
+	b.arena = b.arena[:c.bits+uint64(c.size)]
+	b.Cuts = append(b.Cuts, Cut{b.Rows, column, int64(size)})
+	return c
+}
+
+// beginning returns how many of the first bytes of a value to keep: at most limit, and
+// no part of a character. Of a blob, it is a multiple of 3, so that the base64 of the
+// beginning is the beginning of the base64.
+func beginning(kind Kind, value []byte, limit int) int {
+	n := min(limit, len(value))
+	if kind == Blob {
+		return n - n%3
+	}
+	for back := 0; n < len(value) && back < utf8.UTFMax && n-back > 0; back++ {
+		if utf8.RuneStart(value[n-back]) {
+			return n - back
+		}
+	}
+	return n
+}
+
+// Excerpt replaces a blob by a part of it, the beginning of a value of the given kind
+// and size. At most limit bytes of the part are kept, and no part of a character.
+func (b *Batch) Excerpt(row, column int, kind Kind, from, limit int, size int64) {
+	c := &b.cells[row*b.Columns+column]
+	n := beginning(kind, b.arena[c.bits+uint64(from):c.bits+uint64(c.size)], limit)
+	*c = Cell{kind, uint32(n), c.bits + uint64(from)}
+	b.Cuts = append(b.Cuts, Cut{row, column, size})
 }
 
 // Reverse puts the rows in the opposite order.
@@ -83,6 +136,10 @@ func (b *Batch) Reverse() {
 		for k := range first {
 			first[k], last[k] = last[k], first[k]
 		}
+	}
+	slices.Reverse(b.Cuts)
+	for i := range b.Cuts {
+		b.Cuts[i].Row = b.Rows - 1 - b.Cuts[i].Row
 	}
 }
 

@@ -22,10 +22,18 @@ func resultColumns(s *zs.Stmt) int { return s.ColumnCount() }
 // the limit of the batch.
 func (s *Stmt) appendRow(b *Batch, _ *zs.Stmt) bool {
 	for i := range b.Columns {
-		if kind := s.s.ColumnType(i); b.Limit > 0 && (kind == zs.TypeText || kind == zs.TypeBlob) && len(b.arena)+s.s.ColumnLen(i) > b.Limit {
+		size := 0
+		if kind := s.s.ColumnType(i); kind == zs.TypeText || kind == zs.TypeBlob {
+			size = s.s.ColumnLen(i)
+		}
+		if b.Limit > 0 && len(b.arena)+b.kept(size) > b.Limit {
 			return false
 		}
-		b.cells = append(b.cells, s.convert(b, i))
+		c := s.convert(b, i)
+		if size > b.kept(size) {
+			c = b.shorten(c, i, size)
+		}
+		b.cells = append(b.cells, c)
 	}
 	b.Rows++
 	return true

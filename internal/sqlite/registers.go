@@ -28,7 +28,11 @@ func (s *Stmt) appendRow(b *Batch, p *lib.TVdbe) bool {
 	row := unsafe.Slice(view[lib.TMem](p.FpResultRow), b.Columns)
 	for i := range row {
 		m := &row[i]
-		if b.Limit > 0 && m.Fflags&(lib.MEM_Str|lib.MEM_Blob) != 0 && len(b.arena)+valueSize(m) > b.Limit {
+		size := 0
+		if (b.Limit > 0 || b.CellLimit > 0) && m.Fflags&(lib.MEM_Str|lib.MEM_Blob) != 0 {
+			size = valueSize(m)
+		}
+		if b.Limit > 0 && len(b.arena)+b.kept(size) > b.Limit {
 			return false
 		}
 		var c Cell
@@ -40,14 +44,17 @@ func (s *Stmt) appendRow(b *Batch, p *lib.TVdbe) bool {
 			c = realCell(m.Fu.Fr)
 		case lib.MEM_Str:
 			if m.Fenc == lib.SQLITE_UTF8 {
-				c = b.appendBytes(Text, m)
+				c = b.appendBytes(Text, m, size)
 			} else {
 				c = s.convert(b, i)
 			}
 		case lib.MEM_Blob:
-			c = b.appendBytes(Blob, m)
+			c = b.appendBytes(Blob, m, size)
 		default:
 			c = s.convert(b, i)
+		}
+		if size > b.kept(size) {
+			c = b.shorten(c, i, size)
 		}
 		b.cells = append(b.cells, c)
 	}
@@ -64,11 +71,15 @@ func valueSize(m *lib.TMem) int {
 	return int(m.Fn)
 }
 
-// appendBytes copies a text or blob into the arena.
-func (b *Batch) appendBytes(kind Kind, m *lib.TMem) Cell {
-	at := len(b.arena)
-	b.arena = append(b.arena, unsafe.Slice(view[byte](m.Fz), m.Fn)...)
-	return Cell{Kind: kind, bits: uint64(at), size: uint32(m.Fn)}
+// appendBytes copies a text or blob into the arena. Of one of a size that will be cut,
+// it copies no more than tells where.
+func (b *Batch) appendBytes(kind Kind, m *lib.TMem, size int) Cell {
+	at, n := len(b.arena), m.Fn
+	if size > b.kept(size) {
+		n = min(n, int32(b.CellLimit)+1)
+	}
+	b.arena = append(b.arena, unsafe.Slice(view[byte](m.Fz), n)...)
+	return Cell{Kind: kind, bits: uint64(at), size: uint32(n)}
 }
 
 // parameters returns the parameters in the library's memory. They move when the
