@@ -65,7 +65,11 @@ func conditionSchema() *huma.Schema {
 		Properties: map[string]*huma.Schema{
 			"column": {Type: huma.TypeString},
 			"op":     operatorSchema(),
-			"value":  {AnyOf: append(scalar, &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{AnyOf: scalar}})},
+			"fold": {
+				Type: huma.TypeBoolean, Default: false,
+				Description: "Whether case, accents and compatibility variants of characters make no difference; with " + strings.Join(projectdb.FoldingOperators(), ", ") + ".",
+			},
+			"value": {AnyOf: append(scalar, &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{AnyOf: scalar}})},
 		},
 		Required:             []string{"column"},
 		AdditionalProperties: false,

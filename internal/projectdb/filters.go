@@ -157,7 +157,7 @@ func (p *filterParser) object(field string, raw jsontext.Value) where {
 		if value.Kind() == 'n' {
 			op = "is_null"
 		}
-		all.add(p, func() where { return p.condition(field+"."+name, field+"."+name, name, op, value) })
+		all.add(p, func() where { return p.condition(field+"."+name, field+"."+name, name, op, false, value) })
 	})
 	if err != nil {
 		p.faults.Add(field, "The filters are not valid JSON.")
@@ -334,7 +334,7 @@ func joined(parts []where, with string) where {
 }
 
 // conditionFields are the members of a condition and of a group.
-var conditionFields = append([]string{"column", "op", "value"}, groups...)
+var conditionFields = append([]string{"column", "op", "value", "fold"}, groups...)
 
 // item parses one condition or one group.
 func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
@@ -369,10 +369,14 @@ func (p *filterParser) item(field string, raw jsontext.Value, depth int) where {
 	case !isText:
 		p.faults.WrongChoice(field+".op", operatorNames())
 	}
-	if !ok || (members["op"] != nil && !isText) {
+	fold, isFlag := flagOf(members["fold"])
+	if !isFlag {
+		p.faults.WrongType(field+".fold", "true or false")
+	}
+	if !ok || !isFlag || (members["op"] != nil && !isText) {
 		return where{sql: never}
 	}
-	return p.condition(field+".column", field, column, op, members["value"])
+	return p.condition(field+".column", field, column, op, fold, members["value"])
 }
 
 // maxLoads is how many values of a row may be loaded without checking for an
@@ -406,24 +410,40 @@ func (p *filterParser) watched(w where, alternative bool) where {
 
 // condition builds one comparison. columnField names the column in faults, field the
 // condition as a whole.
-func (p *filterParser) condition(columnField, field, name, op string, value jsontext.Value) where {
+func (p *filterParser) condition(columnField, field, name, op string, fold bool, value jsontext.Value) where {
 	column := p.table.Column(name)
 	if column == nil {
 		p.table.unknownColumn(p.faults, columnField, name)
 		return where{sql: never}
 	}
 	p.terms++
-	w := p.comparison(columnField, field, column, op, value)
+	operator := p.operator(field, op, fold)
+	if operator == nil {
+		return where{sql: never, column: column}
+	}
+	w := p.comparison(columnField, field, column, operator, value)
 	w.column = column
 	return w
 }
 
-func (p *filterParser) comparison(columnField, field string, column *Column, name string, value jsontext.Value) where {
+// operator finds the operator of a condition, in the form without case and accents if
+// fold is set. It returns nil after noting a fault.
+func (p *filterParser) operator(field, name string, fold bool) *Operator {
 	op := findOperator(name)
 	if op == nil {
 		p.faults.WrongChoice(field+".op", operatorNames())
-		return where{sql: never}
+		return nil
 	}
+	if !fold {
+		return op
+	}
+	if op = op.folding(); op == nil {
+		p.faults.Add(field+".fold", "The operator %s always minds case and accents; these can ignore them: %s.", name, strings.Join(FoldingOperators(), ", "))
+	}
+	return op
+}
+
+func (p *filterParser) comparison(columnField, field string, column *Column, op *Operator, value jsontext.Value) where {
 	if columnField != field {
 		field += ".value"
 	}
@@ -500,6 +520,12 @@ func (p *filterParser) value(field string, column *Column, op *Operator, place i
 		return v, true
 	}
 	return v, false
+}
+
+// flagOf returns the value of a JSON boolean; false if it is absent or null.
+func flagOf(raw jsontext.Value) (set, ok bool) {
+	kind := raw.Kind()
+	return kind == 't', kind == 't' || kind == 'f' || kind == 'n' || raw == nil
 }
 
 // stringOf returns the text of a JSON string.

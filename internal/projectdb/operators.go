@@ -28,6 +28,10 @@ type Operator struct {
 	// sql is the condition. {column} stands for the column, and each ? for a value, or
 	// for all values if their number varies.
 	sql string
+	// folded is sql without regard to case and accents; "" if there is no such form.
+	folded string
+	// merges means that alternatives on one column can be merged to an IN.
+	merges bool
 	// round says for each value in which direction to round a number that the column
 	// cannot hold exactly.
 	round []rounding
@@ -40,17 +44,18 @@ type Operator struct {
 const AnyNumber = -1
 
 var operators = []Operator{
-	{Name: "=", Arity: 1, sql: "{column} = ?", Doc: "is equal"},
-	{Name: "!=", Arity: 1, sql: "{column} <> ?", Doc: "is another value"},
+	{Name: "=", Arity: 1, sql: "{column} = ?", merges: true, folded: sqlite.FoldedEqualsFunction + "({column}, ?)", Doc: "is equal"},
+	{Name: "!=", Arity: 1, sql: "{column} <> ?", folded: "NOT " + sqlite.FoldedEqualsFunction + "({column}, ?)", Doc: "is another value"},
 	{Name: ">", Arity: 1, sql: "{column} > ?", round: []rounding{down}, Doc: "is greater"},
 	{Name: ">=", Arity: 1, sql: "{column} >= ?", round: []rounding{up}, Doc: "is greater or equal"},
 	{Name: "<", Arity: 1, sql: "{column} < ?", round: []rounding{up}, Doc: "is less"},
 	{Name: "<=", Arity: 1, sql: "{column} <= ?", round: []rounding{down}, Doc: "is less or equal"},
 	{Name: "like", Arity: 1, Text: true, sql: sqlite.LikeFunction + "({column}, ?)", index: caselessRange,
 		Doc: "matches the pattern: `%` stands for any text, `_` for one character, and the case of A to Z makes no difference"},
-	{Name: "starts_with", Arity: 1, Text: true, sql: sqlite.StartsWithFunction + "({column}, ?)", index: exactRange, Doc: "begins with the text"},
-	{Name: "ends_with", Arity: 1, Text: true, sql: sqlite.EndsWithFunction + "({column}, ?)", Doc: "ends with the text"},
-	{Name: "contains", Arity: 1, Text: true, sql: sqlite.ContainsFunction + "({column}, ?)", Doc: "contains the text"},
+	{Name: "not_like", Arity: 1, Text: true, sql: "NOT " + sqlite.LikeFunction + "({column}, ?)", Doc: "does not match the pattern, and is not null"},
+	{Name: "starts_with", Arity: 1, Text: true, sql: sqlite.StartsWithFunction + "({column}, ?)", folded: sqlite.FoldedStartsWithFunction + "({column}, ?)", index: exactRange, Doc: "begins with the text"},
+	{Name: "ends_with", Arity: 1, Text: true, sql: sqlite.EndsWithFunction + "({column}, ?)", folded: sqlite.FoldedEndsWithFunction + "({column}, ?)", Doc: "ends with the text"},
+	{Name: "contains", Arity: 1, Text: true, sql: sqlite.ContainsFunction + "({column}, ?)", folded: sqlite.FoldedContainsFunction + "({column}, ?)", Doc: "contains the text"},
 	{Name: "between", Arity: 2, sql: "{column} BETWEEN ? AND ?", round: []rounding{up, down}, Doc: "lies between the two values, or is one of them"},
 	{Name: "in", Arity: AnyNumber, sql: "{column} IN (?)", Doc: "is one of the values; with an empty array no record matches"},
 	{Name: "not_in", Arity: AnyNumber, sql: "{column} NOT IN (?)", Doc: "is none of the values, and not null; with an empty array every record matches"},
@@ -68,6 +73,26 @@ func operatorNames() []string {
 		names[i] = op.Name
 	}
 	return names
+}
+
+// FoldingOperators lists the names of the operators that can compare without regard to
+// case and accents.
+func FoldingOperators() (names []string) {
+	for _, op := range operators {
+		if op.folded != "" {
+			names = append(names, op.Name)
+		}
+	}
+	return names
+}
+
+// folding returns the operator's form without case and accents, which compares text
+// and cannot use an index. It returns nil if there is none.
+func (op *Operator) folding() *Operator {
+	if op.folded == "" {
+		return nil
+	}
+	return &Operator{Name: op.Name, Arity: op.Arity, Text: true, sql: op.folded}
 }
 
 // findOperator returns the operator with the given name in any letter case, or nil.
@@ -89,7 +114,7 @@ func (op *Operator) where(column *Column, values []sqlite.Value, mark string) wh
 	}
 	sql = strings.ReplaceAll(sql, "?", mark)
 	sql = strings.Replace(sql, "{column}", quote(column.Name), 1)
-	return where{sql: sql, args: arguments(values), equals: op.Name == "="}
+	return where{sql: sql, args: arguments(values), equals: op.merges}
 }
 
 func arguments(values []sqlite.Value) []any {

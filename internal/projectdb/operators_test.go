@@ -92,6 +92,8 @@ func TestComparisonsOfTheWrongType(t *testing.T) {
 		{"a", "=", `{}`, ".value"}, {"a", "<", `[]`, ".value"},
 		{"i", "is_null", `false`, ".value"}, {"i", "not_null", `true`, ".value"}, {"s", "is_empty", `"x"`, ".value"}, {"s", "is_null", `[]`, ".value"},
 		{"i", "=", `null`, ".value"}, {"i", "<", ``, ".value"},
+		{"s", "=", `"a","fold":true`, "ok"}, {"s", "contains", `"a","fold":null`, "ok"}, {"i", "starts_with", `"1","fold":true`, "ok"}, {"s", "not_like", `"a%"`, "ok"},
+		{"s", "=", `1,"fold":true`, ".value"}, {"s", "=", `"a","fold":1`, ".fold"}, {"s", "like", `"a","fold":true`, ".fold"}, {"s", "between", `["a","b"],"fold":true`, ".fold"}, {"s", "is_null", `null,"fold":true`, ".fold"}, {"s", "not_like", `1`, ".value"},
 		{"i", "=", `" 1 "`, "ok"}, {"i", "<", `1.5`, "ok"}, {"i", "<", `1e400`, "ok"}, {"i", "=", `true`, "ok"}, {"r", "=", `"1.50"`, "ok"}, {"s", "=", `1`, "ok"}, {"s", "=", `true`, "ok"}, {"a", "=", `"x"`, "ok"}, {"b", "=", `"AP8="`, "ok"},
 		{"i", "is_null", `null`, "ok"}, {"i", "like", `"1%"`, "ok"},
 	} {

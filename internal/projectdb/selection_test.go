@@ -167,14 +167,35 @@ func groupSQL(group string, parts []string) string {
 // the value, or all values.
 var shellConditions = map[string]string{
 	"=": "{column} = {value}", "!=": "{column} != {value}", ">": "{column} > {value}", ">=": "{column} >= {value}", "<": "{column} < {value}", "<=": "{column} <= {value}",
-	"like": "{column} LIKE {value}",
-	"in":   "{column} IN ({value})", "not_in": "{column} NOT IN ({value})",
+	"like": "{column} LIKE {value}", "not_like": "{column} NOT LIKE {value}",
+	"in": "{column} IN ({value})", "not_in": "{column} NOT IN ({value})",
 	"between":     "{column} >= {low} AND {column} <= {high}",
 	"starts_with": "CASE typeof({column}) WHEN 'blob' THEN 0 ELSE substr({column}, 1, length({value})) = {value} COLLATE BINARY END",
 	"ends_with":   "CASE typeof({column}) WHEN 'null' THEN NULL WHEN 'blob' THEN 0 ELSE {value} = '' OR substr({column}, -length({value})) = {value} COLLATE BINARY END",
 	"contains":    "CASE typeof({column}) WHEN 'blob' THEN 0 ELSE instr({column}, {value}) > 0 END",
 	"is_empty":    "{column} = ''",
 	"is_null":     "{column} IS NULL", "not_null": "{column} IS NOT NULL",
+}
+
+// foldedConditions are the shellConditions without regard to case and accents, for
+// values other than BLOBs.
+var foldedConditions = map[string]string{
+	"=":           "{column} = {value}",
+	"!=":          "{column} = {value}",
+	"starts_with": "substr({column}, 1, length({value})) = {value}",
+	"ends_with":   "({value} = '' OR substr({column}, -length({value})) = {value})",
+	"contains":    "instr({column}, {value}) > 0",
+}
+
+// foldedInShell returns such a condition in SQL that folds the letters of the samples.
+func foldedInShell(op string) string {
+	fold := func(text string) string { return "lower(replace(replace(" + text + ", 'ä', 'a'), 'Ä', 'A'))" }
+	sql := strings.NewReplacer("{column}", fold("{column}"), "{value}", fold("{value}")).Replace(foldedConditions[op])
+	sql = "CASE typeof({column}) WHEN 'null' THEN NULL WHEN 'blob' THEN 0 ELSE " + sql + " END"
+	if op == "!=" {
+		return "NOT " + sql
+	}
+	return sql
 }
 
 var searchedTexts = []sample{textSample("%"), textSample("a%"), textSample("_"), textSample("%1%"), textSample("Ä"), textSample(""), textSample("A"), textSample("1%"), textSample("2_"), textSample("Ä%"), textSample("%t's"), textSample("\x7f%"), textSample("A_%"), textSample("%B%"), textSample("_%_"), textSample("a"), textSample("1"), textSample("."), textSample("'s")}
@@ -186,12 +207,16 @@ func drawCondition(t *rapid.T) (condition, sql string) {
 	if !ok {
 		t.Fatalf("there is nothing to compare %s with", op.Name)
 	}
+	fold := op.folded != "" && rapid.Bool().Draw(t, "fold")
+	if fold {
+		sql = foldedInShell(op.Name)
+	}
 	// Occasionally a value of another type that the column could store.
 	pool := columns[column]
 	if rapid.IntRange(0, 3).Draw(t, "strange") == 0 {
 		pool = strange[column]
 	}
-	if op.Text {
+	if op.Text || fold {
 		pool = searchedTexts
 	}
 	n := op.Arity
@@ -210,6 +235,9 @@ func drawCondition(t *rapid.T) (condition, sql string) {
 		condition += `,"value":` + values[0]
 	default:
 		condition += `,"value":[` + strings.Join(values, ",") + "]"
+	}
+	if fold {
+		condition += `,"fold":true`
 	}
 	replace := []string{"{column}", column, "{value}", strings.Join(literals, ", ")}
 	if n == 2 {

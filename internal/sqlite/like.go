@@ -47,6 +47,8 @@ func (c *Conn) addFunctions() error {
 	}
 	for name, parse := range map[string]func([]byte) *pattern{
 		LikeFunction: parsePattern, ContainsFunction: parseContained, StartsWithFunction: parsePrefix, EndsWithFunction: parseSuffix,
+		FoldedEqualsFunction: parseFolded(parseEqual), FoldedContainsFunction: parseFolded(parseContained),
+		FoldedStartsWithFunction: parseFolded(parsePrefix), FoldedEndsWithFunction: parseFolded(parseSuffix),
 	} {
 		// The library refers to a matcher only by its address; c keeps it alive.
 		m := &matcher{thread: thread, db: db, patterns: patterns{parse: parse}}
@@ -130,6 +132,7 @@ func textOf(thread *libc.TLS, value uintptr) (text []byte, kind int32) {
 type pattern struct {
 	source []byte
 	exact  bool // no character of source is special
+	folds  bool // texts are folded before they are compared: see AppendFolded
 	ascii  bool
 	valid  bool          // valid UTF-8
 	every  bool          // every text matches, as with a pattern of % only
@@ -215,9 +218,10 @@ type matcher struct {
 	thread   *libc.TLS
 	db       uintptr
 	patterns patterns
-	spent    int  // comparisons so far, one or two nanoseconds each
-	look     int  // the number of comparisons at which to check for an interrupt again
-	stopped  bool // by an interrupt: the result is meaningless
+	spent    int    // comparisons so far, one or two nanoseconds each
+	look     int    // the number of comparisons at which to check for an interrupt again
+	stopped  bool   // by an interrupt: the result is meaningless
+	window   []byte // of folded text; see likeFolded
 }
 
 // stepsBetweenLooks is how many comparisons are made between two checks for an
@@ -240,6 +244,9 @@ func (m *matcher) like(text []byte, p *pattern) bool {
 	m.stopped = false
 	if p.every {
 		return true
+	}
+	if p.folds {
+		return m.likeFolded(text, p)
 	}
 	if !p.exact {
 		text = beforeNUL(text)
