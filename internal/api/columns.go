@@ -53,6 +53,8 @@ type ColumnPatch struct {
 	Nullable rest.Flag             `json:"is_nullable,omitzero" alias:"nullable"`
 	Unique   rest.Flag             `json:"is_unique,omitzero" alias:"unique"`
 	Default  rest.Value            `json:"default_value,omitzero" alias:"default" doc:"Null removes the default."`
+
+	References rest.Optional[reference] `json:"references,omitzero" doc:"The record that a value of the column refers to; null removes every foreign key that the column is part of."`
 }
 
 func (p ColumnPatch) order() projectdb.ColumnPatch {
@@ -60,6 +62,10 @@ func (p ColumnPatch) order() projectdb.ColumnPatch {
 	if nullable := p.Nullable.Ptr(); nullable != nil {
 		notNull := !*nullable
 		order.NotNull = &notNull
+	}
+	if p.References.Sent {
+		to := p.References.Ptr().order()
+		order.References = &to
 	}
 	return order
 }

@@ -43,12 +43,53 @@ type newColumn struct {
 	Unique   rest.Flag  `json:"is_unique,omitzero" alias:"unique"`
 	Nullable rest.Flag  `json:"is_nullable,omitzero" alias:"nullable" doc:"True when absent."`
 	Default  rest.Value `json:"default_value,omitzero" alias:"default"`
+
+	References rest.Optional[reference] `json:"references,omitzero" doc:"The record that a value of the column refers to."`
+}
+
+// reference says which record a value refers to.
+type reference struct {
+	Table    string                `json:"table"`
+	Column   rest.Optional[string] `json:"column,omitzero" doc:"The primary key or a unique column of that table; its primary key when absent."`
+	OnDelete string                `json:"on_delete,omitzero" doc:"What happens to the record that refers when the other is deleted: NO ACTION (the deletion is refused), RESTRICT, CASCADE, SET NULL or SET DEFAULT."`
+	OnUpdate string                `json:"on_update,omitzero" doc:"The same for a change of the key referred to."`
+}
+
+func (r *reference) order() *projectdb.Target {
+	if r == nil {
+		return nil
+	}
+	order := &projectdb.Target{Table: r.Table, OnDelete: r.OnDelete, OnUpdate: r.OnUpdate}
+	if column := r.Column.Ptr(); column != nil {
+		order.Columns = []string{*column}
+	}
+	return order
+}
+
+// newForeignKey is a foreign key of one or more columns to create.
+type newForeignKey struct {
+	Columns       []string `json:"columns" minItems:"1"`
+	ParentTable   string   `json:"parent_table" alias:"table"`
+	ParentColumns []string `json:"parent_columns,omitzero" doc:"The primary key when absent."`
+	OnDelete      string   `json:"on_delete,omitzero"`
+	OnUpdate      string   `json:"on_update,omitzero"`
+}
+
+func foreignKeyOrders(keys []newForeignKey) []projectdb.NewForeignKey {
+	orders := make([]projectdb.NewForeignKey, len(keys))
+	for i, key := range keys {
+		orders[i] = projectdb.NewForeignKey{Columns: key.Columns, Target: projectdb.Target{
+			Table: key.ParentTable, Columns: key.ParentColumns, OnDelete: key.OnDelete, OnUpdate: key.OnUpdate,
+		}}
+	}
+	return orders
 }
 
 func (n newColumn) order() projectdb.NewColumn {
 	return projectdb.NewColumn{
 		Name: n.Name, Type: n.Type, Primary: n.Primary.Or(false), Unique: n.Unique.Or(false),
 		NotNull: !n.Nullable.Or(true), Default: jsontext.Value(n.Default),
+		References: n.References.Ptr().order(),
 	}
 }
 
@@ -57,10 +98,11 @@ type NewTable struct {
 	Name        string                `json:"table_name"`
 	DisplayName rest.Optional[string] `json:"display_name,omitzero"`
 	Columns     []newColumn           `json:"columns,omitzero" maxItems:"2000" doc:"If none is a primary key, the table gets a first column id."`
+	ForeignKeys []newForeignKey       `json:"foreign_keys,omitzero" maxItems:"200" doc:"The tables that it refers to, by one or several columns."`
 }
 
 func (n NewTable) order() projectdb.NewTable {
-	order := projectdb.NewTable{Name: n.Name, DisplayName: n.DisplayName.Ptr()}
+	order := projectdb.NewTable{Name: n.Name, DisplayName: n.DisplayName.Ptr(), ForeignKeys: foreignKeyOrders(n.ForeignKeys)}
 	for _, column := range n.Columns {
 		order.Columns = append(order.Columns, column.order())
 	}
@@ -116,6 +158,8 @@ type updateTableIn struct {
 		DisplayName rest.Optional[string] `json:"display_name,omitzero"`
 		NewName     rest.Optional[string] `json:"new_table_name,omitzero"`
 		LabelColumn rest.Optional[string] `json:"label_column,omitzero" doc:"The column that names a record to people, such as name or title; null for none."`
+
+		ForeignKeys rest.Optional[[]newForeignKey] `json:"foreign_keys,omitzero" maxItems:"200" doc:"In place of all foreign keys that the table has."`
 	}
 }
 
@@ -131,6 +175,10 @@ func (h *handlers) updateTable(ctx context.Context, ws *Opened, in *updateTableI
 	}
 	if name := in.Body.LabelColumn.Ptr(); in.Body.LabelColumn.Sent {
 		patch.LabelColumn = &name
+	}
+	if in.Body.ForeignKeys.Sent {
+		keys := foreignKeyOrders(in.Body.ForeignKeys.Value)
+		patch.ForeignKeys = &keys
 	}
 	t, err := ws.DB.UpdateTable(ctx, faults, string(in.Table), patch)
 	if err != nil {

@@ -73,7 +73,7 @@ type checker struct {
 }
 
 func (ch *checker) table(prefix string, n BlueprintTable) {
-	t := n.shape(ch.faults, prefix)
+	t := n.shape(ch.faults, prefix, func(name string) *Table { return ch.shapes[sqlite.Fold(name)] })
 	ch.name(prefix+"table_name", n.Name)
 	if folded := sqlite.Fold(n.Name); ch.shapes[folded] == nil {
 		ch.shapes[folded], ch.names = &t, append(ch.names, n.Name)
@@ -156,7 +156,7 @@ func (b *builder) build(blueprint Blueprint) error {
 
 func (b *builder) table(n BlueprintTable) error {
 	var faults problem.Faults
-	shape := n.shape(&faults, "")
+	shape := n.shape(&faults, "", func(name string) *Table { return named(b.tables, name) })
 	if err := faults.Err(); err != nil {
 		return err
 	}

@@ -20,6 +20,9 @@ type ColumnPatch struct {
 	NotNull *bool
 	Unique  *bool
 	Default jsontext.Value // JSON null removes the default
+	// References makes a foreign key of the column alone in place of the one it has. A
+	// nil Target removes every foreign key that the column is part of.
+	References **Target
 }
 
 // NamedPatch is a patch together with the id or name of its column.
@@ -62,6 +65,7 @@ func (tx *Tx) addColumn(faults *problem.Faults, t *Table, n NewColumn) error {
 		n.Primary = false
 	}
 	after.addColumn(faults, "", n)
+	newReferring(&after, tx.cat.named).newKey(faults, "", n.Name, n.References)
 	refuseRowidName(faults, "column_name", n.Name)
 	if err := faults.Err(); err != nil {
 		return err
@@ -80,14 +84,27 @@ func (tx *Tx) addColumn(faults *problem.Faults, t *Table, n NewColumn) error {
 		if err := rebuild(c, t, after); err != nil {
 			return err
 		}
-	} else if err := c.Exec("ALTER TABLE " + quote(t.Name) + " ADD COLUMN " + after.columnSQL(column)); err != nil {
+	} else if err := c.Exec("ALTER TABLE " + quote(t.Name) + " ADD COLUMN " + after.columnSQL(column) + after.addedKey(t)); err != nil {
 		return err
+	}
+	if n.References != nil && column.Default != "" {
+		if err := tx.refuseOrphans(&after, after.ForeignKeys[len(after.ForeignKeys)-1], "references"); err != nil {
+			return err
+		}
 	}
 	now := tx.now()
 	if err := insertColumnEntry(c, t.ID, column.Name, now); err != nil {
 		return err
 	}
 	return tx.touch(t, now)
+}
+
+// addedKey returns the REFERENCES clause of a column that t has and before lacks.
+func (t *Table) addedKey(before *Table) string {
+	if n := len(t.ForeignKeys); n > len(before.ForeignKeys) {
+		return " " + t.ForeignKeys[n-1].referencesSQL()
+	}
+	return ""
 }
 
 // refuseRowidName notes names that SQLite reserves for the rowid. A new table may have
@@ -123,7 +140,7 @@ func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, col
 		if err != nil {
 			return err
 		}
-		shape, err := patch.check(faults, "", t, found)
+		shape, err := patch.check(faults, "", t, found, tx.cat.named)
 		if err := cmp.Or(faults.Err(), err); err != nil {
 			return err
 		}
@@ -154,7 +171,7 @@ func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref str
 				t.unknownColumn(faults, strings.TrimSuffix(field, "."), patch.Column)
 				continue
 			}
-			after, err := patch.check(faults, field, t, column)
+			after, err := patch.check(faults, field, t, column, tx.cat.named)
 			if faults.Any() {
 				t = after.renamed(column.Name, patch.NewName) // as the next change would find it
 				continue
@@ -216,6 +233,11 @@ func (tx *Tx) patchColumn(t *Table, column *Column, after Table, patch ColumnPat
 	if err := tx.cat.refuseBrokenKeys(t, &after, "is_unique"); err != nil {
 		return err
 	}
+	if patch.References != nil && *patch.References != nil {
+		if err := tx.refuseOrphans(t, after.ForeignKeys[len(after.ForeignKeys)-1], "references"); err != nil {
+			return err
+		}
+	}
 	if after.CreateSQL() != t.CreateSQL() || len(after.Indexes) != len(t.Indexes) {
 		if err := rebuild(c, t, after); err != nil {
 			return err
@@ -226,7 +248,7 @@ func (tx *Tx) patchColumn(t *Table, column *Column, after Table, patch ColumnPat
 
 // check returns the table after the change, except for a new column name, and notes
 // every fault in the change. A new name that is taken is a conflict.
-func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, column *Column) (after Table, err error) {
+func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, column *Column, find tableFinder) (after Table, err error) {
 	after = t.clone()
 	changed := after.Column(column.Name)
 	// The old name stays in after: SQLite renames the column itself, together with
@@ -262,7 +284,19 @@ func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, colu
 	if p.Unique != nil {
 		after.setUnique(column.Name, *p.Unique)
 	}
+	if p.References != nil {
+		after.setReference(faults, prefix, column.Name, *p.References, find)
+	}
 	return after, err
+}
+
+// setReference makes a foreign key of one column, in place of the one it has, or
+// removes every foreign key that the column is part of.
+func (t *Table) setReference(faults *problem.Faults, prefix, column string, to *Target, find tableFinder) {
+	t.ForeignKeys = deleteWhere(t.ForeignKeys, func(key ForeignKey) bool {
+		return sqlite.ContainsName(key.Columns, column) && (to == nil || len(key.Columns) == 1)
+	})
+	newReferring(t, find).newKey(faults, prefix, column, to)
 }
 
 // keepDefault adapts the default of a column to its type after the type has changed.

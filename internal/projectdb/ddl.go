@@ -109,7 +109,11 @@ func (p KeyPart) sql() string {
 }
 
 func (key ForeignKey) sql() string {
-	s := "FOREIGN KEY (" + identList(key.Columns) + ") REFERENCES " + format.QuoteIdent(key.Parent)
+	return "FOREIGN KEY (" + identList(key.Columns) + ") " + key.referencesSQL()
+}
+
+func (key ForeignKey) referencesSQL() string {
+	s := "REFERENCES " + format.QuoteIdent(key.Parent)
 	if len(key.ParentColumns) > 0 {
 		s += " (" + identList(key.ParentColumns) + ")"
 	}

@@ -392,7 +392,7 @@ func TestCatalogueOfRolledBackChanges(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		shape := NewTable{Name: "gone"}.shape(new(problem.Faults), "")
+		shape := NewTable{Name: "gone"}.shape(new(problem.Faults), "", nil)
 		tx := db.tx(ctx, c, SchemaTransaction)
 		if _, err := tx.createTable(shape); err != nil {
 			return err

@@ -22,6 +22,7 @@ type NewTable struct {
 	Name        string
 	DisplayName *string
 	Columns     []NewColumn
+	ForeignKeys []NewForeignKey
 }
 
 // NewColumn is a column to be created.
@@ -32,6 +33,8 @@ type NewColumn struct {
 	Unique  bool
 	NotNull bool
 	Default jsontext.Value // a JSON scalar; nil or null for none
+	// References makes a foreign key of the column alone, unless it is nil.
+	References *Target
 }
 
 // columnTypes are the types that a column can have.
@@ -46,7 +49,11 @@ func (db *DB) CreateTable(ctx context.Context, faults *problem.Faults, table New
 
 // CreateTable is [DB.CreateTable] inside the transaction.
 func (tx *Tx) CreateTable(faults *problem.Faults, table NewTable) (Table, error) {
-	shape := table.shape(faults, "")
+	cat, err := tx.catalogue()
+	if err != nil {
+		return Table{}, err
+	}
+	shape := table.shape(faults, "", cat.named)
 	if err := faults.Err(); err != nil {
 		return Table{}, err
 	}
@@ -54,7 +61,7 @@ func (tx *Tx) CreateTable(faults *problem.Faults, table NewTable) (Table, error)
 }
 
 // shape returns the table that n describes and notes every fault in it.
-func (n NewTable) shape(faults *problem.Faults, prefix string) Table {
+func (n NewTable) shape(faults *problem.Faults, prefix string, find tableFinder) Table {
 	CheckName(faults, prefix+"table_name", n.Name)
 	t := Table{Name: n.Name, DisplayName: n.DisplayName}
 	seen := map[string]bool{}
@@ -82,7 +89,21 @@ func (n NewTable) shape(faults *problem.Faults, prefix string) Table {
 	}
 	t.Autoincrement = true
 	t.setRowidKey()
+	n.refer(faults, prefix, &t, find)
 	return t
+}
+
+// refer adds the foreign keys of a new table to its shape, which is otherwise complete:
+// it may refer to itself.
+func (n NewTable) refer(faults *problem.Faults, prefix string, t *Table, find tableFinder) {
+	r := newReferring(t, find)
+	for i, column := range n.Columns {
+		if faults.Full() {
+			return
+		}
+		r.newKey(faults, prefix+"columns["+itoa(i)+"].", column.Name, column.References)
+	}
+	r.newKeys(faults, prefix, n.ForeignKeys)
 }
 
 func (t *Table) addColumn(faults *problem.Faults, field string, n NewColumn) {
@@ -202,8 +223,9 @@ func optional(text *string) any {
 // TablePatch is a change of a table; nil leaves a property as it is.
 type TablePatch struct {
 	NewName     *string
-	DisplayName **string // a nil text removes the display name
-	LabelColumn **string // a nil name removes the label
+	DisplayName **string         // a nil text removes the display name
+	LabelColumn **string         // a nil name removes the label
+	ForeignKeys *[]NewForeignKey // in place of all that the table has
 }
 
 // UpdateTable changes the names and the label of a table. Foreign keys follow a rename.
@@ -211,9 +233,16 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 	if patch.NewName != nil {
 		CheckName(faults, "new_table_name", *patch.NewName)
 	}
-	err = db.changeTable(ctx, faults, SchemaTransaction, ref, func(tx *Tx, t *Table) error {
-		label := patch.label(faults, t)
+	kind := SchemaTransaction
+	if patch.ForeignKeys != nil {
+		kind = RebuildTransaction
+	}
+	err = db.changeTable(ctx, faults, kind, ref, func(tx *Tx, t *Table) error {
+		label, keys := patch.label(faults, t), patch.foreignKeys(faults, t, tx.cat)
 		if err := faults.Err(); err != nil {
+			return err
+		}
+		if err := tx.replaceKeys(t, keys); err != nil {
 			return err
 		}
 		if patch.NewName != nil && *patch.NewName != t.Name {
@@ -235,6 +264,17 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 		return err
 	})
 	return updated, err
+}
+
+// foreignKeys returns the foreign keys of the table after the change.
+func (p TablePatch) foreignKeys(faults *problem.Faults, t *Table, cat *catalogue) []ForeignKey {
+	if p.ForeignKeys == nil {
+		return t.ForeignKeys
+	}
+	after := t.clone()
+	after.ForeignKeys = nil
+	newReferring(&after, cat.named).newKeys(faults, "", *p.ForeignKeys)
+	return after.ForeignKeys
 }
 
 // displayName returns the display name of the table after the change.

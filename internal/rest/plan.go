@@ -82,6 +82,9 @@ func newShape(registry huma.Registry, t reflect.Type, schema *huma.Schema) *shap
 	switch {
 	case s.custom == customOptional:
 		value, _ := t.FieldByName("Value")
+		if len(schema.AnyOf) > 0 { // the object, or null
+			schema = schema.AnyOf[0]
+		}
 		s.elem = newShape(registry, value.Type, schema)
 	case s.custom != customNot, s.kind == reflect.String, s.kind == reflect.Int, s.kind == reflect.Int64:
 	case s.kind == reflect.Slice:

@@ -95,6 +95,9 @@ func (o *Optional[T]) slot(null bool) reflect.Value {
 // Schema describes the value, or null.
 func (Optional[T]) Schema(registry huma.Registry) *huma.Schema {
 	s := *registry.Schema(reflect.TypeFor[T](), true, "")
+	if s.Ref != "" {
+		return &huma.Schema{AnyOf: []*huma.Schema{&s, {Type: "null"}}}
+	}
 	s.Nullable = s.Type != ""
 	return &s
 }
