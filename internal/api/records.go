@@ -34,7 +34,8 @@ type listing struct {
 	Columns  []string  `query:"columns" json:"columns,omitzero" doc:"The columns to return; all when absent."`
 	After    string    `query:"after" json:"after,omitzero" doc:"The next_cursor of the previous page. It works only with the same filters, sort and order."`
 	Before   string    `query:"before" json:"before,omitzero" doc:"The prev_cursor of the following page. It works only with the same filters, sort and order."`
-	Count    rest.Flag `query:"include_count" json:"include_count,omitzero" alias:"count" doc:"Whether to answer total."`
+	Count    rest.Flag `query:"include_count" json:"include_count,omitzero" alias:"count" doc:"Whether to answer total; like total=exact."`
+	Total    string    `query:"total" json:"total,omitzero" enum:"exact,estimate,none" doc:"How to answer total: exact takes as long as counting takes, an estimate at most 300 ms. It goes before include_count."`
 	Integers string    `query:"integers" json:"integers,omitzero" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are returned as strings."`
 	Cells    int64     `query:"cell_limit" json:"cell_limit,omitzero" minimum:"16" doc:"The number of stored bytes to which longer texts, at a character, and BLOBs are cut; cut says which are."`
 }
@@ -54,10 +55,11 @@ func (in *listing) selection() projectdb.ListOptions {
 			Descending: in.Order == "desc", Limit: in.Limit, Offset: in.Offset.Value,
 			CellLimit: in.Cells,
 		},
-		After:  in.After,
-		Before: in.Before,
-		Whole:  in.Offset.Sent,
-		Count:  in.Count.Or(false),
+		After:    in.After,
+		Before:   in.Before,
+		Whole:    in.Offset.Sent,
+		Count:    in.Total == "exact" || in.Total == "" && in.Count.Or(false),
+		Estimate: in.Total == "estimate",
 	}
 }
 
@@ -71,6 +73,7 @@ type recordsOut struct {
 	HasMore    bool       `json:"has_more"`
 	EndedBy    string     `json:"ended_by,omitzero" enum:"bytes" doc:"Why the page has fewer rows than the limit though there are more: it would have more than 8 MiB."`
 	Total      *int64     `json:"total,omitzero" doc:"Rows that match the filters, when asked for."`
+	TotalIs    string     `json:"total_is,omitzero" enum:"exact,at_least,estimate" doc:"What total is, if total was sent: at_least is how many were counted in time, estimate counts the deleted ones too."`
 	NextCursor *string    `json:"next_cursor" doc:"Null at the end."`
 	PrevCursor *string    `json:"prev_cursor" doc:"Null at the beginning."`
 }
@@ -94,6 +97,9 @@ func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *
 	out = recordsOut{
 		Table: page.Table, Rows: recordRows{page.Rows, integersIn{in.Integers}.options()}, Cut: cutCells(page.Rows, in.Cells), Limit: in.Limit, Offset: in.Offset.Value,
 		Returned: page.Len(), HasMore: page.HasMore, Total: page.Total,
+	}
+	if in.Total != "" {
+		out.TotalIs = string(page.TotalIs)
 	}
 	if page.EndedByBytes {
 		out.EndedBy = "bytes"

@@ -122,9 +122,9 @@ func (p *filterParser) tooMany() {
 	p.faults.Add(p.field, "The filters have more than %d conditions and values.", maxFilterSize)
 }
 
-// maxSeparators is the maximum number of commas in filters of the maximum size: two
+// maxSeparators is the maximum number of commas in filters of the maximum size: three
 // within each condition and one before it.
-const maxSeparators = 3 * maxFilterSize
+const maxSeparators = 4 * maxFilterSize
 
 // countSeparators counts the commas of a JSON text outside its strings. As a first
 // check it is many times faster than parsing: tens of megabytes that must be too much

@@ -16,7 +16,8 @@ type ListOptions struct {
 	After     string // the NextCursor of the previous page; "" for the first page
 	Before    string // the PrevCursor of the following page, instead of After
 	Whole     bool   // fail, instead of ending early, if the page would have too many bytes
-	Count     bool
+	Count     bool   // answer Total
+	Estimate  bool   // answer Total, even if it is not exact, unless Count is set
 }
 
 // Page is one page of a table's records.
@@ -27,6 +28,7 @@ type Page struct {
 	NextCursor   string // "" on the last page
 	PrevCursor   string // "" on the first page
 	Total        *int64 // number of rows that match the filters, if requested
+	TotalIs      TotalKind
 
 	head, tail span // where the first and the last row come from
 }

@@ -51,12 +51,16 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 	if err := faults.Err(); err != nil {
 		return page, err
 	}
-	if page, err = q.page(tx.c, from, o.Whole); err != nil || !o.Count {
+	if page, err = q.page(tx.c, from, o.Whole); err != nil || !o.Count && !o.Estimate {
 		return page, err
 	}
-	q.limit, q.offset = 0, 0
-	total, err := tx.c.Int(q.countSQL(), q.where.args...)
-	page.Total = &total
+	total, kind := int64(0), ExactTotal
+	if o.Count {
+		total, err = q.count(tx.c)
+	} else {
+		total, kind, err = q.estimate(tx.c)
+	}
+	page.Total, page.TotalIs = &total, kind
 	return page, err
 }
 

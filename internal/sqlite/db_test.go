@@ -357,3 +357,31 @@ func TestReadsOneAfterTheOtherShareAConnection(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// A short deadline ends only what it was set for, and the longer one stays.
+func TestBriefly(t *testing.T) {
+	const endless = "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n) SELECT count(*) FROM n"
+	db, err := Open(filepath.Join(t.TempDir(), "a.db"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.ReadWithin(t.Context(), Deadlines{Run: 200 * time.Millisecond}, func(c *Conn) error {
+		for range 3 {
+			late, err := c.Briefly(time.Millisecond, func() error { return c.Exec(endless) })
+			if !late || err != nil {
+				t.Errorf("late %v (%v)", late, err)
+			}
+			if n, err := c.Int("SELECT 1"); n != 1 || err != nil {
+				t.Error("afterwards:", n, err)
+			}
+		}
+		if late, err := c.Briefly(time.Hour, func() error { return c.Exec("SELECT 1") }); late || err != nil {
+			t.Errorf("late %v (%v)", late, err)
+		}
+		return c.Exec(endless)
+	})
+	if !errors.Is(err, ErrTooLong) {
+		t.Errorf("the longer deadline: %v", err)
+	}
+}

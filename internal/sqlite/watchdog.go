@@ -33,7 +33,8 @@ type watchdog struct {
 	mu    sync.Mutex
 	timer *time.Timer
 	armed bool
-	late  bool // it has interrupted something since it was armed
+	until time.Time // when it interrupts, while it is armed
+	late  bool      // it has interrupted something since it was armed
 }
 
 // barkInterval is how soon the watchdog interrupts again: SQLite forgets an interrupt
@@ -61,8 +62,15 @@ func (w *watchdog) bark() {
 func (w *watchdog) arm(limit time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.armed, w.late = true, false
+	w.armed, w.late, w.until = true, false, time.Now().Add(limit)
 	w.timer.Reset(limit)
+}
+
+// remaining returns how long it still waits, and whether it is armed.
+func (w *watchdog) remaining() (left time.Duration, armed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Until(w.until), w.armed
 }
 
 // disarm makes sure that nothing is interrupted any more, and reports whether
@@ -88,4 +96,25 @@ func (c *Conn) within(limit time.Duration, fn func() error) (err error) {
 		}
 	}()
 	return fn()
+}
+
+// Briefly runs fn, which only reads, within a deadline of the connection's, and
+// interrupts it after a shorter one: late reports that this has happened. No statement
+// may be running meanwhile. The transaction goes on.
+func (c *Conn) Briefly(limit time.Duration, fn func() error) (late bool, err error) {
+	left, bounded := c.watchdog.remaining()
+	if bounded && left <= limit {
+		return false, fn() // the deadline comes first
+	}
+	began := time.Now()
+	c.watchdog.arm(limit)
+	err = fn()
+	late = c.watchdog.disarm() && FaultOf(err) == Interrupted
+	if bounded {
+		c.watchdog.arm(max(left-time.Since(began), time.Nanosecond))
+	}
+	if late {
+		err = nil
+	}
+	return late, err
 }
