@@ -34,13 +34,14 @@ type listing struct {
 	Columns  []string  `query:"columns" json:"columns,omitzero" doc:"The columns to return; all when absent."`
 	After    string    `query:"after" json:"after,omitzero" doc:"The next_cursor of the previous page. It works only with the same filters, sort and order."`
 	Before   string    `query:"before" json:"before,omitzero" doc:"The prev_cursor of the following page. It works only with the same filters, sort and order."`
+	Position offset    `query:"position" json:"position,omitzero" minimum:"0" doc:"The position of the first row, counted from 0, in the order of the key or in one that an index leads; instead of offset, after and before."`
 	Count    rest.Flag `query:"include_count" json:"include_count,omitzero" alias:"count" doc:"Whether to answer total; like total=exact."`
 	Total    string    `query:"total" json:"total,omitzero" enum:"exact,estimate,none" doc:"How to answer total: exact takes as long as counting takes, an estimate at most 300 ms. It goes before include_count."`
 	Integers string    `query:"integers" json:"integers,omitzero" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are returned as strings."`
 	Cells    int64     `query:"cell_limit" json:"cell_limit,omitzero" minimum:"16" doc:"The number of stored bytes to which longer texts, at a character, and BLOBs are cut; cut says which are."`
 }
 
-// offset is how many rows are skipped; whether it was sent makes a difference.
+// offset is a number of rows to skip; whether it was sent makes a difference.
 type offset struct{ rest.Optional[int64] }
 
 // Schema describes the number alone.
@@ -57,6 +58,7 @@ func (in *listing) selection() projectdb.ListOptions {
 		},
 		After:    in.After,
 		Before:   in.Before,
+		Position: in.Position.Ptr(),
 		Whole:    in.Offset.Sent,
 		Count:    in.Total == "exact" || in.Total == "" && in.Count.Or(false),
 		Estimate: in.Total == "estimate",
@@ -64,18 +66,20 @@ func (in *listing) selection() projectdb.ListOptions {
 }
 
 type recordsOut struct {
-	Table      string     `json:"table"`
-	Rows       recordRows `json:"rows"`
-	Cut        []cutCell  `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
-	Limit      int64      `json:"limit"`
-	Offset     int64      `json:"offset"`
-	Returned   int        `json:"returned"`
-	HasMore    bool       `json:"has_more"`
-	EndedBy    string     `json:"ended_by,omitzero" enum:"bytes" doc:"Why the page has fewer rows than the limit though there are more: it would have more than 8 MiB."`
-	Total      *int64     `json:"total,omitzero" doc:"Rows that match the filters, when asked for."`
-	TotalIs    string     `json:"total_is,omitzero" enum:"exact,at_least,estimate" doc:"What total is, if total was sent: at_least is how many were counted in time, estimate counts the deleted ones too."`
-	NextCursor *string    `json:"next_cursor" doc:"Null at the end."`
-	PrevCursor *string    `json:"prev_cursor" doc:"Null at the beginning."`
+	Table         string     `json:"table"`
+	Rows          recordRows `json:"rows"`
+	Cut           []cutCell  `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
+	Limit         int64      `json:"limit"`
+	Offset        int64      `json:"offset"`
+	Returned      int        `json:"returned"`
+	HasMore       bool       `json:"has_more"`
+	EndedBy       string     `json:"ended_by,omitzero" enum:"bytes" doc:"Why the page has fewer rows than the limit though there are more: it would have more than 8 MiB."`
+	Total         *int64     `json:"total,omitzero" doc:"Rows that match the filters, when asked for."`
+	TotalIs       string     `json:"total_is,omitzero" enum:"exact,at_least,estimate" doc:"What total is, if total was sent: at_least is how many were counted in time, estimate counts the deleted ones too."`
+	NextCursor    *string    `json:"next_cursor" doc:"Null at the end."`
+	PrevCursor    *string    `json:"prev_cursor" doc:"Null at the beginning."`
+	Position      *int64     `json:"position,omitzero" doc:"The position of the first row, counted from 0, when asked for."`
+	PositionExact *bool      `json:"position_exact,omitzero" doc:"Whether position is exact, when asked for. In a list of more than 1,000,000 rows it is not after a commit, until the list has been read again."`
 }
 
 // RowsMemory returns the memory that the rows take, in bytes.
@@ -110,6 +114,9 @@ func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *
 	if page.PrevCursor != "" {
 		out.PrevCursor = &page.PrevCursor
 	}
+	if at := in.Position.Ptr(); at != nil {
+		out.Position, out.PositionExact = at, &page.Exact
+	}
 	return out, nil
 }
 
@@ -123,23 +130,49 @@ type getRecordIn struct {
 	Columns []string `query:"columns" doc:"The columns to return; all when absent."`
 	integersIn
 	cellLimitIn
+	Position rest.Flag `query:"position" doc:"Whether to answer the position of the record among all of the table."`
+	Sort     string    `query:"sort" doc:"The order that position is about, as in lists."`
+	Order    string    `query:"order" enum:"asc,desc" default:"asc" doc:"The direction of sort, as in lists."`
 }
 
 type recordOut struct {
-	Table string    `json:"table"`
-	Row   recordRow `json:"row"`
-	Cut   []cutCell `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
+	Table         string    `json:"table"`
+	Row           recordRow `json:"row"`
+	Cut           []cutCell `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
+	Position      *int64    `json:"position,omitzero" doc:"The position of the record, counted from 0, when asked for."`
+	PositionExact *bool     `json:"position_exact,omitzero" doc:"Whether position is exact, when asked for. In a list of more than 1,000,000 rows it is not after a commit, until the list has been read again."`
 }
 
 // RowsMemory returns the memory that the rows take, in bytes.
 func (out recordOut) RowsMemory() int64 { return out.Row.rows.Memory() }
 
 func (h *handlers) getRecord(ctx context.Context, ws *Opened, in *getRecordIn, faults *problem.Faults) (out recordOut, err error) {
-	rows, err := ws.DB.GetRecord(ctx, faults, string(in.Table), string(in.ID), projectdb.Selection{Columns: in.Columns, CellLimit: in.CellLimit})
-	if err != nil {
-		return out, err
+	err = ws.DB.View(ctx, func(tx *projectdb.Tx) error {
+		out, err = in.read(tx, faults)
+		return err
+	})
+	return out, err
+}
+
+func (in *getRecordIn) read(tx *projectdb.Tx, faults *problem.Faults) (out recordOut, err error) {
+	table, id := string(in.Table), string(in.ID)
+	wanted := in.Position.Or(false)
+	if in.Sort != "" && !wanted {
+		faults.Add("sort", "A single record has no order: sort goes with position=true.")
 	}
-	return recordOut{rows.Table, recordRow{rows, in.options()}, cutCells(rows, in.CellLimit)}, nil
+	if wanted {
+		at, err := tx.RecordPosition(faults, table, id, projectdb.Selection{Sort: in.Sort, Descending: in.Order == "desc"})
+		if err != nil && !faults.Any() {
+			return out, err
+		}
+		out.Position, out.PositionExact = &at.Row, &at.Exact
+	}
+	rows, err := tx.GetRecord(faults, table, id, projectdb.Selection{Columns: in.Columns, CellLimit: in.CellLimit})
+	if err != nil {
+		return recordOut{}, err
+	}
+	out.Table, out.Row, out.Cut = rows.Table, recordRow{rows, in.options()}, cutCells(rows, in.CellLimit)
+	return out, nil
 }
 
 type insertRecordsIn struct {

@@ -71,6 +71,7 @@ type DB struct {
 	maxTables int             // 0 means no limit
 	known     *catalogues
 	workers   *worker.Pool // for the SQL of clients
+	positions *positions   // the milestones of lists
 	rights    Rights       // of the holder; nil for every right
 }
 
@@ -92,14 +93,15 @@ func openDB(path string, id ids.Project, options DirOptions) (*DB, error) {
 	}
 	return &DB{
 		sql: sql, now: options.Now, bounds: options.Bounds, id: id, room: options.Room, quotas: options.Quotas, trimmed: new(atomic.Int64),
-		maxTables: options.MaxTables, workers: options.Workers, known: &catalogues{changes: map[int64][]ids.Table{}},
+		maxTables: options.MaxTables, workers: options.Workers, positions: newPositions(), known: &catalogues{changes: map[int64][]ids.Table{}},
 	}, nil
 }
 
-// close ends the project's workers first: our connection must be the last to close, so
+// close ends the project's workers and the reading of milestones first: our connection must be the last to close, so
 // that it removes the log.
 func (db *DB) close() error {
 	db.workers.Evict(db.sql.Path())
+	db.positions.close()
 	return db.sql.Close()
 }
 

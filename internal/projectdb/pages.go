@@ -15,6 +15,7 @@ type ListOptions struct {
 	Selection        // Limit must be set
 	After     string // the NextCursor of the previous page; "" for the first page
 	Before    string // the PrevCursor of the following page, instead of After
+	Position  *int64 // the position of the first row, counted from 0, instead of After and Before
 	Whole     bool   // fail, instead of ending early, if the page would have too many bytes
 	Count     bool   // answer Total
 	Estimate  bool   // answer Total, even if it is not exact, unless Count is set
@@ -27,6 +28,7 @@ type Page struct {
 	EndedByBytes bool   // it has fewer rows than the limit because it reached the byte limit
 	NextCursor   string // "" on the last page
 	PrevCursor   string // "" on the first page
+	Exact        bool   // Position, if requested, is not approximate
 	Total        *int64 // number of rows that match the filters, if requested
 	TotalIs      TotalKind
 
@@ -37,26 +39,35 @@ type Page struct {
 type span struct {
 	where where
 	order string
+	skip  int64 // rows before it
 	n     int
 }
 
 // start is where a page begins.
 type start struct {
 	cursor    cursor
-	backwards bool // the page precedes the cursor
+	backwards bool  // the page precedes the cursor
+	skip      int64 // rows between the cursor and the page
 }
+
+// isBeginning reports whether the page is the first.
+func (s start) isBeginning() bool { return s.cursor.isEdge() && s.skip == 0 }
 
 // start reads the cursor that the page follows or precedes.
 func (q query) start(o ListOptions, faults *problem.Faults) start {
 	switch {
+	case o.Position != nil:
+		if o.After != "" || o.Before != "" || o.Whole || o.Offset != 0 {
+			faults.Add("position", "A position stands alone: leave out offset, after and before.")
+		}
 	case o.After != "" && o.Before != "":
 		faults.Add("before", "Send one of after and before: a page follows one cursor or precedes one.")
 	case o.After != "":
 		return start{cursor: q.readCursor(o, "after", o.After, faults)}
 	case o.Before != "":
-		return start{q.readCursor(o, "before", o.Before, faults), true}
+		return start{cursor: q.readCursor(o, "before", o.Before, faults), backwards: true}
 	}
-	return start{}
+	return start{skip: o.Offset}
 }
 
 // readCursor reads the cursor that was sent in the given field.
@@ -92,7 +103,7 @@ func (q query) page(c *sqlite.Conn, from start, whole bool) (Page, error) {
 	if from.backwards {
 		direction = q.reversed()
 	}
-	page, err := direction.read(c, from.cursor)
+	page, err := direction.read(c, from.cursor, from.skip)
 	if err != nil {
 		return page, err
 	}
@@ -100,7 +111,7 @@ func (q query) page(c *sqlite.Conn, from start, whole bool) (Page, error) {
 		return page, tooLargePage()
 	}
 	// As long as its row is not deleted, the cursor has rows on its other side.
-	behind := !from.cursor.isEdge() || q.offset > 0
+	behind := !from.isBeginning()
 	if page.Len() == 0 && behind {
 		behind, err = q.hasRows(c)
 	}
@@ -117,8 +128,9 @@ func (q query) hasRows(c *sqlite.Conn) (bool, error) {
 	return n != 0, err
 }
 
-// read reads the rows after a cursor in the direction of the query.
-func (q query) read(c *sqlite.Conn, after cursor) (Page, error) {
+// read reads the rows after a cursor in the direction of the query, without the first
+// ones that are to be skipped.
+func (q query) read(c *sqlite.Conn, after cursor, skip int64) (Page, error) {
 	page := Page{Rows: Rows{Table: q.table.Name, Columns: q.columns, Batch: &sqlite.Batch{}}}
 	list := q.list
 	place := q.placeBeside()
@@ -126,10 +138,22 @@ func (q query) read(c *sqlite.Conn, after cursor) (Page, error) {
 		list += ", " + strings.Join(place, ", ")
 	}
 	page.Batch.Reset(len(q.columns) + len(place))
-	for _, s := range q.segments(after) {
-		if err := q.fill(c, &page, list, s); err != nil {
+	segments := q.segments(after)
+	for _, s := range segments {
+		if skip > 0 && len(segments) > 1 {
+			n, err := q.countIn(c, s, skip)
+			if err != nil {
+				return page, err
+			}
+			if n < skip {
+				skip -= n
+				continue
+			}
+		}
+		if err := q.fill(c, &page, list, s, skip); err != nil {
 			return page, err
 		}
+		skip = 0
 		if page.HasMore {
 			break
 		}
@@ -146,11 +170,11 @@ func tooLargePage() error {
 	return faults.Err()
 }
 
-// fill appends rows of one segment until the page is full.
-func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment) error {
+// fill appends rows of one segment, without those to skip, until the page is full.
+func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment, skip int64) error {
 	narrowed := q
 	before := page.Batch.Rows
-	narrowed.limit = q.limit - int64(before) + 1
+	narrowed.limit, narrowed.offset = q.limit-int64(before)+1, skip
 	w := q.where.and(s.where)
 	stmt, err := c.Prepare(q.selectSQL(list, w, s.order) + narrowed.limits())
 	if err != nil {
@@ -160,9 +184,9 @@ func (q query) fill(c *sqlite.Conn, page *Page, list string, s segment) error {
 	stmt.Bind(w.args...)
 	err = page.take(stmt, int(q.limit))
 	if n := page.Batch.Rows - before; n > 0 {
-		page.tail = span{w, s.order, n}
+		page.tail = span{w, s.order, skip, n}
 		if before == 0 {
-			page.head = span{w, s.order, 1}
+			page.head = span{w, s.order, skip, 1}
 		}
 	}
 	return err
@@ -246,11 +270,9 @@ func (q query) placeIn(c *sqlite.Conn, page *Page, row int, s span) (cursor, err
 
 // placeOf returns the place of the last row of a span, using a separate statement.
 func (q query) placeOf(c *sqlite.Conn, s span) (place cursor, err error) {
-	q.limit, q.offset = 1, q.offset+int64(s.n)-1
+	q.limit, q.offset = 1, s.skip+int64(s.n)-1
 	err = c.Query(q.selectSQL(strings.Join(q.place(), ", "), s.where, s.order)+q.limits(), s.where.args, func(s *sqlite.Stmt) error {
-		for i := range s.Columns() {
-			place.values = append(place.values, s.Value(i))
-		}
+		place = placeOfRow(s)
 		return nil
 	})
 	return place, err

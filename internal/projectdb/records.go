@@ -48,10 +48,22 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 	}
 	q := o.plan(t, faults, "")
 	from := q.start(o, faults)
+	if o.Position != nil {
+		if err := q.checkOrder(tx.c, faults, "position"); err != nil {
+			return page, err
+		}
+	}
 	if err := faults.Err(); err != nil {
 		return page, err
 	}
-	if page, err = q.page(tx.c, from, o.Whole); err != nil || !o.Count && !o.Estimate {
+	exact := true
+	if o.Position != nil {
+		if from, exact, err = tx.seek(q, *o.Position); err != nil {
+			return page, err
+		}
+	}
+	page, err = q.page(tx.c, from, o.Whole)
+	if page.Exact = exact; err != nil || !o.Count && !o.Estimate {
 		return page, err
 	}
 	total, kind := int64(0), ExactTotal
