@@ -60,6 +60,7 @@ func routes(h *handlers) []*rest.Endpoint {
 
 		database("GET", records, "list-records", "List records", recordsRead, h.listRecords, reading),
 		database("POST", records+"/search", "search-records", "List records by long filters in a body", recordsRead, h.searchRecords, rest.Reads, rest.BodyUpTo(32), reading),
+		database("POST", records+"/aggregate", "aggregate-records", "Compute values from groups of records", recordsRead, h.aggregateRecords, rest.Reads, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout, problem.CodeResultTooLarge)),
 		rest.Route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, rest.Created, keptRows, rest.RightsBefore(h.mayInsert), rest.Narrowing(h.narrowInserted), rest.Or(http.StatusOK), rest.BodyUpTo(32), writing),
 		database("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, rest.BodyUpTo(32), writing),
 		database("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, rest.BodyUpTo(32), conflicts),
