@@ -30,7 +30,7 @@ import (
 )
 
 var (
-	generatedRequests = flag.Int("generate.requests", 10_000, "how many requests TestGeneratedRequests makes; 500 with -short or the race detector")
+	generatedRequests = flag.Int("generate.requests", 2_000, "how many requests TestGeneratedRequests makes; 500 with -short or the race detector")
 	generatorSeed     = flag.Uint64("generate.seed", 0, "of what is generated; 0 takes one by chance")
 )
 

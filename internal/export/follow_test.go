@@ -19,7 +19,7 @@ import (
 func TestWatchFollowsAJob(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.Now = time.Now })
-	const rows = 10 * manyRows // enough for a watcher to see the export running
+	const rows = 3 * manyRows // enough for a watcher to see the export running
 	f.project(shop.ID, large(rows))
 	m := f.create(Request{Kind: TableExport, Table: "big", Format: "xlsx"})
 	updates, err := f.Watch(background, shop.ID, m.ID)

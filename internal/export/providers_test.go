@@ -55,6 +55,9 @@ func TestProviders(t *testing.T) {
 		"a store that refuses loses nothing": refusingStoreLosesNothing,
 	} {
 		for scheme, newBucket := range buckets {
+			if testing.Short() && scheme != "s3" {
+				continue
+			}
 			t.Run(name+"/"+scheme, func(t *testing.T) {
 				if scheme != "gs" { // the server for gs is shared by the whole process
 					t.Parallel()
