@@ -26,10 +26,11 @@ var longFunctions = map[string]string{
 // givenUp are words that were replaced, with what took their place. Neither names
 // nor comments use them any more.
 var givenUp = map[string]string{
-	"crew":    "dispatcher, worker",
-	"stretch": "span",
-	"asofnow": "withLiveState",
-	"giveway": "NoteRequest",
+	"crew":      "dispatcher, worker",
+	"catalogue": "catalog",
+	"stretch":   "span",
+	"asofnow":   "withLiveState",
+	"giveway":   "NoteRequest",
 }
 
 // formerBooks are the packages in which a job store was once called a book.

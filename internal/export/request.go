@@ -65,10 +65,7 @@ type TableOptions struct {
 }
 
 // ProjectRef is all that exports know about a project.
-type ProjectRef struct {
-	ID   ids.Project
-	Slug string
-}
+type ProjectRef = jobs.ProjectRef
 
 // spec is what a job has been asked to do. It refers to tables by id, so that neither
 // renaming a table nor creating another one with the same name changes the result.

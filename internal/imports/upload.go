@@ -50,10 +50,7 @@ type Request struct {
 }
 
 // ProjectRef is all that imports know about a project.
-type ProjectRef struct {
-	ID   ids.Project
-	Slug string
-}
+type ProjectRef = jobs.ProjectRef
 
 // NewProject is the project that a project import creates.
 type NewProject struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/disk"
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/storage"
 )
@@ -62,6 +63,12 @@ func (c *Config) SetDefaults() {
 		c.Failpoint = func(string) {}
 	}
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+}
+
+// ProjectRef is all that jobs know about their project.
+type ProjectRef struct {
+	ID   ids.Project
+	Slug string
 }
 
 // Limits returns how many jobs may run at once.

@@ -394,7 +394,7 @@ func (tx *Tx) renameColumn(t *Table, column *Column, name *string) error {
 }
 
 // touch records that a table, and perhaps names in it, have changed. t and the
-// catalogue are those before the change.
+// catalog are those before the change.
 func (tx *Tx) touch(t *Table, now string) error {
 	if err := tx.c.Exec("UPDATE _tables SET updated_at = ? WHERE id = ?", now, t.ID); err != nil {
 		return err
@@ -444,7 +444,7 @@ func (t *Table) refuseDeletion(faults *problem.Faults, column *Column) {
 
 // refuseBrokenKeys returns a conflict if foreign keys refer to columns of the table
 // that are a unique key before the change but not after it.
-func (cat *catalogue) refuseBrokenKeys(before, after *Table, field string) error {
+func (cat *catalog) refuseBrokenKeys(before, after *Table, field string) error {
 	for _, child := range cat.tables {
 		if child.ID == after.ID {
 			child = *after
@@ -517,7 +517,7 @@ func (t *Table) without(name string) Table {
 }
 
 // changeTable runs fn on one table in a transaction of the given kind, with the
-// catalogue in tx.cat.
+// catalog in tx.cat.
 func (db *DB) changeTable(ctx context.Context, faults *problem.Faults, kind TransactionKind, ref string, fn func(*Tx, *Table) error) error {
 	return db.Change(ctx, faults, kind, func(tx *Tx) error { return tx.changeTable(kind&^freeing, ref, fn) })
 }

@@ -19,14 +19,14 @@ import (
 const ApplicationID = 0x5a547031 // "ZTp1"
 
 // schema defines the server's own tables in a project's database. _project has one
-// row: commits counts committed write transactions, catalogue counts changes to tables
+// row: commits counts committed write transactions, catalog counts changes to tables
 // and columns.
 var schema = sqlite.Schema{
 	ApplicationID: ApplicationID,
 	Migrations: []string{`
 CREATE TABLE _project (
 	commits   INTEGER NOT NULL,
-	catalogue INTEGER NOT NULL
+	catalog INTEGER NOT NULL
 ) STRICT;
 INSERT INTO _project VALUES (0, 0);
 CREATE TABLE _tables (
@@ -69,7 +69,7 @@ type DB struct {
 	quotas    *storage.Quotas // nil for none
 	trimmed   *atomic.Int64   // when the log was emptied on a full disk, in Unix seconds
 	maxTables int             // 0 means no limit
-	known     *catalogues
+	known     *catalogs
 	workers   *worker.Pool // for the SQL of clients
 	positions *positions   // the milestones of lists
 	rights    Rights       // of the holder; nil for every right
@@ -93,7 +93,7 @@ func openDB(path string, id ids.Project, options DirOptions) (*DB, error) {
 	}
 	return &DB{
 		sql: sql, now: options.Now, bounds: options.Bounds, id: id, room: options.Room, quotas: options.Quotas, trimmed: new(atomic.Int64),
-		maxTables: options.MaxTables, workers: options.Workers, positions: newPositions(), known: &catalogues{changes: map[int64][]ids.Table{}},
+		maxTables: options.MaxTables, workers: options.Workers, positions: newPositions(), known: &catalogs{changes: map[int64][]ids.Table{}},
 	}, nil
 }
 

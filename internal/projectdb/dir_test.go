@@ -369,9 +369,9 @@ func TestLeaseEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// The catalogue is kept between transactions. The catalogue of a rolled-back
+// The catalog is kept between transactions. The catalog of a rolled-back
 // transaction must never be used for the next one.
-func TestCatalogueOfRolledBackChanges(t *testing.T) {
+func TestCatalogOfRolledBackChanges(t *testing.T) {
 	db := openProject(t, contacts)
 	names := func() (s string) {
 		tables, err := db.Tables(ctx)
@@ -388,7 +388,7 @@ func TestCatalogueOfRolledBackChanges(t *testing.T) {
 	}
 	before := names()
 	err := db.sql.Exclusive(ctx, func(c *sqlite.Conn) error {
-		cat, err := db.catalogue(c)
+		cat, err := db.catalog(c)
 		if err != nil {
 			return err
 		}
@@ -422,10 +422,10 @@ func TestCatalogueOfRolledBackChanges(t *testing.T) {
 					return
 				default:
 				}
-				err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
-					real, err := loadCatalogue(c, cat.version)
+				err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalog) error {
+					real, err := loadCatalog(c, cat.version)
 					if err == nil && len(real.tables[0].Columns) != len(cat.tables[0].Columns) {
-						err = fmt.Errorf("%d columns, the catalogue has %d", len(real.tables[0].Columns), len(cat.tables[0].Columns))
+						err = fmt.Errorf("%d columns, the catalog has %d", len(real.tables[0].Columns), len(cat.tables[0].Columns))
 					}
 					return err
 				}))

@@ -5,7 +5,7 @@
 //
 // A [Dir] holds one database file per project and leases them as [DB]. Tables are
 // ordinary STRICT tables of SQLite, so that any program can read the file; next to
-// them two tables of our own, the catalogue, keep the ids, display names and times
+// them two tables of our own, the catalog, keep the ids, display names and times
 // that SQLite has no place for.
 //
 // A [Tx] is one transaction. Every call of a DB that reads or changes records, tables
@@ -22,7 +22,7 @@
 //
 // # Invariants
 //
-//   - A call sees one catalogue, the one of its transaction.
+//   - A call sees one catalog, the one of its transaction.
 //   - Faults in a request are collected, and nothing is changed while there are any.
 //     A [problem.Error] is for a client; any other error is the server's.
 //   - What was stored can be read back as it was sent, digit by digit.

@@ -16,7 +16,7 @@ func (tx *Tx) brokenKey(t *Table, set row, w *where, err error) error {
 	if sqlite.FaultOf(err) != sqlite.ForeignKey {
 		return err
 	}
-	cat, catErr := tx.catalogue()
+	cat, catErr := tx.catalog()
 	if catErr != nil {
 		return err
 	}

@@ -178,10 +178,10 @@ func openWith(t testing.TB, options DirOptions, tables ...NewTable) *DB {
 }
 
 // viewed turns fn into a function of a transaction, which it calls with the
-// transaction's catalogue.
-func viewed(fn func(*sqlite.Conn, *catalogue) error) func(*Tx) error {
+// transaction's catalog.
+func viewed(fn func(*sqlite.Conn, *catalog) error) func(*Tx) error {
 	return func(tx *Tx) error {
-		cat, err := tx.catalogue()
+		cat, err := tx.catalog()
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func (db *DB) Load(ctx context.Context, fill func(*Loader) error) error {
 
 // Load is [DB.Load] inside a LoadTransaction.
 func (tx *Tx) Load(fill func(*Loader) error) error {
-	before, err := tx.catalogue()
+	before, err := tx.catalog()
 	if err != nil {
 		return err
 	}
@@ -43,8 +43,8 @@ func (tx *Tx) Load(fill func(*Loader) error) error {
 type Loader struct {
 	tx      *Tx
 	c       *sqlite.Conn
-	before  *catalogue
-	changed bool                 // whether the catalogue has changed
+	before  *catalog
+	changed bool                 // whether the catalog has changed
 	made    map[string]ids.Table // the ids of the new tables, by folded name
 	anew    bool                 // tables that are not new have changed as well
 }

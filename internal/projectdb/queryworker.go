@@ -153,7 +153,7 @@ func ScanQuery(ctx context.Context, s *worker.Session, m QueryMessage, use func(
 type queryReader struct {
 	conn    *sqlite.Conn
 	ids     map[string]ids.Table // of tables, by folded name; immutable once built
-	version int64                // of the catalogue that ids come from
+	version int64                // of the catalog that ids come from
 }
 
 // readerOf returns the connection of a worker, which is kept for later calls.
@@ -176,7 +176,7 @@ func readerOf(s *worker.Session) (*queryReader, error) {
 
 // tableIDs returns the ids of all tables in the current transaction.
 func (r *queryReader) tableIDs() (map[string]ids.Table, error) {
-	version, err := r.conn.Int("SELECT catalogue FROM _project")
+	version, err := r.conn.Int("SELECT catalog FROM _project")
 	if err != nil || r.ids != nil && r.version == version {
 		return r.ids, err
 	}

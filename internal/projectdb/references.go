@@ -226,7 +226,7 @@ const shownKeys = 5
 // refuseOrphans returns a conflict if rows of the table would violate a new foreign key.
 // Without the right to read the table, only their number is told.
 func (tx *Tx) refuseOrphans(t *Table, key ForeignKey, field string) error {
-	cat, err := tx.catalogue()
+	cat, err := tx.catalog()
 	if err != nil {
 		return err
 	}

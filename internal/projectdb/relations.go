@@ -31,7 +31,7 @@ func (db *DB) Relations(ctx context.Context, ref string, show func(*Table) bool)
 	return t, r, err
 }
 
-func (cat *catalogue) relations(t *Table, show func(*Table) bool) (r Relations) {
+func (cat *catalog) relations(t *Table, show func(*Table) bool) (r Relations) {
 	for _, key := range t.ForeignKeys {
 		parent := cat.named(key.Parent)
 		switch {

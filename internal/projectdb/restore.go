@@ -16,7 +16,7 @@ func (l *Loader) HasTables() (bool, error) {
 // their descriptions. It reports false, and changes nothing, if these ids cannot be
 // used. All tables must have been created in this transaction.
 func (l *Loader) RestoreIdentities(described []TableDescription) (bool, error) {
-	cat, err := loadCatalogue(l.c, 0)
+	cat, err := loadCatalog(l.c, 0)
 	if err != nil {
 		return false, err
 	}
@@ -86,7 +86,7 @@ func pastTime(text, now string) string {
 	return text
 }
 
-// enter adds a table with a known id to the catalogue.
+// enter adds a table with a known id to the catalog.
 func enter(c *sqlite.Conn, t *Table) error {
 	var label any
 	if column := t.Column(t.LabelColumn); column != nil {

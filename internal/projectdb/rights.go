@@ -102,7 +102,7 @@ func (tx *Tx) confine(change func() error) error {
 }
 
 // named returns the table with the given name, or nil.
-func (cat *catalogue) named(name string) *Table {
+func (cat *catalog) named(name string) *Table {
 	i := slices.IndexFunc(cat.tables, func(t Table) bool { return sqlite.SameName(t.Name, name) })
 	if i < 0 {
 		return nil

@@ -12,7 +12,7 @@ import (
 )
 
 // Table is one table of a project: its shape in SQLite, and the id and times from the
-// catalogue.
+// catalog.
 type Table struct {
 	ID          ids.Table
 	Name        string
@@ -52,7 +52,7 @@ type Column struct {
 	Generated string // the SQL expression of a generated column, or ""
 	Stored    bool   // whether the value of a generated column is stored
 	// MaxBytes is the maximum length of a text or blob used by expressions of the
-	// table; 0 means any length. It is set in tables from the catalogue.
+	// table; 0 means any length. It is set in tables from the catalog.
 	MaxBytes  int
 	CreatedAt string
 	UpdatedAt string
@@ -286,8 +286,8 @@ func DisplayNames(c sqlite.Source) (names map[string]string, ours bool, err erro
 	if err != nil || id != int64(schema.ApplicationID) {
 		return nil, false, err
 	}
-	catalogues, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_tables'")
-	if err != nil || catalogues == 0 {
+	catalogs, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_tables'")
+	if err != nil || catalogs == 0 {
 		return nil, true, err
 	}
 	names = map[string]string{}

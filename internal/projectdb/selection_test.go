@@ -531,7 +531,7 @@ func TestPagesAreFoundInAnIndex(t *testing.T) {
 	for _, create := range keyed[:4] {
 		db := openProject(t)
 		define(t, db, "t", create, "CREATE INDEX by_i ON t (i)", "CREATE INDEX by_s ON t (s)")
-		err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
+		err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalog) error {
 			table := &cat.tables[0]
 			for _, sort := range []string{"", "i", "s"} {
 				for _, descending := range []bool{false, true} {
@@ -638,7 +638,7 @@ func TestLikeIsFoundInAnIndex(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE, b TEXT, c TEXT, d ANY) STRICT",
 		"CREATE INDEX by_a ON t (a)", "CREATE INDEX by_b ON t (b COLLATE NOCASE)", "CREATE INDEX by_c ON t (c)", "CREATE INDEX by_d ON t (d COLLATE NOCASE)")
-	err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
+	err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalog) error {
 		table, err := cat.table("t")
 		for column, searched := range map[string]bool{"a": true, "b": true, "c": false, "d": false} {
 			for pattern, begins := range map[string]bool{"Ab%": true, "ab": true, "z_": true, "%ab": false, "_b": false, "": false, "äb%": false} {
@@ -663,7 +663,7 @@ func TestBeginningsAreFoundInAnIndex(t *testing.T) {
 	db := openProject(t)
 	define(t, db, "t", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT COLLATE NOCASE, c ANY) STRICT",
 		"CREATE INDEX by_a ON t (a)", "CREATE INDEX by_b ON t (b COLLATE BINARY)", "CREATE INDEX by_c ON t (c)")
-	err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
+	err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalog) error {
 		table, err := cat.table("t")
 		for column, searched := range map[string]bool{"a": true, "b": true, "c": false} {
 			for _, text := range []string{"ab", "%", "_x", "ä", "\x7f", "a\x00b", "🐎", ""} {
@@ -719,7 +719,7 @@ func TestManyAlternativesAreFoundInIndexes(t *testing.T) {
 	for i := range maxPlanned / 2 {
 		alternatives = append(alternatives, fmt.Sprintf(`{"column":"a","op":"in","value":["a%d"]},{"column":"b","op":"in","value":["b%d"]}`, i, i))
 	}
-	err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalogue) error {
+	err := db.View(ctx, viewed(func(c *sqlite.Conn, cat *catalog) error {
 		var faults problem.Faults
 		table, err := cat.table("t")
 		if err != nil {

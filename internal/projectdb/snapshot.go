@@ -39,18 +39,18 @@ func (db *DB) ParallelSnapshot(ctx context.Context, readers int) (*Snapshot, err
 	}
 	s := &Snapshot{pinned: pinned, ID: SnapshotID{Time: Timestamp(db.now())}}
 	pinned.Interrupt(ctx)
-	if err := s.readCatalogue(db); err != nil {
+	if err := s.readCatalog(db); err != nil {
 		s.Close()
 		return nil, explain(err)
 	}
 	return s, nil
 }
 
-func (s *Snapshot) readCatalogue(db *DB) (err error) {
+func (s *Snapshot) readCatalog(db *DB) (err error) {
 	if s.ID.Commit, err = s.conn().Int(lastCommit); err != nil {
 		return err
 	}
-	cat, err := db.catalogue(s.conn())
+	cat, err := db.catalog(s.conn())
 	if err != nil {
 		return err
 	}
@@ -62,12 +62,12 @@ func (s *Snapshot) conn() *sqlite.Conn { return s.pinned.Conns[0] }
 
 // Table returns the table with the given id or name, or not_found.
 func (s *Snapshot) Table(ref string) (*Table, error) {
-	return (&catalogue{tables: s.Tables}).table(ref)
+	return (&catalog{tables: s.Tables}).table(ref)
 }
 
 // FindTable returns the table with the given id or name, or not_found.
 func FindTable(tables []Table, ref string) (*Table, error) {
-	return (&catalogue{tables: tables}).table(ref)
+	return (&catalog{tables: tables}).table(ref)
 }
 
 // Check notes every fault of a selection on a table, with the given prefix on the

@@ -49,7 +49,7 @@ func (db *DB) CreateTable(ctx context.Context, faults *problem.Faults, table New
 
 // CreateTable is [DB.CreateTable] inside the transaction.
 func (tx *Tx) CreateTable(faults *problem.Faults, table NewTable) (Table, error) {
-	cat, err := tx.catalogue()
+	cat, err := tx.catalog()
 	if err != nil {
 		return Table{}, err
 	}
@@ -144,7 +144,7 @@ func literal(v sqlite.Value) string {
 	return string(format.AppendLiteral(nil, &b, b.Row(0)[0]))
 }
 
-// createTable creates the table and its entries in the catalogue.
+// createTable creates the table and its entries in the catalog.
 func (tx *Tx) createTable(t Table) (Table, error) {
 	created, err := tx.makeTable(t)
 	if err == nil {
@@ -153,7 +153,7 @@ func (tx *Tx) createTable(t Table) (Table, error) {
 	return created, err
 }
 
-// makeTable is createTable for callers that mark the catalogue as changed themselves.
+// makeTable is createTable for callers that mark the catalog as changed themselves.
 func (tx *Tx) makeTable(t Table) (Table, error) {
 	c := tx.c
 	if err := refuseTakenName(c, t.Name, "table_name"); err != nil {
@@ -267,7 +267,7 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 }
 
 // foreignKeys returns the foreign keys of the table after the change.
-func (p TablePatch) foreignKeys(faults *problem.Faults, t *Table, cat *catalogue) []ForeignKey {
+func (p TablePatch) foreignKeys(faults *problem.Faults, t *Table, cat *catalog) []ForeignKey {
 	if p.ForeignKeys == nil {
 		return t.ForeignKeys
 	}

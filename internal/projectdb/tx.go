@@ -18,8 +18,8 @@ type Tx struct {
 	c       *sqlite.Conn
 	kind    TransactionKind
 	ask     func(bytes int64) error // asks for room for rows to return; see [WithRoom]
-	cat     *catalogue              // nil until needed, and after a change
-	altered bool                    // the transaction itself has changed the catalogue
+	cat     *catalog              // nil until needed, and after a change
+	altered bool                    // the transaction itself has changed the catalog
 }
 
 // TransactionKind determines how a transaction shares the single writer of a project.
@@ -125,16 +125,16 @@ func explainBroken(err error) error {
 	return err
 }
 
-// catalogue returns every table as the transaction has left it. Only the first call,
+// catalog returns every table as the transaction has left it. Only the first call,
 // and the first after a change, reads it.
-func (tx *Tx) catalogue() (cat *catalogue, err error) {
+func (tx *Tx) catalog() (cat *catalog, err error) {
 	switch {
 	case tx.cat != nil:
 		return tx.cat, nil
 	case tx.altered:
-		cat, err = tx.db.catalogueInside(tx.c)
+		cat, err = tx.db.catalogInside(tx.c)
 	default:
-		cat, err = tx.db.catalogue(tx.c)
+		cat, err = tx.db.catalog(tx.c)
 	}
 	tx.cat = cat
 	return cat, err
@@ -142,7 +142,7 @@ func (tx *Tx) catalogue() (cat *catalogue, err error) {
 
 // table returns the table with the given id or name, or not_found.
 func (tx *Tx) table(ref string) (*Table, error) {
-	cat, err := tx.catalogue()
+	cat, err := tx.catalog()
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (tx *Tx) table(ref string) (*Table, error) {
 
 // tableWithID returns the table with the given id, or not_found.
 func (tx *Tx) tableWithID(id ids.Table) (*Table, error) {
-	cat, err := tx.catalogue()
+	cat, err := tx.catalog()
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (tx *Tx) require(kind TransactionKind) error {
 	return nil
 }
 
-// now returns the time of a change in the catalogue's format.
+// now returns the time of a change in the catalog's format.
 func (tx *Tx) now() string { return Timestamp(tx.db.now()) }
 
 // reserve asks for room for rows that the transaction returns.

@@ -15,7 +15,7 @@ func TestTxSeesItsOwnChanges(t *testing.T) {
 	db := openProject(t, things)
 	no := errors.New("no")
 	work := func(tx *Tx) error {
-		if _, err := tx.Table("things"); err != nil { // the catalogue is cached now
+		if _, err := tx.Table("things"); err != nil { // the catalog is cached now
 			return err
 		}
 		faults := new(problem.Faults)

@@ -20,10 +20,10 @@ import (
 	"github.com/zangtable/zangtable/internal/testkit"
 )
 
-// isFresh compares the catalogue of a transaction with what reading everything in it
+// isFresh compares the catalog of a transaction with what reading everything in it
 // gives.
-func isFresh(c *sqlite.Conn, cat *catalogue) error {
-	fresh, err := loadCatalogue(c, cat.version)
+func isFresh(c *sqlite.Conn, cat *catalog) error {
+	fresh, err := loadCatalog(c, cat.version)
 	if err != nil {
 		return err
 	}
@@ -39,14 +39,14 @@ func isFresh(c *sqlite.Conn, cat *catalogue) error {
 		}
 	}
 	if diff := cmp.Diff(fresh.tables, cat.tables, cmpopts.EquateEmpty(), cmp.AllowUnexported(Table{})); diff != "" {
-		return fmt.Errorf("the catalogue differs from what is there: %s", diff)
+		return fmt.Errorf("the catalog differs from what is there: %s", diff)
 	}
 	return nil
 }
 
-// The catalogue always matches the state it is used with, after changes and rollbacks
+// The catalog always matches the state it is used with, after changes and rollbacks
 // and in older snapshots.
-func TestCatalogueIsNeverOld(t *testing.T) {
+func TestCatalogIsNeverOld(t *testing.T) {
 	testkit.Checks(t, 30)
 	folder, tries := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -86,7 +86,7 @@ func TestCatalogueIsNeverOld(t *testing.T) {
 			"create one that refers": func() {
 				parent, child := name(), name()
 				err := db.sql.Restructure(ctx, func(c *sqlite.Conn) error {
-					cat, err := db.catalogueInside(c)
+					cat, err := db.catalogInside(c)
 					if err != nil {
 						return err
 					}
@@ -197,7 +197,7 @@ func TestCatalogueIsNeverOld(t *testing.T) {
 			},
 			"forget": func() { db.known.newest = nil },
 			"open anew": func() {
-				*db.known = catalogues{changes: map[int64][]ids.Table{}}
+				*db.known = catalogs{changes: map[int64][]ids.Table{}}
 			},
 		}
 		kinds := make([]string, 0, len(actions))
@@ -214,7 +214,7 @@ func TestCatalogueIsNeverOld(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, s := range held {
-				cat, err := db.catalogue(s.conn())
+				cat, err := db.catalog(s.conn())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -226,8 +226,8 @@ func TestCatalogueIsNeverOld(t *testing.T) {
 	})
 }
 
-// Concurrent readers of many states each get the catalogue of their own state.
-func TestCatalogueBesideWriters(t *testing.T) {
+// Concurrent readers of many states each get the catalog of their own state.
+func TestCatalogBesideWriters(t *testing.T) {
 	db := openProject(t, contacts, NewTable{Name: "others"})
 	stop := make(chan struct{})
 	var readers, writers sync.WaitGroup

@@ -13,8 +13,8 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// catalogue holds every table of a project at one moment. It is immutable once built.
-type catalogue struct {
+// catalog holds every table of a project at one moment. It is immutable once built.
+type catalog struct {
 	version int64
 	tables  []Table // by id
 	// refusedBelow maps the id of a table whose rows cannot be changed to the table
@@ -22,11 +22,11 @@ type catalogue struct {
 	refusedBelow map[ids.Table]*Table
 }
 
-// catalogues caches the newest catalogue read and which tables each later change
+// catalogs caches the newest catalog read and which tables each later change
 // touched, so that after a change the next call only rereads those tables.
-type catalogues struct {
+type catalogs struct {
 	mu      sync.Mutex
-	newest  *catalogue
+	newest  *catalog
 	changes map[int64][]ids.Table // ids of the changed tables, nil for all, by the version that the change led to
 }
 
@@ -40,16 +40,16 @@ const maxDiffering = 32
 // note records which tables the change to a version touched. A rolled-back transaction
 // leaves a stale entry, which the next transaction that leads to the same version
 // overwrites.
-func (k *catalogues) note(version int64, tables []ids.Table) {
+func (k *catalogs) note(version int64, tables []ids.Table) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.changes[version] = tables
 	delete(k.changes, version-maxChanges)
 }
 
-// near returns the newest catalogue and the ids of the tables that may differ between
+// near returns the newest catalog and the ids of the tables that may differ between
 // it and the given version. If ok is false, everything has to be read.
-func (k *catalogues) near(version int64) (cat *catalogue, differing []ids.Table, ok bool) {
+func (k *catalogs) near(version int64) (cat *catalog, differing []ids.Table, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.newest == nil {
@@ -72,7 +72,7 @@ func (k *catalogues) near(version int64) (cat *catalogue, differing []ids.Table,
 	return k.newest, differing, true
 }
 
-func (k *catalogues) keep(cat *catalogue) {
+func (k *catalogs) keep(cat *catalog) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.newest == nil || k.newest.version < cat.version {
@@ -80,41 +80,41 @@ func (k *catalogues) keep(cat *catalogue) {
 	}
 }
 
-// catalogue returns the catalogue of the transaction open on c, which must not have
+// catalog returns the catalog of the transaction open on c, which must not have
 // changed it yet.
-func (db *DB) catalogue(c *sqlite.Conn) (*catalogue, error) {
-	cat, err := db.catalogueInside(c)
+func (db *DB) catalog(c *sqlite.Conn) (*catalog, error) {
+	cat, err := db.catalogInside(c)
 	if err == nil {
 		db.known.keep(cat)
 	}
 	return cat, err
 }
 
-// catalogueInside is like catalogue for a transaction that may have changed it: the
+// catalogInside is like catalog for a transaction that may have changed it: the
 // result is for this transaction only.
-func (db *DB) catalogueInside(c *sqlite.Conn) (*catalogue, error) {
-	version, err := c.Int("SELECT catalogue FROM _project")
+func (db *DB) catalogInside(c *sqlite.Conn) (*catalog, error) {
+	version, err := c.Int("SELECT catalog FROM _project")
 	if err != nil {
 		return nil, err
 	}
 	if known, differing, ok := db.known.near(version); ok {
 		return known.reread(c, version, differing)
 	}
-	return loadCatalogue(c, version)
+	return loadCatalog(c, version)
 }
 
-// reread returns the catalogue of another version, reading only the differing tables
+// reread returns the catalog of another version, reading only the differing tables
 // again.
-func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []ids.Table) (*catalogue, error) {
+func (cat *catalog) reread(c *sqlite.Conn, version int64, differing []ids.Table) (*catalog, error) {
 	if len(differing) == 0 && cat.version == version {
 		return cat, nil
 	}
 	slices.Sort(differing)
-	after := &catalogue{version: version, tables: slices.Clone(cat.tables)}
+	after := &catalog{version: version, tables: slices.Clone(cat.tables)}
 	for _, id := range slices.Compact(differing) {
 		t, err := reloadOne(c, id)
 		if err != nil {
-			return nil, fmt.Errorf("read the catalogue: %w", err)
+			return nil, fmt.Errorf("read the catalog: %w", err)
 		}
 		i, found := after.search(id)
 		switch {
@@ -132,7 +132,7 @@ func (cat *catalogue) reread(c *sqlite.Conn, version int64, differing []ids.Tabl
 
 // around returns the ids of a table and of the tables that refer to it, which SQLite
 // changes when names in it change.
-func (cat *catalogue) around(t *Table) []ids.Table {
+func (cat *catalog) around(t *Table) []ids.Table {
 	list := []ids.Table{t.ID}
 	for i := range cat.tables {
 		if other := &cat.tables[i]; other.ID != t.ID && other.refersTo(t.Name) {
@@ -142,11 +142,11 @@ func (cat *catalogue) around(t *Table) []ids.Table {
 	return list
 }
 
-func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
-	cat := &catalogue{version: version}
+func loadCatalog(c *sqlite.Conn, version int64) (*catalog, error) {
+	cat := &catalog{version: version}
 	shapes, err := allShapes(c)
 	if err != nil {
-		return nil, fmt.Errorf("read the catalogue: %w", err)
+		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
 	err = c.Query(tableEntries+" ORDER BY id", nil, func(s *sqlite.Stmt) error {
 		t, err := loadTable(c, shapes, s)
@@ -154,7 +154,7 @@ func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the catalogue: %w", err)
+		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
 	cat.followRefused()
 	return cat, nil
@@ -162,7 +162,7 @@ func loadCatalogue(c *sqlite.Conn, version int64) (*catalogue, error) {
 
 const tableEntries = "SELECT id, table_name, display_name, created_at, updated_at, label_column_id FROM _tables"
 
-// loadTable reads the table whose catalogue entry is the current row of s.
+// loadTable reads the table whose catalog entry is the current row of s.
 func loadTable(c *sqlite.Conn, shapes *shapes, s *sqlite.Stmt) (Table, error) {
 	t, err := shapes.table(s.Text(1))
 	if err != nil {
@@ -208,7 +208,7 @@ func (t *Table) useAPITypes() {
 // transaction. They must include tables that SQLite changes as well because they refer
 // to a renamed one.
 func (db *DB) changed(c *sqlite.Conn, tables ...ids.Table) error {
-	version, err := c.Int("UPDATE _project SET catalogue = catalogue + 1 RETURNING catalogue")
+	version, err := c.Int("UPDATE _project SET catalog = catalog + 1 RETURNING catalog")
 	if err == nil {
 		db.known.note(version, tables)
 	}
@@ -216,7 +216,7 @@ func (db *DB) changed(c *sqlite.Conn, tables ...ids.Table) error {
 }
 
 // table returns the table with the given id or name.
-func (cat *catalogue) table(ref string) (*Table, error) {
+func (cat *catalog) table(ref string) (*Table, error) {
 	t := find(cat.tables, ref, func(t *Table) (int64, string) { return int64(t.ID), t.Name })
 	if t == nil {
 		return nil, problem.NotFound("The table", ref)
@@ -225,7 +225,7 @@ func (cat *catalogue) table(ref string) (*Table, error) {
 }
 
 // withID returns the table with the given id.
-func (cat *catalogue) withID(id ids.Table) (*Table, error) {
+func (cat *catalog) withID(id ids.Table) (*Table, error) {
 	i, found := cat.search(id)
 	if !found {
 		return nil, problem.NotFound("The table", itoa(int(id)))
@@ -235,7 +235,7 @@ func (cat *catalogue) withID(id ids.Table) (*Table, error) {
 
 // search returns the index of the table with the given id, or where it would be
 // inserted.
-func (cat *catalogue) search(id ids.Table) (i int, found bool) {
+func (cat *catalog) search(id ids.Table) (i int, found bool) {
 	return slices.BinarySearchFunc(cat.tables, id, func(t Table, id ids.Table) int { return cmp.Compare(t.ID, id) })
 }
 
@@ -254,7 +254,7 @@ func refused(t *Table, reason string) error {
 
 // changeable returns a conflict if changing rows of t would evaluate a disallowed
 // expression, in this table or in one that refers to it.
-func (cat *catalogue) changeable(t *Table) error {
+func (cat *catalog) changeable(t *Table) error {
 	if child := cat.refusedBelow[t.ID]; child != nil {
 		return problem.New(problem.CodeConflict, "The rows of the table %s cannot be changed, because the table %s refers to them: %s. Delete that column, or the table %s.", t.Name, child.Name, child.Refused, child.Name)
 	}
@@ -263,7 +263,7 @@ func (cat *catalogue) changeable(t *Table) error {
 
 // followRefused finds the tables whose foreign keys lead to rows that cannot be used:
 // SQLite looks at those rows whenever one of their parents changes.
-func (cat *catalogue) followRefused() {
+func (cat *catalog) followRefused() {
 	cat.refusedBelow = map[ids.Table]*Table{}
 	var refused []*Table
 	for i := range cat.tables {
@@ -286,10 +286,10 @@ func (cat *catalogue) followRefused() {
 	}
 }
 
-// current returns the catalogue as it is now.
-func (db *DB) current(ctx context.Context) (now *catalogue, err error) {
+// current returns the catalog as it is now.
+func (db *DB) current(ctx context.Context) (now *catalog, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
-		now, err = tx.catalogue()
+		now, err = tx.catalog()
 		return err
 	})
 	return now, err
@@ -330,7 +330,7 @@ const exactCount = 10_000
 func (db *DB) RowEstimates(ctx context.Context) (map[ids.Table]int64, error) {
 	estimates := map[ids.Table]int64{}
 	err := db.View(ctx, func(tx *Tx) error {
-		cat, err := tx.catalogue()
+		cat, err := tx.catalog()
 		if err != nil {
 			return err
 		}
