@@ -78,7 +78,7 @@ func TestQueuePositionIsTheOrderOfClaims(t *testing.T) {
 		f.project(id+1, small)
 	}
 	for _, id := range []ids.Project{2, 2, 1, 2, 3, 3, 1} {
-		f.create(Request{Project: ProjectRef{id, fmt.Sprintf("p%d", id)}, Kind: SchemaExport})
+		f.create(Request{Project: ProjectRef{ID: id, Slug: fmt.Sprintf("p%d", id)}, Kind: SchemaExport})
 	}
 	f.claimed() // gives project 2 a turn
 	places := map[string]int64{}

@@ -157,7 +157,7 @@ func TestList(t *testing.T) {
 	for range 5 {
 		ids = append([]string{f.create(Request{Kind: SchemaExport}).ID}, ids...)
 	}
-	f.create(Request{Project: ProjectRef{2, "p2"}, Kind: SchemaExport})
+	f.create(Request{Project: ProjectRef{ID: 2, Slug: "p2"}, Kind: SchemaExport})
 	for _, test := range []struct {
 		name    string
 		options ListOptions
@@ -305,7 +305,7 @@ func TestRemoveProject(t *testing.T) {
 	f.project(shop.ID, large(manyRows))
 	f.project(2, small)
 	f.Start()
-	other := f.wait(f.create(Request{Project: ProjectRef{2, "p2"}, Kind: SchemaExport}))
+	other := f.wait(f.create(Request{Project: ProjectRef{ID: 2, Slug: "p2"}, Kind: SchemaExport}))
 	ready := f.wait(f.create(Request{Kind: SchemaExport}))
 	running := f.create(Request{Kind: TableExport, Table: "big"})
 	pending := f.create(Request{Kind: SchemaExport})
@@ -362,10 +362,10 @@ func (f *fixture) claimed() *record {
 func TestProjectsTakeTurns(t *testing.T) {
 	f := newFixture(t, t.TempDir(), func(c *Config) { c.PerProject = 2 })
 	var order []string
-	for _, project := range []ProjectRef{{1, "p1"}, {2, "p2"}, {3, "p3"}} {
+	for _, project := range []ProjectRef{{ID: 1, Slug: "p1"}, {ID: 2, Slug: "p2"}, {ID: 3, Slug: "p3"}} {
 		f.project(project.ID, small)
 	}
-	for _, project := range []ProjectRef{{1, "p1"}, {1, "p1"}, {1, "p1"}, {1, "p1"}, {2, "p2"}, {2, "p2"}, {3, "p3"}} {
+	for _, project := range []ProjectRef{{ID: 1, Slug: "p1"}, {ID: 1, Slug: "p1"}, {ID: 1, Slug: "p1"}, {ID: 1, Slug: "p1"}, {ID: 2, Slug: "p2"}, {ID: 2, Slug: "p2"}, {ID: 3, Slug: "p3"}} {
 		f.create(Request{Project: project, Kind: SchemaExport})
 	}
 	for r := f.claimed(); r != nil; r = f.claimed() {
@@ -467,7 +467,7 @@ func TestRetention(t *testing.T) {
 		f.project(shop.ID, small)
 		f.project(2, small)
 		f.Start()
-		other := f.wait(f.create(Request{Project: ProjectRef{2, "p2"}, Kind: TableExport, Table: "contacts"}))
+		other := f.wait(f.create(Request{Project: ProjectRef{ID: 2, Slug: "p2"}, Kind: TableExport, Table: "contacts"}))
 		var all []Manifest
 		for range 5 {
 			f.clock.Add(time.Second)

@@ -399,7 +399,7 @@ func exportAndDie(config Config, more string) {
 		panic(err)
 	}
 	for range n {
-		for _, project := range []ProjectRef{shop, {2, "p2"}} {
+		for _, project := range []ProjectRef{shop, {ID: 2, Slug: "p2"}} {
 			if _, err := e.Create(context.Background(), new(problem.Faults), Request{Project: project, Kind: TableExport, Table: "big"}); err != nil {
 				panic(err)
 			}

@@ -90,7 +90,7 @@ func TestReceiptsOfProjectGoWithIt(t *testing.T) {
 	f.project(2, small)
 	r := projectdb.Receipt{Key: "k"}
 	f.create(Request{Project: shop, Kind: SchemaExport, Receipt: &r})
-	other := f.create(Request{Project: ProjectRef{2, "other"}, Kind: SchemaExport, Receipt: &r})
+	other := f.create(Request{Project: ProjectRef{ID: 2, Slug: "other"}, Kind: SchemaExport, Receipt: &r})
 	if err := f.RemoveProject(background, 1); err != nil {
 		t.Fatal(err)
 	}

@@ -373,7 +373,7 @@ func TestDamageInTheMiddle(t *testing.T) {
 			t.Errorf("%s: the export of a damaged file is %s: %v", kind, m.Status, err)
 		}
 	}
-	other := ProjectRef{2, "p2"}
+	other := ProjectRef{ID: 2, Slug: "p2"}
 	f.download(f.wait(f.create(Request{Project: other, Kind: TableExport, Table: "big", Format: "csv"})))
 	if files := f.files(); len(files) != 1 {
 		t.Errorf("files: %q", files)

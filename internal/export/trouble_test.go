@@ -95,7 +95,7 @@ func TestManyExportsAtOnce(t *testing.T) {
 	f.Start()
 	for i := range 30 {
 		id := ids.Project(i%3) + 1
-		ref := ProjectRef{id, fmt.Sprintf("p%d", id)}
+		ref := ProjectRef{ID: id, Slug: fmt.Sprintf("p%d", id)}
 		if id == shop.ID {
 			ref = shop
 		}
@@ -371,13 +371,13 @@ func TestEndlessQueriesDoNotStopOthers(t *testing.T) {
 	f.Start()
 	for range 3 {
 		for id := range ids.Project(6) {
-			f.create(Request{Project: ProjectRef{id + 1, fmt.Sprintf("p%d", id+1)}, Root: 1, Kind: QueryExport, SQL: endless})
+			f.create(Request{Project: ProjectRef{ID: id + 1, Slug: fmt.Sprintf("p%d", id+1)}, Root: 1, Kind: QueryExport, SQL: endless})
 		}
 	}
 	eventually(t, func() bool { return len(f.runner.Running()) == 2 })
 	for range 5 {
 		began := time.Now()
-		f.download(f.wait(f.create(Request{Project: ProjectRef{7, "p7"}, Kind: TableExport, Table: "contacts"})))
+		f.download(f.wait(f.create(Request{Project: ProjectRef{ID: 7, Slug: "p7"}, Kind: TableExport, Table: "contacts"})))
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("the export of another project took %v", took)
 		}

@@ -90,7 +90,7 @@ func TestUnfinishedFilesHoldTheirPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Project, o.Size = ProjectRef{other.Project.ID, "other"}, 3000 })); err != nil {
+	if _, _, err := f.Begin(t.Context(), new(problem.Faults), request(func(o *Request) { o.Project, o.Size = ProjectRef{ID: other.Project.ID, Slug: "other"}, 3000 })); err != nil {
 		t.Errorf("another project has no room: %v", err)
 	}
 	for _, m := range []Manifest{uploading, pending} {

@@ -388,7 +388,7 @@ func TestTurns(t *testing.T) {
 	for _, name := range []string{"a.csv", "b.csv", "c.csv"} {
 		greedy = append(greedy, f.send(people(1), request(func(o *Request) { o.FileName = name })))
 	}
-	modest := f.send(people(1), request(func(o *Request) { o.Project = ProjectRef{created.Project.ID, "other"} }))
+	modest := f.send(people(1), request(func(o *Request) { o.Project = ProjectRef{ID: created.Project.ID, Slug: "other"} }))
 	for want, m := range []Manifest{greedy[0], modest, greedy[1], greedy[2]} {
 		project := shop.ID
 		if m.Project == "other" {
