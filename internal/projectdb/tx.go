@@ -18,7 +18,7 @@ type Tx struct {
 	c       *sqlite.Conn
 	kind    TransactionKind
 	ask     func(bytes int64) error // asks for room for rows to return; see [WithRoom]
-	cat     *catalog              // nil until needed, and after a change
+	cat     *catalog                // nil until needed, and after a change
 	altered bool                    // the transaction itself has changed the catalog
 }
 
