@@ -32,6 +32,7 @@ type listing struct {
 	Limit    int64     `query:"limit" json:"limit,omitzero" minimum:"1" maximum:"500" default:"100"`
 	Offset   offset    `query:"offset" json:"offset,omitzero" minimum:"0" doc:"A page with an offset, even 0, is never cut short: one larger than 8 MiB is refused."`
 	Columns  []string  `query:"columns" json:"columns,omitzero" doc:"The columns to return; all when absent."`
+	Expand   []string  `query:"expand" json:"expand,omitzero" doc:"Foreign keys whose records are returned in the row's _expand: the column, with or without _id; several columns joined by +; further ones after a dot, as in company,company.owner. At most 10, 3 levels deep."`
 	After    string    `query:"after" json:"after,omitzero" doc:"The next_cursor of the previous page. It works only with the same filters, sort and order."`
 	Before   string    `query:"before" json:"before,omitzero" doc:"The prev_cursor of the following page. It works only with the same filters, sort and order."`
 	Position offset    `query:"position" json:"position,omitzero" minimum:"0" doc:"The position of the first row, counted from 0, in the order of the key or in one that an index leads; instead of offset, after and before."`
@@ -54,7 +55,7 @@ func (in *listing) selection() projectdb.ListOptions {
 		Selection: projectdb.Selection{
 			Columns: in.Columns, Filters: jsontext.Value(in.Filters), Sort: in.Sort,
 			Descending: in.Order == "desc", Limit: in.Limit, Offset: in.Offset.Value,
-			CellLimit: in.Cells,
+			CellLimit: in.Cells, Expand: in.Expand,
 		},
 		After:    in.After,
 		Before:   in.Before,
@@ -128,6 +129,7 @@ type recordKeyIn struct {
 type getRecordIn struct {
 	recordKeyIn
 	Columns []string `query:"columns" doc:"The columns to return; all when absent."`
+	Expand  []string `query:"expand" doc:"Foreign keys whose records are returned in the row's _expand, as in a list."`
 	integersIn
 	cellLimitIn
 	Position rest.Flag `query:"position" doc:"Whether to answer the position of the record among all of the table."`
@@ -167,7 +169,7 @@ func (in *getRecordIn) read(tx *projectdb.Tx, faults *problem.Faults) (out recor
 		}
 		out.Position, out.PositionExact = &at.Row, &at.Exact
 	}
-	rows, err := tx.GetRecord(faults, table, id, projectdb.Selection{Columns: in.Columns, CellLimit: in.CellLimit})
+	rows, err := tx.GetRecord(faults, table, id, projectdb.Selection{Columns: in.Columns, CellLimit: in.CellLimit, Expand: in.Expand})
 	if err != nil {
 		return recordOut{}, err
 	}

@@ -61,9 +61,9 @@ func (r recordRows) MarshalJSONTo(e *jsontext.Encoder) error {
 	}
 	var text []byte
 	for part := &r.rows; part != nil; part = part.Next {
-		encoder := format.NewJSON(part.Columns, r.options)
+		encoder := newRowEncoder(part, r.options)
 		for i := range part.Len() {
-			text = encoder.AppendRow(text[:0], part.Batch, part.Batch.Row(i)[:len(part.Columns)])
+			text = encoder.append(text[:0], i)
 			if err := e.WriteValue(text); err != nil {
 				return err
 			}
@@ -76,12 +76,12 @@ func (r recordRows) MarshalJSONTo(e *jsontext.Encoder) error {
 func (r recordRows) StreamTo(w io.Writer) (err error) {
 	text := []byte{'['}
 	for part := &r.rows; part != nil; part = part.Next {
-		encoder := format.NewJSON(part.Columns, r.options)
+		encoder := newRowEncoder(part, r.options)
 		for i := range part.Len() {
 			if i > 0 || part != &r.rows {
 				text = append(text, ',')
 			}
-			if text, err = encoder.WriteRow(w, text, part.Batch, part.Batch.Row(i)[:len(part.Columns)]); err != nil {
+			if text, err = encoder.write(w, text, i); err != nil {
 				return err
 			}
 			if len(text) >= rowsPiece {
@@ -96,9 +96,62 @@ func (r recordRows) StreamTo(w io.Writer) (err error) {
 	return err
 }
 
+// rowEncoder encodes rows together with the records that they refer to.
+type rowEncoder struct {
+	rows   *projectdb.Rows
+	json   *format.JSON
+	nested []*rowEncoder // of rows.Expanded
+}
+
+func newRowEncoder(rows *projectdb.Rows, options format.JSONOptions) *rowEncoder {
+	r := &rowEncoder{rows: rows, json: format.NewJSON(rows.Columns, options)}
+	for i := range rows.Expanded {
+		r.nested = append(r.nested, newRowEncoder(&rows.Expanded[i].Rows, options))
+	}
+	return r
+}
+
+// append appends row i as an object.
+func (r *rowEncoder) append(text []byte, i int) []byte {
+	text = r.json.AppendRow(text, r.rows.Batch, r.rows.Batch.Row(i)[:len(r.rows.Columns)])
+	// Without a place to write to, nothing can fail.
+	text, _ = r.expand(text, i, func(nested *rowEncoder, text []byte, of int) ([]byte, error) { return nested.append(text, of), nil })
+	return text
+}
+
+// write writes row i as an object, in pieces, and returns the part not yet written.
+func (r *rowEncoder) write(w io.Writer, text []byte, i int) ([]byte, error) {
+	text, err := r.json.WriteRow(w, text, r.rows.Batch, r.rows.Batch.Row(i)[:len(r.rows.Columns)])
+	if err != nil {
+		return text, err
+	}
+	return r.expand(text, i, func(nested *rowEncoder, text []byte, of int) ([]byte, error) { return nested.write(w, text, of) })
+}
+
+// expand adds the records that row i refers to, to the object at the end of the text.
+func (r *rowEncoder) expand(text []byte, i int, add func(nested *rowEncoder, text []byte, of int) ([]byte, error)) (_ []byte, err error) {
+	if len(r.nested) == 0 {
+		return text, nil
+	}
+	text = append(text[:len(text)-1], `,"_expand":{`...)
+	for e, nested := range r.nested {
+		found := &r.rows.Expanded[e]
+		if e > 0 {
+			text = append(text, ',')
+		}
+		text = append(format.AppendString(text, found.Name), ':')
+		if of := found.Of[i]; of < 0 {
+			text = append(text, "null"...)
+		} else if text, err = add(nested, text, of); err != nil {
+			return text, err
+		}
+	}
+	return append(text, "}}"...), nil
+}
+
 // Schema describes an array of rows.
 func (recordRows) Schema(registry huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeArray, Items: rest.Values{}.Schema(registry)}
+	return &huma.Schema{Type: huma.TypeArray, Items: rowSchema(registry)}
 }
 
 // recordRow is the only row of some rows.
@@ -109,8 +162,7 @@ func (r recordRow) MarshalJSONTo(e *jsontext.Encoder) error {
 	if r.rows.Len() == 0 {
 		return e.WriteToken(jsontext.Null)
 	}
-	encoder := format.NewJSON(r.rows.Columns, r.options)
-	return e.WriteValue(encoder.AppendRow(nil, r.rows.Batch, r.rows.Batch.Row(0)[:len(r.rows.Columns)]))
+	return e.WriteValue(newRowEncoder(&r.rows, r.options).append(nil, 0))
 }
 
 // StreamTo writes the object in pieces.
@@ -119,17 +171,27 @@ func (r recordRow) StreamTo(w io.Writer) error {
 		_, err := io.WriteString(w, "null")
 		return err
 	}
-	encoder := format.NewJSON(r.rows.Columns, r.options)
-	text, err := encoder.WriteRow(w, nil, r.rows.Batch, r.rows.Batch.Row(0)[:len(r.rows.Columns)])
+	text, err := newRowEncoder(&r.rows, r.options).write(w, nil, 0)
 	if err == nil {
 		_, err = w.Write(text)
 	}
 	return err
 }
 
+// rowSchema describes a row of an answer. Generators cannot make use of an object that
+// has both named members and others, so _expand is one of its values.
+func rowSchema(registry huma.Registry) *huma.Schema {
+	s := rest.Values{}.Schema(registry)
+	value := s.AdditionalProperties.(*huma.Schema)
+	expanded := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
+	value.AnyOf = append(value.AnyOf, expanded)
+	value.Description = "A string, number, boolean or null; in _expand, the records that the row refers to, by the column of the foreign key, when expand asks for them."
+	return s
+}
+
 // Schema describes a row or null.
 func (recordRow) Schema(registry huma.Registry) *huma.Schema {
-	s := rest.Values{}.Schema(registry)
+	s := rowSchema(registry)
 	s.Nullable = true
 	return s
 }

@@ -127,11 +127,15 @@ func (key ForeignKey) referencesSQL() string {
 
 // identList quotes names and joins them with commas.
 func identList(names []string) string {
+	return strings.Join(quoteAll(names), ", ")
+}
+
+func quoteAll(names []string) []string {
 	quoted := make([]string, len(names))
 	for i, name := range names {
 		quoted[i] = format.QuoteIdent(name)
 	}
-	return strings.Join(quoted, ", ")
+	return quoted
 }
 
 // CreateSQL returns the CREATE INDEX statement of the index, without a

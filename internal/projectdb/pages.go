@@ -134,10 +134,8 @@ func (q query) read(c *sqlite.Conn, after cursor, skip int64) (Page, error) {
 	page := Page{Rows: Rows{Table: q.table.Name, Columns: q.columns, Batch: &sqlite.Batch{}}}
 	list := q.list
 	place := q.placeBeside()
-	if len(place) > 0 {
-		list += ", " + strings.Join(place, ", ")
-	}
-	page.Batch.Reset(len(q.columns) + len(place))
+	list = strings.Join(append(append([]string{list}, place...), quoteAll(q.referring)...), ", ")
+	page.Batch.Reset(len(q.columns) + len(place) + len(q.referring))
 	segments := q.segments(after)
 	for _, s := range segments {
 		if skip > 0 && len(segments) > 1 {
@@ -159,6 +157,37 @@ func (q query) read(c *sqlite.Conn, after cursor, skip int64) (Page, error) {
 		}
 	}
 	return page, nil
+}
+
+// expandedPage reads a page together with the records that its rows refer to. They count
+// as bytes of the page: it is read again with half its rows until they fit.
+func (tx *Tx) expandedPage(q query, from start, keys []*expandedKey, whole bool) (Page, error) {
+	for shortened := false; ; shortened = true {
+		page, err := q.page(tx.c, from, whole)
+		if err != nil {
+			return page, err
+		}
+		budget := int64(maxPageBytes)
+		if page.Len() > 1 {
+			budget = max(0, budget-int64(page.Batch.Size()))
+		}
+		err = tx.expand(q, &page.Rows, keys, budget)
+		switch {
+		case !errors.Is(err, errTooMuch):
+			page.EndedByBytes = page.EndedByBytes || shortened
+			return page, err
+		case page.Len() == 1:
+			return page, tooMuchExpanded()
+		case whole || !q.hasCursors():
+			return page, tooLargePage()
+		}
+		q.limit = int64(page.Len() / 2)
+	}
+}
+
+// tooMuchExpanded is the error for a single row with too large records.
+func tooMuchExpanded() error {
+	return problem.Invalid("expand", "The records that one row refers to have more than %d MiB: expand less.", maxPageBytes>>20)
 }
 
 // tooLargePage is the error returned where an early end would make a client skip rows.
@@ -249,7 +278,7 @@ func (q query) setCursors(c *sqlite.Conn, page *Page, backwards, behind bool) (e
 // placeBeside returns the expressions selected in addition to the columns for the
 // cursor: the place, unless SQLite allows no more columns.
 func (q query) placeBeside() []string {
-	if place := q.place(); len(q.columns)+len(place) <= MaxColumns {
+	if place := q.place(); len(q.columns)+len(place)+len(q.referring) <= MaxColumns {
 		return place
 	}
 	return nil
@@ -258,11 +287,12 @@ func (q query) placeBeside() []string {
 // placeIn returns the place of a row of the page: of the last row of a span. It
 // stands after the row's columns, or else is asked for.
 func (q query) placeIn(c *sqlite.Conn, page *Page, row int, s span) (cursor, error) {
-	if len(q.placeBeside()) == 0 {
+	beside := len(q.placeBeside())
+	if beside == 0 {
 		return q.placeOf(c, s)
 	}
 	var place cursor
-	for _, cell := range page.Batch.Row(row)[len(q.columns):] {
+	for _, cell := range page.Batch.Row(row)[len(q.columns):][:beside] {
 		place.values = append(place.values, page.Batch.Value(cell))
 	}
 	return place, nil

@@ -2,6 +2,7 @@ package projectdb
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/url"
 	"strings"
@@ -19,6 +20,10 @@ type Rows struct {
 	Batch   *sqlite.Batch
 	// Next holds the following rows, which have other columns, or is nil.
 	Next *Rows
+	// Expanded holds the records that the rows refer to, if they were asked for.
+	Expanded []Expansion
+
+	expandedBytes int64 // of the records in Expanded, as often as they are shown
 }
 
 // Len returns the number of rows, without those of Next.
@@ -53,6 +58,11 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 			return page, err
 		}
 	}
+	keys, err := tx.expandedKeys(t, o.Expand, faults)
+	if err != nil {
+		return page, err
+	}
+	q.addReferring(keys, faults)
 	if err := faults.Err(); err != nil {
 		return page, err
 	}
@@ -62,7 +72,7 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 			return page, err
 		}
 	}
-	page, err = q.page(tx.c, from, o.Whole)
+	page, err = tx.expandedPage(q, from, keys, o.Whole)
 	if page.Exact = exact; err != nil || !o.Count && !o.Estimate {
 		return page, err
 	}
@@ -94,10 +104,22 @@ func (tx *Tx) GetRecord(faults *problem.Faults, ref, id string, s Selection) (Ro
 		return Rows{}, err
 	}
 	q := Selection{Columns: s.Columns, CellLimit: s.CellLimit, Limit: 1}.plan(t, faults, "")
+	keys, err := tx.expandedKeys(t, s.Expand, faults)
+	if err != nil {
+		return Rows{}, err
+	}
+	q.addReferring(keys, faults)
 	if err := faults.Err(); err != nil {
 		return Rows{}, err
 	}
-	return q.one(tx.c, id)
+	rows, err := q.one(tx.c, id)
+	if err == nil {
+		err = tx.expand(q, &rows, keys, maxPageBytes)
+	}
+	if errors.Is(err, errTooMuch) {
+		err = tooMuchExpanded()
+	}
+	return rows, err
 }
 
 // one reads the record with the given id.
@@ -107,7 +129,9 @@ func (q query) one(c *sqlite.Conn, id string) (Rows, error) {
 		return Rows{}, err
 	}
 	rows := newRows(q.table, q.columns)
-	if err := fillAll(c, rows.Batch, q.selectSQL(q.list, at, ""), at.args); err != nil {
+	list := strings.Join(append([]string{q.list}, quoteAll(q.referring)...), ", ")
+	rows.Batch.Reset(len(q.columns) + len(q.referring))
+	if err := fillAll(c, rows.Batch, q.selectSQL(list, at, ""), at.args); err != nil {
 		return rows, err
 	}
 	if rows.Len() == 0 {

@@ -26,6 +26,7 @@ func (r Rows) Memory() int64 {
 		if part.Batch != nil {
 			bytes += part.Batch.Memory()
 		}
+		bytes += part.expandedBytes
 	}
 	return bytes
 }

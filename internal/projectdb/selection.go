@@ -23,6 +23,9 @@ type Selection struct {
 	// CellLimit is the number of bytes to which texts and blobs are cut; 0 means no limit.
 	// Only pages and single records heed it.
 	CellLimit int64
+	// Expand names the foreign keys whose records are returned with the rows. Only pages
+	// and single records heed it.
+	Expand []string
 	// Total makes the order depend on the values alone: rows of a table without a
 	// primary key are ordered by all columns instead of the rowid.
 	Total bool
@@ -32,8 +35,9 @@ type Selection struct {
 type query struct {
 	table      *Table
 	columns    []format.Column
-	list       string // the selected columns in SQL
-	cellLimit  int    // see cells.go; 0 means none
+	list       string   // the selected columns in SQL
+	cellLimit  int      // see cells.go; 0 means none
+	referring  []string // columns that are read, but not returned, to expand the rows
 	where      where
 	filters    jsontext.Value // as sent, canonicalized
 	sorts      []sortKey
