@@ -84,7 +84,7 @@ func addExpandedKey(list *[]*expandedKey, key *expandedKey) *expandedKey {
 
 // expandedKey returns the foreign key that a name means: its columns joined by +, each
 // with or without _id at its end.
-func (cat *catalogue) expandedKey(t *Table, name, field string, faults *problem.Faults) *expandedKey {
+func (cat *catalog) expandedKey(t *Table, name, field string, faults *problem.Faults) *expandedKey {
 	var columns []string
 	// In a query string, + is a space.
 	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '+' || r == ' ' }) {
@@ -123,7 +123,7 @@ func sameColumns(a, b []string) bool {
 
 // followable returns the foreign key as one to be followed, or nil if it is an imported
 // one that does not lead to at most one record.
-func (cat *catalogue) followable(t *Table, key ForeignKey) *expandedKey {
+func (cat *catalog) followable(t *Table, key ForeignKey) *expandedKey {
 	parent := cat.named(key.Parent)
 	if parent == nil {
 		return nil
