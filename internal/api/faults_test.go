@@ -114,6 +114,8 @@ var wrongRequests = map[string]wrong{
 	"get-record":        {query: "columns=nowhere", field: "columns[0]"},
 	"update-record":     {body: `{"data":{"nowhere":1}}`, field: "nowhere"},
 	"delete-record":     meaningless,
+	"list-values":       {query: "filters=" + url.QueryEscape(`{"nowhere":1}`), field: "filters.nowhere"},
+	"summarize-column":  {query: "filters=" + url.QueryEscape(`{"nowhere":1}`), field: "filters.nowhere"},
 
 	"query":        {body: `{"sql":"SELECT :a AS a","params":{}}`, field: "params.a"},
 	"list-indexes": meaningless,

@@ -30,6 +30,7 @@ var needs = map[string]string{
 	"list-tables": "schema:read?", "create-table": "schema:write", "get-table": "schema:read@", "update-table": "schema:write", "delete-table": "schema:write",
 	"list-columns": "schema:read@", "add-column": "schema:write", "update-columns": "schema:write", "update-column": "schema:write", "delete-column": "schema:write",
 	"list-records": "records:read@", "search-records": "records:read@", "aggregate-records": "records:read@", "get-record": "records:read@", "insert-records": "records:write@", "update-records": "records:write@ records:read@",
+	"list-values": "records:read@", "summarize-column": "records:read@",
 	"delete-records": "records:write@ records:read@", "update-record": "records:write@", "delete-record": "records:write@",
 	"query": "query:read", "list-indexes": "schema:read@", "create-index": "schema:write", "delete-index": "schema:write",
 	"export-table": "exports:create@ records:read@", "export-query": "exports:create query:read", "export-database": "project:admin", "export-schema": "project:admin",

@@ -56,6 +56,8 @@ func routes(h *handlers) []*rest.Endpoint {
 		rest.Route("POST", column, "add-column", "Add a column", schemaWrite, h.addColumn, rest.Created, keptColumns, writing),
 		database("PATCH", column, "update-columns", "Change columns, all or nothing", schemaWrite, h.updateColumns, writing, rest.Fails(problem.CodeColumnTypeLocked)),
 		database("PATCH", column+"/{column_id_or_name}", "update-column", "Change a column", schemaWrite, h.updateColumn, writing, rest.Fails(problem.CodeColumnTypeLocked)),
+		database("GET", column+"/{column_id_or_name}/values", "list-values", "List the most frequent values of a column", recordsRead, h.listValues, reading),
+		database("GET", column+"/{column_id_or_name}/summary", "summarize-column", "Summarize the values of a column", recordsRead, h.summarizeColumn, reading),
 		database("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
 
 		database("GET", records, "list-records", "List records", recordsRead, h.listRecords, reading),

@@ -195,18 +195,26 @@ func (m *milestones) before(n int64) (place cursor, skip int64) {
 	return m.places[i-1], n - i*m.step
 }
 
-// checkOrder refuses positions in an order that no index leads: each would sort the
-// whole table.
-func (q query) checkOrder(c *sqlite.Conn, faults *problem.Faults, field string) error {
-	if len(q.sorts) == 0 || faults.Any() {
-		return nil
+// needsSorting reports whether no index leads the order of the sort columns.
+func (q query) needsSorting(c *sqlite.Conn) (sorted bool, err error) {
+	if len(q.sorts) == 0 {
+		return false, nil
 	}
-	sorted := false
 	terms := strings.Join(q.terms[:len(q.sorts)], ", ")
-	err := c.Query("EXPLAIN QUERY PLAN SELECT 1 FROM "+quote(q.table.Name)+" ORDER BY "+terms, nil, func(s *sqlite.Stmt) error {
+	err = c.Query("EXPLAIN QUERY PLAN SELECT 1 FROM "+quote(q.table.Name)+" ORDER BY "+terms, nil, func(s *sqlite.Stmt) error {
 		sorted = sorted || strings.Contains(s.Text(3), "TEMP B-TREE")
 		return nil
 	})
+	return sorted, err
+}
+
+// checkOrder refuses positions in an order that no index leads: each would sort the
+// whole table.
+func (q query) checkOrder(c *sqlite.Conn, faults *problem.Faults, field string) error {
+	if faults.Any() {
+		return nil
+	}
+	sorted, err := q.needsSorting(c)
 	if sorted {
 		var columns []string
 		mixed := slices.ContainsFunc(q.sorts, func(k sortKey) bool { return k.descending != q.sorts[0].descending })

@@ -157,6 +157,14 @@ func (v *Value) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// MarshalJSON writes the value, or null if there is none.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if v == nil {
+		return []byte("null"), nil
+	}
+	return v, nil
+}
+
 // Schema describes a scalar.
 func (Value) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
