@@ -3,6 +3,8 @@ package export
 import (
 	"testing"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // TestThrottle compares how long a reader rests with and without requests.
@@ -32,7 +34,7 @@ func TestThrottle(t *testing.T) {
 	p.began = time.Now().Add(-time.Hour)
 	e.NoteRequest()
 	began := time.Now()
-	if p.rest(); time.Since(began) > 10*time.Second {
+	if p.rest(); time.Since(began) > testkit.Slack {
 		t.Error("the rest after a long piece is as long as the piece")
 	}
 }

@@ -378,7 +378,7 @@ func TestEndlessQueriesDoNotStopOthers(t *testing.T) {
 	for range 5 {
 		began := time.Now()
 		f.download(f.wait(f.create(Request{Project: ProjectRef{ID: 7, Slug: "p7"}, Kind: TableExport, Table: "contacts"})))
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > testkit.Slack {
 			t.Errorf("the export of another project took %v", took)
 		}
 	}

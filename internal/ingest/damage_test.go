@@ -120,7 +120,7 @@ func takeDamaged(t *testing.T, name, content string, sound bool) {
 	if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
 		t.Errorf("%s: there is something left: %v, %v", name, left, err)
 	}
-	if took := time.Since(start); took > 20*time.Second {
+	if took := time.Since(start); took > testkit.Slack {
 		t.Errorf("%s: it took %s", name, took)
 	}
 }

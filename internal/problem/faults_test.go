@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/zangtable/zangtable/internal/testkit"
 	"pgregory.net/rapid"
 )
 
@@ -135,7 +136,7 @@ func TestHintsAreBounded(t *testing.T) {
 	for i := range MaxDetails {
 		f.Unknown(fmt.Sprint("f", i), "table", fmt.Sprintf("%061d", i), "", candidates)
 	}
-	if f.hinted > hintCost || time.Since(began) > 5*time.Second {
+	if f.hinted > hintCost || time.Since(began) > testkit.Slack {
 		t.Errorf("hints took %d steps and %v", f.hinted, time.Since(began))
 	}
 	f = Faults{}

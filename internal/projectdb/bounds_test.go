@@ -64,7 +64,7 @@ func TestCallsEndInTime(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			// Both changes wait for the same writer.
-			if took := time.Since(began); took > 2*limit+4*time.Second { // allows for a busy machine
+			if took := time.Since(began); took > 2*limit+testkit.Slack {
 				t.Errorf("%s took %v", name, took)
 			}
 		})
@@ -90,10 +90,6 @@ func TestCallsEndInTime(t *testing.T) {
 func TestManyConditionsOnLargeValuesEndInTime(t *testing.T) {
 	t.Parallel()
 	const limit = 100 * time.Millisecond
-	slack := 3 * time.Second
-	if testkit.Race {
-		slack = time.Minute
-	}
 	db := openBounded(t, Bounds{})
 	define(t, db, "u", "CREATE TABLE u (id INTEGER PRIMARY KEY, a TEXT, b TEXT, g INTEGER AS (length(upper(a)))) STRICT")
 	put(t, db, "u", `{"a":"`+strings.Repeat("a", 12_000_000)+`","b":"`+strings.Repeat("b", 12_000_000)+`"}`)
@@ -108,7 +104,7 @@ func TestManyConditionsOnLargeValuesEndInTime(t *testing.T) {
 		began := time.Now()
 		filters := fmt.Sprintf(test.form, strings.TrimSuffix(strings.ReplaceAll(test.conditions, "%s", test.op), ","))
 		_, err := db.ListRecords(ctx, new(problem.Faults), "u", ListOptions{Selection: Selection{Columns: []string{"id"}, Limit: 1, Filters: jsontext.Value(filters)}})
-		if took := time.Since(began); !problem.Is(err, problem.CodeQueryTimeout) || took > limit+slack {
+		if took := time.Since(began); !problem.Is(err, problem.CodeQueryTimeout) || took > limit+testkit.Slack {
 			t.Errorf("%s: %v after %v", name, err, took)
 		}
 	}
@@ -131,7 +127,7 @@ func TestReadsEndWithTheirCaller(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > testkit.Slack {
 		t.Errorf("the reads ended after %v", took)
 	}
 }
@@ -217,7 +213,7 @@ func TestSchemaChangesEnd(t *testing.T) {
 	} {
 		began := time.Now()
 		err := call()
-		if took := time.Since(began); !problem.Is(err, problem.CodeQueryTimeout) || took < limit || took > limit+time.Second {
+		if took := time.Since(began); !problem.Is(err, problem.CodeQueryTimeout) || took < limit || took > limit+testkit.Slack {
 			t.Errorf("%s: %v after %v", what, err, took)
 		}
 	}

@@ -193,7 +193,7 @@ func TestHostileStatements(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		// Allows for a loaded machine: the statement ended or was killed.
-		if took > limit+3*time.Second {
+		if took > limit+testkit.Slack {
 			t.Errorf("%s took %s", name, took)
 		}
 		result, err := db.Query(ctx, Query{SQL: "SELECT count(*) AS n FROM books", Limit: 1})

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 // raw returns a ZIP file of one member with the given header.
@@ -213,7 +214,7 @@ func TestBombsAreRefused(t *testing.T) {
 		if used := after.TotalAlloc - before.TotalAlloc; used > 32<<20 {
 			t.Errorf("%s: %d bytes of memory were used", test.name, used)
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > testkit.Slack {
 			t.Errorf("%s: it took %s", test.name, took)
 		}
 	}
@@ -229,7 +230,7 @@ func TestUnpackingIsStopped(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	_, err = s.create(ctx, zeros{}, func() int64 { return 1 << 40 })
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > testkit.Slack {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
 }

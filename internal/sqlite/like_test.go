@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/testkit"
 	"pgregory.net/rapid"
 	zs "zombiezen.com/go/sqlite"
 )
@@ -158,12 +159,11 @@ func TestLikeFindsInLinearTime(t *testing.T) {
 		"%" + strings.Repeat("a", 24_000) + "b%" + strings.Repeat("_", 1000), strings.Repeat("a%", 20_000) + "b", strings.Repeat("_", 20_000) + "%b", "%" + strings.Repeat("aaab", 6000),
 	} {
 		var m matcher
-		began := time.Now()
 		if m.like(text, parsePattern([]byte(pattern))) {
 			t.Errorf("%.20s matches", pattern)
 		}
-		if took := time.Since(began); m.spent > 12*len(text) || took > 10*time.Second {
-			t.Errorf("%.20s: %d comparisons in %v", pattern, m.spent, took)
+		if m.spent > 12*len(text) {
+			t.Errorf("%.20s: %d comparisons", pattern, m.spent)
 		}
 	}
 }
@@ -203,7 +203,7 @@ func TestLikeLooksAtTheInterrupt(t *testing.T) {
 			defer c.bound(ctx)()
 			began := time.Now()
 			_, err := c.Int(test.query, append([]any{Value{Kind: Text, Bytes: test.value}}, test.args...)...)
-			if FaultOf(err) != Interrupted || time.Since(began) > 2*time.Second {
+			if FaultOf(err) != Interrupted || time.Since(began) > testkit.Slack {
 				t.Errorf("%v after %v", err, time.Since(began))
 			}
 		})

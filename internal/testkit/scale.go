@@ -1,6 +1,13 @@
 package testkit
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
+
+// Slack is how much longer than its bound something may take in a test, on a machine
+// that is busy or slow. What does not heed its bound takes far longer, or never ends.
+const Slack = 20 * time.Second
 
 // Scale returns little with -short and under the race detector, which makes SQLite
 // several times slower, and much otherwise. Tests use it for sizes and repetitions;

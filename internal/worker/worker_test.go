@@ -17,6 +17,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -188,7 +189,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", test.name, err)
 		}
-		if took := time.Since(began); took > 3*time.Second {
+		if took := time.Since(began); took > testkit.Slack {
 			t.Errorf("%s took %s", test.name, took)
 		}
 		if w.alive() != test.survives {
