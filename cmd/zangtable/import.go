@@ -17,7 +17,7 @@ import (
 type importFile struct {
 	dataFlag
 	jsonFlag
-	File    string `arg:"" type:"path" help:"A SQLite database, an SQL dump of one, an archive of a project, a JSON, NDJSON, CSV, Excel (.xlsx) or Parquet file, or a ZIP file of these, also compressed with gzip or zstd."`
+	File    string `arg:"" type:"path" help:"The file: ${import_titles}; also compressed with gzip or zstd."`
 	Project string `required:"" placeholder:"SLUG" help:"The project; created if there is none."`
 	Format  string `enum:"detect,${import_formats}" default:"detect" help:"The kind of file (${enum})."`
 

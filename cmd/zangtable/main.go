@@ -65,7 +65,10 @@ func main() {
 
 // flagVariables returns the values that the tags of flags take from the code.
 func flagVariables() kong.Vars {
-	return kong.Vars{"import_formats": strings.Join(format.All().Importing(), ",")}
+	return kong.Vars{
+		"import_formats": strings.Join(format.All().Importing(), ","),
+		"import_titles":  format.All().ImportTitles(),
+	}
 }
 
 // run parses the command line and runs one command.

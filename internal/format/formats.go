@@ -206,6 +206,18 @@ func (fs Formats) Importing() (names []string) {
 	return names
 }
 
+// ImportTitles lists the formats that can be imported, for use in a sentence.
+func (fs Formats) ImportTitles() string {
+	var titles []string
+	for _, f := range fs {
+		if f.IsRead() {
+			titles = append(titles, f.Title)
+		}
+	}
+	last := len(titles) - 1
+	return strings.Join(titles[:last], ", ") + " or " + titles[last]
+}
+
 // IsRead reports whether files of the format can be imported.
 func (f *Format) IsRead() bool { return f.Tables != nil || f.Bundle }
 

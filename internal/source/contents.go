@@ -328,12 +328,7 @@ func unrecognized(head []byte, known string) error {
 	if known == "" {
 		reason = sqlite.Message(err)
 	}
-	var kinds []string
-	for _, name := range format.All().Importing() {
-		kinds = append(kinds, format.All().Get(name).Title)
-	}
-	last := len(kinds) - 1
-	return Invalid("%s Send %s or %s. A database must not be encrypted.", reason, strings.Join(kinds[:last], ", "), kinds[last]).Because(err)
+	return Invalid("%s Send %s. A database must not be encrypted.", reason, format.All().ImportTitles()).Because(err)
 }
 
 // notRead returns the problem of a file whose format is known but cannot be imported.
