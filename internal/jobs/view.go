@@ -89,18 +89,20 @@ func (v *View[R, M]) List(ctx context.Context, projectID ids.Project, o ListOpti
 }
 
 // storedAs selects the records that may be shown with a status, "" for any, and says
-// whether all of them are. A job is shown as expired before a sweep stores that, and a
-// ready one in a way of its kind's own when its file is gone.
+// whether all of them are. A job is shown as expired before a sweep stores that. Which
+// ready jobs still have their files, only their kind knows.
 func storedAs(status Status, now time.Time) (which selection, all bool) {
 	switch status {
 	case "":
 		return selection{condition: "TRUE"}, true
 	case Pending, Running, Failed, Canceled:
 		return selection{condition: "status = ?", args: []any{string(status)}}, true
-	case Uploading, Ready:
-		return selection{condition: "status = ?", args: []any{string(status)}}, false
+	case Uploading:
+		return selection{condition: "status = 'uploading' AND (expires_at IS NULL OR expires_at > ?)", args: []any{now.UnixMilli()}}, true
+	case Ready:
+		return selection{condition: "status = 'ready' AND (expires_at IS NULL OR expires_at > ?)", args: []any{now.UnixMilli()}}, false
 	case Expired:
-		return selection{condition: "status = 'expired' OR status IN ('uploading', 'ready') AND expires_at <= ?", args: []any{now.UnixMilli()}}, false
+		return selection{condition: "status = 'expired' OR status IN ('uploading', 'ready') AND expires_at <= ?", args: []any{now.UnixMilli()}}, true
 	}
 	return selection{condition: "status = 'ready'"}, false
 }

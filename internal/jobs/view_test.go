@@ -236,7 +236,7 @@ func TestListDecodesLittle(t *testing.T) {
 WITH n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
 INSERT INTO works (seq, id, project_id, root, attempt, status, expires_at)
 SELECT i, CAST(i AS TEXT), 1, 1, 0,
-	CASE i % 500 WHEN 1 THEN 'failed' WHEN 2 THEN 'pending' WHEN 3 THEN 'expired' ELSE 'ready' END,
+	CASE i % 500 WHEN 1 THEN 'failed' WHEN 2 THEN 'pending' WHEN 3 THEN 'expired' WHEN 5 THEN 'uploading' ELSE 'ready' END,
 	CASE i % 500 WHEN 4 THEN ?2 ELSE ?3 END
 FROM n`
 		now := time.Now()
@@ -249,6 +249,7 @@ FROM n`
 		return scanEntry(s)
 	}
 	v := viewOf(b, NewDispatcher(), func() int { return 0 })
+	v.statuses = append(v.statuses, Uploading)
 	for _, test := range []struct {
 		o       ListOptions[shot]
 		want    string
@@ -263,10 +264,11 @@ FROM n`
 		{ListOptions[shot]{Status: "failed", Limit: 3, Offset: 4}, "501 1", false, 2},
 		{ListOptions[shot]{Status: "pending", Offset: 5}, "2", false, 1},
 		{ListOptions[shot]{Status: "running"}, "", false, 0},
-		{ListOptions[shot]{Status: "expired", Limit: 3, Offset: 1}, "2503 2004 2003", true, 5},
-		{ListOptions[shot]{Status: "expired", Offset: 10}, "4 3", false, 12},
+		{ListOptions[shot]{Status: "expired", Limit: 3, Offset: 1}, "2503 2004 2003", true, 4},
+		{ListOptions[shot]{Status: "expired", Offset: 10}, "4 3", false, 2},
+		{ListOptions[shot]{Status: "uploading", Offset: 4}, "505 5", false, 2},
 		{ListOptions[shot]{Status: "ready", Limit: 2}, "3000 2999", true, 3},
-		{ListOptions[shot]{Status: "ready", Limit: 2, Offset: jobs - 26}, "6 5", false, jobs - 18},
+		{ListOptions[shot]{Status: "ready", Limit: 2, Offset: jobs - 32}, "7 6", false, jobs - 30},
 	} {
 		decoded = 0
 		list, more, err := v.List(t.Context(), 1, test.o)
