@@ -52,8 +52,8 @@ type Summary struct {
 	Empties       int64 // empty texts and blobs
 	Distinct      int64 // different values except NULL
 	AtLeast       bool  // there may be more different values than Distinct
-	Range         Rows          // one row: the smallest and the largest value
-	Complete      bool          // all rows were read in time
+	Range         Rows  // one row: the smallest and the largest value
+	Complete      bool  // all rows were read in time
 
 	min, max sqlite.Value
 }
