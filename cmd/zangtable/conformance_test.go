@@ -293,6 +293,7 @@ var kinds = map[string]string{
 	"sha256":   `[0-9a-f]{64}`,
 	"base64":   `[0-9A-Za-z+/=]+`,
 	"cursor":   `[0-9A-Za-z_-]+`,
+	"etag":     `[0-9A-Za-z_.-]+`,
 	"hex":      `[0-9a-f]{6}`,
 	"int":      `\d+`,
 	"text":     `(?:[^"\\]|\\.)+`,

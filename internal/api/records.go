@@ -8,14 +8,18 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
+	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
 type listRecordsIn struct {
 	tableIn
 	listing
+	IfNoneMatch rest.ETags `header:"If-None-Match" doc:"ETags of earlier answers: 304 if nothing has changed since."`
+	Call        rest.Call
 }
 
 // searchRecordsIn has the parameters of a list in its body, where long filters fit.
@@ -38,6 +42,7 @@ type listing struct {
 	Position offset    `query:"position" json:"position,omitzero" minimum:"0" doc:"The position of the first row, counted from 0, in the order of the key or in one that an index leads; instead of offset, after and before."`
 	Count    rest.Flag `query:"include_count" json:"include_count,omitzero" alias:"count" doc:"Whether to answer total; like total=exact."`
 	Total    string    `query:"total" json:"total,omitzero" enum:"exact,estimate,none" doc:"How to answer total: exact takes as long as counting takes, an estimate at most 300 ms. It goes before include_count."`
+	ETags    rest.Flag `query:"etags" json:"etags,omitzero" doc:"Whether to answer etags."`
 	Integers string    `query:"integers" json:"integers,omitzero" enum:"number,string" default:"number" doc:"string: integers beyond ±2^53 are returned as strings."`
 	Cells    int64     `query:"cell_limit" json:"cell_limit,omitzero" minimum:"16" doc:"The number of stored bytes to which longer texts, at a character, and BLOBs are cut; cut says which are."`
 }
@@ -63,12 +68,14 @@ func (in *listing) selection() projectdb.ListOptions {
 		Whole:    in.Offset.Sent,
 		Count:    in.Total == "exact" || in.Total == "" && in.Count.Or(false),
 		Estimate: in.Total == "estimate",
+		ETags:    in.ETags.Or(false),
 	}
 }
 
 type recordsOut struct {
 	Table         string     `json:"table"`
 	Rows          recordRows `json:"rows"`
+	ETags         []string   `json:"etags,omitzero" doc:"The ETags of the rows, by the columns that are shown, when asked for."`
 	Cut           []cutCell  `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
 	Limit         int64      `json:"limit"`
 	Offset        int64      `json:"offset"`
@@ -86,22 +93,42 @@ type recordsOut struct {
 // RowsMemory returns the memory that the rows take, in bytes.
 func (out recordsOut) RowsMemory() int64 { return out.Rows.rows.Memory() }
 
-func (h *handlers) listRecords(ctx context.Context, ws *Opened, in *listRecordsIn, faults *problem.Faults) (recordsOut, error) {
-	return list(ctx, ws, in.Table, &in.listing, faults)
+func (h *handlers) listRecords(ctx context.Context, ws *Opened, in *listRecordsIn, faults *problem.Faults) (out rest.Answer[recordsOut], err error) {
+	if in.IfNoneMatch.Sent && !faults.Any() {
+		etag, err := currentList(ctx, ws, in)
+		if err != nil || in.IfNoneMatch.Has(etag) {
+			return rest.Answer[recordsOut]{Head: notModified(etag)}, err
+		}
+	}
+	var commit int64
+	out.Data, commit, err = list(ctx, ws, in.Table, &in.listing, faults)
+	out.Header = map[string]string{"ETag": listETag(ws, in.Call.Target, commit)}
+	return out, err
 }
 
-func (h *handlers) searchRecords(ctx context.Context, ws *Opened, in *searchRecordsIn, faults *problem.Faults) (recordsOut, error) {
-	return list(ctx, ws, in.Table, &in.Body, faults)
+// currentList returns the ETag of a list without reading it.
+func currentList(ctx context.Context, ws *Opened, in *listRecordsIn) (string, error) {
+	if _, err := tableOf(ctx, ws, in.Table, registry.RecordsRead); err != nil {
+		return "", err
+	}
+	last, err := ws.DB.LastCommit(ctx)
+	return listETag(ws, in.Call.Target, last), err
 }
 
-func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *problem.Faults) (out recordsOut, err error) {
+func (h *handlers) searchRecords(ctx context.Context, ws *Opened, in *searchRecordsIn, faults *problem.Faults) (out recordsOut, err error) {
+	out, _, err = list(ctx, ws, in.Table, &in.Body, faults)
+	return out, err
+}
+
+// list returns a page of records and the commit that it shows.
+func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *problem.Faults) (out recordsOut, commit int64, err error) {
 	page, err := ws.DB.ListRecords(ctx, faults, string(table), in.selection())
 	if err != nil {
-		return out, err
+		return out, 0, err
 	}
 	out = recordsOut{
 		Table: page.Table, Rows: recordRows{page.Rows, integersIn{in.Integers}.options()}, Cut: cutCells(page.Rows, in.Cells), Limit: in.Limit, Offset: in.Offset.Value,
-		Returned: page.Len(), HasMore: page.HasMore, Total: page.Total,
+		Returned: page.Len(), HasMore: page.HasMore, Total: page.Total, ETags: page.ETags,
 	}
 	if in.Total != "" {
 		out.TotalIs = string(page.TotalIs)
@@ -118,7 +145,7 @@ func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *
 	if at := in.Position.Ptr(); at != nil {
 		out.Position, out.PositionExact = at, &page.Exact
 	}
-	return out, nil
+	return out, page.Commit, nil
 }
 
 type recordKeyIn struct {
@@ -135,6 +162,7 @@ type getRecordIn struct {
 	Position rest.Flag `query:"position" doc:"Whether to answer the position of the record among all of the table."`
 	Sort     string    `query:"sort" doc:"The order that position is about, as in lists."`
 	Order    string    `query:"order" enum:"asc,desc" default:"asc" doc:"The direction of sort, as in lists."`
+	conditionsIn
 }
 
 type recordOut struct {
@@ -148,37 +176,44 @@ type recordOut struct {
 // RowsMemory returns the memory that the rows take, in bytes.
 func (out recordOut) RowsMemory() int64 { return out.Row.rows.Memory() }
 
-func (h *handlers) getRecord(ctx context.Context, ws *Opened, in *getRecordIn, faults *problem.Faults) (out recordOut, err error) {
+func (h *handlers) getRecord(ctx context.Context, ws *Opened, in *getRecordIn, faults *problem.Faults) (out rest.Answer[recordOut], err error) {
 	err = ws.DB.View(ctx, func(tx *projectdb.Tx) error {
 		out, err = in.read(tx, faults)
 		return err
 	})
-	return out, err
+	return out, withRecord(err, in.options())
 }
 
-func (in *getRecordIn) read(tx *projectdb.Tx, faults *problem.Faults) (out recordOut, err error) {
+func (in *getRecordIn) read(tx *projectdb.Tx, faults *problem.Faults) (answer rest.Answer[recordOut], err error) {
 	table, id := string(in.Table), string(in.ID)
 	wanted := in.Position.Or(false)
+	out := &answer.Data
 	if in.Sort != "" && !wanted {
 		faults.Add("sort", "A single record has no order: sort goes with position=true.")
 	}
 	if wanted {
 		at, err := tx.RecordPosition(faults, table, id, projectdb.Selection{Sort: in.Sort, Descending: in.Order == "desc"})
 		if err != nil && !faults.Any() {
-			return out, err
+			return answer, err
 		}
 		out.Position, out.PositionExact = &at.Row, &at.Exact
 	}
-	rows, err := tx.GetRecord(faults, table, id, projectdb.Selection{Columns: in.Columns, CellLimit: in.CellLimit, Expand: in.Expand})
-	if err != nil {
-		return recordOut{}, err
+	when := projectdb.Condition{Match: etagsOf(in.IfMatch)}
+	rows, err := tx.GetRecord(faults, table, id, projectdb.Selection{Columns: in.Columns, CellLimit: in.CellLimit, Expand: in.Expand}, when)
+	switch {
+	case err != nil:
+		return rest.Answer[recordOut]{}, err
+	case in.IfNoneMatch.Sent && in.IfNoneMatch.Has(rows.ETag) && !wanted && in.Expand == nil:
+		return rest.Answer[recordOut]{Head: notModified(rows.ETag)}, nil
 	}
 	out.Table, out.Row, out.Cut = rows.Table, recordRow{rows, in.options()}, cutCells(rows, in.CellLimit)
-	return out, nil
+	answer.Head = tagged(rows)
+	return answer, nil
 }
 
 type insertRecordsIn struct {
 	tableIn
+	integersIn
 	Body insertBody
 }
 
@@ -217,11 +252,11 @@ func (h *handlers) insertRecords(ctx context.Context, ws *Workspace, in *insertR
 	if done.Count == 0 {
 		out.Status = http.StatusOK // nothing was created
 	}
-	out.Data = describeInserted(done, in.Body)
+	out.Data, out.Header = describeInserted(done, in.Body, in.options()), tagged(done.Rows).Header
 	return out, nil
 }
 
-func describeInserted(done projectdb.Inserted, b insertBody) recordsInserted {
+func describeInserted(done projectdb.Inserted, b insertBody, o format.JSONOptions) recordsInserted {
 	out := recordsInserted{Table: done.Table}
 	if b.many || b.options.ReturnNone {
 		out.Inserted = &done.Count
@@ -229,21 +264,23 @@ func describeInserted(done projectdb.Inserted, b insertBody) recordsInserted {
 	switch {
 	case b.options.ReturnNone:
 	case b.many:
-		out.Rows = &recordRows{rows: done.Rows}
+		out.Rows = &recordRows{done.Rows, o}
 	default:
-		out.Row = &recordRow{rows: done.Rows}
+		out.Row = &recordRow{done.Rows, o}
 	}
 	return out
 }
 
 type updateRecordIn struct {
 	recordKeyIn
+	integersIn
+	conditionsIn
 	Body patchBody
 }
 
-func (h *handlers) updateRecord(ctx context.Context, ws *Opened, in *updateRecordIn, faults *problem.Faults) (out recordOut, err error) {
-	rows, err := ws.DB.UpdateRecord(ctx, faults, string(in.Table), string(in.ID), in.Body.patch)
-	return recordOut{Table: rows.Table, Row: recordRow{rows: rows}}, err
+func (h *handlers) updateRecord(ctx context.Context, ws *Opened, in *updateRecordIn, faults *problem.Faults) (out rest.Answer[recordOut], err error) {
+	rows, err := ws.DB.UpdateRecord(ctx, faults, string(in.Table), string(in.ID), in.Body.patch, in.condition())
+	return rest.Answer[recordOut]{Data: recordOut{Table: rows.Table, Row: recordRow{rows, in.options()}}, Head: tagged(rows)}, withRecord(err, in.options())
 }
 
 // WhichRecords is the part of a body that selects rows.
@@ -258,6 +295,7 @@ func (w WhichRecords) match() projectdb.Match {
 
 type updateRecordsIn struct {
 	tableIn
+	integersIn
 	Body struct {
 		Data rest.Values `json:"data"`
 		WhichRecords
@@ -280,13 +318,20 @@ type recordDeleted struct {
 	ID      string `json:"id"`
 }
 
-func (h *handlers) deleteRecord(ctx context.Context, ws *Opened, in *recordKeyIn) (out recordDeleted, err error) {
-	table, err := ws.DB.DeleteRecord(ctx, string(in.Table), string(in.ID))
-	return recordDeleted{true, table, in.ID.Plain()}, err
+type deleteRecordIn struct {
+	recordKeyIn
+	integersIn
+	conditionsIn
+}
+
+func (h *handlers) deleteRecord(ctx context.Context, ws *Opened, in *deleteRecordIn) (out recordDeleted, err error) {
+	table, err := ws.DB.DeleteRecord(ctx, string(in.Table), string(in.ID), in.condition())
+	return recordDeleted{true, table, in.ID.Plain()}, withRecord(err, in.options())
 }
 
 type deleteRecordsIn struct {
 	tableIn
+	integersIn
 	Body WhichRecords
 }
 

@@ -19,6 +19,7 @@ func routes(h *handlers) []*rest.Endpoint {
 	var (
 		conflicts   = rest.Fails(problem.CodeConflict, problem.CodeQueryTimeout)
 		reading     = rest.Fails(problem.CodeQueryTimeout)
+		conditional = rest.Fails(problem.CodePreconditionFailed)
 		naming      = rest.Fails(problem.CodeProjectDamaged) // the tables that scopes are bound to
 		downloading = rest.Fails(problem.CodeExportNotReady, problem.CodeExportFailed, problem.CodeExportExpired)
 		importing   = rest.Fails(problem.CodeConflict, problem.CodeNotFound, problem.CodeStorageFull, problem.CodeProjectDamaged)
@@ -60,15 +61,15 @@ func routes(h *handlers) []*rest.Endpoint {
 		database("GET", column+"/{column_id_or_name}/summary", "summarize-column", "Summarize the values of a column", recordsRead, h.summarizeColumn, reading),
 		database("DELETE", column+"/{column_id_or_name}", "delete-column", "Delete a column with its values", schemaWrite, h.deleteColumn, conflicts),
 
-		database("GET", records, "list-records", "List records", recordsRead, h.listRecords, reading),
+		database("GET", records, "list-records", "List records", recordsRead, h.listRecords, rest.Or(http.StatusNotModified), reading),
 		database("POST", records+"/search", "search-records", "List records by long filters in a body", recordsRead, h.searchRecords, rest.Reads, rest.BodyUpTo(32), reading),
 		database("POST", records+"/aggregate", "aggregate-records", "Compute values from groups of records", recordsRead, h.aggregateRecords, rest.Reads, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout, problem.CodeResultTooLarge)),
 		rest.Route("POST", records, "insert-records", "Insert a record or many", recordsWrite, h.insertRecords, rest.Created, keptRows, rest.RightsBefore(h.mayInsert), rest.Narrowing(h.narrowInserted), rest.Or(http.StatusOK), rest.BodyUpTo(32), writing),
 		database("PATCH", records, "update-records", "Change every record that matches", recordsWrite, h.updateRecords, rest.BodyUpTo(32), writing),
 		database("DELETE", records, "delete-records", "Delete every record that matches", recordsWrite, h.deleteRecords, rest.BodyUpTo(32), conflicts),
-		database("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord, reading),
-		database("PATCH", records+"/{id}", "update-record", "Change a record", recordsWrite, h.updateRecord, rest.BodyUpTo(32), writing),
-		database("DELETE", records+"/{id}", "delete-record", "Delete a record", recordsWrite, rest.Plain(h.deleteRecord), conflicts),
+		database("GET", records+"/{id}", "get-record", "Show a record", recordsRead, h.getRecord, conditional, rest.Or(http.StatusNotModified), reading),
+		database("PATCH", records+"/{id}", "update-record", "Change a record", recordsWrite, h.updateRecord, conditional, rest.BodyUpTo(32), writing),
+		database("DELETE", records+"/{id}", "delete-record", "Delete a record", recordsWrite, rest.Plain(h.deleteRecord), conditional, conflicts),
 
 		database("POST", project+"/query", "query", "Run a read-only SQL statement", rest.Scope(registry.QueryRead), h.query, rest.Reads, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout)),
 		database("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, rest.Plain(h.listIndexes), reading),

@@ -29,6 +29,8 @@ type Error struct {
 	Details    []Detail
 	Subject    Detail        // the export or import that it is about, by the name of its id; see About
 	More       bool          // there are more faults than listed
+	Record     any           // of a failed precondition: the record as it is, in its JSON form
+	ETag       string        // of that record
 	RetryAfter time.Duration // zero: no Retry-After header
 	cause      error
 }

@@ -6,20 +6,23 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// DeleteRecord deletes the record with the given id and returns the name of its
-// table.
-func (db *DB) DeleteRecord(ctx context.Context, ref, id string) (table string, err error) {
-	return changing(ctx, db, new(problem.Faults), freeing+SharedTransaction, func(tx *Tx) (string, error) { return tx.DeleteRecord(ref, id) })
+// DeleteRecord deletes the record with the given id, if it meets the conditions, and
+// returns the name of its table.
+func (db *DB) DeleteRecord(ctx context.Context, ref, id string, when ...Condition) (table string, err error) {
+	return changing(ctx, db, new(problem.Faults), freeing+SharedTransaction, func(tx *Tx) (string, error) { return tx.DeleteRecord(ref, id, when...) })
 }
 
 // DeleteRecord is [DB.DeleteRecord] inside the transaction.
-func (tx *Tx) DeleteRecord(ref, id string) (table string, err error) {
+func (tx *Tx) DeleteRecord(ref, id string, when ...Condition) (table string, err error) {
 	t, err := tx.writable(ref)
 	if err != nil {
 		return "", err
 	}
 	at, err := t.at(id)
 	if err != nil {
+		return "", err
+	}
+	if err := tx.check(t, id, when); err != nil {
 		return "", err
 	}
 	deleted, err := tx.affect(t, "DELETE FROM "+quote(t.Name)+at.clause(), at.args)

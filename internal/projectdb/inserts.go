@@ -45,7 +45,11 @@ func (db *DB) InsertRecord(ctx context.Context, faults *problem.Faults, ref stri
 
 // InsertRecord is [DB.InsertRecord] inside the transaction.
 func (tx *Tx) InsertRecord(faults *problem.Faults, ref string, object jsontext.Value, o InsertOptions) (Inserted, error) {
-	return tx.insert(faults, ref, o, func(yield func(string, jsontext.Value) bool) { yield("", object) })
+	done, err := tx.insert(faults, ref, o, func(yield func(string, jsontext.Value) bool) { yield("", object) })
+	if t, _ := tx.table(ref); err == nil && done.Len() == 1 && tx.mayRead(t) {
+		done.ETag = t.etag(done.Rows)
+	}
+	return done, err
 }
 
 // InsertRecords inserts the rows of a JSON array, all or nothing.

@@ -19,6 +19,7 @@ type ListOptions struct {
 	Whole     bool   // fail, instead of ending early, if the page would have too many bytes
 	Count     bool   // answer Total
 	Estimate  bool   // answer Total, even if it is not exact, unless Count is set
+	ETags     bool   // make the ETags of the records
 }
 
 // Page is one page of a table's records.
@@ -31,6 +32,9 @@ type Page struct {
 	Exact        bool   // Position, if requested, is not approximate
 	Total        *int64 // number of rows that match the filters, if requested
 	TotalIs      TotalKind
+
+	ETags  []string
+	Commit int64 // the last one that the page is made from
 
 	head, tail span // where the first and the last row come from
 }

@@ -18,6 +18,7 @@ type Rows struct {
 	Table   string
 	Columns []format.Column
 	Batch   *sqlite.Batch
+	ETag    string // of a single record as it is stored now, if the caller may read it
 	// Next holds the following rows, which have other columns, or is nil.
 	Next *Rows
 	// Expanded holds the records that the rows refer to, if they were asked for.
@@ -53,6 +54,9 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 	}
 	q := o.plan(t, faults, "")
 	from := q.start(o, faults)
+	if o.ETags && o.CellLimit > 0 {
+		faults.Add("etags", "With cell_limit, records are not read whole: leave out one of both, or show a single record for its ETag.")
+	}
 	if o.Position != nil {
 		if err := q.checkOrder(tx.c, faults, "position"); err != nil {
 			return page, err
@@ -73,8 +77,17 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 		}
 	}
 	page, err = tx.expandedPage(q, from, keys, o.Whole)
-	if page.Exact = exact; err != nil || !o.Count && !o.Estimate {
+	if page.Exact = exact; err != nil {
 		return page, err
+	}
+	if page.Commit, err = tx.LastCommit(); err != nil {
+		return page, err
+	}
+	if o.ETags {
+		page.tag(t)
+	}
+	if !o.Count && !o.Estimate {
+		return page, nil
 	}
 	total, kind := int64(0), ExactTotal
 	if o.Count {
@@ -88,17 +101,17 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 
 // GetRecord returns the record with the given id: the text of its key, whose parts are
 // percent-encoded and joined by commas. Only the columns and the limit for cells of the
-// selection count.
-func (db *DB) GetRecord(ctx context.Context, faults *problem.Faults, ref, id string, s Selection) (rows Rows, err error) {
+// selection count. It fails if the record does not meet the conditions.
+func (db *DB) GetRecord(ctx context.Context, faults *problem.Faults, ref, id string, s Selection, when ...Condition) (rows Rows, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
-		rows, err = tx.GetRecord(faults, ref, id, s)
+		rows, err = tx.GetRecord(faults, ref, id, s, when...)
 		return err
 	})
 	return rows, err
 }
 
 // GetRecord is [DB.GetRecord] inside the transaction.
-func (tx *Tx) GetRecord(faults *problem.Faults, ref, id string, s Selection) (Rows, error) {
+func (tx *Tx) GetRecord(faults *problem.Faults, ref, id string, s Selection, when ...Condition) (Rows, error) {
 	t, err := tx.readable(ref)
 	if err != nil {
 		return Rows{}, err
@@ -112,6 +125,9 @@ func (tx *Tx) GetRecord(faults *problem.Faults, ref, id string, s Selection) (Ro
 	if err := faults.Err(); err != nil {
 		return Rows{}, err
 	}
+	if err := tx.check(t, id, when); err != nil {
+		return Rows{}, err
+	}
 	rows, err := q.one(tx.c, id)
 	if err == nil {
 		err = tx.expand(q, &rows, keys, maxPageBytes)
@@ -122,7 +138,7 @@ func (tx *Tx) GetRecord(faults *problem.Faults, ref, id string, s Selection) (Ro
 	return rows, err
 }
 
-// one reads the record with the given id.
+// one reads the record with the given id, and makes its ETag.
 func (q query) one(c *sqlite.Conn, id string) (Rows, error) {
 	at, err := q.table.at(id)
 	if err != nil {
@@ -137,8 +153,23 @@ func (q query) one(c *sqlite.Conn, id string) (Rows, error) {
 	if rows.Len() == 0 {
 		return rows, noRecord(id)
 	}
+	if q.cellLimit == 0 {
+		rows.ETag = q.table.etag(rows)
+		return rows, nil
+	}
 	q.uncover(rows.Batch)
-	return rows, nil
+	whole, err := Selection{Columns: columnsOf(rows)}.plan(q.table, new(problem.Faults), "").one(c, id)
+	rows.ETag = whole.ETag
+	return rows, err
+}
+
+// columnsOf returns the names of the columns that the rows have.
+func columnsOf(rows Rows) []string {
+	names := make([]string, len(rows.Columns))
+	for i, column := range rows.Columns {
+		names[i] = column.Name
+	}
+	return names
 }
 
 // fillAll runs a statement that returns a few rows and appends them to b.

@@ -9,13 +9,14 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 )
 
-// UpdateRecord changes the record with the given id and returns it as stored.
-func (db *DB) UpdateRecord(ctx context.Context, faults *problem.Faults, ref, id string, patch jsontext.Value) (Rows, error) {
-	return changing(ctx, db, faults, SharedTransaction, func(tx *Tx) (Rows, error) { return tx.UpdateRecord(faults, ref, id, patch) })
+// UpdateRecord changes the record with the given id, if it meets the conditions, and
+// returns it as stored.
+func (db *DB) UpdateRecord(ctx context.Context, faults *problem.Faults, ref, id string, patch jsontext.Value, when ...Condition) (Rows, error) {
+	return changing(ctx, db, faults, SharedTransaction, func(tx *Tx) (Rows, error) { return tx.UpdateRecord(faults, ref, id, patch, when...) })
 }
 
 // UpdateRecord is [DB.UpdateRecord] inside the transaction.
-func (tx *Tx) UpdateRecord(faults *problem.Faults, ref, id string, patch jsontext.Value) (rows Rows, err error) {
+func (tx *Tx) UpdateRecord(faults *problem.Faults, ref, id string, patch jsontext.Value, when ...Condition) (rows Rows, err error) {
 	t, err := tx.writable(ref)
 	if err != nil {
 		return rows, err
@@ -26,6 +27,9 @@ func (tx *Tx) UpdateRecord(faults *problem.Faults, ref, id string, patch jsontex
 	}
 	at, err := t.at(id)
 	if err != nil {
+		return rows, err
+	}
+	if err := tx.check(t, id, when); err != nil {
 		return rows, err
 	}
 	columns, returning := t.formatColumns(), t.returning()
@@ -40,6 +44,9 @@ func (tx *Tx) UpdateRecord(faults *problem.Faults, ref, id string, patch jsontex
 	}
 	if rows.Len() == 0 {
 		return rows, noRecord(id)
+	}
+	if tx.mayRead(t) {
+		rows.ETag = t.etag(rows)
 	}
 	return rows, tx.reserve(rows)
 }

@@ -95,6 +95,7 @@ type (
 // faults. It returns an error only if the request cannot be read at all.
 func (c *call) decode(in reflect.Value, faults *problem.Faults) error {
 	c.readKey(faults)
+	c.checkConditions(faults)
 	query := c.readQuery(faults)
 	for _, p := range c.ep.plan.params {
 		c.readParam(p, query, in.FieldByIndex(p.index), faults)
@@ -108,7 +109,7 @@ func (c *call) decode(in reflect.Value, faults *problem.Faults) error {
 		in.FieldByIndex(c.ep.plan.incomingAt).Set(reflect.ValueOf(Incoming{c}))
 	}
 	if c.ep.plan.callAt != nil {
-		given := Call{Operation: c.operation}
+		given := Call{Operation: c.operation, Target: c.r.URL.RequestURI()}
 		if c.ep.keyUse == keyByHandler {
 			given.Key = c.keyed
 		}

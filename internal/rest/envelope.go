@@ -44,9 +44,13 @@ type fault struct {
 	Message string           `json:"message"`
 	Details []problem.Detail `json:"details,omitempty"`
 	More    bool             `json:"more,omitzero"` // there are further details
+	Record  any              `json:"record,omitzero"`
+	ETag    string           `json:"etag,omitzero"`
 }
 
-func faultOf(p *problem.Error) *fault { return &fault{p.Code, p.Message, p.Told(), p.More} }
+func faultOf(p *problem.Error) *fault {
+	return &fault{p.Code, p.Message, p.Told(), p.More, p.Record, p.ETag}
+}
 
 // output is a handler's result in the form in which it is sent.
 type output interface{ send(c *call) }
@@ -104,7 +108,7 @@ func (e *Edge) newID(prefix string) string {
 func (a Answer[T]) send(c *call) {
 	c.giveBackBody(a.Data)
 	status := cmp.Or(a.Status, c.ep.Status)
-	if status == http.StatusNoContent {
+	if status == http.StatusNoContent || status == http.StatusNotModified {
 		c.setHead(a.Head)
 		c.sendNothing(status, nil)
 		return

@@ -108,6 +108,7 @@ func (k *Keyed) Request() (sum [sha256.Size]byte) {
 // a field of this type.
 type Call struct {
 	Operation *Operation // nil if the call was not grouped
+	Target    string     // the path and the query, as sent
 	Key       *Keyed     // nil without an Idempotency-Key, or if the route is not [KeyForHandler]
 }
 
@@ -178,11 +179,13 @@ type keptAnswer[Data any] struct {
 
 // kept makes the call and keeps its answer, or returns the kept one.
 func (c *call) kept(ctx context.Context, who Caller, in any, do func(context.Context, Caller) (output, error)) (output, error) {
+	var header map[string]string // of a first answer; it is not kept
 	text, replayed, err := c.ep.keep(ctx, who, c.keyed, func(who Caller) ([]byte, error) {
 		out, err := do(ctx, who)
 		if err != nil {
 			return nil, err
 		}
+		header = out.(answered).head().Header
 		return c.marshalKept(c.ep.keptAnswer(out))
 	})
 	if err != nil {
@@ -197,7 +200,10 @@ func (c *call) kept(ctx context.Context, who Caller, in any, do func(context.Con
 			return nil, err
 		}
 	}
-	return Answer[jsontext.Value]{kept.Data, Head{Status: kept.Status, Replayed: replayed}}, nil
+	if replayed {
+		header = nil
+	}
+	return Answer[jsontext.Value]{kept.Data, Head{Status: kept.Status, Replayed: replayed, Header: header}}, nil
 }
 
 // callKey identifies a call with a key: each token has its own keys in each project.

@@ -321,7 +321,7 @@ func (ep *Endpoint) success(registry huma.Registry, status int) *huma.Response {
 	case *NoContent:
 		return response
 	default:
-		if status == http.StatusNoContent {
+		if status == http.StatusNoContent || status == http.StatusNotModified {
 			return response
 		}
 	case follows:
@@ -420,7 +420,9 @@ func failureSchema() *huma.Schema {
 				Properties: map[string]*huma.Schema{"field": text, "message": text},
 				Required:   []string{"field", "message"},
 			}, MaxItems: &most},
-			"more": {Type: huma.TypeBoolean, Enum: []any{true}, Description: "Sent when there are more faults than the details list."},
+			"more":   {Type: huma.TypeBoolean, Enum: []any{true}, Description: "Sent when there are more faults than the details list."},
+			"record": {Type: huma.TypeObject, AdditionalProperties: true, Description: "With precondition_failed: the record as it is."},
+			"etag":   {Type: huma.TypeString, Description: "With precondition_failed: the ETag of the record as it is."},
 		},
 		Required: []string{"code", "message"},
 	})
