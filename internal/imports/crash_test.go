@@ -77,18 +77,63 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
+// dieAt has a child process import people.csv and kill itself at a step.
+func dieAt(t *testing.T, folder, step, kind string) {
+	t.Helper()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), crashFolder+"="+folder, crashStep+"="+step, crashKind+"="+kind)
+	if output, err := child.CombinedOutput(); err == nil || len(output) > 0 {
+		t.Fatalf("the child ended with %v, and said:\n%s", err, output)
+	}
+}
+
+// TestReceiptIsLookedForAgain starts the imports while the project's database cannot be
+// opened, so that nobody can tell whether an interrupted import was committed. Once it
+// can be opened, the job finds the receipt and imports nothing twice.
+func TestReceiptIsLookedForAgain(t *testing.T) {
+	folder := t.TempDir()
+	newFixture(t, folder).shut()
+	dieAt(t, folder, "committed", "table")
+	projects := filepath.Join(folder, "projects")
+	files, err := filepath.Glob(filepath.Join(projects, "1.db*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the project has the files %v, %v", files, err)
+	}
+	away := t.TempDir()
+	move := func(from, to string) {
+		t.Helper()
+		for _, file := range files {
+			if err := os.Rename(filepath.Join(from, filepath.Base(file)), filepath.Join(to, filepath.Base(file))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	move(projects, away)
+	f := newFixture(t, folder, func(c *Config) { c.Now = time.Now })
+	list, _, err := f.List(t.Context(), shop.ID, ListOptions{})
+	if err != nil || len(list) != 1 || list[0].Status != Pending {
+		t.Fatalf("without the database: %+v, %v", list, err)
+	}
+	// What was committed is not read again.
+	if err := os.Remove(filepath.Join(f.config.Folder, "1", list[0].ID)); err != nil {
+		t.Fatal(err)
+	}
+	move(away, projects)
+	f.Start()
+	m := f.ready(list[0])
+	if n := f.rows("shop", "people"); n != 500 || m.Report == nil || m.Report.Tables[0].Rows != 500 || len(f.files()) != 0 {
+		t.Errorf("%d rows, report %+v, files %v", n, m.Report, f.files())
+	}
+}
+
 func killAt(t *testing.T, step, kind string) {
 	folder, slug := t.TempDir(), "shop"
 	f := newFixture(t, folder)
 	f.shut()
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), crashFolder+"="+folder, crashStep+"="+step, crashKind+"="+kind)
 	if kind == "project" {
 		slug = "crowd"
 	}
-	if output, err := child.CombinedOutput(); err == nil || len(output) > 0 {
-		t.Fatalf("the child ended with %v, and said:\n%s", err, output)
-	}
+	dieAt(t, folder, step, kind)
 
 	f = newFixture(t, folder, func(c *Config) { c.Now = time.Now })
 	if err := f.registry.Sweep(t.Context()); err != nil {
