@@ -20,8 +20,10 @@ func (h *handlers) mayInsert(ctx context.Context, ws *Workspace, in *insertRecor
 type keptInserted struct {
 	Table    string           `json:"table"`
 	Row      jsontext.Value   `json:"row,omitzero"`
+	ID       *string          `json:"id,omitzero"`
 	Inserted *int64           `json:"inserted,omitzero"`
 	Rows     []jsontext.Value `json:"rows,omitzero"`
+	IDs      []string         `json:"ids,omitzero"`
 }
 
 // narrowInserted removes from the replayed answer to an insert what a token that may no

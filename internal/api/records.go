@@ -75,6 +75,7 @@ func (in *listing) selection() projectdb.ListOptions {
 type recordsOut struct {
 	Table         string     `json:"table"`
 	Rows          recordRows `json:"rows"`
+	IDs           []string   `json:"ids,omitzero" doc:"The ids of the rows, in a table without a primary key."`
 	ETags         []string   `json:"etags,omitzero" doc:"The ETags of the rows, by the columns that are shown, when asked for."`
 	Cut           []cutCell  `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
 	Limit         int64      `json:"limit"`
@@ -127,7 +128,7 @@ func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *
 		return out, 0, err
 	}
 	out = recordsOut{
-		Table: page.Table, Rows: recordRows{page.Rows, integersIn{in.Integers}.options()}, Cut: cutCells(page.Rows, in.Cells), Limit: in.Limit, Offset: in.Offset.Value,
+		Table: page.Table, Rows: recordRows{page.Rows, integersIn{in.Integers}.options()}, IDs: page.IDs(), Cut: cutCells(page.Rows, in.Cells), Limit: in.Limit, Offset: in.Offset.Value,
 		Returned: page.Len(), HasMore: page.HasMore, Total: page.Total, ETags: page.ETags,
 	}
 	if in.Total != "" {
@@ -168,6 +169,7 @@ type getRecordIn struct {
 type recordOut struct {
 	Table         string    `json:"table"`
 	Row           recordRow `json:"row"`
+	ID            *string   `json:"id,omitzero" doc:"The id of the row, in a table without a primary key."`
 	Cut           []cutCell `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
 	Position      *int64    `json:"position,omitzero" doc:"The position of the record, counted from 0, when asked for."`
 	PositionExact *bool     `json:"position_exact,omitzero" doc:"Whether position is exact, when asked for. In a list of more than 1,000,000 rows it is not after a commit, until the list has been read again."`
@@ -175,6 +177,14 @@ type recordOut struct {
 
 // RowsMemory returns the memory that the rows take, in bytes.
 func (out recordOut) RowsMemory() int64 { return out.Row.rows.Memory() }
+
+// firstID returns the id of the only row of a table without a primary key, else nil.
+func firstID(rows projectdb.Rows) *string {
+	if ids := rows.IDs(); len(ids) > 0 {
+		return &ids[0]
+	}
+	return nil
+}
 
 func (h *handlers) getRecord(ctx context.Context, ws *Opened, in *getRecordIn, faults *problem.Faults) (out rest.Answer[recordOut], err error) {
 	err = ws.DB.View(ctx, func(tx *projectdb.Tx) error {
@@ -206,7 +216,7 @@ func (in *getRecordIn) read(tx *projectdb.Tx, faults *problem.Faults) (answer re
 	case in.IfNoneMatch.Sent && in.IfNoneMatch.Has(rows.ETag) && !wanted && in.Expand == nil:
 		return rest.Answer[recordOut]{Head: notModified(rows.ETag)}, nil
 	}
-	out.Table, out.Row, out.Cut = rows.Table, recordRow{rows, in.options()}, cutCells(rows, in.CellLimit)
+	out.Table, out.Row, out.ID, out.Cut = rows.Table, recordRow{rows, in.options()}, firstID(rows), cutCells(rows, in.CellLimit)
 	answer.Head = tagged(rows)
 	return answer, nil
 }
@@ -221,8 +231,10 @@ type insertRecordsIn struct {
 type recordsInserted struct {
 	Table    string      `json:"table"`
 	Row      *recordRow  `json:"row,omitzero" doc:"The row as stored, when one was sent; null when it was skipped."`
+	ID       *string     `json:"id,omitzero" doc:"The id of the row, in a table without a primary key."`
 	Inserted *int64      `json:"inserted,omitzero" doc:"How many rows were inserted, when an array was sent."`
 	Rows     *recordRows `json:"rows,omitzero" doc:"The rows as stored, except those skipped."`
+	IDs      []string    `json:"ids,omitzero" doc:"The ids of these rows, in a table without a primary key."`
 }
 
 // RowsMemory returns the memory that the stored rows take, in bytes.
@@ -264,9 +276,9 @@ func describeInserted(done projectdb.Inserted, b insertBody, o format.JSONOption
 	switch {
 	case b.options.ReturnNone:
 	case b.many:
-		out.Rows = &recordRows{done.Rows, o}
+		out.Rows, out.IDs = &recordRows{done.Rows, o}, done.IDs()
 	default:
-		out.Row = &recordRow{done.Rows, o}
+		out.Row, out.ID = &recordRow{done.Rows, o}, firstID(done.Rows)
 	}
 	return out
 }
@@ -280,7 +292,7 @@ type updateRecordIn struct {
 
 func (h *handlers) updateRecord(ctx context.Context, ws *Opened, in *updateRecordIn, faults *problem.Faults) (out rest.Answer[recordOut], err error) {
 	rows, err := ws.DB.UpdateRecord(ctx, faults, string(in.Table), string(in.ID), in.Body.patch, in.condition())
-	return rest.Answer[recordOut]{Data: recordOut{Table: rows.Table, Row: recordRow{rows, in.options()}}, Head: tagged(rows)}, withRecord(err, in.options())
+	return rest.Answer[recordOut]{Data: recordOut{Table: rows.Table, Row: recordRow{rows, in.options()}, ID: firstID(rows)}, Head: tagged(rows)}, withRecord(err, in.options())
 }
 
 // WhichRecords is the part of a body that selects rows.

@@ -40,9 +40,11 @@ func (t *Table) tagger(columns []format.Column) tagger {
 	for i := range t.Columns {
 		at[t.Columns[i].Name] = i
 	}
-	places := make([]int, len(columns))
+	var places []int
 	for i := range columns {
-		places[i] = i
+		if _, stored := at[columns[i].Name]; stored { // and not the rowid
+			places = append(places, i)
+		}
 	}
 	id := func(place int) int64 { return t.Columns[at[columns[place].Name]].ID }
 	slices.SortFunc(places, func(a, b int) int { return cmp.Compare(id(a), id(b)) })

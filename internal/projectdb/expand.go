@@ -140,9 +140,10 @@ func (cat *catalog) followable(t *Table, key ForeignKey) *expandedKey {
 	return expanded
 }
 
-// addReferring adds to a query the columns that are needed to expand its rows: those that it
-// does not select, or selects cut.
-func (q *query) addReferring(keys []*expandedKey, faults *problem.Faults) {
+// addBeside adds to a query the columns that are needed to expand its rows: those that
+// it does not select, or selects cut. The rowid of a table without a primary key comes
+// last.
+func (q *query) addBeside(keys []*expandedKey, faults *problem.Faults) {
 	seen := map[string]bool{}
 	if q.cellLimit == 0 {
 		for _, column := range q.columns {
@@ -153,12 +154,15 @@ func (q *query) addReferring(keys []*expandedKey, faults *problem.Faults) {
 		for _, column := range key.columns {
 			if !seen[column.Name] {
 				seen[column.Name] = true
-				q.referring = append(q.referring, column.Name)
+				q.beside = append(q.beside, column.Name)
 			}
 		}
 	}
-	if len(q.columns)+len(q.referring) > MaxColumns {
+	if len(q.columns)+len(q.beside) > MaxColumns {
 		faults.Add("expand", "The table has too many columns to be expanded whole: ask for fewer with columns.")
+	}
+	if rowid := q.table.rowidBeside(len(q.columns) + len(q.beside)); rowid != "" {
+		q.beside, q.rowids = append(q.beside, rowid), true
 	}
 }
 
@@ -169,8 +173,8 @@ func (q query) places(columns int) map[string]int {
 	for i, column := range q.columns {
 		places[column.Name] = i
 	}
-	for i, name := range q.referring {
-		places[name] = columns - len(q.referring) + i
+	for i, name := range q.beside {
+		places[name] = columns - len(q.beside) + i
 	}
 	return places
 }

@@ -104,7 +104,7 @@ func (tx *Tx) insert(faults *problem.Faults, ref string, o InsertOptions, rows i
 		return Inserted{}, err
 	}
 	if o.ReturnNone {
-		ins.done.Rows = newRows(t, t.formatColumns())
+		ins.done.Rows = newStored(t, t.formatColumns())
 	}
 	return ins.done, tx.reserve(ins.done.Rows)
 }
@@ -181,7 +181,7 @@ type inserter struct {
 }
 
 func newInserter(c *sqlite.Conn, t *Table, o InsertOptions) *inserter {
-	ins := &inserter{c: c, table: t, options: o, done: Inserted{Rows: newRows(t, t.formatColumns())}}
+	ins := &inserter{c: c, table: t, options: o, done: Inserted{Rows: newStored(t, t.formatColumns())}}
 	ins.explain = func(_ row, err error) error { return explain(err) }
 	ins.stored = &ins.done.Rows
 	return ins
@@ -195,7 +195,7 @@ func (ins *inserter) place(r row) (stored *sqlite.Batch, returning string) {
 	}
 	shown := ins.table.shown(r)
 	if columns := formatColumns(shown); !slices.Equal(columns, ins.stored.Columns) {
-		part := newRows(ins.table, columns)
+		part := newStored(ins.table, columns)
 		if ins.stored.Len() == 0 {
 			*ins.stored = part
 		} else {
@@ -392,11 +392,15 @@ func excludedValue(_ int, name string) string { return "excluded." + quote(name)
 // marks returns n parameters, separated by commas.
 func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
-// returning returns the RETURNING clause with all columns.
+// returning returns the RETURNING clause with all columns, and with the rowid of a table
+// without a primary key.
 func (t *Table) returning() string {
 	names := make([]string, len(t.Columns))
 	for i := range t.Columns {
 		names[i] = t.Columns[i].Name
+	}
+	if rowid := t.rowidBeside(len(names)); rowid != "" {
+		names = append(names, rowid)
 	}
 	return " RETURNING " + identList(names)
 }

@@ -135,11 +135,11 @@ func (q query) hasRows(c *sqlite.Conn) (bool, error) {
 // read reads the rows after a cursor in the direction of the query, without the first
 // ones that are to be skipped.
 func (q query) read(c *sqlite.Conn, after cursor, skip int64) (Page, error) {
-	page := Page{Rows: Rows{Table: q.table.Name, Columns: q.columns, Batch: &sqlite.Batch{}}}
+	page := Page{Rows: Rows{Table: q.table.Name, Columns: q.columns, Batch: &sqlite.Batch{}, rowids: q.rowids}}
 	list := q.list
 	place := q.placeBeside()
-	list = strings.Join(append(append([]string{list}, place...), quoteAll(q.referring)...), ", ")
-	page.Batch.Reset(len(q.columns) + len(place) + len(q.referring))
+	list = strings.Join(append(append([]string{list}, place...), quoteAll(q.beside)...), ", ")
+	page.Batch.Reset(len(q.columns) + len(place) + len(q.beside))
 	segments := q.segments(after)
 	for _, s := range segments {
 		if skip > 0 && len(segments) > 1 {
@@ -282,7 +282,7 @@ func (q query) setCursors(c *sqlite.Conn, page *Page, backwards, behind bool) (e
 // placeBeside returns the expressions selected in addition to the columns for the
 // cursor: the place, unless SQLite allows no more columns.
 func (q query) placeBeside() []string {
-	if place := q.place(); len(q.columns)+len(place)+len(q.referring) <= MaxColumns {
+	if place := q.place(); len(q.columns)+len(place)+len(q.beside) <= MaxColumns {
 		return place
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -25,6 +26,43 @@ type Rows struct {
 	Expanded []Expansion
 
 	expandedBytes int64 // of the records in Expanded, as often as they are shown
+	rowids        bool  // the last cell of each row is the rowid
+}
+
+// IDs returns the ids of the rows of a table without a primary key, which none of its
+// columns tells; nil for other tables.
+func (r Rows) IDs() []string {
+	if !r.rowids {
+		return nil
+	}
+	ids := []string{}
+	for part := &r; part != nil; part = part.Next {
+		for i := range part.Len() {
+			row := part.Batch.Row(i)
+			ids = append(ids, strconv.FormatInt(row[len(row)-1].Int(), 10))
+		}
+	}
+	return ids
+}
+
+// rowidBeside returns the name of the rowid of a table without a primary key, if it can
+// be read beside so many columns, else "".
+func (t *Table) rowidBeside(columns int) string {
+	if len(t.PrimaryKey) > 0 || columns >= MaxColumns {
+		return ""
+	}
+	return t.rowidName()
+}
+
+// newStored returns an empty list for rows that a change returns with
+// [Table.returning] or [Table.returningShown].
+func newStored(t *Table, columns []format.Column) Rows {
+	rows := newRows(t, columns)
+	if t.rowidBeside(len(columns)) != "" {
+		rows.rowids = true
+		rows.Batch.Reset(max(1, len(columns)) + 1)
+	}
+	return rows
 }
 
 // Len returns the number of rows, without those of Next.
@@ -52,6 +90,7 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 	if err != nil {
 		return page, err
 	}
+	o.rowid = true
 	q := o.plan(t, faults, "")
 	from := q.start(o, faults)
 	if o.ETags && o.CellLimit > 0 {
@@ -66,7 +105,7 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 	if err != nil {
 		return page, err
 	}
-	q.addReferring(keys, faults)
+	q.addBeside(keys, faults)
 	if err := faults.Err(); err != nil {
 		return page, err
 	}
@@ -116,12 +155,12 @@ func (tx *Tx) GetRecord(faults *problem.Faults, ref, id string, s Selection, whe
 	if err != nil {
 		return Rows{}, err
 	}
-	q := Selection{Columns: s.Columns, CellLimit: s.CellLimit, Limit: 1}.plan(t, faults, "")
+	q := Selection{Columns: s.Columns, CellLimit: s.CellLimit, Limit: 1, rowid: true}.plan(t, faults, "")
 	keys, err := tx.expandedKeys(t, s.Expand, faults)
 	if err != nil {
 		return Rows{}, err
 	}
-	q.addReferring(keys, faults)
+	q.addBeside(keys, faults)
 	if err := faults.Err(); err != nil {
 		return Rows{}, err
 	}
@@ -145,8 +184,9 @@ func (q query) one(c *sqlite.Conn, id string) (Rows, error) {
 		return Rows{}, err
 	}
 	rows := newRows(q.table, q.columns)
-	list := strings.Join(append([]string{q.list}, quoteAll(q.referring)...), ", ")
-	rows.Batch.Reset(len(q.columns) + len(q.referring))
+	list := strings.Join(append([]string{q.list}, quoteAll(q.beside)...), ", ")
+	rows.rowids = q.rowids
+	rows.Batch.Reset(len(q.columns) + len(q.beside))
 	if err := fillAll(c, rows.Batch, q.selectSQL(list, at, ""), at.args); err != nil {
 		return rows, err
 	}

@@ -135,5 +135,8 @@ func (t *Table) returningShown(sent row, columns []*Column) string {
 	if len(list) == 0 {
 		list = []string{"NULL"} // no columns; SQLite wants at least one
 	}
+	if rowid := t.rowidBeside(len(columns)); rowid != "" {
+		list = append(list, rowid)
+	}
 	return " RETURNING " + strings.Join(list, ", ")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
+	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // Selection determines which rows and columns of a table are wanted, and in which
@@ -29,7 +30,12 @@ type Selection struct {
 	// Total makes the order depend on the values alone: rows of a table without a
 	// primary key are ordered by all columns instead of the rowid.
 	Total bool
+
+	rowid bool // Columns may name the rowid of a table without a primary key
 }
+
+// rowidColumn is the rowid as a column.
+var rowidColumn = Column{Name: "rowid", Type: "INTEGER", NotNull: true}
 
 // query is a selection compiled to SQL for one table.
 type query struct {
@@ -37,7 +43,8 @@ type query struct {
 	columns    []format.Column
 	list       string   // the selected columns in SQL
 	cellLimit  int      // see cells.go; 0 means none
-	referring  []string // columns that are read, but not returned, to expand the rows
+	beside     []string // columns that are read, but not returned: see addBeside
+	rowids     bool     // the last of them is the rowid
 	where      where
 	filters    jsontext.Value // as sent, canonicalized
 	sorts      []sortKey
@@ -86,6 +93,9 @@ func (s Selection) chosenColumns(t *Table, faults *problem.Faults, field string)
 			break
 		}
 		column := t.Column(name)
+		if column == nil && s.rowid && sqlite.SameName(name, rowidColumn.Name) && len(t.PrimaryKey) == 0 {
+			column = &rowidColumn
+		}
 		switch {
 		case column == nil:
 			t.unknownColumn(faults, field+"["+itoa(i)+"]", name)

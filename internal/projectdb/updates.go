@@ -37,7 +37,7 @@ func (tx *Tx) UpdateRecord(faults *problem.Faults, ref, id string, patch jsontex
 		shown := t.shown(set)
 		columns, returning = formatColumns(shown), t.returningShown(set, shown)
 	}
-	rows = newRows(t, columns)
+	rows = newStored(t, columns)
 	update, args := t.updateSQL(set, at)
 	if err := tx.confine(func() error { return fillAll(tx.c, rows.Batch, update+returning, args) }); err != nil {
 		return rows, tx.brokenKey(t, set, &at, err)
