@@ -77,6 +77,7 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*http.R
 		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+c.token)
+	r.Header.Set("User-Agent", "zangtable/"+buildVersion())
 	return http.DefaultClient.Do(r)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
@@ -25,6 +26,7 @@ type Config struct {
 	Exports    *export.Exports
 	Imports    *imports.Imports
 	Rehearsals *rehearsal.Stage
+	Journal    *journal.Journal
 
 	// WaitLimit limits how long the creation of an export waits for the artifact; 30
 	// seconds if zero.
@@ -39,11 +41,11 @@ type Config struct {
 
 // New returns the whole API.
 func New(config Config) *rest.Edge {
-	h := &handlers{config.Registry, config.Exports, config.Imports, config.Rehearsals, cmp.Or(config.WaitLimit, 30*time.Second), config.HTTP.Now}
+	h := &handlers{config.Registry, config.Exports, config.Imports, config.Rehearsals, config.Journal, cmp.Or(config.WaitLimit, 30*time.Second), config.HTTP.Now}
 	if config.HTTP.Authenticate == nil {
 		config.HTTP.Authenticate = rest.Bearer(h.authenticate)
 	}
-	config.HTTP.WithRoom = projectdb.WithRoom
+	config.HTTP.WithRoom, config.HTTP.KnownColumn = projectdb.WithRoom, knownColumn
 	return rest.New(config.HTTP, document(config.Version), routes(h))
 }
 
@@ -63,6 +65,7 @@ func tagOf(path string) string {
 	tags := map[string]string{
 		"bootstrap": "Projects", "auth": "Tokens", "tables": "Tables", "table": "Tables", "column": "Columns", "records": "Records",
 		"query": "Query and indexes", "indexes": "Query and indexes", "export": "Exports", "exports": "Exports", "imports": "Imports", "import-project": "Imports", "openapi.json": "Reference",
+		"operations": "Journal", "requests": "Journal", "usage": "Journal",
 	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(path, "/projects/{project}"), "/"), "/")
 	return cmp.Or(tags[first], "Projects")

@@ -50,7 +50,7 @@ func TestConversations(t *testing.T) {
 			h := openHouse(t, watch.Now)
 			h.project(t, "shop")
 			server := httptest.NewServer(New(Config{
-				Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals, HTTP: rest.Config{Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: &counting{}},
+				Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals, Journal: h.journal, HTTP: rest.Config{Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: &counting{}},
 			}))
 			defer server.Close()
 			testkit.Conversation{

@@ -118,6 +118,15 @@ var wrongRequests = map[string]wrong{
 	"list-values":       {query: "filters=" + url.QueryEscape(`{"nowhere":1}`), field: "filters.nowhere"},
 	"summarize-column":  {query: "filters=" + url.QueryEscape(`{"nowhere":1}`), field: "filters.nowhere"},
 
+	"list-requests":   {query: "from=yesterday", field: "from"},
+	"follow-requests": {query: "to=yesterday", field: "to"},
+	"get-request":     meaningless,
+	"list-operations": {query: "from=yesterday", field: "from"},
+	"list-runs":       {query: "after=x", field: "after"},
+	"get-run":         meaningless,
+	"follow-run":      meaningless,
+	"get-usage":       {query: "from=1969-01-01T00:00:00Z", field: "from"},
+
 	"query":        {body: `{"sql":"SELECT :a AS a","params":{}}`, field: "params.a"},
 	"list-indexes": meaningless,
 	"create-index": {body: `{"columns":["nowhere"]}`, field: "columns[0]"},
@@ -160,7 +169,7 @@ func TestEveryRouteTellsAllFaults(t *testing.T) {
 	s.ask(t, "POST", "/export/schema", ``)
 	parts := map[string]string{
 		"project": "shop", "table": "contacts", "table_id_or_name": "contacts", "column_id_or_name": "name", "id": "1", "index": "none",
-		"token_id": "1", "export_id": s.ordered(t), "import_id": s.begin(t, 5, `{"table":"c"}`),
+		"token_id": "1", "run_id": "oprun_a", "request_id": "none", "export_id": s.ordered(t), "import_id": s.begin(t, 5, `{"table":"c"}`),
 	}
 	parts["import_id"] = parts["import_id"][strings.LastIndex(parts["import_id"], "/")+1:]
 	before := s.state(t)

@@ -111,7 +111,7 @@ func TestAdmittedCountsValidTokensOnly(t *testing.T) {
 	good := h.token(t, "shop").Secret
 	admitted := 0
 	e := New(Config{
-		Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals,
+		Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals, Journal: h.journal,
 		HTTP: rest.Config{Admitted: func() { admitted++ }, Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}},
 	})
 	for _, test := range []struct {

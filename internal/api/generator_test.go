@@ -140,7 +140,7 @@ func newTrial(t *testing.T, seed uint64) *trial {
 		}
 	}
 	server := httptest.NewServer(New(Config{
-		Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals, WaitLimit: 30 * time.Second,
+		Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals, Journal: h.journal, WaitLimit: 30 * time.Second,
 		HTTP: rest.Config{Log: slog.New(slog.NewTextHandler(x.log, &slog.HandlerOptions{Level: slog.LevelError})), Now: now, Random: endless{}},
 	}))
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)

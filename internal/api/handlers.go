@@ -6,6 +6,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/export"
 	"github.com/zangtable/zangtable/internal/imports"
+	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rehearsal"
 	"github.com/zangtable/zangtable/internal/rest"
@@ -17,6 +18,7 @@ type handlers struct {
 	exports    *export.Exports
 	imports    *imports.Imports
 	rehearsals *rehearsal.Stage
+	journal    *journal.Journal
 	waitLimit  time.Duration
 	now        func() time.Time
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/imports"
 	"github.com/zangtable/zangtable/internal/jobs"
+	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -23,6 +24,7 @@ type house struct {
 	exports    *export.Exports
 	imports    *imports.Imports
 	rehearsals *rehearsal.Stage
+	journal    *journal.Journal
 	now        func() time.Time
 }
 
@@ -71,7 +73,10 @@ func openIdleHouse(t testing.TB, now func() time.Time, change ...func(*export.Co
 	check(err)
 	h.rehearsals, err = rehearsal.Open(rehearsal.Config{Folder: filepath.Join(folder, "rehearsals")})
 	check(err)
+	h.journal, err = journal.Open(filepath.Join(folder, "journal.db"), journal.Options{Now: now})
+	check(err)
 	t.Cleanup(func() {
+		check(h.journal.Close())
 		check(h.imports.Close())
 		check(h.exports.Close())
 		check(h.registry.Close())
@@ -116,5 +121,5 @@ func (h *house) token(t testing.TB, slug string, scopes ...string) registry.Mint
 
 // handlers returns the handlers of this house.
 func (h *house) handlers() *handlers {
-	return &handlers{h.registry, h.exports, h.imports, h.rehearsals, 30 * time.Second, h.now}
+	return &handlers{h.registry, h.exports, h.imports, h.rehearsals, h.journal, 30 * time.Second, h.now}
 }

@@ -36,6 +36,8 @@ var needs = map[string]string{
 	"export-table": "exports:create@ records:read@", "export-query": "exports:create query:read", "export-database": "project:admin", "export-schema": "project:admin",
 	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",
 	"delete-export": "exports:create@ records:read@", "verify-export": "exports:read@ records:read@", "rehearse-restore": "exports:read@ records:read@", "follow-export": "exports:read@ records:read@",
+	"list-requests": "journal:read", "follow-requests": "journal:read", "get-request": "journal:read", "list-operations": "journal:read",
+	"list-runs": "journal:read", "get-run": "journal:read", "follow-run": "journal:read", "get-usage": "journal:read",
 	"create-import": "schema:write records:write", "import-project": "project:admin",
 	// Jobs of others need full power.
 	"show-upload": "project:admin", "continue-upload": "project:admin", "get-import": "project:admin", "follow-import": "project:admin",
@@ -118,7 +120,7 @@ func openMaze(t *testing.T) *maze {
 		})
 		m.tables[name] = table.ID
 	}
-	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Imports: m.imports, Rehearsals: m.rehearsals, HTTP: rest.Config{Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}}))
+	m.server = httptest.NewServer(New(Config{Registry: m.registry, Exports: m.exports, Imports: m.imports, Rehearsals: m.rehearsals, Journal: m.journal, HTTP: rest.Config{Log: slog.New(slog.DiscardHandler), Now: watch.Now, Random: endless{}}}))
 	t.Cleanup(m.server.Close)
 	return m
 }
@@ -151,7 +153,7 @@ func (m *maze) ask(t *testing.T, ep *rest.Endpoint, table, jobID, secret string)
 	t.Helper()
 	path := strings.NewReplacer(
 		"{project}", "shop", "{table}", table, "{table_id_or_name}", table, "{column_id_or_name}", "name",
-		"{id}", "1", "{index}", "none", "{token_id}", "999", "{export_id}", jobID, "{import_id}", jobID,
+		"{id}", "1", "{index}", "none", "{token_id}", "999", "{export_id}", jobID, "{import_id}", jobID, "{run_id}", "oprun_none", "{request_id}", "none",
 	).Replace(ep.Path)
 	r, err := http.NewRequest(ep.Method, m.server.URL+path, strings.NewReader(harmless[ep.ID]))
 	if err != nil {
@@ -165,7 +167,7 @@ func (m *maze) ask(t *testing.T, ep *rest.Endpoint, table, jobID, secret string)
 		r.Header.Set("Upload-Offset", "0")
 		r.Header.Set("Content-Type", "application/offset+octet-stream")
 	}
-	if ep.ID == "follow-import" {
+	if ep.ID == "follow-import" || ep.ID == "follow-requests" {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // an upload that is never finished
 		defer cancel()
 		r = r.WithContext(ctx)

@@ -166,7 +166,7 @@ func BenchmarkRecords(b *testing.B) {
 	h := openHouse(b, clock)
 	h.project(b, "shop")
 	secret := h.token(b, "shop").Secret
-	e := New(Config{Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals, HTTP: rest.Config{Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}}})
+	e := New(Config{Registry: h.registry, Exports: h.exports, Imports: h.imports, Rehearsals: h.rehearsals, Journal: h.journal, HTTP: rest.Config{Log: slog.New(slog.DiscardHandler), Now: clock, Random: endless{}}})
 	ask := func(b *testing.B, method, path, body string) {
 		r := httptest.NewRequest(method, "/projects/shop"+path, strings.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+secret)

@@ -33,6 +33,7 @@ func routes(h *handlers) []*rest.Endpoint {
 		schemaRead, schemaWrite   = rest.Scope(registry.SchemaRead), rest.Scope(registry.SchemaWrite)
 		recordsRead, recordsWrite = rest.Scope(registry.RecordsRead), rest.Scope(registry.RecordsWrite)
 		exportsRead, tokensManage = rest.Scope(registry.ExportsRead), rest.Scope(registry.TokensManage)
+		journalRead               = rest.Scope(registry.JournalRead)
 		exportsCreate, admin      = rest.Scope(registry.ExportsCreate), rest.Scope(registry.ProjectAdmin)
 	)
 	return []*rest.Endpoint{
@@ -98,6 +99,14 @@ func routes(h *handlers) []*rest.Endpoint {
 		rest.Route("GET", imports+"/{import_id}/rejects", "import-rejects", "Download the rejected rows", recordsWrite, rest.Plain(h.importRejects)),
 		rest.Route("POST", imports+"/{import_id}/run", "run-import", "Run a dry run or a failed import again without resending the file", recordsWrite, h.runImport, rest.Or(http.StatusAccepted), importing),
 		rest.Route("DELETE", imports+"/{import_id}", "delete-import", "Cancel or remove an import", recordsWrite, rest.Plain(h.deleteImport), rest.Uploads, rest.Or(http.StatusNoContent), conflicts),
+		rest.Route("GET", project+"/requests", "list-requests", "List the calls of the project, newest first", journalRead, h.listRequests, reading),
+		rest.Route("GET", project+"/requests/events", "follow-requests", "Follow the calls of the project", journalRead, h.followRequests),
+		rest.Route("GET", project+"/requests/{request_id}", "get-request", "Show a call", journalRead, rest.Plain(h.getRequest), reading),
+		rest.Route("GET", project+"/operations", "list-operations", "List the operations, by key", journalRead, h.listOperations, reading),
+		rest.Route("GET", project+"/operations/runs", "list-runs", "List the runs of operations, the last started first", journalRead, h.listRuns, reading),
+		rest.Route("GET", project+"/operations/runs/{run_id}", "get-run", "Show a run with its calls", journalRead, rest.Plain(h.getRun), reading),
+		rest.Route("GET", project+"/operations/runs/{run_id}/events", "follow-run", "Follow the calls of a run while it is open", journalRead, rest.Plain(h.followRun), reading),
+		rest.Route("GET", project+"/usage", "get-usage", "Sum up calls by hour or day", journalRead, h.usage, reading),
 		rest.Route("OPTIONS", "/import-project", "show-project-tus", "Show which parts of the upload protocol are supported", admin, rest.Plain(h.showTus), rest.Uploads, rest.Status(http.StatusNoContent)),
 		rest.Route("POST", "/import-project", "import-project", "Create a project from a file", admin, h.importProject, rest.Uploads, rest.Created, rest.Or(http.StatusAccepted), rest.RefuseKey, rest.OrForm[ProjectImportOptions](), importing),
 	}

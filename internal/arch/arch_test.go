@@ -24,6 +24,7 @@ var levels = map[string]int{
 	"templates":           0,
 	"internal/problem":    0,
 	"internal/ids":        -1,
+	"internal/meter":      -1,
 	"internal/sqltext":    -1,
 	"internal/sqlite":     0,
 	"internal/disk":       1,

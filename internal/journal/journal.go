@@ -1,13 +1,16 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/ids"
@@ -30,6 +33,12 @@ type Options struct {
 	// means 65,536. Others are looked up in the file when they are sent.
 	Names int
 	Room  *storage.Room // nil if the disk is not watched
+
+	Off       bool          // no entries are recorded; calls are still grouped
+	KeepFor   time.Duration // how long entries are kept; 0 means 14 days
+	KeepBytes int64         // how large the file may become by entries; 0 means 1 GiB
+	Privacy   Privacy
+
 	// OnDamage, if not nil, is called when the file is found to be damaged while in
 	// use. It may be called often and concurrently.
 	OnDamage func(error)
@@ -61,17 +70,28 @@ type Operation struct {
 	Status Status
 }
 
-// Journal groups calls. It writes to its file in the background: a crash of the
+// Journal groups calls and keeps entries about them. It writes to its file in the background: a crash of the
 // process loses at most the last second, a power failure somewhat more.
 type Journal struct {
 	db      *sqlite.DB
 	options Options
 	shards  [shards]shard
-	storing sync.Mutex // held while writing to db
+	storing sync.Mutex   // held while writing to db
+	queue   chan *Entry  // to be stored
+	dropped atomic.Int64 // entries that were lost
+	secret  []byte       // of the hashes of ids of records
 	hurry   chan struct{}
+
+	sweepNow chan struct{}
+
 	stop    chan struct{}
 	stopped sync.WaitGroup
 	closing sync.Once
+
+	forgottenMu sync.Mutex
+	forgotten   map[ids.Project]bool // projects removed while the server runs
+
+	followers followers
 }
 
 // Open opens the journal in the file at path and creates it if it is missing.
@@ -93,9 +113,14 @@ func Open(path string, options Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{db: db, options: options, hurry: make(chan struct{}, 1), stop: make(chan struct{})}
+	options.KeepFor = cmp.Or(options.KeepFor, 14*24*time.Hour)
+	options.KeepBytes = cmp.Or(options.KeepBytes, 1<<30)
+	j := &Journal{db: db, options: options, queue: make(chan *Entry, maxQueued), forgotten: map[ids.Project]bool{}, hurry: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), stop: make(chan struct{})}
 	for i := range j.shards {
 		j.shards[i].init(max(minNames, options.Names/shards))
+	}
+	if err := j.readSecret(); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	j.stopped.Go(j.storeRegularly)
 	return j, nil
@@ -108,6 +133,7 @@ func (j *Journal) Close() error {
 	j.closing.Do(func() {
 		close(j.stop)
 		j.stopped.Wait()
+		j.followers.close()
 		err = j.db.Close()
 	})
 	return err
@@ -194,9 +220,11 @@ func (c *joining) joinSent(ctx context.Context, runID string) (*run, Status, err
 	case !c.idle(r):
 		return r, RotatedIdleRun, nil
 	}
+	idle := r.id
 	if r, err = c.generate(); err != nil {
 		return nil, "", err
 	}
+	r.continues = idle
 	c.s.rename(n, r)
 	return r, RotatedIdleRun, nil
 }

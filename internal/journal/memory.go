@@ -52,6 +52,7 @@ const (
 type run struct {
 	caller    Caller
 	id        string
+	continues string    // the id of the run that was idle for too long; "" for none
 	generated bool      // the id was generated, not chosen by a client
 	last      time.Time // of its last call
 	names     names     // the names that map to this run in shard.named

@@ -2,12 +2,10 @@ package journal
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
-	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/sqlite"
-	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // ApplicationID is the SQLite application id of journal.db.
@@ -36,6 +34,93 @@ CREATE TABLE names (
 ) STRICT, WITHOUT ROWID;
 `, `
 ALTER TABLE runs ADD COLUMN generated INTEGER NOT NULL DEFAULT 0; -- 1: the id, and not by a client
+`, `
+ALTER TABLE runs ADD COLUMN continues TEXT;      -- the run that was idle for too long
+ALTER TABLE runs ADD COLUMN operation_key TEXT;
+ALTER TABLE runs ADD COLUMN token_name TEXT;
+ALTER TABLE runs ADD COLUMN started INTEGER;     -- from here on, times are microseconds
+ALTER TABLE runs ADD COLUMN ended INTEGER;
+ALTER TABLE runs ADD COLUMN calls INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN took INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN rows_read INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN rows_changed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN tables TEXT;         -- a name on each line
+ALTER TABLE runs ADD COLUMN artifacts TEXT;
+ALTER TABLE runs ADD COLUMN settled INTEGER NOT NULL DEFAULT 0; -- 1: it is in key_hours
+CREATE INDEX runs_started ON runs (project_id, started) WHERE calls > 0;
+CREATE INDEX runs_of_key ON runs (project_id, operation_key, started) WHERE calls > 0;
+CREATE INDEX runs_continued ON runs (project_id, continues) WHERE continues IS NOT NULL;
+CREATE INDEX runs_named ON runs (project_id, run_id);
+CREATE INDEX runs_open ON runs (last_call_at) WHERE settled = 0 AND calls > 0;
+CREATE TABLE requests (
+	project_id    INTEGER NOT NULL,
+	id            INTEGER NOT NULL, -- when it began, see place
+	request_id    TEXT NOT NULL,
+	token_id      INTEGER NOT NULL,
+	token_name    TEXT,
+	user          TEXT,
+	source        TEXT NOT NULL,
+	method        TEXT NOT NULL,
+	route         TEXT NOT NULL,
+	tab           TEXT,
+	kind          TEXT,
+	object        TEXT,
+	created       INTEGER NOT NULL,
+	status        INTEGER NOT NULL,
+	code          TEXT,
+	fields        TEXT, -- one on each line
+	took          INTEGER NOT NULL,
+	waited        INTEGER NOT NULL,
+	worked        INTEGER NOT NULL,
+	sending       INTEGER NOT NULL,
+	bytes_in      INTEGER NOT NULL,
+	bytes_out     INTEGER NOT NULL,
+	rows_read     INTEGER NOT NULL,
+	rows_changed  INTEGER NOT NULL,
+	run_id        TEXT,
+	operation_key TEXT,
+	grouping      TEXT,
+	retry_of      TEXT,
+	address       TEXT,
+	user_agent    TEXT,
+	traceparent   TEXT,
+	statement     TEXT,
+	parameters    TEXT,
+	PRIMARY KEY (project_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_of_runs ON requests (project_id, run_id, id) WHERE run_id IS NOT NULL;
+CREATE INDEX requests_failed ON requests (project_id, id) WHERE status >= 400;
+CREATE TABLE hours (
+	project_id   INTEGER NOT NULL,
+	hour         INTEGER NOT NULL, -- since 1970
+	token_id     INTEGER NOT NULL,
+	route        TEXT NOT NULL,    -- '' sums up what would be too many rows
+	tab          TEXT NOT NULL,
+	calls        INTEGER NOT NULL,
+	errors       INTEGER NOT NULL,
+	bytes_in     INTEGER NOT NULL,
+	bytes_out    INTEGER NOT NULL,
+	rows_read    INTEGER NOT NULL,
+	rows_changed INTEGER NOT NULL,
+	spread       BLOB NOT NULL,    -- a histogram of durations
+	PRIMARY KEY (project_id, hour, token_id, route, tab)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE key_hours (
+	project_id    INTEGER NOT NULL,
+	hour          INTEGER NOT NULL,
+	operation_key TEXT NOT NULL,
+	runs          INTEGER NOT NULL,
+	failing       INTEGER NOT NULL,
+	calls         INTEGER NOT NULL,
+	rows_changed  INTEGER NOT NULL,
+	last_run      INTEGER NOT NULL,
+	spread        BLOB NOT NULL,
+	PRIMARY KEY (project_id, hour, operation_key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO secrets VALUES ('ids', randomblob(32));
+CREATE TABLE forgotten (project_id INTEGER PRIMARY KEY) STRICT; -- whose entries are being removed
 `},
 }
 
@@ -98,20 +183,32 @@ func (j *Journal) storeSoon() {
 // storeRegularly stores changes and, once a day, removes old runs, until the journal
 // is closed.
 func (j *Journal) storeRegularly() {
-	store, prune := time.NewTicker(storeEvery), time.NewTicker(24*time.Hour)
+	store, prune, sweep := time.NewTicker(storeEvery), time.NewTicker(24*time.Hour), time.NewTicker(sweepEvery)
 	defer store.Stop()
 	defer prune.Stop()
+	defer sweep.Stop()
 	j.try("remove old runs from the journal", j.prune)
+	swept := false
 	for stopping := false; !stopping; {
 		select {
 		case <-store.C:
 		case <-j.hurry:
 		case <-prune.C:
 			j.try("remove old runs from the journal", j.prune)
+		case <-sweep.C:
+			swept = false
+		case <-j.sweepNow:
+			swept = false
 		case <-j.stop:
 			stopping = true
 		}
-		j.try("store runs in the journal", j.store)
+		j.try("store runs and requests in the journal", j.store)
+		if !swept && !stopping { // one step at a time, between what is to be stored
+			j.try("remove old entries from the journal", func() (err error) {
+				swept, err = j.sweep()
+				return err
+			})
+		}
 	}
 }
 
@@ -121,10 +218,24 @@ func (j *Journal) try(what string, work func() error) {
 	}
 }
 
-// store writes all changes in one transaction.
+// store writes what has changed since it was last called.
 func (j *Journal) store() error {
 	j.storing.Lock()
 	defer j.storing.Unlock()
+	entries := j.queued() // first: their runs are in memory by now
+	return errors.Join(j.storeRuns(), j.storeEntries(entries))
+}
+
+// flush stores what is waiting, so that a reader finds every call that was answered
+// before. A failure is logged.
+func (j *Journal) flush() {
+	if len(j.queue) > 0 {
+		j.try("store runs and requests in the journal", j.store)
+	}
+}
+
+// storeRuns writes all changed runs in one transaction.
+func (j *Journal) storeRuns() error {
 	var records []record
 	for i := range j.shards {
 		records = j.shards[i].take(records)
@@ -152,10 +263,10 @@ func (j *Journal) store() error {
 func (r record) write(c *sqlite.Conn) error {
 	caller := r.run.caller
 	err := c.Exec(`
-INSERT INTO runs (project_id, token_id, run_id, last_call_at, generated)
-VALUES (?, ?, ?, ?, ?)
+INSERT INTO runs (project_id, token_id, run_id, last_call_at, generated, continues)
+VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET last_call_at = excluded.last_call_at`,
-		caller.ProjectID, caller.TokenID, r.run.id, r.last.UnixNano(), r.run.generated)
+		caller.ProjectID, caller.TokenID, r.run.id, r.last.UnixNano(), r.run.generated, orNull(r.run.continues))
 	for _, n := range r.names {
 		if err != nil {
 			return err
@@ -186,25 +297,6 @@ WHERE NOT EXISTS (
 	WHERE project_id = names.project_id AND token_id = names.token_id AND run_id = names.run_id
 )`)
 	})
-}
-
-// Forget removes everything about a project. It may be called more than once.
-func (j *Journal) Forget(ctx context.Context, projectID ids.Project) error {
-	j.storing.Lock()
-	defer j.storing.Unlock()
-	for i := range j.shards {
-		j.shards[i].forget(projectID)
-	}
-	err := j.write(ctx, func(c *sqlite.Conn) error {
-		if err := c.Exec("DELETE FROM names WHERE project_id = ?", projectID); err != nil {
-			return err
-		}
-		return c.Exec("DELETE FROM runs WHERE project_id = ?", projectID)
-	})
-	if err != nil {
-		return fmt.Errorf("forget the runs of project %d: %w", projectID, storage.Explain(err))
-	}
-	return nil
 }
 
 // write runs fn in a write transaction.

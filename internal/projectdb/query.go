@@ -13,6 +13,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/ids"
+	"github.com/zangtable/zangtable/internal/meter"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 	"github.com/zangtable/zangtable/internal/sqltext"
@@ -78,10 +79,13 @@ func (db *DB) withQuery(ctx context.Context, q Query, fn func(context.Context, *
 	}
 	scope := db.Scope()
 	scope.Group = q.Group
+	watch := meter.Start(ctx)
+	defer watch.Stop()
 	w, err := db.workers.Acquire(ctx, scope)
 	if err != nil {
 		return err
 	}
+	watch.Got()
 	defer db.workers.Release(w)
 	return q.Within(ctx, func(ctx context.Context) error { return fn(ctx, w) })
 }

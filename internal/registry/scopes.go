@@ -23,11 +23,12 @@ const (
 	QueryRead     Scope = "query:read"
 	ExportsRead   Scope = "exports:read"
 	ExportsCreate Scope = "exports:create"
+	JournalRead   Scope = "journal:read"
 )
 
 // Scopes lists every scope.
 var Scopes = [...]Scope{
-	ProjectAdmin, TokensManage, SchemaRead, SchemaWrite, RecordsRead, RecordsWrite, QueryRead, ExportsRead, ExportsCreate,
+	ProjectAdmin, TokensManage, SchemaRead, SchemaWrite, RecordsRead, RecordsWrite, QueryRead, ExportsRead, ExportsCreate, JournalRead,
 }
 
 // On returns the scope bound to a table.

@@ -137,7 +137,7 @@ func TestRoles(t *testing.T) {
 	}
 	for role, scopes := range map[Role][]Scope{
 		Viewer: {SchemaRead, RecordsRead, QueryRead, ExportsRead},
-		Editor: {SchemaRead, RecordsRead, QueryRead, ExportsRead, RecordsWrite, ExportsCreate},
+		Editor: {SchemaRead, RecordsRead, QueryRead, ExportsRead, RecordsWrite, ExportsCreate, JournalRead},
 		Admin:  Scopes[:],
 		"king": {},
 	} {

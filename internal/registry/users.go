@@ -23,7 +23,7 @@ type Role string
 // The roles, each including the previous one.
 const (
 	Viewer Role = "viewer" // reads schema, records, queries and exports
-	Editor Role = "editor" // also writes records and makes exports
+	Editor Role = "editor" // also writes records, makes exports and reads the journal
 	Admin  Role = "admin"  // everything
 )
 
@@ -34,7 +34,7 @@ func (role Role) power() power {
 	case Viewer:
 		return viewer
 	case Editor:
-		return append(viewer, RecordsWrite, ExportsCreate)
+		return append(viewer, RecordsWrite, ExportsCreate, JournalRead)
 	case Admin:
 		return fullPower()
 	}

@@ -109,6 +109,7 @@ func (c *call) encodeFailure(text *answerText, env envelope, err error) int {
 		err = text.full
 	}
 	p := problem.From(err)
+	c.problem = p
 	if p.Code == problem.CodeInternal {
 		c.Log.Error("encode answer", "request_id", c.id, "error", err)
 	}

@@ -54,6 +54,7 @@ func (p *pace) Read(into []byte) (int, error) {
 	p.call.setDeadline(p.began.Add(p.call.BodyTimeout))
 	n, err := p.r.Read(into)
 	p.read += n
+	p.call.received += int64(n)
 	if err == io.EOF {
 		p.call.setDeadline(time.Time{})
 	}

@@ -33,6 +33,8 @@ type plan struct {
 
 	incomingAt []int // index of the Incoming field, if the handler reads the body itself
 	callAt     []int // index of the field of type Call
+
+	known func() map[string]bool // names of all parameters and members of the body
 }
 
 // param is a field that comes from the path, the query or a header.

@@ -19,6 +19,7 @@ type delivery struct {
 	timeout time.Duration
 	due     time.Time // deadline of the current piece
 	status  int       // 0 until it is sent
+	sent    int64     // bytes of the body
 }
 
 // deliver wraps w with deadlines. Writes that bypass it have none.
@@ -54,6 +55,7 @@ func (d *delivery) Write(p []byte) (written int, err error) {
 		d.extend(1)
 		n, err := d.ResponseWriter.Write(piece)
 		written += n
+		d.sent += int64(n)
 		if p = p[n:]; err != nil || len(p) == 0 {
 			return written, err
 		}
@@ -77,6 +79,7 @@ func (d *delivery) ReadFrom(r io.Reader) (written int64, err error) {
 		d.extend(filePieces)
 		n, err := io.Copy(d.ResponseWriter, &io.LimitedReader{R: r, N: min(rest, filePieces*pieceBytes)})
 		written += n
+		d.sent += n
 		rest -= n
 		if err != nil || n < filePieces*pieceBytes {
 			return written, err

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/zangtable/zangtable/internal/limits"
+	"github.com/zangtable/zangtable/internal/meter"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/storage"
 )
@@ -61,16 +62,13 @@ type Config struct {
 	// Observe is called at the end of every call; nil for nothing.
 	Observe func(Observation)
 
+	// KnownColumn reports whether the table with the given name or id has a column of
+	// the given name; nil for never. Only names of known fields are observed.
+	KnownColumn func(ctx context.Context, who Caller, table, name string) bool
+
 	// Heartbeat is how often a stream of events shows that it is alive; 15 seconds when
 	// zero.
 	Heartbeat time.Duration
-}
-
-// Observation is what metrics record about a call.
-type Observation struct {
-	Route  string // the id of the endpoint, or "unmatched"
-	Status int
-	Took   time.Duration // including the answer
 }
 
 // Edge answers requests. It answers every path that it is given, even unknown ones, in
@@ -121,11 +119,19 @@ type call struct {
 	operation *Operation
 	keyed     *Keyed // nil without an Idempotency-Key
 	began     time.Time
-	leave     func() // ends an admitted call
+	at        time.Time // when it began, by the clock of the server
+	leave     func()    // ends an admitted call
 	part      limits.Part
 	bodyBytes int64     // length of a body whose room part holds
 	unpacker  io.Closer // of a compressed body; nil without one
-	streaming bool      // a file or events are being sent: the answer can only be cut off
+	meter     meter.Meter
+	received  int64          // bytes of the body, as sent
+	who       Caller         // nil without a valid credential
+	in        any            // the decoded input; nil if there is none
+	effect    Effect         // of the handler
+	problem   *problem.Error // that the call ended with; nil for none
+	sending   time.Time      // when sending the answer began
+	streaming bool           // a file or events are being sent: the answer can only be cut off
 }
 
 // begin starts a call; end must follow.
@@ -134,6 +140,8 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *call {
 		Edge: e, w: deliver(w, e.AnswerTimeout), r: r, id: e.newID("req_"), began: time.Now(),
 		leave: func() {}, part: e.Limits.Budget.Part(0),
 	}
+	c.at = e.Now()
+	c.r = r.WithContext(meter.With(r.Context(), &c.meter))
 	c.w.Header().Set("X-Request-Id", c.id)
 	if len(r.TransferEncoding) > 0 {
 		// The request may have had a Content-Length too, and a proxy may have relied on
@@ -151,18 +159,10 @@ func (c *call) end() {
 	}
 	c.part.Release()
 	c.leave()
-	if c.Observe == nil {
-		return
+	if c.Observe != nil {
+		c.observe()
 	}
-	route := "unmatched"
-	if c.ep != nil {
-		route = c.ep.ID
-	}
-	c.Observe(Observation{route, cmp.Or(c.w.status, statusGone), time.Since(c.began)})
 }
-
-// statusGone is recorded for a call whose client disconnected before it was answered.
-const statusGone = 499
 
 // ServeHTTP takes a request through all steps of a call.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -170,6 +170,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.end()
 	defer c.rescue()
 	out, err := c.run()
+	c.sending = time.Now()
 	if err != nil {
 		c.fail(err)
 		return
@@ -262,6 +263,7 @@ func (c *call) enter(slug string) (Caller, error) {
 	who, err := c.Authenticate(c.r, slug)
 	switch {
 	case err == nil:
+		c.who = who
 		c.Admitted()
 	case problem.Is(err, problem.CodeInvalidToken):
 		err = c.countWrongToken(err)
@@ -327,6 +329,11 @@ func (c *call) join(ws Caller) {
 		return
 	}
 	c.operation = operation
+	if operation.Key != nil {
+		c.w.Header().Set("X-Operation-Key", *operation.Key)
+	}
+	c.w.Header().Set("X-Operation-Run-Id", operation.RunID)
+	c.w.Header().Set("X-Operation-Grouping-Status", operation.Status)
 }
 
 // fail answers with a problem. A call that was canceled is not a fault of the server.

@@ -156,6 +156,7 @@ func Route[C Caller, In, Out any](method, path, id, summary string, access Acces
 		if err := c.decode(reflect.ValueOf(in).Elem(), faults); err != nil {
 			return nil, err
 		}
+		c.in = in
 		if faults.Any() {
 			return nil, handle.judge(c.r.Context(), caller, in, faults)
 		}
@@ -165,7 +166,9 @@ func Route[C Caller, In, Out any](method, path, id, summary string, access Acces
 			if err != nil {
 				return nil, err
 			}
-			return toOutput(out), nil
+			made := toOutput(out)
+			c.noteEffect(made)
+			return made, nil
 		})
 		if err == nil {
 			err = c.roomForRows(out)

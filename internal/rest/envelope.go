@@ -157,6 +157,7 @@ func (c *call) setHeader(name, value string) {
 // writeProblem answers with a problem. The status is that of the code, except where a
 // standard header requires another one.
 func (c *call) writeProblem(p *problem.Error, status int) {
+	c.problem = p
 	header := c.w.Header()
 	c.setRetryAfter(p)
 	switch p.Code {

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 // named manifest per update, until there are no more.
 type Events[Manifest any] struct {
 	Updates <-chan Manifest
+	Name    string // of each event; "" is manifest
 }
 
 // follows is Events of any kind of manifest.
@@ -31,7 +33,7 @@ func (events *Events[Manifest]) send(c *call) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	c.streaming = true
 	c.w.WriteHeader(http.StatusOK)
-	if c.r.Method == http.MethodHead {
+	if c.r.Method == http.MethodHead || http.NewResponseController(c.w).Flush() != nil {
 		return
 	}
 	beat := time.NewTicker(c.Heartbeat)
@@ -47,7 +49,7 @@ func (events *Events[Manifest]) send(c *call) {
 			if !more {
 				return
 			}
-			err = c.pushManifest(m)
+			err = c.pushEvent(cmp.Or(events.Name, "manifest"), m)
 		}
 		if err != nil {
 			return // the client has disconnected: there is nobody left to tell
@@ -55,12 +57,12 @@ func (events *Events[Manifest]) send(c *call) {
 	}
 }
 
-func (c *call) pushManifest(m any) error {
+func (c *call) pushEvent(name string, m any) error {
 	data, err := json.Marshal(m, answerOptions)
 	if err != nil {
 		panic(fmt.Errorf("encode a manifest: %w", err))
 	}
-	return c.push("event: manifest\ndata: " + string(data) + "\n\n")
+	return c.push("event: " + name + "\ndata: " + string(data) + "\n\n")
 }
 
 // push writes a part of the stream and flushes it at once.

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -32,6 +33,7 @@ func newPlan(registry huma.Registry, ep *Endpoint) *plan {
 	if p.body == nil && p.incomingAt == nil && ep.Method != http.MethodGet && ep.Method != http.MethodHead {
 		p.body = &shape{kind: reflect.Struct}
 	}
+	p.known = sync.OnceValue(p.knownNames)
 	for _, param := range p.params {
 		if param.in == "query" {
 			p.query = append(append(p.query, param.name), param.aliases...)

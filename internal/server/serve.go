@@ -54,6 +54,7 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	// Clients that wait for or watch a job would delay the shutdown.
 	srv.RegisterOnShutdown(app.Exports.Stop)
 	srv.RegisterOnShutdown(app.Imports.Stop)
+	srv.RegisterOnShutdown(app.Journal.StopFollowing)
 	// Starting takes twice the memory that is needed from here on.
 	debug.FreeOSMemory()
 	app.log.Info("listening", "url", "http://"+listener.Addr().String())
@@ -94,12 +95,16 @@ func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics)
 		Exports:    app.Exports,
 		Imports:    app.Imports,
 		Rehearsals: app.Rehearsals,
+		Journal:    app.Journal,
 		Version:    version,
 		HTTP: rest.Config{
 			Join:     app.join,
 			Admitted: app.Exports.NoteRequest,
 			Limits:   app.limits,
-			Observe:  counted.observe,
+			Observe: func(o rest.Observation) {
+				counted.observe(o)
+				app.record(o)
+			},
 
 			ClientAddress: app.settings.TrustedProxies.ClientAddress,
 

@@ -10,6 +10,7 @@ import (
 
 	zs "zombiezen.com/go/sqlite"
 
+	"github.com/zangtable/zangtable/internal/meter"
 	"github.com/zangtable/zangtable/internal/sqltext"
 )
 
@@ -212,10 +213,13 @@ func (db *DB) Read(ctx context.Context, fn func(*Conn) error) error {
 // ReadWithin runs fn in a read transaction, so that fn sees one state of the database.
 // Canceling ctx interrupts it.
 func (db *DB) ReadWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) error {
+	watch := meter.Start(ctx)
+	defer watch.Stop()
 	c, err := db.leaseReader(ctx, b.Wait)
 	if err != nil {
 		return err
 	}
+	watch.Got()
 	defer db.returnReader(c)
 	defer c.bound(ctx)()
 	return c.within(b.Run, func() error {
@@ -312,10 +316,13 @@ func (db *DB) Exclusive(ctx context.Context, fn func(*Conn) error) error {
 // ExclusiveWithin runs fn in a write transaction of its own, for schema changes and
 // large amounts of data. Canceling ctx interrupts it, and nothing is changed.
 func (db *DB) ExclusiveWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) (err error) {
+	watch := meter.Start(ctx)
+	defer watch.Stop()
 	c, err := db.leaseWriter(ctx, b.Wait)
 	if err != nil {
 		return err
 	}
+	watch.Got()
 	defer func() { db.returnWriter(c, err) }()
 	defer c.bound(ctx)()
 	return c.within(b.Run, func() error { return db.commit(c, fn) })
@@ -329,10 +336,13 @@ func (db *DB) Restructure(ctx context.Context, fn func(*Conn) error) error {
 // RestructureWithin is ExclusiveWithin for rebuilding tables: foreign keys are not
 // enforced meanwhile, but are all checked before the commit.
 func (db *DB) RestructureWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) (err error) {
+	watch := meter.Start(ctx)
+	defer watch.Stop()
 	c, err := db.leaseWriter(ctx, b.Wait)
 	if err != nil {
 		return err
 	}
+	watch.Got()
 	defer func() { db.returnEnforcing(c, err) }()
 	// Inside a transaction this pragma would be ignored.
 	if err := c.Exec("PRAGMA foreign_keys = OFF"); err != nil {

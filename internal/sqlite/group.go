@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/zangtable/zangtable/internal/meter"
 )
 
 // group holds the writes that wait for the next shared transaction.
@@ -17,6 +19,7 @@ type group struct {
 // member is one write in a group commit.
 type member struct {
 	fn      func(*Conn) error
+	began   time.Time // when fn ran first
 	err     error
 	panic   any           // the value that fn panicked with, raised again in the caller's goroutine
 	alone   bool          // it was rolled back, and must run again alone
@@ -48,6 +51,11 @@ func (db *DB) Write(ctx context.Context, fn func(*Conn) error) error {
 // wait, but never stops a write that has begun.
 func (db *DB) WriteWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) error {
 	m := &member{fn: fn, settled: make(chan struct{})}
+	watch := meter.Start(ctx)
+	defer func() {
+		watch.GotAt(m.began)
+		watch.Stop()
+	}()
 	db.group.add(m)
 	// The caller that gets the writer commits for everyone waiting. With a full group,
 	// its own write may be left for the next round.
@@ -268,6 +276,9 @@ func (g *group) settle(members []*member, err error) {
 // run calls fn and saves a panic for the goroutine that requested the write.
 func (m *member) run(c *Conn) (err error) {
 	m.panic = nil
+	if m.began.IsZero() {
+		m.began = time.Now()
+	}
 	defer func() {
 		if m.panic = recover(); m.panic != nil {
 			err = errors.New("the write panicked")

@@ -1,0 +1,67 @@
+// Package meter measures how long a call waits for SQLite and works in it. The edge puts
+// a [Meter] into the context of each call; whatever opens a transaction adds its times.
+// Without a meter in the context nothing is measured.
+package meter
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Meter adds up the times of one call. Its methods may be called concurrently.
+type Meter struct{ waited, worked atomic.Int64 }
+
+type contextKey struct{}
+
+// With returns a context whose transactions are measured by m.
+func With(ctx context.Context, m *Meter) context.Context {
+	return context.WithValue(ctx, contextKey{}, m)
+}
+
+// Times returns how long the call waited for connections, and how long it had them.
+func (m *Meter) Times() (waited, worked time.Duration) {
+	return time.Duration(m.waited.Load()), time.Duration(m.worked.Load())
+}
+
+// Watch measures one transaction. The zero Watch measures nothing.
+type Watch struct {
+	m        *Meter
+	from, to time.Time // to: when the connection was there
+}
+
+// Start begins to measure the wait for a connection.
+func Start(ctx context.Context) Watch {
+	m, ok := ctx.Value(contextKey{}).(*Meter)
+	if !ok {
+		return Watch{}
+	}
+	return Watch{m: m, from: time.Now()}
+}
+
+// Got ends the wait: from now on the connection is used.
+func (w *Watch) Got() {
+	if w.m != nil {
+		w.GotAt(time.Now())
+	}
+}
+
+// GotAt is Got at the given time; only the first counts, and the zero time does not.
+func (w *Watch) GotAt(at time.Time) {
+	if w.to.IsZero() {
+		w.to = at
+	}
+}
+
+// Stop adds both times to the meter.
+func (w *Watch) Stop() {
+	if w.m == nil {
+		return
+	}
+	now := time.Now()
+	if w.to.IsZero() {
+		w.to = now // the connection never came
+	}
+	w.m.waited.Add(int64(w.to.Sub(w.from)))
+	w.m.worked.Add(int64(now.Sub(w.to)))
+}

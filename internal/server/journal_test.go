@@ -1,0 +1,212 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/zangtable/zangtable/internal/limits"
+)
+
+// labeled is a client whose calls carry operation headers and are decoded.
+type labeled struct {
+	t          *testing.T
+	base       string
+	token      string
+	key, runID string
+}
+
+func (c *labeled) call(method, path, body string, out any) (int, http.Header) {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	r.Header.Set("Content-Type", "application/json")
+	if c.key != "" {
+		r.Header.Set("X-Operation-Key", c.key)
+	}
+	if c.runID != "" {
+		r.Header.Set("X-Operation-Run-Id", c.runID)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if out != nil {
+		var answer struct{ Data json.RawMessage }
+		if err := json.Unmarshal(text, &answer); err != nil {
+			c.t.Fatalf("%s %s: %v in %s", method, path, err, text)
+		}
+		if err := json.Unmarshal(answer.Data, out); err != nil {
+			c.t.Fatalf("%s %s: %v in %s", method, path, err, text)
+		}
+	}
+	return response.StatusCode, response.Header
+}
+
+type shownCall struct {
+	Route       string   `json:"route"`
+	Status      int      `json:"status"`
+	RequestID   string   `json:"request_id"`
+	RetryOf     *string  `json:"retry_of"`
+	Object      *string  `json:"object"`
+	Fields      []string `json:"error_fields"`
+	OffsetMS    float64  `json:"offset_ms"`
+	GapMS       float64  `json:"gap_ms"`
+	TookMS      float64  `json:"took_ms"`
+	RowsChanged int64    `json:"rows_changed"`
+	RowsRead    int64    `json:"rows_read"`
+}
+
+type shownRun struct {
+	Run struct {
+		Calls, Failures int64
+		RowsChanged     int64 `json:"rows_changed"`
+		Artifacts       []string
+		Tables          []string
+		TookMS          float64 `json:"took_ms"`
+	}
+	Calls []shownCall
+}
+
+// A checkout of eight calls, one of which fails and is repeated, and a download.
+func TestACheckoutIsOneRun(t *testing.T) {
+	t.Parallel()
+	s := stopped(t, start(t, Settings{Limits: limits.Defaults()}))
+	for _, grouping := range []struct{ name, key, runID string }{{"by run id", "checkout", "oprun_order_1"}, {"by key", "checkout-by-key", ""}} {
+		t.Run(grouping.name, func(t *testing.T) {
+			c := &labeled{t: t, base: s.url + "/projects/" + s.ready.Project.Slug, token: s.ready.Token}
+			orders := "orders_" + fmt.Sprint(len(grouping.runID))
+			if status, _ := c.call("POST", "/table", `{"table_name":"`+orders+`","columns":[{"column_name":"item"},{"column_name":"amount","column_type":"INTEGER"}]}`, nil); status != http.StatusCreated {
+				t.Fatal(status)
+			}
+			c.key, c.runID = grouping.key, grouping.runID
+			var made struct{ Export struct{ ID string } }
+			steps := []struct {
+				method, path, body string
+				out                any
+				want               int
+			}{
+				{"GET", "/records/" + orders, "", nil, 200},
+				{"POST", "/records/" + orders, `{"item":"pen","amount":"many"}`, nil, 422},
+				{"POST", "/records/" + orders, `{"item":"pen","amount":2}`, nil, 201},
+				{"POST", "/records/" + orders, `{"data":[{"item":"ink"},{"item":"nib"}]}`, nil, 201},
+				{"PATCH", "/records/" + orders + "/1", `{"amount":3}`, nil, 200},
+				{"POST", "/query", `{"sql":"SELECT count(*) FROM ` + orders + ` WHERE item = 'pen'"}`, nil, 200},
+				{"POST", "/export/table/" + orders, `{"format":"csv"}`, &made, 201},
+			}
+			var header http.Header
+			for i, step := range steps {
+				var status int
+				if status, header = c.call(step.method, step.path, step.body, step.out); status != step.want {
+					t.Fatalf("step %d: %d", i, status)
+				}
+			}
+			status, headerOfFile := c.call("GET", "/export/download/"+made.Export.ID, "", nil)
+			for _, name := range []string{"X-Operation-Key", "X-Operation-Run-Id"} {
+				if got := headerOfFile.Get(name); status != 200 || got == "" || got != header.Get(name) {
+					t.Errorf("the download says %s %q, the call before %q", name, got, header.Get(name))
+				}
+			}
+			runID := headerOfFile.Get("X-Operation-Run-Id")
+			c.key, c.runID = "", ""
+			var shown shownRun
+			c.call("GET", "/operations/runs/"+runID, "", &shown)
+			checkCheckout(t, shown, made.Export.ID, orders)
+		})
+	}
+}
+
+func checkCheckout(t *testing.T, shown shownRun, exportID, table string) {
+	t.Helper()
+	run := shown.Run
+	if run.Calls != 8 || run.Failures != 1 || run.RowsChanged != 4 || fmt.Sprint(run.Artifacts) != "["+exportID+"]" || fmt.Sprint(run.Tables) != "["+table+"]" {
+		t.Errorf("run: %+v", run)
+	}
+	var routes []string
+	for i, call := range shown.Calls {
+		routes = append(routes, call.Route)
+		if i > 0 {
+			before := shown.Calls[i-1]
+			if gap := call.OffsetMS - before.OffsetMS - before.TookMS; call.OffsetMS < before.OffsetMS || call.GapMS-max(gap, 0) > 0.01 || max(gap, 0)-call.GapMS > 0.01 {
+				t.Errorf("call %d begins at %v with a gap of %v, the one before at %v and took %v", i, call.OffsetMS, call.GapMS, before.OffsetMS, before.TookMS)
+			}
+		}
+	}
+	if got, want := strings.Join(routes, " "), "list-records insert-records insert-records insert-records update-record query export-table download-export"; got != want {
+		t.Fatalf("got the calls %s, want %s", got, want)
+	}
+	refused, repeated := shown.Calls[1], shown.Calls[2]
+	if refused.Status != 422 || fmt.Sprint(refused.Fields) != "[amount]" || repeated.RetryOf == nil || *repeated.RetryOf != refused.RequestID || shown.Calls[3].RetryOf != nil {
+		t.Errorf("refused %+v, repeated %+v, then %+v", refused, repeated, shown.Calls[3])
+	}
+	if last := shown.Calls[7]; last.Object == nil || *last.Object != exportID || last.OffsetMS > run.TookMS {
+		t.Errorf("the download: %+v", last)
+	}
+}
+
+// What clients send is recorded by its form alone.
+func TestTheJournalKeepsNoValues(t *testing.T) {
+	t.Parallel()
+	s := stopped(t, start(t, Settings{Limits: limits.Defaults(), Metrics: MetricsLoopback}))
+	c := &labeled{t: t, base: s.url + "/projects/" + s.ready.Project.Slug, token: s.ready.Token}
+	const canary = "kanarienvogel"
+	for _, call := range [][3]string{
+		{"POST", "/table", `{"table_name":"cage","columns":[{"column_name":"bird"}]}`},
+		{"POST", "/records/cage", `{"bird":"` + canary + `"}`},
+		{"POST", "/records/cage", `{"` + canary + `":1,"bird":{"` + canary + `":2}}`},
+		{"POST", "/records/cage", `{"data":[{"` + canary + `":{}}]}`},
+		{"PATCH", "/records/cage/1", `{"bird":"` + canary + `2"}`},
+		{"GET", "/records/cage?filters=" + `{"bird":"` + canary + `"}`, ""},
+		{"GET", "/records/cage?sort=" + canary, ""},
+		{"GET", "/records/cage?" + canary + "=1", ""},
+		{"POST", "/records/cage/search", `{"filters":[{"column":"bird","op":"eq","value":"` + canary + `"}]}`},
+		{"POST", "/query", `{"sql":"SELECT '` + canary + `' AS a, x'00' -- ` + canary + `","params":[]}`},
+		{"POST", "/query", `{"sql":"SELECT bird FROM cage WHERE bird = \"` + canary + `\""}`},
+		{"POST", "/query", `{"sql":"SELECT :a","params":{"a":"` + canary + `"}}`},
+		{"POST", "/export/query", `{"sql":"SELECT * FROM cage WHERE bird = '` + canary + `'","file_name":"` + canary + `"}`},
+		{"POST", "/auth/tokens", `{"token_name":"one","revoke_previous":false}`},
+		{"GET", "/records/" + s.ready.Token, ""},
+	} {
+		c.call(call[0], strings.NewReplacer(`"`, "%22", "{", "%7B", "}", "%7D").Replace(call[1]), call[2], nil)
+	}
+	var list struct {
+		Requests []struct{ Statement, Parameters *string }
+	}
+	c.call("GET", "/requests", "", &list)
+	if len(list.Requests) != 15 {
+		t.Errorf("%d requests are recorded", len(list.Requests))
+	}
+	files, err := filepath.Glob(filepath.Join(s.app.folder, "journal.db*"))
+	if err != nil || len(files) < 2 {
+		t.Fatal(files, err)
+	}
+	for _, file := range append(files, filepath.Join(s.app.folder, "server.db")) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{canary, s.ready.Token} {
+			if bytes.Contains(content, []byte(secret)) {
+				t.Errorf("%s holds %q", filepath.Base(file), secret)
+			}
+		}
+	}
+	metrics := s.answer(t, "/metrics", strings.TrimPrefix(s.url, "http://"))
+	if strings.Contains(metrics, canary) {
+		t.Error("the metrics hold a value")
+	}
+}
