@@ -72,6 +72,8 @@ func routes(h *handlers) []*rest.Endpoint {
 		database("PATCH", records+"/{id}", "update-record", "Change a record", recordsWrite, h.updateRecord, conditional, rest.BodyUpTo(32), writing),
 		database("DELETE", records+"/{id}", "delete-record", "Delete a record", recordsWrite, rest.Plain(h.deleteRecord), conditional, conflicts),
 
+		rest.Route("POST", project+"/batch", "batch", "Change records of several tables, all or nothing", recordsWrite, h.batch, keptRows, rest.RightsBefore(h.mayBatch), rest.Narrowing(h.narrowBatch), conditional, rest.Fails(problem.CodeNotFound), rest.BodyUpTo(32), writing),
+
 		database("POST", project+"/query", "query", "Run a read-only SQL statement", rest.Scope(registry.QueryRead), h.query, rest.Reads, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout)),
 		database("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, rest.Plain(h.listIndexes), reading),
 		rest.Route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, rest.Created, keptSchema, writing),

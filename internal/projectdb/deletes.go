@@ -47,6 +47,11 @@ func (tx *Tx) DeleteRecords(faults *problem.Faults, ref string, match Match) (Af
 	if err := faults.Err(); err != nil {
 		return Affected{}, err
 	}
+	return tx.deleteWhere(t, w)
+}
+
+// deleteWhere deletes the records that match w.
+func (tx *Tx) deleteWhere(t *Table, w where) (Affected, error) {
 	if w.sql == "" {
 		w.sql = "true" // without a condition SQLite would not count the deleted rows
 	}

@@ -111,8 +111,10 @@ func (cat *catalog) named(name string) *Table {
 }
 
 // shown returns the columns of a changed row that are returned to a client who may not
-// read the table: the primary key and whatever was sent.
+// read the table: the primary key and whatever was sent, except for numbers added to
+// values that the client does not know.
 func (t *Table) shown(sent row) (columns []*Column) {
+	sent.columns = sent.columns[:len(sent.columns)-sent.added]
 	for i := range t.Columns {
 		if column := &t.Columns[i]; sent.has(column) || t.IsPrimary(column.Name) {
 			columns = append(columns, column)

@@ -25,6 +25,11 @@ func (tx *Tx) UpdateRecord(faults *problem.Faults, ref, id string, patch jsontex
 	if err := faults.Err(); err != nil {
 		return rows, err
 	}
+	return tx.updateRow(t, id, set, when...)
+}
+
+// updateRow changes the record with the given id, if it meets the conditions.
+func (tx *Tx) updateRow(t *Table, id string, set row, when ...Condition) (rows Rows, err error) {
 	at, err := t.at(id)
 	if err != nil {
 		return rows, err
@@ -64,8 +69,12 @@ func (t *Table) parsePatch(faults *problem.Faults, prefix string, patch jsontext
 // rows that match, and its parameters.
 func (t *Table) updateSQL(set row, w where) (query string, args []any) {
 	names := set.names()
+	plain := len(names) - set.added
 	for i, name := range names {
 		names[i] = quote(name) + " = ?"
+		if i >= plain {
+			names[i] = quote(name) + " = " + quote(name) + " + ?"
+		}
 	}
 	return "UPDATE " + quote(t.Name) + " SET " + strings.Join(names, ", ") + w.clause(), append(set.args(), w.args...)
 }

@@ -143,6 +143,7 @@ func numericText(text string) (number string, ok bool) {
 type row struct {
 	columns []*Column
 	values  []sqlite.Value
+	added   int // how many of the last values are added to what is stored
 }
 
 // nullKey says what NULL means for a part of the primary key.

@@ -113,6 +113,9 @@ func (ws *Workspace) In(tx *projectdb.Tx) *Workspace {
 	return &inside
 }
 
+// Inside reports whether the workspace is inside a transaction.
+func (ws *Workspace) Inside() bool { return ws.tx != nil }
+
 // Change changes the project as [projectdb.DB.Change] does: in the transaction that
 // the workspace is in, or otherwise in one of its own.
 func (ws *Workspace) Change(ctx context.Context, faults *problem.Faults, kind projectdb.TransactionKind, fn func(*projectdb.Tx) error) error {
