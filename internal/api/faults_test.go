@@ -109,7 +109,7 @@ var wrongRequests = map[string]wrong{
 	"list-records":      {query: "sort=nowhere", field: "sort"},
 	"search-records":    {body: `{"filters":{"nowhere":1}}`, field: "filters.nowhere"},
 	"aggregate-records": {body: `{"group_by":["nowhere"]}`, field: "group_by[0]"},
-	"batch":             {body: `{"operations":[{"op":"insert","table":"people","data":{"nowhere":1}}]}`, field: "operations[0].data.nowhere"},
+	"batch":             {body: `{"operations":[{"op":"insert","table":"contacts","data":{"nowhere":1}}]}`, field: "operations[0].data.nowhere"},
 	"insert-records":    {body: `{"data":[{"nowhere":1}]}`, field: "data[0].nowhere"},
 	"update-records":    {body: `{"data":{"nowhere":1},"where":{"name":"Ada"}}`, field: "data.nowhere"},
 	"delete-records":    {body: `{"where":{"nowhere":1}}`, field: "where.nowhere"},
