@@ -252,6 +252,7 @@ func TestUTF16DatabaseComesIn(t *testing.T) {
 }
 
 func TestFileWithAWriteAheadLog(t *testing.T) {
+	t.Parallel()
 	path := database(t, `PRAGMA journal_mode = WAL; CREATE TABLE t (a INT); INSERT INTO t VALUES (1);`)
 	folder := filepath.Dir(path)
 	copies := filepath.Join(t.TempDir(), "copy.sqlite")
@@ -493,6 +494,7 @@ func TestTakenNamesAreAConflict(t *testing.T) {
 }
 
 func TestUnfinishedTransactionOfAnotherProgram(t *testing.T) {
+	t.Parallel()
 	path := database(t, `CREATE TABLE t (a TEXT); WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3000) INSERT INTO t SELECT printf('%0200d', x) FROM n;`)
 	copied := filepath.Join(t.TempDir(), "copy.sqlite")
 	shell(t, path, fmt.Sprintf("PRAGMA cache_size = 5;\nBEGIN;\nUPDATE t SET a = 'changed' || a;\n.shell cp %s %s && cp %s-journal %s-journal\nROLLBACK;\n", path, copied, path, copied))

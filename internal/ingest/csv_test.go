@@ -61,6 +61,7 @@ func types(r Report) string {
 }
 
 func TestCSVTypesAreThoseThatRoundTrip(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, values, want string }{
 		{"whole numbers", "1|-1|0|9223372036854775807|-9223372036854775808", "INTEGER"},
 		{"beyond 64 bits", "1|9223372036854775808", "TEXT"},
@@ -130,6 +131,7 @@ func records(t testing.TB, content string) [][]string {
 }
 
 func TestCSVNames(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		file, content string
 		options       Options
@@ -213,6 +215,7 @@ func TestCSVKeepsNULs(t *testing.T) {
 }
 
 func TestCSVBadRowsAreNamedAndNothingIsImported(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, content, want string }{
 		{"too long", "a,b\n1,2\n1,2,3\n", "Line 3: The row has 3 fields, but there are 2 columns."},
 		{"too short", "a,b\n1,2\n1\n\"x\ny\",2\n3\n", "2 rows cannot be imported, so nothing was. The first: Line 3: The row has 1 field, but there are 2 columns."},
@@ -290,6 +293,7 @@ func TestWhatIsNoDatabaseAndNoTextIsRefused(t *testing.T) {
 }
 
 func TestCSVDialectsAreDetectedAndOverridden(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, content string
 		dialect       format.ReadOptions

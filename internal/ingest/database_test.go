@@ -71,6 +71,7 @@ CREATE TABLE "people" (
 }
 
 func TestTablesOfADatabaseGoIntoOthers(t *testing.T) {
+	t.Parallel()
 	p := newProject(t)
 	p.mustTake(t, database(t, shopScript))
 	more := database(t, `
@@ -127,6 +128,7 @@ CREATE TABLE "fresh" (
 }
 
 func TestFaultsOfOptionsForADatabase(t *testing.T) {
+	t.Parallel()
 	path := database(t, shopScript)
 	for _, test := range []struct {
 		options     Options
@@ -154,6 +156,7 @@ func TestFaultsOfOptionsForADatabase(t *testing.T) {
 }
 
 func TestPreviewOfADatabase(t *testing.T) {
+	t.Parallel()
 	for name, content := range map[string]string{
 		"x.sqlite": readAll(t, database(t, shopScript)),
 		"x.sql":    shopScript,
@@ -246,6 +249,7 @@ func repacked(t *testing.T, content string, change func(name, content string) (s
 }
 
 func TestArchives(t *testing.T) {
+	t.Parallel()
 	x := newExporter(t)
 	original := x.project(1)
 	original.mustTake(t, database(t, shopScript))

@@ -6,6 +6,7 @@ import (
 )
 
 func TestDatesAreRewrittenWhenThatIsAskedForAndCertain(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, values, want, note string }{
 		{"points", "31.12.2026|1.2.2026", "2026-12-31|2026-02-01", "day came first"},
 		{"day first", "31/12/2026|01/02/2026", "2026-12-31|2026-02-01", "day came first"},

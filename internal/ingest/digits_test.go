@@ -6,6 +6,7 @@ import (
 
 // Whole numbers keep their digits, however a file writes them, or the row is rejected.
 func TestDigitsSurvive(t *testing.T) {
+	t.Parallel()
 	const table = "CREATE TABLE n (id INTEGER PRIMARY KEY, i INTEGER, t TEXT);"
 	for name, content := range map[string]string{
 		"n.csv":    "id,i,t\n1,9007199254740993.0,a\n2,123456789012345679e1,b\n3,36028797018963970.0,c\n4,9223372036854775808.0,d\n5,1.5,e\n",

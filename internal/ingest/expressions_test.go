@@ -81,6 +81,7 @@ func tablesOf(t *testing.T, p project) []projectdb.Table {
 // TestLongValuesAreNotComputedWith imports a value that is too long for a generated
 // column, a check and an index that use it.
 func TestLongValuesAreNotComputedWith(t *testing.T) {
+	t.Parallel()
 	script := "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, g TEXT AS (upper(a) || lower(a)), CHECK (length(trim(a)) > 0)); CREATE INDEX x ON t (lower(a));\n" +
 		"INSERT INTO t (a) VALUES ('" + strings.Repeat("a", 6<<20) + "');"
 	p := newProject(t)
@@ -106,6 +107,7 @@ func TestLongValuesAreNotComputedWith(t *testing.T) {
 // TestFilesThatExplode has a worker read files that expand hugely: the import fails, and
 // this process does not grow.
 func TestFilesThatExplode(t *testing.T) {
+	t.Parallel()
 	table := "CREATE TABLE t (a"
 	dump := "CREATE TABLE t (a0"
 	values := "a0"

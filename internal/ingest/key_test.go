@@ -91,6 +91,7 @@ func TestKeysOfNewTablesOfADatabase(t *testing.T) {
 }
 
 func TestFaultsOfNewKeys(t *testing.T) {
+	t.Parallel()
 	zip := zipped(t, "a.csv", "id,n\n1,x\n", "b.csv", "n\ny\n")
 	for _, test := range []struct {
 		name, file, content string

@@ -83,6 +83,7 @@ func TestKindsAreRecognizedByContent(t *testing.T) {
 }
 
 func TestTypesOfFilesThatHaveThem(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, values, want string }{
 		{"integers", `1|-9007199254740993`, "INTEGER"},
 		{"reals", `1.0|2.5`, "REAL"},
@@ -118,6 +119,7 @@ func TestRowsOfJSONThatLackKeys(t *testing.T) {
 }
 
 func TestRowsWithoutColumns(t *testing.T) {
+	t.Parallel()
 	for _, options := range []Options{{}, {Target: Target{Table: "person", Mode: Append}}} {
 		p := newProject(t)
 		p.mustTake(t, database(t, people))
@@ -310,6 +312,7 @@ func TestAPanicInTheReaderFailsTheImportOnly(t *testing.T) {
 }
 
 func TestHugeCells(t *testing.T) {
+	t.Parallel()
 	cell := strings.Repeat("ä", 5<<20)
 	for file, content := range map[string]string{"x.csv": "a,b\n1,\"" + cell + "\"\n2,\n", "x.json": `[{"a":1,"b":"` + cell + `"}]`} {
 		p := newProject(t)
@@ -329,6 +332,7 @@ func TestHugeCells(t *testing.T) {
 }
 
 func TestTooManyColumns(t *testing.T) {
+	t.Parallel()
 	names := make([]string, 2001)
 	for i := range names {
 		names[i] = fmt.Sprintf("c%d", i)

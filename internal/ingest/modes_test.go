@@ -208,6 +208,7 @@ func TestPreviewTriesRowsInTheirTables(t *testing.T) {
 // TestRowsThatAreRefusedAmongMany checks that refused rows are reported one by one and
 // the others are inserted, just as the shell accepts them row by row.
 func TestRowsThatAreRefusedAmongMany(t *testing.T) {
+	t.Parallel()
 	const shape = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, n INTEGER CHECK (n < 90), half INTEGER AS (n / 2)%s);\n"
 	for name, generated := range map[string]string{"plain": "", "generated": " STORED"} {
 		t.Run(name, func(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 // constraints and values of every class in every column, and compares each value and its
 // class afterwards.
 func TestAnyTableComesInUnchanged(t *testing.T) {
+	t.Parallel()
 	p := newProject(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		folder, err := os.MkdirTemp(t.TempDir(), "")

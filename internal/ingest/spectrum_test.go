@@ -12,6 +12,7 @@ import (
 
 // TestCSVAsTheStandardSays covers the cases of csv-spectrum, and others like them.
 func TestCSVAsTheStandardSays(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, content string
 		want          string // cells; · between columns, ¶ between rows, ∅ for NULL
@@ -60,6 +61,7 @@ func TestCSVAsTheStandardSays(t *testing.T) {
 }
 
 func TestEncodingsCanBeTold(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, content string
 		encoding      format.Encoding

@@ -221,6 +221,7 @@ func TestMembersWithoutRows(t *testing.T) {
 
 // TestReach checks which tables would be written to, without reading a row.
 func TestReach(t *testing.T) {
+	t.Parallel()
 	p := newProject(t)
 	p.mustTake(t, database(t, people))
 	for _, test := range []struct {
