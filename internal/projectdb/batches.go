@@ -361,9 +361,8 @@ func (b *batch) make() error {
 		if err := op.blame(i, explain(b.one(i))); err != nil {
 			return err
 		}
-		if b.options.Shown != ShowNone {
-			b.bytes += op.result.Row.Memory() + op.result.Before.Memory()
-		}
+		b.drop(op)
+		b.bytes += op.result.Row.Memory() + op.result.Before.Memory()
 		if b.tx.ask != nil {
 			if err := b.tx.ask(b.bytes); err != nil {
 				return err
@@ -371,6 +370,16 @@ func (b *batch) make() error {
 		}
 	}
 	return nil
+}
+
+// drop forgets a stored record that is neither returned nor referred to, but for its
+// ETag.
+func (b *batch) drop(op *operation) {
+	shown := b.options.Shown == ShowRow || b.options.Shown == ShowAfter
+	if etag := op.result.Row.ETag; op.As == "" && !shown {
+		op.result.Row = newRows(op.table, nil)
+		op.result.Row.ETag = etag
+	}
 }
 
 // blame makes an error name the operation.

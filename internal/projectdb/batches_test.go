@@ -74,6 +74,38 @@ upsert - 0 `
 	}
 }
 
+// TestBatchesForgetRecords checks that records that nobody asks for are not kept, and
+// that those that are kept ask for room, all together, before the commit.
+func TestBatchesForgetRecords(t *testing.T) {
+	t.Parallel()
+	db := openFirms(t)
+	put(t, db, "company", `{"name":"`+strings.Repeat("x", 100_000)+`"}`)
+	operations := make([]Operation, 20)
+	for i := range operations {
+		operations[i] = Operation{Kind: UpdateOperation, Table: "company", ID: ptr("1"), Data: data(`{"n":{"$add":1}}`)}
+	}
+	full := problem.New(problem.CodeBusy, "There is no room.")
+	for shown, want := range map[Shown]string{ShowNone: "ok", ShowRow: "busy", ShowAfter: "busy", ShowBefore: "busy"} {
+		asked := int64(0)
+		limited := WithRoom(ctx, func(bytes int64) error {
+			if asked = max(asked, bytes); bytes > 1_000_000 {
+				return full
+			}
+			return nil
+		})
+		err := db.Change(limited, new(problem.Faults), OwnTransaction, func(tx *Tx) error {
+			done, err := tx.Batch(new(problem.Faults), operations, BatchOptions{Shown: shown})
+			if err == nil && (len(done) != 20 || done[19].Row.ETag == "" || done[19].Row.Len() != 0) {
+				t.Errorf("%q: %d results, the last with %d rows", shown, len(done), done[19].Row.Len())
+			}
+			return err
+		})
+		if complaint(err) != want || asked == 0 {
+			t.Errorf("%q: %v after asking for %d bytes, want %s", shown, err, asked, want)
+		}
+	}
+}
+
 // TestBatchesThatFail checks that they change nothing and name what is wrong, all of it
 // where that can be known beforehand.
 func TestBatchesThatFail(t *testing.T) {
