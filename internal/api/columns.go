@@ -54,6 +54,8 @@ type ColumnPatch struct {
 	Unique   rest.Flag             `json:"is_unique,omitzero" alias:"unique"`
 	Default  rest.Value            `json:"default_value,omitzero" alias:"default" doc:"Null removes the default."`
 
+	DefaultExpression rest.Optional[string] `json:"default_expression,omitzero" doc:"A default that is computed for each row: CURRENT_TIMESTAMP, now_ms or uuid; null removes the default."`
+
 	References rest.Optional[reference] `json:"references,omitzero" doc:"The record that a value of the column refers to; null removes every foreign key that the column is part of."`
 }
 
@@ -62,6 +64,9 @@ func (p ColumnPatch) order() projectdb.ColumnPatch {
 	if nullable := p.Nullable.Ptr(); nullable != nil {
 		notNull := !*nullable
 		order.NotNull = &notNull
+	}
+	if p.DefaultExpression.Sent {
+		order.DefaultExpression = &p.DefaultExpression.Value
 	}
 	if p.References.Sent {
 		to := p.References.Ptr().order()

@@ -44,7 +44,8 @@ type newColumn struct {
 	Nullable rest.Flag  `json:"is_nullable,omitzero" alias:"nullable" doc:"True when absent."`
 	Default  rest.Value `json:"default_value,omitzero" alias:"default"`
 
-	References rest.Optional[reference] `json:"references,omitzero" doc:"The record that a value of the column refers to."`
+	DefaultExpression rest.Optional[string]    `json:"default_expression,omitzero" doc:"A default that is computed for each row: CURRENT_TIMESTAMP (UTC, to the second), now_ms (milliseconds since 1970) or uuid (a random UUID)."`
+	References        rest.Optional[reference] `json:"references,omitzero" doc:"The record that a value of the column refers to."`
 }
 
 // reference says which record a value refers to.
@@ -89,7 +90,7 @@ func (n newColumn) order() projectdb.NewColumn {
 	return projectdb.NewColumn{
 		Name: n.Name, Type: n.Type, Primary: n.Primary.Or(false), Unique: n.Unique.Or(false),
 		NotNull: !n.Nullable.Or(true), Default: jsontext.Value(n.Default),
-		References: n.References.Ptr().order(),
+		DefaultExpression: n.DefaultExpression.Value, References: n.References.Ptr().order(),
 	}
 }
 

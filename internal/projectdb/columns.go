@@ -20,6 +20,8 @@ type ColumnPatch struct {
 	NotNull *bool
 	Unique  *bool
 	Default jsontext.Value // JSON null removes the default
+	// DefaultExpression is a default that is computed for each row; "" removes the default.
+	DefaultExpression *string
 	// References makes a foreign key of the column alone in place of the one it has. A
 	// nil Target removes every foreign key that the column is part of.
 	References **Target
@@ -80,7 +82,7 @@ func (tx *Tx) addColumn(faults *problem.Faults, t *Table, n NewColumn) error {
 	if err := t.refuseNewColumn(c, n, column); err != nil {
 		return err
 	}
-	if n.Unique {
+	if n.Unique || n.DefaultExpression != "" { // ALTER TABLE takes neither
 		if err := rebuild(c, t, after); err != nil {
 			return err
 		}
@@ -127,7 +129,7 @@ func (t *Table) refuseNewColumn(c *sqlite.Conn, n NewColumn, column *Column) err
 		return err
 	case rows > 0 && column.NotNull && column.Default == "":
 		return problem.New(problem.CodeConflict, "The table has rows, and they would have no value in the column.").With("is_nullable", "A column that cannot be null needs a default value here.")
-	case rows > 1 && n.Unique && column.Default != "":
+	case rows > 1 && n.Unique && column.Default != "" && column.Default != uuidSQL:
 		return problem.New(problem.CodeConflict, "The rows of the table would all have the default value.").With("is_unique", "A unique column cannot be added with a default value to a table with rows.")
 	}
 	return nil
@@ -278,7 +280,19 @@ func (p ColumnPatch) check(faults *problem.Faults, prefix string, t *Table, colu
 	if p.Default != nil {
 		changed.setDefault(faults, prefix+"default_value", p.Default)
 	}
-	if column.Generated != "" && (p.Type != nil || p.Default != nil || p.NotNull != nil) {
+	switch {
+	case p.DefaultExpression == nil && p.Type != nil:
+		changed.refuseUnfitDefault(faults, prefix+"column_type")
+	case p.DefaultExpression == nil:
+	case *p.DefaultExpression != "":
+		if p.Default == nil {
+			changed.Default = ""
+		}
+		changed.replaceDefault(faults, prefix, *p.DefaultExpression)
+	case p.Default == nil:
+		changed.Default = ""
+	}
+	if column.Generated != "" && (p.Type != nil || p.Default != nil || p.DefaultExpression != nil || p.NotNull != nil) {
 		faults.Add(prefix+"column", "The column is generated: only its name can change.")
 	}
 	if p.Unique != nil {

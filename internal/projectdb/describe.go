@@ -166,6 +166,9 @@ func describeDefault(expression string) (value json.RawMessage, other *string) {
 	if expression == "" {
 		return json.RawMessage("null"), nil
 	}
+	if name, _ := (&Column{Default: expression}).computedDefault(); name != "" {
+		return json.RawMessage("null"), &name
+	}
 	v, ok := parseLiteral(expression)
 	if !ok || v.Kind == sqlite.Real && math.IsInf(v.Float, 0) {
 		return json.RawMessage("null"), &expression

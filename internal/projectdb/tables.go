@@ -33,6 +33,9 @@ type NewColumn struct {
 	Unique  bool
 	NotNull bool
 	Default jsontext.Value // a JSON scalar; nil or null for none
+	// DefaultExpression names a default that is computed for each row, see
+	// computedDefaults; "" for none.
+	DefaultExpression string
 	// References makes a foreign key of the column alone, unless it is nil.
 	References *Target
 }
@@ -117,6 +120,9 @@ func (t *Table) addColumn(faults *problem.Faults, field string, n NewColumn) {
 	}
 	if n.Default != nil {
 		column.setDefault(faults, field+"default_value", n.Default)
+	}
+	if n.DefaultExpression != "" {
+		column.replaceDefault(faults, field, n.DefaultExpression)
 	}
 	switch {
 	case n.Primary:
