@@ -1,7 +1,7 @@
 # make check is what CI runs, without the race detector and the browser.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check lint cross test race crash generated torture torture-short torture-selftest fuzz run bench bench-export bench-import docs
+.PHONY: check lint cross test race crash generated torture torture-short torture-selftest fuzz run bench bench-export bench-import bench-batches docs
 
 check: lint test
 
@@ -87,6 +87,10 @@ bench-export:
 # Measures imports beside the sqlite3 shell.
 bench-import:
 	go run ./bench -imports -rows 1000000 -out docs/benchmarks.md $(BENCHFLAGS)
+
+# 1,000 operations in one batch, beside 1,000 calls.
+bench-batches:
+	go run ./bench -batches -rows 1000 -out docs/benchmarks.md
 
 # Writes the generated documents anew; tests compare them.
 docs:

@@ -24,6 +24,7 @@ type config struct {
 	amalgamation string
 	writers      bool
 	imports      bool
+	batches      bool
 }
 
 func main() {
@@ -35,6 +36,7 @@ func main() {
 	flag.StringVar(&c.amalgamation, "amalgamation", "", "folder with sqlite3.c and sqlite3.h to build the floor with, in place of the system's library")
 	flag.BoolVar(&c.writers, "writers", true, "measure also how inserting clients fare beside an export")
 	flag.BoolVar(&c.imports, "imports", false, "measure imports instead")
+	flag.BoolVar(&c.batches, "batches", false, "measure batches of changes instead")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -70,6 +72,13 @@ func (c *config) run(ctx context.Context) error {
 			return err
 		}
 		return c.tell("Imports", r.importsDocument())
+	}
+	if c.batches {
+		text, err := c.measureBatches(ctx, s)
+		if err != nil {
+			return err
+		}
+		return c.tell("Batches", text)
 	}
 	r := report{config: c, file: s.file}
 	if err := r.measure(ctx, s, c.peers(ctx, s.file)); err != nil {
