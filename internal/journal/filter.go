@@ -97,9 +97,9 @@ func (f *Filter) failed() bool { return f.Failed || f.Status >= 400 || f.Class >
 
 // matches reports whether a request that was just stored is selected.
 func (f *Filter) matches(r *Request) bool {
-	at := r.at
+	at := r.id >> placeBits
 	switch {
-	case !f.From.IsZero() && at.Before(f.From), !f.To.IsZero() && !at.Before(f.To),
+	case !f.From.IsZero() && at < f.From.UnixMicro(), !f.To.IsZero() && at >= f.To.UnixMicro(),
 		f.TokenID != 0 && (r.TokenID == nil || *r.TokenID != f.TokenID),
 		f.Status != 0 && r.Status != f.Status,
 		f.Class != 0 && r.Status/100 != f.Class,

@@ -121,7 +121,7 @@ const entryColumns = `id, request_id, token_id, token_name, user, source, method
 
 var insertEntry = "INSERT INTO requests (project_id, " + entryColumns + ") VALUES (?" + strings.Repeat(", ?", 32) + ") ON CONFLICT DO NOTHING"
 
-// insert stores one entry at the first free place from its time on.
+// insert stores one entry at a free place, from its time on.
 func (j *Journal) insert(c *sqlite.Conn, e *Entry) error {
 	var key, runID, status any
 	if o := e.Operation; o != nil {
@@ -140,7 +140,9 @@ func (j *Journal) insert(c *sqlite.Conn, e *Entry) error {
 		if err != nil || c.Changes() > 0 {
 			return err
 		}
-		id++
+		if id, err = c.Int("SELECT max(id) + 1 FROM requests WHERE project_id = ? AND id BETWEEN ? AND ?", e.ProjectID, id, id|(1<<placeBits-1)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
