@@ -54,6 +54,27 @@ type serve struct {
 	limitFlags
 	workerFlags
 	schemaFlags
+	journalFlags
+}
+
+// journalFlags say what is recorded of calls, and for how long.
+type journalFlags struct {
+	Journal          string        `default:"on" enum:"on,off" env:"ZANGTABLE_JOURNAL" help:"Whether calls are recorded: on or off (${default}; $$ZANGTABLE_JOURNAL)."`
+	JournalKeep      time.Duration `default:"336h" env:"ZANGTABLE_JOURNAL_KEEP" placeholder:"DURATION" help:"How long recorded calls are kept (${default}; $$ZANGTABLE_JOURNAL_KEEP)."`
+	JournalBytes     int64         `default:"1073741824" env:"ZANGTABLE_JOURNAL_BYTES" placeholder:"BYTES" help:"How large the journal may become (${default}; $$ZANGTABLE_JOURNAL_BYTES)."`
+	JournalIDs       string        `name:"journal-ids" default:"full" enum:"full,hash,none" env:"ZANGTABLE_JOURNAL_IDS" help:"How ids of records are recorded: full, hash or none (${default}; $$ZANGTABLE_JOURNAL_IDS)."`
+	JournalAddresses string        `default:"full" enum:"full,truncated,none" env:"ZANGTABLE_JOURNAL_ADDRESSES" help:"How addresses of clients are recorded: full, truncated or none (${default}; $$ZANGTABLE_JOURNAL_ADDRESSES)."`
+}
+
+func (f *journalFlags) check() error {
+	if f.JournalKeep < time.Hour || f.JournalBytes < 1<<20 {
+		return errors.New("--journal-keep must be at least 1h, and --journal-bytes at least 1048576")
+	}
+	return nil
+}
+
+func (f *journalFlags) settings() server.JournalSettings {
+	return server.JournalSettings{Off: f.Journal == "off", KeepFor: f.JournalKeep, KeepBytes: f.JournalBytes, IDs: f.JournalIDs, Addresses: f.JournalAddresses}
 }
 
 // workerFlags limit the processes that run clients' SQL.
@@ -110,7 +131,7 @@ func orUnlimited[T ~int | ~int64](limit T) T {
 
 // Validate is called by kong.
 func (s *serve) Validate() error {
-	return errors.Join(s.diskFlags.check(), s.exportFlags.check(), s.importFlags.check(), s.limitFlags.check(), s.schemaFlags.check())
+	return errors.Join(s.diskFlags.check(), s.exportFlags.check(), s.importFlags.check(), s.limitFlags.check(), s.schemaFlags.check(), s.journalFlags.check())
 }
 
 // Run serves until the process is told to stop.
@@ -125,6 +146,7 @@ func (s *serve) Run(p *program) error {
 		PublicURL:       s.PublicURL,
 		TrustedProxies:  s.TrustedProxies,
 		Metrics:         s.Metrics,
+		Journal:         s.journalFlags.settings(),
 		ExportLife:      s.ExportLife,
 		ExportKeep:      s.ExportKeep,
 		ExportKeepBytes: s.ExportKeepBytes,

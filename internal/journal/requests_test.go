@@ -340,7 +340,7 @@ func TestManyKeysOfOneHourAreSummedUp(t *testing.T) {
 	j.flush()
 	clock.Add(Window + time.Second)
 	sweepAll(t, j)
-	sweepAll(t, j) // at most 1,000 runs are settled at once
+	sweepAll(t, j)                                                                                        // at most 1,000 runs are settled at once
 	keys, _, err := j.Keys(t.Context(), alice.ProjectID, clock.Now().Add(-24*time.Hour), clock.Now(), "") // all but one
 	var runs int64
 	for _, k := range keys {

@@ -68,6 +68,7 @@ type Settings struct {
 	TrustedProxies Proxies // in front of the server
 	PublicURL      Origin  // at which users reach it
 	Metrics        Metrics // who may read the metrics
+	Journal        JournalSettings
 
 	// How long exports are kept, how many per project, with how many bytes in total,
 	// and where; see export.Config.
@@ -193,7 +194,11 @@ func (app *App) forget(ctx context.Context, projectID ids.Project) error {
 func (app *App) openJournal() error { return app.openReplaceable("journal.db", app.openJournalOf) }
 
 func (app *App) openJournalOf(bool) (err error) {
-	app.Journal, err = journal.Open(app.path("journal.db"), journal.Options{Log: app.log, Room: app.room, OnDamage: app.damagedInUse("journal.db")})
+	app.Journal, err = journal.Open(app.path("journal.db"), journal.Options{
+		Log: app.log, Room: app.room, OnDamage: app.damagedInUse("journal.db"),
+		Off: app.settings.Journal.Off, KeepFor: app.settings.Journal.KeepFor, KeepBytes: app.settings.Journal.KeepBytes,
+		Privacy: journal.Privacy{IDs: app.settings.Journal.IDs, Addresses: app.settings.Journal.Addresses},
+	})
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,20 @@ package server
 
 import (
 	"strings"
+	"time"
 
 	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rest"
 )
+
+// JournalSettings say what is recorded of calls; see journal.Options.
+type JournalSettings struct {
+	Off            bool
+	KeepFor        time.Duration
+	KeepBytes      int64
+	IDs, Addresses string
+}
 
 // record passes a call on to the journal of its project. Calls without a valid
 // credential belong to no project.

@@ -109,6 +109,8 @@ func (app *App) gauges() []gauge {
 		{"memory_budget_bytes", "Memory budget for bodies and answers; 0 means no limit.", func() float64 { return float64(app.limits.Budget.Max()) }},
 		{"memory_budget_used_bytes", "How much of the budget is in use.", func() float64 { return float64(app.limits.Budget.Used()) }},
 		{"projects_open", "Projects whose database is open.", func() float64 { return float64(app.Projects.Opened()) }},
+		{"journal_waiting", "Calls that wait to be recorded in the journal.", func() float64 { waiting, _ := app.Journal.Lag(); return float64(waiting) }},
+		{"journal_dropped", "Calls since the start that were not recorded, because they came too fast or could not be stored.", func() float64 { _, dropped := app.Journal.Lag(); return float64(dropped) }},
 		{"disk_free_bytes", "Free bytes on the disk of the data folder; NaN when that cannot be read.", app.diskFree},
 	}
 }
