@@ -127,6 +127,8 @@ var wrongRequests = map[string]wrong{
 	"get-run":         meaningless,
 	"follow-run":      meaningless,
 	"get-usage":       {query: "from=1969-01-01T00:00:00Z", field: "from"},
+	"get-cell":        meaningless,
+	"put-cell":        {header: []string{"If-Match: unquoted"}, field: "If-Match"},
 
 	"query":        {body: `{"sql":"SELECT :a AS a","params":{}}`, field: "params.a"},
 	"list-indexes": meaningless,

@@ -32,6 +32,7 @@ var needs = map[string]string{
 	"list-records": "records:read@", "search-records": "records:read@", "aggregate-records": "records:read@", "get-record": "records:read@", "insert-records": "records:write@", "update-records": "records:write@ records:read@",
 	"list-values": "records:read@", "summarize-column": "records:read@",
 	"delete-records": "records:write@ records:read@", "update-record": "records:write@", "delete-record": "records:write@", "batch": "records:write?",
+	"get-cell": "records:read@", "put-cell": "records:write@ records:read@",
 	"query": "query:read", "list-indexes": "schema:read@", "create-index": "schema:write", "delete-index": "schema:write",
 	"export-table": "exports:create@ records:read@", "export-query": "exports:create query:read", "export-database": "project:admin", "export-schema": "project:admin",
 	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",

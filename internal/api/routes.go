@@ -15,6 +15,7 @@ func routes(h *handlers) []*rest.Endpoint {
 	const project = "/projects/{project}"
 	const table, column = project + "/table/{table_id_or_name}", project + "/column/{table}"
 	const records, indexes = project + "/records/{table}", project + "/indexes/{table}"
+	const cell = project + "/cells/{table}/{id}/{column_id_or_name}"
 	const tokens, exports, imports = project + "/auth/tokens", project + "/exports", project + "/imports"
 	var (
 		conflicts   = rest.Fails(problem.CodeConflict, problem.CodeQueryTimeout)
@@ -73,6 +74,8 @@ func routes(h *handlers) []*rest.Endpoint {
 		database("DELETE", records+"/{id}", "delete-record", "Delete a record", recordsWrite, rest.Plain(h.deleteRecord), conditional, conflicts),
 
 		rest.Route("POST", project+"/batch", "batch", "Change records of several tables, all or nothing", recordsWrite, h.batch, keptRows, rest.RightsBefore(h.mayBatch), rest.Narrowing(h.narrowBatch), conditional, rest.Fails(problem.CodeNotFound), rest.BodyUpTo(32), writing),
+		database("GET", cell, "get-cell", "Show the stored bytes of one value", recordsRead, rest.Plain(h.getCell), reading),
+		rest.Route("PUT", cell, "put-cell", "Store bytes as one value", recordsWrite, h.putCell, rest.Status(http.StatusNoContent), rest.Fails(problem.CodePreconditionFailed), writing, rest.Fails(problem.CodeProjectDamaged)),
 
 		database("POST", project+"/query", "query", "Run a read-only SQL statement", rest.Scope(registry.QueryRead), h.query, rest.Reads, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout)),
 		database("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, rest.Plain(h.listIndexes), reading),

@@ -27,6 +27,7 @@ type Download struct {
 	Content     io.ReadSeeker
 	Link        func(context.Context) (string, error) // returns an address elsewhere, or ""; nil for none
 	Policy      string                                // Content-Security-Policy, for pages
+	Header      map[string]string                     // other headers, and those in place of the usual ones
 	Gzip        *Download                             // the same content as gzip, for clients that accept it; nil for none
 }
 
@@ -115,6 +116,9 @@ func (d *Download) describe(header http.Header) {
 	}
 	if d.Disposition != "" {
 		header.Set("Content-Disposition", d.Disposition)
+	}
+	for name, value := range d.Header {
+		header.Set(name, value)
 	}
 }
 
