@@ -41,7 +41,7 @@ type Config struct {
 
 // New returns the whole API.
 func New(config Config) *rest.Edge {
-	h := &handlers{config.Registry, config.Exports, config.Imports, config.Rehearsals, config.Journal, cmp.Or(config.WaitLimit, 30*time.Second), config.HTTP.Now}
+	h := &handlers{config.Registry, config.Exports, config.Imports, config.Rehearsals, config.Journal, cmp.Or(config.WaitLimit, 30*time.Second), config.HTTP.Now, newRunningQueries()}
 	if config.HTTP.Authenticate == nil {
 		config.HTTP.Authenticate = rest.Bearer(h.authenticate)
 	}

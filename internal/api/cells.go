@@ -77,15 +77,18 @@ func matches(content []byte, begins string) bool {
 
 type putCellIn struct {
 	cellIn
-	IfMatch rest.ETags `header:"If-Match" required:"true" doc:"The ETag of the value, or of its record."`
+	IfMatch rest.ETags `header:"If-Match" doc:"Required: the ETag of the record, as the value was answered with it."`
 	Body    rest.Incoming
 }
 
 // putCell stores the bytes of the body. They are read before the database is used, so
 // that a slow client keeps nobody waiting.
 func (h *handlers) putCell(ctx context.Context, ws *Workspace, in *putCellIn, faults *problem.Faults) (*rest.NoContent, error) {
-	if err := mayTable(ctx, ws, in.Table, registry.RecordsWrite); err != nil {
+	if err := mayTable(ctx, ws, in.Table, registry.RecordsWrite, registry.RecordsRead); err != nil {
 		return nil, err
+	}
+	if !in.IfMatch.Sent && !faults.Any() {
+		faults.Required("If-Match")
 	}
 	if err := faults.Err(); err != nil {
 		return nil, err

@@ -131,6 +131,7 @@ var wrongRequests = map[string]wrong{
 	"put-cell":        {header: []string{"If-Match: unquoted"}, field: "If-Match"},
 
 	"query":        {body: `{"sql":"SELECT :a AS a","params":{}}`, field: "params.a"},
+	"cancel-query": meaningless,
 	"list-indexes": meaningless,
 	"create-index": {body: `{"columns":["nowhere"]}`, field: "columns[0]"},
 	"delete-index": {body: `{}`, path: map[string]string{"index": "sqlite_autoindex_contacts_1"}, field: "index"},
@@ -171,7 +172,7 @@ func TestEveryRouteTellsAllFaults(t *testing.T) {
 	s.ask(t, "POST", "/records/contacts", `{"name":"Ada"}`)
 	s.ask(t, "POST", "/export/schema", ``)
 	parts := map[string]string{
-		"project": "shop", "table": "contacts", "table_id_or_name": "contacts", "column_id_or_name": "name", "id": "1", "index": "none",
+		"query_id": "none", "project": "shop", "table": "contacts", "table_id_or_name": "contacts", "column_id_or_name": "name", "id": "1", "index": "none",
 		"token_id": "1", "run_id": "oprun_a", "request_id": "none", "export_id": s.ordered(t), "import_id": s.begin(t, 5, `{"table":"c"}`),
 	}
 	parts["import_id"] = parts["import_id"][strings.LastIndex(parts["import_id"], "/")+1:]

@@ -21,6 +21,7 @@ type handlers struct {
 	journal    *journal.Journal
 	waitLimit  time.Duration
 	now        func() time.Time
+	running    *runningQueries
 }
 
 // authenticate opens a project with the secret of a token: the token's own project if

@@ -121,5 +121,5 @@ func (h *house) token(t testing.TB, slug string, scopes ...string) registry.Mint
 
 // handlers returns the handlers of this house.
 func (h *house) handlers() *handlers {
-	return &handlers{h.registry, h.exports, h.imports, h.rehearsals, h.journal, 30 * time.Second, h.now}
+	return &handlers{h.registry, h.exports, h.imports, h.rehearsals, h.journal, 30 * time.Second, h.now, newRunningQueries()}
 }

@@ -78,6 +78,7 @@ func routes(h *handlers) []*rest.Endpoint {
 		rest.Route("PUT", cell, "put-cell", "Store bytes as one value", recordsWrite, h.putCell, rest.Status(http.StatusNoContent), rest.Fails(problem.CodePreconditionFailed), writing, rest.Fails(problem.CodeProjectDamaged)),
 
 		database("POST", project+"/query", "query", "Run a read-only SQL statement", rest.Scope(registry.QueryRead), h.query, rest.Reads, rest.BodyUpTo(32), rest.Fails(problem.CodeQueryTimeout)),
+		rest.Route("DELETE", project+"/query/{query_id}", "cancel-query", "Cancel a running SQL statement", rest.Scope(registry.QueryRead), rest.Plain(h.cancelQuery)),
 		database("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, rest.Plain(h.listIndexes), reading),
 		rest.Route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, rest.Created, keptSchema, writing),
 		database("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex, reading),

@@ -45,8 +45,8 @@ func WalkRoutes(t *testing.T, routes []Route, ask func(t *testing.T, method, pat
 			if route.Denied {
 				expect("403 permission_denied", route.Method, path, "{", "Authorization: Bearer weak")
 			}
-			if got, header := ask(t, "PUT", path, ""); got != "405 method_not_allowed" || !strings.Contains(header.Get("Allow"), route.Method) {
-				t.Errorf("PUT: %s, Allow %s", got, header.Get("Allow"))
+			if got, header := ask(t, "LINK", path, ""); got != "405 method_not_allowed" || !strings.Contains(header.Get("Allow"), route.Method) {
+				t.Errorf("LINK: %s, Allow %s", got, header.Get("Allow"))
 			}
 			expect("404 not_found", route.Method, path+"/no/such", "")
 			if got, _ := ask(t, route.Method, path+"?nonsense=1", ""); !strings.Contains(got, `[nonsense: There is no query parameter "nonsense".]`) {
