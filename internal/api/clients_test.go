@@ -104,6 +104,12 @@ func main() {
 	one, err := c.GetRecordWithResponse(ctx, "shop", "pairs", []string{"x,y", "z w"}, nil)
 	check(err)
 	fmt.Println(one.StatusCode())
+	expand := []string{"a+b"}
+	orders, err := c.ListRecordsWithResponse(ctx, "shop", "orders", &zangtable.ListRecordsParams{Expand: &expand})
+	check(err)
+	expanded, err := orders.JSON200.Data.Rows[0]["_expand"].MarshalJSON()
+	check(err)
+	fmt.Println(orders.StatusCode(), string(expanded))
 }
 
 func check(err error) {
@@ -122,6 +128,8 @@ func TestGeneratedClient(t *testing.T) {
 	s := openShop(t, openHouse(t, clock), Config{})
 	s.ask(t, "POST", "/table", `{"table_name":"pairs","columns":[{"name":"a","primary":true},{"name":"b","primary":true},{"name":"n","type":"INTEGER"}]}`)
 	s.ask(t, "POST", "/records/pairs", `{"data":[{"a":"x,y","b":"z w","n":1},{"a":"c","b":"d","n":2}]}`)
+	s.ask(t, "POST", "/table", `{"table_name":"orders","columns":[{"name":"a"},{"name":"b"}],"foreign_keys":[{"columns":["a","b"],"parent_table":"pairs"}]}`)
+	s.ask(t, "POST", "/records/orders", `{"a":"c","b":"d"}`)
 	dir := t.TempDir()
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -154,7 +162,7 @@ func TestGeneratedClient(t *testing.T) {
 		t.Skipf("the modules of the client cannot be had: %s", out)
 	}
 	out, err := run("run", ".", s.URL, s.token)
-	if want := "200 1 1\n200\n"; err != nil || !strings.HasSuffix(out, want) {
+	if want := "200 1 1\n200\n200 {\"a+b\":{\"a\":\"c\",\"b\":\"d\",\"n\":2}}\n"; err != nil || !strings.HasSuffix(out, want) {
 		t.Errorf("%v\n%s\nwant %s", err, out, want)
 	}
 }
