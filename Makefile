@@ -1,7 +1,7 @@
 # make check is what CI runs, without the race detector and the browser.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: check lint cross test race crash generated torture torture-short torture-selftest fuzz run bench bench-export bench-import bench-batches docs
+.PHONY: check lint cross test race crash generated torture torture-short torture-selftest fuzz run bench bench-export bench-import bench-batches bench-positions docs
 
 check: lint test
 
@@ -91,6 +91,10 @@ bench-import:
 # 1,000 operations in one batch, beside 1,000 calls.
 bench-batches:
 	go run ./bench -batches -rows 1000 -out docs/benchmarks.md
+
+# Pages at positions of a list of 1,000,000 records: BENCHFLAGS="-rows 10000000" for ten times as many.
+bench-positions:
+	go run ./bench -positions -rows 1000000 -out docs/benchmarks.md $(BENCHFLAGS)
 
 # Writes the generated documents anew; tests compare them.
 docs:

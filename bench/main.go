@@ -25,6 +25,7 @@ type config struct {
 	writers      bool
 	imports      bool
 	batches      bool
+	positions    bool
 }
 
 func main() {
@@ -36,6 +37,7 @@ func main() {
 	flag.StringVar(&c.amalgamation, "amalgamation", "", "folder with sqlite3.c and sqlite3.h to build the floor with, in place of the system's library")
 	flag.BoolVar(&c.writers, "writers", true, "measure also how inserting clients fare beside an export")
 	flag.BoolVar(&c.imports, "imports", false, "measure imports instead")
+	flag.BoolVar(&c.positions, "positions", false, "measure pages at positions of a list instead")
 	flag.BoolVar(&c.batches, "batches", false, "measure batches of changes instead")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -72,6 +74,13 @@ func (c *config) run(ctx context.Context) error {
 			return err
 		}
 		return c.tell("Imports", r.importsDocument())
+	}
+	if c.positions {
+		text, err := c.measurePositions(ctx, s)
+		if err != nil {
+			return err
+		}
+		return c.tell("Positions", text)
 	}
 	if c.batches {
 		text, err := c.measureBatches(ctx, s)
