@@ -286,7 +286,7 @@ var (
 var kinds = map[string]string{
 	"time":     `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`,
 	"instant":  `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z`,
-	"number":   `\d+(?:\.\d+)?`,
+	"number":   `-?\d+(?:\.\d+)?(?:e-?\d+)?`,
 	"request":  `req_\d{8}T\d{6}_\d{6}Z_[0-9a-f]{12}`,
 	"run":      `oprun_\d{8}T\d{6}_\d{6}Z_[0-9a-f]{12}`,
 	"export":   `exp_\d{8}_\d{6}_[0-9a-f]{10}`,

@@ -64,7 +64,7 @@ func document(version string) rest.Document {
 func tagOf(path string) string {
 	tags := map[string]string{
 		"bootstrap": "Projects", "auth": "Tokens", "tables": "Tables", "table": "Tables", "column": "Columns", "records": "Records", "cells": "Records",
-		"query": "Query and indexes", "indexes": "Query and indexes", "export": "Exports", "exports": "Exports", "imports": "Imports", "import-project": "Imports", "openapi.json": "Reference",
+		"query": "Query and indexes", "indexes": "Query and indexes", "search-index": "Query and indexes", "export": "Exports", "exports": "Exports", "imports": "Imports", "import-project": "Imports", "openapi.json": "Reference",
 		"operations": "Journal", "requests": "Journal", "usage": "Journal",
 	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(path, "/projects/{project}"), "/"), "/")

@@ -130,8 +130,12 @@ var wrongRequests = map[string]wrong{
 	"get-cell":        meaningless,
 	"put-cell":        {header: []string{"If-Match: unquoted"}, field: "If-Match"},
 
-	"query":        {body: `{"sql":"SELECT :a AS a","params":{}}`, field: "params.a"},
-	"cancel-query": meaningless,
+	"query":               {body: `{"sql":"SELECT :a AS a","params":{}}`, field: "params.a"},
+	"cancel-query":        meaningless,
+	"get-search-index":    meaningless,
+	"create-search-index": {body: `{"columns":["nowhere"]}`, field: "columns[0]"},
+	"delete-search-index": meaningless,
+
 	"list-indexes": meaningless,
 	"create-index": {body: `{"columns":["nowhere"]}`, field: "columns[0]"},
 	"delete-index": {body: `{}`, path: map[string]string{"index": "sqlite_autoindex_contacts_1"}, field: "index"},

@@ -33,7 +33,7 @@ var needs = map[string]string{
 	"list-values": "records:read@", "summarize-column": "records:read@",
 	"delete-records": "records:write@ records:read@", "update-record": "records:write@", "delete-record": "records:write@", "batch": "records:write?",
 	"get-cell": "records:read@", "put-cell": "records:write@ records:read@",
-	"query": "query:read", "cancel-query": "query:read", "list-indexes": "schema:read@", "create-index": "schema:write", "delete-index": "schema:write",
+	"query": "query:read", "cancel-query": "query:read", "list-indexes": "schema:read@", "create-index": "schema:write", "delete-index": "schema:write", "get-search-index": "schema:read@", "create-search-index": "schema:write", "delete-search-index": "schema:write",
 	"export-table": "exports:create@ records:read@", "export-query": "exports:create query:read", "export-database": "project:admin", "export-schema": "project:admin",
 	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",
 	"delete-export": "exports:create@ records:read@", "verify-export": "exports:read@ records:read@", "rehearse-restore": "exports:read@ records:read@", "follow-export": "exports:read@ records:read@",

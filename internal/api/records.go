@@ -32,6 +32,8 @@ type searchRecordsIn struct {
 type listing struct {
 	Filters  Filters   `query:"filters" json:"filters,omitzero"`
 	Sort     string    `query:"sort" json:"sort,omitzero" doc:"Columns with commas between them, each with - before it to descend, and .nullslast or .nullsfirst behind it; the primary key when absent."`
+	Search   string    `query:"search" json:"search,omitzero" doc:"Words, \"phrases\" and beginnings* that the columns of the search index must contain, all of them. Without sort, the best matches come first."`
+	Syntax   string    `query:"search_syntax" json:"search_syntax,omitzero" enum:"words,fts5" default:"words" doc:"fts5: search is an expression of SQLite's FTS5, with AND, OR, NOT and NEAR."`
 	Order    string    `query:"order" json:"order,omitzero" enum:"asc,desc" default:"asc"`
 	Limit    int64     `query:"limit" json:"limit,omitzero" minimum:"1" maximum:"500" default:"100"`
 	Offset   offset    `query:"offset" json:"offset,omitzero" minimum:"0" doc:"A page with an offset, even 0, is never cut short: one larger than 8 MiB is refused."`
@@ -61,6 +63,7 @@ func (in *listing) selection() projectdb.ListOptions {
 			Columns: in.Columns, Filters: jsontext.Value(in.Filters), Sort: in.Sort,
 			Descending: in.Order == "desc", Limit: in.Limit, Offset: in.Offset.Value,
 			CellLimit: in.Cells, Expand: in.Expand,
+			Search: projectdb.Search{Text: in.Search, FTS5: in.Syntax == "fts5"},
 		},
 		After:    in.After,
 		Before:   in.Before,
@@ -73,22 +76,23 @@ func (in *listing) selection() projectdb.ListOptions {
 }
 
 type recordsOut struct {
-	Table         string     `json:"table"`
-	Rows          recordRows `json:"rows"`
-	IDs           []string   `json:"ids,omitzero" doc:"The ids of the rows, in a table without a primary key."`
-	ETags         []string   `json:"etags,omitzero" doc:"The ETags of the rows, by the columns that are shown, when asked for."`
-	Cut           []cutCell  `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
-	Limit         int64      `json:"limit"`
-	Offset        int64      `json:"offset"`
-	Returned      int        `json:"returned"`
-	HasMore       bool       `json:"has_more"`
-	EndedBy       string     `json:"ended_by,omitzero" enum:"bytes" doc:"Why the page has fewer rows than the limit though there are more: it would have more than 8 MiB."`
-	Total         *int64     `json:"total,omitzero" doc:"Rows that match the filters, when asked for."`
-	TotalIs       string     `json:"total_is,omitzero" enum:"exact,at_least,estimate" doc:"What total is, if total was sent: at_least is how many were counted in time, estimate counts the deleted ones too."`
-	NextCursor    *string    `json:"next_cursor" doc:"Null at the end."`
-	PrevCursor    *string    `json:"prev_cursor" doc:"Null at the beginning."`
-	Position      *int64     `json:"position,omitzero" doc:"The position of the first row, counted from 0, when asked for."`
-	PositionExact *bool      `json:"position_exact,omitzero" doc:"Whether position is exact, when asked for. In a list of more than 1,000,000 rows it is not after a commit, until the list has been read again."`
+	Table         string            `json:"table"`
+	Rows          recordRows        `json:"rows"`
+	IDs           []string          `json:"ids,omitzero" doc:"The ids of the rows, in a table without a primary key."`
+	ETags         []string          `json:"etags,omitzero" doc:"The ETags of the rows, by the columns that are shown, when asked for."`
+	Cut           []cutCell         `json:"cut,omitzero" doc:"What cell_limit has cut, if it was sent."`
+	Matches       []projectdb.Found `json:"matches,omitzero" doc:"Why each row was found, in the order of rows, if there was a search."`
+	Limit         int64             `json:"limit"`
+	Offset        int64             `json:"offset"`
+	Returned      int               `json:"returned"`
+	HasMore       bool              `json:"has_more"`
+	EndedBy       string            `json:"ended_by,omitzero" enum:"bytes" doc:"Why the page has fewer rows than the limit though there are more: it would have more than 8 MiB."`
+	Total         *int64            `json:"total,omitzero" doc:"Rows that match the filters, when asked for."`
+	TotalIs       string            `json:"total_is,omitzero" enum:"exact,at_least,estimate" doc:"What total is, if total was sent: at_least is how many were counted in time, estimate counts the deleted ones too."`
+	NextCursor    *string           `json:"next_cursor" doc:"Null at the end."`
+	PrevCursor    *string           `json:"prev_cursor" doc:"Null at the beginning."`
+	Position      *int64            `json:"position,omitzero" doc:"The position of the first row, counted from 0, when asked for."`
+	PositionExact *bool             `json:"position_exact,omitzero" doc:"Whether position is exact, when asked for. In a list of more than 1,000,000 rows it is not after a commit, until the list has been read again."`
 }
 
 // RowsMemory returns the memory that the rows take, in bytes.
@@ -131,6 +135,7 @@ func list(ctx context.Context, ws *Opened, table rest.Ref, in *listing, faults *
 		Table: page.Table, Rows: recordRows{page.Rows, integersIn{in.Integers}.options()}, IDs: page.IDs(), Cut: cutCells(page.Rows, in.Cells), Limit: in.Limit, Offset: in.Offset.Value,
 		Returned: page.Len(), HasMore: page.HasMore, Total: page.Total, ETags: page.ETags,
 	}
+	out.Matches = page.Found
 	if in.Total != "" {
 		out.TotalIs = string(page.TotalIs)
 	}

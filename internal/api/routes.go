@@ -16,6 +16,7 @@ func routes(h *handlers) []*rest.Endpoint {
 	const table, column = project + "/table/{table_id_or_name}", project + "/column/{table}"
 	const records, indexes = project + "/records/{table}", project + "/indexes/{table}"
 	const cell = project + "/cells/{table}/{id}/{column_id_or_name}"
+	const searchIndex = project + "/search-index/{table}"
 	const tokens, exports, imports = project + "/auth/tokens", project + "/exports", project + "/imports"
 	var (
 		conflicts   = rest.Fails(problem.CodeConflict, problem.CodeQueryTimeout)
@@ -82,6 +83,10 @@ func routes(h *handlers) []*rest.Endpoint {
 		database("GET", indexes, "list-indexes", "List the indexes of a table", schemaRead, rest.Plain(h.listIndexes), reading),
 		rest.Route("POST", indexes, "create-index", "Create an index", schemaWrite, h.createIndex, rest.Created, keptSchema, writing),
 		database("DELETE", indexes+"/{index}", "delete-index", "Delete an index", schemaWrite, h.deleteIndex, reading),
+
+		database("GET", searchIndex, "get-search-index", "Show the search index of a table", schemaRead, rest.Plain(h.getSearchIndex), reading),
+		rest.Route("POST", searchIndex, "create-search-index", "Make or remake the search index of a table", schemaWrite, h.createSearchIndex, rest.Created, keptSchema, writing),
+		database("DELETE", searchIndex, "delete-search-index", "Delete the search index of a table", schemaWrite, rest.Plain(h.deleteSearchIndex), conflicts),
 
 		rest.Route("POST", project+"/export/table/{table}", "export-table", "Export a table", exportsCreate, orderOnce(h, h.exportTable), ordering, rest.RightsBefore(h.mayExportTable)),
 		rest.Route("POST", project+"/export/query", "export-query", "Export the result of a read-only SQL statement", exportsCreate, orderOnce(h, h.exportQuery), ordering, rest.RightsBefore(h.mayExportQuery), rest.BodyUpTo(32)),

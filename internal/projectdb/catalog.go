@@ -181,7 +181,7 @@ func loadTable(c *sqlite.Conn, shapes *shapes, s *sqlite.Stmt) (Table, error) {
 	if label := slices.IndexFunc(t.Columns, func(c Column) bool { return c.ID == s.Int(5) }); label >= 0 && s.Int(5) > 0 {
 		t.LabelColumn = t.Columns[label].Name
 	}
-	return t, nil
+	return t, readSearch(c, &t)
 }
 
 func readColumnIDs(c *sqlite.Conn, t *Table) error {

@@ -544,5 +544,12 @@ func (tx *Tx) changeTable(kind TransactionKind, ref string, fn func(*Tx, *Table)
 	if err != nil {
 		return err
 	}
-	return fn(tx, t)
+	if err := fn(tx, t); err != nil {
+		return err
+	}
+	searched, err := tx.c.Int("SELECT count(*) FROM _search_indexes WHERE table_id = ?", t.ID)
+	if err != nil || searched == 0 {
+		return err
+	}
+	return tx.followSearch(t.ID)
 }

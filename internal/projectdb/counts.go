@@ -27,7 +27,7 @@ func (q query) count(c *sqlite.Conn) (int64, error) {
 
 // estimate is like count, but takes at most estimateTime.
 func (q query) estimate(c *sqlite.Conn) (n int64, kind TotalKind, err error) {
-	if rowid := q.table.rowidName(); q.where.sql == "" && rowid != "" {
+	if rowid := q.table.rowidName(); q.where.sql == "" && q.searched == "" && rowid != "" {
 		n, err = q.table.estimateRows(c)
 		if n <= exactCount {
 			return n, ExactTotal, err
@@ -36,7 +36,7 @@ func (q query) estimate(c *sqlite.Conn) (n int64, kind TotalKind, err error) {
 	}
 	late, err := c.Briefly(estimateTime, func() error {
 		// An interrupted count(*) would tell nothing.
-		return c.Query("SELECT 1 FROM "+quote(q.table.Name)+q.where.clause(), q.where.args, func(*sqlite.Stmt) error {
+		return c.Query("SELECT 1 FROM "+q.from()+q.where.clause(), q.where.args, func(*sqlite.Stmt) error {
 			n++
 			return nil
 		})

@@ -31,7 +31,11 @@ type cursorText struct {
 // bound identifies the table, filters, sort and order that a cursor belongs to.
 func (q query) bound() string {
 	h := sha256.New()
-	for _, part := range []string{strconv.FormatInt(int64(q.table.ID), 10), string(q.filters), q.sortText(), strconv.FormatBool(q.descending)} {
+	parts := []string{strconv.FormatInt(int64(q.table.ID), 10), string(q.filters), q.sortText(), strconv.FormatBool(q.descending)}
+	if q.searched != "" {
+		parts = append(parts, q.searched)
+	}
+	for _, part := range parts {
 		var n [8]byte
 		binary.LittleEndian.PutUint64(n[:], uint64(len(part)))
 		h.Write(n[:])

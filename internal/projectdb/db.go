@@ -56,6 +56,13 @@ CREATE TABLE _receipts (
 CREATE INDEX _receipts_by_age ON _receipts (created_at);
 `, `
 ALTER TABLE _tables ADD COLUMN label_column_id INTEGER;
+`, `
+CREATE TABLE _search_indexes (
+	table_id   INTEGER PRIMARY KEY,
+	columns    TEXT NOT NULL,
+	tokenizer  TEXT NOT NULL,
+	created_at TEXT NOT NULL
+) STRICT;
 `},
 }
 

@@ -6,17 +6,20 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // own are the server's tables in a project's database.
-var own = [...]string{"_columns", "_tables", "_project", "_receipts"}
+var own = [...]string{"_columns", "_tables", "_project", "_receipts", "_search_indexes"}
 
 // IsOwnTable reports whether a table of that name in a project's database is
 // the server's own.
-func IsOwnTable(name string) bool { return slices.Contains(own[:], name) }
+func IsOwnTable(name string) bool {
+	return slices.Contains(own[:], name) || strings.HasPrefix(name, searchPrefix)
+}
 
 // WriteFile writes the whole state into the new database file path, without the
 // server's own tables or any trace of them. draft is the path of a temporary file;
@@ -28,6 +31,9 @@ func (s *Snapshot) WriteFile(ctx context.Context, draft, path string) error {
 	c, err := sqlite.OpenPrivate(ctx, draft)
 	if err != nil {
 		return explain(err)
+	}
+	if err := dropSearches(c, searchPrefix+"[0-9]*"); err != nil {
+		return errors.Join(explain(err), c.Close())
 	}
 	for _, name := range own {
 		if err := c.Exec("DROP TABLE " + name); err != nil {

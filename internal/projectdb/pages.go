@@ -32,6 +32,7 @@ type Page struct {
 	Exact        bool   // Position, if requested, is not approximate
 	Total        *int64 // number of rows that match the filters, if requested
 	TotalIs      TotalKind
+	Found        []Found // why each row was found, if there was a search
 
 	ETags  []string
 	Commit int64 // the last one that the page is made from
@@ -60,6 +61,8 @@ func (s start) isBeginning() bool { return s.cursor.isEdge() && s.skip == 0 }
 // start reads the cursor that the page follows or precedes.
 func (q query) start(o ListOptions, faults *problem.Faults) start {
 	switch {
+	case o.Position != nil && q.searched != "":
+		faults.Add("position", "The records that a search finds have no positions: leave out position or search.")
 	case o.Position != nil:
 		if o.After != "" || o.Before != "" || o.Whole || o.Offset != 0 {
 			faults.Add("position", "A position stands alone: leave out offset, after and before.")
@@ -128,7 +131,7 @@ func (q query) page(c *sqlite.Conn, from start, whole bool) (Page, error) {
 
 // hasRows reports whether any row is selected.
 func (q query) hasRows(c *sqlite.Conn) (bool, error) {
-	n, err := c.Int("SELECT EXISTS (SELECT 1 FROM "+quote(q.table.Name)+q.where.clause()+")", q.where.args...)
+	n, err := c.Int("SELECT EXISTS (SELECT 1 FROM "+q.from()+q.where.clause()+")", q.where.args...)
 	return n != 0, err
 }
 

@@ -116,6 +116,10 @@ func (tx *Tx) ListRecords(faults *problem.Faults, ref string, o ListOptions) (pa
 		}
 	}
 	page, err = tx.expandedPage(q, from, keys, o.Whole)
+	if err == nil && q.searched != "" {
+		page.Found, err = q.found(tx.c, page)
+	}
+	err = q.explainSearch(err)
 	if page.Exact = exact; err != nil {
 		return page, err
 	}

@@ -31,6 +31,7 @@ type Table struct {
 	ForeignKeys []ForeignKey
 	Checks      []string // expressions of column and table CHECK constraints
 	Indexes     []Index
+	Search      *SearchIndex // nil for none
 	// Refused says why rows of the table cannot be used: it has an expression that is
 	// no longer allowed. It is "" in every table created today.
 	Refused string

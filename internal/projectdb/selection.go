@@ -17,7 +17,8 @@ import (
 type Selection struct {
 	Columns    []string       // nil means all, in their order
 	Filters    jsontext.Value // see the contract; nil means all rows
-	Sort       string         // columns, see sortKeys; "" means the primary key, or else the rowid
+	Search     Search
+	Sort       string // columns, see sortKeys; "" means the primary key, or else the rowid
 	Descending bool
 	Limit      int64 // 0 means no limit
 	Offset     int64
@@ -46,6 +47,7 @@ type query struct {
 	beside     []string // columns that are read, but not returned: see addBeside
 	rowids     bool     // the last of them is the rowid
 	where      where
+	searched   string         // the search expression; "" for none
 	filters    jsontext.Value // as sent, canonicalized
 	sorts      []sortKey
 	descending bool     // of the key, which is last in the order
@@ -70,6 +72,7 @@ func (s Selection) plan(t *Table, faults *problem.Faults, prefix string) query {
 		q.list = cutList(chosen, q.cellLimit)
 	}
 	q.where = t.parseFilters(faults, prefix+"filters", s.Filters)
+	q.search(s.Search, faults, prefix)
 	// Filters that do not parse have been noted as faults.
 	_ = q.filters.Canonicalize()
 	q.setOrder(s, faults, prefix)
@@ -113,6 +116,9 @@ func (s Selection) chosenColumns(t *Table, faults *problem.Faults, field string)
 // sort column, so that rows with equal values have a defined order.
 func (q *query) setOrder(s Selection, faults *problem.Faults, prefix string) {
 	q.sorts = s.sortKeys(q.table, faults, prefix)
+	if q.searched != "" && s.Sort == "" {
+		q.sorts = []sortKey{{rankColumn, s.Descending, s.Descending}}
+	}
 	if faults.Any() {
 		return
 	}
@@ -200,7 +206,7 @@ func (q query) sql() string {
 }
 
 func (q query) selectSQL(list string, w where, order string) string {
-	s := "SELECT " + list + " FROM " + quote(q.table.Name) + w.clause()
+	s := "SELECT " + list + " FROM " + q.from() + w.clause()
 	if order != "" {
 		s += " ORDER BY " + order
 	}
@@ -225,7 +231,7 @@ func (q query) limits() string {
 // countSQL returns the statement that counts the selected rows, respecting limit and
 // offset.
 func (q query) countSQL() string {
-	from := " FROM " + quote(q.table.Name) + q.where.clause()
+	from := " FROM " + q.from() + q.where.clause()
 	if q.limits() == "" {
 		return "SELECT count(*)" + from
 	}
