@@ -144,6 +144,7 @@ func (s *serve) Run(p *program) error {
 		ProjectMaxBytes: s.ProjectMaxBytes,
 		Limits:          s.limitFlags.settings(),
 		PublicURL:       s.PublicURL,
+		Origins:         s.CORSAllowOrigins,
 		TrustedProxies:  s.TrustedProxies,
 		Metrics:         s.Metrics,
 		Journal:         s.journalFlags.settings(),

@@ -34,6 +34,10 @@ type Config struct {
 
 	Version string // of the server, for the OpenAPI document
 
+	// Origins are allowed to call every project, in addition to those of the project's
+	// own settings.
+	Origins registry.Origins
+
 	// HTTP says how calls are accepted and answered. If Authenticate is nil, callers
 	// present a token of the registry.
 	HTTP rest.Config
@@ -44,9 +48,22 @@ func New(config Config) *rest.Edge {
 	h := &handlers{config.Registry, config.Exports, config.Imports, config.Rehearsals, config.Journal, cmp.Or(config.WaitLimit, 30*time.Second), config.HTTP.Now, newRunningQueries()}
 	if config.HTTP.Authenticate == nil {
 		config.HTTP.Authenticate = rest.Bearer(h.authenticate)
+		config.HTTP.AllowOrigin = config.allowOrigin
 	}
 	config.HTTP.WithRoom, config.HTTP.KnownColumn = projectdb.WithRoom, knownColumn
 	return rest.New(config.HTTP, document(config.Version), routes(h))
+}
+
+// allowOrigin says whether a page of the given origin may read an answer. As long as
+// nobody knows who asks, the lists of all projects count.
+func (config *Config) allowOrigin(who rest.Caller, origin string) string {
+	if allowed := config.Origins.Allow(origin); allowed != "" {
+		return allowed
+	}
+	if ws, known := who.(*Workspace); known {
+		return ws.Project.Settings.Origins.Allow(origin)
+	}
+	return config.Registry.AllowSomewhere(origin)
 }
 
 // document returns what the OpenAPI document contains besides the routes.

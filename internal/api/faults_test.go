@@ -88,6 +88,9 @@ var wrongRequests = map[string]wrong{
 	"rename-project": {body: `{"project_name":" "}`, field: "project_name"},
 	"delete-project": {body: `{"confirm_project_slug":"another"}`, field: "confirm_project_slug"},
 
+	"get-settings":    meaningless,
+	"change-settings": {body: `{"stage":"live"}`, field: "stage"},
+
 	"show-token":   meaningless,
 	"list-tokens":  meaningless,
 	"mint-token":   {body: `{"scopes":["records:red"]}`, field: "scopes[0]"},

@@ -26,6 +26,7 @@ import (
 // about.
 var needs = map[string]string{
 	"bootstrap": "project:admin", "get-project": "", "rename-project": "project:admin", "delete-project": "project:admin",
+	"get-settings": "project:admin", "change-settings": "project:admin",
 	"show-token": "", "list-tokens": "tokens:manage", "mint-token": "tokens:manage", "test-token": "tokens:manage", "revoke-token": "tokens:manage",
 	"list-tables": "schema:read?", "create-table": "schema:write", "get-table": "schema:read@", "update-table": "schema:write", "delete-table": "schema:write",
 	"list-columns": "schema:read@", "add-column": "schema:write", "update-columns": "schema:write", "update-column": "schema:write", "delete-column": "schema:write",

@@ -14,8 +14,10 @@ type projectOut struct {
 
 type projectSize struct {
 	registry.Project
-	TableCount int   `json:"table_count"`
-	SizeBytes  int64 `json:"size_bytes"`
+	Stage        *string `json:"stage" doc:"development, staging or production; null if nobody has said."`
+	TrackChanges bool    `json:"track_changes" doc:"Whether changes of records are recorded."`
+	TableCount   int     `json:"table_count"`
+	SizeBytes    int64   `json:"size_bytes"`
 	projectdb.Usage
 }
 
@@ -33,7 +35,7 @@ func (h *handlers) getProject(ctx context.Context, ws *Opened, _ *noInput) (proj
 		return projectSizeOut{}, err
 	}
 	usage, err := ws.DB.Usage(ctx)
-	return projectSizeOut{projectSize{ws.Project, len(tables), size, usage}}, err
+	return projectSizeOut{projectSize{ws.Project, ws.Project.Settings.Stage, ws.Project.Settings.TrackChanges, len(tables), size, usage}}, err
 }
 
 type renameProjectIn struct {

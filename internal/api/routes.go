@@ -42,6 +42,8 @@ func routes(h *handlers) []*rest.Endpoint {
 		rest.Route("POST", "/bootstrap", "bootstrap", "Create a project with tables, rows, indexes and tokens", admin, h.bootstrap, rest.Created, rest.RefuseKey, rest.BodyUpTo(32), writing),
 		database("GET", project, "get-project", "Show the project", rest.AnyToken(), rest.Plain(h.getProject), reading),
 		rest.Route("PATCH", project, "rename-project", "Rename the project", admin, h.renameProject),
+		database("GET", project+"/settings", "get-settings", "Show the settings of the project", admin, rest.Plain(h.getSettings), reading),
+		database("PATCH", project+"/settings", "change-settings", "Change settings of the project", admin, h.changeSettings, reading),
 		rest.Route("DELETE", project, "delete-project", "Delete the project with all its data", admin, h.deleteProject),
 
 		rest.Route("GET", project+"/auth/me", "show-token", "Show the token that makes the call", rest.AnyToken(), rest.Plain(h.showToken), naming),

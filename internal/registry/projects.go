@@ -23,8 +23,9 @@ type Project struct {
 	CreatedAt string      `json:"created_at"`
 	UpdatedAt string      `json:"updated_at"`
 
-	AccountID int64   `json:"-"`
-	Source    *string `json:"-"` // SHA-256 of the file it was imported from, in hex
+	Settings  Settings `json:"-"`
+	AccountID int64    `json:"-"`
+	Source    *string  `json:"-"` // SHA-256 of the file it was imported from, in hex
 
 	// Root is the first in the chain of projects whose tokens created this one, and
 	// may no longer exist; it is the project's own id if the operator created it.
@@ -33,7 +34,7 @@ type Project struct {
 }
 
 // projectColumns are the columns that scanProject reads, of projects as p.
-const projectColumns = "p.id, p.project_slug, p.project_name, p.created_at, p.updated_at, p.account_id, p.source, coalesce(p.made_by_project, p.id)"
+const projectColumns = "p.id, p.project_slug, p.project_name, p.created_at, p.updated_at, p.account_id, p.source, coalesce(p.made_by_project, p.id), " + settingsColumns
 
 func scanProject(s *sqlite.Stmt, at int) Project {
 	return Project{
@@ -45,6 +46,7 @@ func scanProject(s *sqlite.Stmt, at int) Project {
 		AccountID: s.Int(at + 5),
 		Source:    s.TextOrNil(at + 6),
 		Root:      ids.Project(s.Int(at + 7)),
+		Settings:  scanSettings(s, at+8),
 	}
 }
 
@@ -286,7 +288,10 @@ func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // register writes the rows of a new project.
 func (b *birth) register(c *sqlite.Conn, id ids.Project) (created CreatedProject, err error) {
-	created.Project = Project{id, b.order.Slug, b.order.Name, b.now, b.now, b.account, b.order.Source, cmp.Or(b.root, id)}
+	created.Project = Project{
+		ID: id, Slug: b.order.Slug, Name: b.order.Name, CreatedAt: b.now, UpdatedAt: b.now,
+		AccountID: b.account, Source: b.order.Source, Root: cmp.Or(b.root, id),
+	}
 	err = c.Exec(`
 		INSERT INTO projects (id, account_id, project_slug, project_name, source, created_at, updated_at, made_by_project)
 		VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, 0))`,
@@ -436,6 +441,9 @@ func (r *Registry) DeleteProject(ctx context.Context, project Project) error {
 	}
 	r.options.Quotas.Set(project.ID, nil)
 	r.known.forget()
+	if err := r.readOrigins(context.WithoutCancel(ctx)); err != nil {
+		r.options.Log.Error("read which origins may call", "error", err)
+	}
 	removed := make(chan error, 1)
 	r.background.Go(func() {
 		err := r.finishRemoval(project.ID)

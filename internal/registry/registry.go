@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/ids"
@@ -80,6 +81,10 @@ CREATE INDEX tokens_project_user ON tokens (project_user_id);
 ALTER TABLE projects ADD COLUMN made_by_project INTEGER;
 `, `
 ALTER TABLE projects ADD COLUMN max_bytes INTEGER; -- 0: no limit; NULL: that of the server
+`, `
+ALTER TABLE projects ADD COLUMN stage TEXT;
+ALTER TABLE projects ADD COLUMN track_changes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE projects ADD COLUMN cors_origins TEXT NOT NULL DEFAULT ''; -- separated by spaces
 `},
 }
 
@@ -113,6 +118,9 @@ type Registry struct {
 	known    cache
 	used     lastUsed
 
+	readingOrigins sync.Mutex
+	allOrigins     atomic.Pointer[map[string]bool] // the union of the projects' lists
+
 	background sync.WaitGroup
 	stop       chan struct{}
 }
@@ -134,8 +142,10 @@ func Open(path string, projects *projectdb.Dir, options Options) (*Registry, err
 		return nil, err
 	}
 	r := &Registry{db: db, projects: projects, options: options, stop: make(chan struct{})}
-	if err := r.tellLimits(context.Background()); err != nil {
-		return nil, errors.Join(err, db.Close())
+	for _, step := range []func(context.Context) error{r.tellLimits, r.readOrigins} {
+		if err := step(context.Background()); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 	}
 	r.background.Go(r.storeUses)
 	return r, nil

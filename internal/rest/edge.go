@@ -59,6 +59,11 @@ type Config struct {
 	// the connected peer.
 	ClientAddress func(*http.Request) netip.Addr
 
+	// AllowOrigin returns the value of the header Access-Control-Allow-Origin for a page
+	// of the given origin, or "" if it may not read the answer. who is nil as long as the
+	// caller is not known. A nil AllowOrigin sends no headers for other origins.
+	AllowOrigin func(who Caller, origin string) string
+
 	// Observe is called at the end of every call; nil for nothing.
 	Observe func(Observation)
 
@@ -76,9 +81,10 @@ type Config struct {
 type Edge struct {
 	Config
 	mux      *http.ServeMux
-	texts    sync.Pool // of *answerText
-	underway underway  // calls that must not run twice at once
-	repeats  repeats   // log lines that clients can repeat
+	areas    map[string]bool // the first segments of all paths
+	texts    sync.Pool       // of *answerText
+	underway underway        // calls that must not run twice at once
+	repeats  repeats         // log lines that clients can repeat
 }
 
 // standardTimeout is how long a client may take to send or receive 64 KiB.
@@ -87,7 +93,7 @@ const standardTimeout = 10 * time.Second
 // New returns an edge with the given routes, and those of the document that describes
 // them.
 func New(config Config, doc Document, list []*Endpoint) *Edge {
-	e := &Edge{Config: config, mux: http.NewServeMux()}
+	e := &Edge{Config: config, mux: http.NewServeMux(), areas: map[string]bool{}}
 	if e.Admitted == nil {
 		e.Admitted = func() {}
 	}
@@ -105,6 +111,7 @@ func New(config Config, doc Document, list []*Endpoint) *Edge {
 	}
 	for _, ep := range withDocument(doc, list) {
 		e.mux.Handle(ep.Method+" "+ep.Path, ep)
+		e.areas[area(ep.Path)] = true
 	}
 	return e
 }
@@ -169,6 +176,11 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := e.begin(w, r)
 	defer c.end()
 	defer c.rescue()
+	c.allowOrigin(nil)
+	if c.isPreflight() {
+		c.answerPreflight()
+		return
+	}
 	out, err := c.run()
 	c.sending = time.Now()
 	if err != nil {
@@ -264,6 +276,7 @@ func (c *call) enter(slug string) (Caller, error) {
 	switch {
 	case err == nil:
 		c.who = who
+		c.allowOrigin(who)
 		c.Admitted()
 	case problem.Is(err, problem.CodeInvalidToken):
 		err = c.countWrongToken(err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func TestCommandsReachWhoeverHasTheFolder(t *testing.T) {
 				t.Fatalf("made %+v, %v", made, err)
 			}
 			seen, err := ListProjects.Call(t.Context(), owner, None{})
-			if err != nil || len(seen) != 1 || seen[0] != made {
+			if err != nil || len(seen) != 1 || !reflect.DeepEqual(seen[0], made) {
 				t.Errorf("the owner of the folder sees %+v, %v", seen, err)
 			}
 			info, err := os.Stat(filepath.Join(folder, "admin.sock"))

@@ -70,6 +70,8 @@ type Settings struct {
 	Metrics        Metrics // who may read the metrics
 	Journal        JournalSettings
 
+	Origins registry.Origins // whose web pages may call every project
+
 	// How long exports are kept, how many per project, with how many bytes in total,
 	// and where; see export.Config.
 	ExportLife      time.Duration

@@ -97,6 +97,7 @@ func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics)
 		Rehearsals: app.Rehearsals,
 		Journal:    app.Journal,
 		Version:    version,
+		Origins:    app.settings.Origins,
 		HTTP: rest.Config{
 			Join:     app.join,
 			Admitted: app.Exports.NoteRequest,
