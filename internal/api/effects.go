@@ -33,6 +33,17 @@ func (out recordsInserted) Effect() (effect rest.Effect) {
 // Effect returns how many rows were changed.
 func (out recordsAffected) Effect() rest.Effect { return rest.Effect{Rows: out.Affected} }
 
+// Effect returns how many rows all operations together have changed.
+func (out batchOut) Effect() (effect rest.Effect) {
+	if out.DryRun {
+		return effect
+	}
+	for _, done := range out.Results {
+		effect.Rows += done.Affected
+	}
+	return effect
+}
+
 // Effect returns that a row was deleted.
 func (recordDeleted) Effect() rest.Effect { return rest.Effect{Rows: 1} }
 

@@ -158,6 +158,26 @@ func checkCheckout(t *testing.T, shown shownRun, exportID, table string) {
 	}
 }
 
+func TestABatchCountsTheRowsThatItChanged(t *testing.T) {
+	t.Parallel()
+	s := stopped(t, start(t, Settings{Limits: limits.Defaults()}))
+	c := &labeled{t: t, base: s.url + "/projects/" + s.ready.Project.Slug, token: s.ready.Token, runID: "oprun_batch"}
+	if status, _ := c.call("POST", "/table", `{"table_name":"counted","columns":[{"column_name":"n","column_type":"INTEGER"}]}`, nil); status != http.StatusCreated {
+		t.Fatal(status)
+	}
+	const operations = `{"operations":[{"op":"insert","table":"counted","data":{"n":1}},{"op":"insert","table":"counted","data":{"n":2}},{"op":"update","table":"counted","where":[{"column":"n","op":">","value":0}],"data":{"n":3}}]`
+	for _, end := range []string{`,"dry_run":true}`, `}`} {
+		if status, _ := c.call("POST", "/batch", operations+end, nil); status != http.StatusOK {
+			t.Fatal(status)
+		}
+	}
+	var shown shownRun
+	c.call("GET", "/operations/runs/"+c.runID, "", &shown)
+	if shown.Run.RowsChanged != 4 || len(shown.Calls) != 3 || shown.Calls[1].RowsChanged != 0 || shown.Calls[2].RowsChanged != 4 {
+		t.Errorf("%+v", shown)
+	}
+}
+
 // What clients send is recorded by its form alone.
 func TestTheJournalKeepsNoValues(t *testing.T) {
 	t.Parallel()
