@@ -121,17 +121,17 @@ func TestOriginsOfADeletedProjectAreForgotten(t *testing.T) {
 func TestSettingsReplaceWholeMembers(t *testing.T) {
 	t.Parallel()
 	s := openShop(t, openHouse(t, clock), Config{})
-	if got := s.ask(t, "PATCH", "/settings", `{"track_changes":true,"stage":"staging"}`); got.status != 200 {
+	if got := s.ask(t, "PATCH", "/settings", `{"cors":{"allow_origins":["https://a.example"]},"stage":"staging"}`); got.status != 200 {
 		t.Fatal(got.body)
 	}
-	if got := s.ask(t, "PATCH", "/settings", `{"stage":null}`); !strings.Contains(got.body, `"track_changes":true,"stage":null`) {
+	if got := s.ask(t, "PATCH", "/settings", `{"stage":null}`); !strings.Contains(got.body, `"allow_origins":["https://a.example"]},"track_changes":false,"stage":null`) {
 		t.Error(got.body)
 	}
-	if got := s.ask(t, "GET", "", ""); !strings.Contains(got.body, `"stage":null,"track_changes":true`) {
+	if got := s.ask(t, "GET", "", ""); !strings.Contains(got.body, `"stage":null,"track_changes":false`) {
 		t.Error(got.body)
 	}
 	many := `"https://a.example"` + strings.Repeat(`,"https://a.example"`, 50)
-	for _, body := range []string{`{"used_bytes":1}`, `{"stage":""}`, `{"stage":1}`, `{"cors":{"allow_origins":[` + many + `]}}`, `{"cors":[]}`, `{"cors":{"origins":[]}}`, `{"cors":{"allow_origins":[1]}}`} {
+	for _, body := range []string{`{"track_changes":true}`, `{"used_bytes":1}`, `{"stage":""}`, `{"stage":1}`, `{"cors":{"allow_origins":[` + many + `]}}`, `{"cors":[]}`, `{"cors":{"origins":[]}}`, `{"cors":{"allow_origins":[1]}}`} {
 		if got := s.ask(t, "PATCH", "/settings", body); got.status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d %s", body, got.status, got.body)
 		}
