@@ -13,6 +13,7 @@ import (
 // edgeFlags say how the server is reached, and who may monitor it.
 type edgeFlags struct {
 	PublicURL        server.Origin    `env:"ZANGTABLE_PUBLIC_URL" placeholder:"URL" help:"The address at which people reach the server, such as https://data.example.com; without it, only names of this machine count as the server's."`
+	Admin            string           `default:"on" enum:"on,off" env:"ZANGTABLE_ADMIN" placeholder:"on|off" help:"Whether the panel is served at /admin (${default}; $$ZANGTABLE_ADMIN)."`
 	TrustedProxies   server.Proxies   `env:"ZANGTABLE_TRUSTED_PROXIES" placeholder:"ADDRESS" help:"Addresses or networks of the proxies in front of the server whose X-Forwarded-For is trusted, separated by commas."`
 	CORSAllowOrigins registry.Origins `name:"cors-allow-origins" env:"ZANGTABLE_CORS_ALLOW_ORIGINS" placeholder:"ORIGIN" help:"Origins such as https://app.example.com whose web pages may call every project, separated by commas; * for all."`
 	Metrics          server.Metrics   `default:"loopback" env:"ZANGTABLE_METRICS" placeholder:"WHO" help:"Who may read /metrics: off, loopback for programs on this machine, token for tokens with project:admin, or the address of a separate listener (${default}; $$ZANGTABLE_METRICS)."`

@@ -38,7 +38,7 @@ type commands struct {
 	Bootstrap  bootstrap  `cmd:"" help:"Create a project from a blueprint."`
 	Project    projects   `cmd:"" help:"Work with projects."`
 	Token      tokens     `cmd:"" help:"Work with the API tokens of a project."`
-	User       users      `cmd:"" help:"Work with the users of a project."`
+	User       users      `cmd:"" help:"Work with the users of a project, or create an owner of the server."`
 	Check      check      `cmd:"" help:"Check a data folder for faults, with or without a running server."`
 	Version    version    `cmd:"" help:"Print the version."`
 }

@@ -259,7 +259,7 @@ func (cmd *revokeToken) Run(p *program) error {
 		line(p, func(server.None) string { return fmt.Sprint("revoked ", cmd.ID) }))
 }
 
-// users is the group of commands about the users of a project.
+// users is the group of commands about the users of a project, and of the server.
 type users struct {
 	Create createUser `cmd:"" help:"Create a user; the password is read from standard input."`
 	List   listUsers  `cmd:"" help:"List the users of a project."`
@@ -267,7 +267,9 @@ type users struct {
 }
 
 type createUser struct {
-	projectFlag
+	dataFlag
+	Project  string `xor:"kind" required:"" placeholder:"SLUG" help:"The project of the user."`
+	Owner    bool   `xor:"kind" required:"" help:"Create an owner of the server, who can sign in to the panel, instead of a user of a project."`
 	Username string `arg:"" help:"The name of the user."`
 	Role     string `enum:"admin,editor,viewer" default:"viewer" help:"What the user may do: ${enum}."`
 }
@@ -279,6 +281,9 @@ func (cmd *createUser) Run(p *program) error {
 	password, err := p.readPassword(os.Stdin)
 	if err != nil {
 		return fmt.Errorf("read the password: %w", err)
+	}
+	if cmd.Owner {
+		return call(p, cmd.Data, server.CreateOwner, server.NewOwner{Username: cmd.Username, Password: password}, line(p, func(user registry.AccountUser) string { return user.Username }))
 	}
 	in := server.NewUser{Project: cmd.Project, Username: cmd.Username, Password: password, Role: registry.Role(cmd.Role)}
 	return call(p, cmd.Data, server.CreateUser, in, line(p, func(user registry.ProjectUser) string { return user.Username }))

@@ -35,7 +35,7 @@ type quickstart struct {
 func (q *quickstart) Run(p *program) error {
 	began := time.Now()
 	log := p.logger(slog.LevelWarn)
-	app, err := server.Open(q.Data, server.Settings{Limits: limits.Defaults(), Metrics: server.MetricsLoopback}, log)
+	app, err := server.Open(q.Data, server.Settings{Limits: limits.Defaults(), Metrics: server.MetricsLoopback, Admin: true}, log)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,12 @@ func (q *quickstart) Run(p *program) error {
 		stop()
 		return errors.Join(err, <-served, app.Close())
 	}
-	summary{ready: ready, job: j, took: time.Since(began), once: q.Once, source: q.From}.print(p.stdout)
+	link, err := app.SetupLink(p.ctx, j.client.url)
+	if err != nil {
+		stop()
+		return errors.Join(err, <-served, app.Close())
+	}
+	summary{ready: ready, job: j, setup: link, took: time.Since(began), once: q.Once, source: q.From}.print(p.stdout)
 	if q.Once {
 		stop()
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/zangtable/zangtable/internal/server"
 )
@@ -148,6 +151,7 @@ func (s *serve) Run(p *program) error {
 		TrustedProxies:  s.TrustedProxies,
 		Metrics:         s.Metrics,
 		Journal:         s.journalFlags.settings(),
+		Admin:           s.Admin == "on",
 		ExportLife:      s.ExportLife,
 		ExportKeep:      s.ExportKeep,
 		ExportKeepBytes: s.ExportKeepBytes,
@@ -175,10 +179,32 @@ func (s *serve) Run(p *program) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", s.Listen, err)
 	}
+	if err := s.printSetup(p, app, listener); err != nil {
+		return err
+	}
 	if err := app.Serve(p.ctx, listener, buildVersion()); err != nil {
 		return err
 	}
 	return closeApp(app)
+}
+
+// printSetup prints the link with which the first owner sets up the server. Beyond
+// this machine it goes to a terminal only: logs are read by others.
+func (s *serve) printSetup(p *program, app *server.App, listener net.Listener) error {
+	if s.Admin != "on" {
+		return nil
+	}
+	out, isFile := p.stdout.(*os.File)
+	onTerminal := isFile && term.IsTerminal(int(out.Fd()))
+	address, isTCP := listener.Addr().(*net.TCPAddr)
+	if !onTerminal && !(isTCP && address.IP.IsLoopback()) {
+		return nil
+	}
+	link, err := app.SetupLink(p.ctx, cmp.Or(s.PublicURL.String(), baseURL(listener)))
+	if err == nil && link != "" {
+		fmt.Fprintf(p.stdout, "Set up the panel, within an hour: %s\n", link)
+	}
+	return err
 }
 
 var (

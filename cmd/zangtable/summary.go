@@ -17,6 +17,7 @@ type summary struct {
 	source string // the user's file, "" for the example
 	took   time.Duration
 	once   bool
+	setup  string // the link to set up the panel; "" if there is an owner
 }
 
 func (s summary) print(w io.Writer) {
@@ -26,6 +27,11 @@ func (s summary) print(w io.Writer) {
 	s.printFiles(w)
 	if s.once {
 		return
+	}
+	if s.setup != "" {
+		fmt.Fprintf(w, "  Open the panel (the link works once, within an hour)\n    %s\n\n", s.setup)
+	} else {
+		fmt.Fprintf(w, "  Open the panel\n    %s/admin\n\n", url)
 	}
 	fmt.Fprintf(w, "  Try it\n")
 	for _, line := range s.curls() {

@@ -44,14 +44,16 @@ type Config struct {
 }
 
 // New returns the whole API.
-func New(config Config) *rest.Edge {
+func New(config Config) *rest.Edge { return newEdge(config, routes) }
+
+func newEdge(config Config, list func(*handlers) []*rest.Endpoint) *rest.Edge {
 	h := &handlers{config.Registry, config.Exports, config.Imports, config.Rehearsals, config.Journal, cmp.Or(config.WaitLimit, 30*time.Second), config.HTTP.Now, newRunningQueries()}
 	if config.HTTP.Authenticate == nil {
 		config.HTTP.Authenticate = rest.Bearer(h.authenticate)
 		config.HTTP.AllowOrigin = config.allowOrigin
 	}
 	config.HTTP.WithRoom, config.HTTP.KnownColumn = projectdb.WithRoom, knownColumn
-	return rest.New(config.HTTP, document(config.Version), routes(h))
+	return rest.New(config.HTTP, document(config.Version), list(h))
 }
 
 // allowOrigin says whether a page of the given origin may read an answer. As long as

@@ -269,10 +269,14 @@ func (ws *Workspace) scopeNames(ctx context.Context, p power) ([]string, error) 
 	return names, nil
 }
 
-// stillValid rereads the workspace's token inside a transaction that relies on it.
+// stillValid rereads the workspace's token or session inside a transaction that relies
+// on it.
 func (ws *Workspace) stillValid(c *sqlite.Conn) error {
 	if ws.Token.ID == 0 {
 		return nil
+	}
+	if ws.Visit != nil {
+		return ws.Visit.stillValid(c)
 	}
 	n, err := c.Int("SELECT count(*) FROM tokens WHERE id = ? AND revoked_at IS NULL", ws.Token.ID)
 	if err == nil && n == 0 {

@@ -13,17 +13,23 @@ import (
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
-// Workspace is a project opened with a token. Holding it proves that the token was
-// valid for the project; [Workspace.May] and [Workspace.Require] say what it may do
-// there. The project's database is not open yet: [Workspace.Use] opens it.
+// Workspace is a project opened with a token or by a person who has signed in. Holding
+// it proves that the credential was valid for the project; [Workspace.May] and
+// [Workspace.Require] say what it may do there. The project's database is not open yet:
+// [Workspace.Use] opens it.
 type Workspace struct {
-	Project Project
-	Token   Token // the zero Token for the operator
+	Project Project // the zero Project, with the account alone, for calls about no project
+	Token   Token   // the zero Token for the operator; for a person, see [ids.Token]
+	Visit   *Visit  // of the person; nil for a token
 
 	registry *Registry
 	tx       *projectdb.Tx // the transaction for its changes; nil for one per change
 	hash     hash          // of the token's secret
+	role     Role          // of the person; "" for a token
 }
+
+// Role returns the role in which a person works in the project, "" for a token.
+func (ws *Workspace) Role() string { return string(ws.role) }
 
 // grant is a valid token with its project, as stored in the database.
 type grant struct {
@@ -139,6 +145,10 @@ func (ws *Workspace) table(ctx context.Context, ref string) (t projectdb.Table, 
 func (ws *Workspace) Admitted(ctx context.Context) error {
 	if ws.Token.ID == 0 {
 		return nil // the operator's workspace
+	}
+	if ws.Visit != nil {
+		_, err := ws.Visit.again(ctx, ws.Project.Slug)
+		return err
 	}
 	_, err := ws.registry.grantOf(ctx, ws.hash)
 	return err

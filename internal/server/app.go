@@ -68,6 +68,7 @@ type Settings struct {
 	TrustedProxies Proxies // in front of the server
 	PublicURL      Origin  // at which users reach it
 	Metrics        Metrics // who may read the metrics
+	Admin          bool    // whether the panel is served at /admin
 	Journal        JournalSettings
 
 	Origins registry.Origins // whose web pages may call every project

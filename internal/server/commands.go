@@ -17,7 +17,7 @@ func commands() []registrable {
 	return []registrable{
 		CreateProject, ListProjects, ShowProject, RenameProject, LimitProject, DeleteProject, Bootstrap, Import,
 		CreateToken, ListTokens, RevokeToken,
-		CreateUser, ListUsers, DeleteUser,
+		CreateUser, ListUsers, DeleteUser, CreateOwner,
 	}
 }
 
@@ -171,6 +171,14 @@ func (in NewUser) slug() string { return in.Project }
 var CreateUser = Command[NewUser, registry.ProjectUser]{"user.create", inProject(NewUser.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewUser) (registry.ProjectUser, error) {
 	return ws.AddProjectUser(ctx, registry.NewProjectUser{Username: in.Username, Password: in.Password, Role: in.Role})
 })}
+
+// NewOwner is the input of CreateOwner.
+type NewOwner struct{ Username, Password string }
+
+// CreateOwner creates an owner of the server, who can sign in to the panel.
+var CreateOwner = Command[NewOwner, registry.AccountUser]{"user.create-owner", func(ctx context.Context, app *App, in NewOwner) (registry.AccountUser, error) {
+	return app.Registry.AddOwner(ctx, in.Username, in.Password)
+}}
 
 // ListUsers lists the users of a project.
 var ListUsers = Command[Slug, []registry.ProjectUser]{"user.list", inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) ([]registry.ProjectUser, error) {

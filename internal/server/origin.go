@@ -122,6 +122,28 @@ func (o Origin) AllowsHost(r *http.Request) bool {
 	return err == nil && isLoopbackName(host) && cmp.Or(port, standardPorts["http"]) == own
 }
 
+// IsSecure reports whether people reach the server over TLS.
+func (o Origin) IsSecure() bool { return o.scheme == "https" }
+
+// String returns the address; "" if it is unknown.
+func (o Origin) String() string {
+	switch {
+	case o == (Origin{}):
+		return ""
+	case standardPorts[o.scheme] == o.port:
+		return o.scheme + "://" + bracketed(o.host)
+	}
+	return o.scheme + "://" + net.JoinHostPort(o.host, o.port)
+}
+
+// bracketed returns a host as it stands in addresses.
+func bracketed(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
 // splitHost splits the header Host. A port that cannot be parsed stays part of the
 // name, which then matches nothing.
 func splitHost(text string) (host, port string) {

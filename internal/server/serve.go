@@ -15,6 +15,7 @@ import (
 
 	"github.com/zangtable/zangtable/internal/api"
 	"github.com/zangtable/zangtable/internal/journal"
+	"github.com/zangtable/zangtable/internal/panel"
 	"github.com/zangtable/zangtable/internal/rest"
 )
 
@@ -90,7 +91,7 @@ func drain(srv *http.Server, cancelCalls func()) error {
 // handler routes the few paths outside the published API. It is not a mux, because a
 // mux redirects to cleaned paths outside the envelope.
 func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics) http.Handler {
-	published := api.New(api.Config{
+	config := api.Config{
 		Registry:   app.Registry,
 		Exports:    app.Exports,
 		Imports:    app.Imports,
@@ -113,13 +114,21 @@ func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics)
 			Now:    time.Now,
 			Random: rand.Reader,
 		},
-	})
+	}
+	published := api.New(config)
+	pages := app.newPanel(config)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if stopping.Load() {
 			w.Header().Set("Connection", "close")
 		}
 		asks := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
+		case pages != nil && (r.URL.Path == panel.Prefix || strings.HasPrefix(r.URL.Path, panel.Prefix+"/")):
+			pages.ServeHTTP(w, r)
+		case asks && r.URL.Path == "/" && pages != nil:
+			w = rest.Deliver(w, r)
+			w.Header().Set("Location", panel.Prefix)
+			w.WriteHeader(http.StatusFound)
 		case asks && r.URL.Path == "/":
 			serveFront(rest.Deliver(w, r))
 		case asks && r.URL.Path == "/metrics" && app.settings.Metrics.withAPI():

@@ -1,0 +1,323 @@
+package panel
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// tableShape is what the panel needs to know of a table.
+type tableShape struct {
+	Table struct {
+		ID          int64   `json:"id"`
+		Name        string  `json:"table_name"`
+		DisplayName *string `json:"display_name"`
+	} `json:"table"`
+	Columns     []column     `json:"columns"`
+	PrimaryKey  []string     `json:"primary_key"`
+	ForeignKeys []foreignKey `json:"foreign_keys"`
+}
+
+type column struct {
+	Name     string          `json:"column_name"`
+	Type     string          `json:"column_type"`
+	Nullable int             `json:"is_nullable"`
+	Primary  int             `json:"is_primary"`
+	Unique   int             `json:"is_unique"`
+	Default  json.RawMessage `json:"default_value"`
+}
+
+type foreignKey struct {
+	Columns       []string `json:"columns"`
+	ParentTable   string   `json:"parent_table"`
+	ParentColumns []string `json:"parent_columns"`
+}
+
+// key returns the columns of the primary key, in the order in which addresses name
+// their values.
+func (t *tableShape) key() []string {
+	if len(t.PrimaryKey) > 0 {
+		return t.PrimaryKey
+	}
+	var key []string
+	for _, c := range t.Columns {
+		if c.Primary == 1 {
+			key = append(key, c.Name)
+		}
+	}
+	return key
+}
+
+// parent returns the foreign key that consists of the one column, nil if there is none.
+func (t *tableShape) parent(name string) *foreignKey {
+	for i, fk := range t.ForeignKeys {
+		if len(fk.Columns) == 1 && fk.Columns[0] == name {
+			return &t.ForeignKeys[i]
+		}
+	}
+	return nil
+}
+
+// window is part of a table's records, as the API answers it.
+type window struct {
+	Rows       []json.RawMessage `json:"rows"`
+	HasMore    bool              `json:"has_more"`
+	NextCursor *string           `json:"next_cursor"`
+	PrevCursor *string           `json:"prev_cursor"`
+}
+
+// gridData is what the grid starts with: it travels in the page, so that the rows stand
+// there when the page is first painted.
+type gridData struct {
+	Project     string       `json:"project"`
+	Table       string       `json:"table"`
+	Key         []string     `json:"key"`
+	Columns     []column     `json:"columns"`
+	ForeignKeys []foreignKey `json:"foreign_keys"`
+	View        view         `json:"view"`
+	Estimate    int64        `json:"estimate"`
+	First       window       `json:"first"`
+	Took        string       `json:"-"`
+}
+
+// view says which records a table shows, in the words of the API.
+type view struct {
+	Filters string `json:"filters"`
+	Sort    string `json:"sort"`
+	Order   string `json:"order"`
+}
+
+func viewOf(q url.Values) view { return view{q.Get("filters"), q.Get("sort"), q.Get("order")} }
+
+// values returns the view as parameters of a call.
+func (v view) values() url.Values {
+	values := url.Values{}
+	for name, text := range map[string]string{"filters": v.Filters, "sort": v.Sort, "order": v.Order} {
+		if text != "" {
+			values.Set(name, text)
+		}
+	}
+	return values
+}
+
+const (
+	gridBlock  = 200 // records in a block of the grid; the script has the same number
+	plainBlock = 100 // records on a page without scripts
+)
+
+// tableView is the data of the page of a table.
+type tableView struct {
+	Shape   tableShape
+	Grid    json.RawMessage
+	Plain   *plainView
+	Fault   string // why the view in the address cannot be shown
+	Records int64
+}
+
+// plainView is the records as a table of HTML, for browsers without scripts.
+type plainView struct {
+	Rows       [][]cell
+	Next, Prev string // addresses; "" for none
+}
+
+// cell is a value as it is shown.
+type cell struct {
+	Column column
+	Text   string
+	Kind   string // "null", "empty", "number", "blob", "text"
+	Link   string // to the record that the value refers to, or to the record itself
+}
+
+func showTable(q *request) error {
+	p, tables, err := q.inProject(page{Section: "data", Table: q.r.PathValue("table")})
+	if err != nil {
+		return err
+	}
+	var shape tableShape
+	if err := q.get(&shape, "/projects/%s/table/%s", p.Project, p.Table); err != nil {
+		return err
+	}
+	p.Title, p.Table = shape.Table.Name, shape.Table.Name
+	data := tableView{Shape: shape}
+	if i := slices.IndexFunc(tables, func(t tableInfo) bool { return t.Name == shape.Table.Name }); i >= 0 {
+		data.Records = tables[i].Rows
+	}
+	plain := q.r.URL.Query().Has("plain")
+	first, err := q.firstWindow(p.Project, &shape, plain)
+	if err != nil {
+		if data.Fault = viewFault(err); data.Fault == "" {
+			return err
+		}
+		p.Data = data
+		q.show(http.StatusUnprocessableEntity, "table", p)
+		return nil
+	}
+	if plain {
+		data.Plain, err = plainOf(p.Project, &shape, first, q.r.URL)
+	} else {
+		p.Modules = []string{"grid.js"}
+		data.Grid, err = inScript(gridData{Project: p.Project, Table: p.Table, Key: shape.key(), Columns: shape.Columns, ForeignKeys: shape.ForeignKeys, View: viewOf(q.r.URL.Query()), Estimate: data.Records, First: first})
+	}
+	if err != nil {
+		return err
+	}
+	p.Data = data
+	q.show(http.StatusOK, "table", p)
+	return nil
+}
+
+// firstWindow reads the records that the page starts with.
+func (q *request) firstWindow(project string, shape *tableShape, plain bool) (first window, err error) {
+	query := q.r.URL.Query()
+	values := viewOf(query).values()
+	values.Set("integers", "string")
+	values.Set("limit", fmt.Sprint(gridBlock))
+	if plain {
+		values.Set("limit", fmt.Sprint(plainBlock))
+		for _, name := range []string{"after", "before"} {
+			if text := query.Get(name); text != "" {
+				values.Set(name, text)
+			}
+		}
+	}
+	path := apiPath("/projects/%s/records/%s", project, shape.Table.Name) + "?" + values.Encode()
+	return first, q.call(http.MethodGet, path, nil, &first)
+}
+
+// viewFault returns why the view in an address cannot be shown, "" if the error is not
+// about the view.
+func viewFault(err error) string {
+	for field, message := range faultsOf(err) {
+		name, _, _ := strings.Cut(field, "[")
+		if slices.Contains([]string{"filters", "sort", "order", "after", "before"}, name) {
+			return field + ": " + message
+		}
+	}
+	return ""
+}
+
+// plainOf prepares a window for a table of HTML.
+func plainOf(project string, shape *tableShape, first window, here *url.URL) (*plainView, error) {
+	plain := &plainView{}
+	for _, raw := range first.Rows {
+		row, err := cellsOf(project, shape, raw)
+		if err != nil {
+			return nil, err
+		}
+		plain.Rows = append(plain.Rows, row)
+	}
+	turn := func(name string, cursor *string) string {
+		if cursor == nil {
+			return ""
+		}
+		query := here.Query()
+		query.Del("after")
+		query.Del("before")
+		query.Set(name, *cursor)
+		return here.EscapedPath() + "?" + query.Encode()
+	}
+	if first.HasMore || here.Query().Has("before") {
+		plain.Next = turn("after", first.NextCursor)
+	}
+	if here.Query().Has("after") || here.Query().Has("before") {
+		plain.Prev = turn("before", first.PrevCursor)
+	}
+	return plain, nil
+}
+
+// cellsOf returns the values of a record in the order of the columns.
+func cellsOf(project string, shape *tableShape, raw json.RawMessage) ([]cell, error) {
+	values := map[string]json.RawMessage{}
+	if err := json.Unmarshal(raw, &values); err != nil {
+		return nil, err
+	}
+	var cells []cell
+	own := recordPath(project, shape.Table.Name, shape.key(), values)
+	for _, c := range shape.Columns {
+		shown := cellOf(c, values[c.Name])
+		switch fk := shape.parent(c.Name); {
+		case c.Primary == 1:
+			shown.Link = own
+		case fk != nil && shown.Kind != "null":
+			shown.Link = recordPath(project, fk.ParentTable, fk.Columns, values)
+		}
+		cells = append(cells, shown)
+	}
+	return cells, nil
+}
+
+func cellOf(c column, raw json.RawMessage) cell {
+	var text string
+	switch {
+	case raw == nil || bytes.Equal(raw, []byte("null")):
+		return cell{Column: c, Kind: "null", Text: "NULL"}
+	case json.Unmarshal(raw, &text) != nil:
+		return cell{Column: c, Kind: "number", Text: string(raw)}
+	case c.Type == "BLOB":
+		return cell{Column: c, Kind: "blob", Text: text}
+	case text == "":
+		return cell{Column: c, Kind: "empty", Text: "empty"}
+	case c.Type == "INTEGER":
+		return cell{Column: c, Kind: "number", Text: text} // beyond 2^53, so sent as a string
+	}
+	return cell{Column: c, Kind: "text", Text: text}
+}
+
+// recordPath returns the address of the page of the record with the values of a key.
+func recordPath(project, table string, key []string, values map[string]json.RawMessage) string {
+	var parts []string
+	for _, name := range key {
+		text := ""
+		if json.Unmarshal(values[name], &text) != nil {
+			text = string(values[name])
+		}
+		// A comma within a value must not separate values.
+		parts = append(parts, strings.ReplaceAll(url.PathEscape(text), ",", "%2C"))
+	}
+	return pagePath("p", project, "r", table) + "/" + strings.Join(parts, ",")
+}
+
+// recordView is the data of the page of a record.
+type recordView struct {
+	Shape tableShape
+	ID    string
+	Cells []cell
+}
+
+func showRecord(q *request) error {
+	p, _, err := q.inProject(page{Section: "data", Table: q.r.PathValue("table")})
+	if err != nil {
+		return err
+	}
+	var shape tableShape
+	if err := q.get(&shape, "/projects/%s/table/%s", p.Project, p.Table); err != nil {
+		return err
+	}
+	// The id is passed on as it was sent: its separators are not those of a path.
+	segments := strings.SplitN(q.r.URL.EscapedPath(), "/", 7)
+	id := segments[len(segments)-1]
+	var found struct{ Row json.RawMessage }
+	path := apiPath("/projects/%s/records/%s", p.Project, p.Table) + "/" + id + "?integers=string"
+	if err := q.call(http.MethodGet, path, nil, &found); err != nil {
+		return err
+	}
+	cells, err := cellsOf(p.Project, &shape, found.Row)
+	if err != nil {
+		return err
+	}
+	p.Title = shape.Table.Name + " " + id
+	p.Table = shape.Table.Name
+	p.Data = recordView{shape, id, cells}
+	q.show(http.StatusOK, "record", p)
+	return nil
+}
+
+// matching returns the tables whose name contains a text.
+func matching(tables []tableInfo, text string) []tableInfo {
+	text = strings.ToLower(strings.TrimSpace(text))
+	return slices.DeleteFunc(slices.Clone(tables), func(t tableInfo) bool { return !strings.Contains(strings.ToLower(t.Name), text) })
+}
