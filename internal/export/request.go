@@ -173,7 +173,7 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 	m.DownloadURL = "/projects/" + req.Project.Slug + "/export/download/" + m.ID
 	m.CreatedAt, m.OperationRunID, m.FormatVersion = jobs.Timestamp(now), req.OperationRunID, formatVersion
 	r.receipt = jobs.ReceiptOf(req.Receipt)
-	if req.TokenID != 0 {
+	if req.TokenID > 0 { // people have no token
 		m.CreatedByTokenID = &req.TokenID
 	}
 	r.ext = f.ext()

@@ -110,7 +110,7 @@ func (im *Imports) draft(req Request) (*record, error) {
 	if req.Size >= 0 {
 		r.manifest.SizeBytes, r.manifest.Progress.BytesTotal, r.held = &req.Size, req.Size, req.Size
 	}
-	if req.TokenID != 0 {
+	if req.TokenID > 0 { // people have no token
 		r.manifest.CreatedByTokenID = &req.TokenID
 	}
 	return r, nil
