@@ -45,9 +45,9 @@ var levels = map[string]int{
 	"internal/rehearsal":  6,
 	"internal/rest":       3,
 	"internal/api":        7,
-	"internal/panel":      7,
-	"internal/server":     8,
-	"cmd/zangtable":       9,
+	"internal/panel":      8,
+	"internal/server":     9,
+	"cmd/zangtable":       10,
 }
 
 // testOnly are the packages that only tests import.
