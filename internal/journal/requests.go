@@ -80,7 +80,7 @@ func (j *Journal) shown(e *Entry) Request {
 		Statement: pointer(e.Statement), Parameters: pointer(e.Parameters),
 		at: e.Began, took: e.Took, id: place(e.Began), created: e.Created,
 	}
-	if e.TokenID != 0 {
+	if e.TokenID > 0 { // people have none
 		r.TokenID = &e.TokenID
 	}
 	if o := e.Operation; o != nil {
@@ -109,7 +109,7 @@ func scanRequest(s *sqlite.Stmt) Request {
 	}
 	us := r.id >> placeBits
 	r.at, r.took, r.Time = time.UnixMicro(us), time.Duration(s.Int(15))*time.Microsecond, timestamp(us)
-	if token := ids.Token(s.Int(2)); token != 0 {
+	if token := ids.Token(s.Int(2)); token > 0 {
 		r.TokenID = &token
 	}
 	return r

@@ -68,20 +68,11 @@ type window struct {
 	HasMore    bool              `json:"has_more"`
 	NextCursor *string           `json:"next_cursor"`
 	PrevCursor *string           `json:"prev_cursor"`
-}
-
-// gridData is what the grid starts with: it travels in the page, so that the rows stand
-// there when the page is first painted.
-type gridData struct {
-	Project     string       `json:"project"`
-	Table       string       `json:"table"`
-	Key         []string     `json:"key"`
-	Columns     []column     `json:"columns"`
-	ForeignKeys []foreignKey `json:"foreign_keys"`
-	View        view         `json:"view"`
-	Estimate    int64        `json:"estimate"`
-	First       window       `json:"first"`
-	Took        string       `json:"-"`
+	Cut        []struct {
+		Row    int    `json:"row"`
+		Column string `json:"column"`
+		Bytes  int64  `json:"bytes"`
+	} `json:"cut"`
 }
 
 // view says which records a table shows, in the words of the API.
@@ -105,23 +96,18 @@ func (v view) values() url.Values {
 }
 
 const (
-	gridBlock  = 200 // records in a block of the grid; the script has the same number
-	plainBlock = 100 // records on a page without scripts
+	pageRecords = 100      // on a page
+	maxCell     = 256      // bytes of a value that a page of records shows
+	maxShown    = 64 << 10 // bytes of a value that the page of one record shows
 )
 
 // tableView is the data of the page of a table.
 type tableView struct {
-	Shape   tableShape
-	Grid    json.RawMessage
-	Plain   *plainView
-	Fault   string // why the view in the address cannot be shown
-	Records int64
-}
-
-// plainView is the records as a table of HTML, for browsers without scripts.
-type plainView struct {
+	Shape      tableShape
 	Rows       [][]cell
 	Next, Prev string // addresses; "" for none
+	Fault      string // why the view in the address cannot be shown
+	Records    int64
 }
 
 // cell is a value as it is shown.
@@ -130,6 +116,7 @@ type cell struct {
 	Text   string
 	Kind   string // "null", "empty", "number", "blob", "text"
 	Link   string // to the record that the value refers to, or to the record itself
+	Bytes  int64  // of the whole value, if Text is only its beginning; else 0
 }
 
 func showTable(q *request) error {
@@ -146,8 +133,7 @@ func showTable(q *request) error {
 	if i := slices.IndexFunc(tables, func(t tableInfo) bool { return t.Name == shape.Table.Name }); i >= 0 {
 		data.Records = tables[i].Rows
 	}
-	plain := q.r.URL.Query().Has("plain")
-	first, err := q.firstWindow(p.Project, &shape, plain)
+	found, err := q.window(p.Project, &shape)
 	if err != nil {
 		if data.Fault = viewFault(err); data.Fault == "" {
 			return err
@@ -156,13 +142,7 @@ func showTable(q *request) error {
 		q.show(http.StatusUnprocessableEntity, "table", p)
 		return nil
 	}
-	if plain {
-		data.Plain, err = plainOf(p.Project, &shape, first, q.r.URL)
-	} else {
-		p.Modules = []string{"grid.js"}
-		data.Grid, err = inScript(gridData{Project: p.Project, Table: p.Table, Key: shape.key(), Columns: shape.Columns, ForeignKeys: shape.ForeignKeys, View: viewOf(q.r.URL.Query()), Estimate: data.Records, First: first})
-	}
-	if err != nil {
+	if err := data.fill(p.Project, found, q.r.URL); err != nil {
 		return err
 	}
 	p.Data = data
@@ -170,22 +150,20 @@ func showTable(q *request) error {
 	return nil
 }
 
-// firstWindow reads the records that the page starts with.
-func (q *request) firstWindow(project string, shape *tableShape, plain bool) (first window, err error) {
+// window reads the records that the address asks for.
+func (q *request) window(project string, shape *tableShape) (found window, err error) {
 	query := q.r.URL.Query()
 	values := viewOf(query).values()
 	values.Set("integers", "string")
-	values.Set("limit", fmt.Sprint(gridBlock))
-	if plain {
-		values.Set("limit", fmt.Sprint(plainBlock))
-		for _, name := range []string{"after", "before"} {
-			if text := query.Get(name); text != "" {
-				values.Set(name, text)
-			}
+	values.Set("limit", fmt.Sprint(pageRecords))
+	values.Set("cell_limit", fmt.Sprint(maxCell))
+	for _, name := range []string{"after", "before"} {
+		if text := query.Get(name); text != "" {
+			values.Set(name, text)
 		}
 	}
 	path := apiPath("/projects/%s/records/%s", project, shape.Table.Name) + "?" + values.Encode()
-	return first, q.call(http.MethodGet, path, nil, &first)
+	return found, q.call(http.MethodGet, path, nil, &found)
 }
 
 // viewFault returns why the view in an address cannot be shown, "" if the error is not
@@ -200,15 +178,21 @@ func viewFault(err error) string {
 	return ""
 }
 
-// plainOf prepares a window for a table of HTML.
-func plainOf(project string, shape *tableShape, first window, here *url.URL) (*plainView, error) {
-	plain := &plainView{}
-	for _, raw := range first.Rows {
-		row, err := cellsOf(project, shape, raw)
+// fill takes the records of a window, and the addresses of the windows beside it.
+func (v *tableView) fill(project string, found window, here *url.URL) error {
+	for i, raw := range found.Rows {
+		row, err := cellsOf(project, &v.Shape, raw)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		plain.Rows = append(plain.Rows, row)
+		for _, cut := range found.Cut {
+			for j := range row {
+				if cut.Row == i && cut.Column == row[j].Column.Name {
+					row[j].Bytes = cut.Bytes
+				}
+			}
+		}
+		v.Rows = append(v.Rows, row)
 	}
 	turn := func(name string, cursor *string) string {
 		if cursor == nil {
@@ -220,13 +204,13 @@ func plainOf(project string, shape *tableShape, first window, here *url.URL) (*p
 		query.Set(name, *cursor)
 		return here.EscapedPath() + "?" + query.Encode()
 	}
-	if first.HasMore || here.Query().Has("before") {
-		plain.Next = turn("after", first.NextCursor)
+	if found.HasMore {
+		v.Next = turn("after", found.NextCursor)
 	}
 	if here.Query().Has("after") || here.Query().Has("before") {
-		plain.Prev = turn("before", first.PrevCursor)
+		v.Prev = turn("before", found.PrevCursor)
 	}
-	return plain, nil
+	return nil
 }
 
 // cellsOf returns the values of a record in the order of the columns.
@@ -301,7 +285,7 @@ func showRecord(q *request) error {
 	segments := strings.SplitN(q.r.URL.EscapedPath(), "/", 7)
 	id := segments[len(segments)-1]
 	var found struct{ Row json.RawMessage }
-	path := apiPath("/projects/%s/records/%s", p.Project, p.Table) + "/" + id + "?integers=string"
+	path := apiPath("/projects/%s/records/%s", p.Project, p.Table) + "/" + id + "?integers=string&cell_limit=" + fmt.Sprint(maxShown)
 	if err := q.call(http.MethodGet, path, nil, &found); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package panel
 import (
 	"bytes"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -43,6 +42,7 @@ var functions = template.FuncMap{
 	"path":    func(segments ...any) string { return pagePath(segments...) },
 	"count":   count,
 	"count64": func(n int) string { return count(int64(n)) },
+	"size":    byteSize,
 	"bytes":   byteSize,
 	"bytes64": func(n *int64) string { return byteSize(*n) },
 	"roles":   func() map[string]string { return accountRoles },
@@ -160,6 +160,3 @@ func themeOf(r *http.Request) string {
 	}
 	return ""
 }
-
-// inScript returns a value as JSON for a script element.
-func inScript(v any) (json.RawMessage, error) { return json.Marshal(v) }

@@ -34,6 +34,9 @@ func (app *App) record(o rest.Observation) {
 		Address: o.Address, UserAgent: o.UserAgent, TraceParent: o.TraceParent, Statement: o.Statement, Parameters: o.Parameters,
 	}
 	e.TokenName = ws.Token.Name
+	if ws.Visit != nil {
+		e.Source, e.User = "panel", ws.Visit.Username
+	}
 	if op := o.Operation; op != nil {
 		e.Operation = &journal.Operation{Key: op.Key, RunID: op.RunID, Status: journal.Status(op.Status)}
 	}
