@@ -61,6 +61,7 @@ type rail struct {
 	Tables []tableInfo
 	More   int // tables that are not shown
 	Admin  bool
+	Runs   bool // whether the person may see the runs of operations
 }
 
 // tableInfo is a table in a list.
@@ -87,7 +88,7 @@ func (q *request) inProject(p page) (page, []tableInfo, error) {
 	}
 	role, err := q.roleIn(p.Project)
 	shown := min(len(listed.Tables), maxRail)
-	p.Rail = &rail{Name: about.Project.Name, Tables: listed.Tables[:shown], More: len(listed.Tables) - shown, Admin: role == "admin"}
+	p.Rail = &rail{Name: about.Project.Name, Tables: listed.Tables[:shown], More: len(listed.Tables) - shown, Admin: role == "admin", Runs: role == "admin" || role == "editor"}
 	return p, listed.Tables, err
 }
 

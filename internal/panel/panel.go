@@ -76,6 +76,7 @@ func (p *Panel) routes() {
 		"GET " + project + "/t/{table}":         showTable,
 		"GET " + project + "/r/{table}/{id...}": showRecord,
 
+		"GET " + project + "/runs": showRuns, "GET " + project + "/runs/{id}": showRun,
 		"GET " + project + "/exports": showExports, "POST " + project + "/exports": orderExport,
 		"POST " + project + "/exports/{id}/delete": deleteExport, "POST " + project + "/exports/{id}/verify": verifyExport,
 		"GET " + project + "/imports": showImports, "GET " + project + "/imports/{id}": showImport,

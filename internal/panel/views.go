@@ -44,9 +44,10 @@ var functions = template.FuncMap{
 	"count64": func(n int) string { return count(int64(n)) },
 	"size":    byteSize,
 	"bytes":   byteSize,
+	"ms":      duration,
 	"bytes64": func(n *int64) string { return byteSize(*n) },
 	"roles":   func() map[string]string { return accountRoles },
-	"time":    func(text string) string { return strings.NewReplacer("T", " ", "Z", "").Replace(text) },
+	"time":    readableTime,
 	"deref": func(text *string) string {
 		if text == nil {
 			return ""
@@ -74,6 +75,12 @@ func pagePath(segments ...any) string {
 		b.WriteString("/" + url.PathEscape(fmt.Sprint(s)))
 	}
 	return b.String()
+}
+
+// readableTime writes a time of the API, in UTC and to the second.
+func readableTime(text string) string {
+	text, _, _ = strings.Cut(strings.TrimSuffix(text, "Z"), ".")
+	return strings.Replace(text, "T", " ", 1)
 }
 
 // count writes a number with separators between thousands.

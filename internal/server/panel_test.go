@@ -398,3 +398,39 @@ func TestThePanelCanBeSwitchedOff(t *testing.T) {
 		t.Errorf("/admin answers %d %v", r.StatusCode, r.Header)
 	}
 }
+
+// A run shows its calls in order, with what failed and what repeats it.
+func TestRunsAreShown(t *testing.T) {
+	t.Parallel()
+	s, b := openPanel(t)
+	b.setUp(s)
+	c := &labeled{t: t, base: s.url + "/projects/" + s.ready.Project.Slug, token: s.ready.Token, key: "order<b>", runID: "oprun_shown"}
+	for _, step := range []struct {
+		method, path, body string
+		want               int
+	}{
+		{"GET", "/records/contacts/1", "", 200},
+		{"PATCH", "/records/contacts/1", `{"note":{}}`, 422},
+		{"PATCH", "/records/contacts/1", `{"note":"called back"}`, 200},
+	} {
+		if status, _ := c.call(step.method, step.path, step.body, nil); status != step.want {
+			t.Fatalf("%s %s: %d", step.method, step.path, status)
+		}
+	}
+	page := "/admin/p/" + s.ready.Project.Slug + "/runs"
+	if got := b.get(page); got.status != 200 || !strings.Contains(got.body, page+"/oprun_shown") || !strings.Contains(got.body, "order&lt;b&gt;") || !strings.Contains(got.body, "✗ 1") {
+		t.Errorf("the list: %d %s", got.status, got.body)
+	}
+	if got := b.get(page + "?key=other"); got.status != 200 || strings.Contains(got.body, "oprun_shown") {
+		t.Errorf("another key: %d %s", got.status, got.body)
+	}
+	got := b.get(page + "/oprun_shown")
+	for _, want := range []string{"1 failed call", "3 calls", "✗ 422 validation_failed", "repeats a failed call", `class="failed"`, `class="read"`, `class="write"`, "1 changed"} {
+		if got.status != 200 || !strings.Contains(got.body, want) {
+			t.Errorf("the run: %d, without %q: %s", got.status, want, got.body)
+		}
+	}
+	if got := b.get(page + "/oprun_unknown"); got.status != http.StatusNotFound {
+		t.Errorf("an unknown run: %d", got.status)
+	}
+}
