@@ -61,6 +61,9 @@ func (c *config) selfTest(ctx context.Context) error {
 	return nil
 }
 
+// maxTries is how often a part is run until it notices a mutant.
+const maxTries = 4
+
 // tryMutant returns the fault by which a mutant is detected, or "".
 func (c *config) tryMutant(ctx context.Context, m mutant) (fault string, err error) {
 	broken := *c
@@ -82,14 +85,19 @@ func (c *config) tryMutant(ctx context.Context, m mutant) (fault string, err err
 		return "", err
 	}
 	notice := regexp.MustCompile(m.notice)
-	t := broken.tryTo(ctx, only[0], c.verbosity(), notice)
-	if t.skipped != "" {
-		return "", fmt.Errorf("part %s cannot run here: %s", m.part, t.skipped)
-	}
-	for _, text := range t.faults {
-		if notice.MatchString(text) {
-			return text, nil
+	// Whether a kill or a power cut hits the moment that is wrong is a matter of chance.
+	for range maxTries {
+		t := broken.tryTo(ctx, only[0], c.verbosity(), notice)
+		if t.skipped != "" {
+			return "", fmt.Errorf("part %s cannot run here: %s", m.part, t.skipped)
 		}
+		for _, text := range t.faults {
+			if notice.MatchString(text) {
+				return text, nil
+			}
+		}
+		broken.seed++
+		broken.folder += "-again"
 	}
 	return "", nil
 }
