@@ -104,10 +104,41 @@ const (
 // tableView is the data of the page of a table.
 type tableView struct {
 	Shape      tableShape
+	Headings   []heading
 	Rows       [][]cell
 	Next, Prev string // addresses; "" for none
 	Fault      string // why the view in the address cannot be shown
 	Records    int64
+}
+
+// heading is the head of a column.
+type heading struct {
+	column
+	Sort  string // the address that sorts by the column, or turns its order around
+	Order string // "ascending" or "descending" if the records are sorted by it
+}
+
+// headingsOf returns the heads of the columns.
+func headingsOf(columns []column, here *url.URL) (all []heading) {
+	now := here.Query().Get("sort")
+	for _, c := range columns {
+		h := heading{column: c}
+		sort := c.Name
+		switch now {
+		case c.Name:
+			h.Order, sort = "ascending", "-"+c.Name
+		case "-" + c.Name:
+			h.Order = "descending"
+		}
+		query := here.Query()
+		for _, name := range []string{"after", "before", "order"} {
+			query.Del(name)
+		}
+		query.Set("sort", sort)
+		h.Sort = here.EscapedPath() + "?" + query.Encode()
+		all = append(all, h)
+	}
+	return all
 }
 
 // cell is a value as it is shown.
@@ -180,6 +211,7 @@ func viewFault(err error) string {
 
 // fill takes the records of a window, and the addresses of the windows beside it.
 func (v *tableView) fill(project string, found window, here *url.URL) error {
+	v.Headings = headingsOf(v.Shape.Columns, here)
 	for i, raw := range found.Rows {
 		row, err := cellsOf(project, &v.Shape, raw)
 		if err != nil {

@@ -228,6 +228,10 @@ func TestTablesAreTurnedPageByPage(t *testing.T) {
 	if pages != 4 || rows != 320 {
 		t.Errorf("%d rows on %d pages", rows, pages)
 	}
+	sorted := b.get(path + "?sort=-id")
+	if _, body, _ := strings.Cut(sorted.body, "<tbody>"); !strings.Contains(strings.Split(body, "</tr>")[0], ">320</a>") || !strings.Contains(sorted.body, `aria-sort="descending"`) || !strings.Contains(sorted.body, "?sort=id\"") {
+		t.Errorf("sorted by id, the last first: %s", sorted.body)
+	}
 	back := b.get(link(b.get(link(first, "Next")), "Previous"))
 	if table := func(page seen) string {
 		_, rest, _ := strings.Cut(page.body, "<tbody>")
