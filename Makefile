@@ -32,8 +32,8 @@ short:
 UNWATCHED = -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
 
 race:
-	CGO_ENABLED=1 go test -race -timeout 30m ./internal/sqlite
-	CGO_ENABLED=1 go test -race $(UNWATCHED) -timeout 30m $$(go list ./... | grep -v /internal/sqlite$$)
+	CGO_ENABLED=1 go test -race $(RACEFLAGS) -timeout 30m ./internal/sqlite
+	CGO_ENABLED=1 go test -race $(RACEFLAGS) $(UNWATCHED) -timeout 30m $$(go list ./... | grep -v /internal/sqlite$$)
 
 # KILLS is how many processes that export are killed at random moments.
 KILLS ?= 500
