@@ -47,7 +47,7 @@ func NewParquetReader(r io.ReaderAt, size int64) (p *ParquetReader, err error) {
 		f, err = parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	}
 	if err != nil {
-		return nil, &FileError{Reason: "The file is not a Parquet file, or it is damaged: " + err.Error()}
+		return nil, &FileError{Reason: "The file is not a Parquet file, or it is damaged: " + withoutPath(err)}
 	}
 	if usesLZ4(f.Metadata()) {
 		return nil, &FileError{Reason: "The Parquet file is compressed with LZ4; only Snappy, gzip, Brotli and zstd can be read."}
@@ -81,7 +81,11 @@ func usesLZ4(f *metadata.FileMetaData) bool {
 // damaged turns a panic of the library, which trusts files too much, into an error.
 func damaged(err *error) {
 	if fault := recover(); fault != nil {
-		*err = &FileError{Reason: fmt.Sprintf("The Parquet file is damaged: %v", fault)}
+		text := fmt.Sprint(fault)
+		if cause, ok := fault.(error); ok {
+			text = withoutPath(cause)
+		}
+		*err = &FileError{Reason: "The Parquet file is damaged: " + text}
 	}
 }
 
@@ -119,7 +123,7 @@ func (p *ParquetReader) readRows() (more bool, err error) {
 			return false, nil
 		}
 		if err := p.guard.check(&p.file.Metadata().RowGroups[p.begun]); err != nil {
-			return false, &FileError{Reason: "The Parquet file is damaged: " + err.Error()}
+			return false, &FileError{Reason: "The Parquet file is damaged: " + withoutPath(err)}
 		}
 		p.rows = groups[p.begun].Rows()
 		p.begun++
@@ -127,7 +131,7 @@ func (p *ParquetReader) readRows() (more bool, err error) {
 	n, err := p.rows.ReadRows(p.buffer)
 	p.pending = p.buffer[:n]
 	if p.ended = err == io.EOF; err != nil && !p.ended {
-		return false, &FileError{Reason: "The Parquet file is damaged: " + err.Error()}
+		return false, &FileError{Reason: "The Parquet file is damaged: " + withoutPath(err)}
 	}
 	return true, nil
 }

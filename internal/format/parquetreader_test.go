@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +131,29 @@ func TestParquetReaderSurvivesDamage(t *testing.T) {
 		if err != nil && !errors.As(err, &fault) {
 			t.Fatalf("byte %d: %T: %v", i, err, err)
 		}
+	}
+}
+
+// A damaged file is read from a path of the server, which its sender must not learn.
+func TestFaultsOfFilesDoNotTellTheirPath(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	for _, content := range []string{"PAR1PAR1", "PAR1\x00\x00\x00\x00PAR1", "PAR1\xff\xff\x00\x00PAR1", "PAR1\x10\x00\x00\x00PAR1", "PAR1", "PK\x05\x06" + strings.Repeat("\xff", 18), "PK\x03\x04"} {
+		path := filepath.Join(folder, "file")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = NewParquetReader(f, int64(len(content)))
+		if err == nil || strings.Contains(err.Error(), folder) {
+			t.Errorf("%q as Parquet: %v", content, err)
+		}
+		if err := (&Workbook{}).readParts(f, int64(len(content))); err == nil || strings.Contains(err.Error(), folder) {
+			t.Errorf("%q as a workbook: %v", content, err)
+		}
+		f.Close()
 	}
 }

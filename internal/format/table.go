@@ -1,8 +1,11 @@
 package format
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"strings"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -117,4 +120,13 @@ func (e *FileError) Error() string {
 		return e.Reason
 	}
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Reason)
+}
+
+// withoutPath returns the text of an error without the path of a file of ours, which
+// errors of the system name.
+func withoutPath(err error) string {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return strings.ReplaceAll(err.Error(), path.Error(), path.Err.Error())
+	}
+	return err.Error()
 }

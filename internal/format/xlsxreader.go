@@ -65,7 +65,7 @@ func OpenWorkbook(r io.ReaderAt, size int64) (*Workbook, error) {
 func (w *Workbook) readParts(r io.ReaderAt, size int64) error {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return &FileError{Reason: "The file is not an Excel workbook (.xlsx), or it is damaged: " + err.Error()}
+		return &FileError{Reason: "The file is not an Excel workbook (.xlsx), or it is damaged: " + withoutPath(err)}
 	}
 	w.stopped = func() error { return nil }
 	if s, ok := r.(interface{ Err() error }); ok {
