@@ -58,7 +58,12 @@ func (r *Registry) SetupCodeIsValid(ctx context.Context, code string) (isValid b
 	return isValid, err
 }
 
+// isSetupCode reports whether a code makes an owner. None does once there is one: the
+// operator may have named the owner while a link was still about.
 func (r *Registry) isSetupCode(c *sqlite.Conn, code string) (bool, error) {
+	if isSetUp, err := hasOwner(c); err != nil || isSetUp {
+		return false, err
+	}
 	h := hashOf(code)
 	n, err := c.Int("SELECT count(*) FROM setup_codes WHERE hash = ? AND expires_at > ?", h[:], projectdb.Timestamp(r.options.Now()))
 	return n > 0, err

@@ -153,6 +153,27 @@ func TestTheFirstOwnerSetsUpThePanel(t *testing.T) {
 	}
 }
 
+// Once the operator has named an owner, a link that was printed before is worth nothing.
+func TestALinkIsVoidOnceThereIsAnOwner(t *testing.T) {
+	t.Parallel()
+	s, b := openPanel(t)
+	link, err := s.app.SetupLink(t.Context(), s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.app.Registry.AddOwner(t.Context(), "ada", passphrase); err != nil {
+		t.Fatal(err)
+	}
+	code := link[strings.Index(link, "code=")+len("code="):]
+	got := b.post("/admin/setup", map[string]string{"code": code, "username": "mallory", "password": "another battery staple"})
+	if got.status != http.StatusForbidden || got.cookie != nil {
+		t.Errorf("the link still makes an owner: %d %v", got.status, got.cookie)
+	}
+	if got := b.post("/admin/sign-in", map[string]string{"username": "ada", "password": passphrase}); got.status != http.StatusSeeOther {
+		t.Errorf("the owner cannot sign in: %d %s", got.status, got.body)
+	}
+}
+
 // Texts of strangers are shown as they are, and never become markup.
 func TestPagesShowHostileTexts(t *testing.T) {
 	t.Parallel()
