@@ -142,6 +142,9 @@ type changeAccountUserIn struct {
 }
 
 func (h *handlers) changeAccountUser(ctx context.Context, ws *Workspace, in *changeAccountUserIn, faults *problem.Faults) (out accountUserOut, err error) {
+	if in.Body.Password != nil && in.ID == ws.Visit.AccountUserID() {
+		faults.Add("password", "Your own password is changed on the page about you, which asks for the old one.")
+	}
 	out.User, err = ws.Visit.ChangeAccountUser(ctx, faults, in.ID, in.Body.change())
 	return out, err
 }

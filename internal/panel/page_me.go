@@ -2,7 +2,6 @@ package panel
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -41,8 +40,8 @@ func changePassword(q *request) error {
 	case !right:
 		return q.showPerson(http.StatusUnprocessableEntity, meView{Faults: map[string]string{"old": "Is not your password."}})
 	}
-	body := map[string]string{"password": q.r.PostFormValue("password")}
-	err = q.call(http.MethodPatch, apiPath("/users/%s", strconv.FormatInt(q.visit.AccountUserID(), 10)), body, nil)
+	password := q.r.PostFormValue("password")
+	_, err = q.visit.ChangeAccountUser(q.r.Context(), new(problem.Faults), q.visit.AccountUserID(), registry.AccountUserChange{Password: &password})
 	if faults := faultsOf(err); len(faults) > 0 {
 		return q.showPerson(http.StatusUnprocessableEntity, meView{Faults: faults})
 	}

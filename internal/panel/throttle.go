@@ -15,16 +15,15 @@ const (
 	freeFailures = 5
 	firstPause   = 30 * time.Second
 	longestPause = 15 * time.Minute
-	maxChecks    = 2 // at once: each takes 19 MiB and a processor
-	maxKept      = 1 << 15
+	maxKept      = 1 << 15 // addresses
+	maxName      = 100     // bytes of a name that are told apart
 )
 
 // throttle slows down guessing, by the address that guesses, and by the name that is
 // guessed at from any address.
 type throttle struct {
-	now    func() time.Time
-	names  *limits.Rate[string]
-	checks chan struct{}
+	now   func() time.Time
+	names *limits.Rate[string]
 
 	mu        sync.Mutex
 	addresses map[netip.Addr]failures
@@ -37,7 +36,7 @@ type failures struct {
 
 func newThrottle(now func() time.Time) *throttle {
 	return &throttle{
-		now: now, names: limits.NewRate[string](firstPause, freeFailures, now), checks: make(chan struct{}, maxChecks),
+		now: now, names: limits.NewRate[string](firstPause, freeFailures, now),
 		addresses: map[netip.Addr]failures{},
 	}
 }
@@ -54,40 +53,52 @@ func (f failures) pause(now time.Time) time.Duration {
 // try runs check, which reports whether a password is right, unless the address or the
 // name has failed too often; then it returns how long to wait.
 func (t *throttle) try(address netip.Addr, name string, check func() (bool, error)) (right bool, wait time.Duration, err error) {
+	if use := t.names.Use(strings.ToLower(name[:min(len(name), maxName)])); !use.Allowed {
+		return false, use.Retry, nil
+	}
 	key := limits.AddressKey(address)
-	t.mu.Lock()
-	wait = t.addresses[key].pause(t.now())
-	t.mu.Unlock()
+	before, wait := t.begin(key)
 	if wait > 0 {
 		return false, wait, nil
 	}
-	if use := t.names.Use(strings.ToLower(name)); !use.Allowed {
-		return false, use.Retry, nil
-	}
-	t.checks <- struct{}{}
-	defer func() { <-t.checks }()
-	right, err = check()
-	if err == nil {
-		t.note(key, right)
+	if right, err = check(); right || err != nil {
+		t.forgive(key, before)
 	}
 	return right, 0, err
 }
 
-// note counts a failure, or forgets those of an address that was right.
-func (t *throttle) note(key netip.Addr, right bool) {
+// begin counts an attempt as a failure until it turns out not to be one, so that many
+// at once are no way around the pauses. It returns the failures before, and how long
+// the address has to wait.
+func (t *throttle) begin(key netip.Addr) (before failures, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if right {
-		delete(t.addresses, key)
-		return
-	}
 	now := t.now()
+	f := t.addresses[key]
+	if wait = f.pause(now); wait > 0 {
+		return f, wait
+	}
 	if len(t.addresses) >= maxKept {
 		t.addresses = map[netip.Addr]failures{}
 	}
-	f := t.addresses[key]
 	if now.Sub(f.last) > 2*longestPause {
 		f.count = 0
 	}
 	t.addresses[key] = failures{f.count + 1, now}
+	return f, 0
+}
+
+// forgive takes back one attempt. Earlier failures of the address stay: whoever has a
+// password cannot guess others without pauses.
+func (t *throttle) forgive(key netip.Addr, before failures) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.addresses[key]
+	f.count = max(f.count-1, 0)
+	if f.count == before.count { // nobody has failed meanwhile
+		f = before
+	}
+	if t.addresses[key] = f; f.count == 0 {
+		delete(t.addresses, key)
+	}
 }

@@ -240,13 +240,24 @@ const (
 // decoyPassword is a hash with the current cost that no password matches.
 const decoyPassword = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
+// hashing bounds how many passwords are hashed at once, whoever asks: each takes 19 MiB
+// and a processor.
+var hashing = make(chan struct{}, 2)
+
+// deriveKey is argon2.IDKey within that bound.
+func deriveKey(password string, salt []byte, time, memory uint32, lanes uint8, size uint32) []byte {
+	hashing <- struct{}{}
+	defer func() { <-hashing }()
+	return argon2.IDKey([]byte(password), salt, time, memory, lanes, size)
+}
+
 // hashPassword returns the argon2id hash of a password in the standard text form.
 func hashPassword(random io.Reader, password string) (string, error) {
 	salt := make([]byte, saltSize)
 	if _, err := io.ReadFull(random, salt); err != nil {
 		return "", fmt.Errorf("read randomness: %w", err)
 	}
-	key := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonLanes, keySize)
+	key := deriveKey(password, salt, argonTime, argonMemory, argonLanes, keySize)
 	encode := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonLanes, encode(salt), encode(key)), nil
 }
@@ -271,5 +282,5 @@ func checkPassword(stored, password string) bool {
 	if saltErr != nil || keyErr != nil || len(key) == 0 {
 		return false
 	}
-	return subtle.ConstantTimeCompare(argon2.IDKey([]byte(password), salt, time, memory, lanes, uint32(len(key))), key) == 1
+	return subtle.ConstantTimeCompare(deriveKey(password, salt, time, memory, lanes, uint32(len(key))), key) == 1
 }

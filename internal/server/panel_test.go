@@ -334,6 +334,29 @@ func TestSessionsBeginAndEnd(t *testing.T) {
 	}
 }
 
+// An open browser is not enough to take an account over.
+func TestTheOldPasswordIsAskedFor(t *testing.T) {
+	t.Parallel()
+	s, b := openPanel(t)
+	b.setUp(s)
+	const other = "another battery staple"
+	if got := b.send("PATCH", "/admin/api/users/1", "application/json", `{"password":"`+other+`"}`); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("by the API: %d %s", got.status, got.body)
+	}
+	if got := b.post("/admin/me/password", map[string]string{"old": "wrong", "password": other}); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("with a wrong one: %d %s", got.status, got.body)
+	}
+	if got := b.post("/admin/me/password", map[string]string{"old": passphrase, "password": "short"}); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("a short new one: %d %s", got.status, got.body)
+	}
+	if got := b.post("/admin/me/password", map[string]string{"old": passphrase, "password": other}); got.status != http.StatusSeeOther {
+		t.Errorf("with the right one: %d %s", got.status, got.body)
+	}
+	if got := newBrowser(t, s).post("/admin/sign-in", map[string]string{"username": "ada", "password": other}); got.status != http.StatusSeeOther {
+		t.Errorf("the new one does not sign in: %d", got.status)
+	}
+}
+
 // A member enters only the projects that are granted, with the role there.
 func TestMembersDoWhatTheirRoleAllows(t *testing.T) {
 	t.Parallel()
