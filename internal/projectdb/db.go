@@ -26,7 +26,7 @@ var schema = sqlite.Schema{
 	Migrations: []string{`
 CREATE TABLE _project (
 	commits   INTEGER NOT NULL,
-	catalog INTEGER NOT NULL
+	catalogue INTEGER NOT NULL
 ) STRICT;
 INSERT INTO _project VALUES (0, 0);
 CREATE TABLE _tables (
@@ -54,6 +54,8 @@ CREATE TABLE _receipts (
 	PRIMARY KEY (token_id, key)
 ) STRICT;
 CREATE INDEX _receipts_by_age ON _receipts (created_at);
+`, `
+ALTER TABLE _project RENAME COLUMN catalogue TO catalog;
 `, `
 ALTER TABLE _tables ADD COLUMN label_column_id INTEGER;
 `, `

@@ -30,7 +30,13 @@ type running struct {
 // start runs a server; the test stops it and receives the result of Serve.
 func start(t *testing.T, settings ...Settings) *running {
 	t.Helper()
-	app, err := Open(t.TempDir(), append(settings, Settings{Limits: limits.Defaults()})[0], slog.New(slog.DiscardHandler))
+	return startIn(t, t.TempDir(), append(settings, Settings{Limits: limits.Defaults()})[0])
+}
+
+// startIn is start with a data folder.
+func startIn(t *testing.T, folder string, settings Settings) *running {
+	t.Helper()
+	app, err := Open(folder, settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,10 @@ import (
 // Schema describes one of our databases: which application it belongs to, and the
 // migrations that lead to its current form.
 type Schema struct {
-	ApplicationID int32    // PRAGMA application_id, identifies our files
-	Migrations    []string // one or more statements each; user_version counts the applied ones
+	ApplicationID int32 // PRAGMA application_id, identifies our files
+	// Migrations are one or more statements each; user_version counts the applied ones.
+	// Databases out there have run them as they are: none may be edited, only more added.
+	Migrations []string
 }
 
 // Options configure how a database is opened.
