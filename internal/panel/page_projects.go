@@ -57,7 +57,7 @@ func (q *request) mayCreate() bool {
 
 // rail is the navigation of a project.
 type rail struct {
-	Name   string
+	Info   projectInfo
 	Tables []tableInfo
 	More   int // tables that are not shown
 	Admin  bool
@@ -88,7 +88,7 @@ func (q *request) inProject(p page) (page, []tableInfo, error) {
 	}
 	role, err := q.roleIn(p.Project)
 	shown := min(len(listed.Tables), maxRail)
-	p.Rail = &rail{Name: about.Project.Name, Tables: listed.Tables[:shown], More: len(listed.Tables) - shown, Admin: role == "admin", Runs: role == "admin" || role == "editor"}
+	p.Rail = &rail{Info: about.Project, Tables: listed.Tables[:shown], More: len(listed.Tables) - shown, Admin: role == "admin", Runs: role == "admin" || role == "editor"}
 	return p, listed.Tables, err
 }
 
@@ -103,10 +103,8 @@ func (q *request) roleIn(slug string) (string, error) {
 
 // projectView is the data of the overview of a project.
 type projectView struct {
-	Info   projectInfo
 	Tables []tableInfo
 	Query  string
-	Total  int
 }
 
 func showProject(q *request) error {
@@ -114,13 +112,9 @@ func showProject(q *request) error {
 	if err != nil {
 		return err
 	}
-	var about struct{ Project projectInfo }
-	if err := q.get(&about, "/projects/%s", p.Project); err != nil {
-		return err
-	}
 	query := q.r.URL.Query().Get("q")
-	p.Title = about.Project.Name
-	p.Data = projectView{about.Project, matching(tables, query), query, len(tables)}
+	p.Title = p.Rail.Info.Name
+	p.Data = projectView{matching(tables, query), query}
 	q.show(http.StatusOK, "project", p)
 	return nil
 }

@@ -23,12 +23,8 @@ func showRuns(q *request) error {
 	if err != nil {
 		return err
 	}
-	query, values := q.r.URL.Query(), url.Values{}
-	for _, name := range []string{"key", "failing", "after"} {
-		if text := query.Get(name); text != "" {
-			values.Set(name, text)
-		}
-	}
+	query := q.r.URL.Query()
+	values := pick(query, "key", "failing", "after")
 	var found struct {
 		Runs       []journal.Run `json:"runs"`
 		NextCursor *string       `json:"next_cursor"`

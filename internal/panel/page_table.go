@@ -37,21 +37,6 @@ type foreignKey struct {
 	ParentColumns []string `json:"parent_columns"`
 }
 
-// key returns the columns of the primary key, in the order in which addresses name
-// their values.
-func (t *tableShape) key() []string {
-	if len(t.PrimaryKey) > 0 {
-		return t.PrimaryKey
-	}
-	var key []string
-	for _, c := range t.Columns {
-		if c.Primary == 1 {
-			key = append(key, c.Name)
-		}
-	}
-	return key
-}
-
 // parent returns the foreign key that consists of the one column, nil if there is none.
 func (t *tableShape) parent(name string) *foreignKey {
 	for i, fk := range t.ForeignKeys {
@@ -68,32 +53,18 @@ type window struct {
 	HasMore    bool              `json:"has_more"`
 	NextCursor *string           `json:"next_cursor"`
 	PrevCursor *string           `json:"prev_cursor"`
-	Cut        []struct {
-		Row    int    `json:"row"`
-		Column string `json:"column"`
-		Bytes  int64  `json:"bytes"`
-	} `json:"cut"`
+	Cut        []cutCell         `json:"cut"`
 }
 
-// view says which records a table shows, in the words of the API.
-type view struct {
-	Filters string `json:"filters"`
-	Sort    string `json:"sort"`
-	Order   string `json:"order"`
+// cutCell says that a value was cut, and how long it is.
+type cutCell struct {
+	Row    int    `json:"row"`
+	Column string `json:"column"`
+	Bytes  int64  `json:"bytes"`
 }
 
-func viewOf(q url.Values) view { return view{q.Get("filters"), q.Get("sort"), q.Get("order")} }
-
-// values returns the view as parameters of a call.
-func (v view) values() url.Values {
-	values := url.Values{}
-	for name, text := range map[string]string{"filters": v.Filters, "sort": v.Sort, "order": v.Order} {
-		if text != "" {
-			values.Set(name, text)
-		}
-	}
-	return values
-}
+// viewParameters are those of the API that the address of a table may have.
+var viewParameters = []string{"filters", "sort", "order", "after", "before"}
 
 const (
 	pageRecords = 100      // on a page
@@ -107,8 +78,7 @@ type tableView struct {
 	Headings   []heading
 	Rows       [][]cell
 	Next, Prev string // addresses; "" for none
-	Fault      string // why the view in the address cannot be shown
-	Records    int64
+	Fault      string // why what the address asks for cannot be shown
 }
 
 // heading is the head of a column.
@@ -150,20 +120,23 @@ type cell struct {
 	Bytes  int64  // of the whole value, if Text is only its beginning; else 0
 }
 
+// inTable completes a page about a table, and reads what the table is like.
+func (q *request) inTable() (p page, shape tableShape, err error) {
+	if p, _, err = q.inProject(page{Section: "data"}); err != nil {
+		return p, shape, err
+	}
+	err = q.get(&shape, "/projects/%s/table/%s", p.Project, q.r.PathValue("table"))
+	p.Table = shape.Table.Name
+	return p, shape, err
+}
+
 func showTable(q *request) error {
-	p, tables, err := q.inProject(page{Section: "data", Table: q.r.PathValue("table")})
+	p, shape, err := q.inTable()
 	if err != nil {
 		return err
 	}
-	var shape tableShape
-	if err := q.get(&shape, "/projects/%s/table/%s", p.Project, p.Table); err != nil {
-		return err
-	}
-	p.Title, p.Table = shape.Table.Name, shape.Table.Name
+	p.Title = p.Table
 	data := tableView{Shape: shape}
-	if i := slices.IndexFunc(tables, func(t tableInfo) bool { return t.Name == shape.Table.Name }); i >= 0 {
-		data.Records = tables[i].Rows
-	}
 	found, err := q.window(p.Project, &shape)
 	if err != nil {
 		if data.Fault = viewFault(err); data.Fault == "" {
@@ -183,16 +156,10 @@ func showTable(q *request) error {
 
 // window reads the records that the address asks for.
 func (q *request) window(project string, shape *tableShape) (found window, err error) {
-	query := q.r.URL.Query()
-	values := viewOf(query).values()
+	values := pick(q.r.URL.Query(), viewParameters...)
 	values.Set("integers", "string")
 	values.Set("limit", fmt.Sprint(pageRecords))
 	values.Set("cell_limit", fmt.Sprint(maxCell))
-	for _, name := range []string{"after", "before"} {
-		if text := query.Get(name); text != "" {
-			values.Set(name, text)
-		}
-	}
 	path := apiPath("/projects/%s/records/%s", project, shape.Table.Name) + "?" + values.Encode()
 	return found, q.call(http.MethodGet, path, nil, &found)
 }
@@ -202,7 +169,7 @@ func (q *request) window(project string, shape *tableShape) (found window, err e
 func viewFault(err error) string {
 	for field, message := range faultsOf(err) {
 		name, _, _ := strings.Cut(field, "[")
-		if slices.Contains([]string{"filters", "sort", "order", "after", "before"}, name) {
+		if slices.Contains(viewParameters, name) {
 			return field + ": " + message
 		}
 	}
@@ -213,16 +180,9 @@ func viewFault(err error) string {
 func (v *tableView) fill(project string, found window, here *url.URL) error {
 	v.Headings = headingsOf(v.Shape.Columns, here)
 	for i, raw := range found.Rows {
-		row, err := cellsOf(project, &v.Shape, raw)
+		row, err := cellsOf(project, &v.Shape, raw, i, found.Cut)
 		if err != nil {
 			return err
-		}
-		for _, cut := range found.Cut {
-			for j := range row {
-				if cut.Row == i && cut.Column == row[j].Column.Name {
-					row[j].Bytes = cut.Bytes
-				}
-			}
 		}
 		v.Rows = append(v.Rows, row)
 	}
@@ -245,21 +205,32 @@ func (v *tableView) fill(project string, found window, here *url.URL) error {
 	return nil
 }
 
-// cellsOf returns the values of a record in the order of the columns.
-func cellsOf(project string, shape *tableShape, raw json.RawMessage) ([]cell, error) {
+// cellsOf returns the values of a record in the order of the columns. The record is row
+// i of an answer in which values are cut.
+func cellsOf(project string, shape *tableShape, raw json.RawMessage, i int, cut []cutCell) ([]cell, error) {
 	values := map[string]json.RawMessage{}
 	if err := json.Unmarshal(raw, &values); err != nil {
 		return nil, err
 	}
+	bytes := map[string]int64{} // of the values that are cut
+	for _, value := range cut {
+		if value.Row == i {
+			bytes[value.Column] = value.Bytes
+		}
+	}
+	own := ""
+	if !slices.ContainsFunc(shape.PrimaryKey, func(name string) bool { return bytes[name] > 0 }) {
+		own = recordPath(project, shape.Table.Name, shape.PrimaryKey, values)
+	}
 	var cells []cell
-	own := recordPath(project, shape.Table.Name, shape.key(), values)
 	for _, c := range shape.Columns {
 		shown := cellOf(c, values[c.Name])
+		shown.Bytes = bytes[c.Name]
 		switch fk := shape.parent(c.Name); {
 		case c.Primary == 1:
 			shown.Link = own
-		case fk != nil && shown.Kind != "null":
-			shown.Link = recordPath(project, fk.ParentTable, fk.Columns, values)
+		case fk != nil && shown.Kind != "null" && shown.Bytes == 0:
+			shown.Link = referredPath(project, fk, values[c.Name])
 		}
 		cells = append(cells, shown)
 	}
@@ -297,6 +268,17 @@ func recordPath(project, table string, key []string, values map[string]json.RawM
 	return pagePath("p", project, "r", table) + "/" + strings.Join(parts, ",")
 }
 
+// referredPath returns the address of the table that a foreign key refers to, with the
+// records that have the value. The key need not be the primary one.
+func referredPath(project string, fk *foreignKey, value json.RawMessage) string {
+	condition := map[string]any{"column": fk.ParentColumns[0], "op": "=", "value": value}
+	filters, err := json.Marshal([]any{condition})
+	if err != nil {
+		return "" // a value that is not JSON
+	}
+	return pagePath("p", project, "t", fk.ParentTable) + "?" + url.Values{"filters": {string(filters)}}.Encode()
+}
+
 // recordView is the data of the page of a record.
 type recordView struct {
 	Shape tableShape
@@ -305,28 +287,26 @@ type recordView struct {
 }
 
 func showRecord(q *request) error {
-	p, _, err := q.inProject(page{Section: "data", Table: q.r.PathValue("table")})
+	p, shape, err := q.inTable()
 	if err != nil {
-		return err
-	}
-	var shape tableShape
-	if err := q.get(&shape, "/projects/%s/table/%s", p.Project, p.Table); err != nil {
 		return err
 	}
 	// The id is passed on as it was sent: its separators are not those of a path.
 	segments := strings.SplitN(q.r.URL.EscapedPath(), "/", 7)
 	id := segments[len(segments)-1]
-	var found struct{ Row json.RawMessage }
+	var found struct {
+		Row json.RawMessage `json:"row"`
+		Cut []cutCell       `json:"cut"`
+	}
 	path := apiPath("/projects/%s/records/%s", p.Project, p.Table) + "/" + id + "?integers=string&cell_limit=" + fmt.Sprint(maxShown)
 	if err := q.call(http.MethodGet, path, nil, &found); err != nil {
 		return err
 	}
-	cells, err := cellsOf(p.Project, &shape, found.Row)
+	cells, err := cellsOf(p.Project, &shape, found.Row, 0, found.Cut)
 	if err != nil {
 		return err
 	}
-	p.Title = shape.Table.Name + " " + id
-	p.Table = shape.Table.Name
+	p.Title = p.Table + " " + id
 	p.Data = recordView{shape, id, cells}
 	q.show(http.StatusOK, "record", p)
 	return nil

@@ -84,6 +84,17 @@ func hasCode(err error, code problem.Code) bool {
 	return errors.As(err, &f) && f.Code == string(code)
 }
 
+// pick returns those of the named parameters that have a value.
+func pick(query url.Values, names ...string) url.Values {
+	picked := url.Values{}
+	for _, name := range names {
+		if text := query.Get(name); text != "" {
+			picked.Set(name, text)
+		}
+	}
+	return picked
+}
+
 // get reads a resource of the API.
 func (q *request) get(out any, format string, segments ...any) error {
 	return q.call(http.MethodGet, apiPath(format, segments...), nil, out)

@@ -222,6 +222,41 @@ func TestPagesShowHostileTexts(t *testing.T) {
 	}
 }
 
+// A link leads to the record that is meant: a foreign key need not refer to the primary
+// key, and a value that is cut cannot name a record.
+func TestLinksLeadToTheRightRecords(t *testing.T) {
+	t.Parallel()
+	s, b := openPanel(t)
+	b.setUp(s)
+	c := &labeled{t: t, base: s.url + "/projects/" + s.ready.Project.Slug, token: s.ready.Token}
+	long := strings.Repeat("k", 100_000)
+	for _, call := range [][2]string{
+		{"/table", `{"table_name":"country","columns":[{"column_name":"id","column_type":"INTEGER","is_primary":true},{"column_name":"dial","column_type":"INTEGER","is_unique":true},{"column_name":"name"}]}`},
+		{"/records/country", `{"data":[{"id":1,"dial":49,"name":"Germany"},{"id":49,"dial":1,"name":"Canada"}]}`},
+		{"/table", `{"table_name":"phone","columns":[{"column_name":"number","is_primary":true},{"column_name":"dial","column_type":"INTEGER","references":{"table":"country","column":"dial"}},{"column_name":"note"}]}`},
+		{"/records/phone", `{"data":[{"number":"a","dial":49,"note":"` + long + `"},{"number":"` + long + `","dial":null,"note":null}]}`},
+	} {
+		if status, _ := c.call("POST", call[0], call[1], nil); status != http.StatusCreated {
+			t.Fatalf("%s: %d", call[0], status)
+		}
+	}
+	p := "/admin/p/" + s.ready.Project.Slug
+	for _, path := range []string{p + "/t/phone", p + "/r/phone/a"} {
+		_, rest, _ := strings.Cut(b.get(path).body, `href="`+p+`/t/country?`)
+		query, _, found := strings.Cut(rest, `"`)
+		got := b.get(p + "/t/country?" + strings.ReplaceAll(query, "&amp;", "&"))
+		if !found || !strings.Contains(got.body, "Germany") || strings.Contains(got.body, "Canada") {
+			t.Errorf("%s leads to %q: %s", path, query, got.body)
+		}
+	}
+	if got := b.get(p + "/t/phone"); strings.Contains(got.body, "/r/phone/kkk") || !strings.Contains(got.body, "100.0 kB") {
+		t.Errorf("a key that is cut is a link: %s", got.body)
+	}
+	if got := b.get(p + "/r/phone/a"); got.status != 200 || !strings.Contains(got.body, "100.0 kB") {
+		t.Errorf("the page of one record does not say that a value is cut: %d", got.status)
+	}
+}
+
 // Pages turn forwards and backwards through a table.
 func TestTablesAreTurnedPageByPage(t *testing.T) {
 	t.Parallel()
