@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,28 +171,26 @@ func (j *Journal) Run(ctx context.Context, projectID ids.Project, tokenID ids.To
 }
 
 func (j *Journal) chain(c *sqlite.Conn, projectID ids.Project, run Run) ([]Run, error) {
-	chain := []Run{run}
-	for first := run; first.Continues != nil && len(chain) < maxChain; first = chain[0] {
-		found, err := j.runsWhere(c, "r.run_id = ? AND r.token_id = ?", projectID, *first.Continues, run.TokenID)
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 {
-			break
-		}
-		chain = append(found, chain...)
+	before, err := j.linked(c, projectID, run, maxChain-1, func(r Run) *string { return r.Continues })
+	if err != nil {
+		return nil, err
 	}
-	for last := run; last.ContinuedBy != nil && len(chain) < 2*maxChain; last = chain[len(chain)-1] {
-		found, err := j.runsWhere(c, "r.run_id = ? AND r.token_id = ?", projectID, *last.ContinuedBy, run.TokenID)
-		if err != nil {
-			return nil, err
+	slices.Reverse(before)
+	chain := append(before, run)
+	after, err := j.linked(c, projectID, run, 2*maxChain-len(chain), func(r Run) *string { return r.ContinuedBy })
+	return append(chain, after...), err
+}
+
+// linked returns the runs that a link leads to, one from the other, at most limit.
+func (j *Journal) linked(c *sqlite.Conn, projectID ids.Project, run Run, limit int, link func(Run) *string) (runs []Run, err error) {
+	for id := link(run); id != nil && len(runs) < limit; id = link(runs[len(runs)-1]) {
+		found, err := j.runsWhere(c, "r.run_id = ? AND r.token_id = ?", projectID, *id, run.TokenID)
+		if err != nil || len(found) == 0 {
+			return runs, err
 		}
-		if len(found) == 0 {
-			break
-		}
-		chain = append(chain, found...)
+		runs = append(runs, found...)
 	}
-	return chain, nil
+	return runs, nil
 }
 
 func (j *Journal) runsWhere(c *sqlite.Conn, where string, projectID ids.Project, args ...any) (runs []Run, err error) {

@@ -90,10 +90,13 @@ func (db *DB) catalog(c *sqlite.Conn) (*catalog, error) {
 	return cat, err
 }
 
+// catalogVersion reads the number of the newest change to tables and columns.
+const catalogVersion = "SELECT catalog FROM _project"
+
 // catalogInside is like catalog for a transaction that may have changed it: the
 // result is for this transaction only.
 func (db *DB) catalogInside(c *sqlite.Conn) (*catalog, error) {
-	version, err := c.Int("SELECT catalog FROM _project")
+	version, err := c.Int(catalogVersion)
 	if err != nil {
 		return nil, err
 	}

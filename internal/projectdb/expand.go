@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -144,16 +145,12 @@ func (cat *catalog) followable(t *Table, key ForeignKey) *expandedKey {
 // it does not select, or selects cut. The rowid of a table without a primary key comes
 // last.
 func (q *query) addBeside(keys []*expandedKey, faults *problem.Faults) {
-	seen := map[string]bool{}
-	if q.cellLimit == 0 {
-		for _, column := range q.columns {
-			seen[column.Name] = true
-		}
+	isRead := func(name string) bool {
+		return q.cellLimit == 0 && slices.ContainsFunc(q.columns, func(c format.Column) bool { return c.Name == name }) || slices.Contains(q.beside, name)
 	}
 	for _, key := range keys {
 		for _, column := range key.columns {
-			if !seen[column.Name] {
-				seen[column.Name] = true
+			if !isRead(column.Name) {
 				q.beside = append(q.beside, column.Name)
 			}
 		}

@@ -270,7 +270,7 @@ func (tx *Tx) milestones(q query, far int64) (m *milestones, exact bool, err err
 
 // listKey identifies a list: its table as it is now, filters, sort and order.
 func (tx *Tx) listKey(q query) (string, error) {
-	version, err := tx.c.Int("SELECT catalog FROM _project")
+	version, err := tx.c.Int(catalogVersion)
 	return itoa(int(version)) + " " + q.bound(), err
 }
 

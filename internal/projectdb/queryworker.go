@@ -176,7 +176,7 @@ func readerOf(s *worker.Session) (*queryReader, error) {
 
 // tableIDs returns the ids of all tables in the current transaction.
 func (r *queryReader) tableIDs() (map[string]ids.Table, error) {
-	version, err := r.conn.Int("SELECT catalog FROM _project")
+	version, err := r.conn.Int(catalogVersion)
 	if err != nil || r.ids != nil && r.version == version {
 		return r.ids, err
 	}
