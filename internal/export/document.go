@@ -159,7 +159,7 @@ func (d *dump) close() error {
 	for _, s := range d.shapes {
 		if s.counter > 0 {
 			sql = fmt.Appendf(sql, "DELETE FROM sqlite_sequence WHERE name = %[1]s;\nINSERT INTO sqlite_sequence(name,seq) VALUES(%[1]s,%[2]d);\n",
-				quoteText(s.table.Name), s.counter)
+				format.QuoteText(s.table.Name), s.counter)
 		}
 	}
 	for _, s := range d.shapes {

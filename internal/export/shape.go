@@ -3,7 +3,6 @@ package export
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -91,6 +90,3 @@ func shapeOfColumns(t *projectdb.Table, chosen []string) *projectdb.Table {
 	part.PrimaryKey, part.RowidKey, part.WithoutRowid, part.Autoincrement = t.PrimaryKey, t.RowidKey, t.WithoutRowid, t.Autoincrement
 	return part
 }
-
-// quoteText returns a text as an SQL literal.
-func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

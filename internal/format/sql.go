@@ -17,6 +17,9 @@ func QuoteIdent(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
+// QuoteText returns a text as an SQL literal.
+func QuoteText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
 // AppendLiteral appends a cell of b as an SQL expression that SQLite, in a UTF-8
 // database, evaluates to the same value of the same storage class.
 func AppendLiteral(dst []byte, b *sqlite.Batch, c sqlite.Cell) []byte {

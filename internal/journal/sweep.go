@@ -75,14 +75,20 @@ func (j *Journal) removeExcess(c *sqlite.Conn) (int64, error) {
 	return removeFirst(c, projectID, place(j.options.Now().Add(time.Hour)))
 }
 
+// projectsIn begins a statement that selects from p the projects in a table whose key
+// begins with them. SQLite finds each without passing over the rows of the one before.
+func projectsIn(table string) string {
+	return `
+WITH RECURSIVE p (project_id) AS (
+	SELECT min(project_id) FROM ` + table + `
+	UNION ALL
+	SELECT (SELECT min(project_id) FROM ` + table + ` WHERE project_id > p.project_id) FROM p WHERE p.project_id IS NOT NULL
+)`
+}
+
 // oldest returns the project with the oldest entry, and its place; 0 for none.
 func oldest(c *sqlite.Conn) (projectID ids.Project, first int64, err error) {
-	err = c.Query(`
-WITH RECURSIVE p (project_id) AS (
-	SELECT min(project_id) FROM requests
-	UNION ALL
-	SELECT (SELECT min(project_id) FROM requests WHERE project_id > p.project_id) FROM p WHERE p.project_id IS NOT NULL
-)
+	err = c.Query(projectsIn("requests")+`
 SELECT project_id, (SELECT min(id) FROM requests WHERE project_id = p.project_id) AS first
 FROM p
 WHERE project_id IS NOT NULL
@@ -110,12 +116,7 @@ func (j *Journal) removeHours(c *sqlite.Conn) (n int64, err error) {
 	before := j.options.Now().Unix()/3600 - keepHours
 	for _, table := range [...]string{"hours", "key_hours"} {
 		var projectID int64
-		err := c.Query(`
-WITH RECURSIVE p (project_id) AS (
-	SELECT min(project_id) FROM `+table+`
-	UNION ALL
-	SELECT (SELECT min(project_id) FROM `+table+` WHERE project_id > p.project_id) FROM p WHERE p.project_id IS NOT NULL
-)
+		err := c.Query(projectsIn(table)+`
 SELECT project_id
 FROM p
 WHERE (SELECT min(hour) FROM `+table+` WHERE project_id = p.project_id) < ?

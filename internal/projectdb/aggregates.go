@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -89,7 +88,7 @@ func (tx *Tx) Aggregate(faults *problem.Faults, ref string, a Aggregation) (grou
 	if err := faults.Err(); err != nil {
 		return groups, err
 	}
-	groups.Rows = newRows(t, p.columns())
+	groups.Rows = newRows(t, p.result.formatColumns())
 	s, err := tx.c.Prepare(sql)
 	if err != nil {
 		return groups, err
@@ -256,15 +255,6 @@ func (p *aggregationParser) order(sort string) (order []string) {
 		}
 	}
 	return order
-}
-
-// columns returns the columns of the groups.
-func (p *aggregationParser) columns() []format.Column {
-	list := make([]format.Column, len(p.result.Columns))
-	for i, column := range p.result.Columns {
-		list[i] = format.Column{Name: column.Name, Type: column.Type}
-	}
-	return list
 }
 
 // explain turns a failure of the statement into a problem.

@@ -230,11 +230,7 @@ func (t *Table) columnPlaces() map[string]int {
 
 // records reads the records that rows refer to by one key.
 func (x *expander) records(rows *Rows, places map[string]int, key *expandedKey) (found Expansion, err error) {
-	columns := make([]format.Column, len(key.parent.Columns))
-	for i, column := range key.parent.Columns {
-		columns[i] = format.Column{Name: column.Name, Type: column.Type}
-	}
-	found = Expansion{Name: key.name, Rows: newRows(key.parent, columns), Of: make([]int, rows.Len())}
+	found = Expansion{Name: key.name, Rows: newRows(key.parent, key.parent.formatColumns()), Of: make([]int, rows.Len())}
 	wanted := map[string]int{} // the index in found.Rows by the encoded values
 	var values []sqlite.Value  // of the next statement
 	n := 0                     // how many records that asks for

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -119,7 +120,7 @@ func (q query) from() string {
 	name, rowid := quote(q.table.Name), q.table.rowidName()
 	// FTS5 itself would take a comparison with its rank for a choice of the function.
 	return "(SELECT " + name + ".*, " + name + "." + rowid + " AS " + rowid + ", +found.rank AS " + rankColumn.Name +
-		" FROM " + quote(searchName(q.table.ID)) + "(" + sqlText(q.searched) + ") AS found CROSS JOIN " + name + " ON " + name + "." + rowid + " = found.rowid)"
+		" FROM " + quote(searchName(q.table.ID)) + "(" + format.QuoteText(q.searched) + ") AS found CROSS JOIN " + name + " ON " + name + "." + rowid + " = found.rowid)"
 }
 
 // isRanked reports whether the rows are in the order of their rank.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -202,7 +203,7 @@ func (t *Table) searchSQL() []string {
 		return "CREATE TRIGGER " + quote(name+"_"+kind) + " AFTER " + event + " BEGIN " + statements + "; END"
 	}
 	on := " ON " + quote(t.Name)
-	options := []string{columns, "content=" + sqlText(t.Name), "content_rowid=" + sqlText(rowid), "tokenize=" + sqlText(tokenizers[t.Search.Tokenizer])}
+	options := []string{columns, "content=" + format.QuoteText(t.Name), "content_rowid=" + format.QuoteText(rowid), "tokenize=" + format.QuoteText(tokenizers[t.Search.Tokenizer])}
 	return []string{
 		"CREATE VIRTUAL TABLE " + quote(name) + " USING fts5(" + strings.Join(options, ", ") + ")",
 		trigger("insert", "INSERT"+on, insert),
@@ -224,9 +225,6 @@ func (t *Table) searchedChanges() string {
 	}
 	return strings.Join(changes, " OR ")
 }
-
-// sqlText returns a text as an SQL literal.
-func sqlText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // dropSearch removes the FTS5 table and the triggers of a table's search index, as far
 // as they are there.
