@@ -13,9 +13,16 @@ import (
 // visitKey is the key of the context's visit.
 type visitKey struct{}
 
-// WithVisit returns a context for calls that a person makes in a session.
-func WithVisit(ctx context.Context, v *registry.Visit) context.Context {
-	return context.WithValue(ctx, visitKey{}, v)
+// visited is a visit, or why there is none.
+type visited struct {
+	visit *registry.Visit
+	err   error
+}
+
+// WithVisit returns a context for calls that a person makes in a session. A nil visit
+// stands for somebody who has not signed in; with an error nobody knows.
+func WithVisit(ctx context.Context, v *registry.Visit, err error) context.Context {
+	return context.WithValue(ctx, visitKey{}, visited{v, err})
 }
 
 // NewForSessions returns the API for people who have signed in: the routes of [New],
@@ -23,11 +30,14 @@ func WithVisit(ctx context.Context, v *registry.Visit) context.Context {
 // credential of a call is the visit in its context; headers do not count.
 func NewForSessions(config Config) *rest.Edge {
 	config.HTTP.Authenticate = func(r *http.Request, slug string) (rest.Caller, error) {
-		v, _ := r.Context().Value(visitKey{}).(*registry.Visit)
-		if v == nil {
+		who, _ := r.Context().Value(visitKey{}).(visited)
+		switch {
+		case who.err != nil:
+			return nil, who.err
+		case who.visit == nil:
 			return nil, problem.New(problem.CodeMissingAuthorization, "Sign in to the panel first.")
 		}
-		ws, err := v.Workspace(r.Context(), slug)
+		ws, err := who.visit.Workspace(r.Context(), slug)
 		if err != nil {
 			return nil, err
 		}

@@ -146,11 +146,8 @@ func (p *Panel) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if cut.RawPath != "" {
 		cut.RawPath = raw
 	}
-	ctx := r.Context()
-	if visit, err := p.visit(r); err == nil && visit != nil {
-		ctx = api.WithVisit(ctx, visit)
-	}
-	inner := r.Clone(ctx)
+	visit, err := p.visit(r)
+	inner := r.Clone(api.WithVisit(r.Context(), visit, err))
 	inner.URL = &cut
 	inner.Header.Del("Authorization")
 	p.API.ServeHTTP(w, inner)

@@ -49,7 +49,7 @@ func (p *Panel) open(handle func(*request) error) http.Handler {
 func (p *Panel) signedIn(handle func(*request) error) http.Handler {
 	return p.open(func(q *request) (err error) {
 		q.visit, err = p.visit(q.r)
-		if err != nil {
+		if err != nil && !problem.Is(err, problem.CodeInvalidToken) {
 			return err
 		}
 		if q.visit == nil {
@@ -124,11 +124,7 @@ func (q *request) call(method, path string, body, out any) error {
 
 // send is call for any body.
 func (q *request) send(method, path, contentType string, body io.Reader, out any) error {
-	ctx := q.r.Context()
-	if q.visit != nil {
-		ctx = api.WithVisit(ctx, q.visit)
-	}
-	inner, err := http.NewRequestWithContext(ctx, method, path, body)
+	inner, err := http.NewRequestWithContext(api.WithVisit(q.r.Context(), q.visit, nil), method, path, body)
 	if err != nil {
 		return fmt.Errorf("call %s %s: %w", method, path, err)
 	}

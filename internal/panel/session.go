@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/registry"
 )
 
@@ -18,17 +17,13 @@ func (p *Panel) cookieName() string {
 	return "zt"
 }
 
-// visit returns the session of a request, nil if there is none.
+// visit returns the session of a request, nil if it names none.
 func (p *Panel) visit(r *http.Request) (*registry.Visit, error) {
 	cookie, err := r.Cookie(p.cookieName())
 	if err != nil {
 		return nil, nil
 	}
-	visit, err := p.Registry.Visit(r.Context(), cookie.Value)
-	if problem.Is(err, problem.CodeInvalidToken) {
-		return nil, nil
-	}
-	return visit, err
+	return p.Registry.Visit(r.Context(), cookie.Value)
 }
 
 // setSession gives the browser a session; an empty secret takes it away.

@@ -13,6 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // How long a session lasts.
@@ -155,7 +156,8 @@ func (r *Registry) scanVisit(s *sqlite.Stmt) *Visit {
 	return v
 }
 
-// Visit returns the session with the given secret and notes that it is used.
+// Visit returns the session with the given secret and notes that it is used, unless the
+// disk is full: then pages are still read, and the session may end early.
 func (r *Registry) Visit(ctx context.Context, secret string) (*Visit, error) {
 	h := hashOf(secret)
 	v, err := r.visitOf(ctx, h)
@@ -163,11 +165,15 @@ func (r *Registry) Visit(ctx context.Context, secret string) (*Visit, error) {
 		return nil, err
 	}
 	if now := r.options.Now(); now.Sub(parseTime(v.LastSeenAt)) >= seenEvery {
-		err = r.write(ctx, func(c *sqlite.Conn) error {
+		// Not worth the reserve, which r.write would give up.
+		err = storage.Explain(r.db.Write(ctx, func(c *sqlite.Conn) error {
 			return c.Exec("UPDATE sessions SET last_seen_at = ? WHERE id = ?", projectdb.Timestamp(now), v.ID)
-		})
+		}))
 	}
-	return v, err
+	if err != nil && !problem.Is(err, problem.CodeStorageFull) {
+		return nil, err
+	}
+	return v, nil
 }
 
 func (r *Registry) visitOf(ctx context.Context, h hash) (v *Visit, err error) {

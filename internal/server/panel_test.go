@@ -352,6 +352,12 @@ func TestSessionsBeginAndEnd(t *testing.T) {
 	if got := other.get("/admin"); got.status != http.StatusSeeOther {
 		t.Errorf("the session goes on after signing out: %d", got.status)
 	}
+	if got := other.get("/admin/api/projects"); got.status != http.StatusUnauthorized || !strings.Contains(got.body, "invalid_token") {
+		t.Errorf("the API says of an ended session: %d %s", got.status, got.body)
+	}
+	if got := newBrowser(t, s).get("/admin/api/projects"); got.status != http.StatusUnauthorized || !strings.Contains(got.body, "missing_authorization") {
+		t.Errorf("the API says without a session: %d %s", got.status, got.body)
+	}
 	var refused seen
 	for i, form := range []map[string]string{
 		{"username": "ada", "password": "wrong"}, {"username": "nobody", "password": passphrase}, {"username": "ada", "password": "wrong"},
