@@ -172,6 +172,8 @@ func (w *rowWriter) reject(err error) (r Reject, known bool) {
 		r.Reason = problem.ValueMisfit
 	case fault == sqlite.Check:
 		r.Reason = fmt.Sprintf("The row does not satisfy the table: %s.", source.OneLine(sqlite.Message(err)))
+	case fault == sqlite.Raised:
+		r.Reason = sqlite.Message(err)
 	case fault == sqlite.Expression:
 		r.Reason = fmt.Sprintf("An expression of the table fails for the row. SQLite says: %s.", source.OneLine(sqlite.Message(err)))
 	case fault == sqlite.TooBig:

@@ -71,17 +71,32 @@ func TestCallsEndInTime(t *testing.T) {
 	}
 	wg.Go(func() {
 		for i := range 20 {
-			if _, err := db.GetRecord(ctx, new(problem.Faults), "t", "2", Selection{Columns: []string{"n"}}); err != nil {
-				t.Errorf("a read meanwhile: %v", err)
-			}
-			if _, err := db.InsertRecord(ctx, new(problem.Faults), "t", jsontext.Value(fmt.Sprintf(`{"a":"m","n":%d}`, 10+i)), InsertOptions{}); err != nil {
-				t.Errorf("a write meanwhile: %v", err)
-			}
+			answered(t, "a read meanwhile", func() error {
+				_, err := db.GetRecord(ctx, new(problem.Faults), "t", "2", Selection{Columns: []string{"n"}})
+				return err
+			})
+			answered(t, "a write meanwhile", func() error {
+				_, err := db.InsertRecord(ctx, new(problem.Faults), "t", jsontext.Value(fmt.Sprintf(`{"a":"m","n":%d}`, 10+i)), InsertOptions{})
+				return err
+			})
 		}
 	})
 	wg.Wait()
 	if got := ask(t, other(t, db), "SELECT count(*), sum(n) FROM t"); got != "22|393" {
 		t.Errorf("afterwards the table has %s", got)
+	}
+}
+
+// answered makes a quick call until it is answered: on a busy machine even such a call
+// may need longer than a test gives the slow ones.
+func answered(t *testing.T, name string, call func() error) {
+	t.Helper()
+	err := call()
+	for deadline := time.Now().Add(testkit.Slack); problem.Is(err, problem.CodeQueryTimeout) && time.Now().Before(deadline); {
+		err = call()
+	}
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
 	}
 }
 

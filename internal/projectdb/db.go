@@ -143,6 +143,8 @@ func explain(err error) error {
 		return problem.New(problem.CodeConflict, "A foreign key forbids this: the row refers to one that does not exist, or another row refers to it.").Because(err)
 	case sqlite.Check:
 		return problem.New(problem.CodeValidationFailed, "The row does not satisfy the CHECK %s of the table.", strings.TrimPrefix(sqlite.Message(err), "CHECK constraint failed: ")).Because(err)
+	case sqlite.Raised:
+		return problem.New(problem.CodeValidationFailed, "%s", sqlite.Message(err)).Because(err)
 	case sqlite.Constraint:
 		return problem.New(problem.CodeConflict, "A constraint of the table forbids this. SQLite says: %s.", sqlite.Message(err)).Because(err)
 	case sqlite.Expression:

@@ -1,7 +1,7 @@
 package projectdb
 
 import (
-	"crypto/rand"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -31,12 +31,6 @@ type Found struct {
 	Snippets map[string]Snippet `json:"snippets" doc:"A part of the text of each column in which something was found, if the column was asked for."`
 }
 
-// Snippet is a part of a text in which something was found.
-type Snippet struct {
-	Text  string   `json:"text" doc:"Plain text."`
-	Marks [][2]int `json:"marks" doc:"What was found: the first character and the number of characters."`
-}
-
 // rankColumn is the column of a searched table that says how well a row matches. No
 // column of a table can have its name.
 var rankColumn = &Column{Name: "_search_rank", Type: "REAL"}
@@ -53,6 +47,7 @@ func (s Search) expression(faults *problem.Faults, field string, t *Table) strin
 	case s.FTS5 && s.Text[0] == '*':
 		faults.Add(field, "An expression does not begin with *.") // FTS5 has commands that do
 	case s.FTS5:
+		checkTerms(len(soughtIn(s.Text, DefaultTokenizer)), faults, field)
 		return s.Text
 	default:
 		return s.words(faults, field, t.Search.Tokenizer)
@@ -77,13 +72,19 @@ func (s Search) words(faults *problem.Faults, field, tokenizer string) string {
 		}
 		terms = append(terms, `"`+strings.ReplaceAll(term, `"`, `""`)+`"`+end)
 	}
-	switch {
-	case len(terms) == 0:
+	if len(terms) == 0 {
 		faults.Add(field, "Search for at least one word.")
-	case len(terms) > maxSearchTerms:
-		faults.Add(field, "The search has %d terms; at most %d are allowed.", len(terms), maxSearchTerms)
 	}
+	checkTerms(len(terms), faults, field)
 	return strings.Join(terms, " ")
+}
+
+// checkTerms bounds how many words and phrases are looked for: FTS5 keeps each match of
+// each of them in memory while it ranks a row.
+func checkTerms(n int, faults *problem.Faults, field string) {
+	if n > maxSearchTerms {
+		faults.Add(field, "The search has %d terms; at most %d are allowed.", n, maxSearchTerms)
+	}
 }
 
 // nextTerm returns the first word or phrase of a text without its quotes, with the *
@@ -137,7 +138,7 @@ func (q query) explainSearch(err error) error {
 // found returns why the rows of a page were found.
 func (q query) found(c *sqlite.Conn, page Page) ([]Found, error) {
 	list := make([]Found, page.Len())
-	columns := q.snippetColumns()
+	columns, all := q.snippetColumns(), soughtIn(q.searched, q.table.Search.Tokenizer)
 	for i := range list {
 		list[i].Snippets = map[string]Snippet{}
 		place := page.Batch.Row(i)[len(q.columns):][:len(q.placeBeside())]
@@ -155,73 +156,37 @@ func (q query) found(c *sqlite.Conn, page Page) ([]Found, error) {
 		for _, cell := range place[len(q.sorts):] {
 			key = append(key, page.Batch.Value(cell))
 		}
-		if err := q.addSnippets(c, list[i].Snippets, columns, key); err != nil {
+		if err := q.addSnippets(c, list[i].Snippets, columns, all, key); err != nil {
 			return nil, err
 		}
 	}
 	return list, nil
 }
 
-// snippetColumns returns the searched columns among those asked for, by their place in
-// the search index.
-func (q query) snippetColumns() map[int]string {
-	columns := map[int]string{}
-	for i, name := range q.table.Search.Columns {
-		for _, column := range q.columns {
-			if column.Name == name {
-				columns[i] = name
-			}
+// snippetColumns returns the searched columns among those asked for.
+func (q query) snippetColumns() (names []string) {
+	for _, name := range q.table.Search.Columns {
+		if slices.ContainsFunc(q.columns, func(c format.Column) bool { return c.Name == name }) {
+			names = append(names, name)
 		}
 	}
-	return columns
+	return names
 }
 
-// addSnippets adds the snippets of the row with the given key.
-func (q query) addSnippets(c *sqlite.Conn, snippets map[string]Snippet, columns map[int]string, key []any) error {
-	// No text contains this.
-	mark := "\x02" + rand.Text() + "\x03"
-	tokens := "24"
-	if q.table.Search.Tokenizer == "trigram" {
-		tokens = "64" // of one character each
-	}
-	name := quote(searchName(q.table.ID))
-	var selected, places []string
-	var args []any
-	for i := range q.table.Search.Columns {
-		if columns[i] != "" {
-			selected = append(selected, "snippet("+name+", "+itoa(i)+", ?, ?, '…', "+tokens+")")
-			places, args = append(places, columns[i]), append(args, mark, mark)
-		}
-	}
+// addSnippets adds the snippets of the row with the given key. It reads the texts again,
+// because the row may have them cut.
+func (q query) addSnippets(c *sqlite.Conn, snippets map[string]Snippet, columns []string, all []sought, key []any) error {
 	var conditions []string
 	for _, part := range q.table.key() {
 		conditions = append(conditions, part.name+" = ?")
 	}
-	query := "SELECT " + strings.Join(selected, ", ") + " FROM " + name + "(?) WHERE rowid = (SELECT " + q.table.rowidName() + " FROM " + quote(q.table.Name) + " WHERE " + strings.Join(conditions, " AND ") + ")"
-	return c.Query(query, append(append(args, q.searched), key...), func(s *sqlite.Stmt) error {
-		for i, column := range places {
-			if snippet := parseSnippet(s.Text(i), mark); len(snippet.Marks) > 0 {
-				snippets[column] = snippet
+	query := "SELECT " + identList(columns) + " FROM " + quote(q.table.Name) + " WHERE " + strings.Join(conditions, " AND ")
+	return c.Query(query, key, func(s *sqlite.Stmt) error {
+		for i, name := range columns {
+			if snippet := snippetOf(s.Text(i), q.table.Search.Tokenizer, all); len(snippet.Marks) > 0 {
+				snippets[name] = snippet
 			}
 		}
 		return nil
 	})
-}
-
-// parseSnippet takes the marks out of a text. They stand before and after what was
-// found.
-func parseSnippet(text, mark string) Snippet {
-	var out Snippet
-	var plain strings.Builder
-	characters := 0
-	for i, part := range strings.Split(text, mark) {
-		n := utf8.RuneCountInString(part)
-		if i%2 == 1 && n > 0 {
-			out.Marks = append(out.Marks, [2]int{characters, n})
-		}
-		plain.WriteString(part)
-		characters += n
-	}
-	out.Text = plain.String()
-	return out
 }

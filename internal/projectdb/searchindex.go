@@ -64,6 +64,11 @@ func (tx *Tx) CreateSearchIndex(faults *problem.Faults, ref string, n NewSearchI
 		if err := dropSearch(tx.c, t.ID); err != nil {
 			return err
 		}
+		wanted := *t
+		wanted.Search = &SearchIndex{Columns: n.Columns}
+		if err := wanted.refuseLargeRows(tx.c); err != nil {
+			return err
+		}
 		list, err := json.Marshal(columnIDs)
 		if err != nil {
 			return err
@@ -197,6 +202,7 @@ func (t *Table) searchSQL() []string {
 		return strings.Join(list, ", ")
 	}
 	columns := identList(t.Search.Columns)
+	refuse := "SELECT RAISE(ABORT, " + format.QuoteText(tooMuchSearched) + ") WHERE " + t.searchedSize("new.") + " > " + itoa(maxSearched)
 	insert := "INSERT INTO " + quote(name) + " (rowid, " + columns + ") VALUES (" + values("new") + ")"
 	remove := "INSERT INTO " + quote(name) + " (" + quote(name) + ", rowid, " + columns + ") VALUES ('delete', " + values("old") + ")"
 	trigger := func(kind, event, statements string) string {
@@ -206,10 +212,34 @@ func (t *Table) searchSQL() []string {
 	options := []string{columns, "content=" + format.QuoteText(t.Name), "content_rowid=" + format.QuoteText(rowid), "tokenize=" + format.QuoteText(tokenizers[t.Search.Tokenizer])}
 	return []string{
 		"CREATE VIRTUAL TABLE " + quote(name) + " USING fts5(" + strings.Join(options, ", ") + ")",
-		trigger("insert", "INSERT"+on, insert),
+		trigger("insert", "INSERT"+on, refuse+"; "+insert),
 		trigger("delete", "DELETE"+on, remove),
-		trigger("update", "UPDATE"+on+" WHEN "+t.searchedChanges(), remove+"; "+insert),
+		trigger("update", "UPDATE"+on+" WHEN "+t.searchedChanges(), refuse+"; "+remove+"; "+insert),
 	}
+}
+
+// maxSearched is how many bytes the columns of a search index may have in one row. FTS5
+// cannot be interrupted within a row, and keeps all matches in it in memory.
+const maxSearched = 256 << 10
+
+const tooMuchSearched = "The texts of a record in the columns of the search index have more than 256 KiB: shorten them, or drop the search index of the table."
+
+// searchedSize returns the number of bytes that the index holds of a row, as SQL.
+func (t *Table) searchedSize(row string) string {
+	sizes := make([]string, len(t.Search.Columns))
+	for i, name := range t.Search.Columns {
+		sizes[i] = "coalesce(octet_length(" + row + quote(name) + "), 0)"
+	}
+	return strings.Join(sizes, " + ")
+}
+
+// refuseLargeRows returns a conflict if rows have more text than an index may hold.
+func (t *Table) refuseLargeRows(c *sqlite.Conn) error {
+	n, err := c.Int("SELECT count(*) FROM " + quote(t.Name) + " WHERE " + t.searchedSize("") + " > " + itoa(maxSearched))
+	if err == nil && n > 0 {
+		err = problem.New(problem.CodeConflict, "%d records have more than 256 KiB of text in these columns, too much for a search index.", n).With("columns", "Choose columns with shorter texts.")
+	}
+	return err
 }
 
 // searchedChanges returns the condition that an update changes what the index holds.

@@ -17,6 +17,7 @@ import (
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
+	"github.com/zangtable/zangtable/internal/testkit"
 )
 
 func (h *house) files(t testing.TB) (names []string) {
@@ -260,11 +261,11 @@ func TestDeleteWaitsForThoseInside(t *testing.T) {
 	deleted := make(chan error, 1)
 	use(t, ws, func(db *projectdb.DB) error {
 		go func() { deleted <- h.DeleteProject(t.Context(), project) }()
-		for {
-			if _, err := h.Operator(t.Context(), "shop"); problem.Is(err, problem.CodeNotFound) {
-				break
-			}
-		}
+		nothing := func(*projectdb.DB) error { return nil }
+		// Who came before is turned away a moment after the project is gone from the list.
+		until(t, problem.CodeNotFound, func() error { _, err := h.Operator(t.Context(), "shop"); return err })
+		until(t, problem.CodeInvalidToken, func() error { return holder.Use(t.Context(), nothing) })
+		until(t, problem.CodeNotFound, func() error { return ws.Use(t.Context(), nothing) })
 		if _, err := db.Tables(t.Context()); err != nil {
 			t.Errorf("the one inside was cut off: %v", err)
 		}
@@ -273,8 +274,6 @@ func TestDeleteWaitsForThoseInside(t *testing.T) {
 			t.Errorf("did not wait: %v", err)
 		default:
 		}
-		wantCode(t, "open it then", holder.Use(t.Context(), func(*projectdb.DB) error { return nil }), problem.CodeInvalidToken)
-		wantCode(t, "open it then as the operator", ws.Use(t.Context(), func(*projectdb.DB) error { return nil }), problem.CodeNotFound)
 		return nil
 	})
 	if err := <-deleted; err != nil {
@@ -283,6 +282,18 @@ func TestDeleteWaitsForThoseInside(t *testing.T) {
 	if files := h.files(t); len(files) != 0 {
 		t.Errorf("files: %v", files)
 	}
+}
+
+// until waits until the call is refused with the code.
+func until(t *testing.T, code problem.Code, call func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(testkit.Slack); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if err = call(); problem.Is(err, code) {
+			return
+		}
+	}
+	t.Fatalf("%v, want %s", err, code)
 }
 
 func TestDeleteGoesOnWhenNobodyWaits(t *testing.T) {

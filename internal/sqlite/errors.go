@@ -18,6 +18,7 @@ const (
 	NotNull
 	ForeignKey
 	Check
+	Raised     // by a trigger, with a message of its own
 	Constraint // a constraint without a kind of its own here
 	DataType   // a value does not fit the type of a STRICT column, or the rowid
 	TooBig
@@ -49,8 +50,13 @@ func FaultOf(err error) Fault {
 		return Unique
 	case zs.ResultConstraintNotNull:
 		return NotNull
-	case zs.ResultConstraintForeignKey, zs.ResultConstraintTrigger:
-		// RESTRICT actions report SQLITE_CONSTRAINT_TRIGGER.
+	case zs.ResultConstraintForeignKey:
+		return ForeignKey
+	case zs.ResultConstraintTrigger:
+		// RESTRICT actions report it, too.
+		if said := Message(err); said != zs.ErrCode(err).Message() && !strings.HasPrefix(said, "FOREIGN KEY") {
+			return Raised
+		}
 		return ForeignKey
 	case zs.ResultConstraintCheck:
 		return Check
