@@ -79,6 +79,7 @@ type Journal struct {
 	storing sync.Mutex   // held while writing to db
 	queue   chan *Entry  // to be stored
 	dropped atomic.Int64 // entries that were lost
+	failing atomic.Bool  // the last ones could not be stored
 	secret  []byte       // of the hashes of ids of records
 	hurry   chan struct{}
 

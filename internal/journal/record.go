@@ -42,6 +42,9 @@ func (j *Journal) Lag() (waiting, dropped int64) {
 	return int64(len(j.queue)), j.dropped.Load()
 }
 
+// Failing reports whether the last entries were lost because they could not be stored.
+func (j *Journal) Failing() bool { return j.failing.Load() }
+
 // queued takes the entries that wait to be stored.
 func (j *Journal) queued() (entries []*Entry) {
 	for range maxQueued {
@@ -67,6 +70,7 @@ func (j *Journal) storeEntries(entries []*Entry) error {
 	if err == nil {
 		err = j.db.Exclusive(context.Background(), func(c *sqlite.Conn) error { return j.writeEntries(c, entries) })
 	}
+	j.failing.Store(err != nil)
 	if err == nil {
 		j.publish(entries)
 		return nil

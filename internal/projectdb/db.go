@@ -89,7 +89,9 @@ func openDB(path string, id ids.Project, options DirOptions) (*DB, error) {
 		Schema:  schema,
 		Relaxed: options.Relaxed,
 		Files:   options.files,
-		Trouble: func(err error) { options.Log.Error("a project's database", "error", err) },
+
+		Committed: options.Committed,
+		Trouble:   func(err error) { options.Log.Error("a project's database", "error", err) },
 		BeforeCommit: func(c *sqlite.Conn) error {
 			if err := sweepReceipts(c, options.Now()); err != nil {
 				return err

@@ -51,6 +51,9 @@ type DirOptions struct {
 	Now      func() time.Time // nil means time.Now
 	Workers  *worker.Pool     // run the SQL of clients; nil means that the Dir starts its own
 	Bounds   Bounds
+	// Committed, if not nil, is called after each shared commit of small writes with
+	// their number.
+	Committed func(writes int)
 
 	files *sqlite.Files // set by OpenDir
 }
@@ -102,6 +105,21 @@ func (d *Dir) Opened() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.open)
+}
+
+// Logs returns the size of the write-ahead logs of all open databases together, and of
+// the largest one, in bytes.
+func (d *Dir) Logs() (total, largest int64) {
+	d.mu.Lock()
+	open := slices.Collect(maps.Keys(d.open))
+	d.mu.Unlock()
+	for _, id := range open {
+		if info, err := os.Stat(d.path(id) + "-wal"); err == nil { // else it has just been closed
+			total += info.Size()
+			largest = max(largest, info.Size())
+		}
+	}
+	return total, largest
 }
 
 // path returns the path of a project's database.

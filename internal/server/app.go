@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zangtable/zangtable/internal/disk"
 	"github.com/zangtable/zangtable/internal/export"
@@ -40,6 +41,7 @@ type App struct {
 
 	limits     *limits.Limits
 	conns      connections
+	commits    prometheus.Histogram // see newCommitSizes
 	folder     string
 	settings   Settings
 	quarantine *jobs.Quarantine
@@ -108,7 +110,7 @@ func Open(folder string, settings Settings, log *slog.Logger) (*App, error) {
 	if err := sqlite.CheckVersion(); err != nil {
 		return nil, err
 	}
-	app := &App{limits: limits.New(settings.Limits, nil), folder: folder, settings: settings, log: log, quarantine: jobs.NewQuarantine()}
+	app := &App{limits: limits.New(settings.Limits, nil), folder: folder, settings: settings, log: log, quarantine: jobs.NewQuarantine(), commits: newCommitSizes()}
 	for _, step := range []func() error{app.takeFolder, app.openRoom, app.openWorkers, app.openProjects, app.checkServerDB, app.openRegistry, app.openExports, app.openImports, app.openRehearsals, app.openJournal, app.sweep} {
 		// On a full disk, opening needs a little free space.
 		if err := app.room.Free(step); err != nil {
@@ -169,6 +171,7 @@ func (app *App) openProjects() (err error) {
 		Bounds:    projectdb.Bounds{Schema: app.settings.SchemaTimeout},
 		Room:      app.room,
 		Quotas:    app.quotas,
+		Committed: func(writes int) { app.commits.Observe(float64(writes)) },
 	})
 	if err != nil {
 		return err

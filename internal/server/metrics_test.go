@@ -111,7 +111,8 @@ func TestMetricsDoNotGrowWithTheirInput(t *testing.T) {
 		`zangtable_http_requests_total{code="404",route="get-table"}`, `zangtable_http_requests_total{code="404",route="unmatched"}`,
 		`zangtable_http_requests_total{code="401",route="list-tables"}`, `zangtable_http_request_duration_seconds_count{route="get-table"}`,
 		"zangtable_calls_running", "zangtable_connections", "zangtable_event_streams", "zangtable_memory_budget_bytes", "zangtable_memory_budget_used_bytes",
-		"zangtable_projects_open", "zangtable_disk_free_bytes", `zangtable_jobs{kind="export",status="pending"}`, `zangtable_jobs{kind="import",status="running"}`,
+		"zangtable_projects_open", `zangtable_workers{state="busy"}`, `zangtable_wal_bytes{database="projects"}`, `zangtable_database_bytes{database="journal"}`, "zangtable_journal_dropped_total",
+		"zangtable_database_wait_seconds_count", "zangtable_disk_reserve_bytes", "zangtable_disk_free_bytes", `zangtable_jobs{kind="export",status="pending"}`, `zangtable_jobs{kind="import",status="running"}`,
 		`zangtable_build_info{version="test"}`,
 	} {
 		if !before[want] {

@@ -116,14 +116,10 @@ func (d *degradations) add(reason string) bool {
 	return true
 }
 
-// lines returns the reasons as lines for the answer to a probe.
-func (d *degradations) lines() (lines []string) {
+func (d *degradations) list() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, reason := range d.reasons {
-		lines = append(lines, "degraded: "+reason)
-	}
-	return lines
+	return slices.Clone(d.reasons)
 }
 
 // degrade records a reason, which probes report until the next start, and logs it.

@@ -111,12 +111,12 @@ func TestReplaceableDatabasesAreReplaced(t *testing.T) {
 					t.Fatalf("start %d: %v", start, err)
 				}
 				harmless := name == "a log that is no log"
-				if told := len(app.degraded.lines()) > 0; told != (start == 0 && !harmless) {
-					t.Errorf("start %d: degraded: %q", start, app.degraded.lines())
+				if told := len(app.degraded.list()) > 0; told != (start == 0 && !harmless) {
+					t.Errorf("start %d: degraded: %q", start, app.degraded.list())
 				}
 				answer := httptest.NewRecorder()
 				app.readiness(answer, httptest.NewRequest("GET", "/readyz", nil), false)
-				if body := answer.Body.String(); answer.Code != 200 || strings.Contains(body, "degraded: "+database) != (len(app.degraded.lines()) > 0) {
+				if body := answer.Body.String(); answer.Code != 200 || strings.Contains(body, "degraded: "+database) != (len(app.degraded.list()) > 0) {
 					t.Errorf("start %d: %d %q", start, answer.Code, body)
 				}
 				artifact, err := app.Exports.Artifact(t.Context(), 1, m.ID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,7 +17,9 @@ import (
 	"github.com/zangtable/zangtable/internal/api"
 	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/panel"
+	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/rest"
+	"github.com/zangtable/zangtable/internal/storage"
 )
 
 // drainTime is how long requests may continue after the server was told to stop.
@@ -143,16 +146,54 @@ func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics)
 	})
 }
 
+// readyTimeout limits how long a probe waits for the server's database.
+const readyTimeout = 5 * time.Second
+
+// readiness tells a probe whether the server can take requests, and if not, why. A
+// server that can do so only in part is ready, and says what it cannot do.
 func (app *App) readiness(w http.ResponseWriter, r *http.Request, stopping bool) {
-	switch err := app.Registry.Ping(r.Context()); {
-	case stopping:
-		plain(w, http.StatusServiceUnavailable, "stopping")
-	case err != nil:
-		app.log.Error("not ready", "error", err)
-		plain(w, http.StatusServiceUnavailable, "the server's database cannot be read")
-	default:
-		plain(w, http.StatusOK, strings.Join(append([]string{"ready"}, app.degraded.lines()...), "\n"))
+	if stopping {
+		plain(w, http.StatusServiceUnavailable, "not ready: the server is stopping")
+		return
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if err := app.Registry.Ping(ctx); err != nil {
+		app.log.Error("not ready", "error", err)
+		plain(w, http.StatusServiceUnavailable, "not ready: server.db cannot be read: "+whyUnreadable(ctx, err))
+		return
+	}
+	lines := []string{"ready"}
+	for _, reason := range app.degradedBy() {
+		lines = append(lines, "degraded: "+reason)
+	}
+	plain(w, http.StatusOK, strings.Join(lines, "\n"))
+}
+
+// whyUnreadable says why a database cannot be read without naming anything that is
+// none of a stranger's business, such as a path.
+func whyUnreadable(ctx context.Context, err error) string {
+	if ctx.Err() != nil {
+		return fmt.Sprintf("it did not answer within %s", readyTimeout)
+	}
+	var known *problem.Error
+	if errors.As(storage.Explain(err), &known) {
+		return known.Message
+	}
+	return "the log has the reason"
+}
+
+// degradedBy returns everything that the server cannot do right now, though it takes
+// requests.
+func (app *App) degradedBy() []string {
+	reasons := app.degraded.list()
+	if app.room.Low() {
+		reasons = append(reasons, "the disk is nearly full; calls that need more space are refused")
+	}
+	if app.Journal.Failing() {
+		reasons = append(reasons, "calls are not being recorded in the journal, which cannot be written; the log has the reason")
+	}
+	return reasons
 }
 
 // join groups a call with others of the same token.

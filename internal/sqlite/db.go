@@ -32,6 +32,9 @@ type Options struct {
 	Relaxed bool
 	// BeforeCommit runs in every write transaction, just before it commits.
 	BeforeCommit func(*Conn) error
+	// Committed, if not nil, is called after each commit of [DB.Write] with the number of
+	// writes that shared the transaction.
+	Committed func(writes int)
 	// Files, if not nil, counts the descriptors of the connections.
 	Files *Files
 	// Trouble, if not nil, is called with failures that the database recovers from by
@@ -385,6 +388,12 @@ func (db *DB) commit(c *Conn, fn func(*Conn) error) error {
 		}
 		return db.beforeCommit(c)
 	})
+}
+
+func (db *DB) committed(writes int) {
+	if db.options.Committed != nil {
+		db.options.Committed(writes)
+	}
 }
 
 func (db *DB) beforeCommit(c *Conn) error {

@@ -209,6 +209,9 @@ func (db *DB) commitWaiting(c *Conn, own *member, limit time.Duration) {
 	case first == own && left == 0: // no savepoint is needed
 		err = c.within(limit, func() error { return db.commit(c, own.run) })
 		own.err = err
+		if err == nil {
+			db.committed(1)
+		}
 		close(own.settled)
 	default:
 		err = db.commitGroup(c, first)
@@ -247,6 +250,9 @@ func (db *DB) commitGroup(c *Conn, first *member) error {
 		}
 		return nil
 	})
+	if err == nil {
+		db.committed(len(members))
+	}
 	db.group.settle(members, err)
 	return err
 }

@@ -550,3 +550,22 @@ func (db *DB) foreignKeys() (n int64, err error) {
 	})
 	return n, err
 }
+
+func TestCommittedCountsTheWritesOfACommit(t *testing.T) {
+	var sizes []int
+	db := open(t, Options{Committed: func(writes int) { sizes = append(sizes, writes) }})
+	if err := db.Write(t.Context(), insertItem("alone")); err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range together(t, db, insertItem("a"), insertItem("b"), insertItem("c")) {
+		if err != nil {
+			t.Errorf("write %d: %v", i, err)
+		}
+	}
+	if err := db.Write(t.Context(), func(*Conn) error { return errors.New("no") }); err == nil {
+		t.Error("the write did not fail")
+	}
+	if got := fmt.Sprint(sizes); got != "[1 3]" {
+		t.Errorf("commits of %s writes", got)
+	}
+}

@@ -112,6 +112,19 @@ func (r *Room) Low() bool {
 	return r.low.Load()
 }
 
+// Held returns the size of the reserve file in bytes, 0 while there is none.
+func (r *Room) Held() int64 {
+	if r == nil {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.given {
+		return 0
+	}
+	return r.size
+}
+
 // MayGrow fails with storage_full if so little space is left that nothing may grow.
 func (r *Room) MayGrow() error {
 	if !r.Low() {

@@ -376,6 +376,23 @@ func (p *Pool) Evict(key string) {
 	}
 }
 
+// Counts are the numbers of worker processes and of the calls that wait for one.
+type Counts struct {
+	Busy    int // running a call
+	Idle    int // bound to a project, without a call
+	Fresh   int // bound to no project yet
+	Waiting int // calls
+}
+
+// Counts returns what the workers are doing.
+func (p *Pool) Counts() Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := Counts{Idle: len(p.idleFrom), Fresh: len(p.fresh), Waiting: len(p.waiting)}
+	n.Busy = len(p.bound) - n.Idle
+	return n
+}
+
 // maxPrivate is how many bytes of private memory a worker may use: up to twice
 // SQLite's limit, because of the allocator's size classes and fragmentation, plus what
 // the program itself uses, plus what a task needs beyond that.
