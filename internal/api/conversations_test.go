@@ -57,7 +57,7 @@ func TestConversations(t *testing.T) {
 				Server:  server.URL,
 				Headers: []string{"Location", "Preference-Applied", "Allow", "Content-Disposition", "Content-Range", "Etag", "Idempotent-Replayed", "Retry-After"},
 				Vars:    map[string]string{"token": h.token(t, "shop").Secret},
-				Hide:    regexp.MustCompile(`pat_[0-9A-Za-z]{36}|"(estimated_seconds|duration_ms)": ?[0-9.]+`), // tokens, estimates, and how long statements took
+				Hide:    regexp.MustCompile(`pat_[0-9A-Za-z]{36}|"token_hint": ?"[0-9A-Za-z]{4}"|"(estimated_seconds|duration_ms)": ?[0-9.]+`), // tokens and their hints, estimates, and how long statements took
 				Wait:    watch.Add,
 				Check:   judge.check,
 				Update:  *update,

@@ -17,7 +17,8 @@ func routes(h *handlers) []*rest.Endpoint {
 	const records, indexes = project + "/records/{table}", project + "/indexes/{table}"
 	const cell = project + "/cells/{table}/{id}/{column_id_or_name}"
 	const searchIndex = project + "/search-index/{table}"
-	const tokens, exports, imports = project + "/auth/tokens", project + "/exports", project + "/imports"
+	const tokens, users = project + "/auth/tokens", project + "/users"
+	const exports, imports = project + "/exports", project + "/imports"
 	var (
 		conflicts   = rest.Fails(problem.CodeConflict, problem.CodeQueryTimeout)
 		reading     = rest.Fails(problem.CodeQueryTimeout)
@@ -50,7 +51,14 @@ func routes(h *handlers) []*rest.Endpoint {
 		rest.Route("GET", tokens, "list-tokens", "List the tokens of the project", tokensManage, rest.Plain(h.listTokens), naming),
 		rest.Route("POST", tokens, "mint-token", "Mint a token", tokensManage, h.mintToken, rest.Created, rest.RefuseKey, naming),
 		rest.Route("POST", tokens+"/test", "test-token", "Mint a temporary token and read a row with it", tokensManage, h.testTokenAccess, rest.Created, rest.RefuseKey, rest.Fails(problem.CodeNotFound), reading, naming),
+		rest.Route("PATCH", tokens+"/{token_id}", "change-token", "Change the name of a token, or take scopes or time from it", tokensManage, h.changeToken, rest.Fails(problem.CodeConflict), naming),
+		rest.Route("POST", tokens+"/{token_id}/rotate", "rotate-token", "Replace a token, which stays valid for a while", tokensManage, rest.Plain(h.rotateToken), rest.Created, rest.RefuseKey, rest.Fails(problem.CodeConflict), naming),
 		rest.Route("DELETE", tokens+"/{token_id}", "revoke-token", "Revoke a token", tokensManage, rest.Plain(h.revokeToken)),
+
+		rest.Route("GET", users, "list-users", "List the users of the project", admin, rest.Plain(h.listUsers)),
+		rest.Route("POST", users, "add-user", "Add a user to the project", admin, h.addUser, rest.Created, rest.RefuseKey, rest.Fails(problem.CodeConflict)),
+		rest.Route("PATCH", users+"/{user_id}", "change-user", "Change the name, the password or the role of a user", admin, h.changeUser, rest.Fails(problem.CodeConflict)),
+		rest.Route("DELETE", users+"/{user_id}", "remove-user", "Remove a user and revoke that user's tokens", admin, rest.Plain(h.removeUser), rest.Fails(problem.CodeConflict)),
 
 		database("GET", project+"/tables", "list-tables", "List tables", schemaRead, rest.Plain(h.listTables), reading),
 		rest.Route("POST", project+"/table", "create-table", "Create a table", schemaWrite, h.createTable, rest.Created, keptSchema, writing),

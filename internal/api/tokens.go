@@ -136,6 +136,41 @@ type tokenIDIn struct {
 	ID ids.Token `path:"token_id"`
 }
 
+type changeTokenIn struct {
+	tokenIDIn
+	Body struct {
+		Name      *string                  `json:"token_name,omitzero"`
+		Scopes    []string                 `json:"scopes,omitzero" doc:"What the token may do from now on: never more than before."`
+		ExpiresAt rest.Optional[time.Time] `json:"expires_at,omitzero" doc:"Never later than before; null, for never, only if the token does not expire."`
+	}
+}
+
+func (h *handlers) changeToken(ctx context.Context, ws *Workspace, in *changeTokenIn, faults *problem.Faults) (out tokenOut, err error) {
+	patch := registry.TokenPatch{Name: in.Body.Name, Scopes: in.Body.Scopes}
+	if in.Body.ExpiresAt.Sent {
+		patch.ExpiresAt = &in.Body.ExpiresAt.Value
+	}
+	out.Token, err = ws.ChangeToken(ctx, faults, in.ID, patch)
+	return out, err
+}
+
+type rotateTokenIn struct {
+	tokenIDIn
+	Body struct {
+		Overlap int `json:"overlap_seconds,omitzero" minimum:"0" maximum:"604800" default:"86400" doc:"How long the old token stays valid; 0 revokes it at once."`
+	}
+}
+
+type rotatedTokenOut struct {
+	Token    registry.MintedToken `json:"token"`
+	Previous registry.Token       `json:"previous"`
+}
+
+func (h *handlers) rotateToken(ctx context.Context, ws *Workspace, in *rotateTokenIn) (out rotatedTokenOut, err error) {
+	out.Token, out.Previous, err = ws.Rotate(ctx, in.ID, time.Duration(in.Body.Overlap)*time.Second)
+	return out, err
+}
+
 type tokenRevoked struct {
 	Revoked bool      `json:"revoked"`
 	ID      ids.Token `json:"token_id"`

@@ -85,7 +85,12 @@ ALTER TABLE projects ADD COLUMN max_bytes INTEGER; -- 0: no limit; NULL: that of
 ALTER TABLE projects ADD COLUMN stage TEXT;
 ALTER TABLE projects ADD COLUMN track_changes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE projects ADD COLUMN cors_origins TEXT NOT NULL DEFAULT ''; -- separated by spaces
-`, accountsMigration},
+`, accountsMigration, `
+ALTER TABLE tokens ADD COLUMN hint TEXT;
+ALTER TABLE tokens ADD COLUMN created_by INTEGER; -- as in ids.Token
+ALTER TABLE tokens ADD COLUMN created_by_name TEXT;
+ALTER TABLE tokens ADD COLUMN replaced_by INTEGER;
+`},
 }
 
 // The account and the account user created by the first migration, on whose behalf the

@@ -41,6 +41,10 @@ func newSecret(random io.Reader) (string, error) {
 	return string(secret) + checksum(string(secret)), nil
 }
 
+// hintOf returns the part of a secret by which people tell tokens apart. It belongs to
+// the checksum, so that none of the random characters is stored.
+func hintOf(secret string) string { return secret[len(secret)-4:] }
+
 func checksum(text string) string {
 	var digits [secretChecksum]byte
 	sum := crc32.ChecksumIEEE([]byte(text))

@@ -30,6 +30,10 @@ type Token struct {
 
 	AccountUserID int64 `json:"account_user_id"`
 
+	Hint       *string    `json:"token_hint" doc:"The last characters of the secret; null for a token made by an earlier version."`
+	CreatedBy  *Author    `json:"created_by" doc:"Who made the token; null if it was made together with the project or by an earlier version."`
+	ReplacedBy *ids.Token `json:"replaced_by" doc:"The id of the token that a rotation has put in its place."`
+
 	projectID     ids.Project
 	projectUserID *int64 // whose role limits the token
 	granted       power  // as minted
@@ -40,8 +44,8 @@ type Token struct {
 // tokenColumns are the columns that scanToken reads, of tokens as t and project_users
 // as u.
 const (
-	tokenColumns     = "t.id, t.token_name, t.expires_at, t.revoked_at, t.last_used_at, t.created_at, t.scopes, t.account_user_id, t.project_id, t.project_user_id, u.role"
-	tokenColumnCount = 11
+	tokenColumns     = "t.id, t.token_name, t.expires_at, t.revoked_at, t.last_used_at, t.created_at, t.scopes, t.account_user_id, t.project_id, t.project_user_id, u.role, t.hint, t.created_by, t.created_by_name, t.replaced_by"
+	tokenColumnCount = 15
 )
 
 func scanToken(s *sqlite.Stmt) Token {
@@ -56,6 +60,14 @@ func scanToken(s *sqlite.Stmt) Token {
 		granted:       parsePower(s.Text(6)),
 		AccountUserID: s.Int(7),
 		projectID:     ids.Project(s.Int(8)),
+		Hint:          s.TextOrNil(11),
+	}
+	if !s.IsNull(12) {
+		t.CreatedBy = AuthorOf(ids.Token(s.Int(12)), s.Text(13))
+	}
+	if !s.IsNull(14) {
+		successor := ids.Token(s.Int(14))
+		t.ReplacedBy = &successor
 	}
 	t.power = t.granted
 	if !s.IsNull(9) {
@@ -167,16 +179,14 @@ func (ws *Workspace) mint(ctx context.Context, token Token, request TokenRequest
 func (ws *Workspace) draft(ctx context.Context, faults *problem.Faults, request TokenRequest) (Token, error) {
 	now := ws.registry.options.Now()
 	token := Token{
-		Name: defaultName(request.Name), CreatedAt: projectdb.Timestamp(now), AccountUserID: ws.Token.AccountUserID,
+		Name: defaultName(request.Name), CreatedAt: projectdb.Timestamp(now), AccountUserID: ws.Token.AccountUserID, CreatedBy: ws.Author(),
 		projectID: ws.Project.ID, projectUserID: ws.Token.projectUserID,
 		granted: ws.Token.power, expires: ws.Token.expires,
 	}
 	checkLabel(faults, "token_name", token.Name)
 	if request.ExpiresAt != nil {
 		token.expires = request.ExpiresAt.UTC().Truncate(time.Second)
-		if !now.Before(token.expires) || token.expires.Year() > 9999 {
-			faults.Add("expires_at", "Must be in the future and before the year 10000.")
-		}
+		checkExpiry(faults, token.expires, now)
 	}
 	if request.Scopes != nil {
 		var err error
@@ -319,6 +329,30 @@ func (ws *Workspace) revokePrevious(c *sqlite.Conn) error {
 	return nil
 }
 
+// manageable returns a token of the project that may do no more than the workspace's.
+// The verb says what is to be done with it.
+func (ws *Workspace) manageable(c *sqlite.Conn, id ids.Token, verb string) (Token, error) {
+	if err := ws.stillValid(c); err != nil {
+		return Token{}, err
+	}
+	token, err := ws.tokenWithID(c, id)
+	if err == nil && !ws.Token.power.covers(token.power) {
+		err = problem.New(problem.CodePermissionDenied, "This token may not %s one that may do more.", verb)
+	}
+	return token, err
+}
+
+func (ws *Workspace) tokenWithID(c *sqlite.Conn, id ids.Token) (Token, error) {
+	tokens, err := selectTokens(c, "WHERE t.id = ? AND t.project_id = ?", id, ws.Project.ID)
+	if err != nil {
+		return Token{}, err
+	}
+	if len(tokens) == 0 {
+		return Token{}, problem.NotFound("The token", strconv.FormatInt(int64(id), 10))
+	}
+	return tokens[0], nil
+}
+
 func (ws *Workspace) revokeRow(c *sqlite.Conn, id ids.Token) error {
 	return c.Exec("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", projectdb.Timestamp(ws.registry.options.Now()), id)
 }
@@ -359,11 +393,15 @@ func insertToken(c *sqlite.Conn, t Token, secret string, scopeNames []string) (M
 	if t.projectUserID != nil {
 		user = *t.projectUserID
 	}
+	var author, authorName any
+	if t.CreatedBy != nil {
+		author, authorName = t.CreatedBy.Identity(), t.CreatedBy.Name
+	}
 	h := hashOf(secret)
 	err := c.Exec(`
-		INSERT INTO tokens (project_id, account_user_id, project_user_id, token_name, hash, scopes, created_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		t.projectID, t.AccountUserID, user, t.Name, h[:], t.granted.text(), t.CreatedAt, nullable(t.ExpiresAt))
+		INSERT INTO tokens (project_id, account_user_id, project_user_id, token_name, hash, scopes, created_at, expires_at, hint, created_by, created_by_name)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		t.projectID, t.AccountUserID, user, t.Name, h[:], t.granted.text(), t.CreatedAt, nullable(t.ExpiresAt), hintOf(secret), author, authorName)
 	if err != nil {
 		return MintedToken{}, fmt.Errorf("store the token: %w", err)
 	}
@@ -385,18 +423,8 @@ func (ws *Workspace) Revoke(ctx context.Context, id ids.Token) error {
 		return err
 	}
 	err := ws.registry.write(ctx, func(c *sqlite.Conn) error {
-		if err := ws.stillValid(c); err != nil {
+		if _, err := ws.manageable(c, id, "revoke"); err != nil {
 			return err
-		}
-		tokens, err := selectTokens(c, "WHERE t.id = ? AND t.project_id = ?", id, ws.Project.ID)
-		if err != nil {
-			return err
-		}
-		if len(tokens) == 0 {
-			return problem.NotFound("The token", strconv.FormatInt(int64(id), 10))
-		}
-		if !ws.Token.power.covers(tokens[0].power) {
-			return problem.New(problem.CodePermissionDenied, "This token may not revoke one that may do more.")
 		}
 		return ws.revokeRow(c, id)
 	})

@@ -50,7 +50,7 @@ func TestTokenJSON(t *testing.T) {
 	if got, err = json.Marshal(me); err != nil {
 		t.Fatal(err)
 	}
-	want = fmt.Sprintf(`{"id":%d,"token_type":"project_api_token","token_name":"reader","expires_at":"2026-06-03T13:23:45Z","revoked_at":null,"last_used_at":"2026-06-02T01:24:45Z","created_at":"2026-06-02T01:23:45Z","scopes":["records:read:goods","query:read"],"account_user_id":1}`, minted.ID)
+	want = fmt.Sprintf(`{"id":%d,"token_type":"project_api_token","token_name":"reader","expires_at":"2026-06-03T13:23:45Z","revoked_at":null,"last_used_at":"2026-06-02T01:24:45Z","created_at":"2026-06-02T01:23:45Z","scopes":["records:read:goods","query:read"],"account_user_id":1,"token_hint":%q,"created_by":{"type":"operator","id":0,"name":"operator"},"replaced_by":null}`, minted.ID, minted.Secret[36:])
 	if string(got) != want {
 		t.Errorf("shown %s\nwant  %s", got, want)
 	}

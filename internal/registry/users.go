@@ -45,8 +45,8 @@ func (role Role) power() power {
 type ProjectUser struct {
 	ID        int64  `json:"id"`
 	Username  string `json:"username"`
-	Role      Role   `json:"role"`
-	CreatedAt string `json:"created_at"`
+	Role      Role   `json:"role" enum:"admin,editor,viewer"`
+	CreatedAt string `json:"created_at" format:"date-time"`
 }
 
 // NewProjectUser describes a project user to be added.
@@ -118,6 +118,9 @@ func (ws *Workspace) AddProjectUser(ctx context.Context, order NewProjectUser) (
 		if err := ws.stillValid(c); err != nil {
 			return err
 		}
+		if err := ws.roomForUser(c); err != nil {
+			return err
+		}
 		user.ID, err = insertProjectUser(c, ws.Project.ID, user, passwordHash)
 		return err
 	})
@@ -141,68 +144,52 @@ func (ws *Workspace) ProjectUsers(ctx context.Context) (users []ProjectUser, err
 		return nil, err
 	}
 	err = ws.registry.read(ctx, func(c *sqlite.Conn) error {
-		return c.Query("SELECT id, username, role, created_at FROM project_users WHERE project_id = ? ORDER BY id", []any{ws.Project.ID}, func(s *sqlite.Stmt) error {
-			users = append(users, ProjectUser{s.Int(0), s.Text(1), Role(s.Text(2)), s.Text(3)})
-			return nil
-		})
+		users, err = selectProjectUsers(c, "WHERE project_id = ? ORDER BY id", ws.Project.ID)
+		return err
 	})
 	return users, err
 }
 
-// SetRole changes what a person of the project, and every token minted for that
-// person, may do from now on. It needs project:admin.
-func (ws *Workspace) SetRole(ctx context.Context, username string, role Role) error {
-	if err := ws.Require(ProjectAdmin); err != nil {
-		return err
-	}
-	var faults problem.Faults
-	checkRole(&faults, "role", role)
-	if err := faults.Err(); err != nil {
-		return err
-	}
-	err := ws.registry.write(ctx, func(c *sqlite.Conn) error {
-		if err := ws.stillValid(c); err != nil {
-			return err
-		}
-		err := c.Exec("UPDATE project_users SET role = ? WHERE project_id = ? AND username = ?", string(role), ws.Project.ID, username)
-		if err == nil && c.Changes() == 0 {
-			err = problem.NotFound("The user", username)
-		}
-		return err
+func selectProjectUsers(c *sqlite.Conn, rest string, args ...any) (users []ProjectUser, err error) {
+	err = c.Query("SELECT id, username, role, created_at FROM project_users "+rest, args, func(s *sqlite.Stmt) error {
+		users = append(users, ProjectUser{s.Int(0), s.Text(1), Role(s.Text(2)), s.Text(3)})
+		return nil
 	})
-	ws.registry.known.forget()
+	return users, err
+}
+
+// SetRole changes the role of the person with the given name; see
+// [Workspace.ChangeProjectUser].
+func (ws *Workspace) SetRole(ctx context.Context, username string, role Role) error {
+	id, err := ws.projectUserNamed(ctx, username)
+	if err == nil || problem.Is(err, problem.CodeNotFound) && len(role.power()) == 0 { // all faults at once
+		_, err = ws.ChangeProjectUser(ctx, new(problem.Faults), id, ProjectUserPatch{Role: &role})
+	}
 	return err
 }
 
-// RemoveProjectUser removes a person from the project and revokes that person's
-// tokens. It needs project:admin.
+// RemoveProjectUser removes the person with the given name; see
+// [Workspace.RemoveProjectUserWithID].
 func (ws *Workspace) RemoveProjectUser(ctx context.Context, username string) error {
-	if err := ws.Require(ProjectAdmin); err != nil {
+	id, err := ws.projectUserNamed(ctx, username)
+	if err != nil {
 		return err
 	}
-	now := projectdb.Timestamp(ws.registry.options.Now())
-	err := ws.registry.write(ctx, func(c *sqlite.Conn) error {
-		if err := ws.stillValid(c); err != nil {
-			return err
-		}
-		id, err := c.Int("SELECT id FROM project_users WHERE project_id = ? AND username = ?", ws.Project.ID, username)
-		if err != nil {
-			return err
-		}
-		if id == 0 {
-			return problem.NotFound("The user", username)
-		}
-		err = c.Exec(`
-			UPDATE tokens
-			SET revoked_at = coalesce(revoked_at, ?), project_user_id = NULL
-			WHERE project_user_id = ?`, now, id)
-		if err != nil {
-			return err
-		}
-		return c.Exec("DELETE FROM project_users WHERE id = ?", id)
+	return ws.RemoveProjectUserWithID(ctx, id)
+}
+
+func (ws *Workspace) projectUserNamed(ctx context.Context, username string) (id int64, err error) {
+	if err := ws.Require(ProjectAdmin); err != nil {
+		return 0, err
+	}
+	err = ws.registry.read(ctx, func(c *sqlite.Conn) error {
+		id, err = c.Int("SELECT id FROM project_users WHERE project_id = ? AND username = ?", ws.Project.ID, username)
+		return err
 	})
-	ws.registry.known.forget()
-	return err
+	if err == nil && id == 0 {
+		err = problem.NotFound("The user", username)
+	}
+	return id, err
 }
 
 // Login returns the person of the project with the given name and password, or false.
