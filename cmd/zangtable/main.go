@@ -39,6 +39,7 @@ type commands struct {
 	Project    projects   `cmd:"" help:"Work with projects."`
 	Token      tokens     `cmd:"" help:"Work with the API tokens of a project."`
 	User       users      `cmd:"" help:"Work with the users of a project, or create an owner of the server."`
+	Audit      audit      `cmd:"" help:"Print the audit log, or verify it."`
 	Check      check      `cmd:"" help:"Check a data folder for faults, with or without a running server."`
 	Version    version    `cmd:"" help:"Print the version."`
 }

@@ -53,7 +53,7 @@ func sessionRoutes(h *handlers) []*rest.Endpoint {
 		return ep.ID == "show-token" || ep.Path == "/import-project"
 	})
 	admin, anybody := rest.Scope(registry.ProjectAdmin), rest.AnyToken()
-	conflicts := rest.Fails(problem.CodeConflict)
+	conflicts, reading := rest.Fails(problem.CodeConflict), rest.Fails(problem.CodeQueryTimeout)
 	return append(list,
 		rest.Route("GET", "/projects/{project}/auth/me", "show-session", "Show the session that makes the call", anybody, rest.Plain(h.showSession)),
 		rest.Route("GET", "/projects", "list-projects", "List the projects that the person may enter", anybody, rest.Plain(h.listProjects)),
@@ -62,6 +62,8 @@ func sessionRoutes(h *handlers) []*rest.Endpoint {
 		rest.Route("POST", "/users", "add-account-user", "Add an account user", anybody, h.addAccountUser, rest.Created, rest.RefuseKey, conflicts),
 		rest.Route("PATCH", "/users/{user_id}", "change-account-user", "Change an account user", anybody, h.changeAccountUser, conflicts),
 		rest.Route("DELETE", "/users/{user_id}", "remove-account-user", "Remove an account user", anybody, rest.Plain(h.removeAccountUser), conflicts),
+		rest.Route("GET", "/server/audit", "list-audit", "List the entries of the audit log, newest first", anybody, h.listAudit, reading),
+		rest.Route("GET", "/server/audit/verify", "verify-audit", "Recompute the chain of the audit log", anybody, rest.Plain(h.verifyAudit), reading),
 		rest.Route("GET", "/sessions", "list-sessions", "List the person's sessions; an owner sees everybody's", anybody, rest.Plain(h.listSessions)),
 		rest.Route("DELETE", "/sessions/{session_id}", "end-session", "End a session", anybody, rest.Plain(h.endSession)),
 	)

@@ -40,8 +40,7 @@ func changePassword(q *request) error {
 	case !right:
 		return q.showPerson(http.StatusUnprocessableEntity, meView{Faults: map[string]string{"old": "Is not your password."}})
 	}
-	password := q.r.PostFormValue("password")
-	_, err = q.visit.ChangeAccountUser(q.r.Context(), new(problem.Faults), q.visit.AccountUserID(), registry.AccountUserChange{Password: &password})
+	err = q.visit.ChangePassword(q.r.Context(), q.r.PostFormValue("password"), q.from())
 	if faults := faultsOf(err); len(faults) > 0 {
 		return q.showPerson(http.StatusUnprocessableEntity, meView{Faults: faults})
 	}

@@ -57,7 +57,7 @@ func signIn(q *request) error {
 }
 
 func signOut(q *request) error {
-	if err := q.visit.End(q.r.Context()); err != nil {
+	if err := q.visit.End(q.r.Context(), q.from()); err != nil {
 		return err
 	}
 	q.setSession("")

@@ -70,6 +70,7 @@ func (p *Panel) routes() {
 		"POST " + Prefix + "/me/sessions/{id}/end": endSession,
 		"GET " + Prefix + "/server/users":          showUsers, "POST " + Prefix + "/server/users": addUser,
 		"POST " + Prefix + "/server/users/{id}/remove": removeUser,
+		"GET " + Prefix + "/server/audit":              showAudit,
 
 		"GET " + project:                        showProject,
 		"POST " + project + "/delete":           deleteProject,

@@ -10,6 +10,8 @@
 //   - A [Token] opens one project. Only the hash of its secret is stored.
 //   - A [Scope] is one thing that a token may do; its power is the set of its scopes,
 //     limited by the [Role] of the project user that it was minted for, if any.
+//   - The audit log holds what actors did, each [AuditEntry] with a hash over the one
+//     before it.
 //   - The root of a project is the first in the chain of projects whose tokens created it.
 //     Limits that projects share are shared by root.
 //

@@ -55,23 +55,7 @@ func (u *lastUsed) giveBack(times map[ids.Token]time.Time) {
 	u.times = times
 }
 
-// storeUses stores the uses of tokens once a minute, until the registry is closed.
-func (r *Registry) storeUses() {
-	ticker := time.NewTicker(time.Minute)
-	defer ticker.Stop()
-	for stopping := false; !stopping; {
-		select {
-		case <-ticker.C:
-		case <-r.stop:
-			stopping = true
-		}
-		if err := r.storeUsesNow(); err != nil {
-			r.options.Log.Error("store when tokens were last used", "error", err)
-		}
-	}
-}
-
-func (r *Registry) storeUsesNow() error {
+func (r *Registry) storeUses() error {
 	times := r.used.take()
 	if len(times) == 0 {
 		return nil

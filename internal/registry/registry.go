@@ -90,7 +90,7 @@ ALTER TABLE tokens ADD COLUMN hint TEXT;
 ALTER TABLE tokens ADD COLUMN created_by INTEGER; -- as in ids.Token
 ALTER TABLE tokens ADD COLUMN created_by_name TEXT;
 ALTER TABLE tokens ADD COLUMN replaced_by INTEGER;
-`},
+`, auditMigration},
 }
 
 // The account and the account user created by the first migration, on whose behalf the
@@ -122,6 +122,7 @@ type Registry struct {
 	options  Options
 	known    cache
 	used     lastUsed
+	bursts   bursts
 
 	readingOrigins sync.Mutex
 	allOrigins     atomic.Pointer[map[string]bool] // the union of the projects' lists
@@ -152,8 +153,31 @@ func Open(path string, projects *projectdb.Dir, options Options) (*Registry, err
 			return nil, errors.Join(err, db.Close())
 		}
 	}
-	r.background.Go(r.storeUses)
+	r.background.Go(r.keep)
 	return r, nil
+}
+
+// keep stores once a minute what need not be stored at once, until the registry is
+// closed, and sweeps the audit log.
+func (r *Registry) keep() {
+	ticker := time.NewTicker(time.Minute)
+	defer ticker.Stop()
+	for stopping := false; !stopping; {
+		select {
+		case <-ticker.C:
+		case <-r.stop:
+			stopping = true
+		}
+		if err := r.storeUses(); err != nil {
+			r.options.Log.Error("store when tokens were last used", "error", err)
+		}
+		if err := r.storeBursts(stopping); err != nil {
+			r.options.Log.Error("store what was counted for the audit log", "error", err)
+		}
+		if err := r.sweepAudit(context.Background()); err != nil {
+			r.options.Log.Error("sweep the audit log", "error", err)
+		}
+	}
 }
 
 // Close ends the background work, stores what has not been stored yet and closes the

@@ -65,6 +65,47 @@ func errSessionEnded() error {
 // that project. It returns the secret of the session, "" if the name or the password is
 // wrong; which of them takes as long.
 func (r *Registry) SignIn(ctx context.Context, slug, username, password string, from From) (secret string, err error) {
+	if secret, err = r.signIn(ctx, slug, username, password, from); err != nil {
+		return "", err
+	}
+	e := AuditEvent{Action: "sign-in", Project: Project{Slug: slug}, Address: from.Address}
+	if secret == "" {
+		// What was typed as a name may be a password.
+		e.Actor.Kind, e.Outcome = Nobody, problem.CodePermissionDenied
+		e.Object, err = r.personNamed(ctx, slug, username)
+	} else {
+		e.Actor, err = r.visitor(ctx, secret)
+	}
+	if err == nil {
+		err = r.Audit(ctx, e)
+	}
+	return secret, err
+}
+
+// visitor returns whose session has the secret.
+func (r *Registry) visitor(ctx context.Context, secret string) (Actor, error) {
+	v, err := r.visitOf(ctx, hashOf(secret))
+	if err != nil {
+		return Actor{}, err
+	}
+	return v.Actor(), nil
+}
+
+// personNamed returns "user " and the name of a person, if there is such a one, else "".
+func (r *Registry) personNamed(ctx context.Context, slug, username string) (person string, err error) {
+	const query = `
+		SELECT username FROM account_users WHERE ?1 = '' AND username = ?2
+		UNION ALL SELECT u.username FROM project_users u JOIN projects p ON p.id = u.project_id WHERE p.project_slug = ?1 AND u.username = ?2`
+	err = r.read(ctx, func(c *sqlite.Conn) error {
+		return c.Query(query, []any{slug, username}, func(s *sqlite.Stmt) error {
+			person = "user " + s.Text(0)
+			return nil
+		})
+	})
+	return person, err
+}
+
+func (r *Registry) signIn(ctx context.Context, slug, username, password string, from From) (secret string, err error) {
 	var accountUser, projectUser any
 	if slug != "" {
 		user, ok, err := r.Login(ctx, slug, username, password)
@@ -328,4 +369,17 @@ func (v *Visit) EndSession(ctx context.Context, id int64) error {
 }
 
 // End ends the session.
-func (v *Visit) End(ctx context.Context) error { return v.EndSession(ctx, v.ID) }
+func (v *Visit) End(ctx context.Context, from From) error {
+	if err := v.EndSession(ctx, v.ID); err != nil {
+		return err
+	}
+	return v.registry.Audit(ctx, AuditEvent{Actor: v.Actor(), Action: "sign-out", Address: from.Address})
+}
+
+// ChangePassword changes the password of the account user, who has shown the old one.
+func (v *Visit) ChangePassword(ctx context.Context, password string, from From) error {
+	if _, err := v.ChangeAccountUser(ctx, new(problem.Faults), v.accountUserID, AccountUserChange{Password: &password}); err != nil {
+		return err
+	}
+	return v.registry.Audit(ctx, AuditEvent{Actor: v.Actor(), Action: "change-password", Address: from.Address})
+}

@@ -99,5 +99,8 @@ func (r *Registry) SetUp(ctx context.Context, code, username, password string, f
 		secret, err = r.startSession(c, int64(defaultAccountUser), nil, from)
 		return err
 	})
+	if err == nil {
+		err = r.Audit(ctx, AuditEvent{Actor: Actor{AccountUserActor, defaultAccountUser, username}, Action: "set-up", Address: from.Address})
+	}
 	return secret, err
 }

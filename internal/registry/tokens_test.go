@@ -486,7 +486,7 @@ func TestLastUseIsStoredLater(t *testing.T) {
 	if got := lastUsed(); got != want {
 		t.Errorf("before it is stored: %s", got)
 	}
-	if err := h.storeUsesNow(); err != nil || len(h.used.take()) != 0 {
+	if err := h.storeUses(); err != nil || len(h.used.take()) != 0 {
 		t.Error(err)
 	}
 	if got := lastUsed(); got != want {

@@ -20,6 +20,8 @@ type delivery struct {
 	due     time.Time // deadline of the current piece
 	status  int       // 0 until it is sent
 	sent    int64     // bytes of the body
+
+	beforeHeader func(status int) // called once the status is known; nil for nothing
 }
 
 // deliver wraps w with deadlines. Writes that bypass it have none.
@@ -43,6 +45,9 @@ func (d *delivery) extend(pieces int) {
 
 // WriteHeader also sets a deadline, for answers without a body.
 func (d *delivery) WriteHeader(status int) {
+	if d.beforeHeader != nil {
+		d.beforeHeader(status)
+	}
 	d.extend(1)
 	d.status = status
 	d.ResponseWriter.WriteHeader(status)

@@ -67,6 +67,11 @@ type Config struct {
 	// Observe is called at the end of every call; nil for nothing.
 	Observe func(Observation)
 
+	// Audit is called for each call of an audited route that did something, may have done
+	// something or was not permitted, before the first byte of its answer is sent: nobody
+	// is told of a success that is not in the audit log. nil for nothing.
+	Audit func(context.Context, Observation)
+
 	// KnownColumn reports whether the table with the given name or id has a column of
 	// the given name; nil for never. Only names of known fields are observed.
 	KnownColumn func(ctx context.Context, who Caller, table, name string) bool
@@ -138,6 +143,7 @@ type call struct {
 	effect    Effect         // of the handler
 	problem   *problem.Error // that the call ended with; nil for none
 	sending   time.Time      // when sending the answer began
+	audited   bool           // Audit has been called
 	streaming bool           // a file or events are being sent: the answer can only be cut off
 }
 
@@ -148,6 +154,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *call {
 		leave: func() {}, part: e.Limits.Budget.Part(0),
 	}
 	c.at = e.Now()
+	c.w.beforeHeader = c.audit
 	c.r = r.WithContext(meter.With(r.Context(), &c.meter))
 	c.w.Header().Set("X-Request-Id", c.id)
 	if len(r.TransferEncoding) > 0 {
@@ -164,6 +171,7 @@ func (c *call) end() {
 	if c.unpacker != nil {
 		_ = c.unpacker.Close() // nothing was written
 	}
+	c.audit(cmp.Or(c.w.status, StatusGone))
 	c.part.Release()
 	c.leave()
 	if c.Observe != nil {

@@ -40,6 +40,7 @@ type Endpoint struct {
 	narrowed func(ctx context.Context, who Caller, in any, data jsontext.Value) (jsontext.Value, error)
 	reads    bool         // it changes nothing
 	uploads  bool         // a route of the protocol for resumable uploads
+	audited  bool         // its calls belong in the audit log
 	streams  bool         // its answer is a stream of events
 	media    string       // of a body that the handler reads itself; "" for any
 	form     reflect.Type // options in a form beside such a body; nil for none
@@ -86,7 +87,15 @@ func Created(ep *Endpoint) { ep.Status = http.StatusCreated }
 
 // Reads is for POST routes that change nothing: such a call can still fail if there is
 // no room for its answer.
-func Reads(ep *Endpoint) { ep.reads = true }
+func Reads(ep *Endpoint) { ep.reads, ep.audited = true, false }
+
+// Audited puts the calls of a route that only reads into the audit log, where those of
+// others are anyway.
+func Audited(ep *Endpoint) { ep.audited = true }
+
+// NotAudited keeps the calls of a route that changes only rows, or nothing that lasts,
+// out of the audit log.
+func NotAudited(ep *Endpoint) { ep.audited = false }
 
 // Status sets the success status; the default is 200.
 func Status(status int) Option {
@@ -148,6 +157,7 @@ func Route[C Caller, In, Out any](method, path, id, summary string, access Acces
 		reads: method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions,
 	}
 	_, ep.streams = any(*new(Out)).(follows)
+	ep.audited = !ep.reads
 	Options(options...)(ep)
 	toOutput := outputOf[Out]()
 	ep.handle = func(c *call, who Caller) (output, error) {

@@ -2,6 +2,8 @@ package rest
 
 import (
 	"cmp"
+	"context"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -43,6 +45,8 @@ type Observation struct {
 	TraceParent string // as sent
 	Statement   string // SQL as sent, with its literals
 	Parameters  string // what a list was asked for, without values
+
+	Note string // what the audit log says about the call besides its object
 }
 
 // Describer is an input that says more about its call than the path does. statement is
@@ -50,6 +54,10 @@ type Observation struct {
 type Describer interface {
 	Describe() (statement, parameters string)
 }
+
+// Noted is an input that has more for the audit log than the path says: names, rights
+// and settings, but neither values of records nor secrets.
+type Noted interface{ AuditNote() string }
 
 // Effect is what an answer says about what its call has done.
 type Effect struct {
@@ -73,12 +81,12 @@ func (c *call) noteEffect(out output) {
 	}
 }
 
-// statusGone is recorded for a call whose client disconnected before it was answered.
-const statusGone = 499
+// StatusGone is observed for a call whose client disconnected before it was answered.
+const StatusGone = 499
 
 // observe reports the call once it is over.
 func (c *call) observe() {
-	o := Observation{Route: "unmatched", Method: c.r.Method, Status: cmp.Or(c.w.status, statusGone), Took: time.Since(c.began)}
+	o := Observation{Route: "unmatched", Method: c.r.Method, Status: cmp.Or(c.w.status, StatusGone), Took: time.Since(c.began)}
 	if c.ep != nil {
 		o.Route, o.Stream = c.ep.ID, c.ep.streams
 	}
@@ -86,6 +94,24 @@ func (c *call) observe() {
 		c.describe(&o)
 	}
 	c.Observe(o)
+}
+
+// audit reports a call of an audited route. Calls that were refused for other reasons
+// than rights, and answers that were replayed, have done nothing.
+func (c *call) audit(status int) {
+	if c.audited || c.Audit == nil || c.ep == nil || !c.ep.audited || c.who == nil || c.w.Header().Get(ReplayedHeader) != "" {
+		return
+	}
+	if status >= 400 && status < 500 && status != http.StatusForbidden && status != StatusGone {
+		return
+	}
+	c.audited = true
+	o := Observation{Route: c.ep.ID, Method: c.r.Method, Status: status}
+	c.describe(&o)
+	if in, ok := c.in.(Noted); ok {
+		o.Note = in.AuditNote()
+	}
+	c.Audit(context.WithoutCancel(c.r.Context()), o)
 }
 
 func (c *call) describe(o *Observation) {

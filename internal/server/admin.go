@@ -26,9 +26,18 @@ import (
 
 // Command is an operator command with typed input and output.
 type Command[In, Out any] struct {
-	name string
-	run  func(context.Context, *App, In) (Out, error)
+	name  string
+	reads reading
+	run   func(context.Context, *App, In) (Out, error)
 }
+
+// reading says whether a command only reads. Others are in the audit log.
+type reading bool
+
+const (
+	reads   reading = true
+	changes reading = false
+)
 
 // registrable is a command with its types hidden.
 type registrable interface {
@@ -39,6 +48,9 @@ func (cmd Command[In, Out]) register(mux *http.ServeMux, app *App) {
 	mux.HandleFunc("POST /"+cmd.name, func(w http.ResponseWriter, r *http.Request) {
 		var in In
 		out, err := cmd.serve(app, r, &in)
+		if !cmd.reads {
+			app.auditCommand(r.Context(), cmd.name, in, err)
+		}
 		answer := adminAnswer{Data: out}
 		if err != nil {
 			app.log.Warn("command", "name", cmd.name, "error", err)

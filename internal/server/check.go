@@ -72,6 +72,7 @@ type Checker struct {
 var checks = [...]func(*Checker){
 	(*Checker).permissions,
 	(*Checker).databases,
+	(*Checker).audit,
 	(*Checker).projects,
 	(*Checker).artifacts,
 	(*Checker).lostFiles,
@@ -194,6 +195,20 @@ func (c *Checker) database(subject, path string, id int64) {
 		c.Say(subject, CheckFault, "It is damaged: %s", strings.Join(e.Faults, "; "))
 	default:
 		c.Say(subject, CheckOK, "It is intact.")
+	}
+}
+
+// audit recomputes the chain of the audit log. A database that cannot be read has already
+// been reported.
+func (c *Checker) audit() {
+	const subject = "audit log"
+	chain, ok, err := registry.VerifyAuditFile(c.ctx, c.path("server.db"))
+	switch {
+	case err != nil || !ok:
+	case !chain.Whole:
+		c.Say(subject, CheckFault, "It has been tampered with or damaged: %s", chain.Fault)
+	default:
+		c.Say(subject, CheckOK, "Its %d entries are as they were written, up to %d with the hash %s.", chain.Entries, chain.Last, chain.Head)
 	}
 }
 

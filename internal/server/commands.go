@@ -2,6 +2,10 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/zangtable/zangtable/internal/api"
 	"github.com/zangtable/zangtable/internal/ids"
@@ -17,7 +21,7 @@ func commands() []registrable {
 	return []registrable{
 		CreateProject, ListProjects, ShowProject, RenameProject, LimitProject, DeleteProject, Bootstrap, Import,
 		CreateToken, ListTokens, RevokeToken,
-		CreateUser, ListUsers, DeleteUser, CreateOwner,
+		CreateUser, ListUsers, DeleteUser, CreateOwner, ListAudit, VerifyAudit,
 	}
 }
 
@@ -41,14 +45,16 @@ func inProject[In, Out any](slug func(In) string, run func(context.Context, *App
 // NewProject is the input of CreateProject.
 type NewProject struct{ Slug, Name string }
 
+func (in NewProject) slug() string { return in.Slug }
+
 // CreateProject creates an empty project.
-var CreateProject = Command[NewProject, registry.Project]{"project.create", func(ctx context.Context, app *App, in NewProject) (registry.Project, error) {
+var CreateProject = Command[NewProject, registry.Project]{"project.create", changes, func(ctx context.Context, app *App, in NewProject) (registry.Project, error) {
 	created, err := app.Registry.CreateProject(ctx, registry.NewProject{Slug: in.Slug, Name: in.Name}, nil)
 	return created.Project, err
 }}
 
 // ListProjects lists every project.
-var ListProjects = Command[None, []registry.Project]{"project.list", func(ctx context.Context, app *App, _ None) ([]registry.Project, error) {
+var ListProjects = Command[None, []registry.Project]{"project.list", reads, func(ctx context.Context, app *App, _ None) ([]registry.Project, error) {
 	return app.Registry.Projects(ctx)
 }}
 
@@ -61,7 +67,7 @@ type ProjectDetails struct {
 }
 
 // ShowProject returns the details of a project, such as its size.
-var ShowProject = Command[Slug, ProjectDetails]{"project.show", inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) (ProjectDetails, error) {
+var ShowProject = Command[Slug, ProjectDetails]{"project.show", reads, inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) (ProjectDetails, error) {
 	details := ProjectDetails{Project: ws.Project}
 	err := ws.Use(ctx, func(db *projectdb.DB) error {
 		tables, err := db.Tables(ctx)
@@ -86,7 +92,7 @@ type NewName struct{ Project, Name string }
 func (in NewName) slug() string { return in.Project }
 
 // RenameProject changes the display name; the slug stays.
-var RenameProject = Command[NewName, registry.Project]{"project.rename", inProject(NewName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewName) (registry.Project, error) {
+var RenameProject = Command[NewName, registry.Project]{"project.rename", changes, inProject(NewName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewName) (registry.Project, error) {
 	return ws.Rename(ctx, new(problem.Faults), in.Name)
 })}
 
@@ -96,13 +102,15 @@ type Limit struct {
 	MaxBytes *int64 // 0: no limit; nil: the limit of the server
 }
 
+func (in Limit) slug() string { return in.Project }
+
 // LimitProject sets the quota of a project, in bytes.
-var LimitProject = Command[Limit, registry.Project]{"project.limit", func(ctx context.Context, app *App, in Limit) (registry.Project, error) {
+var LimitProject = Command[Limit, registry.Project]{"project.limit", changes, func(ctx context.Context, app *App, in Limit) (registry.Project, error) {
 	return app.Registry.LimitProject(ctx, in.Project, in.MaxBytes)
 }}
 
 // DeleteProject removes a project with its database, exports and tokens.
-var DeleteProject = Command[Slug, None]{"project.delete", func(ctx context.Context, app *App, in Slug) (None, error) {
+var DeleteProject = Command[Slug, None]{"project.delete", changes, func(ctx context.Context, app *App, in Slug) (None, error) {
 	project, err := app.Registry.Project(ctx, in.Project)
 	if err != nil {
 		return None{}, err
@@ -113,9 +121,17 @@ var DeleteProject = Command[Slug, None]{"project.delete", func(ctx context.Conte
 // Blueprint is the input of Bootstrap: the body of a bootstrap request.
 type Blueprint struct{ Body []byte }
 
+func (in Blueprint) slug() string {
+	var named struct {
+		Slug string `json:"project_slug"`
+	}
+	_ = json.Unmarshal(in.Body, &named) // then the command fails, too
+	return named.Slug
+}
+
 // Bootstrap creates a project with tables, first rows, indexes and tokens, all or
 // nothing.
-var Bootstrap = Command[Blueprint, registry.CreatedProject]{"bootstrap", func(ctx context.Context, app *App, in Blueprint) (registry.CreatedProject, error) {
+var Bootstrap = Command[Blueprint, registry.CreatedProject]{"bootstrap", changes, func(ctx context.Context, app *App, in Blueprint) (registry.CreatedProject, error) {
 	var faults problem.Faults
 	order, err := api.DecodeBootstrap(&faults, in.Body)
 	if err != nil {
@@ -134,13 +150,20 @@ type NewToken struct {
 
 func (in NewToken) slug() string { return in.Project }
 
+func (in NewToken) object() string {
+	if in.Scopes == nil {
+		return "token " + in.Name + " with full power"
+	}
+	return "token " + in.Name + " with " + strings.Join(in.Scopes, ",")
+}
+
 // CreateToken mints a token. Earlier tokens stay.
-var CreateToken = Command[NewToken, registry.MintedToken]{"token.create", inProject(NewToken.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewToken) (registry.MintedToken, error) {
+var CreateToken = Command[NewToken, registry.MintedToken]{"token.create", changes, inProject(NewToken.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewToken) (registry.MintedToken, error) {
 	return ws.Mint(ctx, new(problem.Faults), registry.TokenRequest{Name: in.Name, Scopes: in.Scopes, ProjectUsername: in.User})
 })}
 
 // ListTokens lists the tokens of a project, without their secrets.
-var ListTokens = Command[Slug, []registry.Token]{"token.list", inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) ([]registry.Token, error) {
+var ListTokens = Command[Slug, []registry.Token]{"token.list", reads, inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) ([]registry.Token, error) {
 	return ws.Tokens(ctx)
 })}
 
@@ -152,8 +175,10 @@ type TokenID struct {
 
 func (in TokenID) slug() string { return in.Project }
 
+func (in TokenID) object() string { return fmt.Sprint("token ", in.ID) }
+
 // RevokeToken revokes a token, with immediate effect.
-var RevokeToken = Command[TokenID, None]{"token.revoke", inProject(TokenID.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in TokenID) (None, error) {
+var RevokeToken = Command[TokenID, None]{"token.revoke", changes, inProject(TokenID.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in TokenID) (None, error) {
 	return None{}, ws.Revoke(ctx, in.ID)
 })}
 
@@ -167,31 +192,47 @@ type NewUser struct {
 
 func (in NewUser) slug() string { return in.Project }
 
+func (in NewUser) object() string { return "user " + in.Username + ", " + string(in.Role) }
+
 // CreateUser creates a project user.
-var CreateUser = Command[NewUser, registry.ProjectUser]{"user.create", inProject(NewUser.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewUser) (registry.ProjectUser, error) {
+var CreateUser = Command[NewUser, registry.ProjectUser]{"user.create", changes, inProject(NewUser.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in NewUser) (registry.ProjectUser, error) {
 	return ws.AddProjectUser(ctx, registry.NewProjectUser{Username: in.Username, Password: in.Password, Role: in.Role})
 })}
 
 // NewOwner is the input of CreateOwner.
 type NewOwner struct{ Username, Password string }
 
+func (in NewOwner) object() string { return "owner " + in.Username }
+
 // CreateOwner creates an owner of the server, who can sign in to the panel.
-var CreateOwner = Command[NewOwner, registry.AccountUser]{"user.create-owner", func(ctx context.Context, app *App, in NewOwner) (registry.AccountUser, error) {
+var CreateOwner = Command[NewOwner, registry.AccountUser]{"user.create-owner", changes, func(ctx context.Context, app *App, in NewOwner) (registry.AccountUser, error) {
 	return app.Registry.AddOwner(ctx, in.Username, in.Password)
 }}
 
 // ListUsers lists the users of a project.
-var ListUsers = Command[Slug, []registry.ProjectUser]{"user.list", inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) ([]registry.ProjectUser, error) {
+var ListUsers = Command[Slug, []registry.ProjectUser]{"user.list", reads, inProject(Slug.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, _ Slug) ([]registry.ProjectUser, error) {
 	return ws.ProjectUsers(ctx)
 })}
+
+// ListAudit lists entries of the audit log.
+var ListAudit = Command[registry.AuditFilter, registry.AuditPage]{"audit.list", reads, func(ctx context.Context, app *App, in registry.AuditFilter) (registry.AuditPage, error) {
+	return app.Registry.AuditEntries(ctx, in)
+}}
+
+// VerifyAudit recomputes the chain of the audit log.
+var VerifyAudit = Command[None, registry.AuditChain]{"audit.verify", reads, func(ctx context.Context, app *App, _ None) (registry.AuditChain, error) {
+	return app.Registry.VerifyAudit(ctx)
+}}
 
 // UserName is the input of DeleteUser.
 type UserName struct{ Project, Username string }
 
 func (in UserName) slug() string { return in.Project }
 
+func (in UserName) object() string { return "user " + in.Username }
+
 // DeleteUser deletes a project user; the tokens minted for it are revoked.
-var DeleteUser = Command[UserName, None]{"user.delete", inProject(UserName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in UserName) (None, error) {
+var DeleteUser = Command[UserName, None]{"user.delete", changes, inProject(UserName.slug, func(ctx context.Context, _ *App, ws *registry.Workspace, in UserName) (None, error) {
 	return None{}, ws.RemoveProjectUser(ctx, in.Username)
 })}
 
@@ -201,6 +242,15 @@ type ImportOrder struct {
 	Project string // created if it does not exist
 	DryRun  bool   // only say what the import would do
 	Options ingest.Options
+}
+
+func (in ImportOrder) slug() string { return in.Project }
+
+func (in ImportOrder) object() string {
+	if in.DryRun {
+		return "file " + filepath.Base(in.Path) + ", dry run"
+	}
+	return "file " + filepath.Base(in.Path)
 }
 
 // Imported is the output of Import. If the file is refused because of its rows, the
@@ -213,7 +263,7 @@ type Imported struct {
 }
 
 // Import imports a file, all or nothing, into a new or existing project.
-var Import = Command[ImportOrder, Imported]{"import", func(ctx context.Context, app *App, in ImportOrder) (Imported, error) {
+var Import = Command[ImportOrder, Imported]{"import", changes, func(ctx context.Context, app *App, in ImportOrder) (Imported, error) {
 	source, err := ingest.Open(ctx, source.Opening{Workers: app.Workers, Path: in.Path, Format: in.Options.Format, Scratch: app.Imports.Scratch()})
 	if err != nil {
 		return Imported{}, err

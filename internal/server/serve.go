@@ -111,6 +111,8 @@ func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics)
 				app.record(o)
 			},
 
+			Audit: app.auditCall,
+
 			ClientAddress: app.settings.TrustedProxies.ClientAddress,
 
 			Log:    app.log,
