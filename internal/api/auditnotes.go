@@ -48,11 +48,7 @@ func (in *changeSettingsIn) AuditNote() string {
 
 // AuditNote returns the rights of the new token.
 func (in *mintTokenIn) AuditNote() string {
-	expires := ""
-	if b := in.Body; !b.ExpiresAt.IsZero() {
-		expires = b.ExpiresAt.UTC().Format(time.RFC3339)
-	}
-	return notes("name", in.Body.Name, "scopes", strings.Join(in.Body.Scopes, ","), "user", in.Body.Username, "expires", expires)
+	return notes("name", in.Body.Name, "scopes", strings.Join(in.Body.Scopes, ","), "user", in.Body.Username, "expires", expiry(in.Body.ExpiresAt))
 }
 
 // Effect returns the token that was minted.
@@ -79,18 +75,57 @@ func (in *changeAccountUserIn) AuditNote() string { return in.Body.note() }
 func (in *addAccountUserIn) AuditNote() string { return in.Body.note() }
 
 func (b *accountUserBody) note() string {
-	value := func(text *string) string {
-		if text == nil {
-			return ""
-		}
-		return *text
-	}
-	grants, password := []string{}, ""
+	grants := []string{}
 	for _, g := range b.Grants {
 		grants = append(grants, g.Project+":"+g.Role)
 	}
-	if b.Password != nil {
-		password = "set"
+	return personNote(b.Username, b.Role, b.Password, "grants", strings.Join(grants, ","))
+}
+
+// AuditNote returns the role of the new user.
+func (in *addUserIn) AuditNote() string {
+	return personNote(&in.Body.Username, &in.Body.Role, &in.Body.Password)
+}
+
+// AuditNote returns what changes about the user.
+func (in *changeUserIn) AuditNote() string {
+	return personNote(in.Body.Username, in.Body.Role, in.Body.Password)
+}
+
+func personNote(username, role, password *string, more ...string) string {
+	set := ""
+	if password != nil {
+		set = "set"
 	}
-	return notes("username", value(b.Username), "role", value(b.Role), "grants", strings.Join(grants, ","), "password", password)
+	return notes(append([]string{"username", value(username), "role", value(role), "password", set}, more...)...)
+}
+
+func value(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// AuditNote returns what changes about the token.
+func (in *changeTokenIn) AuditNote() string {
+	return notes("name", value(in.Body.Name), "scopes", strings.Join(in.Body.Scopes, ","), "expires", expiry(in.Body.ExpiresAt.Value))
+}
+
+// AuditNote returns which token is replaced, and for how long it stays valid.
+func (in *rotateTokenIn) AuditNote() string {
+	return notes("replaces", fmt.Sprint(in.ID), "overlap_seconds", fmt.Sprint(in.Body.Overlap))
+}
+
+// Effect returns the token that was minted in place of the old one.
+func (out rotatedTokenOut) Effect() rest.Effect {
+	return rest.Effect{Kind: "token", Created: fmt.Sprint(out.Token.ID)}
+}
+
+// expiry writes a time, or nothing if there is none.
+func expiry(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339)
 }
