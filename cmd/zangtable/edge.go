@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/zangtable/zangtable/internal/limits"
 	"github.com/zangtable/zangtable/internal/registry"
@@ -17,6 +18,14 @@ type edgeFlags struct {
 	TrustedProxies   server.Proxies   `env:"ZANGTABLE_TRUSTED_PROXIES" placeholder:"ADDRESS" help:"Addresses or networks of the proxies in front of the server whose X-Forwarded-For is trusted, separated by commas."`
 	CORSAllowOrigins registry.Origins `name:"cors-allow-origins" env:"ZANGTABLE_CORS_ALLOW_ORIGINS" placeholder:"ORIGIN" help:"Origins such as https://app.example.com whose web pages may call every project, separated by commas; * for all."`
 	Metrics          server.Metrics   `default:"loopback" env:"ZANGTABLE_METRICS" placeholder:"WHO" help:"Who may read /metrics: off, loopback for programs on this machine, token for tokens with project:admin, or the address of a separate listener (${default}; $$ZANGTABLE_METRICS)."`
+	SlowCall         time.Duration    `default:"1s" env:"ZANGTABLE_SLOW_CALL" placeholder:"DURATION" help:"How long the databases of a call may take before it is logged with its query plan; 0 logs none (${default}; $$ZANGTABLE_SLOW_CALL)."`
+}
+
+func (f *edgeFlags) check() error {
+	if f.SlowCall < 0 {
+		return errors.New("--slow-call must not be below 0")
+	}
+	return nil
 }
 
 // limitFlags limit what clients can take of the server. 0 switches a limit off.

@@ -134,7 +134,7 @@ func orUnlimited[T ~int | ~int64](limit T) T {
 
 // Validate is called by kong.
 func (s *serve) Validate() error {
-	return errors.Join(s.diskFlags.check(), s.exportFlags.check(), s.importFlags.check(), s.limitFlags.check(), s.schemaFlags.check(), s.journalFlags.check())
+	return errors.Join(s.diskFlags.check(), s.edgeFlags.check(), s.exportFlags.check(), s.importFlags.check(), s.limitFlags.check(), s.schemaFlags.check(), s.journalFlags.check())
 }
 
 // Run serves until the process is told to stop.
@@ -150,6 +150,7 @@ func (s *serve) Run(p *program) error {
 		Origins:         s.CORSAllowOrigins,
 		TrustedProxies:  s.TrustedProxies,
 		Metrics:         s.Metrics,
+		SlowCall:        s.SlowCall,
 		Journal:         s.journalFlags.settings(),
 		Admin:           s.Admin == "on",
 		ExportLife:      s.ExportLife,

@@ -1,22 +1,60 @@
 // Package meter measures how long a call waits for SQLite and works in it. The edge puts
-// a [Meter] into the context of each call; whatever opens a transaction adds its times.
-// Without a meter in the context nothing is measured.
+// a [Meter] into the context of each call; whatever opens a transaction adds its times,
+// and the plan of a statement that was slow. Without a meter in the context nothing is
+// measured.
 package meter
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Meter adds up the times of one call. Its methods may be called concurrently.
-type Meter struct{ waited, worked atomic.Int64 }
+// Meter adds up the times of one call. Its methods may be called concurrently, and on
+// nil, which measures nothing.
+type Meter struct {
+	// Slow is how long databases may take before their plan is noted; 0 means that it
+	// never is. It must be set before the meter is used.
+	Slow time.Duration
+
+	waited, worked atomic.Int64
+
+	mu      sync.Mutex
+	slowest time.Duration
+	plan    []string
+}
 
 type contextKey struct{}
 
 // With returns a context whose transactions are measured by m.
 func With(ctx context.Context, m *Meter) context.Context {
 	return context.WithValue(ctx, contextKey{}, m)
+}
+
+// Of returns the meter of a context, nil if there is none.
+func Of(ctx context.Context) *Meter {
+	m, _ := ctx.Value(contextKey{}).(*Meter)
+	return m
+}
+
+// NotesPlans reports whether the plans of slow statements are noted.
+func (m *Meter) NotesPlans() bool { return m != nil && m.Slow > 0 }
+
+// NotePlan keeps the plan of a statement unless one that took longer is known.
+func (m *Meter) NotePlan(took time.Duration, plan []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if took > m.slowest {
+		m.slowest, m.plan = took, plan
+	}
+}
+
+// Plan returns the plan of the slowest statement of a slow call; nil for none.
+func (m *Meter) Plan() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.plan
 }
 
 // Times returns how long the call waited for connections, and how long it had them.
@@ -32,8 +70,8 @@ type Watch struct {
 
 // Start begins to measure the wait for a connection.
 func Start(ctx context.Context) Watch {
-	m, ok := ctx.Value(contextKey{}).(*Meter)
-	if !ok {
+	m := Of(ctx)
+	if m == nil {
 		return Watch{}
 	}
 	return Watch{m: m, from: time.Now()}

@@ -58,10 +58,38 @@ func (db *DB) Query(ctx context.Context, q Query) (result Result, err error) {
 		began := time.Now()
 		result, err = q.call(ctx, w)
 		result.Took = time.Since(began)
+		q.notePlan(ctx, w, result.Took)
 		return err
 	})
 	return result, err
 }
+
+// planTime is how long SQLite may take for the plan of a slow statement.
+const planTime = 500 * time.Millisecond
+
+// notePlan notes the plan of a statement that took as long as the meter of ctx calls
+// slow. That has failed if the statement has, or its worker is gone: then there is none.
+func (q Query) notePlan(ctx context.Context, w *worker.Worker, took time.Duration) {
+	m := meter.Of(ctx)
+	if !m.NotesPlans() || took < m.Slow || sqltext.Tokens(q.SQL)[0].Is("EXPLAIN") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), planTime)
+	defer cancel()
+	q.SQL, q.Limit = "EXPLAIN QUERY PLAN "+q.SQL, maxPlanLines
+	plan, err := q.call(ctx, w)
+	if err != nil {
+		return
+	}
+	var lines []string
+	for i := range plan.Len() {
+		lines = append(lines, string(plan.Batch.Bytes(plan.Batch.Row(i)[3])))
+	}
+	m.NotePlan(took, lines)
+}
+
+// maxPlanLines is how many lines of a plan are noted.
+const maxPlanLines = 20
 
 // CheckQuery returns every fault of a query without running it.
 func (db *DB) CheckQuery(ctx context.Context, q Query) error {

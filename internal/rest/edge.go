@@ -64,6 +64,10 @@ type Config struct {
 	// caller is not known. A nil AllowOrigin sends no headers for other origins.
 	AllowOrigin func(who Caller, origin string) string
 
+	// SlowCall is how long the databases of a call may take, with waiting for them,
+	// before it is logged with a plan; 0 logs none.
+	SlowCall time.Duration
+
 	// Observe is called at the end of every call; nil for nothing.
 	Observe func(Observation)
 
@@ -153,7 +157,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *call {
 		Edge: e, w: deliver(w, e.AnswerTimeout), r: r, id: e.newID("req_"), began: time.Now(),
 		leave: func() {}, part: e.Limits.Budget.Part(0),
 	}
-	c.at = e.Now()
+	c.at, c.meter.Slow = e.Now(), e.SlowCall
 	c.w.beforeHeader = c.audit
 	c.r = r.WithContext(meter.With(r.Context(), &c.meter))
 	c.w.Header().Set("X-Request-Id", c.id)
@@ -174,7 +178,7 @@ func (c *call) end() {
 	c.audit(cmp.Or(c.w.status, StatusGone))
 	c.part.Release()
 	c.leave()
-	if c.Observe != nil {
+	if c.Observe != nil || c.SlowCall > 0 {
 		c.observe()
 	}
 }
@@ -385,7 +389,7 @@ func (c *call) logFailure(p *problem.Error, err error) {
 	level, cause := slog.LevelError, p.Message
 	switch p.Code {
 	case problem.CodeInternal:
-		c.Log.Error(message, "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path, "code", p.Code, "error", err)
+		c.Log.Error(message, "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.loggedPath(), "code", p.Code, "error", err)
 		return
 	case problem.CodeBusy:
 		level = slog.LevelWarn
@@ -410,7 +414,7 @@ func (c *call) rescue() {
 	if cause == http.ErrAbortHandler {
 		panic(cause)
 	}
-	c.Log.Error("panic", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	c.Log.Error("panic", "request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.loggedPath(), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	if c.streaming {
 		panic(http.ErrAbortHandler)
 	}

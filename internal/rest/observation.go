@@ -3,6 +3,7 @@ package rest
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -20,6 +21,7 @@ type Observation struct {
 	Status int
 	Took   time.Duration // including the answer
 	Stream bool          // the answer is a stream of events, which lasts as long as its client likes
+	Slow   bool          // databases took longer than Config.SlowCall, with waiting for them
 
 	// Everything below is only set for calls with a valid credential.
 
@@ -92,8 +94,28 @@ func (c *call) observe() {
 	}
 	if c.who != nil {
 		c.describe(&o)
+		o.Slow = c.SlowCall > 0 && o.Waited+o.Worked >= c.SlowCall
 	}
-	c.Observe(o)
+	if o.Slow {
+		c.logSlow(&o)
+	}
+	if c.Observe != nil {
+		c.Observe(o)
+	}
+}
+
+// logSlow logs where the time of a slow call went, and the plan of its slowest
+// statement. The path is left out: the ids of records in it are values.
+func (c *call) logSlow(o *Observation) {
+	projectID, tokenID := o.Who.Identity()
+	args := []any{
+		"request_id", o.RequestID, "route", o.Route, "status", o.Status, "project_id", projectID, "token_id", tokenID, "took", o.Took, "waited", o.Waited,
+		"database", o.Worked, "sending", o.Sending, "rows_read", o.RowsRead, "rows_changed", o.RowsChanged, "bytes_out", o.BytesOut,
+	}
+	if plan := c.meter.Plan(); plan != nil {
+		args = append(args, "plan", strings.Join(plan, "; "))
+	}
+	c.logBounded(slog.LevelWarn, "slow call", o.Route, args...)
 }
 
 // audit reports a call of an audited route. Calls that were refused for other reasons

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -44,12 +45,32 @@ func (r *repeats) admit(kind string, now time.Time) (ok bool, leftOut int) {
 // logRepeatable logs a line about the call that its client can cause again and again.
 // Only lines with different causes are counted apart.
 func (c *call) logRepeatable(level slog.Level, message, cause string, args ...any) {
+	about := []any{"request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.loggedPath()}
+	c.logBounded(level, message, cause, append(about, args...)...)
+}
+
+// logBounded is logRepeatable for a line that says itself what it is about.
+func (c *call) logBounded(level slog.Level, message, cause string, args ...any) {
 	ok, leftOut := c.repeats.admit(message+"\x00"+cause, c.Now())
 	if leftOut > 0 {
 		c.Log.Warn("lines of the log were left out because they repeated too often", "lines", leftOut)
 	}
 	if ok {
-		about := []any{"request_id", c.id, "address", c.ClientAddress(c.r), "method", c.r.Method, "path", c.r.URL.Path}
-		c.Log.Log(context.WithoutCancel(c.r.Context()), level, message, append(about, args...)...)
+		c.Log.Log(context.WithoutCancel(c.r.Context()), level, message, args...)
 	}
+}
+
+// loggedPath returns the path of the call without the key of a record, which is a value,
+// and without anything that no route has asked for.
+func (c *call) loggedPath() string {
+	if c.ep == nil {
+		return "unmatched"
+	}
+	parts := strings.Split(c.r.URL.EscapedPath(), "/")
+	for i, name := range strings.Split(c.ep.Path, "/") {
+		if i < len(parts) && name == "{id}" {
+			parts[i] = name
+		}
+	}
+	return strings.Join(parts, "/")
 }

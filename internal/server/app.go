@@ -67,10 +67,11 @@ type Settings struct {
 
 	Limits limits.Settings // on what clients can take; zero means none
 
-	TrustedProxies Proxies // in front of the server
-	PublicURL      Origin  // at which users reach it
-	Metrics        Metrics // who may read the metrics
-	Admin          bool    // whether the panel is served at /admin
+	TrustedProxies Proxies       // in front of the server
+	PublicURL      Origin        // at which users reach it
+	Metrics        Metrics       // who may read the metrics
+	SlowCall       time.Duration // see rest.Config
+	Admin          bool          // whether the panel is served at /admin
 	Journal        JournalSettings
 
 	Origins registry.Origins // whose web pages may call every project

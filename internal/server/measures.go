@@ -22,6 +22,7 @@ import (
 type metrics struct {
 	http.Handler
 	requests  *prometheus.CounterVec
+	slow      prometheus.Counter
 	durations *prometheus.HistogramVec
 	waits     prometheus.Histogram
 	work      prometheus.Histogram
@@ -48,6 +49,9 @@ func (app *App) newMetrics(version string) *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "zangtable_http_requests_total", Help: "Requests by route and status.",
 		}, []string{"route", "code"}),
+		slow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "zangtable_slow_calls_total", Help: "Calls whose databases took longer than --slow-call.",
+		}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "zangtable_http_request_duration_seconds", Help: "How long requests took, including their answers, by route; event streams are left out.", Buckets: callBuckets,
 		}, []string{"route"}),
@@ -60,7 +64,7 @@ func (app *App) newMetrics(version string) *metrics {
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "zangtable_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	registry.MustRegister(m.requests, m.durations, m.waits, m.work, app.commits, build, collectors.NewGoCollector(),
+	registry.MustRegister(m.requests, m.slow, m.durations, m.waits, m.work, app.commits, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), stateCollector{app})
 	for _, g := range app.gauges() {
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "zangtable_" + g.name, Help: g.help}, g.read))
@@ -76,6 +80,9 @@ func (m *metrics) observe(o rest.Observation) {
 	m.requests.WithLabelValues(o.Route, strconv.Itoa(o.Status)).Inc()
 	if !o.Stream { // it lasts as long as its client likes
 		m.durations.WithLabelValues(o.Route).Observe(o.Took.Seconds())
+	}
+	if o.Slow {
+		m.slow.Inc()
 	}
 	if o.Waited+o.Worked > 0 {
 		m.waits.Observe(o.Waited.Seconds())

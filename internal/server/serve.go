@@ -106,6 +106,7 @@ func (app *App) handler(version string, stopping *atomic.Bool, counted *metrics)
 			Join:     app.join,
 			Admitted: app.Exports.NoteRequest,
 			Limits:   app.limits,
+			SlowCall: app.settings.SlowCall,
 			Observe: func(o rest.Observation) {
 				counted.observe(o)
 				app.record(o)

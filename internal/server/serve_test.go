@@ -36,7 +36,13 @@ func start(t *testing.T, settings ...Settings) *running {
 // startIn is start with a data folder.
 func startIn(t *testing.T, folder string, settings Settings) *running {
 	t.Helper()
-	app, err := Open(folder, settings, slog.New(slog.DiscardHandler))
+	return startLogging(t, folder, settings, slog.New(slog.DiscardHandler))
+}
+
+// startLogging is startIn with a log.
+func startLogging(t *testing.T, folder string, settings Settings, log *slog.Logger) *running {
+	t.Helper()
+	app, err := Open(folder, settings, log)
 	if err != nil {
 		t.Fatal(err)
 	}

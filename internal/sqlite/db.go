@@ -226,9 +226,11 @@ func (db *DB) ReadWithin(ctx context.Context, b Deadlines, fn func(*Conn) error)
 	}
 	watch.Got()
 	defer db.returnReader(c)
-	defer c.bound(ctx)()
-	return c.within(b.Run, func() error {
-		return c.transaction("BEGIN", func() error { return fn(c) })
+	return c.noting(ctx, func() error {
+		defer c.bound(ctx)()
+		return c.within(b.Run, func() error {
+			return c.transaction("BEGIN", func() error { return fn(c) })
+		})
 	})
 }
 
@@ -329,8 +331,10 @@ func (db *DB) ExclusiveWithin(ctx context.Context, b Deadlines, fn func(*Conn) e
 	}
 	watch.Got()
 	defer func() { db.returnWriter(c, err) }()
-	defer c.bound(ctx)()
-	return c.within(b.Run, func() error { return db.commit(c, fn) })
+	return c.noting(ctx, func() error {
+		defer c.bound(ctx)()
+		return c.within(b.Run, func() error { return db.commit(c, fn) })
+	})
 }
 
 // Restructure is RestructureWithin without deadlines.
@@ -353,13 +357,15 @@ func (db *DB) RestructureWithin(ctx context.Context, b Deadlines, fn func(*Conn)
 	if err := c.Exec("PRAGMA foreign_keys = OFF"); err != nil {
 		return err
 	}
-	defer c.bound(ctx)()
-	return c.within(b.Run, func() error {
-		return db.commit(c, func(c *Conn) error {
-			if err := fn(c); err != nil {
-				return err
-			}
-			return c.CheckForeignKeys()
+	return c.noting(ctx, func() error {
+		defer c.bound(ctx)()
+		return c.within(b.Run, func() error {
+			return db.commit(c, func(c *Conn) error {
+				if err := fn(c); err != nil {
+					return err
+				}
+				return c.CheckForeignKeys()
+			})
 		})
 	})
 }

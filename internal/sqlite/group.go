@@ -50,7 +50,7 @@ func (db *DB) Write(ctx context.Context, fn func(*Conn) error) error {
 // than once and must have no effects outside the connection. Canceling ctx ends the
 // wait, but never stops a write that has begun.
 func (db *DB) WriteWithin(ctx context.Context, b Deadlines, fn func(*Conn) error) error {
-	m := &member{fn: fn, settled: make(chan struct{})}
+	m := &member{fn: noted(ctx, fn), settled: make(chan struct{})}
 	watch := meter.Start(ctx)
 	defer func() {
 		watch.GotAt(m.began)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 	"unsafe"
 
 	zs "zombiezen.com/go/sqlite"
@@ -16,8 +17,9 @@ import (
 type Stmt struct {
 	conn  *Conn
 	s     *zs.Stmt
-	query string // the key in Conn.idle; "" if the statement is not kept
-	err   error  // of Bind, reported by Step
+	query string    // the key in Conn.idle; "" if the statement is not kept
+	err   error     // of Bind, reported by Step
+	began time.Time // see begin
 }
 
 // Prepare compiles one statement, or reuses a prepared one. Text with a second
@@ -36,13 +38,13 @@ func (c *Conn) Prepare(query string) (*Stmt, error) {
 	}
 	if idle, ok := c.idle[query]; ok {
 		delete(c.idle, query)
-		return &Stmt{conn: c, s: idle.stmt, query: query}, nil
+		return (&Stmt{conn: c, s: idle.stmt, query: query}).begin(), nil
 	}
 	s, err := c.compile(query)
 	if err != nil {
 		return nil, err
 	}
-	return &Stmt{conn: c, s: s, query: query}, nil
+	return (&Stmt{conn: c, s: s, query: query}).begin(), nil
 }
 
 func (c *Conn) compile(query string) (*zs.Stmt, error) {
@@ -78,6 +80,7 @@ func (s *Stmt) Close() {
 	if s.s == nil {
 		return
 	}
+	s.note()
 	c, stmt := s.conn, s.s
 	s.s = nil
 	if s.query == "" {
