@@ -95,7 +95,14 @@ var wrongRequests = map[string]wrong{
 	"list-tokens":  meaningless,
 	"mint-token":   {body: `{"scopes":["records:red"]}`, field: "scopes[0]"},
 	"test-token":   {body: `{"token_name":"\u0001"}`, field: "token_name"},
+	"change-token": {body: `{"scopes":["records:red"]}`, field: "scopes[0]"},
+	"rotate-token": meaningless,
 	"revoke-token": meaningless,
+
+	"list-users":  meaningless,
+	"add-user":    {body: `{"username":"vera","password":"short","role":"viewer"}`, field: "password"},
+	"change-user": {body: `{"password":"short"}`, field: "password"},
+	"remove-user": meaningless,
 
 	"list-tables":  meaningless,
 	"create-table": {body: `{"table_name":"1bad"}`, field: "table_name"},
@@ -180,7 +187,7 @@ func TestEveryRouteTellsAllFaults(t *testing.T) {
 	s.ask(t, "POST", "/export/schema", ``)
 	parts := map[string]string{
 		"query_id": "none", "project": "shop", "table": "contacts", "table_id_or_name": "contacts", "column_id_or_name": "name", "id": "1", "index": "none",
-		"token_id": "1", "run_id": "oprun_a", "request_id": "none", "export_id": s.ordered(t), "import_id": s.begin(t, 5, `{"table":"c"}`),
+		"token_id": "1", "user_id": "1", "run_id": "oprun_a", "request_id": "none", "export_id": s.ordered(t), "import_id": s.begin(t, 5, `{"table":"c"}`),
 	}
 	parts["import_id"] = parts["import_id"][strings.LastIndex(parts["import_id"], "/")+1:]
 	before := s.state(t)
