@@ -2,14 +2,12 @@ package api
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/problem"
-	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rest"
 )
@@ -146,7 +144,8 @@ func (h *handlers) listRequests(ctx context.Context, ws *Workspace, in *listRequ
 	}
 	_, out.Dropped = h.journal.Lag()
 	out.Requests, out.JournalPage = page.Items, journalPage(page)
-	return out, hideObjects(ctx, ws, pointers(out.Requests))
+	hideObjects(ws, pointers(out.Requests))
+	return out, nil
 }
 
 func pointers(list []journal.Request) (all []*journal.Request) {
@@ -156,41 +155,18 @@ func pointers(list []journal.Request) (all []*journal.Request) {
 	return all
 }
 
-// hideObjects removes the ids of records that the token may not read.
-func hideObjects(ctx context.Context, ws *Workspace, list []*journal.Request) error {
-	if ws.May(registry.RecordsRead) || !slices.ContainsFunc(list, isAboutRecord) {
-		return nil
-	}
-	var readable map[string]bool
-	err := use(ctx, ws, func(ws *Opened) error {
-		tables, err := ws.DB.Tables(ctx)
-		readable = readableNames(ws.Workspace, tables)
-		return err
-	})
-	if err != nil && !problem.Is(err, problem.CodeProjectDamaged) {
-		return err
+// hideObjects removes the ids of records that the token may not read. What counts is the
+// table that the call was about, whatever has its name now.
+func hideObjects(ws *Workspace, list []*journal.Request) {
+	if ws.May(registry.RecordsRead) {
+		return
 	}
 	for _, r := range list {
-		if isAboutRecord(r) && (r.Table == nil || !readable[*r.Table]) {
+		isAboutRecord := r.ObjectKind != nil && *r.ObjectKind == "record"
+		if isAboutRecord && (r.TableID() == 0 || !ws.MayTable(registry.RecordsRead, r.TableID())) {
 			r.Object = nil
 		}
 	}
-	return nil
-}
-
-func isAboutRecord(r *journal.Request) bool {
-	return r.ObjectKind != nil && *r.ObjectKind == "record" && r.Object != nil
-}
-
-// readableNames returns the names and ids of the tables whose records may be read.
-func readableNames(ws *Workspace, tables []projectdb.Table) map[string]bool {
-	names := map[string]bool{}
-	for _, t := range tables {
-		if ws.MayTable(registry.RecordsRead, t.ID) {
-			names[t.Name], names[idOf(&t)] = true, true
-		}
-	}
-	return names
 }
 
 type requestIn struct {
@@ -206,7 +182,8 @@ func (h *handlers) getRequest(ctx context.Context, ws *Workspace, in *requestIn)
 	if err != nil {
 		return out, err
 	}
-	return out, hideObjects(ctx, ws, []*journal.Request{&out.Request})
+	hideObjects(ws, []*journal.Request{&out.Request})
+	return out, nil
 }
 
 func (h *handlers) followRequests(ctx context.Context, ws *Workspace, in *followRequestsIn, faults *problem.Faults) (*rest.Events[journal.Request], error) {
@@ -243,9 +220,7 @@ func (h *handlers) requestEvents(ctx context.Context, ws *Workspace, f journal.F
 	go func() {
 		defer close(shown)
 		for r := range found {
-			if hideObjects(ctx, ws, []*journal.Request{&r}) != nil {
-				return
-			}
+			hideObjects(ws, []*journal.Request{&r})
 			select {
 			case shown <- r:
 			case <-ctx.Done():
@@ -325,9 +300,7 @@ func (h *handlers) getRun(ctx context.Context, ws *Workspace, in *getRunIn) (out
 	if err != nil {
 		return out, err
 	}
-	if err := hideObjects(ctx, ws, pointers(page.Items)); err != nil {
-		return out, err
-	}
+	hideObjects(ws, pointers(page.Items))
 	out.Calls, out.JournalPage = []RunCall{}, journalPage(page)
 	for i, r := range page.Items {
 		call := RunCall{Request: r, OffsetMS: out.Run.Offset(&r)}

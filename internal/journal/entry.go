@@ -30,7 +30,8 @@ type Entry struct {
 	Route     string // the id of the route
 	Stream    bool   // the answer lasts as long as the client likes
 	Table     string
-	Kind      string // what Object is the id of
+	TableID   ids.Table // that Table stood for, of a call about its records; 0 if unknown
+	Kind      string    // what Object is the id of
 	Object    string
 	Created   bool // the call created Object
 

@@ -77,6 +77,7 @@ type Journal struct {
 	options Options
 	shards  [shards]shard
 	storing sync.Mutex   // held while writing to db
+	pruned  pruning      // guarded by storing
 	queue   chan *Entry  // to be stored
 	dropped atomic.Int64 // entries that were lost
 	failing atomic.Bool  // the last ones could not be stored
@@ -97,6 +98,15 @@ type Journal struct {
 
 // Open opens the journal in the file at path and creates it if it is missing.
 func Open(path string, options Options) (*Journal, error) {
+	j, err := newJournal(path, options)
+	if err == nil {
+		j.stopped.Go(j.storeRegularly)
+	}
+	return j, err
+}
+
+// newJournal is Open without the goroutine that stores and sweeps.
+func newJournal(path string, options Options) (*Journal, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
@@ -123,7 +133,6 @@ func Open(path string, options Options) (*Journal, error) {
 	if err := j.readSecret(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	j.stopped.Go(j.storeRegularly)
 	return j, nil
 }
 

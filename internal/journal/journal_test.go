@@ -356,9 +356,7 @@ func TestOldRunsAreRemoved(t *testing.T) {
 	}
 	clock.Add(Retention - time.Minute)
 	j = open(t, path, Options{Now: clock.Now})
-	if err := j.prune(); err != nil {
-		t.Fatal(err)
-	}
+	sweepAll(t, j)
 	if n := stored(t, j); n != 1 {
 		t.Errorf("%d runs are left, want 1", n)
 	}

@@ -121,9 +121,9 @@ const placeBits = 10
 // them.
 const entryColumns = `id, request_id, token_id, token_name, user, source, method, route, tab, kind, object, created,
 	status, code, fields, took, waited, worked, sending, bytes_in, bytes_out, rows_read, rows_changed,
-	run_id, operation_key, grouping, retry_of, address, user_agent, traceparent, statement, parameters`
+	run_id, operation_key, grouping, retry_of, address, user_agent, traceparent, statement, parameters, table_id`
 
-var insertEntry = "INSERT INTO requests (project_id, " + entryColumns + ") VALUES (?" + strings.Repeat(", ?", 32) + ") ON CONFLICT DO NOTHING"
+var insertEntry = "INSERT INTO requests (project_id, " + entryColumns + ") VALUES (?" + strings.Repeat(", ?", 33) + ") ON CONFLICT DO NOTHING"
 
 // insert stores one entry at a free place, from its time on.
 func (j *Journal) insert(c *sqlite.Conn, e *Entry) error {
@@ -140,7 +140,7 @@ func (j *Journal) insert(c *sqlite.Conn, e *Entry) error {
 			orNull(e.Table), orNull(e.Kind), orNull(e.Object), e.Created, e.Status, orNull(e.Code), orNull(strings.Join(e.Fields, "\n")),
 			e.Took.Microseconds(), e.Waited.Microseconds(), e.Worked.Microseconds(), e.Sending.Microseconds(),
 			e.BytesIn, e.BytesOut, e.RowsRead, e.RowsChanged, runID, key, status, orNull(e.retryOf),
-			orNull(j.address(e.Address)), orNull(e.UserAgent), orNull(e.TraceParent), orNull(e.Statement), orNull(e.Parameters))
+			orNull(j.address(e.Address)), orNull(e.UserAgent), orNull(e.TraceParent), orNull(e.Statement), orNull(e.Parameters), e.TableID)
 		if err != nil || c.Changes() > 0 {
 			return err
 		}

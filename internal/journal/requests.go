@@ -53,7 +53,12 @@ type Request struct {
 	took    time.Duration
 	id      int64
 	created bool
+	tableID ids.Table
 }
+
+// TableID returns the id of the table whose record the request was about, or 0 if it
+// is not known: then nobody knows who may see the id of the record.
+func (r *Request) TableID() ids.Table { return r.tableID }
 
 // Created reports whether the request created its object, as one that starts an export
 // does.
@@ -78,7 +83,7 @@ func (j *Journal) shown(e *Entry) Request {
 		BytesIn: e.BytesIn, BytesOut: e.BytesOut, RowsRead: e.RowsRead, RowsChanged: e.RowsChanged,
 		Address: pointer(j.address(e.Address)), UserAgent: pointer(e.UserAgent), TraceParent: pointer(e.TraceParent),
 		Statement: pointer(e.Statement), Parameters: pointer(e.Parameters),
-		at: e.Began, took: e.Took, id: place(e.Began), created: e.Created,
+		at: e.Began, took: e.Took, id: place(e.Began), created: e.Created, tableID: e.TableID,
 	}
 	if e.TokenID > 0 { // people have none
 		r.TokenID = &e.TokenID
@@ -105,7 +110,7 @@ func scanRequest(s *sqlite.Stmt) Request {
 		TookMS: milliseconds(s.Int(15)), WaitedMS: milliseconds(s.Int(16)), DatabaseMS: milliseconds(s.Int(17)), SendingMS: milliseconds(s.Int(18)),
 		BytesIn: s.Int(19), BytesOut: s.Int(20), RowsRead: s.Int(21), RowsChanged: s.Int(22),
 		RunID: s.TextOrNil(23), OperationKey: s.TextOrNil(24), Grouping: s.TextOrNil(25), RetryOf: s.TextOrNil(26),
-		Address: s.TextOrNil(27), UserAgent: s.TextOrNil(28), TraceParent: s.TextOrNil(29), Statement: s.TextOrNil(30), Parameters: s.TextOrNil(31),
+		Address: s.TextOrNil(27), UserAgent: s.TextOrNil(28), TraceParent: s.TextOrNil(29), Statement: s.TextOrNil(30), Parameters: s.TextOrNil(31), tableID: ids.Table(s.Int(32)),
 	}
 	us := r.id >> placeBits
 	r.at, r.took, r.Time = time.UnixMicro(us), time.Duration(s.Int(15))*time.Microsecond, timestamp(us)

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -121,6 +122,8 @@ CREATE TABLE key_hours (
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO secrets VALUES ('ids', randomblob(32));
 CREATE TABLE forgotten (project_id INTEGER PRIMARY KEY) STRICT; -- whose entries are being removed
+`, `
+ALTER TABLE requests ADD COLUMN table_id INTEGER; -- of the table that a call about a record was about; NULL if unknown
 `},
 }
 
@@ -133,6 +136,9 @@ const storeEvery = 500 * time.Millisecond
 
 // load reads the run that a name stands for, nil if there is none.
 func (j *Journal) load(ctx context.Context, n name) (r *run, err error) {
+	if j.isForgotten(n.caller.ProjectID) { // it may not have been removed yet
+		return nil, nil
+	}
 	var ownID any
 	if n.kind == byRunID {
 		ownID = n.text
@@ -180,36 +186,55 @@ func (j *Journal) storeSoon() {
 	}
 }
 
-// storeRegularly stores changes and, once a day, removes old runs, until the journal
-// is closed.
+// storeRegularly stores changes and sweeps until the journal is closed.
 func (j *Journal) storeRegularly() {
 	store, prune, sweep := time.NewTicker(storeEvery), time.NewTicker(24*time.Hour), time.NewTicker(sweepEvery)
 	defer store.Stop()
 	defer prune.Stop()
 	defer sweep.Stop()
-	j.try("remove old runs from the journal", j.prune)
-	swept := false
-	for stopping := false; !stopping; {
+	next := time.NewTimer(0) // when the sweep goes on
+	defer next.Stop()
+	for {
 		select {
 		case <-store.C:
+			j.tryStore()
 		case <-j.hurry:
+			j.tryStore()
 		case <-prune.C:
-			j.try("remove old runs from the journal", j.prune)
+			j.storing.Lock()
+			j.pruned = pruning{}
+			j.storing.Unlock()
 		case <-sweep.C:
-			swept = false
+			next.Reset(0)
 		case <-j.sweepNow:
-			swept = false
+			next.Reset(0)
+		case <-next.C:
+			if pause, more := j.sweepStep(); more {
+				next.Reset(pause)
+			}
 		case <-j.stop:
-			stopping = true
-		}
-		j.try("store runs and requests in the journal", j.store)
-		if !swept && !stopping { // one step at a time, between what is to be stored
-			j.try("remove old entries from the journal", func() (err error) {
-				swept, err = j.sweep()
-				return err
-			})
+			j.tryStore()
+			return
 		}
 	}
+}
+
+func (j *Journal) tryStore() { j.try("store runs and requests in the journal", j.store) }
+
+// sweepShare is which part of the time a sweep takes at most, so that it leaves the
+// disk and the processor to the calls.
+const sweepShare = 5
+
+// sweepStep removes some of what there is to remove, and returns how long to wait
+// before the next step, if there is more.
+func (j *Journal) sweepStep() (pause time.Duration, more bool) {
+	began := time.Now()
+	j.try("remove old entries from the journal", func() error {
+		done, err := j.sweep()
+		more = !done
+		return err
+	})
+	return (sweepShare - 1) * time.Since(began), more
 }
 
 func (j *Journal) try(what string, work func() error) {
@@ -230,7 +255,7 @@ func (j *Journal) store() error {
 // before. A failure is logged.
 func (j *Journal) flush() {
 	if len(j.queue) > 0 {
-		j.try("store runs and requests in the journal", j.store)
+		j.tryStore()
 	}
 }
 
@@ -240,6 +265,7 @@ func (j *Journal) storeRuns() error {
 	for i := range j.shards {
 		records = j.shards[i].take(records)
 	}
+	records = slices.DeleteFunc(records, func(r record) bool { return j.isForgotten(r.run.caller.ProjectID) })
 	if len(records) == 0 {
 		return nil
 	}
@@ -278,25 +304,6 @@ ON CONFLICT DO UPDATE SET run_id = excluded.run_id`,
 			caller.ProjectID, caller.TokenID, int(n.kind), n.text, r.run.id)
 	}
 	return err
-}
-
-// prune removes runs that are too old, and names without a run.
-func (j *Journal) prune() error {
-	j.storing.Lock()
-	defer j.storing.Unlock()
-	return j.write(context.Background(), func(c *sqlite.Conn) error {
-		before := j.options.Now().Add(-Retention).UnixNano()
-		if err := c.Exec("DELETE FROM runs WHERE last_call_at < ?", before); err != nil {
-			return err
-		}
-		return c.Exec(`
-DELETE FROM names
-WHERE NOT EXISTS (
-	SELECT 1
-	FROM runs
-	WHERE project_id = names.project_id AND token_id = names.token_id AND run_id = names.run_id
-)`)
-	})
 }
 
 // write runs fn in a write transaction.

@@ -3,6 +3,8 @@ package journal
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/ids"
@@ -33,6 +35,7 @@ func (j *Journal) readSecret() error {
 func (j *Journal) sweep() (done bool, err error) {
 	j.storing.Lock()
 	defer j.storing.Unlock()
+	pruned := j.pruned
 	err = j.write(context.Background(), func(c *sqlite.Conn) error {
 		if err := j.settle(c); err != nil {
 			return err
@@ -43,13 +46,90 @@ func (j *Journal) sweep() (done bool, err error) {
 				return err
 			}
 		}
-		done = true
-		return nil
+		pruned, err = j.prune(c, pruned)
+		done = pruned.over()
+		return err
 	})
+	if err == nil {
+		j.pruned = pruned
+	}
 	if j.damaged(err) {
 		return true, nil
 	}
 	return done || err != nil, err
+}
+
+// pruning is how far the removal of old runs and their names has come.
+type pruning struct {
+	walk  int   // of walks; all of them: it is over
+	after []any // the key of the last row that was looked at; nil at the beginning
+}
+
+// walk is a table that old rows are removed from, in the order of its key. The last
+// column of the key is a text, the others are numbers.
+type walk struct{ table, key, old string }
+
+// walks are the runs, and then the names, which follow their runs.
+var walks = [...]walk{
+	{"runs", "project_id, token_id, run_id", "last_call_at < ?"},
+	{"names", "project_id, token_id, kind, name", `? IS NOT NULL AND NOT EXISTS (
+	SELECT 1
+	FROM runs
+	WHERE project_id = names.project_id AND token_id = names.token_id AND run_id = names.run_id
+)`},
+}
+
+func (w walk) columns() int { return strings.Count(w.key, ",") + 1 }
+
+// compared is a condition on the key, with a parameter for each column.
+func (w walk) compared(operator string) string {
+	return "(" + w.key + ") " + operator + " (" + strings.Repeat("?, ", w.columns()-1) + "?)"
+}
+
+// step selects the key of the last row to be looked at, after the given number of rows.
+func (w walk) step(begun bool) string {
+	where := ""
+	if begun {
+		where = " WHERE " + w.compared(">")
+	}
+	return "SELECT " + w.key + " FROM " + w.table + where + " ORDER BY " + w.key + " LIMIT 1 OFFSET ?"
+}
+
+// removal removes the old rows between two keys.
+func (w walk) removal(begun, ends bool) string {
+	sql := "DELETE FROM " + w.table + " WHERE " + w.old
+	if begun {
+		sql += " AND " + w.compared(">")
+	}
+	if ends {
+		sql += " AND " + w.compared("<=")
+	}
+	return sql
+}
+
+func (p pruning) over() bool { return p.walk == len(walks) }
+
+// prune goes on with the removal of runs that are too old, and then of names without a
+// run. It looks at a few rows only.
+func (j *Journal) prune(c *sqlite.Conn, from pruning) (to pruning, err error) {
+	if from.over() {
+		return from, nil
+	}
+	w, begun := walks[from.walk], from.after != nil
+	to = pruning{walk: from.walk + 1} // unless there are more rows
+	err = c.Query(w.step(begun), append(slices.Clone(from.after), sweepStep-1), func(s *sqlite.Stmt) error {
+		to = pruning{walk: from.walk}
+		for i := range w.columns() - 1 {
+			to.after = append(to.after, s.Int(i))
+		}
+		to.after = append(to.after, s.Text(w.columns()-1))
+		return nil
+	})
+	if err != nil {
+		return from, err
+	}
+	args := append([]any{j.options.Now().Add(-Retention).UnixNano()}, from.after...)
+	return to, c.Exec(w.removal(begun, to.after != nil), append(args, to.after...)...)
 }
 
 // removeOld removes entries that are too old.
@@ -114,12 +194,12 @@ WHERE project_id = ?1 AND id <= (
 // removeHours removes sums that are too old, of one project after the other.
 func (j *Journal) removeHours(c *sqlite.Conn) (n int64, err error) {
 	before := j.options.Now().Unix()/3600 - keepHours
-	for _, table := range [...]string{"hours", "key_hours"} {
+	for _, table := range [...]table{hoursTable, keyHoursTable} {
 		var projectID int64
-		err := c.Query(projectsIn(table)+`
+		err := c.Query(projectsIn(table.name)+`
 SELECT project_id
 FROM p
-WHERE (SELECT min(hour) FROM `+table+` WHERE project_id = p.project_id) < ?
+WHERE (SELECT min(hour) FROM `+table.name+` WHERE project_id = p.project_id) < ?
 LIMIT 1`, []any{before}, func(s *sqlite.Stmt) error {
 			projectID = s.Int(0)
 			return nil
@@ -130,7 +210,7 @@ LIMIT 1`, []any{before}, func(s *sqlite.Stmt) error {
 		if projectID == 0 {
 			continue
 		}
-		if err := c.Exec("DELETE FROM "+table+" WHERE project_id = ? AND hour < ?", projectID, before); err != nil {
+		if err := c.Exec(table.removal("project_id = ? AND hour < ?"), projectID, before, sweepStep); err != nil {
 			return n, err
 		}
 		n += c.Changes()
@@ -138,28 +218,20 @@ LIMIT 1`, []any{before}, func(s *sqlite.Stmt) error {
 	return n, nil
 }
 
-// Forget removes everything about a project. It may be called more than once. Many
-// entries are removed in the background.
+// Forget makes the journal forget a project: nothing about it is found or recorded from
+// now on. Its rows are removed in the background, a few at a time. Forget may be called
+// more than once.
 func (j *Journal) Forget(ctx context.Context, projectID ids.Project) error {
 	j.forgottenMu.Lock()
 	j.forgotten[projectID] = true
 	j.forgottenMu.Unlock()
-	j.storing.Lock()
-	defer j.storing.Unlock()
 	for i := range j.shards {
 		j.shards[i].forget(projectID)
 	}
+	j.storing.Lock()
+	defer j.storing.Unlock()
 	err := j.write(ctx, func(c *sqlite.Conn) error {
-		for _, table := range [...]string{"names", "runs", "hours", "key_hours"} {
-			if err := c.Exec("DELETE FROM "+table+" WHERE project_id = ?", projectID); err != nil {
-				return err
-			}
-		}
-		if err := c.Exec("INSERT INTO forgotten (project_id) VALUES (?) ON CONFLICT DO NOTHING", projectID); err != nil {
-			return err
-		}
-		_, err := removeForgotten(c)
-		return err
+		return c.Exec("INSERT INTO forgotten (project_id) VALUES (?) ON CONFLICT DO NOTHING", projectID)
 	})
 	if err != nil {
 		return fmt.Errorf("forget the runs and requests of project %d: %w", projectID, storage.Explain(err))
@@ -168,16 +240,43 @@ func (j *Journal) Forget(ctx context.Context, projectID ids.Project) error {
 	return nil
 }
 
-// removeForgotten removes entries of a project that is gone.
+// table is a table of the journal with its primary key.
+type table struct{ name, key string }
+
+var (
+	hoursTable    = table{"hours", "project_id, hour, token_id, route, tab"}
+	keyHoursTable = table{"key_hours", "project_id, hour, operation_key"}
+)
+
+// forgettable are the tables with rows of projects. Sums of keys come after the runs,
+// which are added to them when they are over.
+var forgettable = [...]table{
+	{"requests", "project_id, id"},
+	{"names", "project_id, token_id, kind, name"},
+	{"runs", "project_id, token_id, run_id"},
+	hoursTable,
+	keyHoursTable,
+}
+
+// removal removes rows for which a condition holds, at most as many as its last
+// parameter says, and finds them by their key.
+func (t table) removal(where string) string {
+	return "DELETE FROM " + t.name + " WHERE (" + t.key + ") IN (SELECT " + t.key + " FROM " + t.name + " WHERE " + where + " LIMIT ?)"
+}
+
+// removeForgotten removes some rows of a project that is gone, and returns how many.
 func removeForgotten(c *sqlite.Conn) (n int64, err error) {
 	projectID, err := c.Int("SELECT coalesce(min(project_id), 0) FROM forgotten")
 	if err != nil || projectID == 0 {
 		return 0, err
 	}
-	if n, err = removeFirst(c, ids.Project(projectID), 1<<62); err != nil || n == sweepStep {
-		return n, err
+	for _, t := range forgettable {
+		err := c.Exec(t.removal("project_id = ?"), projectID, sweepStep)
+		if err != nil || c.Changes() > 0 {
+			return c.Changes(), err
+		}
 	}
-	return n + 1, c.Exec("DELETE FROM forgotten WHERE project_id = ?", projectID)
+	return 1, c.Exec("DELETE FROM forgotten WHERE project_id = ?", projectID)
 }
 
 // sweepSoon makes the journal look for entries to remove.

@@ -1,6 +1,7 @@
 // Package meter measures how long a call waits for SQLite and works in it. The edge puts
 // a [Meter] into the context of each call; whatever opens a transaction adds its times,
-// and the plan of a statement that was slow. Without a meter in the context nothing is
+// and the plan of a statement that was slow, and notes the table whose records the call
+// is about. Without a meter in the context nothing is
 // measured.
 package meter
 
@@ -19,6 +20,7 @@ type Meter struct {
 	Slow time.Duration
 
 	waited, worked atomic.Int64
+	table          atomic.Int64
 
 	mu      sync.Mutex
 	slowest time.Duration
@@ -49,6 +51,17 @@ func (m *Meter) NotePlan(took time.Duration, plan []string) {
 		m.slowest, m.plan = took, plan
 	}
 }
+
+// NoteTable notes the id of a table whose records the call is about. The first counts:
+// the others only belong to what it returns or changes with them.
+func (m *Meter) NoteTable(id int64) {
+	if m != nil {
+		m.table.CompareAndSwap(0, id)
+	}
+}
+
+// Table returns the id of the table whose records the call is about, 0 for none.
+func (m *Meter) Table() int64 { return m.table.Load() }
 
 // Plan returns the plan of the slowest statement of a slow call; nil for none.
 func (m *Meter) Plan() []string {

@@ -54,7 +54,11 @@ func (tx *Tx) writable(ref string) (*Table, error) {
 
 func (tx *Tx) permitted(ref, scope string, may func(*Table) bool) (*Table, error) {
 	t, err := tx.table(ref)
-	if err == nil && !may(t) {
+	if err != nil {
+		return nil, err
+	}
+	tx.meter.NoteTable(int64(t.ID))
+	if !may(t) {
 		err = problem.MissingScope(scope + " for the table")
 	}
 	return t, err

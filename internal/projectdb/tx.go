@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/zangtable/zangtable/internal/ids"
+	"github.com/zangtable/zangtable/internal/meter"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
@@ -18,6 +19,7 @@ type Tx struct {
 	c       *sqlite.Conn
 	kind    TransactionKind
 	ask     func(bytes int64) error // asks for room for rows to return; see [WithRoom]
+	meter   *meter.Meter            // of the call; nil for none
 	cat     *catalog                // nil until needed, and after a change
 	altered bool                    // the transaction itself has changed the catalog
 }
@@ -65,7 +67,7 @@ func changing[T any](ctx context.Context, db *DB, faults *problem.Faults, kind T
 }
 
 func (db *DB) tx(ctx context.Context, c *sqlite.Conn, kind TransactionKind) *Tx {
-	return &Tx{db: db, c: c, kind: kind, ask: roomOf(ctx)}
+	return &Tx{db: db, c: c, kind: kind, ask: roomOf(ctx), meter: meter.Of(ctx)}
 }
 
 // transact runs fn in a write transaction of the given kind.

@@ -29,6 +29,7 @@ type Observation struct {
 	Began       time.Time
 	RequestID   string
 	Table       string // as in the path, decoded; "" for none
+	TableID     int64  // of the table whose records the call was about; 0 if unknown
 	Kind        string // what Object is the id of, such as "record" or "export"; "" for nothing
 	Object      string // as in the path, decoded, or of what the call created
 	Created     bool   // the call created Object
@@ -139,6 +140,7 @@ func (c *call) audit(status int) {
 func (c *call) describe(o *Observation) {
 	o.Who, o.Began, o.RequestID, o.Operation = c.who, c.at, c.id, c.operation
 	o.Waited, o.Worked = c.meter.Times()
+	o.TableID = c.meter.Table()
 	if !c.sending.IsZero() {
 		o.Sending = time.Since(c.sending)
 	}

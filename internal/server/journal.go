@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/registry"
 	"github.com/zangtable/zangtable/internal/rest"
@@ -27,7 +28,7 @@ func (app *App) record(o rest.Observation) {
 	e := journal.Entry{
 		ProjectID: ws.Project.ID, TokenID: ws.Token.ID, Source: sourceOf(o.UserAgent),
 		RequestID: o.RequestID, Began: o.Began, Method: o.Method, Route: o.Route, Stream: o.Stream,
-		Table: o.Table, Kind: o.Kind, Object: o.Object, Created: o.Created,
+		Table: o.Table, TableID: ids.Table(o.TableID), Kind: o.Kind, Object: o.Object, Created: o.Created,
 		Status: o.Status, Code: string(o.Code), Fields: o.Fields,
 		Took: o.Took, Waited: o.Waited, Worked: o.Worked, Sending: o.Sending,
 		BytesIn: o.BytesIn, BytesOut: o.BytesOut, RowsRead: o.RowsRead, RowsChanged: o.RowsChanged,

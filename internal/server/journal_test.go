@@ -174,3 +174,48 @@ func TestABatchCountsTheRowsThatItChanged(t *testing.T) {
 		t.Errorf("%+v", shown)
 	}
 }
+
+// Who may see the id of a record depends on the table that the call was about, whatever
+// has its name now.
+func TestIDsOfRecordsFollowTheirTable(t *testing.T) {
+	t.Parallel()
+	s := stopped(t, start(t, Settings{Limits: limits.Defaults()}))
+	project := s.url + "/projects/" + s.ready.Project.Slug
+	admin := &labeled{t: t, base: project, token: s.ready.Token}
+	table := func(name string) string {
+		t.Helper()
+		if status, _ := admin.call("POST", "/table", `{"table_name":"`+name+`","columns":[{"column_name":"n"}]}`, nil); status != http.StatusCreated {
+			t.Fatal(status)
+		}
+		reader, err := CreateToken.run(t.Context(), s.app, NewToken{Project: s.ready.Project.Slug, Scopes: []string{"journal:read", "records:read:" + name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reader.Secret
+	}
+	admin.runID = "oprun_birds"
+	older := table("kites")
+	admin.call("GET", "/records/kites/1", "", nil)
+	admin.call("PATCH", "/table/kites", `{"new_table_name":"eagles"}`, nil)
+	newer := table("kites")
+	admin.call("PATCH", "/records/kites/2", `{"n":"x"}`, nil)
+	admin.call("GET", "/records/nowhere/3", "", nil)
+	for _, reader := range []struct{ token, want string }{
+		{older, "1"}, {newer, "2"}, {s.ready.Token, "1 2 3"},
+	} {
+		c := &labeled{t: t, base: project, token: reader.token}
+		var run shownRun
+		if status, _ := c.call("GET", "/operations/runs/oprun_birds", "", &run); status != 200 {
+			t.Fatal(status)
+		}
+		var shown []string
+		for _, call := range run.Calls {
+			if call.Object != nil && strings.HasSuffix(call.Route, "-record") {
+				shown = append(shown, *call.Object)
+			}
+		}
+		if got := strings.Join(shown, " "); got != reader.want {
+			t.Errorf("ids %q are shown, want %q", got, reader.want)
+		}
+	}
+}
