@@ -137,7 +137,7 @@ func (c *call) readQuery(faults *problem.Faults) url.Values {
 		if !slices.Contains(c.ep.plan.query, name) {
 			valid := strings.ToValidUTF8(name, "\uFFFD")
 			faults.Unknown(valid, "query parameter", valid, "", c.ep.plan.query)
-		} else if len(query[name]) > 1 {
+		} else if len(query[name]) > 1 && !c.ep.plan.isList(name) {
 			faults.Add(name, "Sent %d times: send it once.", len(query[name]))
 		}
 	}
@@ -145,6 +145,13 @@ func (c *call) readQuery(faults *problem.Faults) url.Values {
 		p.takeAlias(query, faults)
 	}
 	return query
+}
+
+// isList reports whether a parameter of the query is a list.
+func (p *plan) isList(name string) bool {
+	return slices.ContainsFunc(p.params, func(param *param) bool {
+		return param.in == "query" && param.shape.kind == reflect.Slice && (param.name == name || slices.Contains(param.aliases, name))
+	})
 }
 
 // takeAlias moves a value sent under an alias of the parameter to its main name.
@@ -180,6 +187,9 @@ const notEncoded = "Must be percent-encoded UTF-8."
 
 func (c *call) paramText(p *param, query url.Values) (string, error) {
 	switch {
+	case p.in == "query" && p.shape.kind == reflect.Slice:
+		// Many clients send a list as one parameter for each element.
+		return strings.Join(query[p.name], ","), nil
 	case p.in == "query":
 		return query.Get(p.name), nil
 	case p.in == "header":

@@ -558,6 +558,7 @@ func TestInputs(t *testing.T) {
 		{"POST", "/table", `{"table_name":"t","columns":[{"name":"a","type":"REAL","nullable":"off","default":9007199254740993},{"column_name":"b","column_type":null,"is_nullable":null,"default_value":null}]}`,
 			`{"table_name":"t","columns":[{"column_name":"a","column_type":"REAL","is_nullable":false,"default_value":9007199254740993},{"column_name":"b","column_type":"TEXT","is_nullable":false,"default_value":null}]}`},
 		{"POST", "/table", `{"table_name":"t","options":{"b":{},"a":{"limit":7}}}`, `{"table_name":"t","columns":[],"limits":{"a":7,"b":100}}`},
+		{"GET", "/records/t?columns=a&columns=b,c&columns=", ``, `{"table":"t","limit":100,"order":"asc","columns":["a","b","c",""],"count":false}`},
 		{"GET", "/records/t?limit=&order=&filters=&columns=a,b&include_count=yes", ``, `{"table":"t","limit":100,"order":"asc","columns":["a","b"],"count":true}`},
 		{"GET", "/records/t?filters=" + `{"n":9007199254740993}`, ``, `{"table":"t","limit":100,"order":"asc","columns":[],"count":false,"filters":{"n":9007199254740993}}`},
 		{"GET", "/records/t/a%2Cb,c%2Fd,%C3%A9", ``, `["a%2Cb,c%2Fd,%C3%A9","a,b,c/d,é"]`},

@@ -91,6 +91,9 @@ func Describe(d Document, list []*Endpoint) []byte {
 		neverNull(s)
 		allowNull(registry.TypeFromRef(SchemaPath+name), s)
 	}
+	for _, s := range registry.Map() {
+		tellDefaults(s)
+	}
 	described := map[*huma.Schema]bool{}
 	for _, ep := range list {
 		describeAliases(ep.plan.body, described)
@@ -271,7 +274,13 @@ func (ep *Endpoint) requestBody(registry huma.Registry) *huma.RequestBody {
 		return nil
 	}
 	f := ep.in.FieldByIndex(ep.plan.bodyAt)
-	schema := huma.SchemaFromField(registry, f, ep.name()+"Body")
+	name := ep.name() + "Body"
+	schema := huma.SchemaFromField(registry, f, name)
+	if schema.Ref == "" {
+		// A generated client can only encode a choice of schemas that has a name.
+		registry.Map()[name] = schema
+		schema = &huma.Schema{Ref: SchemaPath + name}
+	}
 	return &huma.RequestBody{
 		Required: len(ep.plan.body.schema.Required) > 0,
 		Content:  map[string]*huma.MediaType{"application/json": {Schema: schema}},
@@ -456,6 +465,21 @@ func allowNull(t reflect.Type, s *huma.Schema) {
 				AnyOf:       []*huma.Schema{{Ref: property.Ref}, {Type: "null"}},
 			}
 		}
+	}
+}
+
+// tellDefaults moves the defaults of an object's fields into their descriptions: a
+// generator may take a field with a default for one that is always there, and then
+// requests cannot leave it out.
+func tellDefaults(s *huma.Schema) {
+	for _, field := range s.Properties {
+		if field.Default != nil {
+			field.Description = strings.TrimSpace(fmt.Sprintf("Default: %v. %s", field.Default, field.Description))
+			field.Default = nil
+		}
+	}
+	for _, choice := range s.AnyOf {
+		tellDefaults(choice)
 	}
 }
 
