@@ -86,7 +86,7 @@ func (cmd *audit) printer(w io.Writer) (show func(registry.AuditEntry) error, fi
 
 func auditCells(e registry.AuditEntry) []string {
 	return []string{
-		strconv.FormatInt(e.ID, 10), e.At, string(e.Actor.Kind), strconv.FormatInt(e.Actor.ID, 10), e.Actor.Name, e.Action, slugOf(e), e.Object, e.Note,
+		strconv.FormatInt(e.ID, 10), e.At, e.Actor.Type, strconv.FormatInt(e.Actor.ID, 10), e.Actor.Name, e.Action, slugOf(e), e.Object, e.Note,
 		e.Outcome, strconv.FormatInt(e.Times, 10), e.Address, e.RequestID, e.Hash,
 	}
 }
@@ -100,8 +100,8 @@ func slugOf(e registry.AuditEntry) string {
 
 // auditLine writes an entry for people. Names that others chose are quoted.
 func auditLine(e registry.AuditEntry) string {
-	line := e.At + " " + string(e.Actor.Kind)
-	if e.Actor.Name != "" {
+	line := e.At + " " + e.Actor.Type
+	if e.Actor.Name != "" && e.Actor.Name != e.Actor.Type {
 		line += fmt.Sprintf(" %q", e.Actor.Name)
 	}
 	line += " " + e.Action

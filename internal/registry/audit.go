@@ -21,8 +21,8 @@ const auditMigration = `
 CREATE TABLE audit (
 	id           INTEGER PRIMARY KEY AUTOINCREMENT,
 	at           TEXT NOT NULL,
-	actor        TEXT NOT NULL,    -- the kind: token, account_user, project_user, operator or nobody
-	actor_id     INTEGER NOT NULL, -- 0 if the kind has no ids
+	actor        TEXT NOT NULL,    -- the type: token, account_user, project_user, operator or nobody
+	actor_id     INTEGER NOT NULL, -- 0 if the type has no ids
 	actor_name   TEXT NOT NULL,
 	action       TEXT NOT NULL,
 	project_id   INTEGER NOT NULL, -- 0 for none
@@ -48,47 +48,9 @@ CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit WHEN OLD.id > (SELECT id F
 END;
 `
 
-// Actor is who did something.
-type Actor struct {
-	Kind ActorKind `json:"kind" enum:"token,account_user,project_user,operator,nobody"`
-	ID   int64     `json:"id" doc:"Of the token or user; 0 for others."`
-	Name string    `json:"name"`
-}
-
-// ActorKind is what an [Actor] is.
-type ActorKind string
-
-// The kinds of actors.
-const (
-	TokenActor       ActorKind = "token"
-	AccountUserActor ActorKind = "account_user"
-	ProjectUserActor ActorKind = "project_user"
-	OperatorActor    ActorKind = "operator" // whoever can open the data folder
-	Nobody           ActorKind = "nobody"   // somebody who has not signed in
-)
-
-// Actor returns who works in the workspace.
-func (ws *Workspace) Actor() Actor {
-	switch {
-	case ws.Visit != nil:
-		return ws.Visit.Actor()
-	case ws.Token.ID != 0:
-		return Actor{TokenActor, int64(ws.Token.ID), ws.Token.Name}
-	}
-	return Actor{Kind: OperatorActor}
-}
-
-// Actor returns the person of the session.
-func (v *Visit) Actor() Actor {
-	if v.projectUserID != 0 {
-		return Actor{ProjectUserActor, v.projectUserID, v.Username}
-	}
-	return Actor{AccountUserActor, v.accountUserID, v.Username}
-}
-
 // AuditEvent is something that somebody did or tried to do.
 type AuditEvent struct {
-	Actor     Actor
+	Actor     Author
 	Action    string // the id of a route, or a word of ours such as "sign-in"
 	Project   Project
 	Object    string // what it was done to, such as "table contacts"
@@ -102,7 +64,7 @@ type AuditEvent struct {
 type AuditEntry struct {
 	ID          int64   `json:"id"`
 	At          string  `json:"at" format:"date-time"`
-	Actor       Actor   `json:"actor"`
+	Actor       Author  `json:"actor"`
 	Action      string  `json:"action" doc:"The operation id of a route, sign-in, sign-out, set-up, or a command of the operator."`
 	ProjectSlug *string `json:"project_slug" doc:"As it was then; null for none."`
 	Object      string  `json:"object" doc:"What it was done to; empty if the action says it all."`
@@ -173,7 +135,7 @@ func appendAuditEntry(c *sqlite.Conn, at string, e countedEvent) error {
 		outcome = "ok"
 	}
 	columns := []any{
-		last + 1, at, string(e.Actor.Kind), e.Actor.ID, auditText(e.Actor.Name), e.Action, e.Project.ID, e.Project.Slug,
+		last + 1, at, e.Actor.Type, e.Actor.ID, auditText(e.Actor.Name), e.Action, e.Project.ID, e.Project.Slug,
 		auditText(e.Object), auditText(e.Note), outcome, e.times, e.Address, e.RequestID,
 	}
 	const values = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14"
@@ -255,7 +217,7 @@ func (r *Registry) AuditEntries(ctx context.Context, f AuditFilter) (page AuditP
 
 func scanAuditEntry(s *sqlite.Stmt) AuditEntry {
 	e := AuditEntry{
-		ID: s.Int(0), At: s.Text(1), Actor: Actor{ActorKind(s.Text(2)), s.Int(3), s.Text(4)}, Action: s.Text(5), Object: s.Text(7), Note: s.Text(8),
+		ID: s.Int(0), At: s.Text(1), Actor: Author{s.Text(2), s.Int(3), s.Text(4)}, Action: s.Text(5), Object: s.Text(7), Note: s.Text(8),
 		Outcome: s.Text(9), Times: s.Int(10), Address: s.Text(11), RequestID: s.Text(12), Hash: hex.EncodeToString(s.Value(13).Bytes),
 	}
 	if slug := s.Text(6); slug != "" {

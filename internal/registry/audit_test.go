@@ -17,7 +17,7 @@ import (
 
 func event(action string, n int) AuditEvent {
 	return AuditEvent{
-		Actor: Actor{TokenActor, int64(n), "ci \"quoted\" é <b>"}, Action: action, Project: Project{ID: 3, Slug: "shop"},
+		Actor: Author{"token", int64(n), "ci \"quoted\" é <b>"}, Action: action, Project: Project{ID: 3, Slug: "shop"},
 		Object: fmt.Sprintf("table t%d", n), Note: "a\nb", Address: "192.0.2.7", RequestID: "req_1",
 	}
 }

@@ -25,7 +25,7 @@ type countedEvent struct {
 
 // kind is what events that are counted together have in common.
 type kind struct {
-	actor   ActorKind
+	actor   string
 	id      int64
 	action  string
 	project ids.Project
@@ -34,7 +34,7 @@ type kind struct {
 }
 
 func kindOf(e AuditEvent) kind {
-	k := kind{e.Actor.Kind, e.Actor.ID, e.Action, e.Project.ID, "", e.Outcome}
+	k := kind{e.Actor.Type, e.Actor.ID, e.Action, e.Project.ID, "", e.Outcome}
 	if e.Action == DownloadAction {
 		k.object = e.Object
 	}

@@ -2,10 +2,10 @@ package registry
 
 import "github.com/zangtable/zangtable/internal/ids"
 
-// Author says who made something, under the name of that time.
+// Author says who did or made something, under the name of that time.
 type Author struct {
-	Type string `json:"type" enum:"token,account_user,project_user,operator"`
-	ID   int64  `json:"id" doc:"Of the token or the user; 0 for the operator."`
+	Type string `json:"type" enum:"token,account_user,project_user,operator,nobody" doc:"The operator is whoever can open the data folder; nobody has not signed in."`
+	ID   int64  `json:"id" doc:"Of the token or the user; 0 for others."`
 	Name string `json:"name" doc:"The name at that time."`
 }
 
@@ -37,9 +37,23 @@ func (a *Author) Identity() ids.Token {
 func (ws *Workspace) Author() *Author {
 	switch {
 	case ws.Visit != nil:
-		return AuthorOf(ws.Token.ID, ws.Visit.Username)
+		return ws.Visit.Author()
 	case ws.Token.ID == 0:
-		return AuthorOf(0, "operator")
+		return Operator()
 	}
 	return AuthorOf(ws.Token.ID, ws.Token.Name)
 }
+
+// Author describes the person of the session.
+func (v *Visit) Author() *Author {
+	if v.projectUserID != 0 {
+		return AuthorOf(ids.ProjectUser(v.projectUserID), v.Username)
+	}
+	return AuthorOf(ids.AccountUser(v.accountUserID), v.Username)
+}
+
+// Operator is whoever can open the data folder.
+func Operator() *Author { return AuthorOf(0, "operator") }
+
+// nobody is somebody who has not signed in.
+func nobody() *Author { return &Author{Type: "nobody"} }

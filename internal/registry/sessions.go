@@ -71,24 +71,17 @@ func (r *Registry) SignIn(ctx context.Context, slug, username, password string, 
 	e := AuditEvent{Action: "sign-in", Project: Project{Slug: slug}, Address: from.Address}
 	if secret == "" {
 		// What was typed as a name may be a password.
-		e.Actor.Kind, e.Outcome = Nobody, problem.CodePermissionDenied
+		e.Actor, e.Outcome = *nobody(), problem.CodePermissionDenied
 		e.Object, err = r.personNamed(ctx, slug, username)
+	} else if v, failed := r.visitOf(ctx, hashOf(secret)); failed == nil {
+		e.Actor = *v.Author()
 	} else {
-		e.Actor, err = r.visitor(ctx, secret)
+		err = failed
 	}
 	if err == nil {
 		err = r.Audit(ctx, e)
 	}
 	return secret, err
-}
-
-// visitor returns whose session has the secret.
-func (r *Registry) visitor(ctx context.Context, secret string) (Actor, error) {
-	v, err := r.visitOf(ctx, hashOf(secret))
-	if err != nil {
-		return Actor{}, err
-	}
-	return v.Actor(), nil
 }
 
 // personNamed returns "user " and the name of a person, if there is such a one, else "".
@@ -373,7 +366,7 @@ func (v *Visit) End(ctx context.Context, from From) error {
 	if err := v.EndSession(ctx, v.ID); err != nil {
 		return err
 	}
-	return v.registry.Audit(ctx, AuditEvent{Actor: v.Actor(), Action: "sign-out", Address: from.Address})
+	return v.registry.Audit(ctx, AuditEvent{Actor: *v.Author(), Action: "sign-out", Address: from.Address})
 }
 
 // ChangePassword changes the password of the account user, who has shown the old one.
@@ -381,5 +374,5 @@ func (v *Visit) ChangePassword(ctx context.Context, password string, from From) 
 	if _, err := v.ChangeAccountUser(ctx, new(problem.Faults), v.accountUserID, AccountUserChange{Password: &password}); err != nil {
 		return err
 	}
-	return v.registry.Audit(ctx, AuditEvent{Actor: v.Actor(), Action: "change-password", Address: from.Address})
+	return v.registry.Audit(ctx, AuditEvent{Actor: *v.Author(), Action: "change-password", Address: from.Address})
 }

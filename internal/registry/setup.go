@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/sqlite"
@@ -100,7 +101,7 @@ func (r *Registry) SetUp(ctx context.Context, code, username, password string, f
 		return err
 	})
 	if err == nil {
-		err = r.Audit(ctx, AuditEvent{Actor: Actor{AccountUserActor, defaultAccountUser, username}, Action: "set-up", Address: from.Address})
+		err = r.Audit(ctx, AuditEvent{Actor: *AuthorOf(ids.AccountUser(defaultAccountUser), username), Action: "set-up", Address: from.Address})
 	}
 	return secret, err
 }

@@ -24,7 +24,7 @@ func (app *App) auditCall(ctx context.Context, o rest.Observation) {
 	if !ok {
 		return
 	}
-	e := registry.AuditEvent{Actor: ws.Actor(), Action: o.Route, Project: ws.Project, Object: objectOf(o), Note: o.Note, Outcome: o.Code, RequestID: o.RequestID}
+	e := registry.AuditEvent{Actor: *ws.Author(), Action: o.Route, Project: ws.Project, Object: objectOf(o), Note: o.Note, Outcome: o.Code, RequestID: o.RequestID}
 	if o.Address.IsValid() {
 		e.Address = o.Address.String()
 	}
@@ -58,7 +58,7 @@ func (app *App) audit(ctx context.Context, e registry.AuditEvent) {
 
 // auditCommand stores an operator command in the audit log.
 func (app *App) auditCommand(ctx context.Context, name string, in any, err error) {
-	e := registry.AuditEvent{Actor: registry.Actor{Kind: registry.OperatorActor}, Action: name}
+	e := registry.AuditEvent{Actor: *registry.Operator(), Action: name}
 	if about, ok := in.(interface{ slug() string }); ok {
 		e.Project.Slug = about.slug()
 	}

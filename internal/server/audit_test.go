@@ -156,7 +156,7 @@ func TestCommandsAreInTheAuditLogAndCheckVerifiesIt(t *testing.T) {
 	}
 	var got []string
 	for _, e := range page.Entries {
-		got = append(got, fmt.Sprintf("%s %s %s %s", e.Actor.Kind, e.Action, *e.ProjectSlug, e.Outcome))
+		got = append(got, fmt.Sprintf("%s %s %s %s", e.Actor.Type, e.Action, *e.ProjectSlug, e.Outcome))
 	}
 	if fmt.Sprint(got) != "[operator project.delete none not_found operator project.create shop ok]" {
 		t.Errorf("%q", got)

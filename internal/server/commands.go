@@ -152,9 +152,9 @@ func (in NewToken) slug() string { return in.Project }
 
 func (in NewToken) object() string {
 	if in.Scopes == nil {
-		return "token " + in.Name + " with full power"
+		return strings.TrimSpace("token "+in.Name) + " with full power"
 	}
-	return "token " + in.Name + " with " + strings.Join(in.Scopes, ",")
+	return strings.TrimSpace("token "+in.Name) + " with " + strings.Join(in.Scopes, ",")
 }
 
 // CreateToken mints a token. Earlier tokens stay.
