@@ -39,6 +39,8 @@ type commands struct {
 	Project    projects   `cmd:"" help:"Work with projects."`
 	Token      tokens     `cmd:"" help:"Work with the API tokens of a project."`
 	User       users      `cmd:"" help:"Work with the users of a project, or create an owner of the server."`
+	Requests   requests   `cmd:"" help:"Print the recorded calls of a project, or follow them."`
+	Runs       runs       `cmd:"" help:"Print the runs of operations of a project, or one with its calls."`
 	Audit      audit      `cmd:"" help:"Print the audit log, or verify it."`
 	Check      check      `cmd:"" help:"Check a data folder for faults, with or without a running server."`
 	Version    version    `cmd:"" help:"Print the version."`

@@ -35,8 +35,8 @@ type Options struct {
 	Room  *storage.Room // nil if the disk is not watched
 
 	Off       bool          // no entries are recorded; calls are still grouped
-	KeepFor   time.Duration // how long entries are kept; 0 means 14 days
-	KeepBytes int64         // how large the file may become by entries; 0 means 1 GiB
+	KeepFor   time.Duration // how long entries are kept; 0 means 14 days, below 0 for ever
+	KeepBytes int64         // how large the file may become by entries; 0 means 1 GiB, below 0 any size
 	Privacy   Privacy
 
 	// OnDamage, if not nil, is called when the file is found to be damaged while in

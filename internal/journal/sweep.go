@@ -134,6 +134,9 @@ func (j *Journal) prune(c *sqlite.Conn, from pruning) (to pruning, err error) {
 
 // removeOld removes entries that are too old.
 func (j *Journal) removeOld(c *sqlite.Conn) (int64, error) {
+	if j.options.KeepFor < 0 {
+		return 0, nil
+	}
 	before := place(j.options.Now().Add(-j.options.KeepFor))
 	projectID, first, err := oldest(c)
 	if err != nil || first == 0 || first >= before {
@@ -144,6 +147,9 @@ func (j *Journal) removeOld(c *sqlite.Conn) (int64, error) {
 
 // removeExcess removes the oldest entries while the file is too large.
 func (j *Journal) removeExcess(c *sqlite.Conn) (int64, error) {
+	if j.options.KeepBytes < 0 {
+		return 0, nil
+	}
 	used, err := c.Int("SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count() p, pragma_freelist_count() f, pragma_page_size() s")
 	if err != nil || used <= j.options.KeepBytes {
 		return 0, err

@@ -68,6 +68,70 @@ func (cmd Command[In, Out]) serve(app *App, r *http.Request, in *In) (any, error
 	return cmd.run(r.Context(), app, *in)
 }
 
+// Stream is an operator command whose outputs arrive one after the other, until the
+// operator ends it or the server stops.
+type Stream[In, Out any] struct {
+	name string
+	run  func(context.Context, *App, In) (<-chan Out, error)
+}
+
+func (cmd Stream[In, Out]) register(mux *http.ServeMux, app *App) {
+	mux.HandleFunc("POST /"+cmd.name, func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		outs, err := cmd.start(app, r, &in)
+		if err != nil {
+			app.log.Warn("command", "name", cmd.name, "error", err)
+			_ = json.NewEncoder(w).Encode(adminAnswer{Error: adminError(err)})
+			return
+		}
+		flusher, encoder := http.NewResponseController(w), json.NewEncoder(w)
+		for out := range outs {
+			// Once the command line has exited, the context of the request ends the outputs.
+			if encoder.Encode(adminAnswer{Data: out}) != nil || flusher.Flush() != nil {
+				return
+			}
+		}
+	})
+}
+
+func (cmd Stream[In, Out]) start(app *App, r *http.Request, in *In) (<-chan Out, error) {
+	if err := json.NewDecoder(r.Body).Decode(in); err != nil {
+		return nil, fmt.Errorf("read the command: %w", err)
+	}
+	return cmd.run(r.Context(), app, *in)
+}
+
+// errNothingToFollow is returned by Call of a Stream if the process is the only one that
+// works on the folder.
+var errNothingToFollow = errors.New("no server is running on this data folder, so there is nothing to follow")
+
+// Call runs the command and hands each output to each, until ctx ends.
+func (cmd Stream[In, Out]) Call(ctx context.Context, admin *Admin, in In, each func(Out) error) error {
+	if admin.alone {
+		return errNothingToFollow
+	}
+	response, err := admin.post(ctx, cmd.name, in)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	for decoder := json.NewDecoder(response.Body); ; {
+		var out Out
+		answer := adminAnswer{Data: &out}
+		switch err := decoder.Decode(&answer); {
+		case ctx.Err() != nil || errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the server's answer: %w", err)
+		case answer.Error != nil:
+			return answer.Error
+		}
+		if err := each(out); err != nil {
+			return err
+		}
+	}
+}
+
 // adminAnswer is the answer to a command: data, or an error with whatever is known
 // nevertheless.
 type adminAnswer struct {
@@ -88,17 +152,9 @@ func adminError(err error) *problem.Error {
 // Call runs the command in the process that has the data folder. A failure of the
 // command itself is a *problem.Error; an output may accompany it.
 func (cmd Command[In, Out]) Call(ctx context.Context, admin *Admin, in In) (out Out, err error) {
-	body, err := json.Marshal(in)
+	response, err := admin.post(ctx, cmd.name, in)
 	if err != nil {
 		return out, err
-	}
-	r, err := http.NewRequestWithContext(ctx, "POST", "http://admin/"+cmd.name, bytes.NewReader(body))
-	if err != nil {
-		return out, err
-	}
-	response, err := admin.client.Do(r)
-	if err != nil {
-		return out, fmt.Errorf("speak to the server: %w", err)
 	}
 	defer response.Body.Close()
 	answer := adminAnswer{Data: &out}
@@ -117,6 +173,24 @@ func (cmd Command[In, Out]) Call(ctx context.Context, admin *Admin, in In) (out 
 type Admin struct {
 	client *http.Client
 	close  func() error
+	alone  bool // the process has opened the folder itself
+}
+
+// post sends the input of a command.
+func (a *Admin) post(ctx context.Context, name string, in any) (*http.Response, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, "POST", "http://admin/"+name, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	response, err := a.client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("speak to the server: %w", err)
+	}
+	return response, nil
 }
 
 // dialTimeout is how long Dial waits for a process that has the folder but is still
@@ -129,7 +203,8 @@ func Dial(ctx context.Context, folder string, log *slog.Logger) (*Admin, error) 
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	for {
-		app, err := Open(folder, Settings{}, log)
+		// What a server keeps is its setting: a command removes nothing from the journal.
+		app, err := Open(folder, Settings{Journal: JournalSettings{KeepFor: -1, KeepBytes: -1}}, log)
 		if err == nil {
 			return app.self()
 		}
@@ -156,6 +231,7 @@ func (app *App) self() (*Admin, error) {
 		return nil, errors.Join(err, app.Close())
 	}
 	admin := dialAdmin(app.folder)
+	admin.alone = true
 	admin.close = func() error { return errors.Join(listener.Close(), app.Close()) }
 	return admin, nil
 }

@@ -22,6 +22,7 @@ func commands() []registrable {
 		CreateProject, ListProjects, ShowProject, RenameProject, LimitProject, DeleteProject, Bootstrap, Import,
 		CreateToken, ListTokens, RevokeToken,
 		CreateUser, ListUsers, DeleteUser, CreateOwner, ListAudit, VerifyAudit,
+		ListRequests, FollowRequests, ListRuns, ShowRun,
 	}
 }
 
