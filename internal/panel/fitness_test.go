@@ -11,8 +11,8 @@ import (
 // to browsers must be readable.
 func TestFilesOfThePanel(t *testing.T) {
 	t.Parallel()
-	forbidden := regexp.MustCompile(`(?i)innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|\sstyle=|\son[a-z]+="|javascript:|<script>|https?://`)
-	n := 0
+	forbidden := regexp.MustCompile(`(?i)innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|\sstyle=|\son[a-z]+="|javascript:|<script>|https?://`)
+	n, scripts := 0, 0
 	for _, files := range []fs.FS{assetFiles, templateFiles} {
 		err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
@@ -28,6 +28,12 @@ func TestFilesOfThePanel(t *testing.T) {
 				t.Errorf("%s contains %q", name, found)
 			}
 			lines := strings.Split(content, "\n")
+			if strings.HasSuffix(name, ".js") {
+				scripts += len(lines)
+				if first, isComment := strings.CutPrefix(lines[0], "// "); !isComment || !strings.HasSuffix(first, ".") {
+					t.Errorf("%s does not begin with a sentence", name)
+				}
+			}
 			if len(lines) > 500 {
 				t.Errorf("%s has %d lines", name, len(lines))
 			}
@@ -41,6 +47,9 @@ func TestFilesOfThePanel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	if scripts > 4000 {
+		t.Errorf("the scripts have %d lines", scripts)
 	}
 	if n < 10 {
 		t.Errorf("only %d files were found", n)

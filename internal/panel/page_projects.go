@@ -62,6 +62,7 @@ type rail struct {
 	More   int // tables that are not shown
 	Admin  bool
 	Runs   bool // whether the person may see the runs of operations
+	Writes bool // whether the person may change records
 }
 
 // tableInfo is a table in a list.
@@ -88,7 +89,7 @@ func (q *request) inProject(p page) (page, []tableInfo, error) {
 	}
 	role, err := q.roleIn(p.Project)
 	shown := min(len(listed.Tables), maxRail)
-	p.Rail = &rail{Info: about.Project, Tables: listed.Tables[:shown], More: len(listed.Tables) - shown, Admin: role == "admin", Runs: role == "admin" || role == "editor"}
+	p.Rail = &rail{Info: about.Project, Tables: listed.Tables[:shown], More: len(listed.Tables) - shown, Admin: role == "admin", Runs: role == "admin" || role == "editor", Writes: role == "admin" || role == "editor"}
 	return p, listed.Tables, err
 }
 

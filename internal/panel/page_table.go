@@ -20,6 +20,7 @@ type tableShape struct {
 	Columns     []column     `json:"columns"`
 	PrimaryKey  []string     `json:"primary_key"`
 	ForeignKeys []foreignKey `json:"foreign_keys"`
+	ReferredBy  []referrer   `json:"referenced_by"`
 }
 
 type column struct {
@@ -29,12 +30,21 @@ type column struct {
 	Primary  int             `json:"is_primary"`
 	Unique   int             `json:"is_unique"`
 	Default  json.RawMessage `json:"default_value"`
+	Computed *string         `json:"default_expression"`
 }
 
 type foreignKey struct {
 	Columns       []string `json:"columns"`
 	ParentTable   string   `json:"parent_table"`
 	ParentColumns []string `json:"parent_columns"`
+}
+
+// referrer is a foreign key of another table that refers to this one.
+type referrer struct {
+	Table         string   `json:"table"`
+	Columns       []string `json:"columns"`
+	ParentColumns []string `json:"parent_columns"`
+	OnDelete      string   `json:"on_delete"`
 }
 
 // parent returns the foreign key that consists of the one column, nil if there is none.
@@ -50,9 +60,10 @@ func (t *tableShape) parent(name string) *foreignKey {
 // window is part of a table's records, as the API answers it.
 type window struct {
 	Rows       []json.RawMessage `json:"rows"`
+	IDs        []json.RawMessage `json:"ids,omitempty"` // in a table without a primary key
 	HasMore    bool              `json:"has_more"`
-	NextCursor *string           `json:"next_cursor"`
-	PrevCursor *string           `json:"prev_cursor"`
+	NextCursor *string           `json:"next_cursor,omitempty"`
+	PrevCursor *string           `json:"prev_cursor,omitempty"`
 	Cut        []cutCell         `json:"cut"`
 }
 
@@ -79,6 +90,7 @@ type tableView struct {
 	Rows       [][]cell
 	Next, Prev string // addresses; "" for none
 	Fault      string // why what the address asks for cannot be shown
+	Grid       grid
 }
 
 // heading is the head of a column.
@@ -149,6 +161,9 @@ func showTable(q *request) error {
 	if err := data.fill(p.Project, found, q.r.URL); err != nil {
 		return err
 	}
+	data.Grid = gridOf(&p, &data, found, q.r.URL.Query())
+	p.Modules = []string{"table.js"}
+	p.Preloads = []string{"blocks.js", "cells.js", "dom.js", "drawer.js", "grid.js", "heads.js", "keys.js", "source.js", "track.js", "values.js", "widths.js", "wire.js"}
 	p.Data = data
 	q.show(http.StatusOK, "table", p)
 	return nil

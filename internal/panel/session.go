@@ -50,6 +50,14 @@ func signInPath(r *http.Request) string {
 	return target
 }
 
+// signInForm returns where the person's name and password are sent.
+func (q *request) signInForm() string {
+	if q.visit != nil && q.visit.Project != nil {
+		return pagePath("p", *q.visit.Project, "sign-in")
+	}
+	return pagePath("sign-in")
+}
+
 // nextPage returns where to go after signing in: only pages of the panel.
 func nextPage(text string) string {
 	next, err := url.Parse(text)

@@ -110,15 +110,17 @@ func byteSize(n int64) string {
 
 // page is what the layout shows around the data of a page.
 type page struct {
-	Title   string
-	Modules []string // scripts, in assets/
-	Project string   // slug of the project that the page is about; "" for none
-	Table   string   // the table that the page is about; "" for none
-	Section string   // the current entry of the navigation
-	Rail    *rail    // nil without a project
-	Notice  string   // what has just been done
-	Data    any
+	Title    string
+	Modules  []string // scripts, in assets/
+	Preloads []string // what these import
+	Project  string   // slug of the project that the page is about; "" for none
+	Table    string   // the table that the page is about; "" for none
+	Section  string   // the current entry of the navigation
+	Rail     *rail    // nil without a project
+	Notice   string   // what has just been done
+	Data     any
 
+	SignIn string            // address of the form for signing in
 	Person *registry.Session // nil for somebody who has not signed in
 	Owner  bool
 	Theme  string
@@ -130,6 +132,7 @@ func (q *request) show(status int, view string, p page) {
 		p.Person, p.Owner = &q.visit.Session, q.visit.IsOwner()
 	}
 	p.Theme = themeOf(q.r)
+	p.SignIn = q.signInForm()
 	if p.Notice == "" {
 		p.Notice = notices[q.r.URL.Query().Get("done")]
 	}
