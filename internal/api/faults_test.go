@@ -85,6 +85,7 @@ var meaningless = wrong{}
 var wrongRequests = map[string]wrong{
 	"bootstrap":      {body: `{"project_slug":"No slug","project_name":"x","initial_project_user":{"username":"u","password":"p"}}`, field: "project_slug"},
 	"get-project":    meaningless,
+	"follow-project": {query: "topics=weather", field: "topics[0]"},
 	"rename-project": {body: `{"project_name":" "}`, field: "project_name"},
 	"delete-project": {body: `{"confirm_project_slug":"another"}`, field: "confirm_project_slug"},
 

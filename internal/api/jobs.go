@@ -52,6 +52,7 @@ type jobView[M any] interface {
 	List(ctx context.Context, projectID ids.Project, o jobs.ListOptions[M]) (list []M, more bool, err error)
 	Wait(ctx context.Context, projectID ids.Project, id string) (M, error)
 	Watch(ctx context.Context, projectID ids.Project, id string) (<-chan M, error)
+	Follow(ctx context.Context, projectID ids.Project, visible func(*M) bool) <-chan M
 }
 
 // jobsOf handles the calls about jobs of one kind. None of them keeps the project's
@@ -138,14 +139,18 @@ func (j jobsOf[M]) await(ctx context.Context, ws *Workspace, m M, in orderIn, lo
 const admittedInterval = 2 * time.Second
 
 // whileAdmitted returns a context for waiting calls, which also ends when the token no
-// longer opens the project. The given context must end with the request.
+// longer opens the project or may do less than before. The given context must end with the request.
 func whileAdmitted(ctx context.Context, ws *Workspace) context.Context {
 	ctx, leave := context.WithCancel(ctx)
 	go func() {
 		defer leave()
 		look := time.NewTicker(admittedInterval)
 		defer look.Stop()
-		for !problem.Is(ws.Admitted(ctx), problem.CodeInvalidToken) {
+		for {
+			switch err := ws.Admitted(ctx); {
+			case problem.Is(err, problem.CodeInvalidToken), problem.Is(err, problem.CodePermissionDenied), problem.Is(err, problem.CodeNotFound):
+				return
+			}
 			select {
 			case <-look.C:
 			case <-ctx.Done():

@@ -25,7 +25,7 @@ import (
 // must have for each route. A scope with @ is checked for the table that the call is
 // about.
 var needs = map[string]string{
-	"bootstrap": "project:admin", "get-project": "", "rename-project": "project:admin", "delete-project": "project:admin",
+	"bootstrap": "project:admin", "get-project": "", "follow-project": "", "rename-project": "project:admin", "delete-project": "project:admin",
 	"get-settings": "project:admin", "change-settings": "project:admin",
 	"show-token": "", "list-tokens": "tokens:manage", "mint-token": "tokens:manage", "test-token": "tokens:manage", "revoke-token": "tokens:manage",
 	"change-token": "tokens:manage", "rotate-token": "tokens:manage",
@@ -171,7 +171,7 @@ func (m *maze) ask(t *testing.T, ep *rest.Endpoint, table, jobID, secret string)
 		r.Header.Set("Upload-Offset", "0")
 		r.Header.Set("Content-Type", "application/offset+octet-stream")
 	}
-	if ep.ID == "follow-import" || ep.ID == "follow-requests" {
+	if ep.ID == "follow-import" || ep.ID == "follow-requests" || ep.ID == "follow-project" {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // an upload that is never finished
 		defer cancel()
 		r = r.WithContext(ctx)

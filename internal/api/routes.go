@@ -43,6 +43,7 @@ func routes(h *handlers) []*rest.Endpoint {
 		rest.Route("POST", "/bootstrap", "bootstrap", "Create a project with tables, rows, indexes and tokens", admin, h.bootstrap, rest.Created, rest.RefuseKey, rest.BodyUpTo(32), writing),
 		database("GET", project, "get-project", "Show the project", rest.AnyToken(), rest.Plain(h.getProject), reading),
 		rest.Route("PATCH", project, "rename-project", "Rename the project", admin, h.renameProject),
+		rest.Route("GET", project+"/events", "follow-project", "Follow the commits, jobs, runs and calls of the project", rest.AnyToken(), h.followProject, naming),
 		database("GET", project+"/settings", "get-settings", "Show the settings of the project", admin, rest.Plain(h.getSettings), reading),
 		database("PATCH", project+"/settings", "change-settings", "Change settings of the project", admin, h.changeSettings, reading),
 		rest.Route("DELETE", project, "delete-project", "Delete the project with all its data", admin, h.deleteProject),

@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/zangtable/zangtable/internal/ids"
@@ -182,6 +183,66 @@ func (v *View[R, M]) Watch(ctx context.Context, projectID ids.Project, id string
 		}
 	}()
 	return updates, nil
+}
+
+// maxFollowed is how many of a project's newest jobs are followed.
+const maxFollowed = 100
+
+// Follow returns the manifests of a project's newest jobs that have not finished, and
+// from then on of every job that is new or has made progress, at most a few times a
+// second. The channel is closed when ctx or the server ends. A nil visible shows all.
+func (v *View[R, M]) Follow(ctx context.Context, projectID ids.Project, visible func(*M) bool) <-chan M {
+	updates := make(chan M)
+	go func() {
+		defer close(updates)
+		f := follower[R, M]{view: v, projectID: projectID, visible: visible, updates: updates, first: true}
+		for f.look(ctx) && v.pause(ctx) {
+		}
+	}()
+	return updates
+}
+
+// follower knows what a caller of [View.Follow] has been told.
+type follower[R any, M Manifest[M]] struct {
+	view      *View[R, M]
+	projectID ids.Project
+	visible   func(*M) bool
+	updates   chan<- M
+	known     map[string]M
+	commits   uint64 // of the store, when it was read last
+	first     bool   // it has not been read yet
+	moving    bool   // some of the known jobs have not finished
+}
+
+// look sends what has changed. It returns false when ctx or the server has ended.
+func (f *follower[R, M]) look(ctx context.Context) bool {
+	commits := f.view.store.DB.Commits()
+	if !f.first && !f.moving && commits == f.commits {
+		return true // nobody has changed a job
+	}
+	list, _, err := f.view.List(ctx, f.projectID, ListOptions[M]{Limit: maxFollowed, Visible: f.visible})
+	if err != nil {
+		return ctx.Err() == nil
+	}
+	before, first := f.known, f.first
+	f.known, f.commits, f.first, f.moving = map[string]M{}, commits, false, false
+	for _, m := range slices.Backward(list) {
+		id, status := m.Job()
+		f.known[id] = m
+		f.moving = f.moving || !status.Finished()
+		old, isKnown := before[id]
+		if first && status.Finished() || isKnown && !old.Differs(m) {
+			continue
+		}
+		select {
+		case f.updates <- m:
+		case <-ctx.Done():
+			return false
+		case <-f.view.dispatcher.Stopped.Done():
+			return false
+		}
+	}
+	return true
 }
 
 func finished[M Manifest[M]](m M) bool {

@@ -130,6 +130,8 @@ func (tx *Tx) Batch(faults *problem.Faults, operations []Operation, o BatchOptio
 	make := b.make
 	if o.DryRun {
 		make = func() error {
+			before := tx.news
+			defer func() { tx.news = before }()
 			if err := tx.c.Savepoint(func() error { return cmp.Or(b.make(), errTried) }); err != errTried {
 				return err
 			}

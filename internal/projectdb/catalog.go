@@ -20,6 +20,7 @@ type catalog struct {
 	// refusedBelow maps the id of a table whose rows cannot be changed to the table
 	// that refers to them and has a disallowed expression.
 	refusedBelow map[ids.Table]*Table
+	carrying     func() map[ids.Table]bool // see carriesOn
 }
 
 // catalogs caches the newest catalog read and which tables each later change
@@ -129,7 +130,7 @@ func (cat *catalog) reread(c *sqlite.Conn, version int64, differing []ids.Table)
 			after.tables = slices.Insert(after.tables, i, *t)
 		}
 	}
-	after.followRefused()
+	after.follow()
 	return after, nil
 }
 
@@ -159,7 +160,7 @@ func loadCatalog(c *sqlite.Conn, version int64) (*catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
-	cat.followRefused()
+	cat.follow()
 	return cat, nil
 }
 
@@ -262,6 +263,39 @@ func (cat *catalog) changeable(t *Table) error {
 		return problem.New(problem.CodeConflict, "The rows of the table %s cannot be changed, because the table %s refers to them: %s. Delete that column, or the table %s.", t.Name, child.Name, child.Refused, child.Name)
 	}
 	return t.usable()
+}
+
+// follow finds what foreign keys lead to, once the tables are known.
+func (cat *catalog) follow() {
+	cat.followRefused()
+	cat.carrying = sync.OnceValue(cat.findCarrying)
+}
+
+// carriesOn reports whether changes of the rows of a table may be carried on to other
+// tables by foreign keys.
+func (cat *catalog) carriesOn(id ids.Table) bool { return cat.carrying()[id] }
+
+func (cat *catalog) findCarrying() map[ids.Table]bool {
+	parents := map[string]bool{} // by folded name
+	for i := range cat.tables {
+		for _, key := range cat.tables[i].ForeignKeys {
+			if !isPassive(key.OnDelete) || !isPassive(key.OnUpdate) {
+				parents[sqlite.Fold(key.Parent)] = true
+			}
+		}
+	}
+	carrying := map[ids.Table]bool{}
+	for i := range cat.tables {
+		if t := &cat.tables[i]; parents[sqlite.Fold(t.Name)] {
+			carrying[t.ID] = true
+		}
+	}
+	return carrying
+}
+
+// isPassive reports whether an action of a foreign key only refuses changes.
+func isPassive(action string) bool {
+	return action == "" || action == "NO ACTION" || action == "RESTRICT"
 }
 
 // followRefused finds the tables whose foreign keys lead to rows that cannot be used:

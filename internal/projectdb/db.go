@@ -82,9 +82,12 @@ type DB struct {
 	workers   *worker.Pool // for the SQL of clients
 	positions *positions   // the milestones of lists
 	rights    Rights       // of the holder; nil for every right
+	feed      *feed        // its newest commits; nil if nobody can follow them
+	leaveFeed func()       // nil with the feed
 }
 
-func openDB(path string, id ids.Project, options DirOptions) (*DB, error) {
+// openDB opens a project's database. A nil feed is for one that nobody can follow.
+func openDB(path string, id ids.Project, options DirOptions, feed *feed) (*DB, error) {
 	sql, err := sqlite.Open(path, sqlite.Options{
 		Schema:  schema,
 		Relaxed: options.Relaxed,
@@ -96,14 +99,19 @@ func openDB(path string, id ids.Project, options DirOptions) (*DB, error) {
 			if err := sweepReceipts(c, options.Now()); err != nil {
 				return err
 			}
-			return c.Exec("UPDATE _project SET commits = commits + 1")
+			return feed.count(c)
 		},
+		AfterCommit: feed.publish,
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := feed.begin(sql); err != nil {
+		return nil, errors.Join(err, sql.Close())
+	}
 	return &DB{
-		sql: sql, now: options.Now, bounds: options.Bounds, id: id, room: options.Room, quotas: options.Quotas, trimmed: new(atomic.Int64),
+		feed: feed,
+		sql:  sql, now: options.Now, bounds: options.Bounds, id: id, room: options.Room, quotas: options.Quotas, trimmed: new(atomic.Int64),
 		maxTables: options.MaxTables, workers: options.Workers, positions: newPositions(), known: &catalogs{changes: map[int64][]ids.Table{}},
 	}, nil
 }
@@ -113,6 +121,9 @@ func openDB(path string, id ids.Project, options DirOptions) (*DB, error) {
 func (db *DB) close() error {
 	db.workers.Evict(db.sql.Path())
 	db.positions.close()
+	if db.leaveFeed != nil {
+		defer db.leaveFeed()
+	}
 	return db.sql.Close()
 }
 

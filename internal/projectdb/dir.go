@@ -32,6 +32,7 @@ type Dir struct {
 	mu       sync.Mutex
 	open     map[ids.Project]*lease
 	building map[ids.Project]bool // projects that Create is building
+	feeds    feeds
 	closed   bool
 	closing  sync.WaitGroup // waits for surplus databases
 	workers  *worker.Pool   // owned by the Dir; nil for none
@@ -86,6 +87,7 @@ func OpenDir(folder string, options DirOptions) (*Dir, error) {
 		return nil, fmt.Errorf("create the folder of projects: %w", err)
 	}
 	d := &Dir{folder: folder, options: options, open: map[ids.Project]*lease{}, building: map[ids.Project]bool{}}
+	d.feeds.now = options.Now
 	d.options.files = &sqlite.Files{Max: options.MaxFiles, Spare: d.spare}
 	if options.Workers == nil {
 		own, err := worker.Open(worker.Options{Folder: filepath.Join(folder, "workers")})
@@ -176,7 +178,7 @@ func (d *Dir) unclaim(id ids.Project) {
 }
 
 func (d *Dir) build(ctx context.Context, id ids.Project, path string, build func(*DB) error) (err error) {
-	db, err := openDB(path, id, d.options)
+	db, err := openDB(path, id, d.options, nil)
 	if err != nil {
 		return explain(err)
 	}
@@ -252,13 +254,16 @@ func (d *Dir) openExisting(id ids.Project) (*DB, error) {
 	err := checkFileOf(path)
 	if err == nil {
 		var db *DB
+		feed, leave := d.feeds.enter(id)
 		err = d.options.Room.Free(func() (err error) {
-			db, err = openDB(path, id, d.options)
+			db, err = openDB(path, id, d.options, feed)
 			return err
 		})
 		if err == nil {
+			db.leaveFeed = leave
 			return db, nil
 		}
+		leave()
 	}
 	// Only errors of the file itself count as damage: a full disk, an unreadable disk
 	// and too many open files are passed on.
@@ -375,6 +380,7 @@ func (d *Dir) Remove(id ids.Project) error {
 		close(l.idle)
 	}
 	d.mu.Unlock()
+	d.feeds.end(id)
 	<-l.idle
 	defer d.forget(id)
 	if l.db != nil {

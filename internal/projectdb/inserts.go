@@ -89,7 +89,7 @@ func (tx *Tx) insert(faults *problem.Faults, ref string, o InsertOptions, rows i
 	ins.explain = func(r row, err error) error { return explain(tx.brokenKey(t, r, nil, err)) }
 	ins.narrow = !tx.mayRead(t)
 	ins.key = t.conflictKey(faults, o.OnConflict)
-	err = tx.confine(func() error {
+	err = tx.confine(t, o.OnConflict == nil, func() error {
 		for prefix, object := range rows {
 			if err := ins.take(faults, prefix, object); err != nil {
 				return err

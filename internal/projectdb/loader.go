@@ -49,6 +49,14 @@ type Loader struct {
 	anew    bool                 // tables that are not new have changed as well
 }
 
+// touch notes that rows of a table may change. A file that is being made has no
+// followers.
+func (l *Loader) touch(t *Table) {
+	if l.tx != nil {
+		l.tx.news.touch(t.ID)
+	}
+}
+
 // CreateTable creates a table of the given shape, without its indexes, and returns it
 // with its id. A name that is taken is a conflict.
 func (l *Loader) CreateTable(shape Table) (Table, error) {
@@ -148,6 +156,7 @@ func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, boo
 	in := &Inserter{c: l.c, row: "(" + marks(len(columns)) + ")", most: rowsOfInsert(t, len(columns))}
 	// With FAIL, rows that a statement inserted before it failed stay, and need not be
 	// saved for a rollback.
+	l.touch(t)
 	in.sql = "INSERT OR FAIL INTO " + quote(t.Name) + " (" + list + ") VALUES " + in.row
 	var err error
 	if in.one, err = l.c.Prepare(in.sql); err != nil {

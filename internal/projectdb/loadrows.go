@@ -38,6 +38,7 @@ func (l *Loader) empty(t *Table, where string) (deleted int64, err error) {
 	if deleted, err = l.c.Int("SELECT count(*) FROM " + quote(t.Name)); err != nil {
 		return 0, err
 	}
+	l.touch(t)
 	return deleted, l.c.Exec("DELETE FROM " + quote(t.Name) + where)
 }
 
@@ -69,6 +70,7 @@ func (l *Loader) Update(t *Table, columns, key []string) (*Updater, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.touch(t)
 	return &Updater{l.c, stmt}, nil
 }
 

@@ -84,11 +84,14 @@ func isEmpty(filters jsontext.Value) bool {
 	return true
 }
 
-// confine makes a change of records and refuses it if it reached a table that may not
-// be written. Which rows foreign key actions will reach cannot be known beforehand, so
-// SQLite is asked afterwards; the error rolls the change back.
-func (tx *Tx) confine(change func() error) error {
-	if tx.db.rights == nil || tx.db.rights.MayWriteAll() {
+// confine makes a change of records of t, notes the tables that it reached, and refuses
+// it if one of them may not be written. Which rows foreign key actions will reach cannot
+// be known beforehand, so SQLite is asked afterwards, if it matters; the error rolls the
+// change back. An insertion carries nothing on.
+func (tx *Tx) confine(t *Table, inserts bool, change func() error) error {
+	tx.news.touch(t.ID)
+	everywhere := tx.db.rights == nil || tx.db.rights.MayWriteAll()
+	if everywhere && (inserts || !tx.cat.carriesOn(t.ID)) {
 		return change()
 	}
 	touched, err := tx.c.Touched(change)
@@ -96,9 +99,12 @@ func (tx *Tx) confine(change func() error) error {
 		return err
 	}
 	for _, name := range touched {
-		// The table is not named: the caller may not be allowed to see it.
 		t := tx.cat.named(name)
-		if t == nil || !tx.mayWrite(t) {
+		if t != nil {
+			tx.news.touch(t.ID)
+		}
+		// The table is not named: the caller may not be allowed to see it.
+		if !everywhere && (t == nil || !tx.mayWrite(t)) {
 			return problem.New(problem.CodePermissionDenied, "A foreign key would cascade the change to records of another table, which this token may not change.")
 		}
 	}

@@ -22,6 +22,7 @@ type Tx struct {
 	meter   *meter.Meter            // of the call; nil for none
 	cat     *catalog                // nil until needed, and after a change
 	altered bool                    // the transaction itself has changed the catalog
+	news    news                    // what it tells those who follow the project
 }
 
 // TransactionKind determines how a transaction shares the single writer of a project.
@@ -74,13 +75,13 @@ func (db *DB) tx(ctx context.Context, c *sqlite.Conn, kind TransactionKind) *Tx 
 func (db *DB) transact(ctx context.Context, kind TransactionKind, fn func(*Tx) error) error {
 	within := kind &^ freeing
 	if kind != within {
-		return db.free(ctx, within, func(c *sqlite.Conn) error { return fn(db.tx(ctx, c, within)) })
+		return db.free(ctx, within, func(c *sqlite.Conn) error { return db.tell(db.tx(ctx, c, within), fn) })
 	}
 	err := db.begin(ctx, kind, func(c *sqlite.Conn) error {
 		if err := db.mayGrow(c); err != nil {
 			return err
 		}
-		return fn(db.tx(ctx, c, kind))
+		return db.tell(db.tx(ctx, c, kind), fn)
 	})
 	if err != nil && db.room.Low() {
 		db.emptyLog(ctx)
@@ -167,6 +168,7 @@ func (tx *Tx) changed(tables ...ids.Table) error {
 		return err
 	}
 	tx.cat, tx.altered = nil, true
+	tx.news.alter(tables)
 	return tx.db.changed(tx.c, tables...)
 }
 

@@ -44,7 +44,7 @@ func (tx *Tx) updateRow(t *Table, id string, set row, when ...Condition) (rows R
 	}
 	rows = newStored(t, columns)
 	update, args := t.updateSQL(set, at)
-	if err := tx.confine(func() error { return fillAll(tx.c, rows.Batch, update+returning, args) }); err != nil {
+	if err := tx.confine(t, false, func() error { return fillAll(tx.c, rows.Batch, update+returning, args) }); err != nil {
 		return rows, tx.brokenKey(t, set, &at, err)
 	}
 	if rows.Len() == 0 {
@@ -123,6 +123,6 @@ func (tx *Tx) UpdateRecords(faults *problem.Faults, ref string, patch jsontext.V
 
 // affect runs a statement that changes rows of t.
 func (tx *Tx) affect(t *Table, statement string, args []any) (Affected, error) {
-	err := tx.confine(func() error { return tx.c.Exec(statement, args...) })
+	err := tx.confine(t, false, func() error { return tx.c.Exec(statement, args...) })
 	return Affected{t.Name, tx.c.Changes()}, err
 }

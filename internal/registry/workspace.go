@@ -141,17 +141,42 @@ func (ws *Workspace) table(ctx context.Context, ref string) (t projectdb.Table, 
 }
 
 // Admitted returns invalid_token if the token would no longer open the project:
-// because it has been revoked or has expired, or the project has been deleted.
+// because it has been revoked or has expired, or the project has been deleted. If it
+// may do less than when the workspace was opened, the error is permission_denied, and
+// if a person may no longer enter the project, not_found.
 func (ws *Workspace) Admitted(ctx context.Context) error {
 	if ws.Token.ID == 0 {
 		return nil // the operator's workspace
 	}
-	if ws.Visit != nil {
-		_, err := ws.Visit.again(ctx, ws.Project.Slug)
-		return err
+	power, err := ws.powerNow(ctx)
+	if err == nil && !power.covers(ws.Token.power) {
+		err = problem.New(problem.CodePermissionDenied, "What this token may do has been reduced since the call began. Repeat the call.")
 	}
-	_, err := ws.registry.grantOf(ctx, ws.hash)
 	return err
+}
+
+func (ws *Workspace) powerNow(ctx context.Context) (power, error) {
+	if ws.Visit != nil {
+		now, err := ws.Visit.again(ctx, ws.Project.Slug)
+		if err != nil {
+			return nil, err
+		}
+		return now.Token.power, nil
+	}
+	g, err := ws.registry.grantOf(ctx, ws.hash)
+	if err != nil {
+		return nil, err
+	}
+	return g.token.power, nil
+}
+
+// Follow returns a follower of the project's commits, and where it begins.
+func (ws *Workspace) Follow(ctx context.Context) (f *projectdb.Follower, now projectdb.Place, err error) {
+	err = ws.Use(ctx, func(*projectdb.DB) error {
+		f, now = ws.registry.projects.Follow(ws.Project.ID)
+		return nil
+	})
+	return f, now, err
 }
 
 // grant returns what a secret gives access to, if it is currently valid.

@@ -3,8 +3,11 @@ package rest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -12,10 +15,20 @@ import (
 )
 
 // Events is the output of a handler whose answer is a stream of server-sent events: one
-// named manifest per update, until there are no more.
+// named manifest per update, until there are no more. Updates of type [Event] bring
+// names of their own.
 type Events[Manifest any] struct {
 	Updates <-chan Manifest
 	Name    string // of each event; "" is manifest
+}
+
+// Event is one event of a stream that has several kinds.
+type Event interface {
+	// Event returns the name of the event, the place in the stream that a client may
+	// resume from, "" for none, and the data.
+	Event() (name, id string, data any)
+	// Kinds returns a zero value of the data of each kind of event, by name.
+	Kinds() map[string]any
 }
 
 // follows is Events of any kind of manifest.
@@ -49,7 +62,11 @@ func (events *Events[Manifest]) send(c *call) {
 			if !more {
 				return
 			}
-			err = c.pushEvent(cmp.Or(events.Name, "manifest"), m)
+			name, id, data := cmp.Or(events.Name, "manifest"), "", any(m)
+			if event, ok := data.(Event); ok {
+				name, id, data = event.Event()
+			}
+			err = c.pushEvent(name, id, data)
 		}
 		if err != nil {
 			return // the client has disconnected: there is nobody left to tell
@@ -57,12 +74,15 @@ func (events *Events[Manifest]) send(c *call) {
 	}
 }
 
-func (c *call) pushEvent(name string, m any) error {
+func (c *call) pushEvent(name, id string, m any) error {
 	data, err := json.Marshal(m, answerOptions)
 	if err != nil {
 		panic(fmt.Errorf("encode a manifest: %w", err))
 	}
-	return c.push("event: " + name + "\ndata: " + string(data) + "\n\n")
+	if id != "" {
+		id = "id: " + id + "\n"
+	}
+	return c.push("event: " + name + "\n" + id + "data: " + string(data) + "\n\n")
 }
 
 // push writes a part of the stream and flushes it at once.
@@ -75,9 +95,25 @@ func (c *call) push(text string) error {
 
 // content describes the stream.
 func (*Events[Manifest]) content(registry huma.Registry) map[string]*huma.MediaType {
+	if event, ok := any(*new(Manifest)).(Event); ok {
+		return describeEvents(registry, event.Kinds())
+	}
 	data := registry.Schema(reflect.TypeFor[Manifest](), true, "Manifest")
 	return map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
 		Type:        huma.TypeString,
 		Description: "Events named manifest, each with the data of " + data.Ref + ", until the job has finished; comments in between keep the connection alive.",
+	}}}
+}
+
+// describeEvents describes a stream that has several kinds of events.
+func describeEvents(registry huma.Registry, kinds map[string]any) map[string]*huma.MediaType {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		data := registry.Schema(reflect.TypeOf(kinds[name]), true, name)
+		list = append(list, name+" (its data is "+data.Ref+")")
+	}
+	return map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
+		Type:        huma.TypeString,
+		Description: "Events named " + strings.Join(list, ", ") + "; comments in between keep the connection alive.",
 	}}}
 }

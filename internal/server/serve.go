@@ -59,6 +59,7 @@ func (app *App) Serve(ctx context.Context, listener net.Listener, version string
 	srv.RegisterOnShutdown(app.Exports.Stop)
 	srv.RegisterOnShutdown(app.Imports.Stop)
 	srv.RegisterOnShutdown(app.Journal.StopFollowing)
+	srv.RegisterOnShutdown(app.Projects.StopFollowing)
 	// Starting takes twice the memory that is needed from here on.
 	debug.FreeOSMemory()
 	app.log.Info("listening", "url", "http://"+listener.Addr().String())

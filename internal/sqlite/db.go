@@ -32,6 +32,10 @@ type Options struct {
 	Relaxed bool
 	// BeforeCommit runs in every write transaction, just before it commits.
 	BeforeCommit func(*Conn) error
+	// AfterCommit runs after every write transaction, before the next one begins, with
+	// the error of one that was rolled back. After a failed sync nobody knows which of
+	// both it was: see [SyncFailed].
+	AfterCommit func(error)
 	// Committed, if not nil, is called after each commit of [DB.Write] with the number of
 	// writes that shared the transaction.
 	Committed func(writes int)
@@ -57,6 +61,7 @@ type DB struct {
 	closing sync.Once
 
 	generation atomic.Uint64 // of connections: older ones are no longer used
+	commits    atomic.Uint64 // since the database was opened
 }
 
 // ErrClosed is returned by a DB that has been closed.
@@ -386,14 +391,32 @@ func (e *BrokenReference) Error() string {
 	return fmt.Sprintf("a row of %s refers to a row of %s that does not exist", e.Table, e.Parent)
 }
 
+// Commits returns how many write transactions have been committed since the database
+// was opened.
+func (db *DB) Commits() uint64 { return db.commits.Load() }
+
+var errUnfinished = errors.New("the transaction was not finished")
+
 // commit runs fn in a write transaction.
 func (db *DB) commit(c *Conn, fn func(*Conn) error) error {
-	return c.transaction("BEGIN IMMEDIATE", func() error {
+	err := errUnfinished // if fn panics
+	defer func() { db.afterCommit(err) }()
+	err = c.transaction("BEGIN IMMEDIATE", func() error {
 		if err := fn(c); err != nil {
 			return err
 		}
 		return db.beforeCommit(c)
 	})
+	return err
+}
+
+func (db *DB) afterCommit(err error) {
+	if err == nil {
+		db.commits.Add(1)
+	}
+	if db.options.AfterCommit != nil {
+		db.options.AfterCommit(err)
+	}
 }
 
 func (db *DB) committed(writes int) {
