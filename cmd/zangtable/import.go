@@ -32,6 +32,7 @@ type importFile struct {
 	Dates   bool              `help:"Rewrite dates as 2006-01-31, in columns that contain nothing else."`
 	Null    []string          `placeholder:"TEXT,…" help:"CSV, Excel: texts that stand for NULL."`
 	Sheet   string            `help:"Excel: the sheet; if absent, each one becomes a table."`
+	JSONPath  string            `name:"json-path" placeholder:"PATH" help:"JSON: where the rows are, such as $$.data.items; detected if absent."`
 
 	Profile   string `help:"CSV: the profile that it was exported with, such as excel."`
 	Delimiter string `placeholder:"CHAR" help:"CSV: the character between fields, tab for a tab; detected if absent."`
@@ -74,7 +75,7 @@ func (cmd *importFile) order() (server.ImportOrder, error) {
 		Path: path, Project: cmd.Project, DryRun: cmd.DryRun,
 		Options: ingest.Options{
 			Include: cmd.Include, Exclude: cmd.Exclude, Format: detected(cmd.Format),
-			NullTexts: cmd.Null, Sheet: cmd.Sheet, OnError: ingest.OnError(cmd.OnError),
+			NullTexts: cmd.Null, Sheet: cmd.Sheet, JSONPath: cmd.JSONPath, OnError: ingest.OnError(cmd.OnError),
 			Target: ingest.Target{
 				Table: cmd.Table, Mode: ingest.Mode(cmd.Mode), Key: cmd.Key, Columns: cmd.Columns, Skip: cmd.Skip, Types: cmd.Types,
 				Dates: cmd.Dates,

@@ -49,6 +49,7 @@ type Format struct {
 	Tables func(in Input, o Reading) ([]Table, error)
 	Bundle bool
 	Blank  bool   // an empty file is a table without rows
+	ByName bool   // a file with the extension is never read as another kind of text
 	Advice string // for a format that cannot be read: what to do instead
 }
 
@@ -77,6 +78,8 @@ type Reading struct {
 	Name    string                         // of a table that has no name in the file
 	Dialect func(table string) ReadDialect // for CSV; also says whether sheets have a header
 	Sheet   string                         // of a workbook; "" for all
+	Ext     string                         // of the file's name, in lower case without the dot
+	Path    string                         // where the rows are in a JSON file, as JSONPath; "" detects it
 }
 
 // Input is a file that can be read from its start or at any offset. Reading fails once
@@ -91,10 +94,11 @@ type Input interface {
 // Table is a table in a file of rows. It can be opened any number of times.
 type Table struct {
 	Name    string
-	Text    bool // its values are texts: those that look like numbers count as numbers
-	Told    bool // the dialect was given in full, so nothing is detected from the content
-	Sheet   bool // it is a sheet of a workbook
-	Rowless bool // it has no rows, so its columns are unknown
+	Text    bool     // its values are texts: those that look like numbers count as numbers
+	Told    bool     // the dialect was given in full, so nothing is detected from the content
+	Sheet   bool     // it is a sheet of a workbook
+	Rowless bool     // it has no rows, so its columns are unknown
+	Notes   []string // sentences on how it is read
 	Open    func(in Input) (Rows, error)
 }
 
@@ -130,14 +134,14 @@ func builtIn() Formats {
 			Caveats: csvCaveats, Looks: looksLikeCSV, Tables: csvTables, Blank: true,
 		},
 		{
-			Name: "json", Title: "a JSON file", Ext: "json", ContentType: "application/json",
+			Name: "json", Title: "a JSON file", Ext: "json", OtherExts: []string{"geojson"}, ContentType: "application/json",
 			Exports: OneTable | Database | Schema, NewEncoder: func(c []Column, _ WriteOptions) Encoder { return NewJSON(c, JSONOptions{}) },
-			Caveats: jsonCaveats, Looks: looksLikeJSON, Tables: jsonTables, Blank: true,
+			Caveats: jsonCaveats, Looks: looksLikeJSON, Tables: jsonTables, Blank: true, ByName: true,
 		},
 		{
 			Name: "ndjson", Title: "an NDJSON file", Ext: "ndjson", OtherExts: []string{"jsonl"}, ContentType: "application/x-ndjson",
 			Exports: OneTable | ZIPMember, NewEncoder: func(c []Column, _ WriteOptions) Encoder { return NewNDJSON(c, JSONOptions{}) },
-			Caveats: jsonCaveats, Looks: looksLikeNDJSON, Tables: ndjsonTables, Blank: true,
+			Caveats: jsonCaveats, Looks: looksLikeNDJSON, Tables: jsonTables, Blank: true, ByName: true,
 		},
 		{
 			Name: "xlsx", Title: "an Excel workbook", Ext: "xlsx", ContentType: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -145,17 +149,17 @@ func builtIn() Formats {
 			NewWriter: func(w io.Writer, c []Column, o WriteOptions) (TableWriter, error) {
 				return NewXLSX(w, c, XLSXOptions{Sheet: o.Table, Split: o.Split, Rows: o.Rows, Modified: o.Modified})
 			},
-			Caveats: xlsxCaveats, TableCaveats: xlsxTableCaveats, Members: []string{"[Content_Types].xml", "xl/workbook.xml"}, Tables: xlsxTables,
+			Caveats: xlsxCaveats, TableCaveats: xlsxTableCaveats, Members: []string{"[Content_Types].xml", "xl/workbook.xml"}, Tables: xlsxTables, ByName: true,
 		},
 		{
 			Name: "parquet", Title: "a Parquet file", Ext: "parquet", ContentType: "application/vnd.apache.parquet",
 			Exports: OneTable | ZIPMember, Compressed: true, Typed: true,
 			NewWriter: func(w io.Writer, c []Column, _ WriteOptions) (TableWriter, error) { return NewParquet(w, c) },
-			Caveats:   parquetCaveats, Magic: []string{"PAR1"}, Tables: parquetTables,
+			Caveats:   parquetCaveats, Magic: []string{"PAR1"}, Tables: parquetTables, ByName: true,
 		},
 		{
-			Name: "sqlite", Title: "a SQLite database", Ext: "sqlite", ContentType: "application/vnd.sqlite3",
-			Exports: OneTable | Database, SQLite: true, Schemas: true, Magic: []string{SQLiteMagic}, Bundle: true,
+			Name: "sqlite", Title: "a SQLite database", Ext: "sqlite", OtherExts: []string{"sqlite3", "db3"}, ContentType: "application/vnd.sqlite3",
+			Exports: OneTable | Database, SQLite: true, Schemas: true, Magic: []string{SQLiteMagic}, Bundle: true, ByName: true,
 		},
 		{
 			Name: "sql", Title: "an SQL dump", Ext: "sql", ContentType: "application/sql",

@@ -12,7 +12,7 @@ import (
 // found by ScanJSON. It calls visit for each table and skips the rows that visit leaves
 // unread. Faults of the file are *FileError.
 func ReadJSONDatabase(r io.Reader, tables []JSONTable, visit func(t JSONTable, rows TableReader) error) error {
-	f := newJSONFile(r)
+	f := newJSONFile(r, false)
 	next := 0
 	err := f.walk(func(found JSONTable) error {
 		if next == len(tables) || tables[next].Name != found.Name {

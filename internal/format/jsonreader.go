@@ -23,13 +23,17 @@ type JSONTable struct {
 	// Described is the column description as it appears in the file, or nil if there is
 	// none or it comes after the rows.
 	Described jsontext.Value
+
+	layout   jsonLayout
+	replaced int64 // NaN and infinities, which are NULL
+	repeated int64 // keys that an object has twice
 }
 
 // ScanJSON reads a JSON file to its end and returns its tables: one for an array of
 // objects, all for the JSON of a database as written by JSONDatabase. Faults of the file
 // are *FileError.
 func ScanJSON(r io.Reader) ([]JSONTable, error) {
-	f := newJSONFile(r)
+	f := newJSONFile(r, false)
 	var tables []JSONTable
 	err := f.walk(func(t JSONTable) error {
 		if err := f.openRows(); err != nil {
@@ -51,7 +55,7 @@ func ScanJSON(r io.Reader) ([]JSONTable, error) {
 // ScanNDJSON reads a file of one object per row to its end and returns its table. Faults
 // of the file are *FileError.
 func ScanNDJSON(r io.Reader) (JSONTable, error) {
-	f := newJSONFile(r)
+	f := newJSONFile(r, false)
 	var t JSONTable
 	err := f.scanRows(&t)
 	return t, f.explain(err)
@@ -68,12 +72,18 @@ type JSONReader struct {
 	places  map[string]int // column indexes by name as spelled in the file
 	row     []sqlite.Value
 	scratch []byte // texts of the current row
+
+	layout jsonLayout
+	begun  bool // a row has been read
 }
 
 // NewJSONReader returns a reader of a table in a JSON file. t comes from ScanJSON, but
 // its columns may have been reduced and reordered.
 func NewJSONReader(r io.Reader, t JSONTable) (*JSONReader, error) {
-	f := newJSONFile(r)
+	if t.Name == "" {
+		return newLayoutReader(r, t)
+	}
+	f := newJSONFile(r, false)
 	found := errors.New("found")
 	err := f.walk(func(visited JSONTable) error {
 		if visited.Name != t.Name {
@@ -92,7 +102,7 @@ func NewJSONReader(r io.Reader, t JSONTable) (*JSONReader, error) {
 
 // NewNDJSONReader returns a reader of a file of one object per row.
 func NewNDJSONReader(r io.Reader, columns []Column) *JSONReader {
-	return newJSONReader(newJSONFile(r), columns)
+	return newJSONReader(newJSONFile(r, false), columns)
 }
 
 func newJSONReader(f *jsonFile, columns []Column) *JSONReader {
@@ -101,6 +111,24 @@ func newJSONReader(f *jsonFile, columns []Column) *JSONReader {
 		j.places[string(AppendString(nil, column.Name))] = i
 	}
 	return j
+}
+
+// newLayoutReader returns a reader of a file of a single table.
+func newLayoutReader(r io.Reader, t JSONTable) (*JSONReader, error) {
+	f := newJSONFile(r, t.layout.lenient)
+	if err := f.openLayout(&t.layout); err != nil {
+		return nil, f.explain(err)
+	}
+	j := newJSONReader(f, t.Columns)
+	j.layout = t.layout
+	for name, source := range t.layout.sources {
+		plain := string(AppendString(nil, name))
+		if place, ok := j.places[plain]; ok {
+			delete(j.places, plain)
+			j.places[source] = place
+		}
+	}
+	return j, nil
 }
 
 // Columns returns the columns that the reader was given.
@@ -113,13 +141,13 @@ func (j *JSONReader) Close() error { return nil }
 func (j *JSONReader) Read(b *sqlite.Batch, maxRows int) (bool, error) {
 	b.Reset(len(j.columns))
 	for b.Rows < maxRows && b.Size() < batchBytes {
-		more, err := j.file.moreRows()
+		clear(j.row)
+		j.scratch = j.scratch[:0]
+		more, err := j.file.nextRow(&j.layout, &j.begun, j.key)
 		if !more {
 			return b.Rows > 0, j.file.explain(err)
 		}
-		clear(j.row)
-		j.scratch = j.scratch[:0]
-		if err := j.file.members(j.member); err != nil {
+		if err := j.readRow(); err != nil {
 			return false, j.file.explain(err)
 		}
 		b.Append(j.row...)
@@ -127,7 +155,40 @@ func (j *JSONReader) Read(b *sqlite.Batch, maxRows int) (bool, error) {
 	return b.Rows > 0, nil
 }
 
+func (j *JSONReader) readRow() error {
+	switch {
+	case j.layout.arrays:
+		return j.file.elements(j.element)
+	case j.layout.features:
+		return j.file.feature(j.member)
+	}
+	return j.file.members(j.member)
+}
+
+// key keeps the key of a row.
+func (j *JSONReader) key(key jsontext.Value) (err error) {
+	if place, ok := j.places[keySource]; ok {
+		j.row[place], err = j.value(key)
+	}
+	return err
+}
+
+// element reads an element of a row that is an array.
+func (j *JSONReader) element(i int) error {
+	if i >= len(j.row) {
+		return j.file.decoder.SkipValue()
+	}
+	return j.read(i)
+}
+
 func (j *JSONReader) member(key jsontext.Value) error {
+	if key[0] != '"' { // the reader's own, see jsonLayout.sources
+		place, ok := j.places[string(key)]
+		if !ok {
+			return j.file.decoder.SkipValue()
+		}
+		return j.read(place)
+	}
 	place, ok := j.places[string(key)]
 	if !ok {
 		// The name may be spelled with other escapes.
@@ -139,6 +200,11 @@ func (j *JSONReader) member(key jsontext.Value) error {
 			return j.file.decoder.SkipValue()
 		}
 	}
+	return j.read(place)
+}
+
+// read reads a value into its place in the row.
+func (j *JSONReader) read(place int) error {
 	v, err := j.file.decoder.ReadValue()
 	if err != nil {
 		return err
@@ -199,11 +265,22 @@ func jsonNumber(v jsontext.Value) (sqlite.Value, bool) {
 type jsonFile struct {
 	decoder *jsontext.Decoder
 	lines   *lineCounter
+	text    *jsonText
+	numbers *nullNumbers // nil unless the file is read leniently
 }
 
-func newJSONFile(r io.Reader) *jsonFile {
-	lines := &lineCounter{r: &bomSkipper{r: r}, longest: 64 << 20, line: 1}
-	return &jsonFile{jsontext.NewDecoder(lines), lines}
+// newJSONFile reads r, which may be UTF-16. lenient accepts what JSON does not allow but
+// other programs write: NaN, infinities and repeated keys.
+func newJSONFile(r io.Reader, lenient bool) *jsonFile {
+	text := &jsonText{r: r}
+	lines := &lineCounter{r: text, longest: 64 << 20, line: 1}
+	f := &jsonFile{lines: lines, text: text}
+	if lenient {
+		f.numbers = &nullNumbers{r: text}
+		lines.r = f.numbers
+	}
+	f.decoder = jsontext.NewDecoder(lines, jsontext.AllowDuplicateNames(lenient))
+	return f
 }
 
 // walk calls visit before the value that holds the rows of each table, with what the
@@ -319,8 +396,8 @@ func (f *jsonFile) moreRows() (bool, error) {
 	return true, nil
 }
 
-// mostKeys is SQLite's limit for the columns of a table.
-const mostKeys = 2000
+// maxKeys is SQLite's limit for the columns of a table.
+const maxKeys = 2000
 
 // scanRows skips the rows, counting them and collecting their keys.
 func (f *jsonFile) scanRows(t *JSONTable) error {
@@ -335,18 +412,8 @@ func (f *jsonFile) scanRows(t *JSONTable) error {
 		}
 		t.Rows++
 		err = f.members(func(key jsontext.Value) error {
-			if !seen[string(key)] {
-				name, err := jsontext.AppendUnquote(nil, key)
-				if err != nil {
-					return err
-				}
-				if plain := string(AppendString(nil, name)); !seen[plain] {
-					if len(t.Columns) == mostKeys {
-						return f.fault(fmt.Sprintf("the rows have more than %d different keys", mostKeys))
-					}
-					seen[plain] = true
-					t.Columns = append(t.Columns, Column{Name: string(name)})
-				}
+			if err := f.see(t, seen, key); err != nil {
+				return err
 			}
 			err := f.decoder.SkipValue()
 			f.lines.past(f.decoder.InputOffset())
@@ -356,6 +423,25 @@ func (f *jsonFile) scanRows(t *JSONTable) error {
 			return err
 		}
 	}
+}
+
+// see adds a column for a key that has not been seen.
+func (f *jsonFile) see(t *JSONTable, seen map[string]bool, key jsontext.Value) error {
+	if seen[string(key)] {
+		return nil
+	}
+	name, err := jsontext.AppendUnquote(nil, key)
+	if err != nil {
+		return err
+	}
+	if plain := string(AppendString(nil, name)); !seen[plain] {
+		if len(t.Columns) == maxKeys {
+			return f.fault(fmt.Sprintf("the rows have more than %d different keys", maxKeys))
+		}
+		seen[plain] = true
+		t.Columns = append(t.Columns, Column{Name: string(name)})
+	}
+	return nil
 }
 
 // end checks that the file ends here.

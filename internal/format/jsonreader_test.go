@@ -176,7 +176,7 @@ func TestJSONReaderFaults(t *testing.T) {
 	if _, err := ScanJSON(io.MultiReader(strings.NewReader(`[{"a":`), iotest.ErrReader(broken))); !errors.Is(err, broken) {
 		t.Errorf("got %v, want the error of the source", err)
 	}
-	f := newJSONFile(strings.NewReader(`[{"a":1},{"a":"` + strings.Repeat("x", 1<<20)))
+	f := newJSONFile(strings.NewReader(`[{"a":1},{"a":"`+strings.Repeat("x", 1<<20)), false)
 	f.lines.longest = 1 << 10
 	_, err := f.decoder.ReadToken()
 	for i := 0; err == nil && i < 2; i++ {

@@ -90,7 +90,7 @@ func looksLikeCSV(head []byte) bool {
 
 // jsonStart returns the kind of the first JSON value.
 func jsonStart(head []byte) jsontext.Kind {
-	d := jsontext.NewDecoder(bytes.NewReader(bytes.TrimPrefix(head, []byte(bom))))
+	d := newJSONFile(bytes.NewReader(head), true).decoder
 	if kind := d.PeekKind(); (kind == '[' || kind == '{') && beginsWell(d) {
 		return kind
 	}
@@ -126,7 +126,7 @@ func beginsWell(d *jsontext.Decoder) bool {
 // IsJSONDatabase reports whether a JSON file has the tables of a database, judging by
 // its start.
 func IsJSONDatabase(head []byte) bool {
-	d := jsontext.NewDecoder(bytes.NewReader(bytes.TrimPrefix(head, []byte(bom))))
+	d := newJSONFile(bytes.NewReader(head), true).decoder
 	if d.PeekKind() != '{' {
 		return false
 	}

@@ -154,31 +154,6 @@ func csvTables(_ Input, o Reading) ([]Table, error) {
 	}}, nil
 }
 
-// jsonTables scans all rows of an array of objects for their keys.
-func jsonTables(in Input, o Reading) ([]Table, error) {
-	tables, err := ScanJSON(in)
-	if err != nil {
-		return nil, err
-	}
-	return objects(o.Name, tables[0], func(in Input) (TableReader, error) { return NewJSONReader(in, tables[0]) }), nil
-}
-
-// ndjsonTables scans all rows, one object per line, for their keys.
-func ndjsonTables(in Input, o Reading) ([]Table, error) {
-	t, err := ScanNDJSON(in)
-	if err != nil {
-		return nil, err
-	}
-	return objects(o.Name, t, func(in Input) (TableReader, error) { return NewNDJSONReader(in, t.Columns), nil }), nil
-}
-
-func objects(name string, t JSONTable, open func(Input) (TableReader, error)) []Table {
-	if t.Rows == 0 && len(t.Columns) == 0 {
-		return []Table{{Name: name, Rowless: true}}
-	}
-	return []Table{{Name: name, Open: opening(open)}}
-}
-
 // xlsxTables returns a table for each wanted sheet. If a workbook has only one sheet,
 // its table is named after the file.
 func xlsxTables(in Input, o Reading) (tables []Table, err error) {

@@ -20,6 +20,7 @@ type Options struct {
 	Exclude   []string          `json:"exclude_tables,omitzero"`
 	NullTexts []string          `json:"null_texts,omitzero" doc:"Texts that stand for NULL, in addition to the dialect's own."`
 	Sheet     string            `json:"sheet,omitzero" doc:"For workbooks: the sheet to import; without it, every sheet that has rows becomes a table."`
+	JSONPath  string            `json:"json_path,omitzero" doc:"For JSON: where the rows are, such as $.data.items; $ makes the file one row, and [*] at the end a row of each member of an object. Detected when absent."`
 	OnError   OnError           `json:"on_error,omitzero" enum:"abort,skip" doc:"What to do when a row is rejected: abort, the default, imports nothing; skip leaves the row out."`
 	Format    string            `json:"format,omitzero" doc:"The kind of file; detected from its content when absent."`
 }
@@ -72,6 +73,9 @@ func (o *Options) Check(faults *problem.Faults) {
 		t.check(faults, "tables."+name+".", t.or(o.Target).mode())
 	}
 	oneOf(faults, "on_error", string(o.OnError), []string{string(Abort), string(Skip)})
+	if _, _, ok := format.ParseJSONPath(o.JSONPath); o.JSONPath != "" && !ok {
+		faults.Add("json_path", `Must be $ followed by names, such as $.data.items or $["my items"], and may end with [*].`)
+	}
 	oneOf(faults, "format", o.Format, format.All().Importing())
 }
 

@@ -48,6 +48,9 @@ func mapTables(tables []source.Table, o Options) (mappings []tableMapping, said 
 			a.target, a.field = own.or(o.Target), "tables."+t.Name+"."
 		}
 		a.target.Mode = a.target.mode()
+		for _, note := range t.Notes {
+			said.Add("table "+t.Name, "%s", note)
+		}
 		if a.Rowless {
 			a.Open = withoutRows(a.target.Types)
 		}
@@ -59,7 +62,7 @@ func mapTables(tables []source.Table, o Options) (mappings []tableMapping, said 
 	}
 	switch {
 	case len(mappings) > 0 || faults.Len() > 0:
-	case len(said) > 0:
+	case slices.ContainsFunc(tables, func(t source.Table) bool { return t.Rowless && o.wants(t.Name) }):
 		return nil, nil, source.Invalid("The file has no rows, so the columns of the table are unknown: set types.")
 	case len(tables) == 0: // a workbook without worksheets
 		return nil, nil, source.Invalid("The file contains no table.")

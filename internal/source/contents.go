@@ -33,6 +33,7 @@ type part struct {
 	member   string // its name in a ZIP file; "" outside of one
 	document bool   // the JSON of a database
 	blank    bool   // it is empty
+	held     bool   // its name alone says what its format is
 }
 
 // unpackContents detects what a file holds. wanted is the format that the sender gave,
@@ -154,6 +155,9 @@ func (p part) tableName() string { return strings.TrimSuffix(p.name, path.Ext(p.
 // explain turns a reader's error into a problem of the file.
 func (p part) explain(ctx context.Context, err error) error {
 	err = ExplainFault(ctx, err)
+	if known := (*problem.Error)(nil); p.held && errors.As(err, &known) && known.Code == problem.CodeValidationFailed {
+		err = Invalid("%s It is read as %s because of its name; if it is something else, set format.", known.Details[0].Message, p.format.Title).Because(err)
+	}
 	if p.member == "" {
 		return err
 	}
@@ -293,7 +297,7 @@ func (p *part) recognize() error {
 		return nil
 	}
 	if p.format == nil {
-		if p.format, err = recognize(head, named); err != nil {
+		if p.format, p.held, err = recognize(head, named); err != nil {
 			return err
 		}
 	}
@@ -302,23 +306,38 @@ func (p *part) recognize() error {
 }
 
 // recognize returns the format of a file by its content. The name decides for text that
-// could be anything: a file named as a dump is not read as rows, and for one named as
-// CSV the options may say how to read it.
-func recognize(head []byte, named func(*format.Format) bool) (*format.Format, error) {
+// could be anything: a file named as a dump or as JSON is not read as CSV, and for one
+// named as CSV the options may say how to read it. held says that only the name decided.
+func recognize(head []byte, named func(*format.Format) bool) (_ *format.Format, held bool, err error) {
 	csv, sql := format.All().Get("csv"), format.All().Get("sql")
 	f := format.All().Recognize(head)
 	unread := format.Unread(head)
+	if f == nil && unread == "" || f == csv || f == sql {
+		at := slices.IndexFunc(format.All(), func(f *format.Format) bool { return f.ByName && named(f) })
+		if at >= 0 {
+			return nameHolds(format.All()[at])
+		}
+	}
 	switch {
 	case f == nil && named(csv) && unread == "":
-		return csv, nil
+		return csv, false, nil
 	case f == nil:
-		return nil, unrecognized(head, unread)
+		return nil, false, unrecognized(head, unread)
 	case !f.IsRead():
-		return nil, notRead(f)
+		return nil, false, notRead(f)
 	case f == csv && named(sql):
-		return sql, nil
+		return sql, false, nil
 	}
-	return f, nil
+	return f, false, nil
+}
+
+// nameHolds returns the format that a file is named after, although its content does not
+// look like it. Its reader says where a text is at fault.
+func nameHolds(f *format.Format) (_ *format.Format, held bool, err error) {
+	if f.Blank {
+		return f, true, nil
+	}
+	return nil, false, Invalid("The file is named like %s but does not begin like one. If it is something else, set format.", f.Title)
 }
 
 // unrecognized returns the problem of a file in no known format.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -25,8 +26,9 @@ type Table struct {
 	Told bool   // texts may contain NUL, since nothing is detected from the content
 	Open func(ctx context.Context) (Rows, error)
 
-	Sheet   bool // it is a sheet of a workbook
-	Rowless bool // it has no rows, so its columns are unknown
+	Sheet   bool     // it is a sheet of a workbook
+	Rowless bool     // it has no rows, so its columns are unknown
+	Notes   []string // sentences on how it is read
 }
 
 // Rows reads the rows of a table in a file, and closes the file.
@@ -174,10 +176,12 @@ func (p part) tables(ctx context.Context, o Reading) (list []Table, err error) {
 		return nil, err
 	}
 	defer file.Close()
-	tables, err := p.format.Tables(file, format.Reading{Name: p.tableName(), Dialect: o.Dialect, Sheet: o.Sheet})
+	tables, err := p.format.Tables(file, format.Reading{
+		Name: p.tableName(), Dialect: o.Dialect, Sheet: o.Sheet, Path: o.JSONPath, Ext: strings.ToLower(strings.TrimPrefix(path.Ext(p.name), ".")),
+	})
 	for _, t := range tables {
 		list = append(list, Table{
-			Name: t.Name, Text: t.Text, Told: t.Told, Sheet: t.Sheet, Rowless: t.Rowless,
+			Name: t.Name, Text: t.Text, Told: t.Told, Sheet: t.Sheet, Rowless: t.Rowless, Notes: t.Notes,
 			Open: func(ctx context.Context) (Rows, error) { return openRows(ctx, p.path, t, o.NullTexts) },
 		})
 	}

@@ -251,3 +251,24 @@ func TestManyMembers(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestTheNameOfAFileHoldsForText(t *testing.T) {
+	for name, want := range map[string]string{
+		"x.json":    "json json x.json a,b\n1,2\n",
+		"x.geojson": "json json x.geojson a,b\n1,2\n",
+		"x.jsonl":   "ndjson ndjson x.jsonl a,b\n1,2\n",
+		"x.tsv":     "csv csv x.tsv a,b\n1,2\n",
+	} {
+		if got, err := opened(t, name, "a,b\n1,2\n", 0); err != nil || got[0] != want {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"x.parquet", "x.XLSX", "x.sqlite", "x.db3"} {
+		for _, content := range []string{"a,b\n1,2\n", dumpText} {
+			_, err := opened(t, name, content, 0)
+			if err == nil || !strings.Contains(err.Error(), "does not begin like one. If it is something else, set format.") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
