@@ -39,6 +39,11 @@ type importFile struct {
 	Quote     string `placeholder:"CHAR" help:"CSV: the quote character, none for none; detected if absent."`
 	Header    string `enum:"yes,no,detect" default:"detect" help:"CSV, Excel: whether the first row names the columns (${enum})."`
 	Encoding  string `enum:"utf-8,utf-16le,utf-16be,windows-1252,detect" default:"detect" help:"CSV: the encoding (${enum})."`
+	HeaderRow *int   `placeholder:"N" help:"The line of a CSV that names the columns; what stands above it is left out."`
+	SkipRows  *int   `placeholder:"N" help:"How many lines are left out: below --header-row if that is set, otherwise at the start."`
+	Comment   string `placeholder:"CHARACTER" help:"CSV: the character with which lines start that are left out, or none."`
+	Footer    *int   `placeholder:"N" help:"CSV: how many rows at the end are left out."`
+	Ragged    string `enum:"fill,refuse,pad_names,detect" default:"detect" help:"CSV: rows with too few or too many fields (${enum}): make missing fields NULL, reject both, or add columns."`
 
 	OnError string `enum:"abort,skip" default:"abort" help:"When rows are rejected (${enum}): change nothing, or import the others."`
 	Rejects string `type:"path" placeholder:"FILE" help:"Write the rejected rows, and why, to a CSV file: the first 1,000."`
@@ -83,6 +88,7 @@ func (cmd *importFile) order() (server.ImportOrder, error) {
 					Profile: cmd.Profile, Delimiter: cmd.Delimiter, Quote: cmd.Quote,
 					Header:   map[string]*bool{"yes": new(true), "no": new(false)}[cmd.Header],
 					Encoding: format.Encoding(detected(cmd.Encoding)),
+					HeaderRow: cmd.HeaderRow, SkipRows: cmd.SkipRows, Comment: cmd.Comment, Footer: cmd.Footer, Ragged: format.Ragged(detected(cmd.Ragged)),
 				},
 			},
 		},

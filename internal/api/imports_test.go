@@ -418,7 +418,7 @@ func TestImportsAreDescribed(t *testing.T) {
 	ask(422, "POST", "/imports/"+id+"/run", `{"mode":"merge"}`)
 	ask(200, "DELETE", "/imports/"+id, "")
 	ask(404, "DELETE", "/imports/"+id, "")
-	dry := imported(t, ask(201, "POST", "/imports?options=%7B%22dry_run%22:true,%22on_error%22:%22skip%22%7D", peopleCSV+"3\n", "X-File-Name: dry.csv"))
+	dry := imported(t, ask(201, "POST", "/imports?options=%7B%22dry_run%22:true,%22on_error%22:%22skip%22%7D", peopleCSV+"3,Cy,x\n", "X-File-Name: dry.csv"))
 	if dry.Preview == nil || dry.Report != nil || dry.RejectedRows != 1 || len(dry.Preview.Tables[0].Sample) != 2 {
 		t.Errorf("%+v", dry)
 	}

@@ -28,6 +28,9 @@ const (
 	LF   LineEnd = "lf"
 	CRLF LineEnd = "crlf"
 	CR   LineEnd = "cr"
+
+	// MixedLineEnds: each CR, LF or CRLF outside quotes ends a row. Detected only.
+	MixedLineEnds LineEnd = "mixed"
 )
 
 // HeaderMode says whether the first row of a file names the columns.
@@ -40,17 +43,40 @@ const (
 	WithoutHeader
 )
 
-// NoQuote as the Quote of a ReadDialect means that quotes are ordinary text.
-const NoQuote = 0xff
+// NoQuote as the Quote of a ReadDialect means that quotes are ordinary text, and
+// NoComment as its Comment that no line is a comment.
+const (
+	NoQuote   = 0xff
+	NoComment = 0xff
+)
+
+// Ragged says what becomes of rows that are not as long as the table is wide.
+type Ragged string
+
+// The ways to read ragged rows. A single empty field too many is always left out.
+const (
+	FillRagged     Ragged = "fill"      // missing fields are NULL; the default
+	RefuseRagged   Ragged = "refuse"    // they are rejected
+	PadNamesRagged Ragged = "pad_names" // like fill, and the table is as wide as its longest row
+)
 
 // ReadDialect says how to read a CSV file. Fields that are zero are detected from the
 // start of the file, unless noted otherwise.
 type ReadDialect struct {
 	Encoding     Encoding
 	Delimiter    byte
-	Quote        byte // usually '"', or NoQuote
+	Rest         string // what follows Delimiter in a delimiter of several bytes
+	Quote        byte   // usually '"', or NoQuote
 	Header       HeaderMode
 	LineEnd      LineEnd
+	HeaderRow    int    // the line with the names, from 1; what is above it is left out
+	SkipRows     int    // lines above the table; negative for none
+	SkipBelow    int    // rows left out below the names; never detected
+	Comment      byte   // starts lines that are left out; NoComment for none
+	Footer       int    // rows left out at the end; negative for none
+	Ragged       Ragged // never detected
+	Prefers      byte   // the delimiter that the name of the file promises
+	Width        int    // columns that the table has at least; never detected
 	NullText     string // stands for NULL when unquoted; never detected
 	FormulaGuard bool   // strip apostrophes before formulas; never detected
 	MaxField     int    // bytes; default 64 MiB
@@ -75,13 +101,19 @@ type Field struct {
 // CSVReader reads the records of a CSV file one after another. It distinguishes quoted
 // fields from others, keeps quoted content byte for byte, and holds at most one record
 // in memory. Quotes follow RFC 4180; a quote inside a field that does not start with one
-// is text. Records may differ in their number of fields. An empty line is a record of
+// is text. Unless the dialect was given in full, quotes that break the rules are read as
+// well as they can be, and counted. Records may differ in their number of fields. An empty line is a record of
 // one NULL in a file with one column, and is skipped in others.
 type CSVReader struct {
 	src       io.Reader // UTF-8, without BOM
 	dialect   Detected
 	delimiter byte
+	rest      string // of the delimiter
 	quote     byte
+	escape    byte
+	lenient   bool // quotes may break the rules
+	mixed     bool // CR ends lines, too
+	sample    bool // the file goes on behind its end
 	nullText  string
 	guard     bool      // strip apostrophes before formulas
 	lineByte  byte      // the byte that ends each line
@@ -102,6 +134,12 @@ type CSVReader struct {
 	fields  []Field
 	header  []string
 	invalid int64
+
+	irregular     int64 // fields whose quotes break the rules
+	irregularLine int64 // line of the first of them
+	proper        bool  // a field in quotes was read
+	barren        int   // offset in the record from which no quote closes on the same line; 0 if unknown
+	marks         int64 // BOMs removed from the start of records
 }
 
 // span is the position of a field, relative to the start of the record.
@@ -126,10 +164,76 @@ func NewCSVReader(r io.Reader, d ReadDialect) (*CSVReader, error) {
 	src := decode(io.MultiReader(bytes.NewReader(sample), r), found.Encoding)
 	reader := newReader(src, found, d.MaxField, d.MaxColumns)
 	reader.nullText, reader.guard = d.NullText, d.FormulaGuard
-	if !found.Header {
-		return reader, nil
+	if err := reader.skipLines(found.SkipRows); err != nil {
+		return nil, err
 	}
-	return reader, reader.readHeader()
+	if found.Header {
+		err = reader.readHeader()
+	} else {
+		err = nil
+	}
+	for range found.SkipBelow {
+		if _, skipped := reader.Read(); skipped != nil && skipped != io.EOF {
+			return nil, skipped
+		}
+	}
+	return reader, err
+}
+
+// skipLines leaves out lines at the start of the file.
+func (r *CSVReader) skipLines(n int) error {
+	for range n {
+		for {
+			at := bytes.IndexByte(r.buf[r.start:r.end], r.lineByte)
+			if r.mixed {
+				at = bytes.IndexAny(r.buf[r.start:r.end], "\r\n")
+			}
+			if at >= 0 {
+				r.start += at
+				r.start = min(r.end, r.start+r.pastLineEnd(0))
+				break
+			}
+			if r.start = r.end; !r.more(0) {
+				if r.err == io.EOF {
+					return nil
+				}
+				return r.err
+			}
+		}
+		r.line++
+	}
+	return nil
+}
+
+// withoutCR returns the end of a plain field without the CR of a CRLF, or the CRs of a
+// CR CR LF.
+func (r *CSVReader) withoutCR(s span) int {
+	b, end := r.buf[r.start:r.end], s.end-1
+	for r.lenient && end > s.begin && b[end-1] == '\r' {
+		end--
+	}
+	return end
+}
+
+// pastLineEnd returns the offset behind the line end at an offset of the record, where
+// the file may also end.
+func (r *CSVReader) pastLineEnd(i int) int {
+	if r.start+i >= r.end {
+		return i
+	}
+	if !r.mixed || r.buf[r.start+i] != '\r' {
+		return i + 1
+	}
+	for r.start+i < r.end || r.more(i) {
+		if r.buf[r.start+i] != '\r' {
+			break
+		}
+		i++
+	}
+	if r.start+i < r.end && r.buf[r.start+i] == '\n' {
+		i++
+	}
+	return i
 }
 
 func newReader(src io.Reader, d Detected, maxField, maxColumns int) *CSVReader {
@@ -139,6 +243,10 @@ func newReader(src io.Reader, d Detected, maxField, maxColumns int) *CSVReader {
 	}
 	if d.LineEnd == CR {
 		r.lineByte = '\r'
+	}
+	r.rest, r.escape, r.lenient = d.Rest, d.Escape, d.lenient
+	if r.mixed = d.LineEnd == MixedLineEnds; r.mixed {
+		r.stop['\r'] = true
 	}
 	r.stop[r.delimiter], r.stop[r.lineByte] = true, true
 	return r
@@ -153,6 +261,14 @@ func (r *CSVReader) Header() []string { return r.header }
 // Line returns the line on which the last record started, counting from 1.
 func (r *CSVReader) Line() int64 { return r.line }
 
+// Irregular returns the number of fields so far whose quotes break the rules, and the
+// line of the first of them.
+func (r *CSVReader) Irregular() (fields, line int64) { return r.irregular, r.irregularLine }
+
+// Marks returns the number of BOMs so far that stood at the start of later lines, as in
+// files put together from several, and were left out.
+func (r *CSVReader) Marks() int64 { return r.marks }
+
 // Invalid returns the number of fields so far with bytes that are not valid in the
 // file's encoding. They are kept as they are in a file read as UTF-8, and become U+FFFD
 // in others.
@@ -165,11 +281,13 @@ func (r *CSVReader) isInvalid(b []byte) bool {
 	return bytes.Contains(b, []byte("\ufffd"))
 }
 
+const noHeaderRow = "The file has no header row: it is empty."
+
 func (r *CSVReader) readHeader() error {
 	for {
 		fields, err := r.record()
 		if err == io.EOF {
-			return &CSVError{Reason: "The file has no header row: it is empty."}
+			return &CSVError{Reason: noHeaderRow}
 		}
 		if err != nil {
 			return err
@@ -177,10 +295,13 @@ func (r *CSVReader) readHeader() error {
 		if blank(fields) {
 			continue
 		}
+		if r.isComment(fields) && (r.dialect.Told || len(fields) != r.dialect.Columns) {
+			continue
+		}
 		for _, f := range fields {
 			r.header = append(r.header, string(f.Bytes))
 		}
-		r.width = len(fields)
+		r.width = max(len(fields), r.dialect.Columns)
 		return nil
 	}
 }
@@ -201,6 +322,12 @@ func (r *CSVReader) Read() ([]Field, error) {
 		}
 		return fields, nil
 	}
+}
+
+// isComment reports whether a record is a comment, judging by how it starts.
+func (r *CSVReader) isComment(fields []Field) bool {
+	first := fields[0]
+	return r.dialect.Comment != 0 && !first.Quoted && len(first.Bytes) > 0 && first.Bytes[0] == r.dialect.Comment
 }
 
 func blank(fields []Field) bool {
@@ -229,7 +356,9 @@ func (r *CSVReader) record() ([]Field, error) {
 		} else {
 			f.Null = string(f.Bytes) == r.nullText
 		}
-		if s.doubled {
+		if s.doubled && r.escape != 0 {
+			f.Bytes = unescape(f.Bytes, r.quote, r.escape)
+		} else if s.doubled {
 			f.Bytes = undouble(f.Bytes, r.quote)
 		}
 		if r.guard {
@@ -240,7 +369,24 @@ func (r *CSVReader) record() ([]Field, error) {
 		}
 		r.fields = append(r.fields, f)
 	}
+	if first := &r.fields[0]; r.lenient && r.dialect.BOM && len(first.Bytes) >= len(bom) && first.Bytes[0] == bom[0] && !first.Quoted {
+		r.dropMark(first)
+	}
 	return r.fields, nil
+}
+
+// dropMark removes the BOM of a file that was appended to another.
+func (r *CSVReader) dropMark(first *Field) {
+	bare, found := bytes.CutPrefix(first.Bytes, []byte(bom))
+	if !found {
+		return
+	}
+	r.marks++
+	first.Bytes = bare
+	if len(bare) > 1 && bare[0] == r.quote && bare[len(bare)-1] == r.quote {
+		first.Bytes, first.Quoted = undoubleAny(bare[1:len(bare)-1], r.quote), true
+	}
+	first.Null = !first.Quoted && string(first.Bytes) == r.nullText
 }
 
 // scan finds the fields of the next record, as offsets from r.start, and returns how
@@ -250,6 +396,7 @@ func (r *CSVReader) record() ([]Field, error) {
 // call that may have done so; offsets stay valid.
 func (r *CSVReader) scan() (int, error) {
 	r.spans = r.spans[:0]
+	r.barren = 0
 	if r.start == r.end && !r.more(0) {
 		return 0, r.err
 	}
@@ -259,6 +406,10 @@ func (r *CSVReader) scan() (int, error) {
 			b = r.buf[r.start:r.end]
 		}
 		s := span{begin: i}
+		if r.dialect.Blanks && i < len(b) && b[i] == ' ' {
+			i = r.pastBlanks(i)
+			b = r.buf[r.start:r.end]
+		}
 		if i < len(b) && b[i] == r.quote && r.quote != NoQuote {
 			var err error
 			if s, i, err = r.quoted(i); err != nil {
@@ -266,15 +417,13 @@ func (r *CSVReader) scan() (int, error) {
 			}
 			b = r.buf[r.start:r.end]
 		} else {
-			for {
-				// The only loop over every byte of a plain field: one lookup finds both
-				// the delimiter and the line end.
-				for i < len(b) && !stop[b[i]] {
-					i++
-				}
-				if i < len(b) || !r.more(s.begin) {
-					break
-				}
+			// The only loop over every byte of a plain field: one lookup finds both the
+			// delimiter and the line end.
+			for i = s.begin; i < len(b) && !stop[b[i]]; {
+				i++
+			}
+			if i == len(b) || r.rest != "" {
+				i = r.plainEnd(i, s.begin)
 				b = r.buf[r.start:r.end]
 			}
 			s.end = i
@@ -287,6 +436,7 @@ func (r *CSVReader) scan() (int, error) {
 		}
 		if i < len(b) && b[i] == r.delimiter {
 			r.spans = append(r.spans, s)
+			i += len(r.rest)
 			continue
 		}
 		// Anything but a delimiter ends the record: a line end, or the end of the file,
@@ -296,62 +446,11 @@ func (r *CSVReader) scan() (int, error) {
 		}
 		// The CR of a CRLF is not part of the field, but one in quotes is.
 		if r.lineByte == '\n' && !s.quoted && s.end > s.begin && b[s.end-1] == '\r' {
-			s.end--
+			s.end = r.withoutCR(s)
 		}
 		r.spans = append(r.spans, s)
-		return min(i+1, len(b)), nil
+		return r.pastLineEnd(i), nil
 	}
-}
-
-// quoted finds the end of the field whose opening quote is at i. It returns the field
-// and the position of the delimiter, line end or end of file after it.
-func (r *CSVReader) quoted(i int) (span, int, error) {
-	s := span{begin: i + 1, quoted: true}
-	b := r.buf[r.start:r.end]
-	for j := s.begin; ; j += 2 {
-		for {
-			if j < len(b) {
-				if k := bytes.IndexByte(b[j:], r.quote); k >= 0 {
-					j += k
-					break
-				}
-				j = len(b)
-			}
-			if !r.more(i) {
-				return s, 0, r.unclosed(i)
-			}
-			b = r.buf[r.start:r.end]
-		}
-		if j+1 == len(b) && r.more(i) {
-			b = r.buf[r.start:r.end]
-		}
-		if j+1 == len(b) || b[j+1] != r.quote {
-			s.end = j
-			break
-		}
-		s.doubled = true
-	}
-	next, ok := r.closed(s.end + 1)
-	if !ok {
-		return s, 0, r.fail(s.end+1, "text follows the closing quote of a field; a quote inside quotes must be doubled")
-	}
-	return s, next, nil
-}
-
-// closed checks what follows a closing quote, at i, and skips the CR of a CRLF.
-func (r *CSVReader) closed(i int) (next int, ok bool) {
-	b := r.buf[r.start:r.end]
-	if i == len(b) || b[i] == r.delimiter || b[i] == r.lineByte {
-		return i, true
-	}
-	if b[i] != '\r' || r.lineByte != '\n' {
-		return 0, false
-	}
-	i++
-	if i == len(b) && r.more(i) {
-		b = r.buf[r.start:r.end]
-	}
-	return i, i == len(b) || b[i] == '\n'
 }
 
 // more reads on, and reports whether there were more bytes. field is the offset in the
@@ -387,12 +486,20 @@ func (r *CSVReader) more(field int) bool {
 // unclosed returns the error for the quoted field at i, which has no end.
 func (r *CSVReader) unclosed(i int) error {
 	if r.err == io.EOF {
-		return r.fail(i, unclosedQuote)
+		return r.fail(i, r.unclosedReason())
 	}
 	return r.err
 }
 
 const unclosedQuote = "the quote that opens here is never closed"
+
+// unclosedReason adds the way out, where the caller did not give the whole dialect.
+func (r *CSVReader) unclosedReason() string {
+	if r.lenient {
+		return unclosedQuote + ". Set quote to none if quotes are ordinary text in this file"
+	}
+	return unclosedQuote
+}
 
 func (r *CSVReader) tooLong(i int) error {
 	return r.fail(i, fmt.Sprintf("the field is longer than %d bytes; a closing quote may be missing", r.maxField))

@@ -2,6 +2,7 @@ package format
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/problem"
@@ -11,15 +12,27 @@ import (
 // changed by the other options. What is left out is detected.
 type ReadOptions struct {
 	Profile      string   `json:"profile,omitzero" doc:"A named CSV dialect, as exports write it; the other options override it."`
-	Delimiter    string   `json:"delimiter,omitzero" doc:"For CSV: a character, or tab. Detected when absent, like header, encoding and quote."`
+	Delimiter    string   `json:"delimiter,omitzero" doc:"For CSV: one to four characters that are neither letters nor digits, or tab. Detected when absent, like header, encoding and quote."`
 	Header       *bool    `json:"header,omitzero" doc:"Whether the first row of a CSV or sheet names the columns."`
 	Encoding     Encoding `json:"encoding,omitzero" enum:"utf-8,utf-16le,utf-16be,windows-1252"`
 	Quote        string   `json:"quote,omitzero" doc:"For CSV: a character, or none."`
 	NullText     *string  `json:"null_text,omitzero" doc:"For CSV: the unquoted text that stands for NULL; when absent, an empty field does."`
 	FormulaGuard *bool    `json:"formula_guard,omitzero" doc:"For CSV: whether to remove the apostrophes that the formula guard of an export has added."`
 
+	HeaderRow *int   `json:"header_row,omitzero" minimum:"1" doc:"The line of a CSV or the row of a sheet that names the columns, from 1; what stands above it is left out. Detected when absent."`
+	SkipRows  *int   `json:"skip_rows,omitzero" minimum:"0" doc:"How many lines or rows are left out: below header_row if that is set, otherwise at the start, where they are detected when absent."`
+	Comment   string `json:"comment,omitzero" doc:"For CSV: the character with which lines start that are left out, or none. Detected when absent."`
+	Footer    *int   `json:"footer,omitzero" minimum:"0" maximum:"1000" doc:"For CSV: how many rows at the end are left out. When absent, lines that are no rows are."`
+	Ragged    Ragged `json:"ragged,omitzero" enum:"fill,refuse,pad_names" doc:"For CSV: what becomes of rows with too few or too many fields: fill, the default, makes missing fields NULL and rejects rows with too many; refuse rejects both; pad_names makes the table as wide as its longest row."`
+
 	LineEnd LineEnd `json:"-"` // clients cannot set it
 }
+
+// maxSkipped is how many lines can be left out above the table, and maxFooter below it.
+const (
+	maxSkipped = 1_000_000
+	maxFooter  = 1000
+)
 
 // ReadOptions returns the options that read what d writes, with nothing left to detect.
 // d must be valid.
@@ -40,6 +53,8 @@ func (o ReadOptions) Or(all ReadOptions) ReadOptions {
 		Profile: all.Profile, Delimiter: cmp.Or(o.Delimiter, all.Delimiter), Header: cmp.Or(o.Header, all.Header),
 		Encoding: cmp.Or(o.Encoding, all.Encoding), Quote: cmp.Or(o.Quote, all.Quote), NullText: cmp.Or(o.NullText, all.NullText),
 		FormulaGuard: cmp.Or(o.FormulaGuard, all.FormulaGuard), LineEnd: cmp.Or(o.LineEnd, all.LineEnd),
+		HeaderRow: cmp.Or(o.HeaderRow, all.HeaderRow), SkipRows: cmp.Or(o.SkipRows, all.SkipRows), Comment: cmp.Or(o.Comment, all.Comment),
+		Footer: cmp.Or(o.Footer, all.Footer), Ragged: cmp.Or(o.Ragged, all.Ragged),
 	}
 }
 
@@ -53,12 +68,7 @@ func (o ReadOptions) Dialect(faults *problem.Faults, prefix string) (d ReadDiale
 		}
 		faults.Merge(strings.TrimSuffix(prefix, "."), err)
 	}
-	switch o.Delimiter {
-	case "tab", `\t`:
-		d.Delimiter = '\t'
-	default:
-		d.Delimiter = oneByte(faults, prefix+"delimiter", o.Delimiter, d.Delimiter)
-	}
+	o.delimiter(faults, prefix, &d)
 	switch o.Quote {
 	case "none":
 		d.Quote = NoQuote
@@ -85,7 +95,59 @@ func (o ReadOptions) Dialect(faults *problem.Faults, prefix string) (d ReadDiale
 		d.FormulaGuard = *o.FormulaGuard
 	}
 	d.LineEnd = cmp.Or(o.LineEnd, d.LineEnd)
+	o.table(faults, prefix, &d)
 	return d
+}
+
+// delimiter reads the delimiter.
+func (o ReadOptions) delimiter(faults *problem.Faults, prefix string, d *ReadDialect) {
+	const longest = 4
+	switch text := o.Delimiter; {
+	case text == "tab", text == `\t`:
+		d.Delimiter, d.Rest = '\t', ""
+	case len(text) < 2:
+		d.Delimiter = oneByte(faults, prefix+"delimiter", text, d.Delimiter)
+	case len(text) > longest || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || isWordByte(byte(r)) }):
+		faults.Add(prefix+"delimiter", "Must be one to four ASCII characters that are neither letters, digits nor quotes, or tab.")
+	default:
+		d.Delimiter, d.Rest = text[0], text[1:]
+	}
+}
+
+// table reads the options that say where the table is in the file.
+func (o ReadOptions) table(faults *problem.Faults, prefix string, d *ReadDialect) {
+	number := func(field string, n *int, least, most int) int {
+		if n != nil && (*n < least || *n > most) {
+			faults.Add(prefix+field, "Must be between %d and %d.", least, most)
+			n = nil
+		}
+		if n == nil {
+			return 0
+		}
+		return cmp.Or(*n, -1)
+	}
+	d.HeaderRow = number("header_row", o.HeaderRow, 1, maxSkipped)
+	d.Footer = number("footer", o.Footer, 0, maxFooter)
+	if skip := number("skip_rows", o.SkipRows, 0, maxSkipped); d.HeaderRow > 0 {
+		d.SkipBelow = max(0, skip)
+	} else {
+		d.SkipRows = skip
+	}
+	switch o.Comment {
+	case "none":
+		d.Comment = NoComment
+	default:
+		d.Comment = oneByte(faults, prefix+"comment", o.Comment, 0)
+	}
+	switch ways := []string{string(FillRagged), string(RefuseRagged), string(PadNamesRagged)}; {
+	case o.Ragged == "" || slices.Contains(ways, string(o.Ragged)):
+		d.Ragged = o.Ragged
+	default:
+		faults.WrongChoice(prefix+"ragged", ways)
+	}
+	if d.HeaderRow > 0 && o.Header != nil && !*o.Header {
+		faults.Add(prefix+"header_row", "Cannot be set together with a header that is false.")
+	}
 }
 
 // oneByte returns the single byte of text, or otherwise if text is empty or invalid.

@@ -24,63 +24,6 @@ type Rows interface {
 	Close() error
 }
 
-// CSVRows reads the rows of a CSV file.
-type CSVRows struct {
-	*CSVReader
-	header []Column
-	first  []Field // read ahead to learn the number of columns
-	row    []sqlite.Value
-}
-
-// EmptyLines is the reason why a CSV file without any rows is refused.
-const EmptyLines = "The file contains only empty lines."
-
-// NewCSVRows returns the rows of a CSV file.
-func NewCSVRows(r io.Reader, d ReadDialect) (*CSVRows, error) {
-	reader, err := NewCSVReader(r, d)
-	if err != nil {
-		return nil, err
-	}
-	rows := &CSVRows{CSVReader: reader}
-	for _, name := range reader.Header() {
-		rows.header = append(rows.header, Column{Name: name})
-	}
-	if rows.header != nil {
-		return rows, nil
-	}
-	if rows.first, err = reader.Read(); err == io.EOF {
-		return nil, &FileError{Reason: EmptyLines}
-	}
-	rows.header = make([]Column, len(rows.first))
-	return rows, err
-}
-
-// Columns returns the columns, which have no names if the file has no header.
-func (r *CSVRows) Columns() []Column { return r.header }
-
-// Close does nothing: a CSVReader holds only memory.
-func (r *CSVRows) Close() error { return nil }
-
-// Next returns the next row.
-func (r *CSVRows) Next() ([]sqlite.Value, error) {
-	fields := r.first
-	if r.first = nil; fields == nil {
-		var err error
-		if fields, err = r.Read(); err != nil {
-			return nil, err
-		}
-	}
-	r.row = r.row[:0]
-	for _, f := range fields {
-		if f.Null {
-			r.row = append(r.row, sqlite.Value{})
-			continue
-		}
-		r.row = append(r.row, sqlite.Value{Kind: sqlite.Text, Bytes: f.Bytes})
-	}
-	return r.row, nil
-}
-
 // BatchRows is a [Rows] that reads rows a batch at a time.
 type BatchRows struct {
 	columns []Column
@@ -144,14 +87,6 @@ func opening(open func(in Input) (TableReader, error)) func(Input) (Rows, error)
 		}
 		return NewBatchRows(reader.Columns(), fill, reader.Close), nil
 	}
-}
-
-func csvTables(_ Input, o Reading) ([]Table, error) {
-	dialect := o.Dialect(o.Name)
-	return []Table{{
-		Name: o.Name, Text: true, Told: dialect.Complete(),
-		Open: func(in Input) (Rows, error) { return NewCSVRows(in, dialect) },
-	}}, nil
 }
 
 // xlsxTables returns a table for each wanted sheet. If a workbook has only one sheet,

@@ -3,17 +3,9 @@ package format
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/text/encoding/charmap"
-	utf16 "golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
 )
 
 // Detected describes how a CSV file is written.
@@ -21,29 +13,59 @@ type Detected struct {
 	Encoding  Encoding
 	BOM       bool
 	Delimiter byte
-	Quote     byte // '"' or NoQuote
+	Rest      string // what follows Delimiter in a delimiter of several bytes
+	Quote     byte   // '"', an apostrophe, or NoQuote
+	Escape    byte   // stands before a quote inside quotes that is not doubled; 0 for none
+	Blanks    bool   // blanks may precede an opening quote
 	Header    bool
 	LineEnd   LineEnd
-	Columns   int // fields of the first row; 0 if the file was not examined
+	Columns   int // of the table; 0 if the file was not examined
+
+	SkipRows  int    // lines above the table
+	Above     string // the start of the first of them
+	HeaderRow int    // the line with the names, if the caller gave it
+	SkipBelow int    // rows left out below the header
+	Comment   byte   // starts lines that are left out; 0 for none
+	Told      bool   // the caller gave the comment, so even lines as wide as the table are left out
+	RowNames  bool   // the header lacks a name for the first column
+	Trailing  bool   // the rows end with a delimiter, behind which there is nothing
+	Repeats   bool   // rows that repeat the header are left out
+	Doubt     Doubt  // about the header
+	Units     bool   // the row below the header keeps the columns below it from being numbers
+
+	Complete  bool // the caller gave everything, so nothing was detected
+	QuoteTold bool // the caller gave the quote
+	lenient   bool // something was detected, so quotes may break the rules
 }
+
+// Doubt says what speaks against the header that was detected.
+type Doubt uint8
+
+// The doubts about a header.
+const (
+	NoDoubt      Doubt = iota
+	NamesOrRow         // names were detected, though some look like values
+	RowNotHeader       // a row was detected, though it contains texts
+)
 
 // sampleSize is how many bytes of a file are examined.
 const sampleSize = 256 << 10
 
+// Separator returns the whole delimiter.
+func (d Detected) Separator() string { return string(rune(d.Delimiter)) + d.Rest }
+
 // Sniff detects how a CSV file is written from its first bytes, at most a few hundred
-// kilobytes, which may end in the middle of a character or row.
+// kilobytes, which may end in the middle of a character or row. The rules, and the
+// weights behind them, are in sniffrules.go.
 //
 //   - Encoding: a BOM decides; otherwise zero bytes on one side of each pair mean
 //     UTF-16; otherwise the file is UTF-8, unless more bytes are invalid UTF-8 than
 //     there are valid non-ASCII characters: then it is Windows-1252.
-//   - Delimiter: of , ; tab and | the one for which the most rows have as many
-//     fields as the first row, at least two; then the one that yields more fields.
-//   - Quote: the double quote. Only tab-separated rows that make sense only
-//     without quotes are read without.
-//   - Header: the first row, if none of its fields looks like a value (a number,
-//     date, address or truth value) or recurs in its own column. If one is empty
-//     or two are equal, at least one must also be above nothing but values.
-//   - Line ends: CR if there is no LF outside quotes.
+//   - Delimiter, quote, line ends: those that give the most rows the same number of
+//     fields, and the fields the plainest content.
+//   - The table: it starts with the first row as wide as most; lines above it are left
+//     out if they are comments, titles or above a header.
+//   - Header: judged by the row as a whole; see header.judge.
 //
 // An empty file, or one that is not text, is refused with a *CSVError that says so.
 func Sniff(sample []byte) (Detected, error) {
@@ -52,163 +74,214 @@ func Sniff(sample []byte) (Detected, error) {
 
 // sniff fills in what d leaves open; whole says that the sample is the entire file.
 func sniff(sample []byte, whole bool, d ReadDialect) (Detected, error) {
-	found := Detected{Encoding: d.Encoding, Delimiter: d.Delimiter, Quote: d.Quote, LineEnd: d.LineEnd, Header: d.Header == WithHeader}
+	found := Detected{
+		Encoding: d.Encoding, Delimiter: d.Delimiter, Rest: d.Rest, Quote: d.Quote, LineEnd: d.LineEnd, Header: d.Header == WithHeader || d.HeaderRow > 0,
+		HeaderRow: d.HeaderRow, SkipBelow: d.SkipBelow, Comment: d.Comment, Told: d.Comment != 0, SkipRows: max(0, d.SkipRows),
+	}
+	if found.Comment == NoComment {
+		found.Comment = 0
+	}
+	if d.HeaderRow > 0 {
+		found.SkipRows = d.HeaderRow - 1
+	}
 	encoding, bom := sniffEncoding(sample, whole)
 	found.Encoding = cmp.Or(found.Encoding, encoding)
 	found.BOM = bom && found.Encoding == encoding
-	if d.Complete() {
+	found.QuoteTold = d.Quote != 0
+	if found.Complete = d.Complete(); found.Complete {
 		return found, nil
 	}
+	found.lenient = true
 	text, err := sampleText(sample, found.Encoding, d.Encoding != "")
 	if err != nil {
 		return found, err
 	}
-	found.LineEnd = cmp.Or(found.LineEnd, sniffLineEnd(text))
-	best := sniffDelimiter(text, whole, found)
-	found.Delimiter, found.Quote = best.delimiter, best.quote
-	if len(best.rows) > 0 {
-		found.Columns = len(best.rows[0])
-	}
-	if d.Header == DetectHeader {
-		found.Header = isHeader(best.rows)
-	}
-	return found, nil
+	s := sniffer{text: text, whole: whole, asked: d, found: found}
+	s.skipLines(found.SkipRows)
+	s.readSeparatorLine()
+	s.chooseReading()
+	s.placeTable()
+	return s.found, nil
 }
 
-// sampleText returns a sample as UTF-8, or why it is not text. If told, the caller gave
-// the encoding, so the sample is text whatever it looks like.
-func sampleText(sample []byte, e Encoding, told bool) ([]byte, error) {
-	if known := notText(sample); known != "" {
-		return nil, &CSVError{Reason: "The file is " + known + ", not CSV text."}
-	}
-	text, err := io.ReadAll(decode(bytes.NewReader(sample), e))
-	if err != nil {
-		return nil, fmt.Errorf("decode the start of the file: %w", err)
-	}
-	if len(text) == 0 {
-		return nil, &CSVError{Reason: "The file is empty."}
-	}
-	if told {
-		return text, nil
-	}
-	if bytes.IndexByte(text, 0) >= 0 {
-		return nil, &CSVError{Reason: "The file contains NUL bytes, so it is not CSV text."}
-	}
-	if controlBytes(text)*50 > len(text) {
-		return nil, &CSVError{Reason: "The file is binary, not CSV text."}
-	}
-	return text, nil
+// sniffer finds out how a sample is written.
+type sniffer struct {
+	text  []byte // what is left of the sample
+	whole bool   // it is the rest of the file
+	asked ReadDialect
+	found Detected
+	best  reading
 }
 
-// controlBytes counts the control characters that do not occur in text files.
-func controlBytes(text []byte) int {
-	n := 0
-	for _, c := range text {
-		if c < ' ' && (c < '\t' || c > '\r') && c != '\x1b' {
-			n++
+// skipLines leaves out lines at the start of the sample.
+func (s *sniffer) skipLines(n int) {
+	for range n {
+		at := bytes.IndexAny(s.text, "\r\n")
+		if at < 0 {
+			s.text = nil
+			return
 		}
-	}
-	return n
-}
-
-// decode returns r as UTF-8 without BOM.
-func decode(r io.Reader, e Encoding) io.Reader {
-	switch e {
-	case UTF16LE:
-		return transform.NewReader(r, utf16.UTF16(utf16.LittleEndian, utf16.UseBOM).NewDecoder())
-	case UTF16BE:
-		return transform.NewReader(r, utf16.UTF16(utf16.BigEndian, utf16.UseBOM).NewDecoder())
-	case Windows1252:
-		return transform.NewReader(r, charmap.Windows1252.NewDecoder())
-	}
-	return &bomSkipper{r: r}
-}
-
-// bomSkipper reads r without a leading UTF-8 BOM.
-type bomSkipper struct {
-	r    io.Reader
-	past bool
-}
-
-func (s *bomSkipper) Read(p []byte) (int, error) {
-	if s.past {
-		return s.r.Read(p)
-	}
-	s.past = true
-	var head [len(bom)]byte
-	n, err := io.ReadFull(s.r, head[:])
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return 0, err
-	}
-	if string(head[:n]) != bom {
-		s.r = io.MultiReader(strings.NewReader(string(head[:n])), s.r)
-	}
-	return s.r.Read(p)
-}
-
-func sniffEncoding(sample []byte, whole bool) (e Encoding, hasBOM bool) {
-	switch {
-	case bytes.HasPrefix(sample, []byte(bom)):
-		return UTF8, true
-	case bytes.HasPrefix(sample, []byte("\xff\xfe")):
-		return UTF16LE, true
-	case bytes.HasPrefix(sample, []byte("\xfe\xff")):
-		return UTF16BE, true
-	}
-	var zeros [2]int
-	for i, c := range sample {
-		if c == 0 {
-			zeros[i%2]++
+		if bytes.HasPrefix(s.text[at:], []byte("\r\n")) {
+			at++
 		}
+		s.text = s.text[at+1:]
 	}
-	switch many, few := len(sample)/6, len(sample)/100; {
-	case zeros[1] > many && zeros[0] <= few:
-		return UTF16LE, false
-	case zeros[0] > many && zeros[1] <= few:
-		return UTF16BE, false
-	}
-	if !whole {
-		sample = trimPartialRune(sample)
-	}
-	if valid, invalid := countRunes(sample); invalid > valid {
-		return Windows1252, false
-	}
-	return UTF8, false
 }
 
-// countRunes counts the non-ASCII characters and the bytes that are not UTF-8.
-func countRunes(b []byte) (valid, invalid int) {
-	if utf8.Valid(b) {
-		return 0, 0
+// readSeparatorLine heeds a first line such as sep=; which spreadsheets write.
+func (s *sniffer) readSeparatorLine() {
+	if s.asked.SkipRows != 0 || s.asked.HeaderRow > 0 {
+		return
 	}
-	for len(b) > 0 {
-		r, size := utf8.DecodeRune(b)
-		switch {
-		case size > 1:
-			valid++
-		case r == utf8.RuneError:
-			invalid++
-		}
-		b = b[size:]
+	line, _, _ := bytes.Cut(s.text[:min(len(s.text), 20)], []byte("\n"))
+	line = bytes.TrimRight(line, "\r")
+	if len(line) > 2 && line[0] == '"' {
+		line = bytes.Trim(line, `"`)
 	}
-	return valid, invalid
+	if len(line) != len("sep=,") || !strings.EqualFold(string(line[:4]), "sep=") {
+		return
+	}
+	s.found.Above, s.found.SkipRows = string(line), 1
+	if s.skipLines(1); s.asked.Delimiter == 0 {
+		s.found.Delimiter = line[4]
+	}
 }
 
-func trimPartialRune(b []byte) []byte {
-	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
-		if tail := b[len(b)-n:]; utf8.RuneStart(tail[0]) {
-			if !utf8.FullRune(tail) {
-				return b[:len(b)-n]
+// reading is one way to read the sample.
+type reading struct {
+	Detected
+	rows      []sampleRow // without blank lines
+	irregular int64       // fields whose quotes break the rules
+	broken    bool        // it cannot be read to the end
+	width     int         // of most rows
+	score     float64
+}
+
+// sampleRow is a row of the sample.
+type sampleRow struct {
+	line   int64
+	fields []sampleField
+}
+
+type sampleField struct {
+	text   string
+	quoted bool
+}
+
+// enoughRows is how many rows of the sample are read.
+const enoughRows = 1000
+
+// chooseReading picks the delimiter, the quote and the line ends.
+func (s *sniffer) chooseReading() {
+	ends := []LineEnd{s.found.LineEnd}
+	if s.found.LineEnd == "" {
+		ends = sniffLineEnds(s.text)
+	}
+	first := true
+	for _, end := range ends {
+		for _, delimiter := range s.delimiters() {
+			for _, d := range s.quotings(delimiter, end) {
+				r := s.read(d)
+				if r.score = r.rate(s.asked.Prefers); first || r.score > s.best.score {
+					s.best, first = r, false
+				}
 			}
+		}
+	}
+	s.found = s.best.Detected
+}
+
+// delimiters returns the delimiters that occur in the sample, or the one that is known.
+func (s *sniffer) delimiters() (list []string) {
+	if s.found.Delimiter != 0 {
+		return []string{s.found.Separator()}
+	}
+	var present [256]bool
+	for _, c := range s.text {
+		present[c] = true
+	}
+	for _, known := range delimiterWeights {
+		if present[known.delimiter[0]] && strings.Contains(string(s.text), known.delimiter) {
+			list = append(list, known.delimiter)
+		}
+	}
+	for _, known := range delimiterWeights { // to read the lines as one column
+		if !present[known.delimiter[0]] {
+			return append(list, known.delimiter)
+		}
+	}
+	return append(list, "\x1d")
+}
+
+// quotings returns the ways of quoting worth trying with a delimiter.
+func (s *sniffer) quotings(delimiter string, end LineEnd) []Detected {
+	d := s.found
+	d.Delimiter, d.Rest, d.LineEnd, d.Columns = delimiter[0], delimiter[1:], end, 2
+	if s.found.Quote == NoQuote {
+		return []Detected{d}
+	}
+	d.Quote = cmp.Or(d.Quote, '"')
+	list := []Detected{d}
+	quote := string(rune(d.Quote))
+	if bytes.Contains(s.text, []byte(`\`+quote)) {
+		escaped := d
+		escaped.Escape = '\\'
+		list = append(list, escaped)
+	}
+	if bytes.Contains(s.text, []byte(delimiter+" "+quote)) {
+		apart := d
+		apart.Blanks = true
+		list = append(list, apart)
+	}
+	if s.found.Quote != 0 {
+		return list
+	}
+	if bytes.Contains(s.text, []byte(delimiter+"'")) || bytes.Contains(s.text, []byte("'"+delimiter)) {
+		single := d
+		single.Quote = '\''
+		list = append(list, single)
+	}
+	if delimiter == "\t" && bytes.IndexByte(s.text, '"') >= 0 {
+		none := d
+		none.Quote = NoQuote
+		list = append(list, none)
+	}
+	return list
+}
+
+// read reads up to enoughRows rows of the sample. A last row that is cut off by the end of the sample
+// does not count, unless it is the only one.
+func (s *sniffer) read(d Detected) reading {
+	out := reading{Detected: d}
+	r := newReader(bytes.NewReader(s.text), d, len(s.text), len(s.text)+1)
+	r.sample = !s.whole
+	for len(out.rows) < enoughRows {
+		fields, err := r.Read()
+		if err != nil {
+			out.broken = err != io.EOF && (s.whole || !isUnclosed(err))
 			break
 		}
+		row := sampleRow{line: r.Line(), fields: make([]sampleField, len(fields))}
+		for i, f := range fields {
+			row.fields[i] = sampleField{string(f.Bytes), f.Quoted}
+		}
+		out.rows = append(out.rows, row)
 	}
-	return b
+	out.irregular = r.irregular
+	if n := len(out.rows); n > 1 && !s.whole && n < enoughRows && s.text[len(s.text)-1] != r.lineByte {
+		out.rows = out.rows[:n-1]
+	}
+	return out
 }
 
-// sniffLineEnd counts line ends outside quotes. A doubled quote closes and reopens at
-// once, so every quote may be counted.
-func sniffLineEnd(text []byte) LineEnd {
+func isUnclosed(err error) bool {
+	e, ok := err.(*CSVError)
+	return ok && strings.HasPrefix(e.Reason, unclosedQuote)
+}
+
+// sniffLineEnds returns the line ends worth trying, the likeliest first. A doubled quote
+// closes and reopens at once, so every quote may be counted.
+func sniffLineEnds(text []byte) []LineEnd {
 	var lf, crlf, cr int
 	quoted := false
 	for i, c := range text {
@@ -220,168 +293,189 @@ func sniffLineEnd(text []byte) LineEnd {
 			crlf++
 		case c == '\n':
 			lf++
-		case c == '\r' && i+1 < len(text) && text[i+1] != '\n':
+		case c == '\r' && i+1 < len(text) && text[i+1] != '\n' && !bytes.HasPrefix(text[i+1:], []byte("\r\n")):
 			cr++
 		}
 	}
+	main := LF
+	if crlf > lf {
+		main = CRLF
+	}
 	switch {
 	case lf+crlf == 0 && cr > 0:
-		return CR
-	case crlf > lf:
-		return CRLF
+		return []LineEnd{CR}
+	case cr > 0:
+		return []LineEnd{main, MixedLineEnds}
 	}
-	return LF
+	return []LineEnd{main}
 }
 
-// reading is one way to read the sample.
-type reading struct {
-	delimiter, quote byte
-	rows             [][]string // without blank lines
-	broken           bool       // quotes are malformed
-	share            float64    // fraction of the rows with as many fields as the first
+// texts returns the fields of a row.
+func (r sampleRow) texts() []string {
+	list := make([]string, len(r.fields))
+	for i, f := range r.fields {
+		list[i] = f.text
+	}
+	return list
 }
 
-func (r reading) split() bool { return len(r.rows) > 0 && len(r.rows[0]) > 1 }
-
-// compare ranks two readings; the better one is greater.
-func (r reading) compare(o reading) int {
-	return cmp.Or(
-		compareBool(r.split(), o.split()),
-		compareBool(!r.broken, !o.broken),
-		cmp.Compare(r.share, o.share),
-		cmp.Compare(r.first(), o.first()),
-	)
+// filled counts the fields that are not empty.
+func (r sampleRow) filled() (n int) {
+	for _, f := range r.fields {
+		if strings.TrimSpace(f.text) != "" {
+			n++
+		}
+	}
+	return n
 }
 
-func (r reading) first() int {
-	if len(r.rows) == 0 {
+// endsEmpty reports whether nothing follows the last delimiter.
+func (r sampleRow) endsEmpty() bool {
+	last := r.fields[len(r.fields)-1]
+	return last.text == "" && !last.quoted
+}
+
+// placeTable finds where the table starts, and judges its header.
+func (s *sniffer) placeTable() {
+	rows, d := s.best.rows, &s.found
+	if d.Columns = s.best.width; len(rows) == 0 {
+		return
+	}
+	s.findComment(rows)
+	start := s.firstRow(rows)
+	s.trimTrailing(rows[start:])
+	full := func(row sampleRow) bool {
+		return len(row.fields) == s.best.width || len(row.fields) == d.Columns
+	}
+	if s.guessesStart() {
+		start = s.tableStart(rows, full)
+	}
+	var table [][]string
+	for i, row := range rows[start:] {
+		if i == 0 || full(row) || len(row.fields) > d.Columns {
+			table = append(table, row.texts())
+		}
+	}
+	if s.asked.Header == DetectHeader && s.asked.HeaderRow == 0 && !d.RowNames {
+		d.Header, d.Doubt = judgeHeader(table, d.Columns)
+	}
+	if !d.Header {
+		s.keepColumns(rows[start:])
+		return
+	}
+	d.Repeats, d.Units = judgeBelow(table, d.Columns)
+}
+
+// guessesStart reports whether lines above the table may be left out.
+func (s *sniffer) guessesStart() bool {
+	return s.asked.SkipRows == 0 && s.asked.HeaderRow == 0 && s.best.width > 1
+}
+
+// findComment recognizes comments by the lines that start the sample.
+func (s *sniffer) findComment(rows []sampleRow) {
+	first := rows[0].fields[0]
+	if s.asked.Comment != 0 || s.best.width < 2 || first.quoted || !strings.HasPrefix(first.text, "#") {
+		return
+	}
+	if len(rows[0].fields) != s.best.width || len(rows) > 1 && strings.HasPrefix(rows[1].fields[0].text, "#") {
+		s.found.Comment = '#'
+	}
+}
+
+func (s *sniffer) isComment(row sampleRow) bool {
+	first := row.fields[0]
+	return s.found.Comment != 0 && !first.quoted && first.text != "" && first.text[0] == s.found.Comment
+}
+
+// firstRow returns the index of the first row that is no comment and as wide as most.
+func (s *sniffer) firstRow(rows []sampleRow) int {
+	if !s.guessesStart() {
 		return 0
 	}
-	return len(r.rows[0])
+	return max(0, slices.IndexFunc(rows, func(r sampleRow) bool { return len(r.fields) >= s.best.width && !s.isComment(r) }))
 }
 
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
-}
-
-// sniffDelimiter returns the best reading of the sample, with the delimiter and quote of
-// d where given.
-func sniffDelimiter(text []byte, whole bool, d Detected) reading {
-	delimiters := []byte(",;\t|")
-	if d.Delimiter != 0 {
-		delimiters = []byte{d.Delimiter}
-	}
-	quote := cmp.Or(d.Quote, '"')
-	var best reading
-	for i, delimiter := range delimiters {
-		r := readSample(text, whole, d, delimiter, quote)
-		if i == 0 || r.compare(best) > 0 {
-			best = r
-		}
-	}
-	if d.Quote == 0 && best.delimiter == '\t' && best.broken {
-		if r := readSample(text, whole, d, '\t', NoQuote); r.share == 1 && r.split() {
-			return r
-		}
-	}
-	return best
-}
-
-// readSample reads up to 1,000 rows. A last row that is cut off by the end of the sample
-// does not count, unless it is the only one.
-func readSample(text []byte, whole bool, d Detected, delimiter, quote byte) reading {
-	const enough = 1000
-	d.Delimiter, d.Quote, d.Columns = delimiter, quote, 2
-	out := reading{delimiter: delimiter, quote: quote}
-	r := newReader(bytes.NewReader(text), d, len(text), len(text)+1)
-	for len(out.rows) < enough {
-		fields, err := r.Read()
-		if err != nil {
-			out.broken = err != io.EOF && (whole || !isUnclosed(err))
-			break
-		}
-		row := make([]string, len(fields))
-		for i, f := range fields {
-			row[i] = string(f.Bytes)
-		}
-		out.rows = append(out.rows, row)
-	}
-	if n := len(out.rows); n > 1 && !whole && n < enough && text[len(text)-1] != r.lineByte {
-		out.rows = out.rows[:n-1]
-	}
-	same := 0
-	for _, row := range out.rows {
-		if len(row) == len(out.rows[0]) {
-			same++
-		}
-	}
-	out.share = float64(same) / float64(max(1, len(out.rows)))
-	return out
-}
-
-func isUnclosed(err error) bool {
-	e, ok := err.(*CSVError)
-	return ok && e.Reason == unclosedQuote
-}
-
-// isHeader reports whether the first row looks like names, as Sniff describes.
-func isHeader(rows [][]string) bool {
-	if len(rows) == 0 {
-		return false
-	}
-	seen := map[string]bool{}
-	clean, above := true, false
-	for i, name := range rows[0] {
-		key := strings.ToLower(strings.TrimSpace(name))
-		clean = clean && key != "" && !seen[key]
-		seen[key] = true
-		if key == "" {
-			continue
-		}
-		again := func(row []string) bool { return i < len(row) && row[i] == name }
-		if looksLikeValue(key) || slices.ContainsFunc(rows[1:], again) {
-			return false
-		}
-		above = above || onlyValues(rows[1:], i)
-	}
-	return clean || above
-}
-
-// onlyValues reports whether a column contains values and no other text, ignoring empty
-// fields.
-func onlyValues(rows [][]string, column int) bool {
-	some := false
+// trimTrailing takes a column off the table if each row ends with a delimiter for which
+// the header has no name.
+func (s *sniffer) trimTrailing(rows []sampleRow) {
+	wide := 0
 	for _, row := range rows {
-		if column >= len(row) || row[column] == "" {
+		if len(row.fields) < s.best.width {
 			continue
 		}
-		if some = looksLikeValue(strings.ToLower(strings.TrimSpace(row[column]))); !some {
-			return false
+		if wide++; !row.endsEmpty() {
+			return
 		}
 	}
-	return some
+	if wide > 1 && s.best.width > 1 {
+		s.found.Trailing = true
+		s.found.Columns--
+	}
 }
 
-// looksLikeValue reports whether s, in lower case, looks like a value as Sniff
-// describes.
-func looksLikeValue(s string) bool {
-	if _, err := strconv.ParseFloat(s, 64); err == nil {
-		return true
+// keepColumns undoes trimTrailing for a table without a header, whose last column may
+// just be empty.
+func (s *sniffer) keepColumns(rows []sampleRow) {
+	if s.found.Trailing && len(rows[0].fields) == s.best.width {
+		s.found.Trailing = false
+		s.found.Columns++
 	}
-	switch s {
-	case "true", "false", "yes", "no", "null":
-		return true
+}
+
+// tableStart returns the index of the row in which the table starts, and tells the
+// reader to skip the lines above it. Rows that are as wide as the table are titles if
+// they have at most one text where it has three columns.
+func (s *sniffer) tableStart(rows []sampleRow, full func(sampleRow) bool) int {
+	d := &s.found
+	start := slices.IndexFunc(rows, func(row sampleRow) bool {
+		return full(row) && !s.isComment(row) && (d.Columns < 3 || row.filled() > 1)
+	})
+	if start < 0 {
+		return 0
 	}
-	if strings.Contains(s, "@") || strings.Contains(s, "://") {
-		return true
+	var below [][]string
+	for _, row := range rows[start:] {
+		if full(row) {
+			below = append(below, row.texts())
+		}
 	}
-	digit := strings.IndexFunc(strings.TrimLeft(s, "+-.$€£("), unicode.IsDigit) == 0
-	letter := func(r rune) bool { return unicode.IsLetter(r) && r != 't' && r != 'z' }
-	return digit && !strings.ContainsFunc(s, letter)
+	named, _ := judgeHeader(below, d.Columns)
+	if start > 0 {
+		above := rows[start-1]
+		short := len(above.fields) > 1 && above.filled() == len(above.fields) && !s.isComment(above)
+		switch {
+		case s.commentedHeader(rows, start, named, full):
+			start--
+		case named || len(below) == 1:
+		case short && s.asked.Ragged == RefuseRagged:
+			start = 0
+		case short && len(above.fields) == d.Columns-1:
+			start--
+			d.RowNames, d.Header = true, s.asked.Header != WithoutHeader
+			d.RowNames = d.Header
+		case short: // the first row is just shorter than the others
+			start = 0
+		}
+	}
+	if start > 0 {
+		d.Above = shortened(strings.Join(rows[0].texts(), d.Separator()))
+		d.SkipRows += int(rows[start].line) - 1
+	}
+	return start
+}
+
+// commentedHeader reports whether the names stand in the last comment above the rows.
+func (s *sniffer) commentedHeader(rows []sampleRow, start int, named bool, full func(sampleRow) bool) bool {
+	above := rows[start-1]
+	return !named && s.asked.Comment == 0 && s.isComment(above) && full(above) && above.filled() == len(above.fields)
+}
+
+// shortened cuts a text for use in a note.
+func shortened(text string) string {
+	const longest = 40
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "…"
 }

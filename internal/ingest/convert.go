@@ -196,8 +196,11 @@ func (c *converter) judge() bool {
 func (c *converter) take(row []sqlite.Value, line int64) bool {
 	c.faults = c.faults[:0]
 	if len(row) != len(c.source) {
-		c.faults = append(c.faults, Reject{Table: c.Name, Line: line,
-			Reason: fmt.Sprintf("The row has %s, but there are %d columns.", plural(int64(len(row)), "field"), len(c.source))})
+		reason := fmt.Sprintf("The row has %s, but there are %d columns.", plural(int64(len(row)), "field"), len(c.source))
+		if c.Text && len(row) > len(c.source) {
+			reason += " Set ragged to pad_names to have as many columns as the longest row has fields."
+		}
+		c.faults = append(c.faults, Reject{Table: c.Name, Line: line, Reason: reason})
 		return false
 	}
 	for k, i := range c.from {

@@ -217,8 +217,8 @@ func TestCSVKeepsNULs(t *testing.T) {
 func TestCSVBadRowsAreNamedAndNothingIsImported(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, content, want string }{
-		{"too long", "a,b\n1,2\n1,2,3\n", "Line 3: The row has 3 fields, but there are 2 columns."},
-		{"too short", "a,b\n1,2\n1\n\"x\ny\",2\n3\n", "2 rows cannot be imported, so nothing was. The first: Line 3: The row has 1 field, but there are 2 columns."},
+		{"too long", "a,b\n1,2\n1,2,3\n", "Line 3: The row has 3 fields, but there are 2 columns. Set ragged to pad_names to have as many columns as the longest row has fields."},
+		{"too long twice", "a,b\n1,2\n1,2,3\n\"x\ny\",2\n3,4,5\n", "2 rows cannot be imported, so nothing was. The first: Line 3: The row has 3 fields, but there are 2 columns."},
 		{"unclosed quote", "a,b\n1,\"2\n", "Line 2, column 3: the quote that opens here is never closed."},
 		{"NUL", "a,b\n" + strings.Repeat("1,2\n", 100_000) + "1,x\x00y\n", "Line 100002, column b: The value contains a NUL character."},
 		{"empty", "", "The file is empty."},
@@ -347,7 +347,7 @@ func TestLateRowsHaveTheirSay(t *testing.T) {
 		{"a text right before", guessRows - 1, "x,1.5,,3\n", Options{}, "a TEXT, b REAL, c TEXT, d INTEGER", 0},
 		{"a number where there was none", guessRows + 100, "1,1.5,7,3\n", Options{}, "a INTEGER, b REAL, c INTEGER, d INTEGER", 0},
 		{"several", guessRows + 100, "1.5,2,x,007\n", Options{}, "a TEXT, b TEXT, c TEXT, d TEXT", 0},
-		{"a row of another length", guessRows + 100, "x,x\n", Options{OnError: Skip}, "a INTEGER, b REAL, c TEXT, d INTEGER", 1},
+		{"a row of another length", guessRows + 100, "x,x,x,x,x\n", Options{OnError: Skip}, "a INTEGER, b REAL, c TEXT, d INTEGER", 1},
 		{"told", guessRows + 100, "x,1.5,,3\n", Options{Target: Target{Types: map[string]string{"a": "ANY", "b": "REAL", "c": "TEXT", "d": "INTEGER"}}}, "a ANY, b REAL, c TEXT, d INTEGER", 0},
 		{"told in part", guessRows + 100, "1,2,,3\n", Options{Target: Target{Types: map[string]string{"a": "INTEGER"}}}, "a INTEGER, b TEXT, c TEXT, d INTEGER", 0},
 		{"left out", guessRows + 100, "x,1.5,,3\n", Options{Target: Target{Skip: []string{"a"}}}, "b REAL, c TEXT, d INTEGER", 0},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/source"
@@ -130,7 +131,7 @@ m",9,m@x,2,1e3,AA==
 	p := newProject(t)
 	p.mustTake(t, database(t, people))
 	before := shell(t, p.path, allPeople)
-	target := Target{Table: "person", Mode: Append}
+	target := Target{Table: "person", Mode: Append, ReadOptions: format.ReadOptions{Ragged: format.RefuseRagged}}
 	if preview := p.preview(t, path, Options{Target: target}); preview.RejectedRows != 9 {
 		t.Errorf("%d rejected rows in the preview", preview.RejectedRows)
 	} else if diff := cmp.Diff(want, rejected(preview.Rejects)); diff != "" {
@@ -362,11 +363,12 @@ func TestReplaceThatLeavesOrphansIsRefused(t *testing.T) {
 func TestTheFirstThousandFaultsAreTold(t *testing.T) {
 	p := newProject(t)
 	path := write(t, "x.csv", "a,b\n"+strings.Repeat("1,2,3\n", 5000)+"1,2\n")
-	report, err := p.take(path, Options{})
+	strict := Target{ReadOptions: format.ReadOptions{Ragged: format.RefuseRagged}}
+	report, err := p.take(path, Options{Target: strict})
 	if !problem.Is(err, problem.CodeValidationFailed) || len(report.Rejects) != 1000 {
 		t.Fatalf("%d rejects, %v", len(report.Rejects), err)
 	}
-	report, err = p.take(path, Options{OnError: Skip})
+	report, err = p.take(path, Options{Target: strict, OnError: Skip})
 	if err != nil || len(report.Rejects) != 1000 || report.RejectedRows != 5000 || report.Tables[0].Inserted != 1 {
 		t.Fatalf("%d rejects of %d, %v", len(report.Rejects), report.RejectedRows, err)
 	}

@@ -10,6 +10,7 @@ type Dialect struct {
 	Quote     string `json:"quote"` // "" if quotes are ordinary text
 	Header    bool   `json:"header"`
 	LineEnd   string `json:"line_end"`
+	SkipRows  int    `json:"skip_rows,omitzero"` // lines above the table
 }
 
 // Note is a sentence about something in the file.

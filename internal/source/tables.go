@@ -58,24 +58,13 @@ func (r fileRows) Remarks() (*Dialect, Notes) {
 		return nil, nil
 	}
 	d := csv.Dialect()
-	var said Notes
-	if d.Encoding != format.UTF8 {
-		said.Add("file", "It was read as %s; texts are kept as UTF-8.", d.Encoding)
-	}
-	if invalid := csv.Invalid(); invalid > 0 {
-		kept := "They are kept as they are."
-		if d.Encoding != format.UTF8 {
-			kept = "Each of them is now U+FFFD."
-		}
-		said.Add("file", "%s bytes that are not %s. %s", strings.Replace(RowsHave(invalid), "row", "field", 1), strings.ToUpper(string(d.Encoding)), kept)
-	}
 	told := &Dialect{
-		Encoding: string(d.Encoding), BOM: d.BOM, Delimiter: string(rune(d.Delimiter)), Header: d.Header, LineEnd: string(d.LineEnd),
+		Encoding: string(d.Encoding), BOM: d.BOM, Delimiter: d.Separator(), Header: d.Header, LineEnd: string(d.LineEnd), SkipRows: d.SkipRows,
 	}
 	if d.Quote != format.NoQuote {
 		told.Quote = string(rune(d.Quote))
 	}
-	return told, said
+	return told, csvNotes(csv)
 }
 
 // nullTextRows replaces certain texts by NULL.
