@@ -82,7 +82,7 @@ func document(version string) rest.Document {
 // tagOf returns the name of the group of routes that a path belongs to.
 func tagOf(path string) string {
 	tags := map[string]string{
-		"bootstrap": "Projects", "auth": "Tokens", "users": "Users", "tables": "Tables", "table": "Tables", "column": "Columns", "records": "Records", "cells": "Records",
+		"bootstrap": "Projects", "auth": "Tokens", "users": "Users", "saved": "Saved filters and queries", "tables": "Tables", "table": "Tables", "column": "Columns", "records": "Records", "cells": "Records",
 		"query": "Query and indexes", "indexes": "Query and indexes", "search-index": "Query and indexes", "export": "Exports", "exports": "Exports", "imports": "Imports", "import-project": "Imports", "openapi.json": "Reference",
 		"operations": "Journal", "requests": "Journal", "usage": "Journal",
 	}

@@ -100,6 +100,17 @@ var wrongRequests = map[string]wrong{
 	"rotate-token": meaningless,
 	"revoke-token": meaningless,
 
+	"list-saved-filters":  meaningless,
+	"save-filter":         {body: `{"name":"x","state":{},"table":"nowhere"}`, field: "table"},
+	"get-saved-filter":    meaningless,
+	"change-saved-filter": {body: `{"name":" "}`, field: "name"},
+	"delete-saved-filter": meaningless,
+	"list-saved-queries":  meaningless,
+	"save-query":          {body: `{"name":"x","state":{},"table":"nowhere"}`, field: "table"},
+	"get-saved-query":     meaningless,
+	"change-saved-query":  {body: `{"name":" "}`, field: "name"},
+	"delete-saved-query":  meaningless,
+
 	"list-users":  meaningless,
 	"add-user":    {body: `{"username":"vera","password":"short","role":"viewer"}`, field: "password"},
 	"change-user": {body: `{"password":"short"}`, field: "password"},
@@ -188,7 +199,7 @@ func TestEveryRouteTellsAllFaults(t *testing.T) {
 	s.ask(t, "POST", "/export/schema", ``)
 	parts := map[string]string{
 		"query_id": "none", "project": "shop", "table": "contacts", "table_id_or_name": "contacts", "column_id_or_name": "name", "id": "1", "index": "none",
-		"token_id": "1", "user_id": "1", "run_id": "oprun_a", "request_id": "none", "export_id": s.ordered(t), "import_id": s.begin(t, 5, `{"table":"c"}`),
+		"token_id": "1", "user_id": "1", "saved_id": "1", "run_id": "oprun_a", "request_id": "none", "export_id": s.ordered(t), "import_id": s.begin(t, 5, `{"table":"c"}`),
 	}
 	parts["import_id"] = parts["import_id"][strings.LastIndex(parts["import_id"], "/")+1:]
 	before := s.state(t)

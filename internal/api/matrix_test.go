@@ -29,6 +29,8 @@ var needs = map[string]string{
 	"get-settings": "project:admin", "change-settings": "project:admin",
 	"show-token": "", "list-tokens": "tokens:manage", "mint-token": "tokens:manage", "test-token": "tokens:manage", "revoke-token": "tokens:manage",
 	"change-token": "tokens:manage", "rotate-token": "tokens:manage",
+	"list-saved-filters": "records:read?", "save-filter": "records:read?", "get-saved-filter": "records:read?", "change-saved-filter": "records:read?", "delete-saved-filter": "records:read?",
+	"list-saved-queries": "query:read", "save-query": "query:read", "get-saved-query": "query:read", "change-saved-query": "query:read", "delete-saved-query": "query:read",
 	"list-users": "project:admin", "add-user": "project:admin", "change-user": "project:admin", "remove-user": "project:admin",
 	"list-tables": "schema:read?", "create-table": "schema:write", "get-table": "schema:read@", "update-table": "schema:write", "delete-table": "schema:write",
 	"list-columns": "schema:read@", "add-column": "schema:write", "update-columns": "schema:write", "update-column": "schema:write", "delete-column": "schema:write",
@@ -157,7 +159,7 @@ func (m *maze) ask(t *testing.T, ep *rest.Endpoint, table, jobID, secret string)
 	t.Helper()
 	path := strings.NewReplacer(
 		"{project}", "shop", "{table}", table, "{table_id_or_name}", table, "{column_id_or_name}", "name",
-		"{id}", "1", "{index}", "none", "{token_id}", "999", "{user_id}", "999", "{export_id}", jobID, "{import_id}", jobID, "{run_id}", "oprun_none", "{request_id}", "none",
+		"{id}", "1", "{index}", "none", "{token_id}", "999", "{user_id}", "999", "{saved_id}", "999", "{export_id}", jobID, "{import_id}", jobID, "{run_id}", "oprun_none", "{request_id}", "none",
 	).Replace(ep.Path)
 	r, err := http.NewRequest(ep.Method, m.server.URL+path, strings.NewReader(harmless[ep.ID]))
 	if err != nil {

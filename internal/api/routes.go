@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
@@ -39,7 +40,7 @@ func routes(h *handlers) []*rest.Endpoint {
 		journalRead               = rest.Scope(registry.JournalRead)
 		exportsCreate, admin      = rest.Scope(registry.ExportsCreate), rest.Scope(registry.ProjectAdmin)
 	)
-	return []*rest.Endpoint{
+	return slices.Concat([]*rest.Endpoint{
 		rest.Route("POST", "/bootstrap", "bootstrap", "Create a project with tables, rows, indexes and tokens", admin, h.bootstrap, rest.Created, rest.RefuseKey, rest.BodyUpTo(32), writing),
 		database("GET", project, "get-project", "Show the project", rest.AnyToken(), rest.Plain(h.getProject), reading),
 		rest.Route("PATCH", project, "rename-project", "Rename the project", admin, h.renameProject),
@@ -131,5 +132,5 @@ func routes(h *handlers) []*rest.Endpoint {
 		rest.Route("GET", project+"/usage", "get-usage", "Sum up calls by hour or day", journalRead, h.usage, reading),
 		rest.Route("OPTIONS", "/import-project", "show-project-tus", "Show which parts of the upload protocol are supported", admin, rest.Plain(h.showTus), rest.Uploads, rest.Status(http.StatusNoContent)),
 		rest.Route("POST", "/import-project", "import-project", "Create a project from a file", admin, h.importProject, rest.Uploads, rest.Created, rest.Or(http.StatusAccepted), rest.RefuseKey, rest.OrForm[ProjectImportOptions](), importing),
-	}
+	}, savedRoutes(projectdb.SavedFilters, "filter", registry.RecordsRead), savedRoutes(projectdb.SavedQueries, "query", registry.QueryRead))
 }

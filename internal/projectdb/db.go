@@ -65,6 +65,19 @@ CREATE TABLE _search_indexes (
 	tokenizer  TEXT NOT NULL,
 	created_at TEXT NOT NULL
 ) STRICT;
+`, `
+CREATE TABLE _saved (
+	id         INTEGER PRIMARY KEY AUTOINCREMENT,
+	kind       TEXT NOT NULL,
+	name       TEXT NOT NULL,
+	table_id   INTEGER, -- of _tables
+	state      TEXT NOT NULL,
+	visibility TEXT NOT NULL,
+	owner      INTEGER NOT NULL, -- as in ids.Token
+	owner_name TEXT NOT NULL,
+	created_at TEXT NOT NULL,
+	updated_at TEXT NOT NULL
+) STRICT;
 `},
 }
 

@@ -340,7 +340,7 @@ func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err 
 			return err
 		}
 		// Foreign keys are off here, so the columns are deleted explicitly.
-		for _, query := range []string{"DELETE FROM _columns WHERE table_id = ?", "DELETE FROM _tables WHERE id = ?"} {
+		for _, query := range []string{"DELETE FROM _columns WHERE table_id = ?", "DELETE FROM _saved WHERE table_id = ?", "DELETE FROM _tables WHERE id = ?"} {
 			if err := tx.c.Exec(query, t.ID); err != nil {
 				return err
 			}

@@ -90,7 +90,9 @@ ALTER TABLE tokens ADD COLUMN hint TEXT;
 ALTER TABLE tokens ADD COLUMN created_by INTEGER; -- as in ids.Token
 ALTER TABLE tokens ADD COLUMN created_by_name TEXT;
 ALTER TABLE tokens ADD COLUMN replaced_by INTEGER;
-`, auditMigration},
+`, auditMigration, `
+ALTER TABLE tokens ADD COLUMN first INTEGER; -- of the tokens that have replaced one another; NULL for itself
+`},
 }
 
 // The account and the account user created by the first migration, on whose behalf the

@@ -34,6 +34,7 @@ type Token struct {
 	CreatedBy  *Author    `json:"created_by" doc:"Who made the token; null if it was made together with the project or by an earlier version."`
 	ReplacedBy *ids.Token `json:"replaced_by" doc:"The id of the token that a rotation has put in its place."`
 
+	first         ids.Token // of the tokens that have replaced one another
 	projectID     ids.Project
 	projectUserID *int64 // whose role limits the token
 	granted       power  // as minted
@@ -44,8 +45,8 @@ type Token struct {
 // tokenColumns are the columns that scanToken reads, of tokens as t and project_users
 // as u.
 const (
-	tokenColumns     = "t.id, t.token_name, t.expires_at, t.revoked_at, t.last_used_at, t.created_at, t.scopes, t.account_user_id, t.project_id, t.project_user_id, u.role, t.hint, t.created_by, t.created_by_name, t.replaced_by"
-	tokenColumnCount = 15
+	tokenColumns     = "t.id, t.token_name, t.expires_at, t.revoked_at, t.last_used_at, t.created_at, t.scopes, t.account_user_id, t.project_id, t.project_user_id, u.role, t.hint, t.created_by, t.created_by_name, t.replaced_by, coalesce(t.first, t.id)"
+	tokenColumnCount = 16
 )
 
 func scanToken(s *sqlite.Stmt) Token {
@@ -61,6 +62,7 @@ func scanToken(s *sqlite.Stmt) Token {
 		AccountUserID: s.Int(7),
 		projectID:     ids.Project(s.Int(8)),
 		Hint:          s.TextOrNil(11),
+		first:         ids.Token(s.Int(15)),
 	}
 	if !s.IsNull(12) {
 		t.CreatedBy = AuthorOf(ids.Token(s.Int(12)), s.Text(13))
@@ -399,9 +401,9 @@ func insertToken(c *sqlite.Conn, t Token, secret string, scopeNames []string) (M
 	}
 	h := hashOf(secret)
 	err := c.Exec(`
-		INSERT INTO tokens (project_id, account_user_id, project_user_id, token_name, hash, scopes, created_at, expires_at, hint, created_by, created_by_name)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		t.projectID, t.AccountUserID, user, t.Name, h[:], t.granted.text(), t.CreatedAt, nullable(t.ExpiresAt), hintOf(secret), author, authorName)
+		INSERT INTO tokens (project_id, account_user_id, project_user_id, token_name, hash, scopes, created_at, expires_at, hint, created_by, created_by_name, first)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))`,
+		t.projectID, t.AccountUserID, user, t.Name, h[:], t.granted.text(), t.CreatedAt, nullable(t.ExpiresAt), hintOf(secret), author, authorName, t.first)
 	if err != nil {
 		return MintedToken{}, fmt.Errorf("store the token: %w", err)
 	}

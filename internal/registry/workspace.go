@@ -242,6 +242,15 @@ func (ws *Workspace) Identity() (projectID ids.Project, tokenID ids.Token) {
 	return ws.Project.ID, ws.Token.ID
 }
 
+// Owner returns the id that what is saved in the workspace belongs to: that of a person,
+// or of the first of the tokens that have replaced one another.
+func (ws *Workspace) Owner() ids.Token {
+	if ws.Token.first != 0 {
+		return ws.Token.first
+	}
+	return ws.Token.ID
+}
+
 // Permits is MaySome for a scope that is only known by name.
 func (ws *Workspace) Permits(scope string) bool { return ws.MaySome(Scope(scope)) }
 
