@@ -163,7 +163,7 @@ func showTable(q *request) error {
 	}
 	data.Grid = gridOf(&p, &data, found, q.r.URL.Query())
 	p.Modules = []string{"table.js"}
-	p.Preloads = []string{"blocks.js", "cells.js", "dom.js", "drawer.js", "grid.js", "heads.js", "keys.js", "source.js", "track.js", "values.js", "widths.js", "wire.js"}
+	p.Preloads = []string{"blocks.js", "cells.js", "changes.js", "dom.js", "drawer.js", "editing.js", "editor.js", "form.js", "grid.js", "heads.js", "keys.js", "records.js", "source.js", "track.js", "values.js", "widths.js", "wire.js"}
 	p.Data = data
 	q.show(http.StatusOK, "table", p)
 	return nil

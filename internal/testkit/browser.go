@@ -2,7 +2,6 @@ package testkit
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -10,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // Browser is a page in Chromium. What it writes to its console, violations of the policy
@@ -27,6 +28,7 @@ type Browser struct {
 // NewBrowser starts a browser with an empty profile.
 func NewBrowser(t testing.TB) *Browser {
 	t.Helper()
+	Slow(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(Tool(t, "chromium")), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1280, 800),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
@@ -108,10 +110,31 @@ func (b *Browser) Size(width, height int64) {
 	run(b, chromedp.EmulateViewport(width, height), "change the size")
 }
 
-// Press presses a key, such as kb.Enter, with modifiers.
-func (b *Browser) Press(key string, modifiers ...chromedp.Modifier) {
+// Press presses the keys of a text, such as kb.Enter, each with the modifiers. What a key
+// would type is not typed if the page prevents it, as with a real keyboard.
+func (b *Browser) Press(keys string, modifiers ...chromedp.Modifier) {
 	b.t.Helper()
-	run(b, chromedp.KeyEvent(key, chromedp.KeyModifiers(modifiers...)), fmt.Sprintf("press %q", key))
+	ctx, cancel := context.WithTimeout(b.ctx, Slack)
+	defer cancel()
+	for _, key := range keys {
+		events := kb.Encode(key)
+		for _, event := range events {
+			chromedp.KeyModifiers(modifiers...)(event)
+			switch event.Type {
+			case input.DispatchKeyEventTypeChar:
+				continue
+			case input.DispatchKeyEventTypeKeyUp:
+			default:
+				event.Type = input.DispatchKeyEventTypeKeyDown
+				if typed := events[1]; typed.Type == input.DispatchKeyEventTypeChar && event.Modifiers&^int64(chromedp.ModifierShift) == 0 {
+					event.Text, event.UnmodifiedText = typed.Text, typed.UnmodifiedText
+				}
+			}
+			if _, err := chromedp.Call(ctx, input.DispatchKeyEvent, *event); err != nil {
+				b.t.Fatalf("press %q: %v", key, err)
+			}
+		}
+	}
 }
 
 // Click clicks on the first element of a selector, which must be visible.
@@ -138,7 +161,7 @@ func (b *Browser) Wait(expression string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("never true: %s (%v); the page says\n%s", expression, err, b.Text("document.body.innerText"))
+			b.t.Fatalf("never true: %s (%v); the focus is at %s; the page says\n%s", expression, err, b.Text("document.activeElement.outerHTML.slice(0, 200) + document.activeElement.value"), b.Text("document.body.innerText"))
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

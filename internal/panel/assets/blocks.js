@@ -68,6 +68,26 @@ export class Blocks {
   }
 
   /**
+   * renew fetches some blocks anew and forgets the others. Until they are here, the old ones stay.
+   * @param {number[]} blocks
+   */
+  async renew(blocks) {
+    const age = ++this.age;
+    this.coming.clear();
+    for (const block of [...this.kept.keys()]) if (!blocks.includes(block)) this.kept.delete(block);
+    for (const block of blocks) {
+      try {
+        const rows = await this.#collect(block);
+        if (age !== this.age) return;
+        this.put(block, rows, false);
+      } catch (failure) {
+        if (age === this.age) this.failed(failure);
+        return;
+      }
+    }
+  }
+
+  /**
    * want fetches a block that is not here.
    * @param {number} block
    * @returns {Promise<void>}

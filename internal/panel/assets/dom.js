@@ -33,7 +33,7 @@ export function find(id) {
  */
 export function ask(title, content, choices) {
   const before = document.activeElement;
-  const buttons = choices.map(({ value, label, kind = "second" }) => make("button", { value, textContent: label, className: kind }));
+  const buttons = choices.map(({ value, label, kind = "second" }) => make("button", { value, textContent: label, className: kind, autofocus: label === "Cancel" }));
   const dialog = make("dialog", { className: "ask", ariaLabel: title }, make("form", { method: "dialog" }, make("h2", { textContent: title }), ...content, make("div", { className: "row" }, ...buttons)));
   document.body.append(dialog);
   dialog.showModal();

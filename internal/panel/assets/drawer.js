@@ -17,6 +17,7 @@ export class Drawer extends EventTarget {
     this.element = element;
     this.source = source;
     this.id = "";
+    this.column = ""; // whose value is to be edited, at "edit"
     this.turn = 0; // counts what was shown, so that late answers are dropped
     element.addEventListener("keydown", (event) => {
       if (event.target instanceof HTMLTextAreaElement || event.target instanceof HTMLInputElement) {
@@ -97,7 +98,16 @@ export class Drawer extends EventTarget {
     const value = make("dd", { className: kind });
     this.#fill(value, column, row);
     const about = [column.type, ...(column.key ? ["key"] : []), ...(column.nullable || column.key ? [] : ["required"])].join(" · ");
-    return make("div", {}, make("dt", {}, `${column.name} `, make("small", { textContent: about })), value);
+    const name = make("dt", {}, `${column.name} `, make("small", { textContent: about }));
+    if (this.source.about.mayWrite && kind !== "blob") {
+      const edit = make("button", { type: "button", className: "quiet", textContent: "Edit", ariaLabel: `Edit ${column.name}` });
+      edit.addEventListener("click", () => {
+        this.column = column.name;
+        this.#tell("edit");
+      });
+      value.append(" ", edit);
+    }
+    return make("div", {}, name, value);
   }
 
   /**

@@ -268,6 +268,13 @@ export class Grid extends EventTarget {
     );
   }
 
+  /** blocksSeen returns the blocks of which rows are on the screen. */
+  blocksSeen() {
+    const from = Math.floor(this.track.top / BLOCK);
+    const to = Math.floor(Math.max(0, Math.min(this.track.top + this.track.fits + 1, this.track.total) - 1) / BLOCK);
+    return from === to ? [from] : [from, to];
+  }
+
   #settle() {
     const position = this.track.settled();
     if (Math.abs(position - this.element.scrollTop) >= 1) this.element.scrollTop = position;

@@ -1,6 +1,7 @@
 // The keys of the grid.
 
 import { find } from "./dom.js";
+import { deleteSelected, undo } from "./records.js";
 
 /** @import { TablePage } from "./table.js" */
 
@@ -59,6 +60,7 @@ function moves(page, event) {
  * @param {KeyboardEvent} event
  */
 function acts(page, event) {
+  const command = (event.ctrlKey || event.metaKey) && !event.altKey;
   const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
   switch (true) {
     case event.key === " " && plain:
@@ -70,6 +72,24 @@ function acts(page, event) {
     case event.key === "Enter" && event.altKey:
       page.follow();
       return true;
+    case (event.key === "Enter" || event.key === "F2") && plain:
+      page.editing.begin();
+      return true;
+    case event.key === "Delete" && plain:
+      page.editing.set(event.shiftKey ? "" : null);
+      return true;
+    case event.key === "Insert" && plain:
+      page.newRecord();
+      return true;
+    case event.key === "Backspace" && command:
+      deleteSelected(page);
+      return true;
+    case event.key.toLowerCase() === "z" && command:
+      undo(page, event.shiftKey ? "redo" : "undo");
+      return true;
+    case event.key.length === 1 && plain && !event.isComposing:
+      page.editing.begin("");
+      return false; // the field gets the key, and with it accents and other scripts
   }
   return false;
 }

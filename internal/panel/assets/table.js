@@ -1,11 +1,15 @@
 // The page of a table: it puts the grid in the place of the plain list.
 
-import { Blocks } from "./blocks.js";
-import { find } from "./dom.js";
+import { Blocks, BLOCK } from "./blocks.js";
+import { Changes, Drafts } from "./changes.js";
+import { find, make } from "./dom.js";
 import { Drawer, messageOf } from "./drawer.js";
+import { Editing } from "./editing.js";
+import { RecordForm } from "./form.js";
 import { Grid } from "./grid.js";
 import { headsOf } from "./heads.js";
 import { listenToKeys } from "./keys.js";
+import { deleteSelected, undo } from "./records.js";
 import { Source } from "./source.js";
 import { countOf, filtersFor, rowsOf } from "./values.js";
 import { Widths } from "./widths.js";
@@ -33,6 +37,12 @@ export class TablePage {
     const heads = headsOf(this.about, (j, width) => this.resize(j, width));
     this.grid = new Grid(find("grid"), this.about.columns, this.blocks, { widths: this.widths, linked, heads });
     this.drawer = new Drawer(find("drawer"), this.source);
+    this.frame = find("frame");
+    const name = `${this.about.api}:${this.about.id}`;
+    this.changes = new Changes(sessionStorage, `zt:changes:${name}`);
+    this.drafts = new Drafts(sessionStorage, `zt:draft:${name}`);
+    this.draft = this.drafts.get(); // of before the page was loaded
+    this.editing = new Editing(this);
     this.#connect();
     this.#begin(rows);
   }
@@ -40,8 +50,17 @@ export class TablePage {
   #connect() {
     this.grid.addEventListener("open", () => this.open());
     this.grid.addEventListener("follow", () => this.follow());
+    this.grid.addEventListener("act", () => this.editing.begin());
     this.grid.addEventListener("move", () => {
-      if (this.drawer.open) this.open();
+      if (this.drawer.open && this.drawer.id !== "") this.open();
+    });
+    this.drawer.addEventListener("edit", () => this.#editFromDrawer());
+    for (const [id, act] of /** @type {[string, () => void][]} */ ([["new", () => this.newRecord()], ["delete", () => deleteSelected(this)], ["undo", () => undo(this, "undo")]])) {
+      document.getElementById(id)?.addEventListener("click", act);
+    }
+    document.querySelector(".top form")?.addEventListener("submit", () => sessionStorage.clear()); // whoever comes next sees nothing
+    addEventListener("focus", () => {
+      if (!this.editing.editor && this.total > 0) this.refresh(); // others may have changed what is shown
     });
     this.drawer.addEventListener("close", () => this.close());
     this.drawer.addEventListener("previous", () => this.grid.go({ ...this.grid.at, row: this.grid.at.row - 1 }));
@@ -60,6 +79,7 @@ export class TablePage {
   async #begin(rows) {
     find("plain").hidden = true;
     find("live").hidden = false;
+    document.getElementById("tools")?.removeAttribute("hidden");
     if (innerWidth < 720) document.querySelector(".rail details")?.removeAttribute("open");
     const first = Math.max(0, Number(new URLSearchParams(location.search).get("row")) - 1) || 0;
     if (this.about.window) {
@@ -71,6 +91,7 @@ export class TablePage {
     this.grid.element.focus({ preventScroll: true });
     if (this.totalIs !== "exact") await this.recount("estimate");
     if (first > 0) await this.jump(first, 0);
+    if (this.draft) this.#offer(this.draft);
   }
 
   /**
@@ -201,9 +222,128 @@ export class TablePage {
     location.href = this.source.tablePage(fk.parent_table, filtersFor(fk.parent_columns, [row.values[name]]));
   }
 
+  #editFromDrawer() {
+    const column = this.about.columns.findIndex(({ name }) => name === this.drawer.column);
+    this.close();
+    this.grid.go({ ...this.grid.at, column });
+    this.editing.begin();
+  }
+
+  /** newRecord opens the form of a new record. */
+  newRecord() {
+    if (this.editing.mayWrite() && !this.editing.editor) this.#form({});
+  }
+
+  /** @param {Record<string, string | null>} given */
+  #form(given) {
+    this.drawer.close();
+    new RecordForm(this, this.drawer.element, given);
+  }
+
+  /**
+   * inserted shows a record that has just been made.
+   * @param {string} id
+   */
+  async inserted(id) {
+    this.close();
+    this.changed(1, "Record saved");
+    if (id !== "") await this.#find(id);
+  }
+
+  /**
+   * find goes to a record by its id, and reports whether it is in this list.
+   * @param {string} id
+   */
+  async #find(id) {
+    if (this.about.view.filters) return false;
+    try {
+      const { position } = await this.source.record(id, true);
+      if (position === undefined) return false;
+      await this.jump(position);
+      await this.blocks.want(Math.floor(position / BLOCK));
+      this.grid.redraw();
+    } catch {
+      return false; // gone, or in an order in which no position can be found
+    }
+    return this.grid.current()?.id === id;
+  }
+
+  /**
+   * offer says that something was typed and not saved.
+   * @param {import("./changes.js").Draft} draft
+   */
+  #offer(draft) {
+    const bar = find("bar");
+    const what = "record" in draft ? "You have not saved a new record." : `You have not saved what you typed into ${draft.column} of record ${decodeURIComponent(draft.id)}: `;
+    const text = make("code", { className: "cut", textContent: "record" in draft ? "" : draft.text });
+    /** @type {(label: string, kind: string, act: () => void) => HTMLElement} */
+    const button = (label, kind, act) => {
+      const made = make("button", { type: "button", className: kind, textContent: label });
+      made.addEventListener("click", act);
+      return made;
+    };
+    const end = () => (bar.hidden = true);
+    bar.replaceChildren(
+      make("span", { textContent: what }),
+      text,
+      button("Go on", "", () => this.#resume(draft).then((resumed) => resumed && end())),
+      button("Discard", "second", () => {
+        this.drafts.set(null);
+        end();
+      }),
+    );
+    bar.hidden = false;
+  }
+
+  /** @param {import("./changes.js").Draft} draft */
+  async #resume(draft) {
+    if ("record" in draft) {
+      this.#form(draft.record);
+      return true;
+    }
+    const column = this.about.columns.findIndex(({ name }) => name === draft.column);
+    if (column < 0 || !(await this.#find(draft.id))) {
+      this.say("That record or column is not in this list any more. Your text stays above; copy it from there.", true);
+      return false;
+    }
+    this.grid.go({ ...this.grid.at, column });
+    await this.editing.begin(draft.text, draft.seen);
+    return true;
+  }
+
+  /**
+   * attempt says below the grid why something failed.
+   * @template T
+   * @param {() => Promise<T>} act
+   * @returns {Promise<T | undefined>}
+   */
+  async attempt(act) {
+    try {
+      return await act();
+    } catch (failure) {
+      this.say(messageOf(failure), true);
+      return undefined;
+    }
+  }
+
+  /**
+   * changed shows the table after records were added or removed.
+   * @param {number} more
+   * @param {string} text
+   */
+  changed(more, text) {
+    if (more !== 0) {
+      this.grid.anchor = this.grid.at.row;
+      this.#counted(Math.max(0, this.total + more), this.totalIs);
+      this.refresh();
+    }
+    this.say(text);
+    this.grid.element.focus({ preventScroll: true });
+  }
+
   /** refresh reads again what is on the screen. */
-  refresh() {
-    this.blocks.forget();
+  async refresh() {
+    await this.blocks.renew(this.grid.blocksSeen());
     this.grid.redraw();
   }
 }

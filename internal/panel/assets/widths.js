@@ -7,7 +7,7 @@ import { kindOf, lineOf } from "./values.js";
 
 const MIN = 48;
 const MAX = 2000;
-const CHARACTER = 7.8; // pixels, about
+const CHARACTER = 8.3; // pixels, about
 
 /** Widths knows how wide each column is and where it begins. */
 export class Widths {

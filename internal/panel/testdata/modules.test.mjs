@@ -102,6 +102,14 @@ test("blocks are fetched once, whole and anew when they are worthless", async ()
   blocks.forget();
   await late;
   assert.equal(blocks.row(5 * BLOCK), undefined, "an answer from before counts for nothing");
+  const old = blocks.kept.get(3);
+  const renewed = blocks.renew([3]);
+  assert.equal(blocks.kept.get(3), undefined, "forgotten before");
+  await renewed;
+  assert.ok(blocks.kept.get(3) !== old && blocks.row(3 * BLOCK) === 3 * BLOCK);
+  const again = blocks.renew([3]);
+  assert.equal(blocks.row(3 * BLOCK), 3 * BLOCK, "what is on the screen stays until it comes anew");
+  await again;
   blocks.put(0, [1, 2], true);
   assert.equal(blocks.row(0), undefined, "a part of a block is none");
 });
