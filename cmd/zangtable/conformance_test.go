@@ -79,6 +79,10 @@ func TestReferenceIsComplete(t *testing.T) {
 	}
 }
 
+// journalExport matches the routes that export the journal. Their parameters are those of
+// its lists, and their bodies hold nothing of their own.
+var journalExport = regexp.MustCompile(`/export/(requests|runs|usage)`)
+
 // TestReferenceShowsEveryOption checks that every field and parameter of export and
 // import requests, and of calls about exports and imports, appears in a successful
 // example.
@@ -102,7 +106,7 @@ func TestReferenceShowsEveryOption(t *testing.T) {
 		}
 		fields := 0
 		for path, operations := range document.Paths {
-			if !strings.Contains(path, part.path) {
+			if !strings.Contains(path, part.path) || journalExport.MatchString(path) {
 				continue
 			}
 			for method, operation := range operations {

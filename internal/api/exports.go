@@ -279,10 +279,15 @@ func mayRead(ws *Workspace, m *export.Manifest) error {
 }
 
 // mayExport returns nil if the token has an export scope for what the export holds: for
-// a table, together with the right to read its records; for a query, if the token
-// created it; for anything else, only with full power.
+// a table, together with the right to read its records; for a query or a part of the
+// journal, if the token created it; for anything else, only with full power.
 func mayExport(ws *Workspace, m *export.Manifest, scope registry.Scope) error {
 	switch {
+	case (m.Kind == export.JournalExport || m.Kind == export.RunExport) && m.CreatedByTokenID != nil && *m.CreatedByTokenID == ws.Token.ID:
+		if err := ws.Require(registry.JournalRead); err != nil {
+			return err
+		}
+		return ws.Require(scope)
 	case m.Kind == export.QueryExport && m.CreatedByTokenID != nil && *m.CreatedByTokenID == ws.Token.ID:
 		return ws.Require(scope)
 	case m.Kind != export.TableExport:

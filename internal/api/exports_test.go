@@ -26,7 +26,7 @@ type shop struct {
 func openShop(t *testing.T, h *house, config Config) *shop {
 	t.Helper()
 	h.project(t, "shop")
-	config.Registry, config.Exports, config.Imports, config.Rehearsals = h.registry, h.exports, h.imports, h.rehearsals
+	config.Registry, config.Exports, config.Imports, config.Rehearsals, config.Journal = h.registry, h.exports, h.imports, h.rehearsals, h.journal
 	config.HTTP.Log, config.HTTP.Now, config.HTTP.Random = slog.New(slog.DiscardHandler), h.now, &counting{}
 	s := &shop{h, httptest.NewServer(New(config)), h.token(t, "shop").Secret}
 	t.Cleanup(s.Close)

@@ -14,6 +14,8 @@ func formatChoices() map[string]map[string][]string {
 	for schema, kind := range map[string]export.Kind{
 		"ExportTableBody": export.TableExport, "ExportDatabaseBody": export.DatabaseExport,
 		"ExportQueryBody": export.QueryExport, "ExportSchemaBody": export.SchemaExport,
+		"ExportRequestsBody": export.JournalExport, "ExportRunsBody": export.JournalExport, "ExportUsageBody": export.JournalExport,
+		"ExportRunBody": export.RunExport,
 	} {
 		choices[schema] = map[string][]string{"format": export.FormatNames(kind), "compression": export.CompressionNames()}
 	}

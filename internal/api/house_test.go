@@ -61,6 +61,7 @@ func openIdleHouse(t testing.TB, now func() time.Time, change ...func(*export.Co
 		Config:   jobs.Config{Database: filepath.Join(folder, "exports.db"), Folder: filepath.Join(folder, "exports"), Now: now, Random: &counting{}},
 		Projects: dir,
 	}
+	config.Journal = func() *journal.Journal { return h.journal }
 	for _, fn := range change {
 		fn(&config)
 	}

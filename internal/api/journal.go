@@ -77,33 +77,33 @@ func journalPage[T any](p journal.Page[T]) JournalPage {
 // requestFilter is the part of an input that selects requests.
 type requestFilter struct {
 	within
-	TokenID     int64  `query:"token" minimum:"1" doc:"The id of the token."`
-	Method      string `query:"method"`
-	Route       string `query:"route" doc:"The operationId of the route."`
-	Table       string `query:"table" doc:"As in the path: a name or an id."`
-	Object      string `query:"object" doc:"The id of a record, export or the like. Needs records:read."`
-	Status      int    `query:"status" minimum:"100" maximum:"599"`
-	Class       string `query:"class" enum:"2xx,3xx,4xx,5xx"`
-	Failed      bool   `query:"failed" doc:"Only those with a status of 400 or more."`
-	Code        string `query:"code" doc:"The error code."`
-	Source      string `query:"source" enum:"api,cli,panel"`
-	User        string `query:"user"`
-	Key         string `query:"key" doc:"The operation key."`
-	Run         string `query:"run" doc:"The run id."`
-	Grouping    string `query:"grouping" doc:"The grouping status."`
-	RetryOf     string `query:"retry_of"`
-	RequestID   string `query:"request_id"`
-	Address     string `query:"address"`
-	UserAgent   string `query:"user_agent"`
-	TraceParent string `query:"traceparent"`
-	MinMS       int64  `query:"min_ms" minimum:"0" maximum:"86400000" doc:"Only those that took at least this long."`
-	MinRows     int64  `query:"min_rows" minimum:"0" doc:"Only those that read and changed at least so many rows."`
-	Text        string `query:"q" doc:"A part of the route, the table, the object or the error code."`
+	TokenID     int64     `query:"token" minimum:"1" doc:"The id of the token."`
+	Method      string    `query:"method"`
+	Route       string    `query:"route" doc:"The operationId of the route."`
+	Table       string    `query:"table" doc:"As in the path: a name or an id."`
+	Object      string    `query:"object" doc:"The id of a record, export or the like. Needs records:read."`
+	Status      int       `query:"status" minimum:"100" maximum:"599"`
+	Class       string    `query:"class" enum:"2xx,3xx,4xx,5xx"`
+	Failed      rest.Flag `query:"failed" doc:"Only those with a status of 400 or more."`
+	Code        string    `query:"code" doc:"The error code."`
+	Source      string    `query:"source" enum:"api,cli,panel"`
+	User        string    `query:"user"`
+	Key         string    `query:"key" doc:"The operation key."`
+	Run         string    `query:"run" doc:"The run id."`
+	Grouping    string    `query:"grouping" doc:"The grouping status."`
+	RetryOf     string    `query:"retry_of"`
+	RequestID   string    `query:"request_id"`
+	Address     string    `query:"address"`
+	UserAgent   string    `query:"user_agent"`
+	TraceParent string    `query:"traceparent"`
+	MinMS       int64     `query:"min_ms" minimum:"0" maximum:"86400000" doc:"Only those that took at least this long."`
+	MinRows     int64     `query:"min_rows" minimum:"0" doc:"Only those that read and changed at least so many rows."`
+	Text        string    `query:"q" doc:"A part of the route, the table, the object or the error code."`
 }
 
 func (in requestFilter) read(ws *Workspace, faults *problem.Faults) journal.Filter {
 	f := journal.Filter{
-		TokenID: ids.Token(in.TokenID), Status: in.Status, Failed: in.Failed, RequestID: in.RequestID, Text: in.Text,
+		TokenID: ids.Token(in.TokenID), Status: in.Status, Failed: in.Failed.Or(false), RequestID: in.RequestID, Text: in.Text,
 		MinTook: time.Duration(in.MinMS) * time.Millisecond, MinRows: in.MinRows,
 		Words: map[string]string{
 			"method": in.Method, "route": in.Route, "table": in.Table, "object": in.Object, "code": in.Code, "source": in.Source, "user": in.User,
@@ -231,16 +231,27 @@ func (h *handlers) requestEvents(ctx context.Context, ws *Workspace, f journal.F
 	return &rest.Events[journal.Request]{Updates: shown, Name: "request"}
 }
 
-type listRunsIn struct {
+// runFilter is the part of an input that selects runs.
+type runFilter struct {
 	within
+	Key     string    `query:"key" doc:"The operation key."`
+	Keyless rest.Flag `query:"keyless" doc:"Only runs without a key."`
+	Status  string    `query:"status" enum:"open,idle"`
+	TokenID int64     `query:"token" minimum:"1" doc:"The id of the token."`
+	MinMS   int64     `query:"min_ms" minimum:"0" maximum:"86400000" doc:"Only those that took at least this long."`
+	Failing rest.Flag `query:"failing" doc:"Only those with a call that failed."`
+	RunID   string    `query:"run" doc:"The run id."`
+}
+
+func (in runFilter) read(faults *problem.Faults) journal.RunFilter {
+	f := journal.RunFilter{Key: in.Key, Keyless: in.Keyless.Or(false), Status: in.Status, TokenID: ids.Token(in.TokenID), MinTook: time.Duration(in.MinMS) * time.Millisecond, Failing: in.Failing.Or(false), RunID: in.RunID}
+	f.From, f.To = in.within.read(faults)
+	return f
+}
+
+type listRunsIn struct {
+	runFilter
 	placeIn
-	Key     string `query:"key" doc:"The operation key."`
-	Keyless bool   `query:"keyless" doc:"Only runs without a key."`
-	Status  string `query:"status" enum:"open,idle"`
-	TokenID int64  `query:"token" minimum:"1" doc:"The id of the token."`
-	MinMS   int64  `query:"min_ms" minimum:"0" maximum:"86400000" doc:"Only those that took at least this long."`
-	Failing bool   `query:"failing" doc:"Only those with a call that failed."`
-	RunID   string `query:"run" doc:"The run id."`
 }
 
 type runsOut struct {
@@ -249,8 +260,7 @@ type runsOut struct {
 }
 
 func (h *handlers) listRuns(ctx context.Context, ws *Workspace, in *listRunsIn, faults *problem.Faults) (out runsOut, err error) {
-	f := journal.RunFilter{Key: in.Key, Keyless: in.Keyless, Status: in.Status, TokenID: ids.Token(in.TokenID), MinTook: time.Duration(in.MinMS) * time.Millisecond, Failing: in.Failing, RunID: in.RunID}
-	f.From, f.To = in.read(faults)
+	f := in.runFilter.read(faults)
 	faults.Merge("", journal.CheckRunPlace(in.After))
 	if err := faults.Err(); err != nil {
 		return out, err
@@ -278,17 +288,10 @@ type getRunIn struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"500"`
 }
 
-// RunCall is one call of a run.
-type RunCall struct {
-	journal.Request
-	OffsetMS float64 `json:"offset_ms" doc:"From the start of the run to the start of the call."`
-	GapMS    float64 `json:"gap_ms" doc:"From the end of the call before it on this page; 0 if they overlap."`
-}
-
 type runOut struct {
-	Run   journal.Run   `json:"run"`
-	Calls []RunCall     `json:"calls" doc:"In the order in which they began."`
-	Chain []journal.Run `json:"chain" doc:"The run with those that it continues and that continue it, the oldest first."`
+	Run   journal.Run       `json:"run"`
+	Calls []journal.RunCall `json:"calls" doc:"In the order in which they began."`
+	Chain []journal.Run     `json:"chain" doc:"The run with those that it continues and that continue it, the oldest first."`
 	JournalPage
 }
 
@@ -301,13 +304,11 @@ func (h *handlers) getRun(ctx context.Context, ws *Workspace, in *getRunIn) (out
 		return out, err
 	}
 	hideObjects(ws, pointers(page.Items))
-	out.Calls, out.JournalPage = []RunCall{}, journalPage(page)
-	for i, r := range page.Items {
-		call := RunCall{Request: r, OffsetMS: out.Run.Offset(&r)}
-		if i > 0 {
-			call.GapMS = journal.Gap(&page.Items[i-1], &r)
-		}
-		out.Calls = append(out.Calls, call)
+	out.Calls, out.JournalPage = []journal.RunCall{}, journalPage(page)
+	var before *journal.Request
+	for i := range page.Items {
+		out.Calls = append(out.Calls, journal.CallOf(&out.Run, before, &page.Items[i]))
+		before = &page.Items[i]
 	}
 	return out, nil
 }
@@ -380,14 +381,19 @@ type usageOut struct {
 	To      string           `json:"to"`
 }
 
+func (h *handlers) usageFilter(in usageIn, faults *problem.Faults) journal.UsageFilter {
+	f := journal.UsageFilter{Hours: map[string]int64{"hour": 1, "day": 24}[in.Interval], By: in.By, TokenID: ids.Token(in.TokenID), Route: in.Route, Table: in.Table}
+	f.From, f.To = h.lately(in.within, faults, week)
+	return f
+}
+
 func (h *handlers) usage(ctx context.Context, ws *Workspace, in *usageIn, faults *problem.Faults) (out usageOut, err error) {
-	from, to := h.lately(in.within, faults, week)
+	f := h.usageFilter(*in, faults)
 	if err := faults.Err(); err != nil {
 		return out, err
 	}
-	hours := map[string]int64{"hour": 1, "day": 24}[in.Interval]
-	list, more, err := h.journal.Usage(ctx, ws.Project.ID, journal.UsageFilter{From: from, To: to, Hours: hours, By: in.By, TokenID: ids.Token(in.TokenID), Route: in.Route, Table: in.Table})
-	return usageOut{append([]*journal.Usage{}, list...), more, from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339)}, err
+	list, more, err := h.journal.Usage(ctx, ws.Project.ID, f)
+	return usageOut{append([]*journal.Usage{}, list...), more, f.From.UTC().Format(time.RFC3339), f.To.UTC().Format(time.RFC3339)}, err
 }
 
 // knownColumn reports whether a table has a column.

@@ -13,6 +13,7 @@ import (
 	"github.com/zangtable/zangtable/internal/artifact"
 	"github.com/zangtable/zangtable/internal/ids"
 	"github.com/zangtable/zangtable/internal/jobs"
+	"github.com/zangtable/zangtable/internal/journal"
 	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -22,6 +23,7 @@ import (
 type Config struct {
 	jobs.Config // StoreLost: artifacts are restored from their sidecars
 	Projects    *projectdb.Dir
+	Journal     func() *journal.Journal // of the calls that are exported; nil for none
 
 	DefaultLife  time.Duration // 24 hours: how long an artifact is kept
 	MaxLife      time.Duration // 30 days, or DefaultLife if that is longer: the longest life that a client may ask for

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/format"
@@ -35,6 +36,11 @@ func formatsOf(kind Kind) (list []fileFormat) {
 		add(format.Database)
 	case SchemaExport:
 		add(format.Schema)
+	case JournalExport:
+		add(format.OneTable)
+		list = slices.DeleteFunc(list, func(f fileFormat) bool { return f.file.SQLite })
+	case RunExport:
+		list = append(list, fileFormat{kind: kind, name: "zip", file: format.All().Get("zip")})
 	}
 	return list
 }

@@ -94,7 +94,15 @@ func (e *Exports) fill(j *job, a *artifact.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.writeSnapshot(j, l, w); err != nil {
+	switch m.Kind {
+	case JournalExport:
+		err = e.writeJournal(j, l, w)
+	case RunExport:
+		err = e.writeRun(j, l, w)
+	default:
+		err = e.writeSnapshot(j, l, w)
+	}
+	if err != nil {
 		return err
 	}
 	return w.Close()

@@ -57,6 +57,8 @@ const (
 	DatabaseExport Kind = "database_export"
 	SchemaExport   Kind = "schema_export"
 	QueryExport    Kind = "query_export"
+	JournalExport  Kind = "journal_export" // recorded calls, runs or sums of them
+	RunExport      Kind = "run_export"     // one run with its calls, as a bundle
 )
 
 // Status is the state of an export in its life cycle.
@@ -133,6 +135,7 @@ type Options struct {
 	TableOptions  map[string]Options `json:"table_options,omitzero"`
 	SQL           string             `json:"sql,omitzero" doc:"For query exports."`
 	Params        json.RawMessage    `json:"params,omitzero"`
+	Parameters    map[string]string  `json:"parameters,omitzero" doc:"For exports of the journal: the parameters of the request."`
 	Profile       string             `json:"profile,omitzero" doc:"The named dialect that the request started from."`
 	Dialect       *format.Dialect    `json:"dialect,omitzero" doc:"How CSV files are written: what is needed to read them exactly."`
 	Compression   string             `json:"compression,omitzero" enum:"gzip,zstd"`

@@ -60,9 +60,12 @@ func (e *Exports) DryRun(ctx context.Context, faults *problem.Faults, req Reques
 	l := layout{format: f, spec: &r.spec, project: req.Project.Slug, at: e.now()}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if req.Kind == QueryExport {
+	switch req.Kind {
+	case QueryExport:
 		err = e.tryQuery(ctx, &p, r)
-	} else {
+	case JournalExport, RunExport:
+		err = e.tryJournal(ctx, &p, l, r)
+	default:
 		err = e.tryTables(ctx, &p, l, r)
 	}
 	return p, err

@@ -38,6 +38,8 @@ type Request struct {
 	Params jsontext.Value
 	// Readable lists the ids of the tables that the statement may read; nil means all.
 	Readable []ids.Table
+	// Journal selects what an export of the journal holds.
+	Journal JournalPart
 	// CSV says how CSV files are written, if the format contains any.
 	CSV CSVOptions
 	// Compression applies to formats that do not compress by themselves: "", "none",
@@ -76,6 +78,7 @@ type spec struct {
 	SQL        string
 	Params     jsontext.Value
 	Readable   []ids.Table
+	Journal    *JournalPart                  // of an export of the journal
 	Dialect    *format.Dialect               // of CSV files; nil: the default
 	Dialects   map[ids.Table]*format.Dialect // of CSV files of single tables
 	Compress   string                        // "", "gzip" or "zstd"
@@ -154,6 +157,9 @@ func (e *Exports) accept(faults *problem.Faults, req Request, tables []projectdb
 	case QueryExport:
 		base = req.Project.Slug + "_query_export"
 		err = r.applyQuery(faults, req, checkQuery)
+	case JournalExport, RunExport:
+		base = req.Project.Slug + "_" + req.Journal.name()
+		r.spec.Journal, r.manifest.Options.Parameters = &req.Journal, req.Journal.Parameters
 	}
 	if err == nil {
 		err = faults.Err()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +64,15 @@ func (r *Request) TableID() ids.Table { return r.tableID }
 // Created reports whether the request created its object, as one that starts an export
 // does.
 func (r *Request) Created() bool { return r.created }
+
+// HideObject removes the id of a record unless its table is among the readable ones; nil
+// means all tables.
+func (r *Request) HideObject(readable []ids.Table) {
+	isAboutRecord := r.ObjectKind != nil && *r.ObjectKind == "record"
+	if readable != nil && isAboutRecord && (r.tableID == 0 || !slices.Contains(readable, r.tableID)) {
+		r.Object = nil
+	}
+}
 
 // timeLayout is how the journal writes times.
 const timeLayout = "2006-01-02T15:04:05.000000Z"

@@ -238,3 +238,19 @@ func (r *Run) Offset(call *Request) float64 {
 func Gap(earlier, call *Request) float64 {
 	return milliseconds(max(call.at.Sub(earlier.at.Add(earlier.took)).Microseconds(), 0))
 }
+
+// RunCall is one call of a run. Its JSON form is part of the wire contract.
+type RunCall struct {
+	Request
+	OffsetMS float64 `json:"offset_ms" doc:"From the start of the run to the start of the call."`
+	GapMS    float64 `json:"gap_ms" doc:"From the end of the call before it on this page; 0 if they overlap."`
+}
+
+// CallOf returns a call of a run; earlier is the call before it, nil for none.
+func CallOf(run *Run, earlier, call *Request) RunCall {
+	c := RunCall{Request: *call, OffsetMS: run.Offset(call)}
+	if earlier != nil {
+		c.GapMS = Gap(earlier, call)
+	}
+	return c
+}

@@ -142,9 +142,10 @@ type UsageFilter struct {
 	By           string // "", "token", "route" or "table"
 	TokenID      ids.Token
 	Route, Table string
+	Limit        int // of sums; 0 means 10,000
 }
 
-// maxUsage is how many sums are returned.
+// maxUsage is how many sums are returned by default.
 const maxUsage = 10_000
 
 // Usage sums up the calls of a project, by the hours of UTC, the oldest first.
@@ -204,5 +205,6 @@ func (j *Journal) Usage(ctx context.Context, projectID ids.Project, f UsageFilte
 	slices.SortFunc(list, func(a, b *Usage) int {
 		return cmp.Or(cmp.Compare(a.hour, b.hour), cmp.Compare(a.TokenID, b.TokenID), strings.Compare(a.Route, b.Route), strings.Compare(a.Table, b.Table))
 	})
-	return list[:min(len(list), maxUsage)], len(list) > maxUsage, err
+	limit := cmp.Or(f.Limit, maxUsage)
+	return list[:min(len(list), limit)], len(list) > limit, err
 }

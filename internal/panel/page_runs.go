@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/zangtable/zangtable/internal/api"
 	"github.com/zangtable/zangtable/internal/journal"
 )
 
@@ -53,7 +52,7 @@ type runView struct {
 
 // callView is a call on the time line of its run.
 type callView struct {
-	api.RunCall
+	journal.RunCall
 	X, Length int    // of its bar
 	Fold      string // how long the pause before it was, if that is not drawn to scale
 	Kind      string // "failed", "write" or "read"
@@ -71,10 +70,10 @@ func showRun(q *request) error {
 	}
 	id := q.r.PathValue("id")
 	var found struct {
-		Run        journal.Run   `json:"run"`
-		Calls      []api.RunCall `json:"calls"`
-		Chain      []journal.Run `json:"chain"`
-		NextCursor *string       `json:"next_cursor"`
+		Run        journal.Run       `json:"run"`
+		Calls      []journal.RunCall `json:"calls"`
+		Chain      []journal.Run     `json:"chain"`
+		NextCursor *string           `json:"next_cursor"`
 	}
 	path := apiPath("/projects/%s/operations/runs/%s", p.Project, id)
 	if after := q.r.URL.Query().Get("after"); after != "" {
@@ -97,7 +96,7 @@ func showRun(q *request) error {
 func isFolded(gapMS, wholeMS float64) bool { return gapMS > 200 && gapMS > wholeMS/5 }
 
 // lineUp places calls on a time line without the long pauses between them.
-func lineUp(calls []api.RunCall) (all []callView) {
+func lineUp(calls []journal.RunCall) (all []callView) {
 	if len(calls) == 0 {
 		return nil
 	}
@@ -126,7 +125,7 @@ func lineUp(calls []api.RunCall) (all []callView) {
 	return all
 }
 
-func kindOf(call api.RunCall) string {
+func kindOf(call journal.RunCall) string {
 	switch {
 	case call.Status >= http.StatusBadRequest:
 		return "failed"

@@ -5,7 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/zangtable/zangtable/internal/api"
+	"github.com/zangtable/zangtable/internal/journal"
 )
 
 // Every bar is on the line, bars begin in the order of their calls, and no pause hides
@@ -13,14 +13,14 @@ import (
 func TestCallsAreLinedUp(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		var calls []api.RunCall
+		var calls []journal.RunCall
 		end := 0.0
 		for i := range rapid.IntRange(0, 60).Draw(t, "calls") {
 			gap := rapid.SampledFrom([]float64{0, 0.5, 30, 250, 400_000}).Draw(t, "gap")
 			if i == 0 {
 				gap = 0
 			}
-			call := api.RunCall{OffsetMS: end + gap, GapMS: gap}
+			call := journal.RunCall{OffsetMS: end + gap, GapMS: gap}
 			call.TookMS = rapid.SampledFrom([]float64{0, 0.3, 12, 900}).Draw(t, "took")
 			end = call.OffsetMS + call.TookMS
 			calls = append(calls, call)

@@ -92,12 +92,17 @@ type Table struct {
 
 // Check reports a fault if the export is of a kind that can never be restored.
 func Check(faults *problem.Faults, m *export.Manifest) {
-	if m.Kind == export.SchemaExport {
+	switch m.Kind {
+	case export.SchemaExport:
 		faults.Add("export_id", noRows)
+	case export.RunExport:
+		faults.Add("export_id", noTables)
 	}
 }
 
 const noRows = "The export has no rows to restore: it contains only the schema."
+
+const noTables = "The export is a bundle about a run, which has no tables to restore."
 
 // Rehearse restores an artifact, which it reads once from the start. If the artifact
 // cannot be restored, that is a result of the rehearsal and not an error. The manifest

@@ -222,6 +222,7 @@ func (app *App) openExportsOf(lost bool) (err error) {
 	app.Exports, err = export.Open(export.Config{
 		Config:   app.jobsConfig("exports", app.settings.ExportMaxPending, lost),
 		Projects: app.Projects,
+		Journal:  func() *journal.Journal { return app.Journal }, // opened later
 
 		DefaultLife: app.settings.ExportLife,
 		KeepCount:   app.settings.ExportKeep,
