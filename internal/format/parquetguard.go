@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/bits"
 	"slices"
 
 	"github.com/andybalholm/brotli"
@@ -68,15 +69,15 @@ type parquetGuard struct {
 
 // guardedColumn is how the library reads a column, in all row groups.
 type guardedColumn struct {
-	optional bool
+	def, rep uint64 // bits of a definition and of a repetition level
 	codec    metadata.CompressionCodec
 }
 
 // guard returns a parquetGuard for an open file.
-func guard(file io.ReaderAt, f *parquet.File) parquetGuard {
+func guard(file io.ReaderAt, f *parquet.File, leaves []*nestedNode) parquetGuard {
 	g := parquetGuard{file: file}
-	for i, column := range f.Root().Columns() {
-		c := guardedColumn{optional: column.Optional()}
+	for i, leaf := range leaves {
+		c := guardedColumn{def: uint64(bits.Len(uint(leaf.def))), rep: uint64(bits.Len(uint(leaf.rep)))}
 		// The library uses the codec of the first group for all groups.
 		if groups := f.Metadata().RowGroups; len(groups) > 0 && i < len(groups[0].Columns) {
 			c.codec = groups[0].Columns[i].MetaData.Codec
@@ -131,7 +132,7 @@ func (g *parquetGuard) checkChunk(chunk *metadata.ColumnMetaData, column guarded
 		if err := g.checkPage(&p, column); err != nil {
 			return 0, err
 		}
-		if memory := p.size + 8*p.values; p.kind == metadata.DictionaryPage {
+		if memory := p.size + 10*p.values; p.kind == metadata.DictionaryPage {
 			dictionary = max(dictionary, memory)
 		} else {
 			largest = max(largest, memory)
@@ -187,12 +188,12 @@ func (t *thrift) pageHeader() (p pageHeader) {
 // checkPage decompresses the page in g.packed and counts the values that it produces.
 func (g *parquetGuard) checkPage(p *pageHeader, column guardedColumn) (err error) {
 	data := g.packed
-	var levels []byte
+	var repetitions, levels []byte
 	if p.kind == metadata.DataPageV2 {
 		if p.levels < 0 || p.repeat < 0 || p.levels+p.repeat > int64(len(data)) {
 			return io.ErrUnexpectedEOF
 		}
-		levels, data = data[p.repeat:p.repeat+p.levels], data[p.repeat+p.levels:]
+		repetitions, levels, data = data[:p.repeat], data[p.repeat:p.repeat+p.levels], data[p.repeat+p.levels:]
 	}
 	if !p.plain {
 		if data, err = g.unpack(data, column.codec, p.size); err != nil {
@@ -203,17 +204,29 @@ func (g *parquetGuard) checkPage(p *pageHeader, column guardedColumn) (err error
 	//lint:ignore SA1019 old files have it
 	case p.kind == metadata.DictionaryPage && p.encoding == metadata.PlainDictionary:
 		return nil // an old name for plain values, which always take up bytes of their own
-	case p.kind == metadata.DataPage && column.optional:
-		if len(data) < 4 || int64(binary.LittleEndian.Uint32(data)) > int64(len(data)-4) {
-			return io.ErrUnexpectedEOF
+	case p.kind == metadata.DataPage && column.rep > 0:
+		if repetitions, data, err = cutLevels(data); err != nil {
+			return err
 		}
-		end := 4 + binary.LittleEndian.Uint32(data)
-		levels, data = data[4:end], data[end:]
+		fallthrough
+	case p.kind == metadata.DataPage && column.def > 0:
+		if levels, data, err = cutLevels(data); err != nil {
+			return err
+		}
 	}
-	if column.optional && runs(levels, 1) > mostValues {
+	if column.rep > 0 && runs(repetitions, column.rep) > mostValues || column.def > 0 && runs(levels, column.def) > mostValues {
 		return errExcess
 	}
 	return p.checkValues(data)
+}
+
+// cutLevels cuts the levels, which have their length before them, off a page.
+func cutLevels(data []byte) (levels, rest []byte, err error) {
+	if len(data) < 4 || int64(binary.LittleEndian.Uint32(data)) > int64(len(data)-4) {
+		return nil, nil, io.ErrUnexpectedEOF
+	}
+	end := 4 + binary.LittleEndian.Uint32(data)
+	return data[4:end], data[end:], nil
 }
 
 // checkValues counts the values of a page if their encoding can pack many into few
