@@ -41,7 +41,7 @@ var needs = map[string]string{
 	"query": "query:read", "cancel-query": "query:read", "list-indexes": "schema:read@", "create-index": "schema:write", "delete-index": "schema:write", "get-search-index": "schema:read@", "create-search-index": "schema:write", "delete-search-index": "schema:write",
 	"export-table": "exports:create@ records:read@", "export-query": "exports:create query:read", "export-database": "project:admin", "export-schema": "project:admin",
 	"export-requests": "exports:create journal:read", "export-runs": "exports:create journal:read", "export-usage": "exports:create journal:read",
-	"export-run": "exports:create journal:read",
+	"export-run":   "exports:create journal:read",
 	"list-exports": "exports:read?", "get-export": "exports:read@ records:read@", "download-export": "exports:read@ records:read@",
 	"delete-export": "exports:create@ records:read@", "verify-export": "exports:read@ records:read@", "rehearse-restore": "exports:read@ records:read@", "follow-export": "exports:read@ records:read@",
 	"list-requests": "journal:read", "follow-requests": "journal:read", "get-request": "journal:read", "list-operations": "journal:read",

@@ -28,19 +28,19 @@ type running struct {
 }
 
 // start runs a server; the test stops it and receives the result of Serve.
-func start(t *testing.T, settings ...Settings) *running {
+func start(t testing.TB, settings ...Settings) *running {
 	t.Helper()
 	return startIn(t, t.TempDir(), append(settings, Settings{Limits: limits.Defaults()})[0])
 }
 
 // startIn is start with a data folder.
-func startIn(t *testing.T, folder string, settings Settings) *running {
+func startIn(t testing.TB, folder string, settings Settings) *running {
 	t.Helper()
 	return startLogging(t, folder, settings, slog.New(slog.DiscardHandler))
 }
 
 // startLogging is startIn with a log.
-func startLogging(t *testing.T, folder string, settings Settings, log *slog.Logger) *running {
+func startLogging(t testing.TB, folder string, settings Settings, log *slog.Logger) *running {
 	t.Helper()
 	app, err := Open(folder, settings, log)
 	if err != nil {
