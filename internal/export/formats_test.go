@@ -1,6 +1,8 @@
 package export
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/zangtable/zangtable/internal/format"
 	"github.com/zangtable/zangtable/internal/projectdb"
 	"github.com/zangtable/zangtable/internal/testkit"
 )
@@ -266,6 +269,36 @@ func TestDownloadName(t *testing.T) {
 		want := strings.TrimSuffix(test.want, ".csv") + ".csv.gz"
 		if got := csv.compressed("gzip").downloadName(test.asked, "contacts"); got != want {
 			t.Errorf("compressed, the name for %q is %q, want %q", test.asked, got, want)
+		}
+	}
+}
+
+// TestPackageOfCSV looks at the description in a ZIP file of CSV, by which an import
+// reads it without a guess.
+func TestPackageOfCSV(t *testing.T) {
+	f := started(t, small)
+	for _, profile := range format.Profiles() {
+		_, content := f.export(Request{Kind: DatabaseExport, Format: "zip-csv", CSV: CSVOptions{Profile: profile}})
+		r, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := r.Open("datapackage.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var described dataPackage
+		if err := json.NewDecoder(m).Decode(&described); err != nil {
+			t.Fatal(err)
+		}
+		want, err := format.Profile(profile)
+		if err != nil || len(described.Resources) == 0 {
+			t.Fatalf("%s: %v %+v", profile, err, described)
+		}
+		for _, resource := range described.Resources {
+			if resource.Own == nil || *resource.Own != want || resource.Path != resource.Title+".csv" {
+				t.Errorf("%s: %+v", profile, resource)
+			}
 		}
 	}
 }

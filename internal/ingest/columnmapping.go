@@ -298,6 +298,19 @@ func (p *columnMapping) noteDates() {
 	}
 }
 
+// noteNumbers adds a note for each column of a new table whose numbers do not come back
+// as they are in the file, once all have been seen.
+func (p *columnMapping) noteNumbers() {
+	if p.target.Mode != Create || p.inferred == nil {
+		return
+	}
+	for k, i := range p.from {
+		if p.target.Types[label(p.source, i)] == "" && p.inferred[i].rewrites(p.table.Columns[p.into[k]].Type) {
+			p.notes.Add("column "+label(p.source, i), "Its values are numbers, some of them whole or with zeros at the end: 10.00 comes back as 10. Set types to TEXT to keep each digit.")
+		}
+	}
+}
+
 // settle fixes the types of a new table once all its rows have been seen.
 func (p *columnMapping) settle() {
 	p.inferred, p.guess = p.seen.found, nil

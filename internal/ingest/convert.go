@@ -238,6 +238,8 @@ func (c *converter) stored(k int, v sqlite.Value) (stored sqlite.Value, reason s
 		return v, "The value contains a NUL character."
 	case v.Kind == sqlite.Text && columnType == "TEXT":
 		return v, ""
+	case c.Text && !c.Told && len(v.Bytes) == 0 && (columnType == "INTEGER" || columnType == "REAL"):
+		return c.stored(k, sqlite.Value{}) // quotes around nothing
 	// In a text file, what looks like a number is one. IsInteger and IsReal accept only
 	// texts that the number prints back exactly: 007 stays a text.
 	case c.Text && (columnType == "INTEGER" || columnType == "ANY") && format.IsInteger(v.Bytes):

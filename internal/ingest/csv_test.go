@@ -69,16 +69,14 @@ func TestCSVTypesAreThoseThatRoundTrip(t *testing.T) {
 		{"plus sign", "+1", "TEXT"},
 		{"minus zero", "-0", "TEXT"},
 		{"reals", "1.5|-0.1|1e+21|2.0|1e-07", "REAL"},
-		{"trailing zero", "1.50", "TEXT"},
 		{"other exponent", "1E5|1e5", "TEXT"},
 		{"negative zero, whose sign a REAL column forgets", "-0.0", "TEXT"},
-		{"whole and other numbers", "1|1.5", "TEXT"},
 		{"infinities among reals", "1.5|Infinity|-Infinity", "REAL"},
 		{"infinity alone may be a word", "Infinity", "TEXT"},
 		{"not a number", "NaN|1.5", "TEXT"},
 		{"nulls do not count", "1||3", "INTEGER"},
 		{"only nulls", "|", "TEXT"},
-		{"an empty text is no number", "1|\"\"", "TEXT"},
+		{"an empty text among texts", "x|\"\"", "TEXT"},
 		{"quotes do not matter", "\"1\"|2", "INTEGER"},
 		{"hexadecimal and underscores", "0x10|1_000", "TEXT"},
 		{"spaces", " 1|2", "TEXT"},
@@ -98,6 +96,51 @@ func TestCSVTypesAreThoseThatRoundTrip(t *testing.T) {
 			want = strings.ReplaceAll(want, ", 1", ",\" 1\"") // our writer guards spaces with quotes
 			if got := exported(t, p, "t"); got != want {
 				t.Errorf("exported again:\n%s", cmp.Diff(want, got))
+			}
+		})
+	}
+}
+
+// TestCSVNumbersInOtherForms has numbers that come in as such though an export writes
+// them in another way, unless the options say that the file is an export.
+func TestCSVNumbersInOtherForms(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, values, want, exported string }{
+		{"prices", "9.90|10.00|100.5|7|0.00", "REAL", "9.9|10.0|100.5|7.0|0.0"},
+		{"trailing zeros", "1.50", "REAL", "1.5"},
+		{"too large for a REAL", "9007199254740993|1.5", "TEXT", "9007199254740993|1.5"},
+		{"too many digits", "1.5|3.14159265358979323", "TEXT", "1.5|3.14159265358979323"},
+		{"a sign of zero", "1.5|-0.00", "TEXT", "1.5|-0.00"},
+		{"a leading zero", "1.5|01.50", "TEXT", "1.5|01.50"},
+		{"an empty text among numbers", "\"1\"|\"\"", "INTEGER", "1|"},
+		{"only empty texts", "\"\"|\"\"", "TEXT", "\"\"|\"\""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			lines := func(values string) string {
+				text := "id,value\n"
+				for i, value := range strings.Split(values, "|") {
+					text += fmt.Sprintf("x%d,%s\n", i, value)
+				}
+				return text
+			}
+			p := newProject(t)
+			path := write(t, "t.csv", lines(test.values))
+			report := p.mustTake(t, path)
+			if got := report.Tables[0].Columns[1]; got.Type != test.want {
+				t.Errorf("type is %s, want %s (%s)", got.Type, test.want, got.Reason)
+			}
+			if got := exported(t, p, "t"); got != lines(test.exported) {
+				t.Errorf("exported again: %s", got)
+			}
+			if told := strings.Contains(strings.Join(texts(report.Notes), "\n"), "types to TEXT"); told != (test.want == "REAL") {
+				t.Errorf("notes: %v", report.Notes)
+			}
+			p = newProject(t)
+			if _, err := p.take(path, Options{Target: Target{ReadOptions: format.ReadOptions{Profile: "lossless"}}}); err != nil {
+				t.Fatal(err)
+			}
+			if got := exported(t, p, "t"); got != strings.ReplaceAll(lines(test.values), "\"1\"", "1") {
+				t.Errorf("an export comes back as %s", got)
 			}
 		})
 	}
@@ -346,10 +389,10 @@ func TestLateRowsHaveTheirSay(t *testing.T) {
 		{"a text right behind", guessRows, "x,1.5,,3\n", Options{}, "a TEXT, b REAL, c TEXT, d INTEGER", 0},
 		{"a text right before", guessRows - 1, "x,1.5,,3\n", Options{}, "a TEXT, b REAL, c TEXT, d INTEGER", 0},
 		{"a number where there was none", guessRows + 100, "1,1.5,7,3\n", Options{}, "a INTEGER, b REAL, c INTEGER, d INTEGER", 0},
-		{"several", guessRows + 100, "1.5,2,x,007\n", Options{}, "a TEXT, b TEXT, c TEXT, d TEXT", 0},
+		{"several", guessRows + 100, "+1,+2,x,007\n", Options{}, "a TEXT, b TEXT, c TEXT, d TEXT", 0},
 		{"a row of another length", guessRows + 100, "x,x,x,x,x\n", Options{OnError: Skip}, "a INTEGER, b REAL, c TEXT, d INTEGER", 1},
 		{"told", guessRows + 100, "x,1.5,,3\n", Options{Target: Target{Types: map[string]string{"a": "ANY", "b": "REAL", "c": "TEXT", "d": "INTEGER"}}}, "a ANY, b REAL, c TEXT, d INTEGER", 0},
-		{"told in part", guessRows + 100, "1,2,,3\n", Options{Target: Target{Types: map[string]string{"a": "INTEGER"}}}, "a INTEGER, b TEXT, c TEXT, d INTEGER", 0},
+		{"told in part", guessRows + 100, "1,+2,,3\n", Options{Target: Target{Types: map[string]string{"a": "INTEGER"}}}, "a INTEGER, b TEXT, c TEXT, d INTEGER", 0},
 		{"left out", guessRows + 100, "x,1.5,,3\n", Options{Target: Target{Skip: []string{"a"}}}, "b REAL, c TEXT, d INTEGER", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

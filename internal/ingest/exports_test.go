@@ -186,11 +186,35 @@ func (x *exporter) compare(original project, plain bool, script string) {
 				t.Fatal(err)
 			}
 			options := Options{Target: Target{ReadOptions: profile.ReadOptions()}, Tables: told}
+			comesBack("zip-csv as it describes itself, "+name, export.Request{Format: "zip-csv", CSV: export.CSVOptions{Profile: name}}, Options{Tables: told}, values)
 			comesBack("zip-csv, "+name, export.Request{Format: "zip-csv", CSV: export.CSVOptions{Profile: name}}, options, values)
 		}
 	}
 	if got := original.everything(t); got != want {
 		t.Error("the original has changed")
+	}
+}
+
+// TestZIPsOfCSVAreNotGuessedAt exports names and texts that a guess would take for
+// something else.
+func TestZIPsOfCSVAreNotGuessedAt(t *testing.T) {
+	t.Parallel()
+	x := newExporter(t)
+	original := x.project(1)
+	script := "CREATE TABLE a (No TEXT, \"null\" TEXT);\nINSERT INTO a VALUES ('1.50', '2023'), ('10.00', 'No'), (NULL, '');\n" +
+		"CREATE TABLE b (kind TEXT, yes TEXT);\nINSERT INTO b VALUES ('kind', 'yes'), ('Total: 3', NULL);\n"
+	if _, err := original.take(database(t, script), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for i, profile := range format.Profiles() {
+		copied := x.project(ids.Project(2 + i))
+		report, err := copied.take(x.file(export.Request{Format: "zip-csv", CSV: export.CSVOptions{Profile: profile}}), Options{})
+		if err != nil || len(report.Notes) > 0 {
+			t.Fatal(err, report.Notes)
+		}
+		if diff := cmp.Diff(original.allValues(t), copied.allValues(t)); diff != "" {
+			t.Errorf("%s: %s", profile, diff)
+		}
 	}
 }
 

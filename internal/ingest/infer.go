@@ -14,12 +14,15 @@ import (
 // inference infers the type of a column from all its values. If the file tells texts and
 // numbers apart, the storage classes of the values decide. If it holds only text,
 // INTEGER and REAL are chosen only when an export would write each value as it was read,
-// so 007, +1, 1.50 and 20-digit numbers stay TEXT; so does a column with both 1 and 1.5,
-// as the 1 would come back as 1.0. Quotes around a number make no difference: an export
+// so 007, +1 and 20-digit numbers stay TEXT. In a file whose dialect was not given in
+// full, as for exports of ours, 1.50 and a 1 among other numbers also make a REAL if it
+// holds each of them exactly, and an empty text among numbers is NULL. Quotes around a number make no difference: an export
 // writes it without them, whatever the type.
 type inference struct {
 	text                                      bool // the file holds only text
+	told                                      bool // its dialect was given in full
 	integers, reals, infinities, texts, blobs int64
+	other, empty                              int64  // numbers that an export writes in another way, and empty texts
 	wide                                      bool   // a REAL cannot hold one of the integers exactly
 	deciding                                  string // the first value that decided, shortened
 	line                                      int64  // line of that value
@@ -50,11 +53,16 @@ func (n *inference) see(v sqlite.Value, line int64) {
 func (n *inference) seeText(v sqlite.Value, line int64) {
 	switch {
 	case format.IsInteger(v.Bytes):
+		n.wide = n.wide || !exactText(v.Bytes)
 		n.count(&n.integers, v, line)
 	case isInfinity(v.Bytes):
 		n.infinities++
 	case format.IsReal(v.Bytes):
 		n.count(&n.reals, v, line)
+	case !n.told && len(v.Bytes) == 0:
+		n.empty++
+	case !n.told && isExactDecimal(v.Bytes):
+		n.count(&n.other, v, line)
 	default:
 		n.count(&n.texts, v, line)
 	}
@@ -74,7 +82,8 @@ func (n inference) with(other *inference, declared string) inference {
 	both := n
 	both.integers, both.reals, both.infinities = n.integers+other.integers, n.reals+other.reals, n.infinities+other.infinities
 	both.texts, both.blobs = n.texts+other.texts, n.blobs+other.blobs
-	both.text = n.text && other.text
+	both.text, both.told = n.text && other.text, n.told || other.told
+	both.other, both.empty = n.other+other.other, n.empty+other.empty
 	// Text in one file and numbers in the other never make a REAL.
 	both.wide = n.wide || other.wide || n.text != other.text
 	both.dates = n.dates.with(other.dates)
@@ -88,7 +97,7 @@ func (n inference) with(other *inference, declared string) inference {
 // columnType returns the type and why it was chosen. declared is the type that the file
 // declares, or "".
 func (n *inference) columnType(declared string) (chosen, reason string) {
-	values := n.integers + n.reals + n.infinities + n.texts + n.blobs
+	values := n.integers + n.reals + n.infinities + n.texts + n.blobs + n.other
 	switch {
 	case declared != "" && (values == 0 || n.fits(declared)):
 		return declared, ""
@@ -120,11 +129,13 @@ func (n *inference) textType() (chosen, reason string) {
 	switch {
 	case n.texts > 0:
 		return "TEXT", "a value is not a number in the form that exports write: " + strconv.Quote(n.deciding)
-	case n.integers > 0 && n.reals+n.infinities > 0:
+	case n.integers > 0 && n.reals+n.infinities+n.other > 0 && (n.told || n.wide):
 		return "TEXT", "some numbers are whole, others are not"
+	case n.integers > 0 && n.reals+n.infinities+n.other > 0:
+		return "REAL", "all values are numbers, some of them with a decimal point or exponent"
 	case n.integers > 0:
 		return "INTEGER", "all values are whole numbers"
-	case n.reals > 0:
+	case n.reals+n.other > 0:
 		return "REAL", "all values are numbers with a decimal point or exponent"
 	}
 	return "TEXT", "only the word Infinity occurs"
@@ -145,6 +156,36 @@ func shorten(v sqlite.Value) string {
 		return plural(int64(len(v.Bytes)), "byte")
 	}
 	return source.SQLLiteral(v)
+}
+
+// rewrites reports whether an export writes some of the numbers in another way than the
+// file, in a column of this type.
+func (n *inference) rewrites(columnType string) bool {
+	return n.text && columnType == "REAL" && n.texts == 0 && (n.other > 0 || n.integers > 0)
+}
+
+// exactText reports whether a REAL can hold a whole number exactly.
+func exactText(b []byte) bool {
+	i, err := strconv.ParseInt(string(b), 10, 64)
+	return err == nil && exactReal(i)
+}
+
+// isExactDecimal reports whether b is a decimal number that a REAL holds to the digit,
+// in another form than exports write, such as 1.50.
+func isExactDecimal(b []byte) bool {
+	const digits = 15 // that every REAL holds
+	whole, fraction, point := bytes.Cut(bytes.TrimPrefix(b, []byte("-")), []byte("."))
+	if !point || len(whole) == 0 || len(fraction) == 0 || len(whole) > 1 && whole[0] == '0' {
+		return false
+	}
+	significant := append(bytes.Clone(whole), bytes.TrimRight(fraction, "0")...)
+	for _, c := range append(bytes.Clone(whole), fraction...) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	significant = bytes.TrimLeft(significant, "0")
+	return len(significant) <= digits && (len(significant) > 0 || b[0] != '-')
 }
 
 // exactReal reports whether a REAL can hold i exactly.

@@ -44,6 +44,7 @@ func (t *tableLoad) preview(ctx context.Context, db *projectdb.DB, preview *Prev
 			return err
 		}
 		sv := t.profiles[i]
+		p.noteNumbers()
 		preview.Dialect, preview.Notes = p.dialect, append(preview.Notes, p.notes...)
 		preview.Tables = append(preview.Tables, TablePreview{
 			Source: p.Name, Name: p.table.Name, Mode: p.target.Mode, Rows: sv.rows, Columns: p.columns(), Sample: p.sample(sv),

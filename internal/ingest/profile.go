@@ -42,7 +42,7 @@ func (a tableMapping) look(ctx context.Context, maxRows int64, told func(rows, b
 	defer rows.Close()
 	sv := &profile{columns: rows.Columns(), found: make([]inference, len(rows.Columns()))}
 	for i, column := range sv.columns {
-		sv.found[i].text, sv.found[i].dates.asked = a.Text, a.target.Dates
+		sv.found[i].text, sv.found[i].told, sv.found[i].dates.asked = a.Text, a.Told, a.target.Dates
 		sv.header = sv.header || column.Name != ""
 	}
 	for sv.rows < maxRows || a.blank(sv) {
@@ -71,7 +71,7 @@ func (a tableMapping) blank(sv *profile) bool {
 		return false
 	}
 	n := &sv.found[0]
-	return n.integers+n.reals+n.infinities+n.texts == 0
+	return n.integers+n.reals+n.infinities+n.texts+n.other+n.empty == 0
 }
 
 func (sv *profile) see(row []sqlite.Value, line int64) {

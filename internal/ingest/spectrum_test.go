@@ -18,9 +18,9 @@ func TestCSVAsTheStandardSays(t *testing.T) {
 		want          string // cells; · between columns, ¶ between rows, ∅ for NULL
 	}{
 		{"comma in quotes", "first,last,address,city,zip\nJohn,Doe,120 any st.,\"Anytown, WW\",08123\n", "first·last·address·city·zip¶John·Doe·120 any st.·Anytown, WW·08123"},
-		{"empty", "a,b,c\n1,\"\",\"\"\n2,3,4\n", "a·b·c¶1··¶2·3·4"},
+		{"empty", "a,b,c\n1,\"\",\"\"\n2,3,4\n", "a·b·c¶1·∅·∅¶2·3·4"},
 		{"empty without quotes", "a,b,c\n1,,\n2,3,4\n", "a·b·c¶1·∅·∅¶2·3·4"},
-		{"empty, CRLF", "a,b,c\r\n1,\"\",\"\"\r\n2,3,4\r\n", "a·b·c¶1··¶2·3·4"},
+		{"empty, CRLF", "a,b,c\r\n1,\"\",\"\"\r\n2,3,4\r\n", "a·b·c¶1·∅·∅¶2·3·4"},
 		{"escaped quotes", "a,b\n1,\"ha \"\"ha\"\" ha\"\n3,4\n", "a·b¶1·ha \"ha\" ha¶3·4"},
 		{"JSON in a cell", "key,val\n1,\"{\"\"type\"\": \"\"Point\"\", \"\"coordinates\"\": [102.0, 0.5]}\"\n", "key·val¶1·{\"type\": \"Point\", \"coordinates\": [102.0, 0.5]}"},
 		{"newlines", "a,b,c\n1,2,3\n\"Once upon \na time\",5,6\n7,8,9\n", "a·b·c¶1·2·3¶Once upon \na time·5·6¶7·8·9"},

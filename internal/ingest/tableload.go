@@ -97,6 +97,7 @@ func (t *tableLoad) run(ctx context.Context, l *projectdb.Loader, report *Report
 		if err != nil {
 			return err
 		}
+		p.noteNumbers()
 		report.Tables, report.Notes = append(report.Tables, filled), append(report.Notes, p.notes...)
 		report.Dialect = p.dialect
 	}

@@ -33,7 +33,9 @@ type part struct {
 	member   string // its name in a ZIP file; "" outside of one
 	document bool   // the JSON of a database
 	blank    bool   // it is empty
-	held     bool   // its name alone says what its format is
+
+	dialect format.ReadDialect // of an export of ours, which describes its members; zero if unknown
+	held    bool               // its name alone says what its format is
 }
 
 // unpackContents detects what a file holds. wanted is the format that the sender gave,
@@ -90,6 +92,7 @@ func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err erro
 // openMembers unpacks the members of a ZIP file: either a single file of any other kind,
 // or files of one table each.
 func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) error {
+	z.readPackage()
 	members, err := z.data(&c.notes)
 	if err != nil {
 		return err
@@ -123,6 +126,9 @@ func (s *scratch) unpackMember(ctx context.Context, z *zipFile, member *zip.File
 		return p, err
 	}
 	p = part{name: path.Base(member.Name), member: member.Name}
+	if d, ok := z.dialects[member.Name]; ok {
+		p.format, p.dialect = format.All().Get("csv"), d
+	}
 	if p.path, p.name, err = s.unwrap(ctx, packed, p.name); err != nil {
 		return p, inMember(member.Name, err)
 	}

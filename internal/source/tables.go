@@ -165,6 +165,15 @@ func (p part) tables(ctx context.Context, o Reading) (list []Table, err error) {
 		return nil, err
 	}
 	defer file.Close()
+	if own := p.dialect; own.Complete() {
+		asked := o.Dialect
+		o.Dialect = func(table string) format.ReadDialect {
+			if d := asked(table); d != (format.ReadDialect{}) {
+				return d
+			}
+			return own
+		}
+	}
 	tables, err := p.format.Tables(file, format.Reading{
 		Name: p.tableName(), Dialect: o.Dialect, Sheet: o.Sheet, Path: o.JSONPath, Ext: strings.ToLower(strings.TrimPrefix(path.Ext(p.name), ".")),
 	})
