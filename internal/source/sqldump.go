@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,9 @@ type dump struct {
 	from    string // the program that wrote the dump, if it says so and is not SQLite
 	begun   int64  // line of a BEGIN not yet followed by COMMIT, or 0
 	notes   Notes
+
+	virtuals map[string]bool // folded names of virtual tables, and whether each is now a plain table
+	left     int64           // statements that insert into those left out
 }
 
 // runDump runs the statements of a dump in a sandbox, and they cannot reach beyond it.
@@ -38,9 +42,12 @@ func (b building) runDump(ctx context.Context, f *os.File, sandbox *sqlite.Sandb
 	if err != nil && err != io.EOF {
 		return nil, Unreadable(err)
 	}
-	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, text: sqltext.NewSplitter(format.DecodeSQL(UntilDone(ctx, f))), from: format.DumpedBy(head[:n])}
+	d := &dump{sandbox: sandbox, inserts: inserts{sandbox: sandbox}, virtuals: map[string]bool{}, text: sqltext.NewSplitter(format.DecodeSQL(UntilDone(ctx, f))), from: format.DumpedBy(head[:n])}
 	defer d.inserts.close()
 	err = d.run(ctx)
+	if d.left > 0 {
+		d.notes.Add("file", "Statements that insert into virtual tables were left out: %d.", d.left)
+	}
 	return d.notes, err
 }
 
@@ -96,6 +103,11 @@ func (d *dump) flush() error {
 // statement runs one statement, unless it is one that dumps contain but that means
 // nothing here.
 func (d *dump) statement(text []byte) error {
+	if len(d.virtuals) > 0 {
+		if done, err := d.insertVirtual(text, sqltext.FirstWords(text, 8)); done || err != nil {
+			return err
+		}
+	}
 	taken, line, err := d.inserts.take(text, d.line)
 	switch {
 	case err != nil:
@@ -105,6 +117,9 @@ func (d *dump) statement(text []byte) error {
 		return nil
 	}
 	if err := d.flush(); err != nil {
+		return err
+	}
+	if done, err := d.virtual(text); done || err != nil {
 		return err
 	}
 	first := sqltext.FirstWords(text, 8)
@@ -117,11 +132,18 @@ func (d *dump) statement(text []byte) error {
 	case "COMMIT", "END":
 		d.begun = 0
 		return nil
+	case "SAVEPOINT", "RELEASE":
+		return nil // all statements run in one transaction anyway
+	case "VACUUM", "REINDEX":
+		return nil
 	case "ROLLBACK":
 		return d.fail("ROLLBACK takes everything back; sqlite3 ends a dump like this when it met an error, and then rows are missing.")
 	case "CREATE", "DROP":
 		if d.passOver(first) {
 			return nil
+		}
+		if sqlSequence.MatchString(strings.Join(first, " ")) {
+			return d.makeSequence()
 		}
 	case ".":
 		return d.fail("Commands of the sqlite3 shell, which begin with a dot, are not run.")
@@ -132,20 +154,20 @@ func (d *dump) statement(text []byte) error {
 	return d.explain(text, d.sandbox.Run(string(text)))
 }
 
-// pragma ignores the two pragmas that every dump may set and refuses all others.
+// sqlSequence matches the definition of the table of counters, which belongs to SQLite.
+var sqlSequence = regexp.MustCompile(`(?i)^CREATE TABLE (IF NOT EXISTS )?["'\[\x60]?sqlite_sequence\b`)
+
+// pragma passes over pragmas that change nothing about the tables, and refuses others.
 func (d *dump) pragma(first []string) error {
 	name := first[1]
 	if first[2] == "." {
 		name = first[3]
 	}
 	name = strings.ToLower(sqltext.First(name).Name())
-	switch name {
-	case "foreign_keys", "defer_foreign_keys":
+	if slices.Contains(harmlessPragmas, name) {
 		return nil
-	case "writable_schema":
-		return d.fail("PRAGMA writable_schema is not allowed. sqlite3 writes it for virtual tables, which cannot be imported: leave them out of the dump.")
 	}
-	return d.fail("PRAGMA %s is not allowed; a dump may set only foreign_keys and defer_foreign_keys.", name)
+	return d.fail("PRAGMA %s is not allowed; only pragmas that change nothing about the tables are passed over, such as foreign_keys. Leave it out.", name)
 }
 
 // unwanted matches the first words of definitions that are not imported.
