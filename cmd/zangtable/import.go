@@ -21,29 +21,30 @@ type importFile struct {
 	Project string `required:"" placeholder:"SLUG" help:"The project; created if there is none."`
 	Format  string `enum:"detect,${import_formats}" default:"detect" help:"The kind of file (${enum})."`
 
-	Include []string          `placeholder:"TABLE,…" help:"Only these tables of the file."`
-	Exclude []string          `placeholder:"TABLE,…" help:"All tables of the file but these."`
-	Table   string            `help:"The table; named after the file if absent."`
-	Mode    string            `enum:"create,append,replace,upsert,update" default:"create" help:"What to do with the rows (${enum}): create a new table, or fill an existing one."`
-	Key     []string          `placeholder:"COLUMN,…" help:"Modes upsert and update: the columns that identify a row, the primary key if absent. Mode create: the primary key."`
-	Columns map[string]string `name:"map" mapsep:"," placeholder:"COLUMN=COLUMN,…" help:"Maps columns of the file to columns of the table."`
-	Skip    []string          `placeholder:"COLUMN,…" help:"Columns of the file to leave out."`
-	Types   map[string]string `mapsep:"," placeholder:"COLUMN=TYPE,…" help:"Types of columns of the new table: INTEGER, REAL, TEXT, BLOB or ANY; inferred if absent."`
-	Dates   bool              `help:"Rewrite dates as 2006-01-31, in columns that contain nothing else."`
-	Null    []string          `placeholder:"TEXT,…" help:"CSV, Excel: texts that stand for NULL."`
-	Sheet   string            `help:"Excel: the sheet; if absent, each one becomes a table."`
-	JSONPath  string            `name:"json-path" placeholder:"PATH" help:"JSON: where the rows are, such as $$.data.items; detected if absent."`
+	Include  []string          `placeholder:"TABLE,…" help:"Only these tables of the file."`
+	Exclude  []string          `placeholder:"TABLE,…" help:"All tables of the file but these."`
+	Table    string            `help:"The table; named after the file if absent."`
+	Mode     string            `enum:"create,append,replace,upsert,update" default:"create" help:"What to do with the rows (${enum}): create a new table, or fill an existing one."`
+	Key      []string          `placeholder:"COLUMN,…" help:"Modes upsert and update: the columns that identify a row, the primary key if absent. Mode create: the primary key."`
+	Columns  map[string]string `name:"map" mapsep:"," placeholder:"COLUMN=COLUMN,…" help:"Maps columns of the file to columns of the table."`
+	Skip     []string          `placeholder:"COLUMN,…" help:"Columns of the file to leave out."`
+	Types    map[string]string `mapsep:"," placeholder:"COLUMN=TYPE,…" help:"Types of columns of the new table: INTEGER, REAL, TEXT, BLOB or ANY; inferred if absent."`
+	Dates    bool              `help:"Rewrite dates as 2006-01-31, in columns that contain nothing else."`
+	Null     []string          `placeholder:"TEXT,…" help:"CSV, Excel: texts that stand for NULL."`
+	Sheet    string            `help:"Excel: the sheet; if absent, each one becomes a table."`
+	JSONPath string            `name:"json-path" placeholder:"PATH" help:"JSON: where the rows are, such as $$.data.items; detected if absent."`
 
 	Profile   string `help:"CSV: the profile that it was exported with, such as excel."`
 	Delimiter string `placeholder:"CHAR" help:"CSV: the character between fields, tab for a tab; detected if absent."`
 	Quote     string `placeholder:"CHAR" help:"CSV: the quote character, none for none; detected if absent."`
 	Header    string `enum:"yes,no,detect" default:"detect" help:"CSV, Excel: whether the first row names the columns (${enum})."`
 	Encoding  string `enum:"utf-8,utf-16le,utf-16be,windows-1252,detect" default:"detect" help:"CSV: the encoding (${enum})."`
-	HeaderRow *int   `placeholder:"N" help:"The line of a CSV that names the columns; what stands above it is left out."`
-	SkipRows  *int   `placeholder:"N" help:"How many lines are left out: below --header-row if that is set, otherwise at the start."`
+	HeaderRow *int   `placeholder:"N" help:"CSV, Excel: the line or row that names the columns; what stands above it is left out."`
+	SkipRows  *int   `placeholder:"N" help:"CSV, Excel: how many lines or rows are left out: below --header-row if that is set, otherwise at the start."`
 	Comment   string `placeholder:"CHARACTER" help:"CSV: the character with which lines start that are left out, or none."`
 	Footer    *int   `placeholder:"N" help:"CSV: how many rows at the end are left out."`
 	Ragged    string `enum:"fill,refuse,pad_names,detect" default:"detect" help:"CSV: rows with too few or too many fields (${enum}): make missing fields NULL, reject both, or add columns."`
+	Range     string `placeholder:"CELLS" help:"Excel: the cells to read, such as B3:F20, B:F or B3."`
 
 	OnError string `enum:"abort,skip" default:"abort" help:"When rows are rejected (${enum}): change nothing, or import the others."`
 	Rejects string `type:"path" placeholder:"FILE" help:"Write the rejected rows, and why, to a CSV file: the first 1,000."`
@@ -86,9 +87,9 @@ func (cmd *importFile) order() (server.ImportOrder, error) {
 				Dates: cmd.Dates,
 				ReadOptions: format.ReadOptions{
 					Profile: cmd.Profile, Delimiter: cmd.Delimiter, Quote: cmd.Quote,
-					Header:   map[string]*bool{"yes": new(true), "no": new(false)}[cmd.Header],
-					Encoding: format.Encoding(detected(cmd.Encoding)),
-					HeaderRow: cmd.HeaderRow, SkipRows: cmd.SkipRows, Comment: cmd.Comment, Footer: cmd.Footer, Ragged: format.Ragged(detected(cmd.Ragged)),
+					Header:    map[string]*bool{"yes": new(true), "no": new(false)}[cmd.Header],
+					Encoding:  format.Encoding(detected(cmd.Encoding)),
+					HeaderRow: cmd.HeaderRow, SkipRows: cmd.SkipRows, Range: cmd.Range, Comment: cmd.Comment, Footer: cmd.Footer, Ragged: format.Ragged(detected(cmd.Ragged)),
 				},
 			},
 		},

@@ -203,7 +203,7 @@ func BenchmarkXLSXReader(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		r, err := w.Sheet("", true)
+		r, err := w.Sheet("", ReadDialect{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -69,14 +69,15 @@ type ReadDialect struct {
 	Quote        byte   // usually '"', or NoQuote
 	Header       HeaderMode
 	LineEnd      LineEnd
-	HeaderRow    int    // the line with the names, from 1; what is above it is left out
-	SkipRows     int    // lines above the table; negative for none
+	HeaderRow    int    // the line or row with the names, from 1; what is above it is left out
+	SkipRows     int    // lines or rows above the table; negative for none
 	SkipBelow    int    // rows left out below the names; never detected
 	Comment      byte   // starts lines that are left out; NoComment for none
 	Footer       int    // rows left out at the end; negative for none
 	Ragged       Ragged // never detected
 	Prefers      byte   // the delimiter that the name of the file promises
 	Width        int    // columns that the table has at least; never detected
+	Range        string // cells of a sheet; "" detects them
 	NullText     string // stands for NULL when unquoted; never detected
 	FormulaGuard bool   // strip apostrophes before formulas; never detected
 	MaxField     int    // bytes; default 64 MiB

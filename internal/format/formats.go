@@ -80,6 +80,7 @@ type Reading struct {
 	Sheet   string                         // of a workbook; "" for all
 	Ext     string                         // of the file's name, in lower case without the dot
 	Path    string                         // where the rows are in a JSON file, as JSONPath; "" detects it
+	Wanted  func(table string) bool        // nil for all; tables that are not wanted cannot be opened
 }
 
 // Input is a file that can be read from its start or at any offset. Reading fails once

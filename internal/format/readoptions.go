@@ -24,6 +24,7 @@ type ReadOptions struct {
 	Comment   string `json:"comment,omitzero" doc:"For CSV: the character with which lines start that are left out, or none. Detected when absent."`
 	Footer    *int   `json:"footer,omitzero" minimum:"0" maximum:"1000" doc:"For CSV: how many rows at the end are left out. When absent, lines that are no rows are."`
 	Ragged    Ragged `json:"ragged,omitzero" enum:"fill,refuse,pad_names" doc:"For CSV: what becomes of rows with too few or too many fields: fill, the default, makes missing fields NULL and rejects rows with too many; refuse rejects both; pad_names makes the table as wide as its longest row."`
+	Range     string `json:"range,omitzero" doc:"The cells of a sheet to read, such as B3:F20, B:F or B3, which ends with the sheet. Its first row names the columns, unless header is false."`
 
 	LineEnd LineEnd `json:"-"` // clients cannot set it
 }
@@ -54,7 +55,7 @@ func (o ReadOptions) Or(all ReadOptions) ReadOptions {
 		Encoding: cmp.Or(o.Encoding, all.Encoding), Quote: cmp.Or(o.Quote, all.Quote), NullText: cmp.Or(o.NullText, all.NullText),
 		FormulaGuard: cmp.Or(o.FormulaGuard, all.FormulaGuard), LineEnd: cmp.Or(o.LineEnd, all.LineEnd),
 		HeaderRow: cmp.Or(o.HeaderRow, all.HeaderRow), SkipRows: cmp.Or(o.SkipRows, all.SkipRows), Comment: cmp.Or(o.Comment, all.Comment),
-		Footer: cmp.Or(o.Footer, all.Footer), Ragged: cmp.Or(o.Ragged, all.Ragged),
+		Footer: cmp.Or(o.Footer, all.Footer), Ragged: cmp.Or(o.Ragged, all.Ragged), Range: cmp.Or(o.Range, all.Range),
 	}
 }
 
@@ -147,6 +148,21 @@ func (o ReadOptions) table(faults *problem.Faults, prefix string, d *ReadDialect
 	}
 	if d.HeaderRow > 0 && o.Header != nil && !*o.Header {
 		faults.Add(prefix+"header_row", "Cannot be set together with a header that is false.")
+	}
+	o.cells(faults, prefix, d)
+}
+
+// cells reads the range of a sheet.
+func (o ReadOptions) cells(faults *problem.Faults, prefix string, d *ReadDialect) {
+	if o.Range == "" {
+		return
+	}
+	area, ok := parseArea(o.Range)
+	if d.Range = o.Range; !ok {
+		d.Range = ""
+		faults.Add(prefix+"range", "Must be a range of cells such as B3:F20, B:F or B3.")
+	} else if d.HeaderRow > 0 && (d.HeaderRow < area.top || d.HeaderRow > area.bottom) {
+		faults.Add(prefix+"header_row", "Must be a row of the range.")
 	}
 }
 

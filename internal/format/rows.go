@@ -1,10 +1,9 @@
 package format
 
 import (
+	"errors"
 	"io"
-	"slices"
 
-	"github.com/zangtable/zangtable/internal/problem"
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
@@ -29,6 +28,7 @@ type BatchRows struct {
 	columns []Column
 	fill    func(b *sqlite.Batch) (some bool, err error)
 	close   func() error
+	notes   func() []string
 	batch   sqlite.Batch
 	at      int // index of the next row in batch
 	number  int64
@@ -49,6 +49,14 @@ func (r *BatchRows) Columns() []Column { return r.columns }
 
 // Line returns the number of the last row.
 func (r *BatchRows) Line() int64 { return r.number }
+
+// Notes returns what was guessed or left out, once all rows are read.
+func (r *BatchRows) Notes() []string {
+	if r.notes == nil {
+		return nil
+	}
+	return r.notes()
+}
 
 // Close closes the source of the rows.
 func (r *BatchRows) Close() error { return r.close() }
@@ -85,49 +93,71 @@ func opening(open func(in Input) (TableReader, error)) func(Input) (Rows, error)
 			}
 			return reader.Read(b, RowsPerBatch)
 		}
-		return NewBatchRows(reader.Columns(), fill, reader.Close), nil
+		rows := NewBatchRows(reader.Columns(), fill, reader.Close)
+		if noted, ok := reader.(interface{ Notes() []string }); ok {
+			rows.notes = noted.Notes
+		}
+		return rows, nil
 	}
 }
 
 // xlsxTables returns a table for each wanted sheet. If a workbook has only one sheet,
 // its table is named after the file.
-func xlsxTables(in Input, o Reading) (tables []Table, err error) {
+func xlsxTables(in Input, o Reading) ([]Table, error) {
 	book, err := OpenWorkbook(in, in.Size())
 	if err != nil {
 		return nil, err
 	}
-	sheets := book.Sheets()
-	single := len(sheets) == 1 && o.Sheet == ""
-	if o.Sheet != "" {
-		if sheets, err = chooseSheet(sheets, o.Sheet); err != nil {
-			return nil, err
-		}
-	}
-	for _, sheet := range sheets {
-		name := sheet
-		if single {
-			name = o.Name
-		}
-		header := o.Dialect(name).Header != WithoutHeader
-		tables = append(tables, Table{Name: name, Sheet: true, Open: opening(func(in Input) (TableReader, error) {
+	return sheetTables(book.Sheets(), o, func(i int, d ReadDialect) (*sheetLayout, func(Input) (TableReader, error), error) {
+		sheet := book.sheets[i]
+		layout, err := book.layOut(sheet, d)
+		return layout, func(in Input) (TableReader, error) {
 			book, err := book.On(in, in.Size())
 			if err != nil {
 				return nil, err
 			}
-			return book.Sheet(sheet, header)
-		})})
+			return newSheetReader(book.source(sheet), layout)
+		}, err
+	})
+}
+
+// sheetTables returns a table for each wanted sheet of those named. layOut finds the
+// table in a sheet and returns how to read it.
+func sheetTables(names []string, o Reading, layOut func(i int, d ReadDialect) (*sheetLayout, func(Input) (TableReader, error), error)) (tables []Table, err error) {
+	single := len(names) == 1 && o.Sheet == ""
+	known := o.Sheet == ""
+	for i, sheet := range names {
+		if o.Sheet != "" && (known || !sqlite.SameName(sheet, o.Sheet)) {
+			continue
+		}
+		known = true
+		t := Table{Name: sheet, Sheet: true}
+		if single {
+			t.Name = o.Name
+		}
+		if o.Wanted == nil || o.Wanted(t.Name) {
+			layout, open, err := layOut(i, o.Dialect(t.Name))
+			if err != nil {
+				return nil, inSheet(sheet, len(names), err)
+			}
+			t.Rowless = layout == nil
+			t.Open = opening(open)
+		}
+		tables = append(tables, t)
+	}
+	if !known {
+		return nil, noSheet(o.Sheet, names)
 	}
 	return tables, nil
 }
 
-func chooseSheet(sheets []string, name string) ([]string, error) {
-	at := slices.IndexFunc(sheets, func(sheet string) bool { return sqlite.SameName(sheet, name) })
-	if at < 0 {
-		var faults problem.Faults
-		faults.Unknown("sheet", "sheet", name, "in the workbook", sheets)
-		return nil, faults.Err()
+// inSheet adds the name of one of several sheets to a fault.
+func inSheet(name string, sheets int, err error) error {
+	var fault *FileError
+	if sheets < 2 || !errors.As(err, &fault) || fault.Cell == "" {
+		return err
 	}
-	return sheets[at : at+1], nil
+	return &FileError{Cell: fault.Cell + " of the sheet " + name, Reason: fault.Reason}
 }
 
 func parquetTables(_ Input, o Reading) ([]Table, error) {

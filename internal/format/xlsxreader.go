@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -16,14 +17,16 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/klauspost/compress/flate"
+
 	"github.com/zangtable/zangtable/internal/sqlite"
 )
 
 // Workbook is an Excel workbook opened for reading. What its sheets share is in memory,
 // the sheets are not.
 type Workbook struct {
-	parts    map[string]*zip.File
-	stopped  func() error // see OpenWorkbook
+	parts    map[string]*zip.File // by partKey
+	stopped  func() error         // see OpenWorkbook
 	sheets   []sheetPart
 	textPart string // of the shared texts; "" if there are none
 	texts    *sharedTexts
@@ -31,7 +34,10 @@ type Workbook struct {
 	date1904 bool
 }
 
-type sheetPart struct{ name, part string }
+type sheetPart struct {
+	name, part string
+	hidden     bool
+}
 
 // Limits on the parts that describe a workbook: a small file can contain any number of
 // parts that refer to each other.
@@ -72,8 +78,28 @@ func (w *Workbook) readParts(r io.ReaderAt, size int64) error {
 		w.stopped = s.Err
 	}
 	w.parts = map[string]*zip.File{}
+	z.RegisterDecompressor(zip.Deflate, flate.NewReader)
 	for _, f := range z.File {
-		w.parts[f.Name] = f
+		if key := partKey(f.Name); w.parts[key] == nil {
+			w.parts[key] = f
+		}
+	}
+	return nil
+}
+
+// partKey returns what identifies a part: its name in lower case, with slashes, however
+// the program that packed the workbook wrote it.
+func partKey(name string) string {
+	return strings.TrimPrefix(path.Clean("/"+strings.ToLower(strings.ReplaceAll(name, `\`, "/"))), "/")
+}
+
+// find returns a part, or nil.
+func (w *Workbook) find(name string) *zip.File {
+	if f := w.parts[partKey(name)]; f != nil {
+		return f
+	}
+	if plain, err := url.PathUnescape(name); err == nil {
+		return w.parts[partKey(plain)]
 	}
 	return nil
 }
@@ -116,10 +142,13 @@ func (w *Workbook) open(main string) error {
 	}
 	for _, sheet := range sheets {
 		if r := byID[sheet.part]; strings.HasSuffix(r.Type, "/worksheet") {
-			w.sheets = append(w.sheets, sheetPart{sheet.name, r.part(main)})
+			w.sheets = append(w.sheets, sheetPart{sheet.name, r.part(main), sheet.hidden})
 		}
 	}
-	if styles == "" {
+	if w.find(w.textPart) == nil {
+		w.textPart = "" // cells that need it are reported
+	}
+	if w.find(styles) == nil {
 		return nil
 	}
 	return w.readStyles(styles)
@@ -151,7 +180,8 @@ func (w *Workbook) readBook(main string) (sheets []sheetPart, err error) {
 		case start.Name.Local == "sheet" && len(sheets) == maxSheets:
 			return nil, &FileError{Reason: fmt.Sprintf("The workbook has more than %d sheets.", maxSheets)}
 		case start.Name.Local == "sheet":
-			sheets = append(sheets, sheetPart{attribute(start, "name"), attribute(start, "id")})
+			state := attribute(start, "state")
+			sheets = append(sheets, sheetPart{attribute(start, "name"), attribute(start, "id"), state == "hidden" || state == "veryHidden"})
 		}
 	}
 }
@@ -164,17 +194,18 @@ type relation struct {
 }
 
 func (r relation) part(of string) string {
-	if absolute, ok := strings.CutPrefix(r.Target, "/"); ok {
+	target := strings.ReplaceAll(r.Target, `\`, "/")
+	if absolute, ok := strings.CutPrefix(target, "/"); ok {
 		return absolute
 	}
-	return path.Join(path.Dir(of), r.Target)
+	return path.Join(path.Dir(of), target)
 }
 
 // relations returns the relations of a part, or of the workbook if of is empty.
 func (w *Workbook) relations(of string) ([]relation, error) {
 	dir, base := path.Split(of)
 	name := dir + "_rels/" + base + ".rels"
-	if w.parts[name] == nil {
+	if w.find(name) == nil {
 		return nil, nil
 	}
 	var list struct {
@@ -185,7 +216,7 @@ func (w *Workbook) relations(of string) ([]relation, error) {
 }
 
 func (w *Workbook) part(name string) (io.ReadCloser, error) {
-	f := w.parts[name]
+	f := w.find(name)
 	if f == nil {
 		return nil, &FileError{Reason: fmt.Sprintf("The file is not an Excel workbook: it has no %s.", name)}
 	}
@@ -193,7 +224,7 @@ func (w *Workbook) part(name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, damagedPart(name, err)
 	}
-	return &partReader{r, w.stopped}, nil
+	return utf8Part(&partReader{r, w.stopped})
 }
 
 // partReader reads a part until reading the workbook is stopped.
@@ -221,7 +252,7 @@ func (w *Workbook) decode(name string, v any) error {
 		return err
 	}
 	defer r.Close()
-	if err := xml.NewDecoder(io.LimitReader(r, maxDescription)).Decode(v); err != nil {
+	if err := newXMLDecoder(io.LimitReader(r, maxDescription)).Decode(v); err != nil {
 		return damagedPart(name, err)
 	}
 	return nil
@@ -253,7 +284,8 @@ func (w *Workbook) readTexts() error {
 		}
 		text.see(token)
 		if end, ok := token.(xml.EndElement); ok && end.Name.Local == "si" {
-			if err := w.texts.add(text.take()); err != nil {
+			item, _ := text.take(true)
+			if err := w.texts.add(item); err != nil {
 				return err
 			}
 		}
@@ -330,7 +362,7 @@ const maxXMLToken = 16 << 20
 
 func newXMLTokens(r io.Reader, part string) *xmlTokens {
 	counter := &lineCounter{r: r, longest: maxXMLToken, line: 1}
-	return &xmlTokens{xml.NewDecoder(counter), counter, part}
+	return &xmlTokens{newXMLDecoder(counter), counter, part}
 }
 
 func (t *xmlTokens) next() (xml.Token, error) {
@@ -342,12 +374,13 @@ func (t *xmlTokens) next() (xml.Token, error) {
 	return token, err
 }
 
-// textCollector concatenates the text of v and t elements, without phonetic hints.
+// textCollector concatenates the text of v elements and, apart from them, that of t
+// elements, without phonetic hints.
 type textCollector struct {
-	text     []byte
-	found    bool // there was such an element, even if empty
-	inside   bool
-	phonetic bool
+	value, text       []byte
+	hasValue, hasText bool // there was such an element, even if empty
+	inValue, inText   bool
+	phonetic, formula bool // formula: there was an f element
 }
 
 func (c *textCollector) see(token xml.Token) {
@@ -356,29 +389,42 @@ func (c *textCollector) see(token xml.Token) {
 		switch token.Name.Local {
 		case "rPh":
 			c.phonetic = true
-		case "v", "t":
-			c.inside = !c.phonetic
-			c.found = c.found || c.inside
+		case "v":
+			c.inValue, c.hasValue = true, true
+		case "t":
+			c.inText = !c.phonetic
+			c.hasText = c.hasText || c.inText
+		case "f":
+			c.formula = true
 		}
 	case xml.EndElement:
 		switch token.Name.Local {
 		case "rPh":
 			c.phonetic = false
-		case "v", "t":
-			c.inside = false
+		case "v":
+			c.inValue = false
+		case "t":
+			c.inText = false
 		}
 	case xml.CharData:
-		if c.inside {
+		switch {
+		case c.inText:
 			c.text = append(c.text, token...)
+		case c.inValue:
+			c.value = append(c.value, token...)
 		}
 	}
 }
 
-// take returns the text, which is valid until the next call of see, and starts over.
-func (c *textCollector) take() []byte {
-	text := c.text
-	c.text, c.found = c.text[:0], false
-	return text
+// take returns the text, which is valid until the next call of see, and starts over: the
+// text of t elements if it is wanted, or there is nothing else.
+func (c *textCollector) take(inline bool) (text []byte, found bool) {
+	text, found = c.value, c.hasValue
+	if c.hasText && (inline || !c.hasValue) {
+		text, found = c.text, true
+	}
+	c.value, c.text, c.hasValue, c.hasText = c.value[:0], c.text[:0], false, false
+	return text, found
 }
 
 // appendUnescaped appends s with each _xHHHH_ replaced by its character.
@@ -416,145 +462,98 @@ func escapedUnit(s []byte) (uint16, bool) {
 	return uint16(unit), err == nil
 }
 
-// XLSXReader reads the rows of a sheet. It is a [TableReader]. Whole numbers become
-// INTEGER, others REAL, truth values 1 and 0. Numbers shown as dates become TEXT:
-// 2006-01-02, 2006-01-02 15:04:05.999 or 15:04:05.999, depending on whether their format
-// has a date, a time or both. Texts and errors such as #N/A become TEXT; a formula
-// counts as its value. Rows without any value are skipped, except those that XLSX writes
-// for rows of NULLs.
-type XLSXReader struct {
+// xlsxCells reads the cells of a sheet of a workbook.
+type xlsxCells struct {
 	book    *Workbook
 	part    io.ReadCloser
 	tokens  *xmlTokens
-	columns []Column
-	fixed   bool // the columns are known
-	past    bool // beyond the last row
 	row     []sqlite.Value
-	number  int // of the current row
+	number  int  // of the current row
+	past    bool // beyond the last row
 	text    textCollector
 	scratch []byte // texts of the current row
+
+	formulas int64  // that have no value
+	formula  string // the place of the first
 }
 
-// Sheet returns a reader of the named sheet, or of the first one if name is empty. With
-// a header, the first row that has values names the columns; without one, they are named
-// A, B and so on, and the sheet is read twice.
-func (w *Workbook) Sheet(name string, header bool) (*XLSXReader, error) {
+// Sheet returns a reader of the named sheet, or of the first one if name is empty. Unless
+// d says otherwise, the first row that is about as wide as the table names the columns;
+// without a header, they are named A, B and so on.
+func (w *Workbook) Sheet(name string, d ReadDialect) (*SheetReader, error) {
 	for _, sheet := range w.sheets {
-		if sheet.name == name || name == "" {
-			return w.sheet(sheet.part, header)
+		if sheet.name != name && name != "" {
+			continue
 		}
+		layout, err := w.layOut(sheet, d)
+		switch {
+		case err != nil:
+			return nil, err
+		case layout == nil && d.Header != WithoutHeader:
+			return nil, &FileError{Reason: "The sheet has no header row: it is empty."}
+		case layout == nil:
+			layout = &sheetLayout{area: wholeSheet}
+		}
+		return newSheetReader(w.source(sheet), layout)
 	}
 	return nil, &FileError{Reason: fmt.Sprintf("The workbook has no sheet %q.", name)}
 }
 
-func (w *Workbook) sheet(part string, header bool) (*XLSXReader, error) {
+// layOut finds the table in a sheet, or returns nil if the sheet is empty.
+func (w *Workbook) layOut(sheet sheetPart, d ReadDialect) (*sheetLayout, error) {
+	l, err := layOut(w.source(sheet), d)
+	if l != nil && sheet.hidden {
+		l.note("The sheet is hidden in the workbook. Exclude it if it is not wanted.")
+	}
+	return l, err
+}
+
+func (w *Workbook) source(sheet sheetPart) sheetSource {
+	return sheetSource{
+		open: func() (sheetCells, error) { return w.cells(sheet.part) },
+		survey: func() (sheetSurvey, error) {
+			r, err := w.part(sheet.part)
+			if err != nil {
+				return sheetSurvey{}, err
+			}
+			defer r.Close()
+			survey, err := surveyXLSX(r)
+			if err != nil {
+				err = damagedPart(sheet.part, err)
+			}
+			return survey, err
+		},
+	}
+}
+
+func (w *Workbook) cells(part string) (*xlsxCells, error) {
 	if err := w.readTexts(); err != nil {
 		return nil, err
 	}
-	x := &XLSXReader{book: w}
-	if err := x.open(part); err != nil {
+	r, err := w.part(part)
+	if err != nil {
 		return nil, err
 	}
-	if err := x.findColumns(header); err != nil {
-		x.Close()
-		return nil, err
-	}
-	x.fixed = true
-	if header {
-		return x, nil
-	}
-	if err := x.Close(); err != nil {
-		return nil, damagedPart(part, err)
-	}
-	return x, x.open(part)
+	return &xlsxCells{book: w, part: r, tokens: newXMLTokens(r, part)}, nil
 }
-
-func (x *XLSXReader) open(part string) (err error) {
-	if x.part, err = x.book.part(part); err != nil {
-		return err
-	}
-	x.tokens, x.number, x.past = newXMLTokens(x.part, part), 0, false
-	return nil
-}
-
-// findColumns reads the header or, without one, scans the whole sheet for the widest
-// row.
-func (x *XLSXReader) findColumns(header bool) error {
-	width := 0
-	for {
-		some, err := x.next()
-		if err != nil {
-			return err
-		}
-		if !some && header {
-			return &FileError{Reason: "The sheet has no header row: it is empty."}
-		}
-		width = max(width, len(x.row))
-		if !some || header {
-			break
-		}
-	}
-	for j := range width {
-		column := Column{Name: columnLetters(j)}
-		if header {
-			if name := cellText(x.row[j]); name != "" {
-				column.Name = name
-			}
-		}
-		x.columns = append(x.columns, column)
-	}
-	return nil
-}
-
-func cellText(v sqlite.Value) string {
-	switch v.Kind {
-	case sqlite.Integer:
-		return strconv.FormatInt(v.Int, 10)
-	case sqlite.Real:
-		return string(appendReal(nil, v.Float))
-	}
-	return string(v.Bytes)
-}
-
-// Columns returns the columns, whose types are unknown.
-func (x *XLSXReader) Columns() []Column { return x.columns }
 
 // Close closes the sheet.
-func (x *XLSXReader) Close() error { return x.part.Close() }
+func (x *xlsxCells) Close() error { return x.part.Close() }
 
-// Read fills b with the next rows.
-func (x *XLSXReader) Read(b *sqlite.Batch, maxRows int) (bool, error) {
-	b.Reset(len(x.columns))
-	maxRows = min(maxRows, max(1, batchCells/max(1, len(x.columns))))
-	for b.Rows < maxRows && b.Size() < batchBytes {
-		some, err := x.next()
-		if err != nil {
-			return false, err
-		}
-		if !some {
-			break
-		}
-		for len(x.row) < len(x.columns) {
-			x.row = append(x.row, sqlite.Value{})
-		}
-		b.Append(x.row...)
-	}
-	return b.Rows > 0, nil
-}
+func (x *xlsxCells) unsaved() (int64, string) { return x.formulas, x.formula }
 
-// next sets row to the next row that has values, up to its last value.
-func (x *XLSXReader) next() (bool, error) {
+// next returns the next row that has values, up to its last value.
+func (x *xlsxCells) next() ([]sqlite.Value, int, error) {
 	for !x.past {
 		token, err := x.tokens.next()
 		if err == io.EOF {
-			return false, damagedPart(x.tokens.part, io.ErrUnexpectedEOF)
+			err = damagedPart(x.tokens.part, io.ErrUnexpectedEOF)
 		}
 		if err != nil {
-			return false, err
+			return nil, 0, err
 		}
-		if end, ok := token.(xml.EndElement); ok && end.Name.Local == "sheetData" {
-			x.past, x.row = true, x.row[:0]
-			break
+		if end, ok := token.(xml.EndElement); ok {
+			x.past = end.Name.Local == "sheetData" || end.Name.Local == "worksheet"
 		}
 		start, ok := token.(xml.StartElement)
 		if !ok || start.Name.Local != "row" {
@@ -565,13 +564,13 @@ func (x *XLSXReader) next() (bool, error) {
 			x.number = n
 		}
 		if err := x.readRow(); err != nil {
-			return false, err
+			return nil, 0, err
 		}
 		if len(x.row) > 0 {
-			return true, nil
+			return x.row, x.number, nil
 		}
 	}
-	return false, nil
+	return nil, 0, io.EOF
 }
 
 func attribute(e xml.StartElement, name string) string {
@@ -583,7 +582,7 @@ func attribute(e xml.StartElement, name string) string {
 	return ""
 }
 
-func (x *XLSXReader) readRow() error {
+func (x *xlsxCells) readRow() error {
 	x.row, x.scratch = x.row[:0], x.scratch[:0]
 	column := -1
 	var kind, style string
@@ -603,7 +602,7 @@ func (x *XLSXReader) readRow() error {
 			}
 			column++
 			if place := attribute(token, "r"); place != "" {
-				column = columnNumber(place)
+				column = columnNumber([]byte(place))
 			}
 			kind, style = attribute(token, "t"), attribute(token, "s")
 		case xml.EndElement:
@@ -620,10 +619,10 @@ func (x *XLSXReader) readRow() error {
 }
 
 // columnNumber returns the column of a reference such as B7, counting from 0, or -1.
-func columnNumber(place string) int {
+func columnNumber(place []byte) int {
 	n := 0
 	for _, c := range place {
-		if c < 'A' || c > 'Z' || n > XLSXColumns {
+		if c &^= 0x20; c < 'A' || c > 'Z' || n > XLSXColumns {
 			break
 		}
 		n = n*26 + int(c-'A') + 1
@@ -633,26 +632,29 @@ func columnNumber(place string) int {
 
 // set sets the cell in the given column to the collected text, converted by kind and
 // style.
-func (x *XLSXReader) set(column int, kind, style string) error {
-	found := x.text.found
-	text := x.text.take()
-	if !found && kind == "n" && len(x.row) == 0 {
+func (x *xlsxCells) set(column int, kind, style string) error {
+	text, found := x.text.take(kind == "inlineStr")
+	if x.text.formula && !found {
+		if x.formulas++; x.formulas == 1 {
+			x.formula = columnLetters(max(column, 0)) + strconv.Itoa(x.number)
+		}
+	}
+	if x.text.formula = false; !found && kind == "n" && len(x.row) == 0 {
 		x.row = append(x.row, sqlite.Value{})
 	}
 	if !found || len(text) == 0 && kind != "inlineStr" && kind != "str" {
 		return nil
 	}
+	v, err := x.value(kind, style, text)
 	switch {
+	case err != nil:
+		return err
+	case column >= len(x.row) && isEmpty(v) && column >= maxColumns:
+		return nil
 	case column < 0 || column >= XLSXColumns:
 		return errors.New("the position of the cell is beyond Excel's limits")
 	case column >= maxColumns:
 		return fmt.Errorf("the cell is in column %d, but a table has at most %d columns", column+1, maxColumns)
-	case x.fixed && column >= len(x.columns):
-		return fmt.Errorf("the cell is to the right of the last column, %s", columnLetters(len(x.columns)-1))
-	}
-	v, err := x.value(kind, style, text)
-	if err != nil {
-		return err
 	}
 	for len(x.row) <= column {
 		x.row = append(x.row, sqlite.Value{})
@@ -661,18 +663,22 @@ func (x *XLSXReader) set(column int, kind, style string) error {
 	return nil
 }
 
-func (x *XLSXReader) value(kind, style string, text []byte) (sqlite.Value, error) {
+func (x *xlsxCells) value(kind, style string, text []byte) (sqlite.Value, error) {
 	switch kind {
 	case "s":
 		shared, err := x.book.texts.text(string(text))
 		return sqlite.Value{Kind: sqlite.Text, Bytes: shared}, err
 	case "b":
-		if string(text) == "1" {
+		if word := strings.TrimSpace(string(text)); word == "1" || word == "true" {
 			return sqlite.IntValue(1), nil
 		}
 		return sqlite.IntValue(0), nil
 	case "", "n":
-		return x.book.number(string(text), style)
+		number := bytes.TrimSpace(text)
+		if len(number) == 0 {
+			return sqlite.Value{}, nil
+		}
+		return x.book.number(string(number), style)
 	}
 	start := len(x.scratch)
 	x.scratch = appendUnescaped(x.scratch, text)

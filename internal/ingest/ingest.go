@@ -89,7 +89,7 @@ func (s *Source) LoadOnce(ctx context.Context, db *projectdb.DB, o Options, rece
 
 // tables maps the tables of a file of rows to those of the project.
 func (s *Source) tables(ctx context.Context, o Options) (*tableLoad, error) {
-	tables, err := s.Tables(ctx, source.Reading{Dialect: o.dialect, Sheet: o.Sheet, JSONPath: o.JSONPath, NullTexts: o.NullTexts})
+	tables, err := s.Tables(ctx, source.Reading{Dialect: o.dialect, Sheet: o.Sheet, Wanted: o.wants, JSONPath: o.JSONPath, NullTexts: o.NullTexts})
 	if err != nil {
 		return nil, err
 	}

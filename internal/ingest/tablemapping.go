@@ -33,7 +33,7 @@ func mapTables(tables []source.Table, o Options) (mappings []tableMapping, said 
 	}
 	faults := unknownTables(names, o)
 	o.Check(&faults)
-	if len(tables) > 1 {
+	if countTables(tables) > 1 {
 		faults.Merge("", o.Target.onlyForOne())
 	}
 	if o.Sheet != "" && !slices.ContainsFunc(tables, func(t source.Table) bool { return t.Sheet }) {
@@ -54,6 +54,10 @@ func mapTables(tables []source.Table, o Options) (mappings []tableMapping, said 
 		if a.Rowless {
 			a.Open = withoutRows(a.target.Types)
 		}
+		if a.Rowless && a.Sheet && a.field == "" && len(tables) > 1 {
+			said.Add("table "+t.Name, "The sheet is empty, and no table was created.")
+			continue
+		}
 		if a.Rowless && a.target.Mode == Create && !a.tellsColumns(o) {
 			said.Add("table "+t.Name, "It has no rows, so its columns are unknown and no table was created. Set types to create it.")
 			continue
@@ -70,6 +74,18 @@ func mapTables(tables []source.Table, o Options) (mappings []tableMapping, said 
 		faults.Add("include_tables", "Every table of the file was left out.")
 	}
 	return joined(mappings), said, faults.Err()
+}
+
+// countTables returns the number of tables that options for a single one could mean:
+// Excel adds empty sheets to a workbook without being asked.
+func countTables(tables []source.Table) (n int) {
+	filled := slices.ContainsFunc(tables, func(t source.Table) bool { return !t.Rowless })
+	for _, t := range tables {
+		if !filled || !t.Sheet || !t.Rowless {
+			n++
+		}
+	}
+	return n
 }
 
 // tellsColumns reports whether the options name the columns of a table without rows.

@@ -43,6 +43,7 @@ type Reading struct {
 	Dialect   func(table string) format.ReadDialect // for CSV; also says whether sheets have a header
 	Sheet     string                                // of a workbook; "" reads every sheet with rows
 	JSONPath  string                                // where the rows of a JSON file are; "" detects it
+	Wanted    func(table string) bool               // nil for all; other tables cannot be opened
 	NullTexts []string                              // texts that also stand for NULL, in CSV and in text cells
 }
 

@@ -44,7 +44,8 @@ type Rows interface {
 // fileRows reads the rows of a file opened for this purpose.
 type fileRows struct {
 	format.Rows
-	file *countedFile
+	file  *countedFile
+	table string // its name
 }
 
 func (r fileRows) Bytes() int64 { return r.file.read }
@@ -53,9 +54,15 @@ func (r fileRows) Bytes() int64 { return r.file.read }
 func (r fileRows) Close() error { return errors.Join(r.Rows.Close(), r.file.Close()) }
 
 func (r fileRows) Remarks() (*Dialect, Notes) {
+	var said Notes
+	if noted, ok := r.Rows.(interface{ Notes() []string }); ok {
+		for _, note := range noted.Notes() {
+			said.Add("table "+r.table, "%s", note)
+		}
+	}
 	csv, ok := r.Rows.(*format.CSVRows)
 	if !ok {
-		return nil, nil
+		return nil, said
 	}
 	d := csv.Dialect()
 	told := &Dialect{
@@ -64,7 +71,7 @@ func (r fileRows) Remarks() (*Dialect, Notes) {
 	if d.Quote != format.NoQuote {
 		told.Quote = string(rune(d.Quote))
 	}
-	return told, csvNotes(csv)
+	return told, append(said, csvNotes(csv)...)
 }
 
 // nullTextRows replaces certain texts by NULL.
@@ -175,7 +182,7 @@ func (p part) tables(ctx context.Context, o Reading) (list []Table, err error) {
 		}
 	}
 	tables, err := p.format.Tables(file, format.Reading{
-		Name: p.tableName(), Dialect: o.Dialect, Sheet: o.Sheet, Path: o.JSONPath, Ext: strings.ToLower(strings.TrimPrefix(path.Ext(p.name), ".")),
+		Name: p.tableName(), Dialect: o.Dialect, Sheet: o.Sheet, Wanted: o.Wanted, Path: o.JSONPath, Ext: strings.ToLower(strings.TrimPrefix(path.Ext(p.name), ".")),
 	})
 	for _, t := range tables {
 		list = append(list, Table{
@@ -197,7 +204,7 @@ func openRows(ctx context.Context, path string, t format.Table, nullTexts []stri
 		return nil, errors.Join(err, file.Close())
 	}
 	if t.Text || t.Sheet {
-		return withNullTexts(fileRows{rows, file}, nullTexts), nil
+		return withNullTexts(fileRows{rows, file, t.Name}, nullTexts), nil
 	}
-	return fileRows{rows, file}, nil
+	return fileRows{rows, file, t.Name}, nil
 }
