@@ -65,7 +65,7 @@ func TestTriggersWithComments(t *testing.T) {
 	if rows := shell(t, got, "SELECT a FROM t;\n"); rows != "1\n2\n" {
 		t.Errorf("the rows are %q", rows)
 	}
-	want := []string{"trigger one 1: Triggers are not imported.", "trigger two: Triggers are not imported.", "view Three: Views are not imported.", "virtual table four: It is a full-text table with rows of its own and became a plain table."}
+	want := []string{"trigger one 1: Triggers are not imported.", "trigger two: Triggers are not imported.", "view Three: Views are not imported.", "virtual table four: Virtual tables are not imported."}
 	if diff := cmp.Diff(want, texts(found)); diff != "" {
 		t.Error(diff)
 	}
