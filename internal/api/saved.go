@@ -112,7 +112,7 @@ func savedRoutes(kind projectdb.SavedKind, one string, scope registry.Scope) []*
 	s := savedCalls{kind}
 	reading, writing := rest.Fails(problem.CodeQueryTimeout), rest.Fails(problem.CodeConflict, problem.CodeStorageFull, problem.CodeQueryTimeout)
 	return []*rest.Endpoint{
-		database("GET", path, "list-saved-"+plural, "List saved "+plural, access, s.list, reading),
+		database("GET", path, "list-saved-"+plural, "List saved "+plural, access, s.list, reading, rest.Fails(problem.CodeNotFound)),
 		database("POST", path, "save-"+one, "Save a "+one, access, s.save, rest.Created, writing),
 		database("GET", item, "get-saved-"+one, "Show a saved "+one, access, rest.Plain(s.get), reading),
 		database("PATCH", item, "change-saved-"+one, "Change a saved "+one, access, s.change, writing),
