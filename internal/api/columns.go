@@ -27,19 +27,22 @@ func (h *handlers) listColumns(ctx context.Context, ws *Opened, in *tableIn) (ou
 
 type newColumnIn struct {
 	tableIn
+	dryRunIn
 	Body newColumn
 }
 
 type columnObjectOut struct {
 	Table  string                 `json:"table"`
 	Column projectdb.ColumnObject `json:"column"`
+	Tried
 }
 
 func (h *handlers) addColumn(ctx context.Context, ws *Workspace, in *newColumnIn, faults *problem.Faults) (out columnObjectOut, err error) {
-	err = ws.Change(ctx, faults, projectdb.RebuildTransaction, func(tx *projectdb.Tx) error {
+	out.Plan = in.plan()
+	err = changeSchema(ctx, ws, faults, projectdb.RebuildTransaction, out.Plan, func(tx *projectdb.Tx) error {
 		t, column, err := tx.AddColumn(faults, string(in.Table), in.Body.order())
 		if err == nil {
-			out = columnObjectOut{t.Name, t.ColumnObject(column)}
+			out.Table, out.Column = t.Name, t.ColumnObject(column)
 		}
 		return err
 	})
@@ -82,15 +85,17 @@ type columnRefIn struct {
 
 type updateColumnIn struct {
 	columnRefIn
+	dryRunIn
 	Body ColumnPatch
 }
 
 func (h *handlers) updateColumn(ctx context.Context, ws *Opened, in *updateColumnIn, faults *problem.Faults) (out columnObjectOut, err error) {
-	t, column, err := ws.DB.UpdateColumn(ctx, faults, string(in.Table), string(in.Column), in.Body.order())
+	plan := in.plan()
+	t, column, err := in.database(ws, plan).UpdateColumn(ctx, faults, string(in.Table), string(in.Column), in.Body.order())
 	if err != nil {
 		return out, err
 	}
-	return columnObjectOut{t.Name, t.ColumnObject(column)}, nil
+	return columnObjectOut{t.Name, t.ColumnObject(column), Tried{plan}}, nil
 }
 
 // namedColumnPatch is a patch together with the name of its column.
@@ -102,6 +107,7 @@ type namedColumnPatch struct {
 
 type updateColumnsIn struct {
 	tableIn
+	dryRunIn
 	Body struct {
 		Columns []namedColumnPatch `json:"columns" minItems:"1"`
 	}
@@ -109,6 +115,7 @@ type updateColumnsIn struct {
 
 type columnsUpdated struct {
 	Count int `json:"updated_count"`
+	Tried
 }
 
 func (h *handlers) updateColumns(ctx context.Context, ws *Opened, in *updateColumnsIn, faults *problem.Faults) (columnsUpdated, error) {
@@ -120,7 +127,8 @@ func (h *handlers) updateColumns(ctx context.Context, ws *Opened, in *updateColu
 		}
 		patches[i] = projectdb.NamedPatch{Column: refOf(name, id), ColumnPatch: patch.order()}
 	}
-	return columnsUpdated{len(patches)}, ws.DB.UpdateColumns(ctx, faults, string(in.Table), patches)
+	plan := in.plan()
+	return columnsUpdated{len(patches), Tried{plan}}, in.database(ws, plan).UpdateColumns(ctx, faults, string(in.Table), patches)
 }
 
 func refOf(name *string, id *int64) string {
@@ -134,11 +142,18 @@ func refOf(name *string, id *int64) string {
 }
 
 type columnDeleted struct {
-	Deleted bool   `json:"deleted"`
+	Deleted bool   `json:"deleted" doc:"False if it was only tried."`
 	Name    string `json:"column_name"`
+	Tried
 }
 
-func (h *handlers) deleteColumn(ctx context.Context, ws *Opened, in *columnRefIn, faults *problem.Faults) (columnDeleted, error) {
-	name, err := ws.DB.DeleteColumn(ctx, faults, string(in.Table), string(in.Column))
-	return columnDeleted{true, name}, err
+type deleteColumnIn struct {
+	columnRefIn
+	dryRunIn
+}
+
+func (h *handlers) deleteColumn(ctx context.Context, ws *Opened, in *deleteColumnIn, faults *problem.Faults) (columnDeleted, error) {
+	plan := in.plan()
+	name, err := in.database(ws, plan).DeleteColumn(ctx, faults, string(in.Table), string(in.Column))
+	return columnDeleted{plan == nil, name, Tried{plan}}, err
 }

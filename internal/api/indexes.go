@@ -39,17 +39,20 @@ func (n NewIndex) order() projectdb.NewIndex {
 
 type newIndexIn struct {
 	tableIn
+	dryRunIn
 	Body NewIndex
 }
 
 type indexOut struct {
 	Index projectdb.IndexObject `json:"index"`
+	Tried
 }
 
 func (h *handlers) createIndex(ctx context.Context, ws *Workspace, in *newIndexIn, faults *problem.Faults) (out indexOut, err error) {
-	err = ws.Change(ctx, faults, projectdb.SchemaTransaction, func(tx *projectdb.Tx) error {
+	out.Plan = in.plan()
+	err = changeSchema(ctx, ws, faults, projectdb.SchemaTransaction, out.Plan, func(tx *projectdb.Tx) error {
 		x, err := tx.CreateIndex(faults, string(in.Table), in.Body.order())
-		out = indexOut{x.Object()}
+		out.Index = x.Object()
 		return err
 	})
 	return out, err
@@ -57,15 +60,18 @@ func (h *handlers) createIndex(ctx context.Context, ws *Workspace, in *newIndexI
 
 type indexRefIn struct {
 	tableIn
+	dryRunIn
 	Index string `path:"index"`
 }
 
 type indexDeleted struct {
-	Deleted bool   `json:"deleted"`
+	Deleted bool   `json:"deleted" doc:"False if it was only tried."`
 	Name    string `json:"index_name"`
+	Tried
 }
 
 func (h *handlers) deleteIndex(ctx context.Context, ws *Opened, in *indexRefIn, faults *problem.Faults) (indexDeleted, error) {
-	name, err := ws.DB.DropIndex(ctx, faults, string(in.Table), in.Index)
-	return indexDeleted{true, name}, err
+	plan := in.plan()
+	name, err := in.database(ws, plan).DropIndex(ctx, faults, string(in.Table), in.Index)
+	return indexDeleted{plan == nil, name, Tried{plan}}, err
 }

@@ -111,7 +111,14 @@ func (n NewTable) order() projectdb.NewTable {
 }
 
 type newTableIn struct {
+	dryRunIn
 	Body NewTable
+}
+
+// tableCreated is a new table, or what would be one.
+type tableCreated struct {
+	TableWithColumns
+	Tried
 }
 
 // TableWithColumns is a table with its columns.
@@ -120,10 +127,11 @@ type TableWithColumns struct {
 	Columns []projectdb.ColumnObject `json:"columns"`
 }
 
-func (h *handlers) createTable(ctx context.Context, ws *Workspace, in *newTableIn, faults *problem.Faults) (out TableWithColumns, err error) {
-	err = ws.Change(ctx, faults, projectdb.SchemaTransaction, func(tx *projectdb.Tx) error {
+func (h *handlers) createTable(ctx context.Context, ws *Workspace, in *newTableIn, faults *problem.Faults) (out tableCreated, err error) {
+	out.Plan = in.plan()
+	err = changeSchema(ctx, ws, faults, projectdb.SchemaTransaction, out.Plan, func(tx *projectdb.Tx) error {
 		t, err := tx.CreateTable(faults, in.Body.order())
-		out = TableWithColumns{t.Object(), t.ColumnObjects()}
+		out.TableWithColumns = TableWithColumns{t.Object(), t.ColumnObjects()}
 		return err
 	})
 	return out, err
@@ -155,6 +163,7 @@ func (h *handlers) getTable(ctx context.Context, ws *Opened, in *tableRefIn) (ou
 
 type updateTableIn struct {
 	tableRefIn
+	dryRunIn
 	Body struct {
 		DisplayName rest.Optional[string] `json:"display_name,omitzero"`
 		NewName     rest.Optional[string] `json:"new_table_name,omitzero"`
@@ -167,6 +176,7 @@ type updateTableIn struct {
 type tableUpdated struct {
 	Table       projectdb.TableObject `json:"table"`
 	LabelColumn **string              `json:"label_column,omitzero" doc:"When the call has set it."`
+	Tried
 }
 
 func (h *handlers) updateTable(ctx context.Context, ws *Opened, in *updateTableIn, faults *problem.Faults) (out tableUpdated, err error) {
@@ -181,7 +191,8 @@ func (h *handlers) updateTable(ctx context.Context, ws *Opened, in *updateTableI
 		keys := foreignKeyOrders(in.Body.ForeignKeys.Value)
 		patch.ForeignKeys = &keys
 	}
-	t, err := ws.DB.UpdateTable(ctx, faults, string(in.Table), patch)
+	out.Plan = in.plan()
+	t, err := in.database(ws, out.Plan).UpdateTable(ctx, faults, string(in.Table), patch)
 	if err != nil {
 		return out, err
 	}
@@ -194,11 +205,18 @@ func (h *handlers) updateTable(ctx context.Context, ws *Opened, in *updateTableI
 }
 
 type tableDeleted struct {
-	Deleted bool   `json:"deleted"`
+	Deleted bool   `json:"deleted" doc:"False if it was only tried."`
 	Name    string `json:"table_name"`
+	Tried
 }
 
-func (h *handlers) deleteTable(ctx context.Context, ws *Opened, in *tableRefIn) (tableDeleted, error) {
-	name, err := ws.DB.DeleteTable(ctx, string(in.Table))
-	return tableDeleted{true, name}, err
+type deleteTableIn struct {
+	tableRefIn
+	dryRunIn
+}
+
+func (h *handlers) deleteTable(ctx context.Context, ws *Opened, in *deleteTableIn) (tableDeleted, error) {
+	plan := in.plan()
+	name, err := in.database(ws, plan).DeleteTable(ctx, string(in.Table))
+	return tableDeleted{plan == nil, name, Tried{plan}}, err
 }

@@ -83,7 +83,7 @@ func (tx *Tx) addColumn(faults *problem.Faults, t *Table, n NewColumn) error {
 		return err
 	}
 	if n.Unique || n.DefaultExpression != "" { // ALTER TABLE takes neither
-		if err := rebuild(c, t, after); err != nil {
+		if err := tx.rebuild(t, after); err != nil {
 			return err
 		}
 	} else if err := c.Exec("ALTER TABLE " + quote(t.Name) + " ADD COLUMN " + after.columnSQL(column) + after.addedKey(t)); err != nil {
@@ -142,6 +142,9 @@ func (db *DB) UpdateColumn(ctx context.Context, faults *problem.Faults, ref, col
 		if err != nil {
 			return err
 		}
+		if err := tx.planDependents(t, found); err != nil {
+			return err
+		}
 		shape, err := patch.check(faults, "", t, found, tx.cat.named)
 		if err := cmp.Or(faults.Err(), err); err != nil {
 			return err
@@ -172,6 +175,9 @@ func (db *DB) UpdateColumns(ctx context.Context, faults *problem.Faults, ref str
 			if err != nil {
 				t.unknownColumn(faults, strings.TrimSuffix(field, "."), patch.Column)
 				continue
+			}
+			if err := tx.planDependents(t, column); err != nil {
+				return err
 			}
 			after, err := patch.check(faults, field, t, column, tx.cat.named)
 			if faults.Any() {
@@ -241,7 +247,7 @@ func (tx *Tx) patchColumn(t *Table, column *Column, after Table, patch ColumnPat
 		}
 	}
 	if after.CreateSQL() != t.CreateSQL() || len(after.Indexes) != len(t.Indexes) {
-		if err := rebuild(c, t, after); err != nil {
+		if err := tx.rebuild(t, after); err != nil {
 			return err
 		}
 	}
@@ -429,6 +435,9 @@ func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, nam
 			return err
 		}
 		deleted = column.Name
+		if err := tx.planDependents(t, column); err != nil {
+			return err
+		}
 		if err := t.refuseDependents(column); err != nil {
 			return err
 		}
@@ -436,7 +445,7 @@ func (db *DB) DeleteColumn(ctx context.Context, faults *problem.Faults, ref, nam
 		if err := tx.cat.refuseBrokenKeys(t, &after, "column"); err != nil {
 			return err
 		}
-		if err := rebuild(tx.c, t, after); err != nil {
+		if err := tx.rebuild(t, after); err != nil {
 			return err
 		}
 		if err := tx.c.Exec("DELETE FROM _columns WHERE id = ?", column.ID); err != nil {

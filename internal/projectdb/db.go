@@ -97,6 +97,7 @@ type DB struct {
 	rights    Rights       // of the holder; nil for every right
 	feed      *feed        // its newest commits; nil if nobody can follow them
 	leaveFeed func()       // nil with the feed
+	plan      *SchemaPlan  // of changes that are only tried; nil to make them
 }
 
 // openDB opens a project's database. A nil feed is for one that nobody can follow.

@@ -1,6 +1,7 @@
 package projectdb
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -34,7 +35,7 @@ func (tx *Tx) CreateIndex(faults *problem.Faults, ref string, n NewIndex) (Index
 	if err := faults.Err(); err != nil {
 		return Index{}, err
 	}
-	if err := createIndex(tx.c, t, x); err != nil {
+	if err := cmp.Or(tx.planRows(t), createIndex(tx.c, t, x)); err != nil {
 		return Index{}, err
 	}
 	return x, tx.changed(t.ID)

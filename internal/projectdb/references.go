@@ -217,7 +217,7 @@ func (tx *Tx) replaceKeys(t *Table, keys []ForeignKey) error {
 			return err
 		}
 	}
-	return rebuild(tx.c, t, after)
+	return tx.rebuild(t, after)
 }
 
 // shownKeys is how many records are named that violate a foreign key.

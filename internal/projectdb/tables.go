@@ -1,6 +1,7 @@
 package projectdb
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -244,6 +245,9 @@ func (db *DB) UpdateTable(ctx context.Context, faults *problem.Faults, ref strin
 		kind = RebuildTransaction
 	}
 	err = db.changeTable(ctx, faults, kind, ref, func(tx *Tx, t *Table) error {
+		if err := tx.planDependents(t, nil); err != nil {
+			return err
+		}
 		label, keys := patch.label(faults, t), patch.foreignKeys(faults, t, tx.cat)
 		if err := faults.Err(); err != nil {
 			return err
@@ -336,6 +340,9 @@ func (db *DB) DeleteTable(ctx context.Context, ref string) (deleted string, err 
 			}
 		}
 		deleted = t.Name
+		if err := cmp.Or(tx.planDependents(t, nil), tx.planRows(t)); err != nil {
+			return err
+		}
 		if err := tx.c.Exec("DROP TABLE " + quote(t.Name)); err != nil {
 			return err
 		}

@@ -55,7 +55,14 @@ func (db *DB) Change(ctx context.Context, faults *problem.Faults, kind Transacti
 	if faults.Any() {
 		return db.View(ctx, fn)
 	}
-	return explain(db.transact(ctx, kind, fn))
+	if db.plan != nil {
+		fn = db.try(fn)
+	}
+	err := db.transact(ctx, kind, fn)
+	if errors.Is(err, errTried) {
+		return nil
+	}
+	return explain(err)
 }
 
 // changing runs one call in a transaction of its own.
