@@ -52,7 +52,7 @@ func newEdge(config Config, list func(*handlers) []*rest.Endpoint) *rest.Edge {
 		config.HTTP.Authenticate = rest.Bearer(h.authenticate)
 		config.HTTP.AllowOrigin = config.allowOrigin
 	}
-	config.HTTP.WithRoom, config.HTTP.KnownColumn = projectdb.WithRoom, knownColumn
+	config.HTTP.WithRoom, config.HTTP.WithOrigin, config.HTTP.KnownColumn = projectdb.WithRoom, withOrigin, knownColumn
 	return rest.New(config.HTTP, document(config.Version), list(h))
 }
 

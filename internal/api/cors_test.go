@@ -131,7 +131,7 @@ func TestSettingsReplaceWholeMembers(t *testing.T) {
 		t.Error(got.body)
 	}
 	many := `"https://a.example"` + strings.Repeat(`,"https://a.example"`, 50)
-	for _, body := range []string{`{"track_changes":true}`, `{"used_bytes":1}`, `{"stage":""}`, `{"stage":1}`, `{"cors":{"allow_origins":[` + many + `]}}`, `{"cors":[]}`, `{"cors":{"origins":[]}}`, `{"cors":{"allow_origins":[1]}}`} {
+	for _, body := range []string{`{"used_bytes":1}`, `{"stage":""}`, `{"stage":1}`, `{"cors":{"allow_origins":[` + many + `]}}`, `{"cors":[]}`, `{"cors":{"origins":[]}}`, `{"cors":{"allow_origins":[1]}}`} {
 		if got := s.ask(t, "PATCH", "/settings", body); got.status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d %s", body, got.status, got.body)
 		}

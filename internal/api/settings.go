@@ -53,9 +53,6 @@ func (in *changeSettingsIn) patch() registry.SettingsPatch {
 }
 
 func (h *handlers) changeSettings(ctx context.Context, ws *Opened, in *changeSettingsIn, faults *problem.Faults) (settingsOut, error) {
-	if on := in.Body.TrackChanges.Ptr(); on != nil && *on {
-		faults.Add("track_changes", "This version of the server does not record changes of records: leave it out, or send false.")
-	}
 	settings, err := ws.ChangeSettings(ctx, faults, in.patch())
 	if err != nil {
 		return settingsOut{}, err

@@ -18,6 +18,7 @@ const (
 	CodeExportNotReady       Code = "export_not_ready"
 	CodeExportFailed         Code = "export_failed"
 	CodeExportExpired        Code = "export_expired"
+	CodeChangesExpired       Code = "changes_expired"
 	CodePreconditionFailed   Code = "precondition_failed"
 	CodeBodyTooLarge         Code = "body_too_large"
 	CodeUnsupportedMediaType Code = "unsupported_media_type"
@@ -54,6 +55,7 @@ var Codes = [...]Meaning{
 	{CodeExportNotReady, 409, "The export to download is still pending or running."},
 	{CodeExportFailed, 409, "The export failed or was canceled."},
 	{CodeExportExpired, 410, "The export file has expired."},
+	{CodeChangesExpired, 410, "The changes after this place are no longer kept."},
 	{CodePreconditionFailed, 412, "The record is not in the state that If-Match or If-None-Match names. The error has the record as it is, and its etag."},
 	{CodeBodyTooLarge, 413, "The body is larger than this route allows."},
 	{CodeUnsupportedMediaType, 415, "The Content-Type of the body is not one that this route reads."},

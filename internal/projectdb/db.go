@@ -78,7 +78,7 @@ CREATE TABLE _saved (
 	created_at TEXT NOT NULL,
 	updated_at TEXT NOT NULL
 ) STRICT;
-`},
+`, changesMigration},
 }
 
 // DB is the database of one project. Its methods are safe for concurrent use.
@@ -98,6 +98,7 @@ type DB struct {
 	feed      *feed        // its newest commits; nil if nobody can follow them
 	leaveFeed func()       // nil with the feed
 	plan      *SchemaPlan  // of changes that are only tried; nil to make them
+	tracked   bool         // changes are recorded: see Tracked
 }
 
 // openDB opens a project's database. A nil feed is for one that nobody can follow.
@@ -111,6 +112,9 @@ func openDB(path string, id ids.Project, options DirOptions, feed *feed) (*DB, e
 		Trouble:   func(err error) { options.Log.Error("a project's database", "error", err) },
 		BeforeCommit: func(c *sqlite.Conn) error {
 			if err := sweepReceipts(c, options.Now()); err != nil {
+				return err
+			}
+			if err := sweepChanges(c, options.Now()); err != nil {
 				return err
 			}
 			return feed.count(c)

@@ -13,7 +13,7 @@ import (
 )
 
 // own are the server's tables in a project's database.
-var own = [...]string{"_columns", "_tables", "_project", "_receipts", "_search_indexes", "_saved"}
+var own = [...]string{"_columns", "_tables", "_project", "_receipts", "_search_indexes", "_saved", "_changes", "_change_calls", "_changes_kept"}
 
 // IsOwnTable reports whether a table of that name in a project's database is
 // the server's own.

@@ -28,8 +28,14 @@ func (tx *Tx) Load(fill func(*Loader) error) error {
 		return err
 	}
 	l := &Loader{tx: tx, c: tx.c, before: before, made: map[string]ids.Table{}}
-	if err := fill(l); err != nil || !l.changed {
+	if err := fill(l); err != nil {
 		return err
+	}
+	for _, in := range l.inserters {
+		tx.noteRestructured(in.rows, in.table)
+	}
+	if !l.changed {
+		return nil
 	}
 	// Only once, at the end: in a transaction that does not fit into memory, SQLite
 	// rereads its log from the first page that is written twice.
@@ -47,6 +53,8 @@ type Loader struct {
 	changed bool                 // whether the catalog has changed
 	made    map[string]ids.Table // the ids of the new tables, by folded name
 	anew    bool                 // tables that are not new have changed as well
+
+	inserters []*Inserter
 }
 
 // touch notes that rows of a table may change. A file that is being made has no
@@ -133,6 +141,7 @@ func (l *Loader) CheckKeys() error { return explainBroken(l.c.CheckForeignKeys()
 // Inserter inserts rows into one table.
 type Inserter struct {
 	c        *sqlite.Conn
+	table    ids.Table
 	sql      string // the start of the statement
 	row      string // the placeholders of one row
 	most     int    // rows per statement
@@ -153,7 +162,7 @@ func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, boo
 		list = rowid + ", " + list
 		columns = append([]string{rowid}, columns...)
 	}
-	in := &Inserter{c: l.c, row: "(" + marks(len(columns)) + ")", most: rowsOfInsert(t, len(columns))}
+	in := &Inserter{c: l.c, table: t.ID, row: "(" + marks(len(columns)) + ")", most: rowsOfInsert(t, len(columns))}
 	// With FAIL, rows that a statement inserted before it failed stay, and need not be
 	// saved for a rollback.
 	l.touch(t)
@@ -162,6 +171,7 @@ func (l *Loader) Insert(t *Table, columns []string, rowids bool) (*Inserter, boo
 	if in.one, err = l.c.Prepare(in.sql); err != nil {
 		return nil, false, err
 	}
+	l.inserters = append(l.inserters, in)
 	return in, true, nil
 }
 

@@ -39,6 +39,7 @@ func (l *Loader) empty(t *Table, where string) (deleted int64, err error) {
 		return 0, err
 	}
 	l.touch(t)
+	l.tx.noteRestructured(0, t.ID)
 	return deleted, l.c.Exec("DELETE FROM " + quote(t.Name) + where)
 }
 
@@ -71,6 +72,7 @@ func (l *Loader) Update(t *Table, columns, key []string) (*Updater, error) {
 		return nil, err
 	}
 	l.touch(t)
+	l.tx.noteRestructured(0, t.ID)
 	return &Updater{l.c, stmt}, nil
 }
 

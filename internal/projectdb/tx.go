@@ -23,6 +23,8 @@ type Tx struct {
 	cat     *catalog                // nil until needed, and after a change
 	altered bool                    // the transaction itself has changed the catalog
 	news    news                    // what it tells those who follow the project
+
+	restructured map[ids.Table]int64 // tables that were changed as a whole, with the rows loaded into them; kept only while changes are recorded
 }
 
 // TransactionKind determines how a transaction shares the single writer of a project.
@@ -80,15 +82,19 @@ func (db *DB) tx(ctx context.Context, c *sqlite.Conn, kind TransactionKind) *Tx 
 
 // transact runs fn in a write transaction of the given kind.
 func (db *DB) transact(ctx context.Context, kind TransactionKind, fn func(*Tx) error) error {
-	within := kind &^ freeing
-	if kind != within {
-		return db.free(ctx, within, func(c *sqlite.Conn) error { return db.tell(db.tx(ctx, c, within), fn) })
+	byRow := kind&rowwise != 0
+	within := kind &^ (freeing | rowwise)
+	run := func(c *sqlite.Conn) error {
+		return db.tell(db.tx(ctx, c, within), func(tx *Tx) error { return tx.recorded(ctx, byRow, fn) })
 	}
-	err := db.begin(ctx, kind, func(c *sqlite.Conn) error {
+	if kind&freeing != 0 {
+		return db.free(ctx, within, run)
+	}
+	err := db.begin(ctx, within, func(c *sqlite.Conn) error {
 		if err := db.mayGrow(c); err != nil {
 			return err
 		}
-		return db.tell(db.tx(ctx, c, kind), fn)
+		return run(c)
 	})
 	if err != nil && db.room.Low() {
 		db.emptyLog(ctx)
@@ -176,6 +182,10 @@ func (tx *Tx) changed(tables ...ids.Table) error {
 	}
 	tx.cat, tx.altered = nil, true
 	tx.news.alter(tables)
+	tx.noteRestructured(0, tables...)
+	if len(tables) == 0 {
+		tx.noteRestructured(0, 0)
+	}
 	return tx.db.changed(tx.c, tables...)
 }
 

@@ -108,7 +108,7 @@ func (ws *Workspace) Use(ctx context.Context, fn func(*projectdb.DB) error) erro
 		return err
 	}
 	defer release()
-	return fn(db.As(recordRights{ws.Token.power}))
+	return fn(db.As(recordRights{ws.Token.power}).Tracked(ws.Project.Settings.TrackChanges))
 }
 
 // In returns the workspace inside a transaction, which its changes become part of. It

@@ -111,7 +111,7 @@ func (c *call) decode(in reflect.Value, faults *problem.Faults) error {
 		in.FieldByIndex(c.ep.plan.incomingAt).Set(reflect.ValueOf(Incoming{c}))
 	}
 	if c.ep.plan.callAt != nil {
-		given := Call{Operation: c.operation, Target: c.r.URL.RequestURI()}
+		given := Call{RequestID: c.id, Operation: c.operation, Target: c.r.URL.RequestURI()}
 		if c.ep.keyUse == keyByHandler {
 			given.Key = c.keyed
 		}

@@ -39,6 +39,10 @@ type Config struct {
 	// rows that they return; nil if no handler writes rows.
 	WithRoom func(ctx context.Context, ask func(bytes int64) error) context.Context
 
+	// WithOrigin returns a handler's context that says which call it is; nil if nobody
+	// wants to know.
+	WithOrigin func(ctx context.Context, who Caller, requestID string, operation *Operation) context.Context
+
 	Log    *slog.Logger
 	Now    func() time.Time // the clock for request ids and generated_at
 	Random io.Reader        // the random part of request ids
@@ -114,6 +118,9 @@ func New(config Config, doc Document, list []*Endpoint) *Edge {
 	}
 	if e.ClientAddress == nil {
 		e.ClientAddress = peerAddress
+	}
+	if e.WithOrigin == nil {
+		e.WithOrigin = func(ctx context.Context, _ Caller, _ string, _ *Operation) context.Context { return ctx }
 	}
 	if e.WithRoom == nil {
 		e.WithRoom = func(ctx context.Context, _ func(int64) error) context.Context { return ctx }

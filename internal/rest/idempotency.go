@@ -107,6 +107,7 @@ func (k *Keyed) Request() (sum [sha256.Size]byte) {
 // Call is what a handler may know about its call besides the input. The machinery fills
 // a field of this type.
 type Call struct {
+	RequestID string
 	Operation *Operation // nil if the call was not grouped
 	Target    string     // the path and the query, as sent
 	Key       *Keyed     // nil without an Idempotency-Key, or if the route is not [KeyForHandler]
@@ -149,7 +150,7 @@ func isKey(text string) bool {
 
 // once makes the call. A repeated call with a key gets its first answer again.
 func (c *call) once(who Caller, in any, do func(context.Context, Caller) (output, error)) (output, error) {
-	ctx := c.WithRoom(c.r.Context(), c.ensureRoom)
+	ctx := c.WithOrigin(c.WithRoom(c.r.Context(), c.ensureRoom), who, c.id, c.operation)
 	if c.keyed == nil {
 		return do(ctx, who)
 	}

@@ -67,6 +67,9 @@ type Effect struct {
 	Rows    int64  // that were read, or that were changed if the route changes rows
 	Kind    string // of what was created, such as "export"
 	Created string // its id; "" for nothing
+	// Operation is the run that the call belongs to without having said so in headers;
+	// nil for none.
+	Operation *Operation
 }
 
 // Effective is the data of an answer that knows the effect of its call.
@@ -139,6 +142,9 @@ func (c *call) audit(status int) {
 
 func (c *call) describe(o *Observation) {
 	o.Who, o.Began, o.RequestID, o.Operation = c.who, c.at, c.id, c.operation
+	if o.Operation == nil {
+		o.Operation = c.effect.Operation
+	}
 	o.Waited, o.Worked = c.meter.Times()
 	o.TableID = c.meter.Table()
 	if !c.sending.IsZero() {

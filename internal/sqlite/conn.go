@@ -21,10 +21,11 @@ type Conn struct {
 	stopReadAhead func()              // set if it belongs to a snapshot
 	matchers      []*matcher          // of LikeFunction and others: see addFunctions
 	watchdog      *watchdog
-	files         *Files   // that counts its descriptors; nil for none
-	generation    uint64   // of its DB's connections when it was opened: see renew
-	maxPages      int64    // as set by LimitPages
-	slowest       *slowest // nil while nobody wants to know
+	files         *Files     // that counts its descriptors; nil for none
+	generation    uint64     // of its DB's connections when it was opened: see renew
+	maxPages      int64      // as set by LimitPages
+	recording     *Recording // nil while nobody wants one
+	slowest       *slowest   // nil while nobody wants to know
 }
 
 type idleStmt struct {

@@ -51,8 +51,11 @@ func (s *Stmt) Run(b *Batch, i, n int) error {
 	if err := s.place(cells, b.arena); err != nil {
 		return err
 	}
+	before := s.conn.recording.mark()
 	_, err := s.s.Step()
-	if err == nil {
+	if err != nil {
+		s.conn.recording.cut(before)
+	} else {
 		err = s.s.Reset() // after a failure the driver has already done it
 	}
 	s.release(len(cells))

@@ -299,10 +299,12 @@ func (c *Conn) Savepoint(fn func() error) error {
 	if err := c.Exec("SAVEPOINT nested"); err != nil {
 		return err
 	}
+	before := c.recording.mark()
 	err := fn()
 	if err == nil {
 		return c.Exec("RELEASE nested")
 	}
+	c.recording.cut(before)
 	if !c.inTransaction() {
 		return err
 	}

@@ -20,6 +20,9 @@ type Stmt struct {
 	query string    // the key in Conn.idle; "" if the statement is not kept
 	err   error     // of Bind, reported by Step
 	began time.Time // see begin
+
+	running bool // a row was asked for since the last start
+	before  mark // of what was recorded before this start
 }
 
 // Prepare compiles one statement, or reuses a prepared one. Text with a second
@@ -115,7 +118,10 @@ func (c *Conn) dropOldest() {
 }
 
 // Reset makes the statement ready to run again with new values.
-func (s *Stmt) Reset() error { return s.s.Reset() }
+func (s *Stmt) Reset() error {
+	s.running = false
+	return s.s.Reset()
+}
 
 // Bind sets the parameters in order. It takes nil, bool, integers, float64, string,
 // []byte (a BLOB) and Value; an error is reported by the next Step.
@@ -196,7 +202,14 @@ func (s *Stmt) Step() (bool, error) {
 	if s.err != nil {
 		return false, s.err
 	}
+	if !s.running {
+		s.running, s.before = true, s.conn.recording.mark()
+	}
 	more, err := s.s.Step()
+	if err != nil {
+		s.conn.recording.cut(s.before) // SQLite has undone what the statement did
+	}
+	s.running = more
 	return more, stepFailure(err)
 }
 
