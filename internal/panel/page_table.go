@@ -91,6 +91,7 @@ type tableView struct {
 	Next, Prev string // addresses; "" for none
 	Fault      string // why what the address asks for cannot be shown
 	Grid       grid
+	Filters    filterView
 }
 
 // heading is the head of a column.
@@ -143,6 +144,9 @@ func (q *request) inTable() (p page, shape tableShape, err error) {
 }
 
 func showTable(q *request) error {
+	if addFilter(q) {
+		return nil
+	}
 	p, shape, err := q.inTable()
 	if err != nil {
 		return err
@@ -154,6 +158,7 @@ func showTable(q *request) error {
 		if data.Fault = viewFault(err); data.Fault == "" {
 			return err
 		}
+		data.Filters = q.filtersOf(p.Project, shape.Table.Name, faultsOf(err))
 		p.Data = data
 		q.show(http.StatusUnprocessableEntity, "table", p)
 		return nil
@@ -161,6 +166,7 @@ func showTable(q *request) error {
 	if err := data.fill(p.Project, found, q.r.URL); err != nil {
 		return err
 	}
+	data.Filters = q.filtersOf(p.Project, shape.Table.Name, nil)
 	data.Grid = gridOf(&p, &data, found, q.r.URL.Query())
 	p.Modules = []string{"table.js"}
 	p.Preloads = []string{"blocks.js", "cells.js", "changes.js", "dom.js", "drawer.js", "editing.js", "editor.js", "form.js", "grid.js", "heads.js", "keys.js", "records.js", "source.js", "track.js", "values.js", "widths.js", "wire.js"}

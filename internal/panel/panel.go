@@ -77,6 +77,8 @@ func (p *Panel) routes() {
 		"GET " + project + "/t/{table}":         showTable,
 		"GET " + project + "/r/{table}/{id...}": showRecord,
 
+		"GET " + project + "/tokens": showTokens, "POST " + project + "/tokens": createToken,
+		"POST " + project + "/tokens/{id}/rotate": rotateToken, "POST " + project + "/tokens/{id}/revoke": revokeToken,
 		"GET " + project + "/runs": showRuns, "GET " + project + "/runs/{id}": showRun,
 		"GET " + project + "/exports": showExports, "POST " + project + "/exports": orderExport,
 		"POST " + project + "/exports/{id}/delete": deleteExport, "POST " + project + "/exports/{id}/verify": verifyExport,

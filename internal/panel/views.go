@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/zangtable/zangtable/internal/registry"
 )
 
@@ -37,7 +39,8 @@ func parseViews() views {
 }
 
 var functions = template.FuncMap{
-	"asset": asset,
+	"asset":    asset,
+	"operator": operatorName,
 	// path joins escaped segments below the panel.
 	"path":    func(segments ...any) string { return pagePath(segments...) },
 	"count":   count,
@@ -126,6 +129,9 @@ type page struct {
 	Theme  string
 }
 
+// minPacked is how many bytes of a page are worth compressing.
+const minPacked = 1 << 10
+
 // show answers with a page.
 func (q *request) show(status int, view string, p page) {
 	if q.visit != nil {
@@ -143,8 +149,18 @@ func (q *request) show(status int, view string, p page) {
 		return
 	}
 	q.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if text.Len() < minPacked || !accepts(q.r, "gzip") {
+		q.w.WriteHeader(status)
+		_, _ = text.WriteTo(q.w) // a browser that has disconnected needs no answer
+		return
+	}
+	// Nobody can guess at a secret in a page by the length of what is sent: other sites
+	// cannot make a browser ask for one with the session.
+	q.w.Header().Set("Content-Encoding", "gzip")
 	q.w.WriteHeader(status)
-	_, _ = text.WriteTo(q.w) // a browser that has disconnected needs no answer
+	packer, _ := gzip.NewWriterLevel(q.w, gzip.BestSpeed) // the level is valid
+	_, _ = text.WriteTo(packer)
+	_ = packer.Close()
 }
 
 // notices are what a page may be asked to say about what has just been done. They are
@@ -156,6 +172,7 @@ var notices = map[string]string{
 	"removed":   "The user is removed.",
 	"deleted":   "The project is deleted.",
 	"exported":  "The export is ordered.",
+	"revoked":   "The token is revoked.",
 	"forgotten": "The export is deleted.",
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,6 +66,12 @@ func TestTheGridReachesEveryRow(t *testing.T) {
 	page.Wait(shows(0, 1, "name 1"))
 	page.Wait(`document.getElementById("count").textContent === "about 20,000 records"`)
 	page.Screenshot("grid-light")
+	for what, most := range map[string]int{"navigation": 40_000, "resource": 80_000} {
+		sum := page.Text(`performance.getEntriesByType("` + what + `").reduce((sum, entry) => sum + entry.transferSize, 0)`)
+		if bytes, err := strconv.Atoi(sum); err != nil || bytes == 0 || bytes > most {
+			t.Errorf("%s: %s bytes were transferred", what, sum)
+		}
+	}
 	page.Press(kb.End, chromedp.ModifierCtrl)
 	page.Wait(shows(19_999, 1, "name 20000"))
 	page.Wait(`document.querySelector("#grid .at")?.id === "c19999-2"`)

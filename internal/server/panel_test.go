@@ -197,7 +197,7 @@ func TestPagesShowHostileTexts(t *testing.T) {
 	p := "/admin/p/" + project
 	for _, path := range []string{
 		"/admin", "/admin/me", "/admin/new", "/admin/server/users", p, p + "?q=<script>", p + "/t/hostile", p + "/t/contacts", p + "/r/hostile/1", p + "/r/hostile/2",
-		p + "/exports", p + "/exports?table=" + url.QueryEscape(hostile), p + "/imports",
+		p + "/tokens", p + "/exports", p + "/exports?table=" + url.QueryEscape(hostile), p + "/imports",
 	} {
 		got := b.get(path)
 		if got.status != 200 || strings.Contains(got.body, "<img src=x") || strings.Contains(got.body, "<script>") {
