@@ -59,6 +59,9 @@ func (h *handlers) exportUsage(ctx context.Context, ws *Workspace, in *exportUsa
 }
 
 func (h *handlers) exportJournal(ctx context.Context, ws *Workspace, body journalBody, part export.JournalPart, in orderIn, faults *problem.Faults) (out rest.Answer[exportMade], err error) {
+	if err := ws.Require(registry.JournalRead); err != nil {
+		return out, err
+	}
 	order := body.of(export.JournalExport)
 	order.CSV, order.Split = body.options(), body.Split.Or(false)
 	if order.Journal, err = shownOf(ctx, ws, part); err != nil {
@@ -68,6 +71,9 @@ func (h *handlers) exportJournal(ctx context.Context, ws *Workspace, body journa
 }
 
 func (h *handlers) exportRun(ctx context.Context, ws *Workspace, in *exportRunIn, faults *problem.Faults) (out rest.Answer[exportMade], err error) {
+	if err := ws.Require(registry.JournalRead); err != nil {
+		return out, err
+	}
 	run, _, err := h.journal.Run(ctx, ws.Project.ID, ids.Token(in.TokenID), in.RunID)
 	if err != nil && !faults.Any() { // faults come first
 		return out, err

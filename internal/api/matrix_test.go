@@ -47,6 +47,8 @@ var needs = map[string]string{
 	"list-requests": "journal:read", "follow-requests": "journal:read", "get-request": "journal:read", "list-operations": "journal:read",
 	"list-runs": "journal:read", "get-run": "journal:read", "follow-run": "journal:read", "get-usage": "journal:read",
 	"create-import": "schema:write records:write", "import-project": "project:admin",
+	"list-changes": "records:read?", "list-run-changes": "records:read?", "list-history": "records:read@", "erase-changes": "project:admin",
+	"revert-run": "project:admin", "revert-request": "project:admin",
 	// Jobs of others need full power.
 	"show-upload": "project:admin", "continue-upload": "project:admin", "get-import": "project:admin", "follow-import": "project:admin",
 	"import-rejects": "project:admin", "run-import": "project:admin", "delete-import": "project:admin", "list-imports": "records:write?",

@@ -74,9 +74,9 @@ func archiveDescriptions(j *job, s *source, l layout, zip *memberZIP) error {
 	}
 	// The package describes all members so far, so the last one must be complete.
 	zip.endMember()
-	described, err := l.describePackage(s, j.record.manifest.Tables, zip.members)
+	described, err := json.Marshal(l.dataPackage(s, j.record.manifest.Tables, zip.members), jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		return err
+		return fmt.Errorf("describe an archive: %w", err)
 	}
 	for _, member := range []struct {
 		name    string
@@ -84,7 +84,7 @@ func archiveDescriptions(j *job, s *source, l layout, zip *memberZIP) error {
 	}{
 		{"schema.json", schemaJSON.Bytes()},
 		{"schema.sql", schemaSQL.Bytes()},
-		{"datapackage.json", described},
+		{"datapackage.json", append(described, '\n')},
 		{"README.txt", l.readme(s, j.record.manifest.Tables)},
 	} {
 		if err := zip.add(member.name, member.content); err != nil {
@@ -140,11 +140,7 @@ type dataResource struct {
 	Hash      string      `json:"hash"`
 	RowCount  int64       `json:"row_count"`
 	Dialect   dataDialect `json:"dialect"`
-
-	// Own is the dialect in full, by which an import reads the file to the letter.
-	Own *format.Dialect `json:"zangtable_dialect,omitzero"`
-
-	Schema dataSchema `json:"schema"`
+	Schema    dataSchema  `json:"schema"`
 }
 
 type dataDialect struct {
@@ -186,46 +182,22 @@ type dataReference struct {
 
 // dataPackage describes the CSV members as a Data Package.
 func (l layout) dataPackage(s *source, results []TableResult, members []Member) dataPackage {
-	p := dataPackage{Profile: "data-package", Name: strings.ToLower(l.project), Created: jobs.Timestamp(l.modified()), Resources: []dataResource{}}
+	p := dataPackage{Profile: "data-package", Name: strings.ToLower(l.project), Created: jobs.Timestamp(l.at), Resources: []dataResource{}}
+	dialect := dataDialect{Delimiter: ",", QuoteChar: `"`, DoubleQuote: true, LineTerminator: "\n", Header: true}
 	for i, t := range s.tables {
 		for _, member := range members {
-			if member.Table != t.Name || !strings.HasSuffix(member.Name, ".csv") {
+			if member.Table != t.Name || !strings.HasPrefix(member.Name, "csv/") {
 				continue
 			}
-			dialect, own := l.dataDialect(t)
 			p.Resources = append(p.Resources, dataResource{
 				Profile: "tabular-data-resource", Name: strings.ToLower(t.Name), Title: t.Name, Path: member.Name,
 				Format: "csv", MediaType: "text/csv", Encoding: "utf-8",
 				Bytes: member.SizeBytes, Hash: "sha256:" + member.SHA256, RowCount: results[i].RowCount,
-				Dialect: dialect, Own: own, Schema: s.dataSchema(t),
+				Dialect: dialect, Schema: s.dataSchema(t),
 			})
 		}
 	}
 	return p
-}
-
-// dataDialect describes the dialect of a table's CSV; own is nil in an archive, whose
-// dialect is fixed.
-func (l layout) dataDialect(t *projectdb.Table) (described dataDialect, own *format.Dialect) {
-	d := format.DefaultDialect()
-	if l.format.isZIP() && l.format.file != archive() {
-		d = l.spec.dialect(t.ID)
-		own = &d
-	}
-	end := "\n"
-	if d.LineEnding == format.CRLF {
-		end = "\r\n"
-	}
-	return dataDialect{Delimiter: d.Delimiter, QuoteChar: `"`, DoubleQuote: true, LineTerminator: end, Header: d.Header}, own
-}
-
-// describePackage returns the content of datapackage.json.
-func (l layout) describePackage(s *source, results []TableResult, members []Member) ([]byte, error) {
-	described, err := json.Marshal(l.dataPackage(s, results, members), jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return nil, fmt.Errorf("describe the members of a ZIP file: %w", err)
-	}
-	return append(described, '\n'), nil
 }
 
 // dataSchema describes the selected columns of a table.

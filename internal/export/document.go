@@ -66,31 +66,23 @@ func (single) close() error { return nil }
 
 // zipOfTables is a ZIP file with one member per table.
 type zipOfTables struct {
-	layout   layout
-	zip      *memberZIP
-	describe func() ([]byte, error) // returns the content of datapackage.json
+	layout layout
+	zip    *memberZIP
 }
 
 func (d zipOfTables) begin(t *projectdb.Table, columns []format.Column) (io.Writer, format.Encoder, error) {
+	if d.layout.format.table.Dialects {
+		comment, err := format.DialectComment(d.layout.spec.dialect(t.ID))
+		if err != nil {
+			return nil, nil, err
+		}
+		d.zip.comment = comment
+	}
 	return d.zip, d.layout.encoder(t, columns), d.zip.createTable("", t.Name, d.layout.format.table.Ext)
 }
 
-func (zipOfTables) end() error { return nil }
-
-// close adds the description of CSV, by which it can be read without a guess.
-func (d zipOfTables) close() error {
-	if d.layout.format.table.Dialects {
-		d.zip.endMember()
-		described, err := d.describe()
-		if err == nil {
-			err = d.zip.add("datapackage.json", described)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return d.zip.close()
-}
+func (zipOfTables) end() error     { return nil }
+func (d zipOfTables) close() error { return d.zip.close() }
 
 // jsonDatabase is one JSON file with all tables.
 type jsonDatabase struct {

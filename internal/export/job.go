@@ -160,7 +160,7 @@ func (e *Exports) writeContent(j *job, s *source, l layout, w io.Writer) (err er
 		zip, err = j.writeTables(s, l, w)
 	case l.format.isZIP():
 		zip = newMemberZIP(w, l.modified())
-		err = j.copy(s, zipOfTables{l, zip, func() ([]byte, error) { return l.describePackage(s, m.Tables, zip.members) }})
+		err = j.copy(s, zipOfTables{l, zip})
 	default:
 		return j.writeSingle(s, l, w)
 	}

@@ -310,9 +310,6 @@ func unzip(t testing.TB, content []byte) map[string]string {
 		}
 		members[file.Name] = string(b)
 	}
-	if _, archive := members["schema.json"]; !archive {
-		delete(members, "datapackage.json") // which TestPackageOfCSV looks at
-	}
 	return members
 }
 

@@ -22,6 +22,7 @@ type Member struct {
 type memberZIP struct {
 	zip      *format.ZIP
 	modified time.Time
+	comment  string          // of the next member
 	taken    map[string]bool // see format.MemberName
 	members  []Member
 
@@ -45,9 +46,10 @@ func (z *memberZIP) createTable(folder, table, ext string) error {
 // create begins a member, which is filled by Write.
 func (z *memberZIP) create(name, table string) (err error) {
 	z.endMember()
-	if z.w, err = z.zip.Create(name, z.modified); err != nil {
+	if z.w, err = z.zip.Describe(name, z.modified, z.comment); err != nil {
 		return err
 	}
+	z.comment = ""
 	z.members = append(z.members, Member{Name: name, Table: table})
 	return nil
 }

@@ -36,6 +36,12 @@ func (z *ZIP) Create(name string, modified time.Time) (io.Writer, error) {
 	return z.w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: modified.UTC()})
 }
 
+// Describe starts a member like [ZIP.Create], with a comment of at most 65,535 bytes in
+// the central directory.
+func (z *ZIP) Describe(name string, modified time.Time, comment string) (io.Writer, error) {
+	return z.w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: modified.UTC(), Comment: comment})
+}
+
 // Close writes the central directory. It does not close the underlying writer.
 func (z *ZIP) Close() error { return z.w.Close() }
 

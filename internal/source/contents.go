@@ -92,7 +92,6 @@ func (s *scratch) openPacked(ctx context.Context, c *contents, p part) (err erro
 // openMembers unpacks the members of a ZIP file: either a single file of any other kind,
 // or files of one table each.
 func (s *scratch) openMembers(ctx context.Context, c *contents, z *zipFile) error {
-	z.readPackage()
 	members, err := z.data(&c.notes)
 	if err != nil {
 		return err
@@ -126,8 +125,8 @@ func (s *scratch) unpackMember(ctx context.Context, z *zipFile, member *zip.File
 		return p, err
 	}
 	p = part{name: path.Base(member.Name), member: member.Name}
-	if d, ok := z.dialects[member.Name]; ok {
-		p.format, p.dialect = format.All().Get("csv"), d
+	if d, ok := format.CommentDialect(member.Comment); ok {
+		p.format, p.dialect = format.All().Get("csv"), d.Reading()
 	}
 	if p.path, p.name, err = s.unwrap(ctx, packed, p.name); err != nil {
 		return p, inMember(member.Name, err)

@@ -30,8 +30,6 @@ type zipFile struct {
 	read    *readerAt
 	members []*zip.File // without folders
 	scratch *scratch
-
-	dialects map[string]format.ReadDialect // by member, if the file is an export of ours; see readPackage
 }
 
 // openZIP opens a ZIP file and checks its directory.
@@ -137,7 +135,6 @@ func (z *zipFile) data(found *Notes) ([]*zip.File, error) {
 	for _, member := range z.members {
 		switch {
 		case strings.HasPrefix(member.Name, "__MACOSX/"), strings.HasPrefix(path.Base(member.Name), "."):
-		case member.Name == packageName && len(z.dialects) > 0: // it has been heeded
 		case isDescription(member.Name):
 			found.Add("member "+member.Name, "It describes others and was not imported.")
 		default:
