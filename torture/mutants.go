@@ -21,11 +21,17 @@ var mutants = []mutant{
 			file: "internal/sqlite/group.go",
 			old: `		return nil
 	})
+	if err == nil {
+		db.committed(len(members))
+	}
 	db.group.settle(members, err)`,
 			new: `		db.group.settle(members, nil)
 		members = nil
 		return nil
 	})
+	if err == nil {
+		db.committed(len(members))
+	}
 	db.group.settle(members, err)`,
 		}},
 	},

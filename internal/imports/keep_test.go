@@ -15,7 +15,12 @@ import (
 var otherProject = registry.NewProject{Slug: "other", Name: "Other"}
 
 // broken returns a file of n bytes that cannot be imported.
-func broken(n int) string { return "a,b\n" + strings.Repeat("x", n-5) + "\n" }
+func broken(n int) string { return "a,b
+1,2
+3,4
+5,6
+" + strings.Repeat("x", n-21) + ",2,3
+" }
 
 // TestFailedFilesMakeRoom sends failing files again and again: the oldest are dropped,
 // and the held bytes stay within the limit.
