@@ -15,12 +15,9 @@ import (
 var otherProject = registry.NewProject{Slug: "other", Name: "Other"}
 
 // broken returns a file of n bytes that cannot be imported.
-func broken(n int) string { return "a,b
-1,2
-3,4
-5,6
-" + strings.Repeat("x", n-21) + ",2,3
-" }
+func broken(n int) string {
+	return "a,b\n1,2\n3,4\n5,6\n" + strings.Repeat("x", n-21) + ",2,3\n"
+}
 
 // TestFailedFilesMakeRoom sends failing files again and again: the oldest are dropped,
 // and the held bytes stay within the limit.
