@@ -1,0 +1,181 @@
+package panel
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/zangtable/zangtable/internal/projectdb"
+)
+
+// runChanges is what a run has changed, as its page shows it.
+type runChanges struct {
+	Tracked bool // changes are recorded now
+	List    []changeView
+	More    bool // there are more than are shown
+}
+
+// changeView is a change with the values that it changed.
+type changeView struct {
+	projectdb.Change
+	Values []changedValue
+	Left   int // values that are not shown
+}
+
+// changedValue is a value before and after a change; nil if there is none.
+type changedValue struct {
+	Column        string
+	Before, After *string
+}
+
+const (
+	shownChanges = 100
+	shownValues  = 8  // of a record that was inserted or deleted
+	shownText    = 80 // characters
+)
+
+// changesOf reads what a run has changed. Somebody without the right to read records
+// sees none.
+func (q *request) changesOf(project, run string, tokenID int64) (found runChanges, err error) {
+	var about struct {
+		Project struct {
+			Tracked bool `json:"track_changes"`
+		}
+	}
+	if err := q.get(&about, "/projects/%s", project); err != nil {
+		return found, err
+	}
+	found.Tracked = about.Project.Tracked
+	var listed struct {
+		Changes []projectdb.Change
+		HasMore bool `json:"has_more"`
+	}
+	asked := url.Values{"limit": {fmt.Sprint(shownChanges)}, "token": {fmt.Sprint(tokenID)}, "integers": {"string"}}
+	err = q.call(http.MethodGet, apiPath("/projects/%s/operations/runs/%s/changes", project, run)+"?"+asked.Encode(), nil, &listed)
+	if hasCode(err, "permission_denied") {
+		return found, nil
+	}
+	for _, c := range listed.Changes {
+		found.List = append(found.List, viewOf(c))
+	}
+	found.More = listed.HasMore
+	return found, err
+}
+
+// viewOf picks the values that a change is about.
+func viewOf(c projectdb.Change) changeView {
+	view := changeView{Change: c}
+	before, after := members(c.Before), members(c.After)
+	columns := after.names
+	if c.Op == "delete" {
+		columns = before.names
+	}
+	for _, name := range columns {
+		old, now := before.values[name], after.values[name]
+		if c.Op == "update" && old != nil && now != nil && *old == *now {
+			continue
+		}
+		if len(view.Values) == shownValues && c.Op != "update" {
+			view.Left++
+			continue
+		}
+		view.Values = append(view.Values, changedValue{name, cutText(old), cutText(now)})
+	}
+	return view
+}
+
+// object is a JSON object with its members in order, and their values as people read
+// them.
+type object struct {
+	names  []string
+	values map[string]*string
+}
+
+func members(text []byte) (o object) {
+	o.values = map[string]*string{}
+	d := json.NewDecoder(bytes.NewReader(text))
+	if token, err := d.Token(); err != nil || token != json.Delim('{') {
+		return o
+	}
+	for d.More() {
+		name, err := d.Token()
+		var value json.RawMessage
+		if err != nil || d.Decode(&value) != nil {
+			return o
+		}
+		o.names = append(o.names, fmt.Sprint(name))
+		shown := string(value)
+		if strings.HasPrefix(shown, `"`) {
+			_ = json.Unmarshal(value, &shown) // has just been decoded
+		} else if shown == "null" {
+			shown = "NULL"
+		}
+		o.values[fmt.Sprint(name)] = &shown
+	}
+	return o
+}
+
+func cutText(text *string) *string {
+	if text == nil || utf8.RuneCountInString(*text) <= shownText {
+		return text
+	}
+	short := string([]rune(*text)[:shownText]) + "…"
+	return &short
+}
+
+// undoView is the data of the page that asks whether to undo a run.
+type undoView struct {
+	RunID   string
+	TokenID string
+	Would   projectdb.Reverted
+}
+
+// undo takes back what a run has changed, or only tries.
+func (q *request) undo(dryRun bool, out any) error {
+	body := map[string]any{"dry_run": dryRun}
+	if token := json.Number(q.r.FormValue("token")); token != "" {
+		body["token"] = token
+	}
+	return q.call(http.MethodPost, apiPath("/projects/%s/operations/runs/%s/revert", q.r.PathValue("project"), q.r.PathValue("id")), body, out)
+}
+
+func showUndo(q *request) error {
+	p, _, err := q.inProject(page{Section: "runs"})
+	if err != nil {
+		return err
+	}
+	view := undoView{RunID: q.r.PathValue("id"), TokenID: q.r.FormValue("token")}
+	if err := q.undo(true, &view.Would); err != nil {
+		return err
+	}
+	p.Title, p.Data = "Undo run "+view.RunID, view
+	q.show(http.StatusOK, "undo", p)
+	return nil
+}
+
+func undoRun(q *request) error {
+	var done struct {
+		RunID string `json:"run_id"`
+	}
+	if err := q.undo(false, &done); err != nil {
+		return err
+	}
+	// The calls of the new run are not in the journal yet; the list will have it.
+	q.redirect(pagePath("p", q.r.PathValue("project"), "runs") + "?done=undone")
+	return nil
+}
+
+// trackChanges switches the recording of changes.
+func trackChanges(q *request) error {
+	project := q.r.PathValue("project")
+	body := map[string]any{"track_changes": q.field("track") == "on"}
+	if err := q.call(http.MethodPatch, apiPath("/projects/%s/settings", project), body, nil); err != nil {
+		return err
+	}
+	q.redirect(pagePath("p", project, "runs") + "?done=tracking")
+	return nil
+}
