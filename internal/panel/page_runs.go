@@ -46,8 +46,10 @@ type runView struct {
 	Run   journal.Run
 	Calls []callView
 	Chain []journal.Run
-	More  string // address of the next calls; "" for none
-	Width int    // of the time line
+
+	Changes runChanges
+	More    string // address of the next calls; "" for none
+	Width   int    // of the time line
 }
 
 // callView is a call on the time line of its run.
@@ -85,6 +87,9 @@ func showRun(q *request) error {
 	view := runView{Run: found.Run, Calls: lineUp(found.Calls), Chain: found.Chain, Width: lineWidth}
 	if found.NextCursor != nil {
 		view.More = pagePath("p", p.Project, "runs", id) + "?" + url.Values{"after": {*found.NextCursor}}.Encode()
+	}
+	if view.Changes, err = q.changesOf(p.Project, id, int64(found.Run.TokenID)); err != nil {
+		return err
 	}
 	p.Title, p.Data = "Run "+id, view
 	q.show(http.StatusOK, "run", p)

@@ -80,6 +80,8 @@ func (p *Panel) routes() {
 		"GET " + project + "/tokens": showTokens, "POST " + project + "/tokens": createToken,
 		"POST " + project + "/tokens/{id}/rotate": rotateToken, "POST " + project + "/tokens/{id}/revoke": revokeToken,
 		"GET " + project + "/runs": showRuns, "GET " + project + "/runs/{id}": showRun,
+		"GET " + project + "/runs/{id}/undo": showUndo, "POST " + project + "/runs/{id}/undo": undoRun,
+		"POST " + project + "/track":  trackChanges,
 		"GET " + project + "/exports": showExports, "POST " + project + "/exports": orderExport,
 		"POST " + project + "/exports/{id}/delete": deleteExport, "POST " + project + "/exports/{id}/verify": verifyExport,
 		"GET " + project + "/imports": showImports, "GET " + project + "/imports/{id}": showImport,

@@ -43,6 +43,7 @@ var functions = template.FuncMap{
 	"operator": operatorName,
 	// path joins escaped segments below the panel.
 	"path":    func(segments ...any) string { return pagePath(segments...) },
+	"record":  func(project string, table, id *string) string { return pagePath("p", project, "r", *table) + "/" + *id },
 	"count":   count,
 	"count64": func(n int) string { return count(int64(n)) },
 	"size":    byteSize,
@@ -174,6 +175,8 @@ var notices = map[string]string{
 	"exported":  "The export is ordered.",
 	"revoked":   "The token is revoked.",
 	"forgotten": "The export is deleted.",
+	"undone":    "The run is undone: what it changed is as it was before.",
+	"tracking":  "From now on, changes of records are recorded with the call that makes them.",
 }
 
 // themeCookie remembers whether somebody wants pages light or dark.

@@ -523,3 +523,58 @@ func TestRunsAreShown(t *testing.T) {
 		t.Errorf("an unknown run: %d", got.status)
 	}
 }
+
+// What a run changed is shown on its page, and taken back from there.
+func TestRunsAreUndone(t *testing.T) {
+	t.Parallel()
+	s, b := openPanel(t)
+	b.setUp(s)
+	project := "/admin/p/" + s.ready.Project.Slug
+	c := &labeled{t: t, base: s.url + "/projects/" + s.ready.Project.Slug, token: s.ready.Token, key: "campaign", runID: "oprun_campaign"}
+	email := func() (record struct{ Row map[string]any }) {
+		c.call("GET", "/records/contacts/2?columns=email", "", &record)
+		return record
+	}
+	before := email()
+	if status, _ := c.call("GET", "/records/contacts/1", "", nil); status != 200 {
+		t.Fatal(status)
+	}
+	if got := b.get(project + "/runs/oprun_campaign"); got.status != 200 || !strings.Contains(got.body, "Record them from now on") {
+		t.Fatalf("before changes are recorded: %d %s", got.status, got.body)
+	}
+	if got := b.post(project+"/track", map[string]string{"track": "on"}); got.status != http.StatusSeeOther {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	for _, step := range []struct {
+		method, path, body string
+		want               int
+	}{
+		{"PATCH", "/records/contacts/2", `{"email":"<img src=x onerror=alert(1)>"}`, 200},
+		{"POST", "/records/companies", `{"company_name":"Made by a run"}`, 201},
+		{"DELETE", "/records/contacts/320", "", 200},
+	} {
+		if status, _ := c.call(step.method, step.path, step.body, nil); status != step.want {
+			t.Fatalf("%s %s: %d", step.method, step.path, status)
+		}
+	}
+	page := b.get(project + "/runs/oprun_campaign")
+	for _, want := range []string{"<td>update</td>", "<td>insert</td>", "<td>delete</td>", `<ins>&lt;img src=x onerror=alert(1)&gt;</ins>`, "<ins>Made by a run</ins>", project + "/r/contacts/2", "Undo this run"} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("the run, without %q: %d %s", want, page.status, page.body)
+		}
+	}
+	_, link, _ := strings.Cut(page.body, `href="`+project+`/runs/oprun_campaign/undo?token=`)
+	token, _, _ := strings.Cut(link, `"`)
+	if got := b.get(project + "/runs/oprun_campaign/undo?token=" + token); got.status != 200 || !strings.Contains(got.body, "earlier values for 1 record,") || email().Row["email"] == before.Row["email"] {
+		t.Errorf("asked before: %d %s", got.status, got.body)
+	}
+	if got := b.post(project+"/runs/oprun_campaign/undo", map[string]string{"token": token}); got.status != http.StatusSeeOther {
+		t.Fatalf("undone: %d %s", got.status, got.body)
+	}
+	if after := email(); after.Row["email"] != before.Row["email"] {
+		t.Errorf("the email is %v, it was %v", after, before)
+	}
+	if got := b.get(project + "/runs/oprun_campaign/undo?token=" + token); got.status != 200 || !strings.Contains(got.body, "The run cannot be undone") || !strings.Contains(got.body, "The record is no longer there.") {
+		t.Errorf("undone twice: %d %s", got.status, got.body)
+	}
+}
