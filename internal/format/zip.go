@@ -33,7 +33,7 @@ func NewZIP(w io.Writer) *ZIP {
 
 // Create starts a member, which ends with the next call of Create or Close.
 func (z *ZIP) Create(name string, modified time.Time) (io.Writer, error) {
-	return z.w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: modified.UTC()})
+	return z.Describe(name, modified, "")
 }
 
 // Describe starts a member like [ZIP.Create], with a comment of at most 65,535 bytes in

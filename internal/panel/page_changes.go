@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/zangtable/zangtable/internal/projectdb"
 )
@@ -29,7 +27,7 @@ type changeView struct {
 // changedValue is a value before and after a change; nil if there is none.
 type changedValue struct {
 	Column        string
-	Before, After *string
+	Before, After *cell
 }
 
 const (
@@ -69,62 +67,38 @@ func (q *request) changesOf(project, run string, tokenID int64) (found runChange
 // viewOf picks the values that a change is about.
 func viewOf(c projectdb.Change) changeView {
 	view := changeView{Change: c}
-	before, after := members(c.Before), members(c.After)
-	columns := after.names
-	if c.Op == "delete" {
-		columns = before.names
-	}
+	before, after := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	var columns []string
+	// Both have the same columns, unless one of them is null.
+	eachMember(c.Before, func(name string, value json.RawMessage) { before[name], columns = value, append(columns, name) })
+	eachMember(c.After, func(name string, value json.RawMessage) {
+		if after[name] = value; len(before) == 0 {
+			columns = append(columns, name)
+		}
+	})
 	for _, name := range columns {
-		old, now := before.values[name], after.values[name]
-		if c.Op == "update" && old != nil && now != nil && *old == *now {
+		old, now := before[name], after[name]
+		if bytes.Equal(old, now) {
 			continue
 		}
 		if len(view.Values) == shownValues && c.Op != "update" {
 			view.Left++
 			continue
 		}
-		view.Values = append(view.Values, changedValue{name, cutText(old), cutText(now)})
+		view.Values = append(view.Values, changedValue{name, changedCell(old), changedCell(now)})
 	}
 	return view
 }
 
-// object is a JSON object with its members in order, and their values as people read
-// them.
-type object struct {
-	names  []string
-	values map[string]*string
-}
-
-func members(text []byte) (o object) {
-	o.values = map[string]*string{}
-	d := json.NewDecoder(bytes.NewReader(text))
-	if token, err := d.Token(); err != nil || token != json.Delim('{') {
-		return o
+// changedCell returns a value as a table shows it, without knowing the type of its
+// column; nil for none.
+func changedCell(value json.RawMessage) *cell {
+	if value == nil {
+		return nil
 	}
-	for d.More() {
-		name, err := d.Token()
-		var value json.RawMessage
-		if err != nil || d.Decode(&value) != nil {
-			return o
-		}
-		o.names = append(o.names, fmt.Sprint(name))
-		shown := string(value)
-		if strings.HasPrefix(shown, `"`) {
-			_ = json.Unmarshal(value, &shown) // has just been decoded
-		} else if shown == "null" {
-			shown = "NULL"
-		}
-		o.values[fmt.Sprint(name)] = &shown
-	}
-	return o
-}
-
-func cutText(text *string) *string {
-	if text == nil || utf8.RuneCountInString(*text) <= shownText {
-		return text
-	}
-	short := string([]rune(*text)[:shownText]) + "…"
-	return &short
+	shown := cellOf(column{}, value)
+	shown.Text = shortened(shown.Text, shownText)
+	return &shown
 }
 
 // undoView is the data of the page that asks whether to undo a run.

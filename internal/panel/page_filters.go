@@ -60,30 +60,41 @@ func conditionsOf(filters string) (all []json.RawMessage, ok bool) {
 	if json.Unmarshal([]byte(filters), &all) == nil {
 		return all, true
 	}
-	names := json.NewDecoder(strings.NewReader(filters))
-	if start, err := names.Token(); err != nil || start != json.Delim('{') {
+	isGroup := false
+	ok = eachMember([]byte(filters), func(column string, value json.RawMessage) {
+		isGroup = isGroup || column == "and" || column == "or" || column == "not"
+		single := condition{Column: column, Op: "=", Value: value}
+		if bytes.Equal(value, []byte("null")) {
+			single = condition{Column: column, Op: "is_null"}
+		}
+		text, _ := json.Marshal(single) // its value has just been decoded
+		all = append(all, text)
+	})
+	switch {
+	case isGroup:
+		return []json.RawMessage{json.RawMessage(filters)}, true
+	case !ok:
 		return nil, false
 	}
-	for names.More() {
-		name, err := names.Token()
-		var value json.RawMessage
-		if err != nil || names.Decode(&value) != nil {
-			return nil, false
-		}
-		if column := fmt.Sprint(name); column == "and" || column == "or" || column == "not" {
-			return []json.RawMessage{json.RawMessage(filters)}, true
-		}
-		single := condition{Column: fmt.Sprint(name), Op: "=", Value: value}
-		if bytes.Equal(value, []byte("null")) {
-			single = condition{Column: single.Column, Op: "is_null"}
-		}
-		text, err := json.Marshal(single)
-		if err != nil {
-			return nil, false
-		}
-		all = append(all, text)
-	}
 	return all, true
+}
+
+// eachMember calls do for the members of a JSON object, in their order, and reports
+// whether the text is one.
+func eachMember(object []byte, do func(name string, value json.RawMessage)) bool {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return false
+	}
+	for d.More() {
+		name, err := d.Token()
+		var value json.RawMessage
+		if err != nil || d.Decode(&value) != nil {
+			return false
+		}
+		do(fmt.Sprint(name), value)
+	}
+	return true
 }
 
 // maxChip is how many characters of a condition a chip shows.
@@ -107,10 +118,7 @@ func chipText(raw json.RawMessage) string {
 			text += " " + strings.Trim(string(c.Value), "[]")
 		}
 	}
-	if short := []rune(text); len(short) > maxChip {
-		text = string(short[:maxChip]) + "…"
-	}
-	return text
+	return shortened(text, maxChip)
 }
 
 // withFilters returns the address of a page with other conditions, from the first record on.

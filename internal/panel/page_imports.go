@@ -96,20 +96,14 @@ func samplesOf(rows [][]any, columns int) [][]string {
 				}
 				text = string(encoded)
 			}
-			samples[i] = append(samples[i], shortened(text))
+			samples[i] = append(samples[i], shortened(text, maxSample))
 		}
 	}
 	return samples
 }
 
-// shortened cuts a text that is only an example.
-func shortened(text string) string {
-	const most = 40
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return text
-}
+// maxSample is how many characters of a value a sample shows.
+const maxSample = 40
 
 // runImport carries out what a dry run has shown.
 func runImport(q *request) error {

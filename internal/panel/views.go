@@ -96,6 +96,14 @@ func count(n int64) string {
 	return digits
 }
 
+// shortened cuts a text to so many characters.
+func shortened(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
+}
+
 // byteSize writes a number of bytes for people.
 func byteSize(n int64) string {
 	const kilo = 1000

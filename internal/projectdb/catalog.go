@@ -181,9 +181,9 @@ func loadTable(c *sqlite.Conn, shapes *shapes, s *sqlite.Stmt) (Table, error) {
 	if err := readColumnIDs(c, &t); err != nil {
 		return t, err
 	}
-	// The label may be a column that has been deleted since: its id is never used again.
-	if label := slices.IndexFunc(t.Columns, func(c Column) bool { return c.ID == s.Int(5) }); label >= 0 && s.Int(5) > 0 {
-		t.LabelColumn = t.Columns[label].Name
+	// The label may be a column that has been deleted since; 0 is none.
+	if label := t.columnWithID(s.Int(5)); label != nil && s.Int(5) > 0 {
+		t.LabelColumn = label.Name
 	}
 	return t, readSearch(c, &t)
 }

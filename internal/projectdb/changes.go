@@ -54,8 +54,8 @@ type ChangePlace int64
 
 const placeBits = 28 // changes in one commit
 
-// ChangePlaceOf returns the place of a change.
-func ChangePlaceOf(commit, n int64) ChangePlace { return ChangePlace(commit<<placeBits | n) }
+// changePlaceOf returns the place of a change.
+func changePlaceOf(commit, n int64) ChangePlace { return ChangePlace(commit<<placeBits | n) }
 
 // String writes the place as clients see it.
 func (p ChangePlace) String() string {
@@ -71,7 +71,7 @@ func ParseChangePlace(text string) (ChangePlace, bool) {
 	if _, err := fmt.Sscanf(text, "%d.%d", &commit, &n); err != nil || commit < 0 || commit > math.MaxInt64>>placeBits || n < 0 || n >= 1<<placeBits {
 		return 0, false
 	}
-	p := ChangePlaceOf(commit, n)
+	p := changePlaceOf(commit, n)
 	return p, p.String() == text
 }
 
@@ -152,6 +152,7 @@ func (tx *Tx) storeChanges(o Origin, recording *sqlite.Recording) error {
 	if err != nil || s.next == s.first {
 		return err
 	}
+	tx.db.changes.none = false
 	return s.call(o, tx.db.now())
 }
 
@@ -187,7 +188,7 @@ func (tx *Tx) changeStore() (*changeStore, error) {
 	}
 	// Others may have changed something in the same commit.
 	last, err := tx.c.Int("SELECT coalesce(max(place), 0) FROM _changes")
-	first := max(ChangePlaceOf(commit, 1), ChangePlace(last)+1)
+	first := max(changePlaceOf(commit, 1), ChangePlace(last)+1)
 	return &changeStore{c: tx.c, first: first, next: first}, err
 }
 
@@ -298,59 +299,24 @@ func (t *Table) appendRecorded(dst []byte, values []sqlite.RecordedValue, onlyCh
 			continue
 		}
 		dst = binary.AppendUvarint(dst, uint64(column.ID))
-		dst = appendStored(dst, column.recorded(v.Value))
+		dst = sqlite.AppendValue(dst, column.recorded(v.Value))
 	}
 	return dst
 }
-
-func appendStored(dst []byte, v sqlite.Value) []byte {
-	dst = append(dst, byte(v.Kind))
-	switch v.Kind {
-	case sqlite.Integer:
-		return binary.AppendVarint(dst, v.Int)
-	case sqlite.Real:
-		return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.Float))
-	case sqlite.Text, sqlite.Blob:
-		return append(binary.AppendUvarint(dst, uint64(len(v.Bytes))), v.Bytes...)
-	}
-	return dst
-}
-
-// errStoredChange reports a stored change that cannot be read.
-var errStoredChange = errors.New("a stored change cannot be read")
 
 // storedValues reads what appendRecorded has written: values by the ids of columns.
 func storedValues(text []byte) (map[int64]sqlite.Value, error) {
 	values := map[int64]sqlite.Value{}
 	for len(text) > 0 {
 		id, n := binary.Uvarint(text)
-		if n <= 0 || len(text) == n {
-			return nil, errStoredChange
+		if n <= 0 {
+			return nil, sqlite.ErrNoValue
 		}
-		v := sqlite.Value{Kind: sqlite.Kind(text[n])}
-		text = text[n+1:]
-		switch v.Kind {
-		case sqlite.Null:
-			n = 0
-		case sqlite.Integer:
-			v.Int, n = binary.Varint(text)
-		case sqlite.Real:
-			if n = 8; len(text) < n {
-				return nil, errStoredChange
-			}
-			v.Float = math.Float64frombits(binary.LittleEndian.Uint64(text))
-		default:
-			size, head := binary.Uvarint(text)
-			if head <= 0 || uint64(len(text)-head) < size {
-				return nil, errStoredChange
-			}
-			n = head + int(size)
-			v.Bytes = text[head:n]
+		v, rest, err := sqlite.TakeValue(text[n:])
+		if err != nil {
+			return nil, fmt.Errorf("read a stored change: %w", err)
 		}
-		if n < 0 || n == 0 && v.Kind != sqlite.Null {
-			return nil, errStoredChange
-		}
-		values[int64(id)], text = v, text[n:]
+		values[int64(id)], text = v, rest
 	}
 	return values, nil
 }
@@ -364,8 +330,19 @@ const (
 	sweptChanges = 1000
 )
 
-// sweepChanges removes changes that are too old, or too many, a few with every commit.
-func sweepChanges(c *sqlite.Conn, now time.Time) error {
+// changesKept knows whether a project may have changes to sweep, so that the commits of
+// one without any do not look. Only the writer uses it.
+type changesKept struct{ none bool }
+
+// sweep removes changes that are too old, or too many, a few with every commit.
+func (k *changesKept) sweep(c *sqlite.Conn, now time.Time) error {
+	if k.none {
+		return nil
+	}
+	some, err := c.Int("SELECT EXISTS (SELECT 1 FROM _change_calls)")
+	if k.none = err == nil && some == 0; err != nil || k.none {
+		return err
+	}
 	return sweepChangesTo(c, now.Add(-changesLife), maxChangeBytes)
 }
 
@@ -396,14 +373,13 @@ func dropChanges(c *sqlite.Conn, first, last ChangePlace) error {
 		return err
 	}
 	for _, statement := range []string{
-		"DELETE FROM _changes WHERE place <= ?1 AND ?2 IS NOT NULL",
-		"DELETE FROM _change_calls WHERE last <= ?1 AND ?2 IS NOT NULL",
-		"UPDATE _change_calls SET first = ?1 + 1 WHERE first <= ?1 AND ?2 IS NOT NULL",
-		"UPDATE _changes_kept SET swept = max(swept, ?1), bytes = max(0, bytes - ?2)",
+		"DELETE FROM _changes WHERE place <= ?1",
+		"DELETE FROM _change_calls WHERE last <= ?1",
+		"UPDATE _change_calls SET first = ?1 + 1 WHERE first <= ?1",
 	} {
-		if err := c.Exec(statement, last, bytes); err != nil {
+		if err := c.Exec(statement, last); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.Exec("UPDATE _changes_kept SET swept = max(swept, ?), bytes = max(0, bytes - ?)", last, bytes)
 }

@@ -99,10 +99,12 @@ type DB struct {
 	leaveFeed func()       // nil with the feed
 	plan      *SchemaPlan  // of changes that are only tried; nil to make them
 	tracked   bool         // changes are recorded: see Tracked
+	changes   *changesKept
 }
 
 // openDB opens a project's database. A nil feed is for one that nobody can follow.
 func openDB(path string, id ids.Project, options DirOptions, feed *feed) (*DB, error) {
+	changes := &changesKept{}
 	sql, err := sqlite.Open(path, sqlite.Options{
 		Schema:  schema,
 		Relaxed: options.Relaxed,
@@ -114,7 +116,7 @@ func openDB(path string, id ids.Project, options DirOptions, feed *feed) (*DB, e
 			if err := sweepReceipts(c, options.Now()); err != nil {
 				return err
 			}
-			if err := sweepChanges(c, options.Now()); err != nil {
+			if err := changes.sweep(c, options.Now()); err != nil {
 				return err
 			}
 			return feed.count(c)
@@ -130,7 +132,7 @@ func openDB(path string, id ids.Project, options DirOptions, feed *feed) (*DB, e
 	return &DB{
 		feed: feed,
 		sql:  sql, now: options.Now, bounds: options.Bounds, id: id, room: options.Room, quotas: options.Quotas, trimmed: new(atomic.Int64),
-		maxTables: options.MaxTables, workers: options.Workers, positions: newPositions(), known: &catalogs{changes: map[int64][]ids.Table{}},
+		maxTables: options.MaxTables, workers: options.Workers, positions: newPositions(), changes: changes, known: &catalogs{changes: map[int64][]ids.Table{}},
 	}, nil
 }
 

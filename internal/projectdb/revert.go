@@ -1,10 +1,8 @@
 package projectdb
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"math"
 	"strings"
 
 	"github.com/zangtable/zangtable/internal/ids"
@@ -216,15 +214,6 @@ func (c *recordedChange) lostColumn() string {
 	return ""
 }
 
-func (t *Table) columnWithID(id int64) *Column {
-	for i := range t.Columns {
-		if t.Columns[i].ID == id {
-			return &t.Columns[i]
-		}
-	}
-	return nil
-}
-
 // undo makes the inverse change, or says why the record is not as the change left it.
 func (r *reverter) undo(c recordedChange) (conflict string, err error) {
 	switch sqlite.ChangeKind(c.kind) {
@@ -321,17 +310,13 @@ func (r *reverter) find(t *Table, record string, values map[int64]sqlite.Value) 
 	err = r.tx.c.Query("SELECT "+strings.Join(append(names, "1"), ", ")+" FROM "+quote(t.Name)+" WHERE "+at.sql, at.args, func(s *sqlite.Stmt) error {
 		conflict = ""
 		for i, column := range columns {
-			if !sameStored(s.Value(i), values[column.ID]) {
+			if !s.Value(i).Same(values[column.ID]) {
 				conflict = recordChanged
 			}
 		}
 		return nil
 	})
 	return at, conflict, err
-}
-
-func sameStored(a, b sqlite.Value) bool {
-	return a.Kind == b.Kind && a.Int == b.Int && math.Float64bits(a.Float) == math.Float64bits(b.Float) && bytes.Equal(a.Bytes, b.Bytes)
 }
 
 // checkKeys notes a conflict if a foreign key would be violated.

@@ -124,6 +124,16 @@ func (t *Table) indexColumns() {
 	}
 }
 
+// columnWithID returns the column with the given id, or nil. An id is never used again.
+func (t *Table) columnWithID(id int64) *Column {
+	for i := range t.Columns {
+		if t.Columns[i].ID == id {
+			return &t.Columns[i]
+		}
+	}
+	return nil
+}
+
 // Column returns the column with the given name, in any letter case, or nil.
 func (t *Table) Column(name string) *Column {
 	// A copy of the table may have gained other columns since.

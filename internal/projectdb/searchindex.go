@@ -288,10 +288,8 @@ func readSearch(c *sqlite.Conn, t *Table) error {
 		}
 		t.Search = &SearchIndex{Tokenizer: s.Text(1), CreatedAt: s.Text(2)}
 		for _, id := range columnIDs {
-			for _, column := range t.Columns {
-				if column.ID == id {
-					t.Search.Columns = append(t.Search.Columns, column.Name)
-				}
+			if column := t.columnWithID(id); column != nil {
+				t.Search.Columns = append(t.Search.Columns, column.Name)
 			}
 		}
 		return nil

@@ -165,7 +165,6 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *call {
 		leave: func() {}, part: e.Limits.Budget.Part(0),
 	}
 	c.at, c.meter.Slow = e.Now(), e.SlowCall
-	c.w.beforeHeader = c.audit
 	c.r = r.WithContext(meter.With(r.Context(), &c.meter))
 	c.w.Header().Set("X-Request-Id", c.id)
 	if len(r.TransferEncoding) > 0 {
@@ -219,6 +218,9 @@ func (e *Edge) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Error, 
 func (c *call) run() (output, error) {
 	if err := c.match(); err != nil {
 		return nil, cmp.Or(c.joinUnmatched(), err)
+	}
+	if c.ep.audited {
+		c.w.beforeHeader = c.audit
 	}
 	ws, err := c.open()
 	if err != nil {

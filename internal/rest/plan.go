@@ -45,6 +45,9 @@ func newPlan(registry huma.Registry, ep *Endpoint) *plan {
 func newParam(registry huma.Registry, f reflect.StructField) *param {
 	for _, in := range []string{"path", "query", "header"} {
 		if name := f.Tag.Get(in); name != "" {
+			if f.Type.Kind() == reflect.Bool {
+				panic(fmt.Sprintf("the parameter %s is a bool, which is not read from text: use Flag", name))
+			}
 			schema := huma.SchemaFromField(registry, f, f.Name)
 			field := newField(registry, f, name, schema)
 			field.required = in == "path" || f.Tag.Get("required") == "true"

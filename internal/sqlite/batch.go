@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"unicode/utf8"
@@ -197,6 +198,11 @@ type Value struct {
 	Int   int64
 	Float float64
 	Bytes []byte // of a text or blob
+}
+
+// Same reports whether two values are stored alike, to the bit.
+func (v Value) Same(other Value) bool {
+	return v.Kind == other.Kind && v.Int == other.Int && math.Float64bits(v.Float) == math.Float64bits(other.Float) && bytes.Equal(v.Bytes, other.Bytes)
 }
 
 // IntValue returns an INTEGER value.

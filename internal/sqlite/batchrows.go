@@ -6,9 +6,57 @@ import (
 	"math"
 )
 
-// Rows of a batch are encoded as bytes to be sent between processes. Each value is a
-// byte for its Kind, followed by a signed varint for an integer, 8 little-endian bytes
-// for a real, or a varint length and the bytes for a text or blob.
+// Values are encoded as bytes to be sent between processes or stored. Each is a byte for
+// its Kind, followed by a signed varint for an integer, 8 little-endian bytes for a
+// real, or a varint length and the bytes for a text or blob. Rows of a batch, whose
+// values are cells, have functions of their own, which copy nothing twice.
+
+// AppendValue appends the encoded value.
+func AppendValue(dst []byte, v Value) []byte {
+	dst = append(dst, byte(v.Kind))
+	switch v.Kind {
+	case Integer:
+		return binary.AppendVarint(dst, v.Int)
+	case Real:
+		return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.Float))
+	case Text, Blob:
+		return append(binary.AppendUvarint(dst, uint64(len(v.Bytes))), v.Bytes...)
+	}
+	return dst
+}
+
+// ErrNoValue is returned by TakeValue for bytes that do not begin with a value.
+var ErrNoValue = errors.New("the bytes are not a value")
+
+// TakeValue returns the value that p begins with, and the bytes after it. The bytes of a
+// text or blob belong to p.
+func TakeValue(p []byte) (v Value, rest []byte, err error) {
+	if len(p) == 0 {
+		return v, nil, ErrNoValue
+	}
+	v.Kind, p = Kind(p[0]), p[1:]
+	size := 0
+	switch v.Kind {
+	case Null:
+		return v, p, nil
+	case Integer:
+		v.Int, size = binary.Varint(p)
+	case Real:
+		if len(p) >= 8 {
+			v.Float, size = math.Float64frombits(binary.LittleEndian.Uint64(p)), 8
+		}
+	case Text, Blob:
+		n, head := binary.Uvarint(p)
+		if head > 0 && n <= uint64(len(p)-head) {
+			size = head + int(n)
+			v.Bytes = p[head:size]
+		}
+	}
+	if size <= 0 {
+		return v, nil, ErrNoValue
+	}
+	return v, p[size:], nil
+}
 
 // AppendRows appends the encoded rows from up to, but not including, to.
 func (b *Batch) AppendRows(dst []byte, from, to int) []byte {

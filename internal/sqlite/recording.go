@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -62,6 +62,8 @@ type RecordedValue struct {
 }
 
 const (
+	// lengthBytes is how many bytes the length before each entry has.
+	lengthBytes = 8
 	// keptInMemory is how many bytes of entries are kept in memory.
 	keptInMemory = 4 << 20
 	// maxUnchanged is how many bytes an unchanged value may have to be recorded.
@@ -170,7 +172,9 @@ func (r *Recording) note(table string, op int32, before, after int64) {
 		kind, after = Deleted, 0
 	}
 	columns := lib.Xsqlite3_preupdate_count(r.thread, r.db)
-	entry := append(binary.AppendUvarint(r.text, id), byte(kind))
+	at := len(r.text)
+	entry := append(r.text, make([]byte, lengthBytes)...) // of its length, which is not known yet
+	entry = append(binary.AppendUvarint(entry, id), byte(kind))
 	entry = binary.AppendUvarint(binary.AppendVarint(binary.AppendVarint(entry, before), after), uint64(columns))
 	for i := range columns {
 		var err error
@@ -179,6 +183,7 @@ func (r *Recording) note(table string, op int32, before, after int64) {
 			return
 		}
 	}
+	binary.LittleEndian.PutUint64(entry[at:], uint64(len(entry)-at-lengthBytes))
 	r.text = entry
 	r.count++
 	if len(r.text) > keptInMemory {
@@ -207,15 +212,15 @@ func (r *Recording) appendColumn(entry []byte, kind ChangeKind, i int32) ([]byte
 	}
 	switch {
 	case kind == Inserted:
-		return appendRecorded(entry, now, 0), nil
+		return AppendValue(entry, now), nil
 	case kind == Deleted:
-		return appendRecorded(entry, old, 0), nil
-	case !sameValue(old, now):
-		return appendRecorded(appendRecorded(entry, old, 0), now, 0), nil
+		return AppendValue(entry, old), nil
+	case !old.Same(now):
+		return AppendValue(AppendValue(entry, old), now), nil
 	case len(old.Bytes) > maxUnchanged:
 		return append(entry, omittedMark), nil
 	}
-	return appendRecorded(entry, old, sameMark), nil
+	return appendMarked(entry, old, sameMark), nil
 }
 
 // value returns a value of the row. Its bytes belong to the library.
@@ -253,20 +258,11 @@ func (r *Recording) bytes(kind Kind, address, value uintptr) (Value, error) {
 	return v, nil
 }
 
-func sameValue(a, b Value) bool {
-	return a.Kind == b.Kind && a.Int == b.Int && math.Float64bits(a.Float) == math.Float64bits(b.Float) && bytes.Equal(a.Bytes, b.Bytes)
-}
-
-func appendRecorded(entry []byte, v Value, mark byte) []byte {
-	entry = append(entry, byte(v.Kind)|mark)
-	switch v.Kind {
-	case Integer:
-		return binary.AppendVarint(entry, v.Int)
-	case Real:
-		return binary.LittleEndian.AppendUint64(entry, math.Float64bits(v.Float))
-	case Text, Blob:
-		return append(binary.AppendUvarint(entry, uint64(len(v.Bytes))), v.Bytes...)
-	}
+// appendMarked appends a value with a mark beside its kind.
+func appendMarked(entry []byte, v Value, mark byte) []byte {
+	at := len(entry)
+	entry = AppendValue(entry, v)
+	entry[at] |= mark
 	return entry
 }
 
@@ -299,9 +295,18 @@ func (r *Recording) Each(fn func(RowChange) error) error {
 	if r.file != nil {
 		source = io.MultiReader(io.NewSectionReader(r.file, 0, r.filed), source)
 	}
-	from := &recordedReader{Reader: bufio.NewReaderSize(source, 64<<10)}
+	from := bufio.NewReaderSize(source, 64<<10)
+	var entry []byte
 	for range r.count {
-		change, err := from.change(r.names)
+		var length [lengthBytes]byte
+		if _, err := io.ReadFull(from, length[:]); err != nil {
+			return fmt.Errorf("read recorded changes: %w", err)
+		}
+		entry = slices.Grow(entry[:0], int(binary.LittleEndian.Uint64(length[:])))[:binary.LittleEndian.Uint64(length[:])]
+		if _, err := io.ReadFull(from, entry); err != nil {
+			return fmt.Errorf("read recorded changes: %w", err)
+		}
+		change, err := r.change(entry)
 		if err == nil {
 			err = fn(change)
 		}
@@ -312,84 +317,52 @@ func (r *Recording) Each(fn func(RowChange) error) error {
 	return nil
 }
 
-// recordedReader reads entries. Its first error stays.
-type recordedReader struct {
-	*bufio.Reader
-	err error
-}
-
-func (from *recordedReader) change(names []string) (c RowChange, err error) {
-	c.Table = names[from.uvarint()]
-	c.Kind = ChangeKind(from.octet())
-	c.Before, c.After = from.varint(), from.varint()
-	columns := int(from.uvarint())
+// change reads an entry, which note has written.
+func (r *Recording) change(entry []byte) (c RowChange, err error) {
+	id, n := binary.Uvarint(entry)
+	c.Table, c.Kind = r.names[id], ChangeKind(entry[n])
+	entry = entry[n+1:]
+	c.Before, n = binary.Varint(entry)
+	entry = entry[n:]
+	c.After, n = binary.Varint(entry)
+	entry = entry[n:]
+	columns, n := binary.Uvarint(entry)
+	entry = entry[n:]
 	if c.Kind != Inserted {
 		c.Old = make([]RecordedValue, columns)
 	}
 	if c.Kind != Deleted {
 		c.New = make([]RecordedValue, columns)
 	}
-	for i := range columns {
-		switch c.Kind {
-		case Inserted:
-			c.New[i] = from.value()
-		case Deleted:
-			c.Old[i] = from.value()
-		default:
-			c.Old[i] = from.value()
-			if c.New[i] = c.Old[i]; !c.Old[i].Same {
-				c.New[i] = from.value()
+	for i := range int(columns) {
+		var v RecordedValue
+		if v, entry, err = takeRecorded(entry); err != nil {
+			return c, err
+		}
+		if c.Old != nil {
+			c.Old[i] = v
+		}
+		if c.Kind == Updated && !v.Same {
+			if v, entry, err = takeRecorded(entry); err != nil {
+				return c, err
 			}
 		}
+		if c.New != nil {
+			c.New[i] = v
+		}
 	}
-	return c, from.err
+	return c, nil
 }
 
-func (from *recordedReader) value() (v RecordedValue) {
-	first := from.octet()
-	if first == omittedMark {
-		return RecordedValue{Same: true, Omitted: true}
+// takeRecorded returns the value that the entry begins with, and the rest.
+func takeRecorded(entry []byte) (v RecordedValue, rest []byte, err error) {
+	if len(entry) > 0 && entry[0] == omittedMark {
+		return RecordedValue{Same: true, Omitted: true}, entry[1:], nil
 	}
-	v.Same, v.Kind = first&sameMark != 0, Kind(first&^sameMark)
-	switch v.Kind {
-	case Integer:
-		v.Int = from.varint()
-	case Real:
-		var bits [8]byte
-		from.full(bits[:])
-		v.Float = math.Float64frombits(binary.LittleEndian.Uint64(bits[:]))
-	case Text, Blob:
-		v.Bytes = make([]byte, from.uvarint())
-		from.full(v.Bytes)
+	if len(entry) > 0 {
+		v.Same = entry[0]&sameMark != 0
+		entry[0] &^= sameMark
 	}
-	return v
-}
-
-func (from *recordedReader) note(err error) {
-	if from.err == nil && err != nil {
-		from.err = fmt.Errorf("read recorded changes: %w", err)
-	}
-}
-
-func (from *recordedReader) octet() byte {
-	b, err := from.ReadByte()
-	from.note(err)
-	return b
-}
-
-func (from *recordedReader) uvarint() uint64 {
-	n, err := binary.ReadUvarint(from.Reader)
-	from.note(err)
-	return n
-}
-
-func (from *recordedReader) varint() int64 {
-	n, err := binary.ReadVarint(from.Reader)
-	from.note(err)
-	return n
-}
-
-func (from *recordedReader) full(p []byte) {
-	_, err := io.ReadFull(from.Reader, p)
-	from.note(err)
+	v.Value, rest, err = TakeValue(entry)
+	return v, rest, err
 }
